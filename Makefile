@@ -1,0 +1,28 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/made: pyproject.toml
+	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $@
+
+serve: .venv/made ## an array with two 1 GiB LUNs on a pool in var/
+	$(BIN)/odx-target serve var/pool --lun first=1G --lun second=1G
+
+demo: .venv/made ## copy 256 MiB by token and by reads and writes, and compare
+	$(BIN)/odx-target demo
+
+lint: .venv/made ## style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: .venv/made ## mypy, strict
+	$(BIN)/mypy
+
+test: lint types ## lint, types and all tests
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+bench: .venv/made ## speed beside Debian's tgt, as ratios
+	$(BIN)/python -m bench
+
+.PHONY: help serve demo lint types test bench

@@ -1,0 +1,1 @@
+"""ROD tokens, copy operations and the copy manager (SPC-4, SBC-4)."""

@@ -1,0 +1,1 @@
+"""SCSI: codecs, the command table and the device server."""

@@ -1,0 +1,1 @@
+"""A logical unit: a volume as SCSI shows it."""

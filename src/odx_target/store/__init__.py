@@ -1,0 +1,1 @@
+"""Copy-on-write volumes over one log. Knows blocks, nothing of SCSI."""

@@ -1,0 +1,209 @@
+"""What the rest of the array may know of the store.
+
+A *pool* holds *volumes*; a volume is a row of 4 KiB blocks, some of them holes that read as zeros. A *frozen map* is a
+volume as it was at one moment. Nothing here blocks the event loop: a call either answers at once from memory or the page
+cache, or is a coroutine.
+
+Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once and join the pool's
+open batch; `Pool.commit` hands the batch to the operating system. No effect may be acknowledged to anybody before
+`commit` has returned: then it survives the death of the process. `Pool.flush` makes it survive the loss of power.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple
+
+BLOCK_BYTES = 4096
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class StoreError(Exception):
+    """Something the store refuses or cannot do; the message is one clear line for a person."""
+
+
+class PoolFull(StoreError):
+    """The disk or the configured limit of the pool leaves no room for a write."""
+
+
+class PoolFailed(StoreError):
+    """The pool could not write to its disk; it takes no more writes until it is opened again."""
+
+
+class PoolDamaged(StoreError):
+    """The pool cannot be opened: its files contradict each other, or it is of a newer format."""
+
+
+class PoolInUse(StoreError):
+    """Another process holds the pool."""
+
+
+class DamagedBlock(StoreError):
+    """A block's data does not match its checksum.
+
+    `block` counts from the start of the volume or frozen map that was read.
+    """
+
+    def __init__(self, block: int) -> None:
+        super().__init__(f"block {block} does not match its checksum")
+        self.block = block
+
+
+class Event(Protocol):
+    """Something that happens once and can be waited for."""
+
+    def set(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+    async def wait(self) -> None: ...
+
+
+class Environment(Protocol):
+    """Time, randomness, waiting and threads: all that the array takes from the machine, passed in."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; for timeouts and budgets."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since 1970; only for what must outlive a restart."""
+        ...
+
+    def entropy(self, size_bytes: int) -> bytes:
+        """Bytes from a cryptographic source."""
+        ...
+
+    def event(self) -> Event: ...
+
+    async def sleep(self, delay_s: float) -> None: ...
+
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Run a blocking function beside the event loop. Not cancelled half-way."""
+        ...
+
+    def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
+        """Run a job in the background until it ends or the array stops."""
+        ...
+
+
+class BlockSource(Protocol):
+    """Blocks that can be read: a volume or a frozen map."""
+
+    @property
+    def size_blocks(self) -> int: ...
+
+    def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
+        """Read if that needs no waiting.
+
+        Returns buffers that, joined, are `count_blocks` blocks; each is whole blocks long and nobody else's to change; or
+        None when the data must come from a disk first (then await `read`). Raises DamagedBlock.
+        """
+        ...
+
+    async def read(self, block: int, count_blocks: int) -> list[Buffer]:
+        """Read, waiting for the disk if need be. The data is that of the moment of the call. Raises DamagedBlock."""
+        ...
+
+    def extents(self, block: int) -> Iterator[tuple[int, int, bool]]:
+        """Runs (block, count_blocks, mapped) from `block` to the end; neighbours differ in `mapped`."""
+        ...
+
+
+class FrozenMap(BlockSource, Protocol):
+    """A volume as it was at one moment, kept until released."""
+
+    @property
+    def identifier(self) -> int:
+        """Unique in the pool for ever; `Pool.frozen_maps` finds a durable one by it after a restart."""
+        ...
+
+    def release(self) -> None:
+        """Give the blocks back. Does nothing the second time."""
+        ...
+
+
+class Volume(BlockSource, Protocol):
+    """A row of blocks that can be changed."""
+
+    on_change: Callable[[int, int], None] | None
+    """Called as (block, count_blocks) before a write, unmap or copy takes effect; None costs nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identity(self) -> bytes:
+        """16 bytes, unique and stable for the life of the volume."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What the creator wanted remembered (LUN, logical block size...)."""
+        ...
+
+    def write(self, block: int, data: Sequence[Buffer]) -> None:
+        """Replace blocks from `block` on with the joined `data`, whole blocks in all.
+
+        The buffers must stay unchanged until `Pool.commit`. Raises PoolFull, PoolFailed: then nothing has changed.
+        """
+        ...
+
+    def unmap(self, block: int, count_blocks: int) -> None:
+        """Make blocks holes. Raises PoolFull, PoolFailed."""
+        ...
+
+    def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> None:
+        """Let blocks share the data of a frozen map of the same pool; no data moves. Raises PoolFull, PoolFailed."""
+        ...
+
+    def freeze(self, *, durable: bool = False) -> FrozenMap:
+        """Keep the volume as it is now, at no cost that grows with it. A durable one survives a restart."""
+        ...
+
+
+class Pool(Protocol):
+    """Volumes that share one log."""
+
+    @property
+    def volumes(self) -> Mapping[str, Volume]: ...
+
+    @property
+    def frozen_maps(self) -> Mapping[int, FrozenMap]:
+        """All that are not released, by identifier."""
+        ...
+
+    @property
+    def identity(self) -> bytes:
+        """16 bytes, unique to the pool."""
+        ...
+
+    def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> Volume:
+        """Raises StoreError if the name is taken."""
+        ...
+
+    def commit(self) -> None:
+        """Hand the open batch to the operating system, in one write; free when nothing is open. Raises PoolFailed."""
+        ...
+
+    async def flush(self) -> None:
+        """Make all that was committed before the call durable; calls made together share one flush. Raises PoolFailed."""
+        ...
+
+    def remembered(self, key: str) -> bytes | None:
+        """A value stored with `remember`."""
+        ...
+
+    def remembered_keys(self, prefix: str) -> list[str]: ...
+
+    def remember(self, key: str, value: bytes) -> None:
+        """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolFailed."""
+        ...
+
+    def forget(self, key: str) -> None: ...
+
+    async def close(self) -> None:
+        """Commit, flush, checkpoint and give up the lock."""
+        ...

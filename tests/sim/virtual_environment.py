@@ -1,0 +1,163 @@
+"""An Environment without an event loop: a clock that moves when told to, seeded entropy, tasks stepped by hand.
+
+`run` drives a coroutine to its end, running background jobs and moving the clock to the next sleeper whenever everything
+waits. `spawn` starts one and lets the test decide when time passes (`advance`) or everybody runs (`settle`).
+"""
+
+import hashlib
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Deadlock(AssertionError):
+    """Everything waits and nothing will ever wake it."""
+
+
+class _Suspend:
+    """Awaiting one hands it to the scheduler, which resumes the task once `ready` has been called."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self.on_ready: list[Callable[[], None]] = []
+
+    def ready(self) -> None:
+        if not self.is_ready:
+            self.is_ready = True
+            for wake in self.on_ready:
+                wake()
+
+    def __await__(self) -> Generator["_Suspend", None, None]:
+        if not self.is_ready:
+            yield self
+
+
+class VirtualEvent:
+    def __init__(self) -> None:
+        self._suspend = _Suspend()
+
+    def set(self) -> None:
+        self._suspend.ready()
+
+    def is_set(self) -> bool:
+        return self._suspend.is_ready
+
+    async def wait(self) -> None:
+        await self._suspend
+
+
+class VirtualTask:
+    """A coroutine under way; `result` and `error` once it is `done`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine = coroutine
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def value(self) -> Any:
+        assert self.done, "the task has not ended"
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class VirtualEnvironment:
+    """Deterministic: the same seed and the same calls give the same run."""
+
+    def __init__(self, seed: int = 0, start_s: float = 1_000_000.0) -> None:
+        self.now_s = start_s
+        self._seed = seed
+        self._entropy_calls = 0
+        self._runnable: deque[VirtualTask] = deque()
+        self._sleepers: list[tuple[float, int, _Suspend]] = []
+        self._order = itertools.count()
+        self.background: list[VirtualTask] = []
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def time(self) -> float:
+        return self.now_s + 1_700_000_000.0
+
+    def entropy(self, size_bytes: int) -> bytes:
+        self._entropy_calls += 1
+        return hashlib.shake_256(f"{self._seed}/{self._entropy_calls}".encode()).digest(size_bytes)
+
+    def event(self) -> VirtualEvent:
+        return VirtualEvent()
+
+    async def sleep(self, delay_s: float) -> None:
+        suspend = _Suspend()
+        heapq.heappush(self._sleepers, (self.now_s + max(delay_s, 0.0), next(self._order), suspend))
+        await suspend
+
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Runs in place, but the caller is suspended once, as with a real thread."""
+        suspend = _Suspend()
+        heapq.heappush(self._sleepers, (self.now_s, next(self._order), suspend))
+        await suspend
+        return function(*arguments)
+
+    def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
+        async def job() -> None:
+            await function(*arguments)
+
+        self.background.append(self.spawn(job()))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> VirtualTask:
+        task = VirtualTask(coroutine)
+        self._runnable.append(task)
+        return task
+
+    def settle(self) -> None:
+        """Run all that can run at this moment; the clock stands still."""
+        while self._runnable or self._wake_sleepers():
+            self._step(self._runnable.popleft())
+
+    def advance(self, delay_s: float) -> None:
+        """Let time pass, waking sleepers in their order."""
+        end_s = self.now_s + delay_s
+        self.settle()
+        while self._sleepers and self._sleepers[0][0] <= end_s:
+            self.now_s = max(self.now_s, self._sleepers[0][0])
+            self.settle()
+        self.now_s = end_s
+        self.settle()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Drive a coroutine to its end, moving the clock whenever everything sleeps."""
+        task = self.spawn(coroutine)
+        self.settle()
+        while not task.done:
+            if not self._sleepers:
+                raise Deadlock("everything waits")
+            self.now_s = max(self.now_s, self._sleepers[0][0])
+            self.settle()
+        return task.value()  # type: ignore[no-any-return]
+
+    def _wake_sleepers(self) -> bool:
+        woken = False
+        while self._sleepers and self._sleepers[0][0] <= self.now_s:
+            heapq.heappop(self._sleepers)[2].ready()
+            woken = True
+            if self._runnable:
+                break
+        return bool(self._runnable) or (woken and self._wake_sleepers())
+
+    def _step(self, task: VirtualTask) -> None:
+        try:
+            suspend = task.coroutine.send(None)
+        except StopIteration as stop:
+            task.done, task.result = True, stop.value
+        except BaseException as error:
+            task.done, task.error = True, error
+        else:
+            suspend.on_ready.append(lambda: self._runnable.append(task))
+            if suspend.is_ready:
+                self._runnable.append(task)
