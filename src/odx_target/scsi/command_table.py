@@ -40,8 +40,8 @@ class CommandRow:
     """One command.
 
     `usage` has a byte for each byte of the CDB: the operation code, then which bits mean something, with the service action
-    itself in byte 1 (SPC-4 6.35.3); a bit set in a CDB where `usage` has none is INVALID FIELD IN CDB. `service_action` is None for
-    a command that has none. `extents` names the blocks that a task will touch, None: none at all.
+    itself in byte 1 (SPC-4 6.35.3); a bit set in a CDB where `usage` has none is INVALID FIELD IN CDB. `service_action` is
+    None for a command that has none. `extents` names the blocks that a task will touch, None: none at all.
     """
 
     name: str
