@@ -1,0 +1,124 @@
+"""One array: a pool, its logical units, their copy manager, and the portals where initiators reach them.
+
+Everything that lives as long as the array runs in one nursery, opened by `async with`; there is no module state, so one
+process may hold as many arrays as it likes.
+"""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import structlog
+import trio
+
+from odx_target.copymgr.manager import CopyManager
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.standard_commands import standard_commands
+from odx_target.store.api import Pool
+from odx_target.target.config import Config, Portal
+from odx_target.target.listener import Listener
+from odx_target.target.logical_units import attach_logical_units
+from odx_target.target.trio_environment import TrioEnvironment
+
+log = structlog.get_logger()
+
+# Initiators are told, replies go out, then connections are cut: a stop must not hang on a peer that does not read.
+STOP_TIMEOUT_S = 1.0
+# How late the memory of an expired token may be given back; its use is judged by the clock at once.
+EXPIRY_INTERVAL_S = 1.0
+
+OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
+
+
+class Array:
+    """An array that serves from `async with` to its end.
+
+    `open_pool` opens the store that `config` names. `entropy` and `wall_clock` may be replaced for tests; other time is
+    trio's. Raises StoreError when the pool cannot be opened and OSError when a portal cannot be bound.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        open_pool: OpenPool,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self._open_pool = open_pool
+        self._entropy = entropy
+        self._wall_clock = wall_clock
+        self.pool: Pool
+        self.logical_units: dict[int, LogicalUnit] = {}
+        self.copy_manager: CopyManager
+        self.device_server: DeviceServer
+        self._listener: Listener
+        self._nursery_manager = trio.open_nursery()
+        self._nursery: trio.Nursery
+
+    @property
+    def portals(self) -> tuple[Portal, ...]:
+        """Where it listens, with the ports that were picked."""
+        return self._listener.portals
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._nursery_manager.__aenter__()
+        try:
+            await self._start()
+        except BaseException:
+            await self._leave_nursery()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with trio.CancelScope(shield=True):
+            await self._listener.stop(STOP_TIMEOUT_S)
+            await self.pool.close()
+        await self._leave_nursery()
+
+    async def _start(self) -> None:
+        environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
+        self.pool = await self._open_pool(environment, self.config)
+        try:
+            await self._start_on_pool(environment)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.pool.close()
+            raise
+
+    async def _start_on_pool(self, environment: TrioEnvironment) -> None:
+        self.copy_manager = CopyManager(self.pool, environment, **_copy_options(self.config))
+        self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
+        self.device_server.on_internal_error = _report_internal_error
+        self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
+        self.logical_units = attach_logical_units(self.config, self.pool, environment)
+        self.pool.commit()
+        for logical_unit in self.logical_units.values():
+            self.copy_manager.attach_logical_unit(logical_unit)
+        await self.copy_manager.start()
+        self._listener = Listener(self.config, self.device_server, self.logical_units, self.pool, self._entropy)
+        await self._listener.start(self._nursery)
+        self._nursery.start_soon(self._expire_tokens)
+
+    async def _expire_tokens(self) -> None:
+        while True:
+            await trio.sleep(EXPIRY_INTERVAL_S)
+            self.copy_manager.expire(trio.current_time())
+
+    async def _leave_nursery(self) -> None:
+        self._nursery.cancel_scope.cancel()
+        await self._nursery_manager.__aexit__(None, None, None)
+
+
+def _copy_options(config: Config) -> dict[str, object]:
+    return {}
+
+
+def _report_internal_error(error: BaseException) -> None:
+    log.error("a command failed inside the array", error=repr(error), exc_info=error)

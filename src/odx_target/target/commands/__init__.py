@@ -1,0 +1,1 @@
+"""The subcommands of `odx-target`, a module each."""

@@ -1,0 +1,219 @@
+"""What an array is told at its start: LUNs, portals, name, limits; from the command line, a TOML file, or Python."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+DEFAULT_IQN = "iqn.2026-11.io.odx-target:array"
+DEFAULT_PORTAL_HOST = "127.0.0.1"
+DEFAULT_PORTAL_PORT = 3260  # RFC 7143 4.2.7.1: the port assigned to iSCSI
+
+LOGICAL_BLOCK_SIZES = (512, 4096)
+LARGEST_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what the map and READ CAPACITY(16) can name
+MOST_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
+LONGEST_NAME = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
+LONGEST_IQN = 223  # RFC 7143 4.2.7.1
+
+_SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_IQN = re.compile(
+    r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}))"
+)
+
+
+class ConfigError(Exception):
+    """A setting that cannot be; the message is one clear line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LunConfig:
+    """A LUN to create, or to find again, in the pool."""
+
+    name: str
+    size_bytes: int
+    block_bytes: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """An address to listen on; port 0 picks a free one."""
+
+    host: str = DEFAULT_PORTAL_HOST
+    port: int = DEFAULT_PORTAL_PORT
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that an array is told.
+
+    `pool_dir` None keeps the pool in memory. `pool_limit_bytes` bounds what the log may use, None: the disk does.
+    """
+
+    pool_dir: Path | None = None
+    luns: tuple[LunConfig, ...] = ()
+    portals: tuple[Portal, ...] = (Portal(),)
+    iqn: str = DEFAULT_IQN
+    pool_limit_bytes: int | None = None
+    log_level: str = "info"
+    strict_list_identifiers: bool = False
+    """True: results of a token command are told only to the nexus that sent it. False also tells other sessions of the
+    same initiator, as multipath hosts need."""
+    copy_budget_s: float | None = None
+    """How long a WRITE USING TOKEN may take before it ends with what it has; None: the copy manager's own limit."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "512", "64K", "10M", "1G" or "2T". Raises ConfigError."""
+    match = re.fullmatch(r"(\d{1,19})([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ConfigError(f"size {text!r}: want a number with an optional K, M, G or T, such as 512, 64K, 10M, 1G, 2T")
+    return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+
+
+def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
+    """A checked LunConfig. Raises ConfigError."""
+    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {LONGEST_NAME}")
+    if block_bytes not in LOGICAL_BLOCK_SIZES:
+        raise ConfigError(f"LUN {name}: block size {block_bytes} is not one of 512, 4096")
+    if size_bytes < block_bytes or size_bytes % block_bytes:
+        raise ConfigError(f"LUN {name}: size {size_bytes} is not a whole number of {block_bytes}-byte blocks, at least one")
+    if size_bytes > LARGEST_LUN_BYTES:
+        raise ConfigError(f"LUN {name}: size {size_bytes} is over the limit of {LARGEST_LUN_BYTES} bytes")
+    return LunConfig(name, size_bytes, block_bytes)
+
+
+def parse_lun(text: str) -> LunConfig:
+    """A LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    name, equals, rest = text.partition("=")
+    size_text, *options = rest.split(",")
+    if not equals or not size_text:
+        raise ConfigError(f"LUN {text!r}: want NAME=SIZE[,block=512|4096]")
+    block_bytes = 512
+    for option in options:
+        key, _, value = option.partition("=")
+        if key.strip() != "block" or not value.isdecimal():
+            raise ConfigError(f"LUN {text!r}: option {option!r} is not block=512 or block=4096")
+        block_bytes = int(value)
+    return lun_config(name, parse_size(size_text), block_bytes)
+
+
+def parse_portal(text: str) -> Portal:
+    """A portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
+    if not match or int(match[3] or 0) > 65535:
+        raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
+    return Portal(match[1] or match[2], int(match[3]) if match[3] else DEFAULT_PORTAL_PORT)
+
+
+def parse_iqn(text: str) -> str:
+    """A target name that RFC 7143 4.2.7 allows. Raises ConfigError."""
+    if not _IQN.fullmatch(text) or len(text) > LONGEST_IQN:
+        raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa., in lower case")
+    return text
+
+
+def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
+    """The LUNs, no name twice and not too many. Raises ConfigError."""
+    checked = tuple(luns)
+    names = [lun.name for lun in checked]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"LUN {name} is named twice")
+    if len(checked) > MOST_LUNS:
+        raise ConfigError(f"{len(checked)} LUNs are over the limit of {MOST_LUNS}")
+    return checked
+
+
+def load_config(path: Path) -> Config:
+    """A Config from a TOML file; docs/configuration.md lists the keys. Raises ConfigError."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        return _from_table(table, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _from_table(table: Mapping[str, Any], base: Path) -> Config:
+    config = Config()
+    for key, value in table.items():
+        if key not in _KEYS:
+            raise ConfigError(f"unknown key {key!r}; known are {', '.join(sorted(_KEYS))}")
+        config = replace(config, **_KEYS[key](value, base))
+    return config
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{key}: want a text in quotes, not {value!r}")
+    return value
+
+
+def _size(key: str, value: Any) -> int:
+    return value if type(value) is int and value >= 0 else parse_size(_text(key, value))
+
+
+def _luns(value: Any) -> tuple[LunConfig, ...]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ConfigError("lun: want tables [[lun]] with name, size and optionally block")
+    return check_luns(_lun(row) for row in value)
+
+
+def _lun(row: Mapping[str, Any]) -> LunConfig:
+    unknown = set(row) - {"name", "size", "block"}
+    if unknown or not {"name", "size"} <= set(row):
+        raise ConfigError(f"lun: want name, size and optionally block, not {', '.join(sorted(row)) or 'nothing'}")
+    block = row.get("block", 512)
+    if type(block) is not int:
+        raise ConfigError(f"lun: block {block!r} is not 512 or 4096")
+    return lun_config(_text("lun name", row["name"]), _size("lun size", row["size"]), block)
+
+
+def _portals(value: Any) -> tuple[Portal, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts:
+        raise ConfigError('portal: want "HOST:PORT" or a list of them')
+    return tuple(parse_portal(_text("portal", text)) for text in texts)
+
+
+def _log_level(value: Any) -> str:
+    if value not in LOG_LEVELS:
+        raise ConfigError(f"log level {value!r} is not one of {', '.join(LOG_LEVELS)}")
+    return str(value)
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key}: want true or false, not {value!r}")
+    return value
+
+
+def _seconds(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+        raise ConfigError(f"{key}: want seconds, more than 0 and at most 3600, not {value!r}")
+    return float(value)
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_KEYS = {
+    "pool": lambda value, base: {"pool_dir": base / _text("pool", value)},
+    "lun": lambda value, _base: {"luns": _luns(value)},
+    "portal": lambda value, _base: {"portals": _portals(value)},
+    "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
+    "pool-limit": lambda value, _base: {"pool_limit_bytes": _size("pool-limit", value)},
+    "log-level": lambda value, _base: {"log_level": _log_level(value)},
+    "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},
+    "copy-budget": lambda value, _base: {"copy_budget_s": _seconds("copy-budget", value)},
+}

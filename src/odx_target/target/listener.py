@@ -1,0 +1,125 @@
+"""Portals: listening sockets, and a server for each connection that comes in."""
+
+import errno
+import socket
+from collections.abc import Callable, Mapping
+
+import structlog
+import trio
+
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import Pool
+from odx_target.target.config import Config, Portal
+from odx_target.target.connection_server import ConnectionServer
+from odx_target.target.directory import Directory
+
+log = structlog.get_logger()
+
+LISTEN_BACKLOG = 64
+# The protocol answers a login over its own limit properly; this bound is for sockets that never log in.
+MOST_SOCKETS = 160
+# accept() fails for want of these for a while only; trying again at once would spin.
+OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
+
+
+class Listener:
+    """The portals of one array and the connections made through them."""
+
+    def __init__(
+        self,
+        config: Config,
+        device_server: DeviceServer,
+        logical_units: Mapping[int, LogicalUnit],
+        pool: Pool,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._config = config
+        self._device_server = device_server
+        self._pool = pool
+        self._sockets: list[socket.socket] = []
+        self._directory = Directory(config.iqn, logical_units, entropy)
+        self._connections: set[ConnectionServer] = set()
+        self._accepting = trio.CancelScope()
+        self.portals: tuple[Portal, ...] = ()
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Bind every portal, then accept connections in the nursery. Raises OSError naming the portal."""
+        try:
+            for portal in self._config.portals:
+                self._sockets.append(await _bind(portal))
+        except BaseException:
+            self._close_sockets()
+            raise
+        self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in self._sockets)
+        self._directory.portals = [str(portal) for portal in self.portals]
+        nursery.start_soon(self._accept_all, nursery)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Take no more connections, ask those there to log out, and cut what is left after `timeout_s`."""
+        self._accepting.cancel()
+        self._close_sockets()
+        with trio.move_on_after(timeout_s):
+            async with trio.open_nursery() as nursery:
+                for connection in list(self._connections):
+                    nursery.start_soon(connection.stop)
+        for connection in list(self._connections):
+            connection.cut()
+            await connection.ended.wait()
+
+    async def _accept_all(self, connection_nursery: trio.Nursery) -> None:
+        with self._accepting:
+            async with trio.open_nursery() as nursery:
+                for listening in self._sockets:
+                    nursery.start_soon(self._accept, listening, connection_nursery)
+
+    async def _accept(self, listening: socket.socket, connection_nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(listening)
+            try:
+                connected, _ = listening.accept()
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                # The peer may have gone already; that is its own affair.
+                if error.errno in OUT_OF_DESCRIPTORS:
+                    log.warning("cannot accept a connection", error=error.strerror)
+                    await trio.sleep(OUT_OF_DESCRIPTORS_PAUSE_S)
+                continue
+            if len(self._connections) >= MOST_SOCKETS:
+                log.warning("too many open sockets, connection closed", limit=MOST_SOCKETS)
+                connected.close()
+            else:
+                connection_nursery.start_soon(self._serve, connected)
+
+    async def _serve(self, connected: socket.socket) -> None:
+        server = ConnectionServer(connected, self._directory, self._device_server, self._pool)
+        self._connections.add(server)
+        try:
+            await server.serve()
+        finally:
+            self._connections.discard(server)
+
+    def _close_sockets(self) -> None:
+        for listening in self._sockets:
+            trio.lowlevel.notify_closing(listening)
+            listening.close()
+
+
+async def _bind(portal: Portal) -> socket.socket:
+    try:
+        found = await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(LISTEN_BACKLOG)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen there: {error.strerror or error}", str(portal)) from error
+    return listening

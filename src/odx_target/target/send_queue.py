@@ -1,0 +1,61 @@
+"""What a connection has yet to send: tried at once, the rest when the socket can be written to."""
+
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+
+Buffer = bytes | bytearray | memoryview
+
+# sendmsg takes at most this many pieces (IOV_MAX of Linux).
+MOST_PIECES = 1024
+
+
+class SendQueue:
+    """Buffers on their way to a socket, in order; each must stay unchanged until it is sent."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._unsent: deque[Buffer] = deque()
+        self._draining = trio.Lock()
+
+    def send_now(self, buffers: Sequence[Buffer]) -> bool:
+        """Send without waiting. True if nothing is left to send; else await `drain`. Raises OSError."""
+        if not self._unsent and len(buffers) <= MOST_PIECES:
+            if not buffers:
+                return True
+            try:
+                sent = self._socket.sendmsg(buffers)
+            except BlockingIOError:
+                sent = 0
+            self._keep_rest(buffers, sent)
+        else:
+            self._unsent.extend(buffers)
+        return not self._unsent
+
+    async def drain(self) -> None:
+        """Send everything, waiting for the peer to take it. Raises OSError."""
+        async with self._draining:
+            while self._unsent:
+                pieces = [self._unsent[index] for index in range(min(len(self._unsent), MOST_PIECES))]
+                try:
+                    sent = self._socket.sendmsg(pieces)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._socket)
+                    continue
+                self._drop(sent)
+
+    def _keep_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
+        for index, buffer in enumerate(buffers):
+            if sent < len(buffer):
+                self._unsent.append(memoryview(buffer)[sent:])
+                self._unsent.extend(buffers[index + 1 :])
+                return
+            sent -= len(buffer)
+
+    def _drop(self, sent: int) -> None:
+        while self._unsent and sent >= len(self._unsent[0]):
+            sent -= len(self._unsent.popleft())
+        if sent:
+            self._unsent[0] = memoryview(self._unsent[0])[sent:]

@@ -1,0 +1,47 @@
+"""The machine's time, randomness and threads, as trio gives them."""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
+
+import trio
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# Each waits for a disk, not for a processor; beyond this they only queue in the kernel instead of here.
+MOST_THREADS = 16
+
+
+class TrioEnvironment:
+    """An Environment on a trio nursery, whose life is that of the array.
+
+    `entropy` and `wall_clock` may be replaced; monotonic time is trio's, so a trio test clock moves everything.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._nursery = nursery
+        self._threads = trio.CapacityLimiter(MOST_THREADS)
+        self.entropy = entropy
+        self.time = wall_clock
+
+    def monotonic(self) -> float:
+        return trio.current_time()
+
+    def event(self) -> trio.Event:
+        return trio.Event()
+
+    async def sleep(self, delay_s: float) -> None:
+        await trio.sleep(delay_s)
+
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads)
+
+    def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
+        self._nursery.start_soon(function, *arguments)

@@ -1,0 +1,170 @@
+from pathlib import Path
+
+import pytest
+
+from odx_target.target.config import (
+    LARGEST_LUN_BYTES,
+    MOST_LUNS,
+    Config,
+    ConfigError,
+    LunConfig,
+    Portal,
+    check_luns,
+    load_config,
+    parse_iqn,
+    parse_lun,
+    parse_portal,
+    parse_size,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("512", 512), ("64K", 65536), ("10M", 10 << 20), ("1G", 1 << 30), ("2T", 2 << 40), ("1g", 1 << 30), ("4KiB", 4096)],
+)
+def test_sizes(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "K", "1.5G", "-1", "1X", "1 2", "0x10", "9" * 20])
+def test_wrong_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "lun"),
+    [
+        ("a=1M", LunConfig("a", 1 << 20, 512)),
+        ("a.b-c_1=512,block=512", LunConfig("a.b-c_1", 512, 512)),
+        ("d=8K,block=4096", LunConfig("d", 8192, 4096)),
+        (f"p={LARGEST_LUN_BYTES}", LunConfig("p", LARGEST_LUN_BYTES, 512)),
+    ],
+)
+def test_luns(text: str, lun: LunConfig) -> None:
+    assert parse_lun(text) == lun
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a=",
+        "=1M",
+        "a=1M,block=1024",
+        "a=1M,blocks=512",
+        "a=1M,block=",
+        "a=513",
+        "a=0",
+        "a=512,block=4096",
+        "-a=1M",
+        "a b=1M",
+        f"{'n' * 65}=1M",
+        f"p={LARGEST_LUN_BYTES + 512}",
+    ],
+)
+def test_wrong_luns_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="LUN"):
+        parse_lun(text)
+
+
+def test_a_name_stands_for_one_lun() -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        check_luns([LunConfig("a", 512), LunConfig("a", 512)])
+
+
+def test_the_number_of_luns_is_limited() -> None:
+    luns = [LunConfig(f"l{number}", 512) for number in range(MOST_LUNS + 1)]
+    assert len(check_luns(luns[:-1])) == MOST_LUNS
+    with pytest.raises(ConfigError, match="limit"):
+        check_luns(luns)
+
+
+@pytest.mark.parametrize(
+    ("text", "portal"),
+    [
+        ("127.0.0.1:0", Portal("127.0.0.1", 0)),
+        ("localhost", Portal("localhost", 3260)),
+        ("[::1]:3260", Portal("::1", 3260)),
+        ("[::1]", Portal("::1", 3260)),
+    ],
+)
+def test_portals(text: str, portal: Portal) -> None:
+    assert parse_portal(text) == portal
+    assert parse_portal(str(portal)) == portal
+
+
+@pytest.mark.parametrize("text", ["", ":3260", "h:65536", "h:x", "::1:3260", "[::1", "h:1:2"])
+def test_wrong_portals_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="portal"):
+        parse_portal(text)
+
+
+@pytest.mark.parametrize("text", ["iqn.2026-11.io.odx-target:array", "iqn.2001-04.com.example", "eui.02004567A425678D"])
+def test_target_names(text: str) -> None:
+    assert parse_iqn(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "array", "iqn.2026-11", "iqn.26-11.io.a", "IQN.2026-11.io.a", "iqn.2026-11.io.a:" + "x" * 220]
+)
+def test_wrong_target_names_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="target name"):
+        parse_iqn(text)
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text(
+        'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
+        'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\n'
+        '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
+    )
+    assert load_config(path) == Config(
+        pool_dir=tmp_path / "pool",
+        luns=(LunConfig("a", 1 << 20, 512), LunConfig("b", 8192, 4096)),
+        portals=(Portal("127.0.0.1", 0), Portal("::1", 0)),
+        iqn="iqn.2026-11.io.a:b",
+        pool_limit_bytes=10 << 30,
+        log_level="debug",
+        strict_list_identifiers=True,
+        copy_budget_s=2.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pool = 1",
+        "nonsense = 1",
+        "lun = 1",
+        'lun = ["a"]',
+        '[[lun]]\nname = "a"',
+        '[[lun]]\nname = "a"\nsize = "1M"\nfoo = 1',
+        '[[lun]]\nname = "a"\nsize = true',
+        '[[lun]]\nname = "a"\nsize = "1M"\nblock = "512"',
+        "portal = []",
+        "portal = [1]",
+        'log-level = "loud"',
+        'strict-list-identifiers = "yes"',
+        "copy-budget = 0",
+        "copy-budget = true",
+        "copy-budget = nan",
+        "pool-limit = -1",
+        "iqn = 7",
+        "not toml",
+        "\x00",
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "none.toml")
