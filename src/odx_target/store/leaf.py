@@ -1,0 +1,266 @@
+"""A leaf of a block map: the places of 1,024 neighbouring blocks.
+
+The *entries* of a leaf are an `array('Q')` in one of two forms, told apart by their length:
+
+- *dense*: 1,024 places, one a block;
+- *packed*: at most `RUNS_MAX` runs of consecutive places, in the order of their blocks. A run is one number, the block it
+  starts at above the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, each ends where
+  the next starts, the last at the end of the leaf; a run of place 0 is a hole. Neighbours that could be one run are one.
+
+Data written in sequence is a few runs a leaf (a header stands in the log between batches), so it never becomes dense. A
+leaf turns dense when writes break it into more than `RUNS_MAX` runs, and packed again when it is saved with few of them.
+
+A leaf belongs to the map whose epoch it carries and may be changed only by that map; once the map was frozen the leaf has an
+older epoch and its content never changes again. Its *form* may: both forms say the same, and `entries` is replaced in one
+step, so whoever loads `entries` once sees one or the other.
+"""
+
+from array import array
+from bisect import bisect_left
+from itertools import pairwise
+from typing import TypeAlias
+
+LEAF_BLOCKS = 1024
+"""4 MiB: a write copies at most 8 KiB of map after a freeze, and the entries of 1 GiB are shared by 256 references."""
+
+LEAF_BITS = 10
+INDEX_MASK = LEAF_BLOCKS - 1
+
+START_SHIFT = 54
+"""What 64 bits leave for a place beside the 10 bits of a block in its leaf."""
+
+PLACE_LIMIT = 1 << START_SHIFT
+PLACE_MASK = PLACE_LIMIT - 1
+
+RUNS_MAX = 256
+"""A packed leaf of more runs is read more slowly than a dense one: a run costs four times what an entry does."""
+
+RUNS_TO_PACK = 128
+"""A dense leaf of so many runs is worth packing: far enough below RUNS_MAX that a few writes do not undo it."""
+
+Entries: TypeAlias = "array[int]"
+
+HOLES: Entries = array("Q", [0]) * LEAF_BLOCKS
+
+_STEP = (1 << START_SHIFT) + 1
+"""From a packed run to what its next block would be as a run of its own."""
+
+
+class Epoch:
+    """What a map stamps its nodes with between two freezes; each is the only one of its kind."""
+
+    __slots__ = ()
+
+
+class Leaf:
+    """Entries, the epoch they were made in, and the number under which a catalogue keeps them (0: not yet)."""
+
+    __slots__ = ("entries", "epoch", "stored")
+
+    def __init__(self, entries: Entries, epoch: Epoch) -> None:
+        self.entries = entries
+        self.epoch = epoch
+        self.stored = 0
+
+    def copy(self, epoch: Epoch) -> "Leaf":
+        return Leaf(self.entries[:], epoch)
+
+    def place(self, index: int) -> int:
+        entries = self.entries
+        if len(entries) == LEAF_BLOCKS:
+            return entries[index]
+        packed = entries[bisect_left(entries, (index + 1) << START_SHIFT) - 1]
+        place = packed & PLACE_MASK
+        return place + index - (packed >> START_SHIFT) if place else 0
+
+    def runs(self, index: int, count: int) -> list[tuple[int, int]]:
+        """The (place, count) of `count` blocks from `index` on; consecutive places and holes are merged."""
+        entries = self.entries
+        if len(entries) == LEAF_BLOCKS:
+            return _dense_runs(entries, index, count)
+        return _packed_runs(entries, index, count)
+
+    def assign(self, index: int, place: int, count: int) -> None:
+        """Give `count` blocks consecutive places."""
+        entries = self.entries
+        if len(entries) < LEAF_BLOCKS:
+            _splice(entries, index, count, [index << START_SHIFT | place])
+            self._unpack_if_broken()
+        elif count == 1:
+            entries[index] = place
+        else:
+            entries[index : index + count] = array("Q", range(place, place + count))
+
+    def clear(self, index: int, count: int) -> None:
+        """Make blocks holes."""
+        entries = self.entries
+        if len(entries) < LEAF_BLOCKS:
+            _splice(entries, index, count, [index << START_SHIFT])
+            self._unpack_if_broken()
+        else:
+            entries[index : index + count] = HOLES[:count]
+
+    def copy_from(self, source: "Leaf", source_index: int, index: int, count: int) -> None:
+        """Take over places of another leaf."""
+        theirs = source.entries
+        if len(theirs) < LEAF_BLOCKS:
+            if len(self.entries) < LEAF_BLOCKS:
+                _splice(self.entries, index, count, _cut(theirs, source_index, count, index))
+                self._unpack_if_broken()
+                return
+            theirs = expand(theirs)
+        if len(self.entries) < LEAF_BLOCKS:
+            self.entries = expand(self.entries)
+        self.entries[index : index + count] = theirs[source_index : source_index + count]
+
+    def mapped_count(self) -> int:
+        entries = self.entries
+        if len(entries) < LEAF_BLOCKS:
+            return sum(count for place, count in _packed_runs(entries, 0, LEAF_BLOCKS) if place)
+        if entries.tobytes().find(bytes(8)) < 0:
+            return LEAF_BLOCKS
+        return LEAF_BLOCKS - entries.count(0)
+
+    def is_hole(self) -> bool:
+        """Whether the leaf is packed and maps nothing (a dense one is not looked through)."""
+        entries = self.entries
+        return len(entries) == 1 and not entries[0]
+
+    def pack(self) -> None:
+        """Take the smaller form if that is the packed one. Safe beside readers of a frozen leaf, in any thread."""
+        entries = self.entries
+        if len(entries) == LEAF_BLOCKS and (packed := _packed(entries)) is not None:
+            self.entries = packed
+
+    def _unpack_if_broken(self) -> None:
+        if len(self.entries) > RUNS_MAX:
+            self.entries = expand(self.entries)
+
+
+def one_run(place: int) -> Entries:
+    """Entries of a whole leaf in one run; place 0 makes it a hole."""
+    return array("Q", [place])
+
+
+def expand(entries: Entries) -> Entries:
+    """The dense form of packed entries."""
+    dense = HOLES[:]
+    index = 0
+    for place, count in _packed_runs(entries, 0, LEAF_BLOCKS):
+        if place:
+            dense[index : index + count] = array("Q", range(place, place + count))
+        index += count
+    return dense
+
+
+def joined(left: Entries, right: Entries, index: int) -> Entries:
+    """Entries of a leaf that starts at `index` of one leaf and goes on with the next one."""
+    if len(left) < LEAF_BLOCKS and len(right) < LEAF_BLOCKS:
+        packed = array("Q", _cut(left, index, LEAF_BLOCKS - index, 0))
+        _splice(packed, LEAF_BLOCKS - index, index, _cut(right, 0, index, LEAF_BLOCKS - index))
+        return packed if len(packed) <= RUNS_MAX else expand(packed)
+    dense_left = left if len(left) == LEAF_BLOCKS else expand(left)
+    dense_right = right if len(right) == LEAF_BLOCKS else expand(right)
+    return dense_left[index:] + dense_right[:index]
+
+
+def is_sound(entries: Entries) -> bool:
+    """Whether entries that came from a disk keep the rules of a packed leaf (a dense one has none but its length)."""
+    if len(entries) == LEAF_BLOCKS:
+        return not max(entries) >> START_SHIFT
+    if not 0 < len(entries) <= RUNS_MAX or entries[0] >> START_SHIFT:
+        return False
+    starts = [packed >> START_SHIFT for packed in entries]
+    return all(start < following for start, following in pairwise(starts))
+
+
+def _dense_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int]]:
+    first = entries[index]
+    if count == 1:
+        return [(first, 1)]
+    runs: list[tuple[int, int]] = []
+    add = runs.append
+    step = 1 if first else 0
+    expected = first
+    length = 0
+    for place in entries[index : index + count]:
+        if place == expected:
+            expected += step
+            length += 1
+        else:
+            add((first, length))
+            first = place
+            step = 1 if place else 0
+            expected = place + step
+            length = 1
+    add((first, length))
+    return runs
+
+
+def _packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int]]:
+    end = index + count
+    at = bisect_left(entries, (index + 1) << START_SHIFT)
+    packed = entries[at - 1]
+    runs: list[tuple[int, int]] = []
+    for following in entries[at : bisect_left(entries, end << START_SHIFT, at)]:
+        start = packed >> START_SHIFT
+        next_start = following >> START_SHIFT
+        place = packed & PLACE_MASK
+        runs.append((place + index - start if place else 0, next_start - index))
+        index = next_start
+        packed = following
+    place = packed & PLACE_MASK
+    runs.append((place + index - (packed >> START_SHIFT) if place else 0, end - index))
+    return runs
+
+
+def _cut(entries: Entries, index: int, count: int, target: int) -> list[int]:
+    """Packed runs of `count` blocks from `index` on, moved to `target`."""
+    packed = []
+    for place, length in _packed_runs(entries, index, count):
+        packed.append(target << START_SHIFT | place)
+        target += length
+    return packed
+
+
+def _splice(entries: Entries, index: int, count: int, runs: list[int]) -> None:
+    """Put packed runs over `count` blocks of packed entries from `index` on, keeping all rules but the limit."""
+    end = index + count
+    low = bisect_left(entries, index << START_SHIFT)
+    high = bisect_left(entries, end << START_SHIFT, low)
+    if end < LEAF_BLOCKS:
+        if high < len(entries) and entries[high] >> START_SHIFT == end:
+            tail = entries[high]
+            high += 1
+        else:
+            cut = entries[high - 1]
+            tail = end << START_SHIFT | _place_at(cut, end)
+        if not _continues(runs[-1], tail):
+            runs.append(tail)
+    if low and _continues(entries[low - 1], runs[0]):
+        del runs[0]
+    entries[low:high] = array("Q", runs)
+
+
+def _place_at(packed: int, index: int) -> int:
+    place = packed & PLACE_MASK
+    return place + index - (packed >> START_SHIFT) if place else 0
+
+
+def _continues(packed: int, following: int) -> bool:
+    """Whether the second packed run only goes on with the first."""
+    blocks = (following >> START_SHIFT) - (packed >> START_SHIFT)
+    return following - packed == (blocks * _STEP if packed & PLACE_MASK else blocks << START_SHIFT)
+
+
+def _packed(entries: Entries) -> "Entries | None":
+    """The packed form of dense entries, or None if they have too many runs for it to pay."""
+    runs: list[int] = []
+    expected = -1
+    for index, place in enumerate(entries):
+        if place != expected:
+            runs.append(index << START_SHIFT | place)
+            if len(runs) > RUNS_TO_PACK:
+                return None
+        expected = place + 1 if place else 0
+    return array("Q", runs)
