@@ -1,0 +1,84 @@
+"""Command descriptor blocks of the commands this initiator sends (SPC-4, SBC-3).
+
+Every function returns the whole CDB. Lengths are bytes unless the name says blocks.
+"""
+
+import struct
+
+_READ_WRITE_16 = struct.Struct(">BBQLBB")
+_TOKEN_OUT = struct.Struct(">BB4xLLBB")
+_TOKEN_IN = struct.Struct(">BBL4xLBB")
+
+THIRD_PARTY_COPY_OUT = 0x83
+THIRD_PARTY_COPY_IN = 0x84
+POPULATE_TOKEN = 0x10
+WRITE_USING_TOKEN = 0x11
+COPY_OPERATION_ABORT = 0x1C
+RECEIVE_COPY_STATUS_LID4 = 0x05
+RECEIVE_ROD_TOKEN_INFORMATION = 0x07
+REPORT_ALL_ROD_TOKENS = 0x08
+
+
+def test_unit_ready() -> bytes:
+    return bytes(6)
+
+
+def inquiry(allocation_bytes: int, page: int | None = None) -> bytes:
+    """INQUIRY; with a page code, of a vital product data page (SPC-4 6.6)."""
+    return struct.pack(">BBBHB", 0x12, 0 if page is None else 1, page or 0, allocation_bytes, 0)
+
+
+def report_luns(allocation_bytes: int) -> bytes:
+    return struct.pack(">BxB3xLxx", 0xA0, 0, allocation_bytes)
+
+
+def read_capacity_10() -> bytes:
+    return struct.pack(">B9x", 0x25)
+
+
+def read_capacity_16(allocation_bytes: int = 32) -> bytes:
+    """READ CAPACITY (16), service action 10h of 9Eh (SBC-3 5.16)."""
+    return struct.pack(">BB8xLBB", 0x9E, 0x10, allocation_bytes, 0, 0)
+
+
+def read_16(lba: int, count_blocks: int) -> bytes:
+    return _READ_WRITE_16.pack(0x88, 0, lba, count_blocks, 0, 0)
+
+
+def write_16(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
+    return _READ_WRITE_16.pack(0x8A, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
+
+
+def synchronize_cache_10() -> bytes:
+    """SYNCHRONIZE CACHE (10) of the whole medium: a count of 0 reaches to the end (SBC-3 5.23)."""
+    return struct.pack(">B9x", 0x35)
+
+
+def populate_token(list_identifier: int, parameter_list_bytes: int) -> bytes:
+    """POPULATE TOKEN (SBC-3 5.12); its list identifier stands at byte 6."""
+    return _TOKEN_OUT.pack(THIRD_PARTY_COPY_OUT, POPULATE_TOKEN, list_identifier, parameter_list_bytes, 0, 0)
+
+
+def write_using_token(list_identifier: int, parameter_list_bytes: int) -> bytes:
+    """WRITE USING TOKEN (SBC-3 5.51); its list identifier stands at byte 6."""
+    return _TOKEN_OUT.pack(THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN, list_identifier, parameter_list_bytes, 0, 0)
+
+
+def copy_operation_abort(list_identifier: int) -> bytes:
+    """COPY OPERATION ABORT (SPC-4 6.3); its list identifier stands at byte 2."""
+    return struct.pack(">BBL10x", THIRD_PARTY_COPY_OUT, COPY_OPERATION_ABORT, list_identifier)
+
+
+def receive_rod_token_information(list_identifier: int, allocation_bytes: int) -> bytes:
+    """RECEIVE ROD TOKEN INFORMATION (SPC-4 6.28); its list identifier stands at byte 2."""
+    return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, RECEIVE_ROD_TOKEN_INFORMATION, list_identifier, allocation_bytes, 0, 0)
+
+
+def receive_copy_status(list_identifier: int, allocation_bytes: int) -> bytes:
+    """RECEIVE COPY STATUS (LID4) (SPC-4 6.24)."""
+    return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, RECEIVE_COPY_STATUS_LID4, list_identifier, allocation_bytes, 0, 0)
+
+
+def report_all_rod_tokens(allocation_bytes: int) -> bytes:
+    """REPORT ALL ROD TOKENS (SPC-4 6.37)."""
+    return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, REPORT_ALL_ROD_TOKENS, 0, allocation_bytes, 0, 0)

@@ -1,0 +1,100 @@
+"""A whole copy: by token where possible, by the host's reads and writes from wherever that stops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from odx_target.initiator.copy_plan import CopyPlan, Span
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.host_copy import HostCopy
+from odx_target.initiator.offload import (
+    ListIdentifiers,
+    OffloadCopy,
+    OffloadOutcome,
+    OffloadSettings,
+    OffloadStop,
+    StopReason,
+    why_not,
+)
+from odx_target.initiator.result import Together
+
+
+class Method(Enum):
+    """How to copy."""
+
+    AUTO = "auto"
+    ODX = "odx"
+    HOST = "host"
+
+
+class OffloadFailed(InitiatorError):
+    """A copy that had to be offloaded could not be, or not to its end."""
+
+    def __init__(self, stop: OffloadStop, offloaded_bytes: int, size_bytes: int) -> None:
+        super().__init__(f"{offloaded_bytes} of {size_bytes} bytes were offloaded, then: {stop}")
+        self.stop = stop
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What was copied and how; `stop` says why not all was offloaded."""
+
+    offloaded_bytes: int
+    host_bytes: int
+    stop: OffloadStop | None
+    tokens: int = 0
+    writes: int = 0
+    partial_writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyJob:
+    """A copy to be made. `on_progress` is told bytes done and whether the arrays did them."""
+
+    source: Disk
+    destination: Disk
+    plan: CopyPlan
+    together: Together
+    on_progress: Callable[[int, bool], None]
+    list_identifiers: ListIdentifiers
+    settings: OffloadSettings | None = None
+
+    async def run(self, method: Method) -> CopyReport:
+        """Copy, and make the destination durable. Raises OffloadFailed (only with Method.ODX) and other InitiatorErrors."""
+        outcome = await self._offload(method)
+        if method is Method.ODX and outcome.stop is not None:
+            raise OffloadFailed(outcome.stop, outcome.offloaded_bytes, self.plan.size_bytes)
+        if outcome.remaining:
+            host_copy = HostCopy(
+                self.source, self.destination, self.plan, self.together, lambda count: self.on_progress(count, False)
+            )
+            await host_copy.run(outcome.remaining)
+        await self.destination.synchronize_cache()
+        return CopyReport(
+            offloaded_bytes=outcome.offloaded_bytes,
+            host_bytes=self.plan.size_bytes - outcome.offloaded_bytes,
+            stop=outcome.stop,
+            tokens=outcome.tokens,
+            writes=outcome.writes,
+            partial_writes=outcome.partial_writes,
+        )
+
+    async def _offload(self, method: Method) -> OffloadOutcome:
+        if method is Method.HOST:
+            return self._not_offloaded(OffloadStop(StopReason.NOT_WANTED, "", 0))
+        stop = why_not(self.source, self.destination, self.plan)
+        if stop is not None and not (method is Method.ODX and stop.reason is StopReason.RANGES_TOO_CLOSE):
+            return self._not_offloaded(stop)
+        offload = OffloadCopy(
+            self.source,
+            self.destination,
+            self.plan,
+            self.list_identifiers,
+            lambda count: self.on_progress(count, True),
+            self.settings,
+        )
+        return await offload.run()
+
+    def _not_offloaded(self, stop: OffloadStop) -> OffloadOutcome:
+        return OffloadOutcome(0, (Span(0, self.plan.size_bytes),), stop, 0, 0, 0)

@@ -1,0 +1,170 @@
+"""What a logical unit says of token copy, and what a host makes of it (VPD page 8Fh, SPC-4 7.8.17, SBC-3 6.5.6)."""
+
+from dataclasses import dataclass, replace
+
+from odx_target.initiator.cdb import POPULATE_TOKEN, THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN
+
+ROD_TOKEN_LIMITS = 0x0000
+SUPPORTED_COMMANDS = 0x0001
+ROD_TOKEN_FEATURES = 0x0106
+ROD_TOKEN_LIMITS_BYTES = 0x20
+NO_LIMIT = 0xFFFFFFFFFFFFFFFF
+
+HOST_MAXIMUM_RANGES = 64
+"""Windows' class driver never sends more, so no target may be expected to have been tried with more."""
+MAXIMUM_RANGE_BLOCKS = 0xFFFFFFFF
+"""NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
+MAXIMUM_WRITE_BYTES = 256 << 20
+"""What Windows lets one WRITE USING TOKEN do, so that it ends within 4 s."""
+DEFAULT_WRITE_BYTES = 64 << 20
+"""The same for a target that names no OPTIMAL TRANSFER COUNT."""
+DEFAULT_TOKEN_BYTES = 256 << 20
+"""What one token is asked to hold where the target names no limit: the request size of Windows' copy engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyLimits:
+    """The limits of page 8Fh as reported. 0 means not reported.
+
+    `is_first` says whether the limits stand first in the page with their exact length: otherwise Windows does not see them.
+    """
+
+    maximum_range_descriptors: int = 0
+    maximum_inactivity_timeout_s: int = 0
+    default_inactivity_timeout_s: int = 0
+    maximum_token_transfer_blocks: int = 0
+    optimal_transfer_blocks: int = 0
+    maximum_rod_bytes: int = 0
+    remote_tokens: int = 0
+    is_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit with the reason for it."""
+
+    value: int
+    because: str
+
+
+def descriptors(page: bytes) -> list[tuple[int, bytes]]:
+    """The third-party copy descriptors of the body of page 8Fh: (type, body after the length)."""
+    found, position = [], 0
+    while position + 4 <= len(page):
+        kind = int.from_bytes(page[position : position + 2], "big")
+        length = int.from_bytes(page[position + 2 : position + 4], "big")
+        found.append((kind, page[position + 4 : position + 4 + length]))
+        position += 4 + length
+    return found
+
+
+def read_copy_limits(page: bytes) -> tuple[CopyLimits | None, str]:
+    """Read the body of page 8Fh.
+
+    Returns the limits, or None with the reason why the logical unit cannot copy by token, in a few words.
+    """
+    found = descriptors(page)
+    by_type = dict(reversed(found))
+    limits = by_type.get(ROD_TOKEN_LIMITS)
+    if limits is None:
+        return None, "VPD page 8Fh has no block device ROD token limits"
+    if len(limits) < ROD_TOKEN_LIMITS_BYTES:
+        return None, "the block device ROD token limits in VPD page 8Fh are cut short"
+    if not _lists_token_commands(by_type.get(SUPPORTED_COMMANDS)):
+        return None, "VPD page 8Fh does not list POPULATE TOKEN and WRITE USING TOKEN"
+    is_first = found[0] == (ROD_TOKEN_LIMITS, limits) and len(limits) == ROD_TOKEN_LIMITS_BYTES
+    return _with_features(_read_limits(limits, is_first=is_first), by_type.get(ROD_TOKEN_FEATURES, b"")), ""
+
+
+def _read_limits(body: bytes, *, is_first: bool) -> CopyLimits:
+    return CopyLimits(
+        maximum_range_descriptors=int.from_bytes(body[6:8], "big"),
+        maximum_inactivity_timeout_s=int.from_bytes(body[8:12], "big"),
+        default_inactivity_timeout_s=int.from_bytes(body[12:16], "big"),
+        maximum_token_transfer_blocks=int.from_bytes(body[16:24], "big"),
+        optimal_transfer_blocks=int.from_bytes(body[24:32], "big"),
+        is_first=is_first,
+    )
+
+
+def _lists_token_commands(body: bytes | None) -> bool:
+    """Whether the supported commands descriptor names both; one that is missing is not held against the target."""
+    if body is None:
+        return True
+    entries, position = body[1 : 1 + body[0]] if body else b"", 0
+    listed: set[tuple[int, int]] = set()
+    while position + 2 <= len(entries):
+        count = entries[position + 1]
+        listed.update((entries[position], action) for action in entries[position + 2 : position + 2 + count])
+        position += 2 + count
+    return {(THIRD_PARTY_COPY_OUT, POPULATE_TOKEN), (THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN)} <= listed
+
+
+def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
+    """Add what the ROD token features descriptor says: who may use tokens, and how much a block ROD may hold."""
+    if not body:
+        return limits
+    limits, position = replace(limits, remote_tokens=body[0] & 0xF), 44
+    while position + 4 <= len(body):
+        length = int.from_bytes(body[position + 2 : position + 4], "big")
+        entry = body[position : position + 4 + length]
+        if entry[0] & 0x1F == 0 and len(entry) >= 16:
+            maximum_bytes = int.from_bytes(entry[8:16], "big")
+            return replace(limits, maximum_rod_bytes=0 if maximum_bytes == NO_LIMIT else maximum_bytes)
+        position += 4 + length
+    return limits
+
+
+def range_count_limit(limits: CopyLimits) -> Limit:
+    """How many range descriptors a command may have."""
+    if 0 < limits.maximum_range_descriptors < HOST_MAXIMUM_RANGES:
+        return Limit(limits.maximum_range_descriptors, "MAXIMUM RANGE DESCRIPTORS")
+    return Limit(HOST_MAXIMUM_RANGES, "no host sends more range descriptors")
+
+
+def range_length_limit(limits: CopyLimits, block_bytes: int, maximum_transfer_blocks: int) -> Limit:
+    """How many blocks one range descriptor may cover.
+
+    MAXIMUM TRANSFER LENGTH of the Block Limits page holds only where the ROD token features say nothing (SBC-3 5.12.2).
+    """
+    if limits.maximum_rod_bytes:
+        rod_blocks = limits.maximum_rod_bytes // block_bytes
+        return min(Limit(rod_blocks, "MAXIMUM BYTES IN BLOCK ROD"), _FIELD, key=_value)
+    if maximum_transfer_blocks:
+        return Limit(maximum_transfer_blocks, "MAXIMUM TRANSFER LENGTH of VPD page B0h")
+    return _FIELD
+
+
+def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: int = 0) -> Limit:
+    """How many blocks a POPULATE TOKEN should represent. A timeout of its own lifts the optimum, as Windows has it."""
+    found = _command_limits(limits, block_bytes)
+    if limits.optimal_transfer_blocks and not inactivity_timeout_s:
+        found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
+    return min(found or [Limit(DEFAULT_TOKEN_BYTES // block_bytes, "no limit reported")], key=_value)
+
+
+def write_limit(limits: CopyLimits, block_bytes: int) -> Limit:
+    """How many blocks a WRITE USING TOKEN should write."""
+    found = _command_limits(limits, block_bytes)
+    if limits.optimal_transfer_blocks:
+        found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
+        found.append(Limit(MAXIMUM_WRITE_BYTES // block_bytes, "256 MiB a command"))
+    else:
+        found.append(Limit(DEFAULT_WRITE_BYTES // block_bytes, "64 MiB a command where no optimum is reported"))
+    return min(found, key=_value)
+
+
+def _command_limits(limits: CopyLimits, block_bytes: int) -> list[Limit]:
+    found = []
+    if limits.maximum_token_transfer_blocks:
+        found.append(Limit(limits.maximum_token_transfer_blocks, "MAXIMUM TOKEN TRANSFER SIZE"))
+    if limits.maximum_rod_bytes:
+        found.append(Limit(limits.maximum_rod_bytes // block_bytes, "MAXIMUM BYTES IN BLOCK ROD"))
+    return found
+
+
+def _value(limit: Limit) -> int:
+    return limit.value
+
+
+_FIELD = Limit(MAXIMUM_RANGE_BLOCKS, "a range descriptor counts in 32 bits")

@@ -1,0 +1,88 @@
+"""Copying by reads and writes of the host, several in flight."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from odx_target.initiator.copy_plan import CopyPlan, Span
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.result import Buffer, Job, Together
+
+DEPTH = 8
+"""Pieces under way at once: enough to keep reads and writes going while either waits for the network."""
+MAXIMUM_PIECE_BYTES = 1 << 20
+MINIMUM_PIECE_BYTES = 256 << 10
+"""Below this the cost of a command begins to show; only a target's own limits make pieces smaller."""
+DEFAULT_PIECE_BYTES = 512 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class HostCopy:
+    """A copy by the host's reads and writes.
+
+    `on_progress` is told the bytes of every piece written. `together` runs the pieces side by side.
+    """
+
+    source: Disk
+    destination: Disk
+    plan: CopyPlan
+    together: Together
+    on_progress: Callable[[int], None]
+    depth: int = DEPTH
+
+    async def run(self, spans: Sequence[Span]) -> None:
+        """Copy the spans, in their order where the plan has one. Raises InitiatorError; then any part may be written."""
+        pieces = (piece for span in spans for piece in self._pieces(span))
+        if self.plan.distance_bytes:
+            await self._run_in_steps(pieces)
+        else:
+            await self.together([lambda: self._work(pieces)] * self.depth)
+
+    async def _work(self, pieces: Iterator[Span]) -> None:
+        """Take pieces until there are none; all workers share one iterator."""
+        for piece in pieces:
+            await self._write(piece, await self._read(piece))
+
+    async def _run_in_steps(self, pieces: Iterator[Span]) -> None:
+        """Overlapping ranges: read some pieces whole before any of them is written."""
+        while batch := [piece for _, piece in zip(range(self.depth), pieces, strict=False)]:
+            held: dict[Span, Buffer] = {}
+
+            def reading(piece: Span, held: dict[Span, Buffer] = held) -> Job:
+                async def read() -> None:
+                    held[piece] = await self._read(piece)
+
+                return read
+
+            await self.together([reading(piece) for piece in batch])
+            await self.together([self._writing(piece, held[piece]) for piece in batch])
+
+    def _writing(self, piece: Span, data: Buffer) -> Job:
+        return lambda: self._write(piece, data)
+
+    async def _read(self, piece: Span) -> Buffer:
+        block_bytes = self.source.block_bytes
+        lba = self.plan.source_lba + piece.start_bytes // block_bytes
+        return await self.source.read_blocks(lba, piece.size_bytes // block_bytes)
+
+    async def _write(self, piece: Span, data: Buffer) -> None:
+        await self.destination.write_blocks(self.plan.destination_lba + piece.start_bytes // self.destination.block_bytes, data)
+        self.on_progress(piece.size_bytes)
+
+    def _pieces(self, span: Span) -> Iterator[Span]:
+        size_bytes = piece_bytes(self.source, self.destination, self.plan)
+        starts = range(span.start_bytes, span.end_bytes, size_bytes)
+        for start in reversed(starts) if self.plan.backwards else starts:
+            yield Span(start, min(start + size_bytes, span.end_bytes))
+
+
+def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
+    """How much one READ and one WRITE carry, in bytes: the optimum if a disk names one, within both disks' maxima."""
+    wanted = DEFAULT_PIECE_BYTES
+    maxima = [MAXIMUM_PIECE_BYTES]
+    for disk in (source, destination):
+        optimal_bytes = disk.block_limits.optimal_transfer_blocks * disk.block_bytes
+        if MINIMUM_PIECE_BYTES <= optimal_bytes <= MAXIMUM_PIECE_BYTES:
+            wanted = optimal_bytes
+        if disk.block_limits.maximum_transfer_blocks:
+            maxima.append(disk.block_limits.maximum_transfer_blocks * disk.block_bytes)
+    return max(plan.aligned(min(wanted, *maxima)), plan.unit_bytes)

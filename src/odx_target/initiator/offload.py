@@ -1,0 +1,355 @@
+"""The host side of offloaded copy: the arrays move the data, the host hands over tokens.
+
+Rules. A copy is cut into chunks; for each: POPULATE TOKEN on the source, RECEIVE ROD TOKEN INFORMATION for the token and how
+much it holds, then WRITE USING TOKEN on the destination until all it holds is written. Commands are never asynchronous
+(IMMED is 0), one is under way at a time, and each new one takes the next list identifier. Whatever ends early says how far
+it came - INFORMATION in the sense data, or the TRANSFER COUNT - and the copy goes on from there. A token that dies after
+some use is replaced; one that is refused at its first use, and every other failure without progress, ends offloading: the
+rest is then for the host's own reads and writes. What was counted is written; what was not may be, and is written again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from odx_target.initiator import cdb
+from odx_target.initiator.copy_limits import CopyLimits, range_count_limit, range_length_limit, token_limit, write_limit
+from odx_target.initiator.copy_plan import CopyPlan, Span
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import BadAnswer, CommandTimedOut
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.sense import SenseKey, describe_result, read_sense
+from odx_target.initiator.token_commands import (
+    ANSWER_ALLOCATION_BYTES,
+    BlockRange,
+    CopyOperation,
+    CopyOperationStatus,
+    populate_token_list,
+    read_rod_token_information,
+    write_using_token_list,
+)
+
+MINIMUM_DISTANCE_BYTES = 1 << 20
+"""Overlapping ranges closer than this would need a token for so little that reading and writing is faster."""
+MAXIMUM_IDENTIFIERS_IN_PROGRESS = 10
+"""How many list identifiers that are still in use are stepped over."""
+MAXIMUM_FRUITLESS_TOKENS = 4
+"""Tokens in a row that did not bring the copy forward by a whole step."""
+OPERATION_IN_PROGRESS = (0x00, 0x16)
+COPY_UNDERRUN = (0x0D, 0x04)
+
+
+class StopReason(Enum):
+    """Why the arrays did not copy, or not all."""
+
+    NOT_WANTED = "the host's reads and writes were asked for"
+    SOURCE_CANNOT = "the source cannot copy by token"
+    DESTINATION_CANNOT = "the destination cannot copy by token"
+    RANGES_TOO_CLOSE = "the ranges overlap and begin too close to each other"
+    POPULATE_REFUSED = "POPULATE TOKEN failed"
+    TOKEN_NOT_DELIVERED = "RECEIVE ROD TOKEN INFORMATION gave no token"  # noqa: S105 - not a secret
+    TOKEN_TOO_SHORT = "the token holds less than a block of the destination"  # noqa: S105 - not a secret
+    TOKEN_REFUSED = "the destination refused a new token"  # noqa: S105 - not a secret
+    WRITE_FAILED = "WRITE USING TOKEN failed"
+    NO_PROGRESS = "the copy did not come forward"
+    TIMED_OUT = "the target did not answer in time"
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadStop:
+    """Why offloading ended before the end of the copy, and where: `position_bytes` counts from the start of the copy."""
+
+    reason: StopReason
+    detail: str
+    position_bytes: int
+    result: CommandResult | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadOutcome:
+    """What the arrays did. `remaining` is what they did not, in the order in which it must be copied."""
+
+    offloaded_bytes: int
+    remaining: tuple[Span, ...]
+    stop: OffloadStop | None
+    tokens: int
+    writes: int
+    partial_writes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OffloadSettings:
+    """How a host offloads.
+
+    A token dies when unused for `inactivity_timeout_s`, 0: the target's default. With `delete_tokens` the last write of a
+    token deletes it (DEL_TKN), so that no array collects what nobody will use.
+    """
+
+    inactivity_timeout_s: int = 0
+    delete_tokens: bool = True
+
+
+class ListIdentifiers:
+    """The list identifiers of a host: one counter for all its disks, from 0 on, wrapping (SPC-4 5.16.4.2)."""
+
+    def __init__(self, first: int = 0) -> None:
+        self._next = first
+
+    def take(self) -> int:
+        taken, self._next = self._next, (self._next + 1) & 0xFFFFFFFF
+        return taken
+
+
+class _Stopped(Exception):
+    def __init__(self, reason: StopReason, detail: str, result: CommandResult | None = None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.result = reason, detail, result
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A token, and how many bytes of the copy from `start_bytes` on it holds."""
+
+    value: bytes
+    start_bytes: int
+    size_bytes: int
+
+
+def why_not(source: Disk, destination: Disk, plan: CopyPlan) -> OffloadStop | None:
+    """Why this copy should not be offloaded; None if it should."""
+    if source.copy_limits is None:
+        return OffloadStop(StopReason.SOURCE_CANNOT, source.no_copy_because, 0)
+    if destination.copy_limits is None:
+        return OffloadStop(StopReason.DESTINATION_CANNOT, destination.no_copy_because, 0)
+    if 0 < plan.distance_bytes < MINIMUM_DISTANCE_BYTES:
+        return OffloadStop(StopReason.RANGES_TOO_CLOSE, f"{plan.distance_bytes} bytes apart", 0)
+    return None
+
+
+class OffloadCopy:
+    """One copy by token.
+
+    `on_progress` is told the bytes counted as written since the last time. Both disks must have copy limits.
+    """
+
+    def __init__(
+        self,
+        source: Disk,
+        destination: Disk,
+        plan: CopyPlan,
+        list_identifiers: ListIdentifiers,
+        on_progress: Callable[[int], None],
+        settings: OffloadSettings | None = None,
+    ) -> None:
+        assert source.copy_limits is not None
+        assert destination.copy_limits is not None
+        self._source, self._destination, self._plan = source, destination, plan
+        self._source_limits: CopyLimits = source.copy_limits
+        self._list_identifiers, self._on_progress = list_identifiers, on_progress
+        self._settings = settings or OffloadSettings()
+        self._delete_tokens = self._settings.delete_tokens
+        self._destination_ranges = _range_limits(destination, destination.copy_limits)
+        self._source_ranges = _range_limits(source, source.copy_limits)
+        self._write_bytes = self._find_write_bytes(destination.copy_limits)
+        self._chunk_bytes = self._find_chunk_bytes()
+        self._untouched = Span(0, plan.size_bytes)
+        self._chunk = Span(0, 0)
+        self._tokens = self._writes = self._partial_writes = 0
+
+    async def run(self) -> OffloadOutcome:
+        """Copy until the end or until offloading stops. Raises InitiatorError where no status can be had (connection lost)."""
+        stop = None
+        try:
+            while self._chunk.size_bytes or self._untouched.size_bytes:
+                await self._copy_chunk()
+        except _Stopped as stopped:
+            stop = OffloadStop(stopped.reason, stopped.detail, self._chunk.start_bytes, stopped.result)
+        remaining = tuple(span for span in (self._chunk, self._untouched) if span.size_bytes)
+        left_bytes = sum(span.size_bytes for span in remaining)
+        return OffloadOutcome(
+            self._plan.size_bytes - left_bytes, remaining, stop, self._tokens, self._writes, self._partial_writes
+        )
+
+    def _find_write_bytes(self, limits: CopyLimits) -> int:
+        """How much one WRITE USING TOKEN is asked to write."""
+        count, length = self._destination_ranges
+        block_bytes = self._destination.block_bytes
+        return max(min(write_limit(limits, block_bytes).value, count * length), 1) * block_bytes
+
+    def _find_chunk_bytes(self) -> int:
+        """How much of the copy a token is asked to hold: whole units, and never more than the ranges are apart."""
+        limits, block_bytes = self._source_limits, self._source.block_bytes
+        limit = token_limit(limits, block_bytes, inactivity_timeout_s=self._settings.inactivity_timeout_s)
+        count, length = self._source_ranges
+        size_bytes = min(limit.value, count * length) * block_bytes
+        if self._plan.distance_bytes:
+            size_bytes = min(size_bytes, self._plan.distance_bytes)
+        return max(self._plan.aligned(size_bytes), self._plan.unit_bytes)
+
+    def _take_chunk(self) -> None:
+        rest, size_bytes = self._untouched, min(self._chunk_bytes, self._untouched.size_bytes)
+        if self._plan.backwards:
+            self._chunk = Span(rest.end_bytes - size_bytes, rest.end_bytes)
+            self._untouched = Span(rest.start_bytes, self._chunk.start_bytes)
+        else:
+            self._chunk = Span(rest.start_bytes, rest.start_bytes + size_bytes)
+            self._untouched = Span(self._chunk.end_bytes, rest.end_bytes)
+
+    async def _copy_chunk(self) -> None:
+        self._take_chunk()
+        fruitless = 0
+        while self._chunk.size_bytes:
+            before_bytes = self._chunk.start_bytes
+            await self._spend(await self._populate())
+            fruitless = fruitless + 1 if self._chunk.start_bytes == before_bytes else 0
+            if fruitless == MAXIMUM_FRUITLESS_TOKENS:
+                raise _Stopped(StopReason.NO_PROGRESS, f"{fruitless} tokens in a row ended too soon")
+
+    def _advance(self, position_bytes: int) -> None:
+        """All of the chunk before the position is written."""
+        self._on_progress(position_bytes - self._chunk.start_bytes)
+        self._chunk = Span(position_bytes, self._chunk.end_bytes)
+
+    async def _populate(self) -> _Token:
+        """A token for as much of the chunk as the source will give."""
+        asked = self._chunk
+        ranges = self._ranges(self._source, self._plan.source_lba, asked, self._source_ranges)
+        data = populate_token_list(ranges, inactivity_timeout_s=self._settings.inactivity_timeout_s)
+        identifier, result = await self._originate(self._source, cdb.populate_token, data)
+        if result.status != Status.GOOD and not _is_underrun(result):
+            raise _Stopped(StopReason.POPULATE_REFUSED, describe_result(result), result)
+        operation = await self._token_information(identifier)
+        represented = self._check_token(operation, asked.size_bytes // self._source.block_bytes) * self._source.block_bytes
+        usable_bytes = represented // self._destination.block_bytes * self._destination.block_bytes
+        if not usable_bytes:
+            raise _Stopped(StopReason.TOKEN_TOO_SHORT, f"{represented} bytes")
+        self._tokens += 1
+        return _Token(operation.tokens[0], asked.start_bytes, usable_bytes)
+
+    async def _token_information(self, identifier: int) -> CopyOperation:
+        try:
+            result = await self._ask(self._source, identifier)
+            if result.status != Status.GOOD:
+                raise _Stopped(StopReason.TOKEN_NOT_DELIVERED, describe_result(result), result)
+            return read_rod_token_information(result.data_in)
+        except BadAnswer as bad:
+            raise _Stopped(StopReason.TOKEN_NOT_DELIVERED, str(bad)) from bad
+        except CommandTimedOut as late:
+            raise _Stopped(StopReason.TIMED_OUT, str(late)) from late
+
+    def _check_token(self, operation: CopyOperation, asked_blocks: int) -> int:
+        """How many blocks the token that was delivered holds."""
+        detail = None
+        if operation.status not in {CopyOperationStatus.COMPLETED, CopyOperationStatus.COMPLETED_PARTIALLY}:
+            failed = CommandResult(operation.completion_status, sense=operation.sense)
+            detail = f"copy operation status {operation.status:02X}h, {describe_result(failed)}"
+        elif len(operation.tokens) != 1:
+            detail = f"{len(operation.tokens)} tokens"
+        elif not 0 < operation.true_count_blocks <= asked_blocks:
+            detail = f"a transfer count of {operation.true_count_blocks} blocks, {asked_blocks} were asked"
+        if detail is not None:
+            raise _Stopped(StopReason.TOKEN_NOT_DELIVERED, detail)
+        return operation.true_count_blocks
+
+    async def _spend(self, token: _Token) -> None:
+        """Write what the token holds, or as much as the destination takes before the token ends."""
+        done_bytes = 0
+        while done_bytes < token.size_bytes:
+            size_bytes = min(self._write_bytes, token.size_bytes - done_bytes)
+            delete = self._delete_tokens and done_bytes + size_bytes == token.size_bytes
+            written_bytes = await self._write(token, done_bytes, size_bytes, delete=delete)
+            done_bytes += written_bytes
+            position = token.start_bytes + self._plan.aligned(done_bytes)
+            if position > self._chunk.start_bytes:
+                self._advance(position)
+            if not written_bytes:
+                return
+            if written_bytes < size_bytes and delete:
+                # The token went with a command that did not finish: from now on let tokens die by themselves.
+                self._delete_tokens = False
+                return
+
+    async def _write(self, token: _Token, offset_bytes: int, size_bytes: int, *, delete: bool) -> int:
+        """One WRITE USING TOKEN. Returns the bytes written; 0 if the token, once good, is good no more."""
+        block_bytes = self._destination.block_bytes
+        start = token.start_bytes + offset_bytes
+        ranges = self._ranges(
+            self._destination, self._plan.destination_lba, Span(start, start + size_bytes), self._destination_ranges
+        )
+        count_blocks = sum(part.count_blocks for part in ranges)
+        data = write_using_token_list(
+            token.value, ranges, offset_into_rod_blocks=offset_bytes // block_bytes, delete_token=delete
+        )
+        identifier, result = await self._originate(self._destination, cdb.write_using_token, data)
+        self._writes += 1
+        if result.status == Status.GOOD:
+            return count_blocks * block_bytes
+        written_blocks = await self._true_count(identifier, result, count_blocks)
+        if written_blocks:
+            self._partial_writes += 1
+        elif not (offset_bytes and _is_end_of_token(result)):
+            reason = StopReason.TOKEN_REFUSED if _is_end_of_token(result) else StopReason.WRITE_FAILED
+            raise _Stopped(reason, describe_result(result), result)
+        return written_blocks * block_bytes
+
+    async def _true_count(self, identifier: int, result: CommandResult, count_blocks: int) -> int:
+        """How many blocks a WRITE USING TOKEN that did not end with GOOD has written, from the first on."""
+        sense = read_sense(result.sense)
+        if sense is not None and sense.is_invalid_token:
+            return 0  # the token is judged before any data moves
+        if sense is not None and sense.is_copy_underrun and sense.information and sense.information <= count_blocks:
+            return sense.information
+        try:
+            answer = await self._ask(self._destination, identifier)
+            if answer.status != Status.GOOD:
+                return 0
+            counted = read_rod_token_information(answer.data_in).true_count_blocks
+        except (BadAnswer, CommandTimedOut):
+            return 0
+        return counted if counted <= count_blocks else 0
+
+    async def _ask(self, disk: Disk, identifier: int) -> CommandResult:
+        command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
+        return await disk.command(command, (), ANSWER_ALLOCATION_BYTES)
+
+    async def _originate(self, disk: Disk, command: Callable[[int, int], bytes], data: bytes) -> tuple[int, CommandResult]:
+        """Send a command under a new list identifier; a further one if that is still in use."""
+        for _ in range(MAXIMUM_IDENTIFIERS_IN_PROGRESS):
+            identifier = self._list_identifiers.take()
+            try:
+                result = await disk.command(command(identifier, len(data)), [data])
+            except CommandTimedOut as late:
+                raise _Stopped(StopReason.TIMED_OUT, str(late)) from late
+            sense = read_sense(result.sense)
+            if sense is None or sense.code != OPERATION_IN_PROGRESS:
+                break
+        return identifier, result
+
+    def _ranges(self, disk: Disk, first_lba: int, span: Span, limits: tuple[int, int]) -> list[BlockRange]:
+        """Range descriptors for part of the copy, which is no more than a command may have of them."""
+        _, length = limits
+        lba = first_lba + span.start_bytes // disk.block_bytes
+        end = lba + span.size_bytes // disk.block_bytes
+        return [BlockRange(start, min(length, end - start)) for start in range(lba, end, length)]
+
+
+def _range_limits(disk: Disk, limits: CopyLimits) -> tuple[int, int]:
+    """How many range descriptors a command may have, and how many blocks each."""
+    length = range_length_limit(limits, disk.block_bytes, disk.block_limits.maximum_transfer_blocks)
+    return range_count_limit(limits).value, max(length.value, 1)
+
+
+def _is_underrun(result: CommandResult) -> bool:
+    sense = read_sense(result.sense)
+    return sense is not None and sense.is_copy_underrun
+
+
+def _is_end_of_token(result: CommandResult) -> bool:
+    """The token is refused, or holds nothing at the offset: another one may do."""
+    sense = read_sense(result.sense)
+    return sense is not None and (
+        sense.is_invalid_token or (sense.key == SenseKey.ILLEGAL_REQUEST and sense.code == COPY_UNDERRUN)
+    )

@@ -1,0 +1,102 @@
+"""iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN`."""
+
+from dataclasses import dataclass
+
+from odx_target.initiator.errors import BadUrl
+
+SCHEME = "iscsi://"
+DEFAULT_PORT = 3260
+"""The registered port of iSCSI (RFC 7143 4.2.7.1)."""
+MAXIMUM_LUN = 0x3FFF
+"""The largest number that flat space addressing can carry (SAM-5 4.7.7.3)."""
+MAXIMUM_NAME_BYTES = 223
+"""The longest iSCSI name (RFC 7143 4.2.7.1)."""
+NAME_PREFIXES = ("iqn.", "eui.", "naa.")
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """Where a target listens."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class IscsiUrl:
+    """A logical unit of a target behind a portal."""
+
+    portal: Portal
+    target_name: str
+    lun: int
+    user: str | None = None
+    secret: str | None = None
+
+    def __str__(self) -> str:
+        """The URL without its secret."""
+        user = "" if self.user is None else f"{self.user}@"
+        return f"{SCHEME}{user}{self.portal}/{self.target_name}/{self.lun}"
+
+
+def parse_url(text: str) -> IscsiUrl:
+    """Read a URL of a logical unit. Raises BadUrl."""
+    user, secret, portal, path = _split(text)
+    if len(path) != 2 or not all(path):
+        raise BadUrl(f"{_shown(text)}: expected iscsi://HOST:PORT/IQN/LUN")
+    name = path[0].lower()
+    if not name.startswith(NAME_PREFIXES) or len(name.encode()) > MAXIMUM_NAME_BYTES:
+        raise BadUrl(f"{_shown(text)}: {path[0]!r} is not an iSCSI name (iqn., eui. or naa.)")
+    return IscsiUrl(portal, name, _lun(text, path[1]), user, secret)
+
+
+def parse_portal_url(text: str) -> Portal:
+    """Read `iscsi://HOST[:PORT]`, the URL of a portal without a target; what follows the portal is ignored. Raises BadUrl."""
+    return _split(text)[2]
+
+
+def _split(text: str) -> tuple[str | None, str | None, Portal, list[str]]:
+    if not text.lower().startswith(SCHEME):
+        raise BadUrl(f"{_shown(text)}: an iSCSI URL begins with {SCHEME}")
+    authority, _, path = text[len(SCHEME) :].partition("/")
+    credentials, at, place = authority.rpartition("@")
+    user, percent, secret = credentials.partition("%")
+    if at and not user:
+        raise BadUrl(f"{_shown(text)}: no user name before '@'")
+    return user or None, secret if percent else None, _portal(text, place), path.split("/")
+
+
+def _portal(text: str, place: str) -> Portal:
+    if place.startswith("["):
+        host, bracket, rest = place[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise BadUrl(f"{_shown(text)}: an IPv6 address is written [ADDRESS]:PORT")
+        port = rest[1:] if rest else None
+    else:
+        host, colon, port_text = place.partition(":")
+        port = port_text if colon else None
+    if not host or any(character.isspace() for character in host):
+        raise BadUrl(f"{_shown(text)}: no host")
+    return Portal(host, DEFAULT_PORT if port is None else _port(text, port))
+
+
+def _port(text: str, port: str) -> int:
+    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535 and len(port) <= 5):
+        raise BadUrl(f"{_shown(text)}: {port!r} is not a port (1 to 65535)")
+    return int(port)
+
+
+def _lun(text: str, lun: str) -> int:
+    if not (lun.isascii() and lun.isdigit() and len(lun) <= 5 and int(lun) <= MAXIMUM_LUN):
+        raise BadUrl(f"{_shown(text)}: {lun!r} is not a LUN (0 to {MAXIMUM_LUN})")
+    return int(lun)
+
+
+def _shown(text: str) -> str:
+    """The text as a message may quote it: without a secret, and on one line."""
+    scheme, separator, rest = text.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    user = credentials.partition("%")[0]
+    return repr(f"{scheme}{separator}{user}{at}{place}"[:200])
