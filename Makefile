@@ -20,9 +20,9 @@ types: .venv/made ## mypy, strict
 	$(BIN)/mypy
 
 test: lint types ## lint, types and all tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs
 
 bench: .venv/made ## speed beside Debian's tgt, as ratios
-	$(BIN)/python -m bench
+	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench
 
 .PHONY: help serve demo lint types test bench

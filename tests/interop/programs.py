@@ -1,0 +1,84 @@
+"""Programs that are not ours: where they come from, and running one in bounded time."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.interop.libiscsi import LIBRARY
+
+PROGRAM_TIMEOUT_S = 60
+"""Far beyond what any client here takes, so that only a hang reaches it."""
+
+QEMU_ISCSI_DRIVERS = "lib/*/qemu/block-iscsi.so"
+"""Where Debian keeps the part of QEMU that speaks iSCSI, below /usr."""
+
+
+def _library_loads() -> bool:
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError:
+        return False
+    return True
+
+
+def _program(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name) is not None
+
+
+def _qemu(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name) is not None and any(Path("/usr").glob(QEMU_ISCSI_DRIVERS))
+
+
+CLIENTS: dict[str, tuple[str, Callable[[], bool]]] = {
+    # client: (Debian packages, is it here?)
+    "iscsi-ls": ("libiscsi-bin", _program("iscsi-ls")),
+    "iscsi-inq": ("libiscsi-bin", _program("iscsi-inq")),
+    "iscsi-readcapacity16": ("libiscsi-bin", _program("iscsi-readcapacity16")),
+    "iscsi-test-cu": ("libiscsi-bin", _program("iscsi-test-cu")),
+    "libiscsi": ("libiscsi-bin", _library_loads),
+    "qemu-img": ("qemu-utils and qemu-block-extra", _qemu("qemu-img")),
+    "qemu-io": ("qemu-utils and qemu-block-extra", _qemu("qemu-io")),
+    "sg_vpd": ("sg3-utils", _program("sg_vpd")),
+    "sg_inq": ("sg3-utils", _program("sg_inq")),
+}
+
+
+def need(client: str) -> None:
+    """Leave the test out where the client is not installed; in CI that is a failure."""
+    packages, is_here = CLIENTS[client]
+    if is_here():
+        return
+    message = f"{client} is not installed (Debian: {packages})"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def run(client: str, *arguments: str | Path, timeout_s: float = PROGRAM_TIMEOUT_S, stdin: str = "") -> str:
+    """Run a client to its end and return what it printed, both streams; any exit status but 0 fails the test."""
+    need(client)
+    ended = attempt(client, *arguments, timeout_s=timeout_s, stdin=stdin)
+    assert ended.returncode == 0, f"{client} {' '.join(map(str, arguments))} ended with {ended.returncode}:\n{ended.stdout}"
+    return ended.stdout
+
+
+def attempt(
+    client: str, *arguments: str | Path, timeout_s: float = PROGRAM_TIMEOUT_S, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """As `run`, for a client that may fail."""
+    need(client)
+    return subprocess.run(
+        [client, *map(str, arguments)],
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+    )

@@ -1,0 +1,114 @@
+"""`odx-target serve` as a process of its own: started, waited for, stopped or killed, and always reaped."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+IQN = "iqn.2026-11.io.odx-target:array"
+READY = "listening on "
+READY_TIMEOUT_S = 30
+END_TIMEOUT_S = 20
+"""How long a server may take to end before the test fails; it should need far less."""
+
+
+class DidNotServe(AssertionError):
+    """The server ended or stayed silent instead of getting ready; the message carries its log."""
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    log_path: Path
+    portal: str
+    seconds_to_ready: float
+    lines: "queue.Queue[str | None]" = field(repr=False)
+
+    def url(self, lun: int | None = None) -> str:
+        """The portal alone, as iscsi-ls wants it, or with target and LUN."""
+        return f"iscsi://{self.portal}" + ("" if lun is None else f"/{IQN}/{lun}")
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL, then reap. Harmless when the process has ended."""
+        self.process.kill()
+        self._reap()
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Ask it to stop and return its exit status."""
+        self.process.send_signal(signal_number)
+        return self._reap()
+
+    def _reap(self) -> int:
+        try:
+            return self.process.wait(END_TIMEOUT_S)
+        finally:
+            self.process.kill()
+            self.process.wait(END_TIMEOUT_S)
+
+
+def serve(pool: Path | None, luns: Sequence[str] = (), *, log_path: Path, options: Sequence[str] = ()) -> Served:
+    """Start a server and return once it says that it listens.
+
+    `luns` are values of --lun. Raises DidNotServe if it ends first or says nothing for READY_TIMEOUT_S.
+    """
+    arguments = [sys.executable, "-m", "odx_target.target.cli", "serve"]
+    arguments += [str(pool)] if pool is not None else []
+    arguments += [word for lun in luns for word in ("--lun", lun)]
+    arguments += ["--portal", "127.0.0.1:0", *options]
+    started_s = time.monotonic()
+    with log_path.open("a") as log:
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+        )
+    assert process.stdout is not None
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_drain, args=(process.stdout, lines), daemon=True).start()
+    try:
+        portal = _wait_until_ready(lines, started_s + READY_TIMEOUT_S)
+    except BaseException as error:
+        process.kill()
+        process.wait(END_TIMEOUT_S)
+        if isinstance(error, DidNotServe):
+            raise DidNotServe(f"{error}; its log:\n{log_path.read_text(errors='replace')}") from None
+        raise
+    return Served(process, log_path, portal, time.monotonic() - started_s, lines)
+
+
+def _drain(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:
+    """Empty the pipe for as long as the server lives, so that it never waits for us; None marks the end."""
+    with pipe:
+        for line in pipe:
+            lines.put(line.rstrip("\n"))
+    lines.put(None)
+
+
+def _wait_until_ready(lines: "queue.Queue[str | None]", deadline_s: float) -> str:
+    seen = []
+    while True:
+        try:
+            line = lines.get(timeout=max(deadline_s - time.monotonic(), 0.01))
+        except queue.Empty:
+            raise DidNotServe(f"the server was not ready in {READY_TIMEOUT_S} s; it printed {seen}") from None
+        if line is None:
+            raise DidNotServe(f"the server ended before it was ready; it printed {seen}")
+        seen.append(line)
+        if line.startswith(READY):
+            return line.removeprefix(READY).strip()
