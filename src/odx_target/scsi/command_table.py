@@ -4,11 +4,21 @@ The row dispatches, checks the CDB, and answers REPORT SUPPORTED OPERATION CODES
 does); scsi never imports them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 
+from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Outcome, Task
+
+SERVICE_ACTION_BITS = 0x1F
+NACA_BIT = 0x04
+# What a transport hands over: iSCSI pads shorter CDBs to this (RFC 7143 11.3.9).
+PADDED_CDB_BYTES = 16
+
+# Told by REPORT SUPPORTED OPERATION CODES: past this an initiator may think a command lost. Nothing here takes longer than
+# some seconds; the disk below may.
+RECOMMENDED_TIMEOUT_S = 30
 
 
 class CommandFlag(Flag):
@@ -18,10 +28,11 @@ class CommandFlag(Flag):
     IGNORES_UNIT_ATTENTION = auto()
     """Runs although a unit attention is pending (INQUIRY, REPORT LUNS, REQUEST SENSE)."""
     WITHOUT_LOGICAL_UNIT = auto()
-    """Answered also for a LUN that does not exist."""
+    """Answered also for a LUN that does not exist: the task's logical unit then has `is_present` False."""
     READS_MEDIUM = auto()
+    """Refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
-    """Refused while the logical unit is write protected."""
+    """Refused while the logical unit is stopped or write protected."""
     NOT_ORDERED = auto()
     """Never waits for other tasks: status and result retrieval."""
 
@@ -41,7 +52,8 @@ class CommandRow:
 
     `usage` has a byte for each byte of the CDB: the operation code, then which bits mean something, with the service action
     itself in byte 1 (SPC-4 6.35.3); a bit set in a CDB where `usage` has none is INVALID FIELD IN CDB. `service_action` is
-    None for a command that has none. `extents` names the blocks that a task will touch, None: none at all.
+    None for a command that has none. `extents` names the blocks that a task will touch, None: none at all; it may raise
+    CheckCondition as a handler may.
     """
 
     name: str
@@ -51,7 +63,96 @@ class CommandRow:
     service_action: int | None = None
     flags: CommandFlag = CommandFlag.NONE
     extents: Callable[[Task], Sequence[Extent]] | None = None
+    nominal_timeout_s: int = 0
+    """How long it takes when all is well; 0 is "not indicated"."""
+    recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
 
     @property
     def cdb_bytes(self) -> int:
         return len(self.usage)
+
+
+class Entry:
+    """A row made ready for use: flags as plain truth values and the forbidden bits as one number."""
+
+    __slots__ = (
+        "extents",
+        "forbidden",
+        "handler",
+        "ignores_unit_attention",
+        "is_ordered",
+        "row",
+        "touches_medium",
+        "without_logical_unit",
+        "writes_medium",
+    )
+
+    def __init__(self, row: CommandRow) -> None:
+        self.row = row
+        self.handler = row.handler
+        self.extents = row.extents
+        self.forbidden = int.from_bytes(forbidden_bits(row).ljust(PADDED_CDB_BYTES, b"\0"), "big")
+        self.ignores_unit_attention = CommandFlag.IGNORES_UNIT_ATTENTION in row.flags
+        self.without_logical_unit = CommandFlag.WITHOUT_LOGICAL_UNIT in row.flags
+        self.writes_medium = CommandFlag.WRITES_MEDIUM in row.flags
+        self.touches_medium = self.writes_medium or CommandFlag.READS_MEDIUM in row.flags
+        self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
+
+    def check(self, cdb: bytes) -> None:
+        """Raises CheckCondition for a CDB that is cut short or has a bit set that means nothing (SPC-4 4.2.5.6)."""
+        if len(cdb) < self.row.cdb_bytes:
+            raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=len(cdb))
+        for index, forbidden in enumerate(forbidden_bits(self.row)):
+            wrong = cdb[index] & forbidden
+            if wrong:
+                raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=index, bit=wrong.bit_length() - 1)
+
+
+def forbidden_bits(row: CommandRow) -> bytes:
+    """For each byte of the CDB the bits that must be zero. NACA is among them: there is no ACA here (SAM-5 5.2)."""
+    allowed = bytearray(row.usage)
+    allowed[0] = 0xFF
+    if row.service_action is not None:
+        allowed[1] |= SERVICE_ACTION_BITS
+    allowed[-1] &= ~NACA_BIT
+    return bytes(bits ^ 0xFF for bits in allowed)
+
+
+class CommandTable:
+    """All rows, found by operation code and service action. Raises ValueError when two rows claim the same command."""
+
+    def __init__(self, rows: Iterable[CommandRow]) -> None:
+        self.without_service_action: dict[int, Entry] = {}
+        self.with_service_action: dict[int, dict[int, Entry]] = {}
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: CommandRow) -> None:
+        if row.service_action is None:
+            group, key = self.without_service_action, row.operation_code
+            taken = key in self.with_service_action or key in group
+        else:
+            group, key = self.with_service_action.setdefault(row.operation_code, {}), row.service_action
+            taken = row.operation_code in self.without_service_action or key in group
+        if taken:
+            raise ValueError(f"two rows for the command of {row.name}")
+        group[key] = Entry(row)
+
+    def find(self, cdb: bytes) -> Entry:
+        """The entry for a CDB. Raises CheckCondition for an operation code or service action that is not there."""
+        entry = self.without_service_action.get(cdb[0])
+        if entry is not None:
+            return entry
+        group = self.with_service_action.get(cdb[0])
+        if group is None:
+            raise CheckCondition(INVALID_COMMAND_OPERATION_CODE, cdb_field=0)
+        entry = group.get(cdb[1] & SERVICE_ACTION_BITS)
+        if entry is None:
+            raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=SERVICE_ACTION_BITS.bit_length() - 1)
+        return entry
+
+    def rows(self) -> Iterator[CommandRow]:
+        """All rows, by operation code and service action."""
+        entries = [*self.without_service_action.values()]
+        entries += [entry for group in self.with_service_action.values() for entry in group.values()]
+        return iter(sorted((entry.row for entry in entries), key=lambda row: (row.operation_code, row.service_action or 0)))

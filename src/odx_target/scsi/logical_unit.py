@@ -1,1 +1,75 @@
 """A logical unit: a volume as SCSI shows it."""
+
+import hashlib
+from collections.abc import Callable
+
+from odx_target.scsi.limits import BlockLimits, block_limits_for
+from odx_target.scsi.medium import Medium
+from odx_target.scsi.task_set import TaskSet
+from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
+
+LOGICAL_BLOCK_BYTES = (512, 4096)
+
+# A name of NAA format 6h begins with 24 bits that say who made it. These are "ROD" in ASCII with the locally
+# administered bit set, as it happens, so that no company can ever have them.
+LOCALLY_ADMINISTERED_COMPANY_ID = bytes.fromhex("524f44")
+
+
+class LogicalUnit:
+    """What initiators reach under a LUN.
+
+    `number` is the LUN by default (a nexus may know it by another), `block_bytes` the logical block length, 512 or 4096,
+    `capacity_blocks` how many logical blocks are shown, at most what the volume holds; `target_name` is the iSCSI name of the
+    target device. Raises ValueError for a block length or capacity that cannot be.
+    """
+
+    is_present = True
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        volume: Volume,
+        block_bytes: int,
+        capacity_blocks: int,
+        pool: Pool,
+        environment: Environment,
+        target_name: str,
+        write_protected: bool = False,
+        write_cache_enabled: bool = True,
+        descriptor_format_sense: bool = False,
+    ) -> None:
+        if block_bytes not in LOGICAL_BLOCK_BYTES:
+            raise ValueError(f"a logical block has 512 or 4096 bytes, not {block_bytes}")
+        if not 0 < capacity_blocks * block_bytes <= volume.size_blocks * BLOCK_BYTES:
+            raise ValueError(f"{capacity_blocks} blocks of {block_bytes} bytes do not fit the volume {volume.name}")
+        self.number = number
+        self.volume = volume
+        self.block_bytes = block_bytes
+        self.capacity_blocks = capacity_blocks
+        self.pool = pool
+        self.environment = environment
+        self.target_name = target_name
+        self.relative_target_port = 1
+        self.target_port_group = 1
+        self.write_protected = write_protected
+        self.write_cache_enabled = write_cache_enabled
+        self.descriptor_format_sense = descriptor_format_sense
+        self.stopped = False
+        self.third_party_copy = False
+        self.identity = naa_designator(volume.identity)
+        self.serial_number = volume.identity.hex()
+        self.block_limits: BlockLimits = block_limits_for(block_bytes)
+        self.medium = Medium(volume, block_bytes)
+        self.tasks = TaskSet(environment.event, BLOCK_BYTES // block_bytes)
+        self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = {}
+        """By page code, what makes the whole page, its four-byte header included; the copy manager adds 8Fh."""
+        self.on_reset: list[Callable[[LogicalUnit], None]] = []
+        """Called when the logical unit is reset, after its tasks have been aborted."""
+
+
+def naa_designator(identity: bytes) -> bytes:
+    """16 bytes in NAA format 6h (SPC-4 7.8.6.6.5) that depend on `identity` alone: unique and stable as that is."""
+    digest = hashlib.sha256(b"logical unit name:" + identity).digest()
+    number = 0x6 << 124 | int.from_bytes(LOCALLY_ADMINISTERED_COMPANY_ID, "big") << 100 | int.from_bytes(digest, "big") >> 156
+    return number.to_bytes(16, "big")

@@ -1,4 +1,4 @@
-"""An I_T nexus: one initiator port as one target port sees it (SAM-5 4.8)."""
+"""An I_T nexus: one initiator port as one target port sees it (SAM-5 4.8), and what it still has to be told."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from odx_target.scsi.logical_unit import LogicalUnit
+
+# POWER ON, RESET, OR BUS DEVICE RESET OCCURRED and its relatives: one of them says all that the others say.
+RESET_ASC = 0x29
+
+# Distinct conditions that one LUN can have pending; far more than exist, so that nothing is ever dropped in practice.
+MOST_UNIT_ATTENTIONS = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -22,3 +28,41 @@ class Nexus:
     logical_units: Mapping[int, "LogicalUnit"]
     unit_attentions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By LUN, the (ASC, ASCQ) pairs still to be told, oldest first; a LUN without any has no entry."""
+
+    def lun_of(self, logical_unit: "LogicalUnit") -> int | None:
+        """The number by which this nexus knows a logical unit, or None."""
+        for lun, candidate in self.logical_units.items():
+            if candidate is logical_unit:
+                return lun
+        return None
+
+    def establish_unit_attention(self, lun: int, asc: int, ascq: int) -> None:
+        """Remember something to be told once (SAM-5 5.14).
+
+        The same condition is told once; of power-on and reset conditions only the latest, first of all, because a reset
+        makes whatever else was pending old news and because some initiators retry a command only once.
+        """
+        if asc == RESET_ASC:
+            self.unit_attentions[lun] = [(asc, ascq)]
+            return
+        pending = self.unit_attentions.setdefault(lun, [])
+        if (asc, ascq) not in pending and len(pending) < MOST_UNIT_ATTENTIONS:
+            pending.append((asc, ascq))
+
+    def take_unit_attention(self, lun: int) -> tuple[int, int] | None:
+        """The oldest condition of a LUN, which is cleared by telling it; None if there is none."""
+        pending = self.unit_attentions.get(lun)
+        if not pending:
+            return None
+        oldest = pending.pop(0)
+        if not pending:
+            del self.unit_attentions[lun]
+        return oldest
+
+    def clear_unit_attention(self, lun: int, asc: int, ascq: int) -> None:
+        """Forget one condition that has been told in another way."""
+        pending = self.unit_attentions.get(lun, [])
+        if (asc, ascq) in pending:
+            pending.remove((asc, ascq))
+        if not pending:
+            self.unit_attentions.pop(lun, None)

@@ -35,12 +35,19 @@ class TaskAttribute(IntEnum):
     ACA = 4
 
 
-@dataclass(slots=True)
+class TaskAborted(Exception):
+    """A task that task management has ended finds out; the device server alone catches it."""
+
+
+@dataclass(slots=True, eq=False)
 class Task:
     """One command on its way through the device server.
 
-    `aborted` is set by task management; a handler that has waited looks at it before it changes anything, so that
-    nothing lands after the answer to the function that aborted it.
+    `aborted` is set by task management; a handler that has waited looks at it (`raise_if_aborted`) before it changes
+    anything, so that nothing lands after the answer to the function that aborted it.
+
+    `data_out` belongs to the transport only until the handler returns. Where a handler returns a coroutine the device server
+    puts a copy into `data_out`: a coroutine reads `task.data_out` itself and keeps no view taken before.
     """
 
     nexus: "Nexus"
@@ -50,11 +57,18 @@ class Task:
     attribute: int = TaskAttribute.SIMPLE
     tag: int = 0
     aborted: bool = False
+    lun: int = 0
+    """The number by which the nexus knows the logical unit."""
 
     @property
     def data_out_bytes(self) -> int:
         """How many bytes of data-out the transport delivered."""
         return sum(len(part) for part in self.data_out)
+
+    def raise_if_aborted(self) -> None:
+        """Raises TaskAborted once task management has ended the task."""
+        if self.aborted:
+            raise TaskAborted
 
 
 @dataclass(slots=True)

@@ -1,0 +1,215 @@
+"""The device server: takes a command, finds its row, checks it, and sees that a reply comes of it (SAM-5 4.6.16)."""
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from odx_target.scsi.command_table import CommandRow, CommandTable, Entry, Extent
+from odx_target.scsi.failures import check_condition_for
+from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.operation_codes import operation_codes_row
+from odx_target.scsi.sense import (
+    INITIALIZING_COMMAND_REQUIRED,
+    INVALID_MESSAGE_ERROR,
+    LOGICAL_UNIT_NOT_SUPPORTED,
+    WRITE_PROTECTED,
+    CheckCondition,
+    Condition,
+    SenseKey,
+)
+from odx_target.scsi.task import Outcome, Reply, Status, Task, TaskAborted, TaskAttribute
+from odx_target.scsi.task_manager import TaskManager
+from odx_target.scsi.task_set import Member
+from odx_target.store.api import Buffer, StoreError
+
+_EXPECTED_ERRORS = (CheckCondition, StoreError)
+_NO_ENTRY: Entry | None = None
+
+
+class DeviceServer(TaskManager):
+    """Executes commands of all nexuses on all their logical units.
+
+    `rows` are the commands; REPORT SUPPORTED OPERATION CODES, which tells of them, is added. Two rules may step in:
+    `before_command(task)` may return an outcome in place of the handler's, or None; `after_command(task, reply)` returns
+    the reply to send. `on_internal_error(error)` hears of every exception that is nobody's fault but ours.
+    """
+
+    def __init__(self, rows: Iterable[CommandRow]) -> None:
+        super().__init__()
+        self.commands = CommandTable(rows)
+        self.commands.add(operation_codes_row(self.commands))
+        self._plain = self.commands.without_service_action
+        self.before_command: Callable[[Task], Outcome | None] | None = None
+        self.after_command: Callable[[Task, Reply], Reply] | None = None
+        self.on_internal_error: Callable[[BaseException], None] | None = None
+        self._missing = MissingLogicalUnit()
+
+    def execute(
+        self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
+    ) -> tuple[Task | None, Outcome]:
+        """Execute a command; never raises for anything that an initiator sends.
+
+        Returns the task and its outcome: a reply, or a coroutine that the caller drives to its end, and whose reply counts
+        only if the task has not been aborted meanwhile. `data_out` is not looked at after this returns.
+        """
+        logical_unit = nexus.logical_units.get(lun)
+        entry = self._plain.get(cdb[0])
+        if (
+            logical_unit is None
+            or entry is None
+            or nexus.unit_attentions
+            or logical_unit.tasks.members
+            or logical_unit.stopped
+            or len(cdb) != 16
+            or int.from_bytes(cdb, "big") & entry.forbidden
+            or attribute > 3
+            or (logical_unit.write_protected and entry.writes_medium)
+            or self.before_command is not None
+            or self.after_command is not None
+        ):
+            return self._execute_with_care(nexus, lun, cdb, data_out, attribute, tag)
+        task = Task(nexus, logical_unit, cdb, data_out, attribute, tag, False, lun)
+        try:
+            outcome = entry.handler(task)
+        except Exception as error:
+            outcome = self._reply_to(error, task, entry)
+        if isinstance(outcome, Reply):
+            return task, outcome
+        return task, self._continue(task, entry, outcome)
+
+    def _execute_with_care(
+        self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
+    ) -> tuple[Task, Outcome]:
+        """The same where something is out of the ordinary: every check in its order, every rule asked."""
+        logical_unit = nexus.logical_units.get(lun, self._missing)
+        task = Task(nexus, logical_unit, cdb, data_out, attribute, tag, False, lun)
+        entry = _NO_ENTRY
+        try:
+            entry = self._admit(task)
+            outcome = self._start(task, entry)
+        except Exception as error:
+            outcome = self._reply_to(error, task, entry)
+        if isinstance(outcome, Reply):
+            return task, self._ended(task, outcome)
+        return task, outcome
+
+    def _admit(self, task: Task) -> Entry:
+        """The checks before a handler, most general first (SPC-4 5.3, SAM-5 5.3.3 and 8.6)."""
+        if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
+            raise CheckCondition(INVALID_MESSAGE_ERROR)
+        entry = self._find(task)
+        entry.check(task.cdb)
+        logical_unit = task.logical_unit
+        if entry.touches_medium and logical_unit.stopped:
+            raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
+        if entry.writes_medium and logical_unit.write_protected:
+            raise CheckCondition(WRITE_PROTECTED)
+        return entry
+
+    def _find(self, task: Task) -> Entry:
+        """The command's entry, unless the LUN has nothing to run it or something else to say first."""
+        unknown: CheckCondition | None = None
+        entry = _NO_ENTRY
+        try:
+            entry = self.commands.find(task.cdb)
+        except CheckCondition as error:
+            unknown = error
+        if not task.logical_unit.is_present and (entry is None or not entry.without_logical_unit):
+            raise CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+        if entry is None or not entry.ignores_unit_attention:
+            attention = task.nexus.take_unit_attention(task.lun)
+            if attention is not None:
+                raise CheckCondition(Condition(SenseKey.UNIT_ATTENTION, *attention, "unit attention"))
+        if entry is None:
+            assert unknown is not None
+            raise unknown
+        return entry
+
+    def _start(self, task: Task, entry: Entry) -> Outcome:
+        """Run the handler now, or as soon as the tasks that it must not pass have ended."""
+        tasks = task.logical_unit.tasks
+        if not tasks.members:
+            outcome = self._handle(task, entry)
+            return outcome if isinstance(outcome, Reply) else self._continue(task, entry, outcome)
+        if len(tasks.members) >= MAXIMUM_TASKS:
+            return Reply(Status.TASK_SET_FULL)
+        member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
+        if tasks.must_wait(member):
+            _own_data_out(task)
+            return self._run_in_turn(member, entry)
+        try:
+            outcome = self._handle(task, entry)
+        except Exception:
+            tasks.leave(member)
+            raise
+        if isinstance(outcome, Reply):
+            tasks.leave(member)
+            return outcome
+        member.is_running = True
+        _own_data_out(task)
+        return self._run(member, entry, outcome)
+
+    def _handle(self, task: Task, entry: Entry) -> Outcome:
+        if self.before_command is not None:
+            outcome = self.before_command(task)
+            if outcome is not None:
+                return outcome
+        return entry.handler(task)
+
+    def _continue(self, task: Task, entry: Entry, coroutine: Coroutine[Any, Any, Reply]) -> Outcome:
+        """A handler has to wait: its task joins the set, running."""
+        try:
+            extents = _extents(task, entry)
+        except Exception as error:
+            coroutine.close()
+            return self._reply_to(error, task, entry)
+        member = task.logical_unit.tasks.join(task, extents, is_ordered=entry.is_ordered)
+        member.is_running = True
+        _own_data_out(task)
+        return self._run(member, entry, coroutine)
+
+    async def _run(self, member: Member, entry: Entry, coroutine: Coroutine[Any, Any, Reply]) -> Reply:
+        task = member.task
+        try:
+            reply = await coroutine
+        except Exception as error:
+            reply = self._reply_to(error, task, entry)
+        finally:
+            task.logical_unit.tasks.leave(member)
+        return self._ended(task, reply)
+
+    async def _run_in_turn(self, member: Member, entry: Entry) -> Reply:
+        task = member.task
+        try:
+            await task.logical_unit.tasks.turn_of(member)
+            task.raise_if_aborted()
+            outcome = self._handle(task, entry)
+            reply = outcome if isinstance(outcome, Reply) else await outcome
+        except Exception as error:
+            reply = self._reply_to(error, task, entry)
+        finally:
+            task.logical_unit.tasks.leave(member)
+        return self._ended(task, reply)
+
+    def _ended(self, task: Task, reply: Reply) -> Reply:
+        if task.aborted:
+            reply = Reply(Status.TASK_ABORTED)
+        return reply if self.after_command is None else self.after_command(task, reply)
+
+    def _reply_to(self, error: Exception, task: Task, entry: Entry | None) -> Reply:
+        if isinstance(error, TaskAborted):
+            return Reply(Status.TASK_ABORTED)
+        if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:
+            self.on_internal_error(error)
+        return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
+
+
+def _extents(task: Task, entry: Entry) -> Sequence[Extent]:
+    return () if entry.extents is None else entry.extents(task)
+
+
+def _own_data_out(task: Task) -> None:
+    """The transport takes its buffers back when `execute` returns; a task that waits keeps a copy."""
+    if task.data_out:
+        task.data_out = [b"".join(task.data_out)]

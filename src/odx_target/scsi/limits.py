@@ -1,0 +1,61 @@
+"""Every limit of the block commands, with its reason. What an initiator may know of them stands in VPD page B0h."""
+
+from dataclasses import dataclass
+
+from odx_target.store.api import BLOCK_BYTES
+
+# One READ or WRITE is held in memory as a whole: 128 commands of a session then need 2 GiB at the very worst. Linux and
+# Windows send 1 MiB at most by default.
+MAXIMUM_TRANSFER_BYTES = 16 << 20
+
+# Beyond this a transfer gains nothing: it already needs several bursts of the transport.
+OPTIMAL_TRANSFER_BYTES = 1 << 20
+
+# Unmapping is a change of map entries; 4 GiB are about a thousand leaves, some milliseconds in one go.
+MAXIMUM_UNMAP_BYTES = 4 << 30
+
+# As many descriptors as one 4 KiB parameter list holds, which is what Windows and Linux build at most.
+MAXIMUM_UNMAP_DESCRIPTORS = 255
+
+# A pattern other than zeros is really written; this much takes about a second, and an initiator waits 30.
+MAXIMUM_WRITE_SAME_BYTES = 1 << 30
+
+# One step of a long command; between steps other tasks run, and an abort is noticed.
+STEP_BYTES = 1 << 20
+
+# GET LBA STATUS tells at most this many extents, however long the allocation: 64 KiB of parameter data.
+MAXIMUM_LBA_STATUS_DESCRIPTORS = 4096
+
+# Simultaneous tasks of one logical unit that wait; past it a command is told TASK SET FULL. Far above what the command
+# windows of 64 sessions of one initiator each make likely, and small enough that looking for overlaps stays cheap.
+MAXIMUM_TASKS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLimits:
+    """The limits in logical blocks, as the block limits VPD page shows them (SBC-4 6.6.4)."""
+
+    maximum_transfer_blocks: int
+    optimal_transfer_blocks: int
+    optimal_transfer_granularity_blocks: int
+    maximum_unmap_blocks: int
+    maximum_unmap_descriptors: int
+    optimal_unmap_granularity_blocks: int
+    unmap_granularity_alignment: int
+    maximum_write_same_blocks: int
+    maximum_compare_and_write_blocks: int = 0
+    """0: COMPARE AND WRITE is not there."""
+
+
+def block_limits_for(block_bytes: int) -> BlockLimits:
+    """The limits of a logical unit with blocks of `block_bytes`."""
+    return BlockLimits(
+        maximum_transfer_blocks=MAXIMUM_TRANSFER_BYTES // block_bytes,
+        optimal_transfer_blocks=OPTIMAL_TRANSFER_BYTES // block_bytes,
+        optimal_transfer_granularity_blocks=BLOCK_BYTES // block_bytes,
+        maximum_unmap_blocks=MAXIMUM_UNMAP_BYTES // block_bytes,
+        maximum_unmap_descriptors=MAXIMUM_UNMAP_DESCRIPTORS,
+        optimal_unmap_granularity_blocks=BLOCK_BYTES // block_bytes,
+        unmap_granularity_alignment=0,
+        maximum_write_same_blocks=MAXIMUM_WRITE_SAME_BYTES // block_bytes,
+    )

@@ -1,0 +1,231 @@
+"""Logical blocks over the store's 4 KiB blocks.
+
+Whole store blocks go straight through, without a copy. A write that begins or ends inside a store block reads that block,
+changes its part and writes it back. When the block has to come from a disk first, others may change it while the read waits:
+such a write notices, and reads again.
+
+`..._now` methods answer at once or say that they cannot; their coroutine twins wait. Only these methods may change a volume
+that has a medium: a change behind its back could be undone by an edge that was read before.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from odx_target.scsi.limits import STEP_BYTES
+from odx_target.store.api import BLOCK_BYTES, BlockSource, Buffer, FrozenMap, Volume
+
+ZERO_BLOCK = bytes(BLOCK_BYTES)
+
+
+def buffers_bytes(data: Sequence[Buffer]) -> int:
+    """How many bytes the buffers hold together."""
+    return len(data[0]) if len(data) == 1 else sum(len(part) for part in data)
+
+
+def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> list[Buffer]:
+    """`size_bytes` of the joined buffers from `skip_bytes` on, as views."""
+    pieces: list[Buffer] = []
+    for part in data:
+        if skip_bytes >= len(part):
+            skip_bytes -= len(part)
+            continue
+        if size_bytes <= 0:
+            break
+        piece = memoryview(part)[skip_bytes : skip_bytes + size_bytes]
+        skip_bytes = 0
+        size_bytes -= len(piece)
+        pieces.append(piece)
+    return pieces
+
+
+def read_bytes_now(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
+    """Bytes of a volume or frozen map, wherever they begin; None when they must come from a disk. Raises DamagedBlock."""
+    block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
+    data = source.read_now(block, _blocks_for(skip_bytes + size_bytes))
+    return None if data is None else slice_buffers(data, skip_bytes, size_bytes)
+
+
+async def read_bytes(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer]:
+    """As `read_bytes_now`, waiting for the disk."""
+    block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
+    data = await source.read(block, _blocks_for(skip_bytes + size_bytes))
+    return slice_buffers(data, skip_bytes, size_bytes)
+
+
+def _blocks_for(size_bytes: int) -> int:
+    return -(-size_bytes // BLOCK_BYTES)
+
+
+class _AwaitedEdges:
+    """Store blocks that a write has read, or is reading, to change a part of them."""
+
+    __slots__ = ("blocks", "stale")
+
+    def __init__(self, blocks: tuple[int, ...]) -> None:
+        self.blocks = blocks
+        self.stale = False
+
+
+class Medium:
+    """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). Bounds are the caller's to check."""
+
+    def __init__(self, volume: Volume, block_bytes: int) -> None:
+        self.volume = volume
+        self.block_bytes = block_bytes
+        self._blocks_per_store_block = BLOCK_BYTES // block_bytes
+        self._inside = self._blocks_per_store_block - 1
+        self._shift = self._inside.bit_length()
+        self._awaited: list[_AwaitedEdges] = []
+
+    def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
+        """Buffers with `count_blocks` logical blocks, or None when they must come from a disk. Raises DamagedBlock."""
+        if not (lba | count_blocks) & self._inside:
+            return self.volume.read_now(lba >> self._shift, count_blocks >> self._shift)
+        return read_bytes_now(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
+
+    async def read(self, lba: int, count_blocks: int) -> list[Buffer]:
+        """As `read_now`, waiting for the disk; the data is that of the moment of the call."""
+        return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
+
+    def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:
+        """Replace whole logical blocks from `lba` on; False, with nothing done, when an edge must come from a disk.
+
+        The buffers must stay unchanged until the pool's next commit. Raises PoolFull, PoolFailed, DamagedBlock.
+        """
+        inside = self._inside
+        if inside and (lba | buffers_bytes(data) // self.block_bytes) & inside:
+            return self._write_with_edges_now(lba, data)
+        block = lba >> self._shift
+        if self._awaited:
+            self.changing(block, buffers_bytes(data) // BLOCK_BYTES)
+        self.volume.write(block, data)
+        return True
+
+    async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
+        """As `write_now`, waiting for edges. `before_change` runs right before the change and may raise to prevent it."""
+        edges = self._edges(lba, buffers_bytes(data))
+        while True:
+            if before_change is not None:
+                before_change()
+            if self.write_now(lba, data):
+                return
+            awaited = _AwaitedEdges(edges)
+            self._awaited.append(awaited)
+            try:
+                contents = [b"".join(await self.volume.read(block, 1)) for block in edges]
+            finally:
+                self._awaited.remove(awaited)
+            if awaited.stale:
+                continue
+            if before_change is not None:
+                before_change()
+            self._write_with_edges(lba, data, contents)
+            return
+
+    def unmap_now(self, lba: int, count_blocks: int) -> bool:
+        """Make logical blocks read as zeros, store blocks that they cover whole as holes; False when an edge is cold."""
+        edges, block, count_store_blocks = self._split(lba, count_blocks)
+        if not all(self._zero_part_now(part_lba, part_blocks) for part_lba, part_blocks in edges):
+            return False
+        self._unmap_store_blocks(block, count_store_blocks)
+        return True
+
+    async def unmap(self, lba: int, count_blocks: int, before_change: Callable[[], None] | None = None) -> None:
+        """As `unmap_now`, waiting for edges; `before_change` as for `write`."""
+        edges, block, count_store_blocks = self._split(lba, count_blocks)
+        for part_lba, part_blocks in edges:
+            if not self._zero_part_now(part_lba, part_blocks):
+                await self.write(part_lba, [bytes(part_blocks * self.block_bytes)], before_change)
+        if before_change is not None:
+            before_change()
+        self._unmap_store_blocks(block, count_store_blocks)
+
+    async def write_same(
+        self,
+        lba: int,
+        count_blocks: int,
+        logical_block: bytes,
+        pause: Callable[[], Awaitable[None]],
+        before_change: Callable[[], None] | None = None,
+    ) -> None:
+        """Write one logical block `count_blocks` times, in steps; `pause` runs between two of them."""
+        step_blocks = STEP_BYTES // self.block_bytes
+        pattern = memoryview(logical_block * min(step_blocks, count_blocks))
+        end = lba + count_blocks
+        while lba < end:
+            # the first step ends on a boundary, so that only the ends of the whole range have edges
+            step = min(step_blocks - lba % step_blocks, end - lba)
+            await self.write(lba, [pattern[: step * self.block_bytes]], before_change)
+            lba += step
+            if lba < end:
+                await pause()
+
+    def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> None:
+        """`Volume.copy_from`, in store blocks, told to those who wait for edges. Raises PoolFull, PoolFailed."""
+        if self._awaited:
+            self.changing(block, count_blocks)
+        self.volume.copy_from(source, source_block, block, count_blocks)
+
+    def changing(self, block: int, count_blocks: int) -> None:
+        """Whoever waits for one of these store blocks has to read it again."""
+        for awaited in self._awaited:
+            awaited.stale = awaited.stale or any(block <= edge < block + count_blocks for edge in awaited.blocks)
+
+    def _edges(self, lba: int, size_bytes: int) -> tuple[int, ...]:
+        """The store blocks, at most two, that are covered only in part."""
+        offset_bytes = lba * self.block_bytes
+        end_bytes = offset_bytes + size_bytes
+        edges = {position // BLOCK_BYTES for position in (offset_bytes, end_bytes) if position % BLOCK_BYTES}
+        return tuple(sorted(edges))
+
+    def _write_with_edges_now(self, lba: int, data: Sequence[Buffer]) -> bool:
+        contents = []
+        for block in self._edges(lba, buffers_bytes(data)):
+            content = self.volume.read_now(block, 1)
+            if content is None:
+                return False
+            contents.append(b"".join(content))
+        self._write_with_edges(lba, data, contents)
+        return True
+
+    def _write_with_edges(self, lba: int, data: Sequence[Buffer], contents: Sequence[bytes]) -> None:
+        """Write whole store blocks: `data` with what `contents`, one block for each edge, has before and after it."""
+        if not data:
+            return
+        block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
+        after_bytes = -(before_bytes + buffers_bytes(data)) % BLOCK_BYTES
+        whole = list(data)
+        if before_bytes:
+            whole.insert(0, contents[0][:before_bytes])
+        if after_bytes:
+            whole.append(contents[-1][-after_bytes:])
+        if self._awaited:
+            self.changing(block, buffers_bytes(whole) // BLOCK_BYTES)
+        self.volume.write(block, whole)
+
+    def _split(self, lba: int, count_blocks: int) -> tuple[list[tuple[int, int]], int, int]:
+        """Parts (lba, count) at the ends that cover no whole store block, and the store blocks (first, count) between."""
+        per_block = self._blocks_per_store_block
+        end = lba + count_blocks
+        first_whole = -(-lba // per_block) * per_block
+        last_whole = end // per_block * per_block
+        if first_whole >= last_whole:
+            inner = min(first_whole, end)
+            parts = [(lba, inner - lba), (inner, end - inner)]
+            return [part for part in parts if part[1]], 0, 0
+        parts = [(lba, first_whole - lba), (last_whole, end - last_whole)]
+        return [part for part in parts if part[1]], first_whole // per_block, (last_whole - first_whole) // per_block
+
+    def _zero_part_now(self, lba: int, count_blocks: int) -> bool:
+        """Zero logical blocks inside one store block; what reads as zeros already stays as it is."""
+        present = self.read_now(lba, count_blocks)
+        if present is None:
+            return False
+        zeros = ZERO_BLOCK[: count_blocks * self.block_bytes]
+        return b"".join(present) == zeros or self.write_now(lba, [zeros])
+
+    def _unmap_store_blocks(self, block: int, count_blocks: int) -> None:
+        if not count_blocks:
+            return
+        if self._awaited:
+            self.changing(block, count_blocks)
+        self.volume.unmap(block, count_blocks)

@@ -1,0 +1,106 @@
+"""Task management (SAM-5 clause 7) and the coming and going of nexuses.
+
+After any of these functions returns, no task that it ended changes the medium: the task is marked, and whoever acts for it
+looks at the mark before each change.
+"""
+
+from collections.abc import Callable, Sequence
+
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.sense import (
+    BUS_DEVICE_RESET_FUNCTION_OCCURRED,
+    CAPACITY_DATA_HAS_CHANGED,
+    COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+    POWER_ON_OR_RESET_OCCURRED,
+    SCSI_BUS_RESET_OCCURRED,
+    Condition,
+)
+from odx_target.scsi.task import Task
+
+
+class TaskManager:
+    """The nexuses that are attached, and what can be done to the tasks of all their logical units.
+
+    `on_nexus_loss` and `on_task_abort` are told after the fact.
+    """
+
+    def __init__(self) -> None:
+        self.nexuses: list[Nexus] = []
+        self.on_nexus_loss: list[Callable[[Nexus], None]] = []
+        self.on_task_abort: list[Callable[[Task], None]] = []
+
+    def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
+        """End one task of the nexus; False if there is none with that tag."""
+        found = [task for task in self._tasks(nexus, lun) if task.nexus is nexus and task.tag == tag]
+        self._abort(found)
+        return bool(found)
+
+    def abort_task_set(self, nexus: Nexus, lun: int) -> None:
+        """End all tasks of the nexus on a LUN."""
+        self._abort([task for task in self._tasks(nexus, lun) if task.nexus is nexus])
+
+    def clear_task_set(self, nexus: Nexus, lun: int) -> None:
+        """End all tasks on a LUN, of every nexus; the others are told (SAM-5 7.5, TST 000b)."""
+        cleared = self._tasks(nexus, lun)
+        self._abort(cleared)
+        for other in {task.nexus: task.lun for task in cleared if task.nexus is not nexus}.items():
+            _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+
+    def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - SAM makes no exception for it
+        """LOGICAL UNIT RESET (SAM-5 6.3.3): every task ends, every nexus is told, `by`, who asked for it, as well."""
+        self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
+
+    def reset_target(self, by: Nexus | None) -> None:
+        """Hard reset (SAM-5 6.3.2) of all logical units that `by` sees, of all that anybody sees if it is None."""
+        nexuses = self.nexuses if by is None else [by]
+        for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
+            self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
+
+    def attach(self, nexus: Nexus) -> None:
+        """A nexus has begun; the first command on each of its LUNs is told of it."""
+        if nexus not in self.nexuses:
+            self.nexuses.append(nexus)
+            for lun in nexus.logical_units:
+                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
+
+    def detach(self, nexus: Nexus) -> None:
+        """I_T nexus loss (SAM-5 6.3.4): its tasks end. Does nothing the second time."""
+        if nexus in self.nexuses:
+            self.nexuses.remove(nexus)
+            for lun in nexus.logical_units:
+                self.abort_task_set(nexus, lun)
+            for listener in self.on_nexus_loss:
+                listener(nexus)
+
+    def capacity_changed(self, logical_unit: LogicalUnit) -> None:
+        """Tell every nexus that the capacity is another (SBC-4 4.10)."""
+        self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
+
+    def tell_all(self, logical_unit: LogicalUnit, condition: Condition) -> None:
+        """Establish a unit attention for every nexus that sees the logical unit."""
+        for nexus in self.nexuses:
+            lun = nexus.lun_of(logical_unit)
+            if lun is not None:
+                _tell(nexus, lun, condition)
+
+    def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
+        logical_unit = nexus.logical_units.get(lun)
+        return [] if logical_unit is None else list(logical_unit.tasks.tasks())
+
+    def _abort(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            task.logical_unit.tasks.abort(task)
+            for listener in self.on_task_abort:
+                listener(task)
+
+    def _reset(self, logical_unit: LogicalUnit, condition: Condition) -> None:
+        self._abort(list(logical_unit.tasks.tasks()))
+        logical_unit.stopped = False
+        for listener in logical_unit.on_reset:
+            listener(logical_unit)
+        self.tell_all(logical_unit, condition)
+
+
+def _tell(nexus: Nexus, lun: int, condition: Condition) -> None:
+    nexus.establish_unit_attention(lun, condition.asc, condition.ascq)
