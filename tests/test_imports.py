@@ -1,0 +1,262 @@
+"""Who may import whom, and which modules may touch the machine: the rules, and the test that holds them.
+
+Imports are read from the sources, so a module need not be loaded, and an import that only a type checker sees counts too.
+The row with the longest name that fits a module is the one that applies to it.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parent.parent / "src"
+
+OURS: dict[str, tuple[tuple[str, ...], str]] = {
+    # modules: (what of ours they may import, why no more)
+    "odx_target": ((), "the root names the version and must cost nothing to import"),
+    "odx_target.store": (
+        ("odx_target.store",),
+        "it knows blocks and nothing of SCSI, so that it can be tested and replaced alone",
+    ),
+    "odx_target.scsi": (
+        ("odx_target.scsi", "odx_target.store.api"),
+        "a device server runs on any store that keeps the interface",
+    ),
+    "odx_target.copymgr": (
+        ("odx_target.copymgr", "odx_target.scsi", "odx_target.store.api"),
+        "it adds rows to the command table; the device server never needs it",
+    ),
+    "odx_target.target.iscsi": (
+        ("odx_target.target.iscsi",),
+        "the protocol without I/O carries any SCSI, and any peer may use it",
+    ),
+    "odx_target.initiator": (
+        ("odx_target.initiator", "odx_target.target.iscsi"),
+        "a second, independent reading of the SCSI standards; only the PDU formats are shared",
+    ),
+    "odx_target.target": (
+        ("odx_target", "odx_target.target", "odx_target.scsi", "odx_target.copymgr", "odx_target.store.api"),
+        "the edge joins the parts; which store it runs on is decided by the command line",
+    ),
+    "odx_target.target.commands": (ANYTHING := ("odx_target.*",), "the subcommands wire everything"),
+    "odx_target.target.cli": (ANYTHING, "the command line wires everything"),
+}
+
+IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
+    # module: (who may import it, why nobody else)
+    "odx_target.target.cli": ((), "it sets up the process: exit codes, streams"),
+    "odx_target.target.commands": (
+        ("odx_target.target.commands", "odx_target.target.cli"),
+        "they own signals and the terminal, which an embedded array must leave alone",
+    ),
+}
+
+EDGE = ("odx_target.target",)
+CORE_WITHIN_THE_EDGE = ("odx_target.target.iscsi",)
+
+MACHINE: dict[str, str] = {
+    # library module: what of the machine it brings, which the core is passed instead
+    "asyncio": "an event loop",
+    "trio": "an event loop",
+    "threading": "threads",
+    "concurrent": "threads",
+    "multiprocessing": "processes",
+    "subprocess": "processes",
+    "signal": "the process",
+    "sys": "the process",
+    "socket": "the network",
+    "ssl": "the network",
+    "select": "the network",
+    "selectors": "the network",
+    "time": "a clock",
+    "datetime": "a clock",
+    "random": "randomness",
+    "secrets": "randomness",
+    "uuid": "randomness",
+    "os": "the file system",
+    "io": "the file system",
+    "fcntl": "the file system",
+    "mmap": "the file system",
+    "glob": "the file system",
+    "pathlib": "the file system",
+    "shutil": "the file system",
+    "tempfile": "the file system",
+    "sqlite3": "the file system",
+    "logging": "the process",
+    "importlib": "imports that cannot be read here",
+}
+
+MACHINE_BUILTINS = {
+    "open": "the file system",
+    "__import__": "imports that cannot be read here",
+    "input": "the terminal",
+    "print": "the terminal",
+}
+
+EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
+    # module of the core: (what of the machine it may import, why)
+    "odx_target.store.directory_segments": (
+        frozenset({"os", "pathlib"}),
+        "segments as files of a directory, behind the interface",
+    ),
+}
+
+
+def region(module: str, rows: "dict[str, tuple[tuple[str, ...], str]]") -> str | None:
+    """The longest name among `rows` that is the module or one of its packages."""
+    return max((name for name in rows if within(module, name)), key=len, default=None)
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def may_import(importer: str, imported: str) -> bool:
+    """Judge one import between two modules of ours."""
+    guarded = region(imported, IMPORTED_ONLY_BY)
+    if guarded is not None and not any(within(importer, name) for name in IMPORTED_ONLY_BY[guarded][0]):
+        return False
+    home = region(importer, OURS)
+    assert home is not None, f"no row covers {importer}"
+    allowed, _ = OURS[home]
+    if allowed == ANYTHING:
+        return True
+    if imported == "odx_target":  # the version, not the packages below
+        return imported in allowed
+    return any(name != "odx_target" and within(imported, name) for name in allowed)
+
+
+def imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import, absolute; `from package import name` yields package.name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + is_package], *([base] if base else [])])
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def faults_of(source: str, module: str, *, is_package: bool = False, known: frozenset[str] = frozenset()) -> list[str]:
+    """What a module's source does against the rules, a line each.
+
+    `known` are all modules of ours: `from package import name` is an import of `package` unless `package.name` is one.
+    """
+    tree = ast.parse(source)
+    found = []
+    for line, name in imports(tree, module, is_package=is_package):
+        if within(name, "odx_target"):
+            imported = name if name in known else name.rpartition(".")[0] or name
+            if not may_import(module, imported):
+                found.append(f"{module}:{line} imports {imported}")
+    if is_core(module):
+        found.extend(
+            f"{module}:{line} brings {MACHINE[name]}: {name}"
+            for line, name in machine_imports(tree, module, is_package=is_package)
+        )
+        found.extend(
+            f"{module}:{node.lineno} brings {MACHINE_BUILTINS[node.func.id]}: {node.func.id}()"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MACHINE_BUILTINS
+        )
+    return found
+
+
+def machine_imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[int, str]]:
+    excused = EXCEPTIONS.get(module, (frozenset(), ""))[0]
+    for line, name in imports(tree, module, is_package=is_package):
+        top = name.partition(".")[0]
+        if top in MACHINE and top not in excused:
+            yield line, top
+
+
+def is_core(module: str) -> bool:
+    """The core is passed time, randomness, disk and network; the edge brings them."""
+    in_edge = any(within(module, name) for name in EDGE)
+    return not in_edge or any(within(module, name) for name in CORE_WITHIN_THE_EDGE)
+
+
+def sources() -> dict[str, Path]:
+    """Every module of ours and its file."""
+    found = {}
+    for path in sorted(SOURCES.rglob("*.py")):
+        parts = path.relative_to(SOURCES).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = sources()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_keeps_the_rules(module: str) -> None:
+    path = MODULES[module]
+    known = frozenset(MODULES)
+    assert faults_of(path.read_text(), module, is_package=path.name == "__init__.py", known=known) == []
+
+
+def test_every_exception_is_needed() -> None:
+    for module, (excused, _) in EXCEPTIONS.items():
+        assert module in MODULES, f"{module} is gone"
+        tree = ast.parse(MODULES[module].read_text())
+        used = {name.partition(".")[0] for _, name in imports(tree, module, is_package=False)}
+        assert excused <= used, f"{module} no longer imports {excused - used}"
+
+
+KNOWN = frozenset(
+    {
+        "odx_target",
+        "odx_target.store",
+        "odx_target.store.api",
+        "odx_target.store.pool",
+        "odx_target.scsi",
+        "odx_target.scsi.task",
+        "odx_target.copymgr.manager",
+        "odx_target.target.iscsi.pdu",
+        "odx_target.target.array",
+        "odx_target.target.cli",
+        "odx_target.target.commands.serve",
+    }
+)
+
+CASES = [
+    # (module, source, how many faults)
+    ("odx_target.scsi.task", "from odx_target.store.api import Pool", 0),
+    ("odx_target.scsi.task", "from odx_target.store import api", 0),
+    ("odx_target.scsi.task", "import odx_target.store.api", 0),
+    ("odx_target.scsi.task", "from odx_target.store.pool import Pool", 1),
+    ("odx_target.scsi.task", "from odx_target.store import api, pool", 1),
+    ("odx_target.scsi.task", "from ..store.pool import Pool", 1),
+    ("odx_target.scsi.task", "from .command_table import Row", 0),
+    ("odx_target.scsi.task", "def f():\n    from odx_target.copymgr.manager import CopyManager", 1),
+    ("odx_target.scsi.task", "from odx_target import __version__", 1),
+    ("odx_target.scsi.task", "import time", 1),
+    ("odx_target.scsi.task", "from os.path import join", 1),
+    ("odx_target.scsi.task", "open('file')", 1),
+    ("odx_target.scsi.task", "import struct\nfrom dataclasses import dataclass", 0),
+    ("odx_target.store.pool", "from odx_target.scsi.task import Task", 1),
+    ("odx_target.store.pool", "import trio, socket", 2),
+    ("odx_target.copymgr.manager", "from odx_target.scsi.task import Task", 0),
+    ("odx_target.copymgr.manager", "from odx_target.target.array import Array", 1),
+    ("odx_target.target.iscsi.pdu", "from odx_target.scsi.task import Task", 1),
+    ("odx_target.target.iscsi.pdu", "import secrets", 1),
+    ("odx_target.target.array", "import trio, time, os", 0),
+    ("odx_target.target.array", "from odx_target.store.pool import Pool", 1),
+    ("odx_target.target.array", "from odx_target.target.commands import serve", 1),
+    ("odx_target.target.array", "from odx_target.target.cli import main", 1),
+    ("odx_target.target.array", "from odx_target.target.iscsi.pdu import NopOut", 0),
+    ("odx_target.target.commands.serve", "from odx_target.store.pool import Pool", 0),
+    ("odx_target.target.commands.serve", "from odx_target.target.cli import main", 1),
+    ("odx_target.target.cli", "from odx_target.target.commands import serve", 0),
+    ("odx_target.initiator.disk", "from odx_target.target.iscsi.pdu import NopOut", 0),
+    ("odx_target.initiator.disk", "from odx_target.scsi.task import Task", 1),
+    ("odx_target.initiator.disk", "from odx_target.target.array import Array", 1),
+]
+
+
+@pytest.mark.parametrize(("module", "source", "faults"), CASES)
+def test_the_rules_are_read_as_they_are_meant(module: str, source: str, faults: int) -> None:
+    assert len(faults_of(source, module, known=KNOWN)) == faults
