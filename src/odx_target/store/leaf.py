@@ -69,9 +69,7 @@ class Leaf:
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return entries[index]
-        packed = entries[bisect_left(entries, (index + 1) << START_SHIFT) - 1]
-        place = packed & PLACE_MASK
-        return place + index - (packed >> START_SHIFT) if place else 0
+        return _place_at(entries[bisect_left(entries, (index + 1) << START_SHIFT) - 1], index)
 
     def runs(self, index: int, count: int) -> list[tuple[int, int]]:
         """The (place, count) of `count` blocks from `index` on; consecutive places and holes are merged."""
@@ -129,8 +127,8 @@ class Leaf:
     def pack(self) -> None:
         """Take the smaller form if that is the packed one. Safe beside readers of a frozen leaf, in any thread."""
         entries = self.entries
-        if len(entries) == LEAF_BLOCKS and (packed := _packed(entries)) is not None:
-            self.entries = packed
+        if len(entries) == LEAF_BLOCKS and (smaller := packed(entries)) is not None:
+            self.entries = smaller
 
     def _unpack_if_broken(self) -> None:
         if len(self.entries) > RUNS_MAX:
@@ -253,7 +251,7 @@ def _continues(packed: int, following: int) -> bool:
     return following - packed == (blocks * _STEP if packed & PLACE_MASK else blocks << START_SHIFT)
 
 
-def _packed(entries: Entries) -> "Entries | None":
+def packed(entries: Entries) -> "Entries | None":
     """The packed form of dense entries, or None if they have too many runs for it to pay."""
     runs: list[int] = []
     expected = -1

@@ -1,0 +1,115 @@
+"""The bytes of a tree node in a catalogue.
+
+A body is one byte of kind, then 64-bit numbers - places of a leaf, or the numbers that the children of an inner node are
+kept under - in one of the two forms of a leaf's entries:
+
+    packed   each run as 8 bytes, little-endian
+    dense    plane 0, plane 1...: byte k of all 1,024 numbers is plane k; high planes that are all zero are left out
+
+Every body is sealed: a CRC32C of the name it is kept under and of the body follows, so that neither a flipped bit nor a
+body in the wrong place is ever taken for a map.
+"""
+
+import sys
+from array import array
+
+from crc32c import crc32c
+
+from odx_target.store.api import PoolDamaged
+from odx_target.store.frozen_root import FAN_OUT, Inner
+from odx_target.store.leaf import HOLES, LEAF_BLOCKS, Entries, Leaf, expand, is_sound, packed
+
+PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4
+
+SEAL_BYTES = 4
+
+_WORD_BYTES = 8
+_ZERO_PLANE = bytes(LEAF_BLOCKS)
+_PLANES = range(_WORD_BYTES) if sys.byteorder == "little" else range(_WORD_BYTES - 1, -1, -1)
+
+
+def sealed(name: bytes, body: bytes) -> bytes:
+    return body + crc32c(body, crc32c(name)).to_bytes(SEAL_BYTES, "little")
+
+
+def unsealed(name: bytes, data: bytes | None) -> bytes:
+    """The body that was sealed under this name. Raises PoolDamaged."""
+    if data is None:
+        raise PoolDamaged("the catalogue lacks a part that another part of it names")
+    body = data[:-SEAL_BYTES]
+    if len(data) < SEAL_BYTES or crc32c(body, crc32c(name)) != int.from_bytes(data[-SEAL_BYTES:], "little"):
+        raise PoolDamaged("a part of the catalogue does not match its checksum")
+    return body
+
+
+def node_name(number: int) -> bytes:
+    return number.to_bytes(_WORD_BYTES, "little")
+
+
+def encode_leaf(leaf: Leaf) -> bytes:
+    """Packs the leaf on the way if that makes it smaller."""
+    leaf.pack()
+    entries = leaf.entries
+    if len(entries) == LEAF_BLOCKS:
+        return bytes([DENSE_LEAF]) + _dense_bytes(entries)
+    return bytes([PACKED_LEAF]) + _packed_bytes(entries)
+
+
+def encode_inner(inner: Inner) -> bytes:
+    """The children must be kept already."""
+    numbers = array("Q", [0 if child is None else child.stored for child in inner.children])
+    runs = packed(numbers)
+    if runs is None:
+        return bytes([DENSE_INNER]) + _dense_bytes(numbers)
+    return bytes([PACKED_INNER]) + _packed_bytes(runs)
+
+
+def decode_leaf(body: bytes) -> Entries:
+    """Raises PoolDamaged."""
+    return _decoded(body, PACKED_LEAF, DENSE_LEAF)
+
+
+def decode_inner(body: bytes) -> Entries:
+    """The numbers of 1,024 children, 0 for none. Raises PoolDamaged."""
+    numbers = _decoded(body, PACKED_INNER, DENSE_INNER)
+    return numbers if len(numbers) == FAN_OUT else expand(numbers)
+
+
+def _decoded(body: bytes, packed_kind: int, dense_kind: int) -> Entries:
+    kind = body[0] if body else 0
+    size_bytes = len(body) - 1
+    if kind == packed_kind and not size_bytes % _WORD_BYTES:
+        entries = array("Q", body[1:])
+        if sys.byteorder == "big":
+            entries.byteswap()
+        if len(entries) < LEAF_BLOCKS and is_sound(entries):
+            return entries
+    elif kind == dense_kind and not size_bytes % LEAF_BLOCKS and size_bytes <= LEAF_BLOCKS * _WORD_BYTES:
+        entries = _dense_entries(body)
+        if is_sound(entries):
+            return entries
+    raise PoolDamaged("the catalogue holds a node that makes no sense")
+
+
+def _packed_bytes(entries: Entries) -> bytes:
+    if sys.byteorder == "big":
+        entries = entries[:]
+        entries.byteswap()
+    return entries.tobytes()
+
+
+def _dense_bytes(entries: Entries) -> bytes:
+    raw = entries.tobytes()
+    planes = [raw[at::_WORD_BYTES] for at in _PLANES]
+    while planes and planes[-1] == _ZERO_PLANE:
+        planes.pop()
+    return b"".join(planes)
+
+
+def _dense_entries(body: bytes) -> Entries:
+    raw = bytearray(LEAF_BLOCKS * _WORD_BYTES)
+    for plane, start in zip(_PLANES, range(1, len(body), LEAF_BLOCKS), strict=False):
+        raw[plane::_WORD_BYTES] = body[start : start + LEAF_BLOCKS]
+    entries = HOLES[:]
+    memoryview(entries).cast("B")[:] = raw
+    return entries

@@ -1,0 +1,139 @@
+"""A catalogue in one SQLite file of the pool's directory."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from odx_target.store.api import PoolDamaged, PoolFailed, PoolFull, PoolInUse, StoreError
+from odx_target.store.catalogue import Checkpoint
+from odx_target.store.transactional_catalogue import TransactionalCatalogue
+
+APPLICATION_ID = 0x4F445843
+"""'ODXC': tells our file from any other database."""
+
+FORMAT = 1
+
+SCHEMA = (
+    "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
+    "CREATE TABLE value (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE node (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+SETTINGS = (
+    "PRAGMA page_size = 16384",  # three dense leaves a page; with 4 KiB pages most of each would lie in overflow pages
+    "PRAGMA locking_mode = EXCLUSIVE",  # the pool has one owner; saves the locks of every transaction
+    "PRAGMA journal_mode = TRUNCATE",  # a save writes mostly new pages, which a write-ahead log would write twice
+    "PRAGMA synchronous = FULL",  # with TRUNCATE this includes the truncation: the commit is durable
+    "PRAGMA cell_size_check = ON",  # a damaged page is found when it is read
+)
+
+_FULL_CODES = frozenset({sqlite3.SQLITE_FULL})
+_BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA})
+
+_PRIMARY_CODE = 0xFF
+
+
+class SqliteCatalogue(TransactionalCatalogue):
+    """Opens or creates the file at `path`.
+
+    Raises PoolDamaged if the file is not a catalogue, or one of a newer format; PoolInUse if another process holds it;
+    PoolFull, PoolFailed if the disk refuses. Used by one thread at a time, whichever it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        with self._errors_explained():
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        try:
+            with self._errors_explained():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def load(self) -> Checkpoint | None:
+        with self._errors_explained():
+            return super().load()
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        for setting in SETTINGS:
+            execute(setting)
+        (application_id,) = execute("PRAGMA application_id").fetchone()
+        (version,) = execute("PRAGMA user_version").fetchone()
+        (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not (application_id or version or tables):
+            with self._transaction():
+                for statement in SCHEMA:
+                    execute(statement)
+        elif application_id != APPLICATION_ID:
+            raise PoolDamaged(f"{self._path} is not the catalogue of a pool")
+        elif version > FORMAT:
+            raise PoolDamaged(f"{self._path} is of a newer format ({version}; this program knows {FORMAT})")
+
+    def _transaction(self) -> AbstractContextManager[None]:
+        return self._changing()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._errors_explained():
+            self._connection.execute("BEGIN EXCLUSIVE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _explained(error, self._path) from error
+
+    def _get_head(self) -> bytes | None:
+        row = self._connection.execute("SELECT body FROM head").fetchone()
+        return row[0] if row else None
+
+    def _put_head(self, body: bytes) -> None:
+        self._connection.execute("REPLACE INTO head VALUES (1, ?)", (body,))
+
+    def _get_values(self) -> Iterable[tuple[str, bytes]]:
+        return self._connection.execute("SELECT key, body FROM value ORDER BY key").fetchall()
+
+    def _put_values(self, values: Iterable[tuple[str, bytes]]) -> None:
+        self._connection.executemany("REPLACE INTO value VALUES (?, ?)", values)
+
+    def _delete_values(self, keys: Iterable[str]) -> None:
+        self._connection.executemany("DELETE FROM value WHERE key = ?", ((key,) for key in keys))
+
+    def _get_node(self, number: int) -> bytes | None:
+        row = self._connection.execute("SELECT body FROM node WHERE number = ?", (number,)).fetchone()
+        return row[0] if row else None
+
+    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
+        self._connection.executemany("INSERT INTO node VALUES (?, ?)", nodes)
+
+    def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._connection.executemany("DELETE FROM node WHERE number BETWEEN ? AND ?", ranges)
+
+
+def _explained(error: sqlite3.Error, path: Path) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
+    if code in _FULL_CODES:
+        return PoolFull(f"no room for the catalogue {path}")
+    if code in _BUSY_CODES:
+        return PoolInUse(f"another process holds {path}")
+    if code in _DAMAGE_CODES:
+        return PoolDamaged(f"{path} is damaged: {error}")
+    return PoolFailed(f"cannot use the catalogue {path}: {error}")
