@@ -157,14 +157,14 @@ class OffloadCopy:
         self._chunk_bytes = self._find_chunk_bytes()
         self._untouched = Span(0, plan.size_bytes)
         self._chunk = Span(0, 0)
-        self._tokens = self._writes = self._partial_writes = 0
+        self._tokens = self._writes = self._partial_writes = self._fruitless = 0
 
     async def run(self) -> OffloadOutcome:
         """Copy until the end or until offloading stops. Raises InitiatorError where no status can be had (connection lost)."""
         stop = None
         try:
             while self._chunk.size_bytes or self._untouched.size_bytes:
-                await self._copy_chunk()
+                await self._step()
         except _Stopped as stopped:
             stop = OffloadStop(stopped.reason, stopped.detail, self._chunk.start_bytes, stopped.result)
         remaining = tuple(span for span in (self._chunk, self._untouched) if span.size_bytes)
@@ -190,23 +190,26 @@ class OffloadCopy:
         return max(self._plan.aligned(size_bytes), self._plan.unit_bytes)
 
     def _take_chunk(self) -> None:
-        rest, size_bytes = self._untouched, min(self._chunk_bytes, self._untouched.size_bytes)
-        if self._plan.backwards:
-            self._chunk = Span(rest.end_bytes - size_bytes, rest.end_bytes)
-            self._untouched = Span(rest.start_bytes, self._chunk.start_bytes)
-        else:
-            self._chunk = Span(rest.start_bytes, rest.start_bytes + size_bytes)
-            self._untouched = Span(self._chunk.end_bytes, rest.end_bytes)
+        """What the next token should hold. Forwards that begins where the last one ended, be that early; backwards, a chunk
+        is finished before the one in front of it.
+        """
+        if not self._plan.backwards:
+            start, end = self._chunk.start_bytes, self._untouched.end_bytes
+            self._chunk = Span(start, min(start + self._chunk_bytes, end))
+            self._untouched = Span(self._chunk.end_bytes, end)
+        elif not self._chunk.size_bytes:
+            start, end = self._untouched.start_bytes, self._untouched.end_bytes
+            self._chunk = Span(max(start, end - self._chunk_bytes), end)
+            self._untouched = Span(start, self._chunk.start_bytes)
 
-    async def _copy_chunk(self) -> None:
+    async def _step(self) -> None:
+        """Make one token and spend it."""
         self._take_chunk()
-        fruitless = 0
-        while self._chunk.size_bytes:
-            before_bytes = self._chunk.start_bytes
-            await self._spend(await self._populate())
-            fruitless = fruitless + 1 if self._chunk.start_bytes == before_bytes else 0
-            if fruitless == MAXIMUM_FRUITLESS_TOKENS:
-                raise _Stopped(StopReason.NO_PROGRESS, f"{fruitless} tokens in a row ended too soon")
+        before_bytes = self._chunk.start_bytes
+        await self._spend(await self._populate())
+        self._fruitless = self._fruitless + 1 if self._chunk.start_bytes == before_bytes else 0
+        if self._fruitless == MAXIMUM_FRUITLESS_TOKENS:
+            raise _Stopped(StopReason.NO_PROGRESS, f"{self._fruitless} tokens in a row ended too soon")
 
     def _advance(self, position_bytes: int) -> None:
         """All of the chunk before the position is written."""

@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odx_target.initiator.errors import BadUrl
+from odx_target.initiator.url import IscsiUrl, Portal, parse_portal_url, parse_url
+
+IQN = "iqn.2026-11.io.odx-target:array"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (f"iscsi://127.0.0.1:3261/{IQN}/0", IscsiUrl(Portal("127.0.0.1", 3261), IQN, 0)),
+        (f"iscsi://host/{IQN}/7", IscsiUrl(Portal("host", 3260), IQN, 7)),
+        (f"iscsi://[::1]:3261/{IQN}/16383", IscsiUrl(Portal("::1", 3261), IQN, 16383)),
+        (f"iscsi://[fe80::2]/{IQN}/1", IscsiUrl(Portal("fe80::2", 3260), IQN, 1)),
+        (f"ISCSI://host/{IQN.upper()}/1", IscsiUrl(Portal("host"), IQN, 1)),
+        (f"iscsi://me@host/{IQN}/1", IscsiUrl(Portal("host"), IQN, 1, "me")),
+        (f"iscsi://me%se@cret@host:1/{IQN}/1", IscsiUrl(Portal("host", 1), IQN, 1, "me", "se@cret")),
+        ("iscsi://h/eui.0123456789abcdef/2", IscsiUrl(Portal("h"), "eui.0123456789abcdef", 2)),
+    ],
+)
+def test_a_url_says_portal_target_and_lun(text: str, url: IscsiUrl) -> None:
+    assert parse_url(text) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "begins with iscsi://"),
+        ("http://host/x/0", "begins with iscsi://"),
+        ("iscsi://", "no host"),
+        (f"iscsi:///{IQN}/0", "no host"),
+        (f"iscsi://ho st/{IQN}/0", "no host"),
+        (f"iscsi://@host/{IQN}/0", "no user name"),
+        (f"iscsi://host:0/{IQN}/0", "not a port"),
+        (f"iscsi://host:65536/{IQN}/0", "not a port"),
+        (f"iscsi://host:/{IQN}/0", "not a port"),
+        (f"iscsi://host:3\u0662/{IQN}/0", "not a port"),
+        (f"iscsi://host:{'9' * 5000}/{IQN}/0", "not a port"),
+        (f"iscsi://[::1/{IQN}/0", "IPv6"),
+        (f"iscsi://[::1]3260/{IQN}/0", "IPv6"),
+        (f"iscsi://[]:3260/{IQN}/0", "no host"),
+        ("iscsi://host", "expected iscsi://HOST:PORT/IQN/LUN"),
+        (f"iscsi://host/{IQN}", "expected iscsi://HOST:PORT/IQN/LUN"),
+        (f"iscsi://host/{IQN}/", "expected iscsi://HOST:PORT/IQN/LUN"),
+        (f"iscsi://host/{IQN}/0/1", "expected iscsi://HOST:PORT/IQN/LUN"),
+        ("iscsi://host/array/0", "not an iSCSI name"),
+        (f"iscsi://host/iqn.{'x' * 220}/0", "not an iSCSI name"),
+        (f"iscsi://host/{IQN}/-1", "not a LUN"),
+        (f"iscsi://host/{IQN}/16384", "not a LUN"),
+        (f"iscsi://host/{IQN}/one", "not a LUN"),
+    ],
+)
+def test_a_bad_url_is_one_clear_line(text: str, complaint: str) -> None:
+    with pytest.raises(BadUrl, match=complaint) as caught:
+        parse_url(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_message_and_no_url_shows_a_secret() -> None:
+    with pytest.raises(BadUrl) as caught:
+        parse_url(f"iscsi://me%hunter2@host/{IQN}/none")
+    assert "hunter2" not in str(caught.value)
+    assert str(parse_url(f"iscsi://me%hunter2@host/{IQN}/0")) == f"iscsi://me@host:3260/{IQN}/0"
+
+
+def test_a_portal_needs_no_target() -> None:
+    assert parse_portal_url("iscsi://host:1") == Portal("host", 1)
+    assert parse_portal_url(f"iscsi://[::1]/{IQN}/3") == Portal("::1", 3260)
+
+
+@given(st.text())
+def test_any_text_is_a_url_or_refused(text: str) -> None:
+    for candidate in (text, f"iscsi://{text}", f"iscsi://h/{text}", f"iscsi://{text}/{IQN}/0"):
+        try:
+            url = parse_url(candidate)
+        except BadUrl as refusal:
+            assert "\n" not in str(refusal)  # noqa: PT017 - the message is what is checked
+        else:
+            assert parse_url(str(url)) == IscsiUrl(url.portal, url.target_name, url.lun, url.user)
