@@ -1,0 +1,117 @@
+"""`make bench`: this array beside Debian's tgt, on one machine, both with their data in memory.
+
+Each round starts both on fresh storage in /dev/shm and fills them with the same random data; each load then runs on one
+and the other in turn, the order changing with the round. The table has the medians and their ratio.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.clients import ClientFailed, Read, Write, fill
+from bench.tgt import tgt
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from tests.interop.serving import DidNotServe, serve
+
+ROUNDS = 3
+LUN_BYTES = 256 << 20
+MEMORY = Path("/dev/shm")
+PROGRAMS = ("tgtd", "tgtadm", "iscsi-perf", "qemu-img")
+KIB = 1024
+TABLE_COLUMNS = 110
+SCATTERED_STEP_BYTES = 4 * KIB * 1009
+"""A prime number of blocks: every place once before any twice."""
+
+LOADS: dict[str, Read | Write] = {
+    "read 4 KiB random, depth 32": Read(4 * KIB, 32, random=True),
+    "read 4 KiB random, depth 1": Read(4 * KIB, 1, random=True),
+    "read 256 KiB, depth 1": Read(256 * KIB, 1),
+    "read 256 KiB, depth 8": Read(256 * KIB, 8),
+    "write 4 KiB scattered, depth 32": Write(4 * KIB, 32, 30_000, SCATTERED_STEP_BYTES),
+    "write 4 KiB scattered, depth 1": Write(4 * KIB, 1, 8_000, SCATTERED_STEP_BYTES),
+    "write 4 KiB sequential, depth 32": Write(4 * KIB, 32, 30_000, 4 * KIB),
+    "write 256 KiB, depth 1": Write(256 * KIB, 1, 1_000, 256 * KIB),
+    "write 256 KiB, depth 8": Write(256 * KIB, 8, 1_500, 256 * KIB),
+}
+
+Figures = dict[tuple[str, str], list[float]]
+"""Commands per second, by load and target, a figure for each round."""
+
+
+@contextmanager
+def ours(folder: Path) -> Iterator[str]:
+    """Serve one LUN from a new pool; gives its URL."""
+    served = serve(folder / "pool", [f"bench={LUN_BYTES >> 20}M"], log_path=folder / "serve.log")
+    try:
+        yield served.url(0)
+    finally:
+        served.kill()
+
+
+def run_round(number: int, image: Path, folder: Path, figures: Figures, progress: Progress) -> None:
+    with tgt(folder / "tgt.raw", LUN_BYTES) as peer, ours(folder) as own:
+        urls = {"tgt": peer, "odx-target": own}
+        for url in urls.values():
+            fill(url, image)
+        order = list(urls) if number % 2 == 0 else list(reversed(urls))
+        for name, load in LOADS.items():
+            for target in order:
+                figures.setdefault((name, target), []).append(load.run(urls[target]))
+            progress.advance(progress.task_ids[0])
+
+
+def table(figures: Figures) -> Table:
+    made = Table(title=f"commands per second, median of {ROUNDS} rounds")
+    for heading in ("load", "tgt", "odx-target", "MB/s", "ratio", "ratio by round"):
+        made.add_column(heading, justify="left" if heading == "load" else "right", no_wrap=True)
+    for name, load in LOADS.items():
+        peer, own = figures[name, "tgt"], figures[name, "odx-target"]
+        rate = statistics.median(own)
+        ratios = [mine / theirs for mine, theirs in zip(own, peer, strict=True)]
+        made.add_row(
+            name,
+            f"{statistics.median(peer):,.0f}",
+            f"{rate:,.0f}",
+            f"{rate * load.size_bytes / 1e6:,.0f}",
+            f"{statistics.median(ratios):.2f}",
+            " ".join(f"{ratio:.2f}" for ratio in ratios),
+        )
+    return made
+
+
+def main() -> int:
+    console = Console(width=max(Console().width, TABLE_COLUMNS))
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        console.print(f"needed and not installed: {', '.join(missing)} (Debian: tgt libiscsi-bin qemu-utils qemu-block-extra)")
+        return 1
+    figures: Figures = {}
+    try:
+        with (
+            tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-bench-") as name,
+            Progress(console=console, transient=True) as progress,
+        ):
+            progress.add_task("measuring", total=ROUNDS * len(LOADS))
+            image = Path(name) / "image.raw"
+            image.write_bytes(os.urandom(LUN_BYTES))
+            for number in range(ROUNDS):
+                folder = Path(name) / str(number)
+                folder.mkdir()
+                run_round(number, image, folder, figures, progress)
+                shutil.rmtree(folder)
+    except (ClientFailed, DidNotServe, OSError) as error:
+        console.print(str(error), markup=False)
+        return 1
+    console.print(table(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Debian's tgt as the peer to compare with: one LUN on a file, the daemon ours alone."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+IQN = "iqn.2026-11.example:tgt"
+LUN = 1
+"""LUN 0 of tgt is its controller."""
+
+READY_TIMEOUT_S = 10
+POLL_S = 0.05
+CONTROL_PORTS = 30_000
+"""tgt names its control sockets by number; the process id keeps two benches apart."""
+
+
+@contextmanager
+def tgt(file: Path, size_bytes: int) -> Iterator[str]:
+    """Serve a new sparse file; gives the LUN's URL, and ends the daemon afterwards. Raises OSError if it does not start."""
+    file.touch()
+    os.truncate(file, size_bytes)
+    control = str(1000 + os.getpid() % CONTROL_PORTS)
+    port = _free_port()
+    daemon = subprocess.Popen(
+        ["tgtd", "--foreground", "--control-port", control, "--iscsi", f"portal=127.0.0.1:{port}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_it_answers(daemon, control)
+        _admin(control, "--mode", "target", "--op", "new", "--tid", "1", "--targetname", IQN)
+        _admin(control, "--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", str(LUN), "--backing-store", str(file))
+        _admin(control, "--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "ALL")
+        yield f"iscsi://127.0.0.1:{port}/{IQN}/{LUN}"
+    finally:
+        daemon.kill()  # it pays no heed to a polite signal while it has targets
+        daemon.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_it_answers(daemon: "subprocess.Popen[bytes]", control: str) -> None:
+    deadline_s = time.monotonic() + READY_TIMEOUT_S
+    while not _admin(control, "--mode", "sys", "--op", "show", must=False):
+        if daemon.poll() is not None or time.monotonic() > deadline_s:
+            raise OSError(f"tgtd did not start (exit status {daemon.poll()})")
+        time.sleep(POLL_S)
+
+
+def _admin(control: str, *words: str, must: bool = True) -> bool:
+    ended = subprocess.run(
+        ["tgtadm", "--control-port", control, "--lld", "iscsi", *words],
+        capture_output=True,
+        text=True,
+        timeout=READY_TIMEOUT_S,
+        check=False,
+    )
+    if must and ended.returncode != 0:
+        raise OSError(f"tgtadm {' '.join(words)}: {ended.stderr.strip()}")
+    return ended.returncode == 0
