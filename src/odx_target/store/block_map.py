@@ -139,17 +139,30 @@ class BlockMap(MapReader):
         return slots << shift
 
     def _copy_entries(self, source: FrozenRoot, leaf: Leaf, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy what one leaf of ours takes, or what is left of theirs; returns blocks."""
-        source_index = source_block & INDEX_MASK
+        """Copy entries from a leaf on: whole leaves of ours if it can be, else what this leaf has; returns blocks."""
         index = block & INDEX_MASK
         if not index and count_blocks >= LEAF_BLOCKS:
-            following, _ = source.find(source_block + LEAF_BLOCKS)
-            entries = joined(leaf.entries, (following or _NO_LEAF).entries, source_index)
-            self._set_children(block, 0, [Leaf(entries, self._epoch)])
-            return LEAF_BLOCKS
+            return self._copy_leaves(source, leaf, source_block, block, _slots(block, count_blocks, 0))
+        source_index = source_block & INDEX_MASK
         count = min(count_blocks, LEAF_BLOCKS - index, LEAF_BLOCKS - source_index)
         self._writable_leaf(block).copy_from(leaf, source_index, index, count)
         return count
+
+    def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
+        """Make leaves that each straddle two of the source's, up to where the source misses some; returns blocks."""
+        source_index = source_block & INDEX_MASK
+        leaf: Leaf | None = first
+        made: list[Node | None] = []
+        for _ in range(leaves):
+            source_block += LEAF_BLOCKS
+            following = source.leaf(source_block)
+            if leaf is None and following is None:
+                break
+            entries = joined((leaf or _NO_LEAF).entries, (following or _NO_LEAF).entries, source_index)
+            made.append(Leaf(entries, self._epoch))
+            leaf = following
+        self._set_children(block, 0, made)
+        return len(made) * LEAF_BLOCKS
 
     def _clear_in_leaf(self, block: int, count_blocks: int) -> None:
         leaf = self._writable_leaf(block)

@@ -99,6 +99,18 @@ class MapReader:
         """Blocks that are not holes; looks at every leaf."""
         return sum(leaf.mapped_count() for _, leaf in self.leaves())
 
+    def leaf(self, block: int) -> Leaf | None:
+        """The leaf that holds a block; None also past the end of the tree."""
+        if block >> self._shift >= FAN_OUT:
+            return None
+        node: Any = self.root
+        shift = self._shift
+        while shift and node is not None:
+            node = node.children[block >> shift & INDEX_MASK]
+            shift -= LEAF_BITS
+        found: Leaf | None = node
+        return found
+
     def find(self, block: int) -> tuple[Leaf | None, int]:
         """The leaf that holds a block, or None for a missing subtree, and how many blocks of it are left from there."""
         node: Any = self.root

@@ -154,9 +154,8 @@ def expand(entries: Entries) -> Entries:
 def joined(left: Entries, right: Entries, index: int) -> Entries:
     """Entries of a leaf that starts at `index` of one leaf and goes on with the next one."""
     if len(left) < LEAF_BLOCKS and len(right) < LEAF_BLOCKS:
-        packed = array("Q", _cut(left, index, LEAF_BLOCKS - index, 0))
-        _splice(packed, LEAF_BLOCKS - index, index, _cut(right, 0, index, LEAF_BLOCKS - index))
-        return packed if len(packed) <= RUNS_MAX else expand(packed)
+        runs = _joined_runs(left, right, index)
+        return runs if len(runs) <= RUNS_MAX else expand(runs)
     dense_left = left if len(left) == LEAF_BLOCKS else expand(left)
     dense_right = right if len(right) == LEAF_BLOCKS else expand(right)
     return dense_left[index:] + dense_right[:index]
@@ -219,6 +218,17 @@ def _cut(entries: Entries, index: int, count: int, target: int) -> list[int]:
         packed.append(target << START_SHIFT | place)
         target += length
     return packed
+
+
+def _joined_runs(left: Entries, right: Entries, index: int) -> Entries:
+    at = bisect_left(left, (index + 1) << START_SHIFT)
+    moved_back = index << START_SHIFT
+    moved_on = (LEAF_BLOCKS - index) << START_SHIFT
+    runs = [_place_at(left[at - 1], index), *[run - moved_back for run in left[at:]]]
+    theirs = [run + moved_on for run in right[: bisect_left(right, moved_back)]]
+    if _continues(runs[-1], theirs[0]):
+        del theirs[0]
+    return array("Q", runs + theirs)
 
 
 def _splice(entries: Entries, index: int, count: int, runs: list[int]) -> None:

@@ -1,0 +1,66 @@
+"""A block map that is obviously right: a dict of the blocks that are not holes."""
+
+from odx_target.store.frozen_root import MapReader
+
+Runs = list[tuple[int, int]]
+
+
+class MapModel:
+    def __init__(self, size_blocks: int, places: dict[int, int] | None = None) -> None:
+        self.size_blocks = size_blocks
+        self.places = places if places is not None else {}
+
+    def copy(self) -> "MapModel":
+        return MapModel(self.size_blocks, dict(self.places))
+
+    def assign(self, block: int, place: int, count: int) -> None:
+        self.places.update(zip(range(block, block + count), range(place, place + count), strict=True))
+
+    def clear(self, block: int, count: int) -> None:
+        self.places = {at: place for at, place in self.places.items() if not block <= at < block + count}
+
+    def copy_range(self, source: "MapModel", source_block: int, block: int, count: int) -> None:
+        found = {
+            at - source_block + block: place for at, place in source.places.items() if source_block <= at < source_block + count
+        }
+        self.clear(block, count)
+        self.places.update(found)
+
+    def resize(self, size_blocks: int) -> None:
+        self.clear(size_blocks, max(0, self.size_blocks - size_blocks))
+        self.size_blocks = size_blocks
+
+    def runs(self, block: int, count: int) -> Runs:
+        runs: Runs = []
+        for at in range(block, block + count):
+            place = self.places.get(at, 0)
+            if runs:
+                first, length = runs[-1]
+                if place == (first + length if first else 0):
+                    runs[-1] = (first, length + 1)
+                    continue
+            runs.append((place, 1))
+        return runs
+
+
+def places_of(reader: MapReader) -> dict[int, int]:
+    """Everything a map says, found by its extents and then by the runs of each."""
+    places = {}
+    end, before = 0, None
+    for block, count, mapped in reader.extents():
+        assert block == end
+        assert mapped is not before
+        end, before = block + count, mapped
+        if mapped:
+            for place, length in reader.runs(block, count):
+                assert place
+                places.update(zip(range(block, block + length), range(place, place + length), strict=True))
+                block += length
+    assert end == reader.size_blocks
+    return places
+
+
+def check(reader: MapReader, model: MapModel) -> None:
+    assert reader.size_blocks == model.size_blocks
+    assert places_of(reader) == model.places
+    assert reader.mapped_count() == len(model.places)
