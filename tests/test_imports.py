@@ -64,7 +64,6 @@ MACHINE: dict[str, str] = {
     "multiprocessing": "processes",
     "subprocess": "processes",
     "signal": "the process",
-    "sys": "the process",
     "socket": "the network",
     "ssl": "the network",
     "select": "the network",
@@ -99,6 +98,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
     "odx_target.store.directory_segments": (
         frozenset({"os", "pathlib"}),
         "segments as files of a directory, behind the interface",
+    ),
+    "odx_target.store.sqlite_catalogue": (
+        frozenset({"sqlite3", "pathlib"}),
+        "checkpoints as a SQLite file, behind the interface",
     ),
 }
 
