@@ -15,8 +15,7 @@ from odx_target.scsi.sense import (
     LOGICAL_UNIT_NOT_SUPPORTED,
     WRITE_PROTECTED,
     CheckCondition,
-    Condition,
-    SenseKey,
+    unit_attention,
 )
 from odx_target.scsi.task import Outcome, Reply, Status, Task, TaskAborted, TaskAttribute
 from odx_target.scsi.task_manager import TaskManager
@@ -120,7 +119,7 @@ class DeviceServer(TaskManager):
         if entry is None or not entry.ignores_unit_attention:
             attention = task.nexus.take_unit_attention(task.lun)
             if attention is not None:
-                raise CheckCondition(Condition(SenseKey.UNIT_ATTENTION, *attention, "unit attention"))
+                raise CheckCondition(unit_attention(*attention))
         if entry is None:
             assert unknown is not None
             raise unknown

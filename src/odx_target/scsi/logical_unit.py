@@ -6,6 +6,7 @@ from collections.abc import Callable
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.medium import Medium
 from odx_target.scsi.task_set import TaskSet
+from odx_target.scsi.vpd import STANDARD_PAGES
 from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
 
 LOGICAL_BLOCK_BYTES = (512, 4096)
@@ -60,9 +61,10 @@ class LogicalUnit:
         self.identity = naa_designator(volume.identity)
         self.serial_number = volume.identity.hex()
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
+        self.maximum_transfer_blocks = self.block_limits.maximum_transfer_blocks
         self.medium = Medium(volume, block_bytes)
         self.tasks = TaskSet(environment.event, BLOCK_BYTES // block_bytes)
-        self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = {}
+        self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = dict(STANDARD_PAGES)
         """By page code, what makes the whole page, its four-byte header included; the copy manager adds 8Fh."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Called when the logical unit is reset, after its tasks have been aborted."""

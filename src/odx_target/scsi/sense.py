@@ -136,6 +136,8 @@ INVALID_TOKEN_LENGTH = Condition(_ILLEGAL, 0x23, 0x0A, "invalid token operation,
 CONDITIONS: tuple[Condition, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Condition))
 """Every condition with a name."""
 
+_WORDS = {(condition.asc, condition.ascq): condition.words for condition in CONDITIONS}
+
 FIXED_FORMAT_BYTES = 18
 _FIXED = struct.Struct(">BxBIBIBBxBH")
 _DESCRIPTOR_HEADER = struct.Struct(">BBBB3xB")
@@ -148,6 +150,16 @@ _SKSV = 0x80
 _COMMAND_DATA = 0x40
 _BIT_POINTER_VALID = 0x08
 _LARGEST_FIXED_INFORMATION = 0xFFFF_FFFF
+
+
+def sense_words(asc: int, ascq: int) -> str:
+    """What an additional sense code and its qualifier mean, as far as this array ever says it."""
+    return _WORDS.get((asc, ascq), "unnamed condition")
+
+
+def unit_attention(asc: int, ascq: int) -> Condition:
+    """The unit attention with this code."""
+    return Condition(SenseKey.UNIT_ATTENTION, asc, ascq, sense_words(asc, ascq))
 
 
 @dataclass(slots=True, eq=False)

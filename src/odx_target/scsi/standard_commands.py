@@ -1,8 +1,11 @@
 """All commands of a direct access block device that need no copy manager."""
 
+from odx_target.scsi import block_transfer, cache_commands, capacity, inquiry, mode_sense, provisioning, unit_commands
 from odx_target.scsi.command_table import CommandRow
+
+_FAMILIES = (unit_commands, inquiry, capacity, mode_sense, block_transfer, cache_commands, provisioning)
 
 
 def standard_commands() -> list[CommandRow]:
     """The rows, to be given to a device server together with other packages' rows."""
-    return []
+    return [row for family in _FAMILIES for row in family.ROWS]

@@ -84,6 +84,12 @@ class Reply:
     transfer_bytes: int = 0
     sense: bytes = field(default=b"")
 
+    @classmethod
+    def of_parameter_data(cls, data: bytes, allocation_bytes: int) -> "Reply":
+        """GOOD with as much of `data` as the ALLOCATION LENGTH leaves room for (SPC-4 4.2.5.6)."""
+        sent = data[:allocation_bytes]
+        return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))
+
 
 Outcome: TypeAlias = Reply | Coroutine[Any, Any, Reply]
 """What a handler returns: the reply, or a coroutine that waits and then returns it."""

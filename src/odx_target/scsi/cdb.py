@@ -1,0 +1,98 @@
+"""The layouts of command descriptor blocks, and struct decoders for those on the hot path (SPC-4, SBC-4).
+
+Fields that this array does not honour are named too, so that any CDB can be put into words; the usage mask in a command's
+row says which are honoured.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from odx_target.scsi.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class CdbLayout:
+    """A command's name and the layout of its CDB."""
+
+    name: str
+    layout: Layout
+
+
+_READ_BYTE_1 = "rdprotect:3 dpo:1 fua:1 rarc:1 -:2"
+_WRITE_BYTE_1 = "wrprotect:3 dpo:1 fua:1 -:3"
+_VERIFY_BYTE_1 = "vrprotect:3 dpo:1 -:1 bytchk:2 -:1"
+_SYNCHRONIZE_BYTE_1 = "-:5 sync_nv:1 immed:1 -:1"
+_GROUP = "-:2 group_number:6"
+_LBA_32 = "logical_block_address:32"
+_LBA_64 = "logical_block_address:64"
+_LENGTH_16 = "transfer_length:16"
+_LENGTH_32 = "transfer_length:32"
+_COUNT_32 = "number_of_logical_blocks:32"
+_SERVICE_ACTION = "-:3 service_action:5"
+_MODE_PAGE = "page_control:2 page_code:6 subpage_code:8"
+
+# (operation code, service action) -> name and fields between the operation code and the CONTROL byte.
+_COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
+    (0x00, None): ("TEST UNIT READY", "-:32"),
+    (0x03, None): ("REQUEST SENSE", "-:7 desc:1 -:16 allocation_length:8"),
+    (0x08, None): ("READ(6)", "-:3 logical_block_address:21 transfer_length:8"),
+    (0x0A, None): ("WRITE(6)", "-:3 logical_block_address:21 transfer_length:8"),
+    (0x12, None): ("INQUIRY", "-:6 cmddt:1 evpd:1 page_code:8 allocation_length:16"),
+    (0x15, None): ("MODE SELECT(6)", "-:3 page_format:1 -:3 save_pages:1 -:16 parameter_list_length:8"),
+    (0x1A, None): ("MODE SENSE(6)", f"-:4 dbd:1 -:3 {_MODE_PAGE} allocation_length:8"),
+    (0x1B, None): (
+        "START STOP UNIT",
+        "-:7 immed:1 -:8 -:4 power_condition_modifier:4 power_condition:4 -:1 no_flush:1 loej:1 start:1",
+    ),
+    (0x25, None): ("READ CAPACITY(10)", f"-:8 {_LBA_32} -:16 -:7 pmi:1"),
+    (0x28, None): ("READ(10)", f"{_READ_BYTE_1} {_LBA_32} {_GROUP} {_LENGTH_16}"),
+    (0x2A, None): ("WRITE(10)", f"{_WRITE_BYTE_1} {_LBA_32} {_GROUP} {_LENGTH_16}"),
+    (0x2F, None): ("VERIFY(10)", f"{_VERIFY_BYTE_1} {_LBA_32} {_GROUP} verification_length:16"),
+    (0x35, None): ("SYNCHRONIZE CACHE(10)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
+    (0x41, None): ("WRITE SAME(10)", f"wrprotect:3 anchor:1 unmap:1 -:3 {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
+    (0x42, None): ("UNMAP", f"-:7 anchor:1 -:32 {_GROUP} parameter_list_length:16"),
+    (0x55, None): ("MODE SELECT(10)", "-:3 page_format:1 -:3 save_pages:1 -:40 parameter_list_length:16"),
+    (0x5A, None): ("MODE SENSE(10)", f"-:3 llbaa:1 dbd:1 -:3 {_MODE_PAGE} -:24 allocation_length:16"),
+    (0x88, None): ("READ(16)", f"{_READ_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
+    (0x8A, None): ("WRITE(16)", f"{_WRITE_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
+    (0x89, None): ("COMPARE AND WRITE", f"{_WRITE_BYTE_1} {_LBA_64} -:24 number_of_logical_blocks:8 {_GROUP}"),
+    (0x8F, None): ("VERIFY(16)", f"{_VERIFY_BYTE_1} {_LBA_64} verification_length:32 {_GROUP}"),
+    (0x91, None): ("SYNCHRONIZE CACHE(16)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_64} {_COUNT_32} {_GROUP}"),
+    (0x93, None): ("WRITE SAME(16)", f"wrprotect:3 anchor:1 unmap:1 -:2 ndob:1 {_LBA_64} {_COUNT_32} {_GROUP}"),
+    (0x9E, 0x10): ("READ CAPACITY(16)", f"{_SERVICE_ACTION} {_LBA_64} allocation_length:32 -:7 pmi:1"),
+    (0x9E, 0x12): ("GET LBA STATUS", f"{_SERVICE_ACTION} starting_logical_block_address:64 allocation_length:32 report_type:8"),
+    (0xA0, None): ("REPORT LUNS", "-:8 select_report:8 -:24 allocation_length:32 -:8"),
+    (0xA3, 0x0C): (
+        "REPORT SUPPORTED OPERATION CODES",
+        f"{_SERVICE_ACTION} rctd:1 -:4 reporting_options:3 requested_operation_code:8 requested_service_action:16 "
+        "allocation_length:32 -:8",
+    ),
+    (0xA3, 0x0D): (
+        "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
+        f"{_SERVICE_ACTION} repd:1 -:31 allocation_length:32 -:8",
+    ),
+    (0xA8, None): ("READ(12)", f"{_READ_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
+    (0xAA, None): ("WRITE(12)", f"{_WRITE_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
+    (0xAF, None): ("VERIFY(12)", f"{_VERIFY_BYTE_1} {_LBA_32} verification_length:32 {_GROUP}"),
+}
+
+CDB_LAYOUTS: dict[tuple[int, int | None], CdbLayout] = {
+    key: CdbLayout(name, Layout(f"operation_code:8 {fields} control:8")) for key, (name, fields) in _COMMANDS.items()
+}
+"""By operation code and service action (None for a command without)."""
+
+
+def cdb_layout(operation_code: int, service_action: int | None = None) -> Layout:
+    """The layout of one command's CDB."""
+    return CDB_LAYOUTS[operation_code, service_action].layout
+
+
+# The hot path: each gives (byte 1, LOGICAL BLOCK ADDRESS, count of logical blocks); of the 6-byte form byte 1 is the upper part
+# of the address.
+TRANSFER_6 = struct.Struct(">xBHB")
+TRANSFER_10 = struct.Struct(">xBIxH")
+TRANSFER_12 = struct.Struct(">xBII")
+TRANSFER_16 = struct.Struct(">xBQI")
+
+DPO_BIT = 0x10
+FUA_BIT = 0x08

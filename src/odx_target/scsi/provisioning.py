@@ -1,0 +1,213 @@
+"""UNMAP, WRITE SAME(16) and GET LBA STATUS (SBC-4 4.7, 5.6, 5.32, 5.48)."""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from struct import Struct
+
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.ranges import check_range
+from odx_target.scsi.sense import (
+    INVALID_FIELD_IN_CDB,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    LBA_OUT_OF_RANGE,
+    PARAMETER_LIST_LENGTH_ERROR,
+    CheckCondition,
+)
+from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.store.api import BLOCK_BYTES
+
+UNMAP = 0x42
+WRITE_SAME_16 = 0x93
+GET_LBA_STATUS = (0x9E, 0x12)
+
+UNMAP_HEADER = Layout("unmap_data_length:16 unmap_block_descriptor_data_length:16 -:32")
+UNMAP_DESCRIPTOR = Layout("unmap_logical_block_address:64 number_of_logical_blocks:32 -:32")
+LBA_STATUS_HEADER = Layout("parameter_data_length:32 -:32")
+LBA_STATUS_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:4 provisioning_status:4 -:24")
+
+# UNMAP comes in bursts when a file system trims; the same descriptor as a struct.
+_FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
+
+MAPPED = 0
+DEALLOCATED = 1
+_MOST_BLOCKS_OF_A_DESCRIPTOR = 0xFFFF_FFFF
+
+
+def unmap_descriptors(parameter_list: bytes) -> list[tuple[int, int]]:
+    """(LBA, count of blocks) of each whole descriptor of an UNMAP parameter list of at least a header."""
+    stated_bytes = UNMAP_HEADER.parse(parameter_list)["unmap_block_descriptor_data_length"]
+    body = parameter_list[UNMAP_HEADER.size_bytes :][:stated_bytes]
+    whole_bytes = len(body) - len(body) % UNMAP_DESCRIPTOR.size_bytes
+    return list(_FAST_UNMAP_DESCRIPTOR.iter_unpack(body[:whole_bytes]))
+
+
+def unmap(task: Task) -> Outcome:
+    """Deallocate ranges; every check comes before the first change. Ranges may overlap."""
+    logical_unit = task.logical_unit
+    ranges = _unmap_ranges(task)
+    limits = logical_unit.block_limits
+    if len(ranges) > limits.maximum_unmap_descriptors:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=2)
+    if sum(count_blocks for _, count_blocks in ranges) > limits.maximum_unmap_blocks:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=UNMAP_HEADER.size_bytes + 8)
+    for lba, count_blocks in ranges:
+        check_range(logical_unit, lba, count_blocks)
+    transfer_bytes = _parameter_list_bytes(task)
+    if all(logical_unit.medium.unmap_now(lba, count_blocks) for lba, count_blocks in ranges):
+        return _when_durable(task, transfer_bytes)
+    return _unmap_cold(task, ranges, transfer_bytes)
+
+
+async def _unmap_cold(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
+    for lba, count_blocks in ranges:
+        await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
+    return await _made_durable(task, transfer_bytes)
+
+
+def _parameter_list_bytes(task: Task) -> int:
+    length: int = cdb_layout(UNMAP).parse(task.cdb)["parameter_list_length"]
+    return length
+
+
+def _unmap_ranges(task: Task) -> list[tuple[int, int]]:
+    length = _parameter_list_bytes(task)
+    if not length:
+        return []
+    parameter_list = b"".join(task.data_out)[:length]
+    if len(parameter_list) < UNMAP_HEADER.size_bytes:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    return unmap_descriptors(parameter_list)
+
+
+def _unmap_extents(task: Task) -> Sequence[Extent]:
+    return [Extent(lba, count_blocks, writes=True) for lba, count_blocks in _unmap_ranges(task)]
+
+
+def write_same_16(task: Task) -> Outcome:
+    """Write one block many times. Zeros deallocate, asked for or not: what is deallocated reads as zeros here."""
+    logical_unit = task.logical_unit
+    lba, count_blocks, ndob = _write_same_fields(task)
+    if not count_blocks or count_blocks > logical_unit.block_limits.maximum_write_same_blocks:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=10)
+    check_range(logical_unit, lba, count_blocks)
+    block = _pattern(task, ndob=ndob)
+    transfer_bytes = 0 if ndob else logical_unit.block_bytes
+    if any(block):
+        return _write_same(task, lba, count_blocks, block)
+    if logical_unit.medium.unmap_now(lba, count_blocks):
+        return _when_durable(task, transfer_bytes)
+    return _unmap_range_cold(task, lba, count_blocks, transfer_bytes)
+
+
+def _pattern(task: Task, *, ndob: bool) -> bytes:
+    block_bytes = task.logical_unit.block_bytes
+    if ndob:
+        return bytes(block_bytes)
+    block = b"".join(task.data_out)[:block_bytes]
+    if len(block) < block_bytes:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=0)  # no whole block, and NDOB does not say so
+    return block
+
+
+async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:
+    async def pause() -> None:
+        task.logical_unit.pool.commit()
+        await task.logical_unit.environment.sleep(0)
+
+    await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
+    return await _made_durable(task, task.logical_unit.block_bytes)
+
+
+async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_bytes: int) -> Reply:
+    await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
+    return await _made_durable(task, transfer_bytes)
+
+
+def _write_same_fields(task: Task) -> tuple[int, int, bool]:
+    fields = cdb_layout(WRITE_SAME_16).parse(task.cdb)
+    return fields["logical_block_address"], fields["number_of_logical_blocks"], bool(fields["ndob"])
+
+
+def _write_same_extents(task: Task) -> Sequence[Extent]:
+    lba, count_blocks, _ = _write_same_fields(task)
+    return (Extent(lba, count_blocks, writes=True),)
+
+
+def _when_durable(task: Task, transfer_bytes: int) -> Outcome:
+    """The reply, now or, without a write cache, once all is durable."""
+    if task.logical_unit.write_cache_enabled:
+        return Reply(transfer_bytes=transfer_bytes)
+    return _made_durable(task, transfer_bytes)
+
+
+async def _made_durable(task: Task, transfer_bytes: int) -> Reply:
+    if not task.logical_unit.write_cache_enabled:
+        task.logical_unit.pool.commit()
+        await task.logical_unit.pool.flush()
+    return Reply(transfer_bytes=transfer_bytes)
+
+
+def get_lba_status(task: Task) -> Outcome:
+    """Which blocks are mapped, from the block asked for to the end, or as much as fits the allocation length."""
+    logical_unit = task.logical_unit
+    fields = cdb_layout(*GET_LBA_STATUS).parse(task.cdb)
+    lba: int = fields["starting_logical_block_address"]
+    allocation_bytes: int = fields["allocation_length"]
+    if lba >= logical_unit.capacity_blocks:
+        raise CheckCondition(LBA_OUT_OF_RANGE, information=lba)
+    room = (allocation_bytes - LBA_STATUS_HEADER.size_bytes) // LBA_STATUS_DESCRIPTOR.size_bytes
+    body = b"".join(_lba_status(logical_unit, lba, min(max(room, 1), MAXIMUM_LBA_STATUS_DESCRIPTORS)))
+    data = LBA_STATUS_HEADER.build(parameter_data_length=len(body) + 4) + body
+    return Reply.of_parameter_data(data, allocation_bytes)
+
+
+def _lba_status(logical_unit: LogicalUnit, lba: int, most_descriptors: int) -> list[bytes]:
+    """Descriptors from `lba` on, which may lie inside the first extent."""
+    per_block = BLOCK_BYTES // logical_unit.block_bytes
+    extents = logical_unit.volume.extents(lba // per_block)
+    descriptors: list[bytes] = []
+    for block, count_blocks, mapped in takewhile(lambda _: len(descriptors) < most_descriptors, extents):
+        end = min((block + count_blocks) * per_block, logical_unit.capacity_blocks)
+        count = min(end - lba, _MOST_BLOCKS_OF_A_DESCRIPTOR)
+        if count <= 0:
+            break
+        status = MAPPED if mapped else DEALLOCATED
+        descriptors.append(
+            LBA_STATUS_DESCRIPTOR.build(logical_block_address=lba, number_of_logical_blocks=count, provisioning_status=status)
+        )
+        lba += count
+        if lba < end:
+            break  # a descriptor that is full is the last; the initiator asks again from its end
+    return descriptors
+
+
+ROWS = (
+    CommandRow(
+        "UNMAP",
+        UNMAP,
+        bytes.fromhex("4200000000003fffff00"),
+        unmap,
+        flags=CommandFlag.WRITES_MEDIUM,
+        extents=_unmap_extents,
+    ),
+    CommandRow(
+        "WRITE SAME(16)",
+        WRITE_SAME_16,
+        bytes.fromhex("9309ffffffffffffffffffffffff3f00"),
+        write_same_16,
+        flags=CommandFlag.WRITES_MEDIUM,
+        extents=_write_same_extents,
+    ),
+    CommandRow(
+        "GET LBA STATUS",
+        GET_LBA_STATUS[0],
+        bytes.fromhex("9e12ffffffffffffffffffffffff0000"),
+        get_lba_status,
+        service_action=GET_LBA_STATUS[1],
+        flags=CommandFlag.READS_MEDIUM,
+    ),
+)

@@ -1,0 +1,13 @@
+"""Is a range of logical blocks within the logical unit?"""
+
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
+
+
+def check_range(logical_unit: LogicalUnit, lba: int, count_blocks: int) -> None:
+    """Raises CheckCondition, with the first block that is not there, for a range past the end.
+
+    An empty range may begin right behind the last block (SBC-4 5.13).
+    """
+    if lba + count_blocks > logical_unit.capacity_blocks:
+        raise CheckCondition(LBA_OUT_OF_RANGE, information=max(lba, logical_unit.capacity_blocks))

@@ -1,0 +1,125 @@
+"""The store as simply as it can be: blocks in a dictionary. Reads go cold when a test says so."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolFull
+from tests.sim.virtual_environment import VirtualEnvironment
+
+ZEROS = bytes(BLOCK_BYTES)
+
+
+class MemoryBlocks:
+    """A block source; `is_cold()` decides whether a read must wait, `damaged` blocks cannot be read."""
+
+    def __init__(self, environment: VirtualEnvironment, size_blocks: int, blocks: dict[int, bytes]) -> None:
+        self.environment = environment
+        self.size_blocks = size_blocks
+        self.blocks = blocks
+        self.is_cold: Callable[[], bool] = lambda: False
+        self.read_delay_s = 0.001
+        self.damaged: set[int] = set()
+
+    def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
+        if self.is_cold():
+            return None
+        return self._content(block, count_blocks)
+
+    async def read(self, block: int, count_blocks: int) -> list[Buffer]:
+        content = self._content(block, count_blocks)
+        await self.environment.sleep(self.read_delay_s)
+        return content
+
+    def _content(self, block: int, count_blocks: int) -> list[Buffer]:
+        assert block >= 0
+        assert block + count_blocks <= self.size_blocks
+        for wanted in range(block, block + count_blocks):
+            if wanted in self.damaged:
+                raise DamagedBlock(wanted)
+        return [self.blocks.get(wanted, ZEROS) for wanted in range(block, block + count_blocks)]
+
+    def extents(self, block: int) -> Iterator[tuple[int, int, bool]]:
+        while block < self.size_blocks:
+            first, mapped = block, block in self.blocks
+            while block < self.size_blocks and (block in self.blocks) == mapped:
+                block += 1
+            yield first, block - first, mapped
+
+
+class MemoryFrozenMap(MemoryBlocks):
+    identifier = 1
+
+    def release(self) -> None:
+        self.blocks = {}
+
+
+class MemoryVolume(MemoryBlocks):
+    on_change: Callable[[int, int], None] | None = None
+
+    def __init__(self, environment: VirtualEnvironment, size_blocks: int, name: str = "volume") -> None:
+        super().__init__(environment, size_blocks, {})
+        self.name = name
+        self.identity = hashlib.md5(name.encode()).digest()
+        self.attributes: Mapping[str, str] = {}
+        self.writes = 0
+        self.is_full = False
+        self.failure: Exception | None = None
+
+    def write(self, block: int, data: Sequence[Buffer]) -> None:
+        joined = b"".join(data)
+        assert joined
+        assert not len(joined) % BLOCK_BYTES
+        self._changing(block, len(joined) // BLOCK_BYTES)
+        for index in range(len(joined) // BLOCK_BYTES):
+            self.blocks[block + index] = joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
+
+    def unmap(self, block: int, count_blocks: int) -> None:
+        self._changing(block, count_blocks)
+        for index in range(count_blocks):
+            self.blocks.pop(block + index, None)
+
+    def copy_from(self, source: MemoryBlocks, source_block: int, block: int, count_blocks: int) -> None:
+        self._changing(block, count_blocks)
+        for index in range(count_blocks):
+            self.blocks[block + index] = source.blocks.get(source_block + index, ZEROS)
+
+    def freeze(self, *, durable: bool = False) -> MemoryFrozenMap:
+        return MemoryFrozenMap(self.environment, self.size_blocks, dict(self.blocks))
+
+    def _changing(self, block: int, count_blocks: int) -> None:
+        assert block >= 0
+        assert count_blocks > 0
+        assert block + count_blocks <= self.size_blocks
+        if self.is_full:
+            raise PoolFull("the pool is full")
+        if self.failure is not None:
+            raise self.failure
+        if self.on_change is not None:
+            self.on_change(block, count_blocks)
+        self.writes += 1
+
+
+class MemoryPool:
+    """One volume; counts what it is asked for."""
+
+    identity = bytes(16)
+
+    def __init__(self, environment: VirtualEnvironment, size_blocks: int = 1024) -> None:
+        self.environment = environment
+        self.volume = MemoryVolume(environment, size_blocks)
+        self.volumes = {self.volume.name: self.volume}
+        self.frozen_maps: dict[int, MemoryFrozenMap] = {}
+        self.commits = 0
+        self.flushes = 0
+        self.flush_delay_s = 0.0
+        self.failure: Exception | None = None
+
+    def commit(self) -> None:
+        self.commits += 1
+
+    async def flush(self) -> None:
+        if self.flush_delay_s:
+            await self.environment.sleep(self.flush_delay_s)
+        if self.failure is not None:
+            raise self.failure
+        self.flushes += 1
