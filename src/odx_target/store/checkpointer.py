@@ -1,0 +1,68 @@
+"""Saving checkpoints, so that recovery replays little.
+
+A checkpoint is a moment: everything is frozen and the position of the log taken, without waiting. Then the log is made
+durable up to that position - the catalogue must never be ahead of it - and the catalogue is saved in a thread, while
+writing goes on.
+"""
+
+from collections.abc import Callable
+
+from odx_target.store.api import Environment, Event, StoreError
+from odx_target.store.catalogue import Catalogue, Checkpoint
+from odx_target.store.flusher import Flusher
+from odx_target.store.log import Log
+
+
+class Checkpointer:
+    """`take` makes a checkpoint of the moment. `error` is why the last one in the background failed, or None: the log
+    then simply stays the longer.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        log: Log,
+        flusher: Flusher,
+        environment: Environment,
+        take: Callable[[], Checkpoint],
+    ) -> None:
+        self.error: StoreError | None = None
+        self._catalogue = catalogue
+        self._log = log
+        self._flusher = flusher
+        self._environment = environment
+        self._take = take
+        self._running: Event | None = None
+        self._starting = False
+
+    def start_soon(self) -> None:
+        """Save a checkpoint in the background, unless one is under way."""
+        if self._running is None and not self._starting:
+            self._starting = True
+            self._environment.start_soon(self._save_soon)
+
+    async def save(self) -> None:
+        """Save a checkpoint of now or later. Raises PoolFailed, PoolFull."""
+        while self._running is not None:
+            await self._running.wait()
+        running = self._running = self._environment.event()
+        try:
+            self._log.commit()
+            deferred = list(self._log.deferred)
+            checkpoint = self._take()
+            self._log.written_blocks = 0
+            await self._flusher.flush()
+            await self._environment.in_thread(self._catalogue.save, checkpoint)
+            self._log.drop_deferred(deferred)
+        finally:
+            self._running = None
+            running.set()
+
+    async def _save_soon(self) -> None:
+        self._starting = False
+        try:
+            await self.save()
+        except StoreError as error:
+            self.error = error
+        else:
+            self.error = None

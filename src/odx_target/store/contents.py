@@ -1,0 +1,162 @@
+"""What a pool holds, and what each record makes of it.
+
+The same functions serve a live pool and the replay of its log, so both come to the same state. A live pool checks its
+arguments before it makes a record; a record of the log that does not fit means that the log or the checkpoint is damaged.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from odx_target.store.api import PoolDamaged
+from odx_target.store.block_map import BlockMap
+from odx_target.store.catalogue import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.frozen_root import FrozenRoot
+from odx_target.store.records import (
+    Clone,
+    Forget,
+    Freeze,
+    Record,
+    Release,
+    Remember,
+    Unmap,
+    VolumeCreated,
+    VolumeDeleted,
+    VolumeResized,
+    Write,
+)
+
+
+@dataclass(slots=True)
+class VolumeContents:
+    number: int
+    name: str
+    identity: bytes
+    attributes: Mapping[str, str]
+    map: BlockMap
+
+
+@dataclass(slots=True)
+class FrozenContents:
+    identifier: int
+    durable: bool
+    root: FrozenRoot
+
+
+class Contents:
+    """Volumes by number, frozen maps by identifier, remembered values by key, and the numbers to be given out next."""
+
+    def __init__(self) -> None:
+        self.volumes: dict[int, VolumeContents] = {}
+        self.frozen_maps: dict[int, FrozenContents] = {}
+        self.remembered: dict[str, bytes] = {}
+        self.next_volume = 1
+        self.next_frozen = 1
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Checkpoint) -> "Contents":
+        """The state that a checkpoint kept. Raises KeyError, TypeError or ValueError where it is not one of ours."""
+        contents = cls()
+        contents.next_volume = int(checkpoint.pool["next_volume"])
+        contents.next_frozen = int(checkpoint.pool["next_frozen"])
+        for volume in checkpoint.volumes:
+            live = BlockMap.thawed(volume.root)
+            contents.volumes[volume.number] = VolumeContents(
+                volume.number, volume.name, volume.identity, dict(volume.attributes), live
+            )
+        for frozen in checkpoint.frozen_maps:
+            contents.frozen_maps[frozen.identifier] = FrozenContents(frozen.identifier, frozen.durable, frozen.root)
+        contents.remembered = dict(checkpoint.remembered)
+        return contents
+
+    def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any]) -> Checkpoint:
+        """The state as it is now; costs what the volumes, frozen maps and keys are in number, not in size."""
+        return Checkpoint(
+            position=position,
+            pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
+            volumes=tuple(
+                VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze())
+                for each in self.volumes.values()
+            ),
+            frozen_maps=tuple(FrozenMapState(each.identifier, each.durable, each.root) for each in self.frozen_maps.values()),
+            remembered=dict(self.remembered),
+        )
+
+    def apply(self, record: Record) -> None:
+        """Let a record without data take effect. Raises PoolDamaged if it does not fit."""
+        _APPLY[type(record)](self, record)
+
+    def apply_write(self, record: Write, place: int) -> None:
+        """Let a write take effect whose data begins at `place`. Raises PoolDamaged if it does not fit."""
+        self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
+
+    def release_temporary(self) -> None:
+        """Forget the frozen maps that do not survive a restart."""
+        for identifier in [each.identifier for each in self.frozen_maps.values() if not each.durable]:
+            del self.frozen_maps[identifier]
+
+    def create(self, record: VolumeCreated) -> None:
+        names = {each.name for each in self.volumes.values()}
+        if record.volume in self.volumes or record.name in names:
+            raise PoolDamaged(f"the log creates volume {record.name!r} twice")
+        self.volumes[record.volume] = VolumeContents(
+            record.volume, record.name, record.identity, record.attributes, BlockMap(record.size_blocks)
+        )
+        self.next_volume = max(self.next_volume, record.volume + 1)
+
+    def resize(self, record: VolumeResized) -> None:
+        self._volume(record.volume).map.resize(record.size_blocks)
+
+    def delete(self, record: VolumeDeleted) -> None:
+        del self.volumes[self._volume(record.volume).number]
+
+    def unmap(self, record: Unmap) -> None:
+        self._range(record.volume, record.block, record.count_blocks).clear(record.block, record.count_blocks)
+
+    def freeze(self, record: Freeze) -> None:
+        if record.frozen in self.frozen_maps:
+            return  # Deferred for want of room, saved by a checkpoint, and logged later after all: nothing changed between.
+        root = self._volume(record.volume).map.freeze()
+        self.frozen_maps[record.frozen] = FrozenContents(record.frozen, record.durable, root)
+        self.next_frozen = max(self.next_frozen, record.frozen + 1)
+
+    def release(self, record: Release) -> None:
+        self.frozen_maps.pop(record.frozen, None)
+
+    def clone(self, record: Clone) -> None:
+        destination = self._range(record.volume, record.block, record.count_blocks)
+        source = self.frozen_maps.get(record.frozen)
+        if source is None or record.source_block + record.count_blocks > source.root.size_blocks:
+            raise PoolDamaged(f"the log copies from what frozen map {record.frozen} does not have")
+        destination.copy_range(source.root, record.source_block, record.block, record.count_blocks)
+
+    def remember(self, record: Remember) -> None:
+        self.remembered[record.key] = record.value
+
+    def forget(self, record: Forget) -> None:
+        self.remembered.pop(record.key, None)
+
+    def _volume(self, number: int) -> VolumeContents:
+        volume = self.volumes.get(number)
+        if volume is None:
+            raise PoolDamaged(f"the log speaks of volume {number}, which is not there")
+        return volume
+
+    def _range(self, number: int, block: int, count_blocks: int) -> BlockMap:
+        volume_map = self._volume(number).map
+        if block + count_blocks > volume_map.size_blocks:
+            raise PoolDamaged(f"the log changes blocks beyond the end of volume {number}")
+        return volume_map
+
+
+_APPLY: dict[type, Callable[[Contents, Any], None]] = {
+    VolumeCreated: Contents.create,
+    VolumeResized: Contents.resize,
+    VolumeDeleted: Contents.delete,
+    Unmap: Contents.unmap,
+    Freeze: Contents.freeze,
+    Release: Contents.release,
+    Clone: Contents.clone,
+    Remember: Contents.remember,
+    Forget: Contents.forget,
+}

@@ -1,0 +1,101 @@
+"""The files of a pool in a local directory.
+
+pool.json        the head: what this is, its format and identity; written last when a pool is made
+lock             held by the process that has the pool open
+catalogue.sqlite the last checkpoint
+segments/        the log
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from odx_target.store.api import PoolDamaged, PoolInUse, StoreError
+
+HEAD_NAME = "pool.json"
+LOCK_NAME = "lock"
+CATALOGUE_NAME = "catalogue.sqlite"
+SEGMENTS_NAME = "segments"
+
+_NEW_HEAD_NAME = f"{HEAD_NAME}.new"
+
+_BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE_NAME}-journal", _NEW_HEAD_NAME})
+"""What a crash while a pool was being made may leave."""
+
+
+class DirectoryHead:
+    """The document as a file that is replaced by renaming."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def describe(self) -> str:
+        return str(self._directory / HEAD_NAME)
+
+    def read(self) -> bytes | None:
+        try:
+            return (self._directory / HEAD_NAME).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, document: bytes) -> None:
+        new = self._directory / _NEW_HEAD_NAME
+        with new.open("wb") as file:
+            file.write(document)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(self._directory / HEAD_NAME)
+        sync_directory(self._directory)
+
+
+class DirectoryLock:
+    """Exclusive hold of a directory by one process, given up by `release` or by the end of the process."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises PoolInUse if another process, or another pool of this one, holds it."""
+        self._descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise PoolInUse(f"{directory} is in use by another process") from None
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def prepare(directory: Path) -> None:
+    """Make the directory if it is absent. Raises StoreError if it holds something that is not a pool."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in directory.iterdir()}
+    except (FileExistsError, NotADirectoryError):
+        raise StoreError(f"{directory} is not a directory") from None
+    if HEAD_NAME not in names and not names <= _BEFORE_HEAD:
+        raise StoreError(f"{directory} is not empty and not a pool")
+
+
+def prepare_segments(directory: Path, *, is_new: bool) -> Path:
+    """The directory of segments. Raises PoolDamaged where a pool has none."""
+    segments = directory / SEGMENTS_NAME
+    if is_new:
+        segments.mkdir(exist_ok=True)
+        if any(segments.iterdir()):
+            raise PoolDamaged(f"{directory / HEAD_NAME} is missing")
+        sync_directory(directory)
+    elif not segments.is_dir():
+        raise PoolDamaged(f"{segments} is missing")
+    return segments
+
+
+def sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,24 @@
+"""Whether a pool may still write. The first failed write or sync ends that: what the disk then holds is not known."""
+
+from odx_target.store.api import PoolFailed
+
+
+class Health:
+    """`failure` is None, or why the pool takes no more writes."""
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+
+    def fail(self, doing: str, error: OSError) -> PoolFailed:
+        if self.failure is None:
+            self.failure = f"{doing} failed: {error.strerror or error}"
+        return PoolFailed(self.failure)
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise PoolFailed(self.failure)
+
+    def end(self) -> None:
+        """The pool is closed: nothing is written any more."""
+        if self.failure is None:
+            self.failure = "the pool is closed"

@@ -1,0 +1,300 @@
+"""The log writer: records become batches, batches fill segments.
+
+A record takes its place when it is made: the open batch knows where its header and each of its blocks will lie, so the map
+can be changed at once. `commit` makes the headers and hands everything to the operating system; until then reads of those
+places commit first.
+
+Room is asked for before anything changes (`require_data`, `require_record`). Data leaves a reserve untouched, so that in a
+full pool it is still possible to unmap, to release and to forget.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from operator import is_
+
+from odx_target.store.api import BLOCK_BYTES, Buffer, Environment, PoolFailed, PoolFull
+from odx_target.store.batch import CHECKSUM_BYTES, Position, encode_header, header_blocks
+from odx_target.store.checksum_index import ChecksumIndex
+from odx_target.store.flusher import Flusher
+from odx_target.store.footer import encode_footer, footer_blocks
+from odx_target.store.health import Health
+from odx_target.store.open_batch import BufferCutter, Part, block_checksums
+from odx_target.store.records import WRITE, WRITE_BYTES, encode_write
+from odx_target.store.segment import PLACE_BITS, Segment
+from odx_target.store.shelf import SegmentShelf
+
+NOTHING_PENDING = 1 << 62
+"""Above every place."""
+
+RESERVE_BLOCKS = 256
+"""1 MiB: 256 commits of unmap, release or forget in a pool that is full for data."""
+
+CHECKPOINT_BLOCKS = 65_536
+"""256 MiB of log between checkpoints: replayed in well under a second, and a checkpoint costs little beside writing so much."""
+
+PART_BLOCKS = 900
+"""Data blocks that a header of one block can certainly account for; for counting room ahead."""
+
+
+class Log:
+    """The one writer. `position` is where the next batch will follow; `written_blocks` counts what was committed in all."""
+
+    def __init__(
+        self,
+        pool_identity: bytes,
+        shelf: SegmentShelf,
+        checksums: ChecksumIndex,
+        flusher: Flusher,
+        health: Health,
+        environment: Environment,
+        position: Position,
+    ) -> None:
+        self.position = position
+        self.next_osn = position.osn
+        self.pending_place = NOTHING_PENDING
+        self.lost: dict[int, bytes] = {}
+        self.written_blocks = 0
+        self.on_checkpoint_due: Callable[[], None] | None = None
+        self.checkpoint_due_blocks = CHECKPOINT_BLOCKS
+        self.deferred: list[bytes] = []
+        self._pool_identity = pool_identity
+        self._shelf = shelf
+        self._index = checksums
+        self._flusher = flusher
+        self._health = health
+        self._environment = environment
+        self._segment: Segment | None = None
+        self._next = self._capacity = 0
+        self._table: array[int] = array("I")
+        self._parts: list[Part] = []
+        self._part: Part | None = None
+        self._full: list[tuple[Segment, array[int]]] = []
+        self._sealing: dict[Segment, int] = {}
+        self._reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
+
+    def require_data(self, count_blocks: int) -> None:
+        """Raise PoolFull or PoolFailed unless so much data can be written."""
+        if self._health.failure is not None:
+            self._health.check()
+        if self.deferred or self._room() < 2 * count_blocks + 8 + self._reserve:
+            parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._shelf.capacity_blocks - 1))
+            self._make_room(count_blocks + 2 * parts + self._reserve)
+
+    def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
+        """Raise PoolFull or PoolFailed unless a record can be appended; with `spare`, out of the reserve if need be."""
+        self._health.check()
+        # Twice: a header that does not fit any more leaves the end of its segment unused.
+        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve)
+        if self.deferred or self._room() < need:
+            self._make_room(need)
+
+    def append(self, record: bytes) -> None:
+        """Add a record without data, for which there is room."""
+        part = self._part
+        if part is None or part.room_bytes < len(record):
+            part = self._open_part(header_blocks(len(record), 0), 0)
+        part.room_bytes -= len(record)
+        part.records.append(record)
+        self.next_osn += 1
+
+    def append_or_defer(self, record: bytes) -> None:
+        """Add a record that must not fail. In a pool without any room it waits for room, or for a checkpoint.
+
+        Nothing else can be logged meanwhile, so the order of records stays as it was. Does nothing in a failed pool.
+        """
+        try:
+            self.require_record(len(record), spare=True)
+        except PoolFull:
+            self.deferred.append(record)
+        except PoolFailed:
+            return
+        else:
+            self.append(record)
+
+    def write(self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int) -> list[tuple[int, int, int]]:
+        """Add a write, for which there is room; returns where it lies: (block, place, count_blocks) of each piece."""
+        checksums = block_checksums(data)
+        part = self._part
+        if part is None:
+            part = self._open_part(1, 1)
+        at = self._next
+        size_bytes = WRITE_BYTES + count_blocks * CHECKSUM_BYTES
+        if part.room_bytes < size_bytes or at + count_blocks > self._capacity:
+            return self._write_in_pieces(volume, block, BufferCutter(data), checksums)
+        self._next = at + count_blocks
+        part.room_bytes -= size_bytes
+        part.records.append(encode_write(WRITE, volume, block, count_blocks))
+        part.checksums.extend(checksums)
+        part.data.extend(data)
+        if count_blocks == 1:
+            self._table[at] = checksums[0]
+        else:
+            self._table[at : at + count_blocks] = array("I", checksums)
+        self.next_osn += 1
+        return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
+
+    def commit(self) -> None:
+        """Hand the open batch to the operating system. Raises PoolFailed: then its data is kept in `lost`."""
+        parts = self._parts
+        if not parts:
+            return
+        self._parts, self._part = [], None
+        try:
+            if len(parts) == 1:
+                part = parts[0]
+                part.segment.write(part.block, [self._header(part, False), *part.data])
+                self._flusher.dirty.add(part.segment)
+            else:
+                self._write_parts(parts)
+            if self._full:
+                for segment in self._write_footers():
+                    self._environment.start_soon(self._seal_soon, segment)
+        except OSError as error:
+            self._keep_lost(parts)
+            raise self._health.fail("writing the log", error) from error
+        self.pending_place = NOTHING_PENDING
+        self._flusher.written_osn = self.next_osn
+        for part in parts:
+            self.written_blocks += part.header_blocks + len(part.checksums)
+        if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
+            self.on_checkpoint_due()
+
+    async def finish(self) -> None:
+        """Seal what is open and remove empty segments; nothing is written afterwards. Raises PoolFailed."""
+        self._health.check()
+        unused = await self._shelf.close()
+        if self._segment is not None:
+            self._full.append((self._segment, self._table[: self._next]))
+            self._segment = None
+            self._next = self._capacity = 0
+        try:
+            self._write_footers()
+            for segment in list(self._sealing):
+                await self._seal(segment)
+            await self._environment.in_thread(self._shelf.store.delete, unused)
+        except OSError as error:
+            raise self._health.fail("closing the log", error) from error
+
+    def drop_deferred(self, saved: list[bytes]) -> None:
+        """A checkpoint has saved the effect of deferred records: those that still wait need not be logged any more."""
+        if len(saved) <= len(self.deferred) and all(map(is_, saved, self.deferred)):
+            del self.deferred[: len(saved)]
+
+    def segment_sizes(self) -> dict[int, int]:
+        """How long each segment in use must at least be, as long as nothing else is written."""
+        sizes = self._shelf.size_blocks | {segment.number: blocks for segment, blocks in self._sealing.items()}
+        if self._segment is not None:
+            sizes[self._segment.number] = self.position.block
+        return sizes
+
+    def _room(self) -> int:
+        return self._capacity - self._next + self._shelf.ready_blocks
+
+    def _make_room(self, need_blocks: int) -> None:
+        need_blocks += 2 * header_blocks(sum(map(len, self.deferred)), 0)
+        while self._room() < need_blocks:
+            self._shelf.make_now()
+        while self.deferred:
+            self.append(self.deferred.pop(0))
+
+    def _open_part(self, blocks: int, data_blocks: int) -> Part:
+        if self._next + blocks + data_blocks > self._capacity:
+            self._advance()
+        assert self._segment is not None
+        part = self._part = Part(self._segment, self._next, blocks, self.next_osn)
+        if not self._parts:
+            self.pending_place = part.segment.number << PLACE_BITS | part.block
+        self._parts.append(part)
+        self._next += blocks
+        return part
+
+    def _advance(self) -> None:
+        """Go on in the next segment."""
+        if self._segment is not None:
+            self._full.append((self._segment, self._table[: self._next]))
+        self._segment = self._shelf.take()
+        self._next, self._capacity = 0, self._shelf.capacity_blocks
+        self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
+        self._index.pin(self._segment.number, self._table)
+
+    def _write_in_pieces(self, volume: int, block: int, data: BufferCutter, checksums: list[int]) -> list[tuple[int, int, int]]:
+        pieces = []
+        done = 0
+        while done < len(checksums):
+            part = self._part
+            assert part is not None
+            fit = min((part.room_bytes - WRITE_BYTES) // CHECKSUM_BYTES, self._capacity - self._next, len(checksums) - done)
+            if fit < 1:
+                self._open_part(1, 1)
+                continue
+            buffers = data.take(fit * BLOCK_BYTES)
+            # Cut to what fits, so that this takes the short way.
+            pieces += self.write(volume, block + done, buffers, fit)
+            done += fit
+        return pieces
+
+    def _header(self, part: Part, continued: bool) -> bytearray:
+        number = part.segment.number
+        header, checksum = encode_header(
+            self._pool_identity,
+            number,
+            part.block,
+            part.first_osn,
+            self._flusher.durable_osn,
+            self.position.checksum,
+            continued,
+            part.records,
+            part.checksums,
+            part.header_blocks,
+        )
+        end = part.block + part.header_blocks + len(part.checksums)
+        self.position = Position(number, end, part.first_osn + len(part.records), checksum)
+        return header
+
+    def _write_parts(self, parts: list[Part]) -> None:
+        """Write batches that count together; neighbours in one go."""
+        run: list[Buffer] = []
+        start = parts[0]
+        for index, part in enumerate(parts):
+            header = self._header(part, index < len(parts) - 1)
+            if part.segment is not start.segment:
+                start.segment.write(start.block, run)
+                self._flusher.dirty.add(start.segment)
+                start, run = part, []
+            run += [header, *part.data]
+        start.segment.write(start.block, run)
+        self._flusher.dirty.add(start.segment)
+
+    def _write_footers(self) -> list[Segment]:
+        """Give the segments that are full their footers; they can be sealed now."""
+        written = []
+        while self._full:
+            segment, table = self._full.pop(0)
+            segment.write(len(table), [encode_footer(self._pool_identity, segment.number, table)])
+            self._flusher.dirty.add(segment)
+            self._sealing[segment] = len(table) + footer_blocks(len(table))
+            self._index.unpin(segment.number, table)
+            written.append(segment)
+        return written
+
+    async def _seal_soon(self, segment: Segment) -> None:
+        try:
+            await self._seal(segment)
+        except OSError as error:
+            self._health.fail("sealing a segment", error)
+
+    async def _seal(self, segment: Segment) -> None:
+        """Cut a segment; harmless the second time."""
+        size_blocks = self._sealing.get(segment)
+        if size_blocks is None:
+            return
+        await self._environment.in_thread(segment.seal, size_blocks)
+        if self._sealing.pop(segment, None) is not None:
+            self._flusher.dirty.add(segment)
+            self._shelf.resize(segment.number, size_blocks)
+
+    def _keep_lost(self, parts: list[Part]) -> None:
+        """Keep what could not be written: reads go on to see it, as they did before the commit."""
+        for part in parts:
+            for block, data in part.data_blocks():
+                self.lost[part.segment.number << PLACE_BITS | block] = data

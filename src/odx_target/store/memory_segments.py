@@ -1,0 +1,71 @@
+"""Segments in memory: for tests, and for arrays that need not outlive their process."""
+
+import errno
+from collections.abc import Sequence
+
+from odx_target.store.api import BLOCK_BYTES, Buffer
+
+
+class MemorySegment:
+    __slots__ = ("_bytes", "number")
+
+    def __init__(self, number: int, size_blocks: int) -> None:
+        self.number = number
+        self._bytes = bytearray(size_blocks * BLOCK_BYTES)
+
+    @property
+    def size_blocks(self) -> int:
+        return len(self._bytes) // BLOCK_BYTES
+
+    def write(self, block: int, buffers: Sequence[Buffer]) -> None:
+        offset = block * BLOCK_BYTES
+        for buffer in buffers:
+            end = offset + len(buffer)
+            self._bytes[offset:end] = buffer
+            offset = end
+
+    def read_now(self, block: int, count_blocks: int) -> bytearray | None:
+        buffer = self._bytes[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
+        return buffer if len(buffer) == count_blocks * BLOCK_BYTES else None
+
+    def read(self, block: int, count_blocks: int) -> bytearray:
+        buffer = self.read_now(block, count_blocks)
+        if buffer is None:
+            raise OSError(errno.EIO, f"segment {self.number} ends before block {block + count_blocks}")
+        return buffer
+
+    def sync(self) -> None:
+        pass
+
+    def seal(self, size_blocks: int) -> None:
+        del self._bytes[size_blocks * BLOCK_BYTES :]
+
+
+class MemorySegments:
+    def __init__(self) -> None:
+        self._segments: dict[int, MemorySegment] = {}
+
+    def names(self) -> dict[int, int]:
+        return {number: segment.size_blocks for number, segment in self._segments.items()}
+
+    def describe(self, number: int) -> str:
+        return f"segment {number} in memory"
+
+    def create(self, number: int, size_blocks: int) -> MemorySegment:
+        if number in self._segments:
+            raise FileExistsError(errno.EEXIST, self.describe(number))
+        segment = self._segments[number] = MemorySegment(number, size_blocks)
+        return segment
+
+    def open(self, number: int) -> MemorySegment:
+        try:
+            return self._segments[number]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, self.describe(number)) from None
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self._segments.pop(number, None)
+
+    def close(self) -> None:
+        pass

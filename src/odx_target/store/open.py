@@ -1,0 +1,112 @@
+"""Opening pools: in a directory, in memory, or over any segments, catalogue and head."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from odx_target.store.api import Environment, StoreError
+from odx_target.store.catalogue import Catalogue
+from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
+from odx_target.store.directory_segments import DirectorySegments
+from odx_target.store.head import FORMAT_VERSION, IDENTITY_BYTES, Head, HeadStore, MemoryHead, decode_head, encode_head
+from odx_target.store.memory_catalogue import MemoryCatalogue
+from odx_target.store.memory_segments import MemorySegments
+from odx_target.store.pool import LogPool, PoolOptions
+from odx_target.store.recovery import Recovered, recover
+from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SegmentStore
+from odx_target.store.sqlite_catalogue import SqliteCatalogue
+
+__all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_memory_pool", "open_pool"]
+
+
+class PoolParts(NamedTuple):
+    """What a pool lives in. `release` gives up whatever keeps others out, last of all."""
+
+    head: HeadStore
+    segments: SegmentStore
+    catalogue: Catalogue
+    release: Callable[[], None]
+
+
+async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
+    """Open the pool in a directory, or make one there if the directory is absent or empty.
+
+    Raises PoolInUse, PoolDamaged, PoolFull, or StoreError where the directory is something else or cannot be used.
+    """
+    return await _open(lambda: _directory_parts(path), environment, options)
+
+
+async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
+    """A new pool in memory, gone when it is no longer used."""
+    parts = PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
+    return await open_pool(parts, environment, options)
+
+
+async def open_pool(parts: PoolParts, environment: Environment, options: PoolOptions | None = None) -> LogPool:
+    """The pool that lives in these parts; a new one where the head is missing. Takes them over: on failure closes them."""
+    return await _open(lambda: parts, environment, options)
+
+
+async def _open(find: Callable[[], PoolParts], environment: Environment, options: PoolOptions | None) -> LogPool:
+    options = options or PoolOptions()
+    if not SEGMENT_BLOCKS_MIN <= options.segment_blocks <= SEGMENT_BLOCKS_MAX:
+        raise StoreError(f"a segment has {SEGMENT_BLOCKS_MIN} to {SEGMENT_BLOCKS_MAX} blocks, not {options.segment_blocks}")
+    parts, identity, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES))
+    with ExitStack() as stack:
+        _close_later(stack, parts)
+        try:
+            pool = LogPool(identity, recovered, parts.segments, parts.catalogue, environment, options, parts.release)
+            await pool.start()
+        except OSError as error:
+            raise _explained(error) from error
+        stack.pop_all()
+    return pool
+
+
+def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, bytes, Recovered]:
+    try:
+        with ExitStack() as stack:
+            parts = find()
+            _close_later(stack, parts)
+            document = parts.head.read()
+            if document is None:
+                document = encode_head(Head(FORMAT_VERSION, new_identity))
+                parts.head.write(document)
+            head = decode_head(document, parts.head.describe())
+            recovered = recover(parts.segments, parts.catalogue, head.identity)
+            stack.pop_all()
+            return parts, head.identity, recovered
+    except OSError as error:
+        raise _explained(error) from error
+
+
+def _directory_parts(path: Path) -> PoolParts:
+    prepare(path)
+    with ExitStack() as stack:
+        lock = DirectoryLock(path)
+        stack.callback(lock.release)
+        head = DirectoryHead(path)
+        document = head.read()
+        if document is not None:
+            decode_head(document, head.describe())
+        segments = DirectorySegments(prepare_segments(path, is_new=document is None))
+        stack.callback(segments.close)
+        catalogue = SqliteCatalogue(path / CATALOGUE_NAME)
+        stack.pop_all()
+    return PoolParts(head, segments, catalogue, lock.release)
+
+
+def _close_later(stack: ExitStack, parts: PoolParts) -> None:
+    stack.callback(parts.release)
+    stack.callback(parts.segments.close)
+    stack.callback(parts.catalogue.close)
+
+
+def _explained(error: OSError) -> StoreError:
+    where = f" ({error.filename})" if error.filename else ""
+    return StoreError(f"the pool cannot be opened: {error.strerror or error}{where}")
+
+
+def _nothing() -> None:
+    pass

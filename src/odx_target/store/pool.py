@@ -1,0 +1,232 @@
+"""A pool that lives in a log: volumes, frozen maps and remembered values, put together from the parts of this package."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from odx_target.store.api import Environment, FrozenMap, PoolFull, StoreError, Volume
+from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
+from odx_target.store.catalogue import Catalogue, Checkpoint
+from odx_target.store.checkpointer import Checkpointer
+from odx_target.store.checksum_index import ChecksumIndex
+from odx_target.store.flusher import Flusher
+from odx_target.store.health import Health
+from odx_target.store.log import Log
+from odx_target.store.reader import Reader
+from odx_target.store.records import (
+    ATTRIBUTES_BYTES_MAX,
+    KEY_BYTES_MAX,
+    NAME_BYTES_MAX,
+    VALUE_BYTES_MAX,
+    Forget,
+    Freeze,
+    Release,
+    Remember,
+    VolumeCreated,
+    VolumeDeleted,
+    encode,
+)
+from odx_target.store.recovery import Recovered, position_to_json
+from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SegmentStore
+from odx_target.store.shelf import SegmentShelf
+from odx_target.store.volume import LogFrozenMap, LogVolume
+
+VOLUME_IDENTITY_BYTES = 16
+
+
+@dataclass(slots=True, frozen=True)
+class PoolOptions:
+    """How a pool is run. `limit_bytes` bounds the segments of the log, None: only the disk does."""
+
+    limit_bytes: int | None = None
+    segment_blocks: int = SEGMENT_BLOCKS_MAX
+    checkpoint_blocks: int | None = None
+    """Log blocks between checkpoints; None: the log's own measure."""
+
+
+class LogPool:
+    """An open pool. `release_lock` is called last when it is closed. Use `odx_target.store.open` to get one."""
+
+    def __init__(
+        self,
+        identity: bytes,
+        recovered: Recovered,
+        store: SegmentStore,
+        catalogue: Catalogue,
+        environment: Environment,
+        options: PoolOptions,
+        release_lock: Callable[[], None],
+    ) -> None:
+        self.identity = identity
+        self.contents = recovered.contents
+        self.health = Health()
+        self._environment = environment
+        self._catalogue = catalogue
+        self._store = store
+        self._release_lock = release_lock
+        self._is_closed = False
+        self.shelf = SegmentShelf(store, environment, self.health, options.segment_blocks, options.limit_bytes)
+        self.shelf.adopt(recovered.sizes)
+        self._flusher = Flusher(environment, self.health, recovered.position.osn)
+        self._flusher.durable_osn = recovered.durable_osn
+        self._flusher.dirty = {self.shelf.segments[number] for number in recovered.unsynced}
+        index = ChecksumIndex(identity)
+        self.log = Log(identity, self.shelf, index, self._flusher, self.health, environment, recovered.position)
+        self.reader = Reader(self.log, self.shelf, index, environment)
+        self.checkpointer = Checkpointer(catalogue, self.log, self._flusher, environment, self._take_checkpoint)
+        self.log.on_checkpoint_due = self.checkpointer.start_soon
+        self.log.written_blocks = recovered.replayed_blocks
+        if options.checkpoint_blocks is not None:
+            self.log.checkpoint_due_blocks = options.checkpoint_blocks
+        self._volumes = {each.name: LogVolume(self, each) for each in self.contents.volumes.values()}
+        self._frozen_maps = {each.identifier: LogFrozenMap(self, each) for each in self.contents.frozen_maps.values()}
+
+    @property
+    def volumes(self) -> Mapping[str, Volume]:
+        return self._volumes
+
+    @property
+    def frozen_maps(self) -> Mapping[int, FrozenMap]:
+        return self._frozen_maps
+
+    @property
+    def used_bytes(self) -> int:
+        """What the segments take on the disk."""
+        return self.shelf.used_bytes
+
+    async def start(self) -> None:
+        """Make a first segment ready; a full pool opens without one."""
+        with suppress(PoolFull):
+            await self.shelf.make_first()
+        if self.log.written_blocks >= self.log.checkpoint_due_blocks:
+            self.checkpointer.start_soon()
+
+    def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> LogVolume:
+        """As the interface says; also raises StoreError for arguments past their limits, PoolFull, PoolFailed."""
+        self.check_size(size_blocks)
+        if name in self._volumes:
+            raise StoreError(f"there is a volume {name!r} already")
+        _check_text("the name of a volume", name, NAME_BYTES_MAX)
+        _check_text(
+            "the attributes of a volume",
+            "".join(f"{key}--{value}--" for key, value in attributes.items()),
+            ATTRIBUTES_BYTES_MAX,
+        )
+        identity = self._environment.entropy(VOLUME_IDENTITY_BYTES)
+        record = VolumeCreated(self.contents.next_volume, size_blocks, identity, name, dict(attributes))
+        encoded = encode(record)
+        self.log.require_record(len(encoded))
+        self.log.append(encoded)
+        self.contents.apply(record)
+        volume = self._volumes[name] = LogVolume(self, self.contents.volumes[record.volume])
+        return volume
+
+    def delete_volume(self, name: str) -> None:
+        """Remove a volume; its frozen maps stay. Raises StoreError if there is none, PoolFull, PoolFailed."""
+        if name not in self._volumes:
+            raise StoreError(f"there is no volume {name!r}")
+        volume = self._volumes[name]
+        record = VolumeDeleted(volume.number)
+        encoded = encode(record)
+        self.log.require_record(len(encoded), spare=True)
+        if volume.on_change is not None:
+            volume.on_change(0, volume.size_blocks)
+        self.log.append(encoded)
+        self.contents.apply(record)
+        del self._volumes[name]
+        volume.detach()
+
+    def commit(self) -> None:
+        self.log.commit()
+
+    async def flush(self) -> None:
+        await self._flusher.flush()
+        if self.log.deferred:
+            await self.checkpointer.save()
+
+    async def checkpoint(self) -> None:
+        """Save a checkpoint now. Raises PoolFailed, PoolFull."""
+        await self.checkpointer.save()
+
+    def remembered(self, key: str) -> bytes | None:
+        return self.contents.remembered.get(key)
+
+    def remembered_keys(self, prefix: str) -> list[str]:
+        return sorted(key for key in self.contents.remembered if key.startswith(prefix))
+
+    def remember(self, key: str, value: bytes) -> None:
+        """As the interface says; also raises StoreError for a key or value past its limit."""
+        _check_text("a key", key, KEY_BYTES_MAX)
+        if len(value) > VALUE_BYTES_MAX:
+            raise StoreError(f"a value of {len(value)} bytes is over the limit of {VALUE_BYTES_MAX}")
+        record = Remember(key, bytes(value))
+        encoded = encode(record)
+        self.log.require_record(len(encoded))
+        self.log.append(encoded)
+        self.contents.apply(record)
+
+    def forget(self, key: str) -> None:
+        if key in self.contents.remembered:
+            record = Forget(key)
+            self.log.append_or_defer(encode(record))
+            self.contents.apply(record)
+
+    def freeze(self, record: Freeze) -> LogFrozenMap:
+        """Carry out a freeze for a volume."""
+        if record.durable:
+            self.health.check()
+        self.log.append_or_defer(encode(record))
+        self.contents.apply(record)
+        frozen = LogFrozenMap(self, self.contents.frozen_maps[record.frozen])
+        self._frozen_maps[record.frozen] = frozen
+        return frozen
+
+    def release(self, frozen: LogFrozenMap, record: Release) -> None:
+        """Carry out a release for a frozen map."""
+        if self._is_closed or self._frozen_maps.pop(frozen.identifier, None) is None:
+            return
+        self.log.append_or_defer(encode(record))
+        self.contents.apply(record)
+
+    def own_frozen_map(self, source: object) -> LogFrozenMap:
+        """The frozen map as ours. Raises StoreError if it is released or of another pool."""
+        if not isinstance(source, LogFrozenMap) or self._frozen_maps.get(source.identifier) is not source:
+            raise StoreError("the frozen map is released, or of another pool")
+        return source
+
+    @staticmethod
+    def check_size(size_blocks: int) -> None:
+        if not 0 < size_blocks <= SIZE_LIMIT_BLOCKS:
+            raise StoreError(f"a volume of {size_blocks} blocks is not within 1 to {SIZE_LIMIT_BLOCKS}")
+
+    async def close(self) -> None:
+        """As the interface says. Does nothing the second time. Raises PoolFailed if not all could be written."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self.commit()
+            await self.log.finish()
+            with suppress(PoolFull):  # No room for the catalogue: the log says it all, only at more length.
+                await self.checkpointer.save()
+            await self._flusher.flush()
+        finally:
+            self.health.end()
+            self._catalogue.close()
+            self._store.close()
+            self._release_lock()
+
+    def _take_checkpoint(self) -> Checkpoint:
+        position = self.log.position
+        used = self.log.segment_sizes()
+        segments = [[number, size] for number, size in sorted(used.items()) if number <= position.segment]
+        return self.contents.checkpoint(position_to_json(position), {"identity": self.identity.hex(), "segments": segments})
+
+
+def _check_text(what: str, text: str, bytes_max: int) -> None:
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:
+        raise StoreError(f"{what} is not Unicode text") from None
+    if not size_bytes <= bytes_max:
+        raise StoreError(f"{what} is over the limit of {bytes_max} bytes")

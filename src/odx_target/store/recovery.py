@@ -1,0 +1,123 @@
+"""Opening what a pool left behind: the last checkpoint, then the log behind it.
+
+Steps, each of which may be cut off by another crash and then starts again from the first:
+
+1. load the checkpoint; every segment it lists must be there, as long as it says;
+2. replay the log behind it; the state is then that of the last commit that is whole;
+3. seal every segment that the replay went through and that has no right footer, the last one at the end of the log: new
+   batches go to a new segment, never behind a torn tail;
+4. delete all other segments: those made ahead of need, and those behind the end of the log.
+
+Nothing has to be synced in between: until the first flush of the new life has synced the segments of the replay too
+(`unsynced`), a loss of power leaves a shorter chain at worst, and what no longer follows it is deleted by the next recovery.
+"""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from odx_target.store.api import PoolDamaged
+from odx_target.store.batch import CHECKSUM_BYTES, Batch, Position
+from odx_target.store.catalogue import Catalogue, Checkpoint
+from odx_target.store.checksum_index import load_table
+from odx_target.store.contents import Contents
+from odx_target.store.footer import decode_tail, encode_footer, footer_blocks
+from odx_target.store.records import Write
+from odx_target.store.replay import Replay
+from odx_target.store.segment import PLACE_BITS, SegmentStore
+
+FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)
+"""Before the first batch of a pool; segments are numbered from 1, so that place 0 is free to mean a hole."""
+
+
+@dataclass(slots=True)
+class Recovered:
+    """A pool's state, where its log ended, its segments by size, and those that a flush must still sync."""
+
+    contents: Contents
+    position: Position
+    durable_osn: int
+    replayed_blocks: int
+    sizes: dict[int, int]
+    unsynced: list[int]
+
+
+def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
+    """Bring a pool back; blocking. Raises PoolDamaged, OSError, and what the catalogue raises."""
+    checkpoint = catalogue.load()
+    sizes = store.names()
+    contents, start, listed = _of_checkpoint(checkpoint, pool_identity)
+    _check_listed(store, sizes, listed)
+    replay = Replay(store, sizes, pool_identity, start)
+    for group in replay.groups():
+        for batch in group:
+            _apply(contents, batch)
+    contents.release_temporary()
+    for number, used_blocks in replay.used.items():
+        sizes[number] = _seal(store, number, sizes[number], used_blocks, pool_identity)
+    kept = (listed.keys() | replay.used.keys()) & sizes.keys()
+    store.delete(sorted(sizes.keys() - kept))
+    return Recovered(
+        contents=contents,
+        position=replay.end,
+        durable_osn=start.osn,
+        replayed_blocks=replay.replayed_blocks,
+        sizes={number: sizes[number] for number in kept},
+        unsynced=sorted(replay.used),
+    )
+
+
+def position_to_json(position: Position) -> dict[str, int]:
+    return position._asdict()
+
+
+def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
+    """State, log position, and the segments there must be (number -> least size in blocks)."""
+    if checkpoint is None:
+        return Contents(), FIRST_POSITION, {}
+    if checkpoint.pool.get("identity") != pool_identity.hex():
+        raise PoolDamaged("the catalogue belongs to another pool")
+    try:
+        listed = {int(number): int(size_blocks) for number, size_blocks in checkpoint.pool["segments"]}
+        return Contents.of_checkpoint(checkpoint), _position(checkpoint.position), listed
+    except (KeyError, TypeError, ValueError) as error:
+        raise PoolDamaged(f"the catalogue lacks what it must say: {error}") from error
+
+
+def _position(fields: Mapping[str, Any]) -> Position:
+    return Position(*(int(fields[name]) for name in Position._fields))
+
+
+def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, int]) -> None:
+    for number, least_blocks in sorted(listed.items()):
+        if number not in sizes:
+            raise PoolDamaged(f"{store.describe(number)} is missing")
+        if sizes[number] < least_blocks:
+            raise PoolDamaged(f"{store.describe(number)} is cut off: {sizes[number]} of {least_blocks} blocks are there")
+
+
+def _apply(contents: Contents, batch: Batch) -> None:
+    place = batch.segment << PLACE_BITS | batch.block + batch.header_blocks
+    for record in batch.records:
+        if type(record) is Write:
+            contents.apply_write(record, place)
+            place += record.count_blocks
+        else:
+            contents.apply(record)
+
+
+def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, pool_identity: bytes) -> int:
+    """See to it that a segment ends with a footer behind its used blocks; returns its size."""
+    segment = store.open(number)
+    if size_blocks:
+        footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, number, size_blocks)
+        if footer is not None and footer.used_blocks == used_blocks:
+            return size_blocks
+    table = load_table(segment, size_blocks, pool_identity)[:used_blocks]
+    # Checksums that are not known any more become ones that no data matches by chance alone.
+    table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
+    segment.write(used_blocks, [encode_footer(pool_identity, number, table)])
+    sealed_blocks = used_blocks + footer_blocks(used_blocks)
+    segment.seal(sealed_blocks)
+    return sealed_blocks

@@ -1,0 +1,167 @@
+"""Volumes and frozen maps of a pool that lives in a log."""
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from odx_target.store.api import BLOCK_BYTES, Buffer, StoreError
+from odx_target.store.block_map import BlockMap
+from odx_target.store.contents import FrozenContents, VolumeContents
+from odx_target.store.frozen_root import FrozenRoot, MapReader
+from odx_target.store.log import Log
+from odx_target.store.reader import Reader
+from odx_target.store.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
+
+if TYPE_CHECKING:
+    from odx_target.store.pool import LogPool
+
+_BLOCK_MASK = BLOCK_BYTES - 1
+_EMPTY = FrozenRoot(None, 1, 0)
+
+
+class _Readable:
+    """What volumes and frozen maps share: a map, and a reader of the places it names."""
+
+    def __init__(self, block_map: MapReader, reader: Reader) -> None:
+        self._map = block_map
+        self._reader = reader
+
+    @property
+    def size_blocks(self) -> int:
+        return self._map.size_blocks
+
+    def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
+        block_map = self._map
+        if block < 0 or count_blocks < 1 or block + count_blocks > block_map.size_blocks:
+            self.check_range(block, count_blocks)
+            return []
+        if count_blocks == 1:
+            buffer = self._reader.read_block_now(block_map.place(block), block)
+            return None if buffer is None else [buffer]
+        return self._reader.read_now(block_map.runs(block, count_blocks), block)
+
+    def read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
+        # Not a coroutine itself: places are taken at the call, when the data is what the caller asks for.
+        if block < 0 or count_blocks < 1 or block + count_blocks > self._map.size_blocks:
+            self.check_range(block, count_blocks)
+            return self._reader.read([], block)
+        runs = self._map.runs(block, count_blocks)
+        self._reader.settle(runs)
+        return self._reader.read(runs, block)
+
+    def extents(self, block: int = 0) -> Iterator[tuple[int, int, bool]]:
+        return self._map.extents(block)
+
+    def check_range(self, block: int, count_blocks: int) -> None:
+        """Raise StoreError for a range that does not lie inside; an empty one is allowed."""
+        if block < 0 or count_blocks < 0 or block + count_blocks > self._map.size_blocks:
+            raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self._map.size_blocks}")
+
+
+class LogFrozenMap(_Readable):
+    """A frozen map, from `LogVolume.freeze` or a durable one found after a restart."""
+
+    def __init__(self, pool: "LogPool", contents: FrozenContents) -> None:
+        super().__init__(contents.root, pool.reader)
+        self.identifier = contents.identifier
+        self.durable = contents.durable
+        self._pool = pool
+        self.is_released = False
+
+    def release(self) -> None:
+        if self.is_released:
+            return
+        self.is_released = True
+        self._map = _EMPTY
+        self._pool.release(self, Release(self.identifier))
+
+
+class LogVolume(_Readable):
+    """A volume. `on_change` as the interface says."""
+
+    def __init__(self, pool: "LogPool", contents: VolumeContents) -> None:
+        super().__init__(contents.map, pool.reader)
+        self.on_change: Callable[[int, int], None] | None = None
+        self._live_map = contents.map
+        self._contents = contents
+        self._number = contents.number
+        self._pool = pool
+        self._log: Log = pool.log
+
+    @property
+    def name(self) -> str:
+        return self._contents.name
+
+    @property
+    def number(self) -> int:
+        return self._number
+
+    @property
+    def identity(self) -> bytes:
+        return self._contents.identity
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        return self._contents.attributes
+
+    def write(self, block: int, data: Sequence[Buffer]) -> None:
+        size_bytes = len(data[0]) if len(data) == 1 else sum(map(len, data))
+        count_blocks = size_bytes // BLOCK_BYTES
+        if size_bytes & _BLOCK_MASK or not size_bytes:
+            if size_bytes:
+                raise StoreError(f"{size_bytes} bytes are not whole blocks")
+            return
+        if block < 0 or block + count_blocks > self._live_map.size_blocks:
+            self.check_range(block, count_blocks)
+        log = self._log
+        log.require_data(count_blocks)
+        if self.on_change is not None:
+            self.on_change(block, count_blocks)
+        assign = self._live_map.assign
+        for at, place, count in log.write(self._number, block, data, count_blocks):
+            assign(at, place, count)
+
+    def unmap(self, block: int, count_blocks: int) -> None:
+        self.check_range(block, count_blocks)
+        if count_blocks:
+            record = Unmap(self._number, block, count_blocks)
+            encoded = encode(record)
+            self._log.require_record(len(encoded), spare=True)
+            if self.on_change is not None:
+                self.on_change(block, count_blocks)
+            self._log.append(encoded)
+            self._pool.contents.apply(record)
+
+    def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> None:
+        """As the interface says; also raises StoreError for a frozen map that is released or of another pool."""
+        frozen = self._pool.own_frozen_map(source)
+        frozen.check_range(source_block, count_blocks)
+        self.check_range(block, count_blocks)
+        if count_blocks:
+            record = Clone(frozen.identifier, source_block, self._number, block, count_blocks)
+            encoded = encode(record)
+            self._log.require_record(len(encoded))
+            if self.on_change is not None:
+                self.on_change(block, count_blocks)
+            self._log.append(encoded)
+            self._pool.contents.apply(record)
+
+    def freeze(self, *, durable: bool = False) -> LogFrozenMap:
+        """As the interface says. Raises PoolFailed for a durable one in a failed pool."""
+        self.check_range(0, 0)
+        return self._pool.freeze(Freeze(self._pool.contents.next_frozen, self._number, durable))
+
+    def resize(self, size_blocks: int) -> None:
+        """Grow by holes or cut off. Raises StoreError, PoolFull, PoolFailed."""
+        self._pool.check_size(size_blocks)
+        record = VolumeResized(self._number, size_blocks)
+        encoded = encode(record)
+        self._log.require_record(len(encoded))
+        old_blocks = self.size_blocks
+        if self.on_change is not None and size_blocks < old_blocks:
+            self.on_change(size_blocks, old_blocks - size_blocks)
+        self._log.append(encoded)
+        self._pool.contents.apply(record)
+
+    def detach(self) -> None:
+        """The volume was deleted: it has no blocks any more."""
+        self._map = self._live_map = BlockMap(0)
