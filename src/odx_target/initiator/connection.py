@@ -1,0 +1,382 @@
+"""The initiator's end of a connection without I/O (RFC 7143): bytes in, events out.
+
+The caller feeds `receive`, sends what `take_output` gives, and empties `events`. A request returns its initiator task tag
+at once; `Finished` with that tag tells how it ended. Commands wait inside while the target's window (MaxCmdSN) is closed.
+What the target may not do raises ProtocolViolation from `receive`: then the connection is of no more use.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+from odx_target.initiator.errors import InitiatorError, LoginFailed, ProtocolViolation, Rejected
+from odx_target.initiator.exchange import CommandExchange, joined
+from odx_target.initiator.login import Login
+from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.initiator.serial import following, is_behind
+from odx_target.target.iscsi.framing import FrameReader, FramingError, append_pdu
+from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent, LogoutReason, RejectReason, TaskManagementFunction
+from odx_target.target.iscsi.pdu import (
+    AsynchronousMessage,
+    LoginRequest,
+    LoginResponse,
+    LogoutRequest,
+    LogoutResponse,
+    NopIn,
+    NopOut,
+    Pdu,
+    ReadyToTransfer,
+    Reject,
+    ScsiCommand,
+    ScsiDataIn,
+    ScsiDataOut,
+    ScsiResponse,
+    TaskManagementFunctionRequest,
+    TaskManagementFunctionResponse,
+    TextRequest,
+    TextResponse,
+    UnknownOpcode,
+    decode_header,
+    encode_lun,
+)
+from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs
+
+SIMPLE = 1
+"""The task attribute (RFC 7143 11.3.1)."""
+
+Outcome: TypeAlias = CommandResult | int | Pairs | bytes | InitiatorError | None
+"""A command's result, a function's response, the pairs of a text, the data of a ping, a logout's None; or what failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A request has ended. The login's tag is LOGIN_TAG."""
+
+    initiator_task_tag: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutRequested:
+    """The target wants us to log out within so many seconds."""
+
+    within_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEnding:
+    """The target will drop the connection."""
+
+    reason: str
+
+
+Event: TypeAlias = Finished | LogoutRequested | ConnectionEnding
+
+LOGIN_TAG = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Text:
+    """A text request under way, over however many PDUs the answer takes."""
+
+    assembly: TextAssembly = field(default_factory=TextAssembly)
+
+
+_Pending: TypeAlias = CommandExchange | _Text | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
+
+
+class InitiatorConnection:
+    """One connection of one session.
+
+    `events` is for the caller to empty. `parameters` holds what the login agreed.
+    """
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self.parameters = login.parameters
+        self.logged_in = False
+        self.events: list[Event] = []
+        self._output: list[Buffer] = []
+        self._frames = FrameReader()
+        self._pending: dict[int, _Pending] = {}
+        self._waiting: deque[CommandExchange] = deque()
+        self._next_tag = LOGIN_TAG + 1
+        self._cmd_sn = self._max_cmd_sn = 1
+        self._exp_cmd_sn = 1
+        self._exp_stat_sn = 0
+        self._knows_stat_sn = False
+        self._is_logging_out = False
+        self._frames.max_data_segment_bytes = login.options.max_recv_data_segment_bytes
+
+    # Requests
+
+    def log_in(self) -> int:
+        """Begin the login; `Finished` with the returned tag tells its end."""
+        self._send_login(*self._login.first())
+        return LOGIN_TAG
+
+    def command(
+        self,
+        lun: int,
+        cdb: bytes,
+        data_out: Buffer | Sequence[Buffer] = b"",
+        data_in_bytes: int = 0,
+        attribute: int = SIMPLE,
+    ) -> int:
+        """Send a SCSI command, now or when the window opens. `data_out` must stay unchanged until the command has ended."""
+        exchange = CommandExchange(lun, cdb, joined(data_out), bytearray(data_in_bytes), attribute)
+        exchange.initiator_task_tag = self._take_tag(exchange)
+        self._waiting.append(exchange)
+        self._send_waiting()
+        return exchange.initiator_task_tag
+
+    def task_management(self, function: TaskManagementFunction, lun: int, referenced_task_tag: int = NO_TAG) -> int:
+        """Send a task management function, ahead of whatever waits (11.5)."""
+        tag = self._take_tag(TaskManagementFunctionRequest)
+        referenced = self._pending.get(referenced_task_tag)
+        request = TaskManagementFunctionRequest(
+            immediate=True,
+            function=function,
+            lun=encode_lun(lun),
+            initiator_task_tag=tag,
+            referenced_task_tag=referenced_task_tag,
+            ref_cmd_sn=referenced.cmd_sn if isinstance(referenced, CommandExchange) else 0,
+        )
+        self._send(request)
+        return tag
+
+    def withdraw(self, initiator_task_tag: int) -> bool:
+        """Take back a command that still waits for the window; False if it has been sent."""
+        exchange = self._pending.get(initiator_task_tag)
+        if not isinstance(exchange, CommandExchange) or exchange not in self._waiting:
+            return False
+        self._waiting.remove(exchange)
+        del self._pending[initiator_task_tag]
+        return True
+
+    def forget(self, initiator_task_tag: int) -> None:
+        """A command was aborted, and the target has said so: no answer to it will come."""
+        self._pending.pop(initiator_task_tag, None)
+
+    def text(self, pairs: Pairs) -> int:
+        """Send keys in full feature phase (11.10): SendTargets above all."""
+        tag = self._take_tag(_Text())
+        data = encode_pairs(pairs)
+        self._send(TextRequest(immediate=True, initiator_task_tag=tag, data_segment_length=len(data)), data)
+        return tag
+
+    def ping(self, data: bytes = b"") -> int:
+        """Send a NOP-Out that the target has to answer (11.18)."""
+        tag = self._take_tag(NopOut)
+        self._send(NopOut(immediate=True, initiator_task_tag=tag, data_segment_length=len(data)), data)
+        return tag
+
+    def log_out(self) -> int:
+        """End the session (11.14). No command is sent any more."""
+        self._is_logging_out = True
+        tag = self._take_tag(LogoutRequest)
+        self._send(LogoutRequest(immediate=True, reason=LogoutReason.CLOSE_SESSION, initiator_task_tag=tag))
+        return tag
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._output)
+
+    def take_output(self) -> list[Buffer]:
+        """The bytes to send, in order."""
+        output, self._output = self._output, []
+        return output
+
+    # Bytes
+
+    def receive(self, view: memoryview) -> int:
+        """Take all whole PDUs from the front of `view`; returns how many bytes they were.
+
+        Nothing of `view` is kept. Raises ProtocolViolation.
+        """
+        position = 0
+        try:
+            while (frame := self._frames.cut(view, position)) is not None:
+                end, _, data, is_good = frame
+                if not is_good:
+                    raise ProtocolViolation("a data digest does not match")
+                self._take(decode_header(view[position:]), data)
+                position = end
+        except (FramingError, UnknownOpcode, TextError) as error:
+            raise ProtocolViolation(f"the target sent what cannot be read: {error}") from error
+        return position
+
+    def _take(self, pdu: Pdu, data: memoryview) -> None:
+        taker = self._takers.get(type(pdu))
+        if taker is None or (self.logged_in == isinstance(pdu, LoginResponse)):
+            raise ProtocolViolation(f"the target sent a {type(pdu).__name__} where none may come")
+        taker(self, pdu, data)
+
+    def _take_login(self, response: LoginResponse, data: memoryview) -> None:
+        try:
+            self._number(response)
+            following_request = self._login.take(response, bytes(data))
+        except LoginFailed as failure:
+            self.events.append(Finished(LOGIN_TAG, failure))
+            return
+        if following_request is not None:
+            self._send_login(*following_request)
+            return
+        self.logged_in = True
+        self._frames.header_digest = self.parameters.header_digest != "None"
+        self._frames.data_digest = self.parameters.data_digest != "None"
+        self.events.append(Finished(LOGIN_TAG, None))
+        self._send_waiting()
+
+    def _take_response(self, response: ScsiResponse, data: memoryview) -> None:
+        exchange = self._exchange(response.initiator_task_tag)
+        self._number(response)
+        self._finish(response.initiator_task_tag, exchange.take_response(response, data))
+
+    def _take_data_in(self, header: ScsiDataIn, data: memoryview) -> None:
+        exchange = self._exchange(header.initiator_task_tag)
+        if header.has_status:
+            self._number(header)
+        else:
+            self._widen(header)
+        result = exchange.take_data(header, data)
+        if result is not None:
+            self._finish(header.initiator_task_tag, result)
+
+    def _take_r2t(self, request: ReadyToTransfer, _: memoryview) -> None:
+        self._widen(request)
+        self._exchange(request.initiator_task_tag).ready_to_transfer(request, self.parameters, self._send)
+
+    def _take_function_response(self, response: TaskManagementFunctionResponse, _: memoryview) -> None:
+        self._expect(response.initiator_task_tag, TaskManagementFunctionRequest)
+        self._number(response)
+        self._finish(response.initiator_task_tag, response.response)
+
+    def _take_text(self, response: TextResponse, data: memoryview) -> None:
+        text = self._pending.get(response.initiator_task_tag)
+        if not isinstance(text, _Text):
+            raise ProtocolViolation("a Text Response answers no request")
+        self._number(response)
+        text.assembly.add(data)
+        if response.final:
+            self._finish(response.initiator_task_tag, text.assembly.take())
+            return
+        tag, transfer_tag = response.initiator_task_tag, response.target_transfer_tag
+        self._send(TextRequest(immediate=True, initiator_task_tag=tag, target_transfer_tag=transfer_tag, lun=response.lun))
+
+    def _take_nop(self, nop: NopIn, data: memoryview) -> None:
+        if nop.initiator_task_tag != NO_TAG:
+            self._expect(nop.initiator_task_tag, NopOut)
+            self._number(nop)
+            self._finish(nop.initiator_task_tag, bytes(data))
+            return
+        self._widen(nop)
+        if nop.target_transfer_tag != NO_TAG:
+            self._send(NopOut(immediate=True, lun=nop.lun, target_transfer_tag=nop.target_transfer_tag))
+
+    def _take_logout(self, response: LogoutResponse, _: memoryview) -> None:
+        self._expect(response.initiator_task_tag, LogoutRequest)
+        self._number(response)
+        self._finish(response.initiator_task_tag, None)
+
+    def _take_message(self, message: AsynchronousMessage, _: memoryview) -> None:
+        self._number(message)
+        if message.async_event == AsyncEvent.LOGOUT_REQUESTED:
+            self.events.append(LogoutRequested(message.parameter3))
+        elif message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:
+            self.events.append(ConnectionEnding("the target announced that it drops the connection"))
+
+    def _take_reject(self, reject: Reject, data: memoryview) -> None:
+        self._number(reject)
+        try:
+            words = RejectReason(reject.reason).name.lower().replace("_", " ")
+        except ValueError:
+            words = f"reason {reject.reason:02X}h"
+        tag = int.from_bytes(data[16:20], "big") if len(data) >= 48 else NO_TAG
+        if tag not in self._pending:
+            raise ProtocolViolation(f"the target rejected a PDU: {words}")
+        self._finish(tag, Rejected(f"the target rejected the request: {words}"))
+
+    _takers: ClassVar[Mapping[type, Callable[[Any, Any, memoryview], None]]] = {
+        LoginResponse: _take_login,
+        ScsiResponse: _take_response,
+        ScsiDataIn: _take_data_in,
+        ReadyToTransfer: _take_r2t,
+        TaskManagementFunctionResponse: _take_function_response,
+        TextResponse: _take_text,
+        NopIn: _take_nop,
+        LogoutResponse: _take_logout,
+        AsynchronousMessage: _take_message,
+        Reject: _take_reject,
+    }
+    """What each PDU of a target does; requests are no target's to send."""
+
+    # Numbers and tags
+
+    def _take_tag(self, pending: _Pending) -> int:
+        while self._next_tag in self._pending or self._next_tag in {LOGIN_TAG, NO_TAG}:
+            self._next_tag = following(self._next_tag)
+        tag, self._next_tag = self._next_tag, following(self._next_tag)
+        self._pending[tag] = pending
+        return tag
+
+    def _exchange(self, tag: int) -> CommandExchange:
+        exchange = self._pending.get(tag)
+        if not isinstance(exchange, CommandExchange):
+            raise ProtocolViolation(f"the target answers task {tag:#x}, which is no command under way")
+        return exchange
+
+    def _expect(self, tag: int, kind: type) -> None:
+        if self._pending.get(tag) is not kind:
+            raise ProtocolViolation(f"the target answers task {tag:#x}, which is no {kind.__name__} under way")
+
+    def _finish(self, tag: int, outcome: Outcome) -> None:
+        del self._pending[tag]
+        self.events.append(Finished(tag, outcome))
+
+    def _number(self, pdu: Any) -> None:
+        """Check and count the StatSN of a PDU that has one of its own (4.2.2.2)."""
+        if self._knows_stat_sn and pdu.stat_sn != self._exp_stat_sn:
+            raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self._exp_stat_sn} was due")
+        self._knows_stat_sn, self._exp_stat_sn = True, following(pdu.stat_sn)
+        self._widen(pdu)
+
+    def _widen(self, pdu: Any) -> None:
+        """Take the command window from a PDU; one that is behind what we know is ignored (4.2.2.1)."""
+        if is_behind(following(pdu.max_cmd_sn), pdu.exp_cmd_sn):
+            return
+        if not self.logged_in:
+            self._exp_cmd_sn, self._max_cmd_sn = pdu.exp_cmd_sn, pdu.max_cmd_sn
+            return
+        if is_behind(self._exp_cmd_sn, pdu.exp_cmd_sn):
+            self._exp_cmd_sn = pdu.exp_cmd_sn
+        if is_behind(self._max_cmd_sn, pdu.max_cmd_sn):
+            self._max_cmd_sn = pdu.max_cmd_sn
+            self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self.logged_in and not self._is_logging_out and not is_behind(self._max_cmd_sn, self._cmd_sn):
+            exchange = self._waiting.popleft()
+            exchange.cmd_sn, self._cmd_sn = self._cmd_sn, following(self._cmd_sn)
+            exchange.start(self.parameters, self._send)
+
+    def _send_login(self, request: LoginRequest, data: bytes) -> None:
+        request.initiator_task_tag = LOGIN_TAG
+        request.cmd_sn, request.exp_stat_sn = self._cmd_sn, self._exp_stat_sn
+        append_pdu(self._output, request.encode_header(), [data] if data else ())
+
+    def _send(self, pdu: "_Sendable", data: Buffer = b"") -> None:
+        pdu.exp_stat_sn = self._exp_stat_sn
+        if not isinstance(pdu, ScsiDataOut | ScsiCommand):
+            pdu.cmd_sn = self._cmd_sn
+        append_pdu(
+            self._output,
+            pdu.encode_header(),
+            [data] if len(data) else (),
+            header_digest=self._frames.header_digest,
+            data_digest=self._frames.data_digest,
+        )
+
+
+_Sendable: TypeAlias = ScsiCommand | ScsiDataOut | TaskManagementFunctionRequest | TextRequest | NopOut | LogoutRequest

@@ -1,0 +1,138 @@
+"""One SCSI command on its way: data sent as the target lets us, data that comes, and how it ends (RFC 7143 11.3-11.8)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from odx_target.initiator.errors import ProtocolViolation
+from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.target.iscsi.opcodes import NO_TAG
+from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse, encode_lun
+from odx_target.target.iscsi.text_keys import Parameters
+
+MAXIMUM_SENSE_BYTES = 252
+"""What SPC-4 lets sense data have."""
+
+Emit = Callable[[ScsiCommand | ScsiDataOut, Buffer], None]
+
+
+@dataclass(slots=True, eq=False)
+class CommandExchange:
+    """A command between its request and its status.
+
+    `data_out` is what it sends, `data_in` room for what it expects. A command expects data one way only.
+    """
+
+    lun: int
+    cdb: bytes
+    data_out: memoryview
+    data_in: bytearray
+    attribute: int
+    initiator_task_tag: int = 0
+    cmd_sn: int = 0
+    received_bytes: int = 0
+    _r2t_sn: int = 0
+    _lun_field: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lun_field = encode_lun(self.lun)
+
+    def start(self, parameters: Parameters, emit: Emit) -> None:
+        """Send the request with all data that need not be asked for."""
+        size_bytes = len(self.data_out)
+        immediate_bytes, unsolicited_bytes = self._unasked(parameters, size_bytes)
+        command = ScsiCommand(
+            final=unsolicited_bytes == 0,
+            read=bool(self.data_in),
+            write=bool(size_bytes),
+            attribute=self.attribute,
+            data_segment_length=immediate_bytes,
+            lun=self._lun_field,
+            initiator_task_tag=self.initiator_task_tag,
+            expected_data_transfer_length=size_bytes or len(self.data_in),
+            cmd_sn=self.cmd_sn,
+            cdb=self.cdb.ljust(16, b"\0"),
+        )
+        emit(command, self.data_out[:immediate_bytes])
+        if unsolicited_bytes:
+            self._send_data(parameters, emit, NO_TAG, immediate_bytes, unsolicited_bytes)
+
+    def _unasked(self, parameters: Parameters, size_bytes: int) -> tuple[int, int]:
+        """How many bytes go within the command, and how many after it without an R2T."""
+        first_burst = min(size_bytes, parameters.first_burst_length)
+        immediate = min(first_burst, parameters.max_send_data_segment_length) if parameters.immediate_data else 0
+        return immediate, 0 if parameters.initial_r2t else first_burst - immediate
+
+    def _send_data(self, parameters: Parameters, emit: Emit, transfer_tag: int, offset: int, size_bytes: int) -> None:
+        """One sequence of Data-Out PDUs."""
+        for data_sn, (start, end) in enumerate(_pieces(offset, size_bytes, parameters.max_send_data_segment_length)):
+            data_out = ScsiDataOut(
+                final=end == offset + size_bytes,
+                data_segment_length=end - start,
+                lun=self._lun_field,
+                initiator_task_tag=self.initiator_task_tag,
+                target_transfer_tag=transfer_tag,
+                data_sn=data_sn,
+                buffer_offset=start,
+            )
+            emit(data_out, self.data_out[start:end])
+
+    def ready_to_transfer(self, request: ReadyToTransfer, parameters: Parameters, emit: Emit) -> None:
+        """Send what the target asks for. Raises ProtocolViolation."""
+        offset, size_bytes = request.buffer_offset, request.desired_data_transfer_length
+        if not 0 < size_bytes <= parameters.max_burst_length or offset + size_bytes > len(self.data_out):
+            raise ProtocolViolation(
+                f"the target asked for {size_bytes} bytes at {offset} of a transfer of {len(self.data_out)} bytes"
+            )
+        if request.r2t_sn != self._r2t_sn:
+            raise ProtocolViolation(f"R2TSN {request.r2t_sn} came where {self._r2t_sn} was due")
+        self._r2t_sn += 1
+        self._send_data(parameters, emit, request.target_transfer_tag, offset, size_bytes)
+
+    def take_data(self, header: ScsiDataIn, data: memoryview) -> CommandResult | None:
+        """Keep data that came in; the last may bring the status. Raises ProtocolViolation."""
+        start, end = header.buffer_offset, header.buffer_offset + len(data)
+        if start != self.received_bytes or end > len(self.data_in):
+            raise ProtocolViolation(
+                f"data at {start} to {end} came where {self.received_bytes} was due, of {len(self.data_in)} bytes expected"
+            )
+        self.data_in[start:end] = data
+        self.received_bytes = end
+        if not header.has_status:
+            return None
+        residual = header.residual_count if header.underflow else -header.residual_count if header.overflow else 0
+        return self._result(header.status, b"", residual)
+
+    def take_response(self, header: ScsiResponse, data: memoryview) -> CommandResult:
+        """The end of the command. Raises ProtocolViolation for sense data that do not fit their segment."""
+        if header.response:
+            raise ProtocolViolation(f"the target could not carry out a command (SCSI Response code {header.response:02X}h)")
+        sense = b""
+        if len(data) >= 2:
+            sense_bytes = int.from_bytes(data[:2], "big")
+            if sense_bytes > len(data) - 2:
+                raise ProtocolViolation(f"{sense_bytes} bytes of sense in a segment of {len(data)} bytes")
+            sense = bytes(data[2 : 2 + min(sense_bytes, MAXIMUM_SENSE_BYTES)])
+        residual = header.residual_count if header.underflow else -header.residual_count if header.overflow else 0
+        return self._result(header.status, sense, residual)
+
+    def _result(self, status: int, sense: bytes, residual_bytes: int) -> CommandResult:
+        """The outcome, with as much data as came. A target that claims more than it sent is not believed."""
+        claimed_bytes = len(self.data_in) - max(residual_bytes, 0)
+        if status == 0 and self.data_in and self.received_bytes != claimed_bytes:
+            raise ProtocolViolation(f"the target sent {self.received_bytes} bytes of data and claims {claimed_bytes}")
+        data_in = self.data_in if self.received_bytes == len(self.data_in) else self.data_in[: self.received_bytes]
+        return CommandResult(status, data_in, sense, residual_bytes)
+
+
+def joined(data_out: Buffer | Sequence[Buffer]) -> memoryview:
+    """Data to send as one buffer; copied only if it is in several."""
+    if isinstance(data_out, bytes | bytearray | memoryview):
+        return memoryview(data_out).cast("B")
+    if len(data_out) == 1:
+        return memoryview(data_out[0]).cast("B")
+    return memoryview(b"".join(data_out))
+
+
+def _pieces(offset: int, size_bytes: int, piece_bytes: int) -> Iterator[tuple[int, int]]:
+    end = offset + size_bytes
+    return ((start, min(start + piece_bytes, end)) for start in range(offset, end, piece_bytes))

@@ -1,0 +1,165 @@
+"""The login phase as the initiator drives it, without I/O (RFC 7143 6, 11.12, 11.13).
+
+    SECURITY --AuthMethod settled--> OPERATIONAL --keys settled--> DONE
+        |  ^                              |  ^
+        +--+ CHAP                         +--+ the target wants another round
+
+Each step is one request and its response; a response may be continued over several (C bit), each asked for by an empty
+request.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from odx_target.initiator.chap import ALGORITHM_MD5, answer_challenge
+from odx_target.initiator.errors import LoginFailed
+from odx_target.initiator.options import SessionOptions, operational_offers
+from odx_target.target.iscsi.negotiation import Answerer, NegotiationError, Offerer
+from odx_target.target.iscsi.opcodes import LoginStatus, Stage
+from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse
+from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs
+from odx_target.target.iscsi.text_keys import KEY_BY_NAME, Kind, Parameters
+
+MAXIMUM_ROUNDS = 16
+"""More requests than any negotiation of ours needs; a target that wants more goes round in circles."""
+DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
+UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
+"""Our side of keys that a target offers by itself; whatever else it offers is agreed to."""
+
+Request = tuple[LoginRequest, bytes]
+
+
+@dataclass(slots=True)
+class Login:
+    """One login. `target_name` None makes it a discovery session.
+
+    `parameters` holds what was agreed once `take` has returned None; `tsih` names the session then.
+    """
+
+    options: SessionOptions
+    target_name: str | None
+    parameters: Parameters = field(default_factory=Parameters)
+    tsih: int = 0
+    _stage: Stage = Stage.SECURITY_NEGOTIATION
+    _rounds: int = 0
+    _text: TextAssembly = field(default_factory=TextAssembly)
+    _answer: Callable[[Pairs], Pairs] = field(init=False)
+    _offerer: Offerer = field(init=False)
+    _unasked: Answerer = field(init=False)
+
+    def __post_init__(self) -> None:
+        discovery = self.target_name is None
+        self.parameters.session_type = "Discovery" if discovery else "Normal"
+        offers = operational_offers(self.options, discovery=discovery)
+        self._offerer = Offerer(offers, self.parameters)
+        self._unasked = Answerer(UNASKED_WISHES, self.parameters)
+        self._answer = self._settle_method
+
+    def first(self) -> Request:
+        """The first request: who logs in to what, and how it may prove itself."""
+        pairs = [("InitiatorName", self.options.initiator_name), ("SessionType", self.parameters.session_type)]
+        if self.target_name is not None:
+            pairs.append(("TargetName", self.target_name))
+        pairs.append(("AuthMethod", "None" if self.options.user is None else "CHAP,None"))
+        return self._request(pairs)
+
+    def take(self, response: LoginResponse, data: bytes) -> Request | None:
+        """The next request, or None when the session is in full feature phase. Raises LoginFailed."""
+        self._check_status(response, data)
+        self._rounds += 1
+        if self._rounds > MAXIMUM_ROUNDS:
+            raise LoginFailed(f"the target wants more than {MAXIMUM_ROUNDS} login requests")
+        try:
+            self._text.add(data)
+            if response.continued:
+                return self._request([], transit=False)
+            return self._next(response, self._text.take())
+        except (TextError, NegotiationError) as error:
+            raise LoginFailed(f"login negotiation failed: {error}") from error
+
+    def _next(self, response: LoginResponse, answers: Pairs) -> Request | None:
+        replies = self._answer(answers)
+        if not response.transit:
+            return self._request(replies)
+        if response.next_stage == Stage.FULL_FEATURE_PHASE and self._stage == Stage.LOGIN_OPERATIONAL_NEGOTIATION:
+            self._finish(response)
+            return None
+        if response.next_stage != Stage.LOGIN_OPERATIONAL_NEGOTIATION or self._stage != Stage.SECURITY_NEGOTIATION:
+            raise LoginFailed(f"the target goes to login stage {response.next_stage} from {int(self._stage)}")
+        if self._answer == self._settle_proof:
+            raise LoginFailed("the target ended authentication without asking for proof")
+        self._stage, self._answer = Stage.LOGIN_OPERATIONAL_NEGOTIATION, self._settle_keys
+        return self._request(list(self._offerer.offers.items()))
+
+    def _settle_method(self, answers: Pairs) -> Pairs:
+        """The target's choice of an authentication method; none told is none wanted."""
+        method = dict(answers).get("AuthMethod", "None")
+        self._take_declarations(answers)
+        if method == "CHAP" and self.options.user is not None:
+            self._answer = self._settle_proof
+            return [("CHAP_A", ALGORITHM_MD5)]
+        if method != "None":
+            wanted = "a user and a secret (iscsi://USER%SECRET@...)" if method == "CHAP" else f"AuthMethod {method[:40]!r}"
+            raise LoginFailed(f"the target wants {wanted}")
+        return []
+
+    def _settle_proof(self, answers: Pairs) -> Pairs:
+        self._answer = self._settle_nothing
+        return list(answer_challenge(self.options.user or "", self.options.secret or "", dict(answers)).items())
+
+    def _settle_nothing(self, answers: Pairs) -> Pairs:
+        self._take_declarations(answers)
+        return []
+
+    def _settle_keys(self, answers: Pairs) -> Pairs:
+        known = [(name, value) for name, value in answers if name in self._offerer.offers or _is_declaration(name)]
+        self._offerer.accept(known)
+        return self._unasked.answer([pair for pair in answers if pair not in known])
+
+    def _take_declarations(self, answers: Pairs) -> None:
+        self._offerer.accept([(name, value) for name, value in answers if _is_declaration(name)])
+
+    def _finish(self, response: LoginResponse) -> None:
+        if not response.tsih:
+            raise LoginFailed("the target gave the session no handle (TSIH 0)")
+        self.tsih = response.tsih
+
+    def _request(self, pairs: Pairs, *, transit: bool = True) -> Request:
+        """A request of the present stage; `transit` is held back while proof is still to be given."""
+        security = self._stage == Stage.SECURITY_NEGOTIATION
+        transit = transit and not any(name == "CHAP_A" for name, _ in pairs)
+        following = Stage.LOGIN_OPERATIONAL_NEGOTIATION if security else Stage.FULL_FEATURE_PHASE
+        data = encode_pairs(pairs)
+        request = LoginRequest(
+            transit=transit,
+            current_stage=self._stage,
+            next_stage=following if transit else 0,
+            data_segment_length=len(data),
+            isid=self.options.isid,
+        )
+        return request, data
+
+    def _check_status(self, response: LoginResponse, data: bytes) -> None:
+        if response.status == LoginStatus.SUCCESS:
+            if response.current_stage != self._stage:
+                raise LoginFailed(f"the target answers for login stage {response.current_stage}, not {int(self._stage)}")
+            return
+        try:
+            words = LoginStatus(response.status).name.lower().replace("_", " ")
+        except ValueError:
+            words = "unknown status"
+        moved = f", it is at {_moved_to(data)}" if response.status >> 8 == 1 else ""
+        raise LoginFailed(f"login refused: {words} ({response.status >> 8:02X}h/{response.status & 0xFF:02X}h){moved}")
+
+
+def _is_declaration(name: str) -> bool:
+    return name in KEY_BY_NAME and KEY_BY_NAME[name].kind in DECLARATIONS
+
+
+def _moved_to(data: bytes) -> str:
+    text = TextAssembly()
+    try:
+        text.add(data)
+        return dict(text.take()).get("TargetAddress", "an unnamed address")[:100]
+    except TextError:
+        return "an unreadable address"

@@ -1,0 +1,74 @@
+"""What an initiator wants of a session."""
+
+from dataclasses import dataclass, field, replace
+
+from odx_target.initiator.url import IscsiUrl
+
+DEFAULT_INITIATOR_NAME = "iqn.2026-11.io.odx-target:initiator"
+MAX_RECV_DATA_SEGMENT_BYTES = 256 << 10
+MAX_BURST_BYTES = 1 << 20
+"""As long as the longest transfer of a host copy: one R2T asks for all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """Identity and wishes of one session.
+
+    `isid` is 6 bytes (RFC 7143 11.12.5); two sessions of one initiator name to one target need different ones, or the second
+    ends the first. Times are seconds. With a digest wanted, the target may still decline it.
+    """
+
+    isid: bytes
+    initiator_name: str = DEFAULT_INITIATOR_NAME
+    header_digest: bool = False
+    data_digest: bool = False
+    immediate_data: bool = True
+    initial_r2t: bool = False
+    max_recv_data_segment_bytes: int = MAX_RECV_DATA_SEGMENT_BYTES
+    max_burst_bytes: int = MAX_BURST_BYTES
+    first_burst_bytes: int = 64 << 10
+    connect_timeout_s: float = 10.0
+    login_timeout_s: float = 15.0
+    command_timeout_s: float = 60.0
+    """As Windows' disks: TimeOutValue of a usual server."""
+    logout_timeout_s: float = 5.0
+    user: str | None = None
+    secret: str | None = field(default=None, repr=False)
+
+
+def random_isid(entropy: bytes) -> bytes:
+    """An ISID of the random format (type 10b) of 5 bytes of entropy."""
+    return bytes([0x80]) + entropy[:5].ljust(5, b"\0")
+
+
+def operational_offers(options: SessionOptions, *, discovery: bool) -> dict[str, str]:
+    """The keys an initiator offers in the operational stage (RFC 7143 13)."""
+    offers = {
+        "HeaderDigest": "CRC32C,None" if options.header_digest else "None",
+        "DataDigest": "CRC32C,None" if options.data_digest else "None",
+        "MaxRecvDataSegmentLength": str(options.max_recv_data_segment_bytes),
+        "DefaultTime2Wait": "2",
+        "DefaultTime2Retain": "0",
+        "ErrorRecoveryLevel": "0",
+    }
+    if discovery:
+        return offers
+    return offers | {
+        "InitialR2T": _yes_no(options.initial_r2t),
+        "ImmediateData": _yes_no(options.immediate_data),
+        "MaxBurstLength": str(options.max_burst_bytes),
+        "FirstBurstLength": str(min(options.first_burst_bytes, options.max_burst_bytes)),
+        "MaxConnections": "1",
+        "MaxOutstandingR2T": "16",
+        "DataPDUInOrder": "Yes",
+        "DataSequenceInOrder": "Yes",
+    }
+
+
+def with_credentials(options: SessionOptions, url: IscsiUrl) -> SessionOptions:
+    """The options with the user and secret of a URL."""
+    return replace(options, user=url.user, secret=url.secret)
+
+
+def _yes_no(value: bool) -> str:
+    return "Yes" if value else "No"

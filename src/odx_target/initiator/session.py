@@ -1,0 +1,358 @@
+"""An iSCSI session over a trio stream: the edge around `connection`.
+
+A session runs two tasks in its own nursery: one receives and wakes whoever waits for an answer, one sends. They end with
+the session; nothing outlives it. When the connection fails, all that waits fails with it, and so does every later request.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from odx_target.initiator.connection import (
+    SIMPLE,
+    ConnectionEnding,
+    Finished,
+    InitiatorConnection,
+    LogoutRequested,
+    Outcome,
+)
+from odx_target.initiator.errors import (
+    CommandTimedOut,
+    ConnectFailed,
+    ConnectionLost,
+    InitiatorError,
+    LoginFailed,
+    ProtocolViolation,
+)
+from odx_target.initiator.login import Login
+from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.result import Buffer, CommandResult, Job
+from odx_target.initiator.url import Portal
+from odx_target.target.iscsi.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
+from odx_target.target.iscsi.text_keys import Parameters
+
+RECEIVE_BYTES = 1 << 20
+JOIN_BYTES = 16 << 10
+"""Buffers up to this size are joined before they are sent; copying them is cheaper than a system call each."""
+
+Connect = Callable[[Portal], Awaitable[trio.abc.Stream]]
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    done: trio.Event
+    outcome: Outcome = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredTarget:
+    """A target that SendTargets named, with its addresses as told ("HOST:PORT,TAG")."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLogicalUnit:
+    """The Executor of one LUN of a session."""
+
+    session: "InitiatorSession"
+    lun: int
+
+    async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
+        return await self.session.execute(self.lun, cdb, data_out, data_in_bytes)
+
+
+class InitiatorSession:
+    """A session that is logged in; made by `open_session`. Requests may be made from any number of tasks at once."""
+
+    def __init__(self, stream: trio.abc.Stream, connection: InitiatorConnection, options: SessionOptions) -> None:
+        self._stream = stream
+        self._connection = connection
+        self._options = options
+        self._waiters: dict[int, _Waiter] = {}
+        self._output_ready = trio.Event()
+        self._failure: InitiatorError | None = None
+        self._ended = trio.Event()
+        self._logout_requested = False
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the login agreed."""
+        return self._connection.parameters
+
+    @property
+    def logout_requested(self) -> bool:
+        """The target has asked to be left."""
+        return self._logout_requested
+
+    def logical_unit(self, lun: int) -> RemoteLogicalUnit:
+        """An Executor for one LUN."""
+        return RemoteLogicalUnit(self, lun)
+
+    async def execute(
+        self,
+        lun: int,
+        cdb: bytes,
+        data_out: Buffer | Sequence[Buffer] = b"",
+        data_in_bytes: int = 0,
+        attribute: int = SIMPLE,
+        timeout_s: float | None = None,
+    ) -> CommandResult:
+        """Send a SCSI command and wait for its end.
+
+        Raises CommandTimedOut, the command then being aborted; ConnectionLost, ProtocolViolation, Rejected.
+        """
+        self._check()
+        tag = self._connection.command(lun, cdb, data_out, data_in_bytes, attribute)
+        limit_s = self._options.command_timeout_s if timeout_s is None else timeout_s
+        try:
+            with trio.move_on_after(limit_s):
+                outcome = await self._outcome(tag)
+                assert isinstance(outcome, CommandResult)
+                return outcome
+        except trio.Cancelled:
+            self._connection.withdraw(tag)
+            raise
+        await self._give_up(lun, tag)
+        raise CommandTimedOut(f"no answer to command {cdb[0]:02X}h of LUN {lun} in {limit_s:g} s; it was aborted")
+
+    async def task_management(self, function: TaskManagementFunction, lun: int = 0, referenced_task_tag: int = NO_TAG) -> int:
+        """Send a task management function; returns its response code (RFC 7143 11.6.1). Raises ConnectionLost."""
+        self._check()
+        tag = self._connection.task_management(function, lun, referenced_task_tag)
+        with trio.move_on_after(self._options.command_timeout_s):
+            outcome = await self._outcome(tag)
+            assert isinstance(outcome, int)
+            return outcome
+        raise self._fail(ConnectionLost(f"no answer to {function.name.replace('_', ' ')}"))
+
+    async def ping(self, data: bytes = b"") -> bytes:
+        """Send a NOP-Out; returns the target's echo. Raises ConnectionLost."""
+        self._check()
+        tag = self._connection.ping(data)
+        with trio.move_on_after(self._options.command_timeout_s):
+            outcome = await self._outcome(tag)
+            assert isinstance(outcome, bytes)
+            return outcome
+        raise self._fail(ConnectionLost("no answer to a ping"))
+
+    async def send_targets(self) -> list[DiscoveredTarget]:
+        """Ask for the targets behind the portal (RFC 7143 appendix C). Raises ConnectionLost."""
+        self._check()
+        tag = self._connection.text([("SendTargets", "All")])
+        with trio.move_on_after(self._options.login_timeout_s):
+            outcome = await self._outcome(tag)
+            assert isinstance(outcome, list)
+            return _targets(outcome)
+        raise self._fail(ConnectionLost("no answer to SendTargets"))
+
+    async def log_in(self) -> None:
+        """Only for `open_session`, as are `log_out`, `send_all` and `receive_all`. Raises LoginFailed, ConnectionLost."""
+        tag = self._connection.log_in()
+        with trio.move_on_after(self._options.login_timeout_s):
+            await self._outcome(tag)
+            return
+        raise self._fail(LoginFailed(f"no end of the login in {self._options.login_timeout_s:g} s"))
+
+    async def log_out(self) -> None:
+        """End the session in good order if it still lives, within a bounded time."""
+        if self._failure is not None or not self._connection.logged_in:
+            return
+        with trio.move_on_after(self._options.logout_timeout_s, shield=True):
+            try:
+                await self._outcome(self._connection.log_out())
+            except InitiatorError:
+                return  # it has ended another way
+
+    async def _give_up(self, lun: int, tag: int) -> None:
+        """Abort a command that has no answer; if even that has none, the connection is lost."""
+        if self._connection.withdraw(tag):
+            return
+        response = await self.task_management(TaskManagementFunction.ABORT_TASK, lun, tag)
+        if response not in {TaskManagementResponse.FUNCTION_COMPLETE, TaskManagementResponse.TASK_DOES_NOT_EXIST}:
+            raise self._fail(ConnectionLost(f"a command without answer could not be aborted (response {response})"))
+        self._connection.forget(tag)
+
+    async def _outcome(self, tag: int) -> Outcome:
+        waiter = self._waiters[tag] = _Waiter(trio.Event())
+        self._wake_sender()
+        try:
+            await waiter.done.wait()
+        finally:
+            del self._waiters[tag]
+        if isinstance(waiter.outcome, InitiatorError):
+            raise waiter.outcome
+        return waiter.outcome
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise ConnectionLost(str(self._failure))
+
+    def _fail(self, failure: InitiatorError) -> InitiatorError:
+        """The connection is of no more use: wake everybody who waits."""
+        if self._failure is None:
+            self._failure = failure
+            for waiter in self._waiters.values():
+                waiter.outcome = failure
+                waiter.done.set()
+            self._output_ready.set()
+            self._ended.set()
+        return failure
+
+    def _wake_sender(self) -> None:
+        if self._connection.has_output:
+            self._output_ready.set()
+
+    # The two tasks
+
+    async def send_all(self) -> None:
+        while True:
+            await self._output_ready.wait()
+            self._output_ready = trio.Event()
+            try:
+                for buffer in _joined(self._connection.take_output()):
+                    await self._stream.send_all(buffer)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._fail(ConnectionLost("the connection broke"))
+                return
+
+    async def receive_all(self) -> None:
+        rest = b""
+        while self._failure is None:
+            try:
+                received = await self._stream.receive_some(RECEIVE_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                received = b""
+            if not received:
+                self._fail(ConnectionLost("the target closed the connection"))
+                return
+            data = rest + received if rest else bytes(received)
+            try:
+                taken = self._connection.receive(memoryview(data))
+            except ProtocolViolation as violation:
+                self._dispatch()
+                self._fail(violation)
+                return
+            rest = data[taken:]
+            self._dispatch()
+            self._wake_sender()
+
+    def _dispatch(self) -> None:
+        events = self._connection.events
+        for event in events:
+            if isinstance(event, Finished):
+                waiter = self._waiters.get(event.initiator_task_tag)
+                if waiter is not None:
+                    waiter.outcome = event.outcome
+                    waiter.done.set()
+            elif isinstance(event, LogoutRequested):
+                self._logout_requested = True
+            elif isinstance(event, ConnectionEnding):
+                self._fail(ConnectionLost(event.reason))
+        events.clear()
+
+
+@asynccontextmanager
+async def open_session(
+    portal: Portal, target_name: str | None, options: SessionOptions, connect: Connect | None = None
+) -> AsyncIterator[InitiatorSession]:
+    """Connect and log in to a target, or for discovery if its name is None; log out and close at the end.
+
+    `connect` makes the stream, by default a TCP connection. Raises ConnectFailed, LoginFailed, ConnectionLost.
+    """
+    stream = await _connected(portal, options, connect or connect_tcp)
+    session = InitiatorSession(stream, InitiatorConnection(Login(options, target_name)), options)
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.receive_all)
+        nursery.start_soon(session.send_all)
+        try:
+            await session.log_in()
+            yield session
+        except Exception as error:
+            # Raised again outside the nursery, which would wrap it in a group.
+            failure = error
+        finally:
+            await session.log_out()
+            nursery.cancel_scope.cancel()
+            await trio.aclose_forcefully(stream)
+    if failure is not None:
+        raise failure
+
+
+async def discover(portal: Portal, options: SessionOptions, connect: Connect | None = None) -> list[DiscoveredTarget]:
+    """The targets behind a portal. Raises ConnectFailed, LoginFailed, ConnectionLost."""
+    async with open_session(portal, None, options, connect) as session:
+        return await session.send_targets()
+
+
+async def connect_tcp(portal: Portal) -> trio.abc.Stream:
+    """A TCP connection. Raises OSError."""
+    return await trio.open_tcp_stream(portal.host, portal.port)
+
+
+async def run_together(jobs: Sequence[Job]) -> None:
+    """Run jobs side by side until all have ended; the first InitiatorError cancels the others and is raised."""
+    failures: list[InitiatorError] = []
+
+    async def run(job: Job) -> None:
+        try:
+            await job()
+        except InitiatorError as failure:
+            failures.append(failure)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for job in jobs:
+            nursery.start_soon(run, job)
+    if failures:
+        raise failures[0]
+
+
+async def _connected(portal: Portal, options: SessionOptions, connect: Connect) -> trio.abc.Stream:
+    try:
+        with trio.fail_after(options.connect_timeout_s):
+            return await connect(portal)
+    except trio.TooSlowError as error:
+        raise ConnectFailed(f"{portal}: no connection in {options.connect_timeout_s:g} s") from error
+    except OSError as error:
+        raise ConnectFailed(f"{portal}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """The first plain cause: trio groups what happened at each address of a name."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    plain = cause if isinstance(cause, OSError) else error
+    return (plain.strerror or str(plain)).lower()
+
+
+def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:
+    """The same bytes in fewer buffers: neighbours that are small are joined."""
+    joined: list[Buffer] = []
+    small: list[Buffer] = []
+    for buffer in buffers:
+        if len(buffer) <= JOIN_BYTES:
+            small.append(buffer)
+            continue
+        if small:
+            joined.append(b"".join(small))
+            small = []
+        joined.append(buffer)
+    if small:
+        joined.append(b"".join(small))
+    return joined
+
+
+def _targets(pairs: list[tuple[str, str]]) -> list[DiscoveredTarget]:
+    found: list[tuple[str, list[str]]] = []
+    for key, value in pairs:
+        if key == "TargetName":
+            found.append((value, []))
+        elif key == "TargetAddress" and found:
+            found[-1][1].append(value)
+    return [DiscoveredTarget(name, tuple(addresses)) for name, addresses in found]
