@@ -32,9 +32,9 @@ def sealed(name: bytes, body: bytes) -> bytes:
     return body + crc32c(body, crc32c(name)).to_bytes(SEAL_BYTES, "little")
 
 
-def unsealed(name: bytes, data: bytes | None) -> bytes:
-    """The body that was sealed under this name. Raises PoolDamaged."""
-    if data is None:
+def unsealed(name: bytes, data: object) -> bytes:
+    """The body that was sealed under this name, if it is one. Raises PoolDamaged."""
+    if not isinstance(data, bytes):
         raise PoolDamaged("the catalogue lacks a part that another part of it names")
     body = data[:-SEAL_BYTES]
     if len(data) < SEAL_BYTES or crc32c(body, crc32c(name)) != int.from_bytes(data[-SEAL_BYTES:], "little"):

@@ -18,6 +18,7 @@ SCHEMA = (
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
     "CREATE TABLE value (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE node (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    "INSERT INTO head VALUES (1, x'')",  # no checkpoint yet: not the same as a head that was lost
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT}",
 )
@@ -30,9 +31,21 @@ SETTINGS = (
     "PRAGMA cell_size_check = ON",  # a damaged page is found when it is read
 )
 
-_FULL_CODES = frozenset({sqlite3.SQLITE_FULL})
-_BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA})
+_IN_USE = (PoolInUse, "another process holds the catalogue")
+_UNUSABLE = (PoolFailed, "cannot use the catalogue")
+_DAMAGED = (PoolDamaged, "the catalogue is damaged")
+
+EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_FULL: (PoolFull, "no room for the catalogue"),
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_CANTOPEN: _UNUSABLE,
+    sqlite3.SQLITE_IOERR: _UNUSABLE,
+    sqlite3.SQLITE_NOMEM: _UNUSABLE,
+    sqlite3.SQLITE_PERM: _UNUSABLE,
+    sqlite3.SQLITE_READONLY: _UNUSABLE,
+}
+"""By SQLite's primary result code; all others say that the file is not what it should be."""
 
 _PRIMARY_CODE = 0xFF
 
@@ -67,6 +80,8 @@ class SqliteCatalogue(TransactionalCatalogue):
         execute = self._connection.execute
         for setting in SETTINGS:
             execute(setting)
+        execute("BEGIN EXCLUSIVE")  # now, not at the first save: the lock stays
+        execute("COMMIT")
         (application_id,) = execute("PRAGMA application_id").fetchone()
         (version,) = execute("PRAGMA user_version").fetchone()
         (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -103,7 +118,9 @@ class SqliteCatalogue(TransactionalCatalogue):
 
     def _get_head(self) -> bytes | None:
         row = self._connection.execute("SELECT body FROM head").fetchone()
-        return row[0] if row else None
+        if row is None:
+            raise PoolDamaged(f"{self._path} has lost its head")
+        return row[0] or None
 
     def _put_head(self, body: bytes) -> None:
         self._connection.execute("REPLACE INTO head VALUES (1, ?)", (body,))
@@ -129,11 +146,6 @@ class SqliteCatalogue(TransactionalCatalogue):
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
-    if code in _FULL_CODES:
-        return PoolFull(f"no room for the catalogue {path}")
-    if code in _BUSY_CODES:
-        return PoolInUse(f"another process holds {path}")
-    if code in _DAMAGE_CODES:
-        return PoolDamaged(f"{path} is damaged: {error}")
-    return PoolFailed(f"cannot use the catalogue {path}: {error}")
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE
+    failure, words = EXPLANATIONS.get(code, _DAMAGED)
+    return failure(f"{words}: {path}: {error}")
