@@ -1,0 +1,39 @@
+"""Rows that describe bytes: a field's name, its value, and what the value means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from odx_target.scsi.layout import Layout
+
+# Numbers below this look the same in decimal and hexadecimal.
+_FIRST_NUMBER_THAT_DIFFERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`name` as the standard calls the field, `value` as it stands in the bytes, `words` for a reader; may be empty."""
+
+    name: str
+    value: str
+    words: str = ""
+
+
+def layout_rows(layout: Layout, data: bytes, words: Mapping[str, Mapping[int, str]] | None = None) -> list[Row]:
+    """A row for each named field that lies within `data`; `words` has, by field, what its values mean."""
+    return [value_row(name, value, (words or {}).get(name)) for name, value in layout.parse_prefix(data).items()]
+
+
+def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = None) -> Row:
+    """A number in hexadecimal with its decimal or its meaning; bytes as text where they are that, else in hexadecimal."""
+    if isinstance(value, bytes):
+        is_text = value.isascii() and value.decode("ascii").rstrip("\0").isprintable() and any(value)
+        return Row(name, value.rstrip(b"\0").decode("ascii") if is_text else value.hex(" "))
+    meaning = (words or {}).get(value)
+    if value < _FIRST_NUMBER_THAT_DIFFERS:
+        return Row(name, str(value), meaning or "")
+    return Row(name, f"{value:#x}", meaning or str(value))
+
+
+def raw_row(name: str, data: bytes) -> Row:
+    """Bytes that nobody here can put into words."""
+    return Row(name, data.hex(" "), f"{len(data)} bytes")

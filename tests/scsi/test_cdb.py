@@ -1,0 +1,63 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odx_target.scsi import block_transfer
+from odx_target.scsi.cdb import CDB_LAYOUTS, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16, cdb_layout
+from odx_target.scsi.standard_commands import standard_commands
+
+FIXTURE = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "scsi_cdbs.toml").read_text())
+FAST = {
+    0x28: TRANSFER_10,
+    0x2A: TRANSFER_10,
+    0x88: TRANSFER_16,
+    0x8A: TRANSFER_16,
+    0xA8: TRANSFER_12,
+    0xAA: TRANSFER_12,
+}
+
+
+@pytest.mark.parametrize("case", FIXTURE["cdb"], ids=lambda case: f"{case['origin']} {case['name']}")
+def test_cdbs_of_real_initiators(case):
+    raw = bytes.fromhex(case["cdb"])
+    known = CDB_LAYOUTS.get((raw[0], None)) or CDB_LAYOUTS[raw[0], raw[1] & 0x1F]
+    assert known.name == case["name"]
+    assert known.layout.parse(raw).items() >= case["fields"].items()
+    assert known.layout.build(operation_code=raw[0], **case["fields"]) == raw
+
+
+@pytest.mark.parametrize("operation_code", FAST)
+@given(rest=st.binary(min_size=15, max_size=15))
+def test_the_fast_decoders_see_what_the_layouts_say(operation_code, rest):
+    raw = bytes((operation_code,)) + rest
+    fields = cdb_layout(operation_code).parse(raw)
+    byte_1, lba, count_blocks = FAST[operation_code].unpack_from(raw)
+    assert (lba, count_blocks) == (fields["logical_block_address"], fields["transfer_length"])
+    assert bool(byte_1 & 0x08) == fields["fua"]
+    assert bool(byte_1 & 0x10) == fields["dpo"]
+
+
+@pytest.mark.parametrize("operation_code", [0x08, 0x0A])
+@given(rest=st.binary(min_size=15, max_size=15))
+def test_the_fast_decoder_of_the_6_byte_forms(operation_code, rest):
+    raw = bytes((operation_code,)) + rest
+    fields = cdb_layout(operation_code).parse(raw)
+    byte_1, lba, count_blocks = block_transfer._decode_6(raw)
+    assert (byte_1, lba, count_blocks) == (0, fields["logical_block_address"], fields["transfer_length"] or 256)
+    assert TRANSFER_6.size == 5
+
+
+@pytest.mark.parametrize("row", standard_commands(), ids=lambda row: row.name)
+def test_a_usage_mask_names_only_bits_of_the_commands_fields(row):
+    known = CDB_LAYOUTS[row.operation_code, row.service_action]
+    assert known.name == row.name
+    assert row.cdb_bytes == known.layout.size_bytes
+    assert row.usage[0] == row.operation_code
+    assert row.usage[-1] == 0, "no bit of the CONTROL byte is honoured"
+    if row.service_action is not None:
+        assert row.usage[1] & 0x1F == row.service_action
+    mask = known.layout.named_bits()
+    assert not any(used & ~named for used, named in zip(row.usage, mask, strict=True))
