@@ -32,10 +32,10 @@ START_SHIFT = 54
 PLACE_LIMIT = 1 << START_SHIFT
 PLACE_MASK = PLACE_LIMIT - 1
 
-RUNS_MAX = 256
-"""A packed leaf of more runs is read more slowly than a dense one: a run costs four times what an entry does."""
+RUNS_MAX = 128
+"""Of more runs a packed leaf is hardly read faster than a dense one, and leaves the more memory in pieces as it turns dense."""
 
-RUNS_TO_PACK = 128
+RUNS_TO_PACK = 64
 """A dense leaf of so many runs is worth packing: far enough below RUNS_MAX that a few writes do not undo it."""
 
 Entries: TypeAlias = "array[int]"
@@ -69,7 +69,9 @@ class Leaf:
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return entries[index]
-        return _place_at(entries[bisect_left(entries, (index + 1) << START_SHIFT) - 1], index)
+        run = entries[bisect_left(entries, (index + 1) << START_SHIFT) - 1]
+        place = run & PLACE_MASK
+        return place + index - (run >> START_SHIFT) if place else 0
 
     def runs(self, index: int, count: int) -> list[tuple[int, int]]:
         """The (place, count) of `count` blocks from `index` on; consecutive places and holes are merged."""

@@ -1,0 +1,179 @@
+"""Memory and time of the block map: how much a written TiB of map takes, and what freezing, copying and keeping it costs.
+
+    python bench/map_memory.py            all measurements, each in a process of its own
+    python bench/map_memory.py random 1   one of them, for a map of so many TiB
+
+Nothing is stored but the map; a place is what a log of this pattern would have given.
+"""
+
+import gc
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from odx_target.store.block_map import BlockMap
+from odx_target.store.catalogue import Checkpoint, VolumeState
+from odx_target.store.sqlite_catalogue import SqliteCatalogue
+
+TIB_BLOCKS = 1 << 28
+GIB_BLOCKS = 1 << 18
+BATCH_BLOCKS = 64
+"""256 KiB writes, one a batch: the shortest runs that sequential writing leaves (a header block stands between batches)."""
+
+LCG_FACTOR = 6364136223846793005
+"""Of a generator that takes every value once (Knuth); its low bits hardly vary, so they become the high ones."""
+
+LOW_BITS = 10
+PLACE_FACTOR = 2654435761
+PLACE_MASK = (1 << 40) - 1
+
+Figures = dict[str, float]
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def timed(figures: Figures, name: str, scale: float = 1e3) -> Iterator[None]:
+    gc.collect()
+    start = time.perf_counter()
+    yield
+    figures[name] = (time.perf_counter() - start) * scale
+
+
+def write_in_sequence(live: BlockMap, blocks: int) -> None:
+    for block in range(0, blocks, BATCH_BLOCKS):
+        live.assign(block, block // BATCH_BLOCKS * (BATCH_BLOCKS + 1) + 1, BATCH_BLOCKS)
+
+
+def write_at_random(live: BlockMap, blocks: int) -> None:
+    """Every block once, by a write of its own, in an order that jumps between leaves; `blocks` is a power of two."""
+    mask = blocks - 1
+    high = blocks.bit_length() - 1 - LOW_BITS
+    state = 1
+    for place in range(1, blocks + 1):
+        state = (state * LCG_FACTOR + 1) & mask
+        block = (state >> LOW_BITS) | (state << high) & mask
+        live.assign(block, place * PLACE_FACTOR & PLACE_MASK | 1)
+
+
+def checkpoint(live: BlockMap) -> Checkpoint:
+    return Checkpoint({}, {}, (VolumeState(0, "bench", bytes(16), {}, live.freeze()),))
+
+
+def written_map(write: Callable[[BlockMap, int], None], tib: float) -> Figures:
+    figures: Figures = {"empty_process_mib": peak_mib()}
+    blocks = int(TIB_BLOCKS * tib)
+    live = BlockMap(TIB_BLOCKS)
+    with timed(figures, "write_s", 1):
+        write(live, blocks)
+    figures["written_mib"] = peak_mib()
+    with timed(figures, "freeze_us", 1e6):
+        live.freeze()
+    with timed(figures, "first_write_after_us", 1e6):
+        live.assign(blocks // 2, 5)
+    with tempfile.TemporaryDirectory() as directory:
+        save(figures, live, directory)
+        figures["saved_mib"] = peak_mib()
+        del live
+        load(figures, directory)
+        figures["loaded_instead_mib"] = peak_mib()
+    return figures
+
+
+def save(figures: Figures, live: BlockMap, directory: str) -> None:
+    path = Path(directory) / "catalogue.db"
+    catalogue = SqliteCatalogue(path)
+    with timed(figures, "save_s", 1):
+        catalogue.save(checkpoint(live))
+    with timed(figures, "save_again_ms"):
+        catalogue.save(checkpoint(live))
+    live.assign(0, 5)
+    with timed(figures, "save_one_leaf_ms"):
+        catalogue.save(checkpoint(live))
+    catalogue.close()
+    figures["file_mib"] = path.stat().st_size / (1 << 20)
+
+
+def load(figures: Figures, directory: str) -> None:
+    catalogue = SqliteCatalogue(Path(directory) / "catalogue.db")
+    with timed(figures, "load_s", 1):
+        assert catalogue.load() is not None
+    catalogue.close()
+
+
+def copies(_tib: float) -> Figures:
+    figures: Figures = {}
+    for name, write in (("sequential", write_in_sequence), ("fragmented", write_at_random)):
+        source = BlockMap(2 * GIB_BLOCKS)
+        write(source, 2 * GIB_BLOCKS)
+        frozen = source.freeze()
+        for how, first in (("aligned", 0), ("unaligned", 5)):
+            target = BlockMap(2 * GIB_BLOCKS)
+            with timed(figures, f"copy_1gib_{name}_{how}_us", 1e6):
+                target.copy_range(frozen, first, 0, GIB_BLOCKS)
+        with tempfile.TemporaryDirectory() as directory:
+            kept: Figures = {}
+            save(kept, target, directory)
+            load(kept, directory)
+        figures |= {f"1gib_{name}_{key}": value for key, value in kept.items()}
+    return figures
+
+
+def calls(_tib: float) -> Figures:
+    """The calls of the hot path, on packed and on dense leaves of a TiB."""
+    figures: Figures = {}
+    for name, write in (("packed", write_in_sequence), ("dense", write_at_random)):
+        live = BlockMap(TIB_BLOCKS)
+        write(live, GIB_BLOCKS)
+        for what, call in calls_of(live, 77_760).items():
+            figures[f"{name}_{what}_us"] = min(timed_call(call) for _ in range(5))
+    return figures
+
+
+def calls_of(live: BlockMap, block: int) -> dict[str, Callable[[], object]]:
+    return {
+        "runs_1": lambda: live.runs(block, 1),
+        "runs_64": lambda: live.runs(block, 64),
+        "assign_1": lambda: live.assign(block, 99),
+        "assign_64": lambda: live.assign(block, 10_000, 64),
+        "runs_64_contiguous": lambda: live.runs(block, 64),
+    }
+
+
+def timed_call(call: Callable[[], object], times: int = 10_000) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - start) * 1e6 / times
+
+
+MEASUREMENTS: dict[str, Callable[[float], Figures]] = {
+    "sequential": lambda tib: written_map(write_in_sequence, tib),
+    "random": lambda tib: written_map(write_at_random, tib),
+    "copies": copies,
+    "calls": calls,
+}
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        tib = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
+        print(json.dumps(MEASUREMENTS[sys.argv[1]](tib)))
+        return
+    for name in MEASUREMENTS:
+        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+        print(name)
+        for key, value in json.loads(done.stdout).items():
+            print(f"    {key:44} {value:12.2f}")
+
+
+if __name__ == "__main__":
+    main()
