@@ -103,6 +103,12 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"sqlite3", "pathlib"}),
         "checkpoints as a SQLite file, behind the interface",
     ),
+    "odx_target.store.directory_pool": (
+        frozenset({"fcntl", "os", "pathlib"}),
+        "the pool's directory: its lock, its format and its two parts above",
+    ),
+    "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
+    "odx_target.initiator.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),
 }
 
 
