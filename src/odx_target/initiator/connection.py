@@ -16,7 +16,7 @@ from odx_target.initiator.login import Login
 from odx_target.initiator.result import Buffer, CommandResult
 from odx_target.initiator.serial import following, is_behind
 from odx_target.target.iscsi.framing import FrameReader, FramingError, append_pdu
-from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent, LogoutReason, RejectReason, TaskManagementFunction
+from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, RejectReason, TaskManagementFunction
 from odx_target.target.iscsi.pdu import (
     AsynchronousMessage,
     LoginRequest,
@@ -215,7 +215,8 @@ class InitiatorConnection:
 
     def _take_login(self, response: LoginResponse, data: memoryview) -> None:
         try:
-            self._number(response)
+            if response.status == LoginStatus.SUCCESS:  # otherwise its numbers mean nothing (11.13.4)
+                self._number(response)
             following_request = self._login.take(response, bytes(data))
         except LoginFailed as failure:
             self.events.append(Finished(LOGIN_TAG, failure))

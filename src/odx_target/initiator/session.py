@@ -153,7 +153,10 @@ class InitiatorSession:
         """Only for `open_session`, as are `log_out`, `send_all` and `receive_all`. Raises LoginFailed, ConnectionLost."""
         tag = self._connection.log_in()
         with trio.move_on_after(self._options.login_timeout_s):
-            await self._outcome(tag)
+            try:
+                await self._outcome(tag)
+            except ConnectionLost as lost:
+                raise LoginFailed(f"{lost} in the middle of the login") from lost
             return
         raise self._fail(LoginFailed(f"no end of the login in {self._options.login_timeout_s:g} s"))
 
@@ -328,7 +331,7 @@ def _reason(error: OSError) -> str:
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     plain = cause if isinstance(cause, OSError) else error
-    return (plain.strerror or str(plain)).lower()
+    return (plain.strerror or str(plain)).rpartition(": ")[2].lower()
 
 
 def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:
