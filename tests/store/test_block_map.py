@@ -149,6 +149,28 @@ def test_unaligned_copies_are_exact(shift: int, packed: bool) -> None:
     assert target.runs(6000, 2192) == [(0, 2192)]
 
 
+@pytest.mark.parametrize("source_leaf", [0, 5, LEAF_BLOCKS - 3, LEAF_BLOCKS])
+@pytest.mark.parametrize("target_leaf", [0, 7, LEAF_BLOCKS - 6, LEAF_BLOCKS - 3])
+@pytest.mark.parametrize("shift", [0, 9])
+def test_copies_of_many_leaves_cross_nodes_on_both_sides(source_leaf: int, target_leaf: int, shift: int) -> None:
+    source = BlockMap(3 * SUBTREE)
+    source.assign(source_leaf * LEAF_BLOCKS, 1000, 12 * LEAF_BLOCKS)
+    target = BlockMap(3 * SUBTREE)
+    first, count = target_leaf * LEAF_BLOCKS, 10 * LEAF_BLOCKS
+    target.copy_range(source.freeze(), source_leaf * LEAF_BLOCKS + shift, first, count)
+    assert places_of(target) == {first + at: 1000 + shift + at for at in range(count)}
+
+
+def test_an_unaligned_copy_makes_no_leaves_of_holes() -> None:
+    source = BlockMap(SUBTREE)
+    source.assign(100, 5, 10)
+    source.assign(500 * LEAF_BLOCKS, 5, 10)
+    target = BlockMap(SUBTREE)
+    target.copy_range(source.freeze(), 1, 0, SUBTREE - 1)
+    assert len(list(target.leaves())) <= 4
+    assert target.mapped_count() == 20
+
+
 def test_copying_a_huge_hole_costs_nothing_and_clears() -> None:
     source = BlockMap(SIZE_LIMIT_BLOCKS)
     source.assign(SIZE_LIMIT_BLOCKS - 1, 3)

@@ -100,9 +100,7 @@ class MapReader:
         return sum(leaf.mapped_count() for _, leaf in self.leaves())
 
     def leaf(self, block: int) -> Leaf | None:
-        """The leaf that holds a block; None also past the end of the tree."""
-        if block >> self._shift >= FAN_OUT:
-            return None
+        """The leaf that holds a block, or None for a missing subtree."""
         node: Any = self.root
         shift = self._shift
         while shift and node is not None:
