@@ -140,13 +140,13 @@ class CommandTable:
 
     def find(self, cdb: bytes) -> Entry:
         """The entry for a CDB. Raises CheckCondition for an operation code or service action that is not there."""
-        entry = self.without_service_action.get(cdb[0])
+        entry = self.without_service_action.get(cdb[0]) if cdb else None
         if entry is not None:
             return entry
-        group = self.with_service_action.get(cdb[0])
+        group = self.with_service_action.get(cdb[0]) if cdb else None
         if group is None:
             raise CheckCondition(INVALID_COMMAND_OPERATION_CODE, cdb_field=0)
-        entry = group.get(cdb[1] & SERVICE_ACTION_BITS)
+        entry = group.get(cdb[1] & SERVICE_ACTION_BITS) if len(cdb) > 1 else None
         if entry is None:
             raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=SERVICE_ACTION_BITS.bit_length() - 1)
         return entry

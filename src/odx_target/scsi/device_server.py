@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from odx_target.scsi.command_table import CommandRow, CommandTable, Entry, Extent
+from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.failures import check_condition_for
 from odx_target.scsi.limits import MAXIMUM_TASKS
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
@@ -53,16 +53,15 @@ class DeviceServer(TaskManager):
         only if the task has not been aborted meanwhile. `data_out` is not looked at after this returns.
         """
         logical_unit = nexus.logical_units.get(lun)
-        entry = self._plain.get(cdb[0])
+        entry = self._plain.get(cdb[0]) if len(cdb) == PADDED_CDB_BYTES else None
         if (
             logical_unit is None
             or entry is None
             or nexus.unit_attentions
             or logical_unit.tasks.members
             or logical_unit.stopped
-            or len(cdb) != 16
             or int.from_bytes(cdb, "big") & entry.forbidden
-            or attribute > 3
+            or attribute > TaskAttribute.HEAD_OF_QUEUE
             or (logical_unit.write_protected and entry.writes_medium)
             or self.before_command is not None
             or self.after_command is not None

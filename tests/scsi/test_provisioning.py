@@ -1,0 +1,225 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odx_target.scsi.provisioning import UNMAP_DESCRIPTOR, UNMAP_HEADER, unmap_descriptors
+from tests.scsi.array import UnitUnderTest, code_of, data_of
+
+INVALID_FIELD_IN_PARAMETER_LIST = (5, 0x26, 0)
+
+
+def parameter_list(*ranges):
+    body = b"".join(
+        UNMAP_DESCRIPTOR.build(unmap_logical_block_address=lba, number_of_logical_blocks=count) for lba, count in ranges
+    )
+    return UNMAP_HEADER.build(unmap_data_length=len(body) + 6, unmap_block_descriptor_data_length=len(body)) + body
+
+
+def unmap(unit, *ranges, length=None):
+    data = parameter_list(*ranges)
+    length = len(data) if length is None else length
+    return unit.command(b"\x42" + bytes(6) + length.to_bytes(2, "big") + b"\0", data)
+
+
+def fill(unit, count_blocks=64):
+    data = b"\xaa" * (count_blocks * unit.logical_unit.block_bytes)
+    assert unit.command(b"\x2a" + bytes(6) + count_blocks.to_bytes(2, "big") + b"\0", data).status == 0
+
+
+def content(unit, count_blocks=64):
+    block_bytes = unit.logical_unit.block_bytes
+    data = data_of(unit.command(b"\x28" + bytes(6) + count_blocks.to_bytes(2, "big") + b"\0"))
+    blocks = [data[index : index + block_bytes] for index in range(0, len(data), block_bytes)]
+    assert all(block in (bytes(block_bytes), b"\xaa" * block_bytes) for block in blocks)
+    return "".join("#" if any(block) else "." for block in blocks)
+
+
+@pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        ([(0, 8)], "........" + "#" * 56),
+        ([(3, 10)], "###.........." + "#" * 51),
+        ([(4, 2)], "####.." + "#" * 58),
+        ([(7, 2)], "#######.." + "#" * 55),
+        ([(0, 64)], "." * 64),
+        ([(8, 8), (10, 20), (8, 1)], "########" + "." * 22 + "#" * 34),
+        ([(5, 0), (60, 4)], "#" * 60 + "...."),
+        ([], "#" * 64),
+    ],
+)
+def test_unmapped_blocks_read_as_zeros_and_no_others(ranges, expected, cold):
+    unit = UnitUnderTest()
+    fill(unit)
+    unit.volume.is_cold = lambda: cold
+    reply = unmap(unit, *ranges)
+    assert (reply.status, reply.transfer_bytes) == (0, 8 + 16 * len(ranges))
+    assert content(unit) == expected
+
+
+def test_whole_store_blocks_become_holes():
+    unit = UnitUnderTest()
+    fill(unit)
+    unmap(unit, (4, 20))
+    assert sorted(unit.volume.blocks) == [0, 3, 4, 5, 6, 7]
+
+
+def test_a_hole_stays_a_hole_when_a_part_of_it_is_unmapped():
+    unit = UnitUnderTest()
+    unmap(unit, (3, 2))
+    assert not unit.volume.blocks
+
+
+@pytest.mark.parametrize(("length", "code"), [(0, None), (1, (5, 0x1A, 0)), (7, (5, 0x1A, 0)), (8, None), (23, None)])
+def test_the_parameter_list_length(length, code):
+    unit = UnitUnderTest()
+    fill(unit)
+    reply = unmap(unit, (0, 8), length=length)
+    assert (code_of(reply) if code else reply.status) == (code or 0)
+    assert content(unit) == "#" * 64, "a partial descriptor is no descriptor"
+
+
+def test_limits_of_unmap_at_and_past_them():
+    unit = UnitUnderTest()
+    limits = unit.logical_unit.block_limits
+    assert unmap(unit, *[(0, 8)] * limits.maximum_unmap_descriptors).status == 0
+    reply = unmap(unit, *[(0, 8)] * (limits.maximum_unmap_descriptors + 1))
+    assert code_of(reply) == INVALID_FIELD_IN_PARAMETER_LIST
+    unit.logical_unit.capacity_blocks = limits.maximum_unmap_blocks
+    calls = []
+    unit.volume.unmap = lambda block, count: calls.append((block, count))
+    assert unmap(unit, (0, limits.maximum_unmap_blocks)).status == 0
+    assert code_of(unmap(unit, (0, limits.maximum_unmap_blocks), (0, 1))) == INVALID_FIELD_IN_PARAMETER_LIST
+    assert calls == [(0, limits.maximum_unmap_blocks // 8)]
+
+
+def test_a_range_past_the_end_is_found_before_anything_changes():
+    unit = UnitUnderTest()
+    fill(unit)
+    assert code_of(unmap(unit, (0, 8), (8191, 2))) == (5, 0x21, 0)
+    assert content(unit) == "#" * 64
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=8), st.binary(max_size=15))
+def test_unmap_descriptors_both_ways(ranges, rest):
+    assert unmap_descriptors(parameter_list(*ranges) + rest) == ranges
+
+
+# WRITE SAME(16)
+
+
+def write_same(lba, count, flags=0):
+    return b"\x93" + bytes((flags,)) + lba.to_bytes(8, "big") + count.to_bytes(4, "big") + b"\0\0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "data"), [(0, bytes(512)), (0x08, bytes(512)), (0x01, b""), (0x09, b""), (0x09, b"\xff" * 512)]
+)
+@pytest.mark.parametrize("cold", [False, True])
+def test_zeros_deallocate(flags, data, cold):
+    unit = UnitUnderTest()
+    fill(unit)
+    unit.volume.is_cold = lambda: cold
+    reply = unit.command(write_same(4, 20, flags), data)
+    assert (reply.status, reply.transfer_bytes) == (0, 0 if flags & 1 else 512)
+    assert content(unit) == "####" + "." * 20 + "#" * 40
+    assert sorted(unit.volume.blocks) == [0, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("block_bytes", [512, 4096])
+@pytest.mark.parametrize("flags", [0, 0x08])
+@pytest.mark.parametrize("cold", [False, True])
+def test_another_pattern_is_really_written_in_steps(block_bytes, flags, cold):
+    unit = UnitUnderTest(block_bytes)
+    block = bytes(range(256)) * (block_bytes // 256)
+    count = 3 * (1 << 20) // block_bytes - 77
+    unit.volume.is_cold = lambda: cold
+    started = unit.start(write_same(5, count, flags), block)
+    assert not started.is_done
+    unit.environment.advance(1.0)
+    assert started.reply.status == 0
+    data = b"".join(unit.volume.blocks.get(index, bytes(4096)) for index in range(1024))
+    assert data == bytes(5 * block_bytes) + block * count + bytes(4096 * 1024 - (count + 5) * block_bytes)
+    assert unit.pool.commits >= 2
+
+
+def test_write_same_takes_as_many_blocks_as_the_block_limits_say():
+    unit = UnitUnderTest()
+    unit.logical_unit.capacity_blocks = 1 << 40
+    unit.volume.unmap = lambda block, count: None
+    most = unit.logical_unit.block_limits.maximum_write_same_blocks
+    assert unit.command(write_same(0, most, 1)).status == 0
+    assert code_of(unit.command(write_same(0, most + 1, 1))) == (5, 0x24, 0)
+
+
+def test_an_abort_before_the_first_step_changes_nothing():
+    unit = UnitUnderTest()
+    started = unit.start(write_same(0, 8192), b"\xaa" * 512, tag=5)
+    assert unit.server.abort_task(unit.nexus, 0, 5)
+    unit.environment.advance(1.0)
+    assert started.reply.status == 0x40
+    assert not unit.volume.blocks
+
+
+def test_an_abort_between_two_steps_leaves_the_rest_alone():
+    unit = UnitUnderTest()
+    aborts = []
+    unit.volume.on_change = lambda block, count: aborts.append(unit.server.abort_task(unit.nexus, 0, 5))
+    started = unit.start(write_same(0, 8192), b"\xaa" * 512, tag=5)
+    unit.environment.advance(1.0)
+    assert started.reply.status == 0x40
+    assert aborts == [True]
+    assert len(unit.volume.blocks) == 256, "the step that was being made"
+
+
+# GET LBA STATUS
+
+
+def lba_status(unit, lba, allocation_bytes=1024):
+    cdb = b"\x9e\x12" + lba.to_bytes(8, "big") + allocation_bytes.to_bytes(4, "big") + b"\0\0"
+    data = data_of(unit.command(cdb))
+    found = []
+    for index in range(8, len(data), 16):
+        descriptor = data[index : index + 16]
+        found.append((int.from_bytes(descriptor[:8], "big"), int.from_bytes(descriptor[8:12], "big"), descriptor[12]))
+    assert len(data) == min(allocation_bytes, int.from_bytes(data[:4], "big") + 4)
+    return found
+
+
+def test_lba_status_tells_what_is_mapped():
+    unit = UnitUnderTest()
+    for block in (0, 1, 5):
+        unit.volume.write(block, [b"\xaa" * 4096])
+    assert lba_status(unit, 0) == [(0, 16, 0), (16, 24, 1), (40, 8, 0), (48, 8144, 1)]
+    assert lba_status(unit, 3) == [(3, 13, 0), (16, 24, 1), (40, 8, 0), (48, 8144, 1)]
+    assert lba_status(unit, 0, 40) == [(0, 16, 0), (16, 24, 1)]
+    assert lba_status(unit, 8191) == [(8191, 1, 1)]
+    assert len(data_of(unit.command("9e 12" + "00" * 11 + "10 00 00"))) == 16, "one descriptor, cut short"
+
+
+def test_lba_status_ends_where_the_unit_ends():
+    unit = UnitUnderTest()
+    unit.logical_unit.capacity_blocks = 8187
+    assert lba_status(unit, 0) == [(0, 8187, 1)]
+
+
+def test_an_extent_too_long_for_its_descriptor_is_told_in_part():
+    unit = UnitUnderTest()
+    unit.logical_unit.capacity_blocks = 1 << 40
+    unit.volume.extents = lambda block: iter([(block, (1 << 37) - block, False)])
+    assert lba_status(unit, 0) == [(0, 0xFFFFFFFF, 1)]
+
+
+@given(st.sets(st.integers(0, 31)), st.integers(0, 255))
+def test_lba_status_covers_every_block_once(mapped, lba):
+    unit = UnitUnderTest(size_store_blocks=32)
+    for block in mapped:
+        unit.volume.write(block, [b"\xaa" * 4096])
+    position, before = lba, None
+    for first, count, status in lba_status(unit, lba):
+        assert first == position
+        assert status != before
+        for block in range(first, first + count):
+            assert (block // 8 in mapped) == (status == 0)
+        position, before = first + count, status
+    assert position == 256
