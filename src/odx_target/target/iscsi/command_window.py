@@ -1,0 +1,128 @@
+"""The command window of a session: which CmdSN may come, and in which order commands run (RFC 7143 4.2.2.1).
+
+Commands from ExpCmdSN to MaxCmdSN are taken; any other is silently ignored, as the RFC asks. One that comes early is held
+until those before it have come. MaxCmdSN moves on when a command is answered, not when it arrives, so an initiator never
+has more than `size` under way. Numbers wrap at 2^32. Immediate commands are outside of all this.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+SERIAL_MASK = 0xFFFFFFFF
+_HALF = 1 << 31
+
+
+@dataclass(slots=True)
+class HeldPdu:
+    """A command that came early, copied out of the receive buffer, and the Data-Out PDUs that came after it."""
+
+    header: bytes
+    additional_header: bytes
+    data: bytes
+    followers: list["HeldPdu"] = field(default_factory=list)
+
+    @property
+    def task_tag(self) -> bytes:
+        return self.header[16:20]
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data) + sum(follower.size_bytes for follower in self.followers)
+
+
+def is_before(left: int, right: int) -> bool:
+    """Whether `left` comes before `right` in serial number order (RFC 1982)."""
+    return left != right and (right - left) & SERIAL_MASK < _HALF
+
+
+class Turn(Enum):
+    """What is to be done with a command."""
+
+    NOW = auto()
+    LATER = auto()
+    IGNORE = auto()
+
+
+class CommandWindow:
+    """ExpCmdSN, MaxCmdSN, and commands that came early."""
+
+    __slots__ = ("_held", "exp_cmd_sn", "held_bytes", "max_cmd_sn")
+
+    def __init__(self, first_cmd_sn: int, size: int) -> None:
+        self.exp_cmd_sn = first_cmd_sn
+        self.max_cmd_sn = (first_cmd_sn + size - 1) & SERIAL_MASK
+        self.held_bytes = 0
+        self._held: dict[int, HeldPdu | None] = {}
+
+    @property
+    def is_closed(self) -> bool:
+        """No command may come until one is answered."""
+        return (self.max_cmd_sn + 1) & SERIAL_MASK == self.exp_cmd_sn
+
+    @property
+    def has_held(self) -> bool:
+        return bool(self._held)
+
+    def turn(self, cmd_sn: int) -> Turn:
+        """Where a command stands. NOW does not move the window: `advance` does, once the command is accepted."""
+        size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
+        distance = (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK
+        if distance >= size or cmd_sn in self._held:
+            return Turn.IGNORE
+        return Turn.LATER if distance else Turn.NOW
+
+    def advance(self) -> None:
+        """The command whose turn it was counts as received."""
+        self.exp_cmd_sn = (self.exp_cmd_sn + 1) & SERIAL_MASK
+
+    def restore(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
+        """Take back what was counted for a command that then had to be refused."""
+        self.exp_cmd_sn, self.max_cmd_sn = exp_cmd_sn, max_cmd_sn
+
+    def hold(self, cmd_sn: int, pdu: HeldPdu) -> None:
+        """Keep a command whose turn is LATER."""
+        self._held[cmd_sn] = pdu
+        self.held_bytes += pdu.size_bytes
+
+    def follow(self, pdu: HeldPdu) -> bool:
+        """Keep a Data-Out with the held command it belongs to; False if there is none."""
+        for held in self._held.values():
+            if held is not None and held.task_tag == pdu.task_tag:
+                held.followers.append(pdu)
+                self.held_bytes += pdu.size_bytes
+                return True
+        return False
+
+    def next_held(self) -> HeldPdu | None:
+        """The held command whose turn has come, taken out; gaps that were plugged are passed over."""
+        while self.exp_cmd_sn in self._held:
+            pdu = self._take(self.exp_cmd_sn)
+            if pdu is not None:
+                return pdu
+            self.advance()
+        return None
+
+    def _take(self, cmd_sn: int) -> HeldPdu | None:
+        pdu = self._held.pop(cmd_sn, None)
+        if pdu is not None:
+            self.held_bytes -= pdu.size_bytes
+        return pdu
+
+    def complete(self) -> None:
+        """A command that was not immediate has been answered or aborted: room for one more."""
+        self.max_cmd_sn = (self.max_cmd_sn + 1) & SERIAL_MASK
+
+    def plug(self, cmd_sn: int, before: int) -> bool:
+        """Count a missing or held command as received, because it was aborted (RFC 7143 11.5.1).
+
+        False if it is not inside the window or does not come before `before`: then there is nothing to plug.
+        """
+        size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
+        if (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK >= size or not is_before(cmd_sn, before):
+            return False
+        if cmd_sn in self._held and self._held[cmd_sn] is None:
+            return True
+        self._take(cmd_sn)
+        self._held[cmd_sn] = None
+        self.complete()
+        return True

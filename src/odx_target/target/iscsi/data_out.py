@@ -1,0 +1,245 @@
+"""Collecting the data of writes: immediate, unsolicited, and asked for by R2T (RFC 7143 4.2.4.2, 11.7, 11.8).
+
+Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command says how much is here. A
+*burst* is a run of Data-Out PDUs that ends with the F bit: the unsolicited one after the command, if its F bit was clear,
+then one per R2T. Several R2Ts may be open; their bursts come in the order asked for.
+
+What an initiator can do wrong, and what becomes of it:
+
+    data where none was allowed           the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
+    a burst longer or shorter than asked  the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
+    a data digest error                   Reject; the command ends with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
+    DataSN or buffer offset out of order  Reject, and the connection ends: nothing at level 0 recovers from that
+    data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
+
+A command that has failed is answered when all its open bursts have ended, as the RFC asks. The LUN of a Data-Out is not
+looked at: the tags say which task it is, and Windows does not fill it in dependably.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from odx_target.target.iscsi import limits
+from odx_target.target.iscsi.events import CommandReady, PduRefused
+from odx_target.target.iscsi.header import FINAL, Buffer
+from odx_target.target.iscsi.opcodes import NO_TAG, RejectReason
+from odx_target.target.iscsi.pdu_formats import SCSI_DATA_OUT
+from odx_target.target.iscsi.replies import fixed_sense
+from odx_target.target.iscsi.response_pdus import ReadyToTransfer
+from odx_target.target.iscsi.text_keys import Parameters
+from odx_target.target.iscsi.writer import PduWriter
+
+UNEXPECTED_UNSOLICITED_DATA = fixed_sense(0x0B, 0x0C, 0x0C)
+INCORRECT_AMOUNT_OF_DATA = fixed_sense(0x0B, 0x0C, 0x0D)
+PROTOCOL_SERVICE_CRC_ERROR = fixed_sense(0x0B, 0x47, 0x05)
+BIDIRECTIONAL_NOT_SUPPORTED = fixed_sense(0x05, 0x0E, 0x03)  # INVALID FIELD IN COMMAND INFORMATION UNIT
+
+
+@dataclass(slots=True)
+class Burst:
+    """A run of Data-Out PDUs that is expected; `end` is the buffer offset after its last byte."""
+
+    transfer_tag: int
+    end: int
+    data_sn: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Collection:
+    """One command's data on its way. `requested` is the buffer offset up to which data was asked for."""
+
+    command: CommandReady
+    bursts: deque[Burst] = field(default_factory=deque)
+    pieces: list[Buffer] = field(default_factory=list)
+    received: int = 0
+    requested: int = 0
+    failure: bytes = b""
+
+    def keep(self, data: memoryview) -> None:
+        """Copy a piece: it must outlive the receive buffer."""
+        last = self.pieces[-1] if self.pieces else None
+        if isinstance(last, bytearray) and len(last) < limits.PIECE_BYTES:
+            last += data
+        else:
+            self.pieces.append(bytearray(data))
+
+
+class DataOutCollector:
+    """Collects data for one connection's commands.
+
+    `ready` is called with a command whose data is complete, `failed` with one that ends with the sense data given.
+    """
+
+    def __init__(
+        self,
+        writer: PduWriter,
+        parameters: Parameters,
+        ready: Callable[[CommandReady], None],
+        failed: Callable[[CommandReady, bytes], None],
+    ) -> None:
+        self._writer = writer
+        self._parameters = parameters
+        self._ready = ready
+        self._failed = failed
+        self._collections: dict[int, Collection] = {}
+        self._waiting: deque[Collection] = deque()
+        self.collected_bytes = 0
+        """Set aside for data asked for by R2T, until its command is answered."""
+
+    def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
+        """Take a command that writes, or has data; `final` is its F bit, `data` its immediate data."""
+        collection = Collection(command)
+        parameters = self._parameters
+        expected = command.expected_data_transfer_length if command.writes else 0
+        unsolicited_limit = min(parameters.first_burst_length, expected)
+        more_follows = command.writes and not final
+        if command.reads and command.writes:
+            collection.failure = BIDIRECTIONAL_NOT_SUPPORTED
+        elif (len(data) and not (command.writes and parameters.immediate_data)) or (more_follows and parameters.initial_r2t):
+            collection.failure = UNEXPECTED_UNSOLICITED_DATA
+        elif len(data) > unsolicited_limit:
+            collection.failure = INCORRECT_AMOUNT_OF_DATA
+        else:
+            collection.received = collection.requested = len(data)
+            if len(data) == expected and final:
+                command.data_out = (data,) if len(data) else ()
+                self._ready(command)
+                return
+            if len(data):
+                collection.keep(data)
+        self._collections[command.initiator_task_tag] = collection
+        if more_follows:
+            collection.bursts.append(Burst(NO_TAG, unsolicited_limit))
+        else:
+            self._go_on(collection)
+
+    def receive(self, view: memoryview, at: int, data: memoryview, *, good: bool = True) -> None:
+        """Take the Data-Out PDU whose header is at `at`. Raises PduRefused; `good` is False after a digest error."""
+        _, flags, _, _, tag, transfer_tag, _, data_sn, offset = SCSI_DATA_OUT.unpack_from(view, at)
+        collection = self._collections.get(tag)
+        if collection is None:
+            return
+        burst = self._burst_of(collection, transfer_tag)
+        if burst is None:
+            return
+        final = flags & FINAL != 0
+        if not good:
+            collection.failure = collection.failure or PROTOCOL_SERVICE_CRC_ERROR
+        elif not collection.failure:
+            self._take(collection, burst, data_sn, offset, data, final)
+        burst.data_sn += 1
+        if final:
+            self._end_burst(collection, burst)
+
+    def _burst_of(self, collection: Collection, transfer_tag: int) -> Burst | None:
+        bursts = collection.bursts
+        if bursts and bursts[0].transfer_tag == transfer_tag:
+            return bursts[0]
+        if transfer_tag == NO_TAG:
+            collection.failure = collection.failure or UNEXPECTED_UNSOLICITED_DATA
+        elif any(burst.transfer_tag == transfer_tag for burst in bursts):
+            raise PduRefused(RejectReason.PROTOCOL_ERROR, "Data-Out answers R2Ts out of order", fatal=True)
+        return None
+
+    def _take(self, collection: Collection, burst: Burst, data_sn: int, offset: int, data: memoryview, final: bool) -> None:
+        if data_sn != burst.data_sn or offset != collection.received:
+            detail = f"Data-Out has DataSN {data_sn} at {offset}, expected {burst.data_sn} at {collection.received}"
+            raise PduRefused(RejectReason.PROTOCOL_ERROR, detail, fatal=True)
+        if offset + len(data) > burst.end:
+            collection.failure = INCORRECT_AMOUNT_OF_DATA
+            return
+        collection.received += len(data)
+        if final and collection.received == collection.command.expected_data_transfer_length:
+            collection.pieces.append(data)  # the last piece goes on at once, so it need not be copied
+        else:
+            collection.keep(data)
+
+    def _end_burst(self, collection: Collection, burst: Burst) -> None:
+        collection.bursts.popleft()
+        command = collection.command
+        first_burst = self._parameters.first_burst_length
+        short = collection.received != burst.end
+        if burst.transfer_tag == NO_TAG:
+            collection.requested = collection.received
+            # A command longer than the first burst must fill it; a shorter one may leave the rest to an R2T (11.4.7.2).
+            short = short and command.expected_data_transfer_length > first_burst
+        if short and not collection.failure:
+            collection.failure = INCORRECT_AMOUNT_OF_DATA
+        self._go_on(collection)
+
+    def _go_on(self, collection: Collection) -> None:
+        """Deliver, fail, or ask for more, as far as open bursts allow."""
+        command = collection.command
+        expected = command.expected_data_transfer_length
+        if collection.failure:
+            if not collection.bursts:
+                self._forget(collection)
+                self._failed(command, collection.failure)
+        elif collection.received == expected or (expected > limits.MAX_TRANSFER_BYTES and not collection.bursts):
+            self._forget(collection)
+            command.data_out = collection.pieces
+            self._ready(command)
+        elif command.collected_bytes or (not self._waiting and self._reserve(collection)):
+            self._ask(collection)
+        else:
+            self._waiting.append(collection)
+
+    def _reserve(self, collection: Collection) -> bool:
+        """Set memory aside for all of a command's missing data, so that whoever has begun can also finish."""
+        command = collection.command
+        missing = command.expected_data_transfer_length - collection.received
+        if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
+            return False
+        self.collected_bytes += missing
+        command.collected_bytes = missing
+        return True
+
+    def _ask(self, collection: Collection) -> None:
+        """Send R2Ts as far as agreed."""
+        parameters = self._parameters
+        expected = collection.command.expected_data_transfer_length
+        while len(collection.bursts) < parameters.max_outstanding_r2t and collection.requested < expected:
+            self._send_r2t(collection, min(parameters.max_burst_length, expected - collection.requested))
+
+    def _send_r2t(self, collection: Collection, length: int) -> None:
+        command = collection.command
+        transfer_tag = self._writer.new_transfer_tag()
+        self._writer.send(
+            ReadyToTransfer(
+                lun=command.lun_field,
+                initiator_task_tag=command.initiator_task_tag,
+                target_transfer_tag=transfer_tag,
+                r2t_sn=command.count_r2t,
+                buffer_offset=collection.requested,
+                desired_data_transfer_length=length,
+            ),
+            status=False,
+        )
+        command.count_r2t += 1
+        collection.requested += length
+        collection.bursts.append(Burst(transfer_tag, collection.requested))
+
+    def release(self, command: CommandReady) -> None:
+        """The command is answered or aborted: its memory is free, and those who wait may go on."""
+        self.collected_bytes -= command.collected_bytes
+        command.collected_bytes = 0
+        while self._waiting and self._reserve(self._waiting[0]):
+            self._ask(self._waiting.popleft())
+
+    def abort(self, command: CommandReady) -> bool:
+        """Stop collecting for a command; False if all its data is here already."""
+        collection = self._collections.get(command.initiator_task_tag)
+        if collection is None or collection.command is not command:
+            return False
+        self._forget(collection)
+        return True
+
+    def stop(self) -> None:
+        """Ask for nothing more; the connection ends."""
+        self._waiting.clear()
+
+    def _forget(self, collection: Collection) -> None:
+        del self._collections[collection.command.initiator_task_tag]
+        if collection in self._waiting:
+            self._waiting.remove(collection)

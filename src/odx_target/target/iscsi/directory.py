@@ -1,0 +1,53 @@
+"""What the protocol asks of the edge: which targets there are, where they are reached, and who must say who it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from odx_target.target.iscsi.session import SessionRegistry
+from odx_target.target.iscsi.text_format import Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """Where a target is reached: "192.0.2.1:3260" or "[2001:db8::1]:3260", and the portal group it belongs to."""
+
+    address: str
+    portal_group_tag: int = 1
+
+
+class AuthenticationFailed(Exception):
+    """The initiator did not prove what it had to; the login ends with 0201h."""
+
+
+class Authenticator(Protocol):
+    """One login's authentication (RFC 7143 12.1), such as CHAP."""
+
+    method: str
+    """The value of AuthMethod."""
+
+    done: bool
+    """The initiator has proved who it is."""
+
+    def answer(self, pairs: Pairs) -> Pairs:
+        """Take the method's keys of one login request and give those of the response. Raises AuthenticationFailed."""
+        ...
+
+
+class TargetDirectory(Protocol):
+    """The targets of an array as one initiator may see them."""
+
+    @property
+    def sessions(self) -> SessionRegistry: ...
+
+    def target_names(self, initiator_name: str) -> Sequence[str]:
+        """The targets this initiator may log in to, in the order SendTargets tells them."""
+        ...
+
+    def portals(self, target_name: str) -> Sequence[Portal]:
+        """Where SendTargets says the target is."""
+        ...
+
+    def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
+        """A fresh authentication, or None if none is asked for. `target_name` is empty for discovery sessions."""
+        ...

@@ -1,0 +1,82 @@
+"""The text of login and text PDUs: key=value pairs, each ended by a zero byte (RFC 7143 6.1).
+
+A value longer than one PDU goes on in the next, marked by the C bit; `TextAssembly` puts the parts together.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from odx_target.target.iscsi.header import Buffer
+
+MAX_KEY_BYTES = 63  # RFC 7143 6.1
+MAX_VALUE_BYTES = 255  # RFC 7143 6.1, for every value that says nothing else
+MAX_LARGE_VALUE_BYTES = 8192  # a large binary value (CHAP, Kerberos) in its hexadecimal form, with room to spare
+MAX_TEXT_BYTES = 65536  # one negotiation step over several PDUs: enough for what RFC 7143 lets keys hold, 4 MiB over 64 logins
+
+Pairs: TypeAlias = list[tuple[str, str]]
+
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9.\-+@_#]*")
+
+
+class TextError(ValueError):
+    """Bytes that are not key=value pairs as RFC 7143 6.1 has them."""
+
+
+class TextAssembly:
+    """Collects the data segments of one negotiation step until one comes without the C bit."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+
+    def add(self, segment: Buffer) -> None:
+        """Take a segment. Raises TextError past MAX_TEXT_BYTES."""
+        if len(self._parts) + len(segment) > MAX_TEXT_BYTES:
+            raise TextError(f"more than {MAX_TEXT_BYTES} bytes of keys in one step")
+        self._parts += segment
+
+    def take(self) -> Pairs:
+        """The pairs of all segments; the next step starts empty. Raises TextError."""
+        whole, self._parts = self._parts, bytearray()
+        return decode_pairs(whole)
+
+
+def decode_pairs(text: Buffer) -> Pairs:
+    """The pairs of a whole text, in order.
+
+    A missing zero byte at the end is forgiven, as are empty strings between two. Raises TextError.
+    """
+    pairs = []
+    for part in bytes(text).split(b"\0"):
+        if part:
+            pairs.append(_decode_pair(part))
+    return pairs
+
+
+def _decode_pair(part: bytes) -> tuple[str, str]:
+    key_bytes, equals, value_bytes = part.partition(b"=")
+    if not equals:
+        raise TextError(f"{_shown(part)} has no '='")
+    if len(key_bytes) > MAX_KEY_BYTES:
+        raise TextError(f"key {_shown(key_bytes)} is longer than {MAX_KEY_BYTES} bytes")
+    if len(value_bytes) > MAX_LARGE_VALUE_BYTES:
+        raise TextError(f"value of {_shown(key_bytes)} is longer than {MAX_LARGE_VALUE_BYTES} bytes")
+    try:
+        key, value = key_bytes.decode("ascii"), value_bytes.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{_shown(part)} is not UTF-8") from error
+    if not _KEY.fullmatch(key):
+        raise TextError(f"{_shown(key_bytes)} is no key name")
+    return key, value
+
+
+def encode_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
+    """The text of pairs, each with its zero byte."""
+    return b"".join(f"{key}={value}\0".encode() for key, value in pairs)
+
+
+def _shown(part: bytes) -> str:
+    """A peer's bytes, cut and escaped for a log line."""
+    return ascii(part[:40].decode("utf-8", "backslashreplace"))
