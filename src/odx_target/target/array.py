@@ -102,7 +102,7 @@ class Array:
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
         await self.copy_manager.start()
-        self._listener = Listener(self.config, self.device_server, self.logical_units, self.pool, self._entropy)
+        self._listener = Listener(self.config, self.device_server, self.logical_units, self.pool)
         await self._listener.start(self._nursery)
         self._nursery.start_soon(self._expire_tokens)
 

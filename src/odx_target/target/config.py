@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -207,7 +207,7 @@ def _seconds(key: str, value: Any) -> float:
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
-_KEYS = {
+_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _text("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
     "portal": lambda value, _base: {"portals": _portals(value)},

@@ -21,6 +21,7 @@ from odx_target.target.directory import Directory
 from odx_target.target.iscsi.connection import (
     CommandReady,
     Event,
+    PduRejected,
     SessionClosed,
     SessionOpened,
     TargetConnection,
@@ -28,7 +29,7 @@ from odx_target.target.iscsi.connection import (
 )
 from odx_target.target.receive_buffer import ReceiveBuffer
 from odx_target.target.send_queue import SendQueue
-from odx_target.target.task_management import answer_task_management
+from odx_target.target.task_management import perform_task_management
 
 log = structlog.get_logger()
 
@@ -57,7 +58,7 @@ class ConnectionServer:
         self._nursery: trio.Nursery
         self.ended = trio.Event()
         self.peer = _peer_name(connected)
-        self._protocol.on_wake = self._receiving.cancel
+        self._protocol.on_wake = self._superseded
 
     async def serve(self) -> None:
         """Run the connection; whatever goes wrong ends it, and nothing else."""
@@ -138,16 +139,25 @@ class ConnectionServer:
             log.info("logged in", peer=self.peer, initiator=self._nexus.initiator_name)
         elif isinstance(event, TaskManagement):
             assert self._nexus is not None
-            answer_task_management(self._protocol, self._device_server, self._nexus, event)
+            response = perform_task_management(self._device_server, self._nexus, event)
+            self._protocol.send_task_management_response(event, response)
         elif isinstance(event, SessionClosed):
             self._lose_nexus()
+        elif isinstance(event, PduRejected):
+            log.warning("PDU rejected", peer=self.peer, reason=event.reason.name, detail=event.detail)
 
     async def _complete(self, command: CommandReady, task: Task | None, outcome: Coroutine[Any, Any, Reply]) -> None:
         reply = await outcome
-        if self._protocol.closed or (task is not None and task.aborted):
-            return
-        self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
+        if task is not None and task.aborted:
+            self._protocol.abandon(command)
+        else:
+            self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
         await self._send()
+
+    def _superseded(self) -> None:
+        """Another connection has ended this one; its tasks end before that one goes on."""
+        self._handle_events()
+        self._receiving.cancel()
 
     async def _send(self) -> None:
         """Commit, then send what the protocol has to say; a connection that cannot be written to ends."""
@@ -170,9 +180,10 @@ class ConnectionServer:
 
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""
-        log.info("connection closed", peer=self.peer, reason=self._protocol.close_reason)
-        await self._send()
+        log.info("connection closed", peer=self.peer, reason=str(self._protocol.close_reason))
+        self._handle_events()
         self._lose_nexus()
+        await self._send()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 

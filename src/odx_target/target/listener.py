@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 import trio
@@ -33,13 +33,12 @@ class Listener:
         device_server: DeviceServer,
         logical_units: Mapping[int, LogicalUnit],
         pool: Pool,
-        entropy: Callable[[int], bytes],
     ) -> None:
         self._config = config
         self._device_server = device_server
         self._pool = pool
         self._sockets: list[socket.socket] = []
-        self._directory = Directory(config.iqn, logical_units, entropy)
+        self._directory = Directory(config.iqn, logical_units)
         self._connections: set[ConnectionServer] = set()
         self._accepting = trio.CancelScope()
         self.portals: tuple[Portal, ...] = ()
@@ -53,7 +52,7 @@ class Listener:
             self._close_sockets()
             raise
         self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in self._sockets)
-        self._directory.portals = [str(portal) for portal in self.portals]
+        self._directory.set_portals(self.portals)
         nursery.start_soon(self._accept_all, nursery)
 
     async def stop(self, timeout_s: float) -> None:

@@ -103,7 +103,7 @@ def _print_how_to_connect(array: Array) -> None:
     iqn = array.config.iqn
     for number, logical_unit in sorted(array.logical_units.items()):
         size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
-        typer.echo(f"LUN {number}: {logical_unit.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
+        typer.echo(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
     for portal in array.portals:
         typer.echo(f"iqn {iqn} at {portal}; connect with")
         typer.echo(f"  iscsi-ls -s iscsi://{portal}")
