@@ -1,0 +1,121 @@
+"""`odx-target copy`: copy between LUNs, by token where the arrays can."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFailed
+from odx_target.initiator.copy_plan import CopyPlan, plan_copy
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.offload import ListIdentifiers, OffloadSettings
+from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions
+from odx_target.initiator.session import run_together
+from odx_target.initiator.url import IscsiUrl
+from odx_target.target.commands import host
+from odx_target.target.commands.sizes import rate, size
+
+
+def copy(
+    src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    dst: Annotated[str, typer.Argument(metavar="DST", help="Where to.")],
+    method: Annotated[Method, typer.Option(help="odx: by token or not at all; host: by reads and writes.")] = Method.AUTO,
+    blocks: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many blocks of the source; all.")] = None,
+    src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the source.")] = 0,
+    dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the destination.")] = 0,
+    inactivity_timeout: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, help="Of the tokens; 0: the target's.")] = 0,
+    initiator_name: host.InitiatorName = DEFAULT_INITIATOR_NAME,
+    command_timeout: host.CommandTimeout = 60.0,
+) -> None:
+    """Copy blocks from one LUN to another.
+
+    The arrays move the data if they can copy by token; from wherever that ends the host goes on with reads and writes.
+    """
+    source, destination = host.url(src, "SRC"), host.url(dst, "DST")
+    settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
+    wishes = host.options(initiator_name, command_timeout)
+    report, elapsed_s = host.run(_copy, source, destination, wishes, method, (src_lba, dst_lba, blocks), settings)
+    typer.echo(summary(report, elapsed_s))
+
+
+async def _copy(
+    source: IscsiUrl,
+    destination: IscsiUrl,
+    wishes: SessionOptions,
+    method: Method,
+    where: tuple[int, int, int | None],
+    settings: OffloadSettings,
+) -> tuple[CopyReport, float]:
+    async with host.open_disks(source, destination, wishes) as (from_disk, to_disk):
+        source_lba, destination_lba, count_blocks = where
+        plan = plan_copy(
+            from_disk,
+            to_disk,
+            source_lba=source_lba,
+            destination_lba=destination_lba,
+            count_blocks=count_blocks,
+            same_logical_unit=source == destination,
+        )
+        return await copy_with_bar(from_disk, to_disk, plan, method, settings)
+
+
+async def copy_with_bar(
+    source: Disk,
+    destination: Disk,
+    plan: CopyPlan,
+    method: Method,
+    settings: OffloadSettings | None = None,
+    title: str = "copy",
+) -> tuple[CopyReport, float]:
+    """Copy under a progress bar on standard error; returns the report and the seconds. Raises InitiatorError."""
+    console = Console(stderr=True)
+    with Progress(*_columns(), console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=plan.size_bytes, how="")
+        done_bytes = 0
+
+        def advance(count_bytes: int, offloaded: bool) -> None:
+            nonlocal done_bytes
+            done_bytes += count_bytes
+            progress.update(task, advance=count_bytes, how="by token" if offloaded else "by reads and writes")
+
+        job = CopyJob(source, destination, plan, run_together, advance, ListIdentifiers(), settings)
+        began = time.monotonic()
+        try:
+            report = await job.run(method)
+        except InitiatorError as error:
+            if not done_bytes or isinstance(error, OffloadFailed):
+                raise
+            raise InitiatorError(f"{error} (after {done_bytes} of {plan.size_bytes} bytes)") from error
+        return report, time.monotonic() - began
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[how]}"),
+    )
+
+
+def summary(report: CopyReport, elapsed_s: float) -> str:
+    """The last line: how much, how fast, who moved it, and why not the arrays."""
+    total_bytes = report.offloaded_bytes + report.host_bytes
+    line = (
+        f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "
+        f"{report.offloaded_bytes} bytes offloaded, {report.host_bytes} not"
+    )
+    return line if report.stop is None else f"{line}: {report.stop}"

@@ -1,0 +1,28 @@
+"""Bytes as people paste them."""
+
+import re
+import sys
+
+import typer
+
+MAXIMUM_INPUT_CHARACTERS = 1 << 22
+"""No CDB, page, token or PDU of ours is longer."""
+_SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
+
+
+def hexadecimal(text: str) -> bytes:
+    """Hexadecimal digits with blanks, colons, commas or newlines anywhere between bytes; `-` reads standard input.
+
+    Raises typer.BadParameter.
+    """
+    if text == "-":
+        text = sys.stdin.read(MAXIMUM_INPUT_CHARACTERS)
+    digits = _SEPARATORS.sub("", text)
+    if not digits:
+        raise typer.BadParameter("no bytes given")
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        wrong = re.search(r"[^0-9a-fA-F]", digits)
+        reason = f"{wrong[0]!r} is no hexadecimal digit" if wrong else f"{len(digits)} hexadecimal digits are no whole bytes"
+        raise typer.BadParameter(reason) from None

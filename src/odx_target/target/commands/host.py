@@ -1,0 +1,73 @@
+"""What the subcommands that act as a host share: sessions to the URLs they were given, and errors as one line."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, TypeVar, TypeVarTuple
+
+import trio
+import typer
+
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import BadUrl, InitiatorError
+from odx_target.initiator.options import SessionOptions, random_isid, with_credentials
+from odx_target.initiator.session import InitiatorSession, open_session
+from odx_target.initiator.url import IscsiUrl, parse_url
+from odx_target.target.commands.failure import CommandFailure
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+InitiatorName = Annotated[str, typer.Option("--initiator-name", metavar="IQN", help="The name to log in with.")]
+CommandTimeout = Annotated[
+    float, typer.Option("--command-timeout", min=0.1, metavar="SECONDS", help="Abort a command after this.")
+]
+
+
+def url(text: str, parameter: str) -> IscsiUrl:
+    """A URL of the command line. Raises typer.BadParameter."""
+    try:
+        return parse_url(text)
+    except BadUrl as bad:
+        raise typer.BadParameter(str(bad), param_hint=parameter) from None
+
+
+def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
+    """A host's identity: a new ISID each time, so that two commands at once do not end each other's session."""
+    isid = random_isid(secrets.token_bytes(5))
+    return SessionOptions(isid, initiator_name=initiator_name, command_timeout_s=command_timeout_s)
+
+
+def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
+    """Run a command's work; whatever goes wrong with a target or a group of tasks is one plain error."""
+    try:
+        return trio.run(function, *arguments)
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise (CommandFailure(str(error)) if isinstance(error, InitiatorError) else error) from None
+    except InitiatorError as error:
+        raise CommandFailure(str(error)) from None
+
+
+def open_target(target: IscsiUrl, wishes: SessionOptions) -> AbstractAsyncContextManager[InitiatorSession]:
+    """A session to the target of a URL."""
+    return open_session(target.portal, target.target_name, with_credentials(wishes, target))
+
+
+@asynccontextmanager
+async def open_disks(source: IscsiUrl, destination: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[tuple[Disk, Disk]]:
+    """Two logical units, through one session if they are of one target."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_target(source, wishes))
+        other = session
+        if replace(source, lun=destination.lun) != destination:
+            again = replace(wishes, isid=random_isid(secrets.token_bytes(5)))
+            other = await stack.enter_async_context(open_target(destination, again))
+        yield await _probe(session, source), await _probe(other, destination)
+
+
+async def _probe(session: InitiatorSession, place: IscsiUrl) -> Disk:
+    return await Disk.probe(session.logical_unit(place.lun), trio.sleep, str(place))

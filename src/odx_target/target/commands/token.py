@@ -1,0 +1,337 @@
+"""`odx-target token`: single commands of token copy, for testers."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import trio
+import typer
+
+from odx_target.initiator import cdb
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import BadAnswer
+from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.rod_token import read_rod_token
+from odx_target.initiator.sense import describe_result
+from odx_target.initiator.token_commands import (
+    ANSWER_ALLOCATION_BYTES,
+    TOKEN_BYTES,
+    ZERO_TOKEN,
+    BlockRange,
+    CopyOperation,
+    CopyOperationStatus,
+    RodType,
+    populate_token_list,
+    read_copy_status,
+    read_rod_token_information,
+    write_using_token_list,
+)
+from odx_target.initiator.url import IscsiUrl
+from odx_target.target.commands import host
+from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.tables import print_bytes, print_rows
+from odx_target.target.commands.token_words import operation_rows, populate_rows, result_rows, token_rows, write_rows
+
+ROD_TYPES = {
+    "access": RodType.ACCESS_UPON_REFERENCE,
+    "pit-default": RodType.POINT_IN_TIME_DEFAULT,
+    "pit-vulnerable": RodType.POINT_IN_TIME_CHANGE_VULNERABLE,
+    "pit-persistent": RodType.POINT_IN_TIME_PERSISTENT,
+    "pit-any": RodType.POINT_IN_TIME_ANY,
+    "zero": RodType.ZERO,
+}
+MANAGEMENT_TOKEN_BYTES = 96
+LIST_ALLOCATION_BYTES = 8 + 1024 * MANAGEMENT_TOKEN_BYTES
+IN_PROGRESS = frozenset(
+    {
+        CopyOperationStatus.IN_PROGRESS,
+        CopyOperationStatus.IN_PROGRESS_FOREGROUND,
+        CopyOperationStatus.IN_PROGRESS_BACKGROUND,
+    }
+)
+POLL_DELAY_S = 0.5
+"""Where the target gives no estimate, as ddpt waits."""
+MAXIMUM_POLL_DELAY_S = 5.0
+
+app = typer.Typer(help="Send single commands of token copy, and see every field.", no_args_is_help=True)
+
+
+def number(text: str) -> int:
+    """A number in decimal, or in hexadecimal after 0x. Raises typer.BadParameter."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number") from None
+
+
+def block_range(text: str) -> BlockRange:
+    """`LBA,COUNT`. Raises typer.BadParameter."""
+    match = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,16}|\d{1,20}),(0[xX][0-9a-fA-F]{1,8}|\d{1,10})", text)
+    if not match:
+        raise typer.BadParameter(f"{text!r}: a range is LBA,COUNT")
+    found = BlockRange(number(match[1]), number(match[2]))
+    if found.lba >= 1 << 64 or found.count_blocks >= 1 << 32:
+        raise typer.BadParameter(f"{text!r}: LBA has 64 bits, COUNT 32")
+    return found
+
+
+def list_identifier(text: str) -> int:
+    """32 bits. Raises typer.BadParameter."""
+    found = number(text)
+    if not 0 <= found < 1 << 32:
+        raise typer.BadParameter(f"{text}: a list identifier has 32 bits")
+    return found
+
+
+def rod_type(text: str) -> int:
+    """A name of ROD_TYPES or a number. Raises typer.BadParameter."""
+    if text in ROD_TYPES:
+        return ROD_TYPES[text]
+    if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|\d{1,9}", text):
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(ROD_TYPES)}, and no number")
+    return number(text)
+
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="iscsi://HOST:PORT/IQN/LUN")]
+Ranges = Annotated[
+    list[BlockRange] | None, typer.Option("--range", parser=block_range, metavar="LBA,COUNT", help="May be repeated.")
+]
+Identifier = Annotated[int, typer.Option("--list-identifier", parser=list_identifier, metavar="N")]
+Immediate = Annotated[bool, typer.Option("--immed", help="IMMED: run in the background, and poll until it ends.")]
+TokenOut = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="Write the token there.")]
+Timeout: TypeAlias = host.CommandTimeout
+Name: TypeAlias = host.InitiatorName
+
+
+@app.command()
+def populate(
+    url: Url,
+    ranges: Ranges = None,
+    kind: Annotated[int | None, typer.Option("--rod-type", parser=rod_type, metavar="TYPE", help=", ".join(ROD_TYPES))] = None,
+    inactivity_timeout: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="0: the default.")] = 0,
+    identifier: Identifier = 0,
+    immed: Immediate = False,
+    token_file: TokenOut = None,
+    initiator_name: Name = DEFAULT_INITIATOR_NAME,
+    command_timeout: Timeout = 60.0,
+) -> None:
+    """POPULATE TOKEN, then RECEIVE ROD TOKEN INFORMATION for the token."""
+    data = populate_token_list(ranges or [], inactivity_timeout_s=inactivity_timeout, rod_type=kind, immediate=immed)
+    rows = populate_rows(identifier, ranges or [], inactivity_timeout, kind, immed)
+
+    async def work(disk: Disk) -> None:
+        result = await _send(disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data, rows)
+        failed = result.status != Status.GOOD
+        operation = await _receive(disk, identifier, poll=immed)
+        if operation is not None and operation.tokens:
+            _show_token(operation.tokens[0], token_file)
+        elif failed:
+            raise CommandFailure(f"POPULATE TOKEN: {describe_result(result)}")
+        else:
+            raise CommandFailure("POPULATE TOKEN gave no token")
+
+    _with_disk(url, initiator_name, command_timeout, work)
+
+
+@app.command()
+def write(
+    url: Url,
+    ranges: Ranges = None,
+    token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="The token to use.")] = None,
+    zero: Annotated[bool, typer.Option("--zero", help="Use the block device zero token: write zeros.")] = False,
+    offset_into_rod: Annotated[int, typer.Option(min=0, metavar="BLOCKS", help="Blocks of the destination.")] = 0,
+    del_tkn: Annotated[bool, typer.Option("--del-tkn", help="Delete the token afterwards.")] = False,
+    identifier: Identifier = 0,
+    immed: Immediate = False,
+    initiator_name: Name = DEFAULT_INITIATOR_NAME,
+    command_timeout: Timeout = 60.0,
+) -> None:
+    """WRITE USING TOKEN; if it fails or runs in the background, RECEIVE ROD TOKEN INFORMATION for the true count."""
+    if zero == (token_file is not None):
+        raise typer.BadParameter("give either --token-file or --zero")
+    token = ZERO_TOKEN if token_file is None else _read_token(token_file)
+    data = write_using_token_list(
+        token, ranges or [], offset_into_rod_blocks=offset_into_rod, delete_token=del_tkn, immediate=immed
+    )
+    rows = write_rows(identifier, ranges or [], offset_into_rod, del_tkn, immed)
+
+    async def work(disk: Disk) -> None:
+        result = await _send(disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data, rows)
+        operation = None
+        if immed or result.status != Status.GOOD:
+            operation = await _receive(disk, identifier, poll=immed)
+        if result.status != Status.GOOD:
+            raise CommandFailure(f"WRITE USING TOKEN: {describe_result(result)}")
+        if immed and (operation is None or operation.status != CopyOperationStatus.COMPLETED):
+            raise CommandFailure("WRITE USING TOKEN did not complete in the background")
+
+    _with_disk(url, initiator_name, command_timeout, work)
+
+
+@app.command()
+def info(
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Ask this LUN for the results of an operation.")] = None,
+    token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A token; with URL, written.")] = None,
+    identifier: Identifier = 0,
+    initiator_name: Name = DEFAULT_INITIATOR_NAME,
+    command_timeout: Timeout = 60.0,
+) -> None:
+    """Show what a token file says; or, with a URL, what RECEIVE ROD TOKEN INFORMATION says."""
+    if url is not None:
+        receive(url, identifier, token_file, False, initiator_name, command_timeout)
+    elif token_file is not None:
+        _show_token(_read_token(token_file), None)
+    else:
+        raise typer.BadParameter("give a URL or --token-file")
+
+
+@app.command()
+def receive(
+    url: Url,
+    identifier: Identifier = 0,
+    token_file: TokenOut = None,
+    poll: Annotated[bool, typer.Option("--poll", help="Ask again until the operation has ended.")] = False,
+    initiator_name: Name = DEFAULT_INITIATOR_NAME,
+    command_timeout: Timeout = 60.0,
+) -> None:
+    """RECEIVE ROD TOKEN INFORMATION."""
+
+    async def work(disk: Disk) -> None:
+        operation = await _receive(disk, identifier, poll=poll)
+        if operation is None:
+            raise CommandFailure("RECEIVE ROD TOKEN INFORMATION failed")
+        for token in operation.tokens:
+            _show_token(token, token_file)
+
+    _with_disk(url, initiator_name, command_timeout, work)
+
+
+@app.command()
+def status(
+    url: Url,
+    identifier: Identifier = 0,
+    initiator_name: Name = DEFAULT_INITIATOR_NAME,
+    command_timeout: Timeout = 60.0,
+) -> None:
+    """RECEIVE COPY STATUS (LID4)."""
+
+    async def work(disk: Disk) -> None:
+        command = cdb.receive_copy_status(identifier, ANSWER_ALLOCATION_BYTES)
+        result = await _send(disk, "RECEIVE COPY STATUS (LID4)", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
+        _must_be_good("RECEIVE COPY STATUS (LID4)", result)
+        print_rows("copy operation", operation_rows(read_copy_status(result.data_in)))
+
+    _with_disk(url, initiator_name, command_timeout, work)
+
+
+@app.command()
+def abort(
+    url: Url,
+    identifier: Identifier = 0,
+    initiator_name: Name = DEFAULT_INITIATOR_NAME,
+    command_timeout: Timeout = 60.0,
+) -> None:
+    """COPY OPERATION ABORT."""
+
+    async def work(disk: Disk) -> None:
+        result = await _send(disk, "COPY OPERATION ABORT", cdb.copy_operation_abort(identifier))
+        _must_be_good("COPY OPERATION ABORT", result)
+
+    _with_disk(url, initiator_name, command_timeout, work)
+
+
+@app.command("list")
+def list_tokens(url: Url, initiator_name: Name = DEFAULT_INITIATOR_NAME, command_timeout: Timeout = 60.0) -> None:
+    """REPORT ALL ROD TOKENS."""
+
+    async def work(disk: Disk) -> None:
+        command = cdb.report_all_rod_tokens(LIST_ALLOCATION_BYTES)
+        result = await _send(disk, "REPORT ALL ROD TOKENS", command, data_in_bytes=LIST_ALLOCATION_BYTES)
+        _must_be_good("REPORT ALL ROD TOKENS", result)
+        body = bytes(result.data_in)[8:]
+        for start in range(0, len(body) - MANAGEMENT_TOKEN_BYTES + 1, MANAGEMENT_TOKEN_BYTES):
+            token = read_rod_token(body[start : start + MANAGEMENT_TOKEN_BYTES].ljust(TOKEN_BYTES, b"\0"))
+            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", token_rows(token)[:-1])
+        typer.echo(f"{len(body) // MANAGEMENT_TOKEN_BYTES} tokens")
+
+    _with_disk(url, initiator_name, command_timeout, work)
+
+
+def _with_disk(text: str, initiator_name: str, command_timeout_s: float, work: Callable[[Disk], Awaitable[None]]) -> None:
+    place = host.url(text, "URL")
+    host.run(_on_disk, place, host.options(initiator_name, command_timeout_s), work)
+
+
+async def _on_disk(place: IscsiUrl, wishes: SessionOptions, work: Callable[[Disk], Awaitable[None]]) -> None:
+    async with host.open_target(place, wishes) as session:
+        disk = Disk(session.logical_unit(place.lun), trio.sleep, str(place))
+        await disk.command(cdb.test_unit_ready())  # takes the unit attentions of a new session
+        await work(disk)
+
+
+async def _send(
+    disk: Disk,
+    name: str,
+    command: bytes,
+    data: bytes = b"",
+    rows: list[tuple[str, str, str]] | None = None,
+    data_in_bytes: int = 0,
+) -> CommandResult:
+    """Send one command, once, and show both sides of it."""
+    typer.echo(f"{name} to {disk.name}")
+    print_bytes("CDB", command)
+    if data:
+        print_bytes("parameter list", data)
+    if rows:
+        print_rows("sent", rows)
+    result = await disk.executor.execute(command, [data] if data else (), data_in_bytes)
+    print_rows("received", result_rows(result))
+    if len(result.data_in):
+        print_bytes("data", bytes(result.data_in))
+    return result
+
+
+async def _receive(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation | None:
+    """RECEIVE ROD TOKEN INFORMATION, shown; None if the target refuses it. Raises BadAnswer."""
+    while True:
+        command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
+        result = await _send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
+        if result.status != Status.GOOD:
+            return None
+        operation = read_rod_token_information(result.data_in)
+        print_rows("copy operation", operation_rows(operation))
+        if not poll or operation.status not in IN_PROGRESS:
+            return operation
+        await trio.sleep(_poll_delay_s(operation.update_delay_ms))
+
+
+def _poll_delay_s(update_delay_ms: int) -> float:
+    """The target's estimate, if it has one, within reason."""
+    if not 0 < update_delay_ms < 0xFFFFFFFE:
+        return POLL_DELAY_S
+    return min(update_delay_ms / 1000, MAXIMUM_POLL_DELAY_S)
+
+
+def _must_be_good(name: str, result: CommandResult) -> None:
+    if result.status != Status.GOOD:
+        raise CommandFailure(f"{name}: {describe_result(result)}")
+
+
+def _show_token(token: bytes, token_file: Path | None) -> None:
+    print_rows("token", token_rows(read_rod_token(token)))
+    if token_file is not None:
+        token_file.write_bytes(token)
+        typer.echo(f"token written to {token_file}")
+
+
+def _read_token(token_file: Path) -> bytes:
+    """The first 512 bytes of a file. Raises typer.BadParameter."""
+    try:
+        token = token_file.read_bytes()[:TOKEN_BYTES]
+        read_rod_token(token)
+    except (OSError, BadAnswer) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise typer.BadParameter(f"{token_file}: {reason}", param_hint="--token-file") from None
+    return token
