@@ -57,7 +57,7 @@ class DeviceServer(TaskManager):
         if (
             logical_unit is None
             or entry is None
-            or nexus.unit_attentions
+            or lun in nexus.unit_attentions
             or logical_unit.tasks.members
             or logical_unit.stopped
             or int.from_bytes(cdb, "big") & entry.forbidden
