@@ -22,13 +22,13 @@ class Directory:
     def __init__(self) -> None:
         self.sessions = SessionRegistry()
 
-    def target_names(self, initiator_name: str) -> Sequence[str]:
+    def target_names(self, initiator_name: str) -> Sequence[str]:  # noqa: ARG002
         return [TARGET]
 
-    def portals(self, target_name: str) -> Sequence[Portal]:
+    def portals(self, target_name: str) -> Sequence[Portal]:  # noqa: ARG002
         return []
 
-    def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
+    def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:  # noqa: ARG002
         return None
 
 

@@ -218,10 +218,7 @@ class TargetConnection:
             self._refuse_before_login(view[at : at + HEADER_BYTES])
             return
         request = LoginRequest.decode(view[at : at + HEADER_BYTES])
-        if not self._login.started:
-            # The first request's CmdSN is that of the first command to come; it does not use it up (RFC 7143 4.2.2.1).
-            self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
-            self._writer.stat_sn = request.exp_stat_sn
+        self._adopt_numbers(request)
         try:
             self._enter()
             answer = self._login.receive(request, data)
@@ -231,6 +228,12 @@ class TargetConnection:
         self._send_login_response(request, answer)
         if answer.session is not None:
             self._begin_full_feature(answer.session)
+
+    def _adopt_numbers(self, request: LoginRequest) -> None:
+        """The first request's CmdSN is that of the first command to come; it does not use it up (RFC 7143 4.2.2.1)."""
+        if not self._login.started:
+            self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
+            self._writer.stat_sn = request.exp_stat_sn
 
     def _enter(self) -> None:
         if not self._has_entered and not self._directory.sessions.enter(self):
@@ -298,7 +301,9 @@ class TargetConnection:
         elif self._full_feature is not None:
             self._refuse(PduRefused(RejectReason.PROTOCOL_ERROR, str(error), fatal=True), header)
         elif header[0] & 0x3F == Opcode.LOGIN_REQUEST:
-            self._send_login_refusal(LoginRequest.decode(header), LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)))
+            request = LoginRequest.decode(header)
+            self._adopt_numbers(request)
+            self._send_login_refusal(request, LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)))
         else:
             self._refuse_before_login(header)
 
