@@ -35,7 +35,7 @@ class SlowUnit(UnitUnderTest):
         self.server = DeviceServer(
             [
                 CommandRow("READ", READ, mask, self.slowly, extents=extents),
-                CommandRow("WRITE", WRITE, mask, self.slowly, extents=extents),
+                CommandRow("WRITE", WRITE, mask, self.slowly, flags=CommandFlag.WRITES_MEDIUM, extents=extents),
                 CommandRow("NOWHERE", BOTH_NOWHERE, mask, self.slowly),
                 CommandRow("UNORDERED", UNORDERED, mask, self.slowly, flags=flags, extents=extents),
             ]
@@ -218,7 +218,7 @@ def test_no_two_tasks_that_conflict_run_together_and_all_end(tasks, chance):
     while pending or unit.running:
         if pending and (not unit.running or chance.random() < 0.6):
             index, (code, lba, count, attribute) = pending.pop(0)
-            names[chr(65 + index)] = (index, code, lba // 8, -(-(lba + count) // 8), attribute)
+            names[chr(65 + index)] = (index, code, lba // 8, -(-(lba + count) // 8) if count else 0, attribute)
             unit.begin(chr(65 + index), code, lba, count, attribute)
         else:
             unit.end(chance.choice(sorted(unit.running)))

@@ -32,7 +32,7 @@ class CommandFlag(Flag):
     READS_MEDIUM = auto()
     """Refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
-    """Refused while the logical unit is stopped or write protected."""
+    """Refused while the logical unit is stopped or write protected; needed where `extents` has any that write."""
     NOT_ORDERED = auto()
     """Never waits for other tasks: status and result retrieval."""
 
@@ -100,6 +100,8 @@ class Entry:
 
     def check(self, cdb: bytes) -> None:
         """Raises CheckCondition for a CDB that is cut short or has a bit set that means nothing (SPC-4 4.2.5.6)."""
+        if len(cdb) == PADDED_CDB_BYTES and not int.from_bytes(cdb, "big") & self.forbidden:
+            return
         if len(cdb) < self.row.cdb_bytes:
             raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=len(cdb))
         for index, forbidden in enumerate(forbidden_bits(self.row)):

@@ -19,7 +19,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.task import Outcome, Reply, Status, Task, TaskAborted, TaskAttribute
 from odx_target.scsi.task_manager import TaskManager
-from odx_target.scsi.task_set import Member
+from odx_target.scsi.task_set import Member, TaskSet
 from odx_target.store.api import Buffer, StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError)
@@ -58,7 +58,7 @@ class DeviceServer(TaskManager):
             logical_unit is None
             or entry is None
             or lun in nexus.unit_attentions
-            or logical_unit.tasks.members
+            or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or logical_unit.stopped
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE
@@ -201,6 +201,11 @@ class DeviceServer(TaskManager):
         if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:
             self.on_internal_error(error)
         return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
+
+
+def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
+    """Whether a command has to be compared with the tasks in the set; a simple read beside others that read has not."""
+    return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAXIMUM_TASKS
 
 
 def _extents(task: Task, entry: Entry) -> Sequence[Extent]:

@@ -1,6 +1,6 @@
 """The task set of a logical unit: which tasks may run beside each other, and which wait (SAM-5 clause 8).
 
-1. Only tasks that have to wait for something are members; a task that ends at once, beside an empty set, never joins.
+1. A task that ends at once and that no member can hold up (the set is empty, or all only read and so does it) never joins.
 2. A task waits for every task ahead of it, and for every running task, that conflicts with it.
 3. Two tasks conflict when their extents share a store block and one of them writes it (a store block, because half of one
    is changed by reading and writing all of it).
@@ -13,7 +13,6 @@ waiting can close.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from odx_target.scsi.command_table import Extent
 from odx_target.scsi.task import Task, TaskAttribute
@@ -22,20 +21,43 @@ from odx_target.store.api import Event
 _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 
 
-@dataclass(slots=True, eq=False)
 class Member:
     """A task in the set. `extents` counts in store blocks: (first, end, writes)."""
 
-    task: Task
-    extents: Sequence[tuple[int, int, bool]]
-    is_ordered: bool
-    is_running: bool = False
-    ended: Event | None = None
+    __slots__ = (
+        "end",
+        "ended",
+        "extents",
+        "first",
+        "is_barrier",
+        "is_ordered",
+        "is_running",
+        "stops_later_tasks",
+        "task",
+        "writes",
+    )
 
-    @property
-    def is_barrier(self) -> bool:
-        """Whether later tasks may have to wait for it."""
-        return self.is_ordered and (self.task.attribute in _BARRIERS or any(writes for _, _, writes in self.extents))
+    def __init__(self, task: Task, extents: Sequence[tuple[int, int, bool]], *, is_ordered: bool) -> None:
+        self.task = task
+        self.extents = extents
+        self.is_ordered = is_ordered
+        self.is_running = False
+        self.ended: Event | None = None
+        self.first = min((first for first, _, _ in extents), default=0)
+        self.end = max((end for _, end, _ in extents), default=0)
+        self.writes = any(writes for _, _, writes in extents)
+        self.stops_later_tasks = is_ordered and task.attribute in _BARRIERS
+        self.is_barrier = is_ordered and (self.writes or self.stops_later_tasks)
+
+    def overlaps(self, other: "Member") -> bool:
+        """Whether they share a store block that one of them writes."""
+        if self.end <= other.first or other.end <= self.first or not (self.writes or other.writes):
+            return False
+        return any(
+            (writes or other_writes) and first < other_end and other_first < end
+            for first, end, writes in self.extents
+            for other_first, other_end, other_writes in other.extents
+        )
 
 
 class TaskSet:
@@ -53,7 +75,9 @@ class TaskSet:
 
     def join(self, task: Task, extents: Sequence[Extent], *, is_ordered: bool) -> Member:
         """Make a task a member, in the place that its attribute gives it."""
-        member = Member(task, [self._in_store_blocks(extent) for extent in extents], is_ordered)
+        member = Member(
+            task, [self._in_store_blocks(extent) for extent in extents if extent.count_blocks], is_ordered=is_ordered
+        )
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE:
             self.members.insert(0, member)
         else:
@@ -99,24 +123,15 @@ class TaskSet:
         if not member.is_ordered:
             return None
         is_ahead = True
+        waits_for_all = member.task.attribute == TaskAttribute.ORDERED
+        passes_all = member.task.attribute == TaskAttribute.HEAD_OF_QUEUE
+        first, end = member.first, member.end
         for other in self.members:
             if other is member:
                 is_ahead = False
-            elif other.is_ordered and (is_ahead or other.is_running) and _conflict(member, other, is_ahead=is_ahead):
-                return other
+            elif other.is_ordered:
+                if is_ahead and not passes_all and (waits_for_all or other.stops_later_tasks):
+                    return other
+                if first < other.end and other.first < end and (is_ahead or other.is_running) and member.overlaps(other):
+                    return other
         return None
-
-
-def _conflict(member: Member, other: Member, *, is_ahead: bool) -> bool:
-    """Whether `member` may not run beside `other`; `is_ahead`: other is ahead in the queue."""
-    if is_ahead and (member.task.attribute == TaskAttribute.ORDERED or other.task.attribute in _BARRIERS):
-        return member.task.attribute != TaskAttribute.HEAD_OF_QUEUE or _overlap(member, other)
-    return _overlap(member, other)
-
-
-def _overlap(member: Member, other: Member) -> bool:
-    return any(
-        (writes or other_writes) and first < other_end and other_first < end
-        for first, end, writes in member.extents
-        for other_first, other_end, other_writes in other.extents
-    )
