@@ -65,7 +65,7 @@ class NaiveDisk:
 
     def obey(self, cdb: bytes, data: bytes) -> CommandResult:
         if cdb[0] == 0x83:
-            return {0x10: self.populate, 0x11: self.write_using}[cdb[1]](cdb, data)
+            return {0x10: self.populate, 0x11: self.write_using, 0x1C: self.abort}[cdb[1]](cdb, data)
         handlers = {
             0x00: lambda _: GOOD,
             0x12: self.inquiry,
@@ -151,11 +151,20 @@ class NaiveDisk:
             return check_condition(5, 0x0D, 0x04)
         return check_condition(0xA, 0x0D, 0x04, count if self.tell_information() else None)
 
+    def abort(self, cdb: bytes, data: bytes) -> CommandResult:
+        """Nothing is ever in progress here."""
+        return INVALID_FIELD_IN_CDB
+
     def results(self, cdb: bytes) -> CommandResult:
-        assert cdb[1] == 0x07
+        if cdb[1] == 0x08:
+            listed = b"".join(token[:96] for token in self.array.tokens)
+            return CommandResult(0, struct.pack(">L4x", len(listed) + 4) + listed)
         record = self.records.get(struct.unpack_from(">L", cdb, 2)[0])
         if record is None:
             return INVALID_FIELD_IN_CDB
+        if cdb[1] == 0x05:
+            return CommandResult(0, token_information(*record[:3], b"")[:-4])
+        assert cdb[1] == 0x07
         return CommandResult(0, token_information(*record))
 
 

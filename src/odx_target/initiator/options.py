@@ -26,7 +26,7 @@ class SessionOptions:
     initial_r2t: bool = False
     max_recv_data_segment_bytes: int = MAX_RECV_DATA_SEGMENT_BYTES
     max_burst_bytes: int = MAX_BURST_BYTES
-    first_burst_bytes: int = 64 << 10
+    first_burst_bytes: int = 256 << 10
     connect_timeout_s: float = 10.0
     login_timeout_s: float = 15.0
     command_timeout_s: float = 60.0

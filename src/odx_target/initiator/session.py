@@ -199,8 +199,9 @@ class InitiatorSession:
         if self._failure is None:
             self._failure = failure
             for waiter in self._waiters.values():
-                waiter.outcome = failure
-                waiter.done.set()
+                if not waiter.done.is_set():
+                    waiter.outcome = failure
+                    waiter.done.set()
             self._output_ready.set()
             self._ended.set()
         return failure

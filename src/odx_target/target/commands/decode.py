@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from odx_target.initiator.errors import BadAnswer
 from odx_target.initiator.rod_token import read_rod_token
 from odx_target.initiator.token_commands import TOKEN_BYTES
 from odx_target.scsi.decode import Descriptions, describe_cdb, describe_sense, describe_vpd
@@ -63,6 +64,6 @@ def _rows(rows: Iterable[ScsiRow]) -> list[Row]:
 def _print(title: str, data: bytes, describe: Callable[[bytes], list[Row]]) -> None:
     try:
         rows = describe(data)
-    except ValueError as error:
+    except (ValueError, BadAnswer) as error:
         raise typer.BadParameter(f"that is no {title}: {error}", param_hint="HEX") from None
     print_rows(f"{title}, {len(data)} bytes", rows)

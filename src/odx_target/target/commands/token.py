@@ -77,9 +77,9 @@ def block_range(text: str) -> BlockRange:
     return found
 
 
-def list_identifier(text: str) -> int:
-    """32 bits. Raises typer.BadParameter."""
-    found = number(text)
+def list_identifier(text: str | int) -> int:
+    """32 bits; typer hands its default in as it is. Raises typer.BadParameter."""
+    found = number(str(text))
     if not 0 <= found < 1 << 32:
         raise typer.BadParameter(f"{text}: a list identifier has 32 bits")
     return found
