@@ -83,11 +83,6 @@ class InitiatorSession:
         """What the login agreed."""
         return self._connection.parameters
 
-    @property
-    def logout_requested(self) -> bool:
-        """The target has asked to be left."""
-        return self._logout_requested
-
     def logical_unit(self, lun: int) -> RemoteLogicalUnit:
         """An Executor for one LUN."""
         return RemoteLogicalUnit(self, lun)
@@ -193,6 +188,8 @@ class InitiatorSession:
     def _check(self) -> None:
         if self._failure is not None:
             raise ConnectionLost(str(self._failure))
+        if self._logout_requested:
+            raise ConnectionLost("the target asked for a logout")
 
     def _fail(self, failure: InitiatorError) -> InitiatorError:
         """The connection is of no more use: wake everybody who waits."""

@@ -41,6 +41,7 @@ class Listener:
         self._directory = Directory(config.iqn, logical_units)
         self._connections: set[ConnectionServer] = set()
         self._accepting = trio.CancelScope()
+        self._accepted_last = trio.Event()
         self.portals: tuple[Portal, ...] = ()
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -58,7 +59,7 @@ class Listener:
     async def stop(self, timeout_s: float) -> None:
         """Take no more connections, ask those there to log out, and cut what is left after `timeout_s`."""
         self._accepting.cancel()
-        self._close_sockets()
+        await self._accepted_last.wait()
         with trio.move_on_after(timeout_s):
             async with trio.open_nursery() as nursery:
                 for connection in list(self._connections):
@@ -68,10 +69,14 @@ class Listener:
             await connection.ended.wait()
 
     async def _accept_all(self, connection_nursery: trio.Nursery) -> None:
-        with self._accepting:
-            async with trio.open_nursery() as nursery:
-                for listening in self._sockets:
-                    nursery.start_soon(self._accept, listening, connection_nursery)
+        try:
+            with self._accepting:
+                async with trio.open_nursery() as nursery:
+                    for listening in self._sockets:
+                        nursery.start_soon(self._accept, listening, connection_nursery)
+        finally:
+            self._close_sockets()
+            self._accepted_last.set()
 
     async def _accept(self, listening: socket.socket, connection_nursery: trio.Nursery) -> None:
         while True:
@@ -102,7 +107,6 @@ class Listener:
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:
-            trio.lowlevel.notify_closing(listening)
             listening.close()
 
 

@@ -1,0 +1,43 @@
+"""An array in this process, in memory, on a free port, and initiators for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+from odx_target.initiator.options import SessionOptions, random_isid
+from odx_target.initiator.result import CommandResult
+from odx_target.initiator.session import InitiatorSession, open_session
+from odx_target.initiator.url import Portal as RemotePortal
+from odx_target.target.array import Array
+from odx_target.target.commands.serve import open_pool
+from odx_target.target.config import Config, LunConfig, Portal
+
+LUNS = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20, 4096))
+OPTIONS = SessionOptions(isid=random_isid(b"tests"))
+
+
+@asynccontextmanager
+async def running(config: Config | None = None) -> AsyncIterator[Array]:
+    """An array with two LUNs of 1 MiB, of 512- and 4096-byte blocks."""
+    config = config or Config(luns=LUNS)
+    async with Array(replace(config, portals=(Portal(port=0),)), open_pool=open_pool) as array:
+        yield array
+
+
+def remote_portal(array: Array) -> RemotePortal:
+    return RemotePortal(array.portals[0].host, array.portals[0].port)
+
+
+def session_with(array: Array, options: SessionOptions = OPTIONS) -> AbstractAsyncContextManager[InitiatorSession]:
+    return open_session(remote_portal(array), array.config.iqn, options)
+
+
+async def settled(session: InitiatorSession, lun: int = 0) -> InitiatorSession:
+    """The session with the unit attention of its beginning told."""
+    result = await session.execute(lun, bytes(6))
+    assert result.sense, "a new nexus is told of the power on"
+    return session
+
+
+def is_good(result: CommandResult) -> bool:
+    return result.status == 0
