@@ -69,7 +69,7 @@ def run_round(number: int, image: Path, folder: Path, figures: Figures, progress
 
 def table(figures: Figures) -> Table:
     made = Table(title=f"commands per second, median of {ROUNDS} rounds")
-    for heading in ("load", "tgt", "odx-target", "MB/s", "ratio", "ratio by round"):
+    for heading in ("load", "tgt", "odx-target", "its MB/s", "ratio", "ratio by round"):
         made.add_column(heading, justify="left" if heading == "load" else "right", no_wrap=True)
     for name, load in LOADS.items():
         peer, own = figures[name, "tgt"], figures[name, "odx-target"]
