@@ -246,9 +246,12 @@ async def test_a_target_may_ask_to_be_left() -> None:
 
     async def work(session: Any) -> None:
         await session.execute(0, bytes(6))
-        assert session.logout_requested
+        with pytest.raises(ConnectionLost, match="asked for a logout"):
+            await session.execute(0, bytes(6))
 
-    await with_session(Peer({ScsiCommand: ask}), work)
+    peer = Peer({ScsiCommand: ask})
+    await with_session(peer, work)
+    assert isinstance(peer.seen[-1], LogoutRequest)
 
 
 async def test_a_refused_login() -> None:

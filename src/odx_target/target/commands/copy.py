@@ -10,10 +10,11 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
+from rich.text import Text
 
 from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFailed
 from odx_target.initiator.copy_plan import CopyPlan, plan_copy
@@ -100,12 +101,19 @@ async def copy_with_bar(
         return report, time.monotonic() - began
 
 
+class RateColumn(ProgressColumn):
+    """The speed in the units of the last line."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{size(task.speed)}/s" if task.speed else "")
+
+
 def _columns() -> tuple[ProgressColumn, ...]:
     return (
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[how]}"),
     )

@@ -1,0 +1,64 @@
+"""The initiator against Debian's tgt: a target that nobody here wrote, and that has no token commands."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+from bench.tgt import tgt
+
+from odx_target.initiator.copy_job import CopyJob, Method
+from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.offload import ListIdentifiers, StopReason
+from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.session import discover, open_session, run_together
+from odx_target.initiator.url import IscsiUrl, parse_url
+from odx_target.target.iscsi.opcodes import TaskManagementFunction
+from tests.initiator.naive_portal import OPTIONS
+
+pytestmark = pytest.mark.interop
+HALF_BYTES = 8 << 20
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IscsiUrl, Path]]:
+    if not all(map(shutil.which, ("tgtd", "tgtadm"))):
+        pytest.skip("tgt is not installed (Debian: tgt)")
+    file = tmp_path_factory.mktemp("tgt") / "disk"
+    with tgt(file, 2 * HALF_BYTES) as url:
+        yield parse_url(url), file
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OPTIONS,
+        replace(OPTIONS, header_digest=True, data_digest=True),
+        replace(OPTIONS, immediate_data=False, initial_r2t=True),
+        replace(OPTIONS, max_recv_data_segment_bytes=512, first_burst_bytes=512),
+    ],
+)
+async def test_a_copy_falls_back_to_reads_and_writes(served: tuple[IscsiUrl, Path], options: SessionOptions) -> None:
+    url, file = served
+    half = random.Random(options.max_recv_data_segment_bytes).randbytes(HALF_BYTES)
+    with file.open("r+b") as disk_file:
+        disk_file.write(half + bytes(HALF_BYTES))
+    assert [target.name for target in await discover(url.portal, options)] == [url.target_name]
+    async with open_session(url.portal, url.target_name, options) as session:
+        assert await session.ping(b"ping") == b"ping"
+        disk = await Disk.probe(session.logical_unit(url.lun), trio.sleep, "disk")
+        blocks = HALF_BYTES // disk.block_bytes
+        plan = plan_copy(disk, disk, destination_lba=blocks, count_blocks=blocks)
+        report = await CopyJob(disk, disk, plan, run_together, lambda count, offloaded: None, ListIdentifiers()).run(
+            Method.AUTO
+        )
+        assert await session.task_management(TaskManagementFunction.LOGICAL_UNIT_RESET, url.lun) == 0
+        assert await disk.read_blocks(blocks, 1) == half[: disk.block_bytes]  # past the unit attention of the reset
+    assert report.host_bytes == HALF_BYTES
+    assert report.stop is not None
+    assert report.stop.reason is StopReason.SOURCE_CANNOT
+    assert file.read_bytes() == half * 2
