@@ -79,7 +79,7 @@ class ReplySender:
             parameters = self._parameters
             if (
                 status == GOOD
-                and size == transfer_bytes == command.expected_data_transfer_length
+                and 0 < size == transfer_bytes == command.expected_data_transfer_length
                 and size <= parameters.max_send_data_segment_length
                 and size <= parameters.max_burst_length
             ):
