@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from odx_target.scsi.medium import Medium, buffers_bytes, read_bytes, read_bytes_now, slice_buffers
 from tests.scsi.memory_store import MemoryVolume
@@ -16,14 +16,14 @@ SIZE_BYTES = STORE_BLOCKS * 4096
 
 
 class MediumAndModel:
-    def __init__(self, block_bytes: int, seed: int) -> None:
+    def __init__(self, block_bytes: int, seed: int, cold: float = 0.5) -> None:
         self.environment = VirtualEnvironment()
         self.volume = MemoryVolume(self.environment, STORE_BLOCKS)
         self.medium = Medium(self.volume, block_bytes)
         self.block_bytes = block_bytes
         self.model = bytearray(SIZE_BYTES)
         chance = random.Random(seed)
-        self.volume.is_cold = lambda: chance.random() < 0.5
+        self.volume.is_cold = lambda: chance.random() < cold
 
     def content(self) -> bytes:
         return b"".join(self.volume.blocks.get(block, bytes(4096)) for block in range(STORE_BLOCKS))
@@ -117,20 +117,22 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
     what may not happen is that one undoes the other in the rest of the store block.
     """
 
-    under_way = Bundle("under_way")
-
     @initialize(seed=st.integers(0, 1000))
     def begin(self, seed):
-        self.both = MediumAndModel(512, seed)
+        self.both = MediumAndModel(512, seed, cold=0.8)
+        self.both.volume.write(0, [bytes((200 + block,)) * 4096 for block in range(STORE_BLOCKS)])
+        self.both.model[:] = self.both.content()
         self.busy = set()
+        self.under_way = []
 
-    @rule(target=under_way, data=st.data(), byte=st.integers(1, 255))
+    @rule(data=st.data(), byte=st.integers(1, 255))
     def start_write(self, data, byte):
         sectors = self._free_sectors(data)
         content = bytes((byte,)) * (512 * len(sectors))
         task = self.both.environment.spawn(self.both.medium.write(sectors[0], [content]))
+        self.under_way.append((task, sectors, content))
         self.both.environment.settle()
-        return task, sectors, content
+        self._collect()
 
     @rule(data=st.data(), byte=st.integers(1, 255))
     def write_now(self, data, byte):
@@ -142,20 +144,20 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
             self.busy -= set(sectors)
 
     @rule(block=st.integers(0, STORE_BLOCKS - 1), source_block=st.integers(0, STORE_BLOCKS - 1))
-    def copy_a_block_that_nobody_writes(self, block, source_block):
-        if self.busy & set(range(block * 8, block * 8 + 8)):
-            return
-        self.both.medium.copy_from(self.both.volume.freeze(), source_block, block, 1)
+    def copy_a_block(self, block, source_block):
         content = self.both.content()[source_block * 4096 :][:4096]
+        self.both.medium.copy_from(self.both.volume.freeze(), source_block, block, 1)
         self.both.model[block * 4096 : block * 4096 + 4096] = content
 
-    @rule(started=consumes(under_way))
-    def wait(self, started):
-        task, sectors, content = started
-        while not task.done:
-            self.both.environment.advance(0.001)
-        task.value()
-        self._done(sectors, content)
+    @rule(block=st.integers(0, STORE_BLOCKS - 1))
+    def unmap_a_block(self, block):
+        assert self.both.medium.unmap_now(block * 8, 8)
+        self.both.model[block * 4096 : block * 4096 + 4096] = bytes(4096)
+
+    @rule()
+    def let_time_pass(self):
+        self.both.environment.advance(0.001)
+        self._collect()
 
     @invariant()
     def sectors_that_nobody_writes_are_as_written(self):
@@ -165,9 +167,16 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
                 place = slice(sector * 512, sector * 512 + 512)
                 assert content[place] == self.both.model[place]
 
+    def _collect(self):
+        for task, sectors, content in [one for one in self.under_way if one[0].done]:
+            task.value()
+            self._done(sectors, content)
+        self.under_way = [one for one in self.under_way if not one[0].done]
+
     def _free_sectors(self, data):
         free = sorted(set(range(STORE_BLOCKS * 8)) - self.busy)
-        first = data.draw(st.sampled_from(free)) if free else 0
+        assume(free)
+        first = data.draw(st.sampled_from(free))
         sectors = [first]
         while len(sectors) < 12 and sectors[-1] + 1 in free and data.draw(st.booleans()):
             sectors.append(sectors[-1] + 1)
@@ -180,7 +189,7 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
 
 
 TestConcurrentWrites = ConcurrentWritesMachine.TestCase
-TestConcurrentWrites.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestConcurrentWrites.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 def test_a_write_that_waits_for_an_edge_reads_it_again_when_others_change_it():
@@ -190,12 +199,26 @@ def test_a_write_that_waits_for_an_edge_reads_it_again_when_others_change_it():
     volume.is_cold = lambda: True
     waiting = environment.spawn(medium.write(1, [b"a" * 512]))
     environment.settle()
-    medium.copy_from(MemoryVolume(environment, 2).freeze(), 0, 0, 1)
     volume.is_cold = lambda: False
     assert medium.write_now(2, [b"b" * 512])
+    volume.is_cold = lambda: True
     environment.advance(1.0)
     assert waiting.done
     assert volume.blocks[0] == bytes(512) + b"a" * 512 + b"b" * 512 + bytes(5 * 512)
+
+
+def test_a_change_behind_the_mediums_back_is_seen_once_the_block_is_in_memory():
+    environment = VirtualEnvironment()
+    volume = MemoryVolume(environment, 2)
+    medium = Medium(volume, 512)
+    volume.is_cold = lambda: True
+    waiting = environment.spawn(medium.write(1, [b"a" * 512]))
+    environment.settle()
+    volume.write(0, [b"c" * 4096])
+    volume.is_cold = lambda: False
+    environment.advance(1.0)
+    assert waiting.done
+    assert volume.blocks[0] == b"c" * 512 + b"a" * 512 + b"c" * 3072
 
 
 def test_before_change_can_prevent_the_change():

@@ -143,6 +143,12 @@ def test_another_pattern_is_really_written_in_steps(block_bytes, flags, cold):
     assert unit.pool.commits >= 2
 
 
+def test_one_bit_is_no_zero():
+    unit = UnitUnderTest()
+    assert unit.command(write_same(0, 16), bytes(511) + b"\1").status == 0
+    assert b"".join(unit.volume.blocks[index] for index in range(2)) == (bytes(511) + b"\1") * 16
+
+
 def test_write_same_takes_as_many_blocks_as_the_block_limits_say():
     unit = UnitUnderTest()
     unit.logical_unit.capacity_blocks = 1 << 40

@@ -93,6 +93,14 @@ def test_tasks_on_sectors_of_one_store_block_wait_for_each_other():
     assert unit.log == list("ac")
 
 
+def test_a_task_that_touches_no_block_waits_for_none():
+    unit = SlowUnit()
+    unit.begin("a", WRITE, 0, 8)
+    unit.begin("b", WRITE, 3, 0)
+    unit.begin("c", READ, 3, 0)
+    assert unit.log == list("abc")
+
+
 def test_an_ordered_task_waits_for_all_and_all_wait_for_it():
     unit = SlowUnit()
     unit.begin("a", READ, 0, 8)

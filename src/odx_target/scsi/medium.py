@@ -103,10 +103,15 @@ class Medium:
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
         """As `write_now`, waiting for edges. `before_change` runs right before the change and may raise to prevent it."""
         edges = self._edges(lba, buffers_bytes(data))
+        awaited: _AwaitedEdges | None = None
+        contents: list[bytes] = []
         while True:
             if before_change is not None:
                 before_change()
-            if self.write_now(lba, data):
+            if self.write_now(lba, data):  # what has come from the disk is in memory now, as a rule, and fresher
+                return
+            if awaited is not None and not awaited.stale:
+                self._write_with_edges(lba, data, contents)
                 return
             awaited = _AwaitedEdges(edges)
             self._awaited.append(awaited)
@@ -114,12 +119,6 @@ class Medium:
                 contents = [b"".join(await self.volume.read(block, 1)) for block in edges]
             finally:
                 self._awaited.remove(awaited)
-            if awaited.stale:
-                continue
-            if before_change is not None:
-                before_change()
-            self._write_with_edges(lba, data, contents)
-            return
 
     def unmap_now(self, lba: int, count_blocks: int) -> bool:
         """Make logical blocks read as zeros, store blocks that they cover whole as holes; False when an edge is cold."""

@@ -87,11 +87,13 @@ class TaskSet:
 
     def leave(self, member: Member) -> None:
         """A task has ended, or is to change nothing any more; does nothing the second time."""
-        if member in self.members:
+        try:
             self.members.remove(member)
-            self.barriers -= member.is_barrier
-            if member.ended is not None:
-                member.ended.set()
+        except ValueError:
+            return
+        self.barriers -= member.is_barrier
+        if member.ended is not None:
+            member.ended.set()
 
     def must_wait(self, member: Member) -> bool:
         """Whether a member cannot run yet."""
@@ -112,7 +114,8 @@ class TaskSet:
     def abort(self, task: Task) -> None:
         """End a task: it will change nothing any more, so nobody has to wait for it."""
         task.aborted = True
-        for member in [member for member in self.members if member.task is task]:
+        member = next((member for member in self.members if member.task is task), None)
+        if member is not None:
             self.leave(member)
 
     def _in_store_blocks(self, extent: Extent) -> tuple[int, int, bool]:
