@@ -7,17 +7,19 @@ process may hold as many arrays as it likes.
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import structlog
 import trio
 
+from odx_target.copymgr.limits import ANSWER_RESERVE_S, CopyLimits, CopyOptions
 from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
-from odx_target.store.api import Pool
+from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Config, Portal
 from odx_target.target.listener import Listener
 from odx_target.target.logical_units import attach_logical_units
@@ -93,7 +95,8 @@ class Array:
             raise
 
     async def _start_on_pool(self, environment: TrioEnvironment) -> None:
-        self.copy_manager = CopyManager(self.pool, environment, **_copy_options(self.config))
+        self.copy_manager = CopyManager(self.pool, environment, _copy_limits(self.config), _copy_options(self.config))
+        self.copy_manager.on_internal_error = _report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
         self.device_server.on_internal_error = _report_internal_error
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
@@ -110,14 +113,24 @@ class Array:
         while True:
             await trio.sleep(EXPIRY_INTERVAL_S)
             self.copy_manager.expire(trio.current_time())
+            # What tokens held is given back in the log; a pool that has failed says so to whoever writes.
+            with suppress(PoolFailed):
+                self.pool.commit()
 
     async def _leave_nursery(self) -> None:
         self._nursery.cancel_scope.cancel()
         await self._nursery_manager.__aexit__(None, None, None)
 
 
-def _copy_options(config: Config) -> dict[str, object]:
-    return {}
+def _copy_limits(config: Config) -> CopyLimits:
+    if config.copy_budget_s is None:
+        return CopyLimits()
+    reserve_s = min(ANSWER_RESERVE_S, config.copy_budget_s / 2)
+    return CopyLimits(command_budget_s=config.copy_budget_s, answer_reserve_s=reserve_s)
+
+
+def _copy_options(config: Config) -> CopyOptions:
+    return CopyOptions(lenient_lookup=not config.strict_list_identifiers)
 
 
 def _report_internal_error(error: BaseException) -> None:

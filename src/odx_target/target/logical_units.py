@@ -15,18 +15,22 @@ BLOCK_ATTRIBUTE = "block_bytes"
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
     """Logical units by LUN: those that the pool remembers, then those that `config` adds, numbered on from there.
 
-    Raises ConfigError when a LUN is configured otherwise than the pool has it, and StoreError when it cannot be created.
+    Raises ConfigError when a LUN is configured otherwise than the pool has it, or there is none at all; StoreError when one
+    cannot be created.
     """
     for lun in config.luns:
         if lun.name in pool.volumes:
             _check_same(lun, pool.volumes[lun.name])
         else:
             _create(lun, pool)
-    return {
+    units = {
         int(volume.attributes[LUN_ATTRIBUTE]): _logical_unit(volume, pool, environment, config.iqn)
         for volume in pool.volumes.values()
         if LUN_ATTRIBUTE in volume.attributes
     }
+    if not units:
+        raise ConfigError("the pool has no LUN: give at least one --lun NAME=SIZE")
+    return units
 
 
 def _check_same(lun: LunConfig, volume: Volume) -> None:

@@ -14,7 +14,6 @@ import typer
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.target.array import Array
-from odx_target.target.commands.failure import CommandFailure
 from odx_target.target.config import (
     LOG_LEVELS,
     Config,
@@ -98,8 +97,6 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _print_how_to_connect(array: Array) -> None:
-    if not array.logical_units:
-        raise CommandFailure("the pool has no LUN: give at least one --lun NAME=SIZE")
     iqn = array.config.iqn
     for number, logical_unit in sorted(array.logical_units.items()):
         size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes

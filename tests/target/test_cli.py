@@ -1,0 +1,72 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from odx_target import __version__
+from odx_target.target import cli
+
+USAGE = 2
+FAILURE = 1
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["odx-target", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nonsense"], USAGE, "nonsense"),
+        (["serve", "--lun", "a"], USAGE, "NAME=SIZE"),
+        (["serve", "--lun", "a=1X"], USAGE, "size '1X'"),
+        (["serve", "--lun", "a=1M,block=8"], USAGE, "block"),
+        (["serve", "--lun", "a=1M", "--lun", "a=2M"], USAGE, "twice"),
+        (["serve", "--portal", "nowhere:x"], USAGE, "portal"),
+        (["serve", "--iqn", "Array"], USAGE, "target name"),
+        (["serve", "--config", "no-such-file.toml"], USAGE, "No such file"),
+        (["serve", "--log-level", "loud"], USAGE, "log level"),
+        (["serve", "--pool-limit", "lots"], USAGE, "size"),
+        (["serve", "--nonsense"], USAGE, "--nonsense"),
+        (["serve"], USAGE, "--lun"),
+        (["copy"], USAGE, "SRC"),
+        (["copy", "http://a", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"], USAGE, "iscsi://"),
+        (["copy", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/1"], FAILURE, "127.0.0.1:1"),
+        (["decode", "sense", "zz"], USAGE, "zz"),
+        (["token", "info", "--token-file", "no-such.token"], FAILURE, "no-such.token"),
+    ],
+)
+def test_an_error_is_one_clear_line_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    assert run(monkeypatch, *arguments) == code
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "[info" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("odx-target: ")
+    assert words in lines[0]
+
+
+def test_a_pool_directory_that_is_something_else_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert run(monkeypatch, "serve", str(tmp_path), "--lun", "a=1M", "--portal", "127.0.0.1:0") == FAILURE
+    assert str(tmp_path) in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("command", ["serve", "copy", "token", "decode", "demo"])
+def test_every_command_explains_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert run(monkeypatch, command, "--help") == 0
+    assert command in capsys.readouterr().out
