@@ -1,0 +1,81 @@
+"""The rows that the copy manager adds to the command table.
+
+The one place for what is asked before a command of the copy manager runs: write protection and a stopped unit follow from the
+flags. Persistent reservations will be judged by the device server from the same flags: POPULATE TOKEN as a read of its logical
+unit, WRITE USING TOKEN as a write; retrieving results never conflicts, COPY OPERATION ABORT does as a write would (SPC-4 5.13).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odx_target.copymgr.parameter_lists import CDB_LAYOUTS, ServiceAction
+from odx_target.copymgr.populate_token import populate_token, source_extents
+from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.result_commands import (
+    copy_operation_abort,
+    receive_copy_status,
+    receive_rod_token_information,
+    report_all_rod_tokens,
+)
+from odx_target.copymgr.write_using_token import destination_extents, write_using_token
+from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.task import Outcome, Task
+
+if TYPE_CHECKING:
+    from odx_target.copymgr.manager import CopyManager
+
+Handler = Callable[["CopyManager", Task], Outcome]
+
+# GROUP NUMBER is let through and means nothing: grouping is not supported.
+_OUT_USAGE = "00000000 ffffffffffffffff 3f 04"
+_ABORT_USAGE = "ffffffff 0000000000000000 00 04"
+_IN_USAGE = "ffffffff 00000000ffffffff 00 04"
+_REPORT_USAGE = "00000000 00000000ffffffff 00 04"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyCommand:
+    """A command: bits that mean something behind the service action, handler, flags and the blocks it touches."""
+
+    service_action: ServiceAction
+    usage: str
+    handler: Handler
+    flags: CommandFlag
+    extents: Callable[[Task], Sequence[Extent]] | None = None
+
+
+COPY_COMMANDS: tuple[CopyCommand, ...] = (
+    CopyCommand(ServiceAction.POPULATE_TOKEN, _OUT_USAGE, populate_token, CommandFlag.READS_MEDIUM, source_extents),
+    CopyCommand(ServiceAction.WRITE_USING_TOKEN, _OUT_USAGE, write_using_token, CommandFlag.WRITES_MEDIUM, destination_extents),
+    CopyCommand(ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED),
+    CopyCommand(ServiceAction.RECEIVE_COPY_STATUS_LID4, _IN_USAGE, receive_copy_status, CommandFlag.NOT_ORDERED),
+    CopyCommand(ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION, _IN_USAGE, receive_rod_token_information, CommandFlag.NOT_ORDERED),
+    CopyCommand(ServiceAction.REPORT_ALL_ROD_TOKENS, _REPORT_USAGE, report_all_rod_tokens, CommandFlag.NOT_ORDERED),
+)
+
+
+def command_rows(manager: "CopyManager") -> list[CommandRow]:
+    """The rows, bound to one copy manager."""
+    return [_row(manager, command) for command in COPY_COMMANDS]
+
+
+def _row(manager: "CopyManager", command: CopyCommand) -> CommandRow:
+    operation_code, name, _ = CDB_LAYOUTS[command.service_action]
+
+    def handle(task: Task) -> Outcome:
+        try:
+            return command.handler(manager, task)
+        except Refusal as refusal:
+            manager.note_refusal(task.nexus, command.service_action, refusal)
+            raise
+
+    return CommandRow(
+        name=name,
+        operation_code=operation_code,
+        usage=bytes((operation_code, command.service_action)) + bytes.fromhex(command.usage),
+        handler=handle,
+        service_action=command.service_action,
+        flags=command.flags,
+        extents=command.extents,
+    )

@@ -1,0 +1,30 @@
+"""What the copy manager has done since it started, as numbers."""
+
+from dataclasses import asdict, dataclass
+
+from odx_target.copymgr.steps import StepKind
+
+
+@dataclass(slots=True)
+class Counters:
+    tokens_made: int = 0
+    operations_started: int = 0
+    operations_terminated: int = 0
+    shared_bytes: int = 0
+    """Copied by handing over map entries."""
+    zeroed_bytes: int = 0
+    moved_bytes: int = 0
+    """Copied by reading and writing."""
+    steps: int = 0
+
+    def add_step(self, kind: StepKind, size_bytes: int) -> None:
+        self.steps += 1
+        if kind is StepKind.SHARE:
+            self.shared_bytes += size_bytes
+        elif kind is StepKind.ZERO:
+            self.zeroed_bytes += size_bytes
+        else:
+            self.moved_bytes += size_bytes
+
+    def as_data(self) -> dict[str, int]:
+        return asdict(self)

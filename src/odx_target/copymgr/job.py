@@ -1,0 +1,104 @@
+"""How the work of a copy operation is run, in the foreground or in the background, and how it ends."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+
+from odx_target.copymgr.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.rod_source import SourceDamaged
+from odx_target.scsi.failures import STORE_FAILURES
+from odx_target.scsi.sense import INTERNAL_TARGET_FAILURE, UNRECOVERED_READ_ERROR, CheckCondition
+from odx_target.scsi.task import Reply, TaskAborted
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError
+
+if TYPE_CHECKING:
+    from odx_target.copymgr.manager import CopyManager
+
+BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
+"""Called before each step of each operation; may wait, and may raise what a step may raise."""
+
+
+class Ending(NamedTuple):
+    """How an operation ended, and with which sense."""
+
+    status: CopyStatus
+    check: CheckCondition | None = None
+
+
+class Job(Protocol):
+    """The work of one operation. `close` gives back what it holds and is called once, whatever happened."""
+
+    operation: CopyOperation
+
+    async def work(self) -> Ending:
+        """Do it all. May raise what the store and `CopyOperation.raise_if_ended` raise."""
+        ...
+
+    def close(self, ending: Ending, now_s: float) -> None: ...
+
+
+async def run_in_foreground(manager: "CopyManager", job: Job) -> Reply:
+    """Do the work and answer the command. Raises CheckCondition, TaskAborted."""
+    ending = Ending(CopyStatus.TERMINATED)
+    try:
+        ending = await job.work()
+    except TaskAborted:
+        raise
+    except Exception as error:
+        ending = ending_for(manager, job, error)
+    finally:
+        conclude(manager, job, ending)
+    return reply_to(manager, job, ending)
+
+
+async def run_in_background(manager: "CopyManager", job: Job) -> None:
+    """Do the work of a command that has been answered already; what goes wrong is told by the record alone."""
+    ending = Ending(CopyStatus.TERMINATED)
+    try:
+        ending = await job.work()
+    except Exception as error:
+        ending = ending_for(manager, job, error)
+    finally:
+        conclude(manager, job, ending)
+
+
+def conclude(manager: "CopyManager", job: Job, ending: Ending) -> None:
+    """The operation ends, unless it was terminated before; its record tells how."""
+    operation = job.operation
+    now_s = manager.environment.monotonic()
+    job.close(ending, now_s)
+    if ending.status is CopyStatus.TERMINATED:
+        operation.terminate()
+    operation.finish(ending.status, ending.check)
+    operation.forget_task()
+    manager.operation_ended(operation, now_s)
+
+
+def reply_to(manager: "CopyManager", job: Job, ending: Ending) -> Reply:
+    """The command's reply. Raises CheckCondition where that is the answer."""
+    if ending.check is not None:
+        manager.note_refusal(job.operation.nexus, job.operation.service_action, ending.check)
+        raise ending.check
+    return Reply(transfer_bytes=job.operation.list_bytes)
+
+
+def ending_for(manager: "CopyManager", job: Job, error: Exception) -> Ending:
+    """What an exception during the work means to the initiator."""
+    return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(manager, job, error))
+
+
+def _check_for(manager: "CopyManager", job: Job, error: Exception) -> CheckCondition:
+    if isinstance(error, CheckCondition):
+        return error
+    if isinstance(error, SourceDamaged):
+        return Refusal(UNRECOVERED_READ_ERROR, rule="a block of the source does not match its checksum")
+    if isinstance(error, DamagedBlock):
+        # an edge of the destination that had to be read to be changed in part
+        lba = error.block * BLOCK_BYTES // job.operation.logical_unit.block_bytes
+        return Refusal(UNRECOVERED_READ_ERROR, information=lba, rule="a block of the destination does not match its checksum")
+    for kind, condition in STORE_FAILURES.items():
+        if isinstance(error, kind):
+            return Refusal(condition, rule=str(error))
+    if not isinstance(error, StoreError):
+        manager.report_internal_error(error)
+    return Refusal(INTERNAL_TARGET_FAILURE, rule=str(error))

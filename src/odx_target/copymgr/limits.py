@@ -1,0 +1,157 @@
+"""Every limit of the copy manager, with its reason. What an initiator may know of them stands in VPD page 8Fh.
+
+Bytes are what the limits count in, so that one set serves logical units of any block length.
+"""
+
+from dataclasses import dataclass
+
+from odx_target.store.api import BLOCK_BYTES
+
+# Windows never sends more, and the parameter list of WRITE USING TOKEN with 64 descriptors still fits one unsolicited burst.
+MAXIMUM_RANGE_DESCRIPTORS = 64
+
+# A RANGE DESCRIPTOR LENGTH of 16 bits cannot name more (SBC-4 5.24).
+MOST_RANGE_DESCRIPTORS = 0xFFFF // 16
+
+# A token and a command may cover 1 TiB: a token costs as much for 1 TiB as for 1 MiB, and the count of a partial result in
+# blocks of 512 bytes (2^31) still fits the 32 bits that INFORMATION has in fixed format sense. Windows clips its requests
+# at the optimal transfer, which must not be more than this.
+MAXIMUM_ROD_BYTES = 1 << 40
+
+# No reason to bound one range below the whole command: ranges move by map entries and long ones are cut into steps.
+MAXIMUM_RANGE_BYTES = MAXIMUM_ROD_BYTES
+
+# The chunk of Windows' copy engine: with this one POPULATE TOKEN goes with one WRITE USING TOKEN; with "not reported" Windows
+# writes in pieces of 64 MiB.
+OPTIMAL_TRANSFER_BYTES = 256 << 20
+
+# A second is the unit of the field. Shorter timeouts that are asked for cannot be; a larger minimum raises what is asked.
+MINIMUM_INACTIVITY_TIMEOUT_S = 1
+
+# Between two commands of one copy lie milliseconds; of a host that waits out a path failure up to 75 s. Windows deletes no
+# token, so every token of a copy lives at least this long: no longer than needed.
+DEFAULT_INACTIVITY_TIMEOUT_S = 120
+
+# A host may ask for an hour: long enough to carry a token by hand, short enough that a forgotten one frees its blocks soon.
+MAXIMUM_INACTIVITY_TIMEOUT_S = 3600
+
+# However often it is used, a token ends after a day: it keeps every block that was overwritten since.
+MAXIMUM_TOKEN_LIFETIME_S = 86_400
+
+# What Windows gives a synchronous command before it starts to think the array slow; nested hosts give less than 60 s.
+COMMAND_BUDGET_S = 4.0
+
+# Of the budget, kept for the commit, the answer and the network.
+ANSWER_RESERVE_S = 0.25
+
+# 65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout. About 3 KiB each.
+MAXIMUM_TOKENS = 65_536
+
+# Each is looked at by every write to its volume, at about 60 ns: 256 cost a write what it costs anyway.
+MAXIMUM_CHANGE_VULNERABLE_TOKENS = 256
+
+# How long the cause of a token's end is remembered, at least; past twice the token's life nobody can still want to know.
+MINIMUM_TOMBSTONE_S = 3600
+
+# About 200 bytes each; the oldest go first, and what they were about is then unknown.
+MAXIMUM_TOMBSTONES = 65_536
+
+# Windows leaves one record for every WRITE USING TOKEN and never asks for it: a few times the command window of a session.
+MAXIMUM_RECORDS_PER_NEXUS = 255
+
+# All nexuses together: 64 sessions with full tables of records that hold a token.
+MAXIMUM_RECORD_BYTES = 16 << 20
+
+# Of a record, beside its sense data and token: the object and its places in tables.
+RECORD_OVERHEAD_BYTES = 512
+
+# A host asks at once or, after a path failure, within its command timeout of 60 s and its transport's 15 s; a few times that.
+RECORD_LIFETIME_S = 300.0
+
+# Operations under way at once, those of all nexuses: far more than 64 sessions have reason to start, few enough that each
+# gets its turn of the loop within a budget.
+MAXIMUM_CONCURRENT_COPIES = 1024
+
+# Where bytes must really move, so many go in one step; between steps other tasks run and an abort is noticed.
+COPY_STEP_BYTES = 1 << 20
+
+# Moving map entries or making holes takes well under a millisecond for this much.
+REMAP_STEP_BYTES = 1 << 30
+
+# An initiator that asks for progress before this has passed learns nothing new: a few steps.
+STATUS_UPDATE_DELAY_MS = 100
+
+# Refusals kept with their reasons, for people; the newest.
+REFUSALS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CopyLimits:
+    """The limits of one copy manager. Raises ValueError where they contradict each other or a field of VPD page 8Fh."""
+
+    maximum_range_descriptors: int = MAXIMUM_RANGE_DESCRIPTORS
+    maximum_rod_bytes: int = MAXIMUM_ROD_BYTES
+    """Per token and per command; 0: none, and the transfer limit of VPD page B0h then bounds each range."""
+    maximum_range_bytes: int = MAXIMUM_RANGE_BYTES
+    optimal_transfer_bytes: int = OPTIMAL_TRANSFER_BYTES
+    """0: not reported."""
+    minimum_inactivity_timeout_s: int = MINIMUM_INACTIVITY_TIMEOUT_S
+    default_inactivity_timeout_s: int = DEFAULT_INACTIVITY_TIMEOUT_S
+    maximum_inactivity_timeout_s: int = MAXIMUM_INACTIVITY_TIMEOUT_S
+    maximum_token_lifetime_s: int = MAXIMUM_TOKEN_LIFETIME_S
+    command_budget_s: float = COMMAND_BUDGET_S
+    answer_reserve_s: float = ANSWER_RESERVE_S
+    maximum_tokens: int = MAXIMUM_TOKENS
+    maximum_change_vulnerable_tokens: int = MAXIMUM_CHANGE_VULNERABLE_TOKENS
+    """Per logical unit."""
+    minimum_tombstone_s: float = MINIMUM_TOMBSTONE_S
+    maximum_tombstones: int = MAXIMUM_TOMBSTONES
+    maximum_records_per_nexus: int = MAXIMUM_RECORDS_PER_NEXUS
+    maximum_record_bytes: int = MAXIMUM_RECORD_BYTES
+    record_lifetime_s: float = RECORD_LIFETIME_S
+    maximum_concurrent_copies: int = MAXIMUM_CONCURRENT_COPIES
+    copy_step_bytes: int = COPY_STEP_BYTES
+    remap_step_bytes: int = REMAP_STEP_BYTES
+
+    def __post_init__(self) -> None:
+        timeouts = (
+            1,
+            self.minimum_inactivity_timeout_s,
+            self.default_inactivity_timeout_s,
+            self.maximum_inactivity_timeout_s,
+            self.maximum_token_lifetime_s,
+            0xFFFF_FFFF,
+        )
+        _require(list(timeouts) == sorted(timeouts), "minimum, default and maximum inactivity timeout and lifetime must rise")
+        _require(0 < self.maximum_range_descriptors <= MOST_RANGE_DESCRIPTORS, "the number of range descriptors")
+        for size_bytes in (self.maximum_rod_bytes, self.maximum_range_bytes, self.optimal_transfer_bytes):
+            _require(size_bytes >= 0 and not size_bytes % BLOCK_BYTES, "sizes must be whole blocks of the store")
+        _require(
+            not self.maximum_rod_bytes or self.optimal_transfer_bytes <= self.maximum_rod_bytes,
+            "the optimal transfer must not be larger than the maximum",
+        )
+        _require(0 <= self.answer_reserve_s < self.command_budget_s, "the reserve must be less than the budget")
+        for step_bytes in (self.copy_step_bytes, self.remap_step_bytes):
+            _require(step_bytes > 0 and not step_bytes % BLOCK_BYTES, "steps must be whole blocks of the store")
+        for count in (self.maximum_tokens, self.maximum_records_per_nexus, self.maximum_concurrent_copies):
+            _require(count > 0, "tokens, records and copies need room for one")
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOptions:
+    """What an owner may choose.
+
+    `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION finds a result also through another nexus of the same initiator, because
+    multipath drivers send the command and the question about it over different paths. `token_causes_reported`: tell why a
+    token is invalid; without it every cause is told as "cause not reportable". `zero_token_accepted`: the block device zero
+    token may be used.
+    """
+
+    lenient_lookup: bool = True
+    token_causes_reported: bool = True
+    zero_token_accepted: bool = True
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(f"copy limits: {what}")

@@ -1,0 +1,171 @@
+"""The CDBs and parameter lists of the token commands (SPC-4 6, SBC-4 5.24 and 5.55).
+
+Each format is a layout, from which the builders and the descriptions follow. The commands themselves use struct, because
+a copy of many small files sends thousands of them a second; a test holds both to the same bytes.
+"""
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+from odx_target.scsi.layout import Layout
+
+THIRD_PARTY_COPY_OUT = 0x83
+THIRD_PARTY_COPY_IN = 0x84
+
+
+class ServiceAction(IntEnum):
+    """Service actions of 83h and 84h; the numbers of the two do not meet here."""
+
+    POPULATE_TOKEN = 0x10
+    WRITE_USING_TOKEN = 0x11
+    COPY_OPERATION_ABORT = 0x1C
+    RECEIVE_COPY_STATUS_LID4 = 0x05
+    RECEIVE_ROD_TOKEN_INFORMATION = 0x07
+    REPORT_ALL_ROD_TOKENS = 0x08
+
+
+_OUT_CDB = Layout(
+    "operation_code:8 -:3 service_action:5 -:32 list_identifier:32 parameter_list_length:32 -:2 group_number:6 control:8"
+)
+_ABORT_CDB = Layout("operation_code:8 -:3 service_action:5 list_identifier:32 -:72 control:8")
+_IN_CDB = Layout("operation_code:8 -:3 service_action:5 list_identifier:32 -:32 allocation_length:32 -:8 control:8")
+_REPORT_CDB = Layout("operation_code:8 -:3 service_action:5 -:64 allocation_length:32 -:8 control:8")
+
+CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, Layout]] = {
+    # service action: (operation code, name, layout of the CDB)
+    ServiceAction.POPULATE_TOKEN: (THIRD_PARTY_COPY_OUT, "POPULATE TOKEN", _OUT_CDB),
+    ServiceAction.WRITE_USING_TOKEN: (THIRD_PARTY_COPY_OUT, "WRITE USING TOKEN", _OUT_CDB),
+    ServiceAction.COPY_OPERATION_ABORT: (THIRD_PARTY_COPY_OUT, "COPY OPERATION ABORT", _ABORT_CDB),
+    ServiceAction.RECEIVE_COPY_STATUS_LID4: (THIRD_PARTY_COPY_IN, "RECEIVE COPY STATUS (LID4)", _IN_CDB),
+    ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION: (THIRD_PARTY_COPY_IN, "RECEIVE ROD TOKEN INFORMATION", _IN_CDB),
+    ServiceAction.REPORT_ALL_ROD_TOKENS: (THIRD_PARTY_COPY_IN, "REPORT ALL ROD TOKENS", _REPORT_CDB),
+}
+
+OUT_CDB = struct.Struct(">6xII2x")
+"""LIST IDENTIFIER, PARAMETER LIST LENGTH."""
+ABORT_CDB = struct.Struct(">2xI10x")
+"""LIST IDENTIFIER."""
+IN_CDB = struct.Struct(">2xI4xI2x")
+"""LIST IDENTIFIER, ALLOCATION LENGTH."""
+
+POPULATE_TOKEN_HEADER = Layout(
+    "populate_token_data_length:16 -:6 rtv:1 immed:1 -:8 inactivity_timeout:32 rod_type:32 -:16 "
+    "block_device_range_descriptor_length:16"
+)
+WRITE_USING_TOKEN_HEADER = Layout(
+    "write_using_token_data_length:16 -:6 del_tkn:1 immed:1 -:40 offset_into_rod:64 rod_token:512B -:48 "
+    "block_device_range_descriptor_length:16"
+)
+RANGE_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:32")
+
+_POPULATE = struct.Struct(">HBxIIxxH")
+_WRITE_USING = struct.Struct(">HB5xQ512s6xH")
+_RANGE = struct.Struct(">QI4x")
+
+RANGE_DESCRIPTOR_BYTES = _RANGE.size
+
+
+class ListFlag(IntFlag):
+    """Byte 2 of both parameter lists; bit 1 differs in meaning."""
+
+    IMMED = 0x01
+    RTV = 0x02
+    DEL_TKN = 0x02
+
+
+class ListShape(NamedTuple):
+    """Where the two parameter lists differ in their common part: bytes from the start of the list."""
+
+    header_bytes: int
+    minimum_data_length: int
+    range_length_field: int
+
+
+POPULATE_TOKEN_SHAPE = ListShape(header_bytes=16, minimum_data_length=0x001E, range_length_field=14)
+WRITE_USING_TOKEN_SHAPE = ListShape(header_bytes=536, minimum_data_length=0x0226, range_length_field=534)
+
+
+class Range(NamedTuple):
+    """A block device range descriptor (SBC-4 5.24.3)."""
+
+    lba: int
+    count_blocks: int
+
+
+class PopulateTokenList(NamedTuple):
+    """The parameter list of POPULATE TOKEN; `ranges` are the descriptors that arrived whole."""
+
+    data_length: int
+    flags: int
+    inactivity_timeout_s: int
+    rod_type: int
+    range_descriptor_length: int
+    ranges: list[Range]
+
+
+class WriteUsingTokenList(NamedTuple):
+    """The parameter list of WRITE USING TOKEN; `ranges` are the descriptors that arrived whole."""
+
+    data_length: int
+    flags: int
+    offset_into_rod: int
+    token: bytes
+    range_descriptor_length: int
+    ranges: list[Range]
+
+
+def decode_populate_token(data: bytes) -> PopulateTokenList:
+    """Decode a list of at least 16 bytes."""
+    data_length, flags, timeout_s, rod_type, range_length = _POPULATE.unpack_from(data)
+    return PopulateTokenList(data_length, flags, timeout_s, rod_type, range_length, _ranges(data, _POPULATE.size, range_length))
+
+
+def decode_write_using_token(data: bytes) -> WriteUsingTokenList:
+    """Decode a list of at least 536 bytes."""
+    data_length, flags, offset_into_rod, token, range_length = _WRITE_USING.unpack_from(data)
+    ranges = _ranges(data, _WRITE_USING.size, range_length)
+    return WriteUsingTokenList(data_length, flags, offset_into_rod, token, range_length, ranges)
+
+
+def _ranges(data: bytes, start: int, range_length: int) -> list[Range]:
+    """The descriptors that are complete both by their length field and in what arrived (SBC-4 5.24.2)."""
+    whole_bytes = min(range_length, len(data) - start) // RANGE_DESCRIPTOR_BYTES * RANGE_DESCRIPTOR_BYTES
+    return [Range(*fields) for fields in _RANGE.iter_unpack(memoryview(data)[start : start + whole_bytes])]
+
+
+def encode_populate_token(
+    ranges: Iterable[tuple[int, int]], *, flags: int = 0, inactivity_timeout_s: int = 0, rod_type: int = 0
+) -> bytes:
+    """A parameter list of POPULATE TOKEN; `ranges` are (LBA, number of blocks)."""
+    descriptors = _encode_ranges(ranges)
+    header = POPULATE_TOKEN_HEADER.build(
+        populate_token_data_length=len(descriptors) + 14,
+        rtv=int(bool(flags & ListFlag.RTV)),
+        immed=flags & ListFlag.IMMED,
+        inactivity_timeout=inactivity_timeout_s,
+        rod_type=rod_type,
+        block_device_range_descriptor_length=len(descriptors),
+    )
+    return header + descriptors
+
+
+def encode_write_using_token(
+    token: bytes, ranges: Iterable[tuple[int, int]], *, flags: int = 0, offset_into_rod: int = 0
+) -> bytes:
+    """A parameter list of WRITE USING TOKEN; `offset_into_rod` in blocks of the destination."""
+    descriptors = _encode_ranges(ranges)
+    header = WRITE_USING_TOKEN_HEADER.build(
+        write_using_token_data_length=len(descriptors) + 534,
+        del_tkn=int(bool(flags & ListFlag.DEL_TKN)),
+        immed=flags & ListFlag.IMMED,
+        offset_into_rod=offset_into_rod,
+        rod_token=token,
+        block_device_range_descriptor_length=len(descriptors),
+    )
+    return header + descriptors
+
+
+def _encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(_RANGE.pack(lba, count_blocks) for lba, count_blocks in ranges)

@@ -1,0 +1,35 @@
+"""The latest refusals with their reasons, and how many of each kind there were."""
+
+from collections import Counter, deque
+
+from odx_target.copymgr.limits import REFUSALS_KEPT
+from odx_target.copymgr.parameter_lists import ServiceAction
+from odx_target.copymgr.refusal import Refusal
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.sense import CheckCondition
+
+
+class RefusalLog:
+    def __init__(self) -> None:
+        self._latest: deque[dict[str, object]] = deque(maxlen=REFUSALS_KEPT)
+        self._counts: Counter[str] = Counter()
+        self._last: CheckCondition | None = None
+
+    def note(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
+        """Keep a refusal; the same one is told once, however many hands it passes through."""
+        if check is self._last:
+            return
+        self._last = check
+        reason = check.explain() if isinstance(check, Refusal) else {"condition": check.condition.words}
+        self._counts[str(reason.get("code", reason["condition"]))] += 1
+        self._latest.append({"command": service_action.name, "initiator": nexus.initiator_name, **reason})
+
+    @property
+    def latest(self) -> list[dict[str, object]]:
+        """Oldest first, at most as many as are kept."""
+        return list(self._latest)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By sense code."""
+        return dict(self._counts)

@@ -1,0 +1,65 @@
+"""ROD types: one row says what a type is, and whether tokens of it can be made or are accepted (SPC-4 7.8.17.8)."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class RodType(IntEnum):
+    ACCESS_UPON_REFERENCE = 0x0001_0000
+    POINT_IN_TIME_DEFAULT = 0x0080_0000
+    POINT_IN_TIME_CHANGE_VULNERABLE = 0x0080_0001
+    POINT_IN_TIME_PERSISTENT = 0x0080_0002
+    POINT_IN_TIME_ANY = 0x0080_FFFF
+    BLOCK_DEVICE_ZERO = 0xFFFF_0001
+
+
+@dataclass(frozen=True, slots=True)
+class RodTypeRow:
+    """`token_in`: accepted by WRITE USING TOKEN; `token_out`: made by POPULATE TOKEN; `words` for a reader."""
+
+    rod_type: RodType
+    words: str
+    token_in: bool
+    token_out: bool
+
+
+ROD_TYPES: dict[int, RodTypeRow] = {
+    row.rod_type: row
+    for row in (
+        RodTypeRow(RodType.ACCESS_UPON_REFERENCE, "access upon reference", token_in=False, token_out=False),
+        RodTypeRow(RodType.POINT_IN_TIME_DEFAULT, "point in time copy, default", token_in=True, token_out=True),
+        RodTypeRow(
+            RodType.POINT_IN_TIME_CHANGE_VULNERABLE, "point in time copy, change vulnerable", token_in=True, token_out=True
+        ),
+        RodTypeRow(RodType.POINT_IN_TIME_PERSISTENT, "point in time copy, persistent", token_in=True, token_out=True),
+        RodTypeRow(RodType.BLOCK_DEVICE_ZERO, "block device zero", token_in=True, token_out=False),
+    )
+}
+"""By type. "Any" is only ever asked for, so it is none of them."""
+
+# "Any" asks for the most lasting type that can be had (SBC-4 5.24.2).
+TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
+
+
+def rod_type_words(rod_type: int) -> str:
+    """What a ROD TYPE field means."""
+    if rod_type == RodType.POINT_IN_TIME_ANY:
+        return "point in time copy, any"
+    row = ROD_TYPES.get(rod_type)
+    return "unknown" if row is None else row.words
+
+
+def is_accepted(rod_type: int) -> bool:
+    """Whether tokens of a type are accepted at all."""
+    row = ROD_TYPES.get(rod_type)
+    return row is not None and row.token_in
+
+
+def type_to_make(rod_type_valid: bool, rod_type: int) -> RodType | None:
+    """The type of token that a POPULATE TOKEN gets, None if it asks for one that cannot be made."""
+    if not rod_type_valid:
+        return RodType.POINT_IN_TIME_DEFAULT
+    if rod_type == RodType.POINT_IN_TIME_ANY:
+        return TYPE_FOR_ANY
+    row = ROD_TYPES.get(rod_type)
+    return row.rod_type if row is not None and row.token_out else None

@@ -1,0 +1,35 @@
+"""Tokens and operations as plain data, for people and metrics. Never the bytes of a token."""
+
+from odx_target.copymgr.operation import CopyOperation
+from odx_target.copymgr.rod_token import RodToken
+from odx_target.copymgr.token_format import creator_identity
+
+
+def token_data(token: RodToken, now_s: float) -> dict[str, object]:
+    """One token; times are seconds from now."""
+    creator = creator_identity(token.creator) or b""
+    return {
+        "identifier": f"{token.identifier:016x}",
+        "rod_type": token.rod_type.name.lower(),
+        "creator": creator.hex(),
+        "size_bytes": token.rod.size_bytes,
+        "extents": len(token.rod.extents),
+        "age_s": now_s - token.created_at_s,
+        "inactivity_timeout_s": token.inactivity_timeout_s,
+        "expires_in_s": token.expires_at_s - now_s,
+        "in_use": token.leases,
+    }
+
+
+def operation_data(operation: CopyOperation, now_s: float) -> dict[str, object]:
+    """One operation under way."""
+    return {
+        "command": operation.service_action.name.lower(),
+        "initiator": operation.nexus.initiator_name,
+        "logical_unit": operation.logical_unit.number,
+        "list_identifier": operation.list_identifier,
+        "status": operation.status.name.lower(),
+        "requested_blocks": operation.requested_blocks,
+        "transfer_count_blocks": operation.transfer_count_blocks,
+        "age_s": now_s - operation.started_at_s,
+    }
