@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from odx_target.initiator.errors import ConnectFailed
 from odx_target.initiator.session import open_session
 from odx_target.initiator.url import Portal
-from odx_target.target.commands import copy, decode, host, token
+from odx_target.target.commands import copy, decode, demo, host, token
 from odx_target.target.commands.failure import CommandFailure
 from odx_target.target.commands.sizes import rate, size
 from odx_target.target.commands.tables import dump
@@ -34,6 +34,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 app.command("copy")(copy.copy)
 app.add_typer(token.app, name="token")
 app.add_typer(decode.app, name="decode")
+app.command("demo")(demo.demo)
 
 
 def typed(*words: str, stdin: str | None = None) -> Result:
@@ -281,6 +282,11 @@ def test_decode_typed_wrongly(kind: str) -> None:
 )
 def test_decode_of_what_cannot_be(kind: str, data: str) -> None:
     assert "that is no" in misused("decode", kind, data)
+
+
+@pytest.mark.parametrize("wrong", ["1", "1K", "x", "1.5M", "1048577"])
+def test_demo_typed_wrongly(wrong: str) -> None:
+    assert "--size" in misused("demo", "--size", wrong)
 
 
 def test_messages_of_errors_in_groups() -> None:

@@ -25,6 +25,7 @@ from odx_target.target.commands.serve import open_pool
 from odx_target.target.commands.sizes import rate, size
 from odx_target.target.commands.tables import console
 from odx_target.target.config import Config, ConfigError, LunConfig, Portal, parse_size
+from odx_target.target.logging import configure_logging
 
 PIECE_BYTES = 1 << 20
 DEPTH = 4
@@ -83,6 +84,7 @@ def demo(
         raise typer.BadParameter(str(error), param_hint="--size") from None
     if size_bytes < SIZE_STEP_BYTES or size_bytes % SIZE_STEP_BYTES:
         raise typer.BadParameter("whole MiB, at least one", param_hint="--size")
+    configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="odx-target-demo-") as folder:
         measured = host.run(_demo, Path(folder) / "pool", size_bytes)
     _print_comparison(measured, size_bytes)
