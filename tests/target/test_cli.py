@@ -35,8 +35,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["copy"], USAGE, "SRC"),
         (["copy", "http://a", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"], USAGE, "iscsi://"),
         (["copy", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/1"], FAILURE, "127.0.0.1:1"),
-        (["decode", "sense", "zz"], USAGE, "zz"),
-        (["token", "info", "--token-file", "no-such.token"], FAILURE, "no-such.token"),
+        (["decode", "sense", "zz"], USAGE, "hexadecimal"),
+        (["token", "info", "--token-file", "no-such.token"], USAGE, "no-such.token"),
     ],
 )
 def test_an_error_is_one_clear_line_and_an_exit_code(

@@ -127,7 +127,6 @@ class ConnectionServer:
                     send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
                 else:
                     assert not isinstance(outcome, Reply)
-                    self._received.hold()
                     self._nursery.start_soon(self._complete, event, task, outcome)
             else:
                 self._handle_rare_event(event)

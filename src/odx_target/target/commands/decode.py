@@ -1,19 +1,16 @@
 """`odx-target decode`: bytes in words, without a target."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from odx_target.initiator.errors import BadAnswer
-from odx_target.initiator.rod_token import read_rod_token
 from odx_target.initiator.token_commands import TOKEN_BYTES
-from odx_target.scsi.decode import Descriptions, describe_cdb, describe_sense, describe_vpd
-from odx_target.scsi.description import Row as ScsiRow
+from odx_target.scsi.decode import describe_cdb, describe_sense, describe_vpd
 from odx_target.target.commands.hexadecimal import hexadecimal
 from odx_target.target.commands.pdu_words import pdu_rows
 from odx_target.target.commands.tables import Row, print_rows
-from odx_target.target.commands.token_words import token_rows
+from odx_target.target.commands.token_words import descriptions, plain, token_rows
 
 app = typer.Typer(
     help="Put bytes into words. HEX may hold blanks, colons and newlines; - reads it from standard input.", no_args_is_help=True
@@ -22,33 +19,30 @@ app = typer.Typer(
 Hex = Annotated[bytes, typer.Argument(parser=hexadecimal, metavar="HEX")]
 
 
-def descriptions() -> Descriptions:
-    """All that this array knows to describe."""
-    return Descriptions()
-
-
 @app.command()
 def cdb(data: Hex) -> None:
     """A command descriptor block."""
-    _print("command descriptor block", data, lambda data: _rows(describe_cdb(data, descriptions())))
+    _print("command descriptor block", data, lambda data: plain(describe_cdb(data, descriptions())))
 
 
 @app.command()
 def sense(data: Hex) -> None:
     """Sense data, fixed or descriptor format."""
-    _print("sense data", data, lambda data: _rows(describe_sense(data)))
+    _print("sense data", data, lambda data: plain(describe_sense(data)))
 
 
 @app.command()
 def vpd(data: Hex) -> None:
     """A vital product data page, with its header."""
-    _print("vital product data", data, lambda data: _rows(describe_vpd(data, descriptions())))
+    _print("vital product data", data, lambda data: plain(describe_vpd(data, descriptions())))
 
 
 @app.command()
 def token(data: Hex) -> None:
-    """A ROD token, or its first 96 bytes."""
-    _print("ROD token", data, lambda data: token_rows(read_rod_token(data.ljust(TOKEN_BYTES, b"\0"))))
+    """A ROD token, or its first bytes."""
+    if len(data) > TOKEN_BYTES:
+        raise typer.BadParameter(f"a ROD token has {TOKEN_BYTES} bytes, not {len(data)}", param_hint="HEX")
+    _print("ROD token", data, token_rows)
 
 
 @app.command()
@@ -57,13 +51,9 @@ def pdu(data: Hex) -> None:
     _print("iSCSI PDU", data, lambda data: pdu_rows(data, descriptions()))
 
 
-def _rows(rows: Iterable[ScsiRow]) -> list[Row]:
-    return [(row.name, row.value, row.words) for row in rows]
-
-
 def _print(title: str, data: bytes, describe: Callable[[bytes], list[Row]]) -> None:
     try:
         rows = describe(data)
-    except (ValueError, BadAnswer) as error:
+    except ValueError as error:
         raise typer.BadParameter(f"that is no {title}: {error}", param_hint="HEX") from None
     print_rows(f"{title}, {len(data)} bytes", rows)

@@ -10,10 +10,8 @@ import typer
 
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import Disk
-from odx_target.initiator.errors import BadAnswer
 from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions
 from odx_target.initiator.result import CommandResult, Status
-from odx_target.initiator.rod_token import read_rod_token
 from odx_target.initiator.sense import describe_result
 from odx_target.initiator.token_commands import (
     ANSWER_ALLOCATION_BYTES,
@@ -24,7 +22,6 @@ from odx_target.initiator.token_commands import (
     CopyOperationStatus,
     RodType,
     populate_token_list,
-    read_copy_status,
     read_rod_token_information,
     write_using_token_list,
 )
@@ -32,7 +29,7 @@ from odx_target.initiator.url import IscsiUrl
 from odx_target.target.commands import host
 from odx_target.target.commands.failure import CommandFailure
 from odx_target.target.commands.tables import print_bytes, print_rows
-from odx_target.target.commands.token_words import operation_rows, populate_rows, result_rows, token_rows, write_rows
+from odx_target.target.commands.token_words import operation_rows, result_rows, sent_rows, token_rows
 
 ROD_TYPES = {
     "access": RodType.ACCESS_UPON_REFERENCE,
@@ -119,10 +116,9 @@ def populate(
 ) -> None:
     """POPULATE TOKEN, then RECEIVE ROD TOKEN INFORMATION for the token."""
     data = populate_token_list(ranges or [], inactivity_timeout_s=inactivity_timeout, rod_type=kind, immediate=immed)
-    rows = populate_rows(identifier, ranges or [], inactivity_timeout, kind, immed)
 
     async def work(disk: Disk) -> None:
-        result = await _send(disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data, rows)
+        result = await _send(disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data)
         failed = result.status != Status.GOOD
         operation = await _receive(disk, identifier, poll=immed)
         if operation is not None and operation.tokens:
@@ -155,10 +151,9 @@ def write(
     data = write_using_token_list(
         token, ranges or [], offset_into_rod_blocks=offset_into_rod, delete_token=del_tkn, immediate=immed
     )
-    rows = write_rows(identifier, ranges or [], offset_into_rod, del_tkn, immed)
 
     async def work(disk: Disk) -> None:
-        result = await _send(disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data, rows)
+        result = await _send(disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data)
         operation = None
         if immed or result.status != Status.GOOD:
             operation = await _receive(disk, identifier, poll=immed)
@@ -221,7 +216,7 @@ def status(
         command = cdb.receive_copy_status(identifier, ANSWER_ALLOCATION_BYTES)
         result = await _send(disk, "RECEIVE COPY STATUS (LID4)", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
         _must_be_good("RECEIVE COPY STATUS (LID4)", result)
-        print_rows("copy operation", operation_rows(read_copy_status(result.data_in)))
+        print_rows("copy operation", operation_rows(bytes(result.data_in)))
 
     _with_disk(url, initiator_name, command_timeout, work)
 
@@ -252,8 +247,8 @@ def list_tokens(url: Url, initiator_name: Name = DEFAULT_INITIATOR_NAME, command
         _must_be_good("REPORT ALL ROD TOKENS", result)
         body = bytes(result.data_in)[8:]
         for start in range(0, len(body) - MANAGEMENT_TOKEN_BYTES + 1, MANAGEMENT_TOKEN_BYTES):
-            token = read_rod_token(body[start : start + MANAGEMENT_TOKEN_BYTES].ljust(TOKEN_BYTES, b"\0"))
-            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", token_rows(token)[:-1])
+            token = body[start : start + MANAGEMENT_TOKEN_BYTES]
+            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", token_rows(token))
         typer.echo(f"{len(body) // MANAGEMENT_TOKEN_BYTES} tokens")
 
     _with_disk(url, initiator_name, command_timeout, work)
@@ -284,8 +279,7 @@ async def _send(
     print_bytes("CDB", command)
     if data:
         print_bytes("parameter list", data)
-    if rows:
-        print_rows("sent", rows)
+    print_rows("sent", sent_rows(command, data))
     result = await disk.executor.execute(command, [data] if data else (), data_in_bytes)
     print_rows("received", result_rows(result))
     if len(result.data_in):
@@ -301,7 +295,7 @@ async def _receive(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation 
         if result.status != Status.GOOD:
             return None
         operation = read_rod_token_information(result.data_in)
-        print_rows("copy operation", operation_rows(operation))
+        print_rows("copy operation", operation_rows(bytes(result.data_in)))
         if not poll or operation.status not in IN_PROGRESS:
             return operation
         await trio.sleep(_poll_delay_s(operation.update_delay_ms))
@@ -320,7 +314,7 @@ def _must_be_good(name: str, result: CommandResult) -> None:
 
 
 def _show_token(token: bytes, token_file: Path | None) -> None:
-    print_rows("token", token_rows(read_rod_token(token)))
+    print_rows("token", token_rows(token))
     if token_file is not None:
         token_file.write_bytes(token)
         typer.echo(f"token written to {token_file}")
@@ -330,8 +324,10 @@ def _read_token(token_file: Path) -> bytes:
     """The first 512 bytes of a file. Raises typer.BadParameter."""
     try:
         token = token_file.read_bytes()[:TOKEN_BYTES]
-        read_rod_token(token)
-    except (OSError, BadAnswer) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise typer.BadParameter(f"{token_file}: {reason}", param_hint="--token-file") from None
+    except OSError as error:
+        raise typer.BadParameter(f"{token_file}: {error.strerror}", param_hint="--token-file") from None
+    if len(token) != TOKEN_BYTES:
+        raise typer.BadParameter(
+            f"{token_file}: a ROD token has {TOKEN_BYTES} bytes, not {len(token)}", param_hint="--token-file"
+        )
     return token
