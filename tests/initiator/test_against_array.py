@@ -76,7 +76,7 @@ async def test_an_array_that_stops_asks_its_hosts_to_leave() -> None:
             async with open_session(address, name, options(1)) as session:
                 await disks(session)
                 stop.set()
-                with pytest.raises(ConnectionLost, match="asked for a logout|closed the connection"):
+                with pytest.raises(ConnectionLost, match=r"asked for a logout|closed the connection"):
                     await until_it_fails(session)
 
 

@@ -48,7 +48,7 @@ def token(data: Hex) -> None:
 @app.command()
 def pdu(data: Hex) -> None:
     """An iSCSI PDU: its header of 48 bytes, and what follows."""
-    _print("iSCSI PDU", data, lambda data: pdu_rows(data, descriptions()))
+    _print("iSCSI PDU", data, pdu_rows)
 
 
 def _print(title: str, data: bytes, describe: Callable[[bytes], list[Row]]) -> None:

@@ -2,8 +2,9 @@
 
 from dataclasses import fields
 
-from odx_target.scsi.decode import Descriptions, describe_cdb, describe_sense
+from odx_target.scsi.decode import describe_sense
 from odx_target.target.commands.tables import Row
+from odx_target.target.commands.token_words import plain, sent_rows
 from odx_target.target.iscsi.framing import FrameReader
 from odx_target.target.iscsi.opcodes import (
     NO_TAG,
@@ -54,14 +55,19 @@ _NAMES = {
 }
 
 
-def pdu_rows(data: bytes, descriptions: Descriptions | None = None) -> list[Row]:
+def pdu_rows(data: bytes) -> list[Row]:
     """A header of 48 bytes, and what follows it as far as it is there. Raises ValueError."""
     pdu = decode_header(data)
     rows: list[Row] = [("PDU", type(pdu).__name__, f"operation code {pdu.opcode:#04x}")]
     rows += [_field_row(pdu, field.name) for field in fields(pdu)]
     if isinstance(pdu, ScsiCommand):
-        rows += [(f"  {row.name}", row.value, row.words) for row in describe_cdb(pdu.cdb, descriptions)]
+        immediate = data[HEADER_BYTES:] if not pdu.total_ahs_length else b""
+        rows += _indented(sent_rows(pdu.cdb, immediate[: pdu.data_segment_length]))
     return rows + _segment_rows(pdu, data)
+
+
+def _indented(rows: list[Row]) -> list[Row]:
+    return [(f"  {name}", value, words) for name, value, words in rows]
 
 
 def _field_row(pdu: Pdu, name: str) -> Row:
@@ -105,10 +111,10 @@ def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
 
 def _content_rows(pdu: Pdu, segment: bytes) -> list[Row]:
     if isinstance(pdu, TEXTS):
-        return [(f"  {name}", value, "") for name, value in decode_pairs(segment)]
+        return _indented([(name, value, "") for name, value in decode_pairs(segment)])
     if isinstance(pdu, ScsiResponse) and len(segment) > 2:
         sense = segment[2 : 2 + int.from_bytes(segment[:2], "big")]
-        return [(f"  {row.name}", row.value, row.words) for row in describe_sense(sense)]
+        return _indented(plain(describe_sense(sense)))
     if not segment:
         return []
     return [("data segment", segment[:64].hex(" "), f"{len(segment)} bytes")]

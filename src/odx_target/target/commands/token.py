@@ -271,7 +271,6 @@ async def _send(
     name: str,
     command: bytes,
     data: bytes = b"",
-    rows: list[tuple[str, str, str]] | None = None,
     data_in_bytes: int = 0,
 ) -> CommandResult:
     """Send one command, once, and show both sides of it."""
