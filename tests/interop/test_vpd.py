@@ -19,7 +19,7 @@ NOT_COMPLAINTS = re.compile(r"Write corrections|error recovery|Uncorrectable err
 
 PAGES = {
     # page: sg_vpd's acronym, and lines that must be among those printed
-    0x00: ("sv", ["Supported VPD pages", "0x83", "0x8f", "0xb0", "0xb1", "0xb2"]),
+    0x00: ("sv", ["[sv]", "[sn]", "[di]", "[ei]", "[tpc]", "[bl]", "[bdc]", "[lbpv]"]),
     0x80: ("sn", ["Unit serial number:"]),
     0x83: ("di", ["designator type: NAA", "iqn.2026-11.io.odx-target:array"]),
     0x86: ("ei", ["SIMPSUP=1"]),
