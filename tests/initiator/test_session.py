@@ -297,6 +297,20 @@ async def test_an_error_of_the_caller_keeps_its_face() -> None:
         await with_session(Peer(), work)
 
 
+async def test_an_interrupt_is_not_lost() -> None:
+    peer = Peer()
+    seen: list[BaseException] = []
+    async with trio.open_nursery() as nursery:
+        try:
+            async with open_session(ADDRESS, TARGET, OPTIONS, connecting(nursery, peer)):
+                raise KeyboardInterrupt
+        except* KeyboardInterrupt as group:
+            seen.extend(group.exceptions)
+        nursery.cancel_scope.cancel()
+    assert [type(error) for error in seen] == [KeyboardInterrupt]
+    assert isinstance(peer.seen[-1], LogoutRequest)
+
+
 async def test_a_portal_that_cannot_be_reached() -> None:
     with pytest.raises(ConnectFailed, match="connection refused"):
         async with open_session(Address("127.0.0.1", 1), TARGET, OPTIONS):

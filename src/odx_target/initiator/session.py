@@ -278,8 +278,10 @@ async def open_session(
             failure = error
         finally:
             await session.log_out()
+            with trio.CancelScope(shield=True):
+                # Nothing here may raise Cancelled: it would take the place of an interrupt on its way out.
+                await trio.aclose_forcefully(stream)
             nursery.cancel_scope.cancel()
-            await trio.aclose_forcefully(stream)
     if failure is not None:
         raise failure
 
