@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.interop import token_bytes as raw
-from tests.interop.blocks import pattern, read_blocks, write_blocks
+from tests.interop.blocks import CHUNK_BYTES, pattern, read_blocks, write_blocks
 from tests.interop.conftest import Login, Start
 from tests.interop.libiscsi import Initiator
 from tests.interop.serving import Served
@@ -16,6 +16,10 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-tokens")]
 
 LARGE_LUNS = ("first=2G", "second=2G")
 LIST_IDENTIFIER = 5
+SLOW_COPY_BLOCKS = 393_216
+"""192 MiB: some hundred times what a few commands take on the way."""
+
+CHECKED_BLOCKS = 2048
 MARKER = b"\xee" * 512
 JOIN_TIMEOUT_S = 60
 
@@ -30,19 +34,15 @@ def session(large: Served, login: Login) -> Initiator:
     return login(large, 0, 1)
 
 
-def largest_copy_blocks(session: Initiator) -> int:
-    """MAXIMUM TOKEN TRANSFER SIZE of VPD 8Fh, or 1 GiB if it is not reported or larger."""
-    page = session.execute(1, bytes.fromhex("12018f00ff00"), data_in_bytes=255).data_in
-    return min(int.from_bytes(page[4 + 20 : 4 + 28], "big") or 1 << 21, 1 << 21)
-
-
 def start_slow_copy(session: Initiator) -> int:
-    """An unaligned copy in the background, as large as may be: its data has to move. Returns its number of blocks."""
-    count = largest_copy_blocks(session)
-    write_blocks(session, 0, 0, pattern(1, 0, 2048))
-    token = raw.make_token(session, 0, 1, [(0, count)])
-    assert raw.write_using(session, 1, LIST_IDENTIFIER, token, [(1, count)], flags=raw.IMMED).outcome == "good"
-    return count
+    """An unaligned copy of written blocks, in the background: their data has to move. Returns the number of blocks."""
+    filling = random.Random(1).randbytes(CHUNK_BYTES)
+    for lba in range(0, SLOW_COPY_BLOCKS, CHUNK_BYTES // 512):
+        write_blocks(session, 0, lba, filling)
+    write_blocks(session, 0, 0, pattern(1, 0, CHECKED_BLOCKS))
+    token = raw.make_token(session, 0, 1, [(0, SLOW_COPY_BLOCKS)])
+    assert raw.write_using(session, 1, LIST_IDENTIFIER, token, [(1, SLOW_COPY_BLOCKS)], flags=raw.IMMED).outcome == "good"
+    return SLOW_COPY_BLOCKS
 
 
 def test_a_copy_in_the_background_is_reported_and_keeps_its_identifier(session: Initiator) -> None:
@@ -67,7 +67,7 @@ def test_an_aborted_copy_writes_nothing_more(session: Initiator) -> None:
     assert copied < count
     for lba in (1, count // 2, count):
         assert read_blocks(session, 1, lba, 1) == MARKER
-    checked = min(copied, 2048) - 1  # the first block holds the marker
+    checked = min(copied, CHECKED_BLOCKS) - 1  # the first block holds the marker
     if checked > 0:
         assert read_blocks(session, 1, 2, checked) == pattern(1, 1, checked)
     assert raw.abort(session, 1, LIST_IDENTIFIER).outcome == "5/24/00"
