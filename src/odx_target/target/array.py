@@ -82,7 +82,12 @@ class Array:
         with trio.CancelScope(shield=True):
             await self._listener.stop(STOP_TIMEOUT_S)
             await self.pool.close()
-        await self._leave_nursery()
+        try:
+            await self._leave_nursery()
+        except trio.Cancelled:
+            if error is None:
+                raise
+            # What ended the body says more than the cancellation that came of it.
 
     async def _start(self) -> None:
         environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)

@@ -35,8 +35,6 @@ log = structlog.get_logger()
 
 # The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
 TIMER_INTERVAL_S = 1.0
-# Commands under way when their connection ends get this long to notice before they are cancelled.
-ABANDON_TIMEOUT_S = 5.0
 
 
 class ConnectionServer:
