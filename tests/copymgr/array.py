@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.manager import CopyManager
@@ -31,6 +31,8 @@ BLOCK_LENGTHS = (512, 512, 4096, 4096)
 class CopyArray:
     """LUNs of 512- and 4096-byte blocks over one memory pool. What it stores survives `restart`."""
 
+    _open: ClassVar[list["CopyArray"]] = []
+
     def __init__(
         self,
         limits: CopyLimits | None = None,
@@ -50,6 +52,7 @@ class CopyArray:
         self._kept = (MemoryHead(), MemorySegments(), CatalogueContent())
         self.internal_errors: list[BaseException] = []
         self._tags = iter(range(1, 1 << 30))
+        self._open.append(self)
         self._start()
 
     def _start(self) -> None:
@@ -66,6 +69,14 @@ class CopyArray:
             self.manager.attach_logical_unit(logical_unit)
         self.environment.run(self.manager.start())
         self.nexus = self.new_nexus()
+
+    @classmethod
+    def close_all(cls) -> None:
+        """End whatever still runs in arrays that nobody uses any more."""
+        for array in cls._open:
+            for task in [*array.environment.background, *array.environment._runnable]:
+                task.coroutine.close()
+        cls._open.clear()
 
     def _logical_unit(self, number: int, **options: Any) -> LogicalUnit:
         name = f"lun{number}"

@@ -50,7 +50,9 @@ def plan_step(rod: RodSource, offset_bytes: int, destination: Destination, limit
         shared = _share(piece, offset_bytes, destination, min(wanted_bytes, limits.remap_step_bytes))
         if shared is not None:
             return shared
-    zeros_blocks = min(_zero_bytes(piece, wanted_bytes), limits.remap_step_bytes) // destination.block_bytes
+    # a step that is cut short ends on a block of the store, because parts of blocks become no holes
+    longest_bytes = limits.remap_step_bytes - destination.offset_bytes % BLOCK_BYTES
+    zeros_blocks = min(_zero_bytes(piece, wanted_bytes), longest_bytes) // destination.block_bytes
     if zeros_blocks:
         return Step(StepKind.ZERO, offset_bytes, destination.lba, zeros_blocks)
     blocks = max(1, _move_bytes(piece, wanted_bytes, destination, limits) // destination.block_bytes)
