@@ -21,7 +21,7 @@ def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: 
 
 def _abort_task(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
     found = device_server.abort_task(nexus, request.lun, request.referenced_task_tag)
-    return Response.FUNCTION_COMPLETE if found or request.affected else Response.TASK_DOES_NOT_EXIST
+    return Response.FUNCTION_COMPLETE if found else Response.TASK_DOES_NOT_EXIST
 
 
 def _abort_task_set(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
