@@ -146,6 +146,14 @@ def test_an_early_write_keeps_its_data_until_its_turn() -> None:
     assert joined(talk.events[1]) == b"a" * 512 + b"b" * 512  # type: ignore[arg-type]
 
 
+def test_data_of_another_command_is_not_kept_with_an_early_one() -> None:
+    talk = Conversation().logged_in()
+    collecting = talk.write(1024, b"a" * 512, final=False, cmd_sn=7)
+    talk.command(cmd_sn=9)
+    talk.data_out(collecting, 512, b"b" * 512)
+    assert joined(talk.take_event(CommandReady)) == b"a" * 512 + b"b" * 512
+
+
 def test_early_data_is_bounded() -> None:
     talk = Conversation().logged_in()
     fitting = limits.MAX_HELD_BYTES // 65536

@@ -256,18 +256,27 @@ def test_a_failed_command_waits_for_all_its_open_bursts() -> None:
     assert take_sense(talk, command) == INCORRECT
 
 
-@pytest.mark.parametrize("change", [{"data_sn": 1}, {"buffer_offset": 4}, {"data_sn": 0xFFFFFFFF}], ids=str)
-def test_data_out_of_order_ends_the_connection(change: dict[str, int]) -> None:
+@pytest.mark.parametrize("numbers", [(0, 0), (1, 0), (27, 28), (0xFFFFFFFF, 0), (0, 2)], ids=str)
+def test_data_sn_out_of_order_means_lost_data_and_ends_the_command(numbers: tuple[int, int]) -> None:
     talk = Conversation().logged_in()
     command = talk.write(1024)
     r2t = talk.take(ReadyToTransfer)
-    pdu = ScsiDataOut(initiator_task_tag=command.initiator_task_tag, target_transfer_tag=r2t.target_transfer_tag)
-    for name, value in change.items():
-        setattr(pdu, name, value)
-    talk.send(pdu, bytes(512))
+    for i, data_sn in enumerate(numbers):
+        assert not talk.unread
+        talk.data_out(command, i * 512, bytes(512), data_sn=data_sn, target_transfer_tag=r2t.target_transfer_tag, final=i == 1)
+    assert take_sense(talk, command) == CRC
+    assert joined_next_write(talk) == b"good"
+
+
+@pytest.mark.parametrize("offset", [4, 512, 0xFFFFFFFF])
+def test_a_buffer_offset_out_of_order_ends_the_connection(offset: int) -> None:
+    talk = Conversation().logged_in()
+    command = talk.write(1024)
+    r2t = talk.take(ReadyToTransfer)
+    talk.data_out(command, offset, bytes(512), target_transfer_tag=r2t.target_transfer_tag)
     assert talk.take(Reject).reason == RejectReason.PROTOCOL_ERROR
     assert talk.connection.closed
-    assert "Data-Out has DataSN" in str(talk.connection.close_reason)
+    assert f"goes on at {offset} instead of 0" in str(talk.connection.close_reason)
 
 
 def test_r2ts_answered_out_of_order_end_the_connection() -> None:

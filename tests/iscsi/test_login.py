@@ -194,6 +194,13 @@ def test_a_login_segment_past_the_default_length_is_refused() -> None:
     assert talk.connection.closed
 
 
+def test_a_long_segment_before_a_login_ends_the_connection_without_an_answer() -> None:
+    talk = Conversation()
+    talk.feed(ScsiCommand(data_segment_length=8193).encode_header())
+    assert talk.connection.closed
+    assert talk.unread == []
+
+
 def test_no_more_connections_than_there_may_be() -> None:
     directory = Directory(max_connections=3)
     talks = [Conversation(directory, isid=bytes([i] * 6)) for i in range(4)]

@@ -117,6 +117,17 @@ def test_abort_task_of_a_command_that_never_came_fills_its_gap() -> None:
     assert response(talk) == R.TASK_DOES_NOT_EXIST
 
 
+def test_a_gap_is_filled_once() -> None:
+    talk = Conversation().logged_in()
+    for _ in range(2):
+        request(talk, F.ABORT_TASK, referenced_task_tag=0x99, ref_cmd_sn=8, cmd_sn=9)
+        answer = talk.take(TaskManagementFunctionResponse)
+        assert (answer.response, answer.max_cmd_sn) == (R.FUNCTION_COMPLETE, 8 + limits.COMMAND_WINDOW - 1)
+    talk.read(512, cmd_sn=7)
+    talk.read(512, cmd_sn=9)
+    assert [event.cmd_sn for event in talk.events if isinstance(event, CommandReady)] == [7, 9]
+
+
 def test_abort_task_of_a_held_command_drops_it() -> None:
     talk = Conversation().logged_in()
     held = talk.read(512, cmd_sn=8)

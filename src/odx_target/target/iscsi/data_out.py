@@ -9,7 +9,8 @@ What an initiator can do wrong, and what becomes of it:
     data where none was allowed           the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
     a burst longer or shorter than asked  the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
     a data digest error                   Reject; the command ends with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
-    DataSN or buffer offset out of order  Reject, and the connection ends: nothing at level 0 recovers from that
+    DataSN out of order                   the same without a Reject: it means that data was lost before (7.9)
+    buffer offset out of order            Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
     data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
 
 A command that has failed is answered when all its open bursts have ended, as the RFC asks. The LUN of a Data-Out is not
@@ -143,8 +144,11 @@ class DataOutCollector:
         return None
 
     def _take(self, collection: Collection, burst: Burst, data_sn: int, offset: int, data: memoryview, final: bool) -> None:
-        if data_sn != burst.data_sn or offset != collection.received:
-            detail = f"Data-Out has DataSN {data_sn} at {offset}, expected {burst.data_sn} at {collection.received}"
+        if data_sn != burst.data_sn:
+            collection.failure = PROTOCOL_SERVICE_CRC_ERROR
+            return
+        if offset != collection.received:
+            detail = f"Data-Out goes on at {offset} instead of {collection.received}"
             raise PduRefused(RejectReason.PROTOCOL_ERROR, detail, fatal=True)
         if offset + len(data) > burst.end:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
