@@ -1,5 +1,7 @@
 """The iSCSI protocol (RFC 7143) without I/O: bytes in, events out.
 
+Where things are, in the order they are best read:
+
     both ends     opcodes, header, pdu_formats, request_pdus, response_pdus, pdu   headers as data, and their bytes
                   framing                                                          PDUs out of a stream and into one
                   text_format, text_keys, negotiation                              key=value text and its rules
