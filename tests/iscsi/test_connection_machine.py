@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -37,6 +37,7 @@ from odx_target.target.iscsi.pdu import (
 from odx_target.target.iscsi.text_format import encode_pairs
 from tests.iscsi.conversation import NORMAL_KEYS, Conversation, Directory, joined
 from tests.iscsi.examples import pdus
+from tests.settings import searching
 
 MASK = 0xFFFFFFFF
 
@@ -259,7 +260,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         assert self.talk.connection._full_feature._collector.collected_bytes == 0  # type: ignore[union-attr]
 
 
-ConnectionMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+ConnectionMachine.TestCase.settings = searching(40, steps=40)
 TestHonestInitiator = ConnectionMachine.TestCase
 
 
@@ -372,7 +373,7 @@ def serve(connection: TargetConnection, chunks: list[bytes], *, answer: bool) ->
 
 
 @given(streams(), st.lists(st.integers(0, 300), max_size=12), st.booleans())
-@settings(max_examples=300, deadline=None)
+@searching(300)
 def test_damaged_conversations_never_raise(raw: bytes, sizes: list[int], answer: bool) -> None:
     chunks, at = [], 0
     for size in sizes:
@@ -382,13 +383,13 @@ def test_damaged_conversations_never_raise(raw: bytes, sizes: list[int], answer:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
-@settings(max_examples=150, deadline=None)
+@searching(150)
 def test_random_bytes_never_raise(chunks: list[bytes]) -> None:
     serve(TargetConnection(Directory(), 0.0), chunks, answer=True)
 
 
 @given(st.lists(st.tuples(pdus(), st.binary(max_size=30)), max_size=8))
-@settings(max_examples=200, deadline=None)
+@searching(200)
 def test_any_pdus_after_a_login_never_raise(rows: list[tuple[Pdu, bytes]]) -> None:
     talk = Conversation()
     raw = talk.encode(talk.login_pdu(1, 3), encode_pairs([*talk.names().items(), *NORMAL_KEYS.items()]))
