@@ -7,26 +7,31 @@ from odx_target.store.api import BLOCK_BYTES, Buffer
 
 
 class MemorySegment:
-    __slots__ = ("_bytes", "number")
+    """Takes memory only for what is written."""
+
+    __slots__ = ("_bytes", "number", "size_blocks")
 
     def __init__(self, number: int, size_blocks: int) -> None:
         self.number = number
-        self._bytes = bytearray(size_blocks * BLOCK_BYTES)
-
-    @property
-    def size_blocks(self) -> int:
-        return len(self._bytes) // BLOCK_BYTES
+        self.size_blocks = size_blocks
+        self._bytes = bytearray()
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         offset = block * BLOCK_BYTES
+        if offset > len(self._bytes):
+            self._bytes.extend(bytes(offset - len(self._bytes)))
         for buffer in buffers:
             end = offset + len(buffer)
             self._bytes[offset:end] = buffer
             offset = end
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
+        if block + count_blocks > self.size_blocks:
+            return None
         buffer = self._bytes[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
-        return buffer if len(buffer) == count_blocks * BLOCK_BYTES else None
+        if len(buffer) < count_blocks * BLOCK_BYTES:
+            buffer.extend(bytes(count_blocks * BLOCK_BYTES - len(buffer)))
+        return buffer
 
     def read(self, block: int, count_blocks: int) -> bytearray:
         buffer = self.read_now(block, count_blocks)
@@ -38,6 +43,7 @@ class MemorySegment:
         pass
 
     def seal(self, size_blocks: int) -> None:
+        self.size_blocks = size_blocks
         del self._bytes[size_blocks * BLOCK_BYTES :]
 
 

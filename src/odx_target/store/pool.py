@@ -140,9 +140,10 @@ class LogPool:
         self.log.commit()
 
     async def flush(self) -> None:
-        await self._flusher.flush()
         if self.log.deferred:
             await self.checkpointer.save()
+        else:
+            await self._flusher.flush()
 
     async def checkpoint(self) -> None:
         """Save a checkpoint now. Raises PoolFailed, PoolFull."""

@@ -1,0 +1,17 @@
+"""How much the tests that search do: `ODX_TEST_STEPS=20 pytest` looks at twenty times as many examples."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_TIMES = int(os.environ.get("ODX_TEST_STEPS", "1"))
+
+
+def searching(max_examples: int, steps: int = 50) -> settings:
+    """Hypothesis settings for a property or a state machine."""
+    return settings(
+        max_examples=max_examples * _TIMES,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )

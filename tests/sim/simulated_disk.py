@@ -1,0 +1,263 @@
+"""A disk for pools that can lose its power at any operation.
+
+Fault model
+-----------
+The disk keeps segments, a catalogue and a head. What is *durable* survives everything; beside it the disk holds what was
+handed to it since (*pending*), which readers see.
+
+- Writes are pending until their segment was synced. When the power goes, each pending write falls apart into sectors of
+  512 bytes or 4 KiB, and each sector is there or not, independently of all others and of the order in which they were
+  written: so writes are lost, torn and reordered.
+- The creation of a segment is pending until the segment was synced: without power it may be gone, with all it holds.
+- A cut (`seal`) is pending until the segment was synced, independently of the writes.
+- A deletion is durable when it returns. Of a deletion that was cut off, any part of the names is gone.
+- A sync that was cut off may have made any part of what was pending durable.
+- The catalogue is saved wholly or not at all, and is durable at its commit point; the head likewise.
+- When the process dies but not the machine, nothing pending is lost, but it stays pending: a later loss of power may take it.
+  A write under way may be cut off after any whole sector.
+
+`crash_after(n)` turns the disk off in the middle of the n-th operation from now: from then on every operation raises
+`Crash`, which is no Exception, so that no handler mistakes it for an error, and no `finally` changes the disk. `power_loss` or
+`process_death` then turn it on again.
+
+Faults that leave the machine running: operations named in `failing` raise EIO (a write may have written a part, a sync made a
+part durable), and `room_blocks` bounds the sum of all segments' sizes (creating one more raises PoolFull).
+"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFailed, PoolFull
+from odx_target.store.head import MemoryHead
+from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
+from odx_target.store.open import PoolParts
+
+SECTOR_BYTES = 512
+
+
+class Crash(BaseException):
+    """The machine is off."""
+
+
+@dataclass
+class _File:
+    durable: bytearray
+    """What surely survives."""
+    exists_durably: bool = False
+    writes: list[tuple[int, bytes]] = field(default_factory=list)
+    """Pending, in order: (offset, data)."""
+    cut_blocks: int | None = None
+    """A pending cut."""
+    content: bytearray = field(default_factory=bytearray)
+    """What readers see."""
+
+    @property
+    def size_blocks(self) -> int:
+        return len(self.content) // BLOCK_BYTES
+
+    def write(self, offset: int, data: bytes) -> None:
+        _put(self.content, offset, data)
+        self.writes.append((offset, data))
+
+    def make_durable(self) -> None:
+        self.durable = bytearray(self.content)
+        self.writes, self.cut_blocks, self.exists_durably = [], None, True
+
+    def lose(self, random: Random) -> None:
+        """Let chance decide about all that is pending."""
+        sector_bytes = random.choice((SECTOR_BYTES, BLOCK_BYTES))
+        survival = random.choice((0.0, 0.1, 0.5, 0.9, 1.0))
+        for offset, data in self.writes:
+            for at in range(0, len(data), sector_bytes):
+                if random.random() < survival:
+                    sector = data[at : at + sector_bytes]
+                    _put(self.durable, offset + at, sector)
+        if self.cut_blocks is not None and random.random() < 0.5:
+            del self.durable[self.cut_blocks * BLOCK_BYTES :]
+        self.writes, self.cut_blocks, self.exists_durably = [], None, True
+        self.content = bytearray(self.durable)
+
+
+def _put(content: bytearray, offset: int, data: bytes) -> None:
+    content.extend(bytes(max(0, offset - len(content))))
+    content[offset : offset + len(data)] = data
+
+
+class SimulatedDisk:
+    """One pool's disk; `parts` gives what a pool opens."""
+
+    def __init__(self, random: Random) -> None:
+        self.files: dict[int, _File] = {}
+        self.catalogue_content = CatalogueContent()
+        self.head = MemoryHead()
+        self.failing: set[str] = set()
+        self.room_blocks: int | None = None
+        self.is_off = False
+        self.operations = 0
+        self._random = random
+        self._until_crash: int | None = None
+
+    def parts(self) -> PoolParts:
+        catalogue = MemoryCatalogue(self.catalogue_content, before_commit=self.step_catalogue, after_commit=self.step)
+        return PoolParts(self.head, SimulatedSegments(self), catalogue, lambda: None)
+
+    def crash_after(self, operations: int | None) -> None:
+        """Turn off in the middle of an operation to come: 0 is the next. None: not any more."""
+        self._until_crash = operations
+
+    def power_loss(self) -> None:
+        for number, file in list(self.files.items()):
+            if not file.exists_durably and self._random.random() < 0.5:
+                del self.files[number]
+            else:
+                file.lose(self._random)
+        self._turn_on()
+
+    def process_death(self) -> None:
+        self._turn_on()
+
+    def check_on(self) -> None:
+        """Raise Crash if the machine is off."""
+        if self.is_off:
+            raise Crash
+
+    def step(self) -> None:
+        """Count an operation that is all or nothing."""
+        if self.is_due():
+            self._turn_off()
+
+    def step_catalogue(self) -> None:
+        if "save" in self.failing:
+            raise PoolFailed("the simulated disk fails to save the catalogue")
+        self.step()
+
+    def is_due(self) -> bool:
+        """Count an operation; whether the machine goes off in the middle of it."""
+        self.check_on()
+        self.operations += 1
+        if self._until_crash is None:
+            return False
+        self._until_crash -= 1
+        return self._until_crash < 0
+
+    def write(self, file: _File, offset: int, data: bytes) -> None:
+        if self.is_due():
+            self._write_part(file, offset, data)
+            self._turn_off()
+        if "write" in self.failing:
+            self._write_part(file, offset, data)
+            self.fail_if_asked("write")
+        file.write(offset, data)
+
+    def sync(self, file: _File) -> None:
+        if self.is_due():
+            self._turn_off()  # All stays pending: chance takes or leaves any part of it.
+        self.fail_if_asked("sync")
+        file.make_durable()
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        due = self.is_due()
+        self.fail_if_asked("delete")
+        for number in numbers:
+            if not due or self._random.random() < 0.5:
+                self.files.pop(number, None)
+        if due:
+            self._turn_off()
+
+    def fail_if_asked(self, operation: str) -> None:
+        if operation in self.failing:
+            raise OSError(errno.EIO, f"the simulated disk fails to {operation}")
+
+    def _write_part(self, file: _File, offset: int, data: bytes) -> None:
+        sectors = self._random.randint(0, len(data) // SECTOR_BYTES)
+        file.write(offset, data[: sectors * SECTOR_BYTES])
+
+    def _turn_off(self) -> None:
+        self.is_off = True
+        raise Crash
+
+    def _turn_on(self) -> None:
+        self.is_off = False
+        self._until_crash = None
+        self.failing.clear()
+
+
+class SimulatedSegment:
+    def __init__(self, disk: SimulatedDisk, number: int) -> None:
+        self.number = number
+        self._disk = disk
+
+    def write(self, block: int, buffers: Sequence[Buffer]) -> None:
+        self._disk.write(self._file(), block * BLOCK_BYTES, b"".join(buffers))
+
+    def read_now(self, block: int, count_blocks: int) -> bytearray | None:
+        self._disk.check_on()
+        file = self._disk.files.get(self.number)
+        if file is None or block + count_blocks > file.size_blocks:
+            return None
+        # Not everything is in the page cache.
+        if self._disk.operations % 3 == 0:
+            return None
+        return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
+
+    def read(self, block: int, count_blocks: int) -> bytearray:
+        self._disk.step()
+        self._disk.fail_if_asked("read")
+        file = self._file()
+        if block + count_blocks > file.size_blocks:
+            raise OSError(errno.EIO, "beyond the end")
+        return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
+
+    def sync(self) -> None:
+        self._disk.sync(self._file())
+
+    def seal(self, size_blocks: int) -> None:
+        self._disk.step()
+        self._disk.fail_if_asked("seal")
+        file = self._file()
+        file.cut_blocks = size_blocks
+        del file.content[size_blocks * BLOCK_BYTES :]
+
+    def _file(self) -> _File:
+        try:
+            return self._disk.files[self.number]
+        except KeyError:
+            raise FileNotFoundError(errno.ENOENT, f"segment {self.number}") from None
+
+
+class SimulatedSegments:
+    def __init__(self, disk: SimulatedDisk) -> None:
+        self._disk = disk
+
+    def names(self) -> dict[int, int]:
+        self._disk.step()
+        return {number: file.size_blocks for number, file in self._disk.files.items()}
+
+    def describe(self, number: int) -> str:
+        return f"segment {number} of the simulated disk"
+
+    def create(self, number: int, size_blocks: int) -> SimulatedSegment:
+        self._disk.step()
+        self._disk.fail_if_asked("create")
+        if number in self._disk.files:
+            raise FileExistsError(errno.EEXIST, self.describe(number))
+        room_blocks = self._disk.room_blocks
+        if room_blocks is not None and sum(self.names().values()) + size_blocks > room_blocks:
+            raise PoolFull("the simulated disk is full")
+        zeros = bytes(size_blocks * BLOCK_BYTES)
+        self._disk.files[number] = _File(bytearray(zeros), content=bytearray(zeros))
+        return SimulatedSegment(self._disk, number)
+
+    def open(self, number: int) -> SimulatedSegment:
+        self._disk.step()
+        if number not in self._disk.files:
+            raise FileNotFoundError(errno.ENOENT, self.describe(number))
+        return SimulatedSegment(self._disk, number)
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        self._disk.delete(numbers)
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,373 @@
+"""A pool on a disk that loses power, against a naive model.
+
+`history` are the moments that a recovery may come back to, oldest first: what is durable at least, then one for each commit
+since. A recovery must come back to exactly one of them: not older than the last flush after a loss of power, nor than the last
+commit after the death of the process.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, precondition, rule
+from tests.settings import searching
+from tests.sim.simulated_disk import Crash, SimulatedDisk
+from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
+from tests.store.pool_model import Blocks, Moment, block_of, values_of
+
+from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull
+from odx_target.store.open import LogPool, PoolOptions, open_pool
+from odx_target.store.shelf import REFUSED_S
+
+VOLUME_BLOCKS = 80
+SEGMENT_BLOCKS = 32
+NO_LIMIT = 1000
+LIMITS = st.sampled_from([NO_LIMIT, NO_LIMIT, 3, 8])
+
+blocks = st.integers(0, VOLUME_BLOCKS - 1)
+counts = st.one_of(st.integers(1, 4), st.integers(1, VOLUME_BLOCKS))
+names = st.sampled_from(["a", "b"])
+keys = st.sampled_from(["key/1", "key/2", "other"])
+
+
+class CrashMachine(RuleBasedStateMachine):
+    frozen: Bundle[int] = Bundle("frozen")
+
+    @initialize(
+        seed=st.integers(0, 1 << 32), limit=LIMITS, room=LIMITS, checkpoint_blocks=st.sampled_from([10, 60, 1000, 100000])
+    )
+    def start(self, seed: int, limit: int, room: int, checkpoint_blocks: int) -> None:
+        self.random = Random(seed)
+        self.disk = SimulatedDisk(self.random)
+        self.disk.room_blocks = room * SEGMENT_BLOCKS
+        self.options = PoolOptions(
+            limit_bytes=limit * SEGMENT_BLOCKS * BLOCK_BYTES,
+            segment_blocks=SEGMENT_BLOCKS,
+            checkpoint_blocks=checkpoint_blocks,
+        )
+        self.now = Moment()
+        self.handles: dict[int, Blocks] = {}
+        self.history = [self.now.copy()]
+        self.committed = 0
+        self.flushed = 0
+        self.value = 0
+        self.is_failed = False
+        self.flushes: list[tuple[VirtualTask, int]] = []
+        self.open()
+        for name in ("a", "b"):
+            self.do(lambda name=name: self.create(name))
+
+    def create(self, name: str) -> None:
+        if name not in self.pool.volumes:
+            self.pool.create_volume(name, VOLUME_BLOCKS, {"name": name})
+            self.now.volumes[name] = Blocks(VOLUME_BLOCKS)
+
+    # What a user does
+
+    @rule(name=names, block=blocks, count=counts)
+    def write(self, name: str, block: int, count: int) -> None:
+        count = min(count, VOLUME_BLOCKS - block)
+        values = list(range(self.value + 1, self.value + 1 + count))
+        self.value += count
+        data = [block_of(value) for value in values]
+        cut = [b"".join(data)] if count % 2 else data
+
+        def act() -> None:
+            self.pool.volumes[name].write(block, cut)
+            self.now.volumes[name].put(block, values)
+
+        self.do(act, name)
+
+    @rule(writes=st.lists(st.tuples(names, blocks, counts), min_size=3, max_size=12), commit=st.booleans())
+    def write_much(self, writes: list[tuple[str, int, int]], commit: bool) -> None:
+        for name, block, count in writes:
+            self.write(name, block, count)
+            if commit:
+                self.commit()
+
+    @precondition(lambda self: self.pool.used_bytes >= 3 * SEGMENT_BLOCKS * BLOCK_BYTES)
+    @rule(key=keys, name=names)
+    def use_up_the_reserve(self, key: str, name: str) -> None:
+        self.remember(key, b"x", 1)
+        for _ in range(2 * SEGMENT_BLOCKS):
+            self.unmap(name, 0, 1)
+            self.commit()
+        self.forget(key)
+
+    @rule(name=names, block=blocks, count=counts)
+    def unmap(self, name: str, block: int, count: int) -> None:
+        count = min(count, VOLUME_BLOCKS - block)
+
+        def act() -> None:
+            self.pool.volumes[name].unmap(block, count)
+            self.now.volumes[name].put(block, [0] * count)
+
+        self.do(act, name)
+
+    @rule(target=frozen, name=names, durable=st.booleans())
+    def freeze(self, name: str, durable: bool) -> Any:
+        made: list[int] = []
+
+        def act() -> None:
+            identifier = self.pool.volumes[name].freeze(durable=durable).identifier
+            kept = Blocks(VOLUME_BLOCKS, dict(self.now.volumes[name].values))
+            self.handles[identifier] = kept
+            if durable:
+                self.now.frozen_maps[identifier] = kept
+            made.append(identifier)
+
+        self.do(act, name)
+        return multiple(*made)
+
+    @rule(identifier=frozen, name=names, source_block=blocks, block=blocks, count=counts)
+    def copy(self, identifier: int, name: str, source_block: int, block: int, count: int) -> None:
+        count = min(count, VOLUME_BLOCKS - block, VOLUME_BLOCKS - source_block)
+
+        def act() -> None:
+            self.pool.volumes[name].copy_from(self.pool.frozen_maps[identifier], source_block, block, count)
+            self.now.volumes[name].put(block, self.handles[identifier].read()[source_block : source_block + count])
+
+        if identifier in self.handles:
+            self.do(act, name)
+
+    @rule(identifier=consumes(frozen))
+    def release(self, identifier: int) -> None:
+        def act() -> None:
+            self.pool.frozen_maps[identifier].release()
+            del self.handles[identifier]
+            self.now.frozen_maps.pop(identifier, None)
+
+        if identifier in self.handles:
+            self.do(act)
+
+    @rule(key=keys, value=st.binary(max_size=8), times=st.sampled_from([1, 1, 8000]))
+    def remember(self, key: str, value: bytes, times: int) -> None:
+        def act() -> None:
+            self.pool.remember(key, value * times)
+            self.now.remembered[key] = value * times
+
+        self.do(act)
+
+    @rule(key=keys)
+    def forget(self, key: str) -> None:
+        def act() -> None:
+            self.pool.forget(key)
+            self.now.remembered.pop(key, None)
+
+        self.do(act)
+
+    @rule(name=names)
+    def delete_and_create(self, name: str) -> None:
+        def act() -> None:
+            if name in self.pool.volumes:
+                self.pool.delete_volume(name)
+                del self.now.volumes[name]
+            self.create(name)
+
+        self.do(act)
+
+    @rule()
+    def commit(self) -> None:
+        self.do(self.commit_now)
+
+    @rule()
+    def flush(self) -> None:
+        def act() -> None:
+            self.commit_now()
+            wanted = self.committed
+            logged = len(self.history) - 1
+            self.environment.run(self.pool.flush())
+            self.flushed = max(self.flushed, wanted, logged)
+
+        self.do(act)
+
+    @rule()
+    def flush_beside_others(self) -> None:
+        def act() -> None:
+            self.commit_now()
+            self.flushes.append((self.environment.spawn(self.pool.flush()), len(self.history) - 1))
+
+        self.do(act)
+
+    @rule()
+    def let_background_run(self) -> None:
+        self.mark()  # A checkpoint commits.
+        self.do(self.environment.settle)
+        self.note_flushes()
+
+    @rule()
+    def checkpoint(self) -> None:
+        def act() -> None:
+            self.environment.run(self.pool.checkpoint())
+            self.note_checkpoint()
+
+        self.mark()
+        self.do(act)
+
+    @rule(name=names)
+    def read(self, name: str) -> None:
+        def act() -> None:
+            if name in self.pool.volumes:
+                assert self.read_all(self.pool.volumes[name]) == self.now.volumes[name].read()
+
+        self.mark()
+        self.do(act)
+
+    @rule(identifier=frozen)
+    def read_frozen(self, identifier: int) -> None:
+        if identifier in self.handles:
+            self.mark()
+            self.do(lambda: self.check_frozen(identifier))
+
+    # What happens to it
+
+    @rule(operations=st.integers(0, 12))
+    def crash_soon(self, operations: int) -> None:
+        self.disk.crash_after(operations)
+
+    @rule(power=st.sampled_from([True, True, False]), again=st.lists(st.integers(0, 30), max_size=2))
+    def crash(self, power: bool, again: list[int]) -> None:
+        self.recover(power, again)
+
+    @rule()
+    def close_and_open(self) -> None:
+        def act() -> None:
+            self.environment.run(self.pool.close())
+            self.committed = self.flushed = len(self.history) - 1
+            self.recover(power=False, again=[])
+
+        if not self.is_failed:
+            self.mark()
+            self.do(act)
+
+    @rule()
+    def disk_gets_room(self) -> None:
+        assert self.disk.room_blocks is not None
+        self.disk.room_blocks += 2 * SEGMENT_BLOCKS
+        self.mark()
+        self.do(lambda: self.environment.advance(REFUSED_S))
+
+    @precondition(lambda self: not self.is_failed)
+    @rule(operation=st.sampled_from(["write", "sync", "create", "seal", "save"]))
+    def disk_fails(self, operation: str) -> None:
+        self.disk.failing.add(operation)
+
+    @precondition(lambda self: self.disk.failing)
+    @rule()
+    def disk_works_again(self) -> None:
+        self.disk.failing.clear()
+
+    @invariant()
+    def limits_hold(self) -> None:
+        assert self.options.limit_bytes is not None
+        assert self.pool.used_bytes <= self.options.limit_bytes
+
+    # How it is checked
+
+    def do(self, act: Callable[[], None], name: str | None = None) -> None:
+        """Carry out a step; the machine may go off in it, or the pool refuse it."""
+        if name is not None and name not in self.pool.volumes:
+            return
+        try:
+            act()
+            self.disk.check_on()  # It may have gone off in a background job.
+        except PoolFull:
+            pass
+        except PoolFailed:
+            self.is_failed = self.pool.health.failure is not None
+            assert self.disk.failing or self.is_failed
+        except Crash:
+            self.mark()
+            self.recover(power=self.random.random() < 0.7, again=[self.random.randint(0, 20)] * self.random.randint(0, 2))
+
+    def mark(self) -> None:
+        """From here on a recovery may come back to this moment."""
+        self.history.append(self.now.copy())
+
+    def commit_now(self) -> None:
+        self.mark()
+        self.pool.commit()
+        # What had to be deferred in a full pool waits for a flush.
+        if not self.pool.log.deferred and not self.is_failed:
+            self.committed = len(self.history) - 1
+
+    def note_flushes(self) -> None:
+        for task, index in self.flushes:
+            if task.done and task.error is None:
+                self.flushed = max(self.flushed, index)
+        self.flushes = [(task, index) for task, index in self.flushes if not task.done]
+
+    def note_checkpoint(self) -> None:
+        self.flushed = self.committed = len(self.history) - 1
+
+    def read_all(self, source: Any) -> list[int]:
+        count = source.size_blocks
+        now = source.read_now(0, count)
+        found = now if now is not None else self.environment.run(source.read(0, count))
+        return values_of(source, found)
+
+    def check_frozen(self, identifier: int) -> None:
+        assert self.read_all(self.pool.frozen_maps[identifier]) == self.handles[identifier].read()
+
+    def teardown(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End the life of a process: what it had not begun never happens."""
+        if hasattr(self, "environment"):
+            self.disk.is_off = True
+            while self.environment._runnable:
+                self.environment._runnable.popleft().coroutine.close()
+
+    def open(self) -> None:
+        self.abandon()
+        self.disk.is_off = False
+        self.environment = VirtualEnvironment(seed=self.random.randint(0, 1 << 32))
+        self.pool: LogPool = self.environment.run(open_pool(self.disk.parts(), self.environment, self.options))
+
+    def recover(self, power: bool, again: list[int]) -> None:
+        least = self.flushed if power else self.committed
+        self.mark()
+        for operations in [*again, None]:
+            if power:
+                self.disk.power_loss()
+            else:
+                self.disk.process_death()
+            self.disk.crash_after(operations)
+            try:
+                self.open()
+                self.disk.check_on()
+                self.disk.crash_after(None)
+                break
+            except Crash:
+                if self.random.random() < 0.5 and not power:
+                    power, least = True, self.flushed
+        self.is_failed = False
+        self.flushes.clear()
+        found = self.read_moment()
+        matching = [index for index in range(least, len(self.history)) if self.history[index] == found]
+        assert matching, f"came back to none of the moments from {least} on"
+        self.now = found
+        self.handles = dict(found.frozen_maps)
+        self.history = self.history[: matching[-1] + 1]
+        self.committed = len(self.history) - 1
+        if power:
+            self.flushed = self.committed
+
+    def read_moment(self) -> Moment:
+        pool = self.pool
+        return Moment(
+            {name: self.read_blocks(volume) for name, volume in pool.volumes.items()},
+            {identifier: self.read_blocks(frozen) for identifier, frozen in pool.frozen_maps.items()},
+            {key: pool.remembered(key) or b"" for key in pool.remembered_keys("")},
+        )
+
+    def read_blocks(self, source: Any) -> Blocks:
+        blocks = Blocks(source.size_blocks)
+        blocks.put(0, self.read_all(source))
+        return blocks
+
+
+TestCrashMachine = CrashMachine.TestCase
+TestCrashMachine.settings = searching(max_examples=60, steps=40)
