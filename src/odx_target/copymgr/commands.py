@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 Handler = Callable[["CopyManager", Task], Outcome]
 
 # GROUP NUMBER is let through and means nothing: grouping is not supported.
-_OUT_USAGE = "00000000 ffffffffffffffff 3f 04"
-_ABORT_USAGE = "ffffffff 0000000000000000 00 04"
-_IN_USAGE = "ffffffff 00000000ffffffff 00 04"
-_REPORT_USAGE = "00000000 00000000ffffffff 00 04"
+_OUT_USAGE = "00000000 ffffffffffffffff 3f 00"
+_ABORT_USAGE = "ffffffff 0000000000000000 00 00"
+_IN_USAGE = "ffffffff 00000000ffffffff 00 00"
+_REPORT_USAGE = "00000000 00000000ffffffff 00 00"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def receive_rod_token_information(manager: "CopyManager", task: Task) -> Outcome
     information = rod_token_information(operation)
     if allocation_bytes >= len(information) and not operation.is_in_progress:
         operation.token_delivered = True
-    return _data_in(information, allocation_bytes)
+    return Reply.of_parameter_data(information, allocation_bytes)
 
 
 def receive_copy_status(manager: "CopyManager", task: Task) -> Outcome:
@@ -38,7 +38,7 @@ def receive_copy_status(manager: "CopyManager", task: Task) -> Outcome:
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     manager.records.expire(manager.environment.monotonic())
     operation = _found(manager.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
-    return _data_in(copy_status(operation), allocation_bytes)
+    return Reply.of_parameter_data(copy_status(operation), allocation_bytes)
 
 
 def copy_operation_abort(manager: "CopyManager", task: Task) -> Outcome:
@@ -57,7 +57,7 @@ def report_all_rod_tokens(manager: "CopyManager", task: Task) -> Outcome:
     manager.expire(manager.environment.monotonic())
     identity = task.logical_unit.identity
     tokens = [token.data for token in manager.tokens.issued() if creator_identity(token.creator) == identity]
-    return _data_in(all_rod_tokens(tokens), allocation_bytes)
+    return Reply.of_parameter_data(all_rod_tokens(tokens), allocation_bytes)
 
 
 def _found(operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
@@ -70,8 +70,3 @@ def _found(operation: CopyOperation | None, list_identifier: int) -> CopyOperati
             value=list_identifier,
         )
     return operation
-
-
-def _data_in(data: bytes, allocation_bytes: int) -> Reply:
-    sent = data[:allocation_bytes]
-    return Reply(data_in=[sent] if sent else [], transfer_bytes=len(sent))
