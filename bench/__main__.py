@@ -29,7 +29,7 @@ TABLE_COLUMNS = 110
 SCATTERED_STEP_BYTES = 4 * KIB * 1009
 """A prime number of blocks: every place once before any twice."""
 
-LOADS: dict[str, Read | Write] = {
+LOADS = {
     "read 4 KiB random, depth 32": Read(4 * KIB, 32, random=True),
     "read 4 KiB random, depth 1": Read(4 * KIB, 1, random=True),
     "read 256 KiB, depth 1": Read(256 * KIB, 1),
@@ -41,6 +41,7 @@ LOADS: dict[str, Read | Write] = {
     "write 256 KiB, depth 8": Write(256 * KIB, 8, 1_500, 256 * KIB),
 }
 
+Loads = dict[str, Read | Write]
 Figures = dict[tuple[str, str], list[float]]
 """Commands per second, by load and target, a figure for each round."""
 
@@ -55,23 +56,23 @@ def ours(folder: Path) -> Iterator[str]:
         served.kill()
 
 
-def run_round(number: int, image: Path, folder: Path, figures: Figures, progress: Progress) -> None:
+def run_round(number: int, loads: Loads, image: Path, folder: Path, figures: Figures, progress: Progress) -> None:
     with tgt(folder / "tgt.raw", LUN_BYTES) as peer, ours(folder) as own:
         urls = {"tgt": peer, "odx-target": own}
         for url in urls.values():
             fill(url, image)
         order = list(urls) if number % 2 == 0 else list(reversed(urls))
-        for name, load in LOADS.items():
+        for name, load in loads.items():
             for target in order:
                 figures.setdefault((name, target), []).append(load.run(urls[target]))
             progress.advance(progress.task_ids[0])
 
 
-def table(figures: Figures) -> Table:
+def table(loads: Loads, figures: Figures) -> Table:
     made = Table(title=f"commands per second, median of {ROUNDS} rounds")
     for heading in ("load", "tgt", "odx-target", "its MB/s", "ratio", "ratio by round"):
         made.add_column(heading, justify="left" if heading == "load" else "right", no_wrap=True)
-    for name, load in LOADS.items():
+    for name, load in loads.items():
         peer, own = figures[name, "tgt"], figures[name, "odx-target"]
         rate = statistics.median(own)
         ratios = [mine / theirs for mine, theirs in zip(own, peer, strict=True)]
@@ -86,32 +87,34 @@ def table(figures: Figures) -> Table:
     return made
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
+    """Measure the loads whose names contain all words; without words, all of them."""
     console = Console(width=max(Console().width, TABLE_COLUMNS))
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         console.print(f"needed and not installed: {', '.join(missing)} (Debian: tgt libiscsi-bin qemu-utils qemu-block-extra)")
         return 1
+    loads: Loads = {name: load for name, load in LOADS.items() if all(word in name for word in words)}
     figures: Figures = {}
     try:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-bench-") as name,
             Progress(console=console, transient=True) as progress,
         ):
-            progress.add_task("measuring", total=ROUNDS * len(LOADS))
+            progress.add_task("measuring", total=ROUNDS * len(loads))
             image = Path(name) / "image.raw"
             image.write_bytes(os.urandom(LUN_BYTES))
             for number in range(ROUNDS):
                 folder = Path(name) / str(number)
                 folder.mkdir()
-                run_round(number, image, folder, figures, progress)
+                run_round(number, loads, image, folder, figures, progress)
                 shutil.rmtree(folder)
     except (ClientFailed, DidNotServe, OSError) as error:
         console.print(str(error), markup=False)
         return 1
-    console.print(table(figures))
+    console.print(table(loads, figures))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -35,6 +35,11 @@ log = structlog.get_logger()
 
 # The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
 TIMER_INTERVAL_S = 1.0
+# So much read data leaves before the rest of the batch is executed: the initiator works on it meanwhile, and it is still in
+# the processor's cache.
+EARLY_SEND_BYTES = 1 << 18
+# What a connection says last is worth this much waiting for a peer that does not read.
+LAST_WORDS_TIMEOUT_S = 1.0
 
 
 class ConnectionServer:
@@ -115,6 +120,7 @@ class ConnectionServer:
         """Execute what the protocol has ready; the loop is per command, so commands come first."""
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply
+        unsent_bytes = 0
         for event in self._protocol.take_events():
             if type(event) is CommandReady:
                 assert self._nexus is not None
@@ -123,6 +129,12 @@ class ConnectionServer:
                 )
                 if type(outcome) is Reply:
                     send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
+                    if outcome.data_in:
+                        unsent_bytes += outcome.transfer_bytes
+                        if unsent_bytes >= EARLY_SEND_BYTES:
+                            unsent_bytes = 0
+                            self._pool.commit()
+                            self._to_send.send_now(self._protocol.take_output())
                 else:
                     assert not isinstance(outcome, Reply)
                     self._nursery.start_soon(self._complete, event, task, outcome)
@@ -173,14 +185,18 @@ class ConnectionServer:
             deadline = self._protocol.next_timer()
             if deadline is not None and trio.current_time() >= deadline:
                 self._protocol.handle_timer(trio.current_time())
-                await self._send()
+                if self._protocol.closed:
+                    self._receiving.cancel()
+                else:
+                    await self._send()
 
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""
         log.info("connection closed", peer=self.peer, reason=str(self._protocol.close_reason))
         self._handle_events()
         self._lose_nexus()
-        await self._send()
+        with trio.move_on_after(LAST_WORDS_TIMEOUT_S):
+            await self._send()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
