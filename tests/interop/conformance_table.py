@@ -64,11 +64,6 @@ ACCEPTED: dict[str, tuple[Verdict, str]] = {
     ),
     "SCSI.StartStopUnit.Simple": (Verdict.SKIPPED, "the medium is not removable"),
     "SCSI.ReadOnly.ReadOnlySBC": (Verdict.SKIPPED, "the unit is not write-protected"),
-    "iSCSI.iSCSIdatasn.iSCSIDataSnInvalid": (
-        Verdict.FAILED,
-        "a wrong DataSN ends the connection, as it must at ErrorRecoveryLevel 0; the tool logs in again, and its third write"
-        " goes as immediate data, which has no DataSN to be wrong",
-    ),
     "iSCSI.iSCSITMF.LUNResetSimpleAsync": (Verdict.FAILED, "run alone, it reads a variable that only an earlier test sets"),
 }
 
