@@ -43,8 +43,7 @@ class Checkpointer:
 
     async def save(self) -> None:
         """Save a checkpoint of now or later. Raises PoolFailed, PoolFull."""
-        while self._running is not None:
-            await self._running.wait()
+        await self.settle()
         running = self._running = self._environment.event()
         try:
             self._log.commit()
@@ -57,6 +56,11 @@ class Checkpointer:
         finally:
             self._running = None
             running.set()
+
+    async def settle(self) -> None:
+        """Return when none is being saved."""
+        while self._running is not None:
+            await self._running.wait()
 
     async def _save_soon(self) -> None:
         self._starting = False

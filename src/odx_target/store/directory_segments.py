@@ -98,6 +98,7 @@ class DirectorySegments:
         self._directory = directory
         self._open_files_max = open_files_max
         self._held: deque[DirectorySegment] = deque()
+        self._closed = False
         self._unsynced_names: set[int] = set()
         self._in_memory = _file_system(directory) in _IN_MEMORY
         self._waits_always = not self._in_memory and not _knows_nowait(directory)
@@ -142,6 +143,7 @@ class DirectorySegments:
         self._sync_directory()
 
     def close(self) -> None:
+        self._closed = True
         while self._held:
             self._held.pop().opened(-1)
 
@@ -161,7 +163,7 @@ class DirectorySegments:
 
     def hold_now(self, segment: DirectorySegment) -> bool:
         """Open a segment if reads of it can succeed without waiting."""
-        if self._waits_always:
+        if self._waits_always or self._closed:
             return False
         try:
             self.hold(segment)

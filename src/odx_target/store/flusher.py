@@ -31,6 +31,11 @@ class Flusher:
                 await self._sync()
         self._health.check()
 
+    async def settle(self) -> None:
+        """Return when no sync is under way."""
+        while self._running is not None:
+            await self._running.wait()
+
     async def _sync(self) -> None:
         running = self._running = self._environment.event()
         dirty, self.dirty = self.dirty, set()

@@ -70,7 +70,7 @@ class Log:
         self._part: Part | None = None
         self._full: list[tuple[Segment, array[int]]] = []
         self._sealing: dict[Segment, int] = {}
-        self._reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
+        self._reserve = self._least_reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
 
     def require_data(self, count_blocks: int) -> None:
         """Raise PoolFull or PoolFailed unless so much data can be written."""
@@ -86,7 +86,7 @@ class Log:
         # Twice: a header that does not fit any more leaves the end of its segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve)
         if self.deferred or self._room() < need:
-            self._make_room(need)
+            self._make_room(need, spare=spare)
 
     def append(self, record: bytes) -> None:
         """Add a record without data, for which there is room."""
@@ -161,8 +161,8 @@ class Log:
 
     async def finish(self) -> None:
         """Seal what is open and remove empty segments; nothing is written afterwards. Raises PoolFailed."""
-        self._health.check()
         unused = await self._shelf.close()
+        self._health.check()
         if self._segment is not None:
             self._full.append((self._segment, self._table[: self._next]))
             self._segment = None
@@ -190,10 +190,12 @@ class Log:
     def _room(self) -> int:
         return self._capacity - self._next + self._shelf.ready_blocks
 
-    def _make_room(self, need_blocks: int) -> None:
+    def _make_room(self, need_blocks: int, *, spare: bool = False) -> None:
         need_blocks += 2 * header_blocks(sum(map(len, self.deferred)), 0)
         while self._room() < need_blocks:
-            self._shelf.make_now()
+            self._shelf.make_now(spare=spare)
+            # What was made out of what is kept in hand is not for data.
+            self._reserve = self._least_reserve + (self._shelf.capacity_blocks if spare else 0)
         while self.deferred:
             self.append(self.deferred.pop(0))
 

@@ -14,7 +14,7 @@ from odx_target.store.memory_catalogue import MemoryCatalogue
 from odx_target.store.memory_segments import MemorySegments
 from odx_target.store.pool import LogPool, PoolOptions
 from odx_target.store.recovery import Recovered, recover
-from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SegmentStore
+from odx_target.store.segment import SegmentStore
 from odx_target.store.sqlite_catalogue import SqliteCatalogue
 
 __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_memory_pool", "open_pool"]
@@ -50,8 +50,7 @@ async def open_pool(parts: PoolParts, environment: Environment, options: PoolOpt
 
 async def _open(find: Callable[[], PoolParts], environment: Environment, options: PoolOptions | None) -> LogPool:
     options = options or PoolOptions()
-    if not SEGMENT_BLOCKS_MIN <= options.segment_blocks <= SEGMENT_BLOCKS_MAX:
-        raise StoreError(f"a segment has {SEGMENT_BLOCKS_MIN} to {SEGMENT_BLOCKS_MAX} blocks, not {options.segment_blocks}")
+    options.sizing()
     parts, identity, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES))
     with ExitStack() as stack:
         _close_later(stack, parts)

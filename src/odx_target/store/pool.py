@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from odx_target.store.api import Environment, FrozenMap, PoolFull, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, Environment, FrozenMap, PoolFull, StoreError, Volume
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.checkpointer import Checkpointer
@@ -27,11 +27,17 @@ from odx_target.store.records import (
     encode,
 )
 from odx_target.store.recovery import Recovered, position_to_json
-from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SegmentStore
-from odx_target.store.shelf import SegmentShelf
+from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SegmentStore
+from odx_target.store.shelf import LIMIT_SEGMENTS_MIN, SegmentShelf
 from odx_target.store.volume import LogFrozenMap, LogVolume
 
 VOLUME_IDENTITY_BYTES = 16
+
+SEGMENTS_PER_LIMIT = 16
+"""A limit is used up in steps of a segment, so a small one needs small segments."""
+
+LIMITED_SEGMENT_BLOCKS_MIN = 256
+"""1 MiB: smaller ones would be mostly made and sealed."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,9 +45,26 @@ class PoolOptions:
     """How a pool is run. `limit_bytes` bounds the segments of the log, None: only the disk does."""
 
     limit_bytes: int | None = None
-    segment_blocks: int = SEGMENT_BLOCKS_MAX
+    segment_blocks: int | None = None
+    """Size of new segments; None: 64 MiB, or so much less that a limit holds some."""
     checkpoint_blocks: int | None = None
     """Log blocks between checkpoints; None: the log's own measure."""
+
+    def sizing(self) -> int:
+        """Blocks of new segments. Raises StoreError for options that contradict each other."""
+        limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES
+        blocks = self.segment_blocks
+        if blocks is None:
+            blocks = SEGMENT_BLOCKS_MAX
+            while (
+                limit_blocks is not None and blocks > limit_blocks // SEGMENTS_PER_LIMIT and blocks > LIMITED_SEGMENT_BLOCKS_MIN
+            ):
+                blocks //= 2
+        if not SEGMENT_BLOCKS_MIN <= blocks <= SEGMENT_BLOCKS_MAX:
+            raise StoreError(f"a segment has {SEGMENT_BLOCKS_MIN} to {SEGMENT_BLOCKS_MAX} blocks, not {blocks}")
+        if limit_blocks is not None and limit_blocks < LIMIT_SEGMENTS_MIN * blocks:
+            raise StoreError(f"the limit of a pool is at least {LIMIT_SEGMENTS_MIN * blocks * BLOCK_BYTES} bytes")
+        return blocks
 
 
 class LogPool:
@@ -65,7 +88,7 @@ class LogPool:
         self._store = store
         self._release_lock = release_lock
         self._is_closed = False
-        self.shelf = SegmentShelf(store, environment, self.health, options.segment_blocks, options.limit_bytes)
+        self.shelf = SegmentShelf(store, environment, self.health, options.sizing(), options.limit_bytes)
         self.shelf.adopt(recovered.sizes)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
         self._flusher.durable_osn = recovered.durable_osn
@@ -211,6 +234,14 @@ class LogPool:
             with suppress(PoolFull):  # No room for the catalogue: the log says it all, only at more length.
                 await self.checkpointer.save()
             await self._flusher.flush()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        """Let what runs in threads end, then give everything up."""
+        try:
+            await self.checkpointer.settle()
+            await self._flusher.settle()
         finally:
             self.health.end()
             self._catalogue.close()

@@ -133,10 +133,20 @@ class Reader:
                     table = tables[segment.number] = self._index.load(segment, size_blocks)
                 buffer = segment.read(at, count)
             except OSError:
-                raise DamagedBlock(block) from None
+                raise DamagedBlock(block + _first_unreadable(segment, at, count)) from None
             _check(buffer, table, at, count, block)
             found.append(buffer)
         return found
+
+
+def _first_unreadable(segment: Segment, at: int, count: int) -> int:
+    """Which block of a range that could not be read is to blame."""
+    for index in range(count):
+        try:
+            segment.read(at + index, 1)
+        except OSError:
+            return index
+    return 0
 
 
 def _check(buffer: bytearray, table: "array[int]", at: int, count: int, block: int) -> None:

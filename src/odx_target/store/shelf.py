@@ -3,15 +3,21 @@
 Making a segment may take tens of milliseconds, so while the log fills one the next is made in a thread. Only a log that
 fills segments faster than the disk makes them has to make one on the spot. Numbers only grow: a segment that was made too
 late to be next is removed again.
+
+A limit in bytes keeps one more segment in hand than data may use: in a full pool, and also after it was opened again, there is
+room for the records that give blocks back.
 """
 
 from collections import deque
 from collections.abc import Iterable
 
-from odx_target.store.api import BLOCK_BYTES, Environment, Event, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES, Environment, Event, PoolFull
 from odx_target.store.footer import capacity_blocks
 from odx_target.store.health import Health
 from odx_target.store.segment import Segment, SegmentStore
+
+LIMIT_SEGMENTS_MIN = 2
+"""One for data, and the one that is kept in hand."""
 
 REFUSED_S = 1.0
 """How long a disk that had no room for a segment is not asked again: asking a full one can take milliseconds each time."""
@@ -63,12 +69,12 @@ class SegmentShelf:
         self._prepare()
         return segment
 
-    def make_now(self) -> None:
-        """Make one more empty segment, waiting for it. Raises PoolFull, PoolFailed."""
+    def make_now(self, *, spare: bool = False) -> None:
+        """Make one more empty segment, waiting for it; `spare`: also the one kept in hand. Raises PoolFull, PoolFailed."""
         now_s = self._environment.monotonic()
         if now_s < self._refused_until:
             raise PoolFull("the disk has no room for another segment")
-        self._check_limit()
+        self._check_limit(spare=spare)
         self._last_number += 1
         try:
             segment = self.store.create(self._last_number, self._segment_blocks)
@@ -121,19 +127,18 @@ class SegmentShelf:
         try:
             self._check_limit()
             segment = await self._environment.in_thread(self.store.create, number, self._segment_blocks)
+            if self._is_unwanted(number):
+                await self._environment.in_thread(self.store.delete, [number])
+            else:
+                self._add(segment, self._segment_blocks)
+                self._put_ready(segment)
         except PoolFull:
-            return
+            return  # Whoever needs the room asks again, and is told.
         except OSError as error:
             self._health.fail("making a segment", error)
-            return
         finally:
             self._making = None
             made.set()
-        if self._is_unwanted(number):
-            await self._remove(number)
-        else:
-            self._add(segment, self._segment_blocks)
-            self._put_ready(segment)
 
     def _is_unwanted(self, number: int) -> bool:
         """Whether a segment came too late, or has no room under the limit beside one that was made meanwhile."""
@@ -143,14 +148,9 @@ class SegmentShelf:
             return True
         return self._closed or number < self._taken_number
 
-    async def _remove(self, number: int) -> None:
-        try:
-            await self._environment.in_thread(self.store.delete, [number])
-        except OSError as error:
-            self._health.fail("removing a segment", error)
-
-    def _check_limit(self) -> None:
-        if self._limit_blocks is not None and self._used_blocks + self._segment_blocks > self._limit_blocks:
+    def _check_limit(self, *, spare: bool = False) -> None:
+        wanted_blocks = self._segment_blocks if spare else 2 * self._segment_blocks
+        if self._limit_blocks is not None and self._used_blocks + wanted_blocks > self._limit_blocks:
             raise PoolFull(f"the pool has reached its limit of {self._limit_blocks * BLOCK_BYTES} bytes")
 
     def _add(self, segment: Segment, size_blocks: int) -> None:
@@ -161,8 +161,3 @@ class SegmentShelf:
     def _put_ready(self, segment: Segment) -> None:
         self._ready = deque(sorted([*self._ready, segment], key=lambda each: each.number))
         self.ready_blocks += self.capacity_blocks
-
-
-def check_segment_blocks(segment_blocks: int, least: int, most: int) -> None:
-    if not least <= segment_blocks <= most:
-        raise StoreError(f"a segment has {least} to {most} blocks, not {segment_blocks}")
