@@ -198,7 +198,7 @@ class SimulatedSegment:
         if file is None or block + count_blocks > file.size_blocks:
             return None
         # Not everything is in the page cache.
-        if self._disk.operations % 3 == 0:
+        if self._disk.operations % 3 == 0 or "read" in self._disk.failing:
             return None
         return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
 

@@ -146,12 +146,13 @@ class LogVolume(_Readable):
             self._pool.contents.apply(record)
 
     def freeze(self, *, durable: bool = False) -> LogFrozenMap:
-        """As the interface says. Raises PoolFailed for a durable one in a failed pool."""
-        self.check_range(0, 0)
+        """As the interface says. Raises PoolFailed for a durable one in a failed pool, StoreError in a deleted volume."""
+        self._check_present()
         return self._pool.freeze(Freeze(self._pool.contents.next_frozen, self._number, durable))
 
     def resize(self, size_blocks: int) -> None:
         """Grow by holes or cut off. Raises StoreError, PoolFull, PoolFailed."""
+        self._check_present()
         self._pool.check_size(size_blocks)
         record = VolumeResized(self._number, size_blocks)
         encoded = encode(record)
@@ -165,3 +166,7 @@ class LogVolume(_Readable):
     def detach(self) -> None:
         """The volume was deleted: it has no blocks any more."""
         self._map = self._live_map = BlockMap(0)
+
+    def _check_present(self) -> None:
+        if self._map.size_blocks == 0:
+            raise StoreError(f"the volume {self.name!r} was deleted")

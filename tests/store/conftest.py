@@ -1,0 +1,22 @@
+"""Jobs that a test leaves unbegun never happen, and are no reason for a warning."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.sim.virtual_environment import VirtualEnvironment
+
+
+@pytest.fixture(autouse=True)
+def _unbegun_jobs_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    made: list[VirtualEnvironment] = []
+    real = VirtualEnvironment.__init__
+
+    def noted(self: VirtualEnvironment, *arguments: float, **options: float) -> None:
+        real(self, *arguments, **options)  # type: ignore[arg-type]
+        made.append(self)
+
+    monkeypatch.setattr(VirtualEnvironment, "__init__", noted)
+    yield
+    for environment in made:
+        while environment._runnable:
+            environment._runnable.popleft().coroutine.close()

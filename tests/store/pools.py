@@ -1,0 +1,98 @@
+"""Pools for tests: over a simulated disk or a directory, opened, killed and opened again."""
+
+from pathlib import Path
+from random import Random
+
+from tests.sim.simulated_disk import SimulatedDisk
+from tests.sim.virtual_environment import VirtualEnvironment
+
+from odx_target.store.api import BLOCK_BYTES, BlockSource
+from odx_target.store.open import LogPool, PoolOptions, open_directory_pool, open_pool
+
+SMALL = PoolOptions(segment_blocks=32)
+
+
+class Machine:
+    """A machine with one pool on a simulated disk."""
+
+    def __init__(self, options: PoolOptions = SMALL, seed: int = 0) -> None:
+        self.options = options
+        self.disk = SimulatedDisk(Random(7))
+        self.environment = VirtualEnvironment(seed)
+        self.pool = self.open()
+
+    def open(self) -> LogPool:
+        self.environment = VirtualEnvironment(seed=self.environment._seed + 1)
+        self.pool = self.environment.run(open_pool(self.disk.parts(), self.environment, self.options))
+        return self.pool
+
+    def kill(self) -> LogPool:
+        """The process dies and another opens the pool."""
+        self._abandon()
+        self.disk.process_death()
+        return self.open()
+
+    def lose_power(self) -> LogPool:
+        self._abandon()
+        self.disk.power_loss()
+        return self.open()
+
+    def close(self) -> None:
+        self.environment.run(self.pool.close())
+
+    def reopen(self) -> LogPool:
+        self.close()
+        return self.open()
+
+    def flush(self) -> None:
+        self.environment.run(self.pool.flush())
+
+    def checkpoint(self) -> None:
+        self.environment.run(self.pool.checkpoint())
+
+    def _abandon(self) -> None:
+        while self.environment._runnable:
+            self.environment._runnable.popleft().coroutine.close()
+
+
+class Directory:
+    """A pool in a directory, with an environment that has no event loop."""
+
+    def __init__(self, path: Path, options: PoolOptions = SMALL) -> None:
+        self.path = path
+        self.options = options
+        self.environment = VirtualEnvironment()
+        self.open()
+
+    def open(self) -> LogPool:
+        self.pool = self.environment.run(open_directory_pool(self.path, self.environment, self.options))
+        return self.pool
+
+    def close(self) -> None:
+        self.environment.run(self.pool.close())
+
+    def kill(self) -> None:
+        """What the end of a process does: it gives up descriptors and the lock, and nothing else."""
+        self.environment.settle()
+        self.pool._catalogue.close()
+        self.pool._store.close()
+        self.pool._release_lock()
+
+    def segment_paths(self) -> list[Path]:
+        return sorted((self.path / "segments").iterdir())
+
+
+def block(value: int) -> bytes:
+    return value.to_bytes(8, "little") * (BLOCK_BYTES // 8)
+
+
+def blocks(*values: int) -> bytes:
+    return b"".join(map(block, values))
+
+
+def read(machine: Machine | Directory, source: BlockSource, at: int, count: int) -> bytes:
+    """Read both ways; they agree where both answer."""
+    now = source.read_now(at, count)
+    waited = b"".join(machine.environment.run(source.read(at, count)))
+    assert now is None or b"".join(now) == waited
+    return waited

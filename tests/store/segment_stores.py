@@ -1,0 +1,58 @@
+"""Segment stores for one conformance suite: each can be opened again over what it kept."""
+
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from tests.sim.simulated_disk import SimulatedDisk, SimulatedSegments
+
+from odx_target.store.directory_segments import DirectorySegments
+from odx_target.store.memory_segments import MemorySegments
+from odx_target.store.segment import SegmentStore
+
+
+class KeptSegments(Protocol):
+    def open(self) -> SegmentStore: ...
+
+
+class InMemory:
+    def __init__(self, path: Path) -> None:
+        self.store = MemorySegments()
+
+    def open(self) -> SegmentStore:
+        return self.store
+
+
+class InDirectory:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> SegmentStore:
+        return DirectorySegments(self.path)
+
+
+class InDirectoryThatAlwaysWaits(InDirectory):
+    """As on a file system that cannot say whether it has the data at hand."""
+
+    def open(self) -> SegmentStore:
+        store = DirectorySegments(self.path)
+        store._waits_always, store.read_flags = True, 0
+        return store
+
+
+class InDirectoryOneAtATime(InDirectory):
+    """With one descriptor for all segments."""
+
+    def open(self) -> SegmentStore:
+        return DirectorySegments(self.path, open_files_max=1)
+
+
+class OnSimulatedDisk:
+    def __init__(self, path: Path) -> None:
+        self.disk = SimulatedDisk(Random(1))
+
+    def open(self) -> SegmentStore:
+        return SimulatedSegments(self.disk)
+
+
+KINDS = [InMemory, InDirectory, InDirectoryThatAlwaysWaits, InDirectoryOneAtATime, OnSimulatedDisk]

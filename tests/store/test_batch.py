@@ -1,0 +1,222 @@
+"""Batches: what is written is read, and nothing else is taken for one."""
+
+from array import array
+from contextlib import suppress
+
+import pytest
+from crc32c import crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.settings import searching
+
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.batch import (
+    HEADER_BLOCKS_MAX,
+    Batch,
+    InvalidBatch,
+    Position,
+    announced_header_blocks,
+    decode_header,
+    encode_header,
+    header_blocks,
+)
+from odx_target.store.records import (
+    KEY_BYTES_MAX,
+    VALUE_BYTES_MAX,
+    Clone,
+    Forget,
+    Freeze,
+    InvalidRecord,
+    Record,
+    Release,
+    Remember,
+    Unmap,
+    VolumeCreated,
+    VolumeDeleted,
+    VolumeResized,
+    Write,
+    decode_all,
+    encode,
+)
+
+IDENTITY = bytes(range(16))
+OTHER_IDENTITY = bytes(16)
+
+numbers32 = st.integers(0, (1 << 32) - 1)
+numbers64 = st.integers(0, (1 << 64) - 1)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+records = st.one_of(
+    st.builds(
+        VolumeCreated,
+        numbers32,
+        numbers64,
+        st.binary(min_size=16, max_size=16),
+        texts,
+        st.dictionaries(texts, texts, max_size=4),
+    ),
+    st.builds(VolumeResized, numbers32, numbers64),
+    st.builds(VolumeDeleted, numbers32),
+    st.builds(Write, numbers32, numbers64, st.integers(1, 20)),
+    st.builds(Unmap, numbers32, numbers64, numbers64),
+    st.builds(Freeze, numbers64, numbers32, st.booleans()),
+    st.builds(Release, numbers64),
+    st.builds(Clone, numbers64, numbers64, numbers32, numbers64, numbers64),
+    st.builds(Remember, texts, st.binary(max_size=300)),
+    st.builds(Forget, texts),
+)
+
+
+def encoded_batch(
+    records: list[Record], position: Position, durable_osn: int = 0, continued: bool = False
+) -> tuple[bytes, int]:
+    encoded = [encode(record) for record in records]
+    data_blocks = sum(record.count_blocks for record in records if isinstance(record, Write))
+    checksums = array("I", (crc32c(bytes([index & 255])) for index in range(data_blocks)))
+    blocks = header_blocks(sum(map(len, encoded)), data_blocks)
+    header, checksum = encode_header(
+        IDENTITY,
+        position.segment,
+        position.block,
+        position.osn,
+        durable_osn,
+        position.checksum,
+        continued,
+        encoded,
+        checksums,
+        blocks,
+    )
+    return bytes(header), checksum
+
+
+def decoded(header: bytes, position: Position, identity: bytes = IDENTITY) -> Batch:
+    return decode_header(memoryview(header), identity, position.segment, position.block)
+
+
+EXAMPLE = [Write(1, 7, 3), Remember("key", b"value"), VolumeCreated(2, 100, bytes(16), "name", {"a": "b"}), Unmap(1, 2, 3)]
+AT = Position(segment=4, block=9, osn=77, checksum=0x12345678)
+
+
+@given(st.lists(records, max_size=12))
+@searching(100)
+def test_records_survive_their_bytes(made: list[Record]) -> None:
+    assert decode_all(b"".join(map(encode, made)), len(made)) == made
+
+
+@given(
+    st.lists(records, max_size=12), st.booleans(), st.builds(Position, numbers32, st.integers(0, 1 << 14), numbers64, numbers32)
+)
+@searching(100)
+def test_a_batch_survives_its_bytes(made: list[Record], continued: bool, position: Position) -> None:
+    position = position._replace(osn=position.osn // 2)
+    header, checksum = encoded_batch(made, position, durable_osn=5, continued=continued)
+    batch = decoded(header, position)
+    assert batch.records == made
+    assert batch.follows(position)
+    assert (batch.continued, batch.durable_osn, batch.checksum) == (continued, 5, checksum)
+    data_blocks = len(batch.data_checksums)
+    assert batch.end == Position(
+        position.segment, position.block + batch.header_blocks + data_blocks, position.osn + len(made), checksum
+    )
+
+
+@given(st.binary(max_size=200), st.integers(0, 5))
+@searching(200)
+def test_no_bytes_break_the_decoder_of_records(data: bytes, count: int) -> None:
+    try:
+        made = decode_all(data, count)
+    except InvalidRecord:
+        return
+    assert len(made) == count
+
+
+@given(st.lists(records, min_size=1, max_size=3), st.data())
+@searching(200)
+def test_damaged_records_are_refused_or_other_records(made: list[Record], data: st.DataObject) -> None:
+    encoded = bytearray(b"".join(map(encode, made)))
+    at = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[at] ^= data.draw(st.integers(1, 255))
+    with suppress(InvalidRecord):
+        decode_all(encoded, len(made))
+
+
+def test_every_cut_of_records_is_refused() -> None:
+    encoded = b"".join(map(encode, EXAMPLE))
+    for size in range(len(encoded)):
+        with pytest.raises(InvalidRecord):
+            decode_all(encoded[:size], len(EXAMPLE))
+    with pytest.raises(InvalidRecord, match="behind"):
+        decode_all(encoded + b"\0", len(EXAMPLE))
+
+
+def test_every_flipped_bit_of_a_header_is_refused() -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    used_bytes = len(header.rstrip(b"\0"))
+    for bit in [*range(8 * used_bytes), 8 * BLOCK_BYTES - 1]:
+        damaged = bytearray(header)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(InvalidBatch):
+            decoded(bytes(damaged), AT)
+
+
+def test_every_cut_of_a_header_is_refused() -> None:
+    header, _ = encoded_batch([Remember("key", bytes(6000))], AT)
+    assert len(header) == 2 * BLOCK_BYTES
+    for size in [*range(0, len(header), 512), len(header) - 1, len(header) + 1]:
+        if size != len(header):
+            with pytest.raises(InvalidBatch, match="cut off"):
+                decoded((header + b"\0")[:size], AT)
+
+
+@given(st.binary(max_size=BLOCK_BYTES))
+@searching(100)
+def test_no_bytes_break_the_decoder_of_headers(tail: bytes) -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    start = len(header) - len(tail)
+    damaged = header[:start] + tail
+    if damaged != header:
+        with pytest.raises(InvalidBatch):
+            decoded(damaged, AT)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [AT._replace(segment=5), AT._replace(block=10), AT._replace(block=0)],
+)
+def test_a_batch_that_lies_elsewhere_is_refused(elsewhere: Position) -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    with pytest.raises(InvalidBatch, match="belongs to"):
+        decoded(header, elsewhere)
+
+
+def test_a_batch_of_another_pool_is_refused() -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    with pytest.raises(InvalidBatch, match="this pool"):
+        decoded(header, AT, OTHER_IDENTITY)
+
+
+@pytest.mark.parametrize("other", [AT._replace(osn=78), AT._replace(checksum=0)])
+def test_a_batch_follows_only_its_predecessor(other: Position) -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    batch = decoded(header, AT)
+    assert batch.follows(AT)
+    assert not batch.follows(other)
+
+
+def test_data_that_no_record_accounts_for_is_refused() -> None:
+    header, _ = encode_header(IDENTITY, *AT[:3], 0, AT.checksum, False, [encode(Write(1, 0, 2))], array("I", [1, 2, 3]), 1)
+    with pytest.raises(InvalidBatch, match="account"):
+        decoded(bytes(header), AT)
+
+
+def test_the_longest_record_fits_the_longest_header() -> None:
+    record = encode(Remember("k" * KEY_BYTES_MAX, bytes(VALUE_BYTES_MAX)))
+    assert header_blocks(len(record), 0) <= HEADER_BLOCKS_MAX
+
+
+@pytest.mark.parametrize("blocks", [0, HEADER_BLOCKS_MAX + 1, 0xFFFF])
+def test_a_header_of_impossible_length_is_refused(blocks: int) -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    damaged = header[:12] + blocks.to_bytes(2, "little") + header[14:]
+    with pytest.raises(InvalidBatch, match=f"header of {blocks} blocks"):
+        announced_header_blocks(memoryview(damaged), IDENTITY)

@@ -1,0 +1,404 @@
+"""What a pool promises to its users, without crashes."""
+
+from itertools import pairwise
+
+import pytest
+from tests.sim.virtual_environment import VirtualEnvironment
+from tests.store.pools import Machine, block, blocks, read
+
+from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
+from odx_target.store.open import LogPool, PoolOptions, open_memory_pool
+from odx_target.store.records import ATTRIBUTES_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX
+
+SIZE = 3000
+
+
+@pytest.fixture
+def machine() -> Machine:
+    machine = Machine()
+    machine.pool.create_volume("a", SIZE, {"lun": "0"})
+    machine.pool.create_volume("b", SIZE, {})
+    machine.pool.commit()
+    return machine
+
+
+@pytest.fixture
+def pool(machine: Machine) -> LogPool:
+    return machine.pool
+
+
+def test_a_new_volume_reads_as_zeros(machine: Machine) -> None:
+    assert read(machine, machine.pool.volumes["a"], 0, SIZE) == bytes(SIZE * BLOCK_BYTES)
+
+
+def test_a_write_is_read_before_and_after_commit(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(10, [blocks(1, 2, 3)])
+    assert read(machine, volume, 9, 5) == blocks(0, 1, 2, 3, 0)
+    volume.write(11, [block(9)])
+    machine.pool.commit()
+    assert read(machine, volume, 9, 5) == blocks(0, 1, 9, 3, 0)
+    assert read(machine, volume, 11, 1) == block(9)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [4096], [4095], [1, 2, 3], [100, 5000, 8192, 9000], [4096, 8192, 12288]])
+def test_data_may_be_cut_anywhere(machine: Machine, cuts: list[int]) -> None:
+    data = blocks(1, 2, 3, 4)
+    ends = [0, *cuts, len(data)]
+    pieces = [memoryview(data)[start:end] for start, end in pairwise(ends)]
+    volume = machine.pool.volumes["a"]
+    volume.write(5, pieces)
+    machine.pool.commit()
+    assert read(machine, volume, 5, 4) == data
+
+
+@pytest.mark.parametrize("count", [1, 29, 30, 31, 32, 61, 500, SIZE])
+def test_a_write_may_be_longer_than_a_segment(machine: Machine, count: int) -> None:
+    volume = machine.pool.volumes["a"]
+    data = blocks(*range(1, count + 1))
+    volume.write(SIZE - count, [data])
+    machine.pool.commit()
+    assert read(machine, volume, SIZE - count, count) == data
+
+
+def test_many_writes_in_one_commit(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    for at in range(SIZE):
+        volume.write(at, [block(at + 1)])
+    machine.pool.commit()
+    assert read(machine, volume, 0, SIZE) == blocks(*range(1, SIZE + 1))
+
+
+def test_unmapped_blocks_are_holes(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(0, [blocks(*range(1, 101))])
+    volume.unmap(10, 80)
+    machine.pool.commit()
+    assert read(machine, volume, 9, 3) == blocks(10, 0, 0)
+    assert list(volume.extents(0)) == [(0, 10, True), (10, 80, False), (90, 10, True), (100, SIZE - 100, False)]
+    assert list(volume.extents(50)) == [(50, 40, False), (90, 10, True), (100, SIZE - 100, False)]
+
+
+def test_a_frozen_map_keeps_the_moment(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(0, [blocks(1, 2, 3)])
+    frozen = volume.freeze()
+    volume.write(1, [block(9)])
+    assert read(machine, frozen, 0, 4) == blocks(1, 2, 3, 0)
+    assert read(machine, volume, 0, 4) == blocks(1, 9, 3, 0)
+    assert frozen.size_blocks == SIZE
+    assert machine.pool.frozen_maps[frozen.identifier] is frozen
+
+
+def test_copies_share_the_data_of_the_moment(machine: Machine) -> None:
+    source, destination = machine.pool.volumes["a"], machine.pool.volumes["b"]
+    source.write(0, [blocks(1, 2, 3)])
+    frozen = source.freeze()
+    source.write(0, [blocks(7, 8, 9)])
+    destination.write(100, [blocks(4, 4, 4, 4)])
+    machine.pool.commit()
+    used = machine.pool.log.written_blocks
+    destination.copy_from(frozen, 1, 100, 3)
+    destination.copy_from(frozen, 0, SIZE - 1, 1)
+    source.copy_from(frozen, 0, 1, 2)
+    frozen.release()
+    machine.pool.commit()
+    assert machine.pool.log.written_blocks - used == 1, "no data was copied"
+    assert read(machine, destination, 99, 5) == blocks(0, 2, 3, 0, 4)
+    assert read(machine, destination, SIZE - 1, 1) == block(1)
+    assert read(machine, source, 0, 3) == blocks(7, 1, 2)
+
+
+def test_a_read_that_waits_has_the_data_of_the_call(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(0, [blocks(1, 2)])
+    reading = volume.read(0, 2)
+    volume.write(0, [blocks(8, 9)])
+    machine.pool.commit()
+    assert b"".join(machine.environment.run(reading)) == blocks(1, 2)
+
+
+def test_a_released_frozen_map_is_gone(machine: Machine, pool: LogPool) -> None:
+    frozen = pool.volumes["a"].freeze()
+    frozen.release()
+    frozen.release()
+    assert frozen.identifier not in pool.frozen_maps
+    with pytest.raises(StoreError, match="beyond the end"):
+        frozen.read_now(0, 1)
+    with pytest.raises(StoreError, match="released"):
+        pool.volumes["b"].copy_from(frozen, 0, 0, 1)
+
+
+def test_frozen_maps_of_another_pool_are_refused(pool: LogPool) -> None:
+    other = Machine().pool
+    other.create_volume("a", SIZE, {})
+    with pytest.raises(StoreError, match="another pool"):
+        pool.volumes["a"].copy_from(other.volumes["a"].freeze(), 0, 0, 1)
+
+
+def test_identifiers_are_never_used_again(machine: Machine) -> None:
+    seen = []
+    for _ in range(3):
+        volume = machine.pool.volumes["a"]
+        seen += [volume.freeze().identifier, volume.freeze(durable=True).identifier]
+        machine.close()
+        machine.open()
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize(("at", "count"), [(-1, 1), (0, SIZE + 1), (SIZE, 1), (SIZE - 1, 2), (1 << 60, 1), (0, -1)])
+def test_ranges_beyond_the_end_are_refused(machine: Machine, at: int, count: int) -> None:
+    volume = machine.pool.volumes["a"]
+    frozen = volume.freeze()
+    for source in (volume, frozen):
+        with pytest.raises(StoreError, match="beyond the end"):
+            source.read_now(at, count)
+        with pytest.raises(StoreError, match="beyond the end"):
+            source.read(at, count)
+    with pytest.raises(StoreError, match="beyond the end"):
+        volume.unmap(at, count)
+    with pytest.raises(StoreError, match="beyond the end"):
+        volume.copy_from(frozen, at, 0, count)
+    with pytest.raises(StoreError, match="beyond the end"):
+        volume.copy_from(frozen, 0, at, count)
+    if count > 0:
+        with pytest.raises(StoreError, match="beyond the end"):
+            volume.write(at, [bytes(count * BLOCK_BYTES)])
+
+
+def test_empty_ranges_do_nothing(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    osn = machine.pool.log.next_osn
+    volume.write(0, [])
+    volume.write(0, [b""])
+    volume.unmap(0, 0)
+    assert volume.read_now(SIZE, 0) == []
+    assert read(machine, volume, 0, 0) == b""
+    assert machine.pool.log.next_osn == osn
+
+
+@pytest.mark.parametrize("size_bytes", [1, 4095, 4097])
+def test_a_write_of_parts_of_blocks_is_refused(pool: LogPool, size_bytes: int) -> None:
+    with pytest.raises(StoreError, match="whole blocks"):
+        pool.volumes["a"].write(0, [bytes(size_bytes)])
+
+
+def test_changes_are_told_before_they_take_effect(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    frozen = volume.freeze()
+    told: list[tuple[int, int, bytes]] = []
+    volume.on_change = lambda at, count: told.append((at, count, read(machine, volume, 5, 1)))
+    volume.write(5, [block(1)])
+    volume.unmap(4, 3)
+    volume.copy_from(frozen, 0, 2, 9)
+    assert told == [(5, 1, block(0)), (4, 3, block(1)), (2, 9, block(0))]
+
+
+def test_volumes_keep_what_they_were_made_with(machine: Machine) -> None:
+    identities = {name: volume.identity for name, volume in machine.pool.volumes.items()}
+    assert len(set(identities.values())) == 2
+    machine.close()
+    volumes = machine.open().volumes
+    assert {name: volume.identity for name, volume in volumes.items()} == identities
+    assert volumes["a"].attributes == {"lun": "0"}
+    assert (volumes["a"].name, volumes["a"].size_blocks) == ("a", SIZE)
+
+
+def test_names_are_unique(pool: LogPool) -> None:
+    with pytest.raises(StoreError, match="already"):
+        pool.create_volume("a", 1, {})
+
+
+def test_volumes_can_be_deleted_and_made_again(machine: Machine, pool: LogPool) -> None:
+    old = machine.pool.volumes["a"]
+    old.write(0, [block(1)])
+    frozen = old.freeze()
+    pool.delete_volume("a")
+    assert read(machine, frozen, 0, 1) == block(1)
+    for use in (lambda: old.write(0, [block(1)]), lambda: old.read_now(0, 1), lambda: old.unmap(0, 1)):
+        with pytest.raises(StoreError, match="beyond the end"):
+            use()
+    with pytest.raises(StoreError, match="deleted"):
+        old.freeze()
+    new = pool.create_volume("a", SIZE, {})
+    assert new.identity != old.identity
+    assert read(machine, new, 0, 1) == block(0)
+    with pytest.raises(StoreError, match="no volume"):
+        pool.delete_volume("c")
+
+
+def test_volumes_can_be_resized(machine: Machine, pool: LogPool) -> None:
+    volume = pool.create_volume("c", 10, {})
+    volume.write(0, [blocks(*range(1, 11))])
+    volume.resize(5000)
+    volume.write(4999, [block(5)])
+    volume.resize(3)
+    volume.resize(6)
+    machine.kill()
+    assert machine.pool.volumes.get("c") is None, "nothing was committed"
+    volume = machine.pool.create_volume("c", 10, {})
+    volume.write(0, [blocks(*range(1, 11))])
+    volume.resize(3)
+    volume.resize(6)
+    machine.pool.commit()
+    machine.kill()
+    assert read(machine, machine.pool.volumes["c"], 0, 6) == blocks(1, 2, 3, 0, 0, 0)
+
+
+@pytest.mark.parametrize("size_blocks", [-1, 0, SIZE_LIMIT_BLOCKS + 1])
+def test_impossible_sizes_are_refused(pool: LogPool, size_blocks: int) -> None:
+    with pytest.raises(StoreError, match="not within"):
+        pool.create_volume("c", size_blocks, {})
+
+
+def test_the_largest_volume_can_be_made(machine: Machine) -> None:
+    volume = machine.pool.create_volume("c", SIZE_LIMIT_BLOCKS, {})
+    volume.write(SIZE_LIMIT_BLOCKS - 1, [block(3)])
+    assert read(machine, volume, SIZE_LIMIT_BLOCKS - 2, 2) == blocks(0, 3)
+
+
+def test_remembered_values(machine: Machine, pool: LogPool) -> None:
+    pool.remember("token/2", b"two")
+    pool.remember("token/1", b"one")
+    pool.remember("other", b"")
+    pool.remember("token/2", b"zwei")
+    pool.forget("absent")
+    assert (pool.remembered("token/2"), pool.remembered("other"), pool.remembered("absent")) == (b"zwei", b"", None)
+    assert pool.remembered_keys("token/") == ["token/1", "token/2"]
+    pool.forget("token/1")
+    pool.commit()
+    again = machine.kill()
+    assert again.remembered_keys("") == ["other", "token/2"]
+    assert again.remembered("token/2") == b"zwei"
+
+
+def test_limits_of_what_is_remembered(machine: Machine, pool: LogPool) -> None:
+    pool.remember("k" * KEY_BYTES_MAX, bytes(VALUE_BYTES_MAX))
+    pool.create_volume("n" * NAME_BYTES_MAX, 1, {"key": "v" * (ATTRIBUTES_BYTES_MAX - 7)})
+    for refused in (
+        lambda: pool.remember("k" * (KEY_BYTES_MAX + 1), b""),
+        lambda: pool.remember("key", bytes(VALUE_BYTES_MAX + 1)),
+        lambda: pool.create_volume("n" * (NAME_BYTES_MAX + 1), 1, {}),
+        lambda: pool.create_volume("name", 1, {"key": "v" * (ATTRIBUTES_BYTES_MAX - 6)}),
+    ):
+        with pytest.raises(StoreError, match="over the limit"):
+            refused()
+    with pytest.raises(StoreError, match="Unicode"):
+        pool.remember("\ud800", b"")
+    pool.commit()
+    again = machine.kill()
+    assert again.remembered("k" * KEY_BYTES_MAX) == bytes(VALUE_BYTES_MAX)
+    assert again.volumes["n" * NAME_BYTES_MAX].attributes == {"key": "v" * (ATTRIBUTES_BYTES_MAX - 7)}
+
+
+def test_only_durable_frozen_maps_are_found_again(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(0, [block(1)])
+    kept, lost = volume.freeze(durable=True), volume.freeze()
+    volume.write(0, [block(2)])
+    for again in (machine.kill, machine.kill, machine.reopen, machine.reopen):
+        machine.pool.commit()
+        pool = again()
+        assert set(pool.frozen_maps) == {kept.identifier}
+        assert read(machine, pool.frozen_maps[kept.identifier], 0, 1) == block(1)
+    assert lost.identifier not in machine.pool.frozen_maps
+
+
+def test_a_commit_of_nothing_writes_nothing(machine: Machine) -> None:
+    machine.pool.commit()
+    operations = machine.disk.operations
+    machine.pool.commit()
+    assert machine.disk.operations == operations
+
+
+def test_flushes_made_together_share_one_sync(machine: Machine) -> None:
+    machine.flush()
+    volume = machine.pool.volumes["a"]
+    syncs = []
+    real = machine.disk.sync
+    machine.disk.sync = lambda file: (syncs.append(file), real(file))[1]  # type: ignore[method-assign]
+    tasks = []
+    for at in range(5):
+        volume.write(at, [block(at)])
+        machine.pool.commit()
+        tasks.append(machine.environment.spawn(machine.pool.flush()))
+    machine.environment.settle()
+    assert all(task.done for task in tasks)
+    assert len(syncs) == 1
+    machine.flush()
+    assert len(syncs) == 1, "nothing was left to sync"
+
+
+def test_a_flush_that_comes_late_waits_for_the_next_sync(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(0, [block(1)])
+    machine.pool.commit()
+    first = machine.environment.spawn(machine.pool.flush())
+    machine.environment._step(machine.environment._runnable.popleft())
+    volume.write(1, [block(2)])
+    machine.pool.commit()
+    machine.flush()
+    assert first.done
+    machine.lose_power()
+    assert read(machine, machine.pool.volumes["a"], 0, 2) == blocks(1, 2)
+
+
+def test_closing_twice_does_nothing(machine: Machine) -> None:
+    machine.close()
+    machine.close()
+
+
+def test_a_closed_pool_takes_no_writes(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.close()
+    with pytest.raises(StoreError, match="closed"):
+        volume.write(0, [block(1)])
+
+
+def test_a_clean_start_replays_nothing(machine: Machine) -> None:
+    machine.pool.volumes["a"].write(0, [blocks(*range(100))])
+    machine.close()
+    assert machine.open().log.written_blocks == 0
+
+
+def test_checkpoints_bound_what_is_replayed() -> None:
+    machine = Machine(PoolOptions(segment_blocks=32, checkpoint_blocks=40))
+    volume = machine.pool.create_volume("a", SIZE, {})
+    for at in range(500):
+        volume.write(at, [block(at)])
+        machine.pool.commit()
+        machine.environment.settle()
+    assert machine.kill().log.written_blocks <= 50
+    assert read(machine, machine.pool.volumes["a"], 0, 500) == blocks(*range(500))
+
+
+def test_a_log_that_is_long_already_is_checkpointed_at_the_start() -> None:
+    machine = Machine(PoolOptions(segment_blocks=32, checkpoint_blocks=10_000))
+    machine.pool.create_volume("a", SIZE, {}).write(0, [blocks(*range(100))])
+    machine.pool.commit()
+    assert machine.kill().log.written_blocks > 100
+    machine.options = PoolOptions(segment_blocks=32, checkpoint_blocks=40)
+    machine.kill()
+    machine.environment.settle()
+    assert machine.kill().log.written_blocks == 0
+
+
+@pytest.mark.parametrize("segment_blocks", [31, 16385])
+def test_impossible_segments_are_refused(segment_blocks: int) -> None:
+    with pytest.raises(StoreError, match="32 to 16384"):
+        Machine(PoolOptions(segment_blocks=segment_blocks))
+
+
+async def use(pool: LogPool) -> None:
+    volume = pool.create_volume("a", 100, {})
+    volume.write(3, [block(5)])
+    pool.commit()
+    await pool.flush()
+    assert b"".join(await volume.read(2, 3)) == blocks(0, 5, 0)
+    await pool.close()
+
+
+def test_a_pool_in_memory() -> None:
+    environment = VirtualEnvironment()
+    environment.run(use(environment.run(open_memory_pool(environment))))

@@ -1,0 +1,124 @@
+"""A disk that fails: nothing is acknowledged, nothing more is written, reading goes on."""
+
+import pytest
+from tests.store.pools import Machine, block, blocks, read
+
+from odx_target.store.api import PoolFailed
+
+SIZE = 200
+
+
+@pytest.fixture
+def machine() -> Machine:
+    machine = Machine()
+    machine.pool.create_volume("a", SIZE, {}).write(0, [blocks(1, 2, 3)])
+    machine.pool.commit()
+    machine.flush()
+    machine.environment.settle()
+    return machine
+
+
+def write_much(machine: Machine) -> None:
+    for at in range(100):
+        machine.pool.volumes["a"].write(at, [block(at)])
+        machine.pool.commit()
+        machine.environment.settle()
+
+
+def check_failed(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    frozen = volume.freeze()
+    for refused in (
+        lambda: volume.write(0, [block(1)]),
+        lambda: volume.unmap(0, 1),
+        lambda: volume.copy_from(frozen, 0, 1, 1),
+        lambda: volume.freeze(durable=True),
+        lambda: machine.pool.remember("key", b""),
+        lambda: machine.pool.create_volume("c", 1, {}),
+        lambda: machine.pool.delete_volume("a"),
+        machine.flush,
+        machine.checkpoint,
+    ):
+        with pytest.raises(PoolFailed):
+            refused()
+    machine.pool.commit()
+    frozen.release()
+
+
+def test_a_failed_write_is_not_acknowledged(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.disk.failing.add("write")
+    volume.write(1, [blocks(8, 9)])
+    with pytest.raises(PoolFailed, match="writing the log failed"):
+        machine.pool.commit()
+    machine.disk.failing.clear()
+    check_failed(machine)
+    assert read(machine, volume, 0, 4) == blocks(1, 8, 9, 0), "what was read before the commit is read after it"
+    machine.kill()
+    assert read(machine, machine.pool.volumes["a"], 0, 4) in (blocks(1, 2, 3, 0), blocks(1, 8, 9, 0))
+
+
+def test_a_read_of_what_cannot_be_written(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.disk.failing.add("write")
+    volume.write(0, [blocks(*range(1, SIZE + 1))])
+    assert read(machine, volume, 0, SIZE) == blocks(*range(1, SIZE + 1))
+    assert read(machine, volume, 7, 1) == block(8)
+    with pytest.raises(PoolFailed):
+        volume.write(0, [block(1)])
+
+
+def test_a_failed_sync_ends_writing(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.write(0, [block(5)])
+    machine.pool.commit()
+    machine.disk.failing.add("sync")
+    with pytest.raises(PoolFailed, match="flushing failed"):
+        machine.flush()
+    machine.disk.failing.clear()
+    check_failed(machine)
+    assert read(machine, volume, 0, 2) == blocks(5, 2)
+
+
+def test_all_who_wait_for_a_failed_sync_are_told(machine: Machine) -> None:
+    machine.pool.volumes["a"].write(0, [block(5)])
+    machine.pool.commit()
+    machine.disk.failing.add("sync")
+    tasks = [machine.environment.spawn(machine.pool.flush()) for _ in range(3)]
+    machine.environment.settle()
+    assert [type(task.error) for task in tasks] == [PoolFailed] * 3
+
+
+@pytest.mark.parametrize("operation", ["create", "seal"])
+def test_a_failure_in_the_background_ends_writing(machine: Machine, operation: str) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.disk.failing.add(operation)
+    with pytest.raises(PoolFailed):
+        write_much(machine)
+    assert read(machine, volume, 0, 3) == blocks(0, 1, 2)
+
+
+def test_a_catalogue_that_cannot_be_saved_leaves_the_log(machine: Machine) -> None:
+    machine.disk.failing.add("save")
+    with pytest.raises(PoolFailed):
+        machine.checkpoint()
+    machine.pool.volumes["a"].write(0, [block(5)])
+    machine.pool.commit()
+    machine.flush()
+    machine.pool.checkpointer.start_soon()
+    machine.environment.settle()
+    assert isinstance(machine.pool.checkpointer.error, PoolFailed)
+    with pytest.raises(PoolFailed):
+        machine.close()
+    machine.lose_power()
+    assert read(machine, machine.pool.volumes["a"], 0, 2) == blocks(5, 2)
+
+
+def test_a_failed_pool_gives_up_its_lock(machine: Machine) -> None:
+    released: list[bool] = []
+    machine.pool._release_lock = lambda: released.append(True)
+    machine.disk.failing.add("write")
+    machine.pool.volumes["a"].write(0, [block(5)])
+    with pytest.raises(PoolFailed):
+        machine.close()
+    assert released == [True]

@@ -1,0 +1,227 @@
+"""Full pools: what is refused, what still works, and that nothing has changed where it was refused."""
+
+from contextlib import suppress
+
+import pytest
+from tests.store.pools import Machine, block, blocks, read
+
+from odx_target.store.api import BLOCK_BYTES, PoolFull, StoreError
+from odx_target.store.log import RESERVE_BLOCKS
+from odx_target.store.open import PoolOptions
+from odx_target.store.segment import SEGMENT_BLOCKS_MAX
+from odx_target.store.shelf import REFUSED_S
+
+SEGMENT_BLOCKS = 64
+SIZE = 1000
+
+
+def limited(segments: int) -> Machine:
+    return Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS, limit_bytes=segments * SEGMENT_BLOCKS * BLOCK_BYTES))
+
+
+def small_disk(segments: int) -> Machine:
+    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS))
+    machine.disk.room_blocks = segments * SEGMENT_BLOCKS
+    return machine
+
+
+def fill(machine: Machine) -> int:
+    """Write single blocks until there is no room; returns how many were written."""
+    volume = machine.pool.volumes["a"]
+    for at in range(SIZE):
+        try:
+            volume.write(at, [block(at + 1)])
+        except PoolFull:
+            return at
+        machine.pool.commit()
+        machine.environment.settle()
+    raise AssertionError("there was room for everything")
+
+
+@pytest.fixture(params=[limited, small_disk])
+def machine(request: pytest.FixtureRequest) -> Machine:
+    machine = request.param(4)
+    machine.pool.create_volume("a", SIZE, {})
+    machine.pool.create_volume("b", SIZE, {})
+    machine.pool.commit()
+    return machine
+
+
+def test_a_refused_write_changes_nothing(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    written = fill(machine)
+    changes: list[int] = []
+    volume.on_change = lambda at, _count: changes.append(at)
+    frozen = volume.freeze()
+    use_up_what_records_may_use(machine)
+    osn = machine.pool.log.next_osn
+    for refused in (
+        lambda: volume.write(0, [block(99)]),
+        lambda: volume.write(0, [blocks(*[99] * 100)]),
+        lambda: volume.copy_from(frozen, 0, 1, 1),
+        lambda: volume.resize(SIZE + 1),
+        lambda: machine.pool.remember("key", b"value"),
+        lambda: machine.pool.create_volume("c", 1, {}),
+    ):
+        with pytest.raises(PoolFull):
+            refused()
+    assert (changes, machine.pool.log.next_osn) == ([], osn)
+    assert machine.pool.remembered("key") is None
+    assert set(machine.pool.volumes) == {"a", "b"}
+    assert read(machine, volume, 0, SIZE) == blocks(*range(1, written + 1), *[0] * (SIZE - written))
+
+
+def test_a_full_pool_is_filled_to_nine_tenths_of_what_data_may_use() -> None:
+    machine = limited(11)
+    machine.pool.create_volume("a", SIZE, {})
+    written = fill(machine)
+    assert 2 * written > 0.9 * 10 * SEGMENT_BLOCKS, "a write of one block costs two"
+    assert machine.pool.used_bytes <= 11 * SEGMENT_BLOCKS * BLOCK_BYTES
+
+
+def test_what_gives_back_still_works_in_a_full_pool(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.pool.remember("key", b"value")
+    frozen = volume.freeze(durable=True)
+    written = fill(machine)
+    volume.unmap(0, 5)
+    frozen.release()
+    machine.pool.forget("key")
+    machine.pool.delete_volume("b")
+    machine.pool.commit()
+    assert not machine.pool.log.deferred
+    machine.kill()
+    assert not machine.pool.frozen_maps
+    assert machine.pool.remembered("key") is None
+    assert set(machine.pool.volumes) == {"a"}
+    assert read(machine, machine.pool.volumes["a"], 0, SIZE) == blocks(
+        *[0] * 5, *range(6, written + 1), *[0] * (SIZE - written)
+    )
+
+
+def test_a_full_pool_closes_and_opens(machine: Machine) -> None:
+    written = fill(machine)
+    machine.reopen()
+    assert read(machine, machine.pool.volumes["a"], 0, written) == blocks(*range(1, written + 1))
+
+
+def test_a_full_pool_can_be_emptied_after_it_was_opened_again() -> None:
+    machine = limited(4)
+    machine.pool.create_volume("a", SIZE, {})
+    fill(machine)
+    for _ in range(3):
+        machine.reopen()
+        machine.pool.volumes["a"].unmap(0, 5)
+        machine.pool.commit()
+        with pytest.raises(PoolFull):
+            machine.pool.volumes["a"].write(0, [blocks(*range(40))])
+    machine.kill()
+    assert read(machine, machine.pool.volumes["a"], 0, 6) == blocks(0, 0, 0, 0, 0, 6)
+
+
+def use_up_what_records_may_use(machine: Machine) -> None:
+    """A record takes less room than a write; where there is none for a write there may be some for records."""
+    with suppress(PoolFull):
+        for _ in range(SEGMENT_BLOCKS):
+            machine.pool.remember("filler", b"")
+            machine.pool.commit()
+
+
+def use_up_the_reserve(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    for _ in range(10 * SEGMENT_BLOCKS):
+        try:
+            volume.unmap(SIZE - 1, 1)
+        except PoolFull:
+            return
+        machine.pool.commit()
+    raise AssertionError("the reserve has no end")
+
+
+def test_without_any_room_releases_wait_for_a_checkpoint(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.pool.remember("key", b"value")
+    kept = volume.freeze(durable=True)
+    released = volume.freeze(durable=True)
+    written = fill(machine)
+    use_up_the_reserve(machine)
+    released.release()
+    machine.pool.forget("key")
+    late = volume.freeze(durable=True)
+    machine.pool.commit()
+    assert len(machine.pool.log.deferred) == 3
+    machine.flush()
+    assert not machine.pool.log.deferred
+    machine.lose_power()
+    assert set(machine.pool.frozen_maps) == {kept.identifier, late.identifier}
+    assert machine.pool.remembered("key") is None
+    assert read(machine, machine.pool.frozen_maps[late.identifier], 0, written) == blocks(*range(1, written + 1))
+
+
+def test_what_waited_for_room_is_logged_first_once_there_is_some() -> None:
+    machine = small_disk(3)
+    volume = machine.pool.create_volume("a", SIZE, {})
+    machine.pool.commit()
+    fill(machine)
+    use_up_the_reserve(machine)
+    late = volume.freeze(durable=True)
+    machine.disk.room_blocks = 100 * SEGMENT_BLOCKS
+    machine.environment.advance(REFUSED_S)
+    volume.write(0, [block(7777)])
+    volume.copy_from(late, 0, 1, 1)
+    machine.pool.commit()
+    assert not machine.pool.log.deferred
+    machine.kill()
+    assert read(machine, machine.pool.frozen_maps[late.identifier], 0, 2) == blocks(1, 2)
+    assert read(machine, machine.pool.volumes["a"], 0, 3) == blocks(7777, 1, 3)
+
+
+def test_a_full_disk_is_not_asked_for_every_write() -> None:
+    machine = small_disk(3)
+    volume = machine.pool.create_volume("a", SIZE, {})
+    fill(machine)
+    operations = machine.disk.operations
+    for _ in range(10):
+        with pytest.raises(PoolFull):
+            volume.write(0, [block(1)])
+    assert machine.disk.operations == operations
+    machine.disk.room_blocks = 100 * SEGMENT_BLOCKS
+    machine.environment.advance(REFUSED_S)
+    volume.write(0, [block(1)])
+
+
+def test_a_write_may_use_the_last_block_it_can_have(machine: Machine) -> None:
+    """Whatever the size, a write is refused or goes through; the log never runs out in the middle of one."""
+    volume = machine.pool.volumes["a"]
+    for count in [70, 1, 64, 3, 61, 62, 63, 5, 30, 29, 2, 1, 1, 1, 1]:
+        try:
+            volume.write(0, [blocks(*range(count))])
+        except PoolFull:
+            continue
+        machine.pool.commit()
+        assert read(machine, volume, 0, count) == blocks(*range(count))
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "segment_blocks"),
+    [
+        (1 << 40, SEGMENT_BLOCKS_MAX),
+        (1 << 30, SEGMENT_BLOCKS_MAX),
+        ((1 << 30) - 1, SEGMENT_BLOCKS_MAX // 2),
+        (100 << 20, 1024),
+        (16 << 20, 256),
+        (2 << 20, 256),
+    ],
+)
+def test_a_small_limit_makes_small_segments(limit_bytes: int, segment_blocks: int) -> None:
+    assert PoolOptions(limit_bytes=limit_bytes).sizing() == segment_blocks
+
+
+def test_a_limit_that_holds_nothing_is_refused() -> None:
+    with pytest.raises(StoreError, match="at least 2097152 bytes"):
+        PoolOptions(limit_bytes=(2 << 20) - 1).sizing()
+
+
+def test_the_reserve_of_a_large_segment_is_bounded() -> None:
+    machine = Machine(PoolOptions(segment_blocks=2048))
+    assert machine.pool.log._reserve == RESERVE_BLOCKS
