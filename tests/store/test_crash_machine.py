@@ -370,4 +370,4 @@ class CrashMachine(RuleBasedStateMachine):
 
 
 TestCrashMachine = CrashMachine.TestCase
-TestCrashMachine.settings = searching(max_examples=60, steps=40)
+TestCrashMachine.settings = searching(max_examples=300, steps=40)

@@ -1,6 +1,12 @@
 """Bits that change on the disk: never wrong data, never a silent loss of what was flushed."""
 
+from contextlib import suppress
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.settings import searching
 from tests.store.pools import Machine, block, blocks, read
 
 from odx_target.store.api import BLOCK_BYTES, BlockSource, DamagedBlock, PoolDamaged
@@ -160,3 +166,30 @@ def test_a_catalogue_of_another_pool_is_refused(machine: Machine) -> None:
     machine.disk.catalogue_content = other.disk.catalogue_content
     with pytest.raises(PoolDamaged, match="another pool"):
         machine.open()
+
+
+@given(st.integers(0, 1 << 30), st.booleans())
+@searching(150)
+def test_no_flipped_bit_makes_wrong_data(seed: int, is_closed: bool) -> None:
+    """Whatever bit of the log changes: the pool is refused, or each block is right or damaged."""
+    machine = Machine()
+    volume = machine.pool.create_volume("a", 40, {})
+    machine.checkpoint()
+    for at in range(40):
+        volume.write(at, [block(at + 1)])
+        machine.pool.commit()
+    machine.flush()
+    volume.write(0, [block(1)])  # Says that all before it is durable.
+    machine.pool.commit()
+    if is_closed:
+        machine.close()
+    random = Random(seed)
+    number = random.choice(sorted(machine.disk.files))
+    flip(machine, number, random.randrange(machine.disk.files[number].size_blocks), random.randrange(BLOCK_BYTES))
+    try:
+        machine.open() if is_closed else machine.kill()
+    except PoolDamaged:
+        return
+    for at in range(40):
+        with suppress(DamagedBlock):
+            assert read(machine, machine.pool.volumes["a"], at, 1) == block(at + 1)

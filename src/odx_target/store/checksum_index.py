@@ -115,6 +115,13 @@ class SegmentView:
             self._load(block, max(end - block, min(self.PIECE_BLOCKS, self.size_blocks - block)))
         return self._piece[(block - self._start) * BLOCK_BYTES : (end - self._start) * BLOCK_BYTES]
 
+    def beginning_with(self, byte: int, block: int) -> Iterator[int]:
+        """The blocks from one on whose first byte is this."""
+        for start in range(block, self.size_blocks, self.PIECE_BLOCKS):
+            first_bytes = bytes(self.read(start, self.PIECE_BLOCKS)[::BLOCK_BYTES])
+            for index in [index for index, each in enumerate(first_bytes) if each == byte]:
+                yield start + index
+
     def _load(self, block: int, count_blocks: int) -> None:
         self._start = block
         self._piece = memoryview(self._segment.read(block, count_blocks))

@@ -20,6 +20,8 @@ FORMAT_VERSION = 1
 _TAIL = struct.Struct("<8sHH16sIIII")
 """Magic, format, zero, pool identity, segment, blocks before the footer, CRC of their checksums, CRC of the fields before."""
 
+TAIL_BYTES = _TAIL.size
+
 
 class Footer(NamedTuple):
     used_blocks: int

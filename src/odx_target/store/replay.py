@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from crc32c import crc32c
 
 from odx_target.store.api import BLOCK_BYTES, PoolDamaged
-from odx_target.store.batch import Batch, Position
-from odx_target.store.checksum_index import SegmentView, read_header, walk
+from odx_target.store.batch import MAGIC, Batch, Position
+from odx_target.store.checksum_index import SegmentView, read_header
 from odx_target.store.footer import decode_tail
 from odx_target.store.segment import SegmentStore
 
@@ -93,19 +93,17 @@ class Replay:
             raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
 
     def _durable_osns(self) -> Iterator[int]:
-        """What all headers behind the end of the log so far, sound or not as its continuation, say to be durable."""
+        """What all headers behind the end of the log so far, whatever is damaged between, say to be durable."""
         for number in sorted(self._sizes):
-            if number == self.end.segment:
-                for block in range(self.end.block, self._view(number).size_blocks):
+            if number >= self.end.segment:
+                start = self.end.block if number == self.end.segment else 0
+                for block in self._view(number).beginning_with(MAGIC[0], start):
                     batch = self._header(number, block)
                     if batch is not None:
                         yield batch.durable_osn
-            elif number > self.end.segment:
-                yield from (batch.durable_osn for batch in walk(self._view(number), 0, self._pool_identity))
 
     def _header(self, number: int, block: int) -> Batch | None:
-        view = self._view(number)
-        return read_header(view, block, self._pool_identity)
+        return read_header(self._view(number), block, self._pool_identity)
 
     def _view(self, number: int) -> SegmentView:
         """Reads a segment, without its footer."""
