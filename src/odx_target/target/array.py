@@ -23,6 +23,7 @@ from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Config, Portal
 from odx_target.target.listener import Listener
 from odx_target.target.logical_units import attach_logical_units
+from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 log = structlog.get_logger()
@@ -39,7 +40,8 @@ class Array:
     """An array that serves from `async with` to its end.
 
     `open_pool` opens the store that `config` names. `entropy` and `wall_clock` may be replaced for tests; other time is
-    trio's. Raises StoreError when the pool cannot be opened and OSError when a portal cannot be bound.
+    trio's. `tap` is shown the bytes of every connection. Raises StoreError when the pool cannot be opened and OSError when a
+    portal cannot be bound.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Array:
         open_pool: OpenPool,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         wall_clock: Callable[[], float] = time.time,
+        tap: Tap | None = None,
     ) -> None:
         self.config = config
         self._open_pool = open_pool
         self._entropy = entropy
         self._wall_clock = wall_clock
+        self._tap = tap
         self.pool: Pool
         self.logical_units: dict[int, LogicalUnit] = {}
         self.copy_manager: CopyManager
@@ -110,7 +114,7 @@ class Array:
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
         await self.copy_manager.start()
-        self._listener = Listener(self.config, self.device_server, self.logical_units, self.pool)
+        self._listener = Listener(self.config, self.device_server, self.logical_units, self.pool, self._tap)
         await self._listener.start(self._nursery)
         self._nursery.start_soon(self._expire_tokens)
 

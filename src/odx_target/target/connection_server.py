@@ -30,6 +30,7 @@ from odx_target.target.iscsi.connection import (
 from odx_target.target.receive_buffer import ReceiveBuffer
 from odx_target.target.send_queue import SendQueue
 from odx_target.target.task_management import perform_task_management
+from odx_target.target.trace.tap import Tap, tap_of
 
 log = structlog.get_logger()
 
@@ -45,7 +46,9 @@ LAST_WORDS_TIMEOUT_S = 1.0
 class ConnectionServer:
     """Serves one connected socket until it closes. `ended` is set when nothing of it is left."""
 
-    def __init__(self, connected: socket.socket, directory: Directory, device_server: DeviceServer, pool: Pool) -> None:
+    def __init__(
+        self, connected: socket.socket, directory: Directory, device_server: DeviceServer, pool: Pool, tap: Tap | None = None
+    ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
@@ -53,7 +56,8 @@ class ConnectionServer:
         self._device_server = device_server
         self._pool = pool
         self._received = ReceiveBuffer()
-        self._to_send = SendQueue(connected)
+        self._tap = tap_of(tap, connected)
+        self._to_send = SendQueue(connected, self._tap)
         self._protocol = TargetConnection(directory, trio.current_time())
         self._nexus: Nexus | None = None
         self._has_turn = True  # one wake-up's worth of work without letting other connections run
@@ -76,6 +80,8 @@ class ConnectionServer:
         finally:
             self._lose_nexus()
             self._socket.close()
+            if self._tap is not None:
+                self._tap.closed()
             self.ended.set()
 
     async def stop(self) -> None:
@@ -110,7 +116,11 @@ class ConnectionServer:
             self._protocol.connection_lost("the peer closed the connection", trio.current_time())
             return
         self._received.filled(size_bytes)
-        self._received.consumed(self._protocol.receive(self._received.view(), trio.current_time()))
+        view = self._received.view()
+        consumed_bytes = self._protocol.receive(view, trio.current_time())
+        if self._tap is not None:
+            self._tap.received(view[:consumed_bytes])
+        self._received.consumed(consumed_bytes)
         self._handle_events()
         self._pool.commit()
         if not self._to_send.send_now(self._protocol.take_output()):

@@ -13,6 +13,7 @@ from odx_target.store.api import Pool
 from odx_target.target.config import Config, Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Directory
+from odx_target.target.trace.tap import Tap
 
 log = structlog.get_logger()
 
@@ -33,10 +34,12 @@ class Listener:
         device_server: DeviceServer,
         logical_units: Mapping[int, LogicalUnit],
         pool: Pool,
+        tap: Tap | None = None,
     ) -> None:
         self._config = config
         self._device_server = device_server
         self._pool = pool
+        self._tap = tap
         self._sockets: list[socket.socket] = []
         self._directory = Directory(config.iqn, logical_units)
         self._connections: set[ConnectionServer] = set()
@@ -98,7 +101,7 @@ class Listener:
                 connection_nursery.start_soon(self._serve, connected)
 
     async def _serve(self, connected: socket.socket) -> None:
-        server = ConnectionServer(connected, self._directory, self._device_server, self._pool)
+        server = ConnectionServer(connected, self._directory, self._device_server, self._pool, self._tap)
         self._connections.add(server)
         try:
             await server.serve()

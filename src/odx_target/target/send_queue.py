@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import trio
 
+from odx_target.target.trace.tap import ConnectionTap
+
 Buffer = bytes | bytearray | memoryview
 
 # sendmsg takes at most this many pieces (IOV_MAX of Linux).
@@ -15,13 +17,16 @@ MOST_PIECES = 1024
 class SendQueue:
     """Buffers on their way to a socket, in order; each must stay unchanged until it is sent."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, tap: ConnectionTap | None = None) -> None:
         self._socket = connected
+        self._tap = tap
         self._unsent: deque[Buffer] = deque()
         self._draining = trio.Lock()
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
         """Send without waiting. True if nothing is left to send; else await `drain`. Raises OSError."""
+        if self._tap is not None:
+            self._tap.sent(buffers)
         if not self._unsent and len(buffers) <= MOST_PIECES:
             if not buffers:
                 return True

@@ -1,0 +1,43 @@
+"""What an array tells whoever wants to see its connections: the bytes of each, as they come and go.
+
+With no tap a connection pays one `is None` for what it receives and one for what it sends.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from odx_target.target.iscsi.header import Buffer
+
+Address: TypeAlias = tuple[str, int]
+"""Host and port; what a socket says more of an IPv6 address is left out."""
+
+
+class ConnectionTap(Protocol):
+    """Sees one connection. Nothing it does may raise; buffers are valid only during the call."""
+
+    def received(self, data: memoryview) -> None:
+        """The peer has sent these bytes: whole PDUs, or what is left of a stream that cannot be followed."""
+
+    def sent(self, buffers: Sequence[Buffer]) -> None:
+        """These buffers, whole PDUs, are on their way to the peer."""
+
+    def closed(self) -> None:
+        """The connection has ended."""
+
+
+class Tap(Protocol):
+    """Is told of every connection that is made."""
+
+    def connected(self, peer: Address, local: Address) -> ConnectionTap:
+        """A connection has been accepted, from `peer` to the portal at `local`."""
+
+
+def tap_of(tap: Tap | None, connected: Any) -> ConnectionTap | None:
+    """What sees a connected socket, if anything does."""
+    if tap is None:
+        return None
+    try:
+        peer, local = connected.getpeername(), connected.getsockname()
+    except OSError:  # the peer has gone already
+        return None
+    return tap.connected(peer[:2], local[:2])
