@@ -52,6 +52,7 @@ class CopyArray:
         self._kept = (MemoryHead(), MemorySegments(), CatalogueContent())
         self.internal_errors: list[BaseException] = []
         self._tags = iter(range(1, 1 << 30))
+        self._started: list[VirtualTask] = []
         self._open.append(self)
         self._start()
 
@@ -74,9 +75,19 @@ class CopyArray:
     def close_all(cls) -> None:
         """End whatever still runs in arrays that nobody uses any more."""
         for array in cls._open:
-            for task in [*array.environment.background, *array.environment._runnable]:
-                task.coroutine.close()
+            array.stop_jobs()
         cls._open.clear()
+
+    def stop_jobs(self) -> None:
+        """Cancel whatever runs or waits, as the end of a nursery does."""
+        environment = self.environment
+        for task in [*environment.background, *environment._runnable, *self._started]:
+            if not task.done:
+                task.done = True
+                task.coroutine.close()
+        environment._runnable.clear()
+        environment._sleepers.clear()
+        self._started.clear()
 
     def _logical_unit(self, number: int, **options: Any) -> LogicalUnit:
         name = f"lun{number}"
@@ -130,7 +141,15 @@ class CopyArray:
         self.pool.commit()
         buffer[:] = b"\xee" * len(buffer)
         assert task is not None
-        return Started(task, outcome if isinstance(outcome, Reply) else self.environment.spawn(outcome))
+        if isinstance(outcome, Reply):
+            return Started(task, outcome)
+        self._started = [each for each in self._started if not each.done]
+        self._started.append(self.environment.spawn(outcome))
+        return Started(task, self._started[-1])
+
+    def command_at_once(self, lun: int, cdb: bytes, *, nexus: Nexus | None = None) -> Reply:
+        """Execute a CDB that never waits."""
+        return self.start(lun, cdb, nexus=nexus).reply
 
     def command(self, lun: int, cdb: bytes, data_out: bytes = b"", *, nexus: Nexus | None = None) -> Reply:
         """Execute a CDB to its end."""

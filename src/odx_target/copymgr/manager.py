@@ -174,11 +174,14 @@ class CopyManager:
     ) -> CopyOperation:
         """An operation begins; every check has been made."""
         now_s = self.environment.monotonic()
-        operation = CopyOperation(service_action, list_identifier, requested_blocks, task, now_s, in_background=in_background)
+        self.counters.operations_started += 1
+        number = self.counters.operations_started
+        operation = CopyOperation(
+            service_action, list_identifier, requested_blocks, task, now_s, in_background=in_background, number=number
+        )
         self.records.expire(now_s)
         self.records.add(operation)
         self.operations[operation] = None
-        self.counters.operations_started += 1
         return operation
 
     def operation_ended(self, operation: CopyOperation, now_s: float) -> None:

@@ -32,7 +32,7 @@ class CopyStatus(IntEnum):
 
 
 class CopyOperation:
-    """One POPULATE TOKEN or WRITE USING TOKEN.
+    """One POPULATE TOKEN or WRITE USING TOKEN; `number` says in which order they began.
 
     `task` is the command of a foreground operation, None of one in the background. `transfer_count_blocks` are the blocks
     done without a gap from the first one. Times are monotonic seconds.
@@ -46,6 +46,7 @@ class CopyOperation:
         "list_identifier",
         "logical_unit",
         "nexus",
+        "number",
         "requested_blocks",
         "sense",
         "service_action",
@@ -65,7 +66,9 @@ class CopyOperation:
         now_s: float,
         *,
         in_background: bool,
+        number: int = 0,
     ) -> None:
+        self.number = number
         self.service_action = service_action
         self.list_identifier = list_identifier
         self.requested_blocks = requested_blocks

@@ -103,6 +103,8 @@ class PopulateJob:
         if token is not None:
             self.operation.token = token.data
             self._manager.tokens.issue(token, now_s)
+            if token.is_persistent:
+                self._manager.durable_tokens.touch(token)
             self._manager.counters.tokens_made += 1
 
 
@@ -186,18 +188,22 @@ def _require_room_for_token(manager: "CopyManager", logical_unit: LogicalUnit, r
     Windows takes it for what it is and copies this one file by reads and writes. Any other code under ILLEGAL REQUEST is an
     invalid request to it, after which it tries no offload on the logical unit for minutes.
     """
+    if _full(manager, logical_unit, rod_type) is not None:
+        manager.expire(manager.environment.monotonic())
+    full = _full(manager, logical_unit, rod_type)
+    if full is not None:
+        limit, allowed = full
+        raise Refusal(
+            INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule="too many tokens are alive", limit=limit, allowed=allowed
+        )
+
+
+def _full(manager: "CopyManager", logical_unit: LogicalUnit, rod_type: RodType) -> tuple[str, int] | None:
+    """The limit that one more token would pass, and what it is."""
     limits = manager.limits
     if manager.tokens.is_full:
-        manager.expire(manager.environment.monotonic())
-    if manager.tokens.is_full:
-        raise _no_room("MAXIMUM_TOKENS", limits.maximum_tokens)
-    if rod_type is not RodType.POINT_IN_TIME_CHANGE_VULNERABLE:
-        return
-    if len(manager.watch.tokens_of(logical_unit.volume)) >= limits.maximum_change_vulnerable_tokens:
-        raise _no_room("MAXIMUM_CHANGE_VULNERABLE_TOKENS", limits.maximum_change_vulnerable_tokens)
-
-
-def _no_room(limit: str, allowed: int) -> Refusal:
-    return Refusal(
-        INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule="too many tokens are alive", limit=limit, allowed=allowed
-    )
+        return "MAXIMUM_TOKENS", limits.maximum_tokens
+    vulnerable = len(manager.watch.tokens_of(logical_unit.volume))
+    if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE and vulnerable >= limits.maximum_change_vulnerable_tokens:
+        return "MAXIMUM_CHANGE_VULNERABLE_TOKENS", limits.maximum_change_vulnerable_tokens
+    return None

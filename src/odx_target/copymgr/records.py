@@ -49,7 +49,7 @@ class RecordTable:
             for other, records in self._by_nexus.items()
             if other.initiator_name == nexus.initiator_name and (logical_unit, list_identifier) in records
         ]
-        return max(others, key=lambda operation: operation.started_at_s, default=None)
+        return max(others, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
         """Whether a nexus may begin one more: not if all its records are of operations under way."""
@@ -146,6 +146,6 @@ class RecordTable:
         return True
 
 
-def _eviction_order(operation: CopyOperation) -> tuple[bool, bool, float]:
+def _eviction_order(operation: CopyOperation) -> tuple[bool, bool, int]:
     is_write = operation.service_action == ServiceAction.WRITE_USING_TOKEN
-    return (not is_write, operation.holds_token, operation.started_at_s)
+    return (not is_write, operation.holds_token, operation.number)

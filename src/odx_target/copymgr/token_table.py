@@ -43,9 +43,11 @@ class TokenTable:
             self._leave(token)
 
     def finish(self, token: RodToken, end: TokenEnd, now_s: float) -> None:
-        """A token ends for a cause; does nothing if it has ended already."""
+        """A token ends for a cause; does nothing if it has ended already. One whose time was over has expired before."""
         if self.live.pop(token.identifier, None) is None:
             return
+        if token.is_expired(now_s):
+            end = TokenEnd.EXPIRED
         token.end = end
         self.ended[end] += 1
         life_s = max(now_s - token.created_at_s, token.inactivity_timeout_s)

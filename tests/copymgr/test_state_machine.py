@@ -1,0 +1,551 @@
+"""Many hosts, LUNs and tokens at once: after every step the array is what the naive model says."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.operation import CopyOperation
+from odx_target.copymgr.parameter_lists import encode_populate_token, encode_write_using_token
+from odx_target.copymgr.steps import StepKind
+from odx_target.copymgr.token_format import ZERO_TOKEN
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.task import Outcome, Reply, Task
+from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, in_cdb, out_cdb, pattern
+from tests.copymgr.model import (
+    ANY,
+    DEFAULT,
+    GOOD,
+    PERSISTENT,
+    UNKNOWN_IDENTIFIER,
+    VULNERABLE,
+    Model,
+    ModelOperation,
+    ModelToken,
+)
+from tests.settings import searching
+
+SIZE_STORE_BLOCKS = 16
+LUNS = (512, 512, 4096, 4096)
+LIMITS = CopyLimits(
+    maximum_range_descriptors=3,
+    maximum_rod_bytes=12 * 4096,
+    maximum_range_bytes=10 * 4096,
+    optimal_transfer_bytes=4096,
+    minimum_inactivity_timeout_s=4,
+    default_inactivity_timeout_s=30,
+    maximum_inactivity_timeout_s=60,
+    maximum_token_lifetime_s=150,
+    maximum_tokens=6,
+    maximum_change_vulnerable_tokens=2,
+    minimum_tombstone_s=1e9,
+    maximum_records_per_nexus=4,
+    record_lifetime_s=40.0,
+    maximum_concurrent_copies=4,
+    copy_step_bytes=2 * 4096,
+    remap_step_bytes=3 * 4096,
+)
+LATEST_S = LIMITS.command_budget_s - LIMITS.answer_reserve_s
+
+lun_numbers = st.integers(0, len(LUNS) - 1)
+list_identifiers = st.integers(0, 2)
+picks = st.integers(0, 1000)
+
+
+def apart(cuts: list[int], backwards: bool) -> list[Range]:
+    """Ranges between every second pair of cuts: none overlap."""
+    cuts = sorted(cuts)
+    ranges = [(first, end - first) for first, end in zip(cuts[::2], cuts[1::2], strict=False)]
+    return ranges[::-1] if backwards else ranges
+
+
+places = st.one_of(st.integers(0, 16).map(lambda block: block * 8), st.integers(0, 128))
+good_ranges = st.builds(apart, st.lists(places, min_size=2, max_size=6, unique=True), st.booleans())
+any_ranges = st.lists(st.tuples(st.integers(0, 140), st.integers(0, 100)), min_size=1, max_size=4)
+range_lists = st.integers(0, 9).flatmap(lambda pick: any_ranges if pick == 9 else good_ranges)
+delays = st.sampled_from([None, 0.0, 0.25, 1.0, 2.5, 5.0])
+
+
+class Pending:
+    """A command on its way. `predict` runs when its handler does, and `check` when it is answered."""
+
+    def __init__(self, nexus: Nexus, predict: Callable[[], str], check: Callable[[Reply, str], None]) -> None:
+        self.nexus = nexus
+        self.predict = predict
+        self.check = check
+        self.predicted: str | None = None
+        self.operation: ModelOperation | None = None
+        self.started: Started | None = None
+
+
+class CopyMachine(RuleBasedStateMachine):
+    @initialize(seed=st.integers(0, 1000))
+    def start(self, seed: int) -> None:
+        self.array = CopyArray(LIMITS, size_store_blocks=SIZE_STORE_BLOCKS, block_lengths=LUNS, seed=seed)
+        self.model = Model(LIMITS, LUNS, SIZE_STORE_BLOCKS)
+        self.pending: dict[int, Pending] = {}
+        self.tags = iter(range(1 << 30, 1 << 31))  # not those that the array itself gives
+        self.operations: dict[CopyOperation, ModelOperation] = {}
+        self.handled: Pending | None = None
+        self.delay_s: float | None = None
+        self.writes = 0
+        self.wire()
+        for lun in range(len(LUNS)):
+            self.write(lun, 0, 100, 0)
+
+    def wire(self) -> None:
+        """Listen where the array says what it is about to do or has done, at that very moment."""
+        array = self.array
+        array.server.before_command = self.before_command
+        begin, ended, add_step = array.manager.begin, array.manager.operation_ended, array.manager.counters.add_step
+
+        def spy_begin(*arguments: Any, **options: Any) -> CopyOperation:
+            operation = begin(*arguments, **options)
+            assert self.handled is not None
+            assert self.handled.operation is not None
+            self.operations[operation] = self.handled.operation
+            return operation
+
+        def spy_ended(operation: CopyOperation, now_s: float) -> None:
+            self.follow()
+            ended(operation, now_s)
+            out_of_time = operation.sense != b"" and operation.transfer_count_blocks < len(self.operations[operation].writes)
+            self.model.ended(self.operations.pop(operation), now_s, out_of_time)
+
+        class Counters(type(array.manager.counters)):  # type: ignore[misc]
+            def add_step(counters, kind: StepKind, size_bytes: int) -> None:
+                add_step(kind, size_bytes)
+                self.follow()
+
+        array.manager.begin = spy_begin  # type: ignore[method-assign]
+        array.manager.operation_ended = spy_ended  # type: ignore[method-assign]
+        array.manager.counters = Counters()
+        for lun in range(len(LUNS)):
+            self.listen(lun)
+        self.apply_delay()
+        self.nexuses = [array.nexus, array.new_nexus("iqn.host", "2"), array.new_nexus("iqn.other")]
+
+    def listen(self, lun: int) -> None:
+        self.array.volume(lun).on_change = lambda block, count: self.model.announced(lun, block, count, self.now_s)
+
+    def follow(self) -> None:
+        """Write in the model what operations have written since."""
+        for operation, modelled in self.operations.items():
+            if modelled.kind == 0x11 and operation.transfer_count_blocks != modelled.count:
+                self.model.progress(modelled, operation.transfer_count_blocks)
+
+    @property
+    def now_s(self) -> float:
+        return self.array.environment.monotonic()
+
+    def before_command(self, task: Task) -> Outcome | None:
+        self.handled = self.pending.get(task.tag)
+        if self.handled is not None:
+            self.handled.predicted = self.handled.predict()
+        return None
+
+    def submit(self, lun: int, cdb: bytes, data: bytes, pending: Pending) -> None:
+        tag = next(self.tags)
+        self.pending[tag] = pending
+        pending.started = self.array.start(lun, cdb, data, nexus=pending.nexus, tag=tag)
+        self.array.environment.settle()
+        self.reap()
+
+    def reap(self) -> None:
+        """Check what has been answered."""
+        for tag, pending in list(self.pending.items()):
+            assert pending.started is not None
+            if not pending.started.is_done:
+                continue
+            del self.pending[tag]
+            reply = pending.started.reply
+            if pending.started.task.aborted:
+                assert code_of(reply) == "aborted"
+            else:
+                assert pending.predicted is not None
+                pending.check(reply, pending.predicted)
+
+    def nexus(self, pick: int) -> Nexus:
+        return self.nexuses[pick % len(self.nexuses)]
+
+    def scaled(self, lun: int, ranges: list[Range]) -> list[Range]:
+        """The ranges in blocks of the LUN."""
+        unit = LUNS[lun] // 512
+        return [(lba // unit, (lba + count) // unit - lba // unit) for lba, count in ranges]
+
+    # Writing.
+
+    @rule(lun=lun_numbers, lba=st.integers(0, 127), count=st.integers(1, 40), pick=picks)
+    def write(self, lun: int, lba: int, count: int, pick: int) -> None:
+        lba, count = self.scaled(lun, [(lba, count)])[0]
+        count = max(1, min(count, self.model.capacity(lun) - lba))
+        self.writes += 1
+        data = pattern(self.writes, lba, count, LUNS[lun])
+        cdb = b"\x8a\0" + lba.to_bytes(8, "big") + count.to_bytes(4, "big") + bytes(2)
+
+        def predict() -> str:
+            self.model.change(lun, lba, data)
+            return GOOD
+
+        self.submit(lun, cdb, data, Pending(self.nexus(pick), predict, expect))
+
+    # Tokens.
+
+    @rule(
+        lun=lun_numbers,
+        ranges=range_lists,
+        list_identifier=list_identifiers,
+        pick=picks,
+        immed=st.booleans(),
+        rod_type=st.sampled_from([None, None, DEFAULT, VULNERABLE, PERSISTENT, ANY, 0x0001_0000]),
+        timeout_s=st.sampled_from([0, 0, 1, 4, 10, 60, 61]),
+    )
+    def populate(
+        self,
+        lun: int,
+        ranges: list[Range],
+        list_identifier: int,
+        pick: int,
+        immed: bool,
+        rod_type: int | None,
+        timeout_s: int,
+    ) -> None:
+        ranges = self.scaled(lun, ranges)
+        flags = immed | (0 if rod_type is None else 2)
+        data = encode_populate_token(ranges, flags=flags, inactivity_timeout_s=timeout_s, rod_type=rod_type or 0)
+        operation = self.operation(0x10, lun, list_identifier, pick, ranges, immed)
+
+        def predict() -> str:
+            return self.model.populate(operation, ranges, rod_type, timeout_s, self.now_s)
+
+        self.submit(lun, out_cdb(0x10, list_identifier, len(data)), data, self.pending_of(operation, predict))
+
+    @precondition(lambda self: any(token.data for token in self.model.tokens))
+    @rule(
+        lun=lun_numbers,
+        ranges=range_lists,
+        list_identifier=list_identifiers,
+        pick=picks,
+        token_pick=picks,
+        immed=st.booleans(),
+        delete=st.integers(0, 3).map(lambda value: value == 0),
+        offset=st.one_of(st.just(0), st.integers(0, 60)),
+        altered=st.one_of(st.none(), st.none(), st.none(), st.integers(0, 4095)),
+    )
+    def write_using(
+        self,
+        lun: int,
+        ranges: list[Range],
+        list_identifier: int,
+        pick: int,
+        token_pick: int,
+        immed: bool,
+        delete: bool,
+        offset: int,
+        altered: int | None,
+    ) -> None:
+        known = [token for token in self.model.tokens if token.data]
+        # mostly the young ones, which live
+        token: ModelToken | str = known[-1 - token_pick % min(len(known), 8)]
+        assert isinstance(token, ModelToken)
+        assert token.data is not None
+        data = token.data
+        if altered is not None:
+            flipped = int.from_bytes(data, "big") ^ 1 << altered
+            data = flipped.to_bytes(512, "big")
+            token = "5/23/0A" if data[6:8] != b"\x01\xf8" else "5/23/05"
+        self.write_with(lun, ranges, list_identifier, pick, immed, delete, offset, token, data)
+
+    @rule(
+        lun=lun_numbers,
+        ranges=range_lists,
+        list_identifier=list_identifiers,
+        pick=picks,
+        immed=st.booleans(),
+        offset=st.one_of(st.just(0), st.integers(0, 2**64 - 1)),
+    )
+    def write_zeros(self, lun: int, ranges: list[Range], list_identifier: int, pick: int, immed: bool, offset: int) -> None:
+        self.write_with(lun, ranges, list_identifier, pick, immed, False, offset, None, ZERO_TOKEN)
+
+    def write_with(
+        self,
+        lun: int,
+        ranges: list[Range],
+        list_identifier: int,
+        pick: int,
+        immed: bool,
+        delete: bool,
+        offset: int,
+        token: ModelToken | str | None,
+        token_data: bytes,
+    ) -> None:
+        ranges = self.scaled(lun, ranges)
+        data = encode_write_using_token(token_data, ranges, flags=immed | delete << 1, offset_into_rod=offset)
+        operation = self.operation(0x11, lun, list_identifier, pick, ranges, immed)
+        operation.delete = delete
+
+        def predict() -> str:
+            return self.model.write_using(operation, token, ranges, offset, self.now_s)
+
+        self.submit(lun, out_cdb(0x11, list_identifier, len(data)), data, self.pending_of(operation, predict))
+
+    def operation(
+        self, kind: int, lun: int, list_identifier: int, pick: int, ranges: list[Range], immed: bool
+    ) -> ModelOperation:
+        nexus = self.nexus(pick)
+        requested = sum(count for _, count in ranges)
+        return ModelOperation(kind, nexus, nexus.initiator_name, lun, list_identifier, requested, 0.0, immed)
+
+    def pending_of(self, operation: ModelOperation, predict: Callable[[], str]) -> Pending:
+        def check(reply: Reply, predicted: str) -> None:
+            self.check_operation(operation, reply, predicted)
+
+        assert isinstance(operation.nexus, Nexus)
+        pending = Pending(operation.nexus, predict, check)
+        pending.operation = operation
+        return pending
+
+    def check_operation(self, operation: ModelOperation, reply: Reply, predicted: str) -> None:
+        if predicted != GOOD or operation.in_background:
+            assert code_of(reply) == predicted
+            return
+        if operation.terminated:
+            assert code_of(reply) == "A/2F/02"
+            return
+        assert operation.ended_s is not None
+        if operation.status == 1:
+            assert code_of(reply) == GOOD
+            return
+        assert code_of(reply) == "A/0D/04"
+        assert reply.sense[0] == 0xF0
+        assert int.from_bytes(reply.sense[3:7], "big") == operation.count > 0
+        took_s = operation.ended_s - operation.started_s
+        assert took_s <= max(LATEST_S, 5.0), "late"
+        if operation.count < len(operation.writes):
+            assert self.could_be_late(took_s)
+
+    def could_be_late(self, took_s: float) -> bool:
+        """Even with the longest delay for each step there was no time for one more."""
+        return took_s + 5.0 > LATEST_S
+
+    @rule(lun=lun_numbers, ranges=good_ranges, rod_type=st.sampled_from([None, VULNERABLE, PERSISTENT]), pick=picks)
+    def make_token(self, lun: int, ranges: list[Range], rod_type: int | None, pick: int) -> None:
+        """The way it usually goes: made and fetched at once."""
+        self.populate(lun, ranges, 3, pick, False, rod_type, 0)
+        self.ask_for(self.nexus(pick), lun, 3, 805)
+
+    # Questions.
+
+    @rule(lun=lun_numbers, list_identifier=list_identifiers, pick=picks)
+    def ask_blindly(self, lun: int, list_identifier: int, pick: int) -> None:
+        self.ask_for(self.nexus(pick), lun, list_identifier, 805)
+
+    @precondition(lambda self: self.model.records)
+    @rule(pick=picks, path=st.integers(0, 5), allocation=st.sampled_from([0, 4, 36, 549, 550, 805, 805, 805]))
+    def ask(self, pick: int, path: int, allocation: int) -> None:
+        record = self.model.records[-1 - pick % len(self.model.records)]
+        nexus = record.nexus if path else self.nexus(pick)
+        assert isinstance(nexus, Nexus)
+        self.ask_for(nexus, record.lun, record.list_identifier, allocation)
+
+    def ask_for(self, nexus: Nexus, lun: int, list_identifier: int, allocation: int) -> None:
+        self.model.expire_records(self.now_s)
+        record = self.model.find_leniently(nexus, nexus.initiator_name, lun, list_identifier)
+        reply = self.array.command(lun, in_cdb(0x07, list_identifier, allocation), nexus=nexus)
+        if record is None:
+            assert code_of(reply) == UNKNOWN_IDENTIFIER
+            return
+        data = data_of(reply)
+        self.check_status(record, data, 4 + 514 * record.shows_token)
+        if not allocation:
+            record.released = record.released or not record.under_way
+            assert data == b""
+        if len(data) >= 36 and not data[13]:
+            assert int.from_bytes(data[32:36], "big") == 514 * record.shows_token
+        if len(data) == 550:
+            self.learn(record, data[38:])
+
+    def learn(self, record: ModelOperation, data: bytes) -> None:
+        record.told = True
+        token = record.token
+        assert token is not None
+        made = token.data or data
+        assert data == made
+        assert int.from_bytes(data[:4], "big") == token.rod_type
+        assert int.from_bytes(data[48:64], "big") == len(token.rod)
+        token.data = data
+
+    @rule(lun=lun_numbers, list_identifier=list_identifiers, pick=picks)
+    def ask_for_status(self, lun: int, list_identifier: int, pick: int) -> None:
+        nexus = self.nexus(pick)
+        self.model.expire_records(self.now_s)
+        record = self.model.find(nexus, lun, list_identifier)
+        reply = self.array.command(lun, in_cdb(0x05, list_identifier, 1024), nexus=nexus)
+        if record is None:
+            assert code_of(reply) == UNKNOWN_IDENTIFIER
+        else:
+            self.check_status(record, data_of(reply), 0)
+
+    def check_status(self, record: ModelOperation, data: bytes, trailer: int) -> None:
+        if len(data) < 32:
+            return
+        status = record.shown_status
+        sense_bytes = 20 if status == 3 else 0
+        assert data[4:6] == bytes((record.kind, status))
+        assert int.from_bytes(data[:4], "big") == 28 + sense_bytes + trailer
+        assert data[8:12] == (b"\0\0\0\x64" if record.under_way else b"\xff\xff\xff\xfe")
+        assert data[12] == {1: 0, 3: 2, 0x60: 0x40}.get(status, 0)
+        assert (data[13], data[14], data[15]) == (sense_bytes, 18 if sense_bytes else 0, 0xF1)
+        assert int.from_bytes(data[16:24], "big") == record.count
+
+    @rule(lun=lun_numbers)
+    def list_tokens(self, lun: int) -> None:
+        expected = self.model.listed(lun, self.now_s)
+        found = self.array.all_tokens(lun)
+        assert len(found) == len(expected)
+        assert {token.data[:96] for token in expected if token.data} <= set(found)
+
+    # Ends.
+
+    @precondition(lambda self: self.model.running)
+    @rule(pick=picks)
+    def abort_one_under_way(self, pick: int) -> None:
+        operation = self.model.running[pick % len(self.model.running)]
+        if operation.nexus in self.nexuses:
+            self.abort_copy(operation.lun, operation.list_identifier, self.nexuses.index(operation.nexus))
+
+    @rule(lun=lun_numbers, list_identifier=list_identifiers, pick=picks)
+    def abort_copy(self, lun: int, list_identifier: int, pick: int) -> None:
+        nexus = self.nexus(pick)
+        record = self.model.find(nexus, lun, list_identifier)
+        reply = self.array.command_at_once(lun, b"\x83\x1c" + list_identifier.to_bytes(4, "big"), nexus=nexus)
+        if record is None or not record.under_way:
+            assert code_of(reply) == UNKNOWN_IDENTIFIER
+        else:
+            assert code_of(reply) == GOOD
+            self.model.terminate([record])
+
+    @precondition(lambda self: self.pending)
+    @rule(pick=picks)
+    def abort_task(self, pick: int) -> None:
+        tag = list(self.pending)[pick % len(self.pending)]
+        pending = self.pending[tag]
+        assert pending.started is not None
+        if pending.started.task.aborted:
+            return
+        assert self.array.server.abort_task(pending.nexus, pending.started.task.lun, tag)
+        self.model.terminate([] if pending.operation is None else [pending.operation])
+
+    @rule(lun=lun_numbers, kind=st.integers(0, 9))
+    def reset(self, lun: int, kind: int) -> None:
+        whole = kind == 9
+        if kind < 7:
+            return
+        if whole:
+            self.array.server.reset_target(self.nexuses[0])
+        else:
+            self.array.server.reset_logical_unit(self.array.logical_units[lun], None)
+        for each in range(len(LUNS)) if whole else [lun]:
+            self.model.terminate([operation for operation in self.model.running if operation.lun == each])
+            self.model.drop_records(lun=each)
+        for nexus in self.nexuses:
+            nexus.unit_attentions.clear()
+
+    @rule(pick=picks, chance=st.integers(0, 9))
+    def lose_nexus(self, pick: int, chance: int) -> None:
+        if chance < 7:
+            return
+        nexus = self.nexus(pick)
+        self.array.server.detach(nexus)
+        self.model.terminate([each for each in self.model.running if each.nexus is nexus and not each.in_background])
+        self.model.drop_records(nexus=nexus)
+        number = self.nexuses.index(nexus)
+        self.nexuses[number] = self.array.new_nexus(nexus.initiator_name, nexus.initiator_port_name[-1])
+
+    @precondition(lambda self: any(token.data for token in self.model.tokens))
+    @rule(pick=picks, chance=st.integers(0, 9))
+    def revoke(self, pick: int, chance: int) -> None:
+        if chance < 7:
+            return
+        known = [token for token in self.model.tokens if token.data]
+        token = known[pick % len(known)]
+        assert token.data is not None
+        self.model.settle_time(self.now_s)
+        self.array.manager.revoke(int.from_bytes(token.data[8:16], "big"))
+        if token.end is None:
+            token.end = "5/23/06"
+
+    @rule(delay_s=st.sampled_from([0.25, 1.0, 3.0, 10.0, 30.0]))
+    def advance(self, delay_s: float) -> None:
+        self.array.environment.advance(delay_s)
+        self.reap()
+
+    @rule(delay_s=delays)
+    def change_delay(self, delay_s: float | None) -> None:
+        self.delay_s = delay_s
+        self.apply_delay()
+
+    def apply_delay(self) -> None:
+        delay_s = self.delay_s
+
+        def before_step(operation: CopyOperation) -> Awaitable[None] | None:
+            return self.array.environment.sleep(delay_s) if delay_s else None
+
+        self.array.manager.before_step = None if delay_s is None else before_step
+
+    @rule()
+    def collect(self) -> None:
+        """What is over is given back, and nothing else."""
+        self.array.manager.expire(self.now_s)
+        self.model.settle_time(self.now_s)
+        self.model.expire_records(self.now_s)
+        held = [token for token in self.model.tokens if not token.discarded and (token.end is None or token.leases)]
+        assert len(self.array.pool.frozen_maps) == len(held)
+        assert len(self.array.manager.records) == len(self.model.records)
+        next_s = self.array.manager.next_expiry()
+        assert next_s is None or next_s > self.now_s
+
+    @rule(run_out=st.booleans(), pick=st.integers(0, 39))
+    def restart(self, run_out: bool, pick: int) -> None:
+        if pick != 17:
+            return
+        if run_out:
+            self.array.environment.advance(200.0)
+            self.reap()
+        self.model.terminate(self.model.running)
+        self.array.stop_jobs()
+        self.pending.clear()
+        self.array.restart()
+        self.model.restart(self.now_s)
+        self.operations.clear()
+        self.wire()
+
+    @invariant()
+    def blocks_are_what_the_model_says(self) -> None:
+        if not hasattr(self, "array"):
+            return
+        for lun, content in enumerate(self.model.luns):
+            assert b"".join(self.array.volume(lun).read_now(0, SIZE_STORE_BLOCKS) or []) == content
+        self.model.assert_vulnerable_tokens_are_true()
+        assert set(self.array.manager.operations) == set(self.operations)
+        assert len(self.operations) == len(self.model.running)
+        assert self.array.internal_errors == []
+
+    def teardown(self) -> None:
+        if hasattr(self, "array"):
+            self.array.manager.before_step = None
+            self.array.environment.advance(300.0)
+            self.reap()
+            assert not self.pending
+            self.collect()
+            CopyArray.close_all()
+
+
+def expect(reply: Reply, predicted: str) -> None:
+    assert code_of(reply) == predicted
+
+
+TestCopyMachine = CopyMachine.TestCase
+TestCopyMachine.settings = searching(max_examples=400, steps=60)
