@@ -1,4 +1,4 @@
-"""How a subcommand fails: with one clear line and an exit code."""
+"""How a subcommand ends early: with one clear line and an exit code."""
 
 
 class CommandFailure(Exception):
@@ -6,3 +6,11 @@ class CommandFailure(Exception):
 
     For what was typed wrongly raise `typer.BadParameter` instead: exit code 2.
     """
+
+
+class Interrupted(Exception):
+    """The command was told to stop by the signal of this number, and has cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number

@@ -1,6 +1,7 @@
 """What the subcommands that act as a host share: sessions to the URLs they were given, and errors as one line."""
 
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,11 @@ from odx_target.initiator.errors import BadUrl, InitiatorError
 from odx_target.initiator.options import SessionOptions, random_isid, with_credentials
 from odx_target.initiator.session import InitiatorSession, open_session
 from odx_target.initiator.url import IscsiUrl, parse_url
-from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.failure import CommandFailure, Interrupted
+from odx_target.target.config import ConfigError, parse_iqn
+
+LOGOUT_TIMEOUT_S = 1.0
+"""A command that was interrupted waits no longer for a target that does not answer."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,15 +39,29 @@ def url(text: str, parameter: str) -> IscsiUrl:
 
 
 def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
-    """A host's identity: a new ISID each time, so that two commands at once do not end each other's session."""
-    isid = random_isid(secrets.token_bytes(5))
-    return SessionOptions(isid, initiator_name=initiator_name, command_timeout_s=command_timeout_s)
+    """A host's identity: a new ISID each time, so that two commands at once do not end each other's session.
+
+    Raises typer.BadParameter for a name that cannot be.
+    """
+    try:
+        parse_iqn(initiator_name)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error).replace("target", "initiator"), param_hint="--initiator-name") from None
+    return SessionOptions(
+        random_isid(secrets.token_bytes(5)),
+        initiator_name=initiator_name,
+        command_timeout_s=command_timeout_s,
+        logout_timeout_s=LOGOUT_TIMEOUT_S,
+    )
 
 
 def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
-    """Run a command's work; whatever goes wrong with a target or a group of tasks is one plain error."""
+    """Run a command's work; whatever goes wrong with a target or a group of tasks is one plain error.
+
+    SIGINT and SIGTERM cancel it, so that it can log out and clean up. Raises CommandFailure, Interrupted.
+    """
     try:
-        return trio.run(function, *arguments)
+        return trio.run(_run_until_signal, function, arguments)
     except BaseExceptionGroup as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup):
@@ -50,6 +69,25 @@ def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         raise (CommandFailure(str(error)) if isinstance(error, InitiatorError) else error) from None
     except InitiatorError as error:
         raise CommandFailure(str(error)) from None
+
+
+async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: tuple[*Ts]) -> T:
+    results: list[T] = []
+    received: list[int] = []
+
+    async def watch() -> None:
+        async for number in signals:
+            received.append(number)
+            nursery.cancel_scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            results.append(await function(*arguments))
+            nursery.cancel_scope.cancel()
+    if not results:
+        raise Interrupted(received[0])
+    return results[0]
 
 
 def open_target(target: IscsiUrl, wishes: SessionOptions) -> AbstractAsyncContextManager[InitiatorSession]:

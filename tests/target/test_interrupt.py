@@ -1,0 +1,79 @@
+"""What an interrupt does to a command of the command line: it cleans up, and prints no traceback."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from odx_target.initiator.errors import ConnectionLost
+from odx_target.target import cli
+from odx_target.target.commands import host
+from odx_target.target.commands.failure import CommandFailure, Interrupted
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_told_to_stop_cleans_up(number: signal.Signals) -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+                cleaned.append(number)
+
+    with pytest.raises(Interrupted) as interrupted:
+        host.run(work)
+    assert cleaned == [number]
+    assert interrupted.value.number == number
+
+
+def test_a_command_returns_its_result_and_takes_its_arguments() -> None:
+    async def add(one: int, other: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return one + other
+
+    assert host.run(add, 1, 2) == 3
+
+
+def test_an_error_of_a_target_is_one_plain_error() -> None:
+    async def work() -> None:
+        raise ConnectionLost("gone")
+
+    with pytest.raises(CommandFailure, match="gone"):
+        host.run(work)
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Interrupted(signal.SIGTERM), 143)])
+def test_the_exit_code_names_the_signal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise error
+
+    run: Callable[..., object] = interrupted
+    monkeypatch.setattr(host, "run", run)
+    monkeypatch.setattr(sys, "argv", ["odx-target", "demo", "--size", "1M"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_while_loading_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "odx_target.target.commands.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "odx_target.target.commands.app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")
