@@ -1,0 +1,127 @@
+"""What Windows reads of VPD pages 00h and 8Fh, and the sizes that come of it."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.settings import WindowsSettings
+
+PAGE_HEADER_BYTES = 4
+LISTED_PAGES_SEEN = 251
+COPY_PAGE = 0x8F
+LEAST_PAGE_LENGTH = 0x24
+ROD_TOKEN_LIMITS = 0x0000
+ROD_TOKEN_LIMITS_BYTES = 0x20
+LARGEST_PARAMETER_LIST_BYTES = 65_535
+POPULATE_HEADER_BYTES = 16
+WRITE_HEADER_BYTES = 536
+RANGE_DESCRIPTOR_BYTES = 16
+UNLIMITED_BLOCKS = (1 << 64) - 1
+LARGE_OPTIMUM_BYTES = 256 << 20
+INFORMATION_AFTER_POPULATE_BYTES = 0x325
+LEAST_INFORMATION_AFTER_WRITE_BYTES = 287
+
+
+class Declined(Exception):
+    """A page is not as Windows wants it."""
+
+    def __init__(self, rule: Rule, detail: str = "") -> None:
+        super().__init__(rule.reason)
+        self.rule, self.detail = rule, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """The block device ROD token limits; 0 means not reported."""
+
+    maximum_range_descriptors: int
+    maximum_inactivity_timeout_s: int
+    default_inactivity_timeout_s: int
+    maximum_token_transfer_blocks: int
+    optimal_transfer_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much one command covers at most, and which rule says so."""
+
+    descriptors: int
+    blocks: int
+    because: str
+
+
+def read_page_list(reply: bytes) -> list[int]:
+    """The pages that VPD page 00h lists, as far as 255 bytes show them. Raises Declined."""
+    if len(reply) < PAGE_HEADER_BYTES:
+        raise Declined(Rule.NO_PAGE_LIST, f"{len(reply)} bytes")
+    length = int.from_bytes(reply[2:4], "big")
+    listed = list(reply[PAGE_HEADER_BYTES : PAGE_HEADER_BYTES + min(length, LISTED_PAGES_SEEN)])
+    if not listed or listed[0] != 0 or any(one >= two for one, two in pairwise(listed)):
+        raise Declined(Rule.PAGE_LIST_ORDER, bytes(listed).hex(" "))
+    return listed
+
+
+def read_capability(reply: bytes) -> Capability:
+    """VPD page 8Fh: of all its descriptors only the first is looked at. Raises Declined."""
+    if len(reply) < PAGE_HEADER_BYTES:
+        raise Declined(Rule.NO_COPY_PAGE, f"{len(reply)} bytes")
+    if int.from_bytes(reply[2:4], "big") < LEAST_PAGE_LENGTH or len(reply) < PAGE_HEADER_BYTES + LEAST_PAGE_LENGTH:
+        raise Declined(Rule.COPY_PAGE_LENGTH, f"page length {int.from_bytes(reply[2:4], 'big'):02X}h, {len(reply)} bytes")
+    first = reply[PAGE_HEADER_BYTES:]
+    kind, length = int.from_bytes(first[:2], "big"), int.from_bytes(first[2:4], "big")
+    if kind != ROD_TOKEN_LIMITS:
+        raise Declined(Rule.FIRST_DESCRIPTOR_TYPE, f"type {kind:04X}h")
+    if length != ROD_TOKEN_LIMITS_BYTES:
+        raise Declined(Rule.FIRST_DESCRIPTOR_LENGTH, f"{length:02X}h")
+    return Capability(
+        maximum_range_descriptors=int.from_bytes(first[10:12], "big"),
+        maximum_inactivity_timeout_s=int.from_bytes(first[12:16], "big"),
+        default_inactivity_timeout_s=int.from_bytes(first[16:20], "big"),
+        maximum_token_transfer_blocks=int.from_bytes(first[20:28], "big"),
+        optimal_transfer_blocks=int.from_bytes(first[28:36], "big"),
+    )
+
+
+def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
+    """How much one POPULATE TOKEN may cover; a lifetime of its own lifts the optimum, and nothing else."""
+    limits = _maximum(capability)
+    if capability.optimal_transfer_blocks and not settings.token_lifetime_s:
+        limits.append((capability.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
+    blocks, because = min(limits)
+    return Size(_descriptors(capability, POPULATE_HEADER_BYTES, settings), blocks, because)
+
+
+def write_size(capability: Capability, block_bytes: int, settings: WindowsSettings) -> Size:
+    """How much one WRITE USING TOKEN may cover."""
+    limits = _maximum(capability)
+    optimum_blocks = capability.optimal_transfer_blocks
+    if not optimum_blocks:
+        limits.append((settings.write_bytes_without_optimum // block_bytes, "no OPTIMAL TRANSFER COUNT"))
+    elif optimum_blocks < LARGE_OPTIMUM_BYTES // block_bytes:
+        limits.append((optimum_blocks, "OPTIMAL TRANSFER COUNT"))
+    else:
+        limits.append((settings.maximum_write_bytes // block_bytes, "the largest WRITE USING TOKEN"))
+    blocks, because = min(limits)
+    return Size(_descriptors(capability, WRITE_HEADER_BYTES, settings), blocks, because)
+
+
+def information_after_write_bytes(capability: Capability, settings: WindowsSettings) -> int:
+    """ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the whole buffer of the driver."""
+    wanted = WRITE_HEADER_BYTES + RANGE_DESCRIPTOR_BYTES * capability.maximum_range_descriptors
+    if not capability.maximum_range_descriptors:
+        wanted = LARGEST_PARAMETER_LIST_BYTES
+    return min(max(wanted, LEAST_INFORMATION_AFTER_WRITE_BYTES), LARGEST_PARAMETER_LIST_BYTES, settings.adapter_transfer_bytes)
+
+
+def _maximum(capability: Capability) -> list[tuple[int, str]]:
+    if capability.maximum_token_transfer_blocks:
+        return [(capability.maximum_token_transfer_blocks, "MAXIMUM TOKEN TRANSFER SIZE")]
+    return [(UNLIMITED_BLOCKS, "no limit reported")]
+
+
+def _descriptors(capability: Capability, header_bytes: int, settings: WindowsSettings) -> int:
+    buffer_bytes = min(LARGEST_PARAMETER_LIST_BYTES, settings.adapter_transfer_bytes)
+    limits = [settings.maximum_descriptors, (buffer_bytes - header_bytes) // RANGE_DESCRIPTOR_BYTES]
+    if capability.maximum_range_descriptors:
+        limits.append(capability.maximum_range_descriptors)
+    return min(limits)

@@ -1,0 +1,45 @@
+"""The commands of Windows that our own host does not send; each function returns the whole CDB."""
+
+import struct
+
+from odx_target.initiator.cdb import read_16, write_16
+
+VPD_ALLOCATION_BYTES = 255
+INQUIRY_ALLOCATION_BYTES = 36
+REPORT_LUNS_ALLOCATION_BYTES = 4096
+MODE_ALLOCATION_BYTES = 0xC0
+SHORT_CAPACITY_BYTES = 12
+LONG_CAPACITY_BYTES = 32
+FUA = 0x08
+CONTROL_PAGE = 0x0A
+CACHING_PAGE = 0x08
+FAILURE_PREDICTION_PAGE = 0x1C
+ALL_PAGES = 0x3F
+TEN_BYTE_LBA_LIMIT = 1 << 32
+
+
+def mode_sense_6(page: int) -> bytes:
+    return bytes([0x1A, 0, page, 0, MODE_ALLOCATION_BYTES, 0])
+
+
+def mode_select_6(parameter_list_bytes: int, *, save: bool) -> bytes:
+    """With PF; `save` is the SP bit."""
+    return bytes([0x15, 0x10 | save, 0, 0, parameter_list_bytes, 0])
+
+
+def start_unit() -> bytes:
+    return bytes([0x1B, 0, 0, 0, 1, 0])
+
+
+def read(lba: int, count_blocks: int, *, long: bool = False) -> bytes:
+    """READ (10), or READ (16) where the disk is too large or the place too far."""
+    if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
+        return read_16(lba, count_blocks)
+    return struct.pack(">BBLxHx", 0x28, 0, lba, count_blocks)
+
+
+def write(lba: int, count_blocks: int, *, long: bool = False, force_unit_access: bool = False) -> bytes:
+    """WRITE (10) or WRITE (16)."""
+    if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
+        return write_16(lba, count_blocks, force_unit_access=force_unit_access)
+    return struct.pack(">BBLxHx", 0x2A, FUA if force_unit_access else 0, lba, count_blocks)

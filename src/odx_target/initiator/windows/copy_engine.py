@@ -1,0 +1,133 @@
+"""The copy of a file as CopyFile does it: by token as long as that works, then by reads and writes from the same byte on."""
+
+from dataclasses import dataclass, field
+
+from odx_target.initiator.token_commands import ZERO_TOKEN
+from odx_target.initiator.windows.disk import WindowsDisk
+from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.layout import FileLayout
+from odx_target.initiator.windows.nt_status import NtStatus
+from odx_target.initiator.windows.offload_read import Failure, Token, offload_read
+from odx_target.initiator.windows.offload_write import OffloadWrite
+from odx_target.initiator.windows.rules import Finding, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsFile:
+    """A file on a disk."""
+
+    disk: WindowsDisk
+    layout: FileLayout
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What moved how. `stop` is why token copy ended before the file did."""
+
+    offloaded_bytes: int = 0
+    ordinary_bytes: int = 0
+    tokens: int = 0
+    stop: Finding | None = None
+
+
+@dataclass(slots=True)
+class FileCopy:
+    """One copy between two files of the same size; `source` None: all of the source is beyond valid data, so zeros."""
+
+    host: WindowsHost
+    source: WindowsFile | None
+    destination: WindowsFile
+    report: CopyReport = field(default_factory=CopyReport)
+
+    async def run(self) -> CopyReport:
+        """Copy all of it. Raises DiskUnusable where Windows cannot finish, InitiatorError when no path is left."""
+        await self._flush()
+        position, size_bytes = 0, self.destination.layout.size_bytes
+        if (stop := self._why_not()) is None:
+            while position < size_bytes and self.report.stop is None:
+                position = await self._round(position, size_bytes - position)
+        else:
+            self.report.stop = stop
+        await self._ordinary(position, size_bytes)
+        await self.destination.disk.flush()
+        return self.report
+
+    async def _flush(self) -> None:
+        for file in (self.source, self.destination):
+            if file is not None:
+                await file.disk.flush()
+
+    def _why_not(self) -> Finding | None:
+        """Why token copy is not even tried."""
+        for file in (self.source, self.destination):
+            if file is not None and file.disk.capability is None:
+                return file.disk.no_copy
+        disk, settings = self.destination.disk, self.host.settings
+        if self.destination.layout.size_bytes < settings.smallest_file_bytes:
+            return disk.find(Rule.FILE_TOO_SMALL, f"{self.destination.layout.size_bytes} bytes")
+        left_s = self.host.hold_off.remaining_s(*self._pair, self.host.clock.now())
+        return disk.find(Rule.HELD_OFF, f"for {left_s:.0f} s more") if left_s else None
+
+    @property
+    def _pair(self) -> tuple[object, object]:
+        return (None if self.source is None else self.source.disk.key), self.destination.disk.key
+
+    async def _round(self, position: int, left_bytes: int) -> int:
+        """One token, spent; returns how far the copy has come."""
+        token = await self._token(position, left_bytes)
+        if isinstance(token, Failure):
+            self._stop(token, first_write=False)
+            return position
+        spent = 0
+        while spent < token.size_bytes:
+            chunk = min(self.host.settings.write_request_bytes, token.size_bytes - spent)
+            offset = 0 if token.value == ZERO_TOKEN else spent
+            disk, layout = self.destination.disk, self.destination.layout
+            written = await OffloadWrite(disk, layout, position + spent, chunk, token.value, offset).run()
+            spent += written.size_bytes
+            self.report.offloaded_bytes += written.size_bytes
+            if not written.size_bytes:
+                if not (spent and self.host.settings.new_token_after_a_token_died and _died(written.failure)):
+                    assert written.failure is not None
+                    self._stop(written.failure, first_write=position + spent == 0)
+                break
+        return position + spent
+
+    async def _token(self, position: int, left_bytes: int) -> Token | Failure:
+        """A token for as much as the source gives; what does not fill a block of the destination is left to the next."""
+        if self.source is None:
+            return Token(ZERO_TOKEN, left_bytes)
+        request = min(left_bytes, self.host.settings.read_request_bytes or left_bytes)
+        token = await offload_read(self.source.disk, self.source.layout, position, request)
+        if isinstance(token, Failure):
+            return token
+        self.report.tokens += 1
+        block_bytes = self.destination.disk.block_bytes
+        usable_bytes = token.size_bytes // block_bytes * block_bytes
+        if not usable_bytes:
+            finding = self.destination.disk.find(Rule.TOKEN_UNUSABLE, f"{token.size_bytes} bytes", position)
+            return Failure(NtStatus.INVALID_PARAMETER, finding)
+        return Token(token.value, usable_bytes)
+
+    def _stop(self, failure: Failure, *, first_write: bool) -> None:
+        self.report.stop = failure.finding
+        refused_at_once = first_write and failure.status is NtStatus.INVALID_TOKEN
+        if refused_at_once or failure.status in self.host.settings.hold_off_statuses:
+            self.host.hold_off.mark(*self._pair, self.host.clock.now())
+
+    async def _ordinary(self, position: int, size_bytes: int) -> None:
+        """Reads and writes of the rest, a buffer at a time."""
+        buffer_bytes = self.host.settings.fallback_buffer_bytes
+        while position < size_bytes:
+            count = min(buffer_bytes, size_bytes - position)
+            self.destination.disk.check_online()
+            data = bytes(count)
+            if self.source is not None:
+                data = await self.source.disk.read_file(self.source.layout, position, count)
+            await self.destination.disk.write_file(self.destination.layout, position, data)
+            position += count
+            self.report.ordinary_bytes += count
+
+
+def _died(failure: Failure | None) -> bool:
+    return failure is not None and failure.status is NtStatus.INVALID_TOKEN

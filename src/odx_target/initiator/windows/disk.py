@@ -1,0 +1,115 @@
+"""A disk as the class driver knows it once it is started."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from odx_target.initiator.cdb import synchronize_cache_10
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.result import Buffer
+from odx_target.initiator.windows import cdb
+from odx_target.initiator.windows.capability import Capability
+from odx_target.initiator.windows.class_driver import ClassDriver
+from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.layout import FileLayout
+from odx_target.initiator.windows.path import Path
+from odx_target.initiator.windows.port import Command, Completion, DiskPort
+from odx_target.initiator.windows.rules import Finding, Rule
+
+FLUSH_TIMEOUT_FACTOR = 4
+
+
+class DiskUnusable(InitiatorError):
+    """Windows has no use for this disk, or none any more; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+
+
+@dataclass(slots=True)
+class WindowsDisk:
+    """One disk of a host. What `enumeration` finds is here: `capability` None means no token copy, for `no_copy`'s reason.
+
+    `identity` is the designator of VPD page 83h.
+    """
+
+    host: WindowsHost
+    name: str
+    lun: int
+    paths: Sequence[Path]
+    driver: ClassDriver = field(init=False)
+    block_bytes: int = 512
+    capacity_blocks: int = 0
+    is_long: bool = False
+    has_write_cache: bool = False
+    identity: bytes = b""
+    capability: Capability | None = None
+    no_copy: Finding | None = None
+
+    def __post_init__(self) -> None:
+        self.driver = ClassDriver(DiskPort(self.host, self.name, self.paths))
+
+    @property
+    def key(self) -> tuple[str, int, bytes]:
+        """What names the disk in marks of the host."""
+        return self.name, self.lun, self.identity
+
+    def find(self, rule: Rule, detail: str = "", position_bytes: int | None = None) -> Finding:
+        return self.host.journal.find(rule, self.name, detail, position_bytes)
+
+    async def ask(self, command: bytes, data_in_bytes: int = 0, retries: int | None = None) -> Completion:
+        """Send a command without data, with the retries of ordinary commands if not told otherwise."""
+        count = self.host.settings.ordinary_retries if retries is None else retries
+        return await self.driver.submit(Command(command, data_in_bytes=data_in_bytes), count)
+
+    async def flush(self) -> None:
+        """SYNCHRONIZE CACHE (10) of everything; a refusal changes nothing."""
+        command = Command(synchronize_cache_10(), timeout_factor=FLUSH_TIMEOUT_FACTOR)
+        await self.driver.submit(command, self.host.settings.ordinary_retries)
+
+    async def read(self, lba: int, count_blocks: int) -> bytes:
+        """An ordinary read of at most what the adapter carries. Raises DiskUnusable."""
+        command = Command(cdb.read(lba, count_blocks, long=self.is_long), data_in_bytes=count_blocks * self.block_bytes)
+        completion = await self._ordinary(command)
+        if len(completion.data_in) != count_blocks * self.block_bytes:
+            raise DiskUnusable(self.find(Rule.ORDINARY_FAILED, f"{len(completion.data_in)} bytes of {command.data_in_bytes}"))
+        return completion.data_in
+
+    async def write(self, lba: int, data: Buffer, *, force_unit_access: bool = False) -> None:
+        """An ordinary write of whole blocks, at most what the adapter carries. Raises DiskUnusable."""
+        count_blocks = len(data) // self.block_bytes
+        fua = force_unit_access and self.has_write_cache
+        await self._ordinary(Command(cdb.write(lba, count_blocks, long=self.is_long, force_unit_access=fua), [data]))
+
+    async def read_file(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> bytes:
+        """A piece of a file, in commands as long as the adapter carries. Raises DiskUnusable."""
+        pieces = [await self.read(lba, count) for lba, count in self._commands(layout, position_bytes, size_bytes)]
+        return b"".join(pieces)
+
+    async def write_file(self, layout: FileLayout, position_bytes: int, data: bytes) -> None:
+        """Write a piece of a file, in commands as long as the adapter carries. Raises DiskUnusable."""
+        rest = memoryview(data)
+        for lba, count in self._commands(layout, position_bytes, len(data)):
+            await self.write(lba, rest[: count * self.block_bytes])
+            rest = rest[count * self.block_bytes :]
+
+    def check_online(self) -> None:
+        """Raises DiskUnusable once the disk has been taken offline."""
+        if self.driver.offline:
+            raise DiskUnusable(self.find(Rule.DISK_OFFLINE))
+
+    def _commands(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> list[tuple[int, int]]:
+        most_blocks = self.host.settings.adapter_transfer_bytes // self.block_bytes
+        return [
+            (part.lba + at, min(most_blocks, part.count_blocks - at))
+            for part in layout.ranges(position_bytes, size_bytes)
+            for at in range(0, part.count_blocks, most_blocks)
+        ]
+
+    async def _ordinary(self, command: Command) -> Completion:
+        self.check_online()
+        completion = await self.driver.submit(command, self.host.settings.ordinary_retries)
+        self.check_online()
+        if not completion.reading.is_good:
+            raise DiskUnusable(self.find(Rule.ORDINARY_FAILED, completion.words))
+        return completion

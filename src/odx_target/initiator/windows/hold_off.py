@@ -1,0 +1,27 @@
+"""For three minutes after a failure that suggests that tokens do not work, none are tried."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from odx_target.initiator.windows.settings import HoldOffScope
+
+
+@dataclass(slots=True)
+class HoldOff:
+    """Marks with the time of their making. Disks are named by anything hashable."""
+
+    duration_s: float
+    scope: HoldOffScope
+    _marked_s: dict[Hashable, float] = field(default_factory=dict)
+
+    def mark(self, source: Hashable, destination: Hashable, now_s: float) -> None:
+        for key in self._keys(source, destination):
+            self._marked_s[key] = now_s
+
+    def remaining_s(self, source: Hashable, destination: Hashable, now_s: float) -> float:
+        """How long copies between the two are still held off; 0: not."""
+        marked = [self._marked_s[key] for key in self._keys(source, destination) if key in self._marked_s]
+        return max([0.0, *(at_s + self.duration_s - now_s for at_s in marked)])
+
+    def _keys(self, source: Hashable, destination: Hashable) -> list[Hashable]:
+        return [(source, destination)] if self.scope is HoldOffScope.PAIR else [source, destination]

@@ -1,0 +1,67 @@
+"""What happened, in order: commands, task management, logins, and the rules that were met."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.initiator.windows.rules import Finding, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A command and its end; `fault` is why it has no result."""
+
+    at_s: float
+    disk: str
+    path: str
+    cdb: bytes
+    data_out: Sequence[Buffer]
+    attribute: int
+    result: CommandResult | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    """Task management, or the loss and return of a path, in words."""
+
+    at_s: float
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginStep:
+    """The keys of a login request or response."""
+
+    at_s: float
+    what: str
+    pairs: Sequence[tuple[str, str]]
+
+
+Entry: TypeAlias = Exchange | Management | LoginStep | Finding
+
+
+@dataclass(slots=True)
+class Journal:
+    """Keeps the findings; passes every entry on to `tell`."""
+
+    tell: Callable[[Entry], None] = lambda _: None
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, entry: Entry) -> None:
+        if isinstance(entry, Finding):
+            self.findings.append(entry)
+        self.tell(entry)
+
+    def find(self, rule: Rule, where: str = "", detail: str = "", position_bytes: int | None = None) -> Finding:
+        """Note that a rule was met."""
+        finding = Finding(rule, where, detail, position_bytes)
+        self.add(finding)
+        return finding
+
+    @property
+    def declines(self) -> list[Finding]:
+        """What made Windows give up."""
+        return [finding for finding in self.findings if finding.rule.declines]

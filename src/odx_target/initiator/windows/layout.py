@@ -1,0 +1,58 @@
+"""Where a file lies on its disk, and how a piece of it becomes range descriptors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from odx_target.initiator.token_commands import BlockRange
+
+MAXIMUM_RANGE_BLOCKS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """A file as extents in file order, in blocks of `block_bytes`. Raises ValueError for an empty extent."""
+
+    extents: tuple[BlockRange, ...]
+    block_bytes: int
+
+    def __post_init__(self) -> None:
+        if any(extent.count_blocks <= 0 or extent.lba < 0 for extent in self.extents):
+            raise ValueError("an extent must have blocks")
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(extent.count_blocks for extent in self.extents) * self.block_bytes
+
+    def ranges(self, position_bytes: int, size_bytes: int) -> list[BlockRange]:
+        """The blocks of a piece of the file, in file order."""
+        skip, left = position_bytes // self.block_bytes, size_bytes // self.block_bytes
+        found = []
+        for extent in self.extents:
+            take = min(extent.count_blocks - skip, left)
+            if take > 0:
+                found.append(BlockRange(extent.lba + skip, take))
+                left -= take
+            skip = max(skip - extent.count_blocks, 0)
+        return found
+
+    def descriptors(
+        self, position_bytes: int, size_bytes: int, maximum_descriptors: int, maximum_blocks: int
+    ) -> list[BlockRange]:
+        """The range descriptors of one command for the start of a piece, as far as the limits let it reach."""
+        limited = min(size_bytes, maximum_blocks * self.block_bytes)
+        parts = [part for whole in self.ranges(position_bytes, limited) for part in _split(whole)]
+        return parts[:maximum_descriptors]
+
+
+def count_blocks(ranges: Sequence[BlockRange]) -> int:
+    return sum(part.count_blocks for part in ranges)
+
+
+def contiguous(lba: int, size_bytes: int, block_bytes: int) -> FileLayout:
+    """A file in one extent."""
+    return FileLayout((BlockRange(lba, size_bytes // block_bytes),), block_bytes)
+
+
+def _split(extent: BlockRange) -> list[BlockRange]:
+    starts = range(0, extent.count_blocks, MAXIMUM_RANGE_BLOCKS)
+    return [BlockRange(extent.lba + at, min(MAXIMUM_RANGE_BLOCKS, extent.count_blocks - at)) for at in starts]

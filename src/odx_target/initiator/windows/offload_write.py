@@ -1,0 +1,124 @@
+"""An offload write: WRITE USING TOKENs one after the other, until all is written, nothing more comes, or 4 s have passed.
+
+GOOD                                 all of the command is written
+truncated, INFORMATION not 0         INFORMATION blocks are
+truncated, INFORMATION 0             RECEIVE ROD TOKEN INFORMATION tells
+23h/xx                               the token is no good: stop, ask nothing
+anything else                        ask all the same; a count of 0: stop
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from odx_target.initiator.cdb import receive_rod_token_information, write_using_token
+from odx_target.initiator.token_commands import BlockRange, write_using_token_list
+from odx_target.initiator.windows.capability import information_after_write_bytes, write_size
+from odx_target.initiator.windows.disk import WindowsDisk
+from odx_target.initiator.windows.layout import FileLayout, count_blocks
+from odx_target.initiator.windows.nt_status import NtStatus
+from odx_target.initiator.windows.offload_read import Failure, refuse
+from odx_target.initiator.windows.port import Command, Completion
+from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.token_answer import read_answer
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How much an offload write wrote. Anything makes it a success; `failure` is why it ended early, if it failed."""
+
+    size_bytes: int
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
+class OffloadWrite:
+    """One request. `token_offset_bytes` is where in the token it begins."""
+
+    disk: WindowsDisk
+    layout: FileLayout
+    position_bytes: int
+    size_bytes: int
+    token: bytes
+    token_offset_bytes: int
+    _done_blocks: int = 0
+
+    async def run(self) -> Written:
+        """Raises InitiatorError when no path is left."""
+        disk = self.disk
+        refused = refuse(disk, self.layout, self.position_bytes, self.size_bytes)
+        if refused is not None:
+            return Written(0, refused)
+        began_s, total_blocks = disk.host.clock.now(), self.size_bytes // disk.block_bytes
+        failure: Failure | None = None
+        while failure is None and self._done_blocks < total_blocks:
+            written_blocks, failure = await self._step()
+            self._done_blocks += written_blocks
+            elapsed_s = disk.host.clock.now() - began_s
+            if failure is None and self._done_blocks < total_blocks and elapsed_s >= disk.host.settings.maximum_duration_s:
+                disk.find(Rule.TOO_LONG, f"{elapsed_s:.1f} s", self._position)
+                break
+        return Written(self._done_blocks * disk.block_bytes, failure)
+
+    @property
+    def _position(self) -> int:
+        return self.position_bytes + self._done_blocks * self.disk.block_bytes
+
+    async def _step(self) -> tuple[int, Failure | None]:
+        """One WRITE USING TOKEN: the blocks written, and why it goes no further."""
+        disk, settings = self.disk, self.disk.host.settings
+        assert disk.capability is not None
+        size = write_size(disk.capability, disk.block_bytes, settings)
+        left_bytes = self.size_bytes - self._done_blocks * disk.block_bytes
+        ranges = self.layout.descriptors(self._position, left_bytes, size.descriptors, size.blocks)
+        identifier = disk.host.list_identifiers.take()
+        written = await disk.driver.submit(
+            self._command(identifier, ranges), settings.write_retries, last_untagged=settings.last_retry_untagged
+        )
+        return await self._judge(written, identifier, count_blocks(ranges))
+
+    def _command(self, identifier: int, ranges: Sequence[BlockRange]) -> Command:
+        offset_blocks = self.token_offset_bytes // self.disk.block_bytes + self._done_blocks
+        data = write_using_token_list(self.token, ranges, offset_into_rod_blocks=offset_blocks)
+        return Command(write_using_token(identifier, len(data)), [data])
+
+    async def _judge(self, written: Completion, identifier: int, asked_blocks: int) -> tuple[int, Failure | None]:
+        disk, reading = self.disk, written.reading
+        if reading.is_truncated:
+            return await self._truncated(written, identifier, asked_blocks)
+        if reading.is_good:
+            return asked_blocks, None
+        if reading.status is NtStatus.INVALID_TOKEN:
+            return 0, Failure(reading.status, disk.find(Rule.TOKEN_REFUSED, written.words, self._position))
+        return await self._ask(written, identifier, asked_blocks)
+
+    async def _truncated(self, written: Completion, identifier: int, asked_blocks: int) -> tuple[int, Failure | None]:
+        disk, reading = self.disk, written.reading
+        if reading.lost_information:
+            disk.find(Rule.DESCRIPTOR_FORMAT, "", self._position)
+        if not reading.information:
+            return await self._ask(written, identifier, asked_blocks)
+        detail = f"{reading.information} of {asked_blocks} blocks"
+        if reading.information > asked_blocks:
+            return 0, Failure(NtStatus.UNSUCCESSFUL, disk.find(Rule.INFORMATION_OVER_REQUEST, detail, self._position))
+        disk.find(Rule.WRITE_SHORT, detail, self._position)
+        return reading.information, None
+
+    async def _ask(self, written: Completion, identifier: int, asked_blocks: int) -> tuple[int, Failure | None]:
+        """RECEIVE ROD TOKEN INFORMATION about a write that did not end well."""
+        disk, settings = self.disk, self.disk.host.settings
+        assert disk.capability is not None
+        allocation = information_after_write_bytes(disk.capability, settings)
+        information = await disk.driver.submit(
+            Command(receive_rod_token_information(identifier, allocation), data_in_bytes=allocation),
+            settings.information_after_write_retries,
+            last_untagged=settings.last_retry_untagged,
+        )
+        answer = read_answer(information, asked_blocks, wants_token=False)
+        if answer.foreign_units:
+            disk.find(Rule.COUNT_UNITS)
+        if answer.rule is None:
+            disk.find(Rule.WRITE_SHORT, f"{answer.count_blocks} of {asked_blocks} blocks", self._position)
+            return answer.count_blocks, None
+        told = f"{written.words}; {answer.rule.reason}" + (f": {answer.detail}" if answer.detail else "")
+        status = answer.status if written.reading.is_good else written.reading.status
+        return 0, Failure(status, disk.find(Rule.WRITE_FAILED, told, self._position))

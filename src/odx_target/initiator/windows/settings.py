@@ -1,0 +1,87 @@
+"""What can be set of the behaviour, with Windows' own values where they are known."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from odx_target.initiator.windows.nt_status import NtStatus
+
+MIB = 1 << 20
+MINIMUM_WRAP = 256
+"""A smaller MaximumListIdentifier in the registry is ignored."""
+MINIMUM_DURATION_S = 4.0
+"""CopyOffloadMaxTargetDuration: smaller values are ignored."""
+
+
+class PathChoice(Enum):
+    """On which path of a disk a command goes."""
+
+    ONE = "all on one path, until it fails"
+    OTHER_FOR_INFORMATION = "RECEIVE ROD TOKEN INFORMATION on another path than the command it asks about"
+    ROUND_ROBIN = "each command on the next path"
+
+
+class HoldOffScope(Enum):
+    """Whose copies are held off after a failure that suggests that tokens do not work there."""
+
+    PAIR = "the pair of source and destination"
+    LOGICAL_UNIT = "each of the two logical units"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsSettings:
+    """All that can be set. Times in seconds, sizes in bytes. Raises ValueError for a wrap that Windows would ignore."""
+
+    first_list_identifier: int = 0
+    maximum_list_identifier: int = 0xFFFFFFFF
+    """MaximumListIdentifier: the one after it is 0."""
+    token_lifetime_s: int = 0
+    """The TTL of the offload read; 0: the target's default."""
+    write_request_bytes: int = 256 * MIB
+    """The copy engine's offload writes."""
+    read_request_bytes: int | None = None
+    """The copy engine's offload reads; None: all that is left of the file."""
+    maximum_descriptors: int = 64
+    maximum_write_bytes: int = 256 * MIB
+    """Of one WRITE USING TOKEN."""
+    write_bytes_without_optimum: int = 64 * MIB
+    """The same for a target that reports no OPTIMAL TRANSFER COUNT."""
+    maximum_duration_s: float = MINIMUM_DURATION_S
+    """CopyOffloadMaxTargetDuration, looked at between two WRITE USING TOKENs."""
+    scsi_timeout_s: float = 60.0 + 15.0
+    """TimeOutValue of the disk and SrbTimeoutDelta of the iSCSI initiator."""
+    populate_retries: int = 1
+    information_after_populate_retries: int = 1
+    write_retries: int = 2
+    information_after_write_retries: int = 2
+    ordinary_retries: int = 4
+    last_retry_untagged: bool = True
+    busy_repeats: int = 20
+    busy_delay_s: float = 0.25
+    adapter_transfer_bytes: int = 262_144
+    smallest_file_bytes: int = 256 << 10
+    fallback_buffer_bytes: int = 262_144
+    """The copy engine's buffer for ordinary reads and writes."""
+    new_token_after_a_token_died: bool = False
+    """True: a token refused after some use is replaced instead of ending token copy for the file."""
+    hold_off_s: float = 180.0
+    hold_off_scope: HoldOffScope = HoldOffScope.PAIR
+    hold_off_statuses: frozenset[NtStatus] = frozenset(
+        {NtStatus.NOT_SUPPORTED, NtStatus.INVALID_DEVICE_REQUEST, NtStatus.DEVICE_UNREACHABLE}
+    )
+    """Beside a token refused by the first write at the start of the destination."""
+    path_choice: PathChoice = PathChoice.ONE
+    reset_after_failover: bool = False
+    """A LOGICAL UNIT RESET on the new path before the command is sent again."""
+    reconnect_interval_s: float = 5.0
+    request_hold_s: float = 60.0
+    """MaxRequestHoldTime: how long a lost session is waited for."""
+    narrow_window_commands: int = 24
+    """A smaller command window is noted."""
+
+    def __post_init__(self) -> None:
+        if not MINIMUM_WRAP <= self.maximum_list_identifier <= 0xFFFFFFFF:
+            raise ValueError(f"the last list identifier must be {MINIMUM_WRAP} to {0xFFFFFFFF}")
+        if not 0 <= self.first_list_identifier <= self.maximum_list_identifier:
+            raise ValueError("the first list identifier must not be over the last")
+        if self.maximum_duration_s < MINIMUM_DURATION_S:
+            raise ValueError(f"the longest duration must be at least {MINIMUM_DURATION_S:g} s")
