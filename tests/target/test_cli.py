@@ -5,9 +5,11 @@ import pytest
 
 from odx_target import __version__
 from odx_target.target import cli
+from odx_target.target.commands import decode
 
 USAGE = 2
 FAILURE = 1
+SAME = ["iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"] * 2
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -32,9 +34,25 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--pool-limit", "lots"], USAGE, "size"),
         (["serve", "--nonsense"], USAGE, "--nonsense"),
         (["serve"], USAGE, "--lun"),
+        (["serve", "no-such-pool"], USAGE, "no pool in no-such-pool"),
+        (["serve", "--iqn", ""], USAGE, "target name"),
+        (["serve", "--pool-limit", ""], USAGE, "size"),
+        (["serve", "--log-level", ""], USAGE, "log level"),
+        (["serve", "--config", ""], USAGE, "directory"),
+        (["serve", __file__, "--lun", "a=1M"], FAILURE, "not a directory"),
+        (["serve", "--lun", "a=1M", "--pool-limit", "1"], FAILURE, "limit"),
+        (["serve", "--lun", "a=1M", "--portal", "192.0.2.1:0"], FAILURE, "192.0.2.1:0"),
+        ([], USAGE, "give a command"),
+        (["token"], USAGE, "give a command"),
+        (["decode"], USAGE, "give a command"),
         (["copy"], USAGE, "SRC"),
         (["copy", "http://a", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"], USAGE, "iscsi://"),
-        (["copy", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/1"], FAILURE, "127.0.0.1:1"),
+        (["copy", *SAME], FAILURE, "127.0.0.1:1"),
+        (["copy", *SAME, "--method", "magic"], USAGE, "'magic' is not one of"),
+        (["copy", *SAME, "--blocks", "0"], USAGE, "--blocks"),
+        (["copy", *SAME, "--initiator-name", ""], USAGE, "--initiator-name"),
+        (["copy", *SAME, "--initiator-name", "a b"], USAGE, "iSCSI name"),
+        (["demo", "--size", "1K"], USAGE, "--size"),
         (["decode", "sense", "zz"], USAGE, "hexadecimal"),
         (["token", "info", "--token-file", "no-such.token"], USAGE, "no-such.token"),
     ],
@@ -57,6 +75,25 @@ def test_a_pool_directory_that_is_something_else_is_left_alone(
     assert run(monkeypatch, "serve", str(tmp_path), "--lun", "a=1M", "--portal", "127.0.0.1:0") == FAILURE
     assert str(tmp_path) in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_nothing_is_left_of_a_pool_that_would_have_no_lun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("absent", "empty"):
+        assert run(monkeypatch, "serve", str(tmp_path / name)) == USAGE
+    assert not (tmp_path / "absent").exists()
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(decode, "print_rows", full)
+    assert run(monkeypatch, "decode", "cdb", "00") == FAILURE
+    assert capsys.readouterr().err == "odx-target: No space left on device\n"
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def test_sizes(text: str, size_bytes: int) -> None:
     assert parse_size(text) == size_bytes
 
 
-@pytest.mark.parametrize("text", ["", "K", "1.5G", "-1", "1X", "1 2", "0x10", "9" * 20])
+@pytest.mark.parametrize("text", ["", "K", "1.5G", "-1", "1X", "1 2", "0x10", "9" * 20, "\u0663M"])
 def test_wrong_sizes_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="size"):
         parse_size(text)
@@ -54,6 +54,9 @@ def test_luns(text: str, lun: LunConfig) -> None:
         "a=1M,block=1024",
         "a=1M,blocks=512",
         "a=1M,block=",
+        "a=1M,",
+        "a=1M,block=512,block=4096",
+        "a=1M,block=\u00b2",
         "a=513",
         "a=0",
         "a=512,block=4096",
@@ -94,7 +97,7 @@ def test_portals(text: str, portal: Portal) -> None:
     assert parse_portal(str(portal)) == portal
 
 
-@pytest.mark.parametrize("text", ["", ":3260", "h:65536", "h:x", "::1:3260", "[::1", "h:1:2"])
+@pytest.mark.parametrize("text", ["", ":3260", "h:65536", "h:x", "::1:3260", "[::1", "h:1:2", "h:\u0663"])
 def test_wrong_portals_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="portal"):
         parse_portal(text)
@@ -136,6 +139,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
     "text",
     [
         "pool = 1",
+        'pool = ""',
+        'pool = "a\\u0000b"',
         "nonsense = 1",
         "lun = 1",
         'lun = ["a"]',
@@ -154,11 +159,12 @@ def test_a_whole_file(tmp_path: Path) -> None:
         "iqn = 7",
         "not toml",
         "\x00",
+        'iqn = "\u00ff"',
     ],
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "array.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert str(caught.value).startswith(str(path))

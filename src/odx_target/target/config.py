@@ -16,8 +16,10 @@ LARGEST_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what 
 MOST_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
 LONGEST_NAME = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
 LONGEST_IQN = 223  # RFC 7143 4.2.7.1
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_BLOCK_OPTIONS = {f"block={block_bytes}": block_bytes for block_bytes in LOGICAL_BLOCK_SIZES}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IQN = re.compile(
     r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}))"
@@ -70,7 +72,7 @@ class Config:
 
 def parse_size(text: str) -> int:
     """Bytes in "512", "64K", "10M", "1G" or "2T". Raises ConfigError."""
-    match = re.fullmatch(r"(\d{1,19})([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,19})([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise ConfigError(f"size {text!r}: want a number with an optional K, M, G or T, such as 512, 64K, 10M, 1G, 2T")
     return int(match[1]) * _SIZE_UNITS[match[2].upper()]
@@ -95,18 +97,16 @@ def parse_lun(text: str) -> LunConfig:
     size_text, *options = rest.split(",")
     if not equals or not size_text:
         raise ConfigError(f"LUN {text!r}: want NAME=SIZE[,block=512|4096]")
-    block_bytes = 512
-    for option in options:
-        key, _, value = option.partition("=")
-        if key.strip() != "block" or not value.isdecimal():
-            raise ConfigError(f"LUN {text!r}: option {option!r} is not block=512 or block=4096")
-        block_bytes = int(value)
-    return lun_config(name, parse_size(size_text), block_bytes)
+    if len(options) > 1:
+        raise ConfigError(f"LUN {text!r}: more than one option; block=512 or block=4096 is all there is")
+    if options and options[0] not in _BLOCK_OPTIONS:
+        raise ConfigError(f"LUN {text!r}: option {options[0]!r} is not block=512 or block=4096")
+    return lun_config(name, parse_size(size_text), _BLOCK_OPTIONS[options[0]] if options else 512)
 
 
 def parse_portal(text: str) -> Portal:
     """A portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]{1,5}))?", text)
     if not match or int(match[3] or 0) > 65535:
         raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
     return Portal(match[1] or match[2], int(match[3]) if match[3] else DEFAULT_PORTAL_PORT)
@@ -117,6 +117,13 @@ def parse_iqn(text: str) -> str:
     if not _IQN.fullmatch(text) or len(text) > LONGEST_IQN:
         raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa., in lower case")
     return text
+
+
+def parse_log_level(value: Any) -> str:
+    """One of LOG_LEVELS. Raises ConfigError."""
+    if value not in LOG_LEVELS:
+        raise ConfigError(f"log level {value!r} is not one of {', '.join(LOG_LEVELS)}")
+    return str(value)
 
 
 def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
@@ -137,7 +144,9 @@ def load_config(path: Path) -> Config:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
     try:
         return _from_table(table, path.parent)
@@ -160,8 +169,19 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _directory(key: str, value: Any) -> Path:
+    text = _text(key, value)
+    if not text or "\0" in text:
+        raise ConfigError(f"{key}: {text!r} is no path")
+    return Path(text)
+
+
 def _size(key: str, value: Any) -> int:
-    return value if type(value) is int and value >= 0 else parse_size(_text(key, value))
+    if type(value) is int and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f'{key}: want a number of bytes or a text such as "1G", not {value!r}')
+    return parse_size(value)
 
 
 def _luns(value: Any) -> tuple[LunConfig, ...]:
@@ -187,12 +207,6 @@ def _portals(value: Any) -> tuple[Portal, ...]:
     return tuple(parse_portal(_text("portal", text)) for text in texts)
 
 
-def _log_level(value: Any) -> str:
-    if value not in LOG_LEVELS:
-        raise ConfigError(f"log level {value!r} is not one of {', '.join(LOG_LEVELS)}")
-    return str(value)
-
-
 def _flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{key}: want true or false, not {value!r}")
@@ -205,15 +219,13 @@ def _seconds(key: str, value: Any) -> float:
     return float(value)
 
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
-
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
-    "pool": lambda value, base: {"pool_dir": base / _text("pool", value)},
+    "pool": lambda value, base: {"pool_dir": base / _directory("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": _size("pool-limit", value)},
-    "log-level": lambda value, _base: {"log_level": _log_level(value)},
+    "log-level": lambda value, _base: {"log_level": parse_log_level(value)},
     "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},
     "copy-budget": lambda value, _base: {"copy_budget_s": _seconds("copy-budget", value)},
 }

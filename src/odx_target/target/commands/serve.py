@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,15 @@ from odx_target.store.api import Pool, StoreError
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.target.array import Array
 from odx_target.target.config import (
+    DEFAULT_IQN,
     LOG_LEVELS,
     Config,
     ConfigError,
+    Portal,
     check_luns,
     load_config,
     parse_iqn,
+    parse_log_level,
     parse_lun,
     parse_portal,
     parse_size,
@@ -32,36 +35,57 @@ log = structlog.get_logger()
 
 
 def serve(
-    pool_dir: Annotated[Path | None, typer.Argument(help="Where the pool lives; without it, in a temporary directory.")] = None,
-    lun: Annotated[list[str] | None, typer.Option(help="A LUN: NAME=SIZE[,block=512|4096]; may be repeated.")] = None,
-    portal: Annotated[list[str] | None, typer.Option(help="Where to listen: HOST:PORT; port 0 picks a free one.")] = None,
-    iqn: Annotated[str | None, typer.Option(help="The name of the target.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with settings; options given here win.")] = None,
-    pool_limit: Annotated[str | None, typer.Option(help="The most that the pool may use on disk, such as 10G.")] = None,
-    log_level: Annotated[str | None, typer.Option(help=f"One of {', '.join(LOG_LEVELS)}.")] = None,
+    pool_dir: Annotated[
+        Path | None, typer.Argument(readable=False, help="Where the pool lives; without it, in a temporary directory.")
+    ] = None,
+    lun: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SIZE[,block=512|4096]", help="A LUN for the pool; may be repeated.")
+    ] = None,
+    portal: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help=f"Where to listen, {Portal()}; port 0 picks a free one; may be repeated."),
+    ] = None,
+    iqn: Annotated[str | None, typer.Option(metavar="IQN", help=f"The name of the target, {DEFAULT_IQN}.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE.toml", help="Settings; options given here win.")
+    ] = None,
+    pool_limit: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="The most that the pool may use on disk, such as 10G.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help=f"One of {', '.join(LOG_LEVELS)}.")] = None,
 ) -> None:
     """Serve LUNs over iSCSI. A pool remembers its LUNs, so a later start needs no --lun."""
     settings = load_config(config) if config else Config()
-    if pool_dir:
+    if pool_dir is not None:
         settings = replace(settings, pool_dir=pool_dir)
     if lun:
         settings = replace(settings, luns=check_luns(parse_lun(text) for text in lun))
     if portal:
         settings = replace(settings, portals=tuple(parse_portal(text) for text in portal))
-    if iqn:
+    if iqn is not None:
         settings = replace(settings, iqn=parse_iqn(iqn))
-    if pool_limit:
+    if pool_limit is not None:
         settings = replace(settings, pool_limit_bytes=parse_size(pool_limit))
-    if log_level:
-        if log_level not in LOG_LEVELS:
-            raise ConfigError(f"log level {log_level!r} is not one of {', '.join(LOG_LEVELS)}")
-        settings = replace(settings, log_level=log_level)
+    if log_level is not None:
+        settings = replace(settings, log_level=parse_log_level(log_level))
+    _check_there_will_be_luns(settings)
     configure_logging(settings.log_level)
     with ExitStack() as stack:
         if settings.pool_dir is None:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         _run(settings)
+
+
+def _check_there_will_be_luns(settings: Config) -> None:
+    """Nothing is left behind of a pool that could not have been served. Raises ConfigError."""
+    if settings.luns:
+        return
+    if settings.pool_dir is None:
+        raise ConfigError("a temporary pool has no LUN: give at least one --lun NAME=SIZE, or the directory of a pool")
+    with suppress(OSError):
+        if not settings.pool_dir.exists() or (settings.pool_dir.is_dir() and not any(settings.pool_dir.iterdir())):
+            raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
 def _run(settings: Config) -> None:
