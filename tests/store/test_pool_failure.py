@@ -122,3 +122,56 @@ def test_a_failed_pool_gives_up_its_lock(machine: Machine) -> None:
     with pytest.raises(PoolFailed):
         machine.close()
     assert released == [True]
+
+
+def test_a_write_lost_by_a_read_is_told_to_its_writer(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.disk.failing.add("write")
+    volume.write(0, [block(7)])
+    assert read(machine, volume, 0, 1) == block(7)
+    with pytest.raises(PoolFailed):
+        machine.pool.commit()
+    machine.pool.commit()
+
+
+def test_a_write_lost_by_a_checkpoint_is_told_to_its_writer(machine: Machine) -> None:
+    machine.pool.volumes["a"].write(0, [block(7)])
+    machine.disk.failing.add("write")
+    machine.pool.checkpointer.start_soon()
+    machine.environment.settle()
+    with pytest.raises(PoolFailed):
+        machine.pool.commit()
+
+
+def test_nothing_is_written_after_a_failure(machine: Machine) -> None:
+    machine.disk.failing.add("sync")
+    machine.pool.volumes["a"].write(0, [block(7)])
+    machine.pool.commit()
+    machine.pool.volumes["a"].write(1, [block(8)])
+    with pytest.raises(PoolFailed):
+        machine.flush()
+    machine.disk.failing.clear()
+    with pytest.raises(PoolFailed):
+        machine.pool.commit()
+    assert read(machine, machine.pool.volumes["a"], 0, 3) == blocks(7, 8, 3)
+    machine.kill()
+    assert read(machine, machine.pool.volumes["a"], 0, 3) == blocks(7, 2, 3)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_cannot_be_forgotten_for_good_is_told(machine: Machine, durable: bool) -> None:
+    machine.pool.remember("key", b"value")
+    frozen = machine.pool.volumes["a"].freeze(durable=durable)
+    machine.pool.commit()
+    machine.disk.failing.add("write")
+    machine.pool.volumes["a"].write(0, [block(7)])
+    with pytest.raises(PoolFailed):
+        machine.pool.commit()
+    frozen.release()
+    if durable:
+        with pytest.raises(PoolFailed):
+            machine.pool.commit()
+    machine.pool.commit()
+    machine.pool.forget("key")
+    with pytest.raises(PoolFailed):
+        machine.pool.commit()

@@ -46,7 +46,7 @@ class Checkpointer:
         await self.settle()
         running = self._running = self._environment.event()
         try:
-            self._log.commit()
+            self._log.commit_for_another()
             deferred = list(self._log.deferred)
             checkpoint = self._take()
             self._log.written_blocks = 0

@@ -66,6 +66,7 @@ class Log:
         self._segment: Segment | None = None
         self._next = self._capacity = 0
         self._table: array[int] = array("I")
+        self._is_unreported = False
         self._parts: list[Part] = []
         self._part: Part | None = None
         self._full: list[tuple[Segment, array[int]]] = []
@@ -97,17 +98,18 @@ class Log:
         part.records.append(record)
         self.next_osn += 1
 
-    def append_or_defer(self, record: bytes) -> None:
+    def append_or_defer(self, record: bytes, *, matters: bool = True) -> None:
         """Add a record that must not fail. In a pool without any room it waits for room, or for a checkpoint.
 
-        Nothing else can be logged meanwhile, so the order of records stays as it was. Does nothing in a failed pool.
+        Nothing else can be logged meanwhile, so the order of records stays as it was. In a failed pool nothing is logged;
+        if it `matters` after a restart, the next commit tells.
         """
         try:
             self.require_record(len(record), spare=True)
         except PoolFull:
             self.deferred.append(record)
         except PoolFailed:
-            return
+            self._is_unreported |= matters
         else:
             self.append(record)
 
@@ -134,11 +136,21 @@ class Log:
         return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
 
     def commit(self) -> None:
-        """Hand the open batch to the operating system. Raises PoolFailed: then its data is kept in `lost`."""
+        """Hand the open batch to the operating system.
+
+        Raises PoolFailed: the data is then kept in `lost`. Also raises it, once, where anything was lost that nobody who
+        commits has been told of.
+        """
         parts = self._parts
         if not parts:
+            if self._is_unreported:
+                self._is_unreported = False
+                self._health.check()
             return
         self._parts, self._part = [], None
+        if self._health.failure is not None:
+            self._lose(parts)
+            self._health.check()
         try:
             if len(parts) == 1:
                 part = parts[0]
@@ -150,7 +162,7 @@ class Log:
                 for segment in self._write_footers():
                     self._environment.start_soon(self._seal_soon, segment)
         except OSError as error:
-            self._keep_lost(parts)
+            self._lose(parts)
             raise self._health.fail("writing the log", error) from error
         self.pending_place = NOTHING_PENDING
         self._flusher.written_osn = self.next_osn
@@ -158,6 +170,14 @@ class Log:
             self.written_blocks += part.header_blocks + len(part.checksums)
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
+
+    def commit_for_another(self) -> None:
+        """Commit on behalf of whoever will commit next, who is told then if it fails. Raises PoolFailed."""
+        try:
+            self.commit()
+        except PoolFailed:
+            self._is_unreported = True
+            raise
 
     async def finish(self) -> None:
         """Seal what is open and remove empty segments; nothing is written afterwards. Raises PoolFailed."""
@@ -295,7 +315,7 @@ class Log:
             self._flusher.dirty.add(segment)
             self._shelf.resize(segment.number, size_blocks)
 
-    def _keep_lost(self, parts: list[Part]) -> None:
+    def _lose(self, parts: list[Part]) -> None:
         """Keep what could not be written: reads go on to see it, as they did before the commit."""
         for part in parts:
             for block, data in part.data_blocks():

@@ -199,7 +199,7 @@ class LogPool:
         """Carry out a freeze for a volume."""
         if record.durable:
             self.health.check()
-        self.log.append_or_defer(encode(record))
+        self.log.append_or_defer(encode(record), matters=record.durable)
         self.contents.apply(record)
         frozen = LogFrozenMap(self, self.contents.frozen_maps[record.frozen])
         self._frozen_maps[record.frozen] = frozen
@@ -209,7 +209,7 @@ class LogPool:
         """Carry out a release for a frozen map."""
         if self._is_closed or self._frozen_maps.pop(frozen.identifier, None) is None:
             return
-        self.log.append_or_defer(encode(record))
+        self.log.append_or_defer(encode(record), matters=frozen.durable)
         self.contents.apply(record)
 
     def own_frozen_map(self, source: object) -> LogFrozenMap:

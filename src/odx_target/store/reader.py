@@ -83,7 +83,7 @@ class Reader:
         pending_place = self._log.pending_place
         if any(place + count > pending_place for place, count in runs if place):
             try:
-                self._log.commit()
+                self._log.commit_for_another()
             except PoolFailed:
                 return  # What could not be written is still there to be read.
 
