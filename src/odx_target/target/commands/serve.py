@@ -29,6 +29,9 @@ from odx_target.target.config import (
     parse_size,
 )
 from odx_target.target.logging import configure_logging
+from odx_target.target.trace import pcapng
+from odx_target.target.trace.opening import opened_tracing
+from odx_target.target.trace.tracing import Tracing
 from odx_target.target.trio_environment import TrioEnvironment
 
 log = structlog.get_logger()
@@ -53,6 +56,15 @@ def serve(
         str | None, typer.Option(metavar="SIZE", help="The most that the pool may use on disk, such as 10G.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help=f"One of {', '.join(LOG_LEVELS)}.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="A line for every PDU; SIGUSR1 switches off and on.")
+    ] = None,
+    pcap: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="The sessions as pcapng, data and tokens included.")
+    ] = None,
+    pcap_snap_length: Annotated[
+        int, typer.Option(min=pcapng.LEAST_SNAP_BYTES, max=pcapng.MOST_SNAP_BYTES, help="Bytes kept of each packet.")
+    ] = pcapng.MOST_SNAP_BYTES,
 ) -> None:
     """Serve LUNs over iSCSI. A pool remembers its LUNs, so a later start needs no --lun."""
     settings = load_config(config) if config else Config()
@@ -74,7 +86,8 @@ def serve(
         if settings.pool_dir is None:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
-        _run(settings)
+        tracing = stack.enter_context(opened_tracing(trace, pcap, pcap_snap_length))
+        _run(settings, tracing)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -88,20 +101,30 @@ def _check_there_will_be_luns(settings: Config) -> None:
             raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
-def _run(settings: Config) -> None:
+def _run(settings: Config, tracing: Tracing | None) -> None:
     try:
-        trio.run(_serve, settings)
+        trio.run(_serve, settings, tracing)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
-async def _serve(settings: Config) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with Array(settings, open_pool=open_pool) as array:
+async def _serve(settings: Config, tracing: Tracing | None) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
+        async with Array(settings, open_pool=open_pool, tap=tracing) as array:
             _print_how_to_connect(array)
             async for number in signals:
+                if number == signal.SIGUSR1:
+                    _toggle(tracing)
+                    continue
                 log.info("stopping", signal=signal.Signals(number).name)
                 return
+
+
+def _toggle(tracing: Tracing | None) -> None:
+    if tracing is None:
+        log.warning("nothing to switch on: neither --trace nor --pcap names a file")
+    else:
+        tracing.toggle()
 
 
 async def open_pool(environment: TrioEnvironment, config: Config) -> Pool:

@@ -1,0 +1,196 @@
+"""Which parameter lists and answers are put into words, and how: a row for each command.
+
+READ and WRITE have none: their data are not shown.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from odx_target.copymgr.decode import describe_rod_token_information, register
+from odx_target.copymgr.parameter_lists import (
+    POPULATE_TOKEN_SHAPE,
+    WRITE_USING_TOKEN_SHAPE,
+    ListFlag,
+    decode_populate_token,
+    decode_write_using_token,
+)
+from odx_target.copymgr.responses import STATUS_LAYOUT
+from odx_target.copymgr.rod_types import rod_type_words
+from odx_target.copymgr.token_format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
+from odx_target.scsi.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
+from odx_target.scsi.command_table import SERVICE_ACTION_BITS
+from odx_target.scsi.decode import Descriptions, describe_cdb, describe_vpd
+from odx_target.scsi.description import Row, layout_rows
+from odx_target.scsi.inquiry import STANDARD_INQUIRY_LAYOUT
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.provisioning import LBA_STATUS_DESCRIPTOR, LBA_STATUS_HEADER, UNMAP_HEADER, unmap_descriptors
+from odx_target.target.iscsi.header import decode_lun
+from odx_target.target.trace.words import bytes_words, row_words, sense_words, token_words
+
+MOST_SHOWN_RANGES = 64
+"""As many as a token command may have here; a longer list ends with the number of the rest."""
+
+Words: TypeAlias = list[str]
+Describe: TypeAlias = Callable[[bytes, bytes], Words]
+"""CDB and data -> words."""
+
+_DESCRIPTIONS = Descriptions()
+register(_DESCRIPTIONS)
+
+_INQUIRY_FIELDS = {
+    "peripheral_qualifier",
+    "peripheral_device_type",
+    "version",
+    "third_party_copy",
+    "t10_vendor_identification",
+    "product_identification",
+    "product_revision_level",
+}
+_EVPD = 0x01
+
+
+def cdb_words(cdb: bytes) -> Words:
+    """The command's name, then its fields; for an unknown one its bytes."""
+    name, *rows = describe_cdb(cdb, _DESCRIPTIONS)
+    if name.value == "unknown":
+        return ["unknown command", f"cdb={bytes_words(cdb)}"]
+    return [name.value, *row_words(rows)]
+
+
+def wants_parameter_list(cdb: bytes) -> bool:
+    """Whether what this command sends is put into words."""
+    return _find(PARAMETER_LISTS, cdb) is not None
+
+
+def wants_answer(cdb: bytes) -> bool:
+    """Whether what answers this command is put into words."""
+    return _find(ANSWERS, cdb) is not None
+
+
+def parameter_list_words(cdb: bytes, data: bytes) -> Words:
+    """What a command sends, in words."""
+    return _words(_find(PARAMETER_LISTS, cdb), cdb, data)
+
+
+def answer_words(cdb: bytes, data: bytes) -> Words:
+    """What answers a command, in words."""
+    return _words(_find(ANSWERS, cdb), cdb, data)
+
+
+def _words(describe: Describe | None, cdb: bytes, data: bytes) -> Words:
+    """Data too short for their format, or otherwise not what they should be, are shown as they are."""
+    try:
+        return [] if describe is None else describe(cdb, data)
+    except (ValueError, LookupError):
+        return [f"not decoded: {bytes_words(data)}"]
+
+
+def _find(table: Mapping[tuple[int, int | None], Describe], cdb: bytes) -> Describe | None:
+    return table.get((cdb[0], None)) or table.get((cdb[0], cdb[1] & SERVICE_ACTION_BITS))
+
+
+def _need(data: bytes, size_bytes: int) -> None:
+    if len(data) < size_bytes:
+        raise ValueError(f"{len(data)} bytes of at least {size_bytes}")
+
+
+def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
+    """LBA+count of each."""
+    texts = [f"{lba}+{count_blocks}" for lba, count_blocks in ranges]
+    rest = [f"and {len(texts) - MOST_SHOWN_RANGES} more"] if len(texts) > MOST_SHOWN_RANGES else []
+    return f"ranges=[{', '.join(texts[:MOST_SHOWN_RANGES] + rest)}]"
+
+
+def _populate_token(_cdb: bytes, data: bytes) -> Words:
+    _need(data, POPULATE_TOKEN_SHAPE.header_bytes)
+    fields = decode_populate_token(data)
+    words = [f"populate_token_data_length={fields.data_length}"]
+    if fields.flags & ListFlag.IMMED:
+        words.append("immed=1")
+    if fields.flags & ListFlag.RTV:
+        words.append(f"rod_type={fields.rod_type:08x}h ({rod_type_words(fields.rod_type)})")
+    words.append(
+        f"inactivity_timeout={fields.inactivity_timeout_s}" + ("" if fields.inactivity_timeout_s else " (the default)")
+    )
+    return [*words, _range_words(fields.range_descriptor_length), _ranges(fields.ranges)]
+
+
+def _write_using_token(_cdb: bytes, data: bytes) -> Words:
+    _need(data, WRITE_USING_TOKEN_SHAPE.header_bytes)
+    fields = decode_write_using_token(data)
+    words = [f"write_using_token_data_length={fields.data_length}"]
+    if fields.flags & ListFlag.IMMED:
+        words.append("immed=1")
+    if fields.flags & ListFlag.DEL_TKN:
+        words.append("del_tkn=1")
+    words += [f"offset_into_rod={fields.offset_into_rod}", token_words(fields.token)]
+    return [*words, _range_words(fields.range_descriptor_length), _ranges(fields.ranges)]
+
+
+def _range_words(length: int) -> str:
+    return f"block_device_range_descriptor_length={length}"
+
+
+def _unmap(_cdb: bytes, data: bytes) -> Words:
+    return [*row_words(layout_rows(UNMAP_HEADER, data)), _ranges(unmap_descriptors(data))]
+
+
+def _rod_token_information(_cdb: bytes, data: bytes) -> Words:
+    """An answer may be cut short anywhere by the allocation length."""
+    end = STATUS_LAYOUT.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
+    words = row_words(describe_rod_token_information(data[:end]))
+    return [*words, token_words(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
+
+
+def _all_rod_tokens(_cdb: bytes, data: bytes) -> Words:
+    _need(data, 8)
+    tokens = [data[at : at + MANAGEMENT_TOKEN_BYTES] for at in range(8, len(data), MANAGEMENT_TOKEN_BYTES)]
+    return [f"available_data={int.from_bytes(data[:4], 'big')}", *(token_words(token) for token in tokens)]
+
+
+def _inquiry(cdb: bytes, data: bytes) -> Words:
+    if not cdb[1] & _EVPD:
+        rows = (row for row in layout_rows(STANDARD_INQUIRY_LAYOUT, data) if row.name in _INQUIRY_FIELDS)
+        return row_words(Row(row.name, row.value.rstrip(), row.words) for row in rows)
+    return row_words(row for row in describe_vpd(data, _DESCRIPTIONS) if row.name != "page_code")
+
+
+def _of_layout(layout: Layout) -> Describe:
+    return lambda _cdb, data: row_words(layout_rows(layout, data))
+
+
+def _lba_status(_cdb: bytes, data: bytes) -> Words:
+    header, size_bytes = LBA_STATUS_HEADER.size_bytes, LBA_STATUS_DESCRIPTOR.size_bytes
+    words = row_words(layout_rows(LBA_STATUS_HEADER, data))
+    for at in range(header, min(len(data) - size_bytes + 1, header + MOST_SHOWN_RANGES * size_bytes), size_bytes):
+        fields = LBA_STATUS_DESCRIPTOR.parse(data[at : at + size_bytes])
+        status = "mapped" if not fields["provisioning_status"] else f"provisioning_status {fields['provisioning_status']}"
+        words.append(f"{fields['logical_block_address']}+{fields['number_of_logical_blocks']} {status}")
+    return words
+
+
+def _report_luns(_cdb: bytes, data: bytes) -> Words:
+    _need(data, 8)
+    luns = [decode_lun(int.from_bytes(data[at : at + 8], "big")) for at in range(8, len(data) - 7, 8)]
+    return [f"lun_list_length={int.from_bytes(data[:4], 'big')}", f"luns=[{', '.join(map(str, luns[:MOST_SHOWN_RANGES]))}]"]
+
+
+PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
+    # operation code, service action or None: what makes words of the data sent
+    (0x42, None): _unmap,
+    (0x83, 0x10): _populate_token,
+    (0x83, 0x11): _write_using_token,
+}
+
+ANSWERS: dict[tuple[int, int | None], Describe] = {
+    # operation code, service action or None: what makes words of the data received
+    (0x03, None): lambda _cdb, data: [sense_words(data)],
+    (0x12, None): _inquiry,
+    (0x25, None): _of_layout(READ_CAPACITY_10_DATA),
+    (0x84, 0x05): _rod_token_information,
+    (0x84, 0x07): _rod_token_information,
+    (0x84, 0x08): _all_rod_tokens,
+    (0x9E, 0x10): _of_layout(READ_CAPACITY_16_DATA),
+    (0x9E, 0x12): _lba_status,
+    (0xA0, None): _report_luns,
+}

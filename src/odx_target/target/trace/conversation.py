@@ -1,0 +1,112 @@
+"""What belongs to one command, joined over its PDUs: the CDB, the parameter list it sends, the data that answer it.
+
+Only what can be put into words is kept, and only so much of it; the data of reads and writes are never kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from odx_target.target.iscsi.framing import AHS_EXTENDED_CDB, additional_headers
+from odx_target.target.iscsi.header import decode_lun
+from odx_target.target.iscsi.pdu import Pdu, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse
+from odx_target.target.trace.frames import Piece
+
+MOST_KEPT_BYTES = 1 << 16
+"""Of one parameter list or answer: the longest list of token commands and of UNMAP that our limits allow is far shorter."""
+MOST_COMMANDS = 4096
+"""Commands of one connection under way at a time: far over any command window; the oldest is forgotten."""
+
+Wanted = Callable[[bytes], bool]
+
+
+@dataclass(slots=True)
+class Command:
+    """A command under way."""
+
+    lun: int
+    cdb: bytes
+    expected_bytes: int
+    writes: bool
+    wants_answer: bool = False
+    parameter_list: bytearray | None = None
+    answer: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(slots=True)
+class Seen:
+    """One PDU, and what it completes of its command: the parameter list, or the whole answer."""
+
+    pdu: Pdu
+    data: bytes | memoryview
+    command: Command | None = None
+    parameter_list: bytes | None = None
+    answer: bytes | None = None
+
+
+class Conversation:
+    """The commands of one connection. The two callables say of a CDB what is worth keeping."""
+
+    def __init__(self, wants_parameter_list: Wanted, wants_answer: Wanted) -> None:
+        self._wants_parameter_list = wants_parameter_list
+        self._wants_answer = wants_answer
+        self._commands: dict[int, Command] = {}
+
+    def see(self, pdu: Pdu, piece: Piece) -> Seen:
+        """Take the next PDU of either end."""
+        seen = Seen(pdu, piece.data)
+        if isinstance(pdu, ScsiCommand):
+            seen.command = self._begin(pdu, piece)
+            seen.parameter_list = _gather_parameters(seen.command, 0, piece.data)
+        elif isinstance(pdu, ScsiDataOut):
+            seen.command = self._commands.get(pdu.initiator_task_tag)
+            seen.parameter_list = _gather_parameters(seen.command, pdu.buffer_offset, piece.data)
+        elif isinstance(pdu, ScsiDataIn):
+            seen.command = self._commands.get(pdu.initiator_task_tag)
+            if seen.command is not None and seen.command.wants_answer:
+                _put(seen.command.answer, pdu.buffer_offset, piece.data)
+            if pdu.has_status:
+                self._end(pdu.initiator_task_tag, seen)
+        elif isinstance(pdu, ScsiResponse):
+            self._end(pdu.initiator_task_tag, seen)
+        return seen
+
+    def _begin(self, pdu: ScsiCommand, piece: Piece) -> Command:
+        cdb = pdu.cdb + _rest_of_cdb(piece.additional_header)
+        command = Command(decode_lun(pdu.lun), cdb, pdu.expected_data_transfer_length, pdu.write)
+        command.wants_answer = pdu.read and self._wants_answer(cdb)
+        if pdu.write and self._wants_parameter_list(cdb):
+            command.parameter_list = bytearray()
+        self._commands.pop(pdu.initiator_task_tag, None)
+        self._commands[pdu.initiator_task_tag] = command
+        if len(self._commands) > MOST_COMMANDS:
+            del self._commands[next(iter(self._commands))]
+        return command
+
+    def _end(self, tag: int, seen: Seen) -> None:
+        seen.command = self._commands.pop(tag, None)
+        if seen.command is not None and seen.command.answer:
+            seen.answer = bytes(seen.command.answer)
+
+
+def _gather_parameters(command: Command | None, offset: int, data: memoryview) -> bytes | None:
+    """Keep a part of a parameter list; gives the whole once it is there."""
+    if command is None or command.parameter_list is None or not data:
+        return None
+    _put(command.parameter_list, offset, data)
+    if len(command.parameter_list) < min(command.expected_bytes, MOST_KEPT_BYTES):
+        return None
+    whole, command.parameter_list = bytes(command.parameter_list), None
+    return whole
+
+
+def _put(kept: bytearray, offset: int, data: memoryview) -> None:
+    """Data arrive in order (DataPDUInOrder); what leaves a gap is not kept."""
+    if offset == len(kept):
+        kept += data[: MOST_KEPT_BYTES - offset]
+
+
+def _rest_of_cdb(additional_header: memoryview) -> bytes:
+    try:
+        return next((content for kind, content in additional_headers(additional_header) if kind == AHS_EXTENDED_CDB), b"")
+    except ValueError:
+        return b""

@@ -1,0 +1,80 @@
+"""The tapped bytes of a connection, cut into PDUs.
+
+Whether PDUs carry digests is read from the conversation's own login text (RFC 7143 13.1): what the target answered last holds
+from the Login Response that ends the login.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from odx_target.target.iscsi.framing import FrameReader, FramingError
+from odx_target.target.iscsi.opcodes import Stage
+from odx_target.target.iscsi.pdu import HEADER_BYTES, LoginResponse, Pdu, UnknownOpcode, decode_header
+
+LONGEST_DATA_SEGMENT_BYTES = (1 << 24) - 1
+"""All that DataSegmentLength can say: the two ends judge what is too long, a trace shows it."""
+MOST_LOGIN_TEXT_BYTES = 1 << 16
+"""As much as the protocol itself takes in one negotiation step; more is not looked at."""
+
+
+class Piece(NamedTuple):
+    """A PDU as it went over the wire, or bytes that are none.
+
+    `raw` has all of it, digests and padding too; `data` is the data segment alone. `fault` says what is wrong, "" if nothing;
+    `pdu` is None where the bytes cannot be a PDU.
+    """
+
+    raw: memoryview
+    pdu: Pdu | None
+    additional_header: memoryview
+    data: memoryview
+    fault: str = ""
+
+
+class Frames:
+    """Cuts what the two ends of one connection send; each call gets whole PDUs."""
+
+    def __init__(self) -> None:
+        self._reader = FrameReader(LONGEST_DATA_SEGMENT_BYTES)
+        self._login_text = bytearray()
+        self.in_full_feature_phase = False
+
+    def cut(self, view: memoryview) -> Iterator[Piece]:
+        """Every PDU of `view`, in order; what cannot be followed comes as one piece with its fault."""
+        at = 0
+        while at < len(view):
+            try:
+                frame = self._reader.cut(view, at)
+            except FramingError as error:
+                yield _no_pdu(view[at:], str(error))
+                return
+            if frame is None:
+                yield _no_pdu(view[at:], "a part of a PDU")
+                return
+            end, additional_header, data, good = frame
+            yield self._piece(view[at:end], additional_header, data, good)
+            at = end
+
+    def _piece(self, raw: memoryview, additional_header: memoryview, data: memoryview, good: bool) -> Piece:
+        try:
+            pdu = decode_header(raw[:HEADER_BYTES])
+        except UnknownOpcode as error:
+            return Piece(raw, None, additional_header, data, str(error))
+        if isinstance(pdu, LoginResponse):
+            self._follow_login(pdu, data)
+        return Piece(raw, pdu, additional_header, data, "" if good else "data digest does not match")
+
+    def _follow_login(self, response: LoginResponse, data: memoryview) -> None:
+        if len(self._login_text) + len(data) <= MOST_LOGIN_TEXT_BYTES:
+            self._login_text += data
+        if response.status or not response.transit or response.next_stage != Stage.FULL_FEATURE_PHASE:
+            return
+        pairs = dict(part.partition(b"=")[::2] for part in bytes(self._login_text).split(b"\0"))
+        self._reader.header_digest = pairs.get(b"HeaderDigest") == b"CRC32C"
+        self._reader.data_digest = pairs.get(b"DataDigest") == b"CRC32C"
+        self._login_text.clear()
+        self.in_full_feature_phase = True
+
+
+def _no_pdu(raw: memoryview, fault: str) -> Piece:
+    return Piece(raw, None, raw[:0], raw, fault)

@@ -1,0 +1,221 @@
+"""A PDU as one line: its name, its important fields, its command and what that carries, its sequence numbers.
+
+Fields that say nothing (a tag that is none, a number that is zero) are left out. Data are not shown, only how many; of CHAP
+responses only the length.
+"""
+
+from dataclasses import fields
+from enum import IntEnum
+
+from odx_target.scsi.task import TaskAttribute
+from odx_target.target.iscsi.header import decode_lun
+from odx_target.target.iscsi.opcodes import (
+    NO_TAG,
+    AsyncEvent,
+    LoginStatus,
+    LogoutReason,
+    LogoutStatus,
+    RejectReason,
+    ResponseCode,
+    Stage,
+    TaskManagementFunction,
+    TaskManagementResponse,
+)
+from odx_target.target.iscsi.pdu import (
+    HEADER_BYTES,
+    AsynchronousMessage,
+    LoginRequest,
+    LoginResponse,
+    LogoutRequest,
+    LogoutResponse,
+    NopIn,
+    NopOut,
+    Pdu,
+    ReadyToTransfer,
+    Reject,
+    ScsiCommand,
+    ScsiDataIn,
+    ScsiDataOut,
+    ScsiResponse,
+    SnackRequest,
+    TaskManagementFunctionRequest,
+    TaskManagementFunctionResponse,
+    TextRequest,
+    TextResponse,
+    decode_header,
+)
+from odx_target.target.trace.contents import answer_words, cdb_words, parameter_list_words
+from odx_target.target.trace.conversation import Seen
+from odx_target.target.trace.frames import Piece
+from odx_target.target.trace.words import bytes_words, sense_words, status_words
+
+LONGEST_TEXT_VALUE = 120
+"""Characters shown of a key's value; lists of digests and targets are shorter."""
+
+NAMES: dict[type[Pdu], str] = {
+    NopOut: "NOP-Out",
+    ScsiCommand: "SCSI Command",
+    TaskManagementFunctionRequest: "Task Management Function Request",
+    LoginRequest: "Login Request",
+    TextRequest: "Text Request",
+    ScsiDataOut: "SCSI Data-Out",
+    LogoutRequest: "Logout Request",
+    SnackRequest: "SNACK Request",
+    NopIn: "NOP-In",
+    ScsiResponse: "SCSI Response",
+    TaskManagementFunctionResponse: "Task Management Function Response",
+    LoginResponse: "Login Response",
+    TextResponse: "Text Response",
+    ScsiDataIn: "SCSI Data-In",
+    LogoutResponse: "Logout Response",
+    ReadyToTransfer: "R2T",
+    AsynchronousMessage: "Asynchronous Message",
+    Reject: "Reject",
+}
+"""As RFC 7143 11 calls them."""
+
+_TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
+_NOT_SHOWN = {"total_ahs_length", "data_segment_length", "cdb", "has_status", "status", "read", "write", "version_max"}
+_SEQUENCE_NUMBERS = {
+    "cmd_sn": "CmdSN",
+    "exp_stat_sn": "ExpStatSN",
+    "stat_sn": "StatSN",
+    "exp_cmd_sn": "ExpCmdSN",
+    "max_cmd_sn": "MaxCmdSN",
+}
+_TAGS = {
+    "initiator_task_tag": "tag",
+    "target_transfer_tag": "transfer_tag",
+    "referenced_task_tag": "referenced_tag",
+}
+_VALUES: dict[tuple[type[Pdu], str], type[IntEnum]] = {
+    (ScsiCommand, "attribute"): TaskAttribute,
+    (ScsiResponse, "response"): ResponseCode,
+    (TaskManagementFunctionRequest, "function"): TaskManagementFunction,
+    (TaskManagementFunctionResponse, "response"): TaskManagementResponse,
+    (LoginRequest, "current_stage"): Stage,
+    (LoginRequest, "next_stage"): Stage,
+    (LoginResponse, "current_stage"): Stage,
+    (LoginResponse, "next_stage"): Stage,
+    (LoginResponse, "status"): LoginStatus,
+    (LogoutRequest, "reason"): LogoutReason,
+    (LogoutResponse, "response"): LogoutStatus,
+    (AsynchronousMessage, "async_event"): AsyncEvent,
+    (Reject, "reason"): RejectReason,
+}
+# What a field mostly is need not be said.
+_USUAL = {(ScsiCommand, "attribute"): TaskAttribute.SIMPLE, (ScsiResponse, "response"): 0}
+_WITH_LUN = (ScsiCommand, TaskManagementFunctionRequest, AsynchronousMessage)
+_SECRET_KEYS = ("CHAP_R",)
+
+
+def line(seen: Seen) -> str:
+    """The line of a PDU, without time and peer."""
+    pdu = seen.pdu
+    parts = [" ".join([NAMES[type(pdu)], *_header_words(pdu)])]
+    if isinstance(pdu, ScsiCommand) and seen.command is not None:
+        parts.append(" ".join(cdb_words(seen.command.cdb)))
+    parts += _segment_parts(seen)
+    if seen.command is not None and seen.parameter_list is not None:
+        parts.append("sends " + " ".join(parameter_list_words(seen.command.cdb, seen.parameter_list)))
+    if seen.command is not None and seen.answer is not None:
+        parts.append("answers " + " ".join(answer_words(seen.command.cdb, seen.answer)))
+    parts.append(" ".join(_sequence_words(pdu)))
+    return " | ".join(part for part in parts if part)
+
+
+def line_of_fault(piece: Piece) -> str:
+    """The line of bytes that are no PDU, or of one that arrived damaged."""
+    return f"{len(piece.raw)} bytes: {piece.fault} | {bytes_words(piece.raw)}"
+
+
+def _header_words(pdu: Pdu) -> list[str]:
+    words = [_field_word(pdu, field.name) for field in fields(pdu)]
+    if isinstance(pdu, ScsiResponse) and not pdu.response:
+        words.append(status_words(pdu.status))
+    if isinstance(pdu, ScsiDataIn) and pdu.has_status:
+        words.append(status_words(pdu.status))
+    if isinstance(pdu, LoginResponse):
+        words.append(_value_word(LoginStatus, pdu.status))
+    return [word for word in words if word]
+
+
+def _field_word(pdu: Pdu, name: str) -> str:
+    value = getattr(pdu, name)
+    if name in _NOT_SHOWN or name in _SEQUENCE_NUMBERS:
+        return ""
+    if name in _TAGS:
+        return "" if value == NO_TAG else f"{_TAGS[name]}={value:#x}"
+    if name == "lun":
+        return f"LUN={_lun(value)}" if value or isinstance(pdu, _WITH_LUN) else ""
+    if isinstance(value, bytes):
+        return f"{name}={value.hex()}"
+    return _number_word(pdu, name, value)
+
+
+def _number_word(pdu: Pdu, name: str, value: int) -> str:
+    kind = _VALUES.get((type(pdu), name))
+    if value == _USUAL.get((type(pdu), name)):
+        return ""
+    if kind is not None:
+        stands_for_nothing = name == "next_stage" and not getattr(pdu, "transit", True)
+        return "" if stands_for_nothing else f"{name}={_value_word(kind, value)}"
+    if isinstance(value, bool):
+        return name if value else ""
+    return f"{name}={value}" if value else ""
+
+
+def _value_word(kind: type[IntEnum], value: int) -> str:
+    try:
+        return kind(value).name
+    except ValueError:
+        return f"{value:#x}"
+
+
+def _lun(value: int) -> str:
+    number = decode_lun(value)
+    return str(number) if number >= 0 else f"{value:016x}h"
+
+
+def _sequence_words(pdu: Pdu) -> list[str]:
+    return [f"{label}={getattr(pdu, name)}" for name, label in _SEQUENCE_NUMBERS.items() if hasattr(pdu, name)]
+
+
+def _segment_parts(seen: Seen) -> list[str]:
+    pdu, data = seen.pdu, seen.data
+    if isinstance(pdu, _TEXTS):
+        return [" ".join(_text_words(bytes(data)))]
+    if isinstance(pdu, ScsiResponse) and len(data) > 2:
+        return [sense_words(bytes(data[2 : 2 + int.from_bytes(data[:2], "big")]))]
+    if isinstance(pdu, Reject) and len(data) >= HEADER_BYTES:
+        return [f"of {_name_of(bytes(data[:HEADER_BYTES]))}"]
+    return [f"data={len(data)}"] if data else []
+
+
+def _text_words(text: bytes) -> list[str]:
+    words = []
+    for part in text.split(b"\0"):
+        key, _, value = part.decode("utf-8", "backslashreplace").partition("=")
+        if key:
+            words.append(f"{_printable(key)}={_shown_value(key, value)}")
+    return words
+
+
+def _shown_value(key: str, value: str) -> str:
+    if key in _SECRET_KEYS:
+        return f"({len(value)} characters)"
+    shown = _printable(value)
+    return shown if len(shown) <= LONGEST_TEXT_VALUE else f"{shown[:LONGEST_TEXT_VALUE]}..."
+
+
+def _printable(text: str) -> str:
+    """A peer's text on one line, whatever is in it."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _name_of(header: bytes) -> str:
+    try:
+        pdu = decode_header(header)
+    except ValueError:
+        return bytes_words(header)
+    return " ".join([NAMES[type(pdu)], *_header_words(pdu)])

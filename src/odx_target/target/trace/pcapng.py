@@ -1,0 +1,55 @@
+"""Blocks of a pcapng file: one section, one interface of raw IP packets, times in nanoseconds (draft-ietf-opsawg-pcapng)."""
+
+import struct
+
+SECTION_HEADER, INTERFACE_DESCRIPTION, ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
+BYTE_ORDER_MAGIC = 0x1A2B3C4D
+LINK_TYPE_RAW = 101
+"""Packets that begin with an IPv4 or IPv6 header."""
+
+END_OF_OPTIONS, IF_NAME, IF_TSRESOL, EPB_FLAGS, SHB_USERAPPL = 0, 2, 9, 2, 4
+NANOSECONDS = 9
+INBOUND, OUTBOUND = 1, 2
+
+LEAST_SNAP_BYTES = 128
+"""The headers of IPv6, TCP and iSCSI are 108 bytes: with less nothing could be told of a PDU."""
+MOST_SNAP_BYTES = 262_144
+"""What readers take as the largest packet; none here is longer."""
+
+_BLOCK = struct.Struct("<II")
+_SECTION = struct.Struct("<IHHq")
+_INTERFACE = struct.Struct("<HHI")
+_PACKET = struct.Struct("<IIIII")
+_OPTION = struct.Struct("<HH")
+_UNKNOWN_LENGTH = -1
+
+
+def file_header(snap_bytes: int = MOST_SNAP_BYTES) -> bytes:
+    """What a file begins with; packets are cut after `snap_bytes`."""
+    section = _SECTION.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _option(SHB_USERAPPL, b"odx-target")
+    interface = _INTERFACE.pack(LINK_TYPE_RAW, 0, snap_bytes)
+    interface += _option(IF_NAME, b"odx-target") + _option(IF_TSRESOL, bytes((NANOSECONDS,)))
+    return _block(SECTION_HEADER, section + _option(END_OF_OPTIONS)) + _block(
+        INTERFACE_DESCRIPTION, interface + _option(END_OF_OPTIONS)
+    )
+
+
+def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MOST_SNAP_BYTES) -> bytes:
+    """The block of one packet, seen `now_ns` after 1970."""
+    captured = data[:snap_bytes]
+    body = _PACKET.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF, len(captured), len(data)) + _padded(captured)
+    flags = _option(EPB_FLAGS, struct.pack("<I", INBOUND if inbound else OUTBOUND))
+    return _block(ENHANCED_PACKET, body + flags + _option(END_OF_OPTIONS))
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    size_bytes = _BLOCK.size + len(body) + 4
+    return _BLOCK.pack(kind, size_bytes) + body + struct.pack("<I", size_bytes)
+
+
+def _option(code: int, value: bytes = b"") -> bytes:
+    return _OPTION.pack(code, len(value)) + _padded(value)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)

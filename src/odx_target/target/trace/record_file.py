@@ -1,0 +1,57 @@
+"""A file that is written record by record and never in the way: what cannot be written is left out, and said once."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
+
+
+class RecordFile:
+    """Open from its making to `close`. A pipe whose reader is late is not waited for. Raises OSError if it cannot be opened.
+
+    `append` keeps what is there already; `header` goes before the first record. After an error nothing is written until `retry`;
+    a regular file then ends with its last whole record.
+    """
+
+    def __init__(self, path: Path, *, append: bool, header: bytes = b"", mode: int = READABLE_MODE) -> None:
+        self.path = path
+        self._descriptor = os.open(path, _FLAGS | (os.O_APPEND if append else os.O_TRUNC), mode)
+        self._is_regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._header = header
+        self.has_failed = False
+
+    def write(self, record: bytes) -> bool:
+        """Write a record. False when it was left out."""
+        if self.has_failed:
+            return False
+        end_bytes = os.fstat(self._descriptor).st_size if self._is_regular else 0
+        try:
+            self._write_all(self._header + record)
+            self._header = b""
+        except OSError as error:
+            self.has_failed = True
+            if self._is_regular:
+                with suppress(OSError):
+                    os.ftruncate(self._descriptor, end_bytes)
+                    os.lseek(self._descriptor, end_bytes, os.SEEK_SET)
+            log.warning("cannot write the trace; it pauses, the array goes on", file=str(self.path), error=error.strerror)
+        return not self.has_failed
+
+    def retry(self) -> None:
+        """Write again from now on."""
+        self.has_failed = False
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _write_all(self, record: bytes) -> None:
+        rest = memoryview(record)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]

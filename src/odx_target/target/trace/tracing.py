@@ -1,0 +1,175 @@
+"""The tap behind `odx-target serve --trace` and `--pcap`: connections to lines and packets, on and off at any time."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from odx_target.target.iscsi.header import Buffer
+from odx_target.target.trace import pcapng
+from odx_target.target.trace.contents import wants_answer, wants_parameter_list
+from odx_target.target.trace.conversation import Conversation
+from odx_target.target.trace.frames import Frames, Piece
+from odx_target.target.trace.lines import line, line_of_fault
+from odx_target.target.trace.record_file import RecordFile
+from odx_target.target.trace.segments import Packet, Segments
+from odx_target.target.trace.tap import Address, ConnectionTap
+
+log = structlog.get_logger()
+
+NANOSECONDS_PER_S = 1_000_000_000
+
+WallClock = Callable[[], int]
+"""Nanoseconds since 1970."""
+
+
+class Tracing:
+    """A tap for an array. It writes lines, packets, or both; the files stay its maker's to close.
+
+    `snap_bytes` is how much of each packet is kept; the file of packets brings its own header.
+    """
+
+    def __init__(
+        self,
+        lines: RecordFile | None = None,
+        packets: RecordFile | None = None,
+        *,
+        snap_bytes: int = pcapng.MOST_SNAP_BYTES,
+        wall_clock_ns: WallClock = time.time_ns,
+    ) -> None:
+        self.is_on = True
+        self.lines = lines
+        self.packets = packets
+        self.snap_bytes = snap_bytes
+        self.now_ns = wall_clock_ns
+        self.times_switched_on = 1
+
+    def connected(self, peer: Address, local: Address) -> ConnectionTap:
+        """See a new connection."""
+        return _ConnectionTrace(self, peer, local)
+
+    def toggle(self) -> None:
+        """Switch off, or on again; a file that could not be written is then tried again."""
+        self.is_on = not self.is_on
+        if self.is_on:
+            self.times_switched_on += 1
+            for file in (self.lines, self.packets):
+                if file is not None:
+                    file.retry()
+        log.info("tracing is on" if self.is_on else "tracing is off")
+
+
+class _ConnectionTrace:
+    """One connection. The login is followed even while tracing is off: it says how PDUs are to be cut."""
+
+    def __init__(self, tracing: Tracing, peer: Address, local: Address) -> None:
+        self._tracing = tracing
+        self._peer = _address_words(peer)
+        self._frames = Frames()
+        self._conversation = Conversation(wants_parameter_list, wants_answer)
+        self._began_at = tracing.times_switched_on
+        self._packets = None if tracing.packets is None else _PacketWriter(tracing, peer, local)
+        self._has_failed = False
+        self._guarded(self._note, f"connected to {_address_words(local)}")
+
+    def received(self, data: memoryview) -> None:
+        """See what the peer sent."""
+        if self._is_seen and data:
+            self._guarded(self._see, data, True)
+
+    def sent(self, buffers: Sequence[Buffer]) -> None:
+        """See what is sent to the peer."""
+        if self._is_seen and buffers:
+            self._guarded(self._see, memoryview(b"".join(buffers)), False)
+
+    def closed(self) -> None:
+        """Say that the connection has ended."""
+        self._guarded(self._note, "connection closed")
+        if self._packets is not None:
+            self._guarded(self._packets.end)
+
+    @property
+    def _is_seen(self) -> bool:
+        return self._tracing.is_on or not self._frames.in_full_feature_phase
+
+    def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Whatever goes wrong in here ends the trace of this connection, not the connection."""
+        if self._has_failed:
+            return
+        try:
+            step(*arguments)
+        except Exception as error:
+            self._has_failed = True
+            log.error("a connection is traced no longer", peer=self._peer, error=repr(error), exc_info=error)
+
+    def _see(self, view: memoryview, inbound: bool) -> None:
+        now_ns = self._tracing.now_ns()
+        pieces = list(self._frames.cut(view))
+        if self._tracing.is_on:
+            if self._began_at != self._tracing.times_switched_on:
+                self._begin_again()
+            self._write_lines(now_ns, "->" if inbound else "<-", [self._words(piece) for piece in pieces])
+            if self._packets is not None:
+                self._packets.write(now_ns, inbound, pieces)
+
+    def _begin_again(self) -> None:
+        """Commands from before a pause may have ended in it."""
+        self._conversation = Conversation(wants_parameter_list, wants_answer)
+        self._began_at = self._tracing.times_switched_on
+
+    def _words(self, piece: Piece) -> str:
+        if piece.pdu is None:
+            return line_of_fault(piece)
+        words = line(self._conversation.see(piece.pdu, piece))
+        return f"{words} | {piece.fault}" if piece.fault else words
+
+    def _note(self, text: str) -> None:
+        if self._tracing.is_on:
+            self._write_lines(self._tracing.now_ns(), "--", [text])
+
+    def _write_lines(self, now_ns: int, direction: str, texts: Sequence[str]) -> None:
+        if self._tracing.lines is not None:
+            head = f"{_time_words(now_ns)} {self._peer} {direction} "
+            self._tracing.lines.write("".join(f"{head}{text}\n" for text in texts).encode())
+
+
+class _PacketWriter:
+    """Each PDU in packets of its own; a handshake before the first, also of those after a pause."""
+
+    def __init__(self, tracing: Tracing, peer: Address, local: Address) -> None:
+        self._tracing = tracing
+        self._segments = Segments(peer, local)
+        self._shaken_hands_at = 0
+
+    def write(self, now_ns: int, inbound: bool, pieces: Sequence[Piece]) -> None:
+        packets: list[Packet] = []
+        if self._shaken_hands_at != self._tracing.times_switched_on:
+            packets += self._segments.handshake()
+            self._shaken_hands_at = self._tracing.times_switched_on
+        for piece in pieces:
+            packets += self._segments.data(inbound, piece.raw)
+        self._put(now_ns, packets)
+
+    def end(self) -> None:
+        if self._tracing.is_on and self._shaken_hands_at == self._tracing.times_switched_on:
+            self._put(self._tracing.now_ns(), self._segments.end())
+
+    def _put(self, now_ns: int, packets: Sequence[Packet]) -> None:
+        assert self._tracing.packets is not None
+        snap_bytes = self._tracing.snap_bytes
+        self._tracing.packets.write(
+            b"".join(pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)
+        )
+
+
+def _address_words(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _time_words(now_ns: int) -> str:
+    """UTC, in microseconds."""
+    seconds, rest_ns = divmod(now_ns, NANOSECONDS_PER_S)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
