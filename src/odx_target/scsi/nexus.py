@@ -1,6 +1,6 @@
 """An I_T nexus: one initiator port as one target port sees it (SAM-5 4.8), and what it still has to be told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ class Nexus:
     logical_units: Mapping[int, "LogicalUnit"]
     unit_attentions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By LUN, the (ASC, ASCQ) pairs still to be told, oldest first; a LUN without any has no entry."""
+    end_undelivered: Callable[[int], bool] | None = None
+    """The transport's part in ending the tasks of a LUN: those whose data is still on its way. False if there are none."""
 
     def lun_of(self, logical_unit: "LogicalUnit") -> int | None:
         """The number by which this nexus knows a logical unit, or None."""

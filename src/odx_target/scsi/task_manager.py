@@ -42,9 +42,14 @@ class TaskManager:
 
     def clear_task_set(self, nexus: Nexus, lun: int) -> None:
         """End all tasks on a LUN, of every nexus; the others are told (SAM-5 7.5, TST 000b)."""
-        cleared = self._tasks(nexus, lun)
+        logical_unit = nexus.logical_units.get(lun)
+        if logical_unit is None:
+            return
+        cleared = list(logical_unit.tasks.tasks())
         self._abort(cleared)
-        for other in {task.nexus: task.lun for task in cleared if task.nexus is not nexus}.items():
+        told = {task.nexus: task.lun for task in cleared} | self._end_undelivered(logical_unit)
+        told.pop(nexus, None)
+        for other in told.items():
             _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
     def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - SAM makes no exception for it
@@ -94,8 +99,18 @@ class TaskManager:
             for listener in self.on_task_abort:
                 listener(task)
 
+    def _end_undelivered(self, logical_unit: LogicalUnit) -> dict[Nexus, int]:
+        """End the tasks whose data is still on its way; gives the nexuses that had any, with their LUN."""
+        had: dict[Nexus, int] = {}
+        for nexus in self.nexuses:
+            lun = nexus.lun_of(logical_unit)
+            if lun is not None and nexus.end_undelivered is not None and nexus.end_undelivered(lun):
+                had[nexus] = lun
+        return had
+
     def _reset(self, logical_unit: LogicalUnit, condition: Condition) -> None:
         self._abort(list(logical_unit.tasks.tasks()))
+        self._end_undelivered(logical_unit)
         logical_unit.stopped = False
         for listener in logical_unit.on_reset:
             listener(logical_unit)

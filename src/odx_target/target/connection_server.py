@@ -6,6 +6,7 @@ a task, in this connection's nursery; it has the same way out: commit, then send
 """
 
 import socket
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.directory import Directory
 from odx_target.target.iscsi.connection import (
+    CloseCode,
     CommandReady,
     Event,
     PduRejected,
@@ -39,8 +41,18 @@ TIMER_INTERVAL_S = 1.0
 # So much read data leaves before the rest of the batch is executed: the initiator works on it meanwhile, and it is still in
 # the processor's cache.
 EARLY_SEND_BYTES = 1 << 18
+# Read data that a peer has not taken, or that is on its way from a disk: past either, its commands wait. Two of the largest
+# commands each, so that a peer that does not read costs no more than that, and one that does never notices.
+MOST_UNSENT_BYTES = 32 << 20
+MOST_READING_BYTES = 32 << 20
 # What a connection says last is worth this much waiting for a peer that does not read.
 LAST_WORDS_TIMEOUT_S = 1.0
+# Ends at which the peer may still be sending. To close with its bytes unread would reset the connection, and some hosts then
+# throw away the Reject or the login status before anybody has seen it.
+ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
+DISCARD_BYTES = 1 << 16
+# Rejects of one connection that are worth a line each in the log; a peer may cause thousands a second.
+MOST_REJECTS_LOGGED = 20
 
 
 class ConnectionServer:
@@ -57,9 +69,14 @@ class ConnectionServer:
         self._pool = pool
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
-        self._to_send = SendQueue(connected, self._tap)
+        self._to_send = SendQueue(connected, self._tap, self._peer_reads)
         self._protocol = TargetConnection(directory, trio.current_time())
         self._nexus: Nexus | None = None
+        self._unhandled: deque[Event] = deque()
+        self._unsent_bytes = 0  # read data handed over since nothing was left to send
+        self._reading_bytes = 0  # read data that tasks are getting
+        self._has_room = trio.lowlevel.ParkingLot()
+        self._count_rejects = 0
         self._has_turn = True  # one wake-up's worth of work without letting other connections run
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
@@ -78,6 +95,8 @@ class ConnectionServer:
         except Exception as error:
             log.error("a connection failed inside the array", peer=self.peer, error=repr(error), exc_info=error)
         finally:
+            self._protocol.on_wake = None
+            self._protocol.connection_lost("cut by the array", trio.current_time())
             self._lose_nexus()
             self._socket.close()
             if self._tap is not None:
@@ -122,17 +141,34 @@ class ConnectionServer:
             self._tap.received(view[:consumed_bytes])
         self._received.consumed(consumed_bytes)
         self._handle_events()
+        await self._commit_and_send()
+        while self._unhandled:
+            while self._reading_bytes > MOST_READING_BYTES:
+                await self._has_room.park()
+            self._handle_events()
+            await self._commit_and_send()
+
+    async def _commit_and_send(self) -> None:
         self._pool.commit()
         if not self._to_send.send_now(self._protocol.take_output()):
             await self._to_send.drain()
+        self._unsent_bytes = 0
 
     def _handle_events(self) -> None:
-        """Execute what the protocol has ready; the loop is per command, so commands come first."""
+        """Execute what the protocol has ready, unless the peer has too much to read already.
+
+        The loop is per command, so commands come first. Handling an event may end this connection, and so call this again.
+        """
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply
-        unsent_bytes = 0
-        for event in self._protocol.take_events():
+        early_bytes = 0
+        unhandled = self._unhandled
+        unhandled.extend(self._protocol.take_events())
+        while unhandled:
+            event = unhandled.popleft()
             if type(event) is CommandReady:
+                if event.aborted:
+                    continue
                 assert self._nexus is not None
                 task, outcome = execute(
                     self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
@@ -140,20 +176,32 @@ class ConnectionServer:
                 if type(outcome) is Reply:
                     send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
                     if outcome.data_in:
-                        unsent_bytes += outcome.transfer_bytes
-                        if unsent_bytes >= EARLY_SEND_BYTES:
-                            unsent_bytes = 0
-                            self._pool.commit()
-                            self._to_send.send_now(self._protocol.take_output())
+                        early_bytes += outcome.transfer_bytes
+                        if early_bytes >= EARLY_SEND_BYTES:
+                            if not self._send_early(early_bytes):
+                                return
+                            early_bytes = 0
                 else:
                     assert not isinstance(outcome, Reply)
+                    self._reading_bytes += event.expected_data_transfer_length if event.reads else 0
                     self._nursery.start_soon(self._complete, event, task, outcome)
+                    if self._reading_bytes > MOST_READING_BYTES:
+                        return
             else:
                 self._handle_rare_event(event)
+
+    def _send_early(self, size_bytes: int) -> bool:
+        """Send what there is by now; False if it has become too much for the peer."""
+        self._pool.commit()
+        self._unsent_bytes += size_bytes
+        if self._to_send.send_now(self._protocol.take_output()):
+            self._unsent_bytes = 0
+        return self._unsent_bytes <= MOST_UNSENT_BYTES
 
     def _handle_rare_event(self, event: Event) -> None:
         if isinstance(event, SessionOpened):
             self._nexus = self._directory.nexus_of(event.session)
+            self._nexus.end_undelivered = self._end_undelivered
             self._device_server.attach(self._nexus)
             log.info("logged in", peer=self.peer, initiator=self._nexus.initiator_name)
         elif isinstance(event, TaskManagement):
@@ -163,15 +211,35 @@ class ConnectionServer:
         elif isinstance(event, SessionClosed):
             self._lose_nexus()
         elif isinstance(event, PduRejected):
-            log.warning("PDU rejected", peer=self.peer, reason=event.reason.name, detail=event.detail)
+            self._count_rejects += 1
+            if self._count_rejects <= MOST_REJECTS_LOGGED:
+                log.warning("PDU rejected", peer=self.peer, reason=event.reason.name, detail=event.detail)
+            if self._count_rejects == MOST_REJECTS_LOGGED:
+                log.warning("further rejects of this connection are not logged", peer=self.peer)
 
     async def _complete(self, command: CommandReady, task: Task | None, outcome: Coroutine[Any, Any, Reply]) -> None:
-        reply = await outcome
-        if task is not None and task.aborted:
-            self._protocol.abandon(command)
-        else:
-            self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
-        await self._send()
+        try:
+            reply = await outcome
+            if task is not None and task.aborted:
+                self._protocol.abandon(command)
+            else:
+                self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
+            del reply
+            await self._send()
+        finally:
+            self._reading_bytes -= command.expected_data_transfer_length if command.reads else 0
+            self._has_room.unpark_all()
+
+    def _end_undelivered(self, lun: int) -> bool:
+        """Another nexus ends the tasks of a LUN: those whose data is still on its way as well."""
+        ended = self._protocol.abort_collecting(lun)
+        if ended:
+            self._nursery.start_soon(self._send)
+        return ended
+
+    def _peer_reads(self) -> None:
+        """A peer that takes what it is sent is alive, however slow it is."""
+        self._protocol.data_taken(trio.current_time())
 
     def _superseded(self) -> None:
         """Another connection has ended this one; its tasks end before that one goes on."""
@@ -181,9 +249,7 @@ class ConnectionServer:
     async def _send(self) -> None:
         """Commit, then send what the protocol has to say; a connection that cannot be written to ends."""
         try:
-            self._pool.commit()
-            if not self._to_send.send_now(self._protocol.take_output()):
-                await self._to_send.drain()
+            await self._commit_and_send()
         except (OSError, PoolFailed) as error:
             self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
         if self._protocol.closed:
@@ -195,20 +261,28 @@ class ConnectionServer:
             deadline = self._protocol.next_timer()
             if deadline is not None and trio.current_time() >= deadline:
                 self._protocol.handle_timer(trio.current_time())
-                if self._protocol.closed:
-                    self._receiving.cancel()
-                else:
-                    await self._send()
+                # Not from here: a peer that does not read would hold up the timer that ends it.
+                self._nursery.start_soon(self._send)
 
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""
         log.info("connection closed", peer=self.peer, reason=str(self._protocol.close_reason))
         self._handle_events()
         self._lose_nexus()
-        with trio.move_on_after(LAST_WORDS_TIMEOUT_S):
+        with trio.move_on_after(LAST_WORDS_TIMEOUT_S), suppress(OSError):
             await self._send()
-        with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+            reason = self._protocol.close_reason
+            if reason is not None and reason.code in ENDS_WITH_UNREAD_BYTES:
+                await self._discard_received()
+
+    async def _discard_received(self) -> None:
+        """Wait until the peer has closed its side."""
+        room = memoryview(bytearray(DISCARD_BYTES))
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            if not self._socket.recv_into(room):
+                return
 
     def _lose_nexus(self) -> None:
         if self._nexus is not None:

@@ -2,7 +2,7 @@
 
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -15,11 +15,17 @@ MOST_PIECES = 1024
 
 
 class SendQueue:
-    """Buffers on their way to a socket, in order; each must stay unchanged until it is sent."""
+    """Buffers on their way to a socket, in order; each must stay unchanged until it is sent.
 
-    def __init__(self, connected: socket.socket, tap: ConnectionTap | None = None) -> None:
+    `on_progress` is called when a peer that was waited for can take more.
+    """
+
+    def __init__(
+        self, connected: socket.socket, tap: ConnectionTap | None = None, on_progress: Callable[[], None] | None = None
+    ) -> None:
         self._socket = connected
         self._tap = tap
+        self._on_progress = on_progress
         self._unsent: deque[Buffer] = deque()
         self._draining = trio.Lock()
 
@@ -48,6 +54,8 @@ class SendQueue:
                     sent = self._socket.sendmsg(pieces)
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._socket)
+                    if self._on_progress is not None:
+                        self._on_progress()
                     continue
                 self._drop(sent)
 

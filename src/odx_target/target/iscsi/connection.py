@@ -158,6 +158,13 @@ class TargetConnection:
         if self._full_feature is not None:
             self._full_feature.abandon(command)
 
+    def abort_collecting(self, lun: int) -> bool:
+        """End the commands of a LUN whose data is still on its way, without an answer; False if there are none.
+
+        For a task management function of another nexus; those of this one have done it already.
+        """
+        return self._full_feature is not None and not self.closed and self._full_feature.abort_collecting(lun)
+
     def send_task_management_response(self, request: TaskManagement, response: int) -> None:
         """Answer a task management function with a TaskManagementResponse; TARGET COLD RESET ends all connections."""
         if self._full_feature is not None and not self.closed:
@@ -186,6 +193,10 @@ class TargetConnection:
     def connection_lost(self, detail: str, now: float) -> None:  # noqa: ARG002 - every call from outside has the time
         """The socket is gone, for the reason given."""
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
+
+    def data_taken(self, now: float) -> None:
+        """The peer has taken data that waited for it, which shows that it is alive."""
+        self._liveness.received(now)
 
     def supersede(self, reason: CloseReason) -> None:
         """Another connection ends this one."""

@@ -178,7 +178,19 @@ class FullFeature:
         was_closed = self._window.is_closed
         command.aborted = True
         if self.tasks.end(command) and was_closed:
-            self._writer.send(NopIn(), status=False)  # nothing else would tell the initiator that it may go on
+            self._show_window()
+
+    def abort_collecting(self, lun: int) -> bool:
+        """End the commands of a LUN whose data is on its way, without an answer; False if there are none."""
+        was_closed = self._window.is_closed
+        ended = self.tasks.abort_collecting(lun)
+        if ended and was_closed:
+            self._show_window()
+        return ended
+
+    def _show_window(self) -> None:
+        """Tell the initiator that it may go on, where nothing else would."""
+        self._writer.send(NopIn(), status=False)
 
     # The order of commands
 

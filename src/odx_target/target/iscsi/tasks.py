@@ -74,6 +74,11 @@ class Tasks:
         for command in list(self.active.values()):
             self.abort(command)
 
+    def abort_collecting(self, lun: int) -> bool:
+        """End those of a LUN whose data is still on its way, because of another nexus; False if there are none."""
+        of_lun = [task for task in self.active.values() if task.lun == lun]
+        return len(self._abort_collecting(of_lun)) < len(of_lun)
+
     def manage(self, request: TaskManagementFunctionRequest) -> TaskManagement | TaskManagementResponse:
         """Do what the protocol can do for a function: its answer, or the event that asks the edge."""
         event = TaskManagement(
