@@ -158,13 +158,13 @@ def test_token_populate_and_write_through_a_file(disks: list[NaiveDisk], tmp_pat
     output = ok("token", "populate", SOURCE, "--range", "0x10,20", "--range", "100,4", "--token-file", str(file))
     assert "83 10 00 00 00 00 00 00 00 00 00 00 00 30 00 00" in output
     assert "RECEIVE ROD TOKEN INFORMATION" in output
-    assert re.search(r"transfer_count\W+0x18\W+24", output)
+    assert re.search(r"transfer count\W+0x18\W+24", output)
     assert file.read_bytes() in disks[0].array.tokens
     assert "0x1f8" in ok("token", "info", "--token-file", str(file))
     assert "0x800000 " in ok("token", "info", "--token-file", str(file))
     words = ["--range", "50,4", "--offset-into-rod", "20", "--del-tkn", "--list-identifier", "0xffffffff"]
     output = ok("token", "write", DESTINATION, *words, "--token-file", str(file))
-    assert re.search(r"offset_into_rod\W+0x14\W+20", output)
+    assert re.search(r"offset into rod\W+0x14\W+20", output)
     assert "GOOD" in output
     assert disks[1].data[50 * 512 : 54 * 512] == disks[0].data[100 * 512 : 104 * 512]
     assert disks[0].array.tokens == {}
@@ -179,7 +179,7 @@ def test_token_populate_with_every_option(disks: list[NaiveDisk]) -> None:
     words = ["--rod-type", "pit-vulnerable", "--inactivity-timeout", "45", "--list-identifier", "7", "--immed"]
     output = ok("token", "populate", SOURCE, "--range", "0,1", *words)
     assert seen == ["00 1e 03 00 00 00 00 2d 00 80 00 01 00 00 00 10"]
-    assert re.search(r"rod_type\W+0x800001", output)
+    assert re.search(r"rod type\W+0x800001", output)
 
 
 def test_token_without_ranges_lets_the_target_judge(disks: list[NaiveDisk]) -> None:
@@ -200,15 +200,15 @@ def test_token_results(disks: list[NaiveDisk]) -> None:
     disks[0].records[3] = (0x11, 0x03, 100, b"")
     for command in ("receive", "info", "status"):
         output = ok("token", command, SOURCE, "--list-identifier", "3")
-        assert re.search(r"copy_operation_status\W+3\W+completed without error, fewer blocks", output)
-        assert re.search(r"response_to_service_action\W+0x11\W+WRITE USING TOKEN", output)
-        assert "failed" in (said := fails("token", command, SOURCE, "--list-identifier", "4")) or "24h/00h" in said
+        assert re.search(r"copy operation status\W+3\W+completed without error, fewer blocks", output)
+        assert re.search(r"response to service action\W+0x11\W+WRITE USING TOKEN", output)
+        assert ": ILLEGAL REQUEST 24h/00h" in fails("token", command, SOURCE, "--list-identifier", "4")
 
 
 def test_token_abort_and_list(disks: list[NaiveDisk]) -> None:
     assert fails("token", "abort", SOURCE) == "COPY OPERATION ABORT: ILLEGAL REQUEST 24h/00h invalid field in CDB"
     ok("token", "populate", SOURCE, "--range", "0,1")
-    assert "1 tokens" in ok("token", "list", SOURCE)
+    assert "1 token" in ok("token", "list", SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,8 @@ def test_token_abort_and_list(disks: list[NaiveDisk]) -> None:
         (["write", SOURCE, "--zero", "--token-file", "x"], "either --token-file or --zero"),
         (["write", SOURCE, "--token-file", "/none/such"], "No such file"),
         (["write", SOURCE, "--token-file", __file__ + "/.."], "Not a directory"),
-        (["write", SOURCE, "--token-file", "/dev/null"], "has 512 bytes, not 0"),
+        (["write", SOURCE, "--token-file", "/dev/zero"], "has 512 bytes, this has more"),
+        (["write", SOURCE, "--token-file", "/dev/null"], "has 512 bytes, this has 0"),
         (["info"], "a URL or --token-file"),
     ],
 )
@@ -252,7 +253,7 @@ def test_decode_vpd() -> None:
 def test_decode_token() -> None:
     head = bytes.fromhex("00800000000001f80000000100000007 e400000001030010600140 5aabbccddeeff0011223344556 0000000000000200")
     output = ok("decode", "token", head.hex())
-    assert "600140" in output
+    assert "60 01 40 5a ab bc cd de ef" in output
     assert "0x1f8" in output
 
 
@@ -274,8 +275,8 @@ def test_decode_pdu_with_a_parameter_list() -> None:
     pdu = ScsiCommand(write=True, data_segment_length=len(data), cdb=cdb).encode_header() + data
     output = ok("decode", "pdu", pdu.hex(":"))
     assert "WRITE USING TOKEN" in output
-    assert re.search(r"logical_block_address\W+0x3000", output)
-    assert "a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5 a5" not in ok("decode", "token", "a5" * 512)
+    assert re.search(r"logical block address\W+0x3000", output)
+    assert 21 * "a5 " not in ok("decode", "token", "a5" * 512)
 
 
 def test_decode_of_a_token_that_is_too_long() -> None:

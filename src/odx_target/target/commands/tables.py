@@ -1,16 +1,25 @@
 """Rows of fields and dumps of bytes on the terminal."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAXIMUM_DUMP_BYTES = 4096
 """Longer data say no more to a reader."""
 WIDTH_OF_FILES = 160
+LONGEST_WORD = 40
+"""A longer one may be broken: it would leave the other columns of a narrow terminal no room."""
+GAP = 3
+"""Between columns."""
+
+_LONG_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){8,}")
 
 Row = tuple[str, str, str]
 """A field's name, its value, what it means."""
@@ -23,13 +32,43 @@ def console() -> Console:
 
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:
-    """A table of fields; nothing in it is taken for markup."""
-    table = Table(title=Text(title), title_justify="left", title_style="bold", show_lines=False)
-    for heading in ("field", "value", "meaning"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    """A table of fields as wide as the terminal at most: names and bytes are broken between words and between bytes.
+
+    Nothing in it is taken for markup, and what a target sent cannot steer the terminal.
+    """
+    cells = [tuple(map(_cell, (_name(name), value, words))) for name, value, words in rows]
+    terminal = console()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title=Text(title, "bold"), title_justify="left")
+    room = terminal.width - (len(HEADINGS) - 1) * GAP
+    for heading, width in zip(HEADINGS, _widths([HEADINGS, *cells], room), strict=True):
+        table.add_column(heading, width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    terminal.print(table)
+    terminal.print()
+
+
+def _name(name: str) -> str:
+    """A field as the standard spells it: in words, after the blanks that show that it belongs to what is above."""
+    return name.replace("_", " ")
+
+
+def _cell(text: str) -> str:
+    """Only what can be printed, and bytes apart from each other, so that a line ends between two of them."""
+    if _LONG_HEXADECIMAL.fullmatch(text):
+        text = bytes.fromhex(text).hex(" ")
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """What each column gets: its longest text if there is room; else its longest word, and an equal share of what is left."""
+    columns = list(zip(*rows, strict=True))
+    wanted = [max(map(len, column)) for column in columns]
+    widths = [min(LONGEST_WORD, max(len(word) for text in column for word in text.split() or [""])) for column in columns]
+    while sum(widths) < room and widths != wanted:
+        narrowest = min((index for index in range(len(widths)) if widths[index] < wanted[index]), key=widths.__getitem__)
+        widths[narrowest] += 1
+    return widths
 
 
 def print_bytes(title: str, data: bytes) -> None:

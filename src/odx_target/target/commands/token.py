@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -120,9 +121,14 @@ def populate(
     async def work(disk: Disk) -> None:
         result = await _send(disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data)
         failed = result.status != Status.GOOD
-        operation = await _receive(disk, identifier, poll=immed)
+        try:
+            operation = await _receive(disk, identifier, poll=immed)
+        except CommandFailure:
+            if not failed:
+                raise
+            operation = None
         if operation is not None and operation.tokens:
-            _show_token(operation.tokens[0], token_file)
+            _keep_token(operation.tokens[0], token_file)
         elif failed:
             raise CommandFailure(f"POPULATE TOKEN: {describe_result(result)}")
         else:
@@ -154,12 +160,11 @@ def write(
 
     async def work(disk: Disk) -> None:
         result = await _send(disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data)
-        operation = None
-        if immed or result.status != Status.GOOD:
-            operation = await _receive(disk, identifier, poll=immed)
         if result.status != Status.GOOD:
+            with suppress(CommandFailure):
+                await _receive(disk, identifier, poll=immed)
             raise CommandFailure(f"WRITE USING TOKEN: {describe_result(result)}")
-        if immed and (operation is None or operation.status != CopyOperationStatus.COMPLETED):
+        if immed and (await _receive(disk, identifier, poll=True)).status != CopyOperationStatus.COMPLETED:
             raise CommandFailure("WRITE USING TOKEN did not complete in the background")
 
     _with_disk(url, initiator_name, command_timeout, work)
@@ -177,7 +182,7 @@ def info(
     if url is not None:
         receive(url, identifier, token_file, False, initiator_name, command_timeout)
     elif token_file is not None:
-        _show_token(_read_token(token_file), None)
+        print_rows("token", token_rows(_read_token(token_file)))
     else:
         raise typer.BadParameter("give a URL or --token-file")
 
@@ -195,10 +200,8 @@ def receive(
 
     async def work(disk: Disk) -> None:
         operation = await _receive(disk, identifier, poll=poll)
-        if operation is None:
-            raise CommandFailure("RECEIVE ROD TOKEN INFORMATION failed")
-        for token in operation.tokens:
-            _show_token(token, token_file)
+        for token in operation.tokens[:1]:
+            _keep_token(token, token_file)
 
     _with_disk(url, initiator_name, command_timeout, work)
 
@@ -249,7 +252,8 @@ def list_tokens(url: Url, initiator_name: Name = DEFAULT_INITIATOR_NAME, command
         for start in range(0, len(body) - MANAGEMENT_TOKEN_BYTES + 1, MANAGEMENT_TOKEN_BYTES):
             token = body[start : start + MANAGEMENT_TOKEN_BYTES]
             print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", token_rows(token))
-        typer.echo(f"{len(body) // MANAGEMENT_TOKEN_BYTES} tokens")
+        count = len(body) // MANAGEMENT_TOKEN_BYTES
+        typer.echo(f"{count} token{'s' if count != 1 else ''}")
 
     _with_disk(url, initiator_name, command_timeout, work)
 
@@ -286,13 +290,12 @@ async def _send(
     return result
 
 
-async def _receive(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation | None:
-    """RECEIVE ROD TOKEN INFORMATION, shown; None if the target refuses it. Raises BadAnswer."""
+async def _receive(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
+    """RECEIVE ROD TOKEN INFORMATION, shown. Raises CommandFailure if the target refuses it, BadAnswer."""
     while True:
         command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
         result = await _send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
-        if result.status != Status.GOOD:
-            return None
+        _must_be_good("RECEIVE ROD TOKEN INFORMATION", result)
         operation = read_rod_token_information(result.data_in)
         print_rows("copy operation", operation_rows(bytes(result.data_in)))
         if not poll or operation.status not in IN_PROGRESS:
@@ -312,21 +315,22 @@ def _must_be_good(name: str, result: CommandResult) -> None:
         raise CommandFailure(f"{name}: {describe_result(result)}")
 
 
-def _show_token(token: bytes, token_file: Path | None) -> None:
-    print_rows("token", token_rows(token))
+def _keep_token(token: bytes, token_file: Path | None) -> None:
     if token_file is not None:
         token_file.write_bytes(token)
         typer.echo(f"token written to {token_file}")
 
 
 def _read_token(token_file: Path) -> bytes:
-    """The first 512 bytes of a file. Raises typer.BadParameter."""
+    """The token that a file holds. Raises typer.BadParameter."""
     try:
-        token = token_file.read_bytes()[:TOKEN_BYTES]
+        with token_file.open("rb") as file:
+            token = file.read(TOKEN_BYTES + 1)
     except OSError as error:
         raise typer.BadParameter(f"{token_file}: {error.strerror}", param_hint="--token-file") from None
     if len(token) != TOKEN_BYTES:
         raise typer.BadParameter(
-            f"{token_file}: a ROD token has {TOKEN_BYTES} bytes, not {len(token)}", param_hint="--token-file"
+            f"{token_file}: a ROD token has {TOKEN_BYTES} bytes, this has {'more' if token[TOKEN_BYTES:] else len(token)}",
+            param_hint="--token-file",
         )
     return token

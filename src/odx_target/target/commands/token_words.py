@@ -69,5 +69,5 @@ def operation_rows(data: bytes) -> list[Row]:
 
 
 def token_rows(token: bytes) -> list[Row]:
-    """What a token says of itself; the secret half is never shown. Raises ValueError."""
+    """What a token says of itself, in words; its secret half is left out. Raises ValueError."""
     return plain(describe_token(token))
