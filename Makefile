@@ -22,7 +22,10 @@ types: .venv/made ## mypy, strict
 test: lint types ## lint, types and all tests
 	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs
 
+interop: .venv/made ## Linux guests with open-iscsi; GUEST=uml,tcg or all instead of the first way of booting that works
+	tests/interop/install_clients.sh qemu-system-x86; $(BIN)/pytest tests/interop/guest -rs
+
 bench: .venv/made ## speed beside Debian's tgt, as ratios
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench
 
-.PHONY: help serve demo lint types test bench
+.PHONY: help serve demo lint types test interop bench

@@ -1,0 +1,196 @@
+"""Guests for the scenarios, and the table at the end. Nothing here is collected unless the command line names this folder."""
+
+import itertools
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.interop.conftest import Start
+from tests.interop.guest.machine import SCRIPT_TIMEOUT_S, Ended, GuestError, Job, Machine
+from tests.interop.guest.ways import WAYS, CannotBoot, boot, unusable
+from tests.interop.serving import IQN, Served
+
+HERE = Path(__file__).parent
+CLEAN_TIMEOUT_S = 30
+
+WAYS_WANTED = "GUEST"
+"""Environment variable: ways of booting, separated by commas; `auto` is the first that works here, `all` each that does."""
+
+CLEAN = """
+for folder in /mnt/*; do ! mountpoint -q "$folder" || umount "$folder"; done
+[ ! -e /dev/mapper/control ] || dmsetup remove_all
+[ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ] || iscsiadm -m node --logoutall=all
+rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /mnt/* /tmp/*
+[ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ]
+"""
+
+RAN = pytest.StashKey[list[tuple[str, str, float, str]]]()
+"""Scenario, way of booting, seconds, result."""
+
+BOOTS = pytest.StashKey[list[tuple[str, float]]]()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Booting guests takes minutes: only on demand."""
+    named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    wanted = any(path == HERE or HERE in path.parents for path in named)
+    return None if wanted or HERE not in collection_path.parents else True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "luns(*names): the LUNs of the server that a scenario's guest sees, as --lun has them")
+    config.stash.setdefault(RAN, [])
+    config.stash.setdefault(BOOTS, [])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", _ways_wanted(), scope="session")
+
+
+def _ways_wanted() -> list[str]:
+    wanted = os.environ.get(WAYS_WANTED, "auto")
+    if wanted not in {"auto", "all"}:
+        return wanted.split(",")
+    possible = (name for name in WAYS if not unusable(name))
+    return list(itertools.islice(possible, 1 if wanted == "auto" else None)) or [list(WAYS)[-1]]
+
+
+@dataclass
+class Guest:
+    """A guest that sees one server, as a scenario uses it."""
+
+    machine: Machine
+    served: Served | None = None
+
+    def run(self, script: str, *, timeout_s: float = SCRIPT_TIMEOUT_S, **variables: object) -> str:
+        """What the script printed; any exit status but 0 fails the test. `variables` are the shell's."""
+        ended = self.attempt(script, timeout_s=timeout_s, **variables)
+        assert ended.status == 0, f"exit status {ended.status}:\n{ended.output}\nthe console:\n{self.machine.console}"
+        return ended.output
+
+    def attempt(self, script: str, *, timeout_s: float = SCRIPT_TIMEOUT_S, **variables: object) -> Ended:
+        return self.start(script, **variables).wait(timeout_s)
+
+    def start(self, script: str, **variables: object) -> Job:
+        """Let the script run while the test goes on."""
+        where = {"target": IQN, "portal": self.served.portal} if self.served is not None else {}
+        return self.machine.start(script, {**where, **{name: str(value) for name, value in variables.items()}})
+
+    @property
+    def share(self) -> Path:
+        """The folder that is /share in the guest."""
+        return self.machine.share
+
+
+class Pool:
+    """Guests that run, by way and name; used again by the next scenario if they can be cleaned."""
+
+    def __init__(self, boots: list[tuple[str, float]]) -> None:
+        self._machines: dict[tuple[str, str, bool], Machine] = {}
+        self._boots = boots
+
+    def get(self, way: str, name: str, *, with_fio: bool) -> Machine:
+        key = (way, name, with_fio)
+        if key not in self._machines:
+            self.close_others(way)
+            self._machines[key] = boot(way, name, with_fio=with_fio)
+            self._boots.append((way, self._machines[key].seconds_to_ready))
+        return self._machines[key]
+
+    def clean(self, machine: Machine) -> None:
+        """Ready for the next scenario, or ended."""
+        try:
+            if machine.is_running and machine.start(CLEAN).wait(CLEAN_TIMEOUT_S).status == 0:
+                return
+        except GuestError:
+            pass
+        self._end(machine)
+
+    def close_others(self, way: str) -> None:
+        for key, machine in list(self._machines.items()):
+            if key[0] != way:
+                self._end(machine)
+
+    def close(self) -> None:
+        for machine in list(self._machines.values()):
+            self._end(machine)
+
+    def _end(self, machine: Machine) -> None:
+        self._machines = {key: other for key, other in self._machines.items() if other is not machine}
+        machine.close()
+
+
+@pytest.fixture(scope="session")
+def machines(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    pool = Pool(request.config.stash[BOOTS])
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+Boot = Callable[..., Guest]
+
+
+@pytest.fixture
+def boot_guest(machines: Pool, way: str, start: Start) -> Iterator[Boot]:
+    """`boot_guest(served, name="one")`: a guest, all that it did undone with the test. It ends before the server."""
+    with ExitStack() as used:
+
+        def get(served: Served | None = None, *, name: str = "one", with_fio: bool = False) -> Guest:
+            try:
+                machine = machines.get(way, name, with_fio=with_fio)
+            except CannotBoot as error:
+                _cannot(str(error))
+            used.callback(machines.clean, machine)
+            return Guest(machine, served)
+
+        yield get
+
+
+def _cannot(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def guest(boot_guest: Boot, start: Start, request: pytest.FixtureRequest) -> Guest:
+    """A guest and a server with the LUNs that `pytest.mark.luns` names."""
+    mark = request.node.get_closest_marker("luns")
+    return boot_guest(
+        start(mark.args if mark is not None else ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096"))
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "way" in callspec.params and (report.when == "call" or report.outcome != "passed"):
+        name = f"{item.path.stem.removeprefix('test_')}: {item.name.split('[')[0].removeprefix('test_').replace('_', ' ')}"
+        others = [str(value) for key, value in callspec.params.items() if key != "way"]
+        item.config.stash[RAN].append((" ".join([name, *others]), callspec.params["way"], report.duration, report.outcome))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash[RAN]
+    if not rows:
+        return
+    width = max(len(row[0]) for row in rows)
+    terminalreporter.section("scenarios")
+    terminalreporter.write_line(f"{'scenario':{width}}  booted by  seconds  result")
+    for name, way, seconds, outcome in rows:
+        terminalreporter.write_line(f"{name:{width}}  {way:9}  {seconds:7.1f}  {outcome}")
+    for way in dict.fromkeys(row[1] for row in rows):
+        boots = [seconds for name, seconds in config.stash[BOOTS] if name == way]
+        said = f"{len(boots)} boots of {sum(boots) / len(boots):.1f} s" if boots else unusable(way) or "no boot"
+        terminalreporter.write_line(f"{way}: {said}")

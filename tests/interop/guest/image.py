@@ -1,0 +1,216 @@
+"""Kernel and initramfs out of Debian packages.
+
+Each layer becomes one archive, kept under a name that stands for the versions of its packages and for what is taken; an
+initramfs is its layers behind one another. Run as a program it builds all and says what it built.
+"""
+
+import fcntl
+import lzma
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.interop.guest import elf
+from tests.interop.guest.cpio import Archive
+from tests.interop.guest.layers import FIO, LATE_MODULES, PROGRAMS, QEMU_MODULES, UML_MODULES, Layer
+from tests.interop.guest.packages import CannotBuild, Packages, digest
+
+FILES = Path(__file__).parent / "files"
+"""What a guest has of our own: its first program, its shell functions, its settings."""
+
+OWN = {
+    # in the guest: (here, may be executed)
+    "init": ("init.sh", True),
+    "lib/scenario.sh": ("scenario.sh", False),
+    "etc/iscsi/iscsid.conf": ("iscsid.conf", False),
+}
+
+PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin")
+LIBRARY_FOLDER = "lib/x86_64-linux-gnu"
+LOADER = "ld-linux-x86-64.so.2"
+XZ_MAGIC = b"\xfd7zXZ\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    kernel: Path
+    initramfs: Path
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/odx-target/guest`; a few hundred MB, and may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "odx-target" / "guest"
+
+
+@cache
+def build(kind: str, *, with_fio: bool = False) -> Image:
+    """The image for `uml` or `qemu`. Raises CannotBuild."""
+    modules = {"uml": UML_MODULES, "qemu": QEMU_MODULES}[kind]
+    layers = [modules, PROGRAMS, *([FIO] if with_fio else [])]
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "lock"):
+        packages = Packages(folder)
+        packages.refresh()
+        builder = _Builder(folder, packages)
+        return Image(builder.kernel(modules), builder.initramfs(layers))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One builder at a time; others wait and find all made."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class _Builder:
+    def __init__(self, folder: Path, packages: Packages) -> None:
+        self._folder = folder
+        self._packages = packages
+        self._files = cache(lambda layer: packages.resolve(layer.packages))
+
+    def kernel(self, layer: Layer) -> Path:
+        """The kernel that belongs to the modules: a program for UML, an ELF file for QEMU."""
+        made = self._folder / f"{layer.name}-{digest(self._files(layer))}.kernel"
+        if not made.exists():
+            for folder in self._packages.unpack(layer.packages, self._files(layer)):
+                for path in (*folder.glob("usr/bin/linux.uml"), *folder.glob("boot/vmlinuz*")):
+                    data = path.read_bytes()
+                    _write(made, data if path.name == "linux.uml" else uncompressed_kernel(data))
+                    made.chmod(0o755)
+        return made
+
+    def initramfs(self, layers: Sequence[Layer]) -> Path:
+        archives = [self._archive(layer) for layer in layers]
+        made = self._folder / f"initramfs-{digest(path.name for path in archives)}.cpio"
+        if not made.exists():
+            _write(made, b"".join(path.read_bytes() for path in archives))
+        return made
+
+    def _archive(self, layer: Layer) -> Path:
+        files = self._files(layer)
+        own = [path.read_text() for path in sorted((*FILES.iterdir(), *Path(__file__).parent.glob("*.py")))]
+        made = self._folder / f"{layer.name}-{digest([*files, repr(layer), *own])}.cpio"
+        if not made.exists():
+            folders = self._packages.unpack(layer.packages, files)
+            half = made.with_suffix(".half")
+            with half.open("wb") as file:
+                archive = Archive(file)
+                _Contents(layer, folders).write(archive)
+                archive.close()
+            half.rename(made)
+        return made
+
+
+class _Contents:
+    """What a layer takes out of unpacked packages."""
+
+    def __init__(self, layer: Layer, folders: Sequence[Path]) -> None:
+        self._layer = layer
+        self._folders = folders
+
+    def write(self, archive: Archive) -> None:
+        if self._layer is PROGRAMS:
+            _write_skeleton(archive)
+        self._write_programs(archive)
+        self._write_modules(archive)
+        for name in self._layer.settings:
+            archive.add_path(f"etc/{name}", self._find(f"etc/{name}"))
+
+    def _find(self, *places: str) -> Path:
+        for place in places:
+            for folder in self._folders:
+                if (folder / place).is_file():
+                    return folder / place
+        raise CannotBuild(f"none of {self._layer.packages} has {places[0]}")
+
+    def _write_programs(self, archive: Archive) -> None:
+        paths = [self._find(*(f"{folder}/{name}" for folder in PROGRAM_FOLDERS)) for name in self._layer.programs]
+        for path in paths:
+            archive.add_path(f"bin/{path.name}", path)
+        libraries = {path.name: path for folder in self._folders for path in folder.rglob("*.so*") if path.is_file()}
+        waiting, seen = [*paths], set[str]()
+        while waiting:
+            for name in elf.needed_libraries(waiting.pop()):
+                if name not in seen:
+                    if name not in libraries:
+                        raise CannotBuild(f"none of {self._layer.packages} has {name}")
+                    seen.add(name)
+                    waiting.append(libraries[name])
+                    archive.add_path(f"{'lib64' if name == LOADER else LIBRARY_FOLDER}/{name}", libraries[name])
+
+    def _write_modules(self, archive: Archive) -> None:
+        if not self._layer.modules:
+            return
+        there = {elf.module_name(path.name): path for folder in self._folders for path in folder.rglob("*.ko")}
+        early = [name for name in self._layer.modules if name not in LATE_MODULES]
+        for name in _in_order(self._layer.modules, there):
+            archive.add_path(f"lib/modules/{name}.ko", there[name])
+        archive.add_file("lib/modules/early", "\n".join(_in_order(early, there)).encode() + b"\n")
+        for name in self._layer.modules:
+            archive.add_file(f"lib/modules/{name}.order", "\n".join(_in_order([name], there)).encode() + b"\n")
+
+
+def _in_order(names: Sequence[str], there: dict[str, Path]) -> list[str]:
+    """These modules, each behind those it depends on."""
+    ordered: list[str] = []
+
+    def put(name: str) -> None:
+        if name in there and name not in ordered:
+            for other in elf.needed_modules(there[name]):
+                put(other)
+            ordered.append(name)
+
+    for name in names:
+        put(name)
+    return ordered
+
+
+def _write_skeleton(archive: Archive) -> None:
+    for folder in ("dev", "proc", "sys", "run/lock/iscsi", "tmp", "mnt", "share", "etc/iscsi/nodes", "usr", "var"):
+        archive.add_folder(folder)
+    for link in ("sbin", "usr/bin", "usr/sbin"):
+        archive.add_link(link, "/bin")
+    archive.add_link("bin/sh", "dash")
+    archive.add_link("etc/mtab", "/proc/self/mounts")
+    archive.add_console()
+    archive.add_file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n")
+    for name, (source, executable) in OWN.items():
+        archive.add_file(name, (FILES / source).read_bytes(), executable=executable)
+
+
+def uncompressed_kernel(image: bytes) -> bytes:
+    """The ELF file inside an xz-compressed bzImage (x86 boot protocol 2.08), which QEMU starts without unpacking."""
+    setup_sectors = image[0x1F1] or 4
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = (setup_sectors + 1) * 512 + offset
+    payload = image[start : start + length]
+    if not payload.startswith(XZ_MAGIC):
+        raise CannotBuild("the kernel is not compressed with xz")
+    return lzma.LZMADecompressor().decompress(payload)
+
+
+def _write(path: Path, data: bytes) -> None:
+    half = path.with_name(f"{path.name}.half")
+    half.write_bytes(data)
+    half.rename(path)
+
+
+def main() -> None:
+    for kind in sys.argv[1:] or ("uml", "qemu"):
+        started_s = time.monotonic()
+        image = build(kind)
+        size_mb = image.initramfs.stat().st_size // 1_000_000
+        sys.stdout.write(f"{image.kernel}\n{image.initramfs} ({size_mb} MB, {time.monotonic() - started_s:.1f} s)\n")
+
+
+if __name__ == "__main__":
+    main()

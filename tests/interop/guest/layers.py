@@ -1,0 +1,62 @@
+"""What a guest is made of: Debian packages, and what is taken out of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One archive. `packages` are asked for, all that they depend on comes along; only what is named here is taken."""
+
+    name: str
+    packages: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    """Files below /etc that a program wants."""
+    modules: tuple[str, ...] = ()
+    """Kernel modules; those they depend on come along. One that is not there is built into the kernel."""
+
+
+PROGRAMS = Layer(
+    "programs",
+    packages=(
+        *("busybox-static", "coreutils", "dash", "iproute2", "mount", "util-linux"),
+        *("ddpt", "open-iscsi", "sg3-utils"),
+        *("dmsetup", "e2fsprogs", "ntfs-3g", "xfsprogs"),
+    ),
+    programs=(
+        *("busybox", "dash", "ip"),
+        *("blkdiscard", "blockdev", "dd", "dmsetup", "fstrim", "md5sum", "mount", "sync", "truncate", "umount"),
+        *("ddpt", "ddptctl", "iscsiadm", "iscsid"),
+        *("sg_compare_and_write", "sg_get_lba_status", "sg_inq", "sg_logs", "sg_luns", "sg_modes", "sg_opcodes", "sg_persist"),
+        *("sg_raw", "sg_readcap", "sg_requests", "sg_reset", "sg_sync", "sg_turs", "sg_unmap", "sg_verify", "sg_vpd"),
+        *("sg_write_same", "sg_xcopy", "sg_copy_results"),
+        *("debugfs", "e2fsck", "mkfs.ext4", "mkfs.ntfs", "mkfs.xfs", "ntfs-3g", "ntfsfix", "resize2fs", "xfs_repair"),
+    ),
+    settings=("mke2fs.conf",),
+)
+
+FIO = Layer("fio", packages=("fio",), programs=("fio",))
+
+SCSI_MODULES = ("scsi_mod", "sd_mod", "sg", "iscsi_tcp", "crc32c_generic", "libcrc32c", "crc32c_intel")
+FILE_SYSTEM_MODULES = ("ext4", "xfs", "fuse", "crc16", "mbcache", "jbd2")
+MULTIPATH_MODULES = ("dm_multipath", "dm_round_robin", "dm_service_time")
+
+UML_MODULES = Layer(
+    "uml-modules",
+    packages=("user-mode-linux",),
+    modules=(*SCSI_MODULES, *FILE_SYSTEM_MODULES, *MULTIPATH_MODULES),
+)
+
+QEMU_MODULES = Layer(
+    "qemu-modules",
+    packages=("linux-image-amd64",),
+    modules=(
+        *("virtio_pci", "virtio_net", "9p", "9pnet_virtio"),
+        *SCSI_MODULES,
+        *FILE_SYSTEM_MODULES,
+        *MULTIPATH_MODULES,
+    ),
+)
+
+LATE_MODULES = frozenset((*FILE_SYSTEM_MODULES, *MULTIPATH_MODULES))
+"""Loaded when a scenario asks for them, so that booting stays short."""

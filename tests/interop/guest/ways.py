@@ -1,0 +1,149 @@
+"""The ways of booting a guest, what each needs, and the command line of each."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.interop.guest.image import Image, build
+from tests.interop.guest.machine import BOOT_TIMEOUT_S, GuestError, Machine
+from tests.interop.guest.packages import CannotBuild
+
+LAUNCH_UML = Path(__file__).parent / "files" / "launch_uml.sh"
+INTERFACE_EXISTS = 75
+MOST_GUESTS = 200
+"""How many networks 10.213.N.0/24 there are to choose from."""
+
+PROBE_TIMEOUT_S = 20
+UML_MEMORY_MB = 160
+QEMU_MEMORY_MB = 384
+
+_numbers = itertools.count()
+
+
+class CannotBoot(Exception):
+    """Why this way of booting does not work here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of booting. `missing` says what it lacks here, or nothing; `arguments` is the command line."""
+
+    name: str
+    kernel_kind: str
+    missing: Callable[[], str]
+    arguments: Callable[[Image, Path, str, int], list[str]]
+
+
+def _lacks_programs(*names: str) -> str:
+    return ", ".join(name for name in names if shutil.which(name) is None)
+
+
+def _uml_lacks() -> str:
+    if os.getuid() != 0:
+        return "root, for a network interface"
+    if not Path("/dev/net/tun").exists():
+        return "/dev/net/tun"
+    return _lacks_programs("ip", "unshare", "setpriv")
+
+
+def _tcg_lacks() -> str:
+    return _lacks_programs("qemu-system-x86_64", "setpriv")
+
+
+def _kvm_lacks() -> str:
+    return _tcg_lacks() or ("" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "/dev/kvm")
+
+
+def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
+    interface = f"odxg{number}"
+    return [
+        *("setpriv", "--pdeathsig", "TERM", str(LAUNCH_UML), interface, f"10.213.{number}.1/24"),
+        *(str(image.kernel), f"mem={UML_MEMORY_MB}M", f"initrd={image.initramfs}", f"uml_dir={share}/.uml", f"umid={name}"),
+        *("con=null", "con0=fd:0,fd:1", "console=tty0", "quiet", "panic=1"),
+        f"vec0:transport=tap,ifname={interface},depth=128,gro=1",
+        *("guest.interface=vec0", f"guest.address=10.213.{number}.2/24", f"guest.gateway=10.213.{number}.1"),
+        *(f"guest.share={share}", f"guest.name={name}"),
+    ]
+
+
+def _qemu(*acceleration: str) -> Callable[[Image, Path, str, int], list[str]]:
+    def arguments(image: Image, share: Path, name: str, _number: int) -> list[str]:
+        words = (
+            "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off",
+            "guest.interface=eth0 guest.address=10.0.2.15/24 guest.gateway=10.0.2.2",
+            f"guest.share=9p guest.name={name}",
+        )
+        return [
+            *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *acceleration, "-M", "q35", "-m", str(QEMU_MEMORY_MB)),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"),
+            *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
+            *("-virtfs", f"local,path={share},mount_tag=share,security_model=none"),
+            *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", " ".join(words)),
+        ]
+
+    return arguments
+
+
+WAYS: dict[str, Way] = {
+    # in the order of preference
+    way.name: way
+    for way in (
+        Way("uml", "uml", _uml_lacks, _uml),
+        Way("kvm", "qemu", _kvm_lacks, _qemu("-accel", "kvm", "-cpu", "host")),
+        Way("tcg", "qemu", _tcg_lacks, _qemu("-accel", "tcg,thread=multi", "-cpu", "max")),
+    )
+}
+
+
+def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
+    """Boot a guest and return when it takes scripts. `name` goes into its initiator name.
+
+    Raises CannotBoot if this way is not possible here, GuestError if it should be and fails.
+    """
+    way = WAYS[way_name]
+    lacks = way.missing()
+    if lacks:
+        raise CannotBoot(f"{way_name} needs {lacks}")
+    try:
+        image = build(way.kernel_kind, with_fio=with_fio)
+    except CannotBuild as error:
+        raise CannotBoot(str(error)) from None
+    for _ in range(MOST_GUESTS):
+        machine = _try(way, image, name)
+        if machine is not None:
+            return machine
+    raise CannotBoot(f"all {MOST_GUESTS} network interfaces are in use")
+
+
+def _try(way: Way, image: Image, name: str) -> Machine | None:
+    """None if another guest has this number."""
+    share = Path(tempfile.mkdtemp(prefix="odx-guest-"))
+    machine = Machine(way.arguments(image, share, name, next(_numbers) % MOST_GUESTS), share)
+    try:
+        machine.wait_until_ready(PROBE_TIMEOUT_S if way.name == "kvm" else BOOT_TIMEOUT_S)
+    except GuestError:
+        machine.close()
+        if machine.exit_status == INTERFACE_EXISTS:
+            return None
+        raise
+    except BaseException:
+        machine.close()
+        raise
+    return machine
+
+
+@cache
+def unusable(way_name: str) -> str:
+    """Why this way cannot be used here; empty if it can. /dev/kvm may be there and yet no guest start: it is tried."""
+    reason = WAYS[way_name].missing()
+    if way_name == "kvm" and not reason:
+        try:
+            boot("kvm", "probe").close()
+        except (CannotBoot, GuestError):
+            return "a guest does not boot"
+    return reason and f"needs {reason}"
