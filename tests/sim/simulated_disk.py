@@ -238,7 +238,7 @@ class SimulatedSegments:
     def describe(self, number: int) -> str:
         return f"segment {number} of the simulated disk"
 
-    def create(self, number: int, size_blocks: int) -> SimulatedSegment:
+    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> SimulatedSegment:
         self._disk.step()
         self._disk.fail_if_asked("create")
         if number in self._disk.files:

@@ -15,6 +15,8 @@ OPEN_FILES_MAX = 512
 BUFFERS_PER_WRITE_MAX = 1024
 """IOV_MAX of Linux: what one pwritev takes."""
 
+_ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
+
 _NAME = re.compile(r"([0-9]{10})\.segment")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
@@ -117,11 +119,13 @@ class DirectorySegments:
     def describe(self, number: int) -> str:
         return str(self.path(number))
 
-    def create(self, number: int, size_blocks: int) -> DirectorySegment:
+    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> DirectorySegment:
         path = self.path(number)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
+            if ahead and self._in_memory:
+                _touch(descriptor, size_blocks)
         except OSError as error:
             path.unlink()
             if error.errno in _NO_ROOM:
@@ -177,6 +181,13 @@ class DirectorySegments:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _touch(descriptor: int, size_blocks: int) -> None:
+    """Have the kernel find and clear the pages of a file in memory now; the first write to each would have to."""
+    for block in range(0, size_blocks, len(_ZEROS) // BLOCK_BYTES):
+        rest_bytes = (size_blocks - block) * BLOCK_BYTES
+        os.pwrite(descriptor, _ZEROS[:rest_bytes], block * BLOCK_BYTES)
 
 
 def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:

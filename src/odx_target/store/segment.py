@@ -66,8 +66,11 @@ class SegmentStore(Protocol):
         """The name of a segment for a person: the file, the object."""
         ...
 
-    def create(self, number: int, size_blocks: int) -> Segment:
-        """Make a segment of zeros and see to it that it can be filled. Raises PoolFull when there is no room, else OSError."""
+    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> Segment:
+        """Make a segment of zeros and see to it that it can be filled. Raises PoolFull when there is no room, else OSError.
+
+        With `ahead` nobody waits for it: whatever makes filling it cheaper may be done now.
+        """
         ...
 
     def open(self, number: int) -> Segment:

@@ -126,7 +126,7 @@ class SegmentShelf:
     async def _make_ready(self, number: int, made: Event) -> None:
         try:
             self._check_limit()
-            segment = await self._environment.in_thread(self.store.create, number, self._segment_blocks)
+            segment = await self._environment.in_thread(self._create_ahead, number)
             if self._is_unwanted(number):
                 await self._environment.in_thread(self.store.delete, [number])
             else:
@@ -139,6 +139,9 @@ class SegmentShelf:
         finally:
             self._making = None
             made.set()
+
+    def _create_ahead(self, number: int) -> Segment:
+        return self.store.create(number, self._segment_blocks, ahead=True)
 
     def _is_unwanted(self, number: int) -> bool:
         """Whether a segment came too late, or has no room under the limit beside one that was made meanwhile."""
