@@ -4,7 +4,7 @@ import re
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, TypeVar, TypeVarTuple
 
@@ -12,7 +12,7 @@ import trio
 import typer
 
 from odx_target.initiator.disk import Disk
-from odx_target.initiator.errors import BadUrl, InitiatorError
+from odx_target.initiator.errors import BadUrl, ConnectFailed, InitiatorError
 from odx_target.initiator.options import SessionOptions, random_isid, with_credentials
 from odx_target.initiator.session import InitiatorSession, open_session
 from odx_target.initiator.url import IscsiUrl, parse_url
@@ -91,9 +91,18 @@ async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: 
     return results[0]
 
 
-def open_target(target: IscsiUrl, wishes: SessionOptions) -> AbstractAsyncContextManager[InitiatorSession]:
-    """A session to the target of a URL."""
-    return open_session(target.portal, target.target_name, with_credentials(wishes, target))
+@asynccontextmanager
+async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[InitiatorSession]:
+    """A session to the target of a URL. Raises InitiatorError; where there is no session, it says with whom."""
+    is_open = False
+    try:
+        async with open_session(target.portal, target.target_name, with_credentials(wishes, target)) as session:
+            is_open = True
+            yield session
+    except InitiatorError as error:
+        if is_open or isinstance(error, ConnectFailed):
+            raise
+        raise InitiatorError(f"{target.portal}: {error}") from error
 
 
 @asynccontextmanager

@@ -149,7 +149,7 @@ def _print_how_to_connect(array: Array) -> None:
         size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
         typer.echo(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
     for portal in array.portals:
-        typer.echo(f"iqn {iqn} at {portal}; connect with")
+        typer.echo(f"target {iqn} at {portal}; connect with")
         typer.echo(f"  iscsi-ls -s iscsi://{portal}")
         typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {iqn} -p {portal} --login")
     for portal in array.portals:
