@@ -402,3 +402,11 @@ async def use(pool: LogPool) -> None:
 def test_a_pool_in_memory() -> None:
     environment = VirtualEnvironment()
     environment.run(use(environment.run(open_memory_pool(environment))))
+
+
+def test_a_commit_lets_go_of_the_buffers(pool: LogPool) -> None:
+    buffer = bytearray(blocks(1, 2))
+    pool.volumes["a"].write(0, [memoryview(buffer)[:BLOCK_BYTES]])
+    pool.volumes["a"].write(0, [memoryview(buffer)])
+    pool.commit()
+    buffer.extend(b"grows")  # Impossible while a view of it is held.

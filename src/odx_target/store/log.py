@@ -49,7 +49,9 @@ class Log:
         environment: Environment,
         position: Position,
     ) -> None:
-        self.position = position
+        self._start = position
+        self._last: Part | None = None
+        self._checksum = position.checksum
         self.next_osn = position.osn
         self.pending_place = NOTHING_PENDING
         self.lost: dict[int, bytes] = {}
@@ -72,6 +74,14 @@ class Log:
         self._full: list[tuple[Segment, array[int]]] = []
         self._sealing: dict[Segment, int] = {}
         self._reserve = self._least_reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
+
+    @property
+    def position(self) -> Position:
+        part = self._last
+        if part is None:
+            return self._start
+        end = part.block + part.header_blocks + len(part.checksums)
+        return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum)
 
     def require_data(self, count_blocks: int) -> None:
         """Raise PoolFull or PoolFailed unless so much data can be written."""
@@ -168,6 +178,7 @@ class Log:
         self._flusher.written_osn = self.next_osn
         for part in parts:
             self.written_blocks += part.header_blocks + len(part.checksums)
+            part.data = []  # The buffers are the caller's again.
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
 
@@ -256,21 +267,19 @@ class Log:
         return pieces
 
     def _header(self, part: Part, continued: bool) -> bytearray:
-        number = part.segment.number
-        header, checksum = encode_header(
+        header, self._checksum = encode_header(
             self._pool_identity,
-            number,
+            part.segment.number,
             part.block,
             part.first_osn,
             self._flusher.durable_osn,
-            self.position.checksum,
+            self._checksum,
             continued,
             part.records,
             part.checksums,
             part.header_blocks,
         )
-        end = part.block + part.header_blocks + len(part.checksums)
-        self.position = Position(number, end, part.first_osn + len(part.records), checksum)
+        self._last = part
         return header
 
     def _write_parts(self, parts: list[Part]) -> None:
