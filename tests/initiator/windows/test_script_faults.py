@@ -1,0 +1,481 @@
+"""What Windows does next when a target answers with a fault: one test a fault, the cases of the script F1 to F20."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from odx_target.initiator.errors import ConnectionLost
+from odx_target.initiator.result import CommandResult
+from odx_target.initiator.windows.copy_engine import CopyReport
+from odx_target.initiator.windows.disk import DiskUnusable
+from odx_target.initiator.windows.nt_status import NtStatus
+from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
+from tests.initiator.naive_target import INVALID_FIELD_IN_CDB, check_condition, token_information
+from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, words
+from tests.initiator.windows.scripted import (
+    BUSY,
+    GIB,
+    MIB,
+    POWER_ON,
+    RESERVATION_CONFLICT,
+    CutOff,
+    NoAnswer,
+    ScriptedDisk,
+    tagged,
+)
+
+HALF = 0x40000
+SMALL = 512 * MIB
+
+
+def at(disk: ScriptedDisk, kind: tuple[int, int], *answers: CommandResult | type[Exception] | None) -> None:
+    """Answer the first commands of a kind: with a result, with an exception, or (None) as usual."""
+    left = list(answers)
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        if (cdb[0], cdb[1]) != kind or not left:
+            return None
+        one = left.pop(0)
+        if isinstance(one, type):
+            raise one
+        return one
+
+    disk.answer = answer
+
+
+def records(disk: ScriptedDisk, change: Callable[[CommandResult], CommandResult]) -> None:
+    """Change what RECEIVE ROD TOKEN INFORMATION gives."""
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        return change(disk.obey(cdb, data)) if (cdb[0], cdb[1]) == RRTI else None
+
+    disk.answer = answer
+
+
+def fell_back(bench: Bench, report: CopyReport, *rules: Rule) -> None:
+    """Nothing was offloaded, the whole file went by ordinary reads and writes, and these rules say why."""
+    assert (report.offloaded_bytes, report.ordinary_bytes) == (0, SMALL)
+    assert bench.rules() == list(rules)
+    assert report.stop is not None
+    assert report.stop.rule == rules[-1]
+
+
+def identifiers(bench: Bench) -> list[int]:
+    return [int.from_bytes(cdb[2:6] if cdb[0] == 0x84 else cdb[6:10], "big") for _, cdb in bench.commands()]
+
+
+def test_f1_token_unknown() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, check_condition(5, 0x23, 4))
+    fell_back(bench, bench.copy(SMALL), Rule.TOKEN_REFUSED)
+    assert bench.kinds() == [PT, RRTI, WUT]
+    assert bench.source.cdbs(0x28)[0] == words("28 00 00 10 00 00 00 02 00 00")
+    assert bench.destination.cdbs(0x2A)[0] == words("2A 00 00 90 00 00 00 02 00 00")
+    assert len(bench.destination.cdbs(0x2A)) == SMALL // 262_144
+
+
+def test_f1_with_4096_byte_blocks() -> None:
+    bench = Bench(block_bytes=4096).start()
+    at(bench.destination, WUT, check_condition(5, 0x23, 4))
+    fell_back(bench, bench.copy(SMALL), Rule.TOKEN_REFUSED)
+    assert bench.source.cdbs(0x28)[0] == words("28 00 00 02 00 00 00 00 40 00")
+    assert bench.destination.cdbs(0x2A)[0] == words("2A 00 00 12 00 00 00 00 40 00")
+
+
+def halve_the_first_write(bench: Bench) -> None:
+    bench.destination.truncate = lambda what, count: HALF if what == "WUT" and count == 2 * HALF else count
+
+
+def check_the_second_half(bench: Bench) -> None:
+    first, second = bench.destination.lists(0x11)
+    assert int.from_bytes(second[8:16], "big") == HALF
+    assert second[536:548] == words("00000000 00940000 00040000")
+    assert first[16:528] == second[16:528]
+
+
+def test_f2_truncated_with_information() -> None:
+    bench = Bench().start()
+    halve_the_first_write(bench)
+    report = bench.copy(256 * MIB)
+    assert (report.offloaded_bytes, report.stop) == (256 * MIB, None)
+    assert bench.kinds() == [PT, RRTI, WUT, WUT]
+    assert identifiers(bench) == [0, 0, 1, 2]
+    check_the_second_half(bench)
+
+
+def test_f2_counts_information_without_the_valid_bit() -> None:
+    bench = Bench().start()
+    halve_the_first_write(bench)
+    sense = words("70 00 0A 00 04 00 00 0A 00 00 00 00 0D 04 00 00 00 00")
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        if (cdb[0], cdb[1]) != WUT:
+            return None
+        result = bench.destination.obey(cdb, data)
+        return CommandResult(2, sense=sense) if result.sense else result
+
+    bench.destination.answer = answer
+    assert bench.copy(256 * MIB).stop is None
+    assert bench.kinds() == [PT, RRTI, WUT, WUT]
+
+
+@pytest.mark.parametrize(
+    "sense",
+    [
+        words("70 00 0A 00 00 00 00 0A 00 00 00 00 0D 04 00 00 00 00"),
+        words("72 0A 0D 04 00 00 00 0C 00 0A 80 00 00 00 00 00 00 04 00 00"),
+    ],
+)
+def test_f3_truncated_without_information(sense: bytes) -> None:
+    bench = Bench().start()
+    halve_the_first_write(bench)
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        if (cdb[0], cdb[1]) != WUT:
+            return None
+        result = bench.destination.obey(cdb, data)
+        return CommandResult(2, sense=sense) if result.sense else result
+
+    bench.destination.answer = answer
+    report = bench.copy(256 * MIB)
+    assert (report.offloaded_bytes, report.stop) == (256 * MIB, None)
+    assert bench.commands(RRTI)[1] == ("T", words("84 07 00 00 00 01 00 00 00 00 00 00 06 18 00 00"))
+    assert bench.kinds() == [PT, RRTI, WUT, RRTI, WUT]
+    check_the_second_half(bench)
+
+
+def test_f4_no_resources_for_a_token() -> None:
+    bench = Bench().start()
+    at(bench.source, PT, check_condition(0xB, 0x55, 3))
+    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    assert bench.kinds() == [PT]
+
+
+def test_f5_one_unit_attention() -> None:
+    bench = Bench().start()
+    at(bench.source, PT, POWER_ON)
+    report = bench.copy(256 * MIB)
+    assert report.stop is None
+    (first, second), kinds = [cdb for _, cdb in bench.commands(PT)], bench.kinds()
+    assert first == second
+    assert kinds == [PT, PT, RRTI, WUT]
+    assert tagged(bench.source.sent, first) == [True, False]
+
+
+def test_f6_two_unit_attentions() -> None:
+    bench = Bench().start()
+    at(bench.source, PT, POWER_ON, POWER_ON)
+    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    assert bench.kinds() == [PT, PT]
+
+
+def test_f7_no_answer_for_75_seconds() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, NoAnswer)
+    report = bench.copy(256 * MIB)
+    assert report.stop is None
+    assert bench.management() == ["LOGICAL UNIT RESET"]
+    assert bench.kinds() == [PT, RRTI, WUT, WUT, WUT]  # the reset's unit attention takes one
+    assert identifiers(bench) == [0, 0, 1, 1, 1]
+    assert tagged(bench.destination.sent, bench.commands(WUT)[0][1]) == [True, True, False]
+
+
+def test_f7_never_an_answer() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, *[NoAnswer] * 9)
+    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    assert identifiers(bench) == [0, 0, 1, 1, 1, 1, 1]
+    assert bench.kinds() == [PT, RRTI, WUT, WUT, WUT, RRTI, RRTI]
+    assert bench.management() == ["LOGICAL UNIT RESET"] * 2
+
+
+def test_f7_a_reset_that_is_not_done_leads_to_a_new_session() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, NoAnswer)
+    bench.paths[1][0].resets = False
+    assert bench.copy(256 * MIB).stop is None
+    assert bench.management() == ["LOGICAL UNIT RESET", "TARGET WARM RESET", "login"]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_f8_a_token_that_expires_between_two_writes(anew: bool) -> None:
+    bench = Bench("B", settings=WindowsSettings(new_token_after_a_token_died=anew)).start()
+    expired = check_condition(5, 0x23, 7)
+    at(bench.destination, WUT, None, expired, expired)
+    report = bench.copy(SMALL)
+    if anew:
+        assert (report.offloaded_bytes, report.tokens, report.stop) == (SMALL, 2, None)
+        assert int.from_bytes(bench.source.lists(0x10)[1][16:24], "big") == 0x100000 + 0x20000
+    else:
+        assert (report.offloaded_bytes, report.ordinary_bytes) == (64 * MIB, SMALL - 64 * MIB)
+        assert bench.source.cdbs(0x28)[0] == words("28 00 00 12 00 00 00 02 00 00")
+    assert bench.kinds()[:5] == [PT, RRTI, WUT, WUT, WUT]
+    assert bench.host.hold_off.remaining_s(bench.disks[0].key, bench.disks[1].key, bench.clock.now()) == 0
+
+
+def test_f9_the_identifier_is_unknown() -> None:
+    bench = Bench().start()
+    at(bench.source, RRTI, INVALID_FIELD_IN_CDB)
+    fell_back(bench, bench.copy(SMALL), Rule.INFORMATION_FAILED)
+    assert bench.kinds() == [PT, RRTI]
+    assert NtStatus.INVALID_INITIATOR_TARGET_PATH.value in bench.host.journal.findings[0].detail
+
+
+@pytest.mark.parametrize("status", [0x04, 0x10, 0x11, 0x12, 0x13])
+def test_f10_not_complete(status: int) -> None:
+    bench = Bench().start()
+    records(bench.source, lambda result: CommandResult(0, token_information(0x10, status, 0x80000, b"t" * 512)))
+    fell_back(bench, bench.copy(SMALL), Rule.NOT_COMPLETE)
+    assert bench.kinds() == [PT, RRTI]
+
+
+def test_f11_reservation_conflict() -> None:
+    bench = Bench().start()
+    bench.destination.answer = lambda cdb, data: RESERVATION_CONFLICT if cdb[0] in (0x83, 0x2A) else None
+    with pytest.raises(DiskUnusable) as raised:
+        bench.copy(SMALL)
+    assert bench.kinds() == [PT, RRTI, WUT, RRTI]
+    assert bench.rules() == [Rule.WRITE_FAILED, Rule.ORDINARY_FAILED]
+    assert raised.value.finding.rule is Rule.ORDINARY_FAILED
+
+
+def test_f12_a_count_over_the_request() -> None:
+    bench = Bench().start()
+    records(bench.source, lambda result: CommandResult(0, token_information(0x10, 1, 0x80001, b"t" * 512)))
+    fell_back(bench, bench.copy(SMALL), Rule.COUNT_OVER_REQUEST)
+
+
+@pytest.mark.parametrize("length", [0, 512, 516])
+def test_f13_descriptor_length(length: int) -> None:
+    bench = Bench().start()
+    reply = token_information(0x10, 1, 0x80000, b"t" * 512)
+    records(bench.source, lambda result: CommandResult(0, reply[:32] + length.to_bytes(4, "big") + reply[36:]))
+    fell_back(bench, bench.copy(SMALL), Rule.TOKEN_DESCRIPTOR_LENGTH)
+
+
+def test_f14_busy_for_ten_seconds() -> None:
+    bench = Bench().start()
+    bench.destination.answer = lambda cdb, data: BUSY if (cdb[0], cdb[1]) == WUT else None
+    began_s = bench.clock.now()
+    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    assert bench.kinds() == [PT, RRTI, *[WUT] * 21, RRTI, RRTI]  # the reset's unit attention takes one
+    assert bench.clock.now() - began_s == 5.0
+    assert bench.management() == ["LOGICAL UNIT RESET"]
+
+
+def test_f14_busy_for_a_second_is_not_noticed() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, *[BUSY] * 4)
+    assert bench.copy(256 * MIB).stop is None
+    assert bench.rules() == []
+
+
+def test_f15_operation_in_progress() -> None:
+    bench = Bench().start()
+    at(bench.source, PT, check_condition(5, 0x00, 0x16))
+    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    assert bench.kinds() == [PT]
+    assert "OPERATION_IN_PROGRESS" in bench.host.journal.findings[0].detail
+
+
+def test_f16_the_pool_is_full() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, check_condition(7, 0x27, 7))
+    with pytest.raises(DiskUnusable) as raised:
+        bench.copy(SMALL)
+    assert raised.value.finding.rule is Rule.DISK_OFFLINE
+    assert bench.kinds() == [PT, RRTI, WUT, RRTI]
+    assert not bench.destination.cdbs(0x2A)
+
+
+@pytest.mark.parametrize("sense", [check_condition(5, 0x21, 0), check_condition(5, 0x0D, 4)])
+def test_f17_f18_a_write_that_cannot_be(sense: CommandResult) -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, sense)
+    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    assert bench.kinds() == [PT, RRTI, WUT, RRTI]
+
+
+def test_a_record_of_a_write_that_failed() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, check_condition(5, 0x21, 0))
+    reply = words(
+        "00000032 11020000 00000000 001212F1 0000000000000000 0000000000000000700005000000000A000000002100000000000000 0000"
+    )
+    bench.destination.records[1] = CommandResult(0, reply)
+    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    assert "LOGICAL BLOCK" in bench.host.journal.findings[0].detail.upper()
+
+
+@pytest.mark.parametrize("sense", [check_condition(0xA, 0x0D, 2), check_condition(4, 0x44, 0), check_condition(0xB, 0x55, 3)])
+def test_a_write_that_failed_after_something_was_written_goes_on(sense: CommandResult) -> None:
+    bench = Bench().start()
+    halve_the_first_write(bench)
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        if (cdb[0], cdb[1]) != WUT:
+            return None
+        result = bench.destination.obey(cdb, data)
+        return sense if result.sense else result
+
+    bench.destination.answer = answer
+    report = bench.copy(256 * MIB)
+    assert (report.offloaded_bytes, report.stop) == (256 * MIB, None)
+    check_the_second_half_of_several(bench)
+
+
+def check_the_second_half_of_several(bench: Bench) -> None:
+    last = bench.destination.lists(0x11)[-1]
+    assert last[536:548] == words("00000000 00940000 00040000")
+    assert bench.kinds()[-2:] == [RRTI, WUT]
+
+
+def test_f19_the_connection_goes_in_a_write() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, CutOff)
+    report = bench.copy(256 * MIB)
+    assert report.stop is None
+    assert bench.management() == ["login"]
+    assert identifiers(bench) == [0, 0, 1, 1, 1]  # lost, unit attention, done
+
+
+def test_f19_a_target_that_does_not_come_back() -> None:
+    bench = Bench().start()
+    at(bench.destination, WUT, CutOff)
+    bench.paths[1][0].restorable = False
+    began_s = bench.clock.now()
+    with pytest.raises(ConnectionLost):
+        bench.copy(SMALL)
+    assert bench.clock.now() - began_s == 60.0
+    assert bench.management() == ["login"] * 13
+
+
+def test_f20_each_write_takes_five_seconds() -> None:
+    bench = Bench("B").start()
+    bench.destination.seconds = lambda cdb: 5.0 if (cdb[0], cdb[1]) == WUT else 0.0
+    report = bench.copy(GIB)
+    assert (report.offloaded_bytes, report.tokens, report.stop) == (GIB, 1, None)
+    assert bench.kinds() == [PT, RRTI] + [WUT] * 16
+    assert bench.rules() == [Rule.TOO_LONG] * 15  # the sixteenth leaves nothing
+
+
+def test_a_longer_duration_lets_a_request_go_on() -> None:
+    bench = Bench("B", settings=WindowsSettings(maximum_duration_s=30.0)).start()
+    bench.destination.seconds = lambda cdb: 5.0
+    bench.copy(GIB)
+    assert bench.rules() == []
+
+
+# Hold-off
+
+ALL_CAUSES = frozenset(NtStatus)
+
+
+@pytest.mark.parametrize("settings", [WindowsSettings(), WindowsSettings(hold_off_s=60.0)])
+def test_after_a_refused_token_the_pair_rests_for_three_minutes(settings: WindowsSettings) -> None:
+    bench = Bench(settings=settings).start()
+    at(bench.destination, WUT, check_condition(5, 0x23, 4))
+    size_bytes, rest_s = MIB, settings.hold_off_s
+    bench.copy(size_bytes)
+    marked_s = bench.clock.now()
+    for after_s in (10.0, rest_s - 10.0):
+        bench.clock.at_s = marked_s + after_s
+        bench.entries.clear()
+        report = bench.copy(size_bytes)
+        assert report.stop is not None
+        assert report.stop.rule is Rule.HELD_OFF
+        assert bench.kinds() == []
+        assert report.ordinary_bytes == size_bytes
+    bench.clock.at_s = marked_s + rest_s + 10.0
+    assert bench.copy(size_bytes).offloaded_bytes == size_bytes
+    assert bench.kinds() == [PT, RRTI, WUT]
+
+
+@pytest.mark.parametrize(
+    ("sense", "rests"),
+    [
+        (check_condition(5, 0x20, 0), True),
+        (check_condition(5, 0x08, 4), True),
+        (check_condition(0xB, 0x55, 3), False),
+        (check_condition(5, 0x24, 0), False),
+    ],
+)
+def test_which_failures_start_it(sense: CommandResult, rests: bool) -> None:
+    bench = Bench().start()
+    at(bench.source, PT, sense)
+    bench.copy(MIB)
+    again = bench.copy(MIB)
+    assert (again.offloaded_bytes == 0) == rests
+
+
+def test_all_failures_can_be_made_to_start_it() -> None:
+    bench = Bench(settings=WindowsSettings(hold_off_statuses=ALL_CAUSES)).start()
+    at(bench.source, PT, check_condition(0xB, 0x55, 3))
+    bench.copy(MIB)
+    assert bench.copy(MIB).offloaded_bytes == 0
+
+
+# Several paths
+
+TWO_PATHS = 2
+
+
+@pytest.mark.parametrize("choice", list(PathChoice))
+def test_where_commands_go(choice: PathChoice) -> None:
+    bench = Bench(settings=WindowsSettings(path_choice=choice), path_count=TWO_PATHS).start()
+    bench.copy(GIB)
+    taken = [(cdb[0], path) for path, _, cdb, _ in bench.source.sent if cdb[0] in (0x83, 0x84)]
+    pairs = {(one[1] == two[1]) for one, two in zip(taken[::2], taken[1::2], strict=True)}
+    assert pairs == {choice is PathChoice.ONE}
+
+
+def test_f9_a_target_that_forgets_on_the_other_path() -> None:
+    settings = WindowsSettings(path_choice=PathChoice.ROUND_ROBIN)
+    bench = Bench(settings=settings, path_count=TWO_PATHS).start()
+    came: dict[bytes, str] = {}
+
+    def strict(cdb: bytes, data: bytes) -> CommandResult | None:
+        path = bench.source.sent[-1][0]
+        if (cdb[0], cdb[1]) == PT:
+            came[cdb[6:10]] = path
+        if (cdb[0], cdb[1]) == RRTI and came.get(cdb[2:6]) != path:
+            return INVALID_FIELD_IN_CDB
+        return None
+
+    bench.source.answer = strict
+    fell_back(bench, bench.copy(SMALL), Rule.INFORMATION_FAILED)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_path_that_is_cut_in_a_copy(reset: bool) -> None:
+    bench = Bench(settings=WindowsSettings(reset_after_failover=reset), path_count=TWO_PATHS).start()
+    at(bench.destination, WUT, CutOff)
+    report = bench.copy(256 * MIB)
+    assert report.stop is None
+    paths = [(path, cdb) for path, _, cdb, _ in bench.destination.sent if (cdb[0], cdb[1]) == WUT]
+    assert [path for path, _ in paths][:2] == ["path 0", "path 1"]
+    assert len({cdb for _, cdb in paths}) == 1
+    assert bench.management() == (["LOGICAL UNIT RESET"] if reset else [])
+
+
+def test_a_unit_that_is_gone_on_one_path() -> None:
+    bench = Bench(path_count=TWO_PATHS).start()
+    bench.source.answer = lambda cdb, data: (
+        check_condition(5, 0x25, 0) if bench.source.sent[-1][0] == "path 0" and cdb[0] == 0x83 else None
+    )
+    assert bench.copy(256 * MIB).stop is None
+    assert bench.kinds() == [PT, PT, RRTI, WUT]
+
+
+def test_all_paths_cut_and_one_comes_back() -> None:
+    bench = Bench(path_count=TWO_PATHS).start()
+    for path in bench.paths[1]:
+        path.alive = False
+    assert bench.copy(256 * MIB).stop is None
+    assert "login" in bench.paths[1][1].log
+
+
+def test_settings_are_values() -> None:
+    assert replace(WindowsSettings(), token_lifetime_s=5) != WindowsSettings()
