@@ -16,8 +16,8 @@ PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 class RecordFile:
     """Open from its making to `close`. A pipe whose reader is late is not waited for. Raises OSError if it cannot be opened.
 
-    `append` keeps what is there already; `header` goes before the first record. After an error nothing is written until `retry`;
-    a regular file then ends with its last whole record.
+    `append` keeps what is there already; `header` goes before the first record. After an error nothing is written until
+    `retry`; a regular file then ends with its last whole record.
     """
 
     def __init__(self, path: Path, *, append: bool, header: bytes = b"", mode: int = READABLE_MODE) -> None:
