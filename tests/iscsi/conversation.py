@@ -43,10 +43,10 @@ NORMAL_KEYS = {
 class Directory:
     """One target at one portal, unless told otherwise."""
 
-    def __init__(self, names: Sequence[str] = (TARGET,), max_connections: int = 64) -> None:
+    def __init__(self, names: Sequence[str] = (TARGET,), max_sessions: int = 64) -> None:
         self.names = names
         self.portal_list = [Portal("127.0.0.1:3260")]
-        self.sessions = SessionRegistry(max_connections)
+        self.sessions = SessionRegistry(max_sessions)
         self.make_authenticator: Callable[[], Authenticator] | None = None
 
     def target_names(self, initiator_name: str) -> Sequence[str]:

@@ -201,14 +201,20 @@ def test_a_long_segment_before_a_login_ends_the_connection_without_an_answer() -
     assert talk.unread == []
 
 
-def test_no_more_connections_than_there_may_be() -> None:
-    directory = Directory(max_connections=3)
+def test_no_more_sessions_than_there_may_be() -> None:
+    directory = Directory(max_sessions=3)
     talks = [Conversation(directory, isid=bytes([i] * 6)) for i in range(4)]
-    for talk in talks[:3]:
-        talk.login_request(talk.names(), SECURITY, OPERATIONAL)  # logins under way count
-    talks[3].send(talks[3].login_pdu(SECURITY, OPERATIONAL), encode_pairs(talks[3].names().items()))
-    assert talks[3].take(LoginResponse).status == LoginStatus.OUT_OF_RESOURCES
-    talks[0].connection.connection_lost("test", 0.0)
+    for talk in talks:
+        talk.login_request(talk.names(), SECURITY, OPERATIONAL)  # logins under way do not count
+    for talk in talks:
+        talk.send(talk.login_pdu(OPERATIONAL, FULL))
+    assert [talk.take(LoginResponse).status for talk in talks] == [0, 0, 0, LoginStatus.OUT_OF_RESOURCES]
+    early = Conversation(directory, isid=b"early!")
+    early.send(early.login_pdu(SECURITY, OPERATIONAL), encode_pairs(early.names().items()))
+    assert early.take(LoginResponse).status == LoginStatus.OUT_OF_RESOURCES
+    again = Conversation(directory, isid=talks[1].isid)
+    again.log_in()  # takes the place of its own session
+    again.connection.connection_lost("test", 0.0)
     late = Conversation(directory, isid=b"latest")
     late.log_in()
     assert directory.sessions.count_connections == 3

@@ -27,7 +27,7 @@ def session(connection: Ended | None = None, isid: bytes = b"isid00", cid: int =
 
 
 def test_tsih_is_unique_and_never_zero() -> None:
-    registry = SessionRegistry()
+    registry = SessionRegistry(max_sessions=1 << 16)
     sessions = [session(isid=i.to_bytes(6)) for i in range(70_000 // 1000)]
     for each in sessions:
         registry.open(each, 0)

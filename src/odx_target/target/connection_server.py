@@ -70,7 +70,7 @@ class ConnectionServer:
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
         self._to_send = SendQueue(connected, self._tap, self._peer_reads)
-        self._protocol = TargetConnection(directory, trio.current_time())
+        self._protocol = TargetConnection(directory.seen_from(connected), trio.current_time())
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
         self._unsent_bytes = 0  # read data handed over since nothing was left to send
@@ -102,6 +102,10 @@ class ConnectionServer:
             if self._tap is not None:
                 self._tap.closed()
             self.ended.set()
+
+    @property
+    def is_logged_in(self) -> bool:
+        return self._protocol.session is not None and not self._protocol.closed
 
     async def stop(self) -> None:
         """Ask the initiator to log out and wait until it has."""
@@ -261,8 +265,11 @@ class ConnectionServer:
             deadline = self._protocol.next_timer()
             if deadline is not None and trio.current_time() >= deadline:
                 self._protocol.handle_timer(trio.current_time())
-                # Not from here: a peer that does not read would hold up the timer that ends it.
-                self._nursery.start_soon(self._send)
+                if self._protocol.closed:
+                    self._receiving.cancel()
+                else:
+                    # Not from here: a peer that does not read would hold up the timer that ends it.
+                    self._nursery.start_soon(self._send)
 
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""

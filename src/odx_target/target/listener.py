@@ -18,7 +18,8 @@ from odx_target.target.trace.tap import Tap
 log = structlog.get_logger()
 
 LISTEN_BACKLOG = 64
-# The protocol answers a login over its own limit properly; this bound is for sockets that never log in.
+# The protocol answers a login over its own limit properly; this bound is for sockets that do not log in. Past it the one that
+# has been at it for longest goes: a login takes milliseconds, so a flood of sockets does not keep hosts out.
 MOST_SOCKETS = 160
 # accept() fails for want of these for a while only; trying again at once would spin.
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -42,7 +43,7 @@ class Listener:
         self._tap = tap
         self._sockets: list[socket.socket] = []
         self._directory = Directory(config.iqn, logical_units)
-        self._connections: set[ConnectionServer] = set()
+        self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._accepting = trio.CancelScope()
         self._accepted_last = trio.Event()
         self.portals: tuple[Portal, ...] = ()
@@ -95,18 +96,26 @@ class Listener:
                     await trio.sleep(OUT_OF_DESCRIPTORS_PAUSE_S)
                 continue
             if len(self._connections) >= MOST_SOCKETS:
-                log.warning("too many open sockets, connection closed", limit=MOST_SOCKETS)
+                self._cut_oldest_login()
+            try:
+                server = ConnectionServer(connected, self._directory, self._device_server, self._pool, self._tap)
+            except OSError:  # the peer has gone already
                 connected.close()
-            else:
-                connection_nursery.start_soon(self._serve, connected)
+                continue
+            self._connections[server] = None
+            connection_nursery.start_soon(self._serve, server)
 
-    async def _serve(self, connected: socket.socket) -> None:
-        server = ConnectionServer(connected, self._directory, self._device_server, self._pool, self._tap)
-        self._connections.add(server)
+    def _cut_oldest_login(self) -> None:
+        oldest = next(server for server in self._connections if not server.is_logged_in)
+        log.warning("too many open sockets, the oldest that has not logged in is closed", limit=MOST_SOCKETS, peer=oldest.peer)
+        del self._connections[oldest]
+        oldest.cut()
+
+    async def _serve(self, server: ConnectionServer) -> None:
         try:
             await server.serve()
         finally:
-            self._connections.discard(server)
+            self._connections.pop(server, None)
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:

@@ -4,6 +4,7 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -21,8 +22,19 @@ def configure_logging(level: str) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(),
     )
+
+
+class _Lines:
+    """Standard error, as long as there is one: whoever reads the log may go away, and the array has to go on."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = msg
 
 
 def _stack_at_debug(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

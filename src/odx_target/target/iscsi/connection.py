@@ -97,7 +97,6 @@ class TargetConnection:
         self._reader = FrameReader()
         self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
         self._login = Login(directory, self, portal_group_tag)
-        self._has_entered = False
         self._full_feature: FullFeature | None = None
         self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._receive_login
         self._events: list[Event] = []
@@ -231,7 +230,6 @@ class TargetConnection:
         request = LoginRequest.decode(view[at : at + HEADER_BYTES])
         self._adopt_numbers(request)
         try:
-            self._enter()
             answer = self._login.receive(request, data)
         except LoginRefused as refused:
             self._send_login_refusal(request, refused)
@@ -243,13 +241,9 @@ class TargetConnection:
     def _adopt_numbers(self, request: LoginRequest) -> None:
         """The first request's CmdSN is that of the first command to come; it does not use it up (RFC 7143 4.2.2.1)."""
         if not self._login.started:
+            self._directory.sessions.enter(self)
             self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
             self._writer.stat_sn = request.exp_stat_sn
-
-    def _enter(self) -> None:
-        if not self._has_entered and not self._directory.sessions.enter(self):
-            raise LoginRefused(LoginStatus.OUT_OF_RESOURCES, "as many connections as there may be")
-        self._has_entered = True
 
     def _refuse_before_login(self, header: Buffer) -> None:
         """RFC 7143 6.1: before a login began there is no answer, after that a status."""

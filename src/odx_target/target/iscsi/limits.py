@@ -1,7 +1,7 @@
 """Every limit of the target's side, with its reason."""
 
 MAX_CONNECTIONS = 64
-"""Connections in all, logins under way included. Each may hold some 64 MiB of write data at worst."""
+"""Sessions in all, and so connections that are logged in. Each may hold some 64 MiB of write data at worst."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
 """Declared as MaxRecvDataSegmentLength: the largest command Windows makes, and what libiscsi and Linux send at once,

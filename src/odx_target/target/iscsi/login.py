@@ -32,6 +32,7 @@ NEXT_STAGES: dict[int, tuple[Stage, ...]] = {
 
 REFUSED_ADMISSIONS = {
     Admission.TOO_MANY_CONNECTIONS: LoginStatus.TOO_MANY_CONNECTIONS,
+    Admission.TOO_MANY_SESSIONS: LoginStatus.OUT_OF_RESOURCES,
     Admission.NO_SUCH_SESSION: LoginStatus.SESSION_DOES_NOT_EXIST,
 }
 
@@ -165,7 +166,7 @@ class Login:
         """Refuse at once what the registry would refuse at the end."""
         verdict = self._directory.sessions.admission(key, request.tsih, request.connection_id)
         if verdict in REFUSED_ADMISSIONS:
-            raise LoginRefused(REFUSED_ADMISSIONS[verdict], f"TSIH {request.tsih}: {verdict.name.lower().replace('_', ' ')}")
+            raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
         known = self._directory.sessions.find(key)
         if verdict is Admission.CONNECTION_REINSTATEMENT and known is not None:
             self._answerer.parameters = reinstated_parameters(known.parameters)
@@ -213,8 +214,12 @@ class Login:
         assert self._session is not None
         verdict = self._directory.sessions.open(self._session, request.tsih)
         if verdict in REFUSED_ADMISSIONS:
-            raise LoginRefused(REFUSED_ADMISSIONS[verdict], f"TSIH {request.tsih} is not there any more")
+            raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
         return LoginAnswer(True, leaving, self._stage, text, self._session)
+
+
+def _refusal_text(verdict: Admission, request: LoginRequest) -> str:
+    return f"{verdict.name.lower().replace('_', ' ')}, TSIH {request.tsih}"
 
 
 def _is_security(name: str) -> bool:

@@ -8,6 +8,9 @@ What a login's ISID and TSIH mean, where a session is known by initiator name, I
     yes             its own, same CID         connection reinstatement: the same, but TSIH and session parameters stay
     yes             its own, another CID      a second connection: refused, MaxConnections is 1
     -               any other                 refused, the session does not exist
+
+A new session beyond the limit is refused. Connections that are logging in do not count: they would keep others out, among
+them those that reinstate a session, without ever becoming one. The edge bounds them, and the login timeout ends them.
 """
 
 from dataclasses import dataclass
@@ -68,14 +71,15 @@ class Admission(Enum):
     SESSION_REINSTATEMENT = auto()
     CONNECTION_REINSTATEMENT = auto()
     TOO_MANY_CONNECTIONS = auto()
+    TOO_MANY_SESSIONS = auto()
     NO_SUCH_SESSION = auto()
 
 
 class SessionRegistry:
-    """All connections and sessions of one array."""
+    """All connections and sessions of one array. As a session has one connection, `max_sessions` bounds both."""
 
-    def __init__(self, max_connections: int = MAX_CONNECTIONS) -> None:
-        self._max_connections = max_connections
+    def __init__(self, max_sessions: int = MAX_CONNECTIONS) -> None:
+        self._max_sessions = max_sessions
         self._connections: set[Connection] = set()
         self._sessions: dict[SessionKey, Session] = {}
         self._last_tsih = 0
@@ -88,12 +92,9 @@ class SessionRegistry:
     def count_connections(self) -> int:
         return len(self._connections)
 
-    def enter(self, connection: Connection) -> bool:
-        """Count a connection that is logging in; False if there is no room for it."""
-        if len(self._connections) >= self._max_connections:
-            return False
+    def enter(self, connection: Connection) -> None:
+        """Know of a connection that is logging in."""
         self._connections.add(connection)
-        return True
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection; harmless when it is not known."""
@@ -102,8 +103,10 @@ class SessionRegistry:
     def admission(self, key: SessionKey, tsih: int, connection_id: int) -> Admission:
         """What the table above says of a login."""
         known = self._sessions.get(key)
+        if tsih == 0 and known is not None:
+            return Admission.SESSION_REINSTATEMENT
         if tsih == 0:
-            return Admission.NEW_SESSION if known is None else Admission.SESSION_REINSTATEMENT
+            return Admission.NEW_SESSION if len(self._sessions) < self._max_sessions else Admission.TOO_MANY_SESSIONS
         if known is None or known.tsih != tsih:
             return Admission.NO_SUCH_SESSION
         if known.connection_id != connection_id:
