@@ -1,6 +1,5 @@
 import io
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -8,32 +7,43 @@ import structlog
 from odx_target.target.logging import configure_logging
 
 
-@pytest.fixture(autouse=True)
-def _configuration_of_this_test() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
+def fail() -> None:
+    raise ValueError("what happened")
 
 
-class Gone(io.StringIO):
-    def write(self, text: str) -> int:
-        raise BrokenPipeError
+def logged(level: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging(level)
+    log = structlog.get_logger()
+    log.debug("small")
+    log.info("plain", peer="a")
+    try:
+        fail()
+    except ValueError as error:
+        log.error("broken", exc_info=error)
+    return stream.getvalue()
 
 
-def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_line_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = logged("info", monkeypatch).splitlines()
+    assert len(lines) == 2
+    assert "peer=a" in lines[0]
+    assert "place=test_logging.py" in lines[1]
+
+
+def test_at_debug_it_comes_with_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "in fail" in logged("debug", monkeypatch)
+
+
+def test_a_level_hides_what_is_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(logged("error", monkeypatch).splitlines()) == 1
+
+
+def test_nobody_reading_the_log_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
     configure_logging("info")
-    structlog.get_logger().info("seen", number=1)
-    structlog.get_logger().debug("not seen")
-    written = capsys.readouterr()
-    assert "seen" in written.err
-    assert "number=1" in written.err
-    assert "not seen" not in written.err
-    assert written.out == ""
-
-
-def test_nothing_happens_when_nobody_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    configure_logging("info")
-    closed = io.StringIO()
-    closed.close()
-    for stderr in (Gone(), closed):
-        monkeypatch.setattr(sys, "stderr", stderr)
-        structlog.get_logger().error("lost")
+    stream.close()
+    structlog.get_logger().info("unread")
+    assert stream.closed

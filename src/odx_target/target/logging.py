@@ -12,6 +12,19 @@ import structlog
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+class StandardError:
+    """Writes lines to what is standard error at that moment. An array goes on when nobody reads its log any more."""
+
+    def __call__(self, *_arguments: object) -> "StandardError":
+        return self
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - this is what it is for
+
+    debug = info = warning = error = msg
+
+
 def configure_logging(level: str) -> None:
     """Write log lines of `level` and above to standard error; errors inside the array show their stack only at debug."""
     structlog.configure(
@@ -22,19 +35,8 @@ def configure_logging(level: str) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: _Lines(),
+        logger_factory=StandardError(),
     )
-
-
-class _Lines:
-    """Standard error, as long as there is one: whoever reads the log may go away, and the array has to go on."""
-
-    def msg(self, line: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
-
-    debug = info = warning = error = msg
 
 
 def _stack_at_debug(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
