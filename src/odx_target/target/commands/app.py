@@ -7,7 +7,7 @@ import typer
 
 from odx_target import __version__
 from odx_target.store.api import StoreError
-from odx_target.target.commands import copy, decode, demo, serve, token
+from odx_target.target.commands import copy, decode, demo, serve, token, windows_copy
 from odx_target.target.commands.failure import CommandFailure, Interrupted
 from odx_target.target.config import ConfigError
 
@@ -27,6 +27,7 @@ app.command("copy")(copy.copy)
 app.add_typer(token.app, name="token")
 app.add_typer(decode.app, name="decode")
 app.command("demo")(demo.demo)
+app.command("windows-copy")(windows_copy.windows_copy)
 
 
 def _print_version(wanted: bool) -> None:
