@@ -6,6 +6,7 @@ import pytest
 from odx_target import __version__
 from odx_target.target import cli
 from odx_target.target.commands import decode
+from odx_target.target.config import DEFAULT_IQN, Portal
 
 USAGE = 2
 FAILURE = 1
@@ -66,6 +67,13 @@ def test_an_error_is_one_clear_line_and_an_exit_code(
     assert len(lines) == 1
     assert lines[0].startswith("odx-target: ")
     assert words in lines[0]
+
+
+def test_the_help_of_serve_tells_the_defaults(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "serve", "--help") == 0
+    told = capsys.readouterr().out
+    assert DEFAULT_IQN in told
+    assert str(Portal()) in told
 
 
 def test_a_pool_directory_that_is_something_else_is_left_alone(

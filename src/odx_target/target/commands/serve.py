@@ -15,11 +15,9 @@ from odx_target.store.api import Pool, StoreError
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.target.array import Array
 from odx_target.target.config import (
-    DEFAULT_IQN,
     LOG_LEVELS,
     Config,
     ConfigError,
-    Portal,
     check_luns,
     load_config,
     parse_iqn,
@@ -42,13 +40,14 @@ def serve(
         Path | None, typer.Argument(readable=False, help="Where the pool lives; without it, in a temporary directory.")
     ] = None,
     lun: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=SIZE[,block=512|4096]", help="A LUN for the pool; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME=SIZE", help="A LUN, as a=10G or b=2T,block=4096 (else 512); may be repeated."),
     ] = None,
     portal: Annotated[
         list[str] | None,
-        typer.Option(metavar="HOST:PORT", help=f"Where to listen, {Portal()}; port 0 picks a free one; may be repeated."),
+        typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 picks a free one; may be repeated."),
     ] = None,
-    iqn: Annotated[str | None, typer.Option(metavar="IQN", help=f"The name of the target, {DEFAULT_IQN}.")] = None,
+    iqn: Annotated[str | None, typer.Option(metavar="IQN", help="The name of the target.")] = None,
     config: Annotated[
         Path | None, typer.Option(readable=False, metavar="FILE.toml", help="Settings; options given here win.")
     ] = None,
@@ -66,7 +65,10 @@ def serve(
         int, typer.Option(min=pcapng.LEAST_SNAP_BYTES, max=pcapng.MOST_SNAP_BYTES, help="Bytes kept of each packet.")
     ] = pcapng.MOST_SNAP_BYTES,
 ) -> None:
-    """Serve LUNs over iSCSI. A pool remembers its LUNs, so a later start needs no --lun."""
+    """Serve LUNs over iSCSI, on 127.0.0.1:3260 as iqn.2026-11.io.odx-target:array.
+
+    A pool remembers its LUNs, so a later start needs no --lun. SIGINT and SIGTERM stop it.
+    """
     settings = load_config(config) if config else Config()
     if pool_dir is not None:
         settings = replace(settings, pool_dir=pool_dir)
