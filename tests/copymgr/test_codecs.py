@@ -1,7 +1,7 @@
 """Formats both ways and in pieces; the hot decoders equal to the layouts; descriptions of all that can be seen."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr import vpd_third_party_copy as page
@@ -33,10 +33,11 @@ from odx_target.scsi.decode import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.description import Row
 from tests.copymgr.array import CopyArray, data_of
 from tests.copymgr.golden import TOKEN, golden
+from tests.settings import searching
 
 RANGES = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=70)
 FLAGS = st.integers(0, 3)
-QUICK = settings(max_examples=100, deadline=None)
+QUICK = searching(max_examples=100)
 
 
 def value_of(rows: list[Row], name: str) -> str:

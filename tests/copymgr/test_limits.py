@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.limits import MOST_RANGE_DESCRIPTORS, CopyLimits
@@ -11,6 +11,7 @@ from odx_target.copymgr.rod_source import FrozenRod, PieceKind, ZeroRod
 from odx_target.copymgr.steps import Destination, StepKind, plan_step
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import CopyArray
+from tests.settings import searching
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_limits_at_their_edges(fields: dict[str, Any]) -> None:
 STEPS = CopyLimits(copy_step_bytes=3 * BLOCK_BYTES, remap_step_bytes=5 * BLOCK_BYTES)
 
 
-@settings(max_examples=300, deadline=None)
+@searching(max_examples=300)
 @given(
     extents=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 80)), min_size=1, max_size=5),
     lba=st.integers(0, 100),

@@ -7,8 +7,9 @@ import pytest
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.parameter_lists import ListFlag
+from odx_target.copymgr.rod_source import Piece, PieceKind
 from odx_target.copymgr.token_format import ZERO_TOKEN
-from odx_target.store.api import PoolFailed, PoolFull
+from odx_target.store.api import Buffer, DamagedBlock, PoolFailed, PoolFull
 from odx_target.store.pool import PoolOptions
 from tests.copymgr.array import CopyArray, Range, code_of, data_of, pattern
 from tests.copymgr.golden import golden
@@ -142,6 +143,41 @@ def test_data_that_must_be_waited_for(position: str, monkeypatch: pytest.MonkeyP
     assert array.read(1, 0, 620) == pattern(6, 0, 10, 512) + pattern(0, 3, 600, 512) + pattern(6, 610, 10, 512)
 
 
+class FarRod:
+    """A source that can only be read, and not at once, as another array is."""
+
+    def __init__(self, array: CopyArray, data: bytes) -> None:
+        self.array = array
+        self.data = data
+        self.size_bytes: int | None = len(data)
+
+    def piece_at(self, offset_bytes: int) -> Piece:
+        return Piece(PieceKind.BYTES, len(self.data) - offset_bytes)
+
+    def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
+        return None
+
+    async def read(self, offset_bytes: int, size_bytes: int) -> list[Buffer]:
+        await self.array.environment.sleep(0.1)
+        return [self.data[offset_bytes : offset_bytes + size_bytes]]
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("lun", "size_bytes", "count"), [(1, 51200, 100), (3, 51200, 13), (1, 300, 1)])
+def test_a_source_that_can_only_be_read(lun: int, size_bytes: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = filled(STEP)
+    data = bytes(index % 251 for index in range(size_bytes))
+    rod = FarRod(array, data)
+    token = array.token(0, 1, [(0, 200)])
+    (live,) = array.manager.tokens.live.values()
+    monkeypatch.setattr(live, "rod", rod)
+    assert code_of(array.write_using(lun, 2, token, [(5, count)])) == "good"
+    assert array.read(lun, 5, count) == data.ljust(count * array.block_bytes(lun), b"\0")
+    assert array.manager.counters.moved_bytes == count * array.block_bytes(lun)
+
+
 def test_aligned_copies_answer_at_once_and_move_nothing() -> None:
     array = filled()
     token = array.token(0, 1, [(0, 2048)])
@@ -264,8 +300,6 @@ def test_a_damaged_edge_of_the_destination(monkeypatch: pytest.MonkeyPatch) -> N
 
 def damage(monkeypatch: pytest.MonkeyPatch, source: object, block: int) -> None:
     """Reads that touch a block raise, as those of a store with a bad disk do."""
-    from odx_target.store.api import DamagedBlock
-
     original = source.read_now  # type: ignore[attr-defined]
 
     def read_now(first: int, count_blocks: int) -> object:

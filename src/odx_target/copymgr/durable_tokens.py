@@ -74,7 +74,7 @@ class DurableTokens:
             token.rod_type,
             int(token.inactivity_timeout_s),
             int(token.lifetime_s),
-            len(token.rod.extents),
+            token.rod.count_extents,
             token.data,
         )
         return fixed + b"".join(_EXTENT.pack(*extent) for extent in token.rod.extents)

@@ -4,6 +4,7 @@ A source is asked for the *piece* at an offset: the longest run from there that 
 across pieces, for the blocks that two of them share.
 """
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -85,25 +86,36 @@ class ZeroRod:
 
 
 class FrozenRod:
-    """Extents (offset_bytes, size_bytes) of a frozen map, in their order."""
+    """Extents (offset_bytes, size_bytes) of a frozen map, in their order; packed, because there may be many tokens."""
 
     def __init__(self, frozen: FrozenMap, extents: Sequence[tuple[int, int]]) -> None:
         self.frozen = frozen
-        self.extents = _joined(extents)
-        self._ends = list(accumulate(size_bytes for _, size_bytes in self.extents))
-        self.size_bytes: int | None = self._ends[-1] if self._ends else 0
+        joined = _joined(extents)
+        self._starts = array("Q", [start for start, _ in joined])
+        self._ends = array("Q", accumulate(size_bytes for _, size_bytes in joined))
+        self.size_bytes: int | None = self._ends[-1] if joined else 0
 
     @classmethod
     def of_ranges(cls, frozen: FrozenMap, ranges: Sequence[Range], block_bytes: int) -> "FrozenRod":
         """The ROD of ranges of logical blocks."""
         return cls(frozen, [(lba * block_bytes, count_blocks * block_bytes) for lba, count_blocks in ranges])
 
+    @property
+    def extents(self) -> list[tuple[int, int]]:
+        """Without empty ones, and with neighbours in one."""
+        before = [0, *self._ends[:-1]]
+        return [(start, end - first) for start, first, end in zip(self._starts, before, self._ends, strict=True)]
+
+    @property
+    def count_extents(self) -> int:
+        return len(self._starts)
+
     def piece_at(self, offset_bytes: int) -> Piece:
         """The rest of the extent at an offset."""
         index = bisect_right(self._ends, offset_bytes)
-        start, size_bytes = self.extents[index]
+        before_bytes = self._ends[index - 1] if index else 0
         rest_bytes = self._ends[index] - offset_bytes
-        return Piece(PieceKind.MAPPED, rest_bytes, self.frozen, start + size_bytes - rest_bytes)
+        return Piece(PieceKind.MAPPED, rest_bytes, self.frozen, self._starts[index] + offset_bytes - before_bytes)
 
     def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
         data: list[Buffer] = []
@@ -129,13 +141,9 @@ class FrozenRod:
     def release(self) -> None:
         self.frozen.release()
 
-    def overlaps(self, block: int, count_blocks: int) -> bool:
-        """Whether any of these blocks of the store hold a part of the ROD."""
-        first_bytes, end_bytes = block * BLOCK_BYTES, (block + count_blocks) * BLOCK_BYTES
-        return any(
-            _down(start) < end_bytes and first_bytes < _down(start + size_bytes + BLOCK_BYTES - 1)
-            for start, size_bytes in self.extents
-        )
+    def store_blocks(self) -> list[tuple[int, int]]:
+        """The store's blocks that hold a part of the ROD, as (first, end), in the order of the extents."""
+        return [(start // BLOCK_BYTES, -(-(start + size_bytes) // BLOCK_BYTES)) for start, size_bytes in self.extents]
 
     def _parts(self, offset_bytes: int, size_bytes: int) -> list[tuple[int, int, int]]:
         """(bytes before it, offset in the frozen map, size) of each extent's share of a run."""
@@ -164,7 +172,3 @@ def _joined(extents: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _damaged(error: DamagedBlock, done_bytes: int, map_offset_bytes: int) -> SourceDamaged:
     return SourceDamaged(done_bytes + max(0, error.block * BLOCK_BYTES - map_offset_bytes))
-
-
-def _down(offset_bytes: int) -> int:
-    return offset_bytes // BLOCK_BYTES * BLOCK_BYTES

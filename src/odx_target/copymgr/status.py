@@ -13,7 +13,7 @@ def token_data(token: RodToken, now_s: float) -> dict[str, object]:
         "rod_type": token.rod_type.name.lower(),
         "creator": creator.hex(),
         "size_bytes": token.rod.size_bytes,
-        "extents": len(token.rod.extents),
+        "extents": token.rod.count_extents,
         "age_s": now_s - token.created_at_s,
         "inactivity_timeout_s": token.inactivity_timeout_s,
         "expires_in_s": token.expires_at_s - now_s,

@@ -1,0 +1,251 @@
+"""The state machine's ground: limits, strategies, and an array that tells its model at every moment what it does."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
+
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.operation import CopyOperation
+from odx_target.copymgr.steps import StepKind
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.task import Outcome, Reply, Task
+from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, in_cdb
+from tests.copymgr.model import (
+    GOOD,
+    UNKNOWN_IDENTIFIER,
+    Model,
+    ModelOperation,
+)
+
+SIZE_STORE_BLOCKS = 16
+LUNS = (512, 512, 4096, 4096)
+LIMITS = CopyLimits(
+    maximum_range_descriptors=3,
+    maximum_rod_bytes=12 * 4096,
+    maximum_range_bytes=10 * 4096,
+    optimal_transfer_bytes=4096,
+    minimum_inactivity_timeout_s=4,
+    default_inactivity_timeout_s=30,
+    maximum_inactivity_timeout_s=60,
+    maximum_token_lifetime_s=150,
+    maximum_tokens=6,
+    maximum_change_vulnerable_tokens=2,
+    minimum_tombstone_s=1e9,
+    maximum_records_per_nexus=4,
+    record_lifetime_s=40.0,
+    maximum_concurrent_copies=4,
+    copy_step_bytes=2 * 4096,
+    remap_step_bytes=3 * 4096,
+)
+LATEST_S = LIMITS.command_budget_s - LIMITS.answer_reserve_s
+
+lun_numbers = st.integers(0, len(LUNS) - 1)
+list_identifiers = st.integers(0, 2)
+picks = st.integers(0, 1000)
+
+
+def apart(cuts: list[int], backwards: bool) -> list[Range]:
+    """Ranges between every second pair of cuts: none overlap."""
+    cuts = sorted(cuts)
+    ranges = [(first, end - first) for first, end in zip(cuts[::2], cuts[1::2], strict=False)]
+    return ranges[::-1] if backwards else ranges
+
+
+places = st.one_of(st.integers(0, 16).map(lambda block: block * 8), st.integers(0, 128))
+good_ranges = st.builds(apart, st.lists(places, min_size=2, max_size=6, unique=True), st.booleans())
+any_ranges = st.lists(st.tuples(st.integers(0, 140), st.integers(0, 100)), min_size=1, max_size=4)
+range_lists = st.integers(0, 9).flatmap(lambda pick: any_ranges if pick == 9 else good_ranges)
+LONGEST_DELAY_S = 5.0
+delays = st.sampled_from([None, 0.0, 0.25, 1.0, 2.5, LONGEST_DELAY_S])
+
+
+class Pending:
+    """A command on its way. `predict` runs when its handler does, and `check` when it is answered."""
+
+    def __init__(self, nexus: Nexus, predict: Callable[[], str], check: Callable[[Reply, str], None]) -> None:
+        self.nexus = nexus
+        self.predict = predict
+        self.check = check
+        self.predicted: str | None = None
+        self.operation: ModelOperation | None = None
+        self.started: Started | None = None
+
+
+class MachineUnderTest(RuleBasedStateMachine):
+    """An array beside its model: what the rules of the state machine stand on."""
+
+    array: CopyArray
+    model: Model
+    nexuses: list[Nexus]
+
+    def wire(self) -> None:
+        """Listen where the array says what it is about to do or has done, at that very moment."""
+        array = self.array
+        array.server.before_command = self.before_command
+        begin, ended, add_step = array.manager.begin, array.manager.operation_ended, array.manager.counters.add_step
+
+        def spy_begin(*arguments: Any, **options: Any) -> CopyOperation:
+            operation = begin(*arguments, **options)
+            assert self.handled is not None
+            assert self.handled.operation is not None
+            self.operations[operation] = self.handled.operation
+            return operation
+
+        def spy_ended(operation: CopyOperation, now_s: float) -> None:
+            self.follow()
+            ended(operation, now_s)
+            out_of_time = operation.sense != b"" and operation.transfer_count_blocks < len(self.operations[operation].writes)
+            self.model.ended(self.operations.pop(operation), now_s, out_of_time)
+
+        class Counters(type(array.manager.counters)):  # type: ignore[misc]
+            def add_step(counters, kind: StepKind, size_bytes: int) -> None:
+                add_step(kind, size_bytes)
+                self.follow()
+
+        array.manager.begin = spy_begin  # type: ignore[method-assign]
+        array.manager.operation_ended = spy_ended  # type: ignore[method-assign]
+        array.manager.counters = Counters()
+        for lun in range(len(LUNS)):
+            self.listen(lun)
+        self.apply_delay()
+        self.nexuses = [array.nexus, array.new_nexus("iqn.host", "2"), array.new_nexus("iqn.other")]
+
+    def listen(self, lun: int) -> None:
+        self.array.volume(lun).on_change = lambda block, count: self.model.announced(lun, block, count, self.now_s)
+
+    def follow(self) -> None:
+        """Write in the model what operations have written since."""
+        for operation, modelled in self.operations.items():
+            if modelled.kind == 0x11 and operation.transfer_count_blocks != modelled.count:
+                self.model.progress(modelled, operation.transfer_count_blocks)
+
+    @property
+    def now_s(self) -> float:
+        return self.array.environment.monotonic()
+
+    def before_command(self, task: Task) -> Outcome | None:
+        self.handled = self.pending.get(task.tag)
+        if self.handled is not None:
+            self.handled.predicted = self.handled.predict()
+        return None
+
+    def submit(self, lun: int, cdb: bytes, data: bytes, pending: Pending) -> None:
+        tag = next(self.tags)
+        self.pending[tag] = pending
+        pending.started = self.array.start(lun, cdb, data, nexus=pending.nexus, tag=tag)
+        self.array.environment.settle()
+        self.reap()
+
+    def reap(self) -> None:
+        """Check what has been answered."""
+        for tag, pending in list(self.pending.items()):
+            assert pending.started is not None
+            if not pending.started.is_done:
+                continue
+            del self.pending[tag]
+            reply = pending.started.reply
+            if pending.started.task.aborted:
+                assert code_of(reply) == "aborted"
+            else:
+                assert pending.predicted is not None
+                pending.check(reply, pending.predicted)
+
+    def nexus(self, pick: int) -> Nexus:
+        return self.nexuses[pick % len(self.nexuses)]
+
+    def scaled(self, lun: int, ranges: list[Range]) -> list[Range]:
+        """The ranges in blocks of the LUN."""
+        unit = LUNS[lun] // 512
+        return [(lba // unit, (lba + count) // unit - lba // unit) for lba, count in ranges]
+
+    def operation(
+        self, kind: int, lun: int, list_identifier: int, pick: int, ranges: list[Range], immed: bool
+    ) -> ModelOperation:
+        nexus = self.nexus(pick)
+        requested = sum(count for _, count in ranges)
+        return ModelOperation(kind, nexus, nexus.initiator_name, lun, list_identifier, requested, 0.0, immed)
+
+    def pending_of(self, operation: ModelOperation, predict: Callable[[], str]) -> Pending:
+        def check(reply: Reply, predicted: str) -> None:
+            self.check_operation(operation, reply, predicted)
+
+        assert isinstance(operation.nexus, Nexus)
+        pending = Pending(operation.nexus, predict, check)
+        pending.operation = operation
+        return pending
+
+    def check_operation(self, operation: ModelOperation, reply: Reply, predicted: str) -> None:
+        if predicted != GOOD or operation.in_background:
+            assert code_of(reply) == predicted
+            return
+        if operation.terminated:
+            assert code_of(reply) == "A/2F/02"
+            return
+        assert operation.ended_s is not None
+        if operation.status == 1:
+            assert code_of(reply) == GOOD
+            return
+        assert code_of(reply) == "A/0D/04"
+        assert reply.sense[0] == 0xF0
+        assert int.from_bytes(reply.sense[3:7], "big") == operation.count > 0
+        took_s = operation.ended_s - operation.started_s
+        assert took_s <= LATEST_S + LONGEST_DELAY_S, "late"
+        if operation.count < len(operation.writes):
+            assert self.could_be_late(took_s)
+
+    def could_be_late(self, took_s: float) -> bool:
+        """Even with the longest delay for each step there was no time for one more."""
+        return took_s + LONGEST_DELAY_S > LATEST_S
+
+    def ask_for(self, nexus: Nexus, lun: int, list_identifier: int, allocation: int) -> None:
+        self.model.expire_records(self.now_s)
+        record = self.model.find_leniently(nexus, nexus.initiator_name, lun, list_identifier)
+        reply = self.array.command(lun, in_cdb(0x07, list_identifier, allocation), nexus=nexus)
+        if record is None:
+            assert code_of(reply) == UNKNOWN_IDENTIFIER
+            return
+        data = data_of(reply)
+        self.check_status(record, data, 4 + 514 * record.shows_token)
+        if not allocation:
+            record.released = record.released or not record.under_way
+            assert data == b""
+        if len(data) >= 36 and not data[13]:
+            assert int.from_bytes(data[32:36], "big") == 514 * record.shows_token
+        if len(data) == 550:
+            self.learn(record, data[38:])
+
+    def learn(self, record: ModelOperation, data: bytes) -> None:
+        record.told = True
+        token = record.token
+        assert token is not None
+        made = token.data or data
+        assert data == made
+        assert int.from_bytes(data[:4], "big") == token.rod_type
+        assert int.from_bytes(data[48:64], "big") == len(token.rod)
+        token.data = data
+
+    def check_status(self, record: ModelOperation, data: bytes, trailer: int) -> None:
+        if len(data) < 32:
+            return
+        status = record.shown_status
+        sense_bytes = 20 if status == 3 else 0
+        assert data[4:6] == bytes((record.kind, status))
+        assert int.from_bytes(data[:4], "big") == 28 + sense_bytes + trailer
+        assert data[8:12] == (b"\0\0\0\x64" if record.under_way else b"\xff\xff\xff\xfe")
+        assert data[12] == {1: 0, 3: 2, 0x60: 0x40}.get(status, 0)
+        assert (data[13], data[14], data[15]) == (sense_bytes, 18 if sense_bytes else 0, 0xF1)
+        assert int.from_bytes(data[16:24], "big") == record.count
+
+    def apply_delay(self) -> None:
+        delay_s = self.delay_s
+
+        def before_step(operation: CopyOperation) -> Awaitable[None] | None:
+            return self.array.environment.sleep(delay_s) if delay_s else None
+
+        self.array.manager.before_step = None if delay_s is None else before_step
+
+
+def expect(reply: Reply, predicted: str) -> None:
+    assert code_of(reply) == predicted

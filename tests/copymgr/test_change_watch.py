@@ -1,0 +1,44 @@
+"""The watch finds exactly the tokens of which a block changes, whatever overlaps whatever."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odx_target.copymgr.change_watch import ChangeWatch
+from odx_target.copymgr.rod_source import FrozenRod
+from tests.settings import searching
+
+EXTENTS = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)), min_size=1, max_size=4)
+ACTIONS = st.one_of(EXTENTS, st.tuples(st.integers(0, 40), st.integers(1, 12)))
+
+
+@searching(max_examples=200)
+@given(actions=st.lists(ACTIONS, max_size=25))
+def test_against_looking_at_each(actions: list[Any]) -> None:
+    volume: Any = SimpleNamespace(on_change=None)
+    alive: list[Any] = []
+    cancelled: list[Any] = []
+
+    def cancel(token: Any) -> None:
+        cancelled.append(token)
+        watch.remove(token)
+
+    watch = ChangeWatch(cancel)
+    for action in actions:
+        if isinstance(action, list):
+            rod = FrozenRod(volume, [(start * 512, count * 512) for start, count in action])
+            blocks = {index * 512 // 4096 for start, count in action for index in range(start, start + count)}
+            token: Any = SimpleNamespace(rod=rod, volume=None, blocks=blocks)
+            watch.add(token, volume)
+            alive.append(token)
+        elif volume.on_change is not None:
+            block, count = action
+            volume.on_change(block, count)
+            hit = [token for token in alive if token.blocks & set(range(block, block + count))]
+            assert cancelled == hit
+            alive = [token for token in alive if token not in hit]
+            cancelled.clear()
+        assert watch.tokens_of(volume) == alive
+        assert (volume.on_change is None) == (not alive)
