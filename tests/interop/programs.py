@@ -45,6 +45,7 @@ CLIENTS: dict[str, tuple[str, Callable[[], bool]]] = {
     "qemu-io": ("qemu-utils and qemu-block-extra", _qemu("qemu-io")),
     "sg_vpd": ("sg3-utils", _program("sg_vpd")),
     "sg_inq": ("sg3-utils", _program("sg_inq")),
+    "tshark": ("tshark", _program("tshark")),
 }
 
 

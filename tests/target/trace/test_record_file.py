@@ -1,0 +1,89 @@
+"""A file that cannot be written is left out of the way, and is good again when it can be."""
+
+import os
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from odx_target.target.trace.record_file import RecordFile
+
+
+class Disk:
+    """`os.write` for a disk that takes a few bytes more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room_bytes: int | None = None
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self.write)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        if self.room_bytes is None:
+            return self._write(descriptor, data)
+        if not self.room_bytes:
+            raise OSError(28, "No space left on device")
+        written = self._write(descriptor, data[: self.room_bytes])
+        self.room_bytes -= written
+        return written
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_a_full_disk_leaves_whole_records_and_one_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, append: bool
+) -> None:
+    disk = Disk(monkeypatch)
+    file = RecordFile(tmp_path / "trace", append=append, header=b"HEAD")
+    with capture_logs() as logs:
+        assert file.write(b"first")
+        disk.room_bytes = 3
+        assert not file.write(b"second")
+        assert not file.write(b"third")
+        disk.room_bytes = None
+        assert not file.write(b"fourth")
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert (tmp_path / "trace").read_bytes() == b"HEADfirst"
+    file.retry()
+    assert file.write(b"fifth")
+    assert (tmp_path / "trace").read_bytes() == b"HEADfirstfifth"
+    file.close()
+
+
+def test_a_header_that_did_not_fit_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    disk.room_bytes = 2
+    file = RecordFile(tmp_path / "trace", append=False, header=b"HEAD")
+    assert not file.write(b"first")
+    disk.room_bytes = None
+    file.retry()
+    file.write(b"second")
+    file.close()
+    assert (tmp_path / "trace").read_bytes() == b"HEADsecond"
+
+
+def test_what_was_there_is_kept_or_not(tmp_path: Path) -> None:
+    for append, expected in [(True, b"oldnew"), (False, b"new")]:
+        path = tmp_path / f"trace{append}"
+        path.write_bytes(b"old")
+        file = RecordFile(path, append=append)
+        file.write(b"new")
+        file.close()
+        assert path.read_bytes() == expected
+
+
+def test_a_pipe_nobody_reads_is_refused_and_a_slow_one_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device"):
+        RecordFile(path, append=False)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = RecordFile(path, append=False)
+    assert file.write(b"a")
+    assert not file.write(bytes(1 << 21))
+    file.close()
+    os.close(reader)
+
+
+def test_a_device_that_is_always_full() -> None:
+    file = RecordFile(Path("/dev/full"), append=True)
+    assert not file.write(b"a")
+    file.close()

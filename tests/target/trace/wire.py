@@ -1,0 +1,80 @@
+"""PDUs for a tap, as two ends would send them, and the trace that comes of them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from odx_target.target.iscsi import framing
+from odx_target.target.iscsi.opcodes import Stage
+from odx_target.target.iscsi.pdu import Buffer, LoginResponse, Pdu
+from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.target.trace.pcapng import MOST_SNAP_BYTES, file_header
+from odx_target.target.trace.record_file import RecordFile
+from odx_target.target.trace.tap import ConnectionTap
+from odx_target.target.trace.tracing import Tracing
+
+PEER, LOCAL = ("127.0.0.1", 40000), ("127.0.0.1", 3260)
+NOON_NS = 1_800_014_400_000_000_000
+"""2027-01-15 12:00 UTC."""
+
+
+def encode(
+    pdu: Pdu, data: bytes = b"", *, additional: bytes = b"", header_digest: bool = False, data_digest: bool = False
+) -> bytes:
+    pdu.data_segment_length, pdu.total_ahs_length = len(data), len(additional) // 4
+    output: list[Buffer] = []
+    framing.append_pdu(
+        output,
+        pdu.encode_header(),
+        [data] if data else [],
+        additional_header=additional,
+        header_digest=header_digest,
+        data_digest=data_digest,
+    )
+    return b"".join(output)
+
+
+def last_login_response(**keys: str) -> bytes:
+    """The PDU that ends a login, with keys answered."""
+    response = LoginResponse(
+        transit=True, current_stage=Stage.LOGIN_OPERATIONAL_NEGOTIATION, next_stage=Stage.FULL_FEATURE_PHASE, tsih=1
+    )
+    return encode(response, encode_pairs(keys.items()))
+
+
+@dataclass
+class Traced:
+    """A tracing whose files are read back; its clock moves a millisecond with every look."""
+
+    folder: Path
+    snap_bytes: int = MOST_SNAP_BYTES
+    now_ns: int = NOON_NS
+    tracing: Tracing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lines = RecordFile(self.folder / "trace.txt", append=True)
+        self._packets = RecordFile(self.folder / "trace.pcapng", append=False, header=file_header(self.snap_bytes))
+        self.tracing = Tracing(self._lines, self._packets, snap_bytes=self.snap_bytes, wall_clock_ns=self._look)
+
+    def connected(self) -> ConnectionTap:
+        return self.tracing.connected(PEER, LOCAL)
+
+    @property
+    def lines(self) -> list[str]:
+        return (self.folder / "trace.txt").read_text().splitlines()
+
+    @property
+    def texts(self) -> list[str]:
+        """The lines without time and peer."""
+        return [line.split(" ", 2)[2] for line in self.lines]
+
+    @property
+    def packets(self) -> bytes:
+        return (self.folder / "trace.pcapng").read_bytes()
+
+    def close(self) -> None:
+        self._lines.close()
+        self._packets.close()
+
+    def _look(self) -> int:
+        self.now_ns += 1_000_000
+        return self.now_ns
