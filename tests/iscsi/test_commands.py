@@ -156,11 +156,11 @@ def test_data_of_another_command_is_not_kept_with_an_early_one() -> None:
 
 def test_early_data_is_bounded() -> None:
     talk = Conversation().logged_in()
-    fitting = limits.MAX_HELD_BYTES // 65536
+    fitting = limits.MAX_HELD_BYTES // (65536 + 48)
     for i in range(fitting):
         talk.write(65536, bytes(65536), cmd_sn=8 + i)
     assert not talk.connection.closed
-    talk.write(65536, b"x", cmd_sn=8 + fitting)
+    talk.write(65536, bytes(65536), cmd_sn=8 + fitting)
     assert talk.take(Reject).reason == RejectReason.PROTOCOL_ERROR
     assert talk.connection.closed
 
@@ -168,10 +168,10 @@ def test_early_data_is_bounded() -> None:
 def test_early_data_outs_are_bounded_too() -> None:
     talk = Conversation().logged_in()
     early = talk.write(1 << 20, final=False, cmd_sn=8)
-    for i in range(limits.MAX_HELD_BYTES // 65536):
+    for i in range((limits.MAX_HELD_BYTES - 48) // (65536 + 48)):
         talk.data_out(early, i * 65536, bytes(65536), data_sn=i, final=False)
     assert not talk.connection.closed
-    talk.data_out(early, 0, b"x")
+    talk.data_out(early, 0, bytes(65536))
     assert talk.take(Reject).reason == RejectReason.PROTOCOL_ERROR
 
 
@@ -278,3 +278,15 @@ def test_additional_headers_belong_to_commands_alone() -> None:
     assert talk.take(Reject).reason == RejectReason.INVALID_PDU_FIELD
     talk.send(ScsiDataOut(), additional=bytes(4))
     assert not talk.connection.closed
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_what_is_kept_for_a_missing_command_is_bounded(size: int) -> None:
+    talk = Conversation().logged_in()
+    early = talk.write(1 << 20, cmd_sn=talk.cmd_sn + 1, final=False)
+    for count in range(limits.MAX_HELD_BYTES // 48 + 1):
+        if talk.connection.closed:
+            break
+        talk.data_out(early, 0, bytes(size), final=False, data_sn=count)
+    assert talk.connection.closed
+    assert talk.take(Reject).reason == RejectReason.PROTOCOL_ERROR

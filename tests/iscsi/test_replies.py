@@ -170,3 +170,14 @@ def test_answers_after_the_end_are_dropped() -> None:
     talk.reply(event, data=[bytes(512)])
     assert event.aborted
     assert not talk.unread
+
+
+@pytest.mark.parametrize("expected", [0, 512])
+def test_what_is_not_sent_is_not_kept(expected: int) -> None:
+    talk = Conversation().logged_in()
+    talk.read(expected)
+    data = bytearray(1 << 20)
+    talk.connection.send_reply(talk.take_event(CommandReady), 0, [memoryview(data)], len(data), b"")
+    output = talk.connection.take_output()
+    assert sum(map(len, output)) < 1024
+    data.extend(b"can grow, as nobody looks at it any more")

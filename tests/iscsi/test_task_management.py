@@ -6,6 +6,7 @@ from odx_target.target.iscsi import limits
 from odx_target.target.iscsi.connection import CloseCode, CommandReady, SessionClosed, TaskManagement
 from odx_target.target.iscsi.opcodes import RejectReason, TaskManagementFunction, TaskManagementResponse
 from odx_target.target.iscsi.pdu import (
+    NopIn,
     ReadyToTransfer,
     Reject,
     ScsiDataIn,
@@ -244,3 +245,40 @@ def test_a_function_for_an_unanswered_failed_command() -> None:
     assert response(talk) == R.FUNCTION_COMPLETE
     talk.data_out(command, 0, bytes(512))
     assert not [r for r in talk.unread if isinstance(r.pdu, ScsiResponse)]
+
+
+@pytest.mark.parametrize("function", [F.ABORT_TASK, *LUN_FUNCTIONS])
+def test_a_lun_is_the_same_in_either_addressing_method(function: int) -> None:
+    flat_space = 0x4001 << 48
+    talk = Conversation().logged_in()
+    collecting = talk.write(4096, lun=1)
+    talk.take(ReadyToTransfer)
+    request(talk, function, lun=flat_space, referenced_task_tag=collecting.initiator_task_tag)
+    if function != F.ABORT_TASK:
+        talk.answer(talk.take_event(TaskManagement))
+    assert response(talk) == R.FUNCTION_COMPLETE
+    assert not talk.connection._full_feature.tasks.active  # type: ignore[union-attr]
+
+
+def test_another_nexus_ends_what_is_collected_for_a_lun() -> None:
+    talk = Conversation().logged_in()
+    collecting, other = talk.write(4096, lun=1), talk.write(4096, lun=2)
+    tags = [talk.take(ReadyToTransfer).target_transfer_tag for _ in range(2)]
+    assert talk.connection.abort_collecting(1)
+    assert not talk.connection.abort_collecting(1)
+    talk.data_out(collecting, 0, bytes(4096), target_transfer_tag=tags[0])
+    assert not talk.events
+    talk.data_out(other, 0, bytes(4096), target_transfer_tag=tags[1])
+    assert talk.take_event(CommandReady).lun == 2
+    assert not talk.unread
+
+
+def test_a_window_that_another_nexus_opens_again_is_told() -> None:
+    talk = Conversation().logged_in()
+    for _ in range(limits.COMMAND_WINDOW):
+        talk.write(4096)
+    talk.unread.clear()
+    assert talk.connection.abort_collecting(0)
+    talk.collect()
+    told = talk.take(NopIn)
+    assert (told.max_cmd_sn - told.exp_cmd_sn) & 0xFFFFFFFF == limits.COMMAND_WINDOW - 1

@@ -44,8 +44,11 @@ ABORTS = {
         ("42 00 00 00 00 00 00 00 18 00", bytes.fromhex("0016 0010 00000000 0000000000000003 00000001 00000000")),
     ],
 )
-def test_nothing_changes_the_medium_after_an_abort(cold_unit, abort, is_started, cdb, data):
+@pytest.mark.parametrize("warms_up", [False, True])
+def test_nothing_changes_the_medium_after_an_abort(cold_unit, abort, is_started, cdb, data, warms_up):
     unit = cold_unit
+    unit.volume.write(0, [b"\xff" * 4096 * 8])
+    unit.volume.writes = 0
     started = unit.start(cdb, data, tag=5)
     if is_started:
         unit.environment.settle()
@@ -54,6 +57,7 @@ def test_nothing_changes_the_medium_after_an_abort(cold_unit, abort, is_started,
     abort(unit)
     assert told == [started.task]
     assert started.task.aborted
+    unit.volume.is_cold = lambda: not warms_up
     unit.environment.advance(10.0)
     assert started.reply.status == 0x40
     assert not unit.volume.writes

@@ -9,7 +9,7 @@ from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
 from odx_target.initiator.options import random_isid
 from odx_target.initiator.session import InitiatorSession, discover, open_session
-from odx_target.store.api import PoolInUse
+from odx_target.store.api import PoolFailed, PoolInUse
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, ConfigError, LunConfig, Portal
@@ -238,3 +238,39 @@ async def test_a_portal_that_is_taken_is_an_error_that_names_it() -> None:
                 pytest.fail("started")
         assert caught.value.filename == str(array.portals[0])
     gc.collect()  # a socket left open would warn here
+
+
+async def test_a_pool_that_cannot_be_closed_well_says_so_and_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with running() as array, session_with(array):
+            close_pool = array.pool.close
+
+            async def close() -> None:
+                await close_pool()
+                raise PoolFailed("no disk")
+
+            monkeypatch.setattr(array.pool, "close", close)
+
+    with pytest.raises(PoolFailed, match="no disk"):
+        await run()
+    await trio.lowlevel.checkpoint()
+
+
+async def test_a_hundred_arrays_in_one_process() -> None:
+    async def one(turn: int) -> None:
+        async with running() as array, session_with(array) as session:
+            await settled(session)
+            assert is_good(await session.execute(0, cdb.write_16(0, 1), turn.to_bytes(2, "big") * 256))
+            here.append(array)
+            if len(here) == 100:
+                all_are_here.set()
+            await all_are_here.wait()
+            data = (await session.execute(0, cdb.read_16(0, 1), data_in_bytes=512)).data_in
+            assert data == turn.to_bytes(2, "big") * 256
+
+    here: list[Array] = []
+    all_are_here = trio.Event()
+    async with trio.open_nursery() as nursery:
+        for turn in range(100):
+            nursery.start_soon(one, turn)
+    assert len({array.portals for array in here}) == 100

@@ -170,6 +170,9 @@ class DeviceServer(TaskManager):
     async def _run(self, member: Member, entry: Entry, coroutine: Coroutine[Any, Any, Reply]) -> Reply:
         task = member.task
         try:
+            if task.aborted:  # before it had begun
+                coroutine.close()
+                raise TaskAborted
             reply = await coroutine
         except Exception as error:
             reply = self._reply_to(error, task, entry)

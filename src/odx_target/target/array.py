@@ -83,15 +83,25 @@ class Array:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with trio.CancelScope(shield=True):
-            await self._listener.stop(STOP_TIMEOUT_S)
-            await self.pool.close()
         try:
-            await self._leave_nursery()
-        except trio.Cancelled:
-            if error is None:
-                raise
-            # What ended the body says more than the cancellation that came of it.
+            await self._stop()
+        except BaseException as stop_error:
+            error = stop_error
+            raise
+        finally:
+            try:
+                await self._leave_nursery()
+            except trio.Cancelled:
+                if error is None:
+                    raise
+                # What ended the body, or went wrong at the stop, says more than the cancellation that came of it.
+
+    async def _stop(self) -> None:
+        with trio.CancelScope(shield=True):
+            try:
+                await self._listener.stop(STOP_TIMEOUT_S)
+            finally:
+                await self.pool.close()
 
     async def _start(self) -> None:
         environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)

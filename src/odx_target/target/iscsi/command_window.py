@@ -27,7 +27,9 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.data) + sum(follower.size_bytes for follower in self.followers)
+        """All of it, headers too: there may be any number of PDUs without data."""
+        own_bytes = len(self.header) + len(self.additional_header) + len(self.data)
+        return own_bytes + sum(follower.size_bytes for follower in self.followers)
 
 
 def is_before(left: int, right: int) -> bool:
@@ -84,14 +86,15 @@ class CommandWindow:
         self._held[cmd_sn] = pdu
         self.held_bytes += pdu.size_bytes
 
-    def follow(self, pdu: HeldPdu) -> bool:
-        """Keep a Data-Out with the held command it belongs to; False if there is none."""
-        for held in self._held.values():
-            if held is not None and held.task_tag == pdu.task_tag:
-                held.followers.append(pdu)
-                self.held_bytes += pdu.size_bytes
-                return True
-        return False
+    def is_held(self, task_tag: bytes) -> bool:
+        """Whether a held command has this initiator task tag."""
+        return any(held is not None and held.task_tag == task_tag for held in self._held.values())
+
+    def follow(self, pdu: HeldPdu) -> None:
+        """Keep a Data-Out with the held command it belongs to; there has to be one."""
+        command = next(held for held in self._held.values() if held is not None and held.task_tag == pdu.task_tag)
+        command.followers.append(pdu)
+        self.held_bytes += pdu.size_bytes
 
     def next_held(self) -> HeldPdu | None:
         """The held command whose turn has come, taken out; gaps that were plugged are passed over."""

@@ -152,10 +152,10 @@ class FullFeature:
             self._run_held()
 
     def _receive_data_out(self, view: memoryview, at: int, _additional: memoryview, data: memoryview) -> None:
-        if self._window.has_held:
-            self._check_held_bytes(len(data))
-            if self._window.follow(HeldPdu(bytes(view[at : at + HEADER_BYTES]), b"", bytes(data))):
-                return
+        if self._window.has_held and self._window.is_held(bytes(view[at + 16 : at + 20])):
+            self._check_held_bytes(HEADER_BYTES + len(data))
+            self._window.follow(HeldPdu(bytes(view[at : at + HEADER_BYTES]), b"", bytes(data)))
+            return
         self._collector.receive(view, at, data)
 
     def _fail(self, command: CommandReady, sense: bytes) -> None:
@@ -206,7 +206,7 @@ class FullFeature:
         """Whether it is a command's turn; one that is early is kept, any other ignored."""
         turn = self._window.turn(cmd_sn)
         if turn is Turn.LATER:
-            self._check_held_bytes(len(data))
+            self._check_held_bytes(HEADER_BYTES + len(additional) + len(data))
             self._window.hold(cmd_sn, HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data)))
         return turn is Turn.NOW
 

@@ -25,8 +25,8 @@ MAX_COLLECTED_BYTES = 32 << 20
 command does not stop all others. R2Ts beyond it wait."""
 
 MAX_HELD_BYTES = 1 << 20
-"""Data of commands held because an earlier CmdSN is missing. On one TCP connection that only happens on purpose or after
-a digest error, so it need not be much."""
+"""Commands held, with their data, because an earlier CmdSN is missing. On one TCP connection that only happens on purpose
+or after a digest error, so it need not be much."""
 
 COMMAND_WINDOW = 128
 """Commands an initiator may have under way (MaxCmdSN): the Linux initiator's default, and four times what benchmarks use."""

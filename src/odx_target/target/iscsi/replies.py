@@ -134,6 +134,8 @@ class ReplySender:
     ) -> None:
         expected = command.expected_data_transfer_length
         moved = min(size, expected)
+        if moved < size:  # slices would keep all of it in memory until the initiator has read its part
+            data_in = [b"".join(data_in)[:moved]]
         flags, count = residual(expected, moved, max(size, transfer_bytes))
         parameters = self._parameters
         data_sn = 0

@@ -18,7 +18,7 @@ reply. A function's answer says which:
 from odx_target.target.iscsi.command_window import CommandWindow
 from odx_target.target.iscsi.data_out import DataOutCollector
 from odx_target.target.iscsi.events import CommandReady, TaskManagement
-from odx_target.target.iscsi.header import decode_lun
+from odx_target.target.iscsi.header import LUN_NOT_SINGLE_LEVEL, decode_lun
 from odx_target.target.iscsi.opcodes import TaskManagementFunction, TaskManagementResponse
 from odx_target.target.iscsi.request_pdus import TaskManagementFunctionRequest
 
@@ -92,7 +92,7 @@ class Tasks:
         if request.function == TaskManagementFunction.ABORT_TASK:
             return self._abort_task(request, event)
         if request.function in LUN_SCOPE:
-            event.affected = self._abort_collecting([task for task in self.active.values() if task.lun_field == request.lun])
+            event.affected = self._abort_collecting([task for task in self.active.values() if _is_same_lun(task, event)])
             return event
         if request.function in TARGET_SCOPE:
             event.affected = self._abort_collecting(list(self.active.values()))
@@ -107,7 +107,7 @@ class Tasks:
             # A command that never came counts as received, so that those after it may run.
             plugged = self._window.plug(request.ref_cmd_sn, request.cmd_sn)
             return TaskManagementResponse.FUNCTION_COMPLETE if plugged else TaskManagementResponse.TASK_DOES_NOT_EXIST
-        if command.lun_field != request.lun:
+        if not _is_same_lun(command, event):
             return TaskManagementResponse.TASK_DOES_NOT_EXIST
         event.affected = self._abort_collecting([command])
         return event if event.affected else TaskManagementResponse.FUNCTION_COMPLETE
@@ -119,3 +119,8 @@ class Tasks:
             command.aborted = True
             self.end(command)
         return [command for command in commands if not command.aborted]
+
+
+def _is_same_lun(command: CommandReady, event: TaskManagement) -> bool:
+    """Whether they name the same LUN, in whatever addressing method."""
+    return command.lun_field == event.lun_field or command.lun == event.lun != LUN_NOT_SINGLE_LEVEL
