@@ -37,14 +37,16 @@ class TokenForge:
         self._next_identifier = 0
 
     def open(self) -> None:
-        """Read or make the secret and begin a life; does nothing the second time. Raises PoolFull, PoolFailed."""
+        """Read or make the secret; does nothing the second time. Raises PoolFull, PoolFailed for a new pool.
+
+        A life begins with its first token: a pool without room for one more record can still be opened.
+        """
         if self._secret:
             return
         secret = self._pool.remembered(SECRET_KEY)
         if secret is None or len(secret) != SECRET_BYTES:
             secret = self._environment.entropy(SECRET_BYTES)
             self._pool.remember(SECRET_KEY, secret)
-        self._begin_epoch()
         self._secret = secret
 
     def make(self, rod_type: RodType, logical_unit: LogicalUnit, size_bytes: int) -> tuple[int, bytes]:

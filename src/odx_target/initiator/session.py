@@ -77,6 +77,8 @@ class InitiatorSession:
         self._failure: InitiatorError | None = None
         self._ended = trio.Event()
         self._logout_requested = False
+        # A session that is cancelled still has to log out, for which both of its tasks are needed.
+        self._running = trio.CancelScope(shield=True)
 
     @property
     def parameters(self) -> Parameters:
@@ -209,6 +211,17 @@ class InitiatorSession:
 
     # The two tasks
 
+    async def run(self) -> None:
+        """Only for `open_session`: send and receive until `stop`."""
+        with self._running:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.receive_all)
+                nursery.start_soon(self.send_all)
+
+    def stop(self) -> None:
+        """Only for `open_session`: end both tasks."""
+        self._running.cancel()
+
     async def send_all(self) -> None:
         while True:
             await self._output_ready.wait()
@@ -268,8 +281,7 @@ async def open_session(
     session = InitiatorSession(stream, InitiatorConnection(Login(options, target_name)), options)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.receive_all)
-        nursery.start_soon(session.send_all)
+        nursery.start_soon(session.run)
         try:
             await session.log_in()
             yield session
@@ -281,7 +293,7 @@ async def open_session(
             with trio.CancelScope(shield=True):
                 # Nothing here may raise Cancelled: it would take the place of an interrupt on its way out.
                 await trio.aclose_forcefully(stream)
-            nursery.cancel_scope.cancel()
+            session.stop()
     if failure is not None:
         raise failure
 

@@ -34,10 +34,13 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
 
 
 def _check_same(lun: LunConfig, volume: Volume) -> None:
-    for attribute, wanted in ((SIZE_ATTRIBUTE, lun.size_bytes), (BLOCK_ATTRIBUTE, lun.block_bytes)):
+    for attribute, what, wanted in (
+        (SIZE_ATTRIBUTE, "size", lun.size_bytes),
+        (BLOCK_ATTRIBUTE, "block length", lun.block_bytes),
+    ):
         found = volume.attributes.get(attribute)
         if found != str(wanted):
-            raise ConfigError(f"LUN {lun.name}: the pool has it with {attribute} {found}, not {wanted}")
+            raise ConfigError(f"LUN {lun.name}: the pool has it with a {what} of {found} bytes, not {wanted}")
 
 
 def _create(lun: LunConfig, pool: Pool) -> None:

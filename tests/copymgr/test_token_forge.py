@@ -1,0 +1,29 @@
+import pytest
+
+from odx_target.copymgr.rod_types import RodType
+from odx_target.copymgr.token_forge import TokenForge
+from odx_target.store.api import PoolFull
+from tests.copymgr.array import CopyArray
+
+
+def no_room(key: str, value: bytes) -> None:
+    raise PoolFull(f"no room for {len(value)} bytes of {key}")
+
+
+def test_a_pool_without_room_for_another_record_opens_and_makes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = CopyArray()
+    token = TokenForge(array.pool, array.environment).make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)[1]
+    monkeypatch.setattr(array.pool, "remember", no_room)
+    forge = TokenForge(array.pool, array.environment)
+    forge.open()
+    assert forge.is_genuine(token)
+    with pytest.raises(PoolFull):
+        forge.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)
+
+
+def test_no_identifier_is_used_in_two_lives() -> None:
+    array = CopyArray()
+    logical_unit = array.logical_units[0]
+    lives = [TokenForge(array.pool, array.environment) for _ in range(3)]
+    identifiers = [forge.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512)[0] for forge in lives for _ in range(3)]
+    assert len(set(identifiers)) == len(identifiers)
