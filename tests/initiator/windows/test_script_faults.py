@@ -27,7 +27,7 @@ from tests.initiator.windows.scripted import (
 )
 
 HALF = 0x40000
-SMALL = 512 * MIB
+SMALL = 128 * MIB
 
 
 def at(disk: ScriptedDisk, kind: tuple[int, int], *answers: CommandResult | type[Exception] | None) -> None:
@@ -226,7 +226,7 @@ def test_f9_the_identifier_is_unknown() -> None:
 @pytest.mark.parametrize("status", [0x04, 0x10, 0x11, 0x12, 0x13])
 def test_f10_not_complete(status: int) -> None:
     bench = Bench().start()
-    records(bench.source, lambda result: CommandResult(0, token_information(0x10, status, 0x80000, b"t" * 512)))
+    records(bench.source, lambda result: CommandResult(0, token_information(0x10, status, SMALL // 512, b"t" * 512)))
     fell_back(bench, bench.copy(SMALL), Rule.NOT_COMPLETE)
     assert bench.kinds() == [PT, RRTI]
 
@@ -243,14 +243,14 @@ def test_f11_reservation_conflict() -> None:
 
 def test_f12_a_count_over_the_request() -> None:
     bench = Bench().start()
-    records(bench.source, lambda result: CommandResult(0, token_information(0x10, 1, 0x80001, b"t" * 512)))
+    records(bench.source, lambda result: CommandResult(0, token_information(0x10, 1, SMALL // 512 + 1, b"t" * 512)))
     fell_back(bench, bench.copy(SMALL), Rule.COUNT_OVER_REQUEST)
 
 
 @pytest.mark.parametrize("length", [0, 512, 516])
 def test_f13_descriptor_length(length: int) -> None:
     bench = Bench().start()
-    reply = token_information(0x10, 1, 0x80000, b"t" * 512)
+    reply = token_information(0x10, 1, SMALL // 512, b"t" * 512)
     records(bench.source, lambda result: CommandResult(0, reply[:32] + length.to_bytes(4, "big") + reply[36:]))
     fell_back(bench, bench.copy(SMALL), Rule.TOKEN_DESCRIPTOR_LENGTH)
 

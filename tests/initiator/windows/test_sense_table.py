@@ -1,0 +1,116 @@
+"""How endings are read: the rows that the scripts do not meet, and the order in which rows are looked at."""
+
+import pytest
+
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.nt_status import NtStatus
+from odx_target.initiator.windows.sense_table import ROWS, Effect, read_result, read_sense_data
+from tests.initiator.driving import run
+from tests.initiator.naive_target import check_condition
+from tests.initiator.windows.bench import Bench
+from tests.initiator.windows.scripted import Clock
+
+CASES = [
+    # sense, status, delay before the retry
+    ("0A/0D/04", NtStatus.SUCCESS, None),
+    ("0B/0D/04", NtStatus.SUCCESS, None),
+    ("0B/55/03", NtStatus.INSUFFICIENT_RESOURCES, None),
+    ("0A/00/00", NtStatus.IO_DEVICE_ERROR, 0),
+    ("0B/47/03", NtStatus.IO_DEVICE_ERROR, 0),
+    ("05/00/16", NtStatus.OPERATION_IN_PROGRESS, None),
+    ("05/08/04", NtStatus.DEVICE_UNREACHABLE, None),
+    ("05/0D/04", NtStatus.DATA_OVERRUN, None),
+    ("05/1A/00", NtStatus.DATA_OVERRUN, None),
+    ("05/20/00", NtStatus.INVALID_DEVICE_REQUEST, None),
+    ("05/21/00", NtStatus.NONEXISTENT_SECTOR, None),
+    ("05/23/00", NtStatus.INVALID_TOKEN, None),
+    ("05/23/0A", NtStatus.INVALID_TOKEN, None),
+    ("05/24/00", NtStatus.INVALID_INITIATOR_TARGET_PATH, None),
+    ("05/25/00", NtStatus.NO_SUCH_DEVICE, None),
+    ("05/26/04", NtStatus.INVALID_OFFSET_ALIGNMENT, None),
+    ("05/26/08", NtStatus.TOO_MANY_SEGMENT_DESCRIPTORS, None),
+    ("05/26/00", NtStatus.INVALID_FIELD_IN_PARAMETER_LIST, None),
+    ("05/2C/00", NtStatus.INVALID_DEVICE_REQUEST, None),
+    ("02/04/01", NtStatus.DEVICE_NOT_READY, 10),
+    ("02/04/07", NtStatus.DEVICE_NOT_READY, 10),
+    ("02/04/14", NtStatus.RETRY, 10),
+    ("02/04/03", NtStatus.DEVICE_NOT_READY, None),
+    ("02/04/02", NtStatus.DEVICE_NOT_READY, 0),
+    ("02/3A/00", NtStatus.DEVICE_NOT_READY, 0),
+    ("03/11/00", NtStatus.DEVICE_DATA_ERROR, None),
+    ("04/08/03", NtStatus.DEVICE_HARDWARE_ERROR, 1),
+    ("04/44/00", NtStatus.DEVICE_HARDWARE_ERROR, None),
+    ("06/29/01", NtStatus.IO_DEVICE_ERROR, 0),
+    ("06/2A/09", NtStatus.IO_DEVICE_ERROR, 1),
+    ("06/3F/01", NtStatus.IO_DEVICE_ERROR, 1),
+    ("06/3F/0E", NtStatus.IO_DEVICE_ERROR, 5),
+    ("06/38/07", NtStatus.IO_DEVICE_ERROR, 0),
+    ("06/38/00", NtStatus.IO_DEVICE_ERROR, None),
+    ("07/27/07", NtStatus.DISK_RESOURCES_EXHAUSTED, None),
+    ("07/27/00", NtStatus.IO_DEVICE_ERROR, None),
+    ("07/20/02", NtStatus.ACCESS_DENIED, None),
+    ("08/00/00", NtStatus.NO_DATA_DETECTED, None),
+]
+
+
+@pytest.mark.parametrize(("sense", "status", "delay_s"), CASES)
+def test_a_row(sense: str, status: NtStatus, delay_s: float | None) -> None:
+    key, asc, ascq = (int(part, 16) for part in sense.split("/"))
+    reading = read_result(check_condition(key, asc, ascq))
+    assert (reading.status, reading.retry_delay_s) == (status, delay_s)
+
+
+def test_every_row_can_be_met() -> None:
+    for number, row in enumerate(ROWS):
+        sense = read_sense_data(check_condition(row.key, row.asc or 0x7F, row.ascq or 0x7F).sense).sense
+        assert sense is not None
+        if row.asc is None or row.ascq is None:
+            continue
+        exact = read_sense_data(check_condition(row.key, row.asc, row.ascq).sense).sense
+        assert exact is not None
+        assert next(at for at, other in enumerate(ROWS) if other.fits(exact)) == number
+
+
+@pytest.mark.parametrize(
+    ("status", "reading"),
+    [
+        (Status.GOOD, NtStatus.SUCCESS),
+        (Status.RESERVATION_CONFLICT, NtStatus.DEVICE_BUSY),
+        (Status.BUSY, NtStatus.DEVICE_NOT_READY),
+        (Status.TASK_SET_FULL, NtStatus.DEVICE_BUSY),
+        (Status.TASK_ABORTED, NtStatus.IO_DEVICE_ERROR),
+        (0x77, NtStatus.IO_DEVICE_ERROR),
+        (Status.CHECK_CONDITION, NtStatus.IO_DEVICE_ERROR),
+    ],
+)
+def test_statuses_without_sense(status: int, reading: NtStatus) -> None:
+    assert read_result(CommandResult(status)).status is reading
+
+
+def test_a_unit_that_is_not_started_is_started() -> None:
+    bench = Bench().start()
+    answers = [check_condition(2, 4, 2)]
+    bench.source.answer = lambda cdb, data: answers.pop() if cdb[0] == 0x28 and answers else None
+    run(bench.disks[0].read(0, 1))
+    assert [cdb[0] for cdb in bench.source.cdbs()] == [0x28, 0x1B, 0x28]
+
+
+def test_delays_are_waited_for() -> None:
+    bench = Bench().start()
+    answers = [check_condition(2, 4, 1), check_condition(6, 0x3F, 0x0E)]
+    bench.source.answer = lambda cdb, data: answers.pop() if cdb[0] == 0x28 and answers else None
+    began_s = bench.clock.now()
+    run(bench.disks[0].read(0, 1))
+    assert bench.clock.now() - began_s == 15
+
+
+def test_effects() -> None:
+    assert read_result(check_condition(7, 0x27, 7)).effect is Effect.OFFLINE
+    assert read_result(check_condition(5, 0x25, 0)).effect is Effect.FAIL_OVER
+
+
+def test_hosts_share_nothing() -> None:
+    one, two = WindowsHost(Clock()), WindowsHost(Clock())
+    assert one.list_identifiers.take() == two.list_identifiers.take() == 0
+    assert one.list_identifiers.take() == 1
