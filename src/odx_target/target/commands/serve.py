@@ -62,7 +62,10 @@ def serve(
         Path | None, typer.Option(readable=False, metavar="FILE", help="The sessions as pcapng, data and tokens included.")
     ] = None,
     pcap_snap_length: Annotated[
-        int, typer.Option(min=pcapng.LEAST_SNAP_BYTES, max=pcapng.MOST_SNAP_BYTES, help="Bytes kept of each packet.")
+        int,
+        typer.Option(
+            metavar="BYTES", min=pcapng.LEAST_SNAP_BYTES, max=pcapng.MOST_SNAP_BYTES, help="What is kept of each packet."
+        ),
     ] = pcapng.MOST_SNAP_BYTES,
 ) -> None:
     """Serve LUNs over iSCSI, on 127.0.0.1:3260 as iqn.2026-11.io.odx-target:array.

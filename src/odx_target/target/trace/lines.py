@@ -121,7 +121,7 @@ def line(seen: Seen) -> str:
     if seen.command is not None and seen.answer is not None:
         parts.append("answers " + " ".join(answer_words(seen.command.cdb, seen.answer)))
     parts.append(" ".join(_sequence_words(pdu)))
-    return " | ".join(part for part in parts if part)
+    return _printable(" | ".join(part for part in parts if part))
 
 
 def line_of_fault(piece: Piece) -> str:
@@ -197,20 +197,19 @@ def _text_words(text: bytes) -> list[str]:
     for part in text.split(b"\0"):
         key, _, value = part.decode("utf-8", "backslashreplace").partition("=")
         if key:
-            words.append(f"{_printable(key)}={_shown_value(key, value)}")
+            words.append(f"{key}={_shown_value(key, value)}")
     return words
 
 
 def _shown_value(key: str, value: str) -> str:
     if key in _SECRET_KEYS:
         return f"({len(value)} characters)"
-    shown = _printable(value)
-    return shown if len(shown) <= LONGEST_TEXT_VALUE else f"{shown[:LONGEST_TEXT_VALUE]}..."
+    return value if len(value) <= LONGEST_TEXT_VALUE else f"{value[:LONGEST_TEXT_VALUE]}..."
 
 
 def _printable(text: str) -> str:
-    """A peer's text on one line, whatever is in it."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+    """Text on one line, whatever a peer has put into it."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _name_of(header: bytes) -> str:

@@ -110,7 +110,8 @@ class _ConnectionTrace:
         if self._tracing.is_on:
             if self._began_at != self._tracing.times_switched_on:
                 self._begin_again()
-            self._write_lines(now_ns, "->" if inbound else "<-", [self._words(piece) for piece in pieces])
+            if self._tracing.lines is not None:
+                self._write_lines(now_ns, "->" if inbound else "<-", [self._words(piece) for piece in pieces])
             if self._packets is not None:
                 self._packets.write(now_ns, inbound, pieces)
 
