@@ -21,8 +21,14 @@ from tests.interop.guest.cpio import Archive
 from tests.interop.guest.layers import FIO, LATE_MODULES, PROGRAMS, QEMU_MODULES, UML_MODULES, Layer
 from tests.interop.guest.packages import CannotBuild, Packages, digest
 
-FILES = Path(__file__).parent / "files"
+HERE = Path(__file__).parent
+FILES = HERE / "files"
 """What a guest has of our own: its first program, its shell functions, its settings."""
+
+BUILDER = ("cpio.py", "elf.py", "image.py")
+"""What decides, beside the packages, how an archive turns out."""
+
+KEPT_UNUSED_S = 7 * 86_400
 
 OWN = {
     # in the guest: (here, may be executed)
@@ -60,7 +66,17 @@ def build(kind: str, *, with_fio: bool = False) -> Image:
         packages = Packages(folder)
         packages.refresh()
         builder = _Builder(folder, packages)
-        return Image(builder.kernel(modules), builder.initramfs(layers))
+        image = Image(builder.kernel(modules), builder.initramfs(layers))
+        for path in (image.kernel, image.initramfs):
+            path.touch()
+        _forget_old(folder)
+        return image
+
+
+def _forget_old(folder: Path) -> None:
+    for path in (*folder.glob("*.cpio"), *folder.glob("*.half"), *folder.glob("*.kernel")):
+        if time.time() - path.stat().st_mtime > KEPT_UNUSED_S:
+            path.unlink()
 
 
 @contextmanager
@@ -97,7 +113,7 @@ class _Builder:
 
     def _archive(self, layer: Layer) -> Path:
         files = self._files(layer)
-        own = [path.read_text() for path in sorted((*FILES.iterdir(), *Path(__file__).parent.glob("*.py")))]
+        own = [path.read_text() for path in (*sorted(FILES.iterdir()), *(HERE / name for name in BUILDER))]
         made = self._folder / f"{layer.name}-{digest([*files, repr(layer), *own])}.cpio"
         if not made.exists():
             folders = self._packages.unpack(layer.packages, files)

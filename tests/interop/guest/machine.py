@@ -21,6 +21,7 @@ SCRIPT_TIMEOUT_S = 120
 END_TIMEOUT_S = 15
 READY = "guest: ready"
 ENDED = re.compile(r"guest: ended (\d+) (\d+)")
+PANIC = "Kernel panic"
 CONSOLE_SHOWN_CHARACTERS = 6000
 
 
@@ -95,7 +96,7 @@ class Machine:
 
     @property
     def is_running(self) -> bool:
-        return not self._over
+        return not self._over and PANIC not in self.console
 
     @property
     def exit_status(self) -> int | None:
@@ -121,7 +122,7 @@ class Machine:
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             while (found := look()) is None:
-                if self._over:
+                if not self.is_running:
                     raise GuestError(f"the guest ended while waiting for {what}; its console:\n{self.console}")
                 if time.monotonic() > deadline_s:
                     raise GuestError(f"waited {timeout_s} s for {what}; the console:\n{self.console}")

@@ -19,8 +19,11 @@ MOST_GUESTS = 200
 """How many networks 10.213.N.0/24 there are to choose from."""
 
 PROBE_TIMEOUT_S = 20
-UML_MEMORY_MB = 160
-QEMU_MEMORY_MB = 384
+UML_MEMORY_MB = 96
+QEMU_MEMORY_MB = 256
+"""Beside what unpacking takes: the archive, and a root of which the kernel lets files fill half."""
+
+MEMORY_PER_ARCHIVE = 4
 
 _numbers = itertools.count()
 
@@ -59,11 +62,21 @@ def _kvm_lacks() -> str:
     return _tcg_lacks() or ("" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "/dev/kvm")
 
 
+def _memory_mb(image: Image, base_mb: int) -> int:
+    return base_mb + MEMORY_PER_ARCHIVE * (image.initramfs.stat().st_size >> 20)
+
+
 def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
     interface = f"odxg{number}"
     return [
         *("setpriv", "--pdeathsig", "TERM", str(LAUNCH_UML), interface, f"10.213.{number}.1/24"),
-        *(str(image.kernel), f"mem={UML_MEMORY_MB}M", f"initrd={image.initramfs}", f"uml_dir={share}/.uml", f"umid={name}"),
+        *(
+            str(image.kernel),
+            f"mem={_memory_mb(image, UML_MEMORY_MB)}M",
+            f"initrd={image.initramfs}",
+            f"uml_dir={share}/.uml",
+            f"umid={name}",
+        ),
         *("con=null", "con0=fd:0,fd:1", "console=tty0", "quiet", "panic=1"),
         f"vec0:transport=tap,ifname={interface},depth=128,gro=1",
         *("guest.interface=vec0", f"guest.address=10.213.{number}.2/24", f"guest.gateway=10.213.{number}.1"),
@@ -78,8 +91,9 @@ def _qemu(*acceleration: str) -> Callable[[Image, Path, str, int], list[str]]:
             "guest.interface=eth0 guest.address=10.0.2.15/24 guest.gateway=10.0.2.2",
             f"guest.share=9p guest.name={name}",
         )
+        memory = str(_memory_mb(image, QEMU_MEMORY_MB))
         return [
-            *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *acceleration, "-M", "q35", "-m", str(QEMU_MEMORY_MB)),
+            *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *acceleration, "-M", "q35", "-m", memory),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"),
             *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
             *("-virtfs", f"local,path={share},mount_tag=share,security_model=none"),

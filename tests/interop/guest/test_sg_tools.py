@@ -1,0 +1,167 @@
+"""sg3-utils, through the kernel's SG_IO: each page and each command that they ask for."""
+
+import pytest
+
+from tests.interop.guest.conftest import Guest
+
+pytestmark = pytest.mark.interop
+
+LUNS = [0, 2]
+"""512-byte and 4096-byte blocks."""
+
+BLOCK_BYTES = {0: 512, 2: 4096}
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_every_page_is_understood(guest: Guest, lun: int) -> None:
+    printed = guest.run(
+        """
+        login; device=$(generic $lun)
+        sg_inq $device
+        pages=$(sg_vpd -p sv --hex $device | sed -n 's/^ *00  *//p' | cut -c1-50)
+        set -- $pages; shift 4
+        for page; do echo "page $page"; sg_vpd -p 0x$page $device; done
+        sg_vpd -a $device >/dev/null
+        sg_modes -a $device
+        sg_luns $device
+        sg_opcodes $device
+        sg_opcodes -q -t $device
+        """,
+        lun=lun,
+    )
+    for wanted in (
+        *(f"page {page}" for page in ("00", "80", "83", "86", "8f", "b0", "b1", "b2")),
+        *("Vendor identification: ODX", "3PC=1", "CmdQue=1", "Block Device ROD Token Limits", "Lun list length = 32"),
+        *("Populate token", "Write using token", "Caching", "Control", "thin provisioned"),
+    ):
+        assert wanted in printed
+    for unwanted in ("reserved", "decode", "invalid", "malformed", "bad "):
+        assert unwanted not in printed.lower()
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_capacity(guest: Guest, lun: int) -> None:
+    printed = guest.run("login; sg_readcap $(generic $lun); sg_readcap -l $(generic $lun)", lun=lun)
+    assert printed.count(f"Logical block length={BLOCK_BYTES[lun]} bytes") == 2
+    assert "lbpme=1, lbprz=1" in printed
+    assert "physical block length=4096 bytes" in printed or BLOCK_BYTES[lun] == 4096
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_unmapped_and_written_the_same(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 512
+        sg_get_lba_status -l 0 $device | grep 'blocks: *512 *mapped'
+        sg_unmap --lba=64 --num=64 --force $device
+        zeros $disk 64 64
+        sg_get_lba_status -l 64 $device | grep 'blocks: *64 *deallocated'
+        sg_write_same --16 --unmap --lba=256 --num=128 $device
+        zeros $disk 256 128
+        sg_get_lba_status -l 256 $device | grep 'blocks: *128 *deallocated'
+        dd if=/dev/urandom of=/tmp/block bs=$(blockdev --getss $disk) count=1 2>/dev/null
+        sg_write_same --16 --in=/tmp/block --xferlen=$(blockdev --getss $disk) --lba=384 --num=8 $device
+        for lba in 384 391; do
+            [ "$(sum $disk $lba 1)" = "$(md5sum </tmp/block)" ]
+        done
+        [ "$(sum $disk 383 1)" != "$(md5sum </tmp/block)" ]
+        """,
+        lun=lun,
+    )
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_verified(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 16
+        sg_verify --lba=0 --count=16 $device
+        sg_verify --16 --lba=0 --count=16 $device
+        bytes=$(($(blockdev --getss $disk) * 16))
+        head -c $bytes $disk >/tmp/data
+        sg_verify --lba=0 --count=16 --ndo=$bytes --in=/tmp/data $device
+        head -c $bytes /dev/zero >/tmp/data
+        expect 14 sg_verify --quiet --lba=0 --count=16 --ndo=$bytes --in=/tmp/data $device
+        """,
+        lun=lun,
+    )
+
+
+def test_resets_are_told_to_those_who_use_the_unit(guest: Guest) -> None:
+    printed = guest.run("""
+        login; device=$(generic 0)
+        sg_sync $device
+        sg_turs $device
+        sg_requests $device
+        sg_reset --device $device
+        expect 6 sg_raw $device 00 00 00 00 00 00
+        sg_turs $device
+        sg_reset --target $device
+        expect 6 sg_raw $device 00 00 00 00 00 00
+        fill $(disk 0) 0 128
+    """)
+    assert printed.count("Unit Attention") == 2
+
+
+def test_what_is_not_there_is_refused_as_unknown(guest: Guest) -> None:
+    # 9: invalid command operation code
+    guest.run("""
+        login; device=$(generic 0)
+        sg_opcodes -q --opcode=0x4d $device | grep -i 'not supported'
+        expect 9 sg_logs $device
+        fill $(disk 0) 0 8
+    """)
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_blkdiscard_gives_blocks_back(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 2048
+        blkdiscard -o $(($(blockdev --getss $disk) * 1024)) -l $(($(blockdev --getss $disk) * 1024)) $disk
+        zeros $disk 1024 1024
+        sg_get_lba_status -l 1024 $device | grep deallocated
+        blkdiscard -z -o 0 -l $(($(blockdev --getss $disk) * 512)) $disk
+        zeros $disk 0 512
+        blkdiscard $disk
+        blocks=$(($(blockdev --getsize64 $disk) / $(blockdev --getss $disk)))
+        sg_get_lba_status -l 0 $device | grep "blocks: *$blocks *deallocated"
+        """,
+        lun=lun,
+    )
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_fstrim_gives_the_blocks_of_deleted_files_back(guest: Guest, lun: int) -> None:
+    printed = guest.run(
+        """
+        login; disk=$(disk $lun); module ext4; mkdir -p /mnt/trim
+        used() {
+            total=0
+            sg_get_lba_status --brief --maxlen=65536 -l 0 $(generic $lun) >/tmp/extents
+            while read -r lba count provisioning rest; do
+                [ "${lba#0x} $provisioning" = "$lba 0" ] || [ "$provisioning" != 0 ] || total=$((total + count))
+            done </tmp/extents
+            echo $((total * $(blockdev --getss $disk)))
+        }
+        mkfs.ext4 -q -F $disk
+        mount -t ext4 $disk /mnt/trim
+        dd if=/dev/urandom of=/mnt/trim/keep bs=1M count=2 conv=fsync 2>/dev/null
+        dd if=/dev/urandom of=/mnt/trim/lose bs=1M count=24 conv=fsync 2>/dev/null
+        md5sum /mnt/trim/keep >/tmp/sum
+        echo full $(used)
+        rm /mnt/trim/lose; sync
+        fstrim -v /mnt/trim
+        echo trimmed $(used)
+        umount /mnt/trim
+        e2fsck -f -n $disk
+        mount -t ext4 $disk /mnt/trim
+        md5sum -c /tmp/sum
+        """,
+        lun=lun,
+    )
+    used = {words[0]: int(words[1]) for line in printed.splitlines() if (words := line.split())[0] in ("full", "trimmed")}
+    assert used["full"] - used["trimmed"] >= 23 << 20
