@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from odx_target.initiator import cdb
 from odx_target.initiator.session import discover
 from odx_target.initiator.url import Portal as RemotePortal
+from odx_target.store.volume import LogVolume
 from odx_target.target import connection_server
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
@@ -20,7 +21,16 @@ from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.iscsi import limits
 from odx_target.target.iscsi.opcodes import RejectReason
-from odx_target.target.iscsi.pdu import LoginResponse, LogoutRequest, LogoutResponse, NopIn, NopOut, Reject, ScsiDataIn
+from odx_target.target.iscsi.pdu import (
+    LoginResponse,
+    LogoutRequest,
+    LogoutResponse,
+    NopIn,
+    NopOut,
+    Reject,
+    ScsiDataIn,
+    ScsiResponse,
+)
 from odx_target.target.listener import MOST_SOCKETS
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import OPTIONS, running
@@ -292,3 +302,47 @@ async def test_sessions_at_the_limit_may_still_be_reinstated() -> None:
             await another.stream.send_all(another.login_request(KEYS))
             assert (await another.take(LoginResponse)).status == 0x0302
         finish.set()
+
+
+async def test_reads_from_a_disk_are_taken_on_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    most_bytes = 0
+
+    async def read(self: LogVolume, block: int, count: int) -> list[bytes]:
+        nonlocal most_bytes
+        most_bytes = max(most_bytes, server._reading_bytes)
+        await trio.lowlevel.checkpoint()
+        return [bytes(count * 4096)]
+
+    async with running(BIG_LUN) as array, quiet(array), logged_in(array) as peer:
+        server = connection_of(array)
+        monkeypatch.setattr(LogVolume, "read_now", lambda *_: None)
+        monkeypatch.setattr(LogVolume, "read", read)
+        reads = [peer.read(READ_MIB, MIB) for _ in range(100)]
+        await peer.stream.send_all(b"".join(map(peer.encode, reads)))
+        answered = 0
+        while answered < len(reads):
+            received = await peer.next()
+            assert received is not None
+            assert isinstance(received[0], ScsiDataIn)
+            answered += received[0].has_status
+        assert connection_server.MOST_READING_BYTES <= most_bytes <= connection_server.MOST_READING_BYTES + MIB
+        assert server._reading_bytes == 0
+
+
+async def test_lengths_that_do_not_fit_the_command_come_back_as_residuals() -> None:
+    sixteen_more, less = 512 + 16, 100
+    async with running() as array, logged_in(array) as peer:
+        for fields, moved in (({"read": True}, 0), ({"write": True}, 0)):
+            pdu = peer.command(bytes(6), expected_data_transfer_length=16, **fields)
+            await peer.send(pdu, bytes(16) if "write" in fields else b"")
+            response = await peer.take(ScsiResponse)
+            assert (response.status, response.underflow, response.residual_count) == (0, True, 16 - moved)
+        await peer.send(peer.read(cdb.read_16(0, 1), sixteen_more))
+        data_in = await peer.take(ScsiDataIn)
+        assert (data_in.data_segment_length, data_in.underflow, data_in.residual_count) == (512, True, 16)
+        await peer.send(peer.read(cdb.read_16(0, 1), less))
+        data_in = await peer.take(ScsiDataIn)
+        assert (data_in.data_segment_length, data_in.overflow, data_in.residual_count) == (less, True, 512 - less)
+        await peer.send(peer.write(cdb.write_16(0, 1), sixteen_more), bytes(sixteen_more))
+        response = await peer.take(ScsiResponse)
+        assert (response.status, response.underflow, response.residual_count) == (0, True, 16)
