@@ -1,0 +1,323 @@
+<#
+.SYNOPSIS
+    Copies a file between two LUNs of an iSCSI target with and without ODX, and collects what happened in one folder.
+
+.DESCRIPTION
+    NOT YET RUN ON A REAL WINDOWS. It was written from public documentation; read it before you run it.
+
+    Run in an elevated 64-bit PowerShell (5.1 or 7) on Windows Server 2016 or later. The target needs two LUNs of at least
+    8 GB each. With -Initialize both are partitioned and formatted: all that is on them is lost.
+
+.PARAMETER Portal
+    Address of the target portal.
+
+.PARAMETER TargetName
+    The IQN of the target.
+
+.PARAMETER ChapUser
+    Name for one-way CHAP; needs -ChapSecret of 12 to 16 characters.
+
+.PARAMETER MutualSecret
+    Also makes the target prove itself, with this secret of the host. It is global to the host.
+
+.PARAMETER Digests
+    Asks for header and data digests.
+
+.PARAMETER Initialize
+    Takes the first two disks of the session, which must be raw, and formats them as -SourceLetter and -DestinationLetter.
+
+.EXAMPLE
+    .\Test-OdxTarget.ps1 -Portal 192.0.2.10 -TargetName iqn.2026-11.io.odx-target:array -Initialize
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param(
+    [Parameter(Mandatory)] [string] $Portal,
+    [Parameter(Mandatory)] [string] $TargetName,
+    [int] $Port = 3260,
+    [string] $ChapUser,
+    [string] $ChapSecret,
+    [string] $MutualSecret,
+    [switch] $Digests,
+    [switch] $Initialize,
+    [char] $SourceLetter = 'S',
+    [char] $DestinationLetter = 'T',
+    [uint64] $FileBytes = 1GB,
+    [uint64] $ZeroBytes = 2GB,
+    [string] $OutputFolder = (Join-Path $PWD ('odx-' + (Get-Date -Format 'yyyyMMdd-HHmmss')))
+)
+
+$ErrorActionPreference = 'Stop'
+$script:Results = [Collections.Generic.List[object]]::new()
+$Began = Get-Date
+New-Item -ItemType Directory -Path $OutputFolder | Out-Null
+Start-Transcript -Path (Join-Path $OutputFolder 'transcript.txt') | Out-Null
+
+function Add-Result([string] $Step, [bool] $Passed, [string] $Detail) {
+    $script:Results.Add([pscustomobject]@{ Step = $Step; Passed = $Passed; Detail = $Detail })
+    $mark = if ($Passed) { 'ok  ' } else { 'FAIL' }
+    Write-Host "$mark $Step  $Detail"
+}
+
+function Invoke-Step([string] $Step, [scriptblock] $Body) {
+    # A step that fails is told, and the next one is tried: a half result is better than none.
+    try { & $Body } catch { Add-Result $Step $false $_.Exception.Message }
+}
+
+function Save-Text([string] $Name, $Value) {
+    $Value | Out-String -Width 250 | Set-Content -Path (Join-Path $OutputFolder $Name) -Encoding UTF8
+}
+
+Add-Type -TypeDefinition @'
+using System;
+using System.ComponentModel;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+// The offload controls of a file system and the copy offload property of a disk.
+public static class OdxControl
+{
+    const uint QueryProperty = 0x2D1400, OffloadRead = 0x94264, OffloadWrite = 0x98268;
+    const int CopyOffloadProperty = 13, TokenBytes = 512;
+
+    [DllImport("kernel32.dll", SetLastError = true, CharSet = CharSet.Unicode)]
+    static extern SafeFileHandle CreateFileW(
+        string name, uint access, uint share, IntPtr security, uint disposition, uint flags, IntPtr template);
+
+    [DllImport("kernel32.dll", SetLastError = true)]
+    static extern bool DeviceIoControl(
+        SafeFileHandle handle, uint code, byte[] input, int inputBytes, byte[] output, int outputBytes,
+        out int returned, IntPtr overlapped);
+
+    static byte[] Control(string name, uint access, uint code, byte[] input, int outputBytes)
+    {
+        using (var handle = CreateFileW(name, access, 7, IntPtr.Zero, 3, 0, IntPtr.Zero))
+        {
+            if (handle.IsInvalid) throw new Win32Exception(Marshal.GetLastWin32Error());
+            var output = new byte[outputBytes];
+            int returned;
+            if (!DeviceIoControl(handle, code, input, input.Length, output, outputBytes, out returned, IntPtr.Zero))
+                throw new Win32Exception(Marshal.GetLastWin32Error());
+            return output;
+        }
+    }
+
+    static void Put(byte[] buffer, int at, uint value) { BitConverter.GetBytes(value).CopyTo(buffer, at); }
+    static void Put(byte[] buffer, int at, ulong value) { BitConverter.GetBytes(value).CopyTo(buffer, at); }
+
+    // longest lifetime, default lifetime, largest transfer, optimal transfer, descriptors; fails where VPD page 8Fh was refused
+    public static ulong[] Limits(int disk)
+    {
+        var input = new byte[12];
+        Put(input, 0, (uint)CopyOffloadProperty);
+        var reply = Control(@"\\.\PhysicalDrive" + disk, 0, QueryProperty, input, 48);
+        return new ulong[] {
+            BitConverter.ToUInt32(reply, 8), BitConverter.ToUInt32(reply, 12), BitConverter.ToUInt64(reply, 16),
+            BitConverter.ToUInt64(reply, 24), BitConverter.ToUInt32(reply, 32) };
+    }
+
+    // how many bytes the token stands for
+    public static ulong Read(string file, ulong offset, ulong length, byte[] token)
+    {
+        var input = new byte[32];
+        Put(input, 0, 32u); Put(input, 16, offset); Put(input, 24, length);
+        var reply = Control(file, 0x80000000, OffloadRead, input, 16 + TokenBytes);
+        Array.Copy(reply, 16, token, 0, TokenBytes);
+        return BitConverter.ToUInt64(reply, 8);
+    }
+
+    // how many bytes were written
+    public static ulong Write(string file, ulong offset, ulong length, ulong tokenOffset, byte[] token)
+    {
+        var input = new byte[32 + TokenBytes];
+        Put(input, 0, (uint)input.Length); Put(input, 8, offset); Put(input, 16, length); Put(input, 24, tokenOffset);
+        Array.Copy(token, 0, input, 32, TokenBytes);
+        return BitConverter.ToUInt64(Control(file, 0xC0000000, OffloadWrite, input, 16), 8);
+    }
+
+    public static byte[] ZeroToken()
+    {
+        var token = new byte[TokenBytes];
+        token[0] = 0xFF; token[1] = 0xFF; token[3] = 0x01; token[6] = 0x01; token[7] = 0xF8;
+        return token;
+    }
+}
+'@
+
+function Connect-Target {
+    Set-Service -Name MSiSCSI -StartupType Automatic
+    Start-Service -Name MSiSCSI
+    if (-not (Get-IscsiTargetPortal | Where-Object TargetPortalAddress -eq $Portal)) {
+        New-IscsiTargetPortal -TargetPortalAddress $Portal -TargetPortalPortNumber $Port | Out-Null
+    }
+    $found = Get-IscsiTarget | Where-Object NodeAddress -eq $TargetName
+    Add-Result 'discovery' ($null -ne $found) $TargetName
+    if ($found.IsConnected) { return }
+    $wish = @{ NodeAddress = $TargetName; TargetPortalAddress = $Portal; TargetPortalPortNumber = $Port }
+    if ($ChapUser) {
+        $wish.ChapUsername = $ChapUser
+        $wish.ChapSecret = $ChapSecret
+        $wish.AuthenticationType = 'ONEWAYCHAP'
+    }
+    if ($MutualSecret) {
+        Set-IscsiChapSecret -ChapSecret $MutualSecret
+        $wish.AuthenticationType = 'MUTUALCHAP'
+    }
+    if ($Digests) { $wish.IsHeaderDigest = $true; $wish.IsDataDigest = $true }
+    Connect-IscsiTarget @wish | Out-Null
+    Add-Result 'login' $true $(if ($wish.AuthenticationType) { $wish.AuthenticationType } else { 'no authentication' })
+}
+
+function Get-TargetDisk {
+    Get-IscsiSession | Where-Object TargetNodeAddress -eq $TargetName | Get-Disk | Sort-Object -Property Number -Unique
+}
+
+function Initialize-Volumes($Disks) {
+    $letters = $SourceLetter, $DestinationLetter
+    for ($number = 0; $number -lt 2; $number++) {
+        $disk = $Disks[$number]
+        if ($disk.PartitionStyle -ne 'RAW') { throw "disk $($disk.Number) is not raw: it may hold data" }
+        if (-not $PSCmdlet.ShouldProcess("disk $($disk.Number)", 'partition and format')) { return }
+        Set-Disk -Number $disk.Number -IsOffline $false
+        Set-Disk -Number $disk.Number -IsReadOnly $false
+        Initialize-Disk -Number $disk.Number -PartitionStyle GPT
+        New-Partition -DiskNumber $disk.Number -UseMaximumSize -DriveLetter $letters[$number] | Out-Null
+        Format-Volume -DriveLetter $letters[$number] -FileSystem NTFS -NewFileSystemLabel "ODX$number" -Confirm:$false | Out-Null
+    }
+    Add-Result 'volumes' $true "$SourceLetter and $DestinationLetter"
+}
+
+function Save-OdxState($Disks) {
+    $key = 'HKLM:\SYSTEM\CurrentControlSet\Control'
+    $mode = (Get-ItemProperty "$key\FileSystem" -Name FilterSupportedFeaturesMode -ErrorAction SilentlyContinue).FilterSupportedFeaturesMode
+    Add-Result 'host switch' (-not $mode) "FilterSupportedFeaturesMode is $(if ($null -eq $mode) { 'absent' } else { $mode })"
+    Save-Text 'registry.txt' @(
+        Get-ItemProperty "$key\DISK" -ErrorAction SilentlyContinue
+        Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\Disk' -ErrorAction SilentlyContinue
+    )
+    Save-Text 'filters.txt' @(fltmc instances -v "${SourceLetter}:"; fltmc instances -v "${DestinationLetter}:")
+    Save-Text 'sessions.txt' @(Get-IscsiSession | Format-List *; Get-IscsiConnection | Format-List *)
+    Save-Text 'disks.txt' ($Disks | Format-List *)
+    foreach ($disk in $Disks) {
+        Invoke-Step "limits of disk $($disk.Number)" {
+            $limits = [OdxControl]::Limits($disk.Number)
+            Add-Result "limits of disk $($disk.Number)" $true (
+                'lifetime {0} s, default {1} s, largest {2}, optimal {3} blocks, {4} descriptors' -f $limits)
+        }
+    }
+}
+
+function New-PatternFile([string] $Path, [long] $Bytes) {
+    # Real data: a file that is only set to a length is answered with the zero token, without any command.
+    $random = [Security.Cryptography.RandomNumberGenerator]::Create()
+    $block = [byte[]]::new(4MB)
+    $stream = [IO.File]::Create($Path)
+    try {
+        for ([long] $done = 0; $done -lt $Bytes; $done += $block.Length) {
+            $random.GetBytes($block)
+            $stream.Write($block, 0, [int] [Math]::Min($block.Length, $Bytes - $done))
+        }
+        $stream.Flush($true)
+    } finally { $stream.Dispose() }
+}
+
+function New-EmptyFile([string] $Path, [long] $Bytes) {
+    $stream = [IO.File]::Create($Path)
+    try { $stream.SetLength($Bytes) } finally { $stream.Dispose() }
+}
+
+function Measure-Copy([string] $Name, [scriptblock] $Copy) {
+    $counters = '\PhysicalDisk(*)\Disk Read Bytes/sec', '\PhysicalDisk(*)\Disk Write Bytes/sec', '\Network Interface(*)\Bytes Total/sec'
+    $job = Start-Job -ArgumentList $counters, (Join-Path $OutputFolder "counters-$Name.csv") -ScriptBlock {
+        param($Names, $File)
+        Get-Counter -Counter $Names -SampleInterval 1 -Continuous | ForEach-Object {
+            foreach ($sample in $_.CounterSamples) {
+                '{0:o},{1},{2}' -f $_.Timestamp, $sample.Path, $sample.CookedValue | Add-Content -Path $File
+            }
+        }
+    }
+    try { (Measure-Command $Copy).TotalSeconds } finally { Stop-Job $job; Remove-Job $job -Force }
+}
+
+function Compare-Files([string] $Step, [string] $One, [string] $Other, [double] $Seconds) {
+    $hashes = (Get-FileHash $One).Hash, (Get-FileHash $Other).Hash
+    Add-Result $Step ($hashes[0] -eq $hashes[1]) ('{0:n2} s, SHA-256 {1}' -f $Seconds, $hashes[1])
+}
+
+function Test-Token([string] $Source, [string] $Destination) {
+    $token = [byte[]]::new(512)
+    [uint64] $position = 0
+    while ($position -lt $FileBytes) {
+        $held = [OdxControl]::Read($Source, $position, $FileBytes - $position, $token)
+        for ([uint64] $spent = 0; $spent -lt $held;) {
+            $length = [Math]::Min([uint64] 256MB, $held - $spent)
+            $written = [OdxControl]::Write($Destination, $position + $spent, $length, $spent, $token)
+            if ($written -eq 0) { throw "nothing written at byte $($position + $spent)" }
+            $spent += $written
+        }
+        $position += $held
+    }
+}
+
+function Test-ZeroToken([string] $Path) {
+    # The file is full of data first: past valid data NTFS would write nothing.
+    New-PatternFile $Path $ZeroBytes
+    $token = [OdxControl]::ZeroToken()
+    [uint64] $position = 0
+    while ($position -lt $ZeroBytes) {
+        $written = [OdxControl]::Write($Path, $position, [Math]::Min([uint64] 256MB, $ZeroBytes - $position), 0, $token)
+        if ($written -eq 0) { throw "nothing written at byte $position" }
+        $position += $written
+    }
+}
+
+function Save-Events {
+    $sources = 'iScsiPrt', 'MSiSCSI', 'disk', 'mpio', 'msdsm', 'Ntfs', 'storport'
+    $system = Get-WinEvent -FilterHashtable @{ LogName = 'System'; StartTime = $Began } -ErrorAction SilentlyContinue |
+        Where-Object ProviderName -In $sources
+    $class = Get-WinEvent -FilterHashtable @{ LogName = 'Microsoft-Windows-Storage-ClassPnP/Operational'; StartTime = $Began } -ErrorAction SilentlyContinue
+    @($system) + @($class) | Where-Object { $_ } | Select-Object TimeCreated, ProviderName, Id, LevelDisplayName, Message |
+        Export-Csv -Path (Join-Path $OutputFolder 'events.csv') -NoTypeInformation -Encoding UTF8
+    $bad = @($system | Where-Object Level -In 1, 2, 3) + @($class | Where-Object Id -EQ 507) | Where-Object { $_ }
+    Add-Result 'events' (@($bad).Count -eq 0) "$(@($bad).Count) errors and warnings of storage, see events.csv"
+}
+
+try {
+    wevtutil set-log Microsoft-Windows-Storage-ClassPnP/Operational /enabled:true
+    Connect-Target
+    $disks = @(Get-TargetDisk)
+    if ($disks.Count -lt 2) { throw "the target has $($disks.Count) disks, two are needed" }
+    if ($Initialize) { Initialize-Volumes $disks }
+    Save-OdxState $disks
+
+    $source = "${SourceLetter}:\source.bin"
+    $withOdx, $plain = "${DestinationLetter}:\odx.bin", "${DestinationLetter}:\plain"
+    New-PatternFile $source $FileBytes
+    Invoke-Step 'copy with ODX' {
+        $seconds = Measure-Copy 'odx' { Copy-Item $source $withOdx }
+        Compare-Files 'copy with ODX' $source $withOdx $seconds
+    }
+    Invoke-Step 'copy without ODX' {
+        $seconds = Measure-Copy 'plain' { robocopy "${SourceLetter}:\" $plain source.bin /NOOFFLOAD /NJH /NJS /NP | Out-Null }
+        Compare-Files 'copy without ODX' $source (Join-Path $plain 'source.bin') $seconds
+    }
+    Invoke-Step 'tokens by hand' {
+        $manual = "${DestinationLetter}:\manual.bin"
+        New-EmptyFile $manual $FileBytes
+        $seconds = (Measure-Command { Test-Token $source $manual }).TotalSeconds
+        Compare-Files 'tokens by hand' $source $manual $seconds
+    }
+    Invoke-Step 'zero token' {
+        $zeroed, $zeros = "${DestinationLetter}:\zeroed.bin", "${DestinationLetter}:\zeros.bin"
+        $seconds = (Measure-Command { Test-ZeroToken $zeroed }).TotalSeconds
+        New-EmptyFile $zeros $ZeroBytes
+        Compare-Files 'zero token' $zeros $zeroed $seconds
+    }
+    Invoke-Step 'events' { Save-Events }
+} catch {
+    Add-Result 'the run' $false $_.Exception.Message
+} finally {
+    $script:Results | ConvertTo-Json | Set-Content -Path (Join-Path $OutputFolder 'results.json') -Encoding UTF8
+    Stop-Transcript | Out-Null
+    Write-Host "collected in $OutputFolder"
+}
+if ($script:Results | Where-Object { -not $_.Passed }) { exit 1 }
