@@ -274,3 +274,28 @@ async def test_a_hundred_arrays_in_one_process() -> None:
         for turn in range(100):
             nursery.start_soon(one, turn)
     assert len({array.portals for array in here}) == 100
+
+
+async def test_a_pool_that_fails_ends_every_connection_for_none_may_be_told_that_its_write_is_safe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = [PoolFailed("the disk is gone")]
+
+    async with running() as array:
+        commit = array.pool.commit
+
+        def failing_once() -> None:
+            if failures:
+                raise failures.pop()
+            commit()
+
+        async with session_with(array) as writer, session_with(array, replace(OPTIONS, isid=random_isid(b"other"))) as other:
+            await settled(writer)
+            await settled(other)
+            monkeypatch.setattr(array.pool, "commit", failing_once)
+            with pytest.raises(ConnectionLost):
+                await writer.execute(0, cdb.write_16(0, 1), b"w" * 512)
+            with pytest.raises(ConnectionLost):
+                await keep_asking(other)
+        async with session_with(array) as session:
+            await settled(session)

@@ -185,7 +185,11 @@ class Pool(Protocol):
         ...
 
     def commit(self) -> None:
-        """Hand the open batch to the operating system, in one write; free when nothing is open. Raises PoolFailed."""
+        """Hand the open batch to the operating system, in one write; free when nothing is open.
+
+        Raises PoolFailed, once for each batch that is lost: also when somebody else's commit lost it. Whoever had a part
+        in that batch must not acknowledge it, so the caller tells everybody.
+        """
         ...
 
     async def flush(self) -> None:

@@ -7,7 +7,7 @@ a task, in this connection's nursery; it has the same way out: commit, then send
 
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -59,7 +59,13 @@ class ConnectionServer:
     """Serves one connected socket until it closes. `ended` is set when nothing of it is left."""
 
     def __init__(
-        self, connected: socket.socket, directory: Directory, device_server: DeviceServer, pool: Pool, tap: Tap | None = None
+        self,
+        connected: socket.socket,
+        directory: Directory,
+        device_server: DeviceServer,
+        pool: Pool,
+        on_pool_failure: Callable[[PoolFailed], None],
+        tap: Tap | None = None,
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,6 +73,7 @@ class ConnectionServer:
         self._directory = directory
         self._device_server = device_server
         self._pool = pool
+        self._on_pool_failure = on_pool_failure
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
         self._to_send = SendQueue(connected, self._tap, self._peer_reads)
@@ -123,7 +130,14 @@ class ConnectionServer:
                 while not self._protocol.closed:
                     await self._receive_once()
             except (OSError, PoolFailed) as error:
-                self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
+                self._lose_connection(error)
+
+    def _lose_connection(self, error: OSError | PoolFailed) -> None:
+        """The socket broke, or the pool: then what any connection has done since may be lost, and none may be answered."""
+        self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
+        if isinstance(error, PoolFailed):
+            self._protocol.take_output()
+            self._on_pool_failure(error)
 
     async def _receive_once(self) -> None:
         try:
@@ -255,7 +269,7 @@ class ConnectionServer:
         try:
             await self._commit_and_send()
         except (OSError, PoolFailed) as error:
-            self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
+            self._lose_connection(error)
         if self._protocol.closed:
             self._receiving.cancel()
 

@@ -9,7 +9,7 @@ import trio
 
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.store.api import Pool
+from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Config, Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Directory
@@ -98,12 +98,20 @@ class Listener:
             if len(self._connections) >= MOST_SOCKETS:
                 self._cut_oldest_login()
             try:
-                server = ConnectionServer(connected, self._directory, self._device_server, self._pool, self._tap)
+                server = ConnectionServer(
+                    connected, self._directory, self._device_server, self._pool, self._pool_failed, self._tap
+                )
             except OSError:  # the peer has gone already
                 connected.close()
                 continue
             self._connections[server] = None
             connection_nursery.start_soon(self._serve, server)
+
+    def _pool_failed(self, error: PoolFailed) -> None:
+        """A batch is lost in which any connection may have had a part: hosts log in again and find out."""
+        log.error("the pool has failed, every connection is closed", error=str(error))
+        for connection in list(self._connections):
+            connection.cut()
 
     def _cut_oldest_login(self) -> None:
         oldest = next(server for server in self._connections if not server.is_logged_in)
