@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import trio
 from structlog.testing import capture_logs
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from odx_target.initiator import cdb
 from odx_target.initiator.session import discover
@@ -326,6 +326,7 @@ async def test_reads_from_a_disk_are_taken_on_a_few_at_a_time(monkeypatch: pytes
             assert isinstance(received[0], ScsiDataIn)
             answered += received[0].has_status
         assert connection_server.MOST_READING_BYTES <= most_bytes <= connection_server.MOST_READING_BYTES + MIB
+        await wait_all_tasks_blocked()
         assert server._reading_bytes == 0
 
 
