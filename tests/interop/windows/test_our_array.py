@@ -5,6 +5,7 @@ import trio
 
 from odx_target.initiator.token_commands import ZERO_TOKEN
 from odx_target.initiator.windows.copy_engine import FileCopy, WindowsFile
+from odx_target.initiator.windows.journal import LoginStep
 from odx_target.initiator.windows.nt_status import NtStatus
 from odx_target.initiator.windows.offload_read import Token, offload_read
 from odx_target.initiator.windows.offload_write import OffloadWrite
@@ -206,3 +207,28 @@ async def test_four_copies_of_one_host_beside_ordinary_work() -> None:
         assert sorted(taken) == list(range(8))
         assert {(cdb[0], cdb[1]) for _, cdb in host.commands()} == {PT, RRTI, WUT}
         assert host.host.journal.findings == []
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+async def test_a_connection_that_is_cut_is_restored_or_left(paths: int) -> None:
+    async with running(config()) as array, against(array, paths=paths) as host:
+        source, destination = host.layouts(MIB)
+        await host.fill(source, destination)
+        await host.lives[0].session._stream.aclose()
+        report = await host.file_copy(source, destination).run()
+        assert report.stop is None
+        await host.check(source, destination)
+        (told,) = [entry.what for entry in host.management() if entry.path == f"path {paths}"][:1]
+        assert told == ("logged in again" if paths == 1 else "takes over from path 1")
+
+
+async def test_many_commands_share_one_new_session() -> None:
+    async with running(config()) as array, against(array) as host, trio.open_nursery() as nursery:
+        host.entries.clear()
+        await host.lives[0].session._stream.aclose()
+        for number in range(8):
+            nursery.start_soon(host.disks[number % 2].write, 4096 + number, bytes(512))
+        nursery.cancel_scope.deadline = trio.current_time() + 30
+    assert len([entry for entry in host.management() if entry.what == "logged in again"]) == 8
+    assert len([entry for entry in host.entries if isinstance(entry, LoginStep)]) == 4  # two requests, two responses
+    assert host.host.journal.findings == []

@@ -91,8 +91,9 @@ class LiveSession:
         self._plan = plan
         self._session: InitiatorSession | None = None
         self._wanted = trio.Event()
-        self._answer: tuple[InitiatorError | None] | None = None
+        self._failure: InitiatorError | None = None
         self._changed = trio.Event()
+        self._changed.set()
         self._closing = False
         self._ended = trio.Event()
 
@@ -135,16 +136,16 @@ class LiveSession:
                 await self._wanted.wait()
 
     async def renew(self) -> None:
-        """Drop the session and log in again. Raises what the login fails with."""
-        self._session, self._answer, self._changed = None, None, trio.Event()
-        self._wanted.set()
+        """Drop the session and log in again; whoever asks while that is under way shares in it. Raises what it fails with."""
+        if self._changed.is_set():
+            self._session, self._failure, self._changed = None, None, trio.Event()
+            self._wanted.set()
         await self._changed.wait()
-        answer = self._answer
-        if answer is not None and answer[0] is not None:
-            raise answer[0]
+        if self._failure is not None:
+            raise self._failure
 
     def _tell(self, failure: InitiatorError | None) -> None:
-        self._answer = (failure,)
+        self._failure = failure
         self._changed.set()
 
 
