@@ -230,13 +230,15 @@ async def test_a_pool_serves_one_array_at_a_time(tmp_path: Path) -> None:
                 pytest.fail("started")
 
 
-async def test_a_portal_that_is_taken_is_an_error_that_names_it() -> None:
+async def test_a_portal_that_is_taken_is_an_error_that_names_it_and_makes_no_pool(tmp_path: Path) -> None:
     async with running() as array:
-        config = Config(luns=LUNS, portals=(Portal(array.portals[0].host, array.portals[0].port),))
+        portals = (Portal(port=0), Portal(array.portals[0].host, array.portals[0].port))
+        config = Config(pool_dir=tmp_path / "pool", luns=LUNS, portals=portals)
         with pytest.raises(OSError, match="cannot listen") as caught:
             async with Array(config, open_pool=open_pool):
                 pytest.fail("started")
         assert caught.value.filename == str(array.portals[0])
+        assert not (tmp_path / "pool").exists()
     gc.collect()  # a socket left open would warn here
 
 

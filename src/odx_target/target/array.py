@@ -5,9 +5,9 @@ process may hold as many arrays as it likes.
 """
 
 import secrets
+import socket
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +21,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Config, Portal
-from odx_target.target.listener import Listener
+from odx_target.target.listener import Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import attach_logical_units
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
@@ -104,16 +104,22 @@ class Array:
                 await self.pool.close()
 
     async def _start(self) -> None:
-        environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
-        self.pool = await self._open_pool(environment, self.config)
+        # Portals first: nothing is made on a disk for an array that cannot be reached.
+        sockets = await bind_portals(self.config.portals)
         try:
-            await self._start_on_pool(environment)
+            environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
+            self.pool = await self._open_pool(environment, self.config)
+            try:
+                await self._start_on_pool(environment, sockets)
+            except BaseException:
+                with trio.CancelScope(shield=True):
+                    await self.pool.close()
+                raise
         except BaseException:
-            with trio.CancelScope(shield=True):
-                await self.pool.close()
+            close_sockets(sockets)
             raise
 
-    async def _start_on_pool(self, environment: TrioEnvironment) -> None:
+    async def _start_on_pool(self, environment: TrioEnvironment, sockets: Sequence[socket.socket]) -> None:
         self.copy_manager = CopyManager(self.pool, environment, _copy_limits(self.config), _copy_options(self.config))
         self.copy_manager.on_internal_error = _report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
@@ -124,17 +130,19 @@ class Array:
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
         await self.copy_manager.start()
-        self._listener = Listener(self.config, self.device_server, self.logical_units, self.pool, self._tap)
-        await self._listener.start(self._nursery)
+        self._listener = Listener(self.config.iqn, sockets, self.device_server, self.logical_units, self.pool, self._tap)
+        self._listener.start(self._nursery)
         self._nursery.start_soon(self._expire_tokens)
 
     async def _expire_tokens(self) -> None:
         while True:
             await trio.sleep(EXPIRY_INTERVAL_S)
             self.copy_manager.expire(trio.current_time())
-            # What tokens held is given back in the log; a pool that has failed says so to whoever writes.
-            with suppress(PoolFailed):
+            # What tokens held is given back in the log.
+            try:
                 self.pool.commit()
+            except PoolFailed as error:
+                self._listener.pool_failed(error)
 
     async def _leave_nursery(self) -> None:
         self._nursery.cancel_scope.cancel()

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 import trio
@@ -10,7 +10,7 @@ import trio
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
-from odx_target.target.config import Config, Portal
+from odx_target.target.config import Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Directory
 from odx_target.target.trace.tap import Tap
@@ -31,33 +31,26 @@ class Listener:
 
     def __init__(
         self,
-        config: Config,
+        iqn: str,
+        sockets: Sequence[socket.socket],
         device_server: DeviceServer,
         logical_units: Mapping[int, LogicalUnit],
         pool: Pool,
         tap: Tap | None = None,
     ) -> None:
-        self._config = config
+        self._sockets = sockets
         self._device_server = device_server
         self._pool = pool
         self._tap = tap
-        self._sockets: list[socket.socket] = []
-        self._directory = Directory(config.iqn, logical_units)
+        self._directory = Directory(iqn, logical_units)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._accepting = trio.CancelScope()
         self._accepted_last = trio.Event()
-        self.portals: tuple[Portal, ...] = ()
-
-    async def start(self, nursery: trio.Nursery) -> None:
-        """Bind every portal, then accept connections in the nursery. Raises OSError naming the portal."""
-        try:
-            for portal in self._config.portals:
-                self._sockets.append(await _bind(portal))
-        except BaseException:
-            self._close_sockets()
-            raise
-        self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in self._sockets)
+        self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in sockets)
         self._directory.set_portals(self.portals)
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Accept connections in the nursery. From here on the sockets are the listener's to close."""
         nursery.start_soon(self._accept_all, nursery)
 
     async def stop(self, timeout_s: float) -> None:
@@ -79,7 +72,7 @@ class Listener:
                     for listening in self._sockets:
                         nursery.start_soon(self._accept, listening, connection_nursery)
         finally:
-            self._close_sockets()
+            close_sockets(self._sockets)
             self._accepted_last.set()
 
     async def _accept(self, listening: socket.socket, connection_nursery: trio.Nursery) -> None:
@@ -99,7 +92,7 @@ class Listener:
                 self._cut_oldest_login()
             try:
                 server = ConnectionServer(
-                    connected, self._directory, self._device_server, self._pool, self._pool_failed, self._tap
+                    connected, self._directory, self._device_server, self._pool, self.pool_failed, self._tap
                 )
             except OSError:  # the peer has gone already
                 connected.close()
@@ -107,7 +100,7 @@ class Listener:
             self._connections[server] = None
             connection_nursery.start_soon(self._serve, server)
 
-    def _pool_failed(self, error: PoolFailed) -> None:
+    def pool_failed(self, error: PoolFailed) -> None:
         """A batch is lost in which any connection may have had a part: hosts log in again and find out."""
         log.error("the pool has failed, every connection is closed", error=str(error))
         for connection in list(self._connections):
@@ -125,9 +118,22 @@ class Listener:
         finally:
             self._connections.pop(server, None)
 
-    def _close_sockets(self) -> None:
-        for listening in self._sockets:
-            listening.close()
+
+async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
+    """Listening sockets for all portals; whoever asked closes them. Raises OSError naming the portal that cannot be had."""
+    sockets: list[socket.socket] = []
+    try:
+        for portal in portals:
+            sockets.append(await _bind(portal))
+    except BaseException:
+        close_sockets(sockets)
+        raise
+    return sockets
+
+
+def close_sockets(sockets: Sequence[socket.socket]) -> None:
+    for listening in sockets:
+        listening.close()
 
 
 async def _bind(portal: Portal) -> socket.socket:
