@@ -277,8 +277,17 @@ async def open_session(
 
     `connect` makes the stream, by default a TCP connection. Raises ConnectFailed, LoginFailed, ConnectionLost.
     """
+    async with session_of(InitiatorConnection(Login(options, target_name)), portal, options, connect) as session:
+        yield session
+
+
+@asynccontextmanager
+async def session_of(
+    connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
+) -> AsyncIterator[InitiatorSession]:
+    """As `open_session`, with a connection of the caller's making."""
     stream = await _connected(portal, options, connect or connect_tcp)
-    session = InitiatorSession(stream, InitiatorConnection(Login(options, target_name)), options)
+    session = InitiatorSession(stream, connection, options)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.run)

@@ -1,17 +1,17 @@
 """The sessions of the Windows behaviour: logged in as Windows does, restored when they are lost, a path to each disk."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import trio
 
-from odx_target.initiator.errors import CommandTimedOut, ConnectFailed, ConnectionLost, InitiatorError
+from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, InitiatorError
 from odx_target.initiator.options import SessionOptions, with_credentials
 from odx_target.initiator.result import Buffer, CommandResult
-from odx_target.initiator.session import Connect, InitiatorSession, connect_tcp
-from odx_target.initiator.url import IscsiUrl, Portal
+from odx_target.initiator.session import Connect, InitiatorSession, connect_tcp, session_of
+from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows.journal import Journal, LoginStep
 from odx_target.initiator.windows.login import WindowsConnection, WindowsLogin, session_options
 from odx_target.target.iscsi.opcodes import TaskManagementFunction, TaskManagementResponse
@@ -50,27 +50,10 @@ class LoginPlan:
         return WindowsLogin(options, None if discovery else self.place.target_name, tell=tell, note=self.journal.add)
 
 
-@asynccontextmanager
-async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AsyncIterator[InitiatorSession]:
+def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AbstractAsyncContextManager[InitiatorSession]:
     """Connect and log in; log out and close at the end. Raises ConnectFailed, LoginFailed, ConnectionLost."""
-    stream = await _connected(plan.connect, plan.place.portal, plan.options.connect_timeout_s)
-    session = InitiatorSession(stream, WindowsConnection(plan.login(discovery=discovery)), plan.options)
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.receive_all)
-        nursery.start_soon(session.send_all)
-        try:
-            await session.log_in()
-            yield session
-        except Exception as error:
-            failure = error  # raised again outside the nursery, which would wrap it in a group
-        finally:
-            await session.log_out()
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(stream)
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    connection = WindowsConnection(plan.login(discovery=discovery))
+    return session_of(connection, plan.place.portal, plan.options, plan.connect)
 
 
 async def discover(plan: LoginPlan) -> list[str]:
@@ -186,20 +169,6 @@ class SessionPath:
 def plan_login(place: IscsiUrl, number: int, initiator_name: str, journal: Journal, connect: Connect) -> LoginPlan:
     """The login of session `number` of this host."""
     return LoginPlan(place, session_options(number, initiator_name), journal, connect)
-
-
-async def _connected(connect: Connect, portal: Portal, timeout_s: float) -> trio.abc.Stream:
-    try:
-        with trio.fail_after(timeout_s):
-            return await connect(portal)
-    except trio.TooSlowError as error:
-        raise ConnectFailed(f"{portal}: no connection in {timeout_s:g} s") from error
-    except OSError as error:
-        cause: BaseException | None = error.__cause__  # trio groups what happened at each address of a name
-        while isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        plain = cause if isinstance(cause, OSError) else error
-        raise ConnectFailed(f"{portal}: {(plain.strerror or str(plain)).rpartition(': ')[2].lower()}") from error
 
 
 def _without_secrets(pairs: Pairs) -> Pairs:
