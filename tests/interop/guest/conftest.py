@@ -17,6 +17,9 @@ from tests.interop.serving import IQN, Served
 HERE = Path(__file__).parent
 CLEAN_TIMEOUT_S = 30
 
+LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096")
+START_LIO = ". /lib/lio.sh; lio 512 512 4096 4096\n"
+
 WAYS_WANTED = "GUEST"
 """Environment variable: ways of booting, separated by commas; `auto` is the first that works here, `all` each that does."""
 
@@ -43,6 +46,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "luns(*names): the LUNs of the server that a scenario's guest sees, as --lun has them")
+    config.addinivalue_line(
+        "markers", "witnessed: runs against the kernel's own target too, so that what only our array passes shows"
+    )
     config.stash.setdefault(RAN, [])
     config.stash.setdefault(BOOTS, [])
 
@@ -50,6 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "way" in metafunc.fixturenames:
         metafunc.parametrize("way", _ways_wanted(), scope="session")
+    if "array" in metafunc.fixturenames:
+        witnessed = metafunc.definition.get_closest_marker("witnessed") is not None
+        metafunc.parametrize("array", ["ours", "LIO"] if witnessed else ["ours"], ids=lambda name: name)
 
 
 def _ways_wanted() -> list[str]:
@@ -66,6 +75,8 @@ class Guest:
 
     machine: Machine
     served: Served | None = None
+    prelude: str = ""
+    """What each script begins with."""
 
     def run(self, script: str, *, timeout_s: float = SCRIPT_TIMEOUT_S, **variables: object) -> str:
         """What the script printed; any exit status but 0 fails the test. `variables` are the shell's."""
@@ -79,7 +90,7 @@ class Guest:
     def start(self, script: str, **variables: object) -> Job:
         """Let the script run while the test goes on."""
         where = {"target": IQN, "portal": self.served.portal} if self.served is not None else {}
-        return self.machine.start(script, {**where, **{name: str(value) for name, value in variables.items()}})
+        return self.machine.start(self.prelude + script, {**where, **{name: str(value) for name, value in variables.items()}})
 
     @property
     def share(self) -> Path:
@@ -92,15 +103,26 @@ class Pool:
 
     def __init__(self, boots: list[tuple[str, float]]) -> None:
         self._machines: dict[tuple[str, str, bool], Machine] = {}
+        self._failed: dict[tuple[str, bool], Exception] = {}
         self._boots = boots
 
     def get(self, way: str, name: str, *, with_fio: bool) -> Machine:
         key = (way, name, with_fio)
         if key not in self._machines:
             self.close_others(way)
-            self._machines[key] = boot(way, name, with_fio=with_fio)
+            self._machines[key] = self._boot(way, name, with_fio)
             self._boots.append((way, self._machines[key].seconds_to_ready))
         return self._machines[key]
+
+    def _boot(self, way: str, name: str, with_fio: bool) -> Machine:
+        """What failed once is not tried again: it may have taken a minute."""
+        if (way, with_fio) in self._failed:
+            raise self._failed[way, with_fio]
+        try:
+            return boot(way, name, with_fio=with_fio)
+        except (CannotBoot, GuestError) as error:
+            self._failed[way, with_fio] = error
+            raise
 
     def clean(self, machine: Machine) -> None:
         """Ready for the next scenario, or ended."""
@@ -160,12 +182,14 @@ def _cannot(reason: str) -> None:
 
 
 @pytest.fixture
-def guest(boot_guest: Boot, start: Start, request: pytest.FixtureRequest) -> Guest:
-    """A guest and a server with the LUNs that `pytest.mark.luns` names."""
+def guest(boot_guest: Boot, start: Start, array: str, request: pytest.FixtureRequest) -> Guest:
+    """A guest and an array with the LUNs that `pytest.mark.luns` names."""
+    if array == "LIO":
+        witness = boot_guest(name="witness")
+        witness.prelude = START_LIO
+        return witness
     mark = request.node.get_closest_marker("luns")
-    return boot_guest(
-        start(mark.args if mark is not None else ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096"))
-    )
+    return boot_guest(start(mark.args if mark is not None else LUNS))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -176,7 +200,7 @@ def pytest_runtest_makereport(
     callspec = getattr(item, "callspec", None)
     if callspec is not None and "way" in callspec.params and (report.when == "call" or report.outcome != "passed"):
         name = f"{item.path.stem.removeprefix('test_')}: {item.name.split('[')[0].removeprefix('test_').replace('_', ' ')}"
-        others = [str(value) for key, value in callspec.params.items() if key != "way"]
+        others = [str(value) for key, value in callspec.params.items() if key != "way" and value != "ours"]
         item.config.stash[RAN].append((" ".join([name, *others]), callspec.params["way"], report.duration, report.outcome))
     return report
 

@@ -34,6 +34,7 @@ OWN = {
     # in the guest: (here, may be executed)
     "init": ("init.sh", True),
     "lib/scenario.sh": ("scenario.sh", False),
+    "lib/lio.sh": ("lio.sh", False),
     "etc/iscsi/iscsid.conf": ("iscsid.conf", False),
 }
 

@@ -39,12 +39,13 @@ FIO = Layer("fio", packages=("fio",), programs=("fio",))
 
 SCSI_MODULES = ("scsi_mod", "sd_mod", "sg", "iscsi_tcp", "crc32c_generic", "libcrc32c", "crc32c_intel")
 FILE_SYSTEM_MODULES = ("ext4", "xfs", "fuse", "crc16", "mbcache", "jbd2")
+TARGET_MODULES = ("configfs", "target_core_mod", "target_core_file", "iscsi_target_mod")
 MULTIPATH_MODULES = ("dm_multipath", "dm_round_robin", "dm_service_time")
 
 UML_MODULES = Layer(
     "uml-modules",
     packages=("user-mode-linux",),
-    modules=(*SCSI_MODULES, *FILE_SYSTEM_MODULES, *MULTIPATH_MODULES),
+    modules=(*SCSI_MODULES, *FILE_SYSTEM_MODULES, *MULTIPATH_MODULES, *TARGET_MODULES),
 )
 
 QEMU_MODULES = Layer(
@@ -55,8 +56,9 @@ QEMU_MODULES = Layer(
         *SCSI_MODULES,
         *FILE_SYSTEM_MODULES,
         *MULTIPATH_MODULES,
+        *TARGET_MODULES,
     ),
 )
 
-LATE_MODULES = frozenset((*FILE_SYSTEM_MODULES, *MULTIPATH_MODULES))
+LATE_MODULES = frozenset((*FILE_SYSTEM_MODULES, *MULTIPATH_MODULES, *TARGET_MODULES))
 """Loaded when a scenario asks for them, so that booting stays short."""

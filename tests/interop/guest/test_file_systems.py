@@ -54,6 +54,7 @@ check() { ntfsfix -n $1; }
 """
 
 
+@pytest.mark.witnessed
 @pytest.mark.parametrize("lun", LUNS)
 def test_ext4(guest: Guest, lun: int) -> None:
     guest.run(EXT4 + WRITE_AND_LOOK_AGAIN, lun=lun)
@@ -65,6 +66,7 @@ def test_xfs(guest: Guest, lun: int) -> None:
     guest.run(XFS + WRITE_AND_LOOK_AGAIN, lun=lun)
 
 
+@pytest.mark.witnessed
 @pytest.mark.parametrize("lun", LUNS)
 def test_ntfs_3g(guest: Guest, lun: int) -> None:
     guest.run(NTFS + WRITE_AND_LOOK_AGAIN, lun=lun)

@@ -52,6 +52,7 @@ def test_discovery_names_the_target_and_its_portal(guest: Guest) -> None:
     assert guest.run("discover").split() == [f"{guest.served.portal},1", IQN]
 
 
+@pytest.mark.witnessed
 @pytest.mark.parametrize("offer", OFFERS)
 def test_offered(guest: Guest, offer: str) -> None:
     script, wanted = OFFERS[offer]
@@ -65,6 +66,7 @@ def test_many_logins(guest: Guest) -> None:
     guest.run("discover >/dev/null; for number in $(seq 20); do login; logout; done")
 
 
+@pytest.mark.witnessed
 def test_two_sessions_write_beside_each_other(guest: Guest) -> None:
     guest.run("""
         login

@@ -258,6 +258,34 @@ def test_a_token_of_another_array_is_remote(boot_guest: Boot, start: Start) -> N
     )
 
 
+def test_a_persistent_token_outlives_the_server(boot_guest: Boot, start: Start) -> None:
+    luns = ("source=64M", "other=64M")
+    made = boot_guest(served := start(luns))
+    made.run(
+        f"""{DEVICES}
+        fill $disk 0 512
+        ddptctl --pt={ranges((0, 512))} --rtf=/tmp/default $device
+        ddptctl --pt={ranges((0, 512))} --rtype=pit-pers --rtf=/tmp/persistent $device
+        sum $disk 0 512 >/tmp/before
+        fill $disk 0 512
+        sync; logout; rm -r /etc/iscsi/nodes/*
+        """,
+        source=0,
+        other=1,
+    )
+    served.kill()
+    Guest(made.machine, start()).run(
+        f"""{DEVICES}
+        expect {UNKNOWN} ddptctl --wut={ranges((0, 512))} --rtf=/tmp/default $other_device
+        zeros $other 0 512
+        ddptctl --wut={ranges((0, 512))} --rtf=/tmp/persistent $other_device
+        sum $other 0 512 | cmp - /tmp/before
+        """,
+        source=0,
+        other=1,
+    )
+
+
 def test_refused_ranges(guest: Guest) -> None:
     many = ranges(*((number * 256, 256) for number in range(65)))
     guest.run(
@@ -279,15 +307,14 @@ def test_refused_ranges(guest: Guest) -> None:
 
 
 def test_copied_while_another_guest_writes_the_source(boot_guest: Boot, start: Start, tmp_path: Path) -> None:
+    everything = ranges((0, 65536))
     served = start(("source=64M", "destination=64M"))
     one, two = boot_guest(served, name="one"), boot_guest(served, name="two")
     sums = one.run(
-        f"login; fill $(disk 0) 0 65536; sum $(disk 0) 0 65536\nddptctl --pt={ranges((0, 65536))} --rtf=/share/token $(generic 0)"
+        f"login; fill $(disk 0) 0 65536; sum $(disk 0) 0 65536\nddptctl --pt={everything} --rtf=/share/token $(generic 0)"
     )
     (two.share / "token").write_bytes((one.share / "token").read_bytes())
     writing = one.start("for turn in 1 2 3; do fill $(disk 0) 0 65536; done")
-    copied = two.run(
-        f"login; ddptctl --wut={ranges((0, 65536))} --rtf=/share/token $(generic 1) >/dev/null; sum $(disk 1) 0 65536"
-    )
+    copied = two.run(f"login; ddptctl --wut={everything} --rtf=/share/token $(generic 1) >/dev/null; sum $(disk 1) 0 65536")
     assert copied.split()[0] == sums.split()[0]
     assert writing.wait().status == 0

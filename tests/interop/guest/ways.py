@@ -19,8 +19,8 @@ MOST_GUESTS = 200
 """How many networks 10.213.N.0/24 there are to choose from."""
 
 PROBE_TIMEOUT_S = 20
-UML_MEMORY_MB = 96
-QEMU_MEMORY_MB = 256
+UML_MEMORY_MB = 160
+QEMU_MEMORY_MB = 320
 """Beside what unpacking takes: the archive, and a root of which the kernel lets files fill half."""
 
 MEMORY_PER_ARCHIVE = 4

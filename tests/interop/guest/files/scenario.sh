@@ -38,18 +38,18 @@ agreed() {
 
 # within SECONDS COMMAND...: try until it succeeds
 within() {
-    tries=$(($1 * 20))
+    _tries=$(($1 * 20))
     shift
     until "$@"; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || return 1
+        _tries=$((_tries - 1))
+        [ $_tries -gt 0 ] || return 1
         sleep 0.05
     done
 }
 
 _block() {
-    for found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
-        [ -b "/dev/${found##*/}" ] && return 0
+    for _found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
+        [ -b "/dev/${_found##*/}" ] && return 0
     done
     return 1
 }
@@ -57,14 +57,14 @@ _block() {
 # disk LUN: its /dev/sd.
 disk() {
     within 10 _block "$1" || { echo "no disk for LUN $1" >&2; return 1; }
-    echo "/dev/${found##*/}"
+    echo "/dev/${_found##*/}"
 }
 
 # generic LUN: its /dev/sg., where SG_IO bypasses the block layer
 generic() {
     within 10 _block "$1" || { echo "no device for LUN $1" >&2; return 1; }
-    for found in /sys/class/scsi_device/*:*:*:"$1"/device/scsi_generic/*; do
-        echo "/dev/${found##*/}"
+    for _found in /sys/class/scsi_device/*:*:*:"$1"/device/scsi_generic/*; do
+        echo "/dev/${_found##*/}"
     done
 }
 
@@ -77,31 +77,31 @@ module() {
 
 # expect STATUS COMMAND...: fails unless the command ends with this status
 expect() {
-    wanted=$1
+    _wanted=$1
     shift
-    got=0
-    "$@" || got=$?
-    [ "$got" = "$wanted" ] || { echo "$* ended with $got instead of $wanted"; return 1; }
+    _got=0
+    "$@" || _got=$?
+    [ "$_got" = "$_wanted" ] || { echo "$* ended with $_got instead of $_wanted"; return 1; }
 }
 
 # _units DISK LBA COUNT: the operands of dd, with few and large blocks if possible
 _units() {
-    unit=1
-    [ $(($2 % 256)) != 0 ] || [ $(($3 % 256)) != 0 ] || unit=256
-    bytes=$(($(blockdev --getss "$1") * unit)) first=$(($2 / unit)) blocks=$(($3 / unit))
+    _unit=1
+    [ $(($2 % 256)) != 0 ] || [ $(($3 % 256)) != 0 ] || _unit=256
+    _bytes=$(($(blockdev --getss "$1") * _unit)) _first=$(($2 / _unit)) _blocks=$(($3 / _unit))
 }
 
 # fill DISK LBA COUNT: random data
 fill() {
     _units "$@"
-    dd if=/dev/urandom of="$1" bs=$bytes seek=$first count=$blocks iflag=fullblock conv=fsync,notrunc,nocreat 2>/dev/null
+    dd if=/dev/urandom of="$1" bs=$_bytes seek=$_first count=$_blocks iflag=fullblock conv=fsync,notrunc,nocreat 2>/dev/null
 }
 
 # content DISK LBA COUNT: what the array has there now
 content() {
     _units "$@"
     blockdev --flushbufs "$1"
-    dd if="$1" bs=$bytes skip=$first count=$blocks 2>/dev/null
+    dd if="$1" bs=$_bytes skip=$_first count=$_blocks 2>/dev/null
 }
 
 # sum DISK LBA COUNT: a checksum of it
@@ -116,15 +116,15 @@ same() {
 
 # zeros DISK LBA COUNT
 zeros() {
-    others=$(content "$@" | tr -d '\0' | wc -c)
-    [ "$others" = 0 ] || { echo "$1 at $2 has $others bytes that are not 0"; return 1; }
+    _others=$(content "$@" | tr -d '\0' | wc -c)
+    [ "$_others" = 0 ] || { echo "$1 at $2 has $_others bytes that are not 0"; return 1; }
 }
 
 # disks LUN: one line for each session that sees it
 disks() {
     within 10 _block "$1"
-    for found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
-        echo "/dev/${found##*/}"
+    for _found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
+        echo "/dev/${_found##*/}"
     done
 }
 

@@ -1,0 +1,34 @@
+# The kernel's own target as a second array, in the guest itself: what only our array passes would show.
+# lio BLOCK_BYTES...: a LUN of 64 MiB for each; sets $portal and $target. Does nothing if it is there already.
+
+lio() {
+    core=/sys/kernel/config/target/core/fileio_0
+    fabric=/sys/kernel/config/target/iscsi
+    target=iqn.2003-01.org.linux-iscsi:witness
+    portal=$(argument address | cut -d/ -f1):3260
+    [ ! -d "$fabric/$target" ] || return 0
+    module target_core_mod
+    module target_core_file
+    module iscsi_target_mod
+    [ -d /sys/kernel/config/target ] || mount -t configfs configfs /sys/kernel/config
+    mkdir -p /witness "$core" "$fabric"
+    group=$fabric/$target/tpgt_1
+    mkdir -p "$group/np/$portal"
+    number=0
+    for block_bytes; do
+        truncate -s 64M /witness/$number
+        mkdir "$core/$number"
+        echo "fd_dev_name=/witness/$number,fd_dev_size=67108864,fd_buffered_io=1" >"$core/$number/control"
+        echo 1 >"$core/$number/enable"
+        echo "$block_bytes" >"$core/$number/attrib/block_size"
+        echo 1 >"$core/$number/attrib/emulate_tpu"
+        echo 1 >"$core/$number/attrib/emulate_tpws"
+        mkdir "$group/lun/lun_$number"
+        ln -s "$core/$number" "$group/lun/lun_$number/storage"
+        number=$((number + 1))
+    done
+    for setting in authentication=0 generate_node_acls=1 cache_dynamic_acls=1 demo_mode_write_protect=0; do
+        echo "${setting#*=}" >"$group/attrib/${setting%=*}"
+    done
+    echo 1 >"$group/enable"
+}
