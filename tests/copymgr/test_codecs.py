@@ -245,9 +245,11 @@ def test_no_bytes_bring_a_description_down(data: bytes, cut: int) -> None:
         describe_rod_token_information,
         describe_third_party_copy,
     ):
-        describe(data)
-        describe(golden("rod_token_information")[:cut] + data)
-        describe(golden("third_party_copy_page_512")[4:cut] + data)
+        for described in (
+            data,
+            golden("rod_token_information")[:cut] + data,
+            golden("third_party_copy_page_512")[4:cut] + data,
+        ):
+            assert all(row.name for row in describe(described))
     if len(data) >= 8:
-        describe_token(data)
-        describe_token(TOKEN[:cut] + data)
+        assert all(row.name for described in (data, TOKEN[:cut] + data) for row in describe_token(described))

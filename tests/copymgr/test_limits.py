@@ -53,7 +53,8 @@ def test_limits_that_cannot_be(fields: dict[str, Any]) -> None:
     ],
 )
 def test_limits_at_their_edges(fields: dict[str, Any]) -> None:
-    CopyLimits(**fields)
+    limits = CopyLimits(**fields)
+    assert {name: getattr(limits, name) for name in fields} == fields
 
 
 STEPS = CopyLimits(copy_step_bytes=3 * BLOCK_BYTES, remap_step_bytes=5 * BLOCK_BYTES)
