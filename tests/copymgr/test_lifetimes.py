@@ -149,6 +149,9 @@ CHANGES: dict[str, Callable[[CopyArray], object]] = {
         0, bytes.fromhex("42000000000000001800"), bytes.fromhex("0016 0010 00000000 0000000000000010 00000008 00000000")
     ),
     "write same": lambda array: array.command(0, bytes.fromhex("93 08 0000000000000010 00000008 00 00"), bytes(512)),
+    "compare and write": lambda array: array.command(
+        0, bytes.fromhex("89 00 0000000000000014 000000 01 00 00"), array.read(0, 20, 1) + bytes(512)
+    ),
     "a copy onto it": lambda array: array.write_using(0, 8, array.token(1, 7, ONE), [(19, 16)]),
     "zeros onto it": lambda array: array.write_using(0, 8, golden("zero_token"), [(16, 16)]),
 }
@@ -172,6 +175,14 @@ def test_a_change_beside_the_source_cancels_nothing() -> None:
     for lba in (8, 24, 40):
         array.write(0, lba, bytes(4096))
     array.write(1, 16, bytes(4096))
+    assert use(array, token) == "good"
+
+
+def test_a_comparison_that_finds_a_difference_cancels_nothing() -> None:
+    array = CopyArray()
+    token = typed(array, CHANGE_VULNERABLE, [(16, 8)])
+    compared = array.command(0, bytes.fromhex("89 00 0000000000000010 000000 01 00 00"), b"x" * 1024)
+    assert code_of(compared) == "E/1D/00"
     assert use(array, token) == "good"
 
 

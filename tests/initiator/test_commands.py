@@ -34,6 +34,8 @@ from tests.initiator.golden import TOKEN, golden
         (cdb.read_16(0x123456789A, 0x800), "88 00 00 00 00 12 34 56 78 9A 00 00 08 00 00 00"),
         (cdb.write_16(1, 2), "8A 00 00 00 00 00 00 00 00 01 00 00 00 02 00 00"),
         (cdb.write_16(1, 2, force_unit_access=True), "8A 08 00 00 00 00 00 00 00 01 00 00 00 02 00 00"),
+        (cdb.compare_and_write(0x123456789A, 3), "89 00 00 00 00 12 34 56 78 9A 00 00 00 03 00 00"),
+        (cdb.compare_and_write(1, 2, force_unit_access=True), "89 08 00 00 00 00 00 00 00 01 00 00 00 02 00 00"),
         (cdb.synchronize_cache_10(), "35 00 00 00 00 00 00 00 00 00"),
         (cdb.copy_operation_abort(0x1234), "83 1C 00 00 12 34 00 00 00 00 00 00 00 00 00 00"),
         (cdb.receive_copy_status(0x101, 0x400), "84 05 00 00 01 01 00 00 00 00 00 00 04 00 00 00"),

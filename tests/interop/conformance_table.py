@@ -1,7 +1,7 @@
 """libiscsi's conformance tests, and what each must come to here.
 
-Families of commands that we do not have (reservations, EXTENDED COPY, COMPARE AND WRITE, ORWRITE...) are left out: the tool
-only skips them. A test counts as skipped when it says so about any part of itself.
+Families of commands that we do not have (reservations, EXTENDED COPY, ORWRITE...) are left out: the tool only skips
+them. A test counts as skipped when it says so about any part of itself.
 """
 
 from enum import Enum
@@ -30,6 +30,7 @@ FAMILIES: dict[str, str] = {
     "SCSI.Write16": "Simple BeyondEol ZeroBlocks WriteProtect DpoFua",
     "SCSI.Verify10": "Simple BeyondEol ZeroBlocks VerifyProtect Flags Dpo Mismatch MismatchNoCmp",
     "SCSI.Verify16": "Simple BeyondEol ZeroBlocks VerifyProtect Flags Dpo Mismatch MismatchNoCmp",
+    "SCSI.CompareAndWrite": "Simple DpoFua Miscompare Unwritten InvalidDataOutSize",
     "SCSI.Unmap": "Simple VPD ZeroBlocks",
     "SCSI.WriteSame16": (
         "Simple BeyondEol ZeroBlocks WriteProtect Unmap UnmapUnaligned UnmapUntilEnd UnmapVPD Check InvalidDataOutSize"

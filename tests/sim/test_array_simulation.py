@@ -1,4 +1,4 @@
-"""A whole array and several hosts that read, write, unmap, flush, copy by token, reset and reconnect, all at once.
+"""A whole array and several hosts that read, write, compare, unmap, flush, copy by token, reset and reconnect, all at once.
 
 What they read is compared with what they may have read. Everything is real but the disk: sockets, the initiator, the
 protocol, the device server, the copy manager, the store in memory. Blocks seem cold at random, so that every command may
@@ -48,6 +48,8 @@ TURNS_A_READ_TAKES = [0, 1, 2, 3, 30, 100]
 SEEDS = range(16 * int(os.environ.get("ODX_TEST_STEPS", "1")))
 
 UNIT_ATTENTION = 6
+MISCOMPARED = (0x89, 0xE)
+"""COMPARE AND WRITE, sense key."""
 ZEROS = bytes(8)
 LUN_FUNCTIONS = [
     TaskManagementFunction.ABORT_TASK_SET,
@@ -144,7 +146,8 @@ class Host:
         await trio.aclose_forcefully(self.session._stream)
 
     async def _work(self) -> None:
-        actions = [self._write] * 6 + [self._read] * 6 + [self._unmap, self._flush, self._copy, self._copy, self._manage]
+        actions = [self._write] * 6 + [self._read] * 6 + [self._compare_and_write] * 2
+        actions += [self._unmap, self._flush, self._copy, self._copy, self._manage]
         with suppress(ConnectionLost):
             for _ in range(OPERATIONS):
                 with suppress(CommandTimedOut):
@@ -184,7 +187,8 @@ class Host:
             model.unanswered(change)
         else:
             assert result.status == 2
-            assert result.sense[2] & 0xF == UNIT_ATTENTION
+            key = result.sense[2] & 0xF
+            assert key == UNIT_ATTENTION or (command[0], key) == MISCOMPARED
             model.refused(change)
 
     async def _write(self) -> None:
@@ -194,6 +198,19 @@ class Host:
         count_cells = count * BLOCK_CELLS[lun]
         command = cdb.write_16(lba, count, force_unit_access=self.random.randrange(4) == 0)
         await self._change(lun, lba, [frozenset({value})] * count_cells, command, value * (count_cells * CELL_BYTES // 8))
+
+    async def _compare_and_write(self) -> None:
+        """What a read has found may be another's by the time it is compared."""
+        lun = self.random.choice(list(BLOCK_CELLS))
+        lba, count = self._range(lun, most_blocks=2)
+        size_bytes = count * BLOCK_CELLS[lun] * CELL_BYTES
+        found = await self._execute(lun, cdb.read_16(lba, count), data_in_bytes=size_bytes)
+        if found.status == 0:
+            value = self.simulation.new_value()
+            data = bytes(found.data_in) + value * (size_bytes // 8)
+            await self._change(
+                lun, lba, [frozenset({value})] * (size_bytes // CELL_BYTES), cdb.compare_and_write(lba, count), data
+            )
 
     async def _unmap(self) -> None:
         lun = self.random.choice(list(BLOCK_CELLS))

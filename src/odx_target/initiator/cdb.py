@@ -6,6 +6,7 @@ Every function returns the whole CDB. Lengths are bytes unless the name says blo
 import struct
 
 _READ_WRITE_16 = struct.Struct(">BBQLBB")
+_COMPARE_AND_WRITE = struct.Struct(">BBQ3xBBB")
 _TOKEN_OUT = struct.Struct(">BB4xLLBB")
 _TOKEN_IN = struct.Struct(">BBL4xLBB")
 
@@ -47,6 +48,11 @@ def read_16(lba: int, count_blocks: int) -> bytes:
 
 def write_16(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
     return _READ_WRITE_16.pack(0x8A, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
+
+
+def compare_and_write(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
+    """COMPARE AND WRITE (SBC-3 5.2); the data-out is what is expected, then what is to be written."""
+    return _COMPARE_AND_WRITE.pack(0x89, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
 
 
 def synchronize_cache_10() -> bytes:

@@ -9,6 +9,7 @@ from struct import Struct
 
 from odx_target.scsi.cdb import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.durability import flushed
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.medium import buffers_bytes, slice_buffers
 from odx_target.scsi.ranges import check_range
@@ -68,7 +69,7 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
         if data and not logical_unit.medium.write_now(lba, data):
             return _write_cold(task, lba, size_bytes, durable=bool(durable))
-        return _flush(task, size_bytes) if durable else Reply(0, (), size_bytes)
+        return flushed(task, size_bytes) if durable else Reply(0, (), size_bytes)
 
     return write
 
@@ -100,13 +101,7 @@ async def _write_cold(task: Task, lba: int, size_bytes: int, *, durable: bool) -
     logical_unit = task.logical_unit
     data = _whole_blocks(logical_unit, task.data_out, size_bytes)
     await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
-    return await _flush(task, size_bytes) if durable else Reply(transfer_bytes=size_bytes)
-
-
-async def _flush(task: Task, size_bytes: int) -> Reply:
-    task.logical_unit.pool.commit()
-    await task.logical_unit.pool.flush()
-    return Reply(transfer_bytes=size_bytes)
+    return await flushed(task, size_bytes) if durable else Reply(transfer_bytes=size_bytes)
 
 
 def _extents_of(decode: Decoder, *, writes: bool) -> Callable[[Task], Sequence[Extent]]:

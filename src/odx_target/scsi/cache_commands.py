@@ -5,6 +5,8 @@ from contextlib import suppress
 
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.difference import first_difference
+from odx_target.scsi.durability import flushed
 from odx_target.scsi.limits import STEP_BYTES
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.ranges import check_range
@@ -31,13 +33,7 @@ def synchronize_cache(task: Task) -> Outcome:
         task.logical_unit.pool.commit()
         task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
         return Reply()
-    return _flush(task)
-
-
-async def _flush(task: Task) -> Reply:
-    task.logical_unit.pool.commit()
-    await task.logical_unit.pool.flush()
-    return Reply()
+    return flushed(task)
 
 
 async def _flush_in_background(pool: Pool) -> None:
@@ -62,7 +58,7 @@ def verify(task: Task) -> Outcome:
 
 async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer_bytes: int) -> Reply:
     logical_unit = task.logical_unit
-    expected = memoryview(b"".join(task.data_out))
+    expected = b"".join(task.data_out)
     step_blocks = STEP_BYTES // logical_unit.block_bytes
     for first in range(0, count_blocks, step_blocks):
         task.raise_if_aborted()
@@ -75,16 +71,16 @@ async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer
         if bytchk == BYTCHK_EACH_BLOCK:
             _compare(b"".join(data), expected[offset_bytes : offset_bytes + size_bytes], offset_bytes)
         elif bytchk == BYTCHK_ONE_BLOCK:
-            _compare(b"".join(data), bytes(expected[: logical_unit.block_bytes]) * step, 0)
+            _compare(b"".join(data), expected[: logical_unit.block_bytes] * step, 0)
         if first + step < count_blocks:
             await logical_unit.environment.sleep(0)
     return Reply(transfer_bytes=transfer_bytes)
 
 
-def _compare(present: bytes, expected: bytes | memoryview, offset_bytes: int) -> None:
+def _compare(present: bytes, expected: bytes, offset_bytes: int) -> None:
     """Raises CheckCondition with where in the data-out the first difference is."""
-    if present != expected:
-        difference = next(index for index, byte in enumerate(present) if byte != expected[index])
+    difference = first_difference(present, expected)
+    if difference is not None:
         raise CheckCondition(MISCOMPARE_DURING_VERIFY_OPERATION, information=offset_bytes + difference)
 
 

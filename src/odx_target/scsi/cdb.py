@@ -55,7 +55,10 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0x5A, None): ("MODE SENSE(10)", f"-:3 llbaa:1 dbd:1 -:3 {_MODE_PAGE} -:24 allocation_length:16"),
     (0x88, None): ("READ(16)", f"{_READ_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
     (0x8A, None): ("WRITE(16)", f"{_WRITE_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
-    (0x89, None): ("COMPARE AND WRITE", f"{_WRITE_BYTE_1} {_LBA_64} -:24 number_of_logical_blocks:8 {_GROUP}"),
+    (0x89, None): (
+        "COMPARE AND WRITE",
+        f"wrprotect:3 dpo:1 fua:1 -:1 fua_nv:1 -:1 {_LBA_64} -:24 number_of_logical_blocks:8 {_GROUP}",
+    ),
     (0x8F, None): ("VERIFY(16)", f"{_VERIFY_BYTE_1} {_LBA_64} verification_length:32 {_GROUP}"),
     (0x91, None): ("SYNCHRONIZE CACHE(16)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_64} {_COUNT_32} {_GROUP}"),
     (0x93, None): ("WRITE SAME(16)", f"wrprotect:3 anchor:1 unmap:1 -:2 ndob:1 {_LBA_64} {_COUNT_32} {_GROUP}"),

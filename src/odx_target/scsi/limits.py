@@ -20,6 +20,9 @@ MAXIMUM_UNMAP_DESCRIPTORS = 255
 # A pattern other than zeros is really written; this much takes about a second, and an initiator waits 30.
 MAXIMUM_WRITE_SAME_BYTES = 1 << 30
 
+# Compared and written in one go: this much takes as long as the rest of the command. VMware sends one block.
+MAXIMUM_COMPARE_AND_WRITE_BYTES = 64 << 10
+
 # One step of a long command; between steps other tasks run, and an abort is noticed.
 STEP_BYTES = 1 << 20
 
@@ -43,8 +46,8 @@ class BlockLimits:
     optimal_unmap_granularity_blocks: int
     unmap_granularity_alignment: int
     maximum_write_same_blocks: int
-    maximum_compare_and_write_blocks: int = 0
-    """0: COMPARE AND WRITE is not there."""
+    maximum_compare_and_write_blocks: int
+    """Shown in one byte."""
 
 
 def block_limits_for(block_bytes: int) -> BlockLimits:
@@ -58,4 +61,5 @@ def block_limits_for(block_bytes: int) -> BlockLimits:
         optimal_unmap_granularity_blocks=BLOCK_BYTES // block_bytes,
         unmap_granularity_alignment=0,
         maximum_write_same_blocks=MAXIMUM_WRITE_SAME_BYTES // block_bytes,
+        maximum_compare_and_write_blocks=MAXIMUM_COMPARE_AND_WRITE_BYTES // block_bytes,
     )

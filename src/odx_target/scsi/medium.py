@@ -55,12 +55,16 @@ def _blocks_for(size_bytes: int) -> int:
     return -(-size_bytes // BLOCK_BYTES)
 
 
-class _AwaitedEdges:
-    """Store blocks that a write has read, or is reading, to change a part of them."""
+Replacement = Callable[[bytes], Sequence[Buffer]]
+"""From what blocks hold to what they shall hold."""
+
+
+class _AwaitedBlocks:
+    """Store blocks that are being read to be written with a part, or all, of them changed."""
 
     __slots__ = ("blocks", "stale")
 
-    def __init__(self, blocks: tuple[int, ...]) -> None:
+    def __init__(self, blocks: Sequence[int]) -> None:
         self.blocks = blocks
         self.stale = False
 
@@ -74,7 +78,7 @@ class Medium:
         self._blocks_per_store_block = BLOCK_BYTES // block_bytes
         self._inside = self._blocks_per_store_block - 1
         self._shift = self._inside.bit_length()
-        self._awaited: list[_AwaitedEdges] = []
+        self._awaited: list[_AwaitedBlocks] = []
 
     def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
         """Buffers with `count_blocks` logical blocks, or None when they must come from a disk. Raises DamagedBlock."""
@@ -103,7 +107,7 @@ class Medium:
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
         """As `write_now`, waiting for edges. `before_change` runs right before the change and may raise to prevent it."""
         edges = self._edges(lba, buffers_bytes(data))
-        awaited: _AwaitedEdges | None = None
+        awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
         while True:
             if before_change is not None:
@@ -113,10 +117,44 @@ class Medium:
             if awaited is not None and not awaited.stale:
                 self._write_with_edges(lba, data, contents)
                 return
-            awaited = _AwaitedEdges(edges)
+            awaited = _AwaitedBlocks(edges)
             self._awaited.append(awaited)
             try:
                 contents = [b"".join(await self.volume.read(block, 1)) for block in edges]
+            finally:
+                self._awaited.remove(awaited)
+
+    def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
+        """Put in the place of logical blocks what `replacement` makes of them; False, with nothing done, when they are cold.
+
+        `replacement` gives as many bytes as it is given, or raises to leave the blocks as they are. Raises as `write_now` does.
+        """
+        block, count_store_blocks = self._covering(lba, count_blocks)
+        present = self.volume.read_now(block, count_store_blocks)
+        if present is None:
+            return False
+        self._replace(lba, count_blocks, present, replacement)
+        return True
+
+    async def replace(
+        self, lba: int, count_blocks: int, replacement: Replacement, before_change: Callable[[], None] | None = None
+    ) -> None:
+        """As `replace_now`, waiting for the blocks: what is replaced is what they hold at that moment, whoever wrote it."""
+        block, count_store_blocks = self._covering(lba, count_blocks)
+        present: list[Buffer] | None = None
+        awaited: _AwaitedBlocks | None = None
+        while True:
+            if before_change is not None:
+                before_change()
+            if self.replace_now(lba, count_blocks, replacement):
+                return
+            if present is not None and awaited is not None and not awaited.stale:
+                self._replace(lba, count_blocks, present, replacement)
+                return
+            awaited = _AwaitedBlocks(range(block, block + count_store_blocks))
+            self._awaited.append(awaited)
+            try:
+                present = await self.volume.read(block, count_store_blocks)
             finally:
                 self._awaited.remove(awaited)
 
@@ -167,7 +205,22 @@ class Medium:
     def changing(self, block: int, count_blocks: int) -> None:
         """Whoever waits for one of these store blocks has to read it again."""
         for awaited in self._awaited:
-            awaited.stale = awaited.stale or any(block <= edge < block + count_blocks for edge in awaited.blocks)
+            awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
+
+    def _covering(self, lba: int, count_blocks: int) -> tuple[int, int]:
+        """The store blocks (first, count) that hold a range of logical blocks."""
+        block = lba >> self._shift
+        return block, -(-(lba + count_blocks) // self._blocks_per_store_block) - block
+
+    def _replace(self, lba: int, count_blocks: int, present: Sequence[Buffer], replacement: Replacement) -> None:
+        """Write the store blocks whose content is `present`, the part that was asked for replaced."""
+        content = b"".join(present)
+        block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
+        end_bytes = before_bytes + count_blocks * self.block_bytes
+        whole = [content[:before_bytes], *replacement(content[before_bytes:end_bytes]), content[end_bytes:]]
+        if self._awaited:
+            self.changing(block, len(content) // BLOCK_BYTES)
+        self.volume.write(block, [part for part in whole if part])
 
     def _edges(self, lba: int, size_bytes: int) -> tuple[int, ...]:
         """The store blocks, at most two, that are covered only in part."""

@@ -6,6 +6,7 @@ from struct import Struct
 
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -58,14 +59,14 @@ def unmap(task: Task) -> Outcome:
         check_range(logical_unit, lba, count_blocks)
     transfer_bytes = _parameter_list_bytes(task)
     if all(logical_unit.medium.unmap_now(lba, count_blocks) for lba, count_blocks in ranges):
-        return _when_durable(task, transfer_bytes)
+        return reply_when_durable(task, transfer_bytes)
     return _unmap_cold(task, ranges, transfer_bytes)
 
 
 async def _unmap_cold(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
     for lba, count_blocks in ranges:
         await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
-    return await _made_durable(task, transfer_bytes)
+    return await reply_once_durable(task, transfer_bytes)
 
 
 def _parameter_list_bytes(task: Task) -> int:
@@ -99,7 +100,7 @@ def write_same_16(task: Task) -> Outcome:
     if any(block):
         return _write_same(task, lba, count_blocks, block)
     if logical_unit.medium.unmap_now(lba, count_blocks):
-        return _when_durable(task, transfer_bytes)
+        return reply_when_durable(task, transfer_bytes)
     return _unmap_range_cold(task, lba, count_blocks, transfer_bytes)
 
 
@@ -119,12 +120,12 @@ async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> 
         await task.logical_unit.environment.sleep(0)
 
     await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
-    return await _made_durable(task, task.logical_unit.block_bytes)
+    return await reply_once_durable(task, task.logical_unit.block_bytes)
 
 
 async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_bytes: int) -> Reply:
     await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
-    return await _made_durable(task, transfer_bytes)
+    return await reply_once_durable(task, transfer_bytes)
 
 
 def _write_same_fields(task: Task) -> tuple[int, int, bool]:
@@ -135,20 +136,6 @@ def _write_same_fields(task: Task) -> tuple[int, int, bool]:
 def _write_same_extents(task: Task) -> Sequence[Extent]:
     lba, count_blocks, _ = _write_same_fields(task)
     return (Extent(lba, count_blocks, writes=True),)
-
-
-def _when_durable(task: Task, transfer_bytes: int) -> Outcome:
-    """The reply, now or, without a write cache, once all is durable."""
-    if task.logical_unit.write_cache_enabled:
-        return Reply(transfer_bytes=transfer_bytes)
-    return _made_durable(task, transfer_bytes)
-
-
-async def _made_durable(task: Task, transfer_bytes: int) -> Reply:
-    if not task.logical_unit.write_cache_enabled:
-        task.logical_unit.pool.commit()
-        await task.logical_unit.pool.flush()
-    return Reply(transfer_bytes=transfer_bytes)
 
 
 def get_lba_status(task: Task) -> Outcome:

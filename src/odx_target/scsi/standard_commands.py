@@ -1,9 +1,27 @@
 """All commands of a direct access block device that need no copy manager."""
 
-from odx_target.scsi import block_transfer, cache_commands, capacity, inquiry, mode_sense, provisioning, unit_commands
+from odx_target.scsi import (
+    block_transfer,
+    cache_commands,
+    capacity,
+    compare_and_write,
+    inquiry,
+    mode_sense,
+    provisioning,
+    unit_commands,
+)
 from odx_target.scsi.command_table import CommandRow
 
-_FAMILIES = (unit_commands, inquiry, capacity, mode_sense, block_transfer, cache_commands, provisioning)
+_FAMILIES = (
+    unit_commands,
+    inquiry,
+    capacity,
+    mode_sense,
+    block_transfer,
+    compare_and_write,
+    cache_commands,
+    provisioning,
+)
 
 
 def standard_commands() -> list[CommandRow]:
