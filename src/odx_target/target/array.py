@@ -20,7 +20,9 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
 from odx_target.store.api import Pool, PoolFailed
+from odx_target.target.chap_config import accounts_of
 from odx_target.target.config import Config, Portal
+from odx_target.target.directory import Authentication
 from odx_target.target.listener import Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import attach_logical_units
 from odx_target.target.trace.tap import Tap
@@ -40,8 +42,8 @@ class Array:
     """An array that serves from `async with` to its end.
 
     `open_pool` opens the store that `config` names. `entropy` and `wall_clock` may be replaced for tests; other time is
-    trio's. `tap` is shown the bytes of every connection. Raises StoreError when the pool cannot be opened and OSError when a
-    portal cannot be bound.
+    trio's. `tap` is shown the bytes of every connection. Raises ConfigError for settings that contradict each other,
+    StoreError when the pool cannot be opened and OSError when a portal cannot be bound.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Array:
         self._entropy = entropy
         self._wall_clock = wall_clock
         self._tap = tap
+        self._authentication = _authentication(config, entropy)
         self.pool: Pool
         self.logical_units: dict[int, LogicalUnit] = {}
         self.copy_manager: CopyManager
@@ -130,7 +133,15 @@ class Array:
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
         await self.copy_manager.start()
-        self._listener = Listener(self.config.iqn, sockets, self.device_server, self.logical_units, self.pool, self._tap)
+        self._listener = Listener(
+            self.config.iqn,
+            sockets,
+            self.device_server,
+            self.logical_units,
+            self.pool,
+            self._tap,
+            self._authentication,
+        )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._expire_tokens)
 
@@ -147,6 +158,11 @@ class Array:
     async def _leave_nursery(self) -> None:
         self._nursery.cancel_scope.cancel()
         await self._nursery_manager.__aexit__(None, None, None)
+
+
+def _authentication(config: Config, entropy: Callable[[int], bytes]) -> Authentication | None:
+    accounts = accounts_of(config.chap_users, config.target_chap)
+    return None if accounts is None else Authentication(accounts, config.chap_discovery, entropy)
 
 
 def _copy_limits(config: Config) -> CopyLimits:

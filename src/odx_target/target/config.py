@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, target_chap_of
+from odx_target.target.config_error import ConfigError as ConfigError
+
 DEFAULT_IQN = "iqn.2026-11.io.odx-target:array"
 DEFAULT_PORTAL_HOST = "127.0.0.1"
 DEFAULT_PORTAL_PORT = 3260  # RFC 7143 4.2.7.1: the port assigned to iSCSI
@@ -24,10 +27,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IQN = re.compile(
     r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}))"
 )
-
-
-class ConfigError(Exception):
-    """A setting that cannot be; the message is one clear line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,11 @@ class Config:
     same initiator, as multipath hosts need."""
     copy_budget_s: float | None = None
     """How long a WRITE USING TOKEN may take before it ends with what it has; None: the copy manager's own limit."""
+    chap_users: tuple[ChapUser, ...] = ()
+    """Whom initiators must prove to be; none: every initiator is let in."""
+    target_chap: TargetChap | None = None
+    chap_discovery: bool = True
+    """Whether discovery sessions must prove it too."""
 
 
 def parse_size(text: str) -> int:
@@ -227,5 +231,8 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool-limit": lambda value, _base: {"pool_limit_bytes": _size("pool-limit", value)},
     "log-level": lambda value, _base: {"log_level": parse_log_level(value)},
     "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},
+    "chap": lambda value, base: {"chap_users": chap_users_of(value, base)},
+    "target-chap": lambda value, base: {"target_chap": target_chap_of(value, base)},
+    "chap-discovery": lambda value, _base: {"chap_discovery": _flag("chap-discovery", value)},
     "copy-budget": lambda value, _base: {"copy_budget_s": _seconds("copy-budget", value)},
 }

@@ -12,7 +12,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Portal
 from odx_target.target.connection_server import ConnectionServer
-from odx_target.target.directory import Directory
+from odx_target.target.directory import Authentication, Directory
 from odx_target.target.trace.tap import Tap
 
 log = structlog.get_logger()
@@ -37,12 +37,13 @@ class Listener:
         logical_units: Mapping[int, LogicalUnit],
         pool: Pool,
         tap: Tap | None = None,
+        authentication: Authentication | None = None,
     ) -> None:
         self._sockets = sockets
         self._device_server = device_server
         self._pool = pool
         self._tap = tap
-        self._directory = Directory(iqn, logical_units)
+        self._directory = Directory(iqn, logical_units, authentication=authentication)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._accepting = trio.CancelScope()
         self._accepted_last = trio.Event()

@@ -14,6 +14,7 @@ import typer
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.target.array import Array
+from odx_target.target.chap_config import chap_user_from_file, chap_warnings, target_chap_from_file, user_and_secret_file
 from odx_target.target.config import (
     LOG_LEVELS,
     Config,
@@ -54,6 +55,19 @@ def serve(
     pool_limit: Annotated[
         str | None, typer.Option(metavar="SIZE", help="The most that the pool may use on disk, such as 10G.")
     ] = None,
+    chap_user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The CHAP user that initiators must prove to be; replaces those of FILE.toml."),
+    ] = None,
+    chap_secret_file: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="Its secret, one line of 12 bytes or more.")
+    ] = None,
+    target_chap_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whom the target proves to be where an initiator asks (mutual CHAP).")
+    ] = None,
+    target_chap_secret_file: Annotated[
+        Path | None, typer.Option(readable=False, metavar="FILE", help="Its secret, another one.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help=f"One of {', '.join(LOG_LEVELS)}.")] = None,
     trace: Annotated[
         Path | None, typer.Option(readable=False, metavar="FILE", help="A line for every PDU; SIGUSR1 switches off and on.")
@@ -83,10 +97,16 @@ def serve(
         settings = replace(settings, iqn=parse_iqn(iqn))
     if pool_limit is not None:
         settings = replace(settings, pool_limit_bytes=parse_size(pool_limit))
+    if user_and_file := user_and_secret_file("chap", chap_user, chap_secret_file):
+        settings = replace(settings, chap_users=(chap_user_from_file(*user_and_file),))
+    if user_and_file := user_and_secret_file("target-chap", target_chap_user, target_chap_secret_file):
+        settings = replace(settings, target_chap=target_chap_from_file(*user_and_file))
     if log_level is not None:
         settings = replace(settings, log_level=parse_log_level(log_level))
     _check_there_will_be_luns(settings)
     configure_logging(settings.log_level)
+    for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
+        log.warning(warning)
     with ExitStack() as stack:
         if settings.pool_dir is None:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from odx_target.target.iscsi.opcodes import LoginStatus
 from odx_target.target.iscsi.session import SessionRegistry
 from odx_target.target.iscsi.text_format import Pairs
 
@@ -17,20 +18,32 @@ class Portal:
 
 
 class AuthenticationFailed(Exception):
-    """The initiator did not prove what it had to; the login ends with 0201h."""
+    """The initiator did not prove what it had to; the login ends with this status."""
+
+    def __init__(self, detail: str, status: LoginStatus = LoginStatus.AUTHENTICATION_FAILURE) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class Authenticator(Protocol):
     """One login's authentication (RFC 7143 12.1), such as CHAP."""
 
-    method: str
-    """The value of AuthMethod."""
+    @property
+    def method(self) -> str:
+        """The value of AuthMethod."""
+        ...
 
-    done: bool
-    """The initiator has proved who it is."""
+    @property
+    def done(self) -> bool:
+        """The initiator has proved who it is."""
+        ...
 
     def answer(self, pairs: Pairs) -> Pairs:
-        """Take the method's keys of one login request and give those of the response. Raises AuthenticationFailed."""
+        """Take the method's keys of one login request and give those of the response. Raises AuthenticationFailed.
+
+        Called for every complete request after the method was agreed on, with no keys too, and with those that came in the
+        request that agreed on it, if any.
+        """
         ...
 
 

@@ -89,6 +89,7 @@ class Login:
         self._stage = 0
         self._session: Session | None = None
         self._authenticator: Authenticator | None = None
+        self._method_is_agreed = False
         self._segment_length_declared = False
 
     @property
@@ -107,7 +108,7 @@ class Login:
         except (TextError, NegotiationError) as error:
             raise LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)) from error
         except AuthenticationFailed as error:
-            raise LoginRefused(LoginStatus.AUTHENTICATION_FAILURE, str(error)) from error
+            raise LoginRefused(error.status, str(error)) from error
 
     def _receive(self, request: LoginRequest, data: Buffer) -> LoginAnswer:
         self._check_header(request)
@@ -121,6 +122,8 @@ class Login:
             if not self._session.is_discovery:
                 answers.append(("TargetPortalGroupTag", str(self._portal_group_tag)))
         answers += self._answer(offers)
+        if request.transit and not self._method_is_agreed:
+            self._require_authentication()
         if not (request.transit and self._may_leave_stage()):
             return LoginAnswer(False, self._stage, 0, encode_pairs(answers))
         return self._transit(request, encode_pairs(answers))
@@ -184,20 +187,26 @@ class Login:
     def _answer_security(self, offers: Pairs) -> Pairs:
         security = [pair for pair in offers if _is_security(pair[0])]
         answers = self._answerer.answer([pair for pair in offers if not _is_security(pair[0])], security_stage=True)
+        agreed_before = self._method_is_agreed
         for name, value in security:
             if name == "AuthMethod":
                 answers.append((name, self._choose_method(value)))
         method_keys = [pair for pair in security if pair[0] != "AuthMethod"]
-        if self._authenticator is not None:
-            answers += self._authenticator.answer(method_keys) if method_keys else []
-        else:
-            answers += [(name, REJECT) for name, value in method_keys if value not in RESERVED_ANSWERS]
+        if self._authenticator is None:
+            return answers + [(name, REJECT) for name, value in method_keys if value not in RESERVED_ANSWERS]
+        if method_keys and not self._method_is_agreed:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{method_keys[0][0]} before AuthMethod")
+        if method_keys or agreed_before:
+            answers += self._authenticator.answer(method_keys)
         return answers
 
     def _choose_method(self, offered: str) -> str:
+        if self._method_is_agreed:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, "AuthMethod is offered a second time")
         wanted = NONE if self._authenticator is None else self._authenticator.method
         if wanted not in offered.split(","):
             raise AuthenticationFailed(f"initiator offers {offered[:80]!a}, the target wants {wanted}")
+        self._method_is_agreed = True
         return wanted
 
     def _require_authentication(self) -> None:
