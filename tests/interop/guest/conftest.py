@@ -2,10 +2,11 @@
 
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +32,11 @@ rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /mnt/* /tmp/*
 [ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ]
 """
 
-RAN = pytest.StashKey[list[tuple[str, str, float, str]]]()
-"""Scenario, way of booting, seconds, result."""
+ROW = "guest scenario"
+"""Property of a report: scenario and way of booting."""
 
-BOOTS = pytest.StashKey[list[tuple[str, float]]]()
+BOOT = "guest boot"
+"""Property of a report: way of booting and its seconds."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -49,8 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "witnessed: runs against the kernel's own target too, so that what only our array passes shows"
     )
-    config.stash.setdefault(RAN, [])
-    config.stash.setdefault(BOOTS, [])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -101,17 +101,16 @@ class Guest:
 class Pool:
     """Guests that run, by way and name; used again by the next scenario if they can be cleaned."""
 
-    def __init__(self, boots: list[tuple[str, float]]) -> None:
+    def __init__(self) -> None:
         self._machines: dict[tuple[str, str, bool], Machine] = {}
         self._failed: dict[tuple[str, bool], Exception] = {}
-        self._boots = boots
 
-    def get(self, way: str, name: str, *, with_fio: bool) -> Machine:
+    def get(self, way: str, name: str, *, with_fio: bool, on_boot: Callable[[Machine], None]) -> Machine:
         key = (way, name, with_fio)
         if key not in self._machines:
             self.close_others(way)
             self._machines[key] = self._boot(way, name, with_fio)
-            self._boots.append((way, self._machines[key].seconds_to_ready))
+            on_boot(self._machines[key])
         return self._machines[key]
 
     def _boot(self, way: str, name: str, with_fio: bool) -> Machine:
@@ -148,8 +147,8 @@ class Pool:
 
 
 @pytest.fixture(scope="session")
-def machines(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    pool = Pool(request.config.stash[BOOTS])
+def machines() -> Iterator[Pool]:
+    pool = Pool()
     try:
         yield pool
     finally:
@@ -160,13 +159,17 @@ Boot = Callable[..., Guest]
 
 
 @pytest.fixture
-def boot_guest(machines: Pool, way: str, start: Start) -> Iterator[Boot]:
+def boot_guest(machines: Pool, way: str, start: Start, request: pytest.FixtureRequest) -> Iterator[Boot]:
     """`boot_guest(served, name="one")`: a guest, all that it did undone with the test. It ends before the server."""
+
+    def note(machine: Machine) -> None:
+        request.node.user_properties.append((BOOT, [way, machine.seconds_to_ready]))
+
     with ExitStack() as used:
 
         def get(served: Served | None = None, *, name: str = "one", with_fio: bool = False) -> Guest:
             try:
-                machine = machines.get(way, name, with_fio=with_fio)
+                machine = machines.get(way, name, with_fio=with_fio, on_boot=note)
             except CannotBoot as error:
                 _cannot(str(error))
             used.callback(machines.clean, machine)
@@ -192,29 +195,39 @@ def guest(boot_guest: Boot, start: Start, array: str, request: pytest.FixtureReq
     return boot_guest(start(mark.args if mark is not None else LUNS))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Names the scenario in its reports, which also travel from one process to another."""
     callspec = getattr(item, "callspec", None)
-    if callspec is not None and "way" in callspec.params and (report.when == "call" or report.outcome != "passed"):
+    if callspec is not None and "way" in callspec.params:
         name = f"{item.path.stem.removeprefix('test_')}: {item.name.split('[')[0].removeprefix('test_').replace('_', ' ')}"
         others = [str(value) for key, value in callspec.params.items() if key != "way" and value != "ours"]
-        item.config.stash[RAN].append((" ".join([name, *others]), callspec.params["way"], report.duration, report.outcome))
-    return report
+        item.user_properties.append((ROW, [" ".join([name, *others]), callspec.params["way"]]))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash[RAN]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in ("passed", "failed", "error", "skipped") for report in terminalreporter.stats.get(kind, [])]
+    rows = sorted(row for report in reports for row in _rows(report))
     if not rows:
         return
-    width = max(len(row[0]) for row in rows)
+    width = max(len(name) for _, name, _, _ in rows)
     terminalreporter.section("scenarios")
     terminalreporter.write_line(f"{'scenario':{width}}  booted by  seconds  result")
-    for name, way, seconds, outcome in rows:
+    for way, name, seconds, outcome in rows:
         terminalreporter.write_line(f"{name:{width}}  {way:9}  {seconds:7.1f}  {outcome}")
-    for way in dict.fromkeys(row[1] for row in rows):
-        boots = [seconds for name, seconds in config.stash[BOOTS] if name == way]
+    for way in dict.fromkeys(row[0] for row in rows):
+        boots = [seconds for report in reports for name, seconds in _properties(report, BOOT) if name == way]
         said = f"{len(boots)} boots of {sum(boots) / len(boots):.1f} s" if boots else unusable(way) or "no boot"
-        terminalreporter.write_line(f"{way}: {said}")
+        ran = [row for row in rows if row[0] == way]
+        terminalreporter.write_line(f"{way}: {len(ran)} scenarios in {sum(row[2] for row in ran):.0f} s, {said}")
+
+
+def _rows(report: pytest.TestReport) -> Iterator[tuple[str, str, float, str]]:
+    """Way of booting, scenario, seconds, result."""
+    if report.when == "call" or report.outcome != "passed":
+        for name, way in _properties(report, ROW):
+            yield way, name, report.duration, report.outcome
+
+
+def _properties(report: pytest.TestReport, name: str) -> Iterator[Any]:
+    # a report of one step has those of the steps before it, too
+    return (value for key, value in report.user_properties if key == name)
