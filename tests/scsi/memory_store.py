@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolFull
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolFull, Usage
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)
@@ -112,7 +112,12 @@ class MemoryPool:
         self.commits = 0
         self.flushes = 0
         self.flush_delay_s = 0.0
-        self.failure: Exception | None = None
+        self.flush_failure: Exception | None = None
+        self.failure: str | None = None
+        self.room = Usage(0, None)
+
+    def usage(self) -> Usage:
+        return self.room
 
     def commit(self) -> None:
         self.commits += 1
@@ -120,6 +125,6 @@ class MemoryPool:
     async def flush(self) -> None:
         if self.flush_delay_s:
             await self.environment.sleep(self.flush_delay_s)
-        if self.failure is not None:
-            raise self.failure
+        if self.flush_failure is not None:
+            raise self.flush_failure
         self.flushes += 1

@@ -214,7 +214,7 @@ def test_what_the_store_refuses_has_its_sense():
     assert code_of(unit.command(cdb(0, 1), bytes(1024))) == (7, 0x27, 7)
     assert code_of(unit.command(cdb(0, 1), b"a" * 1024)) == MISCOMPARE
     unit.volume.is_full = False
-    unit.pool.failure = PoolFailed("no disk")
+    unit.pool.flush_failure = PoolFailed("no disk")
     assert code_of(unit.command(cdb(0, 1, FUA), bytes(1024))) == (4, 0x03, 0)
     assert not unit.internal_errors
 

@@ -175,7 +175,7 @@ def test_a_full_pool_is_data_protect_and_changes_nothing():
 
 def test_a_flush_that_fails_fails_the_command():
     unit = UnitUnderTest()
-    unit.pool.failure = PoolFailed("no disk")
+    unit.pool.flush_failure = PoolFailed("no disk")
     assert code_of(unit.command(write(0, 8, flags=FUA), pattern(4096))) == (4, 0x03, 0)
     assert code_of(unit.command("35" + "00" * 9)) == (4, 0x03, 0)
 
@@ -195,7 +195,7 @@ def test_synchronize_cache_waits_unless_immed():
 
 def test_a_flush_in_the_background_that_fails_is_not_an_error_of_the_array():
     unit = UnitUnderTest()
-    unit.pool.failure = PoolFailed("no disk")
+    unit.pool.flush_failure = PoolFailed("no disk")
     assert unit.start("91 02" + "00" * 14).reply.status == 0
     unit.environment.advance(1.0)
     assert [task.error for task in unit.environment.background] == [None]

@@ -235,6 +235,11 @@ class SimulatedSegments:
         self._disk.step()
         return {number: file.size_blocks for number, file in self._disk.files.items()}
 
+    def room_blocks(self) -> int | None:
+        if self._disk.room_blocks is None:
+            return None
+        return self._disk.room_blocks - sum(file.size_blocks for file in self._disk.files.values())
+
     def describe(self, number: int) -> str:
         return f"segment {number} of the simulated disk"
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 from tests.store.pools import Machine, block, blocks, read
 
-from odx_target.store.api import BLOCK_BYTES, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull, StoreError
 from odx_target.store.log import RESERVE_BLOCKS
 from odx_target.store.open import PoolOptions
 from odx_target.store.segment import SEGMENT_BLOCKS_MAX
@@ -225,3 +225,37 @@ def test_a_limit_that_holds_nothing_is_refused() -> None:
 def test_the_reserve_of_a_large_segment_is_bounded() -> None:
     machine = Machine(PoolOptions(segment_blocks=2048))
     assert machine.pool.log._reserve == RESERVE_BLOCKS
+
+
+def test_usage_falls_to_nothing_as_the_pool_fills(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.environment.settle()
+    whole = machine.pool.usage()
+    assert whole.available_bytes is not None
+    volume.write(0, [block(1)] * 8)
+    machine.pool.commit()
+    machine.environment.settle()
+    after = machine.pool.usage()
+    assert after.available_bytes is not None
+    assert 8 <= (after.used_bytes - whole.used_bytes) // BLOCK_BYTES <= 10
+    assert after.available_bytes == whole.available_bytes - (after.used_bytes - whole.used_bytes)
+    written = 8 + fill(machine)
+    full = machine.pool.usage()
+    assert full.available_bytes is not None
+    assert full.available_bytes // BLOCK_BYTES <= RESERVE_BLOCKS
+    assert full.used_bytes >= written * BLOCK_BYTES
+    assert machine.pool.failure is None
+
+
+def test_usage_without_a_bound_is_not_told() -> None:
+    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS))
+    assert machine.pool.usage().available_bytes is None
+
+
+def test_a_failed_pool_says_why(machine: Machine) -> None:
+    machine.disk.failing.add("write")
+    machine.pool.volumes["a"].write(0, [block(1)])
+    with suppress(PoolFailed):
+        machine.pool.commit()
+    assert machine.pool.failure is not None
+    assert "writing the log" in machine.pool.failure

@@ -195,3 +195,19 @@ def test_a_part_in_the_page_cache_is_not_enough(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(directory_segments.os, "preadv", part)
     assert segment.read_now(0, 2) is None
     assert segment.read(0, 2) == block(1) + block(2)
+
+
+def test_the_room_that_is_left_shrinks_where_it_is_known(store: SegmentStore) -> None:
+    room = store.room_blocks()
+    assert room is None or room > 0
+
+
+def test_the_room_of_a_directory_is_that_of_its_file_system(tmp_path: Path) -> None:
+    store = DirectorySegments(tmp_path)
+    room_blocks = store.room_blocks()
+    found = os.statvfs(tmp_path)
+    assert room_blocks is not None
+    assert 0 < room_blocks <= found.f_blocks * found.f_frsize // BLOCK_BYTES
+    assert DirectorySegments(tmp_path).room_blocks() is not None
+    store._directory = tmp_path / "gone"
+    assert store.room_blocks() is None

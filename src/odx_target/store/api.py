@@ -10,6 +10,7 @@ open batch; `Pool.commit` hands the batch to the operating system. No effect may
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 BLOCK_BYTES = 4096
@@ -164,6 +165,15 @@ class Volume(BlockSource, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of its disk a pool takes, and how much more its data may take, as far as that can be told."""
+
+    used_bytes: int
+    available_bytes: int | None
+    """None where no limit and no disk sets a bound that is known."""
+
+
 class Pool(Protocol):
     """Volumes that share one log."""
 
@@ -207,6 +217,15 @@ class Pool(Protocol):
         ...
 
     def forget(self, key: str) -> None: ...
+
+    @property
+    def failure(self) -> str | None:
+        """Why the pool takes no more writes until it is opened again; None while it does."""
+        ...
+
+    def usage(self) -> Usage:
+        """How much room there is; an estimate, asked of the disk."""
+        ...
 
     async def close(self) -> None:
         """Commit, flush, checkpoint and give up the lock."""

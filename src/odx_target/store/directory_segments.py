@@ -116,6 +116,13 @@ class DirectorySegments:
                 found[int(match[1])] = path.stat().st_size // BLOCK_BYTES
         return found
 
+    def room_blocks(self) -> int | None:
+        try:
+            found = os.statvfs(self._directory)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize // BLOCK_BYTES
+
     def describe(self, number: int) -> str:
         return str(self.path(number))
 

@@ -83,11 +83,16 @@ class Log:
         end = part.block + part.header_blocks + len(part.checksums)
         return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum)
 
+    @property
+    def unused_blocks(self) -> int:
+        """How much of the segments that are made is still empty."""
+        return self._capacity - self._next + self._shelf.ready_blocks
+
     def require_data(self, count_blocks: int) -> None:
         """Raise PoolFull or PoolFailed unless so much data can be written."""
         if self._health.failure is not None:
             self._health.check()
-        if self.deferred or self._room() < 2 * count_blocks + 8 + self._reserve:
+        if self.deferred or self.unused_blocks < 2 * count_blocks + 8 + self._reserve:
             parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._shelf.capacity_blocks - 1))
             self._make_room(count_blocks + 2 * parts + self._reserve)
 
@@ -96,7 +101,7 @@ class Log:
         self._health.check()
         # Twice: a header that does not fit any more leaves the end of its segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve)
-        if self.deferred or self._room() < need:
+        if self.deferred or self.unused_blocks < need:
             self._make_room(need, spare=spare)
 
     def append(self, record: bytes) -> None:
@@ -218,12 +223,9 @@ class Log:
             sizes[self._segment.number] = self.position.block
         return sizes
 
-    def _room(self) -> int:
-        return self._capacity - self._next + self._shelf.ready_blocks
-
     def _make_room(self, need_blocks: int, *, spare: bool = False) -> None:
         need_blocks += 2 * header_blocks(sum(map(len, self.deferred)), 0)
-        while self._room() < need_blocks:
+        while self.unused_blocks < need_blocks:
             self._shelf.make_now(spare=spare)
             # What was made out of what is kept in hand is not for data.
             self._reserve = self._least_reserve + (self._shelf.capacity_blocks if spare else 0)

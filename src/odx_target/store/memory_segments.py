@@ -54,6 +54,9 @@ class MemorySegments:
     def names(self) -> dict[int, int]:
         return {number: segment.size_blocks for number, segment in self._segments.items()}
 
+    def room_blocks(self) -> int | None:
+        return None
+
     def describe(self, number: int) -> str:
         return f"segment {number} in memory"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from odx_target.store.api import BLOCK_BYTES, Environment, FrozenMap, PoolFull, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, Environment, FrozenMap, PoolFull, StoreError, Usage, Volume
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.checkpointer import Checkpointer
@@ -116,6 +116,18 @@ class LogPool:
     def used_bytes(self) -> int:
         """What the segments take on the disk."""
         return self.shelf.used_bytes
+
+    @property
+    def failure(self) -> str | None:
+        return self.health.failure
+
+    def usage(self) -> Usage:
+        unused_blocks = self.log.unused_blocks
+        available_blocks = self.shelf.available_blocks()
+        return Usage(
+            self.shelf.used_bytes - unused_blocks * BLOCK_BYTES,
+            None if available_blocks is None else (unused_blocks + available_blocks) * BLOCK_BYTES,
+        )
 
     async def start(self) -> None:
         """Make a first segment ready; a full pool opens without one."""

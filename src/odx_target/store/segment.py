@@ -62,6 +62,10 @@ class SegmentStore(Protocol):
         """The segments there are: number -> size in blocks."""
         ...
 
+    def room_blocks(self) -> int | None:
+        """How many blocks more there is room for; None where that is not known, or nothing bounds it. Does not wait."""
+        ...
+
     def describe(self, number: int) -> str:
         """The name of a segment for a person: the file, the object."""
         ...

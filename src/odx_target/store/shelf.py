@@ -94,6 +94,16 @@ class SegmentShelf:
             await self._making.wait()
         self._health.check()
 
+    def available_blocks(self) -> int | None:
+        """Blocks for data in the segments that could still be made; None where nothing that is known bounds them."""
+        room_blocks = self.store.room_blocks()
+        bounds = [] if room_blocks is None else [room_blocks]
+        if self._limit_blocks is not None:
+            bounds.append(self._limit_blocks - self._used_blocks - self._segment_blocks)
+        if not bounds:
+            return None
+        return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
+
     def resize(self, number: int, size_blocks: int) -> None:
         """Note that a segment was cut to its content."""
         self._used_blocks += size_blocks - self.size_blocks[number]
