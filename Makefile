@@ -22,8 +22,9 @@ types: .venv/made ## mypy, strict
 test: lint types ## lint, types and all tests
 	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs
 
-interop: .venv/made ## Linux guests with open-iscsi; GUEST=uml,tcg or all instead of the first way of booting that works
-	tests/interop/install_clients.sh qemu-system-x86; $(BIN)/pytest tests/interop/guest -rs
+interop: .venv/made ## Linux guests with open-iscsi, by every way of booting that works; GUEST=tcg for one
+	tests/interop/install_clients.sh qemu-system-x86; \
+	GUEST=$${GUEST:-all} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs
 
 bench: .venv/made ## speed beside Debian's tgt, as ratios
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench

@@ -2,7 +2,7 @@
 # Installs the Debian packages named, or those of the interoperability tests, if they are missing and we are root.
 # Otherwise names what is left out; in CI (CI=true) that is a failure. Says and does nothing when all are there.
 set -u
-packages=${*:-libiscsi-bin qemu-utils qemu-block-extra sg3-utils tshark}
+packages=${*:-libiscsi-bin qemu-utils qemu-block-extra sg3-utils tshark cpio}
 
 missing() {
     for package in $packages; do

@@ -46,6 +46,7 @@ CLIENTS: dict[str, tuple[str, Callable[[], bool]]] = {
     "sg_vpd": ("sg3-utils", _program("sg_vpd")),
     "sg_inq": ("sg3-utils", _program("sg_inq")),
     "tshark": ("tshark", _program("tshark")),
+    "cpio": ("cpio", _program("cpio")),
 }
 
 
