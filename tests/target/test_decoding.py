@@ -15,7 +15,7 @@ from odx_target.scsi.decode import describe_cdb, describe_sense, describe_vpd
 from odx_target.target.commands.pdu_words import pdu_rows
 from odx_target.target.commands.tables import Row
 from odx_target.target.commands.token_words import descriptions, plain, token_rows
-from odx_target.target.iscsi.pdu import HEADER_BYTES
+from odx_target.target.iscsi.pdu import HEADER_BYTES, LoginRequest
 from tests.copymgr.golden import FIXTURES as COPYMGR
 from tests.copymgr.golden import golden
 from tests.target.running import running, session_with, settled
@@ -96,3 +96,10 @@ def test_any_bytes_are_described_or_refused(kind: str, data: bytes) -> None:
     for each in (data, bytes([0x01]) + data.ljust(HEADER_BYTES, b"\0"), b"\x00\x8f" + data, b"\x72" + data):
         with suppress(ValueError):
             assert DECODERS[kind](each)
+
+
+def test_a_login_is_decoded_without_challenges_and_responses() -> None:
+    text = b"CHAP_N=me\0CHAP_R=0x0123456789abcdef\0CHAP_I=1\0CHAP_C=0x76543210\0"
+    header = LoginRequest(data_segment_length=len(text)).encode_header()
+    rows = DECODERS["pdu"](header + text + bytes(-len(text) % 4))
+    assert [each[1] for each in rows[-4:]] == ["me", "(18 characters)", "1", "(10 characters)"]

@@ -9,6 +9,14 @@ from typer.main import get_command
 
 from odx_target.copymgr import limits
 from odx_target.copymgr.token_judgement import TOKEN_ERRORS
+from odx_target.target.chap_config import (
+    LARGEST_SECRET_FILE_BYTES,
+    LONGEST_SECRET_BYTES,
+    LONGEST_USER_BYTES,
+    MOST_USERS,
+    SHORTEST_SECRET_BYTES,
+    accounts_of,
+)
 from odx_target.target.commands.app import app
 from odx_target.target.config import DEFAULT_IQN, Config, ConfigError, load_config
 
@@ -50,7 +58,7 @@ def test_commands_of_the_readme_are_commands_with_these_options() -> None:
 
 
 def test_every_setting_is_documented_and_the_example_is_one(tmp_path: Path) -> None:
-    documented = {name.strip("[]") for name in re.findall(r"^\| `([a-z-]+|\[\[lun\]\])`", CONFIGURATION, re.MULTILINE)}
+    documented = {name.strip("[]") for name in re.findall(r"^\| `(\[{0,2}[a-z-]+\]{0,2})`", CONFIGURATION, re.MULTILINE)}
     example = "\n".join(re.findall(r"^    (.*)$", CONFIGURATION, re.MULTILINE))
     assert set(tomllib.loads(example)) <= documented
     (tmp_path / "array.toml").write_text(example)
@@ -59,6 +67,21 @@ def test_every_setting_is_documented_and_the_example_is_one(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="known are") as refused:
         load_config(tmp_path / "wrong.toml")
     assert documented == set(str(refused.value).partition("known are ")[2].split(", "))
+
+
+def test_the_example_of_chap_is_one(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", CONFIGURATION, re.DOTALL)
+    (tmp_path / "secrets").mkdir()
+    for file in re.findall(r'secret-file = "(.*)"', example):
+        (tmp_path / file).write_text(f"the secret of {file}\n")
+    (tmp_path / "array.toml").write_text(example)
+    config = load_config(tmp_path / "array.toml")
+    accounts = accounts_of(config.chap_users, config.target_chap)
+    assert accounts is not None
+    assert set(accounts.by_user) == {"first-host", "any-host"}
+    assert f"{SHORTEST_SECRET_BYTES} to {LONGEST_SECRET_BYTES} bytes" in CONFIGURATION
+    for limit in (LARGEST_SECRET_FILE_BYTES, LONGEST_USER_BYTES, MOST_USERS):
+        assert f"at most {limit} " in CONFIGURATION
 
 
 def test_defaults_are_those_of_the_code() -> None:

@@ -2,12 +2,14 @@
 
 from hashlib import sha256
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.target.iscsi.pdu import (
     AsynchronousMessage,
     LoginRequest,
+    LoginResponse,
     LogoutRequest,
     NopIn,
     NopOut,
@@ -117,12 +119,26 @@ def test_sense_in_words() -> None:
     assert "information=100" in read(response, len(PARTIAL).to_bytes(2, "big") + PARTIAL)
 
 
-def test_login_text_without_the_response_to_a_challenge() -> None:
-    text = b"CHAP_N=somebody\0CHAP_R=0x0123456789abcdef\0InitiatorAlias=a\nb\0"
+def test_login_text_without_challenges_and_responses() -> None:
+    text = b"CHAP_N=somebody\0CHAP_R=0x0123456789abcdef\0CHAP_C=0bAAAA\0CHAP_I=7\0InitiatorAlias=a\nb\0"
     words = Reader()(LoginRequest(current_stage=0), text)
-    assert "CHAP_N=somebody CHAP_R=(18 characters) InitiatorAlias=a\\nb" in words
+    assert "CHAP_N=somebody CHAP_R=(18 characters) CHAP_C=(6 characters) CHAP_I=7 InitiatorAlias=a\\nb" in words
     assert "current_stage=SECURITY_NEGOTIATION" in words
     assert "next_stage" not in words
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_response_that_is_cut_anywhere_is_not_told_either(cut: int) -> None:
+    read = Reader()
+    text = b"CHAP_N=somebody\0CHAP_R=0baGVsbG8gd29ybGQgc2VjcmV0cyE=\0InitiatorAlias=z\0"
+    first = read(LoginRequest(continued=True), text[:cut])
+    read(LoginResponse())
+    words = first + read(LoginRequest(), text[cut:])
+    value = text[25:53].decode()
+    assert not [at for at in range(len(value) - 3) if value[at : at + 4] in words]
+    assert ("the rest of a value" in words) == (text[cut - 1] != 0)
+    read(LoginResponse())
+    assert "InitiatorAlias=y" in read(LoginRequest(), b"InitiatorAlias=y\0")
 
 
 def test_the_other_pdus() -> None:

@@ -35,6 +35,7 @@ from odx_target.target.iscsi.pdu import (
     decode_lun,
 )
 from odx_target.target.iscsi.text_format import decode_pairs
+from odx_target.target.trace.words import key_value_words
 
 ATTRIBUTES = {0: "untagged", 1: "SIMPLE", 2: "ORDERED", 3: "HEAD OF QUEUE", 4: "ACA"}
 MAXIMUM_DATA_BYTES = (1 << 24) - 1
@@ -111,7 +112,7 @@ def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
 
 def _content_rows(pdu: Pdu, segment: bytes) -> list[Row]:
     if isinstance(pdu, TEXTS):
-        return _indented([(name, value, "") for name, value in decode_pairs(segment)])
+        return _indented([(name, key_value_words(name, value), "") for name, value in decode_pairs(segment)])
     if isinstance(pdu, ScsiResponse) and len(segment) > 2:
         sense = segment[2 : 2 + int.from_bytes(segment[:2], "big")]
         return _indented(plain(describe_sense(sense)))

@@ -8,13 +8,26 @@ from dataclasses import dataclass, field
 
 from odx_target.target.iscsi.framing import AHS_EXTENDED_CDB, additional_headers
 from odx_target.target.iscsi.header import decode_lun
-from odx_target.target.iscsi.pdu import Pdu, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse
+from odx_target.target.iscsi.pdu import (
+    LoginRequest,
+    LoginResponse,
+    Pdu,
+    ScsiCommand,
+    ScsiDataIn,
+    ScsiDataOut,
+    ScsiResponse,
+    TextRequest,
+    TextResponse,
+)
 from odx_target.target.trace.frames import Piece
 
 MOST_KEPT_BYTES = 1 << 16
 """Of one parameter list or answer: the longest list of token commands and of UNMAP that our limits allow is far shorter."""
 MOST_COMMANDS = 4096
 """Commands of one connection under way at a time: far over any command window; the oldest is forgotten."""
+
+TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
+"""PDUs whose data are keys and values."""
 
 Wanted = Callable[[bytes], bool]
 
@@ -41,6 +54,8 @@ class Seen:
     command: Command | None = None
     parameter_list: bytes | None = None
     answer: bytes | None = None
+    continues_text: bool = False
+    """The keys begin with the rest of what the PDU before them cut off (the C bit)."""
 
 
 class Conversation:
@@ -50,6 +65,7 @@ class Conversation:
         self._wants_parameter_list = wants_parameter_list
         self._wants_answer = wants_answer
         self._commands: dict[int, Command] = {}
+        self._cut_texts: dict[bool, bool] = {}
 
     def see(self, pdu: Pdu, piece: Piece) -> Seen:
         """Take the next PDU of either end."""
@@ -68,6 +84,11 @@ class Conversation:
                 self._end(pdu.initiator_task_tag, seen)
         elif isinstance(pdu, ScsiResponse):
             self._end(pdu.initiator_task_tag, seen)
+        elif isinstance(pdu, TEXTS):
+            is_request = isinstance(pdu, LoginRequest | TextRequest)
+            seen.continues_text = self._cut_texts.get(is_request, False)
+            if piece.data:
+                self._cut_texts[is_request] = pdu.continued and piece.data[-1] != 0
         return seen
 
     def _begin(self, pdu: ScsiCommand, piece: Piece) -> Command:

@@ -1,7 +1,7 @@
 """A PDU as one line: its name, its important fields, its command and what that carries, its sequence numbers.
 
 Fields that say nothing (a tag that is none, a number that is zero) are left out. Data are not shown, only how many; of CHAP
-responses only the length.
+challenges and responses only the length.
 """
 
 from dataclasses import fields
@@ -45,9 +45,9 @@ from odx_target.target.iscsi.pdu import (
     decode_header,
 )
 from odx_target.target.trace.contents import answer_words, cdb_words, parameter_list_words
-from odx_target.target.trace.conversation import Seen
+from odx_target.target.trace.conversation import TEXTS, Seen
 from odx_target.target.trace.frames import Piece
-from odx_target.target.trace.words import bytes_words, sense_words, status_words
+from odx_target.target.trace.words import bytes_words, key_value_words, sense_words, status_words
 
 LONGEST_TEXT_VALUE = 120
 """Characters shown of a key's value; lists of digests and targets are shorter."""
@@ -74,7 +74,6 @@ NAMES: dict[type[Pdu], str] = {
 }
 """As RFC 7143 11 calls them."""
 
-_TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
 _NOT_SHOWN = {"total_ahs_length", "data_segment_length", "cdb", "has_status", "status", "read", "write", "version_max"}
 _SEQUENCE_NUMBERS = {
     "cmd_sn": "CmdSN",
@@ -106,7 +105,6 @@ _VALUES: dict[tuple[type[Pdu], str], type[IntEnum]] = {
 # What a field mostly is need not be said.
 _USUAL = {(ScsiCommand, "attribute"): TaskAttribute.SIMPLE, (ScsiResponse, "response"): 0}
 _WITH_LUN = (ScsiCommand, TaskManagementFunctionRequest, AsynchronousMessage)
-_SECRET_KEYS = ("CHAP_R",)
 
 
 def line(seen: Seen) -> str:
@@ -183,8 +181,8 @@ def _sequence_words(pdu: Pdu) -> list[str]:
 
 def _segment_parts(seen: Seen) -> list[str]:
     pdu, data = seen.pdu, seen.data
-    if isinstance(pdu, _TEXTS):
-        return [" ".join(_text_words(bytes(data)))]
+    if isinstance(pdu, TEXTS):
+        return [" ".join(_text_words(bytes(data), seen.continues_text))]
     if isinstance(pdu, ScsiResponse) and len(data) > 2:
         return [sense_words(bytes(data[2 : 2 + int.from_bytes(data[:2], "big")]))]
     if isinstance(pdu, Reject) and len(data) >= HEADER_BYTES:
@@ -192,19 +190,19 @@ def _segment_parts(seen: Seen) -> list[str]:
     return [f"data={len(data)}"] if data else []
 
 
-def _text_words(text: bytes) -> list[str]:
-    words = []
-    for part in text.split(b"\0"):
-        key, _, value = part.decode("utf-8", "backslashreplace").partition("=")
+def _text_words(text: bytes, continues: bool) -> list[str]:
+    parts = [part.decode("utf-8", "backslashreplace") for part in text.split(b"\0")]
+    words = [f"(the rest of a value, {len(parts.pop(0))} characters)"] if continues else []
+    for part in parts:
+        key, _, value = part.partition("=")
         if key:
             words.append(f"{key}={_shown_value(key, value)}")
     return words
 
 
 def _shown_value(key: str, value: str) -> str:
-    if key in _SECRET_KEYS:
-        return f"({len(value)} characters)"
-    return value if len(value) <= LONGEST_TEXT_VALUE else f"{value[:LONGEST_TEXT_VALUE]}..."
+    shown = key_value_words(key, value)
+    return shown if len(shown) <= LONGEST_TEXT_VALUE else f"{shown[:LONGEST_TEXT_VALUE]}..."
 
 
 def _printable(text: str) -> str:
