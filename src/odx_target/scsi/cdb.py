@@ -51,6 +51,10 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0x35, None): ("SYNCHRONIZE CACHE(10)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
     (0x41, None): ("WRITE SAME(10)", f"wrprotect:3 anchor:1 unmap:1 -:3 {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
     (0x42, None): ("UNMAP", f"-:7 anchor:1 -:32 {_GROUP} parameter_list_length:16"),
+    (0x4D, None): (
+        "LOG SENSE",
+        "-:6 ppc:1 sp:1 page_control:2 page_code:6 subpage_code:8 -:8 parameter_pointer:16 allocation_length:16",
+    ),
     (0x55, None): ("MODE SELECT(10)", "-:3 page_format:1 -:3 save_pages:1 -:40 parameter_list_length:16"),
     (0x5A, None): ("MODE SENSE(10)", f"-:3 llbaa:1 dbd:1 -:3 {_MODE_PAGE} -:24 allocation_length:16"),
     (0x88, None): ("READ(16)", f"{_READ_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),

@@ -26,6 +26,10 @@ MAXIMUM_COMPARE_AND_WRITE_BYTES = 64 << 10
 # One step of a long command; between steps other tasks run, and an abort is noticed.
 STEP_BYTES = 1 << 20
 
+# Used and available space are told in units of this, which the provisioning page calls threshold sets (SBC-3 6.6.4): a count
+# of 32 bits then reaches to 4 PiB.
+THRESHOLD_SET_BYTES = 1 << 20
+
 # GET LBA STATUS tells at most this many extents, however long the allocation: 64 KiB of parameter data.
 MAXIMUM_LBA_STATUS_DESCRIPTORS = 4096
 

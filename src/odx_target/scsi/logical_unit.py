@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from odx_target.scsi.limits import BlockLimits, block_limits_for
+from odx_target.scsi.log_pages import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.medium import Medium
 from odx_target.scsi.task_set import TaskSet
 from odx_target.scsi.vpd import STANDARD_PAGES
@@ -66,6 +67,8 @@ class LogicalUnit:
         self.tasks = TaskSet(environment.event, BLOCK_BYTES // block_bytes)
         self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = dict(STANDARD_PAGES)
         """By page code, what makes the whole page, its four-byte header included; the copy manager adds 8Fh."""
+        self.log_pages: dict[tuple[int, int], Callable[[LogicalUnit], Parameters]] = dict(STANDARD_LOG_PAGES)
+        """By page code and subpage code, what makes the parameters of a log page."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Called when the logical unit is reset, after its tasks have been aborted."""
 

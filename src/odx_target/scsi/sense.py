@@ -95,6 +95,9 @@ INQUIRY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x03, "inquiry data has c
 REPORTED_LUNS_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x0E, "reported LUNs data has changed")
 THIN_PROVISIONING_SOFT_THRESHOLD_REACHED = Condition(_ATTENTION, 0x38, 0x07, "thin provisioning soft threshold reached")
 
+# Told by log pages alone.
+FAILURE_PREDICTION_THRESHOLD_EXCEEDED = Condition(_NO, 0x5D, 0x00, "failure prediction threshold exceeded")
+
 # Third-party copy in general.
 OPERATION_IN_PROGRESS = Condition(_ILLEGAL, 0x00, 0x16, "operation in progress")
 UNREACHABLE_COPY_TARGET = Condition(_ILLEGAL, 0x08, 0x04, "unreachable copy target")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.limits import THRESHOLD_SET_BYTES
 
 if TYPE_CHECKING:
     from odx_target.scsi.logical_unit import LogicalUnit
@@ -151,9 +152,18 @@ def block_device_characteristics(logical_unit: "LogicalUnit") -> bytes:  # noqa:
     return page(BLOCK_DEVICE_CHARACTERISTICS, body)
 
 
-def logical_block_provisioning(logical_unit: "LogicalUnit") -> bytes:  # noqa: ARG001 - the same for all of them
-    """Thin, by UNMAP and by WRITE SAME(16); what is deallocated reads as zeros. READ CAPACITY(16) says the same."""
-    body = LOGICAL_BLOCK_PROVISIONING_LAYOUT.build(lbpu=1, lbpws=1, lbprz=READS_AS_ZEROS, provisioning_type=THIN_PROVISIONED)
+def logical_block_provisioning(logical_unit: "LogicalUnit") -> bytes:
+    """Thin, by UNMAP and by WRITE SAME(16); what is deallocated reads as zeros. READ CAPACITY(16) says the same.
+
+    The threshold exponent gives the unit of the log page of the same name; no threshold can be set.
+    """
+    body = LOGICAL_BLOCK_PROVISIONING_LAYOUT.build(
+        threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,
+        lbpu=1,
+        lbpws=1,
+        lbprz=READS_AS_ZEROS,
+        provisioning_type=THIN_PROVISIONED,
+    )
     return page(LOGICAL_BLOCK_PROVISIONING, body)
 
 

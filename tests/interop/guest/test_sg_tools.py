@@ -40,6 +40,30 @@ def test_every_page_is_understood(guest: Guest, lun: int) -> None:
 
 
 @pytest.mark.parametrize("lun", LUNS)
+def test_every_log_page_is_understood(guest: Guest, lun: int) -> None:
+    printed = guest.run(
+        """
+        login; device=$(generic $lun)
+        sg_logs $device
+        sg_logs --list --list $device
+        sg_logs --all $device
+        sg_logs --all --all $device
+        sg_logs --page=0xc,0xff $device
+        sg_logs --page=0xc --paramp=2 $device
+        """,
+        lun=lun,
+    )
+    for wanted in (
+        *("0x0c        Logical block provisioning [lbp]", "0x2f        Informational exceptions [ie]", "0x0c,0xff"),
+        *("Available LBA mapping threshold resource count: ", "Used LBA mapping threshold resource count: "),
+        *("Scope: not dedicated to lu", "IE asc = 0x0, ascq = 0x0", "Current temperature = <not available>"),
+    ):
+        assert wanted in printed
+    for unwanted in ("reserved", "decode", "invalid", "malformed", "bad "):
+        assert unwanted not in printed.lower()
+
+
+@pytest.mark.parametrize("lun", LUNS)
 def test_capacity(guest: Guest, lun: int) -> None:
     printed = guest.run("login; sg_readcap $(generic $lun); sg_readcap -l $(generic $lun)", lun=lun)
     assert printed.count(f"Logical block length={BLOCK_BYTES[lun]} bytes") == 2
@@ -89,6 +113,31 @@ def test_verified(guest: Guest, lun: int) -> None:
     )
 
 
+@pytest.mark.witnessed
+@pytest.mark.parametrize("lun", LUNS)
+def test_compared_and_written(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 16
+        bytes=$(blockdev --getss $disk)
+        content $disk 5 1 >/tmp/present
+        { head -c 300 /tmp/present; tail -c +301 /tmp/present | tr '\\000-\\377' '\\001-\\377\\000'; } >/tmp/new
+        before=$(sum $disk 0 5) behind=$(sum $disk 6 10)
+        cat /tmp/present /tmp/new >/tmp/both
+        sg_compare_and_write --in=/tmp/both --xferlen=$((2 * bytes)) --lba=5 --num=1 $device 2>&1
+        [ "$(sum $disk 5 1)" = "$(md5sum </tmp/new)" ]
+        expect 14 sg_compare_and_write --in=/tmp/both --xferlen=$((2 * bytes)) --lba=5 --num=1 $device >/tmp/said 2>&1
+        cat /tmp/said; grep 'byte offset: 300 ' /tmp/said
+        cat /tmp/new /tmp/present >/tmp/both
+        sg_compare_and_write --fua --dpo --in=/tmp/both --xferlen=$((2 * bytes)) --lba=5 --num=1 $device
+        [ "$(sum $disk 5 1)" = "$(md5sum </tmp/present)" ]
+        [ "$before $behind" = "$(sum $disk 0 5) $(sum $disk 6 10)" ]
+        """,
+        lun=lun,
+    )
+
+
 def test_resets_are_told_to_those_who_use_the_unit(guest: Guest) -> None:
     printed = guest.run("""
         login; device=$(generic 0)
@@ -109,8 +158,8 @@ def test_what_is_not_there_is_refused_as_unknown(guest: Guest) -> None:
     # 9: invalid command operation code
     guest.run("""
         login; device=$(generic 0)
-        sg_opcodes -q --opcode=0x4d $device | grep -i 'not supported'
-        expect 9 sg_logs $device
+        sg_opcodes -q --opcode=0x4c $device | grep -i 'not supported'
+        expect 9 sg_logs --reset $device
         fill $(disk 0) 0 8
     """)
 

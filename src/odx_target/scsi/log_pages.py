@@ -1,0 +1,105 @@
+"""Log pages (SPC-4 7.3, SBC-3 6.4): their layouts and what makes them of a logical unit.
+
+A builder returns the log parameters, by ascending parameter code; which pages a logical unit has is its `log_pages`. All
+parameters are lists in binary format: there are no counters with thresholds, so that the PC field of LOG SENSE makes no
+difference, and nothing that LOG SELECT could set.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.limits import THRESHOLD_SET_BYTES
+from odx_target.scsi.sense import FAILURE_PREDICTION_THRESHOLD_EXCEEDED, NO_ADDITIONAL_SENSE_INFORMATION
+
+if TYPE_CHECKING:
+    from odx_target.scsi.logical_unit import LogicalUnit
+
+SUPPORTED_LOG_PAGES = 0x00
+LOGICAL_BLOCK_PROVISIONING = 0x0C
+INFORMATIONAL_EXCEPTIONS = 0x2F
+NO_SUBPAGE = 0x00
+SUPPORTED_SUBPAGES = 0xFF
+
+HEADER = Layout("ds:1 spf:1 page_code:6 subpage_code:8 page_length:16")
+PARAMETER_HEADER = Layout(
+    "parameter_code:16 du:1 -:1 tsd:1 etc:1 tmc:2 format_and_linking:2 parameter_length:8",
+)
+BINARY_FORMAT_LIST = 0b11
+
+AVAILABLE_LBA_MAPPING_RESOURCE_COUNT = 0x0001
+USED_LBA_MAPPING_RESOURCE_COUNT = 0x0002
+RESOURCE_COUNT_LAYOUT = Layout("resource_count:32 -:6 scope:2 -:24")
+SCOPE_NOT_DEDICATED = 0b10
+"""What other logical units use makes a difference: they share the pool."""
+_LARGEST_RESOURCE_COUNT = 0xFFFF_FFFF
+
+GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
+INFORMATIONAL_EXCEPTIONS_LAYOUT = Layout(
+    "informational_exception_additional_sense_code:8 informational_exception_additional_sense_code_qualifier:8 "
+    "most_recent_temperature_reading:8"
+)
+NO_TEMPERATURE = 0xFF
+
+Parameters = list[tuple[int, bytes]]
+"""Parameter codes, ascending, and values."""
+
+
+def logical_block_provisioning(logical_unit: "LogicalUnit") -> Parameters:
+    """What the pool has used and has left, in threshold sets (SBC-3 6.4.4); what is left only where that is known."""
+    usage = logical_unit.pool.usage()
+    used = _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES))
+    if usage.available_bytes is None:
+        return [(USED_LBA_MAPPING_RESOURCE_COUNT, used)]
+    available = _resource_count(usage.available_bytes // THRESHOLD_SET_BYTES)
+    return [(AVAILABLE_LBA_MAPPING_RESOURCE_COUNT, available), (USED_LBA_MAPPING_RESOURCE_COUNT, used)]
+
+
+def _resource_count(count: int) -> bytes:
+    return RESOURCE_COUNT_LAYOUT.build(resource_count=min(count, _LARGEST_RESOURCE_COUNT), scope=SCOPE_NOT_DEDICATED)
+
+
+def informational_exceptions(logical_unit: "LogicalUnit") -> Parameters:
+    """All is well, or the pool takes no more writes (SPC-4 7.3.8)."""
+    failed = logical_unit.pool.failure is not None
+    condition = FAILURE_PREDICTION_THRESHOLD_EXCEEDED if failed else NO_ADDITIONAL_SENSE_INFORMATION
+    value = INFORMATIONAL_EXCEPTIONS_LAYOUT.build(
+        informational_exception_additional_sense_code=condition.asc,
+        informational_exception_additional_sense_code_qualifier=condition.ascq,
+        most_recent_temperature_reading=NO_TEMPERATURE,
+    )
+    return [(GENERAL_INFORMATIONAL_EXCEPTIONS, value)]
+
+
+STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[["LogicalUnit"], Parameters]] = {
+    (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
+    (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
+}
+"""By page code and subpage code: what every logical unit has. The pages that list pages are not among them."""
+
+
+def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
+    """A page, header and body."""
+    spf = int(subpage_code != NO_SUBPAGE)
+    return HEADER.build(spf=spf, page_code=page_code, subpage_code=subpage_code, page_length=len(body)) + body
+
+
+def parameter(parameter_code: int, value: bytes) -> bytes:
+    """A log parameter, header and value."""
+    header = PARAMETER_HEADER.build(
+        parameter_code=parameter_code, format_and_linking=BINARY_FORMAT_LIST, parameter_length=len(value)
+    )
+    return header + value
+
+
+def supported_pages(logical_unit: "LogicalUnit") -> bytes:
+    """The codes of the pages without a subpage code, ascending (SPC-4 7.3.17)."""
+    codes = {page_code for page_code, subpage_code in logical_unit.log_pages if subpage_code == NO_SUBPAGE}
+    return bytes(sorted(codes | {SUPPORTED_LOG_PAGES}))
+
+
+def supported_subpages(logical_unit: "LogicalUnit", page_code: int | None = None) -> bytes:
+    """Page and subpage codes of all pages, or of those with one page code, ascending (SPC-4 7.3.18, 7.3.19)."""
+    pages = {*logical_unit.log_pages, (SUPPORTED_LOG_PAGES, NO_SUBPAGE)}
+    pages |= {(code, SUPPORTED_SUBPAGES) for code, _ in pages}
+    return b"".join(bytes(each) for each in sorted(pages) if page_code in (None, each[0]))
