@@ -1,6 +1,6 @@
 """iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import BadUrl
 
@@ -33,7 +33,7 @@ class IscsiUrl:
     target_name: str
     lun: int
     user: str | None = None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         """The URL without its secret."""
