@@ -52,7 +52,9 @@ class Job:
 
     def wait(self, timeout_s: float = SCRIPT_TIMEOUT_S) -> Ended:
         """Raises GuestError if it takes longer."""
-        status = self._machine.wait_until(lambda: self._machine.statuses.get(self._number), timeout_s, f"end of {self.output}")
+        status = self._machine.wait_until(
+            lambda: self._machine.statuses.get(self._number), timeout_s, lambda: f"the end of:\n{self.output}"
+        )
         return Ended(status, self.output)
 
     def wait_for(self, text: str, timeout_s: float = SCRIPT_TIMEOUT_S) -> None:
@@ -61,7 +63,7 @@ class Job:
         def said_or_ended() -> bool | None:
             return True if text in self.output or self._number in self._machine.statuses else None
 
-        self._machine.wait_until(said_or_ended, timeout_s, f"{text!r} in {self.output}")
+        self._machine.wait_until(said_or_ended, timeout_s, lambda: f"{text!r} in:\n{self.output}")
         if text not in self.output:
             raise GuestError(f"the script ended without {text!r}:\n{self.output}")
 
@@ -104,7 +106,7 @@ class Machine:
 
     def wait_until_ready(self, timeout_s: float = BOOT_TIMEOUT_S) -> None:
         started_s = time.monotonic()
-        self.wait_until(lambda: True if READY in self.console else None, timeout_s, "boot")
+        self.wait_until(lambda: True if READY in self.console else None, timeout_s, lambda: "its boot")
         self.seconds_to_ready = time.monotonic() - started_s
 
     def start(self, script: str, variables: Mapping[str, str] | None = None) -> Job:
@@ -117,15 +119,18 @@ class Machine:
         self._say(f"run {self._jobs}")
         return Job(self, self._jobs, folder)
 
-    def wait_until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
-        """What `look` gives as soon as it is not None; it is called when the console speaks and every 50 ms."""
+    def wait_until(self, look: Callable[[], T | None], timeout_s: float, what: Callable[[], str]) -> T:
+        """What `look` gives as soon as it is not None; it is called when the console speaks and every 50 ms.
+
+        Raises GuestError if the guest ends first or it takes longer, with what `what` says then.
+        """
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             while (found := look()) is None:
                 if not self.is_running:
-                    raise GuestError(f"the guest ended while waiting for {what}; its console:\n{self.console}")
+                    raise GuestError(f"the guest ended while waiting for {what()}; its console:\n{self.console}")
                 if time.monotonic() > deadline_s:
-                    raise GuestError(f"waited {timeout_s} s for {what}; the console:\n{self.console}")
+                    raise GuestError(f"waited {timeout_s} s for {what()}; the console:\n{self.console}")
                 self._changed.wait(0.05)
             return found
 

@@ -1,0 +1,106 @@
+"""A guest goes without a trace: when it is closed, and when the program that booted it is killed."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.interop.guest.machine import GuestError, Machine
+from tests.interop.guest.ways import boot
+
+pytestmark = pytest.mark.interop
+
+GONE_TIMEOUT_S = 20
+"""A guest that is killed goes within a second."""
+
+BOOT_AND_WAIT = (
+    "import sys; from tests.interop.guest.ways import boot; m = boot(sys.argv[1], 'orphan'); print(m.share, flush=True)"
+)
+
+
+def processes_of(share: Path) -> list[str]:
+    """Command lines of all that runs for the guest with this folder: the folder is named in every one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(share) in words:
+            found.append(words)
+    return found
+
+
+def interfaces_of(processes: list[str]) -> set[str]:
+    words = {word.removeprefix("vec0:transport=tap,").split(",")[0] for line in processes for word in line.split()}
+    return {word.removeprefix("ifname=") for word in words if word.startswith("ifname=")}
+
+
+def assert_gone(share: Path, interfaces: set[str]) -> None:
+    def left() -> object:
+        return processes_of(share) or [name for name in interfaces if Path(f"/sys/class/net/{name}").exists()]
+
+    _until(lambda: not left())
+    assert not left()
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + GONE_TIMEOUT_S
+    while not is_so() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+
+
+def seen(share: Path, way: str) -> set[str]:
+    running = processes_of(share)
+    interfaces = interfaces_of(running)
+    assert running
+    assert bool(interfaces) == (way == "uml")
+    assert all(Path(f"/sys/class/net/{name}").exists() for name in interfaces)
+    return interfaces
+
+
+def test_a_closed_guest_leaves_nothing(way: str) -> None:
+    with boot(way, "closed") as machine:
+        interfaces = seen(machine.share, way)
+        assert machine.start("echo here").wait(30).output == "here\n"
+    assert_gone(machine.share, interfaces)
+    assert not machine.share.exists()
+
+
+def test_a_guest_ends_with_the_program_that_booted_it(way: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{BOOT_AND_WAIT}; sys.stdin.read()", way],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        share = Path(owner.stdout.readline().strip())
+        interfaces = seen(share, way)
+        owner.kill()
+    assert_gone(share, interfaces)
+
+
+def test_several_guests_at_once(way: str) -> None:
+    with boot(way, "one") as one, boot(way, "two") as two, boot(way, "three") as three:
+        jobs = [machine.start("cat /etc/iscsi/initiatorname.iscsi") for machine in (one, two, three)]
+        names = [job.wait(30).output.strip().rpartition(":")[2] for job in jobs]
+    assert names == ["one", "two", "three"]
+
+
+def test_a_script_that_does_not_end_is_told_with_its_output(way: str) -> None:
+    with boot(way, "slow") as machine, pytest.raises(GuestError, match="as far as this"):
+        machine.start("echo as far as this; sleep 100").wait(2)
+
+
+def test_a_guest_that_dies_is_told_with_its_console(way: str) -> None:
+    with boot(way, "dying") as machine:
+        _expect_death(machine)
+
+
+def _expect_death(machine: Machine) -> None:
+    with pytest.raises(GuestError, match="the guest ended"):
+        machine.start("echo c >/proc/sysrq-trigger; sleep 60").wait(40)
