@@ -1,10 +1,12 @@
 """The login phase, PDU by PDU, against a naive portal."""
 
 from dataclasses import replace
+from hashlib import md5
 from typing import Any
 
 import pytest
 
+from odx_target.initiator.chap import OwnChallenge
 from odx_target.initiator.connection import LOGIN_TAG, Finished
 from odx_target.initiator.errors import LoginFailed, ProtocolViolation
 from odx_target.initiator.options import SessionOptions, random_isid
@@ -196,6 +198,84 @@ def test_a_challenge_that_cannot_be_answered(challenge: dict[str, str], words: s
     request, _ = pair.request(LoginRequest)
     pair.feed(pair.portal.login_response(request, challenge))
     assert words in failure(pair)
+
+
+# Mutual CHAP: the challenge and its response as an outsider computes them
+
+BOTH_WAYS = replace(CHAP, target_user="it", target_secret="secret-of-the-target", entropy=lambda size: bytes(range(size)))
+OUR_CHALLENGE = bytes(range(16))
+
+
+def proving(secret: str = "secret-of-the-target", user: str = "it") -> dict[str, str]:
+    """The target's answer to our challenge with identifier 0."""
+    return {"CHAP_N": user, "CHAP_R": "0x" + md5(b"\0" + secret.encode() + OUR_CHALLENGE).hexdigest()}
+
+
+def asked_for_proof() -> tuple[Pair, LoginRequest]:
+    pair = unconnected(BOTH_WAYS)
+    pair.connection.log_in()
+    request, data = pair.request(LoginRequest)
+    assert keys_of(data)["AuthMethod"] == "CHAP"
+    pair.feed(pair.portal.login_response(request, {"AuthMethod": "CHAP"}, transit=False, next_stage=0))
+    request, _ = pair.request(LoginRequest)
+    pair.feed(pair.portal.login_response(request, {"CHAP_A": "5", "CHAP_I": "39", "CHAP_C": "0b" + "A" * 22 + "=="}))
+    request, data = pair.request(LoginRequest)
+    keys = keys_of(data)
+    assert set(keys) == {"CHAP_N", "CHAP_R", "CHAP_I", "CHAP_C"}
+    assert (keys["CHAP_I"], keys["CHAP_C"]) == ("0", "0x" + OUR_CHALLENGE.hex())
+    return pair, request
+
+
+def test_the_target_proves_itself() -> None:
+    pair, request = asked_for_proof()
+    pair.feed(pair.portal.login_response(request, proving()))
+    request, _ = pair.request(LoginRequest)
+    assert request.current_stage == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "was asked to prove itself by CHAP and did not"),
+        ({"CHAP_N": "it"}, "did not"),
+        ({"CHAP_N": "it", "CHAP_R": "0x"}, "did not"),
+        (proving("another secret"), "wrongly"),
+        (proving(user="other"), "wrongly"),
+        ({"CHAP_R": proving()["CHAP_R"]}, "wrongly"),
+        (proving("secret-of-12-bytes"), "wrongly"),
+    ],
+)
+def test_a_target_that_does_not_prove_itself_is_left(keys: dict[str, str], words: str) -> None:
+    pair, request = asked_for_proof()
+    pair.feed(pair.portal.login_response(request, keys))
+    assert words in failure(pair)
+    assert not pair.connection.logged_in
+
+
+def test_our_own_secret_proves_nothing_even_if_it_is_the_targets() -> None:
+    same = replace(BOTH_WAYS, target_secret=BOTH_WAYS.secret)
+    challenge = OwnChallenge.fresh(lambda size: bytes(range(size)))
+    with pytest.raises(LoginFailed, match="wrongly"):
+        challenge.check("it", same.target_secret or "", same.secret or "", proving("secret-of-12-bytes"))
+
+
+def test_a_target_that_wants_no_authentication_cannot_prove_itself() -> None:
+    pair = unconnected(BOTH_WAYS)
+    pair.connection.log_in()
+    request, _ = pair.request(LoginRequest)
+    pair.feed(pair.portal.login_response(request, {"AuthMethod": "None"}))
+    assert "does without authentication" in failure(pair)
+
+
+def test_a_target_may_not_end_authentication_early() -> None:
+    pair = unconnected(BOTH_WAYS)
+    pair.connection.log_in()
+    request, _ = pair.request(LoginRequest)
+    pair.feed(pair.portal.login_response(request, {"AuthMethod": "CHAP"}, transit=False, next_stage=0))
+    request, _ = pair.request(LoginRequest)
+    challenge = {"CHAP_A": "5", "CHAP_I": "39", "CHAP_C": "0x00"}
+    pair.feed(pair.portal.login_response(request, challenge, transit=True, next_stage=1))
+    assert "ended authentication" in failure(pair)
 
 
 @pytest.mark.parametrize(("method", "words"), [("CHAP", "a user and a secret"), ("KRB5", "AuthMethod 'KRB5'")])

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.initiator.errors import BadUrl
+from odx_target.initiator.options import SessionOptions, with_credentials
 from odx_target.initiator.url import IscsiUrl, Portal, parse_portal_url, parse_url
 
 IQN = "iqn.2026-11.io.odx-target:array"
@@ -18,6 +19,10 @@ IQN = "iqn.2026-11.io.odx-target:array"
         (f"ISCSI://host/{IQN.upper()}/1", IscsiUrl(Portal("host"), IQN, 1)),
         (f"iscsi://me@host/{IQN}/1", IscsiUrl(Portal("host"), IQN, 1, "me")),
         (f"iscsi://me%se@cret@host:1/{IQN}/1", IscsiUrl(Portal("host", 1), IQN, 1, "me", "se@cret")),
+        (
+            f"iscsi://me%a@host/{IQN}/1?target_user=it&target_password=b?=%c",
+            IscsiUrl(Portal("host"), IQN, 1, "me", "a", "it", "b?=%c"),
+        ),
         ("iscsi://h/eui.0123456789abcdef/2", IscsiUrl(Portal("h"), "eui.0123456789abcdef", 2)),
     ],
 )
@@ -51,6 +56,12 @@ def test_a_url_says_portal_target_and_lun(text: str, url: IscsiUrl) -> None:
         (f"iscsi://host/{IQN}/-1", "not a LUN"),
         (f"iscsi://host/{IQN}/16384", "not a LUN"),
         (f"iscsi://host/{IQN}/one", "not a LUN"),
+        (f"iscsi://me%a@host/{IQN}/1?", "behind '\\?'"),
+        (f"iscsi://me%a@host/{IQN}/1?target_user=it", "target_user and target_password, each with a value"),
+        (f"iscsi://me%a@host/{IQN}/1?target_user=&target_password=b", "each with a value"),
+        (f"iscsi://me%a@host/{IQN}/1?target_user=it&target_password=b&lun=1", "each with a value"),
+        (f"iscsi://host/{IQN}/1?target_user=it&target_password=b", "only to a user with a secret"),
+        (f"iscsi://me@host/{IQN}/1?target_user=it&target_password=b", "only to a user with a secret"),
     ],
 )
 def test_a_bad_url_is_one_clear_line(text: str, complaint: str) -> None:
@@ -59,11 +70,30 @@ def test_a_bad_url_is_one_clear_line(text: str, complaint: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_no_message_and_no_url_shows_a_secret() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"iscsi://me%hunter2@host/{IQN}/none",
+        f"iscsi://me%hunter2@host/{IQN}/none?target_user=it&target_password=hunter2",
+        f"iscsi://me%hunter2@host/{IQN}/0?target_password=hunter2&target_user=",
+        f"iscsi://me%hunter2@host/{IQN}/0?target_user=it&target_password=@hunter2&x=@hunter2",
+        f"iscsi://me%hunter2/hunter2@host/{IQN}/0",
+        f"iscsi://me%a?hunter2@host/{IQN}/none",
+        f"iscsi://me%hunter2/{IQN}/none",
+        "http://me%hunter2@host",
+    ],
+)
+def test_no_message_shows_a_secret(text: str) -> None:
     with pytest.raises(BadUrl) as caught:
-        parse_url(f"iscsi://me%hunter2@host/{IQN}/none")
+        parse_url(text)
     assert "hunter2" not in str(caught.value)
-    assert str(parse_url(f"iscsi://me%hunter2@host/{IQN}/0")) == f"iscsi://me@host:3260/{IQN}/0"
+
+
+def test_no_url_shows_a_secret() -> None:
+    url = parse_url(f"iscsi://me%hunter2@host/{IQN}/0?target_user=it&target_password=hunter3")
+    assert str(url) == f"iscsi://me@host:3260/{IQN}/0"
+    assert "hunter" not in repr(url)
+    assert "hunter" not in repr(with_credentials(SessionOptions(bytes(6)), url))
 
 
 def test_a_portal_needs_no_target() -> None:

@@ -1,13 +1,18 @@
-"""CHAP as the initiator answers it (RFC 7143 12.1.3, RFC 1994)."""
+"""CHAP as the initiator answers it, and asks the target for it (RFC 7143 12.1.3, 9.2.1; RFC 1994)."""
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 from odx_target.initiator.errors import LoginFailed
 
 ALGORITHM_MD5 = "5"
 MAXIMUM_CHALLENGE_BYTES = 1024
+CHALLENGE_BYTES = 16
+"""Of our own: as many as a response has."""
 
 
 def chap_response(identifier: int, secret: bytes, challenge: bytes) -> bytes:
@@ -26,6 +31,37 @@ def answer_challenge(user: str, secret: str, keys: Mapping[str, str]) -> dict[st
     except (KeyError, ValueError) as error:
         raise LoginFailed("the target's CHAP challenge cannot be read") from error
     return {"CHAP_N": user, "CHAP_R": f"0x{response.hex()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnChallenge:
+    """What the target has to answer."""
+
+    identifier: int
+    value: bytes
+
+    @classmethod
+    def fresh(cls, entropy: Callable[[int], bytes]) -> Self:
+        """A challenge that was never used."""
+        return cls(entropy(1)[0], entropy(CHALLENGE_BYTES))
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys that ask for proof, beside those that give ours."""
+        return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
+
+    def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:
+        """Hold the target's CHAP_N and CHAP_R against its user and secret. Raises LoginFailed.
+
+        What we would have answered ourselves is no proof of the target's: it may be our own response, reflected.
+        """
+        try:
+            response = _binary(keys["CHAP_R"])
+        except (KeyError, ValueError) as error:
+            raise LoginFailed("the target was asked to prove itself by CHAP and did not") from error
+        right, ours = (chap_response(self.identifier, each.encode(), self.value) for each in (secret, own_secret))
+        if keys.get("CHAP_N") != user or not hmac.compare_digest(right, response) or hmac.compare_digest(ours, response):
+            raise LoginFailed("the target proved itself wrongly by CHAP: it does not know its user and secret")
 
 
 def _binary(text: str) -> bytes:

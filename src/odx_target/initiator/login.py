@@ -2,7 +2,7 @@
 
     SECURITY --AuthMethod settled--> OPERATIONAL --keys settled--> DONE
         |  ^                              |  ^
-        +--+ CHAP                         +--+ the target wants another round
+        +--+ CHAP, one way or both        +--+ the target wants another round
 
 Each step is one request and its response; a response may be continued over several (C bit), each asked for by an empty
 request.
@@ -11,7 +11,7 @@ request.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from odx_target.initiator.chap import ALGORITHM_MD5, answer_challenge
+from odx_target.initiator.chap import ALGORITHM_MD5, OwnChallenge, answer_challenge
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import SessionOptions, operational_offers
 from odx_target.target.iscsi.negotiation import Answerer, NegotiationError, Offerer
@@ -44,6 +44,7 @@ class Login:
     _rounds: int = 0
     _text: TextAssembly = field(default_factory=TextAssembly)
     _answer: Callable[[Pairs], Pairs] = field(init=False)
+    _challenge: OwnChallenge = field(init=False)
     _offerer: Offerer = field(init=False)
     _unasked: Answerer = field(init=False)
 
@@ -60,7 +61,7 @@ class Login:
         pairs = [("InitiatorName", self.options.initiator_name), ("SessionType", self.parameters.session_type)]
         if self.target_name is not None:
             pairs.append(("TargetName", self.target_name))
-        pairs.append(("AuthMethod", "None" if self.options.user is None else "CHAP,None"))
+        pairs.append(("AuthMethod", _methods(self.options)))
         return self._request(pairs)
 
     def take(self, response: LoginResponse, data: bytes) -> Request | None:
@@ -86,7 +87,7 @@ class Login:
             return None
         if response.next_stage != Stage.LOGIN_OPERATIONAL_NEGOTIATION or self._stage != Stage.SECURITY_NEGOTIATION:
             raise LoginFailed(f"the target goes to login stage {response.next_stage} from {int(self._stage)}")
-        if self._answer == self._settle_proof:
+        if self._answer in (self._settle_proof, self._settle_targets_proof):
             raise LoginFailed("the target ended authentication without asking for proof")
         self._stage, self._answer = Stage.LOGIN_OPERATIONAL_NEGOTIATION, self._settle_keys
         return self._request(list(self._offerer.offers.items()))
@@ -101,11 +102,26 @@ class Login:
         if method != "None":
             wanted = "a user and a secret (iscsi://USER%SECRET@...)" if method == "CHAP" else f"AuthMethod {method[:40]!r}"
             raise LoginFailed(f"the target wants {wanted}")
+        if self.options.asks_for_proof:
+            raise LoginFailed("the target does without authentication, and so without the proof asked of it")
         return []
 
     def _settle_proof(self, answers: Pairs) -> Pairs:
+        options = self.options
+        proof = answer_challenge(options.user or "", options.secret or "", dict(answers))
         self._answer = self._settle_nothing
-        return list(answer_challenge(self.options.user or "", self.options.secret or "", dict(answers)).items())
+        if options.asks_for_proof:
+            assert options.entropy is not None, "a challenge takes entropy"
+            self._challenge = OwnChallenge.fresh(options.entropy)
+            self._answer = self._settle_targets_proof
+            proof |= self._challenge.keys
+        return list(proof.items())
+
+    def _settle_targets_proof(self, answers: Pairs) -> Pairs:
+        options = self.options
+        self._challenge.check(options.target_user or "", options.target_secret or "", options.secret or "", dict(answers))
+        self._answer = self._settle_nothing
+        return self._answer(answers)
 
     def _settle_nothing(self, answers: Pairs) -> Pairs:
         self._take_declarations(answers)
@@ -150,6 +166,12 @@ class Login:
             words = "unknown status"
         moved = f", it is at {_moved_to(data)}" if response.status >> 8 == 1 else ""
         raise LoginFailed(f"login refused: {words} ({response.status >> 8:02X}h/{response.status & 0xFF:02X}h){moved}")
+
+
+def _methods(options: SessionOptions) -> str:
+    if options.user is None:
+        return "None"
+    return "CHAP" if options.asks_for_proof else "CHAP,None"
 
 
 def _is_declaration(name: str) -> bool:

@@ -1,5 +1,6 @@
 """What an initiator wants of a session."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from odx_target.initiator.url import IscsiUrl
@@ -34,6 +35,16 @@ class SessionOptions:
     logout_timeout_s: float = 5.0
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
+    target_user: str | None = None
+    """With `target_secret` and `entropy`: whom the target must prove to be (mutual CHAP)."""
+    target_secret: str | None = field(default=None, repr=False)
+    entropy: Callable[[int], bytes] | None = field(default=None, repr=False)
+    """As many random bytes as asked for, for our own challenges."""
+
+    @property
+    def asks_for_proof(self) -> bool:
+        """The target must prove itself."""
+        return self.target_secret is not None
 
 
 def random_isid(entropy: bytes) -> bytes:
@@ -66,8 +77,8 @@ def operational_offers(options: SessionOptions, *, discovery: bool) -> dict[str,
 
 
 def with_credentials(options: SessionOptions, url: IscsiUrl) -> SessionOptions:
-    """The options with the user and secret of a URL."""
-    return replace(options, user=url.user, secret=url.secret)
+    """The options with the users and secrets of a URL."""
+    return replace(options, user=url.user, secret=url.secret, target_user=url.target_user, target_secret=url.target_secret)
 
 
 def _yes_no(value: bool) -> str:

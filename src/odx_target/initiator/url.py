@@ -1,4 +1,7 @@
-"""iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN`."""
+"""iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN[?target_user=USER&target_password=SECRET]`.
+
+The form is libiscsi's; what stands behind the question mark is whom the target must prove to be (mutual CHAP).
+"""
 
 from dataclasses import dataclass, field
 
@@ -11,6 +14,7 @@ MAXIMUM_LUN = 0x3FFF
 """The largest number that flat space addressing can carry (SAM-5 4.7.7.3)."""
 MAXIMUM_NAME_BYTES = 223
 """The longest iSCSI name (RFC 7143 4.2.7.1)."""
+TARGET_KEYS = ("target_user", "target_password")
 NAME_PREFIXES = ("iqn.", "eui.", "naa.")
 
 
@@ -34,22 +38,27 @@ class IscsiUrl:
     lun: int
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
+    target_user: str | None = None
+    target_secret: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """The URL without its secret."""
+        """The URL without its secrets."""
         user = "" if self.user is None else f"{self.user}@"
         return f"{SCHEME}{user}{self.portal}/{self.target_name}/{self.lun}"
 
 
 def parse_url(text: str) -> IscsiUrl:
     """Read a URL of a logical unit. Raises BadUrl."""
-    user, secret, portal, path = _split(text)
+    user, secret, portal, path, query = _split(text)
     if len(path) != 2 or not all(path):
         raise BadUrl(f"{_shown(text)}: expected iscsi://HOST:PORT/IQN/LUN")
     name = path[0].lower()
     if not name.startswith(NAME_PREFIXES) or len(name.encode()) > MAXIMUM_NAME_BYTES:
         raise BadUrl(f"{_shown(text)}: {path[0]!r} is not an iSCSI name (iqn., eui. or naa.)")
-    return IscsiUrl(portal, name, _lun(text, path[1]), user, secret)
+    target_user, target_secret = (None, None) if query is None else _target_credentials(text, query)
+    if target_user is not None and (user is None or secret is None):
+        raise BadUrl(f"{_shown(text)}: a target proves itself only to a user with a secret (iscsi://USER%SECRET@...)")
+    return IscsiUrl(portal, name, _lun(text, path[1]), user, secret, target_user, target_secret)
 
 
 def parse_portal_url(text: str) -> Portal:
@@ -57,7 +66,7 @@ def parse_portal_url(text: str) -> Portal:
     return _split(text)[2]
 
 
-def _split(text: str) -> tuple[str | None, str | None, Portal, list[str]]:
+def _split(text: str) -> tuple[str | None, str | None, Portal, list[str], str | None]:
     if not text.lower().startswith(SCHEME):
         raise BadUrl(f"{_shown(text)}: an iSCSI URL begins with {SCHEME}")
     authority, _, path = text[len(SCHEME) :].partition("/")
@@ -65,7 +74,15 @@ def _split(text: str) -> tuple[str | None, str | None, Portal, list[str]]:
     user, percent, secret = credentials.partition("%")
     if at and not user:
         raise BadUrl(f"{_shown(text)}: no user name before '@'")
-    return user or None, secret if percent else None, _portal(text, place), path.split("/")
+    path, question, query = path.partition("?")
+    return user or None, secret if percent else None, _portal(text, place), path.split("/"), query if question else None
+
+
+def _target_credentials(text: str, query: str) -> tuple[str, str]:
+    pairs = dict(part.partition("=")[::2] for part in query.split("&"))
+    if set(pairs) != set(TARGET_KEYS) or not all(pairs.values()):
+        raise BadUrl(f"{_shown(text)}: behind '?' stand {' and '.join(TARGET_KEYS)}, each with a value")
+    return pairs["target_user"], pairs["target_password"]
 
 
 def _portal(text: str, place: str) -> Portal:
@@ -95,8 +112,8 @@ def _lun(text: str, lun: str) -> int:
 
 
 def _shown(text: str) -> str:
-    """The text as a message may quote it: without a secret, and on one line."""
-    scheme, separator, rest = text.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    user = credentials.partition("%")[0]
-    return repr(f"{scheme}{separator}{user}{at}{place}"[:200])
+    """The text as a message may quote it: without secrets, wherever they were put, and on one line."""
+    text = text.partition(f"{TARGET_KEYS[1]}=")[0]
+    before, percent, rest = text.partition("%")
+    place = rest.rpartition("@")[2].partition("?")[0] if "@" in rest else ""
+    return repr((f"{before}@{place}" if percent else before.partition("?")[0])[:200])

@@ -53,6 +53,7 @@ def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
         initiator_name=initiator_name,
         command_timeout_s=command_timeout_s,
         logout_timeout_s=LOGOUT_TIMEOUT_S,
+        entropy=secrets.token_bytes,
     )
 
 

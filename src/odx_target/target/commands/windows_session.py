@@ -1,9 +1,10 @@
 """The sessions of the Windows behaviour: logged in as Windows does, restored when they are lost, a path to each disk."""
 
 import math
+import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -168,7 +169,8 @@ class SessionPath:
 
 def plan_login(place: IscsiUrl, number: int, initiator_name: str, journal: Journal, connect: Connect) -> LoginPlan:
     """The login of session `number` of this host."""
-    return LoginPlan(place, session_options(number, initiator_name), journal, connect)
+    options = replace(session_options(number, initiator_name), entropy=secrets.token_bytes)
+    return LoginPlan(place, options, journal, connect)
 
 
 def _without_secrets(pairs: Pairs) -> Pairs:
