@@ -33,6 +33,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--config", "no-such-file.toml"], USAGE, "No such file"),
         (["serve", "--log-level", "loud"], USAGE, "log level"),
         (["serve", "--pool-limit", "lots"], USAGE, "size"),
+        (["serve", "--lun", "a=1M", "--chap-user", "me"], USAGE, "--chap-user and --chap-secret-file go together"),
+        (["serve", "--lun", "a=1M", "--target-chap-secret-file", __file__], USAGE, "--target-chap-user and"),
+        (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", "none"], USAGE, "none: No such file"),
+        (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", "/dev/null"], USAGE, "has 0 bytes"),
+        (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", __file__], USAGE, "no secret"),
         (["serve", "--nonsense"], USAGE, "--nonsense"),
         (["serve"], USAGE, "--lun"),
         (["serve", "no-such-pool"], USAGE, "no pool in no-such-pool"),
@@ -67,6 +72,22 @@ def test_an_error_is_one_clear_line_and_an_exit_code(
     assert len(lines) == 1
     assert lines[0].startswith("odx-target: ")
     assert words in lines[0]
+
+
+def test_a_target_proves_itself_only_if_initiators_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret-of-array\n")
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run(monkeypatch, "serve", "pool", "--lun", "a=1M", "--target-chap-user", "a", "--target-chap-secret-file", "secret")
+        == USAGE
+    )
+    captured = capsys.readouterr()
+    assert "at least one chap user" in captured.err.splitlines()[-1]
+    assert "secret-of" not in captured.err
+    assert not (tmp_path / "pool").exists()
 
 
 def test_the_help_of_serve_tells_the_defaults(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
