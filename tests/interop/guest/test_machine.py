@@ -1,5 +1,6 @@
 """A guest goes without a trace: when it is closed, and when the program that booted it is killed."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -82,6 +83,7 @@ def test_a_guest_ends_with_the_program_that_booted_it(way: str) -> None:
         interfaces = seen(share, way)
         owner.kill()
     assert_gone(share, interfaces)
+    shutil.rmtree(share)
 
 
 def test_several_guests_at_once(way: str) -> None:
