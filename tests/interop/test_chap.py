@@ -1,0 +1,116 @@
+"""CHAP as libiscsi and QEMU's driver, and our own commands, do it against a server that reads its secrets from files."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.programs import attempt, run
+from tests.interop.serving import IQN, Served, serve
+
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-chap")]
+
+USER, SECRET = "host", "secret-of-host"
+TARGET_USER, TARGET_SECRET = "array", "secret-of-array"
+REFUSED = "Authentication failure"
+COMMAND_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("chap")
+    for name, secret in (("host", SECRET), ("own", TARGET_SECRET)):
+        (folder / name).write_text(f"{secret}\n")
+        (folder / name).chmod(0o600)
+    words = ["--chap-user", USER, "--chap-secret-file", str(folder / "host")]
+    words += ["--target-chap-user", TARGET_USER, "--target-chap-secret-file", str(folder / "own")]
+    words += ["--trace", str(folder / "trace")]
+    served = serve(folder / "pool", ("a=8M", "b=8M"), log_path=folder / "serve.log", options=words)
+    try:
+        yield served
+    finally:
+        served.kill()
+    # Whatever the tests of this module sent, no secret and no response is told anywhere.
+    told = served.log + (folder / "trace").read_text()
+    assert "CHAP_R=(34 characters)" in told
+    for unwanted in (SECRET, TARGET_SECRET, "CHAP_R=0", "CHAP_C=0", "Traceback"):
+        assert unwanted not in told
+
+
+def url(served: Served, lun: int | None = None, *, secret: str = SECRET, target_secret: str = "") -> str:
+    place = served.url(lun).removeprefix("iscsi://")
+    mutual = f"?target_user={TARGET_USER}&target_password={target_secret}" if target_secret else ""
+    return f"iscsi://{USER}%{secret}@{place}{mutual}"
+
+
+def test_iscsi_ls_discovers_and_lists_with_the_secret(served: Served) -> None:
+    printed = run("iscsi-ls", "-s", url(served))
+    assert f"Target:{IQN}" in printed
+    assert printed.count("DIRECT_ACCESS") == 2
+
+
+@pytest.mark.parametrize("secret", ["", "secret-of-nobody", TARGET_SECRET])
+def test_iscsi_ls_is_refused_without_it(served: Served, secret: str) -> None:
+    ended = attempt("iscsi-ls", "-s", url(served, secret=secret) if secret else served.url())
+    assert ended.returncode
+    assert REFUSED in ended.stdout
+    assert IQN not in ended.stdout
+
+
+def test_iscsi_inq_believes_the_target(served: Served) -> None:
+    assert "Peripheral Device Type:DIRECT_ACCESS" in run("iscsi-inq", url(served, 0, target_secret=TARGET_SECRET))
+
+
+def test_iscsi_inq_does_not_believe_a_target_with_another_secret(served: Served) -> None:
+    ended = attempt("iscsi-inq", url(served, 0, target_secret="secret-of-another"))
+    assert "Invalid CHAP_R response from the target" in ended.stdout
+    assert "DIRECT_ACCESS" not in ended.stdout
+
+
+def test_qemu_img_copies_with_the_secret_and_is_refused_without(served: Served, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(os.urandom(1 << 20) + bytes(7 << 20))
+    run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, url(served, 0))
+    run("qemu-img", "compare", "-f", "raw", "-F", "raw", image, url(served, 0))
+    ended = attempt("qemu-img", "compare", "-f", "raw", "-F", "raw", image, url(served, 0, secret="secret-of-nobody"))
+    assert ended.returncode
+    assert REFUSED in ended.stdout
+
+
+def ours(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "odx_target.target.cli", *map(str, words)]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
+    assert "secret-of" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended
+
+
+def test_our_commands_take_urls_with_secrets(served: Served, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    mutual = [url(served, lun, target_secret=TARGET_SECRET) for lun in (0, 1)]
+    for words in (
+        ("copy", url(served, 0), url(served, 1)),
+        ("copy", *mutual),
+        ("token", "populate", mutual[0], "--range", "0,64", "--token-file", token),
+        ("windows-copy", *mutual, "--file-size", "1M"),
+    ):
+        ended = ours(*words)
+        assert ended.returncode == 0, (words[0], ended.stdout + ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("secret", "target_secret", "words"),
+    [
+        ("secret-of-nobody", "", "authentication failure (02h/01h)"),
+        (SECRET, "secret-of-another", "the target proved itself wrongly"),
+    ],
+)
+def test_our_commands_say_in_one_line_why_not(served: Served, secret: str, target_secret: str, words: str) -> None:
+    places = [url(served, lun, secret=secret, target_secret=target_secret) for lun in (0, 1)]
+    ended = ours("copy", *places)
+    assert ended.returncode == 1
+    assert words in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
