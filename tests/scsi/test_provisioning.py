@@ -105,7 +105,7 @@ def test_unmap_descriptors_both_ways(ranges, rest):
     assert unmap_descriptors(parameter_list(*ranges) + rest) == ranges
 
 
-# WRITE SAME(16)
+# WRITE SAME
 
 
 def write_same(lba, count, flags=0):
@@ -141,6 +141,26 @@ def test_another_pattern_is_really_written_in_steps(block_bytes, flags, cold):
     data = b"".join(unit.volume.blocks.get(index, bytes(4096)) for index in range(1024))
     assert data == bytes(5 * block_bytes) + block * count + bytes(4096 * 1024 - (count + 5) * block_bytes)
     assert unit.pool.commits >= 2
+
+
+@pytest.mark.parametrize(("flags", "byte"), [(0x08, 0), (0, 0), (0, 0x55), (0x08, 0x55)])
+def test_the_short_form_writes_the_same(flags, byte):
+    unit = UnitUnderTest()
+    fill(unit)
+    reply = unit.command(bytes((0x41, flags, 0, 0, 0, 4, 0, 0, 20, 0)), bytes((byte,)) * 512)
+    assert (reply.status, reply.transfer_bytes) == (0, 512)
+    data = data_of(unit.command("28 00 00 00 00 00 00 00 40 00"))
+    assert data == b"\xaa" * (4 * 512) + bytes((byte,)) * (20 * 512) + b"\xaa" * (40 * 512)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 256, 511, 513, 1024])
+@pytest.mark.parametrize("cdb", ["41 00 00 00 00 00 00 00 08 00", "93 08 00 00 00 00 00 00 00 00 00 00 00 08 00 00"])
+def test_the_data_is_one_block(cdb, size_bytes):
+    unit = UnitUnderTest()
+    reply = unit.command(cdb, bytes(size_bytes))
+    assert code_of(reply) == (5, 0x24, 0)
+    assert reply.sense[15:18] == bytes.fromhex("c8 00 01")
+    assert not unit.volume.writes
 
 
 def test_one_bit_is_no_zero():

@@ -232,7 +232,11 @@ def test_verify_compares_as_bytchk_asks(cold):
     reply = unit.command(verify(3, 5000, 1), bytes(wrong))
     assert code_of(reply) == (0xE, 0x1D, 0)
     assert int.from_bytes(reply.sense[3:7], "big") == 2_000_000
-    assert code_of(unit.command(verify(0, 4, 3), data[:512])) == (0xE, 0x1D, 0)
+    reply = unit.command(verify(0, 4, 3), data[:512])
+    assert code_of(reply) == (0xE, 0x1D, 0)
+    assert int.from_bytes(reply.sense[3:7], "big") == 0
+    reply = unit.command(verify(3, 5000, 3), data[:500] + b"\xff" + data[501:512])
+    assert int.from_bytes(reply.sense[3:7], "big") == 500, "an offset in the one block that was sent"
     assert code_of(unit.command(verify(3, 2, 1), data[:1023])) == (5, 0x24, 0)
 
 

@@ -21,6 +21,7 @@ class CdbLayout:
 _READ_BYTE_1 = "rdprotect:3 dpo:1 fua:1 rarc:1 -:2"
 _WRITE_BYTE_1 = "wrprotect:3 dpo:1 fua:1 -:3"
 _VERIFY_BYTE_1 = "vrprotect:3 dpo:1 -:1 bytchk:2 -:1"
+_WRITE_AND_VERIFY_BYTE_1 = "wrprotect:3 dpo:1 -:1 bytchk:2 -:1"
 _SYNCHRONIZE_BYTE_1 = "-:5 sync_nv:1 immed:1 -:1"
 _GROUP = "-:2 group_number:6"
 _LBA_32 = "logical_block_address:32"
@@ -47,7 +48,9 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0x25, None): ("READ CAPACITY(10)", f"-:8 {_LBA_32} -:16 -:7 pmi:1"),
     (0x28, None): ("READ(10)", f"{_READ_BYTE_1} {_LBA_32} {_GROUP} {_LENGTH_16}"),
     (0x2A, None): ("WRITE(10)", f"{_WRITE_BYTE_1} {_LBA_32} {_GROUP} {_LENGTH_16}"),
+    (0x2E, None): ("WRITE AND VERIFY(10)", f"{_WRITE_AND_VERIFY_BYTE_1} {_LBA_32} {_GROUP} {_LENGTH_16}"),
     (0x2F, None): ("VERIFY(10)", f"{_VERIFY_BYTE_1} {_LBA_32} {_GROUP} verification_length:16"),
+    (0x34, None): ("PRE-FETCH(10)", f"-:6 immed:1 -:1 {_LBA_32} {_GROUP} prefetch_length:16"),
     (0x35, None): ("SYNCHRONIZE CACHE(10)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
     (0x41, None): ("WRITE SAME(10)", f"wrprotect:3 anchor:1 unmap:1 -:3 {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
     (0x42, None): ("UNMAP", f"-:7 anchor:1 -:32 {_GROUP} parameter_list_length:16"),
@@ -63,7 +66,10 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
         "COMPARE AND WRITE",
         f"wrprotect:3 dpo:1 fua:1 -:1 fua_nv:1 -:1 {_LBA_64} -:24 number_of_logical_blocks:8 {_GROUP}",
     ),
+    (0x8B, None): ("ORWRITE(16)", f"orprotect:3 dpo:1 fua:1 -:1 fua_nv:1 -:1 {_LBA_64} {_LENGTH_32} {_GROUP}"),
+    (0x8E, None): ("WRITE AND VERIFY(16)", f"{_WRITE_AND_VERIFY_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
     (0x8F, None): ("VERIFY(16)", f"{_VERIFY_BYTE_1} {_LBA_64} verification_length:32 {_GROUP}"),
+    (0x90, None): ("PRE-FETCH(16)", f"-:6 immed:1 -:1 {_LBA_64} prefetch_length:32 {_GROUP}"),
     (0x91, None): ("SYNCHRONIZE CACHE(16)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_64} {_COUNT_32} {_GROUP}"),
     (0x93, None): ("WRITE SAME(16)", f"wrprotect:3 anchor:1 unmap:1 -:2 ndob:1 {_LBA_64} {_COUNT_32} {_GROUP}"),
     (0x9E, 0x10): ("READ CAPACITY(16)", f"{_SERVICE_ACTION} {_LBA_64} allocation_length:32 -:7 pmi:1"),
@@ -80,6 +86,7 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     ),
     (0xA8, None): ("READ(12)", f"{_READ_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
     (0xAA, None): ("WRITE(12)", f"{_WRITE_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
+    (0xAE, None): ("WRITE AND VERIFY(12)", f"{_WRITE_AND_VERIFY_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
     (0xAF, None): ("VERIFY(12)", f"{_VERIFY_BYTE_1} {_LBA_32} verification_length:32 {_GROUP}"),
 }
 

@@ -1,4 +1,4 @@
-"""UNMAP, WRITE SAME(16) and GET LBA STATUS (SBC-4 4.7, 5.6, 5.32, 5.48)."""
+"""UNMAP, WRITE SAME and GET LBA STATUS (SBC-4 4.7, 5.6, 5.32, 5.47, 5.48)."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -22,6 +22,7 @@ from odx_target.scsi.task import Outcome, Reply, Task
 from odx_target.store.api import BLOCK_BYTES
 
 UNMAP = 0x42
+WRITE_SAME_10 = 0x41
 WRITE_SAME_16 = 0x93
 GET_LBA_STATUS = (0x9E, 0x12)
 
@@ -88,12 +89,12 @@ def _unmap_extents(task: Task) -> Sequence[Extent]:
     return [Extent(lba, count_blocks, writes=True) for lba, count_blocks in _unmap_ranges(task)]
 
 
-def write_same_16(task: Task) -> Outcome:
+def write_same(task: Task) -> Outcome:
     """Write one block many times. Zeros deallocate, asked for or not: what is deallocated reads as zeros here."""
     logical_unit = task.logical_unit
     lba, count_blocks, ndob = _write_same_fields(task)
     if not count_blocks or count_blocks > logical_unit.block_limits.maximum_write_same_blocks:
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=10)
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=10 if task.cdb[0] == WRITE_SAME_16 else 7)
     check_range(logical_unit, lba, count_blocks)
     block = _pattern(task, ndob=ndob)
     transfer_bytes = 0 if ndob else logical_unit.block_bytes
@@ -108,10 +109,10 @@ def _pattern(task: Task, *, ndob: bool) -> bytes:
     block_bytes = task.logical_unit.block_bytes
     if ndob:
         return bytes(block_bytes)
-    block = b"".join(task.data_out)[:block_bytes]
-    if len(block) < block_bytes:
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=0)  # no whole block, and NDOB does not say so
-    return block
+    if task.data_out_bytes != block_bytes:
+        # no block, and NDOB does not say so; or blocks of another length than ours
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=0)
+    return b"".join(task.data_out)
 
 
 async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:
@@ -129,8 +130,8 @@ async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_by
 
 
 def _write_same_fields(task: Task) -> tuple[int, int, bool]:
-    fields = cdb_layout(WRITE_SAME_16).parse(task.cdb)
-    return fields["logical_block_address"], fields["number_of_logical_blocks"], bool(fields["ndob"])
+    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
+    return fields["logical_block_address"], fields["number_of_logical_blocks"], bool(fields.get("ndob", 0))
 
 
 def _write_same_extents(task: Task) -> Sequence[Extent]:
@@ -182,10 +183,18 @@ ROWS = (
         extents=_unmap_extents,
     ),
     CommandRow(
+        "WRITE SAME(10)",
+        WRITE_SAME_10,
+        bytes.fromhex("4108ffffffff3fffff00"),
+        write_same,
+        flags=CommandFlag.WRITES_MEDIUM,
+        extents=_write_same_extents,
+    ),
+    CommandRow(
         "WRITE SAME(16)",
         WRITE_SAME_16,
         bytes.fromhex("9309ffffffffffffffffffffffff3f00"),
-        write_same_16,
+        write_same,
         flags=CommandFlag.WRITES_MEDIUM,
         extents=_write_same_extents,
     ),

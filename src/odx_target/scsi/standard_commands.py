@@ -8,8 +8,10 @@ from odx_target.scsi import (
     inquiry,
     log_sense,
     mode_sense,
+    orwrite,
     provisioning,
     unit_commands,
+    verify,
 )
 from odx_target.scsi.command_table import CommandRow
 
@@ -21,6 +23,8 @@ _FAMILIES = (
     log_sense,
     block_transfer,
     compare_and_write,
+    orwrite,
+    verify,
     cache_commands,
     provisioning,
 )

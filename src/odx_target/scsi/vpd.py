@@ -137,6 +137,7 @@ def block_limits(logical_unit: "LogicalUnit") -> bytes:
         optimal_transfer_length_granularity=limits.optimal_transfer_granularity_blocks,
         maximum_transfer_length=limits.maximum_transfer_blocks,
         optimal_transfer_length=limits.optimal_transfer_blocks,
+        maximum_prefetch_length=limits.maximum_transfer_blocks,
         maximum_unmap_lba_count=limits.maximum_unmap_blocks,
         maximum_unmap_block_descriptor_count=limits.maximum_unmap_descriptors,
         optimal_unmap_granularity=limits.optimal_unmap_granularity_blocks,
@@ -153,7 +154,7 @@ def block_device_characteristics(logical_unit: "LogicalUnit") -> bytes:  # noqa:
 
 
 def logical_block_provisioning(logical_unit: "LogicalUnit") -> bytes:
-    """Thin, by UNMAP and by WRITE SAME(16); what is deallocated reads as zeros. READ CAPACITY(16) says the same.
+    """Thin, by UNMAP and by WRITE SAME; what is deallocated reads as zeros. READ CAPACITY(16) says the same.
 
     The threshold exponent gives the unit of the log page of the same name; no threshold can be set.
     """
@@ -161,6 +162,7 @@ def logical_block_provisioning(logical_unit: "LogicalUnit") -> bytes:
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,
         lbpu=1,
         lbpws=1,
+        lbpws10=1,
         lbprz=READS_AS_ZEROS,
         provisioning_type=THIN_PROVISIONED,
     )
