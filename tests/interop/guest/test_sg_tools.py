@@ -113,6 +113,34 @@ def test_verified(guest: Guest, lun: int) -> None:
     )
 
 
+@pytest.mark.parametrize("lun", LUNS)
+def test_written_and_verified(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 32
+        bytes=$(blockdev --getss $disk)
+        before=$(sum $disk 0 8) behind=$(sum $disk 24 8)
+        dd if=/dev/urandom of=/tmp/data bs=$bytes count=16 2>/dev/null
+        sg_write_verify --lba=8 --num=16 --bytchk=1 --in=/tmp/data $device
+        [ "$(sum $disk 8 16)" = "$(md5sum </tmp/data)" ]
+        dd if=/dev/urandom of=/tmp/data bs=$bytes count=16 2>/dev/null
+        sg_write_verify --16 --lba=8 --num=16 --in=/tmp/data $device
+        [ "$(sum $disk 8 16)" = "$(md5sum </tmp/data)" ]
+        [ "$before $behind" = "$(sum $disk 0 8) $(sum $disk 24 8)" ]
+        sg_write_same --10 --in=/tmp/data --xferlen=$bytes --lba=8 --num=16 $device
+        for lba in 8 23; do
+            [ "$(sum $disk $lba 1)" = "$(head -c $bytes /tmp/data | md5sum)" ]
+        done
+        [ "$before $behind" = "$(sum $disk 0 8) $(sum $disk 24 8)" ]
+        # 25: condition met
+        expect 25 sg_seek --pre-fetch --10 --lba=8 --num-blocks=16 $device 2>&1
+        expect 25 sg_seek --pre-fetch --lba=8 --num-blocks=16 $device 2>&1
+        """,
+        lun=lun,
+    )
+
+
 @pytest.mark.witnessed
 @pytest.mark.parametrize("lun", LUNS)
 def test_compared_and_written(guest: Guest, lun: int) -> None:
