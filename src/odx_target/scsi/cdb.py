@@ -39,7 +39,7 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0x08, None): ("READ(6)", "-:3 logical_block_address:21 transfer_length:8"),
     (0x0A, None): ("WRITE(6)", "-:3 logical_block_address:21 transfer_length:8"),
     (0x12, None): ("INQUIRY", "-:6 cmddt:1 evpd:1 page_code:8 allocation_length:16"),
-    (0x15, None): ("MODE SELECT(6)", "-:3 page_format:1 -:3 save_pages:1 -:16 parameter_list_length:8"),
+    (0x15, None): ("MODE SELECT(6)", "-:3 page_format:1 -:2 revert_to_defaults:1 save_pages:1 -:16 parameter_list_length:8"),
     (0x1A, None): ("MODE SENSE(6)", f"-:4 dbd:1 -:3 {_MODE_PAGE} allocation_length:8"),
     (0x1B, None): (
         "START STOP UNIT",
@@ -58,7 +58,7 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
         "LOG SENSE",
         "-:6 ppc:1 sp:1 page_control:2 page_code:6 subpage_code:8 -:8 parameter_pointer:16 allocation_length:16",
     ),
-    (0x55, None): ("MODE SELECT(10)", "-:3 page_format:1 -:3 save_pages:1 -:40 parameter_list_length:16"),
+    (0x55, None): ("MODE SELECT(10)", "-:3 page_format:1 -:2 revert_to_defaults:1 save_pages:1 -:40 parameter_list_length:16"),
     (0x5A, None): ("MODE SENSE(10)", f"-:3 llbaa:1 dbd:1 -:3 {_MODE_PAGE} -:24 allocation_length:16"),
     (0x88, None): ("READ(16)", f"{_READ_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
     (0x8A, None): ("WRITE(16)", f"{_WRITE_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),

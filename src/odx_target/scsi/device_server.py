@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
+from odx_target.scsi import mode_select
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.failures import check_condition_for
 from odx_target.scsi.limits import MAXIMUM_TASKS
@@ -29,15 +30,16 @@ _NO_ENTRY: Entry | None = None
 class DeviceServer(TaskManager):
     """Executes commands of all nexuses on all their logical units.
 
-    `rows` are the commands; REPORT SUPPORTED OPERATION CODES, which tells of them, is added. Two rules may step in:
-    `before_command(task)` may return an outcome in place of the handler's, or None; `after_command(task, reply)` returns
+    `rows` are the commands; REPORT SUPPORTED OPERATION CODES, which tells of them, and MODE SELECT are added. Two rules may
+    step in: `before_command(task)` may return an outcome in place of the handler's, or None; `after_command(task, reply)` returns
     the reply to send. `on_internal_error(error)` hears of every exception that is nobody's fault but ours.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
         super().__init__()
         self.commands = CommandTable(rows)
-        self.commands.add(operation_codes_row(self.commands))
+        for row in (operation_codes_row(self.commands), *mode_select.rows(self)):
+            self.commands.add(row)
         self._plain = self.commands.without_service_action
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.log_pages import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.medium import Medium
+from odx_target.scsi.mode_pages import ModeParameters
 from odx_target.scsi.task_set import TaskSet
 from odx_target.scsi.vpd import STANDARD_PAGES
 from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
@@ -54,9 +55,9 @@ class LogicalUnit:
         self.target_name = target_name
         self.relative_target_port = 1
         self.target_port_group = 1
-        self.write_protected = write_protected
-        self.write_cache_enabled = write_cache_enabled
-        self.descriptor_format_sense = descriptor_format_sense
+        self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense)
+        self._is_read_only = write_protected
+        self.set_mode_parameters(self.default_mode_parameters)
         self.stopped = False
         self.third_party_copy = False
         self.identity = naa_designator(volume.identity)
@@ -71,6 +72,18 @@ class LogicalUnit:
         """By page code and subpage code, what makes the parameters of a log page."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Called when the logical unit is reset, after its tasks have been aborted."""
+
+    @property
+    def mode_parameters(self) -> ModeParameters:
+        """What the mode pages show, and MODE SELECT can change."""
+        return ModeParameters(self.write_cache_enabled, self.descriptor_format_sense, self.software_write_protect)
+
+    def set_mode_parameters(self, parameters: ModeParameters) -> None:
+        """Let them count for the commands that come next."""
+        self.write_cache_enabled = parameters.write_cache_enabled
+        self.descriptor_format_sense = parameters.descriptor_format_sense
+        self.software_write_protect = parameters.software_write_protect
+        self.write_protected = self._is_read_only or self.software_write_protect
 
 
 def naa_designator(identity: bytes) -> bytes:

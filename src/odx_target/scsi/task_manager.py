@@ -82,11 +82,11 @@ class TaskManager:
         """Tell every nexus that the capacity is another (SBC-4 4.10)."""
         self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
 
-    def tell_all(self, logical_unit: LogicalUnit, condition: Condition) -> None:
-        """Establish a unit attention for every nexus that sees the logical unit."""
+    def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
+        """Establish a unit attention for every nexus that sees the logical unit, except one."""
         for nexus in self.nexuses:
             lun = nexus.lun_of(logical_unit)
-            if lun is not None:
+            if lun is not None and nexus is not but:
                 _tell(nexus, lun, condition)
 
     def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
@@ -112,6 +112,7 @@ class TaskManager:
         self._abort(list(logical_unit.tasks.tasks()))
         self._end_undelivered(logical_unit)
         logical_unit.stopped = False
+        logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
         for listener in logical_unit.on_reset:
             listener(logical_unit)
         self.tell_all(logical_unit, condition)

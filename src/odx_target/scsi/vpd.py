@@ -121,11 +121,9 @@ def _name_string(name: str) -> bytes:
     return encoded.ljust(-(-len(encoded) // 4) * 4, b"\0")
 
 
-def extended_inquiry_data(logical_unit: "LogicalUnit") -> bytes:
-    """Simple, ordered and head-of-queue tasks, and whether there is a volatile write cache."""
-    body = EXTENDED_INQUIRY_LAYOUT.build(
-        group_sup=0, headsup=1, ordsup=1, simpsup=1, v_sup=int(logical_unit.write_cache_enabled)
-    )
+def extended_inquiry_data(logical_unit: "LogicalUnit") -> bytes:  # noqa: ARG001 - the same for all of them
+    """Simple, ordered and head-of-queue tasks, and a volatile write cache, whether it is enabled or not."""
+    body = EXTENDED_INQUIRY_LAYOUT.build(group_sup=0, headsup=1, ordsup=1, simpsup=1, v_sup=1)
     return page(EXTENDED_INQUIRY_DATA, body)
 
 
