@@ -166,6 +166,35 @@ def test_compared_and_written(guest: Guest, lun: int) -> None:
     )
 
 
+def test_the_kernel_switches_the_write_cache(guest: Guest) -> None:
+    guest.run("""
+        login; disk=$(disk 0)
+        for type in /sys/class/scsi_disk/*:0/cache_type; do [ ! -e "$type" ] || found=$type; done
+        [ "$(cat $found)" = "write back" ]
+        echo "write through" >$found
+        [ "$(cat $found)" = "write through" ]
+        sg_raw --request=24 $(generic 0) 1a 08 08 00 18 00 2>&1 | grep '17 00 10 00 08 12 00'
+        fill $disk 0 64
+        sum $disk 0 64 >/tmp/sum
+        echo "write back" >$found
+        [ "$(cat $found)" = "write back" ]
+        [ "$(sum $disk 0 64)" = "$(cat /tmp/sum)" ]
+    """)
+
+
+def test_mode_pages_are_written_back(guest: Guest) -> None:
+    guest.run("""
+        login; device=$(generic 0); disk=$(disk 0)
+        fill $disk 0 8
+        sg_wr_mode --page=0xa --contents=0a,0a,04,00,08,00,00,00,00,00,00,00 $device
+        expect 7 sg_write_same --10 --in=/dev/zero --xferlen=512 --lba=0 --num=8 $device 2>&1
+        expect 5 sg_wr_mode --page=0xa --contents=0a,0a,04,40,08,00,00,00,00,00,00,00 --mask=ff,ff,ff,ff $device 2>&1
+        sg_wr_mode --page=0xa --contents=0a,0a,00,00,00,00,00,00,00,00,00,00 $device
+        sg_write_same --10 --in=/dev/zero --xferlen=512 --lba=0 --num=8 $device
+        zeros $disk 0 8
+    """)
+
+
 def test_resets_are_told_to_those_who_use_the_unit(guest: Guest) -> None:
     printed = guest.run("""
         login; device=$(generic 0)
