@@ -1,6 +1,6 @@
 """libiscsi's conformance tests, and what each must come to here.
 
-Families of commands that we do not have (reservations, EXTENDED COPY, SANITIZE...) are left out: the tool only skips
+Families of commands that we do not have (RESERVE(6), EXTENDED COPY, SANITIZE...) are left out: the tool only skips
 them. A test counts as skipped when it says so about any part of itself.
 """
 
@@ -48,6 +48,16 @@ FAMILIES: dict[str, str] = {
     "SCSI.GetLBAStatus": "Simple BeyondEol UnmapSingle",
     "SCSI.ReportSupportedOpcodes": "Simple OneCommand RCTD SERVACTV",
     "SCSI.ModeSense6": "AllPages Control Control-D_SENSE Control-SWP Residuals",
+    "SCSI.PrinReadKeys": "Simple Truncate",
+    "SCSI.PrinReportCapabilities": "Simple",
+    "SCSI.PrinServiceactionRange": "Range",
+    "SCSI.ProutClear": "Simple",
+    "SCSI.ProutPreempt": "RemoveRegistration",
+    "SCSI.ProutRegister": "Simple",
+    "SCSI.ProutReserve": (
+        "Simple AccessEA AccessWE AccessEARO AccessWERO AccessEAAR AccessWEAR"
+        " OwnershipEA OwnershipWE OwnershipEARO OwnershipWERO OwnershipEAAR OwnershipWEAR"
+    ),
     "SCSI.StartStopUnit": "Simple PwrCnd NoLoej",
     "SCSI.NoMedia": "NoMediaSBC",
     "SCSI.ReadOnly": "ReadOnlySBC",

@@ -86,6 +86,10 @@ class MemoryVolume(MemoryBlocks):
     def freeze(self, *, durable: bool = False) -> MemoryFrozenMap:
         return MemoryFrozenMap(self.environment, self.size_blocks, dict(self.blocks))
 
+    def resize(self, size_blocks: int) -> None:
+        self.size_blocks = size_blocks
+        self.blocks = {block: data for block, data in self.blocks.items() if block < size_blocks}
+
     def _changing(self, block: int, count_blocks: int) -> None:
         assert block >= 0
         assert count_blocks > 0
@@ -115,6 +119,8 @@ class MemoryPool:
         self.flush_failure: Exception | None = None
         self.failure: str | None = None
         self.room = Usage(0, None)
+        self.values: dict[str, bytes] = {}
+        self.is_full = False
 
     def usage(self) -> Usage:
         return self.room
@@ -128,3 +134,14 @@ class MemoryPool:
         if self.flush_failure is not None:
             raise self.flush_failure
         self.flushes += 1
+
+    def remembered(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    def remember(self, key: str, value: bytes) -> None:
+        if self.is_full:
+            raise PoolFull("the pool is full")
+        self.values[key] = value
+
+    def forget(self, key: str) -> None:
+        self.values.pop(key, None)

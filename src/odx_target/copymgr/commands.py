@@ -1,8 +1,8 @@
 """The rows that the copy manager adds to the command table.
 
 The one place for what is asked before a command of the copy manager runs: write protection and a stopped unit follow from the
-flags. Persistent reservations will be judged by the device server from the same flags: POPULATE TOKEN as a read of its logical
-unit, WRITE USING TOKEN as a write; retrieving results never conflicts, COPY OPERATION ABORT does as a write would (SPC-4 5.13).
+flags, and so do reservations for the two that touch the medium: POPULATE TOKEN is a read of its logical unit, WRITE USING TOKEN
+a write. Retrieving results never conflicts, COPY OPERATION ABORT does as a write would (SPC-4 5.13.1 table 65).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from odx_target.copymgr.result_commands import (
     report_all_rod_tokens,
 )
 from odx_target.copymgr.write_using_token import destination_extents, write_using_token
+from odx_target.scsi.access import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.task import Outcome, Task
 
@@ -36,22 +37,43 @@ _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
 
 @dataclass(frozen=True, slots=True)
 class CopyCommand:
-    """A command: bits that mean something behind the service action, handler, flags and the blocks it touches."""
+    """A command: bits that mean something behind the service action, handler, flags, the blocks it touches, reservations."""
 
     service_action: ServiceAction
     usage: str
     handler: Handler
     flags: CommandFlag
     extents: Callable[[Task], Sequence[Extent]] | None = None
+    access: Access | None = None
 
 
 COPY_COMMANDS: tuple[CopyCommand, ...] = (
     CopyCommand(ServiceAction.POPULATE_TOKEN, _OUT_USAGE, populate_token, CommandFlag.READS_MEDIUM, source_extents),
     CopyCommand(ServiceAction.WRITE_USING_TOKEN, _OUT_USAGE, write_using_token, CommandFlag.WRITES_MEDIUM, destination_extents),
-    CopyCommand(ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED),
-    CopyCommand(ServiceAction.RECEIVE_COPY_STATUS_LID4, _IN_USAGE, receive_copy_status, CommandFlag.NOT_ORDERED),
-    CopyCommand(ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION, _IN_USAGE, receive_rod_token_information, CommandFlag.NOT_ORDERED),
-    CopyCommand(ServiceAction.REPORT_ALL_ROD_TOKENS, _REPORT_USAGE, report_all_rod_tokens, CommandFlag.NOT_ORDERED),
+    CopyCommand(
+        ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED, access=Access.WRITES
+    ),
+    CopyCommand(
+        ServiceAction.RECEIVE_COPY_STATUS_LID4,
+        _IN_USAGE,
+        receive_copy_status,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+    CopyCommand(
+        ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION,
+        _IN_USAGE,
+        receive_rod_token_information,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+    CopyCommand(
+        ServiceAction.REPORT_ALL_ROD_TOKENS,
+        _REPORT_USAGE,
+        report_all_rod_tokens,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
 )
 
 
@@ -78,4 +100,5 @@ def _row(manager: "CopyManager", command: CopyCommand) -> CommandRow:
         service_action=command.service_action,
         flags=command.flags,
         extents=command.extents,
+        access=command.access,
     )

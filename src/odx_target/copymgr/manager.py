@@ -113,6 +113,11 @@ class CopyManager:
             self.terminate(operation)
         self.records.drop_nexus(nexus)
 
+    def nexus_preempted(self, nexus: Nexus, logical_unit: LogicalUnit) -> None:
+        """PREEMPT AND ABORT: operations end as by COPY OPERATION ABORT, in the background too (SPC-4 5.13.11.2.6)."""
+        for operation in [each for each in self.operations if (each.nexus, each.logical_unit) == (nexus, logical_unit)]:
+            self.terminate(operation)
+
     def revoke(self, identifier: int) -> bool:
         """Management ends a token; False if there is none with that identifier."""
         token = self.tokens.live.get(identifier)

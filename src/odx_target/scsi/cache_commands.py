@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.durability import flushed
@@ -72,8 +73,9 @@ def _prefetch_extents(task: Task) -> Sequence[Extent]:
 
 
 def _synchronize_cache_row(name: str, usage: str) -> CommandRow:
+    """Needs no more than a medium to read, yet a reservation keeps it out like a write (SBC-3 table 13)."""
     mask = bytes.fromhex(usage)
-    return CommandRow(name, mask[0], mask, synchronize_cache, flags=CommandFlag.READS_MEDIUM)
+    return CommandRow(name, mask[0], mask, synchronize_cache, flags=CommandFlag.READS_MEDIUM, access=Access.WRITES)
 
 
 def _pre_fetch_row(name: str, usage: str) -> CommandRow:

@@ -1,5 +1,6 @@
 """READ CAPACITY (SBC-4 5.18, 5.19)."""
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout
@@ -49,12 +50,19 @@ def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
 
 
 ROWS = (
-    CommandRow("READ CAPACITY(10)", READ_CAPACITY_10, bytes.fromhex("25000000000000000000"), read_capacity_10),
+    CommandRow(
+        "READ CAPACITY(10)",
+        READ_CAPACITY_10,
+        bytes.fromhex("25000000000000000000"),
+        read_capacity_10,
+        access=Access.ALLOWED,
+    ),
     CommandRow(
         "READ CAPACITY(16)",
         READ_CAPACITY_16[0],
         bytes.fromhex("9e100000000000000000ffffffff0000"),
         read_capacity_16,
         service_action=READ_CAPACITY_16[1],
+        access=Access.ALLOWED,
     ),
 )

@@ -30,6 +30,8 @@ _LENGTH_16 = "transfer_length:16"
 _LENGTH_32 = "transfer_length:32"
 _COUNT_32 = "number_of_logical_blocks:32"
 _SERVICE_ACTION = "-:3 service_action:5"
+_RESERVE_IN = f"{_SERVICE_ACTION} -:40 allocation_length:16"
+_RESERVE_OUT = f"{_SERVICE_ACTION} scope:4 type:4 -:16 parameter_list_length:32"
 _MODE_PAGE = "page_control:2 page_code:6 subpage_code:8"
 
 # (operation code, service action) -> name and fields between the operation code and the CONTROL byte.
@@ -60,6 +62,18 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     ),
     (0x55, None): ("MODE SELECT(10)", "-:3 page_format:1 -:2 revert_to_defaults:1 save_pages:1 -:40 parameter_list_length:16"),
     (0x5A, None): ("MODE SENSE(10)", f"-:3 llbaa:1 dbd:1 -:3 {_MODE_PAGE} -:24 allocation_length:16"),
+    (0x5E, 0x00): ("PERSISTENT RESERVE IN, READ KEYS", _RESERVE_IN),
+    (0x5E, 0x01): ("PERSISTENT RESERVE IN, READ RESERVATION", _RESERVE_IN),
+    (0x5E, 0x02): ("PERSISTENT RESERVE IN, REPORT CAPABILITIES", _RESERVE_IN),
+    (0x5E, 0x03): ("PERSISTENT RESERVE IN, READ FULL STATUS", _RESERVE_IN),
+    (0x5F, 0x00): ("PERSISTENT RESERVE OUT, REGISTER", _RESERVE_OUT),
+    (0x5F, 0x01): ("PERSISTENT RESERVE OUT, RESERVE", _RESERVE_OUT),
+    (0x5F, 0x02): ("PERSISTENT RESERVE OUT, RELEASE", _RESERVE_OUT),
+    (0x5F, 0x03): ("PERSISTENT RESERVE OUT, CLEAR", _RESERVE_OUT),
+    (0x5F, 0x04): ("PERSISTENT RESERVE OUT, PREEMPT", _RESERVE_OUT),
+    (0x5F, 0x05): ("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", _RESERVE_OUT),
+    (0x5F, 0x06): ("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", _RESERVE_OUT),
+    (0x5F, 0x07): ("PERSISTENT RESERVE OUT, REGISTER AND MOVE", _RESERVE_OUT),
     (0x88, None): ("READ(16)", f"{_READ_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
     (0x8A, None): ("WRITE(16)", f"{_WRITE_BYTE_1} {_LBA_64} {_LENGTH_32} {_GROUP}"),
     (0x89, None): (

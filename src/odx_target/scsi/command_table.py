@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Outcome, Task
 
@@ -66,6 +67,9 @@ class CommandRow:
     nominal_timeout_s: int = 0
     """How long it takes when all is well; 0 is "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
+    access: Access | Callable[[bytes], Access] | None = None
+    """What a reservation does to it, of the command or of a single CDB. None is what the flags say: READS for one that only
+    reads the medium, else WRITES, so that a row that says nothing is kept out."""
 
     @property
     def cdb_bytes(self) -> int:
@@ -76,6 +80,7 @@ class Entry:
     """A row made ready for use: flags as plain truth values and the forbidden bits as one number."""
 
     __slots__ = (
+        "access",
         "extents",
         "forbidden",
         "handler",
@@ -97,6 +102,11 @@ class Entry:
         self.writes_medium = CommandFlag.WRITES_MEDIUM in row.flags
         self.touches_medium = self.writes_medium or CommandFlag.READS_MEDIUM in row.flags
         self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
+        self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
+
+    def access_of(self, cdb: bytes) -> Access:
+        """What a reservation does to this command, or to this CDB where that differs."""
+        return self.access if isinstance(self.access, Access) else self.access(cdb)
 
     def check(self, cdb: bytes) -> None:
         """Raises CheckCondition for a CDB that is cut short or has a bit set that means nothing (SPC-4 4.2.5.6)."""

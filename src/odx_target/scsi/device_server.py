@@ -3,13 +3,14 @@
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from odx_target.scsi import mode_select
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.failures import check_condition_for
 from odx_target.scsi.limits import MAXIMUM_TASKS
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
+from odx_target.scsi.mode_select import rows as mode_select_rows
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.operation_codes import operation_codes_row
+from odx_target.scsi.persistent_reserve_out import rows as persistent_reserve_out_rows
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_MESSAGE_ERROR,
@@ -18,7 +19,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     unit_attention,
 )
-from odx_target.scsi.task import Outcome, Reply, Status, Task, TaskAborted, TaskAttribute
+from odx_target.scsi.task import Outcome, Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
 from odx_target.scsi.task_manager import TaskManager
 from odx_target.scsi.task_set import Member, TaskSet
 from odx_target.store.api import Buffer, StoreError
@@ -30,15 +31,16 @@ _NO_ENTRY: Entry | None = None
 class DeviceServer(TaskManager):
     """Executes commands of all nexuses on all their logical units.
 
-    `rows` are the commands; REPORT SUPPORTED OPERATION CODES, which tells of them, and MODE SELECT are added. Two rules may
-    step in: `before_command(task)` may return an outcome in place of the handler's, or None; `after_command(task, reply)` returns
+    `rows` are the commands; those that need the device server itself are added: REPORT SUPPORTED OPERATION CODES, which tells
+    of all of them, PERSISTENT RESERVE OUT and MODE SELECT, which tell other nexuses or end what they do. Two rules may step in:
+    `before_command(task)` may return an outcome in place of the handler's, or None; `after_command(task, reply)` returns
     the reply to send. `on_internal_error(error)` hears of every exception that is nobody's fault but ours.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
         super().__init__()
         self.commands = CommandTable(rows)
-        for row in (operation_codes_row(self.commands), *mode_select.rows(self)):
+        for row in (operation_codes_row(self.commands), *persistent_reserve_out_rows(self), *mode_select_rows(self)):
             self.commands.add(row)
         self._plain = self.commands.without_service_action
         self.before_command: Callable[[Task], Outcome | None] | None = None
@@ -62,6 +64,7 @@ class DeviceServer(TaskManager):
             or lun in nexus.unit_attentions
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or logical_unit.stopped
+            or logical_unit.reservation is not None
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE
             or (logical_unit.write_protected and entry.writes_medium)
@@ -95,10 +98,15 @@ class DeviceServer(TaskManager):
         return task, outcome
 
     def _admit(self, task: Task) -> Entry:
-        """The checks before a handler, most general first (SPC-4 5.3, SAM-5 5.3.3 and 8.6)."""
+        """The checks before a handler, most general first (SPC-4 5.3, SAM-5 5.3.3 and 8.6).
+
+        A reset is told before a reservation conflict, and that before any other unit attention, which stays for later; what is
+        wrong with the request itself may be told at any place.
+        """
         if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
             raise CheckCondition(INVALID_MESSAGE_ERROR)
         entry = self._find(task)
+        _check_reservation(task, entry)
         entry.check(task.cdb)
         logical_unit = task.logical_unit
         if entry.touches_medium and logical_unit.stopped:
@@ -118,7 +126,8 @@ class DeviceServer(TaskManager):
         if not task.logical_unit.is_present and (entry is None or not entry.without_logical_unit):
             raise CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
         if entry is None or not entry.ignores_unit_attention:
-            attention = task.nexus.take_unit_attention(task.lun)
+            conflicts = entry is not None and _is_kept_out(task, entry)
+            attention = task.nexus.take_unit_attention(task.lun, only_of_resets=conflicts)
             if attention is not None:
                 raise CheckCondition(unit_attention(*attention))
         if entry is None:
@@ -187,6 +196,7 @@ class DeviceServer(TaskManager):
         try:
             await task.logical_unit.tasks.turn_of(member)
             task.raise_if_aborted()
+            _check_reservation(task, entry)  # one may have come meanwhile
             outcome = self._handle(task, entry)
             reply = outcome if isinstance(outcome, Reply) else await outcome
         except Exception as error:
@@ -203,9 +213,24 @@ class DeviceServer(TaskManager):
     def _reply_to(self, error: Exception, task: Task, entry: Entry | None) -> Reply:
         if isinstance(error, TaskAborted):
             return Reply(Status.TASK_ABORTED)
+        if isinstance(error, ReservationConflict):
+            return Reply(Status.RESERVATION_CONFLICT)
         if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:
             self.on_internal_error(error)
         return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
+
+
+def _check_reservation(task: Task, entry: Entry) -> None:
+    """What begins after this goes on, whatever reservation comes (SPC-4 5.13.1)."""
+    if _is_kept_out(task, entry):
+        raise ReservationConflict
+
+
+def _is_kept_out(task: Task, entry: Entry) -> bool:
+    logical_unit = task.logical_unit
+    if logical_unit.reservation is None:
+        return False
+    return logical_unit.reservations.conflict(logical_unit.name_of(task.nexus), entry.access_of(task.cdb))
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:

@@ -1,6 +1,7 @@
 """INQUIRY (SPC-4 6.4)."""
 
 from odx_target.scsi import vpd
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout
@@ -81,5 +82,6 @@ ROWS = (
         bytes.fromhex("1201ffffff00"),
         inquiry,
         flags=CommandFlag.IGNORES_UNIT_ATTENTION | CommandFlag.WITHOUT_LOGICAL_UNIT | CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
     ),
 )

@@ -37,6 +37,13 @@ MAXIMUM_LBA_STATUS_DESCRIPTORS = 4096
 # windows of 64 sessions make likely, and small enough that looking for overlaps stays cheap: a quarter of a millisecond.
 MAXIMUM_TASKS = 2048
 
+# Registrations of one logical unit: 64 hosts of a cluster with three paths each. With the longest names a login lets through
+# they fit the 64 KiB that the store remembers as one value, where APTPL is on.
+MAXIMUM_REGISTRATIONS = 224
+
+# A parameter list of PERSISTENT RESERVE OUT: TransportIDs of as many initiator ports as could be registered.
+MAXIMUM_RESERVE_OUT_BYTES = 64 << 10
+
 
 @dataclass(frozen=True, slots=True)
 class BlockLimits:

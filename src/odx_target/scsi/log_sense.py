@@ -1,6 +1,7 @@
 """LOG SENSE (SPC-4 6.8). Nothing is saved, and nothing can be reset: there is no LOG SELECT."""
 
 from odx_target.scsi import log_pages
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.log_pages import NO_SUBPAGE, SUPPORTED_LOG_PAGES, SUPPORTED_SUBPAGES
@@ -52,4 +53,4 @@ def _check_page_code(logical_unit: LogicalUnit, page_code: int) -> None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=5)
 
 
-ROWS = (CommandRow("LOG SENSE", LOG_SENSE, bytes.fromhex("4d00ffff00ffffffff00"), log_sense),)
+ROWS = (CommandRow("LOG SENSE", LOG_SENSE, bytes.fromhex("4d00ffff00ffffffff00"), log_sense, access=Access.ALLOWED),)

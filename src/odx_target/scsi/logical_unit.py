@@ -7,7 +7,10 @@ from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.log_pages import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.medium import Medium
 from odx_target.scsi.mode_pages import ModeParameters
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reservations import NO_RESERVATIONS, NexusName, Reservation, Reservations
 from odx_target.scsi.task_set import TaskSet
+from odx_target.scsi.transport_id import port_name
 from odx_target.scsi.vpd import STANDARD_PAGES
 from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
 
@@ -72,6 +75,23 @@ class LogicalUnit:
         """By page code and subpage code, what makes the parameters of a log page."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Called when the logical unit is reset, after its tasks have been aborted."""
+        self.reservation: Reservation | None = None
+        """That of `reservations`, looked at before every command."""
+        self.reservations = NO_RESERVATIONS
+
+    @property
+    def reservations(self) -> Reservations:
+        """Persistent reservations and registrations; no reset changes them."""
+        return self._reservations
+
+    @reservations.setter
+    def reservations(self, reservations: Reservations) -> None:
+        self._reservations = reservations
+        self.reservation = reservations.reservation
+
+    def name_of(self, nexus: Nexus) -> NexusName:
+        """What a nexus is known by here, whether it is there or not."""
+        return NexusName(port_name(nexus.initiator_port_name), self.relative_target_port)
 
     @property
     def mode_parameters(self) -> ModeParameters:

@@ -15,6 +15,7 @@ class MissingLogicalUnit(LogicalUnit):
         self.write_protected = False
         self.descriptor_format_sense = False
         self.third_party_copy = False
+        self.reservation = None
         self.tasks = TaskSet(_no_event, 1)
 
 

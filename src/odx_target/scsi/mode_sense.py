@@ -1,5 +1,6 @@
 """MODE SENSE (SPC-4 6.13, 6.14). Nothing is saved: a reset and a restart bring the defaults back."""
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -73,6 +74,6 @@ def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:
 
 
 ROWS = (
-    CommandRow("MODE SENSE(6)", MODE_SENSE_6, bytes.fromhex("1a08ffffff00"), mode_sense),
-    CommandRow("MODE SENSE(10)", MODE_SENSE_10, bytes.fromhex("5a18ffff000000ffff00"), mode_sense),
+    CommandRow("MODE SENSE(6)", MODE_SENSE_6, bytes.fromhex("1a08ffffff00"), mode_sense, access=Access.READS),
+    CommandRow("MODE SENSE(10)", MODE_SENSE_10, bytes.fromhex("5a18ffff000000ffff00"), mode_sense, access=Access.READS),
 )

@@ -51,10 +51,13 @@ class Nexus:
         if (asc, ascq) not in pending and len(pending) < MOST_UNIT_ATTENTIONS:
             pending.append((asc, ascq))
 
-    def take_unit_attention(self, lun: int) -> tuple[int, int] | None:
-        """The oldest condition of a LUN, which is cleared by telling it; None if there is none."""
+    def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> tuple[int, int] | None:
+        """The oldest condition of a LUN, which is cleared by telling it; None if there is none.
+
+        `only_of_resets` leaves all others where they are.
+        """
         pending = self.unit_attentions.get(lun)
-        if not pending:
+        if not pending or (only_of_resets and pending[0][0] != RESET_ASC):
             return None
         oldest = pending.pop(0)
         if not pending:

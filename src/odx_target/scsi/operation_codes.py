@@ -1,5 +1,6 @@
 """REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): the command table tells of itself."""
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, CommandTable
 from odx_target.scsi.layout import Layout
@@ -44,6 +45,7 @@ def operation_codes_row(table: CommandTable) -> CommandRow:
         report_supported_operation_codes,
         service_action=SERVICE_ACTION,
         flags=CommandFlag.NOT_ORDERED,
+        access=Access.READS,
     )
 
 

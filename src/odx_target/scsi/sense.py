@@ -73,9 +73,11 @@ LOGICAL_UNIT_NOT_SUPPORTED = Condition(_ILLEGAL, 0x25, 0x00, "logical unit not s
 INVALID_FIELD_IN_PARAMETER_LIST = Condition(_ILLEGAL, 0x26, 0x00, "invalid field in parameter list")
 PARAMETER_NOT_SUPPORTED = Condition(_ILLEGAL, 0x26, 0x01, "parameter not supported")
 PARAMETER_VALUE_INVALID = Condition(_ILLEGAL, 0x26, 0x02, "parameter value invalid")
+INVALID_RELEASE_OF_PERSISTENT_RESERVATION = Condition(_ILLEGAL, 0x26, 0x04, "invalid release of persistent reservation")
 COMMAND_SEQUENCE_ERROR = Condition(_ILLEGAL, 0x2C, 0x00, "command sequence error")
 SAVING_PARAMETERS_NOT_SUPPORTED = Condition(_ILLEGAL, 0x39, 0x00, "saving parameters not supported")
 INVALID_MESSAGE_ERROR = Condition(_ILLEGAL, 0x49, 0x00, "invalid message error")
+INSUFFICIENT_REGISTRATION_RESOURCES = Condition(_ILLEGAL, 0x55, 0x04, "insufficient registration resources")
 
 # Protection and space.
 WRITE_PROTECTED = Condition(_PROTECT, 0x27, 0x00, "write protected")
@@ -89,6 +91,9 @@ BUS_DEVICE_RESET_FUNCTION_OCCURRED = Condition(_ATTENTION, 0x29, 0x03, "bus devi
 DEVICE_INTERNAL_RESET = Condition(_ATTENTION, 0x29, 0x04, "device internal reset")
 I_T_NEXUS_LOSS_OCCURRED = Condition(_ATTENTION, 0x29, 0x07, "I_T nexus loss occurred")
 MODE_PARAMETERS_CHANGED = Condition(_ATTENTION, 0x2A, 0x01, "mode parameters changed")
+RESERVATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x03, "reservations preempted")
+RESERVATIONS_RELEASED = Condition(_ATTENTION, 0x2A, 0x04, "reservations released")
+REGISTRATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x05, "registrations preempted")
 CAPACITY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x2A, 0x09, "capacity data has changed")
 COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = Condition(_ATTENTION, 0x2F, 0x00, "commands cleared by another initiator")
 INQUIRY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x03, "inquiry data has changed")

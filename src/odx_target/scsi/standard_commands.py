@@ -1,4 +1,4 @@
-"""All commands of a direct access block device that need no copy manager."""
+"""All commands of a direct access block device that need neither a copy manager nor the device server itself."""
 
 from odx_target.scsi import (
     block_transfer,
@@ -9,6 +9,7 @@ from odx_target.scsi import (
     log_sense,
     mode_sense,
     orwrite,
+    persistent_reserve_in,
     provisioning,
     unit_commands,
     verify,
@@ -27,6 +28,7 @@ _FAMILIES = (
     verify,
     cache_commands,
     provisioning,
+    persistent_reserve_in,
 )
 
 

@@ -35,6 +35,10 @@ class TaskAttribute(IntEnum):
     ACA = 4
 
 
+class ReservationConflict(Exception):
+    """A command stands against a persistent reservation; the device server alone catches it."""
+
+
 class TaskAborted(Exception):
     """A task that task management has ended finds out; the device server alone catches it."""
 

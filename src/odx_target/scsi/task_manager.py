@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reservations import NexusName
 from odx_target.scsi.sense import (
     BUS_DEVICE_RESET_FUNCTION_OCCURRED,
     CAPACITY_DATA_HAS_CHANGED,
@@ -22,13 +23,14 @@ from odx_target.scsi.task import Task
 class TaskManager:
     """The nexuses that are attached, and what can be done to the tasks of all their logical units.
 
-    `on_nexus_loss` and `on_task_abort` are told after the fact.
+    `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` are told after the fact.
     """
 
     def __init__(self) -> None:
         self.nexuses: list[Nexus] = []
         self.on_nexus_loss: list[Callable[[Nexus], None]] = []
         self.on_task_abort: list[Callable[[Task], None]] = []
+        self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
         """End one task of the nexus; False if there is none with that tag."""
@@ -45,12 +47,19 @@ class TaskManager:
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return
-        cleared = list(logical_unit.tasks.tasks())
-        self._abort(cleared)
-        told = {task.nexus: task.lun for task in cleared} | self._end_undelivered(logical_unit)
-        told.pop(nexus, None)
-        for other in told.items():
-            _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+        self._clear(logical_unit, list(logical_unit.tasks.tasks()), self.nexuses, by=nexus)
+
+    def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
+        """PREEMPT AND ABORT: end what these nexuses have under way on the logical unit (SPC-4 5.13.11.2.6).
+
+        `by` itself goes on; the others whose tasks end are told (TAS 0).
+        """
+        logical_unit = by.logical_unit
+        ended = [task for task in logical_unit.tasks.tasks() if task.nexus in preempted and task is not by]
+        self._clear(logical_unit, ended, preempted, by=by.nexus)
+        for nexus in preempted:
+            for listener in self.on_preempt_and_abort:
+                listener(nexus, logical_unit)
 
     def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - SAM makes no exception for it
         """LOGICAL UNIT RESET (SAM-5 6.3.3): every task ends, every nexus is told, `by`, who asked for it, as well."""
@@ -85,9 +94,18 @@ class TaskManager:
     def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
         """Establish a unit attention for every nexus that sees the logical unit, except one."""
         for nexus in self.nexuses:
-            lun = nexus.lun_of(logical_unit)
-            if lun is not None and nexus is not but:
-                _tell(nexus, lun, condition)
+            if nexus is not but:
+                self.tell(nexus, logical_unit, condition)
+
+    def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition) -> None:
+        """Establish a unit attention for one nexus, if it sees the logical unit."""
+        lun = nexus.lun_of(logical_unit)
+        if lun is not None:
+            _tell(nexus, lun, condition)
+
+    def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
+        """Those attached that a logical unit knows by a name: one at most, or none while its session is away."""
+        return [nexus for nexus in self.nexuses if logical_unit.name_of(nexus) == name]
 
     def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
         logical_unit = nexus.logical_units.get(lun)
@@ -99,10 +117,18 @@ class TaskManager:
             for listener in self.on_task_abort:
                 listener(task)
 
-    def _end_undelivered(self, logical_unit: LogicalUnit) -> dict[Nexus, int]:
+    def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[Task], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
+        """End tasks, and the undelivered ones of some nexuses; all that lose any are told, but for who asked for it."""
+        self._abort(tasks)
+        told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
+        told.pop(by, None)
+        for other in told.items():
+            _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+
+    def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[Nexus, int]:
         """End the tasks whose data is still on its way; gives the nexuses that had any, with their LUN."""
         had: dict[Nexus, int] = {}
-        for nexus in self.nexuses:
+        for nexus in nexuses:
             lun = nexus.lun_of(logical_unit)
             if lun is not None and nexus.end_undelivered is not None and nexus.end_undelivered(lun):
                 had[nexus] = lun
@@ -110,7 +136,7 @@ class TaskManager:
 
     def _reset(self, logical_unit: LogicalUnit, condition: Condition) -> None:
         self._abort(list(logical_unit.tasks.tasks()))
-        self._end_undelivered(logical_unit)
+        self._end_undelivered(logical_unit, self.nexuses)
         logical_unit.stopped = False
         logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
         for listener in logical_unit.on_reset:

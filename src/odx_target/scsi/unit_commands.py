@@ -3,6 +3,7 @@
 TEST UNIT READY, REQUEST SENSE, START STOP UNIT, REPORT LUNS, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
 """
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout
@@ -86,6 +87,12 @@ async def _stop(task: Task) -> Reply:
     return Reply()
 
 
+def _start_stop_access(cdb: bytes) -> Access:
+    """To start is allowed under any reservation, to stop or to ask for a power condition is not (SBC-3 table 13)."""
+    fields = cdb_layout(START_STOP_UNIT).parse_prefix(cdb)
+    return Access.ALLOWED if fields.get("start") and not fields["power_condition"] else Access.WRITES
+
+
 def report_luns(task: Task) -> Outcome:
     """The LUNs of this nexus; there are no well-known logical units."""
     fields = cdb_layout(REPORT_LUNS).parse(task.cdb)
@@ -120,15 +127,30 @@ def report_supported_task_management_functions(task: Task) -> Outcome:
 _ANSWERS_ALWAYS = CommandFlag.IGNORES_UNIT_ATTENTION | CommandFlag.WITHOUT_LOGICAL_UNIT | CommandFlag.NOT_ORDERED
 
 ROWS = (
-    CommandRow("TEST UNIT READY", TEST_UNIT_READY, bytes(6), test_unit_ready),
-    CommandRow("REQUEST SENSE", REQUEST_SENSE, bytes.fromhex("03010000ff00"), request_sense, flags=_ANSWERS_ALWAYS),
-    CommandRow("START STOP UNIT", START_STOP_UNIT, bytes.fromhex("1b0100000500"), start_stop_unit),
-    CommandRow("REPORT LUNS", REPORT_LUNS, bytes.fromhex("a000ff000000ffffffff0000"), report_luns, flags=_ANSWERS_ALWAYS),
+    CommandRow("TEST UNIT READY", TEST_UNIT_READY, bytes(6), test_unit_ready, access=Access.ALLOWED),
+    CommandRow(
+        "REQUEST SENSE",
+        REQUEST_SENSE,
+        bytes.fromhex("03010000ff00"),
+        request_sense,
+        flags=_ANSWERS_ALWAYS,
+        access=Access.ALLOWED,
+    ),
+    CommandRow("START STOP UNIT", START_STOP_UNIT, bytes.fromhex("1b0100000500"), start_stop_unit, access=_start_stop_access),
+    CommandRow(
+        "REPORT LUNS",
+        REPORT_LUNS,
+        bytes.fromhex("a000ff000000ffffffff0000"),
+        report_luns,
+        flags=_ANSWERS_ALWAYS,
+        access=Access.ALLOWED,
+    ),
     CommandRow(
         "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
         REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS[0],
         bytes.fromhex("a30d80000000ffffffff0000"),
         report_supported_task_management_functions,
         service_action=REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS[1],
+        access=Access.READS,
     ),
 )

@@ -128,6 +128,7 @@ class Array:
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
         self.device_server.on_internal_error = _report_internal_error
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
+        self.device_server.on_preempt_and_abort.append(self.copy_manager.nexus_preempted)
         self.logical_units = attach_logical_units(self.config, self.pool, environment)
         self.pool.commit()
         for logical_unit in self.logical_units.values():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reservation_store import recall
 from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
 from odx_target.target.config import MOST_LUNS, Config, ConfigError, LunConfig
 
@@ -61,7 +62,7 @@ def _free_number(volumes: Mapping[str, Volume]) -> int:
 
 
 def _logical_unit(volume: Volume, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
-    return LogicalUnit(
+    logical_unit = LogicalUnit(
         number=int(volume.attributes[LUN_ATTRIBUTE]),
         volume=volume,
         block_bytes=int(volume.attributes[BLOCK_ATTRIBUTE]),
@@ -70,3 +71,5 @@ def _logical_unit(volume: Volume, pool: Pool, environment: Environment, iqn: str
         environment=environment,
         target_name=iqn,
     )
+    logical_unit.reservations = recall(pool, volume.identity)
+    return logical_unit

@@ -1,0 +1,106 @@
+"""Persistent reservations of a logical unit: who is registered, who holds what, and whom that keeps out (SPC-4 5.13).
+
+1. A registration is a reservation key that belongs to an I_T nexus. It outlives the nexus: who comes back under the same names
+   has it still. Resets and I_T nexus loss do not touch it.
+2. There is one reservation at most, of the whole logical unit. Of an all registrants type every registered nexus is a holder,
+   else the one that it was made by or moved to.
+3. A holder is always registered: a reservation ends with the registration of its last holder.
+
+A `Reservations` never changes: a service action makes another one of it, so that what fails half-way has changed nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from odx_target.scsi.access import Access
+
+LU_SCOPE = 0
+"""The only scope (SPC-4 6.15.3.3)."""
+
+
+class ReservationType(IntEnum):
+    """SPC-4 6.15.3.4."""
+
+    WRITE_EXCLUSIVE = 0x1
+    EXCLUSIVE_ACCESS = 0x3
+    WRITE_EXCLUSIVE_REGISTRANTS_ONLY = 0x5
+    EXCLUSIVE_ACCESS_REGISTRANTS_ONLY = 0x6
+    WRITE_EXCLUSIVE_ALL_REGISTRANTS = 0x7
+    EXCLUSIVE_ACCESS_ALL_REGISTRANTS = 0x8
+
+    @property
+    def keeps_readers_out(self) -> bool:
+        """An Exclusive Access type."""
+        return self in _EXCLUSIVE_ACCESS
+
+    @property
+    def is_all_registrants(self) -> bool:
+        """Every registered nexus is a holder."""
+        return self in _ALL_REGISTRANTS
+
+    @property
+    def lets_registrants_in(self) -> bool:
+        """A registrants only or all registrants type."""
+        return self not in _HOLDER_ALONE
+
+
+_HOLDER_ALONE = (ReservationType.WRITE_EXCLUSIVE, ReservationType.EXCLUSIVE_ACCESS)
+_ALL_REGISTRANTS = (
+    ReservationType.WRITE_EXCLUSIVE_ALL_REGISTRANTS,
+    ReservationType.EXCLUSIVE_ACCESS_ALL_REGISTRANTS,
+)
+_EXCLUSIVE_ACCESS = (
+    ReservationType.EXCLUSIVE_ACCESS,
+    ReservationType.EXCLUSIVE_ACCESS_REGISTRANTS_ONLY,
+    ReservationType.EXCLUSIVE_ACCESS_ALL_REGISTRANTS,
+)
+
+
+class NexusName(NamedTuple):
+    """What an I_T nexus is known by for ever: the name of its initiator port, for iSCSI name and ISID, and the target port."""
+
+    initiator_port_name: str
+    relative_target_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """`holder` is None for an all registrants type."""
+
+    type: ReservationType
+    holder: NexusName | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservations:
+    """Everything that a logical unit keeps of persistent reservations; `registrations` has the keys, oldest first."""
+
+    registrations: Mapping[NexusName, int] = field(default_factory=lambda: MappingProxyType({}))
+    reservation: Reservation | None = None
+    generation: int = 0
+    """PRGENERATION: counts what changes registrations; starts at zero with every power on (SPC-4 6.15.2)."""
+    persists_through_power_loss: bool = False
+    """The last APTPL bit."""
+
+    def is_holder(self, name: NexusName) -> bool:
+        """Whether a nexus holds the reservation, alone or with others (SPC-4 5.13.10)."""
+        if self.reservation is None:
+            return False
+        return name in self.registrations if self.reservation.type.is_all_registrants else name == self.reservation.holder
+
+    def conflict(self, name: NexusName, access: Access) -> bool:
+        """Whether a command of this nexus has to end with RESERVATION CONFLICT."""
+        reservation = self.reservation
+        if reservation is None or access is Access.ALLOWED:
+            return False
+        if reservation.type.lets_registrants_in and name in self.registrations:
+            return False
+        if name == reservation.holder:
+            return False
+        return access is Access.WRITES or reservation.type.keeps_readers_out
+
+
+NO_RESERVATIONS = Reservations()

@@ -1,0 +1,87 @@
+"""TransportIDs of iSCSI: an initiator port's name as PERSISTENT RESERVE sends it (SPC-4 7.6.4.6)."""
+
+import re
+from dataclasses import dataclass
+
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST, CheckCondition
+
+HEADER = Layout("tpid_format:2 -:2 protocol_identifier:4 -:8 additional_length:16")
+PROTOCOL_ISCSI = 5
+INITIATOR_DEVICE, INITIATOR_PORT = 0b00, 0b01
+LEAST_ADDITIONAL_BYTES = 20
+ALIGNMENT_BYTES = 4
+
+# An iSCSI name has 223 bytes at most (RFC 7143 4.2.7.2); separator, ISID and the terminating zero come on top.
+LONGEST_NAME_BYTES = 223
+_LONGEST_ADDITIONAL_BYTES = 244
+
+_ISID_DIGITS = 12
+_PORT = re.compile(r"(?P<name>[^,]+),i,0x(?P<isid>[0-9a-f]{1,12})")
+
+
+@dataclass(frozen=True, slots=True)
+class TransportId:
+    """`name` is that of the initiator port, as "iqn...,i,0x" and the ISID's twelve digits, or of the whole device."""
+
+    name: str
+    is_port: bool
+
+
+def port_name(name: str) -> str:
+    """A port's name as all are compared here: iSCSI names and hexadecimal digits know no case (RFC 7143 4.2.7.2, 6.1)."""
+    return name.lower()
+
+
+def encode_transport_id(initiator_port_name: str) -> bytes:
+    """The TransportID of an initiator port: terminated, and padded to a multiple of four."""
+    name = initiator_port_name.encode("utf-8") + b"\0"
+    additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, LEAST_ADDITIONAL_BYTES)
+    header = HEADER.build(tpid_format=INITIATOR_PORT, protocol_identifier=PROTOCOL_ISCSI, additional_length=additional_bytes)
+    return header + name.ljust(additional_bytes, b"\0")
+
+
+def decode_transport_ids(data: bytes, first_byte: int) -> list[TransportId]:
+    """TransportIDs one after another; `first_byte` is where they begin in the parameter list.
+
+    Raises CheckCondition for one that is cut short, of another protocol or no name.
+    """
+    found, at = [], 0
+    while at < len(data):
+        size_bytes, transport_id = _decode(data[at:], first_byte + at)
+        found.append(transport_id)
+        at += size_bytes
+    return found
+
+
+def _decode(data: bytes, first_byte: int) -> tuple[int, TransportId]:
+    invalid = CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=first_byte)
+    if len(data) < HEADER.size_bytes:
+        raise invalid
+    fields = HEADER.parse(data)
+    additional_bytes: int = fields["additional_length"]
+    if (
+        fields["protocol_identifier"] != PROTOCOL_ISCSI
+        or not LEAST_ADDITIONAL_BYTES <= additional_bytes <= _LONGEST_ADDITIONAL_BYTES
+        or additional_bytes % ALIGNMENT_BYTES
+        or len(data) < HEADER.size_bytes + additional_bytes
+    ):
+        raise invalid
+    name = data[HEADER.size_bytes :][:additional_bytes].partition(b"\0")[0]
+    transport_id = _named(fields["tpid_format"], name)
+    if transport_id is None:
+        raise invalid
+    return HEADER.size_bytes + additional_bytes, transport_id
+
+
+def _named(tpid_format: int, name: bytes) -> TransportId | None:
+    try:
+        text = port_name(name.decode("utf-8"))
+    except UnicodeDecodeError:
+        return None
+    if tpid_format == INITIATOR_DEVICE:
+        return TransportId(text, is_port=False) if text and "," not in text else None
+    port = _PORT.fullmatch(text)
+    if tpid_format != INITIATOR_PORT or port is None:
+        return None
+    return TransportId(f"{port['name']},i,0x{port['isid'].rjust(_ISID_DIGITS, '0')}", is_port=True)
