@@ -1,8 +1,11 @@
 """Discovery, login, what is agreed upon, and sessions that end badly."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.interop.guest.conftest import Guest
+from tests.interop.conftest import Start
+from tests.interop.guest.conftest import LUNS, START_LIO, Boot, Guest
 from tests.interop.serving import IQN
 
 pytestmark = pytest.mark.interop
@@ -99,3 +102,79 @@ def test_a_cut_connection_is_taken_up_again(guest: Guest) -> None:
         dd if=$disk bs=1M count=24 iflag=direct 2>/dev/null | cmp - /tmp/data
         dmesg | grep -q 'detected conn error'
     """)
+
+
+# CHAP
+
+USER, SECRET = "host", "secret-of-host"
+TARGET_USER, TARGET_SECRET = "array", "secret-of-array"
+REFUSED = 24
+"""How iscsiadm ends when the target refuses a login for want of authorization."""
+NOT_BELIEVED = 19
+"""How it ends when it is the initiator that gives up, here because it does not believe the target."""
+
+NEW_NODE = "node -o new >/dev/null\n"
+NO_SESSION = '[ -z "$(ls /sys/class/iscsi_session)" ]\n'
+
+
+@pytest.fixture
+def chap_guest(boot_guest: Boot, start: Start, array: str, tmp_path: Path) -> Guest:
+    """A guest and a target that lets in only who knows SECRET, and knows TARGET_SECRET itself."""
+    if array == "LIO":
+        witness = boot_guest(name="witness-chap")
+        witness.prelude = f"{START_LIO}lio_chap {USER} {SECRET} {TARGET_USER} {TARGET_SECRET}\n"
+        return witness
+    for name, secret in ((USER, SECRET), (TARGET_USER, TARGET_SECRET)):
+        (tmp_path / name).write_text(f"{secret}\n")
+        (tmp_path / name).chmod(0o600)
+    options = ["--chap-user", USER, "--chap-secret-file", str(tmp_path / USER)]
+    options += ["--target-chap-user", TARGET_USER, "--target-chap-secret-file", str(tmp_path / TARGET_USER)]
+    return boot_guest(start(LUNS, options=(*options, "--trace", str(tmp_path / "trace"))))
+
+
+PROVED = {"one way": f"{USER} {SECRET}", "mutual": f"{USER} {SECRET} {TARGET_USER} {TARGET_SECRET}"}
+
+
+@pytest.mark.witnessed
+@pytest.mark.parametrize("way_of_chap", PROVED)
+def test_chap(chap_guest: Guest, way_of_chap: str) -> None:
+    chap_guest.run(f"{NEW_NODE}chap {PROVED[way_of_chap]}\nlogin; lun=0{WRITE_AND_COMPARE}logout")
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA1", "SHA256", "SHA3-256"])
+def test_chap_algorithm(chap_guest: Guest, algorithm: str, tmp_path: Path) -> None:
+    numbers = {"MD5": 5, "SHA1": 6, "SHA256": 7, "SHA3-256": 8}
+    chap_guest.run(f"""{NEW_NODE}
+        chap {PROVED["mutual"]}
+        key auth.chap_algs {algorithm}
+        login; logout
+    """)
+    assert f"| CHAP_A={numbers[algorithm]} CHAP_I=" in (tmp_path / "trace").read_text()
+
+
+UNPROVED = {
+    # what is wrong: (credentials, exit status)
+    "no credentials": ("", REFUSED),
+    "wrong secret": (f"{USER} secret-of-nobody", REFUSED),
+    "wrong user": (f"nobody {SECRET}", REFUSED),
+    "wrong secret of the target": (f"{USER} {SECRET} {TARGET_USER} secret-of-another", NOT_BELIEVED),
+    "wrong user of the target": (f"{USER} {SECRET} another {TARGET_SECRET}", NOT_BELIEVED),
+}
+
+
+@pytest.mark.witnessed
+@pytest.mark.parametrize("wrong", UNPROVED)
+def test_chap_fails(chap_guest: Guest, wrong: str) -> None:
+    credentials, status = UNPROVED[wrong]
+    chap = f"chap {credentials}\n" if credentials else ""
+    chap_guest.run(f"{NEW_NODE}{chap}expect {status} node --login\n{NO_SESSION}")
+
+
+def test_chap_for_discovery(chap_guest: Guest) -> None:
+    assert chap_guest.served is not None
+    for credentials in PROVED.values():
+        assert chap_guest.run(f"discover_by_chap {credentials}").split() == [f"{chap_guest.served.portal},1", IQN]
+        chap_guest.run(f"chap {credentials}; login; logout; discovery -o delete")
+    for credentials, status in filter(lambda row: row[0], UNPROVED.values()):
+        chap_guest.run(f"expect {status} discover_by_chap {credentials}; discovery -o delete")
+    chap_guest.run(f"expect {REFUSED} discover")

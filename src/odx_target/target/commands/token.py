@@ -92,7 +92,7 @@ def rod_type(text: str) -> int:
     return number(text)
 
 
-Url = Annotated[str, typer.Argument(metavar="URL", help="iscsi://HOST:PORT/IQN/LUN")]
+Url = Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")]
 Ranges = Annotated[
     list[BlockRange] | None, typer.Option("--range", parser=block_range, metavar="LBA,COUNT", help="May be repeated.")
 ]

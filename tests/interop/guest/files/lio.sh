@@ -32,3 +32,14 @@ lio() {
     done
     echo 1 >"$group/enable"
 }
+
+# lio_chap USER SECRET TARGET_USER TARGET_SECRET: from now on initiators have to log in by CHAP
+lio_chap() {
+    group=/sys/kernel/config/target/iscsi/$target/tpgt_1
+    # it keeps what is written, a newline too
+    printf %s "$1" >"$group/auth/userid"
+    printf %s "$2" >"$group/auth/password"
+    printf %s "$3" >"$group/auth/userid_mutual"
+    printf %s "$4" >"$group/auth/password_mutual"
+    echo 1 >"$group/attrib/authentication"
+}

@@ -18,6 +18,31 @@ connection_key() {
     node -o update -n "node.conn[0].$1" -v "$2"
 }
 
+# chap USER SECRET [TARGET_USER TARGET_SECRET]: what the next login proves, and asks the target to prove
+chap() {
+    key auth.authmethod CHAP
+    key auth.username "$1"
+    key auth.password "$2"
+    [ $# = 2 ] || { key auth.username_in "$3"; key auth.password_in "$4"; }
+}
+
+discovery() {
+    iscsiadm -m discoverydb -t sendtargets -p "$portal" "$@"
+}
+
+# discover_by_chap USER SECRET [TARGET_USER TARGET_SECRET]
+discover_by_chap() {
+    discovery -o new >/dev/null
+    discovery -o update -n discovery.sendtargets.auth.authmethod -v CHAP
+    discovery -o update -n discovery.sendtargets.auth.username -v "$1"
+    discovery -o update -n discovery.sendtargets.auth.password -v "$2"
+    if [ $# != 2 ]; then
+        discovery -o update -n discovery.sendtargets.auth.username_in -v "$3"
+        discovery -o update -n discovery.sendtargets.auth.password_in -v "$4"
+    fi
+    discovery --discover
+}
+
 login() {
     [ -d "/etc/iscsi/nodes/$target" ] || discover >/dev/null
     node --login >/dev/null
