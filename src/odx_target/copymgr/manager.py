@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from odx_target.copymgr.change_watch import ChangeWatch
 from odx_target.copymgr.commands import command_rows
+from odx_target.copymgr.copy_rate import CopyRate
 from odx_target.copymgr.counters import Counters
 from odx_target.copymgr.durable_tokens import DurableTokens
 from odx_target.copymgr.job import BeforeStep
@@ -47,6 +48,7 @@ class CopyManager:
         self.environment = environment
         self.limits = limits or CopyLimits()
         self.options = options or CopyOptions()
+        self.copy_rate = CopyRate(self.limits)
         self.before_step: BeforeStep | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
         self.logical_units: list[LogicalUnit] = []
@@ -143,6 +145,7 @@ class CopyManager:
             "tokens": [token_data(token, now_s) for token in self.tokens.issued()],
             "tokens_ended": {end.name.lower(): count for end, count in self.tokens.ended.items()},
             "tombstones": len(self.tokens.tombstones),
+            "copy_rate_bytes_per_s": self.copy_rate.bytes_per_s,
             "operations": [operation_data(operation, now_s) for operation in self.operations],
             "records": len(self.records),
             "record_bytes": self.records.total_bytes,

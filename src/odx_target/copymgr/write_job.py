@@ -28,7 +28,7 @@ class WriteJob:
     1. The work is cut into steps, which are done in order: what is counted is written, without a gap.
     2. As much as costs next to nothing is done at once by `work_now`; the rest by `work`, a step at a time.
     3. Right before each change it is asked whether the operation was ended: nothing is written after that.
-    4. In the foreground it stops in time for the answer, though never before the first step.
+    4. In the foreground it stops in time for the answer, though never before the first step, which waits no longer than that.
     5. A ROD that is shorter than the request is written to its end, the last block filled up with zeros (SBC-4 5.55.2).
 
     `on_close` is told whether the work came to its end by itself, and when.
@@ -94,6 +94,8 @@ class WriteJob:
                 waiting = self._manager.before_step(self.operation)
                 if waiting is not None:
                     await waiting
+            if self._manager.copy_rate.bytes_per_s is not None:
+                await self._wait_for_turn()
             await self._one_step()
             self._pool.commit()
             self._longest_step_s = max(self._longest_step_s, self._environment.monotonic() - began_s)
@@ -140,9 +142,21 @@ class WriteJob:
         """Whether one more step might come too late. Only somebody who waits can be late, and something must be done."""
         if self.operation.task is None or not self.done_blocks:
             return False
-        latest_s = self.operation.started_at_s + self._limits.command_budget_s - self._limits.answer_reserve_s
-        self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > latest_s
+        self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > self._latest_s
         return self._is_out_of_time
+
+    @property
+    def _latest_s(self) -> float:
+        """When a command must have come to its end."""
+        return self.operation.started_at_s + self._limits.command_budget_s - self._limits.answer_reserve_s
+
+    async def _wait_for_turn(self) -> None:
+        """Keep to the copy rate. Behind many others a command is let through just in time."""
+        now_s = self._environment.monotonic()
+        wait_s = self._manager.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
+        if self.operation.task is not None:
+            wait_s = min(wait_s, max(0.0, self._latest_s - now_s))
+        await self._environment.sleep(wait_s)
 
     def _next_step(self) -> Step:
         while self._done_in_range == self._ranges[self._range_index].count_blocks:
@@ -152,7 +166,8 @@ class WriteJob:
         left_blocks = min(count_blocks - self._done_in_range, self._end_blocks - self.done_blocks)
         can_share = self._pool is self._manager.pool
         destination = Destination(lba + self._done_in_range, left_blocks, self._block_bytes, can_share)
-        return plan_step(self._rod, self._offset_bytes + self.done_blocks * self._block_bytes, destination, self._limits)
+        offset_bytes = self._offset_bytes + self.done_blocks * self._block_bytes
+        return plan_step(self._rod, offset_bytes, destination, self._manager.copy_rate.limits)
 
     def _step_done(self, step: Step) -> None:
         self._done_in_range += step.count_blocks

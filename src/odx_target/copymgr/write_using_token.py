@@ -62,7 +62,7 @@ def write_using_token(manager: "CopyManager", task: Task) -> Outcome:
     if in_background:
         manager.environment.start_soon(run_in_background, manager, job)
         return Reply(transfer_bytes=list_bytes)
-    if manager.before_step is not None:
+    if manager.before_step is not None or manager.copy_rate.bytes_per_s is not None:
         return run_in_foreground(manager, job)
     return _run_now(manager, job)
 

@@ -1,0 +1,56 @@
+"""How fast WRITE USING TOKEN may go: a limit in bytes per second for all copies of an array together.
+
+It counts every block, also one that is only handed over or becomes a hole: whoever sets a limit wants to see copies take
+their time, or wants hosts to be served meanwhile.
+
+1. The work is cut so that a step at this rate takes `STEP_S` at most.
+2. Steps take turns in the order in which they ask. A step is done at the end of its turn.
+3. A turn begins where the last one ended, also if that was a moment ago: what a busy event loop was late is made up for.
+4. After a pause longer than a step it begins now: nobody saves up for a burst.
+"""
+
+from dataclasses import replace
+
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.store.api import BLOCK_BYTES
+
+# Short enough that an abort is noticed, a poll sees progress and a command ends in time; a power of two, as blocks are.
+STEP_S = 1 / 32
+
+# One block of the store in one step: less would make steps longer.
+LEAST_COPY_RATE = int(BLOCK_BYTES / STEP_S)
+
+
+class CopyRate:
+    """The limit and the turns taken under it; `bytes_per_s` None: there is none."""
+
+    def __init__(self, limits: CopyLimits) -> None:
+        self.bytes_per_s: int | None = None
+        self.limits = limits
+        """What steps keep to now."""
+        self._full_speed = limits
+        self._free_at_s = 0.0
+
+    def set(self, bytes_per_s: int | None) -> None:
+        """Change or lift the limit; steps that have their turn already keep it. Raises ValueError below LEAST_COPY_RATE."""
+        if bytes_per_s is None:
+            self.limits = self._full_speed
+        else:
+            if bytes_per_s < LEAST_COPY_RATE:
+                raise ValueError(f"a copy rate is at least {LEAST_COPY_RATE} bytes per second")
+            most_bytes = int(bytes_per_s * STEP_S) // BLOCK_BYTES * BLOCK_BYTES
+            self.limits = replace(
+                self._full_speed,
+                copy_step_bytes=min(self._full_speed.copy_step_bytes, most_bytes),
+                remap_step_bytes=min(self._full_speed.remap_step_bytes, most_bytes),
+            )
+        self.bytes_per_s = bytes_per_s
+        self._free_at_s = 0.0
+
+    def wait_for_turn_s(self, size_bytes: int, now_s: float) -> float:
+        """Take the next turn for a step of this size; seconds until it may be done. `now_s` is monotonic."""
+        if self.bytes_per_s is None:
+            return 0.0
+        begins_at_s = self._free_at_s if now_s - self._free_at_s < STEP_S else now_s
+        self._free_at_s = begins_at_s + size_bytes / self.bytes_per_s
+        return max(0.0, self._free_at_s - now_s)
