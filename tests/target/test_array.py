@@ -213,12 +213,12 @@ async def test_a_pool_remembers_its_luns_and_their_identities(tmp_path: Path) ->
         assert sorted(array.logical_units) == [0, 1, 2]
 
 
-async def test_a_lun_cannot_change_its_size_by_configuration(tmp_path: Path) -> None:
+async def test_a_lun_cannot_change_its_blocks_by_configuration(tmp_path: Path) -> None:
     path = tmp_path / "pool"
     async with Array(directory_config(path, *LUNS), open_pool=open_pool):
         pass
-    with pytest.raises(ConfigError, match="first"):
-        async with Array(directory_config(path, LunConfig("first", 2 << 20)), open_pool=open_pool):
+    with pytest.raises(ConfigError, match="LUN first: the pool has it with a block length of 512 bytes, not 4096"):
+        async with Array(directory_config(path, LunConfig("first", 1 << 20, 4096)), open_pool=open_pool):
             pytest.fail("started")
 
 

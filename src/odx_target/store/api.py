@@ -164,6 +164,10 @@ class Volume(BlockSource, Protocol):
         """Keep the volume as it is now, at no cost that grows with it. A durable one survives a restart."""
         ...
 
+    def resize(self, size_blocks: int) -> None:
+        """Grow by holes, or cut off the end. Raises PoolFull, PoolFailed: then nothing has changed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

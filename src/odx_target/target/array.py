@@ -22,9 +22,11 @@ from odx_target.scsi.standard_commands import standard_commands
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.chap_config import accounts_of
 from odx_target.target.config import Config, Portal
+from odx_target.target.config_error import ConfigError
 from odx_target.target.directory import Authentication
 from odx_target.target.listener import Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import attach_logical_units
+from odx_target.target.lun_size import grow_logical_unit
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
@@ -73,6 +75,24 @@ class Array:
     def portals(self) -> tuple[Portal, ...]:
         """Where it listens, with the ports that were picked."""
         return self._listener.portals
+
+    def resize_lun(self, name: str, size_bytes: int) -> bool:
+        """Let a LUN grow while it is served; every host is told with its next command. False if it has this size already.
+
+        Raises ConfigError for a name that is not there and a size that cannot be, PoolFull and PoolFailed.
+        """
+        logical_unit = next((unit for unit in self.logical_units.values() if unit.volume.name == name), None)
+        if logical_unit is None:
+            raise ConfigError(f"there is no LUN {name}")
+        if not grow_logical_unit(logical_unit, size_bytes):
+            return False
+        try:
+            self.pool.commit()
+        except PoolFailed as error:
+            self._listener.pool_failed(error)
+            raise
+        self.device_server.capacity_changed(logical_unit)
+        return True
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()

@@ -4,24 +4,24 @@ from collections.abc import Mapping
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservation_store import recall
-from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
+from odx_target.store.api import Environment, Pool, Volume
 from odx_target.target.config import MOST_LUNS, Config, ConfigError, LunConfig
+from odx_target.target.lun_size import SIZE_ATTRIBUTE, checked_growth, grow, size_bytes_of, volume_blocks
 
 # What a volume remembers of the LUN that shows it.
 LUN_ATTRIBUTE = "lun"
-SIZE_ATTRIBUTE = "size_bytes"
 BLOCK_ATTRIBUTE = "block_bytes"
 
 
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
     """Logical units by LUN: those that the pool remembers, then those that `config` adds, numbered on from there.
 
-    Raises ConfigError when a LUN is configured otherwise than the pool has it, or there is none at all; StoreError when one
-    cannot be created.
+    One that is configured larger than the pool has it grows. Raises ConfigError when one is configured smaller or with other
+    blocks, or there is none at all; StoreError when one cannot be created.
     """
     for lun in config.luns:
         if lun.name in pool.volumes:
-            _check_same(lun, pool.volumes[lun.name])
+            _find_again(lun, pool.volumes[lun.name], pool)
         else:
             _create(lun, pool)
     units = {
@@ -34,21 +34,19 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
     return units
 
 
-def _check_same(lun: LunConfig, volume: Volume) -> None:
-    for attribute, what, wanted in (
-        (SIZE_ATTRIBUTE, "size", lun.size_bytes),
-        (BLOCK_ATTRIBUTE, "block length", lun.block_bytes),
-    ):
-        found = volume.attributes.get(attribute)
-        if found != str(wanted):
-            raise ConfigError(f"LUN {lun.name}: the pool has it with a {what} of {found} bytes, not {wanted}")
+def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
+    found = volume.attributes.get(BLOCK_ATTRIBUTE)
+    if found != str(lun.block_bytes):
+        raise ConfigError(f"LUN {lun.name}: the pool has it with a block length of {found} bytes, not {lun.block_bytes}")
+    if checked_growth(volume, pool, lun):
+        grow(volume, pool, lun.size_bytes)
 
 
 def _create(lun: LunConfig, pool: Pool) -> None:
     number = _free_number(pool.volumes)
     pool.create_volume(
         lun.name,
-        -(-lun.size_bytes // BLOCK_BYTES),
+        volume_blocks(lun.size_bytes),
         {LUN_ATTRIBUTE: str(number), SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes)},
     )
 
@@ -66,7 +64,7 @@ def _logical_unit(volume: Volume, pool: Pool, environment: Environment, iqn: str
         number=int(volume.attributes[LUN_ATTRIBUTE]),
         volume=volume,
         block_bytes=int(volume.attributes[BLOCK_ATTRIBUTE]),
-        capacity_blocks=int(volume.attributes[SIZE_ATTRIBUTE]) // int(volume.attributes[BLOCK_ATTRIBUTE]),
+        capacity_blocks=size_bytes_of(volume, pool) // int(volume.attributes[BLOCK_ATTRIBUTE]),
         pool=pool,
         environment=environment,
         target_name=iqn,

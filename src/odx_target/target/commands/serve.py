@@ -15,6 +15,7 @@ from odx_target.store.api import Pool, StoreError
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.target.array import Array
 from odx_target.target.chap_config import chap_user_from_file, chap_warnings, target_chap_from_file, user_and_secret_file
+from odx_target.target.commands.reload import reload
 from odx_target.target.config import (
     LOG_LEVELS,
     Config,
@@ -84,7 +85,8 @@ def serve(
 ) -> None:
     """Serve LUNs over iSCSI, on 127.0.0.1:3260 as iqn.2026-11.io.odx-target:array.
 
-    A pool remembers its LUNs, so a later start needs no --lun. SIGINT and SIGTERM stop it.
+    A pool remembers its LUNs, so a later start needs no --lun. SIGHUP lets LUNs grow to the sizes that FILE.toml has by then,
+    SIGINT and SIGTERM stop it.
     """
     settings = load_config(config) if config else Config()
     if pool_dir is not None:
@@ -112,7 +114,7 @@ def serve(
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         tracing = stack.enter_context(opened_tracing(trace, pcap, pcap_snap_length))
-        _run(settings, tracing)
+        _run(settings, tracing, config)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -126,23 +128,25 @@ def _check_there_will_be_luns(settings: Config) -> None:
             raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
-def _run(settings: Config, tracing: Tracing | None) -> None:
+def _run(settings: Config, tracing: Tracing | None, config_path: Path | None) -> None:
     try:
-        trio.run(_serve, settings, tracing)
+        trio.run(_serve, settings, tracing, config_path)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
-async def _serve(settings: Config, tracing: Tracing | None) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
+async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | None) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
         async with Array(settings, open_pool=open_pool, tap=tracing) as array:
             _print_how_to_connect(array)
             async for number in signals:
                 if number == signal.SIGUSR1:
                     _toggle(tracing)
-                    continue
-                log.info("stopping", signal=signal.Signals(number).name)
-                return
+                elif number == signal.SIGHUP:
+                    reload(array, config_path)
+                else:
+                    log.info("stopping", signal=signal.Signals(number).name)
+                    return
 
 
 def _toggle(tracing: Tracing | None) -> None:
