@@ -115,13 +115,9 @@ async def test_a_lun_that_is_configured_larger_grows_at_the_start_and_never_shri
 
 async def test_read_again_from_a_file_each_lun_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "array.toml"
-    rows = {"first": "512K", "stranger": "1M", "second": "2M"}
-    path.write_text(
-        "".join(
-            f'[[lun]]\nname = "{name}"\nsize = "{size}"\nblock = {512 if name != "second" else 4096}\n'
-            for name, size in rows.items()
-        )
-    )
+    rows = {"first": ("512K", 512), "stranger": ("1M", 512), "second": ("2M", 4096)}
+    tables = (f'[[lun]]\nname = "{name}"\nsize = "{size}"\nblock = {block}\n' for name, (size, block) in rows.items())
+    path.write_text("".join(tables))
     async with running() as array, session_with(array) as session:
         await settled(session)
         reload(array, path)
