@@ -39,6 +39,7 @@ FAMILIES: dict[str, str] = {
     "SCSI.Prefetch10": "Simple BeyondEol ZeroBlocks Flags",
     "SCSI.Prefetch16": "Simple BeyondEol ZeroBlocks Flags",
     "SCSI.Unmap": "Simple VPD ZeroBlocks",
+    "SCSI.WriteAtomic16": "Simple BeyondEol ZeroBlocks WriteProtect DpoFua VPD",
     "SCSI.WriteSame10": (
         "Simple BeyondEol ZeroBlocks WriteProtect Unmap UnmapUnaligned UnmapUntilEnd UnmapVPD Check InvalidDataOutSize"
     ),

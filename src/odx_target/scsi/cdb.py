@@ -86,6 +86,10 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0x90, None): ("PRE-FETCH(16)", f"-:6 immed:1 -:1 {_LBA_64} prefetch_length:32 {_GROUP}"),
     (0x91, None): ("SYNCHRONIZE CACHE(16)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_64} {_COUNT_32} {_GROUP}"),
     (0x93, None): ("WRITE SAME(16)", f"wrprotect:3 anchor:1 unmap:1 -:2 ndob:1 {_LBA_64} {_COUNT_32} {_GROUP}"),
+    (0x9C, None): (
+        "WRITE ATOMIC(16)",
+        f"{_WRITE_BYTE_1} {_LBA_64} atomic_boundary:16 {_LENGTH_16} {_GROUP}",
+    ),
     (0x9E, 0x10): ("READ CAPACITY(16)", f"{_SERVICE_ACTION} {_LBA_64} allocation_length:32 -:7 pmi:1"),
     (0x9E, 0x12): ("GET LBA STATUS", f"{_SERVICE_ACTION} starting_logical_block_address:64 allocation_length:32 report_type:8"),
     (0xA0, None): ("REPORT LUNS", "-:8 select_report:8 -:24 allocation_length:32 -:8"),

@@ -23,6 +23,10 @@ MAXIMUM_WRITE_SAME_BYTES = 1 << 30
 # Compared and written in one go: this much takes as long as the rest of the command. VMware sends one block.
 MAXIMUM_COMPARE_AND_WRITE_BYTES = 64 << 10
 
+# The store keeps a write of any length as a whole or not at all; this much is more than databases ask for (16 to 64 KiB), and
+# what Linux sends without being asked to split it.
+MAXIMUM_ATOMIC_TRANSFER_BYTES = 1 << 20
+
 # One step of a long command; between steps other tasks run, and an abort is noticed.
 STEP_BYTES = 1 << 20
 
@@ -59,6 +63,7 @@ class BlockLimits:
     maximum_write_same_blocks: int
     maximum_compare_and_write_blocks: int
     """Shown in one byte."""
+    maximum_atomic_transfer_blocks: int
 
 
 def block_limits_for(block_bytes: int) -> BlockLimits:
@@ -73,4 +78,5 @@ def block_limits_for(block_bytes: int) -> BlockLimits:
         unmap_granularity_alignment=0,
         maximum_write_same_blocks=MAXIMUM_WRITE_SAME_BYTES // block_bytes,
         maximum_compare_and_write_blocks=MAXIMUM_COMPARE_AND_WRITE_BYTES // block_bytes,
+        maximum_atomic_transfer_blocks=MAXIMUM_ATOMIC_TRANSFER_BYTES // block_bytes,
     )

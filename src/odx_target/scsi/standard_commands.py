@@ -13,6 +13,7 @@ from odx_target.scsi import (
     provisioning,
     unit_commands,
     verify,
+    write_atomic,
 )
 from odx_target.scsi.command_table import CommandRow
 
@@ -25,6 +26,7 @@ _FAMILIES = (
     block_transfer,
     compare_and_write,
     orwrite,
+    write_atomic,
     verify,
     cache_commands,
     provisioning,

@@ -142,6 +142,7 @@ def block_limits(logical_unit: "LogicalUnit") -> bytes:
         ugavalid=1,
         unmap_granularity_alignment=limits.unmap_granularity_alignment,
         maximum_write_same_length=limits.maximum_write_same_blocks,
+        maximum_atomic_transfer_length=limits.maximum_atomic_transfer_blocks,
     )
     return page(BLOCK_LIMITS, body)
 
