@@ -54,11 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "way" in metafunc.fixturenames:
-        metafunc.parametrize("way", _ways_wanted(), scope="session")
+    ways = _ways_wanted()
     if "array" in metafunc.fixturenames:
-        witnessed = metafunc.definition.get_closest_marker("witnessed") is not None
-        metafunc.parametrize("array", ["ours", "LIO"] if witnessed else ["ours"], ids=lambda name: name)
+        arrays = [(way, "ours") for way in ways]
+        if metafunc.definition.get_closest_marker("witnessed") is not None:
+            # one way is enough to see whether a scenario is right
+            arrays.append((ways[0], "LIO"))
+        names = [f"{way}-{array}" for way, array in arrays]
+        metafunc.parametrize(("way", "array"), arrays, ids=names, scope="session")
+    elif "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", ways, scope="session")
 
 
 def _ways_wanted() -> list[str]:
