@@ -47,6 +47,9 @@ FAMILIES: dict[str, str] = {
         "Simple BeyondEol ZeroBlocks WriteProtect Unmap UnmapUnaligned UnmapUntilEnd UnmapVPD Check InvalidDataOutSize"
     ),
     "SCSI.GetLBAStatus": "Simple BeyondEol UnmapSingle",
+    "SCSI.ReadDefectData10": "Simple",
+    "SCSI.ReadDefectData12": "Simple",
+    "SCSI.MultipathIO": "Simple Reset CompareAndWrite CompareAndWriteAsync",
     "SCSI.ReportSupportedOpcodes": "Simple OneCommand RCTD SERVACTV",
     "SCSI.ModeSense6": "AllPages Control Control-D_SENSE Control-SWP Residuals",
     "SCSI.PrinReadKeys": "Simple Truncate",

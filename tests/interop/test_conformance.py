@@ -30,7 +30,8 @@ def test_the_table_names_only_tests_that_exist() -> None:
 
 def _judge(served: Served, name: str) -> tuple[Verdict, str]:
     try:
-        ended = attempt("iscsi-test-cu", "--dataloss", "--test", name, served.url(0), timeout_s=TEST_TIMEOUT_S)
+        paths = [served.url(0)] * (2 if ".MultipathIO." in name else 1)
+        ended = attempt("iscsi-test-cu", "--dataloss", "--test", name, *paths, timeout_s=TEST_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         return Verdict.HUNG, str(error.output)
     summary = SUMMARY.search(ended.stdout)

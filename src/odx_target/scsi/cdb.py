@@ -29,6 +29,7 @@ _LBA_64 = "logical_block_address:64"
 _LENGTH_16 = "transfer_length:16"
 _LENGTH_32 = "transfer_length:32"
 _COUNT_32 = "number_of_logical_blocks:32"
+_DEFECT_LIST = "-:3 req_plist:1 req_glist:1 defect_list_format:3"
 _SERVICE_ACTION = "-:3 service_action:5"
 _RESERVE_IN = f"{_SERVICE_ACTION} -:40 allocation_length:16"
 _RESERVE_OUT = f"{_SERVICE_ACTION} scope:4 type:4 -:16 parameter_list_length:32"
@@ -54,6 +55,7 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0x2F, None): ("VERIFY(10)", f"{_VERIFY_BYTE_1} {_LBA_32} {_GROUP} verification_length:16"),
     (0x34, None): ("PRE-FETCH(10)", f"-:6 immed:1 -:1 {_LBA_32} {_GROUP} prefetch_length:16"),
     (0x35, None): ("SYNCHRONIZE CACHE(10)", f"{_SYNCHRONIZE_BYTE_1} {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
+    (0x37, None): ("READ DEFECT DATA(10)", f"-:8 {_DEFECT_LIST} -:32 allocation_length:16"),
     (0x41, None): ("WRITE SAME(10)", f"wrprotect:3 anchor:1 unmap:1 -:3 {_LBA_32} {_GROUP} number_of_logical_blocks:16"),
     (0x42, None): ("UNMAP", f"-:7 anchor:1 -:32 {_GROUP} parameter_list_length:16"),
     (0x4D, None): (
@@ -106,6 +108,7 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
     (0xAA, None): ("WRITE(12)", f"{_WRITE_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
     (0xAE, None): ("WRITE AND VERIFY(12)", f"{_WRITE_AND_VERIFY_BYTE_1} {_LBA_32} {_LENGTH_32} {_GROUP}"),
     (0xAF, None): ("VERIFY(12)", f"{_VERIFY_BYTE_1} {_LBA_32} verification_length:32 {_GROUP}"),
+    (0xB7, None): ("READ DEFECT DATA(12)", f"{_DEFECT_LIST} address_descriptor_index:32 allocation_length:32 -:8"),
 }
 
 CDB_LAYOUTS: dict[tuple[int, int | None], CdbLayout] = {
