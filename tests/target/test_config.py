@@ -9,8 +9,11 @@ from odx_target.target.config import (
     ConfigError,
     LunConfig,
     Portal,
+    ServeConfig,
     check_luns,
     load_config,
+    load_serve_config,
+    parse_copy_rate,
     parse_iqn,
     parse_lun,
     parse_portal,
@@ -120,7 +123,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "array.toml"
     path.write_text(
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
-        'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\n'
+        'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
+        'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
     )
     assert load_config(path) == Config(
@@ -132,7 +136,34 @@ def test_a_whole_file(tmp_path: Path) -> None:
         log_level="debug",
         strict_list_identifiers=True,
         copy_budget_s=2.5,
+        copy_rate_bytes_per_s=64 << 20,
+        report_token_causes=False,
+        accept_zero_token=False,
+        remote_luns=("b",),
     )
+
+
+def test_what_is_for_serve_alone(tmp_path: Path) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text('trace = "t"\npcap = "/p"\npcap-snap-length = 128\ncontrol = "c"\niqn = "iqn.2026-11.io.a"\n')
+    assert load_serve_config(path) == ServeConfig(tmp_path / "t", Path("/p"), 128, tmp_path / "c")
+    assert load_config(path) == Config(iqn="iqn.2026-11.io.a")
+    path.write_text("nonsense = 1")
+    with pytest.raises(ConfigError, match="unknown key"):
+        load_serve_config(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "bytes_per_s"), [("none", None), ("128K", 131072), (131072, 131072), ("1G", 1 << 30), ("131073", 131073)]
+)
+def test_copy_rates(value: object, bytes_per_s: int | None) -> None:
+    assert parse_copy_rate(value) == bytes_per_s
+
+
+@pytest.mark.parametrize("value", ["", "127K", "None", 0, 131071, -1, True, 1.5, None, "1M/s"])
+def test_wrong_copy_rates_are_refused(value: object) -> None:
+    with pytest.raises(ConfigError):
+        parse_copy_rate(value)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +186,18 @@ def test_a_whole_file(tmp_path: Path) -> None:
         "copy-budget = 0",
         "copy-budget = true",
         "copy-budget = nan",
+        "copy-rate = 1",
+        "copy-rate = false",
+        "report-token-causes = 1",
+        'accept-zero-token = "no"',
+        'remote-luns = "a"',
+        "remote-luns = [1]",
+        "trace = 1",
+        'pcap = ""',
+        "pcap-snap-length = 127",
+        "pcap-snap-length = 262145",
+        'pcap-snap-length = "128"',
+        "control = []",
         "pool-limit = -1",
         "iqn = 7",
         "not toml",

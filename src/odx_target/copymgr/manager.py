@@ -54,6 +54,8 @@ class CopyManager:
         self.logical_units: list[LogicalUnit] = []
         self.operations: dict[CopyOperation, None] = {}
         """All that are under way, in the order in which they began."""
+        self.remote_logical_units: set[LogicalUnit] = set()
+        """Those whose blocks pass for another copy manager's, as their owner chose: no tokens are made of them."""
         self.counters = Counters()
         self.refusals = RefusalLog()
         self.records = RecordTable(self.limits)
@@ -96,12 +98,17 @@ class CopyManager:
             return
         self.logical_unit_reset(logical_unit)
         self.logical_units.remove(logical_unit)
+        self.remote_logical_units.discard(logical_unit)
         self._identities.discard(logical_unit.identity)
         logical_unit.third_party_copy = False
         logical_unit.vpd_pages.pop(THIRD_PARTY_COPY, None)
         logical_unit.on_reset.remove(self.logical_unit_reset)
         for token in self.watch.tokens_of(logical_unit.volume):
             self._cancel(token)
+
+    def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
+        """Whether tokens of a logical unit are this copy manager's to make."""
+        return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
 
     def logical_unit_reset(self, logical_unit: LogicalUnit) -> None:
         """Logical unit reset (SPC-4 5.16.4.5): operations end, records are gone, tokens live on."""

@@ -123,7 +123,7 @@ def _checked(manager: "CopyManager", task: Task, list_identifier: int, list_byte
         ranges=parameters.ranges,
         inactivity_timeout_s=parameters.inactivity_timeout_s,
         rod_type=parameters.rod_type,
-        is_own_pool=task.logical_unit.pool is manager.pool,
+        is_own_pool=manager.holds_blocks_of(task.logical_unit),
     )
     run_checks(POPULATE_TOKEN_CHECKS, request)
     return request

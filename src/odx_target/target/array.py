@@ -7,7 +7,7 @@ process may hold as many arrays as it likes.
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -153,6 +153,8 @@ class Array:
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
+        self.copy_manager.remote_logical_units.update(_named(self.logical_units, self.config.remote_luns))
+        self.copy_manager.copy_rate.set(self.config.copy_rate_bytes_per_s)
         await self.copy_manager.start()
         self._listener = Listener(
             self.config.iqn,
@@ -194,7 +196,19 @@ def _copy_limits(config: Config) -> CopyLimits:
 
 
 def _copy_options(config: Config) -> CopyOptions:
-    return CopyOptions(lenient_lookup=not config.strict_list_identifiers)
+    return CopyOptions(
+        lenient_lookup=not config.strict_list_identifiers,
+        token_causes_reported=config.report_token_causes,
+        zero_token_accepted=config.accept_zero_token,
+    )
+
+
+def _named(logical_units: Mapping[int, LogicalUnit], names: Sequence[str]) -> list[LogicalUnit]:
+    by_name = {unit.volume.name: unit for unit in logical_units.values()}
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(f"remote-luns: the pool has no LUN {name!r}")
+    return [by_name[name] for name in names]
 
 
 def _report_internal_error(error: BaseException) -> None:

@@ -5,10 +5,14 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from odx_target.copymgr.copy_rate import LEAST_COPY_RATE
 from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, target_chap_of
 from odx_target.target.config_error import ConfigError as ConfigError
+from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
+
+Part = TypeVar("Part", "Config", "ServeConfig")
 
 DEFAULT_IQN = "iqn.2026-11.io.odx-target:array"
 DEFAULT_PORTAL_HOST = "127.0.0.1"
@@ -19,6 +23,7 @@ LARGEST_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what 
 MOST_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
 LONGEST_NAME = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
 LONGEST_IQN = 223  # RFC 7143 4.2.7.1
+NO_COPY_RATE = "none"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
@@ -67,11 +72,29 @@ class Config:
     same initiator, as multipath hosts need."""
     copy_budget_s: float | None = None
     """How long a WRITE USING TOKEN may take before it ends with what it has; None: the copy manager's own limit."""
+    copy_rate_bytes_per_s: int | None = None
+    """What all copies by token together may do in a second; None: as fast as they can."""
+    report_token_causes: bool = True
+    """Whether a host learns in which way its token is invalid, or only that it is."""
+    accept_zero_token: bool = True
+    remote_luns: tuple[str, ...] = ()
+    """Names of LUNs whose blocks pass for another copy manager's: tokens can be written to them, but are not made of them."""
     chap_users: tuple[ChapUser, ...] = ()
     """Whom initiators must prove to be; none: every initiator is let in."""
     target_chap: TargetChap | None = None
     chap_discovery: bool = True
     """Whether discovery sessions must prove it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """What `serve` is told beside the array: files to write what it sees to, as `Tracing` has them."""
+
+    trace: Path | None = None
+    pcap: Path | None = None
+    pcap_snap_bytes: int = MOST_SNAP_BYTES
+    control: Path | None = None
+    """Where the control socket is; None: in the directory of the pool."""
 
 
 def parse_size(text: str) -> int:
@@ -80,6 +103,16 @@ def parse_size(text: str) -> int:
     if not match:
         raise ConfigError(f"size {text!r}: want a number with an optional K, M, G or T, such as 512, 64K, 10M, 1G, 2T")
     return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+
+
+def parse_copy_rate(value: object) -> int | None:
+    """Bytes per second from a number or a size, None from "none". Raises ConfigError."""
+    if value == NO_COPY_RATE:
+        return None
+    bytes_per_s = _size("copy rate", value)
+    if bytes_per_s < LEAST_COPY_RATE:
+        raise ConfigError(f"copy rate {value}: want at least {LEAST_COPY_RATE >> 10}K a second, or {NO_COPY_RATE}")
+    return bytes_per_s
 
 
 def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
@@ -143,7 +176,16 @@ def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
 
 
 def load_config(path: Path) -> Config:
-    """A Config from a TOML file; docs/configuration.md lists the keys. Raises ConfigError."""
+    """What a TOML file says of the array; docs/configuration.md lists the keys. Raises ConfigError."""
+    return _load(path, Config(), _KEYS)
+
+
+def load_serve_config(path: Path) -> ServeConfig:
+    """What the same file says of `serve` itself. Raises ConfigError."""
+    return _load(path, ServeConfig(), _SERVE_KEYS)
+
+
+def _load(path: Path, part: Part, keys: "Keys") -> Part:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -153,18 +195,20 @@ def load_config(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
     try:
-        return _from_table(table, path.parent)
+        return _from_table(table, path.parent, part, keys)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _from_table(table: Mapping[str, Any], base: Path) -> Config:
-    config = Config()
+def _from_table(table: Mapping[str, Any], base: Path, part: Part, keys: "Keys") -> Part:
+    known = _KEYS | _SERVE_KEYS
     for key, value in table.items():
-        if key not in _KEYS:
-            raise ConfigError(f"unknown key {key!r}; known are {', '.join(sorted(_KEYS))}")
-        config = replace(config, **_KEYS[key](value, base))
-    return config
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}; known are {', '.join(sorted(known))}")
+        setting = known[key](value, base)
+        if key in keys:
+            part = replace(part, **setting)
+    return part
 
 
 def _text(key: str, value: Any) -> str:
@@ -173,7 +217,7 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
-def _directory(key: str, value: Any) -> Path:
+def _path(key: str, value: Any) -> Path:
     text = _text(key, value)
     if not text or "\0" in text:
         raise ConfigError(f"{key}: {text!r} is no path")
@@ -217,14 +261,29 @@ def _flag(key: str, value: Any) -> bool:
     return value
 
 
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{key}: want a list of names, not {value!r}")
+    return tuple(_text(key, name) for name in value)
+
+
+def _snap_bytes(key: str, value: Any) -> int:
+    if type(value) is not int or not LEAST_SNAP_BYTES <= value <= MOST_SNAP_BYTES:
+        raise ConfigError(f"{key}: want a number of bytes from {LEAST_SNAP_BYTES} to {MOST_SNAP_BYTES}, not {value!r}")
+    return value
+
+
 def _seconds(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
         raise ConfigError(f"{key}: want seconds, more than 0 and at most 3600, not {value!r}")
     return float(value)
 
 
+Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
+"""By key, from its value and the folder of the file to what it sets."""
+
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
-    "pool": lambda value, base: {"pool_dir": base / _directory("pool", value)},
+    "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
@@ -235,4 +294,15 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "target-chap": lambda value, base: {"target_chap": target_chap_of(value, base)},
     "chap-discovery": lambda value, _base: {"chap_discovery": _flag("chap-discovery", value)},
     "copy-budget": lambda value, _base: {"copy_budget_s": _seconds("copy-budget", value)},
+    "copy-rate": lambda value, _base: {"copy_rate_bytes_per_s": parse_copy_rate(value)},
+    "report-token-causes": lambda value, _base: {"report_token_causes": _flag("report-token-causes", value)},
+    "accept-zero-token": lambda value, _base: {"accept_zero_token": _flag("accept-zero-token", value)},
+    "remote-luns": lambda value, _base: {"remote_luns": _names("remote-luns", value)},
+}
+
+_SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
+    "trace": lambda value, base: {"trace": base / _path("trace", value)},
+    "pcap": lambda value, base: {"pcap": base / _path("pcap", value)},
+    "pcap-snap-length": lambda value, _base: {"pcap_snap_bytes": _snap_bytes("pcap-snap-length", value)},
+    "control": lambda value, base: {"control": base / _path("control", value)},
 }

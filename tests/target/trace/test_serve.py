@@ -59,6 +59,18 @@ async def test_a_signal_switches_off_and_on(served: Served, tmp_path: Path) -> N
     assert b"example:second" not in packets
 
 
+async def test_files_may_be_named_in_the_settings_and_an_option_wins(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    (tmp_path / "array.toml").write_text('trace = "one.txt"\npcap = "one.pcapng"\npcap-snap-length = 128\n')
+    options = ("--config", str(tmp_path / "array.toml"), "--pcap", str(tmp_path / "two.pcapng"))
+    served = serve(None, ("a=1M",), log_path=tmp_path / "log", options=options)
+    request.addfinalizer(served.kill)
+    await find_targets(served, "first")
+    assert served.stop() == 0
+    assert "InitiatorName=iqn.2026-11.example:first" in (tmp_path / "one.txt").read_text()
+    assert b"example:first" not in (tmp_path / "two.pcapng").read_bytes(), "the name goes beyond the first 128 bytes"
+    assert not (tmp_path / "one.pcapng").exists()
+
+
 async def test_the_signal_does_no_harm_without_a_trace(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     served = serve(None, ("a=1M",), log_path=tmp_path / "log")
     request.addfinalizer(served.kill)

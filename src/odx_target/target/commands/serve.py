@@ -5,7 +5,7 @@ import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import trio
@@ -20,8 +20,11 @@ from odx_target.target.config import (
     LOG_LEVELS,
     Config,
     ConfigError,
+    ServeConfig,
     check_luns,
     load_config,
+    load_serve_config,
+    parse_copy_rate,
     parse_iqn,
     parse_log_level,
     parse_lun,
@@ -77,11 +80,28 @@ def serve(
         Path | None, typer.Option(readable=False, metavar="FILE", help="The sessions as pcapng, data and tokens included.")
     ] = None,
     pcap_snap_length: Annotated[
-        int,
+        int | None,
         typer.Option(
-            metavar="BYTES", min=pcapng.LEAST_SNAP_BYTES, max=pcapng.MOST_SNAP_BYTES, help="What is kept of each packet."
+            metavar="BYTES",
+            min=pcapng.LEAST_SNAP_BYTES,
+            max=pcapng.MOST_SNAP_BYTES,
+            help=f"What is kept of each packet: {pcapng.MOST_SNAP_BYTES}.",
         ),
-    ] = pcapng.MOST_SNAP_BYTES,
+    ] = None,
+    copy_rate: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Bytes a second for all copies by token together, such as 64M; or none.")
+    ] = None,
+    report_token_causes: Annotated[
+        bool | None,
+        typer.Option("--report-token-causes/--no-report-token-causes", help="Tell hosts why a token is invalid; yes."),
+    ] = None,
+    accept_zero_token: Annotated[
+        bool | None,
+        typer.Option("--accept-zero-token/--no-accept-zero-token", help="Let hosts zero blocks by the zero token; yes."),
+    ] = None,
+    remote_lun: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A LUN of which no tokens are made (23h/03h); may be repeated.")
+    ] = None,
 ) -> None:
     """Serve LUNs over iSCSI, on 127.0.0.1:3260 as iqn.2026-11.io.odx-target:array.
 
@@ -89,22 +109,26 @@ def serve(
     SIGINT and SIGTERM stop it.
     """
     settings = load_config(config) if config else Config()
-    if pool_dir is not None:
-        settings = replace(settings, pool_dir=pool_dir)
-    if lun:
-        settings = replace(settings, luns=check_luns(parse_lun(text) for text in lun))
-    if portal:
-        settings = replace(settings, portals=tuple(parse_portal(text) for text in portal))
-    if iqn is not None:
-        settings = replace(settings, iqn=parse_iqn(iqn))
-    if pool_limit is not None:
-        settings = replace(settings, pool_limit_bytes=parse_size(pool_limit))
+    files = load_serve_config(config) if config else ServeConfig()
+    given: dict[str, Any] = {
+        "pool_dir": pool_dir,
+        "luns": check_luns(parse_lun(text) for text in lun) if lun else None,
+        "portals": tuple(parse_portal(text) for text in portal) if portal else None,
+        "iqn": None if iqn is None else parse_iqn(iqn),
+        "pool_limit_bytes": None if pool_limit is None else parse_size(pool_limit),
+        "log_level": None if log_level is None else parse_log_level(log_level),
+        "report_token_causes": report_token_causes,
+        "accept_zero_token": accept_zero_token,
+        "remote_luns": tuple(remote_lun) if remote_lun else None,
+    }
+    settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    if copy_rate is not None:
+        settings = replace(settings, copy_rate_bytes_per_s=parse_copy_rate(copy_rate))
     if user_and_file := user_and_secret_file("chap", chap_user, chap_secret_file):
         settings = replace(settings, chap_users=(chap_user_from_file(*user_and_file),))
     if user_and_file := user_and_secret_file("target-chap", target_chap_user, target_chap_secret_file):
         settings = replace(settings, target_chap=target_chap_from_file(*user_and_file))
-    if log_level is not None:
-        settings = replace(settings, log_level=parse_log_level(log_level))
+    files = ServeConfig(trace or files.trace, pcap or files.pcap, pcap_snap_length or files.pcap_snap_bytes, files.control)
     _check_there_will_be_luns(settings)
     configure_logging(settings.log_level)
     for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
@@ -113,7 +137,7 @@ def serve(
         if settings.pool_dir is None:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
-        tracing = stack.enter_context(opened_tracing(trace, pcap, pcap_snap_length))
+        tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
         _run(settings, tracing, config)
 
 
