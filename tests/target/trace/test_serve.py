@@ -64,10 +64,10 @@ async def test_files_may_be_named_in_the_settings_and_an_option_wins(tmp_path: P
     options = ("--config", str(tmp_path / "array.toml"), "--pcap", str(tmp_path / "two.pcapng"))
     served = serve(None, ("a=1M",), log_path=tmp_path / "log", options=options)
     request.addfinalizer(served.kill)
-    await find_targets(served, "first")
+    await find_targets(served, "first-of-all")
     assert served.stop() == 0
-    assert "InitiatorName=iqn.2026-11.example:first" in (tmp_path / "one.txt").read_text()
-    assert b"example:first" not in (tmp_path / "two.pcapng").read_bytes(), "the name goes beyond the first 128 bytes"
+    assert "InitiatorName=iqn.2026-11.example:first-of-all" in (tmp_path / "one.txt").read_text()
+    assert b"example:first-of-all" not in (tmp_path / "two.pcapng").read_bytes(), "the name goes beyond the first 128 bytes"
     assert not (tmp_path / "one.pcapng").exists()
 
 
