@@ -307,14 +307,14 @@ def test_refused_ranges(guest: Guest) -> None:
 
 
 def test_copied_while_another_guest_writes_the_source(boot_guest: Boot, start: Start, tmp_path: Path) -> None:
-    everything = ranges((0, 65536))
+    everything = ranges((0, 16384))
     served = start(("source=64M", "destination=64M"))
     one, two = boot_guest(served, name="one"), boot_guest(served, name="two")
     sums = one.run(
-        f"login; fill $(disk 0) 0 65536; sum $(disk 0) 0 65536\nddptctl --pt={everything} --rtf=/share/token $(generic 0)"
+        f"login; fill $(disk 0) 0 16384; sum $(disk 0) 0 16384\nddptctl --pt={everything} --rtf=/share/token $(generic 0)"
     )
     (two.share / "token").write_bytes((one.share / "token").read_bytes())
-    writing = one.start("for turn in 1 2 3; do fill $(disk 0) 0 65536; done")
-    copied = two.run(f"login; ddptctl --wut={everything} --rtf=/share/token $(generic 1) >/dev/null; sum $(disk 1) 0 65536")
+    writing = one.start("for turn in 1 2 3 4; do fill $(disk 0) 0 16384; done")
+    copied = two.run(f"login; ddptctl --wut={everything} --rtf=/share/token $(generic 1) >/dev/null; sum $(disk 1) 0 16384")
     assert copied.split()[0] == sums.split()[0]
     assert writing.wait().status == 0
