@@ -49,7 +49,8 @@ FAMILIES: dict[str, str] = {
     "SCSI.GetLBAStatus": "Simple BeyondEol UnmapSingle",
     "SCSI.ReadDefectData10": "Simple",
     "SCSI.ReadDefectData12": "Simple",
-    "SCSI.MultipathIO": "Simple Reset CompareAndWrite CompareAndWriteAsync",
+    # not CompareAndWrite: it makes 256 blocks zeros and then expects 257 of them
+    "SCSI.MultipathIO": "Simple Reset CompareAndWriteAsync",
     "SCSI.ReportSupportedOpcodes": "Simple OneCommand RCTD SERVACTV",
     "SCSI.ModeSense6": "AllPages Control Control-D_SENSE Control-SWP Residuals",
     "SCSI.PrinReadKeys": "Simple Truncate",
