@@ -1,6 +1,7 @@
 """The work of WRITE USING TOKEN."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odx_target.copymgr.job import Ending
@@ -12,6 +13,7 @@ from odx_target.copymgr.steps import Destination, Step, StepKind, plan_step
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
+    LBA_OUT_OF_RANGE,
     UNRECOVERED_READ_ERROR,
     CheckCondition,
     SenseKey,
@@ -176,8 +178,8 @@ class WriteJob:
         self._manager.counters.add_step(step.kind, step.count_blocks * self._block_bytes)
 
     async def _one_step(self) -> None:
-        self.operation.raise_if_ended()
         step = self._next_step()
+        self._check_before(step)
         try:
             if not self._do_now(step):
                 await self._do(step)
@@ -202,12 +204,26 @@ class WriteJob:
         return data is not None and self._medium.write_now(step.lba, self._filled_up(data, step))
 
     async def _do(self, step: Step) -> None:
-        before_change = self.operation.raise_if_ended
+        before_change = partial(self._check_before, step)
         if step.kind is StepKind.ZERO:
             await self._medium.unmap(step.lba, step.count_blocks, before_change)
             return
         data = await self._rod.read(step.offset_bytes, self._bytes_to_read(step))
         await self._medium.write(step.lba, self._filled_up(data, step), before_change)
+
+    def _check_before(self, step: Step) -> None:
+        """Called before each change. Raises what `raise_if_ended` does, and Refusal where the LUN has shrunk meanwhile."""
+        self.operation.raise_if_ended()
+        capacity_blocks = self.operation.logical_unit.capacity_blocks
+        if step.lba + step.count_blocks > capacity_blocks:
+            raise Refusal(
+                LBA_OUT_OF_RANGE,
+                rule="the logical unit was made smaller",
+                field="LOGICAL BLOCK ADDRESS",
+                value=step.lba,
+                limit="capacity in blocks",
+                allowed=capacity_blocks,
+            )
 
     def _bytes_to_read(self, step: Step) -> int:
         size_bytes = step.count_blocks * self._block_bytes

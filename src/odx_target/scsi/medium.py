@@ -202,6 +202,12 @@ class Medium:
             self.changing(block, count_blocks)
         self.volume.copy_from(source, source_block, block, count_blocks)
 
+    def cut_off(self, size_blocks: int) -> None:
+        """`Volume.resize` to fewer store blocks, told to those who wait for edges. Raises PoolFull, PoolFailed."""
+        if self._awaited:
+            self.changing(size_blocks, self.volume.size_blocks - size_blocks)
+        self.volume.resize(size_blocks)
+
     def changing(self, block: int, count_blocks: int) -> None:
         """Whoever waits for one of these store blocks has to read it again."""
         for awaited in self._awaited:

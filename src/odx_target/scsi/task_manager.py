@@ -14,6 +14,7 @@ from odx_target.scsi.sense import (
     CAPACITY_DATA_HAS_CHANGED,
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
     POWER_ON_OR_RESET_OCCURRED,
+    REPORTED_LUNS_DATA_HAS_CHANGED,
     SCSI_BUS_RESET_OCCURRED,
     Condition,
 )
@@ -90,6 +91,13 @@ class TaskManager:
     def capacity_changed(self, logical_unit: LogicalUnit) -> None:
         """Tell every nexus that the capacity is another (SBC-4 4.10)."""
         self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
+
+    def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
+        """There is one more for all nexuses that see it: it is new to them, and their others tell of it (SPC-4 6.33)."""
+        for nexus in self.nexuses:
+            added = nexus.lun_of(logical_unit)
+            for lun in nexus.logical_units if added is not None else ():
+                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun == added else REPORTED_LUNS_DATA_HAS_CHANGED)
 
     def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
         """Establish a unit attention for every nexus that sees the logical unit, except one."""

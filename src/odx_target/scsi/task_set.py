@@ -107,6 +107,14 @@ class TaskSet:
             await blocker.ended.wait()
         member.is_running = True
 
+    async def running_ended(self, store_block: int) -> None:
+        """Wait until the tasks have ended that run now and touch this block of the store or one behind it."""
+        for member in [each for each in self.members if each.is_running and each.end > store_block]:
+            if member in self.members:
+                if member.ended is None:
+                    member.ended = self._make_event()
+                await member.ended.wait()
+
     def tasks(self) -> Iterator[Task]:
         """All tasks that have not ended, by their place in the queue."""
         return iter([member.task for member in self.members])

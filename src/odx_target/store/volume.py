@@ -156,8 +156,8 @@ class LogVolume(_Readable):
         self._pool.check_size(size_blocks)
         record = VolumeResized(self._number, size_blocks)
         encoded = encode(record)
-        self._log.require_record(len(encoded))
         old_blocks = self.size_blocks
+        self._log.require_record(len(encoded), spare=size_blocks < old_blocks)
         if self.on_change is not None and size_blocks < old_blocks:
             self.on_change(size_blocks, old_blocks - size_blocks)
         self._log.append(encoded)

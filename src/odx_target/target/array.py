@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -21,12 +22,12 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.chap_config import accounts_of
-from odx_target.target.config import Config, Portal
+from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.config_error import ConfigError
 from odx_target.target.directory import Authentication
-from odx_target.target.listener import Listener, bind_portals, close_sockets
-from odx_target.target.logical_units import attach_logical_units
-from odx_target.target.lun_size import grow_logical_unit
+from odx_target.target.listener import ConnectedSession, Listener, bind_portals, close_sockets
+from odx_target.target.logical_units import add_logical_unit, attach_logical_units
+from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
@@ -68,6 +69,7 @@ class Array:
         self.copy_manager: CopyManager
         self.device_server: DeviceServer
         self._listener: Listener
+        self.environment: TrioEnvironment
         self._nursery_manager = trio.open_nursery()
         self._nursery: trio.Nursery
 
@@ -81,18 +83,53 @@ class Array:
 
         Raises ConfigError for a name that is not there and a size that cannot be, PoolFull and PoolFailed.
         """
-        logical_unit = next((unit for unit in self.logical_units.values() if unit.volume.name == name), None)
-        if logical_unit is None:
-            raise ConfigError(f"there is no LUN {name}")
+        logical_unit = self.logical_unit_named(name)
         if not grow_logical_unit(logical_unit, size_bytes):
             return False
+        self.commit()
+        self.device_server.capacity_changed(logical_unit)
+        return True
+
+    async def shrink_lun(self, name: str, size_bytes: int) -> None:
+        """Cut off the end of a LUN while it is served; every host is told.
+
+        Raises ConfigError as `resize_lun` does, DamagedBlock, PoolFull and PoolFailed.
+        """
+        logical_unit = self.logical_unit_named(name)
+        await shrink_logical_unit(logical_unit, size_bytes)
+        self.commit()
+        self.device_server.capacity_changed(logical_unit)
+
+    def add_lun(self, lun: LunConfig) -> LogicalUnit:
+        """One more LUN for every host, which is told that there is one.
+
+        Raises ConfigError where its name is taken or there are too many, StoreError when it cannot be created.
+        """
+        logical_unit = add_logical_unit(lun, self.pool, self.environment, self.config.iqn)
+        self.commit()
+        self.copy_manager.attach_logical_unit(logical_unit)
+        self.logical_units[logical_unit.number] = logical_unit
+        self.device_server.logical_unit_added(logical_unit)
+        return logical_unit
+
+    def logical_unit_named(self, name: str) -> LogicalUnit:
+        """The logical unit of a LUN. Raises ConfigError if there is none."""
+        for logical_unit in self.logical_units.values():
+            if logical_unit.volume.name == name:
+                return logical_unit
+        raise ConfigError(f"there is no LUN {name}")
+
+    def sessions(self) -> list[ConnectedSession]:
+        """The sessions of all hosts."""
+        return self._listener.sessions()
+
+    def commit(self) -> None:
+        """Commit what somebody other than a host has changed. Raises PoolFailed, of which every host is told."""
         try:
             self.pool.commit()
         except PoolFailed as error:
             self._listener.pool_failed(error)
             raise
-        self.device_server.capacity_changed(logical_unit)
-        return True
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()
@@ -130,7 +167,7 @@ class Array:
         # Portals first: nothing is made on a disk for an array that cannot be reached.
         sockets = await bind_portals(self.config.portals)
         try:
-            environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
+            environment = self.environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
             self.pool = await self._open_pool(environment, self.config)
             try:
                 await self._start_on_pool(environment, sockets)
@@ -173,10 +210,8 @@ class Array:
             await trio.sleep(EXPIRY_INTERVAL_S)
             self.copy_manager.expire(trio.current_time())
             # What tokens held is given back in the log.
-            try:
-                self.pool.commit()
-            except PoolFailed as error:
-                self._listener.pool_failed(error)
+            with suppress(PoolFailed):
+                self.commit()
 
     async def _leave_nursery(self) -> None:
         self._nursery.cancel_scope.cancel()

@@ -29,6 +29,7 @@ from odx_target.target.iscsi.connection import (
     TargetConnection,
     TaskManagement,
 )
+from odx_target.target.iscsi.session import Session
 from odx_target.target.receive_buffer import ReceiveBuffer
 from odx_target.target.send_queue import SendQueue
 from odx_target.target.task_management import perform_task_management
@@ -112,7 +113,12 @@ class ConnectionServer:
 
     @property
     def is_logged_in(self) -> bool:
-        return self._protocol.session is not None and not self._protocol.closed
+        return self.session is not None
+
+    @property
+    def session(self) -> Session | None:
+        """The session that is open through it."""
+        return None if self._protocol.closed else self._protocol.session
 
     async def stop(self) -> None:
         """Ask the initiator to log out and wait until it has."""

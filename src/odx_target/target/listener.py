@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -13,6 +14,7 @@ from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Authentication, Directory
+from odx_target.target.iscsi.session import Session
 from odx_target.target.trace.tap import Tap
 
 log = structlog.get_logger()
@@ -24,6 +26,13 @@ MOST_SOCKETS = 160
 # accept() fails for want of these for a while only; trying again at once would spin.
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
+
+
+class ConnectedSession(NamedTuple):
+    """A session and the address of its connection."""
+
+    peer: str
+    session: Session
 
 
 class Listener:
@@ -100,6 +109,11 @@ class Listener:
                 continue
             self._connections[server] = None
             connection_nursery.start_soon(self._serve, server)
+
+    def sessions(self) -> list[ConnectedSession]:
+        """The sessions that are open, the oldest first."""
+        found = [(connection.peer, connection.session) for connection in self._connections]
+        return [ConnectedSession(peer, session) for peer, session in found if session is not None]
 
     def pool_failed(self, error: PoolFailed) -> None:
         """A batch is lost in which any connection may have had a part: hosts log in again and find out."""

@@ -34,6 +34,17 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
     return units
 
 
+def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
+    """A logical unit that was not there, with the next number. Commit the pool afterwards.
+
+    Raises ConfigError where the name is taken or the numbers are used up, StoreError when it cannot be created.
+    """
+    if lun.name in pool.volumes:
+        raise ConfigError(f"LUN {lun.name}: there is one of that name")
+    _create(lun, pool)
+    return _logical_unit(pool.volumes[lun.name], pool, environment, iqn)
+
+
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     found = volume.attributes.get(BLOCK_ATTRIBUTE)
     if found != str(lun.block_bytes):

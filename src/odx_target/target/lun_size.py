@@ -1,4 +1,4 @@
-"""How large a LUN is, and making it larger while it is served.
+"""How large a LUN is, and making it larger or smaller while it is served.
 
 A volume has whole blocks of the store; a LUN of 512-byte blocks may end inside the last one, so its size is kept beside it.
 """
@@ -12,7 +12,7 @@ SIZE_ATTRIBUTE = "size_bytes"
 """Of a volume: the size that the LUN was created with."""
 
 KEY_PREFIX = "lun size: "
-"""Of a value that the pool remembers: the size of a LUN that has grown."""
+"""Of a value that the pool remembers: the size of a LUN that is not the one it was created with."""
 
 
 def volume_blocks(size_bytes: int) -> int:
@@ -22,8 +22,8 @@ def volume_blocks(size_bytes: int) -> int:
 
 def size_bytes_of(volume: Volume, pool: Pool) -> int:
     """The size of the LUN that shows a volume."""
-    grown = pool.remembered(_key(volume))
-    return int(volume.attributes[SIZE_ATTRIBUTE]) if grown is None else int.from_bytes(grown, "big")
+    changed = pool.remembered(_key(volume))
+    return int(volume.attributes[SIZE_ATTRIBUTE]) if changed is None else int.from_bytes(changed, "big")
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
@@ -31,7 +31,8 @@ def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
     size_bytes = size_bytes_of(volume, pool)
     if wanted.size_bytes < size_bytes:
         raise ConfigError(
-            f"LUN {wanted.name}: the pool has it with a size of {size_bytes} bytes, it cannot shrink to {wanted.size_bytes}"
+            f"LUN {wanted.name}: the pool has it with a size of {size_bytes} bytes, it cannot shrink to {wanted.size_bytes}; "
+            "what could is `odx-target manage POOL resize NAME SIZE --shrink` while it is served"
         )
     return wanted.size_bytes > size_bytes
 
@@ -44,7 +45,7 @@ def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
     # in this order: between the two, the volume only has more than is shown
     if volume_blocks(size_bytes) > volume.size_blocks:
         volume.resize(volume_blocks(size_bytes))
-    pool.remember(_key(volume), size_bytes.to_bytes(8, "big"))
+    _remember(volume, pool, size_bytes)
 
 
 def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
@@ -55,6 +56,42 @@ def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
     grow(volume, pool, size_bytes)
     logical_unit.capacity_blocks = size_bytes // logical_unit.block_bytes
     return True
+
+
+async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> None:
+    """Cut off the end of a logical unit that is served. Tokens keep what they represent.
+
+    1. Commands that begin from now on find the new end.
+    2. Commands that are already at work behind it end as they would have.
+    3. What stays of the old end in the last block of the store becomes zeros: so it must read if the LUN grows again.
+    4. Size and volume change, in one batch of the log.
+
+    Commit the pool afterwards. Raises ConfigError for a size that cannot be or that somebody else changes at the same time,
+    DamagedBlock, PoolFull and PoolFailed: then the LUN is as large as before.
+    """
+    volume, pool = logical_unit.volume, logical_unit.pool
+    wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)
+    old_blocks, new_blocks = logical_unit.capacity_blocks, size_bytes // logical_unit.block_bytes
+    if new_blocks > old_blocks:
+        raise ConfigError(f"LUN {wanted.name}: {size_bytes} bytes are more than it has")
+    logical_unit.capacity_blocks = new_blocks
+    try:
+        await logical_unit.tasks.running_ended(size_bytes // BLOCK_BYTES)
+        end_blocks = volume_blocks(size_bytes) * BLOCK_BYTES // logical_unit.block_bytes
+        if end_blocks > new_blocks:
+            await logical_unit.medium.unmap(new_blocks, end_blocks - new_blocks)
+        if logical_unit.capacity_blocks != new_blocks:
+            raise ConfigError(f"LUN {wanted.name}: its size was changed by somebody else at the same time")
+        _remember(volume, pool, size_bytes)
+        logical_unit.medium.cut_off(volume_blocks(size_bytes))
+    except BaseException:
+        if logical_unit.capacity_blocks == new_blocks:
+            logical_unit.capacity_blocks = old_blocks
+        raise
+
+
+def _remember(volume: Volume, pool: Pool, size_bytes: int) -> None:
+    pool.remember(_key(volume), size_bytes.to_bytes(8, "big"))
 
 
 def _key(volume: Volume) -> str:

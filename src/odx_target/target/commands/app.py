@@ -7,7 +7,7 @@ import typer
 
 from odx_target import __version__
 from odx_target.store.api import StoreError
-from odx_target.target.commands import copy, decode, demo, serve, token, windows_copy
+from odx_target.target.commands import copy, decode, demo, manage, serve, token, windows_copy
 from odx_target.target.commands.failure import CommandFailure, Interrupted
 from odx_target.target.config import ConfigError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.add_typer(manage.app, name="manage")
 app.command("copy")(copy.copy)
 app.add_typer(token.app, name="token")
 app.add_typer(decode.app, name="decode")

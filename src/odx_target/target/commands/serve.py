@@ -4,6 +4,7 @@ import signal
 import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,9 @@ from odx_target.target.config import (
     parse_portal,
     parse_size,
 )
+from odx_target.target.control_socket import CONTROL_NAME, opened_control
 from odx_target.target.logging import configure_logging
+from odx_target.target.management import perform
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.opening import opened_tracing
 from odx_target.target.trace.tracing import Tracing
@@ -99,6 +102,9 @@ def serve(
         bool | None,
         typer.Option("--accept-zero-token/--no-accept-zero-token", help="Let hosts zero blocks by the zero token; yes."),
     ] = None,
+    control: Annotated[
+        Path | None, typer.Option(readable=False, metavar="PATH", help="Socket of `odx-target manage`; `control` in the pool.")
+    ] = None,
     remote_lun: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A LUN of which no tokens are made (23h/03h); may be repeated.")
     ] = None,
@@ -128,7 +134,9 @@ def serve(
         settings = replace(settings, chap_users=(chap_user_from_file(*user_and_file),))
     if user_and_file := user_and_secret_file("target-chap", target_chap_user, target_chap_secret_file):
         settings = replace(settings, target_chap=target_chap_from_file(*user_and_file))
-    files = ServeConfig(trace or files.trace, pcap or files.pcap, pcap_snap_length or files.pcap_snap_bytes, files.control)
+    files = ServeConfig(
+        trace or files.trace, pcap or files.pcap, pcap_snap_length or files.pcap_snap_bytes, control or files.control
+    )
     _check_there_will_be_luns(settings)
     configure_logging(settings.log_level)
     for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
@@ -138,7 +146,7 @@ def serve(
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
-        _run(settings, tracing, config)
+        _run(settings, tracing, config, files.control)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -152,17 +160,25 @@ def _check_there_will_be_luns(settings: Config) -> None:
             raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
-def _run(settings: Config, tracing: Tracing | None, config_path: Path | None) -> None:
+def _run(settings: Config, tracing: Tracing | None, config_path: Path | None, control: Path | None) -> None:
     try:
-        trio.run(_serve, settings, tracing, config_path)
+        trio.run(_serve, settings, tracing, config_path, control)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
-async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | None) -> None:
+async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | None, control: Path | None) -> None:
+    assert settings.pool_dir is not None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
-        async with Array(settings, open_pool=open_pool, tap=tracing) as array:
+        async with (
+            Array(settings, open_pool=open_pool, tap=tracing) as array,
+            opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+        ):
             _print_how_to_connect(array)
+            if is_managed:
+                typer.echo(f"odx-target manage {control or settings.pool_dir} --help tells what can be changed meanwhile")
+            for portal in array.portals:
+                typer.echo(f"listening on {portal}")
             async for number in signals:
                 if number == signal.SIGUSR1:
                     _toggle(tracing)
@@ -209,5 +225,3 @@ def _print_how_to_connect(array: Array) -> None:
             continue
         typer.echo(f"  iscsi-ls -s iscsi://{portal}")
         typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {iqn} -p {portal} --login")
-    for portal in array.portals:
-        typer.echo(f"listening on {portal}")

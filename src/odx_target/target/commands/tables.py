@@ -48,6 +48,19 @@ def print_rows(title: str, rows: Iterable[Row]) -> None:
     terminal.print()
 
 
+def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of any columns, as wide as the terminal at most."""
+    cells = [tuple(map(_cell, row)) for row in rows]
+    terminal = console()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    room = terminal.width - (len(headings) - 1) * GAP
+    for heading, width in zip(headings, _widths([headings, *cells], room), strict=True):
+        table.add_column(heading, width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    terminal.print(table)
+
+
 def _name(name: str) -> str:
     """A field as the standard spells it: in words, after the blanks that show that it belongs to what is above."""
     return name.replace("_", " ")

@@ -1,0 +1,286 @@
+"""What can be asked of a running array, and done to it, by whoever owns it: a table of operations.
+
+An operation takes named arguments as JSON or a command line has them and gives plain data that JSON can hold. There is no
+I/O here: the control socket carries requests and answers, and any other way in uses the same table.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from odx_target.copymgr.operation import CopyOperation
+from odx_target.copymgr.rod_token import RodToken
+from odx_target.copymgr.status import operation_data, token_data
+from odx_target.copymgr.token_format import creator_identity
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import StoreError
+from odx_target.target.config import LunConfig, parse_copy_rate, parse_lun, parse_size
+from odx_target.target.config_error import ConfigError
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+
+Data: TypeAlias = dict[str, object]
+
+# Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
+TOKENS_OF_A_PAGE = 100
+
+LARGEST_IDENTIFIER = (1 << 64) - 1
+
+_REQUIRED = object()
+
+
+class ManagementError(Exception):
+    """An operation that is not done; the message is one clear line. `is_usage`: it was not even understood."""
+
+    def __init__(self, message: str, *, is_usage: bool = False) -> None:
+        super().__init__(message)
+        self.is_usage = is_usage
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of an operation. `parse` makes a value of what was given; raises ConfigError."""
+
+    name: str
+    words: str
+    parse: Callable[[object], Any]
+    default: object = _REQUIRED
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is _REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation: what it does in words, the function that does it, and whether it changes anything."""
+
+    name: str
+    words: str
+    perform: Callable[..., Awaitable[Data]]
+    arguments: tuple[Argument, ...] = ()
+    changes: bool = False
+
+
+async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
+    """Do an operation of the table. Raises ManagementError."""
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise ManagementError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}", is_usage=True)
+    arguments = _arguments(operation, given)
+    try:
+        return await operation.perform(array, **arguments)
+    except (ConfigError, StoreError) as error:
+        raise ManagementError(str(error)) from error
+
+
+def _arguments(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:
+    known = {argument.name: argument for argument in operation.arguments}
+    for name in given:
+        if name not in known:
+            raise ManagementError(f"{operation.name} has no argument {name!r}", is_usage=True)
+    values = {}
+    for name, argument in known.items():
+        if argument.is_required and name not in given:
+            raise ManagementError(f"{operation.name} needs the argument {name!r}: {argument.words}", is_usage=True)
+        try:
+            values[name] = argument.parse(given[name]) if name in given else argument.default
+        except ConfigError as error:
+            raise ManagementError(str(error), is_usage=True) from error
+    return values
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"name: want a text, not {value!r}")
+    return value
+
+
+def _size(value: object) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f'size: want a number of bytes or a text such as "1G", not {value!r}')
+    return parse_size(value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"want true or false, not {value!r}")
+    return value
+
+
+def _lun(value: object) -> LunConfig:
+    if not isinstance(value, str):
+        raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
+    return parse_lun(value)
+
+
+def _identifier(value: object) -> int:
+    try:
+        identifier = int(value, 16) if isinstance(value, str) and value.isalnum() else -1
+    except ValueError:
+        identifier = -1
+    if not 0 <= identifier <= LARGEST_IDENTIFIER:
+        raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
+    return identifier
+
+
+async def _luns(array: "Array") -> Data:
+    return {"luns": [_lun_data(array.logical_units[number]) for number in sorted(array.logical_units)]}
+
+
+async def _add_lun(array: "Array", lun: LunConfig) -> Data:
+    logical_unit = array.add_lun(lun)
+    await array.pool.flush()
+    return _lun_data(logical_unit)
+
+
+async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
+    logical_unit = array.logical_unit_named(name)
+    size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
+    if size >= size_bytes:
+        array.resize_lun(name, size)
+    elif not shrink:
+        raise ManagementError(f"LUN {name} has {size_bytes} bytes, all behind {size} would be lost: give --shrink if it may")
+    else:
+        await array.shrink_lun(name, size)
+    await array.pool.flush()
+    return _lun_data(logical_unit)
+
+
+async def _tokens(array: "Array", after: int) -> Data:
+    """A page of tokens in the order of their identifiers, and the `after` of the next page or None."""
+    manager = array.copy_manager
+    now_s = array.environment.monotonic()
+    manager.expire(now_s)
+    issued = sorted(token.identifier for token in manager.tokens.issued() if token.identifier > after)
+    page = [manager.tokens.live[identifier] for identifier in islice(issued, TOKENS_OF_A_PAGE)]
+    units = {unit.identity: unit for unit in array.logical_units.values()}
+    is_last = len(page) == len(issued)
+    return {
+        "tokens": [_token_data(token, units, now_s) for token in page],
+        "next": None if is_last else f"{page[-1].identifier:016x}",
+    }
+
+
+async def _revoke(array: "Array", identifier: int) -> Data:
+    if not array.copy_manager.revoke(identifier):
+        raise ManagementError(f"there is no token {identifier:016x}")
+    array.commit()
+    return {"identifier": f"{identifier:016x}"}
+
+
+async def _copies(array: "Array") -> Data:
+    manager = array.copy_manager
+    now_s = array.environment.monotonic()
+    return {
+        "copies": [_copy_data(operation, now_s) for operation in manager.operations],
+        "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
+    }
+
+
+async def _sessions(array: "Array") -> Data:
+    tasks: dict[str, int] = {}
+    for logical_unit in array.logical_units.values():
+        for task in logical_unit.tasks.tasks():
+            tasks[task.nexus.initiator_port_name] = tasks.get(task.nexus.initiator_port_name, 0) + 1
+    return {
+        "sessions": [
+            {
+                "initiator": session.initiator_name,
+                "isid": session.isid.hex(),
+                "tsih": session.tsih,
+                "peer": peer,
+                "is_discovery": session.is_discovery,
+                "waiting_tasks": tasks.get(session.initiator_port_name, 0),
+            }
+            for peer, session in array.sessions()
+        ]
+    }
+
+
+async def _copy_rate(array: "Array", rate: int | None) -> Data:
+    array.copy_manager.copy_rate.set(rate)
+    return {"copy_rate_bytes_per_s": rate}
+
+
+def _lun_data(logical_unit: LogicalUnit) -> Data:
+    return {
+        "lun": logical_unit.number,
+        "name": logical_unit.volume.name,
+        "size_bytes": logical_unit.capacity_blocks * logical_unit.block_bytes,
+        "block_bytes": logical_unit.block_bytes,
+    }
+
+
+def _token_data(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
+    """Never the token itself. Ranges are told in the blocks of the logical unit that it was made of."""
+    unit = units.get(creator_identity(token.creator) or b"")
+    data = token_data(token, now_s)
+    del data["creator"], data["extents"]
+    block_bytes = 1 if unit is None else unit.block_bytes
+    return {
+        **data,
+        "lun": None if unit is None else unit.volume.name,
+        "block_bytes": block_bytes,
+        "ranges": [[start // block_bytes, size_bytes // block_bytes] for start, size_bytes in token.rod.extents],
+    }
+
+
+def _copy_data(operation: CopyOperation, now_s: float) -> Data:
+    return {
+        **operation_data(operation, now_s),
+        "lun": operation.logical_unit.volume.name,
+        "block_bytes": operation.logical_unit.block_bytes,
+    }
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("luns", "the LUNs", _luns),
+        Operation(
+            "add-lun",
+            "add a LUN; hosts are told that there are more",
+            _add_lun,
+            (Argument("lun", "NAME=SIZE[,block=512|4096]", _lun),),
+            changes=True,
+        ),
+        Operation(
+            "resize",
+            "change the size of a LUN; hosts are told",
+            _resize,
+            (
+                Argument("name", "the name of the LUN", _name),
+                Argument("size", "bytes, or a text such as 10G", _size),
+                Argument("shrink", "whether the end of the LUN may be lost", _flag, False),
+            ),
+            changes=True,
+        ),
+        Operation(
+            "tokens",
+            "the tokens that can be used, a page at a time",
+            _tokens,
+            (Argument("after", "identifier of the last token of the page before", _identifier, 0),),
+        ),
+        Operation(
+            "revoke",
+            "end a token",
+            _revoke,
+            (Argument("identifier", "of the token, hexadecimal", _identifier),),
+            changes=True,
+        ),
+        Operation("copies", "the copies by token that are under way, and the copy rate", _copies),
+        Operation("sessions", "the sessions of hosts", _sessions),
+        Operation(
+            "copy-rate",
+            "limit what all copies by token do in a second",
+            _copy_rate,
+            (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),),
+            changes=True,
+        ),
+    )
+}
