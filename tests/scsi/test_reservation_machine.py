@@ -1,0 +1,230 @@
+"""Hosts that register, reserve, preempt, go away and lose power in any order: what they see is what the naive model says."""
+
+import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from odx_target.scsi.task import Reply
+from tests.scsi.array import code_of
+from tests.scsi.reservation_model import CONFLICT, GOOD, POWER_ON, TARGET_RESET, UNIT_RESET, Answer, Model
+from tests.scsi.reserving import (
+    APTPL,
+    BLOCK,
+    CLEAR,
+    MOVE_APTPL,
+    PREEMPT,
+    PREEMPT_AND_ABORT,
+    READ,
+    READ_FULL_STATUS,
+    REGISTER,
+    REGISTER_AND_IGNORE,
+    REGISTER_AND_MOVE,
+    RELEASE,
+    RESERVE,
+    SPEC_I_PT,
+    TEST_UNIT_READY,
+    UNREG,
+    WRITE,
+    ClusterOnDisk,
+    basic_list,
+    move_list,
+    port_name,
+    specified,
+    transport_id,
+)
+from tests.settings import searching
+
+HOSTS = 4
+
+hosts = st.integers(0, HOSTS - 1)
+new_keys = st.sampled_from([0, 1, 1, 2, 3])
+kinds = st.sampled_from([1, 3, 5, 6, 7, 8, 1, 3, 5, 6, 7, 8, 0, 2, 15])
+scopes = st.sampled_from([0] * 9 + [1])
+mostly = st.sampled_from([True] * 5 + [False])
+
+
+class ReservationMachine(RuleBasedStateMachine):
+    @initialize(
+        seed=st.integers(0, 1000),
+        keys=st.lists(new_keys, min_size=HOSTS, max_size=HOSTS),
+        kind=kinds,
+        persists=st.booleans(),
+    )
+    def start(self, seed: int, keys: list[int], kind: int, persists: bool) -> None:
+        """A cluster that is at work already: waiting for chance to build one would take most of the steps."""
+        self.cluster = ClusterOnDisk(HOSTS, seed)
+        self.model = Model(HOSTS)
+        for host, key in enumerate(keys):
+            self.register_and_ignore(host, 0, key, persists)
+        self.reserve(seed % HOSTS, True, kind, 0)
+
+    def actor(self, host: int, is_holder: bool) -> int:
+        """The host, or one that holds the reservation."""
+        holders = self.model.holders()
+        return holders[host % len(holders)] if is_holder and holders else host
+
+    def teardown(self) -> None:
+        self.cluster.abandon()
+
+    def is_told(self, host: int, reply: Reply, *, kept_out: bool = False) -> bool:
+        """Whether the command was told a unit attention instead of being carried out, as it must be if any is pending."""
+        told = self.model.first_attention(host, kept_out=kept_out)
+        if told is not None:
+            assert code_of(reply) == (6, *told)
+        return told is not None
+
+    def key_of(self, host: int, is_right: bool) -> int:
+        return self.model.keys.get(host, 0) if is_right else 2
+
+    def send(self, host: int, service_action: int, data: bytes, kind: int = 0, scope: int = 0) -> Reply | None:
+        """The reply, or None where a unit attention came instead."""
+        reply = self.cluster.send(host, service_action, data, kind=kind, scope=scope)
+        return None if self.is_told(host, reply) else reply
+
+    @rule(host=hosts, is_right=mostly, new_key=new_keys, persists=st.booleans())
+    def register(self, host: int, is_right: bool, new_key: int, persists: bool) -> None:
+        key = self.key_of(host, is_right)
+        reply = self.send(host, REGISTER, basic_list(key, new_key, APTPL * persists))
+        if reply is not None:
+            assert answer_of(reply) == self.model.register(host, key, new_key, persists, None)
+
+    @rule(host=hosts, new_key=new_keys, persists=st.booleans(), others=st.lists(hosts, max_size=2, unique=True))
+    def register_others(self, host: int, new_key: int, persists: bool, others: list[int]) -> None:
+        key = self.key_of(host, True)
+        more = specified(*(transport_id(port_name(other)) for other in others))
+        reply = self.send(host, REGISTER, basic_list(key, new_key, SPEC_I_PT | APTPL * persists, more))
+        if reply is not None:
+            assert answer_of(reply) == self.model.register(host, key, new_key, persists, others)
+
+    @rule(host=hosts, key=new_keys, new_key=new_keys, persists=st.booleans())
+    def register_and_ignore(self, host: int, key: int, new_key: int, persists: bool) -> None:
+        reply = self.send(host, REGISTER_AND_IGNORE, basic_list(key, new_key, APTPL * persists))
+        if reply is not None:
+            assert answer_of(reply) == self.model.register_and_ignore(host, new_key, persists)
+
+    @rule(host=hosts, is_right=mostly, kind=kinds, scope=scopes)
+    def reserve(self, host: int, is_right: bool, kind: int, scope: int) -> None:
+        key = self.key_of(host, is_right)
+        reply = self.send(host, RESERVE, basic_list(key), kind, scope)
+        if reply is not None:
+            assert answer_of(reply) == self.model.reserve(host, key, scope, kind)
+
+    @rule(host=hosts, holds=st.booleans(), is_right=mostly, kind=kinds, scope=scopes, same=mostly)
+    def release(self, host: int, holds: bool, is_right: bool, kind: int, scope: int, same: bool) -> None:
+        host = self.actor(host, holds)
+        key = self.key_of(host, is_right)
+        kind = self.model.kind if same else kind
+        reply = self.send(host, RELEASE, basic_list(key), kind, scope)
+        if reply is not None:
+            assert answer_of(reply) == self.model.release(host, key, scope, kind)
+
+    @rule(host=hosts, is_right=mostly)
+    def clear(self, host: int, is_right: bool) -> None:
+        key = self.key_of(host, is_right)
+        reply = self.send(host, CLEAR, basic_list(key))
+        if reply is not None:
+            assert answer_of(reply) == self.model.clear(host, key)
+
+    @rule(
+        host=hosts,
+        is_right=mostly,
+        victims_key=st.one_of(new_keys, st.none()),
+        kind=st.one_of(kinds, st.none()),
+        scope=scopes,
+        aborts=st.booleans(),
+    )
+    def preempt(self, host: int, is_right: bool, victims_key: int | None, kind: int | None, scope: int, aborts: bool) -> None:
+        """None is what the reservation has now: its holder's key, its type."""
+        key = self.key_of(host, is_right)
+        if victims_key is None:
+            victims_key = self.model.keys.get(self.actor(host, True), 0)
+        kind = self.model.kind if kind is None else kind
+        reply = self.send(host, PREEMPT_AND_ABORT if aborts else PREEMPT, basic_list(key, victims_key), kind, scope)
+        if reply is not None:
+            assert answer_of(reply) == self.model.preempt(host, key, victims_key, scope, kind)
+
+    @rule(
+        host=hosts,
+        holds=mostly,
+        is_right=mostly,
+        new_key=new_keys,
+        to=hosts,
+        unregister=st.booleans(),
+        persists=st.booleans(),
+    )
+    def move(self, host: int, holds: bool, is_right: bool, new_key: int, to: int, unregister: bool, persists: bool) -> None:
+        host = self.actor(host, holds)
+        key = self.key_of(host, is_right)
+        flags = UNREG * unregister | MOVE_APTPL * persists
+        reply = self.send(host, REGISTER_AND_MOVE, move_list(key, new_key, transport_id(port_name(to)), flags))
+        if reply is not None:
+            assert answer_of(reply) == self.model.move(host, key, new_key, to, unregister, persists)
+
+    @rule(host=hosts, command=st.sampled_from([(READ, b"", "read"), (WRITE, BLOCK, "write"), (TEST_UNIT_READY, b"", "")]))
+    def use(self, host: int, command: tuple[str, bytes, str]) -> None:
+        cdb, data, what = command
+        kept_out = bool(what) and not self.model.may(host, what)
+        reply = self.cluster.command(cdb, data, nexus=self.cluster.hosts[host])
+        if not self.is_told(host, reply, kept_out=kept_out):
+            assert answer_of(reply) == (CONFLICT if kept_out else GOOD)
+
+    @rule(host=hosts, what=st.sampled_from(["session", "unit", "target", "process", "power"]))
+    def disturb(self, host: int, what: str) -> None:
+        """What a reservation outlives, and power with APTPL alone; a process that dies is a loss of power to hosts."""
+        if what == "session":
+            self.cluster.server.detach(self.cluster.hosts[host])
+            self.cluster.hosts[host] = self.cluster.attach(host)
+            self.cluster.hosts[host].establish_unit_attention(0, *POWER_ON)
+            self.model.told[host] = [POWER_ON]
+        elif what == "unit":
+            self.cluster.server.reset_logical_unit(self.cluster.logical_unit, None)
+            self.model.reset(UNIT_RESET)
+        elif what == "target":
+            self.cluster.server.reset_target(None)
+            self.model.reset(TARGET_RESET)
+        else:
+            self.cluster.kill() if what == "process" else self.cluster.lose_power()
+            self.model.power_on()
+
+    @invariant()
+    def everybody_sees_the_same(self) -> None:
+        """READ FULL STATUS says all; attentions are looked at from the side, so that looking does not clear them."""
+        told = [self.cluster.pending(host) for host in range(HOSTS)]
+        assert told == self.model.told
+        self.cluster.quiet()
+        assert self.cluster.keys() == list(self.model.keys.values())
+        holders = self.model.holders()
+        held = (
+            None if not self.model.kind else (0 if self.model.kind in (7, 8) else self.model.keys[holders[0]], self.model.kind)
+        )
+        assert self.cluster.reservation() == held
+        assert self.cluster.generation() == self.model.generation
+        status = full_status(self.cluster.read(READ_FULL_STATUS))
+        assert status == {
+            port_name(host): (key, host in holders, self.model.kind if host in holders else 0)
+            for host, key in self.model.keys.items()
+        }
+        for host, attentions in enumerate(told):
+            if attentions:
+                self.cluster.hosts[host].unit_attentions[0] = attentions
+        assert not self.cluster.internal_errors
+
+
+def answer_of(reply: Reply) -> Answer:
+    if reply.status == 0:
+        return GOOD
+    return CONFLICT if reply.status == 0x18 else code_of(reply)
+
+
+def full_status(data: bytes) -> dict[str, tuple[int, bool, int]]:
+    found = {}
+    rest = data[8:]
+    while rest:
+        size = 24 + int.from_bytes(rest[20:24], "big")
+        name = rest[28:size].rstrip(b"\0").decode()
+        found[name] = (int.from_bytes(rest[:8], "big"), bool(rest[12] & 1), rest[13])
+        rest = rest[size:]
+    return found
+
+
+TestReservations = ReservationMachine.TestCase
+TestReservations.settings = searching(60, steps=30)
