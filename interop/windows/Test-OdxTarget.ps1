@@ -15,10 +15,20 @@
     The IQN of the target.
 
 .PARAMETER ChapUser
-    Name for one-way CHAP; needs -ChapSecret of 12 to 16 characters.
+    Name for CHAP, for discovery and login alike; needs -ChapSecret or -ChapSecretFile.
+
+.PARAMETER ChapSecret
+    The secret of -ChapUser, 12 to 16 characters.
+
+.PARAMETER ChapSecretFile
+    A file with the secret on its first line, in place of -ChapSecret.
 
 .PARAMETER MutualSecret
-    Also makes the target prove itself, with this secret of the host. It is global to the host.
+    Also makes the target prove itself, by this secret, another one of 12 to 16 characters. It is set for the whole host, for all
+    targets, and stays set.
+
+.PARAMETER MutualSecretFile
+    A file with it on its first line.
 
 .PARAMETER Digests
     Asks for header and data digests.
@@ -26,8 +36,14 @@
 .PARAMETER Initialize
     Takes the first two disks of the session, which must be raw, and formats them as -SourceLetter and -DestinationLetter.
 
+.PARAMETER OutputFolder
+    Where everything is collected; a new folder below the current one if not given.
+
 .EXAMPLE
     .\Test-OdxTarget.ps1 -Portal 192.0.2.10 -TargetName iqn.2026-11.io.odx-target:array -Initialize
+
+.EXAMPLE
+    .\Test-OdxTarget.ps1 -Portal 192.0.2.10 -TargetName iqn.2026-11.io.odx-target:array -ChapUser windows -ChapSecretFile .\windows.secret -MutualSecretFile .\array.secret
 #>
 [CmdletBinding(SupportsShouldProcess)]
 param(
@@ -35,8 +51,10 @@ param(
     [Parameter(Mandatory)] [string] $TargetName,
     [int] $Port = 3260,
     [string] $ChapUser,
-    [string] $ChapSecret,
-    [string] $MutualSecret,
+    [securestring] $ChapSecret,
+    [string] $ChapSecretFile,
+    [securestring] $MutualSecret,
+    [string] $MutualSecretFile,
     [switch] $Digests,
     [switch] $Initialize,
     [char] $SourceLetter = 'S',
@@ -61,6 +79,14 @@ function Add-Result([string] $Step, [bool] $Passed, [string] $Detail) {
 function Invoke-Step([string] $Step, [scriptblock] $Body) {
     # A step that fails is told, and the next one is tried: a half result is better than none.
     try { & $Body } catch { Add-Result $Step $false $_.Exception.Message }
+}
+
+function Get-Secret([string] $Name, [securestring] $Given, [string] $File) {
+    # A secret in clear, as the iSCSI cmdlets want it; it is never told. None: $null.
+    $secret = if ($Given) { [Net.NetworkCredential]::new('', $Given).Password } elseif ($File) { Get-Content -Path $File -TotalCount 1 }
+    if ($null -eq $secret) { return }
+    if ($secret.Length -lt 12 -or $secret.Length -gt 16) { throw "$Name has $($secret.Length) characters, Windows takes 12 to 16" }
+    $secret
 }
 
 function Save-Text([string] $Name, $Value) {
@@ -146,29 +172,33 @@ public static class OdxControl
 function Connect-Target {
     Set-Service -Name MSiSCSI -StartupType Automatic
     Start-Service -Name MSiSCSI
-    if (-not (Get-IscsiTargetPortal | Where-Object TargetPortalAddress -eq $Portal)) {
-        New-IscsiTargetPortal -TargetPortalAddress $Portal -TargetPortalPortNumber $Port | Out-Null
+    $secret = Get-Secret 'ChapSecret' $ChapSecret $ChapSecretFile
+    $mutual = Get-Secret 'MutualSecret' $MutualSecret $MutualSecretFile
+    if ([bool] $ChapUser -ne [bool] $secret) { throw 'ChapUser and ChapSecret or ChapSecretFile go together' }
+    if ($mutual -and -not $secret) { throw 'a target proves itself only to a host that does: give ChapUser, too' }
+    $proof = @{}
+    if ($secret) { $proof = @{ AuthenticationType = 'ONEWAYCHAP'; ChapUsername = $ChapUser; ChapSecret = $secret } }
+    if ($mutual) {
+        Set-IscsiChapSecret -ChapSecret $mutual
+        $proof.AuthenticationType = 'MUTUALCHAP'
     }
-    $found = Get-IscsiTarget | Where-Object NodeAddress -eq $TargetName
+    $digest = @{ IsHeaderDigest = [bool] $Digests; IsDataDigest = [bool] $Digests }
+    # Discovery proves itself apart from the login. A portal that is known keeps what it was made with: make it anew.
+    Get-IscsiTargetPortal | Where-Object TargetPortalAddress -EQ $Portal | Remove-IscsiTargetPortal -Confirm:$false
+    New-IscsiTargetPortal -TargetPortalAddress $Portal -TargetPortalPortNumber $Port @proof @digest | Out-Null
+    $found = Get-IscsiTarget | Where-Object NodeAddress -EQ $TargetName
     Add-Result 'discovery' ($null -ne $found) $TargetName
-    if ($found.IsConnected) { return }
-    $wish = @{ NodeAddress = $TargetName; TargetPortalAddress = $Portal; TargetPortalPortNumber = $Port }
-    if ($ChapUser) {
-        $wish.ChapUsername = $ChapUser
-        $wish.ChapSecret = $ChapSecret
-        $wish.AuthenticationType = 'ONEWAYCHAP'
+    if (-not $found) { throw "the portal $Portal does not list $TargetName" }
+    if ($found.IsConnected) {
+        Add-Result 'login' $true 'the session that was there already, however it was made'
+        return
     }
-    if ($MutualSecret) {
-        Set-IscsiChapSecret -ChapSecret $MutualSecret
-        $wish.AuthenticationType = 'MUTUALCHAP'
-    }
-    if ($Digests) { $wish.IsHeaderDigest = $true; $wish.IsDataDigest = $true }
-    Connect-IscsiTarget @wish | Out-Null
-    Add-Result 'login' $true $(if ($wish.AuthenticationType) { $wish.AuthenticationType } else { 'no authentication' })
+    Connect-IscsiTarget -NodeAddress $TargetName -TargetPortalAddress $Portal -TargetPortalPortNumber $Port @proof @digest | Out-Null
+    Add-Result 'login' $true $(if ($secret) { $proof.AuthenticationType } else { 'no authentication' })
 }
 
 function Get-TargetDisk {
-    Get-IscsiSession | Where-Object TargetNodeAddress -eq $TargetName | Get-Disk | Sort-Object -Property Number -Unique
+    Get-IscsiSession | Where-Object TargetNodeAddress -EQ $TargetName | Get-Disk | Sort-Object -Property Number -Unique
 }
 
 function Initialize-Volumes($Disks) {
@@ -186,6 +216,17 @@ function Initialize-Volumes($Disks) {
     Add-Result 'volumes' $true "$SourceLetter and $DestinationLetter"
 }
 
+function Save-VolumeState([char] $Letter) {
+    $volume = Get-Volume -DriveLetter $Letter
+    Save-Text "volume-$Letter.txt" @($volume | Format-List *; fsutil fsinfo volumeinfo "${Letter}:"; fsutil fsinfo sectorinfo "${Letter}:")
+    Add-Result "volume $Letter" ($volume.FileSystemType -eq 'NTFS') "$($volume.FileSystemType), cluster $($volume.AllocationUnitSize)"
+    $filters = fltmc instances -v "${Letter}:"
+    Save-Text "filters-$Letter.txt" $filters
+    # SprtFtrs, eight hexadecimal digits: bit 0 offload read, bit 1 offload write
+    $against = @($filters | Where-Object { $_ -match '\s([0-9a-fA-F]{8})(\s|$)' -and ([Convert]::ToInt32($Matches[1], 16) -band 3) -ne 3 })
+    Add-Result "filters of $Letter" ($against.Count -eq 0) "$($against.Count) without offload, see filters-$Letter.txt"
+}
+
 function Save-OdxState($Disks) {
     $key = 'HKLM:\SYSTEM\CurrentControlSet\Control'
     $mode = (Get-ItemProperty "$key\FileSystem" -Name FilterSupportedFeaturesMode -ErrorAction SilentlyContinue).FilterSupportedFeaturesMode
@@ -194,7 +235,9 @@ function Save-OdxState($Disks) {
         Get-ItemProperty "$key\DISK" -ErrorAction SilentlyContinue
         Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\Disk' -ErrorAction SilentlyContinue
     )
-    Save-Text 'filters.txt' @(fltmc instances -v "${SourceLetter}:"; fltmc instances -v "${DestinationLetter}:")
+    foreach ($letter in $SourceLetter, $DestinationLetter) {
+        Save-VolumeState $letter
+    }
     Save-Text 'sessions.txt' @(Get-IscsiSession | Format-List *; Get-IscsiConnection | Format-List *)
     Save-Text 'disks.txt' ($Disks | Format-List *)
     foreach ($disk in $Disks) {
@@ -226,12 +269,15 @@ function New-EmptyFile([string] $Path, [long] $Bytes) {
 }
 
 function Measure-Copy([string] $Name, [scriptblock] $Copy) {
+    # Names of counters are those of an English Windows; elsewhere their file has its heading alone.
     $counters = '\PhysicalDisk(*)\Disk Read Bytes/sec', '\PhysicalDisk(*)\Disk Write Bytes/sec', '\Network Interface(*)\Bytes Total/sec'
     $job = Start-Job -ArgumentList $counters, (Join-Path $OutputFolder "counters-$Name.csv") -ScriptBlock {
         param($Names, $File)
+        'Time,Counter,Value' | Set-Content -Path $File -Encoding UTF8
         Get-Counter -Counter $Names -SampleInterval 1 -Continuous | ForEach-Object {
             foreach ($sample in $_.CounterSamples) {
-                '{0:o},{1},{2}' -f $_.Timestamp, $sample.Path, $sample.CookedValue | Add-Content -Path $File
+                $value = $sample.CookedValue.ToString([cultureinfo]::InvariantCulture)
+                '{0:o},"{1}",{2}' -f $_.Timestamp, $sample.Path, $value | Add-Content -Path $File -Encoding UTF8
             }
         }
     }
@@ -248,6 +294,7 @@ function Test-Token([string] $Source, [string] $Destination) {
     [uint64] $position = 0
     while ($position -lt $FileBytes) {
         $held = [OdxControl]::Read($Source, $position, $FileBytes - $position, $token)
+        if ($held -eq 0) { throw "no token at byte $position" }
         for ([uint64] $spent = 0; $spent -lt $held;) {
             $length = [Math]::Min([uint64] 256MB, $held - $spent)
             $written = [OdxControl]::Write($Destination, $position + $spent, $length, $spent, $token)
@@ -275,7 +322,8 @@ function Save-Events {
     $system = Get-WinEvent -FilterHashtable @{ LogName = 'System'; StartTime = $Began } -ErrorAction SilentlyContinue |
         Where-Object ProviderName -In $sources
     $class = Get-WinEvent -FilterHashtable @{ LogName = 'Microsoft-Windows-Storage-ClassPnP/Operational'; StartTime = $Began } -ErrorAction SilentlyContinue
-    @($system) + @($class) | Where-Object { $_ } | Select-Object TimeCreated, ProviderName, Id, LevelDisplayName, Message |
+    $fields = 'TimeCreated', 'ProviderName', 'Id', 'LevelDisplayName', 'Message'
+    @($system) + @($class) | Where-Object { $_ } | Select-Object -Property $fields |
         Export-Csv -Path (Join-Path $OutputFolder 'events.csv') -NoTypeInformation -Encoding UTF8
     $bad = @($system | Where-Object Level -In 1, 2, 3) + @($class | Where-Object Id -EQ 507) | Where-Object { $_ }
     Add-Result 'events' (@($bad).Count -eq 0) "$(@($bad).Count) errors and warnings of storage, see events.csv"
@@ -312,12 +360,13 @@ try {
         New-EmptyFile $zeros $ZeroBytes
         Compare-Files 'zero token' $zeros $zeroed $seconds
     }
-    Invoke-Step 'events' { Save-Events }
 } catch {
     Add-Result 'the run' $false $_.Exception.Message
 } finally {
+    Invoke-Step 'events' { Save-Events }
     $script:Results | ConvertTo-Json | Set-Content -Path (Join-Path $OutputFolder 'results.json') -Encoding UTF8
     Stop-Transcript | Out-Null
     Write-Host "collected in $OutputFolder"
 }
 if ($script:Results | Where-Object { -not $_.Passed }) { exit 1 }
+exit 0

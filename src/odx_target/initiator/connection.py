@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
-from odx_target.initiator.errors import InitiatorError, LoginFailed, ProtocolViolation, Rejected
+from odx_target.initiator.errors import Breach, InitiatorError, LoginFailed, ProtocolViolation, Rejected
 from odx_target.initiator.exchange import CommandExchange, joined
 from odx_target.initiator.login import Login
 from odx_target.initiator.result import Buffer, CommandResult
 from odx_target.initiator.serial import following, is_behind
-from odx_target.target.iscsi.framing import FrameReader, FramingError, append_pdu
+from odx_target.target.iscsi.framing import FrameFault, FrameReader, FramingError, append_pdu
 from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, RejectReason, TaskManagementFunction
 from odx_target.target.iscsi.pdu import (
     AsynchronousMessage,
@@ -200,11 +200,11 @@ class InitiatorConnection:
             while (frame := self._frames.cut(view, position)) is not None:
                 end, _, data, is_good = frame
                 if not is_good:
-                    raise ProtocolViolation("a data digest does not match")
+                    raise ProtocolViolation("a data digest does not match", Breach.DATA_DIGEST)
                 self._take(decode_header(view[position:]), data)
                 position = end
         except (FramingError, UnknownOpcode, TextError) as error:
-            raise ProtocolViolation(f"the target sent what cannot be read: {error}") from error
+            raise ProtocolViolation(f"the target sent what cannot be read: {error}", _breach_of(error)) from error
         return position
 
     def _take(self, pdu: Pdu, data: memoryview) -> None:
@@ -257,7 +257,7 @@ class InitiatorConnection:
     def _take_text(self, response: TextResponse, data: memoryview) -> None:
         text = self._pending.get(response.initiator_task_tag)
         if not isinstance(text, _Text):
-            raise ProtocolViolation("a Text Response answers no request")
+            raise ProtocolViolation("a Text Response answers no request", Breach.UNKNOWN_TASK_TAG)
         self._number(response)
         text.assembly.add(data)
         if response.final:
@@ -296,7 +296,7 @@ class InitiatorConnection:
             words = f"reason {reject.reason:02X}h"
         tag = int.from_bytes(data[16:20], "big") if len(data) >= 48 else NO_TAG
         if tag not in self._pending:
-            raise ProtocolViolation(f"the target rejected a PDU: {words}")
+            raise ProtocolViolation(f"the target rejected a PDU: {words}", Breach.REJECTED)
         self._finish(tag, Rejected(f"the target rejected the request: {words}"))
 
     _takers: ClassVar[Mapping[type, Callable[[Any, Any, memoryview], None]]] = {
@@ -325,12 +325,14 @@ class InitiatorConnection:
     def _exchange(self, tag: int) -> CommandExchange:
         exchange = self._pending.get(tag)
         if not isinstance(exchange, CommandExchange):
-            raise ProtocolViolation(f"the target answers task {tag:#x}, which is no command under way")
+            message = f"the target answers task {tag:#x}, which is no command under way"
+            raise ProtocolViolation(message, Breach.UNKNOWN_TASK_TAG)
         return exchange
 
     def _expect(self, tag: int, kind: type) -> None:
         if self._pending.get(tag) is not kind:
-            raise ProtocolViolation(f"the target answers task {tag:#x}, which is no {kind.__name__} under way")
+            message = f"the target answers task {tag:#x}, which is no {kind.__name__} under way"
+            raise ProtocolViolation(message, Breach.UNKNOWN_TASK_TAG)
 
     def _finish(self, tag: int, outcome: Outcome) -> None:
         del self._pending[tag]
@@ -339,7 +341,7 @@ class InitiatorConnection:
     def _number(self, pdu: Any) -> None:
         """Check and count the StatSN of a PDU that has one of its own (4.2.2.2)."""
         if self._knows_stat_sn and pdu.stat_sn != self._exp_stat_sn:
-            raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self._exp_stat_sn} was due")
+            raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self._exp_stat_sn} was due", Breach.STAT_SN)
         self._knows_stat_sn, self._exp_stat_sn = True, following(pdu.stat_sn)
         self._widen(pdu)
 
@@ -381,3 +383,11 @@ class InitiatorConnection:
 
 
 _Sendable: TypeAlias = ScsiCommand | ScsiDataOut | TaskManagementFunctionRequest | TextRequest | NopOut | LogoutRequest
+
+
+def _breach_of(error: ValueError) -> Breach:
+    if isinstance(error, UnknownOpcode):
+        return Breach.UNKNOWN_OPCODE
+    if isinstance(error, FramingError):
+        return Breach.HEADER_DIGEST if error.fault is FrameFault.HEADER_DIGEST else Breach.SEGMENT_TOO_LONG
+    return Breach.INVALID_PDU

@@ -1,5 +1,32 @@
 """What can go wrong on the host's side. Every message is one clear line for a person."""
 
+from enum import Enum, auto
+
+
+class Breach(Enum):
+    """Which rule of RFC 7143 a target broke."""
+
+    INVALID_PDU = auto()
+    """A PDU that cannot be read, or may not come where it came."""
+    UNKNOWN_OPCODE = auto()
+    HEADER_DIGEST = auto()
+    DATA_DIGEST = auto()
+    SEGMENT_TOO_LONG = auto()
+    """Longer than the MaxRecvDataSegmentLength that was declared (13.12)."""
+    UNKNOWN_TASK_TAG = auto()
+    STAT_SN = auto()
+    INVALID_R2T = auto()
+    DATA_IN_ORDER = auto()
+    TOO_MUCH_DATA = auto()
+    """More than the expected data transfer length (11.4.5.2)."""
+    DATA_IN_RESPONSE = auto()
+    """A SCSI Response with more than sense data in it (11.4.7)."""
+    RESIDUAL = auto()
+    """A residual count that the data that came contradict (11.4.5)."""
+    NOT_CARRIED_OUT = auto()
+    """A SCSI Response that is no SCSI status (11.4.3)."""
+    REJECTED = auto()
+
 
 class InitiatorError(Exception):
     """Something failed between this host and a target."""
@@ -21,12 +48,24 @@ class ConnectionLost(InitiatorError):
     """The connection ended while something was still expected of it."""
 
 
+class NoAnswer(ConnectionLost):
+    """A request other than a command had no answer in time, and so the connection is given up."""
+
+
 class LoginFailed(InitiatorError):
     """The target refused the login, or the negotiation led nowhere."""
 
 
+class LoginTimedOut(LoginFailed):
+    """The login did not end in time."""
+
+
 class ProtocolViolation(InitiatorError):
-    """The target sent what RFC 7143 does not allow."""
+    """The target sent what RFC 7143 does not allow; `breach` says which kind of thing."""
+
+    def __init__(self, message: str, breach: Breach = Breach.INVALID_PDU) -> None:
+        super().__init__(message)
+        self.breach = breach
 
 
 class Rejected(InitiatorError):

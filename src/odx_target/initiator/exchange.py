@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from odx_target.initiator.errors import ProtocolViolation
+from odx_target.initiator.errors import Breach, ProtocolViolation
 from odx_target.initiator.result import Buffer, CommandResult
 from odx_target.target.iscsi.opcodes import NO_TAG
 from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse, encode_lun
@@ -30,6 +30,8 @@ class CommandExchange:
     initiator_task_tag: int = 0
     cmd_sn: int = 0
     received_bytes: int = 0
+    sent_bytes: int = 0
+    """How far into `data_out` was sent."""
     _r2t_sn: int = 0
     _lun_field: int = field(init=False)
 
@@ -40,6 +42,7 @@ class CommandExchange:
         """Send the request with all data that need not be asked for."""
         size_bytes = len(self.data_out)
         immediate_bytes, unsolicited_bytes = self._unasked(parameters, size_bytes)
+        self.sent_bytes = immediate_bytes + unsolicited_bytes
         command = ScsiCommand(
             final=unsolicited_bytes == 0,
             read=bool(self.data_in),
@@ -81,11 +84,13 @@ class CommandExchange:
         offset, size_bytes = request.buffer_offset, request.desired_data_transfer_length
         if not 0 < size_bytes <= parameters.max_burst_length or offset + size_bytes > len(self.data_out):
             raise ProtocolViolation(
-                f"the target asked for {size_bytes} bytes at {offset} of a transfer of {len(self.data_out)} bytes"
+                f"the target asked for {size_bytes} bytes at {offset} of a transfer of {len(self.data_out)} bytes",
+                Breach.INVALID_R2T,
             )
         if request.r2t_sn != self._r2t_sn:
-            raise ProtocolViolation(f"R2TSN {request.r2t_sn} came where {self._r2t_sn} was due")
+            raise ProtocolViolation(f"R2TSN {request.r2t_sn} came where {self._r2t_sn} was due", Breach.INVALID_R2T)
         self._r2t_sn += 1
+        self.sent_bytes = max(self.sent_bytes, offset + size_bytes)
         self._send_data(parameters, emit, request.target_transfer_tag, offset, size_bytes)
 
     def take_data(self, header: ScsiDataIn, data: memoryview) -> CommandResult | None:
@@ -93,7 +98,8 @@ class CommandExchange:
         start, end = header.buffer_offset, header.buffer_offset + len(data)
         if start != self.received_bytes or end > len(self.data_in):
             raise ProtocolViolation(
-                f"data at {start} to {end} came where {self.received_bytes} was due, of {len(self.data_in)} bytes expected"
+                f"data at {start} to {end} came where {self.received_bytes} was due, of {len(self.data_in)} bytes expected",
+                Breach.TOO_MUCH_DATA if end > len(self.data_in) else Breach.DATA_IN_ORDER,
             )
         self.data_in[start:end] = data
         self.received_bytes = end
@@ -105,7 +111,8 @@ class CommandExchange:
     def take_response(self, header: ScsiResponse, data: memoryview) -> CommandResult:
         """The end of the command. Raises ProtocolViolation for sense data that do not fit their segment."""
         if header.response:
-            raise ProtocolViolation(f"the target could not carry out a command (SCSI Response code {header.response:02X}h)")
+            message = f"the target could not carry out a command (SCSI Response code {header.response:02X}h)"
+            raise ProtocolViolation(message, Breach.NOT_CARRIED_OUT)
         sense = b""
         if len(data) >= 2:
             sense_bytes = int.from_bytes(data[:2], "big")
@@ -119,7 +126,8 @@ class CommandExchange:
         """The outcome, with as much data as came. A target that claims more than it sent is not believed."""
         claimed_bytes = len(self.data_in) - max(residual_bytes, 0)
         if status == 0 and self.data_in and self.received_bytes != claimed_bytes:
-            raise ProtocolViolation(f"the target sent {self.received_bytes} bytes of data and claims {claimed_bytes}")
+            message = f"the target sent {self.received_bytes} bytes of data and claims {claimed_bytes}"
+            raise ProtocolViolation(message, Breach.RESIDUAL)
         data_in = self.data_in if self.received_bytes == len(self.data_in) else self.data_in[: self.received_bytes]
         return CommandResult(status, data_in, sense, residual_bytes)
 

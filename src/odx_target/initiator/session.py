@@ -24,6 +24,8 @@ from odx_target.initiator.errors import (
     ConnectionLost,
     InitiatorError,
     LoginFailed,
+    LoginTimedOut,
+    NoAnswer,
     ProtocolViolation,
 )
 from odx_target.initiator.login import Login
@@ -85,6 +87,21 @@ class InitiatorSession:
         """What the login agreed."""
         return self._connection.parameters
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether requests are still taken: neither lost, nor asked by the target to log out."""
+        return self._failure is None and not self._logout_requested
+
+    @property
+    def failure(self) -> InitiatorError | None:
+        """What ended the connection; None while it lives."""
+        return self._failure
+
+    @property
+    def is_asked_to_log_out(self) -> bool:
+        """The target has asked for a logout (RFC 7143 11.9.1)."""
+        return self._logout_requested
+
     def logical_unit(self, lun: int) -> RemoteLogicalUnit:
         """An Executor for one LUN."""
         return RemoteLogicalUnit(self, lun)
@@ -124,7 +141,7 @@ class InitiatorSession:
             outcome = await self._outcome(tag)
             assert isinstance(outcome, int)
             return outcome
-        raise self._fail(ConnectionLost(f"no answer to {function.name.replace('_', ' ')}"))
+        raise self._fail(NoAnswer(f"no answer to {function.name.replace('_', ' ')}"))
 
     async def ping(self, data: bytes = b"") -> bytes:
         """Send a NOP-Out; returns the target's echo. Raises ConnectionLost."""
@@ -134,7 +151,7 @@ class InitiatorSession:
             outcome = await self._outcome(tag)
             assert isinstance(outcome, bytes)
             return outcome
-        raise self._fail(ConnectionLost("no answer to a ping"))
+        raise self._fail(NoAnswer("no answer to a ping"))
 
     async def send_targets(self) -> list[DiscoveredTarget]:
         """Ask for the targets behind the portal (RFC 7143 appendix C). Raises ConnectionLost."""
@@ -144,7 +161,7 @@ class InitiatorSession:
             outcome = await self._outcome(tag)
             assert isinstance(outcome, list)
             return _targets(outcome)
-        raise self._fail(ConnectionLost("no answer to SendTargets"))
+        raise self._fail(NoAnswer("no answer to SendTargets"))
 
     async def log_in(self) -> None:
         """Only for `open_session`, as are `log_out`, `send_all` and `receive_all`. Raises LoginFailed, ConnectionLost."""
@@ -155,7 +172,7 @@ class InitiatorSession:
             except ConnectionLost as lost:
                 raise LoginFailed(f"{lost} in the middle of the login") from lost
             return
-        raise self._fail(LoginFailed(f"no end of the login in {self._options.login_timeout_s:g} s"))
+        raise self._fail(LoginTimedOut(f"no end of the login in {self._options.login_timeout_s:g} s"))
 
     async def log_out(self) -> None:
         """End the session in good order if it still lives, within a bounded time."""

@@ -9,8 +9,9 @@ from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal
 from odx_target.initiator.windows.layout import FileLayout, contiguous
-from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.settings import WindowsSettings
+from odx_target.target.trace.contents import cdb_words
 from tests.initiator.driving import run
 from tests.initiator.windows.scripted import GIB, MIB, Array, Clock, ScriptedDisk, ScriptedPath, limits
 
@@ -33,6 +34,7 @@ class Bench:
     settings: WindowsSettings = field(default_factory=WindowsSettings)
     path_count: int = 1
     entries: list[Entry] = field(default_factory=list)
+    history: list[Entry] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -43,10 +45,18 @@ class Bench:
             disk.pages[0x8F] = limits(optimal, maximum)
         self.source, self.destination = self.scripted
         self.paths = [[ScriptedPath(disk, f"path {at}") for at in range(self.path_count)] for disk in self.scripted]
-        self.host = WindowsHost(self.clock, Journal(self.entries.append), self.settings)
+        self.host = WindowsHost(self.clock, Journal(self.tell), self.settings)
         self.disks = [
             WindowsDisk(self.host, name, lun, paths) for lun, (name, paths) in enumerate(zip("ST", self.paths, strict=True))
         ]
+
+    def tell(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.history.append(entry)
+
+    def step(self, rule: Rule) -> str:
+        """The last command before the rule was met: where Windows gives up."""
+        return step_of(self.history, rule)
 
     def start(self) -> "Bench":
         run(enumeration.start(self.disks))
@@ -112,6 +122,16 @@ class Bench:
 
     def management(self) -> list[str]:
         return [what for paths in self.paths for path in paths for what in path.log]
+
+
+def step_of(entries: list[Entry], rule: Rule) -> str:
+    """The command that was sent last before a rule was first met; of INQUIRY also the page."""
+    met = next(at for at, entry in enumerate(entries) if isinstance(entry, Finding) and entry.rule is rule)
+    cdb = next((entry.cdb for entry in reversed(entries[:met]) if isinstance(entry, Exchange)), None)
+    if cdb is None:
+        return "login"
+    page = f" {cdb[2]:02X}h" if cdb[0] == 0x12 and cdb[1] & 1 else ""
+    return cdb_words(cdb)[0] + page
 
 
 def extents(block_bytes: int, *parts: tuple[int, int]) -> FileLayout:

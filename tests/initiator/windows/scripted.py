@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import CommandTimedOut, ConnectionLost
 from odx_target.initiator.result import Buffer, CommandResult, Status
-from odx_target.initiator.windows.path import SIMPLE
+from odx_target.initiator.windows.path import SIMPLE, ResetEnd
 from tests.initiator.naive_target import GOOD, INVALID_FIELD_IN_CDB, TOKEN_UNKNOWN, check_condition, token_information
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -219,7 +219,7 @@ class ScriptedPath:
     disk: ScriptedDisk
     name: str = "path 0"
     alive: bool = True
-    resets: bool = True
+    resets: ResetEnd = ResetEnd.DONE
     restorable: bool = True
     log: list[str] = field(default_factory=list)
     attention: list[CommandResult] = field(default_factory=list)
@@ -240,15 +240,15 @@ class ScriptedPath:
             raise ConnectionLost("the target closed the connection") from None
         return CommandResult(result.status, bytes(result.data_in)[:data_in_bytes], result.sense)
 
-    async def reset_logical_unit(self) -> bool:
+    async def reset_logical_unit(self) -> ResetEnd:
         self.log.append("LOGICAL UNIT RESET")
-        if self.resets:
+        if self.resets is ResetEnd.DONE:
             self.attention.append(POWER_ON)
         return self.resets
 
-    async def reset_target(self) -> bool:
+    async def reset_target(self) -> ResetEnd:
         self.log.append("TARGET WARM RESET")
-        return False
+        return ResetEnd.REFUSED
 
     async def reconnect(self) -> None:
         self.log.append("login")

@@ -1,6 +1,5 @@
 """The login, byte for byte, and every rule of it that a target may break."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,35 +7,14 @@ import pytest
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import with_credentials
 from odx_target.initiator.url import parse_url
-from odx_target.initiator.windows.login import (
-    LoginDeclined,
-    WindowsConnection,
-    WindowsLogin,
-    isid,
-    session_options,
-)
+from odx_target.initiator.windows.connection import WindowsConnection
+from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, isid, session_options
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.target.iscsi.pdu import LoginRequest
 from odx_target.target.iscsi.text_format import Pairs
 from tests.initiator.naive_portal import TARGET, Pair, Portal
+from tests.initiator.windows.wire_target import OPERATIONAL, SECURITY
 
-SECURITY = {"TargetPortalGroupTag": "1", "AuthMethod": "None"}
-OPERATIONAL = {
-    "HeaderDigest": "None",
-    "DataDigest": "None",
-    "DefaultTime2Wait": "0",
-    "DefaultTime2Retain": "0",
-    "ErrorRecoveryLevel": "0",
-    "InitialR2T": "Yes",
-    "ImmediateData": "Yes",
-    "MaxBurstLength": "262144",
-    "FirstBurstLength": "65536",
-    "MaxConnections": "1",
-    "MaxOutstandingR2T": "1",
-    "DataPDUInOrder": "Yes",
-    "DataSequenceInOrder": "Yes",
-    "MaxRecvDataSegmentLength": "8192",
-}
 OPTIONS = session_options(1, "iqn.1991-05.com.microsoft:host")
 
 
@@ -132,61 +110,92 @@ def answers(
         return {name: value for name, value in (keys | (changes or {})).items() if value is not None}
 
     first = {"tsih": fields["first_tsih"]} if "first_tsih" in fields else {}
+    first |= {"status": fields["status"]} if "status" in fields else {}
     last = {"tsih": fields["last_tsih"]} if "last_tsih" in fields else {}
     return changed(SECURITY, security), changed(OPERATIONAL, operational), first, last, fields.get("window", 32)
 
 
-BROKEN_LOGINS: list[tuple[Rule, Answers, str]] = [
-    (Rule.NO_PORTAL_GROUP_TAG, answers({"TargetPortalGroupTag": None}), "TargetPortalGroupTag"),
-    (Rule.KEY_NOT_OFFERED, answers(operational={"OFMarker": "No"}), "OFMarker"),
-    (Rule.KEY_NOT_OFFERED, answers({"MaxConnections": "1", "TaskReporting": "RFC3720"}), "TaskReporting"),
-    (Rule.TSIH_TOO_EARLY, answers(first_tsih=5), "0005h"),
-    (Rule.NO_TSIH, answers(last_tsih=0), "no TSIH"),
-    (Rule.NO_AUTH_METHOD, answers({"AuthMethod": None}), "AuthMethod"),
-    (Rule.COMMAND_WINDOW_CLOSED, answers(window=0), "MaxCmdSN"),
-    (Rule.COMMAND_WINDOW_CLOSED, answers(window=-5), "MaxCmdSN"),
-    (Rule.BURST_LENGTHS, answers(operational={"MaxBurstLength": "4096", "FirstBurstLength": "65536"}), "65536 over 4096"),
-    (Rule.DATA_ORDER, answers(operational={"DataPDUInOrder": None}), "DataPDUInOrder"),
+BROKEN_LOGINS: list[tuple[Rule, str, Answers, str]] = [
+    # rule, at the end of which stage, the two responses, what the finding says
+    (Rule.LOGIN_REFUSED, "security", answers(status=0x0203), "02h/03h"),
+    (Rule.NO_PORTAL_GROUP_TAG, "security", answers({"TargetPortalGroupTag": None}), "TargetPortalGroupTag"),
+    (Rule.KEY_NOT_OFFERED, "operational", answers(operational={"OFMarker": "No"}), "OFMarker"),
+    (Rule.KEY_NOT_OFFERED, "security", answers({"MaxConnections": "1", "TaskReporting": "RFC3720"}), "TaskReporting"),
+    (Rule.TSIH_TOO_EARLY, "security", answers(first_tsih=5), "0005h"),
+    (Rule.NO_TSIH, "operational", answers(last_tsih=0), "no TSIH"),
+    (Rule.NO_AUTH_METHOD, "security", answers({"AuthMethod": None}), "AuthMethod"),
+    (Rule.UNKNOWN_AUTH_METHOD, "security", answers({"AuthMethod": "KRB5"}), "KRB5"),
+    (Rule.CHAP_WANTED, "security", answers({"AuthMethod": "CHAP"}), "none configured"),
+    (Rule.COMMAND_WINDOW_CLOSED, "security", answers(window=0), "MaxCmdSN"),
+    (Rule.COMMAND_WINDOW_CLOSED, "security", answers(window=-5), "MaxCmdSN"),
+    (
+        Rule.BURST_LENGTHS,
+        "operational",
+        answers(operational={"MaxBurstLength": "4096", "FirstBurstLength": "65536"}),
+        "65536 over 4096",
+    ),
+    (Rule.DATA_PDU_ORDER, "operational", answers(operational={"DataPDUInOrder": "No"}), "DataPDUInOrder"),
+    (Rule.DATA_SEQUENCE_ORDER, "operational", answers(operational={"DataSequenceInOrder": "No"}), "DataSequenceInOrder"),
 ]
 
 
-def log_in(case: Answers, notes: list[Finding] | None = None, change: Callable[[Pair], None] = lambda pair: None) -> Any:
+def log_in(case: Answers, notes: list[Finding] | None = None, pair: Pair | None = None) -> tuple[str, Any]:
+    """In which stage the login ended, and how."""
     security, operational, first, last, window = case
-    pair = connection(notes=notes)
-    change(pair)
+    pair = pair or connection(notes=notes)
     pair.portal.window = window
     request, _ = pair.request(LoginRequest)
     pair.feed(pair.portal.login_response(request, security, **first))
     if (events := pair.events()) and isinstance(events[0].outcome, LoginFailed):
-        return events[0].outcome
+        return "security", events[0].outcome
     request, _ = pair.request(LoginRequest)
     pair.feed(pair.portal.login_response(request, operational, **last))
     (event,) = pair.events()
-    return event.outcome
+    return "operational", event.outcome
 
 
-def out_of_order(pair: Pair) -> None:
-    """As if the default of this key were No, which no target can bring about by its answer."""
-    pair.connection.parameters.data_pdu_in_order = False
-
-
-@pytest.mark.parametrize(("rule", "case", "words"), BROKEN_LOGINS)
-def test_a_login_that_windows_does_not_take(rule: Rule, case: Answers, words: str) -> None:
-    outcome = log_in(case, change=out_of_order if rule is Rule.DATA_ORDER else lambda pair: None)
+@pytest.mark.parametrize(("rule", "stage", "case", "words"), BROKEN_LOGINS)
+def test_a_login_that_windows_does_not_take(rule: Rule, stage: str, case: Answers, words: str) -> None:
+    ended_in, outcome = log_in(case)
     assert isinstance(outcome, LoginDeclined), outcome
     assert outcome.finding.rule is rule
+    assert ended_in == stage
     assert words in str(outcome)
+
+
+REFUSED_DIGESTS: list[tuple[Rule, str, Answers]] = [
+    (Rule.HEADER_DIGEST_REFUSED, "operational", answers(operational={"HeaderDigest": "None", "DataDigest": "CRC32C"})),
+    (Rule.DATA_DIGEST_REFUSED, "operational", answers(operational={"HeaderDigest": "CRC32C", "DataDigest": "None"})),
+]
+
+
+@pytest.mark.parametrize(("rule", "stage", "case"), REFUSED_DIGESTS)
+def test_digests_that_the_host_is_told_to_use(rule: Rule, stage: str, case: Answers) -> None:
+    pair = Pair(WindowsConnection(WindowsLogin(session_options(1, digests=True), TARGET)), Portal())
+    pair.connection.log_in()
+    ended_in, outcome = log_in(case, pair=pair)
+    assert isinstance(outcome, LoginDeclined), outcome
+    assert (ended_in, outcome.finding.rule) == (stage, rule)
+
+
+def test_digests_are_offered_alone_when_they_are_forced() -> None:
+    sent: list[tuple[str, Pairs]] = []
+    login = WindowsLogin(session_options(1, digests=True), TARGET, tell=lambda what, pairs: sent.append((what, pairs)))
+    pair = Pair(WindowsConnection(login), Portal())
+    pair.connection.log_in()
+    assert log_in(answers(operational={"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}), pair=pair) == ("operational", None)
+    assert sent[2][1][:2] == [("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")]
 
 
 def test_a_good_login() -> None:
     notes: list[Finding] = []
-    assert log_in(answers(), notes) is None
+    assert log_in(answers(), notes)[1] is None
     assert notes == []
 
 
 def test_a_narrow_window_is_noted() -> None:
     notes: list[Finding] = []
-    assert log_in(answers(window=8), notes) is None
+    assert log_in(answers(window=8), notes)[1] is None
     assert [note.rule for note in notes] == [Rule.NARROW_COMMAND_WINDOW]
 
 

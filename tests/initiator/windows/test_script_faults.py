@@ -10,8 +10,9 @@ from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows.copy_engine import CopyReport
 from odx_target.initiator.windows.disk import DiskUnusable
 from odx_target.initiator.windows.nt_status import NtStatus
+from odx_target.initiator.windows.path import ResetEnd
 from odx_target.initiator.windows.rules import Rule
-from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
+from odx_target.initiator.windows.settings import HoldOffScope, PathChoice, WindowsSettings
 from tests.initiator.naive_target import INVALID_FIELD_IN_CDB, check_condition, token_information
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, words
 from tests.initiator.windows.scripted import (
@@ -185,7 +186,7 @@ def test_f7_no_answer_for_75_seconds() -> None:
 def test_f7_never_an_answer() -> None:
     bench = Bench().start()
     at(bench.destination, WUT, *[NoAnswer] * 9)
-    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    fell_back(bench, bench.copy(SMALL), Rule.COMMAND_UNANSWERED, Rule.COMMAND_UNANSWERED, Rule.WRITE_FAILED)
     assert identifiers(bench) == [0, 0, 1, 1, 1, 1, 1]
     assert bench.kinds() == [PT, RRTI, WUT, WUT, WUT, RRTI, RRTI]
     assert bench.management() == ["LOGICAL UNIT RESET"] * 2
@@ -194,7 +195,7 @@ def test_f7_never_an_answer() -> None:
 def test_f7_a_reset_that_is_not_done_leads_to_a_new_session() -> None:
     bench = Bench().start()
     at(bench.destination, WUT, NoAnswer)
-    bench.paths[1][0].resets = False
+    bench.paths[1][0].resets = ResetEnd.REFUSED
     assert bench.copy(256 * MIB).stop is None
     assert bench.management() == ["LOGICAL UNIT RESET", "TARGET WARM RESET", "login"]
 
@@ -410,6 +411,17 @@ def test_which_failures_start_it(sense: CommandResult, rests: bool) -> None:
     assert (again.offloaded_bytes == 0) == rests
 
 
+@pytest.mark.parametrize(("scope", "rests"), [(HoldOffScope.PAIR, False), (HoldOffScope.LOGICAL_UNIT, True)])
+def test_whose_copies_rest(scope: HoldOffScope, rests: bool) -> None:
+    bench = Bench(settings=WindowsSettings(hold_off_scope=scope)).start()
+    at(bench.destination, WUT, check_condition(5, 0x23, 4))
+    bench.copy(MIB)
+    bench.disks.reverse()
+    bench.scripted.reverse()
+    bench.source, bench.destination = bench.scripted
+    assert (bench.copy(MIB).offloaded_bytes == 0) == rests
+
+
 def test_all_failures_can_be_made_to_start_it() -> None:
     bench = Bench(settings=WindowsSettings(hold_off_statuses=ALL_CAUSES)).start()
     at(bench.source, PT, check_condition(0xB, 0x55, 3))
@@ -452,12 +464,51 @@ def test_f9_a_target_that_forgets_on_the_other_path() -> None:
 def test_a_path_that_is_cut_in_a_copy(reset: bool) -> None:
     bench = Bench(settings=WindowsSettings(reset_after_failover=reset), path_count=TWO_PATHS).start()
     at(bench.destination, WUT, CutOff)
+    bench.paths[1][0].restorable = False
+    began_s = bench.clock.now()
     report = bench.copy(256 * MIB)
     assert report.stop is None
+    assert bench.clock.now() - began_s == 15.0  # LinkDownTime
     paths = [(path, cdb) for path, _, cdb, _ in bench.destination.sent if (cdb[0], cdb[1]) == WUT]
     assert [path for path, _ in paths][:2] == ["path 0", "path 1"]
     assert len({cdb for _, cdb in paths}) == 1
-    assert bench.management() == (["LOGICAL UNIT RESET"] if reset else [])
+    assert bench.management() == ["login"] * 4 + (["LOGICAL UNIT RESET"] if reset else [])
+
+
+def test_a_path_that_comes_back_in_time_keeps_the_command() -> None:
+    bench = Bench(path_count=TWO_PATHS).start()
+    at(bench.destination, WUT, CutOff)
+    assert bench.copy(256 * MIB).stop is None
+    assert [path for path, _, cdb, _ in bench.destination.sent if (cdb[0], cdb[1]) == WUT] == ["path 0"] * 3
+    assert bench.management() == ["login"]
+
+
+@pytest.mark.parametrize(
+    ("sense", "asks", "path"),
+    [
+        (check_condition(6, 0x2A, 6), True, "path 0"),
+        (check_condition(6, 0x2A, 4), False, "path 0"),
+        (check_condition(2, 0x04, 0x0A), False, "path 0"),
+    ],
+)
+def test_what_the_multipath_module_does_by_itself(sense: CommandResult, asks: bool, path: str) -> None:
+    bench = Bench(path_count=TWO_PATHS).start()
+    left = [sense]
+    bench.source.answer = lambda cdb, data: (
+        left.pop() if (cdb[0], cdb[1]) == PT and left else CommandResult(0, bytes(4)) if cdb[0] == 0xA3 else None
+    )
+    assert bench.copy(SMALL).stop is None
+    sent = [(one, cdb, attribute) for one, attribute, cdb, _ in bench.source.sent if cdb[0] in (0x83, 0xA3)]
+    assert [one for one, _, _ in sent] == [path] * len(sent)
+    assert [cdb[:2] == b"\xa3\x0a" for _, cdb, _ in sent] == [False, True, False] if asks else [False, False]
+    assert tagged(bench.source.sent, bench.commands(PT)[0][1]) == [True, True]  # it costs the class driver no retry
+
+
+def test_the_multipath_module_does_not_go_on_for_ever() -> None:
+    bench = Bench(path_count=TWO_PATHS).start()
+    at(bench.source, PT, *[check_condition(6, 0x2A, 4)] * 99)
+    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    assert bench.kinds() == [PT] * 8
 
 
 def test_a_unit_that_is_gone_on_one_path() -> None:
@@ -473,8 +524,9 @@ def test_all_paths_cut_and_one_comes_back() -> None:
     bench = Bench(path_count=TWO_PATHS).start()
     for path in bench.paths[1]:
         path.alive = False
+    bench.paths[1][0].restorable = False
     assert bench.copy(256 * MIB).stop is None
-    assert "login" in bench.paths[1][1].log
+    assert bench.paths[1][1].log == ["login"]
 
 
 def test_settings_are_values() -> None:

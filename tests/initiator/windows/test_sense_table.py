@@ -3,8 +3,11 @@
 import pytest
 
 from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.windows.disk import DiskUnusable
 from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.multipath import Reaction, reaction_to
 from odx_target.initiator.windows.nt_status import NtStatus
+from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.sense_table import ROWS, Effect, read_result, read_sense_data
 from tests.initiator.driving import run
 from tests.initiator.naive_target import check_condition
@@ -107,7 +110,47 @@ def test_delays_are_waited_for() -> None:
 
 def test_effects() -> None:
     assert read_result(check_condition(7, 0x27, 7)).effect is Effect.OFFLINE
-    assert read_result(check_condition(5, 0x25, 0)).effect is Effect.FAIL_OVER
+    assert reaction_to(read_result(check_condition(5, 0x25, 0)).sense) is Reaction.FAIL_OVER
+    assert reaction_to(read_result(check_condition(6, 0x29, 0)).sense) is None
+    assert reaction_to(None) is None
+
+
+NOTED = {"06/2A/09": Rule.CAPACITY_CHANGED, "06/3F/03": Rule.INQUIRY_CHANGED, "06/38/07": Rule.SOFT_THRESHOLD}
+
+
+@pytest.mark.parametrize("sense", NOTED)
+def test_what_is_told_of_an_ending(sense: str) -> None:
+    key, asc, ascq = (int(part, 16) for part in sense.split("/"))
+    bench = Bench().start()
+    answers = [check_condition(key, asc, ascq)]
+    bench.source.answer = lambda cdb, data: answers.pop() if cdb[0] == 0x28 and answers else None
+    run(bench.disks[0].read(0, 1))
+    assert bench.rules() == [NOTED[sense]]
+    asked = [cdb for cdb in bench.source.cdbs() if cdb[0] == 0x12]
+    assert asked == ([bytes.fromhex("12 01 B0 00 FF 00")] if sense == "06/3F/03" else [])  # 8Fh is not read again
+
+
+@pytest.mark.parametrize("count", [32, 33])
+def test_reads_and_writes_wait_long_for_a_thin_disk(count: int) -> None:
+    bench = Bench().start()
+    answers = [check_condition(2, 4, 0x14)] * count
+    bench.source.answer = lambda cdb, data: answers.pop() if cdb[0] == 0x28 and answers else None
+    began_s = bench.clock.now()
+    if count > 32:
+        with pytest.raises(DiskUnusable):
+            run(bench.disks[0].read(0, 1))
+    else:
+        run(bench.disks[0].read(0, 1))
+    assert bench.clock.now() - began_s == 320
+
+
+def test_ordinary_commands_are_sent_five_times_and_hardware_errors_once() -> None:
+    for sense, times in ((check_condition(6, 0x29, 0), 5), (check_condition(4, 0x44, 0), 1)):
+        bench = Bench().start()
+        bench.source.answer = lambda cdb, data, sense=sense: sense if cdb[0] == 0x28 else None
+        with pytest.raises(DiskUnusable):
+            run(bench.disks[0].read(0, 1))
+        assert len(bench.source.cdbs(0x28)) == times
 
 
 def test_hosts_share_nothing() -> None:

@@ -3,11 +3,11 @@
 import re
 
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.windows.journal import LoginStep, Management
+from odx_target.initiator.windows.journal import LoginStep, Management, Remark
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.initiator.windows.trace import TracePrinter
+from odx_target.target.commands.windows_trace import TracePrinter
 from tests.initiator.naive_target import check_condition
-from tests.initiator.windows.bench import Bench
+from tests.initiator.windows.bench import Bench, extents
 from tests.initiator.windows.scripted import MIB, NoAnswer
 
 
@@ -24,13 +24,25 @@ def test_a_copy_by_token() -> None:
     bench = Bench().start()
     bench.copy(MIB)
     lines = trace(bench)
-    assert lines[0] == "S SYNCHRONIZE CACHE (10) -> GOOD"
-    assert lines[2] == "S POPULATE TOKEN list 00000000h, 2048 blocks at 1048576 -> GOOD"
+    assert lines[0] == "S SYNCHRONIZE CACHE(10) logical_block_address=0 number_of_logical_blocks=0 -> GOOD"
+    sends = "sends inactivity_timeout=0 (the default) ranges=[1048576+2048]"
+    assert lines[2] == f"S POPULATE TOKEN list_identifier=0 | {sends} -> GOOD"
+    token = "rod_token=[00800000h point in time copy, default, identifier 0000000000000000, "
     assert lines[3].startswith(
-        "S RECEIVE ROD TOKEN INFORMATION list 00000000h, allocation 805 -> "
-        "GOOD, status 01h, 2048 blocks, token 00800000000001f8"
+        "S RECEIVE ROD TOKEN INFORMATION list_identifier=0 allocation_length=805 -> GOOD | data=550 | answers "
+        f"copy_operation_status=1 (completed without error) transfer_count=2048 {token}"
     )
-    assert lines[4] == "T WRITE USING TOKEN list 00000001h, offset 0, 2048 blocks at 9437184 -> GOOD"
+    assert lines[4].startswith(f"T WRITE USING TOKEN list_identifier=1 | sends offset_into_rod=0 {token}")
+    assert lines[4].endswith("ranges=[9437184+2048] -> GOOD")
+
+
+def test_of_many_ranges_the_first_are_shown() -> None:
+    bench = Bench().start()
+    layouts = [extents(512, *((at + 64 * number, 8192) for number in range(64))) for at in (0x100000, 0x900000)]
+    bench.copy(layouts=layouts)
+    populate = next(line for line in trace(bench) if "POPULATE" in line)
+    assert "ranges=[1048576+16, 1048640+16, 1048704+16, 1048768+16, and 60 more]" in populate
+    assert "and 60 more" not in "".join(trace(bench, with_bytes=True))
 
 
 def test_the_bytes_of_it_with_tokens_shortened() -> None:
@@ -42,7 +54,7 @@ def test_the_bytes_of_it_with_tokens_shortened() -> None:
     assert "rest 00 00 00 00 00 00 00 10 00 00 00 00 00 90 00 00 00 00 08 00 00 00 00 00" in lines
     (token,) = [line for line in lines if line.startswith("token")]
     assert token == "token 00 80 00 00 00 00 01 f8 00 00 00 00 00 00 00 00 .. 512 bytes"
-    assert max(len(line) for line in lines) < 400
+    assert max(len(line) for line in lines) < 600
 
 
 def test_a_fallback_is_a_line_for_all_reads_and_one_for_all_writes() -> None:
@@ -50,13 +62,13 @@ def test_a_fallback_is_a_line_for_all_reads_and_one_for_all_writes() -> None:
     bench.source.answer = lambda cdb, data: check_condition(0xB, 0x55, 3) if cdb[0] == 0x83 else None
     bench.copy(MIB)
     lines = trace(bench)
-    assert lines[2:] == [
-        "S POPULATE TOKEN list 00000000h, 2048 blocks at 1048576 -> ABORTED COMMAND 55h/03h insufficient resources",
+    assert [re.sub(r" \| sends.*?\]", "", line) for line in lines[2:]] == [
+        "S POPULATE TOKEN list_identifier=0 -> CHECK CONDITION | ABORTED COMMAND, 55h/03h insufficient resources",
         "           *** Windows gives up: S: POPULATE TOKEN failed (INSUFFICIENT_RESOURCES, ABORTED COMMAND 55h/03h"
         " insufficient resources) at byte 0 of the file [2.3]",
-        "S READ (10) 512 blocks at 1048576 -> GOOD, and 3 more up to block 1050624",
-        "T WRITE (10) 512 blocks at 9437184 -> GOOD, and 3 more up to block 9439232",
-        "T SYNCHRONIZE CACHE (10) -> GOOD",
+        "S READ(10) logical_block_address=1048576 transfer_length=512 -> GOOD, and 3 more up to block 1050624",
+        "T WRITE(10) logical_block_address=9437184 transfer_length=512 -> GOOD, and 3 more up to block 9439232",
+        "T SYNCHRONIZE CACHE(10) logical_block_address=0 number_of_logical_blocks=0 -> GOOD",
     ]
 
 
@@ -74,25 +86,30 @@ def test_what_is_untagged_late_or_managed() -> None:
     bench.copy(MIB)
     lines = trace(bench)
     start = next(at for at, line in enumerate(lines) if "WRITE USING" in line)
-    assert [line.partition(" -> ")[2] or line for line in lines[start : start + 4]] == [
+    cdb = "83 11 00 00 00 00 00 00 00 01 00 00 02 28 00 00"
+    assert [line.partition(" -> ")[2] or line.strip() for line in lines[start : start + 5]] == [
         "no answer in 75 s",
-        "path 0: LOGICAL UNIT RESET: done",
-        "UNIT ATTENTION 29h/00h power on, reset, or bus device reset occurred",
+        f"*** Windows goes on: path 0: a command is not answered in time ({cdb}) [7.2, iScsiPrt 9]",
+        "path 0: LOGICAL UNIT RESET: done [iScsiPrt 39]",
+        "CHECK CONDITION | UNIT ATTENTION, 29h/00h power on, reset, or bus device reset occurred",
         "GOOD",
     ]
-    assert lines[start + 3].startswith("T untagged WRITE USING TOKEN")
+    assert lines[start + 4].startswith("T untagged WRITE USING TOKEN")
 
 
 def test_logins_and_findings() -> None:
     lines: list[str] = []
     printer = TracePrinter(lines.append)
-    printer.tell(LoginStep(1.5, "login request", [("AuthMethod", "None"), ("A", "B")]))
-    printer.tell(Management(2.0, "path 1", "logged in again"))
+    printer.tell(LoginStep(1.5, "login request", [("AuthMethod", "None"), ("CHAP_R", "0x1234")]))
+    printer.tell(Management(2.0, "path 1", "logged in again", 34))
+    printer.tell(Remark(2.0, "LUN 0", "limits: none"))
     printer.tell(Finding(Rule.NO_PORTAL_GROUP_TAG, "login"))
     assert lines == [
-        "   1.500 s login request: AuthMethod=None A=B",
-        "   2.000 s path 1: logged in again",
-        "           *** Windows gives up: login: the first login response of a session has no TargetPortalGroupTag [7.2]",
+        "   1.500 s login request | AuthMethod=None CHAP_R=(6 characters)",
+        "   2.000 s path 1: logged in again [iScsiPrt 34]",
+        "   2.000 s LUN 0 limits: none",
+        "           *** Windows gives up: login: the first login response of a session has no TargetPortalGroupTag"
+        " [7.2, iScsiPrt 43]",
     ]
 
 

@@ -100,8 +100,9 @@ async def against(
     entries: list[Entry] = []
     host = WindowsHost(TrioClock(), Journal(entries.append), settings or WindowsSettings())
     place = IscsiUrl(remote_portal(array), array.config.iqn, 0)
-    assert await discover(plan_login(place, 0, name, host.journal, connect_tcp)) == [array.config.iqn]
-    lives = [LiveSession(f"path {at}", plan_login(place, at, name, host.journal, connect_tcp)) for at in range(1, paths + 1)]
+    assert await discover(plan_login(place, 0, name, host.journal, connect_tcp), host.settings) == [array.config.iqn]
+    plans = [plan_login(place, at, name, host.journal, connect_tcp) for at in range(1, paths + 1)]
+    lives = [LiveSession(f"path {at}", plan, host.settings) for at, plan in enumerate(plans, 1)]
     async with trio.open_nursery() as nursery:
         for live in lives:
             await nursery.start(live.run)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from odx_target.target.commands import windows_copy
 from odx_target.target.commands.failure import CommandFailure
+from tests.interop.conftest import Start
 from tests.interop.serving import Served
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-windows-copy")]
@@ -39,12 +40,16 @@ def fails(*words: str) -> tuple[str, str]:
 def test_a_copy_prints_each_command_and_ends_equal(served: Served) -> None:
     lines = ok(served.url(0), served.url(1), "--file-size", "40M", "--fill")
     for line in (
-        "LUN 0 INQUIRY page 8Fh -> GOOD",
-        "LUN 0 POPULATE TOKEN list 00000000h, 81920 blocks at 0 -> GOOD",
-        "LUN 1 WRITE USING TOKEN list 00000001h, offset 0, 81920 blocks at 0 -> GOOD",
+        "LUN 0 INQUIRY evpd=1 page_code=0x8f allocation_length=255 -> GOOD",
+        "LUN 0 POPULATE TOKEN list_identifier=0 | sends inactivity_timeout=0 (the default) ranges=[0+81920] -> GOOD",
+        "LUN 1 WRITE(10) fua=1 logical_block_address=81920 transfer_length=8 -> GOOD",
         "1 POPULATE TOKEN, 1 RECEIVE ROD TOKEN INFORMATION, 1 WRITE USING TOKEN, 0 resets and new logins",
     ):
         assert line in lines
+    (write,) = (line for line in lines if "WRITE USING TOKEN list" in line)
+    assert write.startswith("LUN 1 WRITE USING TOKEN list_identifier=1 | sends offset_into_rod=0 rod_token=[00800000h ")
+    assert write.endswith("ranges=[0+81920] -> GOOD")
+    assert any("LUN 1 limits: lifetime at most 3600 s" in line for line in lines)
     assert lines[-1] == "equal"
     assert not [line for line in lines if "Windows gives up" in line or "Windows goes on" in line]
 
@@ -55,7 +60,9 @@ def test_fragments_between_block_sizes_over_two_paths_with_bytes(served: Served)
     assert lines[-1] == "equal"
     assert "2 POPULATE TOKEN, 2 RECEIVE ROD TOKEN INFORMATION, 2 WRITE USING TOKEN, 0 resets and new logins" in lines
     assert "           CDB  83 10 00 00 00 00 00 00 00 00 00 00 04 10 00 00" in lines
-    assert any("(path 2) RECEIVE ROD TOKEN INFORMATION" in line for line in lines)
+    taken = [found.groups() for line in lines if (found := re.match(r"LUN 0 \((path \d)\) (POPULATE|RECEIVE)", line))]
+    assert [name for _, name in taken] == ["POPULATE", "RECEIVE"] * 2
+    assert all(one[0] != two[0] for one, two in zip(taken[::2], taken[1::2], strict=True))
     token = next(line for line in lines if line.lstrip().startswith("token"))
     assert token.endswith(".. 512 bytes")
 
@@ -63,8 +70,107 @@ def test_fragments_between_block_sizes_over_two_paths_with_bytes(served: Served)
 def test_zeros(served: Served) -> None:
     ok(served.url(0), served.url(1), "--file-size", "8M", "--fill")
     lines = ok(served.url(0), served.url(1), "--file-size", "8M", "--zero", "--list-identifier", "4294967295")
-    assert any("WRITE USING TOKEN list FFFFFFFFh, offset 0, 16384 blocks" in line for line in lines)
+    assert any(
+        "WRITE USING TOKEN list_identifier=4294967295 | sends offset_into_rod=0 rod_token=[ffff0001h" in line for line in lines
+    )
     assert lines[-1] == "equal"
+
+
+def test_a_file_that_was_written_in_part(served: Served) -> None:
+    ok(served.url(0), served.url(1), "--file-size", "8M", "--fill")
+    lines = ok(served.url(0), served.url(1), "--file-size", "8M", "--valid-size", "1M")
+    assert "1 POPULATE TOKEN, 1 RECEIVE ROD TOKEN INFORMATION, 2 WRITE USING TOKEN, 0 resets and new logins" in lines
+    assert any("rod_token=[ffff0001h" in line and line.endswith("ranges=[2048+14336] -> GOOD") for line in lines)
+    assert lines[-1] == "equal"
+
+
+def test_with_digests(served: Served) -> None:
+    lines = ok(served.url(0), served.url(1), "--file-size", "1M", "--digests")
+    assert any(line.startswith("login request | HeaderDigest=CRC32C DataDigest=CRC32C") for line in lines)
+    assert lines[-1] == "equal"
+
+
+def test_a_full_destination_has_no_place_for_metadata(served: Served) -> None:
+    lines = ok(served.url(0), served.url(1), "--file-size", "64M")
+    assert not any("fua=1" in line for line in lines)
+    assert lines[-1] == "equal"
+
+
+TOKEN_COMMANDS = ("POPULATE TOKEN", "RECEIVE ROD TOKEN INFORMATION", "WRITE USING TOKEN")
+
+
+def parts(line: str) -> list[str]:
+    """What a line says of a command: its fields, what it sends, what answers it."""
+    _, arrow, end = line.partition(" -> ")
+    begin = line.removesuffix(arrow + end)
+    words = re.sub(r"^ *[\d.]+ s LUN \d ", "", begin).split(" | ") + end.split(" | ")
+    return [word for word in words if word.startswith((*TOKEN_COMMANDS, "sends ", "answers "))]
+
+
+def test_its_lines_are_in_the_words_of_the_array_s_own_trace(start: Start, tmp_path: Path) -> None:
+    trace = tmp_path / "array.trace"
+    served = start(("first=64M", "second=64M"), options=("--trace", str(trace)))
+    result = typed(served.url(0), served.url(1), "--file-size", "1M", "--trace")
+    assert result.exit_code == 0, result.output
+    served.stop()
+    sent = [line for line in result.output.splitlines() if re.search(rf" LUN \d ({'|'.join(TOKEN_COMMANDS)})", line)]
+    told = [part for line in sent for part in parts(line)]
+    assert len(told) == 6  # three commands, two parameter lists, an answer
+    array_words = [part for line in trace.read_text().splitlines() for part in line.split(" | ")]
+    assert [part for part in told if part not in array_words] == []
+
+
+SECRET, TARGET_SECRET = "twelvechars1", "othersecret12"
+
+
+def chap(tmp_path: Path, *, mutual: bool) -> tuple[str, ...]:
+    """Options of `serve` for the users `host` and, of its own, `array`."""
+    secrets = {"host": SECRET, "array": TARGET_SECRET}
+    for user, secret in secrets.items():
+        (tmp_path / user).write_text(secret)
+        (tmp_path / user).chmod(0o600)
+    one_way = ("--chap-user", "host", "--chap-secret-file", str(tmp_path / "host"))
+    own = ("--target-chap-user", "array", "--target-chap-secret-file", str(tmp_path / "array"))
+    return one_way + own if mutual else one_way
+
+
+def with_chap(url: str, secret: str = SECRET, target_secret: str = "") -> str:
+    query = f"?target_user=array&target_password={target_secret}" if target_secret else ""
+    return url.replace("iscsi://", f"iscsi://host%{secret}@") + query
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_chap(start: Start, tmp_path: Path, mutual: bool) -> None:
+    served = start(("first=64M", "second=64M"), options=chap(tmp_path, mutual=True))
+    target_secret = TARGET_SECRET if mutual else ""
+    urls = [with_chap(served.url(lun), target_secret=target_secret) for lun in (0, 1)]
+    lines = ok(*urls, "--file-size", "1M", "--fill", "--trace")
+    assert lines[-1] == "equal"
+    proved = [line for line in lines if line.startswith("login request | CHAP_N=host CHAP_R=(34 characters)")]
+    assert len(proved) == 2  # discovery proves it by itself
+    assert all(("CHAP_C=(" in line) == mutual for line in proved)
+    assert ("login response | CHAP_N=array CHAP_R=(34 characters)" in lines) == mutual
+    assert not any(secret in line for line in lines for secret in (SECRET, TARGET_SECRET))
+
+
+def test_chap_that_does_not_work_out(start: Start, tmp_path: Path) -> None:
+    served = start(("first=64M", "second=64M"), options=chap(tmp_path, mutual=False))
+    first, second = served.url(0), served.url(1)
+    for urls, words in (
+        ((with_chap(first, "wrongsecret1"), second), "authentication failure (02h/01h)) [7.2, iScsiPrt 10]"),
+        ((first, second), "authentication failure (02h/01h)) [7.2, iScsiPrt 10]"),
+        ((with_chap(first, target_secret=TARGET_SECRET), second), "[7.2, iScsiPrt 10]"),  # the array has none of its own
+        ((with_chap(first, "short"), second), "the CHAP secret is not 12 to 16 bytes long (5 bytes) [7.3, iScsiPrt 35]"),
+    ):
+        message, output = fails(*urls)
+        assert words in message
+        assert not any(secret in message + output for secret in (SECRET, TARGET_SECRET, "wrongsecret1"))
+
+
+def test_a_target_that_proves_itself_wrongly(start: Start, tmp_path: Path) -> None:
+    served = start(("first=64M", "second=64M"), options=chap(tmp_path, mutual=True))
+    message, _ = fails(with_chap(served.url(0), target_secret="wrongsecret1"), served.url(1))
+    assert "the target did not prove itself by CHAP [7.3, iScsiPrt 17]" in message
 
 
 def test_within_one_unit(served: Served) -> None:
@@ -77,7 +183,7 @@ def test_a_file_too_small_for_windows(served: Served) -> None:
     message, output = fails(served.url(0), served.url(1), "--file-size", "100K", "--fill")
     assert message == ("Windows would have given up: LUN 1: the file is smaller than 256 KiB (102400 bytes) [3.7]")
     assert "equal" in output.splitlines()
-    assert "LUN 0 READ (10) 200 blocks at 0 -> GOOD" in output
+    assert "LUN 0 READ(10) logical_block_address=0 transfer_length=200 -> GOOD" in output
 
 
 @pytest.mark.parametrize(
@@ -100,7 +206,7 @@ def test_what_cannot_be(served: Served) -> None:
     assert "REPORT LUNS does not list" in fails(served.url(0), served.url(9))[0]
     assert "no room" in fails(served.url(0), served.url(1), "--file-size", "65M")[0]
     assert "connection refused" in fails("iscsi://127.0.0.1:1/iqn.a/0", served.url(1))[0]
-    assert "not found" in fails(served.url(0).replace("array", "nobody"), served.url(1))[0]
+    assert "SendTargets does not list the target" in fails(served.url(0).replace("array", "nobody"), served.url(1))[0]
     assert "lifetime" in fails(served.url(0), served.url(1), "--file-size", "1M", "--lifetime", "4000")[0]
 
 

@@ -1,16 +1,24 @@
 """Our array under the Windows behaviour: no rule is broken, and each command is the one of the script."""
 
+import random
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import trio
 
-from odx_target.initiator.token_commands import ZERO_TOKEN
+from odx_target.initiator.token_commands import ZERO_TOKEN, BlockRange
+from odx_target.initiator.url import Portal
+from odx_target.initiator.windows.connection import WindowsConnection
 from odx_target.initiator.windows.copy_engine import FileCopy, WindowsFile
 from odx_target.initiator.windows.journal import LoginStep
+from odx_target.initiator.windows.layout import FileLayout
 from odx_target.initiator.windows.nt_status import NtStatus
 from odx_target.initiator.windows.offload_read import Token, offload_read
-from odx_target.initiator.windows.offload_write import OffloadWrite
+from odx_target.initiator.windows.offload_write import OffloadWrite, Written
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
+from odx_target.target.iscsi.pdu import ScsiDataOut
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, extents
 from tests.initiator.windows.scripted import GIB, MIB
 from tests.interop.windows.against import against, array_of, config
@@ -210,16 +218,31 @@ async def test_four_copies_of_one_host_beside_ordinary_work() -> None:
 
 
 @pytest.mark.parametrize("paths", [1, 2])
-async def test_a_connection_that_is_cut_is_restored_or_left(paths: int) -> None:
+async def test_a_connection_that_is_cut_is_restored(paths: int) -> None:
     async with running(config()) as array, against(array, paths=paths) as host:
         source, destination = host.layouts(MIB)
         await host.fill(source, destination)
+        host.entries.clear()
         await host.lives[0].session._stream.aclose()
         report = await host.file_copy(source, destination).run()
         assert report.stop is None
         await host.check(source, destination)
-        (told,) = [entry.what for entry in host.management() if entry.path == f"path {paths}"][:1]
-        assert told == ("logged in again" if paths == 1 else "takes over from path 1")
+        assert [(entry.path, entry.event) for entry in host.management()] == [("path 1", 20), ("path 1", 34)]
+
+
+async def test_a_path_that_stays_away_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = WindowsSettings(link_down_s=0.0)
+    async with running(config()) as array, against(array, settings, paths=2) as host:
+        source, destination = host.layouts(MIB)
+        await host.fill(source, destination)
+        host.entries.clear()
+        place = replace(host.lives[0]._plan.place, portal=Portal("127.0.0.1", 1))
+        monkeypatch.setattr(host.lives[0], "_plan", replace(host.lives[0]._plan, place=place))
+        await host.lives[0].session._stream.aclose()
+        report = await host.file_copy(source, destination).run()
+        assert report.stop is None
+        await host.check(source, destination)
+        assert "takes over from path 1" in [entry.what for entry in host.management() if entry.path == "path 2"]
 
 
 async def test_many_commands_share_one_new_session() -> None:
@@ -229,6 +252,53 @@ async def test_many_commands_share_one_new_session() -> None:
         for number in range(8):
             nursery.start_soon(host.disks[number % 2].write, 4096 + number, bytes(512))
         nursery.cancel_scope.deadline = trio.current_time() + 30
-    assert len([entry for entry in host.management() if entry.what == "logged in again"]) == 8
+    assert [entry.event for entry in host.management()] == [20, 34]
     assert len([entry for entry in host.entries if isinstance(entry, LoginStep)]) == 4  # two requests, two responses
     assert host.host.journal.findings == []
+
+
+async def test_the_lun_field_of_data_out_is_not_dependable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows may leave it at 0: the task says which unit it is."""
+    send = WindowsConnection._send
+
+    def without_lun(self: WindowsConnection, pdu: Any, data: Any = b"") -> None:
+        if isinstance(pdu, ScsiDataOut):
+            pdu.lun = 0
+        send(self, pdu, data)
+
+    monkeypatch.setattr(WindowsConnection, "_send", without_lun)
+    async with running(config()) as array, against(array) as host:
+        data = random.Random(1).randbytes(262_144)
+        await host.disks[1].write(0, data)
+        assert await host.disks[1].read(0, 512) == data
+
+
+async def test_a_list_identifier_that_is_in_use_is_refused_and_its_operation_unharmed() -> None:
+    """As no Windows does: a second command with the identifier of one that is still running."""
+    async with running(config()) as array, against(array) as host:
+        source, destination = host.layouts(16 * MIB)
+        await host.disks[0].write_file(source, 0, random.Random(2).randbytes(16 * MIB))
+        token = await offload_read(host.disks[0], source, 0, 16 * MIB)
+        assert isinstance(token, Token)
+        moved = FileLayout(tuple(BlockRange(part.lba + 1, part.count_blocks) for part in destination.extents), 512)
+        slow = OffloadWrite(host.disks[1], moved, 0, 16 * MIB, token.value, 0)  # off the 4 KiB grid: bytes must move
+        elsewhere = extents(512, (0x2000000, MIB))
+        quick = OffloadWrite(host.disks[1], elsewhere, 0, MIB, token.value, 0)
+        ends: dict[str, Written] = {}
+
+        async def run(name: str, write: OffloadWrite) -> None:
+            host.host.list_identifiers.following = 77
+            ends[name] = await write.run()
+
+        host.entries.clear()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, "slow", slow)
+            while not host.lives[0].session._connection._pending:
+                await trio.lowlevel.checkpoint()
+            nursery.start_soon(run, "quick", quick)
+        assert ends["slow"].failure is None
+        assert ends["slow"].size_bytes == 16 * MIB
+        refused = ends["quick"].failure
+        assert refused is not None
+        assert refused.status is NtStatus.OPERATION_IN_PROGRESS
+        assert await host.disks[1].read_file(moved, 0, 16 * MIB) == await host.disks[0].read_file(source, 0, 16 * MIB)

@@ -10,6 +10,8 @@ REPORT_LUNS_ALLOCATION_BYTES = 4096
 MODE_ALLOCATION_BYTES = 0xC0
 SHORT_CAPACITY_BYTES = 12
 LONG_CAPACITY_BYTES = 32
+PORT_GROUPS_ALLOCATION_BYTES = 4096
+PORT_GROUPS_TIMEOUT_S = 10.0
 FUA = 0x08
 CONTROL_PAGE = 0x0A
 CACHING_PAGE = 0x08
@@ -29,6 +31,10 @@ def mode_select_6(parameter_list_bytes: int, *, save: bool) -> bytes:
 
 def start_unit() -> bytes:
     return bytes([0x1B, 0, 0, 0, 1, 0])
+
+
+def report_target_port_groups() -> bytes:
+    return struct.pack(">BB4xLxx", 0xA3, 0x0A, PORT_GROUPS_ALLOCATION_BYTES)
 
 
 def read(lba: int, count_blocks: int, *, long: bool = False) -> bytes:

@@ -1,11 +1,27 @@
-"""The class driver's retries: how often, how late, and the last one untagged."""
+"""The class driver's retries: how often, how late, and the last one untagged; and what an ending brings about beside them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from odx_target.initiator.cdb import inquiry
 from odx_target.initiator.windows import cdb
 from odx_target.initiator.windows.path import SIMPLE, UNTAGGED
 from odx_target.initiator.windows.port import Command, Completion, DiskPort
+from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.sense_table import Effect
+
+BLOCK_LIMITS_PAGE = 0xB0
+NOTES = {
+    Effect.CAPACITY_CHANGED: Rule.CAPACITY_CHANGED,
+    Effect.INQUIRY_CHANGED: Rule.INQUIRY_CHANGED,
+    Effect.SOFT_THRESHOLD: Rule.SOFT_THRESHOLD,
+}
+FOLLOWED_BY = {
+    Effect.START_UNIT: Command(cdb.start_unit()),
+    Effect.INQUIRY_CHANGED: Command(
+        inquiry(cdb.VPD_ALLOCATION_BYTES, BLOCK_LIMITS_PAGE), data_in_bytes=cdb.VPD_ALLOCATION_BYTES
+    ),
+}
+"""What is sent before the retry."""
 
 
 @dataclass(slots=True)
@@ -14,25 +30,35 @@ class ClassDriver:
 
     port: DiskPort
     offline: bool = False
-    _starting: Command = field(default_factory=lambda: Command(cdb.start_unit()))
 
-    async def submit(self, command: Command, retries: int, *, last_untagged: bool = False) -> Completion:
+    async def submit(
+        self, command: Command, retries: int, *, last_untagged: bool = False, allocating_retries: int | None = None
+    ) -> Completion:
         """Send a command, and again as its ending and `retries` allow: always the same CDB and data.
 
-        Raises InitiatorError when no path is left.
+        `allocating_retries` counts instead while a thin disk allocates space. Raises InitiatorError when no path is left.
         """
-        for left in range(retries, -1, -1):
-            untagged = last_untagged and left == 0 < retries
+        sent = 0
+        while True:
+            untagged = last_untagged and 0 < sent == retries
             completion = await self.port.send(command, UNTAGGED if untagged else SIMPLE)
+            sent += 1
             reading = completion.reading
-            if reading.effect is Effect.OFFLINE:
-                self.offline = True
-            if reading.effect is Effect.RESET:
-                await self.port.reset()
-            if reading.retry_delay_s is None or not left:
-                break
+            allowed = retries
+            if reading.effect is Effect.ALLOCATING and allocating_retries is not None:
+                allowed = allocating_retries
+            await self._follow(reading.effect)
+            if reading.retry_delay_s is None or sent > allowed:
+                return completion
             if reading.retry_delay_s:
                 await self.port.host.clock.sleep(reading.retry_delay_s)
-            if reading.effect is Effect.START_UNIT:
-                await self.port.send(self._starting, SIMPLE)
-        return completion
+            if reading.effect in FOLLOWED_BY:
+                await self.port.send(FOLLOWED_BY[reading.effect], SIMPLE)
+
+    async def _follow(self, effect: Effect | None) -> None:
+        if effect is Effect.OFFLINE:
+            self.offline = True
+        elif effect is Effect.RESET:
+            await self.port.reset()
+        elif effect in NOTES:
+            self.port.host.journal.find(NOTES[effect], self.port.disk)

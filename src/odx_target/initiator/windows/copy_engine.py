@@ -14,10 +14,23 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class WindowsFile:
-    """A file on a disk."""
+    """A file on a disk. What lies at `valid_bytes` or beyond was never written and reads as zeros; None: all was."""
 
     disk: WindowsDisk
     layout: FileLayout
+    valid_bytes: int | None = None
+
+    @property
+    def written_bytes(self) -> int:
+        return self.layout.size_bytes if self.valid_bytes is None else self.valid_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Blocks of the file system that it writes when it makes and closes a file."""
+
+    lba: int
+    data: bytes
 
 
 @dataclass(slots=True)
@@ -38,10 +51,12 @@ class FileCopy:
     source: WindowsFile | None
     destination: WindowsFile
     report: CopyReport = field(default_factory=CopyReport)
+    metadata: Metadata | None = None
+    """On the destination; None: no such writes."""
 
     async def run(self) -> CopyReport:
         """Copy all of it. Raises DiskUnusable where Windows cannot finish, InitiatorError when no path is left."""
-        await self._flush()
+        await self._prepare()
         position, size_bytes = 0, self.destination.layout.size_bytes
         if (stop := self._why_not()) is None:
             while position < size_bytes and self.report.stop is None:
@@ -50,12 +65,21 @@ class FileCopy:
             self.report.stop = stop
         await self._ordinary(position, size_bytes)
         await self.destination.disk.flush()
+        await self._write_metadata()
         return self.report
 
-    async def _flush(self) -> None:
-        for file in (self.source, self.destination):
-            if file is not None:
-                await file.disk.flush()
+    async def _prepare(self) -> None:
+        """What the source holds in caches is written, the destination is made."""
+        if self.source is not None:
+            await self.source.disk.flush()
+        await self._write_metadata()
+        await self.destination.disk.flush()
+
+    async def _write_metadata(self) -> None:
+        if self.metadata is None or self.destination.disk.driver.offline:
+            return
+        for _ in range(self.host.settings.metadata_writes):
+            await self.destination.disk.write(self.metadata.lba, self.metadata.data, force_unit_access=True)
 
     def _why_not(self) -> Finding | None:
         """Why token copy is not even tried."""
@@ -94,10 +118,13 @@ class FileCopy:
         return position + spent
 
     async def _token(self, position: int, left_bytes: int) -> Token | Failure:
-        """A token for as much as the source gives; what does not fill a block of the destination is left to the next."""
-        if self.source is None:
+        """A token for as much as the source gives; what does not fill a block of the destination is left to the next.
+
+        The file system answers for what was never written by itself, with the zero token.
+        """
+        if self.source is None or position >= self.source.written_bytes:
             return Token(ZERO_TOKEN, left_bytes)
-        request = min(left_bytes, self.host.settings.read_request_bytes or left_bytes)
+        request = min(left_bytes, self.host.settings.read_request_bytes or left_bytes, self.source.written_bytes - position)
         token = await offload_read(self.source.disk, self.source.layout, position, request)
         if isinstance(token, Failure):
             return token
@@ -121,9 +148,10 @@ class FileCopy:
         while position < size_bytes:
             count = min(buffer_bytes, size_bytes - position)
             self.destination.disk.check_online()
-            data = bytes(count)
-            if self.source is not None:
-                data = await self.source.disk.read_file(self.source.layout, position, count)
+            written = 0 if self.source is None else min(max(self.source.written_bytes - position, 0), count)
+            data = bytes(count - written)
+            if self.source is not None and written:
+                data = await self.source.disk.read_file(self.source.layout, position, written) + data
             await self.destination.disk.write_file(self.destination.layout, position, data)
             position += count
             self.report.ordinary_bytes += count

@@ -6,16 +6,20 @@ from dataclasses import dataclass, field
 from odx_target.initiator.cdb import synchronize_cache_10
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.result import Buffer
+from odx_target.initiator.sense import SenseKey
 from odx_target.initiator.windows import cdb
 from odx_target.initiator.windows.capability import Capability
 from odx_target.initiator.windows.class_driver import ClassDriver
 from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.journal import Remark
 from odx_target.initiator.windows.layout import FileLayout
 from odx_target.initiator.windows.path import Path
 from odx_target.initiator.windows.port import Command, Completion, DiskPort
 from odx_target.initiator.windows.rules import Finding, Rule
 
 FLUSH_TIMEOUT_FACTOR = 4
+FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))
+"""INVALID FIELD IN CDB."""
 
 
 class DiskUnusable(InitiatorError):
@@ -57,6 +61,10 @@ class WindowsDisk:
     def find(self, rule: Rule, detail: str = "", position_bytes: int | None = None) -> Finding:
         return self.host.journal.find(rule, self.name, detail, position_bytes)
 
+    def remark(self, what: str) -> None:
+        """Tell of something that is no command."""
+        self.host.journal.add(Remark(self.host.clock.now(), self.name, what))
+
     async def ask(self, command: bytes, data_in_bytes: int = 0, retries: int | None = None) -> Completion:
         """Send a command without data, with the retries of ordinary commands if not told otherwise."""
         count = self.host.settings.ordinary_retries if retries is None else retries
@@ -70,16 +78,23 @@ class WindowsDisk:
     async def read(self, lba: int, count_blocks: int) -> bytes:
         """An ordinary read of at most what the adapter carries. Raises DiskUnusable."""
         command = Command(cdb.read(lba, count_blocks, long=self.is_long), data_in_bytes=count_blocks * self.block_bytes)
-        completion = await self._ordinary(command)
+        completion = await self._submit(command)
+        self._check(completion)
         if len(completion.data_in) != count_blocks * self.block_bytes:
             raise DiskUnusable(self.find(Rule.ORDINARY_FAILED, f"{len(completion.data_in)} bytes of {command.data_in_bytes}"))
         return completion.data_in
 
     async def write(self, lba: int, data: Buffer, *, force_unit_access: bool = False) -> None:
         """An ordinary write of whole blocks, at most what the adapter carries. Raises DiskUnusable."""
-        count_blocks = len(data) // self.block_bytes
-        fua = force_unit_access and self.has_write_cache
-        await self._ordinary(Command(cdb.write(lba, count_blocks, long=self.is_long, force_unit_access=fua), [data]))
+        if force_unit_access and self.has_write_cache:
+            completion = await self._submit(self._write_command(lba, data, force_unit_access=True))
+            sense = completion.reading.sense
+            if sense is None or (sense.key, sense.code) != FUA_REFUSAL:
+                self._check(completion)
+                return
+            self.find(Rule.FUA_REFUSED)
+            self.has_write_cache = False
+        self._check(await self._submit(self._write_command(lba, data)))
 
     async def read_file(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> bytes:
         """A piece of a file, in commands as long as the adapter carries. Raises DiskUnusable."""
@@ -92,6 +107,10 @@ class WindowsDisk:
         for lba, count in self._commands(layout, position_bytes, len(data)):
             await self.write(lba, rest[: count * self.block_bytes])
             rest = rest[count * self.block_bytes :]
+
+    def _write_command(self, lba: int, data: Buffer, *, force_unit_access: bool = False) -> Command:
+        count_blocks = len(data) // self.block_bytes
+        return Command(cdb.write(lba, count_blocks, long=self.is_long, force_unit_access=force_unit_access), [data])
 
     def check_online(self) -> None:
         """Raises DiskUnusable once the disk has been taken offline."""
@@ -106,10 +125,14 @@ class WindowsDisk:
             for at in range(0, part.count_blocks, most_blocks)
         ]
 
-    async def _ordinary(self, command: Command) -> Completion:
+    async def _submit(self, command: Command) -> Completion:
         self.check_online()
-        completion = await self.driver.submit(command, self.host.settings.ordinary_retries)
+        settings = self.host.settings
+        return await self.driver.submit(
+            command, settings.ordinary_retries, allocating_retries=settings.space_allocation_retries
+        )
+
+    def _check(self, completion: Completion) -> None:
         self.check_online()
         if not completion.reading.is_good:
             raise DiskUnusable(self.find(Rule.ORDINARY_FAILED, completion.words))
-        return completion

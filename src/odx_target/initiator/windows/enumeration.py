@@ -12,6 +12,7 @@ from odx_target.initiator.windows.capability import COPY_PAGE, Declined, read_ca
 from odx_target.initiator.windows.disk import DiskUnusable, WindowsDisk
 from odx_target.initiator.windows.port import Command
 from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.settings import QerrOverride
 
 SERIAL_PAGE, IDENTIFICATION_PAGE = 0x80, 0x83
 BLOCK_LIMITS_PAGE, PROVISIONING_PAGE = 0xB0, 0xB2
@@ -33,9 +34,12 @@ async def report_all_luns(disk: WindowsDisk) -> list[int]:
     return [int.from_bytes(reply[at : at + 2], "big") & 0x3FFF for at in range(8, 8 + max(listed, 0), 8)]
 
 
-async def start(disks: Sequence[WindowsDisk]) -> None:
-    """Find and start disks of one target; what LUN 0 reports must list them. Raises DiskUnusable."""
-    luns = await report_all_luns(disks[0])
+async def start(disks: Sequence[WindowsDisk], lun_0: WindowsDisk | None = None) -> None:
+    """Find and start disks of one target; what LUN 0 reports must list them. Raises DiskUnusable.
+
+    `lun_0` is the first of them if not given; no disk need be there.
+    """
+    luns = await report_all_luns(disks[0] if lun_0 is None else lun_0)
     for disk in disks:
         if disk.lun not in luns:
             raise DiskUnusable(disk.find(Rule.LUN_NOT_REPORTED, f"LUN {disk.lun}"))
@@ -48,7 +52,9 @@ async def start_one(disk: WindowsDisk) -> None:
     await disk.ask(test_unit_ready())
     await _read_capacity(disk)
     is_thin = await _read_pages(disk)
-    if disk.capability is not None or is_thin:
+    override = disk.host.settings.qerr_override
+    has_reason = disk.capability is not None or is_thin or override is QerrOverride.ALWAYS
+    if has_reason and override is not QerrOverride.NEVER:
         await _clear_qerr(disk)
     await _read_modes(disk)
     for lba in range(min(2, disk.capacity_blocks)):
@@ -65,8 +71,9 @@ async def _identify(disk: WindowsDisk) -> None:
         disk.find(Rule.NO_COMMAND_QUEUEING)
     reply = await _read_page(disk, 0)
     listed = reply[4:]
-    if SERIAL_PAGE in listed:
-        await _read_page(disk, SERIAL_PAGE)
+    serial = await _read_page(disk, SERIAL_PAGE) if SERIAL_PAGE in listed else b""
+    if not serial[4:].strip(b" \0"):
+        disk.find(Rule.NO_SERIAL_NUMBER)
     page = await _read_page(disk, IDENTIFICATION_PAGE) if IDENTIFICATION_PAGE in listed else b""
     disk.identity = _identity(page)
     if not disk.identity:
@@ -127,6 +134,11 @@ async def _read_pages(disk: WindowsDisk) -> bool:
         disk.no_copy = disk.find(declined.rule, declined.detail)
     else:
         optimum, maximum = disk.capability.optimal_transfer_blocks, disk.capability.maximum_token_transfer_blocks
+        disk.remark(
+            f"limits: lifetime at most {disk.capability.maximum_inactivity_timeout_s} s,"
+            f" default {disk.capability.default_inactivity_timeout_s} s, largest {maximum} blocks, optimal {optimum} blocks,"
+            f" {disk.capability.maximum_range_descriptors} descriptors"
+        )
         if 0 < maximum < optimum:
             disk.find(Rule.OPTIMUM_OVER_MAXIMUM, f"{optimum} blocks over {maximum}")
     return len(provisioning) >= 8 and provisioning[5] & 0x80 != 0 and provisioning[6] & 0x7 == THIN

@@ -24,11 +24,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """Task management, or the loss and return of a path, in words."""
+    """Task management, or the loss and return of a path, in words; `event` is its number in the System log, 0: none."""
 
     at_s: float
     path: str
     what: str
+    event: int = 0
+
+    @property
+    def words(self) -> str:
+        return f"{self.what} [iScsiPrt {self.event}]" if self.event else self.what
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,16 @@ class LoginStep:
     pairs: Sequence[tuple[str, str]]
 
 
-Entry: TypeAlias = Exchange | Management | LoginStep | Finding
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about a disk that is no command, in words."""
+
+    at_s: float
+    disk: str
+    what: str
+
+
+Entry: TypeAlias = Exchange | Management | LoginStep | Remark | Finding
 
 
 @dataclass(slots=True)

@@ -3,20 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from odx_target.initiator.connection import InitiatorConnection
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.login import Login, Request
 from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.windows.chap_rules import judge_challenge, judge_method, judge_secrets
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.target.iscsi.framing import append_pdu
 from odx_target.target.iscsi.negotiation import Offerer
-from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse
+from odx_target.target.iscsi.opcodes import LoginStatus
+from odx_target.target.iscsi.pdu import LoginResponse
 from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError
 
 INITIATOR_NAME = "iqn.1991-05.com.microsoft:odx-target"
 RECEIVE_BYTES = 65_536
 MAXIMUM_BURST_BYTES = 262_144
-FIRST_TAG = 1
 FIRST_CONNECTION = 1
 DISCOVERY_KEYS: Pairs = [
     ("HeaderDigest", "None,CRC32C"),
@@ -40,6 +39,8 @@ NORMAL_KEYS: Pairs = [
 TARGETS_OWN_KEYS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "MaxRecvDataSegmentLength"})
 AUTHENTICATION_KEYS = frozenset({"AuthMethod", "CHAP_A", "CHAP_I", "CHAP_C", "CHAP_N", "CHAP_R"})
 
+ORDERS = (("DataPDUInOrder", Rule.DATA_PDU_ORDER), ("DataSequenceInOrder", Rule.DATA_SEQUENCE_ORDER))
+
 
 class LoginDeclined(LoginFailed):
     """The target broke a rule of the login that Windows insists on."""
@@ -54,11 +55,15 @@ def isid(number: int) -> bytes:
     return bytes([0x40, 0x00, 0x01, 0x37]) + (number & 0xFFFF).to_bytes(2, "big")
 
 
-def session_options(number: int, initiator_name: str = INITIATOR_NAME, command_timeout_s: float = 75.0) -> SessionOptions:
-    """The options of session `number` of a host."""
+def session_options(
+    number: int, initiator_name: str = INITIATOR_NAME, command_timeout_s: float = 75.0, *, digests: bool = False
+) -> SessionOptions:
+    """The options of session `number` of a host; `digests`: header and data digests or no session."""
     return SessionOptions(
         isid(number),
         initiator_name,
+        header_digest=digests,
+        data_digest=digests,
         max_recv_data_segment_bytes=RECEIVE_BYTES,
         max_burst_bytes=MAXIMUM_BURST_BYTES,
         first_burst_bytes=RECEIVE_BYTES,
@@ -68,7 +73,10 @@ def session_options(number: int, initiator_name: str = INITIATOR_NAME, command_t
 
 @dataclass(slots=True)
 class WindowsLogin(Login):
-    """A login; `tell` is told the keys of each request and response, `note` the rules that are broken without harm."""
+    """A login; `tell` is told the keys of each request and response, `note` the rules that are broken without harm.
+
+    Digests of the options are asked for without an alternative. Raises LoginDeclined for secrets that Windows does not take.
+    """
 
     tell: Callable[[str, Pairs], None] = lambda *_: None
     note: Callable[[Finding], None] = lambda _: None
@@ -78,8 +86,10 @@ class WindowsLogin(Login):
 
     def __post_init__(self) -> None:
         Login.__post_init__(self)
-        offers = DISCOVERY_KEYS if self.target_name is None else NORMAL_KEYS
-        self._offerer = Offerer(dict(offers), self.parameters)
+        offers = dict(DISCOVERY_KEYS if self.target_name is None else NORMAL_KEYS)
+        offers |= {name: "CRC32C" for name, _ in self._wanted_digests()}
+        self._offerer = Offerer(offers, self.parameters)
+        _insist(judge_secrets(self.options.secret, self.options.target_secret))
 
     def first(self) -> Request:
         request, _ = Login.first(self)
@@ -93,13 +103,24 @@ class WindowsLogin(Login):
         """The next request, or None in full feature phase. Raises LoginDeclined, LoginFailed."""
         pairs = _pairs(data)
         self.tell("login response", pairs)
-        if response.status == 0:
-            self._insist(response, pairs)
-        request = Login.take(self, response, data)
+        if response.status == LoginStatus.SUCCESS:
+            self._judge(response, pairs)
+        request = self._take(response, data)
         if request is None:
-            self._insist_at_end(response)
+            self._judge_end(response)
             return None
         return self._told(request)
+
+    def _take(self, response: LoginResponse, data: bytes) -> Request | None:
+        expects_proof = self._answer == self._settle_targets_proof
+        try:
+            return Login.take(self, response, data)
+        except LoginFailed as failure:
+            if response.status != LoginStatus.SUCCESS:
+                raise _declined(Rule.LOGIN_REFUSED, str(failure)) from failure
+            if expects_proof and not response.continued:
+                raise _declined(Rule.CHAP_PROOF) from failure
+            raise
 
     def _told(self, request: Request) -> Request:
         header, data = request
@@ -107,7 +128,7 @@ class WindowsLogin(Login):
         self.tell("login request", _pairs(data))
         return request
 
-    def _insist(self, response: LoginResponse, pairs: Pairs) -> None:
+    def _judge(self, response: LoginResponse, pairs: Pairs) -> None:
         names = {name for name, _ in pairs}
         if self._is_first:
             if self.target_name is not None and "TargetPortalGroupTag" not in names:
@@ -123,13 +144,35 @@ class WindowsLogin(Login):
         window = (response.max_cmd_sn - response.exp_cmd_sn + 1) & 0xFFFFFFFF
         if not 0 < window < 1 << 31:
             raise _declined(Rule.COMMAND_WINDOW_CLOSED, f"ExpCmdSN {response.exp_cmd_sn}, MaxCmdSN {response.max_cmd_sn}")
+        self._seen += pairs
+        if not response.continued:
+            seen, self._seen = dict(self._seen), []
+            self._judge_keys(seen)
 
-    def _insist_at_end(self, response: LoginResponse) -> None:
+    def _judge_keys(self, keys: dict[str, str]) -> None:
+        """What all PDUs of one response say together."""
+        if self._answer == self._settle_method and "AuthMethod" in keys:
+            _insist(judge_method(keys["AuthMethod"], self.options.user))
+        elif self._answer == self._settle_proof:
+            _insist(judge_challenge(keys))
+        for name, rule in ORDERS:
+            if keys.get(name, "Yes") != "Yes":
+                raise _declined(rule, f"{name}={keys[name][:40]}")
+        for name, rule in self._wanted_digests():
+            if keys.get(name, "CRC32C") != "CRC32C":
+                raise _declined(rule, f"{name}={keys[name][:40]}")
+
+    def _wanted_digests(self) -> list[tuple[str, Rule]]:
+        wanted = [
+            ("HeaderDigest", self.options.header_digest, Rule.HEADER_DIGEST_REFUSED),
+            ("DataDigest", self.options.data_digest, Rule.DATA_DIGEST_REFUSED),
+        ]
+        return [(name, rule) for name, is_wanted, rule in wanted if is_wanted]
+
+    def _judge_end(self, response: LoginResponse) -> None:
         parameters = self.parameters
         if parameters.first_burst_length > parameters.max_burst_length:
             raise _declined(Rule.BURST_LENGTHS, f"{parameters.first_burst_length} over {parameters.max_burst_length}")
-        if not (parameters.data_pdu_in_order and parameters.data_sequence_in_order):
-            raise _declined(Rule.DATA_ORDER)
         window = (response.max_cmd_sn - response.exp_cmd_sn + 1) & 0xFFFFFFFF
         if self.target_name is not None and window < self.narrow_window_commands:
             self.note(Finding(Rule.NARROW_COMMAND_WINDOW, "login", f"{window} commands"))
@@ -140,18 +183,9 @@ class WindowsLogin(Login):
         Login._finish(self, response)  # noqa: SLF001 - its own base class
 
 
-class WindowsConnection(InitiatorConnection):
-    """Numbers its login as Windows does: initiator task tag, CmdSN and ExpStatSN begin at 1."""
-
-    def __init__(self, login: WindowsLogin) -> None:
-        super().__init__(login)
-        self._exp_stat_sn = 1
-        self._next_tag = FIRST_TAG + 1
-
-    def _send_login(self, request: LoginRequest, data: bytes) -> None:
-        request.initiator_task_tag = FIRST_TAG
-        request.cmd_sn, request.exp_stat_sn = self._cmd_sn, self._exp_stat_sn
-        append_pdu(self._output, request.encode_header(), [data] if data else ())
+def _insist(broken: tuple[Rule, str] | None) -> None:
+    if broken is not None:
+        raise _declined(*broken)
 
 
 def _declined(rule: Rule, detail: str = "") -> LoginDeclined:

@@ -53,6 +53,8 @@ async def offload_read(disk: WindowsDisk, layout: FileLayout, position_bytes: in
         last_untagged=settings.last_retry_untagged,
     )
     answer = read_answer(information, count_blocks(ranges), wants_token=True)
+    if answer.foreign_action:
+        disk.find(Rule.FOREIGN_ANSWER)
     if answer.foreign_units:
         disk.find(Rule.COUNT_UNITS)
     if answer.rule is not None:

@@ -114,6 +114,8 @@ class OffloadWrite:
             last_untagged=settings.last_retry_untagged,
         )
         answer = read_answer(information, asked_blocks, wants_token=False)
+        if answer.foreign_action:
+            disk.find(Rule.FOREIGN_ANSWER)
         if answer.foreign_units:
             disk.find(Rule.COUNT_UNITS)
         if answer.rule is None:

@@ -1,13 +1,27 @@
 """What the behaviour stands on: ways to a logical unit, and a clock."""
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Protocol
 
+from odx_target.initiator.errors import ConnectionLost
 from odx_target.initiator.result import Buffer, CommandResult
 
 UNTAGGED = 0
 SIMPLE = 1
 """Task attributes as the SCSI Command PDU has them (RFC 7143 11.3.1)."""
+
+
+class NotSent(ConnectionLost):
+    """The path had no session any more, so the command never left."""
+
+
+class ResetEnd(Enum):
+    """How a task management function ended."""
+
+    DONE = "done"
+    REFUSED = "not done"
+    UNANSWERED = "no answer"
 
 
 class Clock(Protocol):
@@ -27,15 +41,18 @@ class Path(Protocol):
     async def execute(
         self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0, *, attribute: int, timeout_s: float
     ) -> CommandResult:
-        """Send a command and wait for its end, without any abort. Raises CommandTimedOut, ConnectionLost."""
+        """Send a command and wait for its end, without any abort.
+
+        Raises NotSent, CommandTimedOut, Rejected; ConnectionLost and ProtocolViolation where the session ended with it.
+        """
         ...
 
-    async def reset_logical_unit(self) -> bool:
-        """LOGICAL UNIT RESET; whether the target did it. Raises ConnectionLost."""
+    async def reset_logical_unit(self) -> ResetEnd:
+        """LOGICAL UNIT RESET. Raises ConnectionLost, ProtocolViolation."""
         ...
 
-    async def reset_target(self) -> bool:
-        """TARGET WARM RESET; whether the target did it. Raises ConnectionLost."""
+    async def reset_target(self) -> ResetEnd:
+        """TARGET WARM RESET. Raises ConnectionLost, ProtocolViolation."""
         ...
 
     async def reconnect(self) -> None:

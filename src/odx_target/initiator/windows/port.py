@@ -1,31 +1,39 @@
 """Below the class driver: a disk's paths, BUSY tried again, resets after a timeout, failover and new logins.
 
-A command that a path loses goes again on another path, if there is one, before the class driver hears of it; with one path
-the session is restored first, and the class driver counts it as a failure.
+A command whose connection is lost has failed; the class driver hears of it once the session is restored, or another path
+has taken over and the command has ended there. A command that finds no session is held until there is one. What Windows
+does not take of a target loses the connection, too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from odx_target.initiator.cdb import RECEIVE_ROD_TOKEN_INFORMATION, THIRD_PARTY_COPY_IN
-from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, InitiatorError
+from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, InitiatorError, ProtocolViolation, Rejected
 from odx_target.initiator.result import Buffer, CommandResult, Status
-from odx_target.initiator.windows import sense_table
+from odx_target.initiator.windows import cdb, sense_table
+from odx_target.initiator.windows.connection import Broken
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Exchange, Management
-from odx_target.initiator.windows.path import Path
-from odx_target.initiator.windows.sense_table import Effect, Reading
+from odx_target.initiator.windows.multipath import Reaction, reaction_to
+from odx_target.initiator.windows.path import SIMPLE, NotSent, Path, ResetEnd
+from odx_target.initiator.windows.rules import BREACHES, Rule
+from odx_target.initiator.windows.sense_table import Reading
 from odx_target.initiator.windows.settings import PathChoice
+
+RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69
+"""Numbers in the System log, as are those of the rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as the class driver hands it down."""
+    """A command as the class driver hands it down; `timeout_s` None: that of the disk, times the factor."""
 
     cdb: bytes
     data_out: Sequence[Buffer] = ()
     data_in_bytes: int = 0
     timeout_factor: int = 1
+    timeout_s: float | None = None
 
     @property
     def asks_for_information(self) -> bool:
@@ -53,6 +61,11 @@ class _PathFailed(Exception):
     pass
 
 
+_ASK_GROUPS = Command(
+    cdb.report_target_port_groups(), data_in_bytes=cdb.PORT_GROUPS_ALLOCATION_BYTES, timeout_s=cdb.PORT_GROUPS_TIMEOUT_S
+)
+
+
 @dataclass(slots=True)
 class DiskPort:
     """The port driver's and MPIO's part of one disk."""
@@ -65,55 +78,81 @@ class DiskPort:
 
     async def send(self, command: Command, attribute: int) -> Completion:
         """Send a command until there is an answer. Raises InitiatorError when no path comes back."""
+        settings = self.host.settings
+        repeats, holds = settings.multipath_retries, int(settings.request_hold_s / settings.reconnect_interval_s)
         while True:
             number = self._choose(command)
             try:
                 completion = await self._send_on(self.paths[number], command, attribute)
+            except NotSent:
+                if not holds:
+                    raise
+                holds -= 1
+                await self._fail_over(number)
+                continue
             except _PathFailed:
                 if not await self._fail_over(number):
                     return Completion(sense_table.LOST)
                 continue
-            if completion.reading.effect is Effect.FAIL_OVER and await self._leave(number):
-                continue
-            return completion
+            reaction = reaction_to(completion.reading.sense) if len(self.paths) > 1 else None
+            if reaction is None or not repeats or not await self._react(number, reaction):
+                return completion
+            repeats -= reaction is not Reaction.FAIL_OVER  # which ends when no path is left
 
     async def reset(self) -> None:
         """What follows a timeout: reset the logical unit, else the target, else the session."""
         path = self.paths[self._active]
         try:
             for name, function in (("LOGICAL UNIT RESET", path.reset_logical_unit), ("TARGET WARM RESET", path.reset_target)):
-                done = await function()
-                self._note(path, f"{name}: {'done' if done else 'not done'}")
-                if done:
+                end = await function()
+                self._note(path, f"{name}: {end.value}", RESET_SENT)
+                if end is ResetEnd.DONE:
                     return
-        except ConnectionLost as lost:
+                if end is ResetEnd.UNANSWERED:
+                    self.host.journal.find(Rule.RESET_UNANSWERED, path.name, name)
+            self._note(path, "no reset helps: the session is restored", RESET_FAILED)
+        except (ConnectionLost, ProtocolViolation) as lost:
             self._note(path, str(lost))
-        await self._restore(path)
+        await self._restore(path, self.host.settings.request_hold_s)
 
     async def _send_on(self, path: Path, command: Command, attribute: int) -> Completion:
         settings = self.host.settings
         waits = settings.busy_repeats
         while True:
+            timeout_s = settings.scsi_timeout_s * command.timeout_factor if command.timeout_s is None else command.timeout_s
             try:
                 result = await path.execute(
-                    command.cdb,
-                    command.data_out,
-                    command.data_in_bytes,
-                    attribute=attribute,
-                    timeout_s=settings.scsi_timeout_s * command.timeout_factor,
+                    command.cdb, command.data_out, command.data_in_bytes, attribute=attribute, timeout_s=timeout_s
                 )
             except CommandTimedOut as late:
                 self._tell(path, command, attribute, None, str(late))
+                self.host.journal.find(Rule.COMMAND_UNANSWERED, path.name, command.cdb.hex(" "))
                 await self.reset()
                 return Completion(sense_table.TIMED_OUT)
-            except ConnectionLost as lost:
+            except Rejected as refused:
+                self._tell(path, command, attribute, None, str(refused))
+                self.host.journal.find(Rule.REJECTED, path.name, str(refused))
+                return Completion(sense_table.LOST)
+            except NotSent:
+                raise
+            except (ConnectionLost, ProtocolViolation) as lost:
                 self._tell(path, command, attribute, None, str(lost))
+                self._tell_of_breach(path, lost)
                 raise _PathFailed from lost
             self._tell(path, command, attribute, result)
             if result.status not in {Status.BUSY, Status.TASK_SET_FULL} or not waits:
                 return Completion(sense_table.read_result(result), result)
             waits -= 1
             await self.host.clock.sleep(settings.busy_delay_s)
+
+    def _tell_of_breach(self, path: Path, lost: InitiatorError) -> None:
+        """All commands under way fail with the same breach; the first tells of it."""
+        if isinstance(lost, Broken):
+            if not lost.is_told:
+                lost.is_told = True
+                self.host.journal.find(lost.rule, path.name, lost.detail)
+        elif isinstance(lost, ProtocolViolation):
+            self.host.journal.find(BREACHES[lost.breach], path.name, str(lost))
 
     def _choose(self, command: Command) -> int:
         choice = self.host.settings.path_choice
@@ -128,12 +167,25 @@ class DiskPort:
         count = len(self.paths)
         return next((at % count for at in range(number + 1, number + count) if at % count not in self._failed), number)
 
+    async def _react(self, number: int, reaction: Reaction) -> bool:
+        """The multipath module's part; whether the command is to be sent again."""
+        if reaction is Reaction.FAIL_OVER:
+            return await self._leave(number)
+        if reaction is Reaction.ASK_GROUPS:
+            await self._send_on(self.paths[number], _ASK_GROUPS, SIMPLE)
+        return True
+
     async def _fail_over(self, number: int) -> bool:
-        """Go on on another path: True. Without one, restore the session: False."""
-        if await self._leave(number):
-            return True
-        await self._restore(self.paths[number])
-        self._failed.clear()
+        """Wait for the session to come back: False; or go on on another path: True. Raises InitiatorError."""
+        path, settings = self.paths[number], self.host.settings
+        if self._following(number) == number:
+            await self._restore(path, settings.request_hold_s)
+            self._failed.clear()
+            return False
+        try:
+            await self._restore(path, settings.link_down_s)
+        except InitiatorError:
+            return await self._leave(number)
         return False
 
     async def _leave(self, number: int) -> bool:
@@ -147,24 +199,24 @@ class DiskPort:
             await self.reset()
         return True
 
-    async def _restore(self, path: Path) -> None:
-        """Log in again, and again for as long as requests are held. Raises InitiatorError."""
+    async def _restore(self, path: Path, hold_s: float) -> None:
+        """Log in again, and again for so long. Raises InitiatorError."""
         settings, clock = self.host.settings, self.host.clock
-        deadline_s = clock.now() + settings.request_hold_s
+        deadline_s = clock.now() + hold_s
         while True:
             try:
                 await path.reconnect()
             except InitiatorError as failure:
-                self._note(path, f"no new session: {failure}")
-                if clock.now() + settings.reconnect_interval_s > deadline_s:
+                is_last = clock.now() + settings.reconnect_interval_s > deadline_s
+                self._note(path, f"no new session: {failure}", RECOVERY_FAILED if is_last else 0)
+                if is_last:
                     raise
                 await clock.sleep(settings.reconnect_interval_s)
             else:
-                self._note(path, "logged in again")
                 return
 
-    def _note(self, path: Path, what: str) -> None:
-        self.host.journal.add(Management(self.host.clock.now(), path.name, what))
+    def _note(self, path: Path, what: str, event: int = 0) -> None:
+        self.host.journal.add(Management(self.host.clock.now(), path.name, what, event))
 
     def _tell(self, path: Path, command: Command, attribute: int, result: CommandResult | None, fault: str = "") -> None:
         now_s = self.host.clock.now()

@@ -1,90 +1,147 @@
 """Why Windows gives up, or goes on otherwise than a target may expect: every reason is a row.
 
-The sections are those of interop/windows/README.md.
+The sections are those of interop/windows/README.md; `events` are what the iSCSI port driver writes to the System log
+(source iScsiPrt).
 """
 
 from dataclasses import dataclass
 from enum import Enum
+
+from odx_target.initiator.errors import Breach
 
 
 class Weight(Enum):
     """What a rule means for a copy."""
 
     DECLINES = "Windows gives up"
+    DROPS = "Windows drops the connection"
     NOTES = "Windows goes on"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: where it is described, and in words."""
+    """A rule: where it is described, in words, and what Windows logs."""
 
     section: str
     reason: str
     weight: Weight = Weight.DECLINES
+    events: tuple[int, ...] = ()
 
 
-def _note(section: str, reason: str) -> RuleRow:
-    return RuleRow(section, reason, Weight.NOTES)
+def _row(section: str, reason: str, *events: int) -> RuleRow:
+    return RuleRow(section, reason, Weight.DECLINES, events)
+
+
+def _drop(section: str, reason: str, *events: int) -> RuleRow:
+    return RuleRow(section, reason, Weight.DROPS, events)
+
+
+def _note(section: str, reason: str, *events: int) -> RuleRow:
+    return RuleRow(section, reason, Weight.NOTES, events)
 
 
 class Rule(Enum):
     """The rules, in the order in which a copy meets them."""
 
-    NO_PORTAL_GROUP_TAG = RuleRow("7.2", "the first login response of a session has no TargetPortalGroupTag")
-    KEY_NOT_OFFERED = RuleRow("7.2", "the target answered a key that was not offered")
-    TSIH_TOO_EARLY = RuleRow("7.2", "the first login response of a new session has a TSIH")
-    NO_TSIH = RuleRow("7.2", "the last login response of a new session has no TSIH")
-    NO_AUTH_METHOD = RuleRow("7.2", "the answer of the security stage has no AuthMethod")
-    COMMAND_WINDOW_CLOSED = RuleRow("7.2", "MaxCmdSN of the login response is behind ExpCmdSN")
-    BURST_LENGTHS = RuleRow("7.2", "FirstBurstLength is over MaxBurstLength")
-    DATA_ORDER = RuleRow("7.2", "DataPDUInOrder or DataSequenceInOrder is not Yes")
+    TEXT_UNANSWERED = _row("7.2", "SendTargets is not answered in time", 46)
+    NO_TAG_IN_ADDRESS = _row("7.1", "a TargetAddress has no portal group tag: no target is listed")
+    TARGET_NOT_LISTED = _row("7.1", "SendTargets does not list the target")
+
+    TARGET_SECRET_LENGTH = _row("7.3", "the CHAP secret is not 12 to 16 bytes long", 35)
+    INITIATOR_SECRET_LENGTH = _row("7.3", "the secret by which the target proves itself is not 12 to 16 bytes long", 36)
+    LOGIN_UNANSWERED = _row("7.2", "the login is not answered in time", 43)
+    LOGIN_REFUSED = _row("7.2", "the target refuses the login", 10)
+    NO_PORTAL_GROUP_TAG = _row("7.2", "the first login response of a session has no TargetPortalGroupTag", 43)
+    KEY_NOT_OFFERED = _row("7.2", "the target answered a key that was not offered", 43, 10)
+    TSIH_TOO_EARLY = _row("7.2", "the first login response of a new session has a TSIH", 11)
+    NO_TSIH = _row("7.2", "the last login response of a new session has no TSIH", 11)
+    NO_AUTH_METHOD = _row("7.2", "the answer of the security stage has no AuthMethod", 41)
+    UNKNOWN_AUTH_METHOD = _row("7.3", "the target chose an AuthMethod that Windows does not know", 13)
+    CHAP_NOT_OFFERED = _row("7.3", "the host wants CHAP, the target does without", 38)
+    CHAP_WANTED = _row("7.3", "the target wants CHAP, the host has none configured", 40)
+    CHAP_ALGORITHM = _row("7.3", "the algorithm of CHAP is not MD5 (5)", 14)
+    CHAP_CHALLENGE = _row("7.3", "the CHAP challenge cannot be read", 15)
+    CHAP_CHALLENGE_LENGTH = _row("7.3", "the CHAP challenge is longer than 1024 bytes", 33)
+    CHAP_KEY = _row("7.3", "a key came in the CHAP exchange that has no place there", 16)
+    CHAP_PROOF = _row("7.3", "the target did not prove itself by CHAP", 17)
+    HEADER_DIGEST_REFUSED = _row("7.2", "the host wants header digests, the target does without", 18)
+    DATA_DIGEST_REFUSED = _row("7.2", "the host wants data digests, the target does without", 19)
+    COMMAND_WINDOW_CLOSED = _row("7.2", "MaxCmdSN of the login response is behind ExpCmdSN", 3)
+    BURST_LENGTHS = _row("7.2", "FirstBurstLength is over MaxBurstLength", 4)
+    DATA_PDU_ORDER = _row("7.2", "DataPDUInOrder is not Yes", 61)
+    DATA_SEQUENCE_ORDER = _row("7.2", "DataSequenceInOrder is not Yes", 62)
     NARROW_COMMAND_WINDOW = _note("7.2", "the command window of the login response is narrower than a few dozen commands")
 
-    LUN_NOT_REPORTED = RuleRow("7.4", "REPORT LUNS does not list the logical unit")
-    NOT_A_DISK = RuleRow("7.4", "INQUIRY does not say that a disk is there")
+    INVALID_PDU = _drop("7.2", "the target sent a PDU that cannot be read, or may not come where it came", 23)
+    RESERVED_BITS = _drop("7.2", "reserved bits of a PDU are not 0, or its first bit of byte 1 is not 1", 23)
+    R2T_FLAGS = _drop("7.2", "byte 1 of an R2T is not 80h", 23)
+    PADDING = _drop("7.2", "a data segment is not padded to four bytes", 23)
+    UNKNOWN_OPCODE = _drop("7.2", "the target sent an operation code that targets do not have", 24)
+    SEGMENT_TOO_LONG = _drop("7.2", "a data segment is longer than the MaxRecvDataSegmentLength that was declared", 21)
+    HEADER_DIGEST = _drop("7.2", "a header digest is wrong", 22)
+    DATA_DIGEST = _drop("7.2", "a data digest is wrong", 25)
+    TOO_MUCH_DATA = _drop("7.2", "more data came than the command expects", 26)
+    UNKNOWN_TASK_TAG = _drop("7.2", "the target answers a task that is not there", 27)
+    INVALID_R2T = _drop("7.2", "an R2T asks for data out of order, twice, or past the end", 28)
+    STAT_SN = _drop("7.2", "StatSN does not count on", 42)
+    DATA_IN_RESPONSE = _drop("7.2", "a SCSI Response has more than sense data in it", 60)
+    RESIDUAL = _drop("7.2", "O, U and the residual count do not fit the data that came")
+    REJECTED = _note("7.2", "the target rejected a request", 29)
+    COMMAND_UNANSWERED = _note("7.2", "a command is not answered in time", 9)
+    RESET_UNANSWERED = _drop("7.2", "a task management function is not answered in time", 49)
+    LOGOUT_UNANSWERED = _note("7.2", "the logout is not answered", 44)
+
+    LUN_NOT_REPORTED = _row("7.4", "REPORT LUNS does not list the logical unit")
+    NOT_A_DISK = _row("7.4", "INQUIRY does not say that a disk is there")
     NO_COMMAND_QUEUEING = _note("7.4", "CMDQUE is 0 in the INQUIRY data: commands come one at a time")
+    NO_SERIAL_NUMBER = _note("7.4", "VPD page 80h has no serial number")
     NO_IDENTIFIER = _note("7.4", "VPD page 83h has no NAA or EUI-64 designator of the logical unit: no MPIO, no cluster")
-    NO_CAPACITY = RuleRow("7.4", "the capacity cannot be read")
+    NO_CAPACITY = _row("7.4", "the capacity cannot be read")
     SHORT_CAPACITY_16 = _note("7.4", "READ CAPACITY (16) gave fewer than 16 bytes: alignment and thin provisioning unknown")
     WRITE_PROTECTED = _note("7.4", "the WP bit of the mode parameters is 1: the disk is read-only")
     QERR_NOT_ZERO = _note("1.6", "QERR is not 00b: the class driver sets it by MODE SELECT")
 
-    NO_PAGE_LIST = RuleRow("1.1", "VPD page 00h was not given")
-    PAGE_LIST_ORDER = RuleRow("1.2", "the list of VPD pages does not begin with 00h or is not strictly ascending")
-    PAGE_NOT_LISTED = RuleRow("1.2", "VPD page 8Fh is not in the list of pages")
-    NO_COPY_PAGE = RuleRow("1.1", "VPD page 8Fh was not given")
-    COPY_PAGE_LENGTH = RuleRow("1.3", "VPD page 8Fh is shorter than its header and one descriptor of ROD token limits")
-    FIRST_DESCRIPTOR_TYPE = RuleRow("1.3", "the first descriptor of VPD page 8Fh is not the block device ROD token limits")
-    FIRST_DESCRIPTOR_LENGTH = RuleRow("1.3", "the block device ROD token limits are not 20h bytes long")
+    NO_PAGE_LIST = _row("1.1", "VPD page 00h was not given")
+    PAGE_LIST_ORDER = _row("1.2", "the list of VPD pages does not begin with 00h or is not strictly ascending")
+    PAGE_NOT_LISTED = _row("1.2", "VPD page 8Fh is not in the list of pages")
+    NO_COPY_PAGE = _row("1.1", "VPD page 8Fh was not given")
+    COPY_PAGE_LENGTH = _row("1.3", "VPD page 8Fh is shorter than its header and one descriptor of ROD token limits")
+    FIRST_DESCRIPTOR_TYPE = _row("1.3", "the first descriptor of VPD page 8Fh is not the block device ROD token limits")
+    FIRST_DESCRIPTOR_LENGTH = _row("1.3", "the block device ROD token limits are not 20h bytes long")
     OPTIMUM_OVER_MAXIMUM = _note("1.4", "OPTIMAL TRANSFER COUNT is over MAXIMUM TOKEN TRANSFER SIZE: a debug build stops here")
 
-    FILE_TOO_SMALL = RuleRow("3.7", "the file is smaller than 256 KiB")
-    HELD_OFF = RuleRow("5.2", "token copy failed less than three minutes ago")
-    LIFETIME_TOO_LONG = RuleRow("1.4", "the lifetime wanted is over MAXIMUM INACTIVITY TIMEOUT")
-    RANGE_REFUSED = RuleRow("1.4", "a range is empty, not aligned to blocks, or not inside the disk")
+    FILE_TOO_SMALL = _row("3.7", "the file is smaller than 256 KiB")
+    HELD_OFF = _row("5.2", "token copy failed less than three minutes ago")
+    LIFETIME_TOO_LONG = _row("1.4", "the lifetime wanted is over MAXIMUM INACTIVITY TIMEOUT")
+    RANGE_REFUSED = _row("1.4", "a range is empty, not aligned to blocks, or not inside the disk")
 
-    POPULATE_FAILED = RuleRow("2.3", "POPULATE TOKEN failed")
-    INFORMATION_FAILED = RuleRow("2.3", "RECEIVE ROD TOKEN INFORMATION failed")
-    INFORMATION_MISTAKEN = RuleRow("2.5", "RECEIVE ROD TOKEN INFORMATION ended with a code that is taken for a short answer")
-    ANSWER_TOO_SHORT = RuleRow("2.3", "the answer of RECEIVE ROD TOKEN INFORMATION ends too soon")
-    NOT_COMPLETE = RuleRow("2.4", "the copy operation is not complete, and nobody asks again")
-    OPERATION_FAILED = RuleRow("2.4", "the copy operation ended with an error")
-    COUNT_UNITS = RuleRow("2.3", "TRANSFER COUNT UNITS is not F1h: the count is taken as blocks all the same")
-    COUNT_OVER_REQUEST = RuleRow("2.4", "TRANSFER COUNT is over the number of blocks asked for, and counts as 0")
-    COUNT_ZERO = RuleRow("2.4", "TRANSFER COUNT is 0")
-    TOKEN_DESCRIPTOR_LENGTH = RuleRow("2.3", "ROD TOKEN DESCRIPTORS LENGTH is not 514")
+    POPULATE_FAILED = _row("2.3", "POPULATE TOKEN failed")
+    INFORMATION_FAILED = _row("2.3", "RECEIVE ROD TOKEN INFORMATION failed")
+    INFORMATION_MISTAKEN = _row("2.5", "RECEIVE ROD TOKEN INFORMATION ended with a code that is taken for a short answer")
+    ANSWER_TOO_SHORT = _row("2.3", "the answer of RECEIVE ROD TOKEN INFORMATION ends too soon")
+    FOREIGN_ANSWER = _note("2.3", "RESPONSE TO SERVICE ACTION is that of another command: a debug build stops here")
+    NOT_COMPLETE = _row("2.4", "the copy operation is not complete, and nobody asks again")
+    OPERATION_FAILED = _row("2.4", "the copy operation ended with an error")
+    COUNT_UNITS = _row("2.3", "TRANSFER COUNT UNITS is not F1h: the count is taken as blocks all the same")
+    COUNT_OVER_REQUEST = _row("2.4", "TRANSFER COUNT is over the number of blocks asked for, and counts as 0")
+    COUNT_ZERO = _row("2.4", "TRANSFER COUNT is 0")
+    TOKEN_DESCRIPTOR_LENGTH = _row("2.3", "ROD TOKEN DESCRIPTORS LENGTH is not 514")
     TOKEN_SHORT = _note("2.4", "the token holds less than was asked for")
-    TOKEN_UNUSABLE = RuleRow("3.2", "the token holds less than one block of the destination")
+    TOKEN_UNUSABLE = _row("3.2", "the token holds less than one block of the destination")
 
-    TOKEN_REFUSED = RuleRow("3.1", "WRITE USING TOKEN refused the token")
-    WRITE_FAILED = RuleRow("3.1", "WRITE USING TOKEN failed and wrote nothing")
-    INFORMATION_OVER_REQUEST = RuleRow("3.4", "INFORMATION is over the number of blocks asked for: the driver leaves its list")
+    TOKEN_REFUSED = _row("3.1", "WRITE USING TOKEN refused the token")
+    WRITE_FAILED = _row("3.1", "WRITE USING TOKEN failed and wrote nothing")
+    INFORMATION_OVER_REQUEST = _row("3.4", "INFORMATION is over the number of blocks asked for: the driver leaves its list")
     TOO_LONG = _note("3.5", "four seconds have passed since the offload write began: it ends with what is written")
     WRITE_SHORT = _note("3.4", "WRITE USING TOKEN wrote less than was asked for")
     DESCRIPTOR_FORMAT = _note("3.4", "sense data in descriptor format: INFORMATION is taken as lost")
 
-    DISK_OFFLINE = RuleRow("5.1", "space allocation failed: the disk is taken offline")
-    ORDINARY_FAILED = RuleRow("5.2", "an ordinary read or write failed: so does the copy")
+    FUA_REFUSED = _note("7.4", "a write with FUA is refused: sent again without, the write cache taken as off")
+    CAPACITY_CHANGED = _note("5.1", "the capacity has changed")
+    INQUIRY_CHANGED = _note("1.7", "INQUIRY data have changed: the bus is scanned again, VPD page B0h read anew, 8Fh not")
+    SOFT_THRESHOLD = _note("5.1", "a threshold of thin provisioning is reached")
+    DISK_OFFLINE = _row("5.1", "space allocation failed: the disk is taken offline")
+    ORDINARY_FAILED = _row("5.2", "an ordinary read or write failed: so does the copy")
 
     @property
     def section(self) -> str:
@@ -95,8 +152,32 @@ class Rule(Enum):
         return self.value.reason
 
     @property
+    def events(self) -> tuple[int, ...]:
+        return self.value.events
+
+    @property
     def declines(self) -> bool:
-        return self.value.weight is Weight.DECLINES
+        """Whether a target may not break it: Windows gives up token copy or the whole disk, or drops the connection."""
+        return self.value.weight is not Weight.NOTES
+
+
+BREACHES: dict[Breach, Rule] = {
+    Breach.INVALID_PDU: Rule.INVALID_PDU,
+    Breach.UNKNOWN_OPCODE: Rule.UNKNOWN_OPCODE,
+    Breach.HEADER_DIGEST: Rule.HEADER_DIGEST,
+    Breach.DATA_DIGEST: Rule.DATA_DIGEST,
+    Breach.SEGMENT_TOO_LONG: Rule.SEGMENT_TOO_LONG,
+    Breach.UNKNOWN_TASK_TAG: Rule.UNKNOWN_TASK_TAG,
+    Breach.STAT_SN: Rule.STAT_SN,
+    Breach.INVALID_R2T: Rule.INVALID_R2T,
+    Breach.DATA_IN_ORDER: Rule.INVALID_PDU,
+    Breach.TOO_MUCH_DATA: Rule.TOO_MUCH_DATA,
+    Breach.DATA_IN_RESPONSE: Rule.DATA_IN_RESPONSE,
+    Breach.RESIDUAL: Rule.RESIDUAL,
+    Breach.NOT_CARRIED_OUT: Rule.INVALID_PDU,
+    Breach.REJECTED: Rule.INVALID_PDU,
+}
+"""What the protocol calls a breach -> how Windows sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +193,5 @@ class Finding:
         where = f"{self.where}: " if self.where else ""
         detail = f" ({self.detail})" if self.detail else ""
         position = "" if self.position_bytes is None else f" at byte {self.position_bytes} of the file"
-        return f"{where}{self.rule.reason}{detail}{position} [{self.rule.section}]"
+        events = f", iScsiPrt {' or '.join(map(str, self.rule.events))}" if self.rule.events else ""
+        return f"{where}{self.rule.reason}{detail}{position} [{self.rule.section}{events}]"

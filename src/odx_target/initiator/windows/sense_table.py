@@ -19,10 +19,13 @@ class Effect(Enum):
 
     TRUNCATED = "part of the copy is done"
     START_UNIT = "START STOP UNIT before the retry"
-    FAIL_OVER = "another path is tried"
     OFFLINE = "the disk is taken offline"
     RESET = "a bus reset is asked for"
     RESCAN = "the bus is scanned again"
+    INQUIRY_CHANGED = "the same, and VPD page B0h is read anew"
+    CAPACITY_CHANGED = "an event tells of it"
+    SOFT_THRESHOLD = "an event tells of it all the same"
+    ALLOCATING = "reads and writes are sent again for longer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,14 @@ ROWS: tuple[SenseRow, ...] = (
     SenseRow(_ILLEGAL, 0x21, 0x00, NtStatus.NONEXISTENT_SECTOR),
     SenseRow(_ILLEGAL, 0x23, None, NtStatus.INVALID_TOKEN),
     SenseRow(_ILLEGAL, 0x24, 0x00, NtStatus.INVALID_INITIATOR_TARGET_PATH),
-    SenseRow(_ILLEGAL, 0x25, 0x00, NtStatus.NO_SUCH_DEVICE, None, Effect.FAIL_OVER),
+    SenseRow(_ILLEGAL, 0x25, 0x00, NtStatus.NO_SUCH_DEVICE),
     SenseRow(_ILLEGAL, 0x26, 0x04, NtStatus.INVALID_OFFSET_ALIGNMENT),
     SenseRow(_ILLEGAL, 0x26, 0x08, NtStatus.TOO_MANY_SEGMENT_DESCRIPTORS),
     SenseRow(_ILLEGAL, 0x26, None, NtStatus.INVALID_FIELD_IN_PARAMETER_LIST),
     SenseRow(_ILLEGAL, None, None, NtStatus.INVALID_DEVICE_REQUEST),
     SenseRow(_NOT_READY, 0x04, 0x01, NtStatus.DEVICE_NOT_READY, 10),
     SenseRow(_NOT_READY, 0x04, 0x07, NtStatus.DEVICE_NOT_READY, 10),
-    SenseRow(_NOT_READY, 0x04, 0x14, NtStatus.RETRY, 10),
+    SenseRow(_NOT_READY, 0x04, 0x14, NtStatus.RETRY, 10, Effect.ALLOCATING),
     SenseRow(_NOT_READY, 0x04, 0x00, NtStatus.DEVICE_NOT_READY),
     SenseRow(_NOT_READY, 0x04, 0x03, NtStatus.DEVICE_NOT_READY),
     SenseRow(_NOT_READY, 0x04, 0x04, NtStatus.DEVICE_NOT_READY),
@@ -74,10 +77,11 @@ ROWS: tuple[SenseRow, ...] = (
     SenseRow(SenseKey.HARDWARE_ERROR, 0x08, 0x03, NtStatus.DEVICE_HARDWARE_ERROR, 1),
     SenseRow(SenseKey.HARDWARE_ERROR, None, None, NtStatus.DEVICE_HARDWARE_ERROR),
     SenseRow(_ATTENTION, 0x29, None, NtStatus.IO_DEVICE_ERROR, 0),
-    SenseRow(_ATTENTION, 0x2A, 0x09, NtStatus.IO_DEVICE_ERROR, 1),
+    SenseRow(_ATTENTION, 0x2A, 0x09, NtStatus.IO_DEVICE_ERROR, 1, Effect.CAPACITY_CHANGED),
     SenseRow(_ATTENTION, 0x3F, 0x01, NtStatus.IO_DEVICE_ERROR, 1),
+    SenseRow(_ATTENTION, 0x3F, 0x03, NtStatus.IO_DEVICE_ERROR, 5, Effect.INQUIRY_CHANGED),
     SenseRow(_ATTENTION, 0x3F, None, NtStatus.IO_DEVICE_ERROR, 5, Effect.RESCAN),
-    SenseRow(_ATTENTION, 0x38, 0x07, NtStatus.IO_DEVICE_ERROR, 0),
+    SenseRow(_ATTENTION, 0x38, 0x07, NtStatus.IO_DEVICE_ERROR, 0, Effect.SOFT_THRESHOLD),
     SenseRow(_ATTENTION, 0x38, None, NtStatus.IO_DEVICE_ERROR),
     SenseRow(_ATTENTION, None, None, NtStatus.IO_DEVICE_ERROR, 0),
     SenseRow(SenseKey.DATA_PROTECT, 0x27, 0x07, NtStatus.DISK_RESOURCES_EXHAUSTED, None, Effect.OFFLINE),

@@ -20,6 +20,14 @@ class PathChoice(Enum):
     ROUND_ROBIN = "each command on the next path"
 
 
+class QerrOverride(Enum):
+    """QERROverrideMode of a device: when the class driver sets QERR to 00b."""
+
+    WITH_TOKENS_OR_THIN = 0
+    ALWAYS = 1
+    NEVER = 2
+
+
 class HoldOffScope(Enum):
     """Whose copies are held off after a failure that suggests that tokens do not work there."""
 
@@ -54,13 +62,19 @@ class WindowsSettings:
     write_retries: int = 2
     information_after_write_retries: int = 2
     ordinary_retries: int = 4
+    space_allocation_retries: int = 32
+    """Of reads and writes while a thin disk allocates space."""
     last_retry_untagged: bool = True
+    qerr_override: QerrOverride = QerrOverride.WITH_TOKENS_OR_THIN
     busy_repeats: int = 20
     busy_delay_s: float = 0.25
     adapter_transfer_bytes: int = 262_144
     smallest_file_bytes: int = 256 << 10
     fallback_buffer_bytes: int = 262_144
     """The copy engine's buffer for ordinary reads and writes."""
+    metadata_writes: int = 2
+    """Writes of the file system before and after a copy, as far as the disk has a place for them."""
+    metadata_bytes: int = 4096
     new_token_after_a_token_died: bool = False
     """True: a token refused after some use is replaced instead of ending token copy for the file."""
     hold_off_s: float = 180.0
@@ -72,9 +86,15 @@ class WindowsSettings:
     path_choice: PathChoice = PathChoice.ONE
     reset_after_failover: bool = False
     """A LOGICAL UNIT RESET on the new path before the command is sent again."""
+    multipath_retries: int = 3
+    """How often the multipath module itself sends a command again whose ending it handles; the number is inferred."""
+    link_down_s: float = 15.0
+    """LinkDownTime: how long a lost path is waited for before another one takes over."""
     reconnect_interval_s: float = 5.0
     request_hold_s: float = 60.0
     """MaxRequestHoldTime: how long a lost session is waited for."""
+    login_attempts: int = 3
+    """Of a login or a discovery that is not answered; the number is inferred."""
     narrow_window_commands: int = 24
     """A smaller command window is noted."""
 

@@ -1,7 +1,8 @@
 """How Windows reads the answer of RECEIVE ROD TOKEN INFORMATION: complete, or failed at once. Nobody asks twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from odx_target.initiator.cdb import POPULATE_TOKEN, WRITE_USING_TOKEN
 from odx_target.initiator.windows.nt_status import NtStatus
 from odx_target.initiator.windows.port import Completion
 from odx_target.initiator.windows.rules import Rule
@@ -25,6 +26,7 @@ class Answer:
     rule: Rule | None = None
     detail: str = ""
     foreign_units: bool = False
+    foreign_action: bool = False
 
 
 def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool) -> Answer:
@@ -37,13 +39,13 @@ def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool)
     reply = completion.data_in
     if len(reply) < HEADER_BYTES:
         return Answer(rule=Rule.ANSWER_TOO_SHORT, detail=f"{len(reply)} bytes")
-    answer = _judge(reply, asked_blocks)
+    answer = _judge(reply, asked_blocks, POPULATE_TOKEN if wants_token else WRITE_USING_TOKEN)
     if answer.rule is not None or not wants_token:
         return answer
     return _with_token(answer, reply)
 
 
-def _judge(reply: bytes, asked_blocks: int) -> Answer:
+def _judge(reply: bytes, asked_blocks: int, action: int) -> Answer:
     """The status and the count."""
     status, count = reply[5] & 0x7F, int.from_bytes(reply[16:24], "big")
     if status in {COMPLETED_WITH_ERROR, TERMINATED}:
@@ -58,7 +60,7 @@ def _judge(reply: bytes, asked_blocks: int) -> Answer:
         return Answer(rule=Rule.COUNT_OVER_REQUEST, detail=f"{count} blocks, {asked_blocks} were asked")
     if not count:
         return Answer(rule=Rule.COUNT_ZERO)
-    return Answer(count, status=NtStatus.SUCCESS, foreign_units=reply[15] != BLOCKS)
+    return Answer(count, status=NtStatus.SUCCESS, foreign_units=reply[15] != BLOCKS, foreign_action=reply[4] & 0x1F != action)
 
 
 def _with_token(answer: Answer, reply: bytes) -> Answer:
@@ -67,4 +69,4 @@ def _with_token(answer: Answer, reply: bytes) -> Answer:
     token = reply[at + 6 : at + 6 + TOKEN_BYTES]
     if length != TOKEN_DESCRIPTORS_LENGTH or len(token) != TOKEN_BYTES:
         return Answer(rule=Rule.TOKEN_DESCRIPTOR_LENGTH, detail=f"{length}, {len(reply)} bytes in all")
-    return Answer(answer.count_blocks, token, NtStatus.SUCCESS, foreign_units=answer.foreign_units)
+    return replace(answer, token=token)

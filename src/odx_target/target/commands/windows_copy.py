@@ -4,35 +4,29 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated
 
 import trio
 import typer
 
-from odx_target.initiator.result import Job
-from odx_target.initiator.session import connect_tcp, run_together
-from odx_target.initiator.token_commands import BlockRange
+from odx_target.initiator.session import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
-from odx_target.initiator.windows.layout import FileLayout
 from odx_target.initiator.windows.login import INITIATOR_NAME
+from odx_target.initiator.windows.rules import Finding, Weight
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
-from odx_target.initiator.windows.trace import TracePrinter
 from odx_target.target.commands import host
 from odx_target.target.commands.failure import CommandFailure
 from odx_target.target.commands.sizes import rate, size
+from odx_target.target.commands.windows_files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
 from odx_target.target.commands.windows_session import LiveSession, SessionPath, TrioClock, discover, plan_login
+from odx_target.target.commands.windows_trace import TracePrinter
 from odx_target.target.config import ConfigError, parse_size
 
-CLUSTER_BYTES = 4096
-"""What NTFS gives files room by: a whole number of blocks of either length."""
-COMPARED_TOGETHER = 8
-"""Reads under way at once while the result is compared; the copy itself is compared after its end."""
 LARGEST_FRAGMENTS = 4096
 TOKEN_COMMANDS = {
     (0x83, 0x10): "POPULATE TOKEN",
@@ -40,6 +34,10 @@ TOKEN_COMMANDS = {
     (0x83, 0x11): "WRITE USING TOKEN",
 }
 TASK_MANAGEMENT = "resets and new logins"
+VERDICTS = {
+    Weight.DECLINES: "Windows would have given up",
+    Weight.DROPS: "Windows would have dropped the connection",
+}
 
 connect = connect_tcp
 """How portals are reached; tests put something else here."""
@@ -57,8 +55,10 @@ class Wish:
     fragments: int
     zero: bool
     fill: bool
+    valid_bytes: int | None
     trace: bool
     paths: int
+    digests: bool
     initiator_name: str
     settings: WindowsSettings
 
@@ -74,11 +74,15 @@ def windows_copy(
     fill: Annotated[
         bool, typer.Option("--fill", help="First write a pattern to the file on the source: data are lost.")
     ] = False,
-    trace: Annotated[bool, typer.Option("--trace", help="Also print the bytes of commands and answers.")] = False,
+    valid_size: Annotated[
+        str | None, typer.Option("--valid-size", metavar="SIZE", help="What was ever written of the source file.")
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Print all fields and bytes of commands and answers.")] = False,
     paths: Annotated[int, typer.Option(min=1, max=8, metavar="N", help="Sessions to each target, as MPIO makes them.")] = 1,
     path_choice: Annotated[
         str, typer.Option(metavar="HOW", help="one, other (for RECEIVE ROD TOKEN INFORMATION) or round-robin.")
     ] = "one",
+    digests: Annotated[bool, typer.Option("--digests", help="Header and data digests, or no login.")] = False,
     list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first one.")] = 0,
     lifetime: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of tokens; 0: default.")] = 0,
     initiator_name: host.InitiatorName = INITIATOR_NAME,
@@ -101,32 +105,36 @@ def windows_copy(
     wish = Wish(
         host.url(src, "SRC"),
         host.url(dst, "DST"),
-        _size(file_size),
+        _size(file_size, "--file-size"),
         src_lba,
         dst_lba,
         fragments,
         zero,
         fill,
+        None if valid_size is None else _size(valid_size, "--valid-size"),
         trace,
         paths,
+        digests,
         initiator_name,
         settings,
     )
     declined, equal = host.run(_copy, wish)
     if not equal:
         raise CommandFailure("the copies differ")
-    if declined:
-        raise CommandFailure(f"Windows would have given up: {declined}")
+    if declined is not None:
+        raise CommandFailure(f"{VERDICTS[declined.rule.value.weight]}: {declined}")
 
 
-async def _copy(wish: Wish) -> tuple[str, bool]:
-    """Returns why Windows would have given up, or "", and whether the file is the same at both ends."""
+async def _copy(wish: Wish) -> tuple[Finding | None, bool]:
+    """Returns why Windows would have given up, if so, and whether the file is the same at both ends."""
     clock = TrioClock()
     printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)
     counts: Counter[str] = Counter()
+    events: Counter[int] = Counter()
 
     def tell(entry: Entry) -> None:
         counts[_kind(entry)] += 1
+        events.update(_events(entry))
         printer.tell(entry)
 
     windows = WindowsHost(clock, Journal(tell), wish.settings)
@@ -134,18 +142,19 @@ async def _copy(wish: Wish) -> tuple[str, bool]:
         async with _started(wish, windows) as (source, destination):
             files = _files(wish, source, destination)
             if wish.fill:
-                await _fill(windows, files[0], wish.size_bytes)
+                await fill(windows, files[0], wish.size_bytes)
+            metadata = await metadata_beside(list(files), files[1])
             began_s = clock.now()
-            report = await FileCopy(windows, None if wish.zero else files[0], files[1]).run()
+            report = await FileCopy(windows, None if wish.zero else files[0], files[1], metadata=metadata).run()
             printer.finish()
             elapsed_s = clock.now() - began_s
             windows.journal.tell = lambda _: None  # what follows is no part of the copy
-            differs_at = await _compare(None if wish.zero else files[0], files[1])
+            difference = await differs_at(None if wish.zero else files[0], files[1])
     finally:
         printer.finish()
-    typer.echo(_summary(report, elapsed_s, windows, differs_at, _totals(counts)))
-    declines = windows.journal.declines
-    return (str(declines[0]) if declines else ""), differs_at is None
+    for line in _summary(report, elapsed_s, windows, difference, [_totals(counts), *_event_words(events)]):
+        typer.echo(line)
+    return next(iter(windows.journal.declines), None), difference is None
 
 
 @contextlib.asynccontextmanager
@@ -159,8 +168,10 @@ async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[Wind
             for places in [[wish.source, wish.destination]] if same_target else [[wish.source], [wish.destination]]:
                 here = await _log_in(wish, windows, places[0], nursery, len(lives))
                 lives += here
-                found = [_disk(windows, place, here) for place in dict.fromkeys(places)]
-                await enumeration.start(found)
+                prefix = "" if same_target else "destination " if disks else "source "
+                found = [_disk(windows, prefix, place, here) for place in dict.fromkeys(places)]
+                lun_0 = _disk(windows, prefix, replace(places[0], lun=0), here)
+                await enumeration.start(found, lun_0)
                 disks += found
             yield disks[0], disks[-1]
         finally:
@@ -171,17 +182,21 @@ async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[Wind
 
 async def _log_in(wish: Wish, windows: WindowsHost, place: IscsiUrl, nursery: trio.Nursery, number: int) -> list[LiveSession]:
     """A discovery session, then as many sessions as paths are wanted."""
-    await discover(plan_login(place, number, wish.initiator_name, windows.journal, connect))
+    plans = [
+        plan_login(place, at, wish.initiator_name, windows.journal, connect, digests=wish.digests)
+        for at in range(number, number + 1 + wish.paths)
+    ]
+    await discover(plans[0], windows.settings)
     lives = []
-    for at in range(number + 1, number + 1 + wish.paths):
-        live = LiveSession(f"path {at}", plan_login(place, at, wish.initiator_name, windows.journal, connect))
+    for at, plan in enumerate(plans[1:], number + 1):
+        live = LiveSession(f"path {at}", plan, windows.settings)
         await nursery.start(live.run)
         lives.append(live)
     return lives
 
 
-def _disk(windows: WindowsHost, place: IscsiUrl, lives: list[LiveSession]) -> WindowsDisk:
-    return WindowsDisk(windows, f"LUN {place.lun}", place.lun, [SessionPath(live, place.lun) for live in lives])
+def _disk(windows: WindowsHost, prefix: str, place: IscsiUrl, lives: list[LiveSession]) -> WindowsDisk:
+    return WindowsDisk(windows, f"{prefix}LUN {place.lun}", place.lun, [SessionPath(live, place.lun) for live in lives])
 
 
 def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[WindowsFile, WindowsFile]:
@@ -189,57 +204,9 @@ def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[W
     from_layout = fragmented(source, wish.source_lba, wish.size_bytes, wish.fragments, "source")
     to_layout = fragmented(destination, wish.destination_lba, wish.size_bytes, (wish.fragments + 1) // 2, "destination")
     same = wish.source == wish.destination
-    if same and not wish.zero and _overlap(from_layout, to_layout):
+    if same and not wish.zero and overlap(from_layout, to_layout):
         raise CommandFailure("on one LUN the two places of the file overlap: give other places by --src-lba and --dst-lba")
-    return WindowsFile(source, from_layout), WindowsFile(destination, to_layout)
-
-
-def fragmented(disk: WindowsDisk, lba: int, size_bytes: int, count: int, what: str) -> FileLayout:
-    """A file in so many extents of whole clusters, a cluster apart. Raises CommandFailure where the disk has no room."""
-    clusters = size_bytes // CLUSTER_BYTES
-    count, unit = min(count, clusters), CLUSTER_BYTES // disk.block_bytes
-    sizes = [clusters // count + (number < clusters % count) for number in range(count)]
-    extents, at = [], lba
-    for number in sizes:
-        extents.append(BlockRange(at, number * unit))
-        at += (number + 1) * unit
-    end = extents[-1].lba + extents[-1].count_blocks
-    if end > disk.capacity_blocks:
-        room = size(disk.capacity_blocks * disk.block_bytes)
-        raise CommandFailure(f"the {what} ({disk.name}, {room}) has no room for the file up to block {end}")
-    return FileLayout(tuple(extents), disk.block_bytes)
-
-
-def _overlap(one: FileLayout, other: FileLayout) -> bool:
-    return any(a.lba < b.lba + b.count_blocks and b.lba < a.lba + a.count_blocks for a in one.extents for b in other.extents)
-
-
-async def _fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None:
-    """The application's part: a pattern that differs from place to place, in ordinary writes."""
-    step = windows.settings.adapter_transfer_bytes
-    for position in range(0, size_bytes, step):
-        count = min(step, size_bytes - position)
-        data = b"".join(b"%15d " % at for at in range(position, position + count, CLUSTER_BYTES))
-        words = [data[at : at + 16] * (CLUSTER_BYTES // 16) for at in range(0, len(data), 16)]
-        await file.disk.write_file(file.layout, position, b"".join(words))
-
-
-async def _compare(source: WindowsFile | None, destination: WindowsFile) -> int | None:
-    """Where in the file the two ends differ first (a multiple of the reads' size), or None."""
-    step = destination.disk.host.settings.adapter_transfer_bytes
-    differing: list[int] = []
-
-    async def one(position: int, count: int) -> None:
-        wanted = bytes(count) if source is None else await source.disk.read_file(source.layout, position, count)
-        if await destination.disk.read_file(destination.layout, position, count) != wanted:
-            differing.append(position)
-
-    size_bytes = destination.layout.size_bytes
-    for first in range(0, size_bytes, COMPARED_TOGETHER * step):
-        places = range(first, min(first + COMPARED_TOGETHER * step, size_bytes), step)
-        jobs: list[Job] = [partial(one, place, min(step, size_bytes - place)) for place in places]
-        await run_together(jobs)
-    return min(differing, default=None)
+    return WindowsFile(source, from_layout, wish.valid_bytes), WindowsFile(destination, to_layout)
 
 
 def _kind(entry: Entry) -> str:
@@ -249,30 +216,54 @@ def _kind(entry: Entry) -> str:
     return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
 
 
+def _events(entry: Entry) -> list[int]:
+    """What Windows would write to its System log of an entry; where either of two numbers may come, the first."""
+    if isinstance(entry, Management):
+        return [entry.event] if entry.event else []
+    return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []
+
+
+def _event_words(events: Counter[int]) -> list[str]:
+    if not events:
+        return []
+    shown = [f"{event} ({count} times)" if count > 1 else str(event) for event, count in sorted(events.items())]
+    return [f"Windows' System log would have of iScsiPrt: {', '.join(shown)}"]
+
+
 def _totals(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[kind]} {kind}" for kind in (*TOKEN_COMMANDS.values(), TASK_MANAGEMENT))
 
 
-def _summary(report: CopyReport, elapsed_s: float, windows: WindowsHost, differs_at: int | None, totals: str) -> str:
+def _summary(
+    report: CopyReport, elapsed_s: float, windows: WindowsHost, difference: int | None, totals: list[str]
+) -> list[str]:
     total_bytes = report.offloaded_bytes + report.ordinary_bytes
-    notes = [finding for finding in windows.journal.findings if not finding.rule.declines]
-    lines = [
-        *(f"Windows gives up: {finding}" for finding in windows.journal.declines),
-        *(f"Windows goes on: {finding}" for finding in notes),
-        totals,
+    return [
+        *_findings(windows.journal.findings),
+        *totals,
         f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "
         f"{report.offloaded_bytes} bytes by token, {report.ordinary_bytes} by reads and writes",
-        "equal" if differs_at is None else f"NOT EQUAL from byte {differs_at} of the file on",
+        "equal" if difference is None else f"NOT EQUAL from byte {difference} of the file on",
     ]
-    return "\n".join(lines)
 
 
-def _size(text: str) -> int:
+def _findings(findings: list[Finding]) -> list[str]:
+    """A line for each rule that was met, the gravest first."""
+    counts = Counter(finding.rule for finding in findings)
+    firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
+    lines = []
+    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.value.weight)):
+        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
+        lines.append(f"{finding.rule.value.weight.value}: {finding}{again}")
+    return lines
+
+
+def _size(text: str, option: str) -> int:
     """The size of the file, rounded up to whole clusters."""
     try:
         wanted = parse_size(text)
     except ConfigError as error:
-        raise typer.BadParameter(str(error), param_hint="--file-size") from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
     if not wanted:
-        raise typer.BadParameter("the file must have a byte", param_hint="--file-size")
+        raise typer.BadParameter("the file must have a byte", param_hint=option)
     return -(-wanted // CLUSTER_BYTES) * CLUSTER_BYTES

@@ -1,23 +1,35 @@
 """The sessions of the Windows behaviour: logged in as Windows does, restored when they are lost, a path to each disk."""
 
 import math
+import re
 import secrets
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import trio
 
-from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, InitiatorError
+from odx_target.initiator.errors import CommandTimedOut, InitiatorError, LoginTimedOut, NoAnswer, Rejected
 from odx_target.initiator.options import SessionOptions, with_credentials
 from odx_target.initiator.result import Buffer, CommandResult
-from odx_target.initiator.session import Connect, InitiatorSession, connect_tcp, session_of
+from odx_target.initiator.session import Connect, DiscoveredTarget, InitiatorSession, connect_tcp, session_of
 from odx_target.initiator.url import IscsiUrl
-from odx_target.initiator.windows.journal import Journal, LoginStep
-from odx_target.initiator.windows.login import WindowsConnection, WindowsLogin, session_options
+from odx_target.initiator.windows.connection import Broken, WindowsConnection
+from odx_target.initiator.windows.journal import Journal, LoginStep, Management
+from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, session_options
+from odx_target.initiator.windows.path import NotSent, ResetEnd
+from odx_target.initiator.windows.rules import Finding, Rule
+from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.iscsi.opcodes import TaskManagementFunction, TaskManagementResponse
 from odx_target.target.iscsi.text_format import Pairs
 
+CONNECTION_LOST, LOGOUT_ASKED, RECONNECTED = 20, 32, 34
+"""Numbers in the System log of what happens to a session that no rule is about."""
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\],]+)(:\d+)?,\d+")
+"""A TargetAddress with its portal group tag, an IPv6 address in brackets (RFC 7143 13.8)."""
+T = TypeVar("T")
 CLOSE_TIMEOUT_S = 3.0
 """How long a logout may take before the connection is simply closed."""
 RESET_TIMEOUT_S = 15.0
@@ -45,34 +57,76 @@ class LoginPlan:
 
     def login(self, *, discovery: bool = False) -> WindowsLogin:
         def tell(what: str, pairs: Pairs) -> None:
-            self.journal.add(LoginStep(trio.current_time(), what, _without_secrets(pairs)))
+            self.journal.add(LoginStep(trio.current_time(), what, pairs))
 
         options = with_credentials(self.options, self.place)
         return WindowsLogin(options, None if discovery else self.place.target_name, tell=tell, note=self.journal.add)
 
 
-def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AbstractAsyncContextManager[InitiatorSession]:
-    """Connect and log in; log out and close at the end. Raises ConnectFailed, LoginFailed, ConnectionLost."""
-    connection = WindowsConnection(plan.login(discovery=discovery))
-    return session_of(connection, plan.place.portal, plan.options, plan.connect)
+@asynccontextmanager
+async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AsyncIterator[InitiatorSession]:
+    """Connect and log in; log out and close at the end. Raises ConnectFailed, LoginFailed, ConnectionLost, Broken."""
+    connection: WindowsConnection | None = None
+    try:
+        connection = WindowsConnection(plan.login(discovery=discovery))
+        async with session_of(connection, plan.place.portal, plan.options, plan.connect) as session:
+            yield session
+    except LoginDeclined as declined:
+        plan.journal.add(declined.finding)
+        raise
+    except Broken as broken:
+        plan.journal.find(broken.rule, "login", broken.detail)
+        raise
+    finally:
+        if connection is not None and connection.waits_for_logout:
+            plan.journal.find(Rule.LOGOUT_UNANSWERED)
 
 
-async def discover(plan: LoginPlan) -> list[str]:
-    """A discovery session: the names of the targets behind the portal."""
-    async with open_windows_session(plan, discovery=True) as session:
-        found = await session.send_targets()
+async def discover(plan: LoginPlan, settings: WindowsSettings) -> list[str]:
+    """A discovery session: the names of the targets behind the portal. Raises LoginDeclined where ours is not among them."""
+    found = await _patient(plan, settings, partial(_send_targets, plan))
     for target in found:
         pairs = [("TargetName", target.name), *(("TargetAddress", address) for address in target.addresses)]
         plan.journal.add(LoginStep(trio.current_time(), "SendTargets=All answered", pairs))
-    return [target.name for target in found]
+    names = [target.name for target in found if all(map(ADDRESS.fullmatch, target.addresses))]
+    if plan.place.target_name not in names:
+        rule = Rule.NO_TAG_IN_ADDRESS if len(names) < len(found) else Rule.TARGET_NOT_LISTED
+        raise _declined(plan, rule, ", ".join(address for target in found for address in target.addresses))
+    return names
+
+
+async def _send_targets(plan: LoginPlan) -> Sequence[DiscoveredTarget]:
+    async with open_windows_session(plan, discovery=True) as session:
+        return await session.send_targets()
+
+
+async def _patient(plan: LoginPlan, settings: WindowsSettings, work: Callable[[], Awaitable[T]]) -> T:
+    """Do what may find no answer, and again, so often. Raises LoginDeclined after the last time."""
+    for left in reversed(range(settings.login_attempts)):
+        try:
+            return await work()
+        except (LoginTimedOut, NoAnswer) as late:
+            rule = Rule.LOGIN_UNANSWERED if isinstance(late, LoginTimedOut) else Rule.TEXT_UNANSWERED
+            if not left:
+                raise _declined(plan, rule, f"{settings.login_attempts} times") from late
+            plan.journal.add(Management(trio.current_time(), str(plan.place.portal), f"{late}: again", rule.events[0]))
+            await trio.sleep(settings.reconnect_interval_s)
+    raise AssertionError("there is one attempt at least")
+
+
+def _declined(plan: LoginPlan, rule: Rule, detail: str) -> LoginDeclined:
+    finding = Finding(rule, "login", detail)
+    plan.journal.add(finding)
+    return LoginDeclined(finding)
 
 
 class LiveSession:
     """One session that can be restored. `run` holds it for as long as it is wanted."""
 
-    def __init__(self, name: str, plan: LoginPlan) -> None:
+    def __init__(self, name: str, plan: LoginPlan, settings: WindowsSettings) -> None:
         self.name = name
         self._plan = plan
+        self._settings = settings
         self._session: InitiatorSession | None = None
         self._wanted = trio.Event()
         self._failure: InitiatorError | None = None
@@ -83,21 +137,24 @@ class LiveSession:
 
     @property
     def session(self) -> InitiatorSession:
-        """Raises ConnectionLost while there is none."""
-        if self._session is None:
-            raise ConnectionLost(f"{self.name} has no session")
+        """Raises NotSent while there is none that takes requests."""
+        if self._session is None or not self._session.is_usable:
+            raise NotSent(f"{self.name} has no session")
         return self._session
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Log in, and again whenever `renew` wants it, until `close`. The first login's failure is raised."""
         try:
-            async with open_windows_session(self._plan) as session:
-                self._session = session
-                task_status.started()
-                await self._wanted.wait()
+            await _patient(self._plan, self._settings, partial(self._first, task_status))
             await self._restore()
         finally:
             self._ended.set()
+
+    async def _first(self, task_status: trio.TaskStatus[None]) -> None:
+        async with open_windows_session(self._plan) as session:
+            self._session = session
+            task_status.started()
+            await self._wanted.wait()
 
     async def close(self) -> None:
         """Log out and end `run`."""
@@ -112,6 +169,7 @@ class LiveSession:
             try:
                 async with open_windows_session(self._plan) as session:
                     self._session = session
+                    self._note("logged in again", RECONNECTED)
                     self._tell(None)
                     await self._wanted.wait()
             except InitiatorError as failure:
@@ -122,11 +180,27 @@ class LiveSession:
     async def renew(self) -> None:
         """Drop the session and log in again; whoever asks while that is under way shares in it. Raises what it fails with."""
         if self._changed.is_set():
+            self._tell_of_loss()
             self._session, self._failure, self._changed = None, None, trio.Event()
             self._wanted.set()
         await self._changed.wait()
         if self._failure is not None:
             raise self._failure
+
+    def _tell_of_loss(self) -> None:
+        if self._session is None:
+            return
+        failure = self._session.failure
+        if isinstance(failure, Broken) and not failure.is_told:  # no command was under way to tell of it
+            failure.is_told = True
+            self._plan.journal.find(failure.rule, self.name, failure.detail)
+        if self._session.is_asked_to_log_out:
+            self._note("the target asks for a logout: out and in again", LOGOUT_ASKED)
+        else:
+            self._note("the connection is dropped", CONNECTION_LOST)
+
+    def _note(self, what: str, event: int) -> None:
+        self._plan.journal.add(Management(trio.current_time(), self.name, what, event))
 
     def _tell(self, failure: InitiatorError | None) -> None:
         self._failure = failure
@@ -151,27 +225,28 @@ class SessionPath:
             return await self.live.session.execute(self.lun, cdb, data_out, data_in_bytes, attribute, math.inf)
         raise CommandTimedOut(f"no answer in {timeout_s:g} s")
 
-    async def reset_logical_unit(self) -> bool:
+    async def reset_logical_unit(self) -> ResetEnd:
         return await self._manage(TaskManagementFunction.LOGICAL_UNIT_RESET)
 
-    async def reset_target(self) -> bool:
+    async def reset_target(self) -> ResetEnd:
         return await self._manage(TaskManagementFunction.TARGET_WARM_RESET)
 
     async def reconnect(self) -> None:
         await self.live.renew()
 
-    async def _manage(self, function: TaskManagementFunction) -> bool:
+    async def _manage(self, function: TaskManagementFunction) -> ResetEnd:
         with trio.move_on_after(RESET_TIMEOUT_S):
-            response = await self.live.session.task_management(function, self.lun)
-            return response == TaskManagementResponse.FUNCTION_COMPLETE
-        return False
+            try:
+                response = await self.live.session.task_management(function, self.lun)
+            except Rejected:
+                return ResetEnd.REFUSED
+            return ResetEnd.DONE if response == TaskManagementResponse.FUNCTION_COMPLETE else ResetEnd.REFUSED
+        return ResetEnd.UNANSWERED
 
 
-def plan_login(place: IscsiUrl, number: int, initiator_name: str, journal: Journal, connect: Connect) -> LoginPlan:
+def plan_login(
+    place: IscsiUrl, number: int, initiator_name: str, journal: Journal, connect: Connect, *, digests: bool = False
+) -> LoginPlan:
     """The login of session `number` of this host."""
-    options = replace(session_options(number, initiator_name), entropy=secrets.token_bytes)
+    options = replace(session_options(number, initiator_name, digests=digests), entropy=secrets.token_bytes)
     return LoginPlan(place, options, journal, connect)
-
-
-def _without_secrets(pairs: Pairs) -> Pairs:
-    return [(name, "..." if name in {"CHAP_R", "CHAP_C"} else value) for name, value in pairs]

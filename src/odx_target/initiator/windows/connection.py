@@ -1,0 +1,111 @@
+"""A connection with Windows' numbers in its login and Windows' eye for what comes back: each PDU as its bytes stand.
+
+What a target breaks raises Broken from `receive`; Windows then drops the connection.
+"""
+
+from odx_target.initiator.connection import InitiatorConnection
+from odx_target.initiator.errors import ProtocolViolation
+from odx_target.initiator.exchange import CommandExchange
+from odx_target.initiator.windows.login import WindowsLogin
+from odx_target.initiator.windows.pdu_rules import judge_header
+from odx_target.initiator.windows.rules import BREACHES, Rule
+from odx_target.target.iscsi.framing import DIGEST_BYTES, FramingError, append_pdu
+from odx_target.target.iscsi.pdu import (
+    HEADER_BYTES,
+    LoginRequest,
+    LogoutRequest,
+    Pdu,
+    ReadyToTransfer,
+    ScsiDataIn,
+    ScsiResponse,
+)
+
+FIRST_TAG = 1
+SENSE_LENGTH_BYTES = 2
+
+
+class Broken(ProtocolViolation):
+    """A target's PDU breaks a rule; `rule` says which. `is_told` once somebody has told of it."""
+
+    def __init__(self, rule: Rule, detail: str) -> None:
+        super().__init__(f"{rule.reason} ({detail})" if detail else rule.reason)
+        self.rule, self.detail, self.is_told = rule, detail, False
+
+
+class WindowsConnection(InitiatorConnection):
+    """One connection. The login's initiator task tag, CmdSN and ExpStatSN begin at 1."""
+
+    def __init__(self, login: WindowsLogin) -> None:
+        super().__init__(login)
+        self._exp_stat_sn = 1
+        self._next_tag = FIRST_TAG + 1
+        self._padding_is_zero = True
+
+    @property
+    def waits_for_logout(self) -> bool:
+        """A logout was sent, and is not answered."""
+        return LogoutRequest in self._pending.values()
+
+    def receive(self, view: memoryview) -> int:
+        """As the base class does, and with Windows' rules. Raises Broken."""
+        position = 0
+        try:
+            while (end := self._judge(view, position)) is not None:
+                super().receive(view[position:end])
+                position = end
+        except Broken:
+            raise
+        except ProtocolViolation as violation:
+            raise Broken(BREACHES[violation.breach], str(violation)) from violation
+        return position
+
+    def _judge(self, view: memoryview, at: int) -> int | None:
+        """Where the PDU at `at` ends, or None while a part of it is missing. Raises Broken."""
+        if len(view) - at < HEADER_BYTES:
+            return None
+        wrong = judge_header(bytes(view[at : at + HEADER_BYTES]))
+        if wrong is not None:
+            rule, detail = wrong
+            # What follows a segment without padding is read from the wrong byte on.
+            raise Broken(rule, detail) if self._padding_is_zero else Broken(Rule.PADDING, f"what follows reads: {detail}")
+        try:
+            frame = self._frames.cut(view, at)
+        except FramingError:
+            return len(view)  # the base class meets it again, and says what it is
+        if frame is None:
+            return None
+        end, _, data, _ = frame
+        padding_end = end - (DIGEST_BYTES if self._frames.data_digest and len(data) else 0)
+        padding = bytes(view[padding_end - (-len(data) & 3) : padding_end])
+        self._padding_is_zero = not any(padding)
+        return end
+
+    def _take(self, pdu: Pdu, data: memoryview) -> None:
+        if isinstance(pdu, ScsiResponse | ScsiDataIn):
+            self._judge_end(pdu, data)
+        elif isinstance(pdu, ReadyToTransfer):
+            self._judge_r2t(pdu)
+        super()._take(pdu, data)
+
+    def _judge_end(self, pdu: ScsiResponse | ScsiDataIn, data: memoryview) -> None:
+        if pdu.overflow and pdu.underflow:
+            raise Broken(Rule.RESIDUAL, "both O and U")
+        if pdu.residual_count and not (pdu.overflow or pdu.underflow):
+            raise Broken(Rule.RESIDUAL, f"a residual count of {pdu.residual_count} without O or U")
+        if (pdu.overflow or pdu.underflow) and not pdu.residual_count:
+            raise Broken(Rule.RESIDUAL, f"{'O' if pdu.overflow else 'U'} with a residual count of 0")
+        if isinstance(pdu, ScsiResponse) and len(data):
+            sense_bytes = int.from_bytes(data[:SENSE_LENGTH_BYTES], "big")
+            if SENSE_LENGTH_BYTES + sense_bytes != len(data):
+                raise Broken(Rule.DATA_IN_RESPONSE, f"{len(data)} bytes, of which {sense_bytes} are sense data")
+
+    def _judge_r2t(self, pdu: ReadyToTransfer) -> None:
+        """With DataSequenceInOrder an R2T asks for what follows all that was sent (RFC 7143 13.19)."""
+        exchange = self._pending.get(pdu.initiator_task_tag)
+        if isinstance(exchange, CommandExchange) and pdu.buffer_offset != exchange.sent_bytes:
+            raise Broken(Rule.INVALID_R2T, f"byte {pdu.buffer_offset} where {exchange.sent_bytes} is due")
+
+    def _send_login(self, request: LoginRequest, data: bytes) -> None:
+        request.initiator_task_tag = FIRST_TAG
+        request.cmd_sn, request.exp_stat_sn = self._cmd_sn, self._exp_stat_sn
+        append_pdu(self._output, request.encode_header(), [data] if data else ())

@@ -1,0 +1,36 @@
+"""What the multipath module makes of an ending before the class driver hears of it; only where a disk has several paths."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from odx_target.initiator.sense import Sense, SenseKey
+
+
+class Reaction(Enum):
+    ASK_GROUPS = "REPORT TARGET PORT GROUPS, and again"
+    SAME_PATH = "again on the same path"
+    FAIL_OVER = "again on another path"
+
+
+@dataclass(frozen=True, slots=True)
+class MultipathRow:
+    key: SenseKey
+    asc: int
+    ascq: int
+    reaction: Reaction
+
+
+ROWS: tuple[MultipathRow, ...] = (
+    MultipathRow(SenseKey.UNIT_ATTENTION, 0x2A, 0x06, Reaction.ASK_GROUPS),
+    MultipathRow(SenseKey.UNIT_ATTENTION, 0x2A, 0x04, Reaction.SAME_PATH),
+    MultipathRow(SenseKey.NOT_READY, 0x04, 0x0A, Reaction.SAME_PATH),
+    MultipathRow(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00, Reaction.FAIL_OVER),
+)
+"""All others are passed up."""
+
+
+def reaction_to(sense: Sense | None) -> Reaction | None:
+    """What the module does about sense data; None: nothing."""
+    if sense is None:
+        return None
+    return next((row.reaction for row in ROWS if (row.key, (row.asc, row.ascq)) == (sense.key, sense.code)), None)
