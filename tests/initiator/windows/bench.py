@@ -130,6 +130,11 @@ def step_of(entries: list[Entry], rule: Rule) -> str:
     cdb = next((entry.cdb for entry in reversed(entries[:met]) if isinstance(entry, Exchange)), None)
     if cdb is None:
         return "login"
+    return step_name(cdb)
+
+
+def step_name(cdb: bytes) -> str:
+    """A command as the tables of rules name it."""
     page = f" {cdb[2]:02X}h" if cdb[0] == 0x12 and cdb[1] & 1 else ""
     return cdb_words(cdb)[0] + page
 

@@ -1,6 +1,6 @@
 """The Windows behaviour against an array of ours in this process, over TCP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -94,15 +94,27 @@ class Against:
 
 @asynccontextmanager
 async def against(
-    array: Array, settings: WindowsSettings | None = None, paths: int = 1, name: str = HOST_NAME
+    array: Array,
+    settings: WindowsSettings | None = None,
+    paths: int = 1,
+    name: str = HOST_NAME,
+    *,
+    tell: Callable[[Entry], None] = lambda _: None,
+    place: IscsiUrl | None = None,
+    digests: bool = False,
 ) -> AsyncIterator[Against]:
-    """Discover, log in, enumerate; at the end log out."""
+    """Discover, log in, enumerate; at the end log out. `tell` is told every entry; `place` may have users and secrets."""
     entries: list[Entry] = []
-    host = WindowsHost(TrioClock(), Journal(entries.append), settings or WindowsSettings())
-    place = IscsiUrl(remote_portal(array), array.config.iqn, 0)
-    assert await discover(plan_login(place, 0, name, host.journal, connect_tcp), host.settings) == [array.config.iqn]
-    plans = [plan_login(place, at, name, host.journal, connect_tcp) for at in range(1, paths + 1)]
-    lives = [LiveSession(f"path {at}", plan, host.settings) for at, plan in enumerate(plans, 1)]
+
+    def told(entry: Entry) -> None:
+        entries.append(entry)
+        tell(entry)
+
+    host = WindowsHost(TrioClock(), Journal(told), settings or WindowsSettings())
+    place = place or IscsiUrl(remote_portal(array), array.config.iqn, 0)
+    plans = [plan_login(place, at, name, host.journal, connect_tcp, digests=digests) for at in range(paths + 1)]
+    assert await discover(plans[0], host.settings) == [array.config.iqn]
+    lives = [LiveSession(f"path {at}", plan, host.settings) for at, plan in enumerate(plans[1:], 1)]
     async with trio.open_nursery() as nursery:
         for live in lives:
             await nursery.start(live.run)
