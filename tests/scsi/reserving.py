@@ -101,8 +101,10 @@ class Cluster(UnitUnderTest):
     def reserve(self, host: int, kind: int) -> None:
         assert self.out(host, RESERVE, host + 1, kind=kind).status == 0
 
-    def read(self, service_action: int, host: int = 0) -> bytes:
-        return data_of(self.command(in_cdb(service_action), nexus=self.hosts[host]))
+    def read(self, service_action: int) -> bytes:
+        """PERSISTENT RESERVE IN from an onlooker, so that no host is told anything by it."""
+        self.nexus.unit_attentions.clear()
+        return data_of(self.command(in_cdb(service_action)))
 
     def generation(self) -> int:
         return self.logical_unit.reservations.generation
@@ -172,4 +174,5 @@ class ClusterOnDisk(Cluster):
         self.server = DeviceServer(standard_commands())
         self.internal_errors = []
         self.server.on_internal_error = self.internal_errors.append
+        self.nexus = self.new_nexus()
         self.hosts = [self.attach(host) for host in range(self._count_hosts)]
