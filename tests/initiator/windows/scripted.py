@@ -224,6 +224,10 @@ class ScriptedPath:
     log: list[str] = field(default_factory=list)
     attention: list[CommandResult] = field(default_factory=list)
 
+    @property
+    def is_usable(self) -> bool:
+        return self.alive
+
     async def execute(
         self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0, *, attribute: int, timeout_s: float
     ) -> CommandResult:
@@ -237,6 +241,7 @@ class ScriptedPath:
             self.disk.clock.at_s += timeout_s
             raise CommandTimedOut(f"no answer in {timeout_s:g} s") from None
         except CutOff:
+            self.alive = False
             raise ConnectionLost("the target closed the connection") from None
         return CommandResult(result.status, bytes(result.data_in)[:data_in_bytes], result.sense)
 

@@ -475,6 +475,30 @@ def test_a_path_that_is_cut_in_a_copy(reset: bool) -> None:
     assert bench.management() == ["login"] * 4 + (["LOGICAL UNIT RESET"] if reset else [])
 
 
+def test_a_path_that_comes_back_later_is_used_again() -> None:
+    settings = WindowsSettings(path_choice=PathChoice.ROUND_ROBIN)
+    bench = Bench("C", settings=settings, path_count=TWO_PATHS).start()
+    at(bench.destination, WUT, CutOff)
+    lost = bench.paths[1]
+    for path in lost:
+        path.restorable = False
+    seen: list[str] = []
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        if (cdb[0], cdb[1]) == WUT:
+            seen.append(bench.destination.sent[-1][0])
+            if len(seen) == 1:
+                raise CutOff
+            if len(seen) == 6:
+                next(path for path in lost if not path.alive).alive = True
+        return None
+
+    bench.destination.answer = answer
+    assert bench.copy(GIB).stop is None
+    assert len(set(seen[1:6])) == 1
+    assert len(set(seen[6:])) == 2
+
+
 def test_a_path_that_comes_back_in_time_keeps_the_command() -> None:
     bench = Bench(path_count=TWO_PATHS).start()
     at(bench.destination, WUT, CutOff)

@@ -12,8 +12,7 @@ from typer.testing import CliRunner, Result
 
 from odx_target.target.commands import windows_copy
 from odx_target.target.commands.failure import CommandFailure
-from tests.interop.conftest import Start
-from tests.interop.serving import Served
+from tests.interop.serving import Served, serve
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-windows-copy")]
 
@@ -93,6 +92,7 @@ def test_with_digests(served: Served) -> None:
 def test_a_full_destination_has_no_place_for_metadata(served: Served) -> None:
     lines = ok(served.url(0), served.url(1), "--file-size", "64M")
     assert not any("fua=1" in line for line in lines)
+    assert "LUN 1 has no room beside the file: the file system's own writes are left out" in lines
     assert lines[-1] == "equal"
 
 
@@ -107,12 +107,10 @@ def parts(line: str) -> list[str]:
     return [word for word in words if word.startswith((*TOKEN_COMMANDS, "sends ", "answers "))]
 
 
-def test_its_lines_are_in_the_words_of_the_array_s_own_trace(start: Start, tmp_path: Path) -> None:
-    trace = tmp_path / "array.trace"
-    served = start(("first=64M", "second=64M"), options=("--trace", str(trace)))
-    result = typed(served.url(0), served.url(1), "--file-size", "1M", "--trace")
+def test_its_lines_are_in_the_words_of_the_array_s_own_trace(guarded: Served) -> None:
+    trace = guarded.log_path.with_name("trace")
+    result = typed(*(with_chap(guarded.url(lun)) for lun in (0, 1)), "--file-size", "1M", "--trace")
     assert result.exit_code == 0, result.output
-    served.stop()
     sent = [line for line in result.output.splitlines() if re.search(rf" LUN \d ({'|'.join(TOKEN_COMMANDS)})", line)]
     told = [part for line in sent for part in parts(line)]
     assert len(told) == 6  # three commands, two parameter lists, an answer
@@ -123,15 +121,21 @@ def test_its_lines_are_in_the_words_of_the_array_s_own_trace(start: Start, tmp_p
 SECRET, TARGET_SECRET = "twelvechars1", "othersecret12"
 
 
-def chap(tmp_path: Path, *, mutual: bool) -> tuple[str, ...]:
-    """Options of `serve` for the users `host` and, of its own, `array`."""
-    secrets = {"host": SECRET, "array": TARGET_SECRET}
-    for user, secret in secrets.items():
-        (tmp_path / user).write_text(secret)
-        (tmp_path / user).chmod(0o600)
-    one_way = ("--chap-user", "host", "--chap-secret-file", str(tmp_path / "host"))
-    own = ("--target-chap-user", "array", "--target-chap-secret-file", str(tmp_path / "array"))
-    return one_way + own if mutual else one_way
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that wants CHAP of `host`, can prove itself as `array`, and writes a trace beside its pool."""
+    folder = tmp_path_factory.mktemp("guarded")
+    for user, secret in (("host", SECRET), ("array", TARGET_SECRET)):
+        (folder / user).write_text(secret)
+        (folder / user).chmod(0o600)
+    one_way = ("--chap-user", "host", "--chap-secret-file", str(folder / "host"))
+    own = ("--target-chap-user", "array", "--target-chap-secret-file", str(folder / "array"))
+    options = (*one_way, *own, "--trace", str(folder / "trace"))
+    served = serve(folder / "pool", ("first=64M", "second=64M"), log_path=folder / "serve.log", options=options)
+    try:
+        yield served
+    finally:
+        served.kill()
 
 
 def with_chap(url: str, secret: str = SECRET, target_secret: str = "") -> str:
@@ -140,10 +144,9 @@ def with_chap(url: str, secret: str = SECRET, target_secret: str = "") -> str:
 
 
 @pytest.mark.parametrize("mutual", [False, True])
-def test_chap(start: Start, tmp_path: Path, mutual: bool) -> None:
-    served = start(("first=64M", "second=64M"), options=chap(tmp_path, mutual=True))
+def test_chap(guarded: Served, mutual: bool) -> None:
     target_secret = TARGET_SECRET if mutual else ""
-    urls = [with_chap(served.url(lun), target_secret=target_secret) for lun in (0, 1)]
+    urls = [with_chap(guarded.url(lun), target_secret=target_secret) for lun in (0, 1)]
     lines = ok(*urls, "--file-size", "1M", "--fill", "--trace")
     assert lines[-1] == "equal"
     proved = [line for line in lines if line.startswith("login request | CHAP_N=host CHAP_R=(34 characters)")]
@@ -153,24 +156,17 @@ def test_chap(start: Start, tmp_path: Path, mutual: bool) -> None:
     assert not any(secret in line for line in lines for secret in (SECRET, TARGET_SECRET))
 
 
-def test_chap_that_does_not_work_out(start: Start, tmp_path: Path) -> None:
-    served = start(("first=64M", "second=64M"), options=chap(tmp_path, mutual=False))
-    first, second = served.url(0), served.url(1)
+def test_chap_that_does_not_work_out(guarded: Served) -> None:
+    first, second = guarded.url(0), guarded.url(1)
     for urls, words in (
         ((with_chap(first, "wrongsecret1"), second), "authentication failure (02h/01h)) [7.2, iScsiPrt 10]"),
         ((first, second), "authentication failure (02h/01h)) [7.2, iScsiPrt 10]"),
-        ((with_chap(first, target_secret=TARGET_SECRET), second), "[7.2, iScsiPrt 10]"),  # the array has none of its own
+        ((with_chap(first, target_secret="wrongsecret1"), second), "did not prove itself by CHAP [7.3, iScsiPrt 17]"),
         ((with_chap(first, "short"), second), "the CHAP secret is not 12 to 16 bytes long (5 bytes) [7.3, iScsiPrt 35]"),
     ):
         message, output = fails(*urls)
         assert words in message
         assert not any(secret in message + output for secret in (SECRET, TARGET_SECRET, "wrongsecret1"))
-
-
-def test_a_target_that_proves_itself_wrongly(start: Start, tmp_path: Path) -> None:
-    served = start(("first=64M", "second=64M"), options=chap(tmp_path, mutual=True))
-    message, _ = fails(with_chap(served.url(0), target_secret="wrongsecret1"), served.url(1))
-    assert "the target did not prove itself by CHAP [7.3, iScsiPrt 17]" in message
 
 
 def test_within_one_unit(served: Served) -> None:

@@ -38,6 +38,11 @@ class Path(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a session that takes commands."""
+        ...
+
     async def execute(
         self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0, *, attribute: int, timeout_s: float
     ) -> CommandResult:

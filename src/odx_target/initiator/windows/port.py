@@ -74,7 +74,10 @@ class DiskPort:
     disk: str
     paths: Sequence[Path]
     _active: int = 0
-    _failed: set[int] = field(default_factory=set)
+    _lost: set[int] = field(default_factory=set)
+    """Paths that were left for want of a session; each is of use again once it has one."""
+    _without_unit: set[int] = field(default_factory=set)
+    """Paths on which the unit is gone."""
 
     async def send(self, command: Command, attribute: int) -> Completion:
         """Send a command until there is an answer. Raises InitiatorError when no path comes back."""
@@ -164,13 +167,14 @@ class DiskPort:
 
     def _following(self, number: int) -> int:
         """The next path that works; the same one if there is no other."""
-        count = len(self.paths)
-        return next((at % count for at in range(number + 1, number + count) if at % count not in self._failed), number)
+        self._lost -= {at for at in self._lost if self.paths[at].is_usable}
+        failed, count = self._lost | self._without_unit, len(self.paths)
+        return next((at % count for at in range(number + 1, number + count) if at % count not in failed), number)
 
     async def _react(self, number: int, reaction: Reaction) -> bool:
         """The multipath module's part; whether the command is to be sent again."""
         if reaction is Reaction.FAIL_OVER:
-            return await self._leave(number)
+            return await self._leave(number, self._without_unit)
         if reaction is Reaction.ASK_GROUPS:
             await self._send_on(self.paths[number], _ASK_GROUPS, SIMPLE)
         return True
@@ -180,19 +184,20 @@ class DiskPort:
         path, settings = self.paths[number], self.host.settings
         if self._following(number) == number:
             await self._restore(path, settings.request_hold_s)
-            self._failed.clear()
+            self._lost.clear()
+            self._without_unit.clear()
             return False
         try:
             await self._restore(path, settings.link_down_s)
         except InitiatorError:
-            return await self._leave(number)
+            return await self._leave(number, self._lost)
         return False
 
-    async def _leave(self, number: int) -> bool:
+    async def _leave(self, number: int, because: set[int]) -> bool:
         other = self._following(number)
         if other == number:
             return False
-        self._failed.add(number)
+        because.add(number)
         self._active = other
         self._note(self.paths[other], f"takes over from {self.paths[number].name}")
         if self.host.settings.reset_after_failover:

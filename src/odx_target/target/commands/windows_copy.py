@@ -144,6 +144,8 @@ async def _copy(wish: Wish) -> tuple[Finding | None, bool]:
             if wish.fill:
                 await fill(windows, files[0], wish.size_bytes)
             metadata = await metadata_beside(list(files), files[1])
+            if metadata is None:
+                files[1].disk.remark("has no room beside the file: the file system's own writes are left out")
             began_s = clock.now()
             report = await FileCopy(windows, None if wish.zero else files[0], files[1], metadata=metadata).run()
             printer.finish()

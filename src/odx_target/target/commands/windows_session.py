@@ -133,12 +133,17 @@ class LiveSession:
         self._changed = trio.Event()
         self._changed.set()
         self._closing = False
+        self._trying = False
         self._ended = trio.Event()
+
+    @property
+    def is_usable(self) -> bool:
+        return self._session is not None and self._session.is_usable
 
     @property
     def session(self) -> InitiatorSession:
         """Raises NotSent while there is none that takes requests."""
-        if self._session is None or not self._session.is_usable:
+        if self._session is None or not self.is_usable:
             raise NotSent(f"{self.name} has no session")
         return self._session
 
@@ -164,8 +169,9 @@ class LiveSession:
             await self._ended.wait()
 
     async def _restore(self) -> None:
+        """Sessions one after the other; without one it is tried again and again, whether anybody asks or not."""
         while not self._closing:
-            self._wanted = trio.Event()
+            self._wanted, self._trying = trio.Event(), True
             try:
                 async with open_windows_session(self._plan) as session:
                     self._session = session
@@ -175,14 +181,16 @@ class LiveSession:
             except InitiatorError as failure:
                 self._session = None
                 self._tell(failure)
-                await self._wanted.wait()
+                with trio.move_on_after(self._settings.reconnect_interval_s):
+                    await self._wanted.wait()
 
     async def renew(self) -> None:
         """Drop the session and log in again; whoever asks while that is under way shares in it. Raises what it fails with."""
         if self._changed.is_set():
             self._tell_of_loss()
             self._session, self._failure, self._changed = None, None, trio.Event()
-            self._wanted.set()
+            if not self._trying:
+                self._wanted.set()
         await self._changed.wait()
         if self._failure is not None:
             raise self._failure
@@ -203,7 +211,7 @@ class LiveSession:
         self._plan.journal.add(Management(trio.current_time(), self.name, what, event))
 
     def _tell(self, failure: InitiatorError | None) -> None:
-        self._failure = failure
+        self._failure, self._trying = failure, False
         self._changed.set()
 
 
@@ -217,6 +225,10 @@ class SessionPath:
     @property
     def name(self) -> str:
         return self.live.name
+
+    @property
+    def is_usable(self) -> bool:
+        return self.live.is_usable
 
     async def execute(
         self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0, *, attribute: int, timeout_s: float
