@@ -107,6 +107,21 @@ def test_an_unmap() -> None:
     assert "ranges=[4096+8]" in words
 
 
+def test_a_reservation() -> None:
+    read = Reader()
+    data = (0x11).to_bytes(8, "big") + bytes(16)
+    words = read(command(b"\x5f\1\5\0\0\0\0\0\x18\0", write=True, expected_data_transfer_length=24), data)
+    assert "| PERSISTENT RESERVE OUT, RESERVE type=5 parameter_list_length=24 |" in words
+    assert "sends reservation_key=0x11 service_action_reservation_key=0x0 (none)" in words
+    assert "RESERVATION CONFLICT" in read(ScsiResponse(initiator_task_tag=7, status=0x18))
+    read(command(b"\x5e\1\0\0\0\0\0\1\0\0", read=True, expected_data_transfer_length=256))
+    answer = bytes.fromhex("00000002 00000010 0000000000000011 00000000 00 05 0000")
+    words = read(ScsiDataIn(initiator_task_tag=7, final=True, has_status=True), answer)
+    assert "answers prgeneration=2" in words
+    assert "reservation_key=0x11" in words
+    assert "type=5 (Write Exclusive, registrants only)" in words
+
+
 def test_sense_in_words() -> None:
     read = Reader()
     read(command(bytes(16)))

@@ -13,12 +13,15 @@ from odx_target.initiator.cdb import POPULATE_TOKEN, THIRD_PARTY_COPY_OUT, WRITE
 from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.sense import describe_result
 from odx_target.scsi.decode import Descriptions, describe_cdb, describe_sense
+from odx_target.scsi.decode_reservations import RESERVE_OUT_LISTS
 from odx_target.scsi.description import Row as ScsiRow
+from odx_target.scsi.persistent_reserve_out import PERSISTENT_RESERVE_OUT
 from odx_target.target.commands.tables import Row
 
 _PARAMETER_LISTS = {
     (THIRD_PARTY_COPY_OUT, POPULATE_TOKEN): describe_populate_token,
     (THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN): describe_write_using_token,
+    **{(PERSISTENT_RESERVE_OUT, action): describe for action, describe in RESERVE_OUT_LISTS.items()},
 }
 
 

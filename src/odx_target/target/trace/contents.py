@@ -20,9 +20,12 @@ from odx_target.copymgr.token_format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.scsi.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.decode import Descriptions, describe_cdb, describe_vpd
+from odx_target.scsi.decode_reservations import RESERVE_IN_DATA, RESERVE_OUT_LISTS
 from odx_target.scsi.description import Row, layout_rows
 from odx_target.scsi.inquiry import STANDARD_INQUIRY_LAYOUT
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.persistent_reserve_in import PERSISTENT_RESERVE_IN
+from odx_target.scsi.persistent_reserve_out import PERSISTENT_RESERVE_OUT
 from odx_target.scsi.provisioning import LBA_STATUS_DESCRIPTOR, LBA_STATUS_HEADER, UNMAP_HEADER, unmap_descriptors
 from odx_target.target.iscsi.header import decode_lun
 from odx_target.target.trace.words import bytes_words, row_words, sense_words, token_words
@@ -159,6 +162,10 @@ def _of_layout(layout: Layout) -> Describe:
     return lambda _cdb, data: row_words(layout_rows(layout, data))
 
 
+def _of_rows(describe: Callable[[bytes], list[Row]]) -> Describe:
+    return lambda _cdb, data: row_words(describe(data))
+
+
 def _lba_status(_cdb: bytes, data: bytes) -> Words:
     header, size_bytes = LBA_STATUS_HEADER.size_bytes, LBA_STATUS_DESCRIPTOR.size_bytes
     words = row_words(layout_rows(LBA_STATUS_HEADER, data))
@@ -180,6 +187,7 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     (0x42, None): _unmap,
     (0x83, 0x10): _populate_token,
     (0x83, 0x11): _write_using_token,
+    **{(PERSISTENT_RESERVE_OUT, action): _of_rows(describe) for action, describe in RESERVE_OUT_LISTS.items()},
 }
 
 ANSWERS: dict[tuple[int, int | None], Describe] = {
@@ -193,4 +201,5 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     (0x9E, 0x10): _of_layout(READ_CAPACITY_16_DATA),
     (0x9E, 0x12): _lba_status,
     (0xA0, None): _report_luns,
+    **{(PERSISTENT_RESERVE_IN, action): _of_rows(describe) for action, describe in RESERVE_IN_DATA.items()},
 }
