@@ -32,6 +32,8 @@ class Served:
     portal: str
     seconds_to_ready: float
     lines: "queue.Queue[str | None]" = field(repr=False)
+    printed: list[str] = field(repr=False)
+    """What it said until it was ready."""
 
     def url(self, lun: int | None = None) -> str:
         """The portal alone, as iscsi-ls wants it, or with target and LUN."""
@@ -82,14 +84,15 @@ def serve(pool: Path | None, luns: Sequence[str] = (), *, log_path: Path, option
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_drain, args=(process.stdout, lines), daemon=True).start()
     try:
-        portal = _wait_until_ready(lines, started_s + READY_TIMEOUT_S)
+        printed = _wait_until_ready(lines, started_s + READY_TIMEOUT_S)
     except BaseException as error:
         process.kill()
         process.wait(END_TIMEOUT_S)
         if isinstance(error, DidNotServe):
             raise DidNotServe(f"{error}; its log:\n{log_path.read_text(errors='replace')}") from None
         raise
-    return Served(process, log_path, portal, time.monotonic() - started_s, lines)
+    portal = printed[-1].removeprefix(READY).strip()
+    return Served(process, log_path, portal, time.monotonic() - started_s, lines, printed)
 
 
 def _drain(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:
@@ -100,7 +103,7 @@ def _drain(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:
     lines.put(None)
 
 
-def _wait_until_ready(lines: "queue.Queue[str | None]", deadline_s: float) -> str:
+def _wait_until_ready(lines: "queue.Queue[str | None]", deadline_s: float) -> list[str]:
     seen = []
     while True:
         try:
@@ -111,4 +114,4 @@ def _wait_until_ready(lines: "queue.Queue[str | None]", deadline_s: float) -> st
             raise DidNotServe(f"the server ended before it was ready; it printed {seen}")
         seen.append(line)
         if line.startswith(READY):
-            return line.removeprefix(READY).strip()
+            return seen

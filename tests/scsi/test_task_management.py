@@ -144,6 +144,19 @@ def test_a_new_nexus_is_told_of_power_on_once_per_lun():
     assert not nexus.unit_attentions, "attached once only"
 
 
+def test_an_added_logical_unit_is_told_through_all_others_and_is_new_itself():
+    unit, other = UnitUnderTest(), UnitUnderTest()
+    luns = {0: unit.logical_unit, 3: unit.logical_unit}
+    sees, sees_not = unit.new_nexus(), unit.new_nexus()
+    sees.logical_units = luns
+    luns[7] = other.logical_unit
+    unit.server.logical_unit_added(other.logical_unit)
+    assert sees.unit_attentions == {0: [(0x3F, 0x0E)], 3: [(0x3F, 0x0E)], 7: [(0x29, 0)]}
+    assert sees_not.unit_attentions == {}
+    unit.command("a0 00 00 00 00 00 00 00 00 40 00 00", nexus=sees)
+    assert sees.unit_attentions == {7: [(0x29, 0)]}, "REPORT LUNS tells it"
+
+
 def test_a_reset_makes_older_attentions_old_news():
     unit = UnitUnderTest()
     nexus = unit.new_nexus(quiet=False)

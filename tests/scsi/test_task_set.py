@@ -183,6 +183,31 @@ def test_a_task_that_waits_and_is_aborted_never_runs():
     assert not unit.logical_unit.tasks.barriers
 
 
+def test_waiting_for_those_who_run_behind_a_block():
+    unit = SlowUnit()
+    for name, lba in (("a", 0), ("b", 16), ("c", 20), ("d", 40)):
+        unit.begin(name, WRITE, lba)
+    assert unit.log == ["a", "b", "d"], "c waits for b"
+    waits = {block: unit.environment.spawn(unit.logical_unit.tasks.running_ended(block)) for block in (0, 1, 2, 3, 6)}
+    unit.environment.settle()
+    unit.begin("e", WRITE, 64)
+    assert _ended(unit, waits) == [6]
+    unit.end("b")
+    assert "c" in unit.running, "which nobody who asked before waits for"
+    assert _ended(unit, waits) == [6]
+    unit.end("d")
+    assert _ended(unit, waits) == [1, 2, 3, 6]
+    unit.server.abort_task_set(unit.nexus, 0)
+    assert _ended(unit, waits) == [0, 1, 2, 3, 6]
+    for name in "ace":
+        unit.end(name)
+
+
+def _ended(unit, waits):
+    unit.environment.settle()
+    return [block for block, wait in waits.items() if wait.done]
+
+
 def test_nobody_waits_for_an_aborted_task():
     unit = SlowUnit()
     aborted = unit.begin("a", WRITE, tag=5)

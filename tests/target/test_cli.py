@@ -53,6 +53,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--lun", "a=1M", "--portal", "192.0.2.1:0"], FAILURE, "192.0.2.1:0"),
         ([], USAGE, "give a command"),
         (["token"], USAGE, "give a command"),
+        (["manage"], USAGE, "give a command"),
+        (["manage", "no-such-pool"], USAGE, "command"),
+        (["manage", "no-such-pool", "luns"], FAILURE, "no-such-pool"),
         (["decode"], USAGE, "give a command"),
         (["copy"], USAGE, "SRC"),
         (["copy", "http://a", "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"], USAGE, "iscsi://"),
@@ -133,7 +136,7 @@ def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.strip() == __version__
 
 
-@pytest.mark.parametrize("command", ["serve", "copy", "token", "decode", "demo"])
+@pytest.mark.parametrize("command", ["serve", "manage", "copy", "token", "decode", "demo"])
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

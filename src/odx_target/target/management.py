@@ -4,6 +4,7 @@ An operation takes named arguments as JSON or a command line has them and gives 
 I/O here: the control socket carries requests and answers, and any other way in uses the same table.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +16,7 @@ from odx_target.copymgr.status import operation_data, token_data
 from odx_target.copymgr.token_format import creator_identity
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
-from odx_target.target.config import LunConfig, parse_copy_rate, parse_lun, parse_size
+from odx_target.target.config import LunConfig, lun_config, parse_copy_rate, parse_lun, parse_size
 from odx_target.target.config_error import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Data: TypeAlias = dict[str, object]
 # Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
 
-LARGEST_IDENTIFIER = (1 << 64) - 1
+_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
 
 _REQUIRED = object()
 
@@ -119,13 +120,9 @@ def _lun(value: object) -> LunConfig:
 
 
 def _identifier(value: object) -> int:
-    try:
-        identifier = int(value, 16) if isinstance(value, str) and value.isalnum() else -1
-    except ValueError:
-        identifier = -1
-    if not 0 <= identifier <= LARGEST_IDENTIFIER:
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
-    return identifier
+    return int(value, 16)
 
 
 async def _luns(array: "Array") -> Data:
@@ -140,6 +137,7 @@ async def _add_lun(array: "Array", lun: LunConfig) -> Data:
 
 async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
     logical_unit = array.logical_unit_named(name)
+    lun_config(name, size, logical_unit.block_bytes)
     size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
     if size >= size_bytes:
         array.resize_lun(name, size)

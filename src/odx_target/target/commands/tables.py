@@ -50,7 +50,7 @@ def print_rows(title: str, rows: Iterable[Row]) -> None:
 
 def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of any columns, as wide as the terminal at most."""
-    cells = [tuple(map(_cell, row)) for row in rows]
+    cells = [tuple(map(_printable, row)) for row in rows]
     terminal = console()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     room = terminal.width - (len(headings) - 1) * GAP
@@ -70,6 +70,10 @@ def _cell(text: str) -> str:
     """Only what can be printed, and bytes apart from each other, so that a line ends between two of them."""
     if _LONG_HEXADECIMAL.fullmatch(text):
         text = bytes.fromhex(text).hex(" ")
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
