@@ -201,6 +201,48 @@ def test_tokens_are_made_at_once_and_reads_and_writes_go_on() -> None:
     assert array.environment.monotonic() == pytest.approx(began_s, abs=0.01)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("flags", [0, IMMED])
+@pytest.mark.parametrize("cut", [8, 13, 512])
+def test_a_logical_unit_that_shrinks_under_a_copy_ends_it(way: str, flags: int, cut: int) -> None:
+    """`cut` blocks before the end of the destination: what fits before is done, and nothing behind."""
+    array = limited()
+    started = begin(array, way, flags)
+    array.environment.advance(0.5)
+    _, ((first, _),) = WAYS[way]
+    unit = array.logical_units[1]
+    unit.capacity_blocks = first + BLOCKS - cut
+    array.environment.advance(5.0)
+    answer = data_of(array.copy_status(1, 2))
+    count = int.from_bytes(answer[16:24], "big")
+    assert BLOCKS - cut - 16 <= count <= BLOCKS - cut
+    assert (answer[5], answer[34] & 0xF, answer[44:46]) == (2, 5, b"\x21\0")
+    assert code_of(started.reply) == ("good" if flags else "5/21/00")
+    assert b"".join(array.volume(1).read_now(0, 256) or []) == expected(way, count)
+    rules = [refusal["rule"] for refusal in array.manager.refusals.latest]
+    assert rules == ([] if flags else ["the logical unit was made smaller"])
+
+
+def test_a_logical_unit_that_shrinks_while_a_step_reads_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = limited(None)
+    token = array.token(0, 1, [(1, 16)])
+    (live,) = array.manager.tokens.live.values()
+    monkeypatch.setattr(live.rod.frozen, "read_now", lambda block, count_blocks: None)
+    original = live.rod.frozen.read
+
+    async def slow_read(block: int, count_blocks: int) -> object:
+        data = await original(block, count_blocks)
+        await array.environment.sleep(1.0)
+        return data
+
+    monkeypatch.setattr(live.rod.frozen, "read", slow_read)
+    started = array.start_write_using(1, 2, token, [(1024, 16)])
+    array.environment.advance(0.5)
+    array.logical_units[1].capacity_blocks = 1032
+    assert code_of(started.wait(array.environment)) == "5/21/00"
+    assert b"".join(array.volume(1).read_now(0, 256) or []) == pattern(1, 0, 2048, 512)
+
+
 @pytest.mark.parametrize("rate", [0, -1, 1, LEAST_COPY_RATE - 1])
 def test_a_rate_at_which_a_block_takes_too_long_is_refused(rate: int) -> None:
     with pytest.raises(ValueError, match=str(LEAST_COPY_RATE)):

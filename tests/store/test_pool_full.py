@@ -99,6 +99,20 @@ def test_what_gives_back_still_works_in_a_full_pool(machine: Machine) -> None:
     )
 
 
+def test_a_volume_can_be_cut_off_in_a_full_pool(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    fill(machine)
+    use_up_what_records_may_use(machine)
+    with pytest.raises(PoolFull):
+        volume.resize(SIZE + 1)
+    volume.resize(4)
+    machine.pool.commit()
+    machine.kill()
+    volume = machine.pool.volumes["a"]
+    assert volume.size_blocks == 4
+    assert read(machine, volume, 0, 4) == blocks(1, 2, 3, 4)
+
+
 def test_a_full_pool_closes_and_opens(machine: Machine) -> None:
     written = fill(machine)
     machine.reopen()
