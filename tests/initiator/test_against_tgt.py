@@ -1,7 +1,6 @@
 """The initiator against Debian's tgt: a target that nobody here wrote, and that has no token commands."""
 
 import random
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from odx_target.initiator.session import discover, open_session, run_together
 from odx_target.initiator.url import IscsiUrl, parse_url
 from odx_target.target.iscsi.opcodes import TaskManagementFunction
 from tests.initiator.naive_portal import OPTIONS
+from tests.interop.programs import need
 
 pytestmark = pytest.mark.interop
 HALF_BYTES = 8 << 20
@@ -26,8 +26,7 @@ HALF_BYTES = 8 << 20
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IscsiUrl, Path]]:
-    if not all(map(shutil.which, ("tgtd", "tgtadm"))):
-        pytest.skip("tgt is not installed (Debian: tgt)")
+    need("tgtd")
     file = tmp_path_factory.mktemp("tgt") / "disk"
     with tgt(file, 2 * HALF_BYTES) as url:
         yield parse_url(url), file

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,8 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
     """Starts servers on pools of the test's own; ends them all with the test."""
     with ExitStack() as running:
 
-        def start_one(luns: tuple[str, ...] = (), *, pool: str = "pool", options: tuple[str, ...] = ()) -> Served:
-            served = serve(tmp_path / pool, luns, log_path=tmp_path / "serve.log", options=options)
+        def start_one(luns: tuple[str, ...] = (), *, pool: str = "pool", **others: Any) -> Served:
+            served = serve(tmp_path / pool, luns, log_path=tmp_path / "serve.log", **others)
             running.callback(served.kill)
             request.node.stash.setdefault(STARTED, []).append(served)
             return served

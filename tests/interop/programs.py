@@ -47,6 +47,7 @@ CLIENTS: dict[str, tuple[str, Callable[[], bool]]] = {
     "sg_inq": ("sg3-utils", _program("sg_inq")),
     "tshark": ("tshark", _program("tshark")),
     "cpio": ("cpio", _program("cpio")),
+    "tgtd": ("tgt", _program("tgtd")),
 }
 
 

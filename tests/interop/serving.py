@@ -61,15 +61,23 @@ class Served:
             self.process.wait(END_TIMEOUT_S)
 
 
-def serve(pool: Path | None, luns: Sequence[str] = (), *, log_path: Path, options: Sequence[str] = ()) -> Served:
+def serve(
+    pool: Path | None,
+    luns: Sequence[str] = (),
+    *,
+    log_path: Path,
+    portal: str = "127.0.0.1:0",
+    options: Sequence[str] = (),
+) -> Served:
     """Start a server and return once it says that it listens.
 
-    `luns` are values of --lun. Raises DidNotServe if it ends first or says nothing for READY_TIMEOUT_S.
+    `luns` are values of --lun. A `portal` that an ended server had takes its place. Raises DidNotServe if it ends first or says
+    nothing for READY_TIMEOUT_S.
     """
     arguments = [sys.executable, "-m", "odx_target.target.cli", "serve"]
     arguments += [str(pool)] if pool is not None else []
     arguments += [word for lun in luns for word in ("--lun", lun)]
-    arguments += ["--portal", "127.0.0.1:0", *options]
+    arguments += ["--portal", portal, *options]
     started_s = time.monotonic()
     with log_path.open("a") as log:
         process = subprocess.Popen(

@@ -28,7 +28,7 @@ CLEAN = """
 for folder in /mnt/*; do ! mountpoint -q "$folder" || umount "$folder"; done
 [ ! -e /dev/mapper/control ] || dmsetup remove_all
 [ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ] || iscsiadm -m node --logoutall=all
-rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /mnt/* /tmp/*
+rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /etc/iscsi/ifaces/second /mnt/* /tmp/*
 [ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ]
 """
 

@@ -1,7 +1,6 @@
 """The server ends under a mounted file system, or a path to it is cut: what was flushed stays, and I/O goes on."""
 
 import re
-import socket
 
 import pytest
 
@@ -34,25 +33,19 @@ umount /mnt/busy
 """
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.mark.parametrize("lun", ["disk=96M", "disk=96M,block=4096"])
 @pytest.mark.parametrize("end", ["killed", "stopped"])
 def test_a_server_ends_and_starts_again_under_a_file_system(boot_guest: Boot, start: Start, end: str, lun: str) -> None:
-    fixed = ("--portal", f"127.0.0.1:{_free_port()}")
-    served = start((lun,), options=fixed)
+    served = start((lun,))
     guest = boot_guest(served)
-    writing = guest.start(WRITE_MANY_FILES, portal=fixed[1])
+    writing = guest.start(WRITE_MANY_FILES)
     for number in (10, 35):
         writing.wait_for(f"synced {number}\n")
         if end == "killed":
             served.kill()
         else:
             served.stop()
-        served = start(options=fixed)
+        served = start(portal=served.portal)
     ended = writing.wait(RECOVERY_TIMEOUT_S)
     assert ended.status == 0, f"{ended.output}\n{guest.machine.console}"
     assert "files checked: 60" in ended.output

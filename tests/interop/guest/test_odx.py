@@ -1,8 +1,4 @@
-"""Offloaded copy asked for by ddptctl, the only such client on Linux.
-
-Debian's ddptctl puts its range descriptors one byte early, so that addresses and counts reach the array 256 times as large.
-It is used as it is: given an address and a count divided by 256, the bytes on the wire are exactly right.
-"""
+"""Offloaded copy asked for by ddptctl: what is copied, what is refused, how tokens end."""
 
 from pathlib import Path
 
@@ -10,25 +6,27 @@ import pytest
 
 from tests.interop.conftest import Start
 from tests.interop.guest.conftest import Boot, Guest
+from tests.interop.guest.ddptctl import (
+    CANCELLED,
+    CORRUPT,
+    DELETED,
+    DEVICES,
+    EXPIRED,
+    ILLEGAL_REQUEST,
+    INVALID_FIELD_IN_LIST,
+    INVALID_LENGTH,
+    OUT_OF_RANGE,
+    REMOTE,
+    TOO_MANY_DESCRIPTORS,
+    UNKNOWN,
+    UNSUPPORTED_TYPE,
+    ranges,
+)
 
 pytestmark = pytest.mark.interop
 
-SHIFT = 256
-
 PAIRS = [(0, 1), (2, 3), (0, 3), (2, 1)]
 """Source and destination: LUNs 0 and 1 have blocks of 512 bytes, 2 and 3 of 4096."""
-
-DEVICES = "login; device=$(generic $source); disk=$(disk $source); other_device=$(generic $other); other=$(disk $other)\n"
-
-# exit statuses of ddptctl: 110 + ASCQ for INVALID TOKEN OPERATION
-UNSUPPORTED_TYPE, REMOTE, UNKNOWN, CORRUPT, EXPIRED, CANCELLED, DELETED, INVALID_LENGTH = 111, 112, 114, 115, 117, 118, 119, 120
-ILLEGAL_REQUEST, OUT_OF_RANGE, INVALID_FIELD_IN_LIST, TOO_MANY_DESCRIPTORS = 5, 22, 101, 102
-
-
-def ranges(*pairs: tuple[int, int]) -> str:
-    """LBA and count of each range, in ddptctl's words."""
-    assert all(number % SHIFT == 0 for pair in pairs for number in pair)
-    return ",".join(str(number // SHIFT) for pair in pairs for number in pair)
 
 
 def test_what_the_array_can_do_is_understood(guest: Guest) -> None:

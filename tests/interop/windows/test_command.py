@@ -1,7 +1,6 @@
 """`odx-target windows-copy` as it is typed: against a server of ours, and against Debian's tgt, which has no token commands."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from odx_target.target.commands import windows_copy
 from odx_target.target.commands.failure import CommandFailure
+from tests.interop.programs import need
 from tests.interop.serving import Served, serve
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-windows-copy")]
@@ -208,8 +208,7 @@ def test_what_cannot_be(served: Served) -> None:
 
 @pytest.fixture
 def no_tokens(tmp_path: Path) -> Iterator[str]:
-    if not all(map(shutil.which, ("tgtd", "tgtadm"))):
-        pytest.skip("tgt is not installed (Debian: tgt)")
+    need("tgtd")
     with tgt(tmp_path / "disk", 16 << 20) as url:
         yield url
 

@@ -11,7 +11,8 @@ lio() {
     module target_core_file
     module iscsi_target_mod
     [ -d /sys/kernel/config/target ] || mount -t configfs configfs /sys/kernel/config
-    mkdir -p /witness "$core" "$fabric"
+    # it keeps reservations under the serial number of the disk, in a folder that has to be there
+    mkdir -p /witness /var/target/pr "$core" "$fabric"
     group=$fabric/$target/tpgt_1
     mkdir -p "$group/np/$portal"
     number=0
@@ -20,6 +21,7 @@ lio() {
         mkdir "$core/$number"
         echo "fd_dev_name=/witness/$number,fd_dev_size=67108864,fd_buffered_io=1" >"$core/$number/control"
         echo 1 >"$core/$number/enable"
+        echo "witness-$number" >"$core/$number/wwn/vpd_unit_serial"
         echo "$block_bytes" >"$core/$number/attrib/block_size"
         echo 1 >"$core/$number/attrib/emulate_tpu"
         echo 1 >"$core/$number/attrib/emulate_tpws"

@@ -1,8 +1,9 @@
 # What every script of a scenario begins with. $portal and $target are set by the test.
 set -eu
 
+# discover OPTION...
 discover() {
-    iscsiadm -m discovery -t sendtargets -p "$portal"
+    iscsiadm -m discovery -t sendtargets -p "$portal" "$@"
 }
 
 node() {
