@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its boxes cut the names of options off where a terminal has 80 columns
 )
 app.command("serve")(serve.serve)
 app.add_typer(manage.app, name="manage")
@@ -49,8 +50,7 @@ def run() -> int:
     try:
         result = app(standalone_mode=False)
     except typer.TyperException as error:
-        # Without a message the help has been printed instead of it.
-        return _fail(error.format_message() or "give a command", error.exit_code)
+        return _fail(_one_line(error.format_message()), error.exit_code)
     except ConfigError as error:
         return _fail(str(error), EXIT_USAGE)
     except (CommandFailure, StoreError) as error:
@@ -67,6 +67,14 @@ def run() -> int:
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     return result if isinstance(result, int) else 0
+
+
+def _one_line(message: str) -> str:
+    """Where a command is missing, the message is the help of what there is."""
+    if not message.startswith("Usage: "):
+        return message
+    typer.echo(message)
+    return "give a command"
 
 
 def _fail(message: str, code: int) -> int:
