@@ -1,6 +1,8 @@
 """Hosts that reserve one logical unit: PERSISTENT RESERVE commands as bytes, written from SPC-4 alone."""
 
 import struct
+import tomllib
+from pathlib import Path
 from random import Random
 
 from odx_target.scsi.device_server import DeviceServer
@@ -32,8 +34,14 @@ READ = "28 00 00 00 00 00 00 00 01 00"
 WRITE = "2a 00 00 00 00 00 00 00 01 00"
 BLOCK = b"\xaa" * 512
 
+_GOLDEN = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "scsi_reservations.toml").read_text())
 _BASIC = struct.Struct(">QQ4xB3x")
 _MOVE = struct.Struct(">QQxBHI")
+
+
+def golden(name: str, key: str = "data") -> bytes:
+    """Bytes that were not made here."""
+    return bytes.fromhex(_GOLDEN[name][key])
 
 
 def port_name(host: int) -> str:

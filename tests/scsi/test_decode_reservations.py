@@ -1,8 +1,5 @@
 """Parameter data and lists of PERSISTENT RESERVE in words."""
 
-import tomllib
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,17 +18,12 @@ from tests.scsi.reserving import (
     SPEC_I_PT,
     UNREG,
     basic_list,
+    golden,
     move_list,
     port_name,
     specified,
     transport_id,
 )
-
-GOLDEN = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "scsi_reservations.toml").read_text())
-
-
-def golden(name: str, key: str = "data") -> bytes:
-    return bytes.fromhex(GOLDEN[name][key])
 
 
 def values(rows: list[Row], name: str) -> list[str]:

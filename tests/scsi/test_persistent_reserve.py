@@ -1,16 +1,12 @@
 """PERSISTENT RESERVE IN and OUT, byte by byte and refusal by refusal; which sequences mean what is the machine's affair."""
 
-import tomllib
-from pathlib import Path
-
 import pytest
 
 from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS, MAXIMUM_RESERVE_OUT_BYTES
-from tests.scsi.array import Started, code_of, data_of
+from tests.scsi.array import code_of, data_of
 from tests.scsi.reserving import (
     ALL_TG_PT,
     APTPL,
-    BLOCK,
     CLEAR,
     CONFLICT,
     EA,
@@ -28,22 +24,15 @@ from tests.scsi.reserving import (
     REGISTER,
     REGISTER_AND_IGNORE,
     REGISTER_AND_MOVE,
-    REGISTRATIONS_PREEMPTED,
     RELEASE,
     REPORT_CAPABILITIES,
-    RESERVATIONS_PREEMPTED,
-    RESERVATIONS_RELEASED,
     RESERVE,
     SPEC_I_PT,
-    TEST_UNIT_READY,
-    TYPES,
-    UNREG,
     WE,
     WE_AR,
-    WE_RO,
-    WRITE,
     Cluster,
     basic_list,
+    golden,
     in_cdb,
     move_list,
     out_cdb,
@@ -51,13 +40,6 @@ from tests.scsi.reserving import (
     specified,
     transport_id,
 )
-
-GOLDEN = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "scsi_reservations.toml").read_text())
-
-
-def golden(name: str, key: str = "data") -> bytes:
-    return bytes.fromhex(GOLDEN[name][key])
-
 
 # PERSISTENT RESERVE IN.
 
@@ -314,194 +296,3 @@ def test_a_pool_without_room_leaves_everything_as_it_was() -> None:
     assert code_of(cluster.out(0, REGISTER, 0, 1, APTPL)) == NO_ROOM
     assert cluster.keys() == []
     assert cluster.out(0, REGISTER, 0, 1).status == 0, "what does not persist needs none"
-
-
-# Who is told what.
-
-
-@pytest.mark.parametrize("kind", TYPES)
-def test_a_release_is_told_to_those_who_shared(kind: int) -> None:
-    cluster = Cluster(3)
-    cluster.register(0, 1)
-    cluster.reserve(0, kind)
-    assert cluster.out(0, RELEASE, 1, kind=kind).status == 0
-    assert cluster.reservation() is None
-    assert cluster.pending(1) == ([RESERVATIONS_RELEASED] if kind > EA else [])
-    assert not cluster.pending(0)
-    assert not cluster.pending(2)
-
-
-@pytest.mark.parametrize("kind", TYPES)
-def test_a_holder_that_unregisters_releases(kind: int) -> None:
-    cluster = Cluster(3)
-    cluster.register(0, 1)
-    cluster.reserve(0, kind)
-    assert cluster.out(0, REGISTER, 1, 0).status == 0
-    stays = kind >= WE_AR
-    assert cluster.reservation() == ((0, kind) if stays else None)
-    assert cluster.pending(1) == ([RESERVATIONS_RELEASED] if kind in (WE_RO, EA_RO) else [])
-    cluster.quiet()
-    assert cluster.out(1, REGISTER, 2, 0).status == 0
-    assert cluster.reservation() is None, "nobody is left to hold it"
-
-
-def test_a_clear_is_told_to_all_who_were_registered() -> None:
-    cluster = Cluster(3)
-    cluster.register(0, 1)
-    cluster.reserve(1, EA)
-    assert cluster.out(0, CLEAR, 1).status == 0
-    assert (cluster.keys(), cluster.reservation(), cluster.generation()) == ([], None, 3)
-    assert [cluster.pending(host) for host in range(3)] == [[], [RESERVATIONS_PREEMPTED], []]
-
-
-def test_a_preemption_is_told_to_who_lost_and_to_those_for_whom_the_type_changed() -> None:
-    cluster = Cluster(4)
-    cluster.register(0, 1, 2)
-    cluster.reserve(0, WE_RO)
-    assert cluster.out(1, PREEMPT, 2, 1, kind=EA).status == 0
-    assert cluster.reservation() == (2, EA)
-    assert cluster.keys() == [2, 3]
-    assert [cluster.pending(host) for host in range(4)] == [[REGISTRATIONS_PREEMPTED], [], [RESERVATIONS_RELEASED], []]
-
-
-def test_a_holder_preempts_itself_to_change_the_type() -> None:
-    cluster = Cluster(2)
-    cluster.register(0, 1)
-    cluster.reserve(0, WE)
-    assert cluster.out(0, PREEMPT, 1, 1, kind=EA_RO).status == 0
-    assert (cluster.keys(), cluster.reservation()) == ([1, 2], (1, EA_RO))
-    assert [cluster.pending(host) for host in range(2)] == [[], [RESERVATIONS_RELEASED]]
-
-
-def test_all_registrants_are_preempted_by_a_key_of_zero() -> None:
-    cluster = Cluster(3)
-    cluster.register(0, 1, 2)
-    cluster.reserve(0, WE_AR)
-    assert cluster.out(1, PREEMPT, 2, 3, kind=EA).status == 0, "one of them: the reservation stays as it is"
-    assert cluster.reservation() == (0, WE_AR)
-    assert cluster.out(1, PREEMPT, 2, 0, kind=EA).status == 0
-    assert (cluster.keys(), cluster.reservation()) == ([2], (2, EA))
-    assert cluster.pending(0) == cluster.pending(2) == [REGISTRATIONS_PREEMPTED]
-
-
-def test_a_moved_reservation_is_the_others_and_nobody_is_told() -> None:
-    cluster = Cluster(3)
-    cluster.register(0)
-    cluster.reserve(0, EA)
-    assert cluster.move(0, 1, 9, 1).status == 0
-    assert (cluster.keys(), cluster.reservation()) == ([1, 9], (9, EA))
-    assert cluster.command(WRITE, BLOCK, nexus=cluster.hosts[0]).status == CONFLICT
-    assert cluster.command(WRITE, BLOCK, nexus=cluster.hosts[1]).status == 0
-    assert cluster.move(1, 9, 8, 2, UNREG).status == 0
-    assert (cluster.keys(), cluster.reservation()) == ([1, 8], (8, EA))
-    assert not any(cluster.pending(host) for host in range(3))
-
-
-def test_who_is_away_keeps_what_it_has_and_is_told_of_its_return_alone() -> None:
-    cluster = Cluster(2)
-    cluster.register(0, 1)
-    cluster.reserve(0, WE)
-    cluster.server.detach(cluster.hosts[0])
-    assert (cluster.keys(), cluster.reservation()) == ([1, 2], (1, WE))
-    assert cluster.command(WRITE, BLOCK, nexus=cluster.hosts[1]).status == CONFLICT
-    cluster.hosts[0] = cluster.attach(0)
-    assert cluster.command(WRITE, BLOCK, nexus=cluster.hosts[0]).status == 0
-
-
-def test_resets_change_nothing() -> None:
-    cluster = Cluster(2)
-    cluster.register(0, 1)
-    cluster.reserve(0, WE)
-    before = cluster.logical_unit.reservations
-    cluster.server.reset_logical_unit(cluster.logical_unit, None)
-    cluster.server.reset_target(None)
-    assert cluster.logical_unit.reservations is before
-
-
-# PREEMPT AND ABORT.
-
-
-def busy_cluster() -> Cluster:
-    """Hosts 0, 1 and 2 are registered, and reads are slow."""
-    cluster = Cluster(3)
-    cluster.register(0, 1, 2)
-    cluster.volume.is_cold = lambda: True
-    cluster.volume.read_delay_s = 1.0
-    return cluster
-
-
-def begin_write(cluster: Cluster, host: int) -> Started:
-    """Each host to a block of its own."""
-    return cluster.start(f"2a 00 00 00 00 {8 * host:02x} 00 00 01 00", BLOCK, nexus=cluster.hosts[host])
-
-
-@pytest.mark.parametrize("service_action", [PREEMPT, PREEMPT_AND_ABORT])
-def test_tasks_of_the_preempted_end_and_no_others(service_action: int) -> None:
-    cluster = busy_cluster()
-    started = [
-        cluster.start(f"2a 00 00 00 00 {8 * host:02x} 00 00 01 00", BLOCK, nexus=cluster.hosts[host]) for host in range(3)
-    ]
-    cluster.environment.settle()
-    assert cluster.out(1, service_action, 2, 1, kind=WE).status == 0
-    cluster.environment.advance(10.0)
-    aborts = service_action == PREEMPT_AND_ABORT
-    assert [each.reply.status for each in started] == [0x40 if aborts else 0, 0, 0]
-    assert cluster.volume.writes == (2 if aborts else 3)
-    assert cluster.pending(0) == [REGISTRATIONS_PREEMPTED, *([(0x2F, 0)] if aborts else [])]
-    assert not cluster.logical_unit.tasks.members
-
-
-def test_data_on_its_way_is_dropped_too() -> None:
-    cluster = busy_cluster()
-    ended = []
-    cluster.hosts[0].end_undelivered = lambda lun: not ended.append((0, lun))
-    cluster.hosts[2].end_undelivered = lambda lun: not ended.append((2, lun))
-    assert cluster.out(1, PREEMPT_AND_ABORT, 2, 1).status == 0
-    assert ended == [(0, 0)]
-    assert cluster.pending(0) == [REGISTRATIONS_PREEMPTED, (0x2F, 0)]
-
-
-def test_a_host_that_preempts_itself_ends_its_own_tasks_but_this_one() -> None:
-    cluster = busy_cluster()
-    cluster.reserve(0, WE)
-    started = cluster.start(WRITE, BLOCK, nexus=cluster.hosts[0])
-    assert cluster.out(0, PREEMPT_AND_ABORT, 1, 1, kind=EA).status == 0
-    cluster.environment.advance(10.0)
-    assert started.reply.status == 0x40
-    assert cluster.reservation() == (1, EA)
-    assert not cluster.pending(0)
-
-
-def test_under_all_registrants_a_key_of_zero_ends_the_tasks_of_everybody() -> None:
-    cluster = busy_cluster()
-    cluster.reserve(0, WE_AR)
-    started = [
-        cluster.start(f"2a 00 00 00 00 {8 * host:02x} 00 00 01 00", BLOCK, nexus=cluster.hosts[host]) for host in range(3)
-    ]
-    assert cluster.out(2, PREEMPT_AND_ABORT, 3, 0, kind=WE).status == 0
-    cluster.environment.advance(10.0)
-    assert [each.reply.status for each in started] == [0x40, 0x40, 0x40]
-
-
-def test_listeners_hear_of_a_preemption_with_abort_alone() -> None:
-    cluster = Cluster(3)
-    heard = []
-    cluster.server.on_preempt_and_abort.append(lambda nexus, unit: heard.append((nexus, unit)))
-    cluster.register(0, 1)
-    cluster.out(1, PREEMPT, 2, 1)
-    assert not heard
-    cluster.quiet()
-    cluster.register(0)
-    cluster.out(1, PREEMPT_AND_ABORT, 2, 1)
-    assert heard == [(cluster.hosts[0], cluster.logical_unit)]
-
-
-def test_a_reservation_among_waiting_tasks_is_one_step() -> None:
-    """Registered while a write waits; the service action runs beside it and is no member of the set afterwards."""
-    cluster = busy_cluster()
-    write = cluster.start(WRITE, BLOCK, nexus=cluster.hosts[0])
-    assert cluster.out(1, RESERVE, 2, kind=WE).status == 0
-    assert [member.task for member in cluster.logical_unit.tasks.members] == [write.task]
-    assert cluster.command(TEST_UNIT_READY, nexus=cluster.hosts[0]).status == 0
-    cluster.environment.advance(10.0)
-    assert write.reply.status == 0
