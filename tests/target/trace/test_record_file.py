@@ -87,3 +87,59 @@ def test_a_device_that_is_always_full() -> None:
     file = RecordFile(Path("/dev/full"), append=True)
     assert not file.write(b"a")
     file.close()
+
+
+def test_a_private_file_that_was_there_is_private_from_now_on(tmp_path: Path) -> None:
+    path = tmp_path / "packets"
+    path.write_bytes(b"old")
+    path.chmod(0o666)
+    file = RecordFile(path, append=False, private=True)
+    file.write(b"new")
+    file.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_of_lines_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(b"")
+    path.chmod(0o640)
+    RecordFile(path, append=True).close()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_private_file_is_not_reached_by_a_link(tmp_path: Path, is_there: bool) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    if is_there:
+        target.write_bytes(b"kept")
+    link.symlink_to(target)
+    with pytest.raises(OSError, match="this is a symbolic link") as refused:
+        RecordFile(link, append=False, private=True)
+    assert refused.value.filename == str(link)
+    assert target.exists() is is_there
+    assert not is_there or target.read_bytes() == b"kept"
+
+
+def test_a_file_whose_permissions_cannot_be_set_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "packets"
+    path.write_bytes(b"kept")
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(PermissionError) as refused:
+        RecordFile(path, append=False, private=True)
+    assert refused.value.filename == str(path)
+    assert path.read_bytes() == b"kept"
+
+
+def test_a_private_pipe_is_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o640)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = RecordFile(path, append=False, private=True)
+    assert file.write(b"a")
+    assert os.read(reader, 2) == b"a"
+    file.close()
+    os.close(reader)

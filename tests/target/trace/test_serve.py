@@ -85,6 +85,8 @@ async def test_the_signal_does_no_harm_without_a_trace(tmp_path: Path, request: 
     [
         (["--trace", "no-such-folder/trace"], 1, "no-such-folder/trace"),
         (["--pcap", "no-such-folder/pcap"], 1, "no-such-folder/pcap"),
+        (["--pcap", "/proc/self/exe"], 1, "/proc/self/exe: this is a symbolic link"),
+        (["--trace", "t", "--pcap", "./t"], 2, "trace and pcap are the same file"),
         (["--pcap", "p", "--pcap-snap-length", "127"], 2, "128"),
         (["--pcap", "p", "--pcap-snap-length", "262145"], 2, "262144"),
     ],

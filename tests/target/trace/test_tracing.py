@@ -13,7 +13,7 @@ from odx_target.initiator.token_commands import BlockRange, populate_token_list,
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, Portal
+from odx_target.target.config import Config, ConfigError, Portal
 from odx_target.target.iscsi.pdu import NopIn, NopOut, ScsiCommand, ScsiDataIn
 from odx_target.target.trace import tracing as tracing_module
 from odx_target.target.trace.opening import opened_tracing
@@ -114,7 +114,29 @@ def test_nothing_named_nothing_opened() -> None:
         assert tracing is None
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("way", ["same", "link", "hard link", "dots"])
+def test_lines_and_packets_never_share_a_file(tmp_path: Path, is_there: bool, way: str) -> None:
+    path = tmp_path / "both"
+    if is_there:
+        path.write_bytes(b"kept")
+    other = {"same": path, "dots": tmp_path / "." / "folder" / ".." / "both"}.get(way, tmp_path / "other")
+    (tmp_path / "folder").mkdir()
+    if way == "link":
+        other.symlink_to(path)
+    elif way == "hard link":
+        path.touch()
+        other.hardlink_to(path)
+    for trace, pcap in [(path, other), (other, path)]:
+        with pytest.raises(ConfigError, match="trace and pcap are the same file"), opened_tracing(trace, pcap):
+            pass
+    assert path.exists() is (is_there or way == "hard link")
+    assert not is_there or path.read_bytes() == b"kept"
+
+
 def test_the_packets_are_private(tmp_path: Path) -> None:
+    (tmp_path / "p").touch()
+    (tmp_path / "p").chmod(0o666)
     with opened_tracing(tmp_path / "t", tmp_path / "p") as tracing:
         assert tracing is not None
     assert (tmp_path / "p").stat().st_mode & 0o077 == 0

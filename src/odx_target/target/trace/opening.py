@@ -1,11 +1,13 @@
 """The files of a trace, opened and closed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from odx_target.target.config import ConfigError
 from odx_target.target.trace import pcapng
-from odx_target.target.trace.record_file import PRIVATE_MODE, RecordFile
+from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.tracing import Tracing
 
 
@@ -14,17 +16,27 @@ def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcap
     """A tracing that writes lines to `trace` and packets to `pcap`; None if neither is named.
 
     Lines are added to what is there; packets begin anew, and only their owner may read them: they carry data and tokens.
-    Raises OSError if a file cannot be opened.
+    Raises OSError if a file cannot be opened, ConfigError if both are the same one.
     """
     if trace is None and pcap is None:
         yield None
         return
+    if trace is not None and pcap is not None and _are_one_file(trace, pcap):
+        raise ConfigError(f"trace and pcap are the same file, {pcap}: lines and packets need a file each")
     with ExitStack() as stack:
         lines = packets = None
         if trace is not None:
             lines = RecordFile(trace, append=True)
             stack.callback(lines.close)
         if pcap is not None:
-            packets = RecordFile(pcap, append=False, header=pcapng.file_header(snap_bytes), mode=PRIVATE_MODE)
+            packets = RecordFile(pcap, append=False, header=pcapng.file_header(snap_bytes), private=True)
             stack.callback(packets.close)
         yield Tracing(lines, packets, snap_bytes=snap_bytes)
+
+
+def _are_one_file(first: Path, second: Path) -> bool:
+    """Whatever the paths look like. A character device takes both, such as /dev/null."""
+    try:
+        return first.samefile(second) and not first.is_char_device()
+    except OSError:  # one of them is not there yet
+        return os.path.realpath(first) == os.path.realpath(second)

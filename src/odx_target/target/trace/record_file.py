@@ -1,5 +1,6 @@
 """A file that is written record by record and never in the way: what cannot be written is left out, and said once."""
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -16,14 +17,17 @@ PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 class RecordFile:
     """Open from its making to `close`. A pipe whose reader is late is not waited for. Raises OSError if it cannot be opened.
 
-    `append` keeps what is there already; `header` goes before the first record. After an error nothing is written until
-    `retry`; a regular file then ends with its last whole record.
+    `append` keeps what is there already; `header` goes before the first record. `private` lets only the owner read a regular
+    file, also one that was there with other permissions, and refuses a symbolic link. After an error nothing is written
+    until `retry`; a regular file then ends with its last whole record.
     """
 
-    def __init__(self, path: Path, *, append: bool, header: bytes = b"", mode: int = READABLE_MODE) -> None:
+    def __init__(self, path: Path, *, append: bool, header: bytes = b"", private: bool = False) -> None:
         self.path = path
-        self._descriptor = os.open(path, _FLAGS | (os.O_APPEND if append else os.O_TRUNC), mode)
+        self._descriptor = _open(path, os.O_APPEND if append else 0, private)
         self._is_regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        if self._is_regular:
+            self._prepare(append, private)
         self._header = header
         self.has_failed = False
 
@@ -51,7 +55,29 @@ class RecordFile:
     def close(self) -> None:
         os.close(self._descriptor)
 
+    def _prepare(self, append: bool, private: bool) -> None:
+        try:
+            if private:
+                os.fchmod(self._descriptor, PRIVATE_MODE)
+            if not append:
+                os.ftruncate(self._descriptor, 0)
+        except OSError as error:
+            self.close()
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+
     def _write_all(self, record: bytes) -> None:
         rest = memoryview(record)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
+
+
+def _open(path: Path, flags: int, private: bool) -> int:
+    """A link would name a file that somebody else has chosen."""
+    if not private:
+        return os.open(path, _FLAGS | flags, READABLE_MODE)
+    try:
+        return os.open(path, _FLAGS | flags | os.O_NOFOLLOW, PRIVATE_MODE)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(error.errno, "this is a symbolic link; name the file itself", str(path)) from None
