@@ -65,6 +65,7 @@ def test_offered(guest: Guest, offer: str) -> None:
     assert set(filter(None, wanted.split(", "))) <= set(agreed.splitlines())
 
 
+@pytest.mark.witnessed
 def test_many_logins(guest: Guest) -> None:
     guest.run("discover >/dev/null; for number in $(seq 20); do login; logout; done")
 

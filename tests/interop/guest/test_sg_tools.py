@@ -71,25 +71,40 @@ def test_capacity(guest: Guest, lun: int) -> None:
     assert "physical block length=4096 bytes" in printed or BLOCK_BYTES[lun] == 4096
 
 
+@pytest.mark.witnessed
 @pytest.mark.parametrize("lun", LUNS)
 def test_unmapped_and_written_the_same(guest: Guest, lun: int) -> None:
     guest.run(
         """
         login; device=$(generic $lun); disk=$(disk $lun)
         fill $disk 0 512
-        sg_get_lba_status -l 0 $device | grep 'blocks: *512 *mapped'
+        before=$(sum $disk 0 64) behind=$(sum $disk 392 120)
         sg_unmap --lba=64 --num=64 --force $device
         zeros $disk 64 64
-        sg_get_lba_status -l 64 $device | grep 'blocks: *64 *deallocated'
         sg_write_same --16 --unmap --lba=256 --num=128 $device
         zeros $disk 256 128
-        sg_get_lba_status -l 256 $device | grep 'blocks: *128 *deallocated'
         dd if=/dev/urandom of=/tmp/block bs=$(blockdev --getss $disk) count=1 2>/dev/null
         sg_write_same --16 --in=/tmp/block --xferlen=$(blockdev --getss $disk) --lba=384 --num=8 $device
         for lba in 384 391; do
             [ "$(sum $disk $lba 1)" = "$(md5sum </tmp/block)" ]
         done
-        [ "$(sum $disk 383 1)" != "$(md5sum </tmp/block)" ]
+        [ "$before $behind" = "$(sum $disk 0 64) $(sum $disk 392 120)" ]
+        """,
+        lun=lun,
+    )
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_what_is_mapped(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 512
+        sg_get_lba_status -l 0 $device | grep 'blocks: *512 *mapped'
+        sg_unmap --lba=64 --num=64 --force $device
+        sg_get_lba_status -l 64 $device | grep 'blocks: *64 *deallocated'
+        sg_write_same --16 --unmap --lba=256 --num=128 $device
+        sg_get_lba_status -l 256 $device | grep 'blocks: *128 *deallocated'
         """,
         lun=lun,
     )
@@ -113,6 +128,7 @@ def test_verified(guest: Guest, lun: int) -> None:
     )
 
 
+@pytest.mark.witnessed
 @pytest.mark.parametrize("lun", LUNS)
 def test_written_and_verified(guest: Guest, lun: int) -> None:
     guest.run(
@@ -133,7 +149,17 @@ def test_written_and_verified(guest: Guest, lun: int) -> None:
             [ "$(sum $disk $lba 1)" = "$(head -c $bytes /tmp/data | md5sum)" ]
         done
         [ "$before $behind" = "$(sum $disk 0 8) $(sum $disk 24 8)" ]
-        # 25: condition met
+        """,
+        lun=lun,
+    )
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_fetched_ahead(guest: Guest, lun: int) -> None:
+    # 25: condition met
+    guest.run(
+        """
+        login; device=$(generic $lun)
         expect 25 sg_seek --pre-fetch --10 --lba=8 --num-blocks=16 $device 2>&1
         expect 25 sg_seek --pre-fetch --lba=8 --num-blocks=16 $device 2>&1
         """,

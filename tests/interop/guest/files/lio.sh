@@ -13,6 +13,7 @@ lio() {
     [ -d /sys/kernel/config/target ] || mount -t configfs configfs /sys/kernel/config
     # it keeps reservations under the serial number of the disk, in a folder that has to be there
     mkdir -p /witness /var/target/pr "$core" "$fabric"
+    mount -t tmpfs tmpfs /witness # a file system that can give blocks back
     group=$fabric/$target/tpgt_1
     mkdir -p "$group/np/$portal"
     number=0
