@@ -142,6 +142,13 @@ def test_login_text_without_challenges_and_responses() -> None:
     assert "next_stage" not in words
 
 
+@pytest.mark.parametrize("key", ["chap_r", "Chap_R", "CHAP_R ", " CHAP_R", "\tchap_c ", "srp_hm", "SRP_s", "Krb_Ap_Req"])
+def test_a_response_under_a_key_that_is_written_otherwise_is_not_told_either(key: str) -> None:
+    words = Reader()(LoginRequest(), f"{key}=0x0123456789abcdef\0".encode())
+    assert "(18 characters)" in words
+    assert "0123" not in words
+
+
 @pytest.mark.parametrize("cut", range(1, 60))
 def test_a_response_that_is_cut_anywhere_is_not_told_either(cut: int) -> None:
     read = Reader()

@@ -14,7 +14,8 @@ from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, ConfigError, Portal
-from odx_target.target.iscsi.pdu import NopIn, NopOut, ScsiCommand, ScsiDataIn
+from odx_target.target.iscsi.opcodes import Stage
+from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
 from odx_target.target.trace import tracing as tracing_module
 from odx_target.target.trace.opening import opened_tracing
 from odx_target.target.trace.segments import FIN, SYN
@@ -87,6 +88,41 @@ def test_a_command_from_before_a_pause_is_forgotten(traced: Traced) -> None:
     traced.tracing.toggle()
     tap.sent([encode(ScsiDataIn(initiator_task_tag=1, final=True, has_status=True), bytes(96))])
     assert "answers" not in traced.texts[-1]
+
+
+@pytest.mark.parametrize("toggles_before", [0, 1])
+@pytest.mark.parametrize("by_target", [False, True])
+def test_a_response_that_is_cut_where_tracing_is_switched_is_not_told(
+    traced: Traced, toggles_before: int, by_target: bool
+) -> None:
+    """The first part is seen or falls into the pause, the last one comes with the tracing on."""
+    tap = traced.connected()
+    if toggles_before:
+        traced.tracing.toggle()
+    first, last = b"CHAP_N=me\0CHAP_R=0x0123456789", b"abcdef0123456789\0Alias=z\0"
+    stages = {"current_stage": Stage.SECURITY_NEGOTIATION, "next_stage": Stage.FULL_FEATURE_PHASE, "transit": True}
+    if by_target:
+        tap.sent([encode(LoginResponse(continued=True), first)])
+    else:
+        tap.received(memoryview(encode(LoginRequest(continued=True), first)))
+    for _ in range(2 - toggles_before):
+        traced.tracing.toggle()
+    if by_target:
+        tap.sent([encode(LoginResponse(**stages), last)])
+    else:
+        tap.received(memoryview(encode(LoginRequest(**stages), last)))
+    assert "(the rest of a value, 16 characters) Alias=z" in traced.texts[-1]
+    assert "abcdef" not in "\n".join(traced.texts)
+
+
+def test_a_text_that_was_cut_before_a_pause_is_forgotten(traced: Traced) -> None:
+    tap = traced.connected()
+    tap.sent([last_login_response()])
+    tap.received(memoryview(encode(TextRequest(continued=True), b"SendTar")))
+    traced.tracing.toggle()
+    traced.tracing.toggle()
+    tap.received(memoryview(encode(TextRequest(), b"SendTargets=All\0")))
+    assert "SendTargets=All" in traced.texts[-1]
 
 
 def test_bytes_that_are_no_pdu_are_shown(traced: Traced) -> None:

@@ -26,7 +26,8 @@ MOST_KEPT_BYTES = 1 << 16
 MOST_COMMANDS = 4096
 """Commands of one connection under way at a time: far over any command window; the oldest is forgotten."""
 
-TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
+LOGIN_TEXTS = (LoginRequest, LoginResponse)
+TEXTS = (*LOGIN_TEXTS, TextRequest, TextResponse)
 """PDUs whose data are keys and values."""
 
 Wanted = Callable[[bytes], bool]
@@ -65,7 +66,15 @@ class Conversation:
         self._wants_parameter_list = wants_parameter_list
         self._wants_answer = wants_answer
         self._commands: dict[int, Command] = {}
-        self._cut_texts: dict[bool, bool] = {}
+        self._cut_texts: dict[type[Pdu], bool] = {}
+
+    def forget(self) -> None:
+        """Begin again behind a pause: what was under way before may have ended in it.
+
+        The texts of a login are not forgotten, and have to be seen in the pause too: the rest of a cut value shows no key.
+        """
+        self._commands.clear()
+        self._cut_texts = {kind: was_cut for kind, was_cut in self._cut_texts.items() if kind in LOGIN_TEXTS}
 
     def see(self, pdu: Pdu, piece: Piece) -> Seen:
         """Take the next PDU of either end."""
@@ -85,10 +94,9 @@ class Conversation:
         elif isinstance(pdu, ScsiResponse):
             self._end(pdu.initiator_task_tag, seen)
         elif isinstance(pdu, TEXTS):
-            is_request = isinstance(pdu, LoginRequest | TextRequest)
-            seen.continues_text = self._cut_texts.get(is_request, False)
+            seen.continues_text = self._cut_texts.get(type(pdu), False)
             if piece.data:
-                self._cut_texts[is_request] = pdu.continued and piece.data[-1] != 0
+                self._cut_texts[type(pdu)] = pdu.continued and piece.data[-1] != 0
         return seen
 
     def _begin(self, pdu: ScsiCommand, piece: Piece) -> Command:

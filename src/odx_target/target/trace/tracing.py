@@ -10,7 +10,7 @@ import structlog
 from odx_target.target.iscsi.header import Buffer
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.contents import wants_answer, wants_parameter_list
-from odx_target.target.trace.conversation import Conversation
+from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
 from odx_target.target.trace.lines import line, line_of_fault
 from odx_target.target.trace.record_file import RecordFile
@@ -62,7 +62,7 @@ class Tracing:
 
 
 class _ConnectionTrace:
-    """One connection. The login is followed even while tracing is off: it says how PDUs are to be cut."""
+    """One connection. The login is followed even while tracing is off: it says how PDUs are cut, and what is not told."""
 
     def __init__(self, tracing: Tracing, peer: Address, local: Address) -> None:
         self._tracing = tracing
@@ -107,18 +107,24 @@ class _ConnectionTrace:
     def _see(self, view: memoryview, inbound: bool) -> None:
         now_ns = self._tracing.now_ns()
         pieces = list(self._frames.cut(view))
-        if self._tracing.is_on:
-            if self._began_at != self._tracing.times_switched_on:
-                self._begin_again()
-            if self._tracing.lines is not None:
-                self._write_lines(now_ns, "->" if inbound else "<-", [self._words(piece) for piece in pieces])
-            if self._packets is not None:
-                self._packets.write(now_ns, inbound, pieces)
+        if not self._tracing.is_on:
+            self._follow_login(pieces)
+            return
+        if self._began_at != self._tracing.times_switched_on:
+            self._begin_again()
+        if self._tracing.lines is not None:
+            self._write_lines(now_ns, "->" if inbound else "<-", [self._words(piece) for piece in pieces])
+        if self._packets is not None:
+            self._packets.write(now_ns, inbound, pieces)
 
     def _begin_again(self) -> None:
-        """Commands from before a pause may have ended in it."""
-        self._conversation = Conversation(wants_parameter_list, wants_answer)
+        self._conversation.forget()
         self._began_at = self._tracing.times_switched_on
+
+    def _follow_login(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            if isinstance(piece.pdu, LOGIN_TEXTS):
+                self._conversation.see(piece.pdu, piece)
 
     def _words(self, piece: Piece) -> str:
         if piece.pdu is None:

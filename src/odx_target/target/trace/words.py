@@ -17,8 +17,8 @@ MOST_SHOWN_BYTES = 32
 _NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}
 # A zero here is a value; anywhere else a zero says that a field is not used.
 _SHOWN_AT_ZERO = ("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count")
-# What authentication methods exchange to prove secrets (RFC 7143 12.1).
-_PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_s", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
+# What authentication methods exchange to prove secrets (RFC 7143 12.1), upper-cased.
+_PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
 _UNKNOWN_BYTES = (1 << 128) - 1
 
 
@@ -63,8 +63,11 @@ def token_words(token: bytes) -> str:
 
 
 def key_value_words(key: str, value: str) -> str:
-    """The value of a text key. Of what proves a secret, and could be used to search for it, only the length is told."""
-    return f"({len(value)} characters)" if key in _PROVING_KEYS else value
+    """The value of a text key. Of what proves a secret, and could be used to search for it, only the length is told.
+
+    A peer that writes such a key in other letters, or with blanks, sends no less of a secret.
+    """
+    return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
 
 
 def status_words(status: int) -> str:
