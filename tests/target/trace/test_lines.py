@@ -24,8 +24,8 @@ from odx_target.target.iscsi.pdu import (
     TaskManagementFunctionResponse,
     encode_lun,
 )
-from odx_target.target.trace.contents import ANSWERS, PARAMETER_LISTS, wants_answer, wants_parameter_list
-from odx_target.target.trace.conversation import MOST_COMMANDS, Conversation
+from odx_target.target.trace.contents import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
+from odx_target.target.trace.conversation import MOST_COMMANDS, MOST_KEPT_BYTES, Conversation
 from odx_target.target.trace.frames import Frames
 from odx_target.target.trace.lines import line
 from tests.initiator.golden import TOKEN, golden
@@ -41,7 +41,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._frames = Frames()
-        self._conversation = Conversation(wants_parameter_list, wants_answer)
+        self._conversation = Conversation(parameter_list_bytes, wants_answer)
 
     def __call__(self, pdu: Pdu, data: bytes = b"", additional: bytes = b"") -> str:
         (piece,) = self._frames.cut(memoryview(encode(pdu, data, additional=additional)))
@@ -85,6 +85,82 @@ def test_a_write_using_token_shows_no_token() -> None:
     assert f"sha256 {sha256(TOKEN).hexdigest()[:8]}...]" in words
     assert "ranges=[12288+144]" in words
     assert TOKEN[:16].hex() not in words.replace(" ", "")
+
+
+def test_a_list_is_whole_when_it_has_the_length_of_the_cdb() -> None:
+    cdb, data = golden("write_using_token")
+    assert len(data) == 552
+    words = Reader()(command(cdb, write=True, expected_data_transfer_length=4096), data)
+    assert "sends write_using_token_data_length=550" in words
+    assert "ranges=[12288+144]" in words
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+def test_bytes_behind_the_length_of_the_cdb_are_no_part_of_a_list(in_one: bool) -> None:
+    cdb, data = golden("populate_token")
+    longer = data[:14] + (48).to_bytes(2, "big") + data[16:] + (99).to_bytes(8, "big") + bytes(8)
+    read = Reader()
+    cut = len(longer) if in_one else len(data) - 10
+    words = read(command(cdb, write=True, final=in_one, expected_data_transfer_length=len(longer)), longer[:cut])
+    assert ("sends" in words) is in_one
+    if not in_one:
+        words = read(ScsiDataOut(initiator_task_tag=7, buffer_offset=cut), longer[cut:])
+    assert "ranges=[4096+128, 8192+16]" in words
+    assert "bytes)" not in words
+
+
+def test_what_came_of_a_list_is_shown_with_the_status() -> None:
+    cdb, data = golden("populate_token")
+    read = Reader()
+    assert "sends" not in read(command(cdb, write=True, expected_data_transfer_length=48), data[:20])
+    words = read(ScsiResponse(initiator_task_tag=7, status=2), len(SENSE).to_bytes(2, "big") + SENSE)
+    assert "byte 14 of the parameter list | sends (20 of 48 bytes) populate_token_data_length=46" in words
+    assert "block_device_range_descriptor_length=32 ranges=[]" in words
+    read(command(cdb, write=True, expected_data_transfer_length=48))
+    assert "sends" not in read(ScsiResponse(initiator_task_tag=7, status=2)), "nothing came"
+
+
+def test_a_list_that_the_transfer_length_cuts_off() -> None:
+    cdb, data = golden("populate_token")
+    read = Reader()
+    words = read(command(cdb, write=True, expected_data_transfer_length=20), data[:20])
+    assert "sends (20 of 48 bytes) populate_token_data_length=46" in words
+    assert "sends" not in read(ScsiResponse(initiator_task_tag=7))
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "last_words"),
+    [
+        (15, "sends (15 of 552 bytes) not decoded: "),
+        (16, "offset_into_rod=0 rod_token=[0 bytes]"),
+        (20, "offset_into_rod=0 rod_token=[4 bytes]"),
+        (400, "rod_token=[a5a5a5a5h unknown, identifier a5a5a5a5a5a5a5a5, "),
+        (528, f"sha256 {sha256(TOKEN).hexdigest()[:8]}...]"),
+        (551, "block_device_range_descriptor_length=16 ranges=[]"),
+    ],
+)
+def test_a_write_using_token_that_ends_anywhere(size_bytes: int, last_words: str) -> None:
+    cdb, data = golden("write_using_token")
+    read = Reader()
+    read(command(cdb, write=True, expected_data_transfer_length=552), data[:size_bytes])
+    words = read(ScsiResponse(initiator_task_tag=7, status=2))
+    assert f"sends ({size_bytes} of 552 bytes) " in words
+    assert last_words in words
+    assert TOKEN[:16].hex() not in words.replace(" ", "")
+
+
+def test_of_a_list_no_more_is_kept_than_the_limit() -> None:
+    read = Reader()
+    for length, words in [(MOST_KEPT_BYTES, "sends populate"), (MOST_KEPT_BYTES + 1, "sends (65536 of 65537 bytes) populate")]:
+        cdb = b"\x83\x10".ljust(10, b"\0") + length.to_bytes(4, "big") + b"\0\0"
+        assert words in read(command(cdb, write=True, expected_data_transfer_length=length), bytes(length))
+
+
+def test_every_command_whose_list_is_shown_says_its_length() -> None:
+    for operation_code, service_action in PARAMETER_LISTS:
+        ones = bytes([operation_code, service_action or 0]) + b"\xff" * 14
+        assert parameter_list_bytes(ones) >= 0xFF
+    assert parameter_list_bytes(b"\x2a" + b"\xff" * 15) == 0, "the data of writes are not shown"
 
 
 def test_an_answer_with_a_token_in_two_pdus() -> None:
@@ -181,7 +257,7 @@ def test_the_other_pdus() -> None:
 
 
 def test_no_more_commands_are_remembered_than_the_limit() -> None:
-    conversation = Conversation(wants_parameter_list, wants_answer)
+    conversation = Conversation(parameter_list_bytes, wants_answer)
     for tag in range(MOST_COMMANDS + 2):
         (piece,) = Frames().cut(memoryview(encode(ScsiCommand(initiator_task_tag=tag, cdb=bytes(16)))))
         assert piece.pdu is not None

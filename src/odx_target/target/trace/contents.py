@@ -4,7 +4,7 @@ READ and WRITE have none: their data are not shown.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from odx_target.copymgr.decode import describe_rod_token_information, register
 from odx_target.copymgr.parameter_lists import (
@@ -32,10 +32,13 @@ from odx_target.target.trace.words import bytes_words, row_words, sense_words, t
 
 MOST_SHOWN_RANGES = 64
 """As many as a token command may have here; a longer list ends with the number of the rest."""
+TOKEN_IN_LIST = 16
+"""Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
 
 Words: TypeAlias = list[str]
 Describe: TypeAlias = Callable[[bytes, bytes], Words]
 """CDB and data -> words."""
+Found = TypeVar("Found")
 
 _DESCRIPTIONS = Descriptions()
 register(_DESCRIPTIONS)
@@ -60,9 +63,11 @@ def cdb_words(cdb: bytes) -> Words:
     return [name.value, *row_words(rows)]
 
 
-def wants_parameter_list(cdb: bytes) -> bool:
-    """Whether what this command sends is put into words."""
-    return _find(PARAMETER_LISTS, cdb) is not None
+def parameter_list_bytes(cdb: bytes) -> int:
+    """PARAMETER LIST LENGTH of a command whose parameter list is put into words; 0 for any other."""
+    known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
+    length: int = known.layout.parse_prefix(cdb).get("parameter_list_length", 0) if known else 0
+    return length
 
 
 def wants_answer(cdb: bytes) -> bool:
@@ -88,7 +93,7 @@ def _words(describe: Describe | None, cdb: bytes, data: bytes) -> Words:
         return [f"not decoded: {bytes_words(data)}"]
 
 
-def _find(table: Mapping[tuple[int, int | None], Describe], cdb: bytes) -> Describe | None:
+def _find(table: Mapping[tuple[int, int | None], Found], cdb: bytes) -> Found | None:
     return table.get((cdb[0], None)) or table.get((cdb[0], cdb[1] & SERVICE_ACTION_BITS))
 
 
@@ -119,14 +124,19 @@ def _populate_token(_cdb: bytes, data: bytes) -> Words:
 
 
 def _write_using_token(_cdb: bytes, data: bytes) -> Words:
-    _need(data, WRITE_USING_TOKEN_SHAPE.header_bytes)
-    fields = decode_write_using_token(data)
+    """A list may end within its token."""
+    _need(data, TOKEN_IN_LIST)
+    header_bytes = WRITE_USING_TOKEN_SHAPE.header_bytes
+    fields = decode_write_using_token(data.ljust(header_bytes, b"\0"))
     words = [f"write_using_token_data_length={fields.data_length}"]
     if fields.flags & ListFlag.IMMED:
         words.append("immed=1")
     if fields.flags & ListFlag.DEL_TKN:
         words.append("del_tkn=1")
-    words += [f"offset_into_rod={fields.offset_into_rod}", token_words(fields.token)]
+    token = data[TOKEN_IN_LIST : TOKEN_IN_LIST + TOKEN_BYTES]
+    words += [f"offset_into_rod={fields.offset_into_rod}", token_words(token)]
+    if len(data) < header_bytes:
+        return words
     return [*words, _range_words(fields.range_descriptor_length), _ranges(fields.ranges)]
 
 

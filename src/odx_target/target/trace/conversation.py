@@ -30,8 +30,6 @@ LOGIN_TEXTS = (LoginRequest, LoginResponse)
 TEXTS = (*LOGIN_TEXTS, TextRequest, TextResponse)
 """PDUs whose data are keys and values."""
 
-Wanted = Callable[[bytes], bool]
-
 
 @dataclass(slots=True)
 class Command:
@@ -42,13 +40,18 @@ class Command:
     expected_bytes: int
     writes: bool
     wants_answer: bool = False
+    parameter_list_bytes: int = 0
+    """PARAMETER LIST LENGTH of a list that is worth keeping; the initiator may send fewer bytes, or others behind it."""
     parameter_list: bytearray | None = None
     answer: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(slots=True)
 class Seen:
-    """One PDU, and what it completes of its command: the parameter list, or the whole answer."""
+    """One PDU, and what it completes of its command: the parameter list, or the whole answer.
+
+    A status ends also a list that is not complete.
+    """
 
     pdu: Pdu
     data: bytes | memoryview
@@ -60,10 +63,13 @@ class Seen:
 
 
 class Conversation:
-    """The commands of one connection. The two callables say of a CDB what is worth keeping."""
+    """The commands of one connection.
 
-    def __init__(self, wants_parameter_list: Wanted, wants_answer: Wanted) -> None:
-        self._wants_parameter_list = wants_parameter_list
+    The two callables say of a CDB what is worth keeping: how many bytes of a parameter list, and whether an answer.
+    """
+
+    def __init__(self, parameter_list_bytes: Callable[[bytes], int], wants_answer: Callable[[bytes], bool]) -> None:
+        self._parameter_list_bytes = parameter_list_bytes
         self._wants_answer = wants_answer
         self._commands: dict[int, Command] = {}
         self._cut_texts: dict[type[Pdu], bool] = {}
@@ -103,8 +109,8 @@ class Conversation:
         cdb = pdu.cdb + _rest_of_cdb(piece.additional_header)
         command = Command(decode_lun(pdu.lun), cdb, pdu.expected_data_transfer_length, pdu.write)
         command.wants_answer = pdu.read and self._wants_answer(cdb)
-        if pdu.write and self._wants_parameter_list(cdb):
-            command.parameter_list = bytearray()
+        if pdu.write and (length := self._parameter_list_bytes(cdb)):
+            command.parameter_list_bytes, command.parameter_list = length, bytearray()
         self._commands.pop(pdu.initiator_task_tag, None)
         self._commands[pdu.initiator_task_tag] = command
         if len(self._commands) > MOST_COMMANDS:
@@ -113,7 +119,11 @@ class Conversation:
 
     def _end(self, tag: int, seen: Seen) -> None:
         seen.command = self._commands.pop(tag, None)
-        if seen.command is not None and seen.command.answer:
+        if seen.command is None:
+            return
+        if seen.command.parameter_list:
+            seen.parameter_list = bytes(seen.command.parameter_list)
+        if seen.command.answer:
             seen.answer = bytes(seen.command.answer)
 
 
@@ -121,17 +131,18 @@ def _gather_parameters(command: Command | None, offset: int, data: memoryview) -
     """Keep a part of a parameter list; gives the whole once it is there."""
     if command is None or command.parameter_list is None or not data:
         return None
-    _put(command.parameter_list, offset, data)
-    if len(command.parameter_list) < min(command.expected_bytes, MOST_KEPT_BYTES):
+    most_bytes = min(command.parameter_list_bytes, MOST_KEPT_BYTES)
+    _put(command.parameter_list, offset, data, most_bytes)
+    if len(command.parameter_list) < min(command.expected_bytes, most_bytes):
         return None
     whole, command.parameter_list = bytes(command.parameter_list), None
     return whole
 
 
-def _put(kept: bytearray, offset: int, data: memoryview) -> None:
+def _put(kept: bytearray, offset: int, data: memoryview, most_bytes: int = MOST_KEPT_BYTES) -> None:
     """Data arrive in order (DataPDUInOrder); what leaves a gap is not kept."""
     if offset == len(kept):
-        kept += data[: MOST_KEPT_BYTES - offset]
+        kept += data[: most_bytes - offset]
 
 
 def _rest_of_cdb(additional_header: memoryview) -> bytes:

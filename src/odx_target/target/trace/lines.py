@@ -45,7 +45,7 @@ from odx_target.target.iscsi.pdu import (
     decode_header,
 )
 from odx_target.target.trace.contents import answer_words, cdb_words, parameter_list_words
-from odx_target.target.trace.conversation import TEXTS, Seen
+from odx_target.target.trace.conversation import TEXTS, Command, Seen
 from odx_target.target.trace.frames import Piece
 from odx_target.target.trace.words import bytes_words, key_value_words, sense_words, status_words
 
@@ -115,11 +115,18 @@ def line(seen: Seen) -> str:
         parts.append(" ".join(cdb_words(seen.command.cdb)))
     parts += _segment_parts(seen)
     if seen.command is not None and seen.parameter_list is not None:
-        parts.append("sends " + " ".join(parameter_list_words(seen.command.cdb, seen.parameter_list)))
+        parts.append(f"sends {_sent_words(seen.command, seen.parameter_list)}")
     if seen.command is not None and seen.answer is not None:
         parts.append("answers " + " ".join(answer_words(seen.command.cdb, seen.answer)))
     parts.append(" ".join(_sequence_words(pdu)))
     return _printable(" | ".join(part for part in parts if part))
+
+
+def _sent_words(command: Command, parameter_list: bytes) -> str:
+    """A parameter list, and how much of it this is where that is not all."""
+    whole_bytes = command.parameter_list_bytes
+    part = f"({len(parameter_list)} of {whole_bytes} bytes) " if len(parameter_list) < whole_bytes else ""
+    return part + " ".join(parameter_list_words(command.cdb, parameter_list))
 
 
 def line_of_fault(piece: Piece) -> str:

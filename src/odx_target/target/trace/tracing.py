@@ -9,7 +9,7 @@ import structlog
 
 from odx_target.target.iscsi.header import Buffer
 from odx_target.target.trace import pcapng
-from odx_target.target.trace.contents import wants_answer, wants_parameter_list
+from odx_target.target.trace.contents import parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
 from odx_target.target.trace.lines import line, line_of_fault
@@ -68,7 +68,7 @@ class _ConnectionTrace:
         self._tracing = tracing
         self._peer = _address_words(peer)
         self._frames = Frames()
-        self._conversation = Conversation(wants_parameter_list, wants_answer)
+        self._conversation = Conversation(parameter_list_bytes, wants_answer)
         self._began_at = tracing.times_switched_on
         self._packets = None if tracing.packets is None else _PacketWriter(tracing, peer, local)
         self._has_failed = False
