@@ -20,10 +20,20 @@ from odx_target.copymgr.token_format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.scsi.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.decode import Descriptions, describe_cdb, describe_vpd
+from odx_target.scsi.decode_log_pages import describe_log_page
+from odx_target.scsi.decode_mode_pages import describe_mode_parameters_6, describe_mode_parameters_10
+from odx_target.scsi.decode_reports import (
+    describe_all_commands,
+    describe_defect_data_10,
+    describe_defect_data_12,
+    describe_one_command,
+    describe_task_management_functions,
+)
 from odx_target.scsi.decode_reservations import RESERVE_IN_DATA, RESERVE_OUT_LISTS
 from odx_target.scsi.description import Row, layout_rows
 from odx_target.scsi.inquiry import STANDARD_INQUIRY_LAYOUT
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.operation_codes import ALL_COMMANDS
 from odx_target.scsi.persistent_reserve_in import PERSISTENT_RESERVE_IN
 from odx_target.scsi.persistent_reserve_out import PERSISTENT_RESERVE_OUT
 from odx_target.scsi.provisioning import LBA_STATUS_DESCRIPTOR, LBA_STATUS_HEADER, UNMAP_HEADER, unmap_descriptors
@@ -32,6 +42,8 @@ from odx_target.target.trace.words import bytes_words, row_words, sense_words, t
 
 MOST_SHOWN_RANGES = 64
 """As many as a token command may have here; a longer list ends with the number of the rest."""
+MOST_SHOWN_WORDS = 256
+"""Of one parameter list or answer; more registrations, pages or parameters than a reader follows end with their number."""
 TOKEN_IN_LIST = 16
 """Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
 
@@ -53,6 +65,7 @@ _INQUIRY_FIELDS = {
     "product_revision_level",
 }
 _EVPD = 0x01
+_REPORTING_OPTIONS = 0x07
 
 
 def cdb_words(cdb: bytes) -> Words:
@@ -173,7 +186,12 @@ def _of_layout(layout: Layout) -> Describe:
 
 
 def _of_rows(describe: Callable[[bytes], list[Row]]) -> Describe:
-    return lambda _cdb, data: row_words(describe(data))
+    def words(_cdb: bytes, data: bytes) -> Words:
+        said = row_words(describe(data))
+        rest = [f"and {len(said) - MOST_SHOWN_WORDS} more"] if len(said) > MOST_SHOWN_WORDS else []
+        return said[:MOST_SHOWN_WORDS] + rest
+
+    return words
 
 
 def _lba_status(_cdb: bytes, data: bytes) -> Words:
@@ -192,9 +210,21 @@ def _report_luns(_cdb: bytes, data: bytes) -> Words:
     return [f"lun_list_length={int.from_bytes(data[:4], 'big')}", f"luns=[{', '.join(map(str, luns[:MOST_SHOWN_RANGES]))}]"]
 
 
+def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
+    """All commands by their codes alone, `28` or `83/10`, since their names would fill a screen; or one of them."""
+    if cdb[2] & _REPORTING_OPTIONS != ALL_COMMANDS:
+        return row_words(describe_one_command(data))
+    rows = describe_all_commands(data)
+    codes = [row.value.replace("h", "") for row in rows if row.name == "command"]
+    length, *partial = row_words(row for row in rows if row.name != "command")
+    return [length, f"commands={len(codes)}", f"operation_codes=[{' '.join(codes)}]", *partial]
+
+
 PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     # operation code, service action or None: what makes words of the data sent
+    (0x15, None): _of_rows(describe_mode_parameters_6),
     (0x42, None): _unmap,
+    (0x55, None): _of_rows(describe_mode_parameters_10),
     (0x83, 0x10): _populate_token,
     (0x83, 0x11): _write_using_token,
     **{(PERSISTENT_RESERVE_OUT, action): _of_rows(describe) for action, describe in RESERVE_OUT_LISTS.items()},
@@ -204,12 +234,19 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     # operation code, service action or None: what makes words of the data received
     (0x03, None): lambda _cdb, data: [sense_words(data)],
     (0x12, None): _inquiry,
+    (0x1A, None): _of_rows(describe_mode_parameters_6),
     (0x25, None): _of_layout(READ_CAPACITY_10_DATA),
+    (0x37, None): _of_rows(describe_defect_data_10),
+    (0x4D, None): _of_rows(describe_log_page),
+    (0x5A, None): _of_rows(describe_mode_parameters_10),
     (0x84, 0x05): _rod_token_information,
     (0x84, 0x07): _rod_token_information,
     (0x84, 0x08): _all_rod_tokens,
     (0x9E, 0x10): _of_layout(READ_CAPACITY_16_DATA),
     (0x9E, 0x12): _lba_status,
     (0xA0, None): _report_luns,
+    (0xA3, 0x0C): _supported_operation_codes,
+    (0xA3, 0x0D): _of_rows(describe_task_management_functions),
+    (0xB7, None): _of_rows(describe_defect_data_12),
     **{(PERSISTENT_RESERVE_IN, action): _of_rows(describe) for action, describe in RESERVE_IN_DATA.items()},
 }

@@ -12,11 +12,18 @@ from odx_target.scsi.task import Status
 HASH_CHARACTERS = 8
 """Of a token's SHA-256: enough to tell the tokens of one trace from one another."""
 MOST_SHOWN_BYTES = 32
+LONGEST_VALUE = 256
+"""Characters shown of a field's value; the longest name of a target has 223."""
 
 # Said before them in words, or always the same.
 _NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}
 # A zero here is a value; anywhere else a zero says that a field is not used.
-_SHOWN_AT_ZERO = ("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count")
+_SHOWN_AT_ZERO = (
+    *("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count"),
+    *("wce", "d_sense", "swp"),
+)
+# But here it says that nothing is set.
+_NOT_SHOWN_AT_ZERO = {"disable_prefetch_transfer_length", "number_of_cache_segments"}
 # What authentication methods exchange to prove secrets (RFC 7143 12.1), upper-cased.
 _PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
 _UNKNOWN_BYTES = (1 << 128) - 1
@@ -30,7 +37,9 @@ def row_words(rows: Iterable[Row]) -> list[str]:
 def _is_shown(row: Row) -> bool:
     if row.name in _NOT_SHOWN:
         return False
-    return row.value != "0" or bool(row.words) or any(part in row.name for part in _SHOWN_AT_ZERO)
+    if row.value != "0" or row.words:
+        return True
+    return row.name not in _NOT_SHOWN_AT_ZERO and any(part in row.name for part in _SHOWN_AT_ZERO)
 
 
 def _word(row: Row) -> str:
@@ -38,7 +47,8 @@ def _word(row: Row) -> str:
         return f"{row.name}={row.words}"
     if row.words.isdecimal():
         return f"{row.name}={row.value}"
-    return f"{row.name}={row.value} ({row.words})" if row.words else f"{row.name}={row.value}"
+    value = row.value if len(row.value) <= LONGEST_VALUE else f"{row.value[:LONGEST_VALUE]}..."
+    return f"{row.name}={value} ({row.words})" if row.words else f"{row.name}={value}"
 
 
 def bytes_words(data: bytes | memoryview) -> str:

@@ -1,0 +1,117 @@
+"""What commands send and answer, in words: lists and answers that an array of ours has, and the names of others."""
+
+import pytest
+
+from odx_target.target.trace.contents import MOST_SHOWN_WORDS, answer_words, parameter_list_words, wants_answer
+from odx_target.target.trace.words import LONGEST_VALUE
+from tests.scsi.array import UnitUnderTest, data_of
+
+MODE_SELECT_6 = "15 10 00 00 18 00"
+MODE_SELECT_10 = "55 10 00 00 00 00 00 00 1c 00"
+CACHING_PAGE = "08 12 00" + " 00" * 17
+
+
+def answer(cdb: str) -> str:
+    """What our own array answers."""
+    command = bytes.fromhex(cdb)
+    assert wants_answer(command)
+    return " ".join(answer_words(command, data_of(UnitUnderTest().command(command))))
+
+
+@pytest.mark.parametrize(("cdb", "header"), [(MODE_SELECT_6, "00 00 00 00"), (MODE_SELECT_10, "00 00 00 00 00 00 00 00")])
+def test_a_mode_select_that_switches_the_write_cache_off(cdb: str, header: str) -> None:
+    words = parameter_list_words(bytes.fromhex(cdb), bytes.fromhex(header + CACHING_PAGE))
+    assert " ".join(words) == "page_code=8 (Caching) page_length=18 wce=0"
+
+
+def test_a_mode_select_with_a_block_descriptor() -> None:
+    data = bytes.fromhex("00 00 00 08 00 00 20 00 00 00 02 00 0a 0a 04 00 08 00 00 00 00 00 00 00")
+    assert " ".join(parameter_list_words(bytes.fromhex(MODE_SELECT_6), data)) == (
+        "block_descriptor_length=8 number_of_logical_blocks=8192 logical_block_length=512 "
+        "page_code=0xa (Control) page_length=10 d_sense=1 swp=1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cdb", "expected"),
+    [
+        (
+            "1a 08 08 00 ff 00",
+            "mode_data_length=23 dpofua=1 page_code=8 (Caching) page_length=18 wce=1",
+        ),
+        (
+            "5a 00 0a 00 00 00 00 00 ff 00",
+            "mode_data_length=26 dpofua=1 block_descriptor_length=8 number_of_logical_blocks=8192 logical_block_length=512 "
+            "page_code=0xa (Control) page_length=10 d_sense=0 swp=0",
+        ),
+        (
+            "4d 00 40 00 00 00 00 00 ff 00",
+            "page_code=0 (Supported Log Pages) page_length=3 supported_page=0x00 (Supported Log Pages) "
+            "supported_page=0x0c (Logical Block Provisioning) supported_page=0x2f (Informational Exceptions)",
+        ),
+        (
+            "4d 00 6f 00 00 00 00 00 ff 00",
+            "page_code=0x2f (Informational Exceptions) page_length=7 parameter_code=0x0000 (informational exceptions general) "
+            "most_recent_temperature_reading=0xff (not available) meaning=00h/00h (no additional sense information)",
+        ),
+        ("a3 0c 01 c1 00 00 00 00 00 ff 00 00", "support=1 (not supported)"),
+        (
+            "a3 0c 81 28 00 00 00 00 00 ff 00 00",
+            "ctdp=1 support=3 (supported as the standard says) cdb_size=10 "
+            "cdb_usage_data=28 18 ff ff ff ff 3f ff ff 00 (10 bytes) descriptor_length=10 recommended_command_timeout=30",
+        ),
+        (
+            "a3 0d 00 00 00 00 00 00 00 ff 00 00",
+            "ats=1 (ABORT TASK) atss=1 (ABORT TASK SET) ctss=1 (CLEAR TASK SET) lurs=1 (LOGICAL UNIT RESET) "
+            "trs=1 (TARGET RESET)",
+        ),
+        ("37 00 1d 00 00 00 00 00 ff 00", "plistv=1 glistv=1 defect_list_format=5 defect_list_length=0"),
+        ("b7 0d 00 00 00 00 00 00 00 ff 00 00", "glistv=1 defect_list_format=5 defect_list_length=0"),
+    ],
+)
+def test_what_our_array_answers(cdb: str, expected: str) -> None:
+    assert answer(cdb) == expected
+
+
+@pytest.mark.parametrize("options", ["00", "80"])
+def test_all_commands_are_told_as_codes(options: str) -> None:
+    words = answer(f"a3 0c {options} 00 00 00 00 00 ff ff 00 00")
+    head, _, codes = words.partition(" operation_codes=[")
+    listed = codes.rstrip("]").split()
+    assert head.endswith(f" commands={len(listed)}")
+    assert listed[0] == "00"
+    assert {"28", "9e/10", "a3/0c"} <= set(listed)
+    assert len(words) < 400
+
+
+def test_a_list_of_all_commands_knows_those_of_token_copy() -> None:
+    words = answer_words(bytes.fromhex("a30c00000000000000ff0000"), bytes.fromhex("00000008 83 00 0010 00 01 0010"))
+    assert words == ["command_data_length=8", "commands=1", "operation_codes=[83/10]"]
+
+
+def test_a_list_that_is_cut_short_ends_with_the_rest() -> None:
+    words = answer_words(bytes.fromhex("a30c00000000000000ff0000"), bytes.fromhex("00000008 83 00 00"))
+    assert words == [
+        "command_data_length=8",
+        "commands=0",
+        "operation_codes=[]",
+        "partial_command_descriptor=83 00 00 (3 bytes)",
+    ]
+
+
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_no_more_words_are_shown_than_the_limit(more: int) -> None:
+    """A log page of many pages that it lists."""
+    count = MOST_SHOWN_WORDS - 2 + more  # behind the code and the length of the page
+    words = answer_words(bytes.fromhex("4d004000000000ffff00"), b"\0\0" + count.to_bytes(2, "big") + bytes(count))
+    assert words[-1].startswith("supported_page=" if not more else f"and {more} more")
+    assert len(words) == MOST_SHOWN_WORDS + bool(more)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
+    """Two digits and a blank for each byte."""
+    size_bytes = (LONGEST_VALUE + 1) // 3 + more
+    parameter = b"\0\0\3" + bytes([size_bytes]) + b"\xab" * size_bytes
+    words = answer_words(bytes.fromhex("4d004d000000000fff00"), b"\x0d\0" + len(parameter).to_bytes(2, "big") + parameter)
+    assert words[-1].endswith(f"{'...' if more else 'ab'} ({size_bytes} bytes)")
