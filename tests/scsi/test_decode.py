@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.scsi.cdb import CDB_LAYOUTS
 from odx_target.scsi.decode import Descriptions, describe_cdb, describe_sense, describe_vpd
+from odx_target.scsi.decode_names import COMMAND_NAMES
 from odx_target.scsi.description import Row, value_row
 from odx_target.scsi.layout import Layout
 from tests.scsi.array import UnitUnderTest, data_of
@@ -38,6 +40,25 @@ def test_a_cdb_padded_cut_or_unknown():
     assert values(describe_cdb(b"\x9e"))["command"] == "unknown"
     with pytest.raises(ValueError, match="at least one byte"):
         describe_cdb(b"")
+
+
+def test_a_command_whose_fields_nobody_knows_is_named():
+    groups = bytes.fromhex("a3 0a 00 00 00 00 00 00 01 00 00 00")
+    assert describe_cdb(groups) == [
+        Row("command", "REPORT TARGET PORT GROUPS"),
+        Row("operation_code", "0xa3"),
+        Row("cdb", groups.hex(" "), "12 bytes"),
+    ]
+    assert values(describe_cdb(b"\x85"))["command"] == "ATA PASS-THROUGH(16)"
+    known = Descriptions()
+    known.add_name(0x83, 0x00, "EXTENDED COPY (LID1)")
+    assert values(describe_cdb(b"\x83\0", known))["command"] == "EXTENDED COPY (LID1)"
+    assert values(describe_cdb(b"\x83\0"))["command"] == "unknown"
+
+
+def test_no_command_has_both_fields_and_a_bare_name():
+    assert not COMMAND_NAMES.keys() & CDB_LAYOUTS.keys()
+    assert not {code for code, action in CDB_LAYOUTS if action is None} & {code for code, _ in COMMAND_NAMES}
 
 
 @pytest.mark.parametrize("case", SENSE["fixed"] + SENSE["descriptor"], ids=lambda case: case["what"])

@@ -46,6 +46,8 @@ def register(descriptions: Descriptions) -> None:
     """Make the commands and the VPD page of the copy manager known."""
     for service_action, (operation_code, name, layout) in CDB_LAYOUTS.items():
         descriptions.add_cdb(operation_code, service_action, name, layout)
+    for key, name in _OTHER_COMMANDS.items():
+        descriptions.add_name(*key, name)
     descriptions.add_vpd_page(page.THIRD_PARTY_COPY, "Third-party Copy", describe_third_party_copy)
 
 
@@ -169,7 +171,7 @@ def _command_name(operation_code: int, action: int) -> str:
     return ours.get((operation_code, action)) or _OTHER_COMMANDS.get((operation_code, action), "unknown")
 
 
-_OTHER_COMMANDS = {
+_OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
     (0x83, 0x00): "EXTENDED COPY (LID1)",
     (0x83, 0x01): "EXTENDED COPY (LID4)",
     (0x84, 0x00): "RECEIVE COPY STATUS (LID1)",
@@ -177,6 +179,9 @@ _OTHER_COMMANDS = {
     (0x84, 0x03): "RECEIVE COPY OPERATING PARAMETERS",
     (0x84, 0x04): "RECEIVE COPY FAILURE DETAILS (LID1)",
     (0x84, 0x06): "RECEIVE COPY DATA (LID4)",
+    # Any other service action.
+    (0x83, None): "THIRD-PARTY COPY OUT",
+    (0x84, None): "THIRD-PARTY COPY IN",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from odx_target.scsi import vpd
 from odx_target.scsi.cdb import CDB_LAYOUTS, CdbLayout
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
+from odx_target.scsi.decode_names import COMMAND_NAMES, command_name
 from odx_target.scsi.decode_sense import sense_rows
 from odx_target.scsi.description import Row, layout_rows, raw_row
 from odx_target.scsi.layout import Layout
@@ -32,10 +33,15 @@ class Descriptions:
 
     cdbs: dict[tuple[int, int | None], CdbLayout] = field(default_factory=lambda: dict(CDB_LAYOUTS))
     vpd_pages: dict[int, PageDescription] = field(default_factory=lambda: dict(VPD_PAGES))
+    names: dict[tuple[int, int | None], str] = field(default_factory=lambda: dict(COMMAND_NAMES))
 
     def add_cdb(self, operation_code: int, service_action: int | None, name: str, layout: Layout) -> None:
         """Make a command known; its layout has the whole CDB, operation code and CONTROL included."""
         self.cdbs[operation_code, service_action] = CdbLayout(name, layout)
+
+    def add_name(self, operation_code: int, service_action: int | None, name: str) -> None:
+        """Make a command known by its name alone; without a service action it is that of all that have no other."""
+        self.names[operation_code, service_action] = name
 
     def add_vpd_page(self, page_code: int, name: str, describe: DescribePage) -> None:
         """Make a VPD page known."""
@@ -46,9 +52,11 @@ def describe_cdb(cdb: bytes, descriptions: Descriptions | None = None) -> list[R
     """A row for the command's name and one for each field. Raises ValueError for no bytes at all."""
     if not cdb:
         raise ValueError("a CDB has at least one byte")
-    known = _find_cdb(cdb, (descriptions or Descriptions()).cdbs)
+    descriptions = descriptions or Descriptions()
+    known = _find_cdb(cdb, descriptions.cdbs)
     if known is None:
-        return [Row("command", "unknown"), Row("operation_code", f"{cdb[0]:#04x}"), raw_row("cdb", cdb)]
+        name = command_name(cdb, descriptions.names) or "unknown"
+        return [Row("command", name), Row("operation_code", f"{cdb[0]:#04x}"), raw_row("cdb", cdb)]
     rows = [Row("command", known.name), *layout_rows(known.layout, cdb)]
     size_bytes = known.layout.size_bytes
     if len(cdb) < size_bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from odx_target.target.trace.contents import MOST_SHOWN_WORDS, answer_words, parameter_list_words, wants_answer
+from odx_target.target.trace.contents import MOST_SHOWN_WORDS, answer_words, cdb_words, parameter_list_words, wants_answer
 from odx_target.target.trace.words import LONGEST_VALUE
 from tests.scsi.array import UnitUnderTest, data_of
 
@@ -115,3 +115,38 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
     parameter = b"\0\0\3" + bytes([size_bytes]) + b"\xab" * size_bytes
     words = answer_words(bytes.fromhex("4d004d000000000fff00"), b"\x0d\0" + len(parameter).to_bytes(2, "big") + parameter)
     assert words[-1].endswith(f"{'...' if more else 'ab'} ({size_bytes} bytes)")
+
+
+@pytest.mark.parametrize(
+    ("cdb", "name"),
+    [
+        ("83 00", "EXTENDED COPY (LID1)"),
+        ("83 01", "EXTENDED COPY (LID4)"),
+        ("83 1f", "THIRD-PARTY COPY OUT"),
+        ("84 00", "RECEIVE COPY STATUS (LID1)"),
+        ("84 03", "RECEIVE COPY OPERATING PARAMETERS"),
+        ("84 04", "RECEIVE COPY FAILURE DETAILS (LID1)"),
+        ("84 1f", "THIRD-PARTY COPY IN"),
+        ("a3 0a", "REPORT TARGET PORT GROUPS"),
+        ("a3 8a", "REPORT TARGET PORT GROUPS"),
+        ("a3 1f", "MAINTENANCE IN"),
+        ("16 00", "RESERVE(6)"),
+        ("17 00", "RELEASE(6)"),
+        ("a1 08", "ATA PASS-THROUGH(12)"),
+        ("85 08", "ATA PASS-THROUGH(16)"),
+        ("a2 00", "SECURITY PROTOCOL IN"),
+        ("b5 00", "SECURITY PROTOCOL OUT"),
+        ("1c 01", "RECEIVE DIAGNOSTIC RESULTS"),
+        ("1d 04", "SEND DIAGNOSTIC"),
+        ("3c 0b", "READ BUFFER(10)"),
+        ("04 00", "FORMAT UNIT"),
+        ("48 02", "SANITIZE, BLOCK ERASE"),
+        ("5e 1f", "PERSISTENT RESERVE IN"),
+        ("7f 00 00 00 00 00 00 18 00 0b", "WRITE(32)"),
+        ("7f 00 00 00 00 00 00 18 12 34", "variable length command"),
+        ("c1 00", "unknown command"),
+    ],
+)
+def test_a_command_that_we_do_not_have_is_named_and_shown_as_it_is(cdb: str, name: str) -> None:
+    padded = bytes.fromhex(cdb).ljust(16, b"\0")
+    assert cdb_words(padded) == [name, f"cdb={padded.hex(' ')}"]

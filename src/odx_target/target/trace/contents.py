@@ -69,10 +69,10 @@ _REPORTING_OPTIONS = 0x07
 
 
 def cdb_words(cdb: bytes) -> Words:
-    """The command's name, then its fields; for an unknown one its bytes."""
+    """The command's name, then its fields; its bytes where those are not known."""
     name, *rows = describe_cdb(cdb, _DESCRIPTIONS)
-    if name.value == "unknown":
-        return ["unknown command", f"cdb={bytes_words(cdb)}"]
+    if rows[-1].name == "cdb":
+        return ["unknown command" if name.value == "unknown" else name.value, f"cdb={bytes_words(cdb)}"]
     return [name.value, *row_words(rows)]
 
 
