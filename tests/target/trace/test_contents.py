@@ -73,6 +73,21 @@ def test_what_our_array_answers(cdb: str, expected: str) -> None:
     assert answer(cdb) == expected
 
 
+def test_standard_inquiry_data_tell_what_a_host_decides_by() -> None:
+    assert answer("12 00 00 00 60 00") == (
+        "version=6 hisup=1 cmdque=1 t10_vendor_identification=ODX product_identification=odx-target "
+        "product_revision_level=0001 version_descriptors=[SAM-5, SPC-4, SBC-3, iSCSI]"
+    )
+    cdb = bytes.fromhex("12 00 00 00 60 00")
+    data = bytearray(96)
+    data[5], data[58:66] = 0x19, bytes.fromhex("0307 0000 1234 0620")
+    words = answer_words(cdb, bytes(data))
+    assert words[:3] == ["tpgs=1", "third_party_copy=1", "protect=1"]
+    assert words[-1] == "version_descriptors=[SPC-3, 1234h, 0620h]"
+    assert "version_descriptors" not in " ".join(answer_words(cdb, bytes(96)))
+    assert "version_descriptors=[SPC-3]" in answer_words(cdb, bytes(data[:61])), "an answer may end anywhere"
+
+
 @pytest.mark.parametrize("options", ["00", "80"])
 def test_all_commands_are_told_as_codes(options: str) -> None:
     words = answer(f"a3 0c {options} 00 00 00 00 00 ff ff 00 00")

@@ -33,6 +33,7 @@ from tests.iscsi.examples import pdus
 from tests.target.trace.wire import encode
 
 SENSE = bytes.fromhex("70 00 05 00 00 00 00 0a 00 00 00 00 26 00 00 80 00 0e")
+CHANGED = bytes.fromhex("70 00 06 00 00 00 00 0a 00 00 00 00 2a 09 00 00 00 00")
 PARTIAL = bytes.fromhex("f0 00 0a 00 00 00 64 0a 00 00 00 00 0d 04 00 00 00 00")
 
 
@@ -249,6 +250,12 @@ def test_the_other_pdus() -> None:
     assert "transfer_tag=0x5" in read(NopIn(target_transfer_tag=5))
     assert "reason=CLOSE_SESSION" in read(LogoutRequest(reason=0))
     assert "async_event=LOGOUT_REQUESTED" in read(AsynchronousMessage(async_event=1, parameter3=5))
+    event = len(CHANGED).to_bytes(2, "big") + CHANGED
+    words = read(AsynchronousMessage(async_event=0, lun=encode_lun(3)), event + b"more")
+    assert "async_event=SCSI_EVENT" in words
+    assert "| UNIT ATTENTION, 2Ah/09h capacity data has changed |" in words
+    assert "| data=2 |" in read(AsynchronousMessage(async_event=0), bytes(2))
+    assert "| data=20 |" in read(AsynchronousMessage(async_event=255), event), "a vendor's event"
     rejected = NopOut(initiator_task_tag=3).encode_header()
     assert "reason=PROTOCOL_ERROR | data=48" not in read(Reject(reason=4), rejected)
     assert "of NOP-Out tag=0x3" in read(Reject(reason=4), rejected)

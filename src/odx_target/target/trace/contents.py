@@ -20,6 +20,7 @@ from odx_target.copymgr.token_format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.scsi.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.decode import Descriptions, describe_cdb, describe_vpd
+from odx_target.scsi.decode_inquiry import claimed_standards
 from odx_target.scsi.decode_log_pages import describe_log_page
 from odx_target.scsi.decode_mode_pages import describe_mode_parameters_6, describe_mode_parameters_10
 from odx_target.scsi.decode_reports import (
@@ -59,7 +60,11 @@ _INQUIRY_FIELDS = {
     "peripheral_qualifier",
     "peripheral_device_type",
     "version",
+    "hisup",
+    "tpgs",
     "third_party_copy",
+    "protect",
+    "cmdque",
     "t10_vendor_identification",
     "product_identification",
     "product_revision_level",
@@ -177,7 +182,9 @@ def _all_rod_tokens(_cdb: bytes, data: bytes) -> Words:
 def _inquiry(cdb: bytes, data: bytes) -> Words:
     if not cdb[1] & _EVPD:
         rows = (row for row in layout_rows(STANDARD_INQUIRY_LAYOUT, data) if row.name in _INQUIRY_FIELDS)
-        return row_words(Row(row.name, row.value.rstrip(), row.words) for row in rows)
+        words = row_words(Row(row.name, row.value.rstrip(), row.words) for row in rows)
+        standards = claimed_standards(data)
+        return [*words, f"version_descriptors=[{', '.join(standards)}]"] if standards else words
     return row_words(row for row in describe_vpd(data, _DESCRIPTIONS) if row.name != "page_code")
 
 

@@ -190,11 +190,16 @@ def _segment_parts(seen: Seen) -> list[str]:
     pdu, data = seen.pdu, seen.data
     if isinstance(pdu, TEXTS):
         return [" ".join(_text_words(bytes(data), seen.continues_text))]
-    if isinstance(pdu, ScsiResponse) and len(data) > 2:
+    if _begins_with_sense(pdu) and len(data) > 2:
         return [sense_words(bytes(data[2 : 2 + int.from_bytes(data[:2], "big")]))]
     if isinstance(pdu, Reject) and len(data) >= HEADER_BYTES:
         return [f"of {_name_of(bytes(data[:HEADER_BYTES]))}"]
     return [f"data={len(data)}"] if data else []
+
+
+def _begins_with_sense(pdu: Pdu) -> bool:
+    """Whether a data segment is sense data behind their length (RFC 7143 11.4.7, 11.9.4)."""
+    return isinstance(pdu, ScsiResponse) or (isinstance(pdu, AsynchronousMessage) and pdu.async_event == AsyncEvent.SCSI_EVENT)
 
 
 def _text_words(text: bytes, continues: bool) -> list[str]:
