@@ -2,7 +2,14 @@
 
 import pytest
 
-from odx_target.target.trace.contents import MOST_SHOWN_WORDS, answer_words, cdb_words, parameter_list_words, wants_answer
+from odx_target.target.trace.contents import (
+    MOST_DESCRIBED_BYTES,
+    MOST_SHOWN_WORDS,
+    answer_words,
+    cdb_words,
+    parameter_list_words,
+    wants_answer,
+)
 from odx_target.target.trace.words import LONGEST_VALUE
 from tests.scsi.array import UnitUnderTest, data_of
 
@@ -119,8 +126,20 @@ def test_no_more_words_are_shown_than_the_limit(more: int) -> None:
     """A log page of many pages that it lists."""
     count = MOST_SHOWN_WORDS - 2 + more  # behind the code and the length of the page
     words = answer_words(bytes.fromhex("4d004000000000ffff00"), b"\0\0" + count.to_bytes(2, "big") + bytes(count))
-    assert words[-1].startswith("supported_page=" if not more else f"and {more} more")
+    assert words[-1].startswith("supported_page=" if not more else f"... ({count + 4} bytes in all)")
     assert len(words) == MOST_SHOWN_WORDS + bool(more)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_no_more_bytes_are_described_than_the_limit(more: int) -> None:
+    """One long subpage that nobody here knows."""
+    size_bytes = MOST_DESCRIBED_BYTES + more
+    words = parameter_list_words(
+        bytes.fromhex(MODE_SELECT_10), bytes(8) + b"\x7e\1" + (size_bytes - 12).to_bytes(2, "big") + bytes(size_bytes - 12)
+    )
+    assert words[-1] == (
+        "... (4097 bytes in all)" if more else "page_body=" + ("00 " * 86)[:LONGEST_VALUE] + "... (4084 bytes)"
+    )
 
 
 @pytest.mark.parametrize("more", [0, 1])

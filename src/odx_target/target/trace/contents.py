@@ -44,7 +44,9 @@ from odx_target.target.trace.words import bytes_words, row_words, sense_words, t
 MOST_SHOWN_RANGES = 64
 """As many as a token command may have here; a longer list ends with the number of the rest."""
 MOST_SHOWN_WORDS = 256
-"""Of one parameter list or answer; more registrations, pages or parameters than a reader follows end with their number."""
+"""Of one parameter list or answer: more registrations, pages or parameters than that nobody reads in a line."""
+MOST_DESCRIBED_BYTES = 4096
+"""Of such a list or answer: the array waits while it is put into words, and a peer may send the longest one ever again."""
 TOKEN_IN_LIST = 16
 """Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
 
@@ -194,9 +196,10 @@ def _of_layout(layout: Layout) -> Describe:
 
 def _of_rows(describe: Callable[[bytes], list[Row]]) -> Describe:
     def words(_cdb: bytes, data: bytes) -> Words:
-        said = row_words(describe(data))
-        rest = [f"and {len(said) - MOST_SHOWN_WORDS} more"] if len(said) > MOST_SHOWN_WORDS else []
-        return said[:MOST_SHOWN_WORDS] + rest
+        said = row_words(describe(data[:MOST_DESCRIBED_BYTES]))
+        if len(said) <= MOST_SHOWN_WORDS and len(data) <= MOST_DESCRIBED_BYTES:
+            return said
+        return [*said[:MOST_SHOWN_WORDS], f"... ({len(data)} bytes in all)"]
 
     return words
 
