@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -25,6 +25,14 @@ WAYS_WANTED = "GUEST"
 """Environment variable: ways of booting, separated by commas; `auto` is the first that works here, `all` each that does."""
 
 CLEAN = """
+# what a scenario left running, but not this script, the first program and its jobs, iscsid, threads of the kernel
+for process in /proc/[0-9]*; do
+    words=$(tr '\\0' ' ' <$process/cmdline 2>/dev/null) || continue
+    case "${process#/proc/} $words" in
+        "$$ "*|*" "|*" /bin/sh /init "|*" iscsid "|*" ntfs-3g "*) ;;
+        *) kill -KILL ${process#/proc/} 2>/dev/null || true ;;
+    esac
+done
 for folder in /mnt/*; do ! mountpoint -q "$folder" || umount "$folder"; done
 [ ! -e /dev/mapper/control ] || dmsetup remove_all
 [ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ] || iscsiadm -m node --logoutall=all
@@ -41,12 +49,18 @@ BOOT = "guest boot"
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Booting guests takes minutes: only on demand."""
+    return None if _is_demanded(config) or HERE not in collection_path.parents else True
+
+
+def _is_demanded(config: pytest.Config) -> bool:
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
-    wanted = any(path == HERE or HERE in path.parents for path in named)
-    return None if wanted or HERE not in collection_path.parents else True
+    return any(path == HERE or HERE in path.parents for path in named)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if _is_demanded(config):
+        # found out once, and in the environment for the processes that run the tests
+        os.environ[WAYS_WANTED] = ",".join(ways_of(os.environ.get(WAYS_WANTED, "auto")))
     config.addinivalue_line("markers", "luns(*names): the LUNs of the server that a scenario's guest sees, as --lun has them")
     config.addinivalue_line(
         "markers", "witnessed: runs against the kernel's own target too, so that what only our array passes shows"
@@ -54,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    ways = _ways_wanted()
+    ways = ways_of(os.environ[WAYS_WANTED])
     if "array" in metafunc.fixturenames:
         arrays = [(way, "ours") for way in ways]
         if metafunc.definition.get_closest_marker("witnessed") is not None:
@@ -66,10 +80,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("way", ways, scope="session")
 
 
-def _ways_wanted() -> list[str]:
-    wanted = os.environ.get(WAYS_WANTED, "auto")
+def ways_of(wanted: str) -> list[str]:
+    """Names of ways of booting, from what WAYS_WANTED says. Raises UsageError for a name that is none.
+
+    Where no way works it is the last one, whose scenarios then say why.
+    """
     if wanted not in {"auto", "all"}:
-        return wanted.split(",")
+        names = wanted.split(",")
+        if strangers := [name for name in names if name not in WAYS]:
+            raise pytest.UsageError(f"{WAYS_WANTED}: {', '.join(strangers)} is not auto, all, or some of {', '.join(WAYS)}")
+        return names
     possible = (name for name in WAYS if not unusable(name))
     return list(itertools.islice(possible, 1 if wanted == "auto" else None)) or [list(WAYS)[-1]]
 
@@ -161,6 +181,7 @@ def machines() -> Iterator[Pool]:
 
 
 Boot = Callable[..., Guest]
+BootMachine = Callable[[str], Machine]
 
 
 @pytest.fixture
@@ -183,7 +204,28 @@ def boot_guest(machines: Pool, way: str, start: Start, request: pytest.FixtureRe
         yield get
 
 
-def _cannot(reason: str) -> None:
+@pytest.fixture
+def boot_machine(way: str) -> BootMachine:
+    """`with boot_machine("name") as machine`: a guest that no other test uses."""
+
+    def get(name: str) -> Machine:
+        try:
+            return boot(way, name)
+        except CannotBoot as error:
+            _cannot(str(error))
+
+    return get
+
+
+@pytest.fixture
+def usable_way(way: str) -> str:
+    """A way of booting that the test uses by itself."""
+    if reason := unusable(way):
+        _cannot(f"{way} {reason}")
+    return way
+
+
+def _cannot(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -8,6 +8,7 @@ import fcntl
 import lzma
 import os
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from tests.interop.guest import elf
 from tests.interop.guest.cpio import Archive
@@ -29,6 +31,9 @@ BUILDER = ("cpio.py", "elf.py", "image.py")
 """What decides, beside the packages, how an archive turns out."""
 
 KEPT_UNUSED_S = 7 * 86_400
+
+LOCK_TIMEOUT_S = 900
+"""Somewhat more than a slow build from nothing takes, downloads included."""
 
 OWN = {
     # in the guest: (here, may be executed)
@@ -51,41 +56,51 @@ class Image:
 
 
 def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/odx-target/guest`; a few hundred MB, and may be deleted at any time."""
+    """`$XDG_CACHE_HOME/odx-target/guest`; 1 to 2 GB, and may be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "odx-target" / "guest"
 
 
 @cache
 def build(kind: str, *, with_fio: bool = False) -> Image:
-    """The image for `uml` or `qemu`. Raises CannotBuild."""
+    """The image for `uml` or `qemu`. Raises CannotBuild, for want of room or of a folder to write to as well."""
+    try:
+        return _build(cache_folder(), kind, with_fio=with_fio)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise CannotBuild(f"the cache of guests: {error}") from None
+
+
+def _build(folder: Path, kind: str, *, with_fio: bool) -> Image:
     modules = {"uml": UML_MODULES, "qemu": QEMU_MODULES}[kind]
     layers = [modules, PROGRAMS, *([FIO] if with_fio else [])]
-    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         packages = Packages(folder)
         packages.refresh()
         builder = _Builder(folder, packages)
         image = Image(builder.kernel(modules), builder.initramfs(layers))
-        for path in (image.kernel, image.initramfs):
-            path.touch()
-        _forget_old(folder)
+        builder.forget_unused(layers)
         return image
-
-
-def _forget_old(folder: Path) -> None:
-    for path in (*folder.glob("*.cpio"), *folder.glob("*.half"), *folder.glob("*.kernel")):
-        if time.time() - path.stat().st_mtime > KEPT_UNUSED_S:
-            path.unlink()
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One builder at a time; others wait and find all made."""
+    """One builder at a time; others wait and find all made. Raises CannotBuild after LOCK_TIMEOUT_S."""
+    deadline_s = time.monotonic() + LOCK_TIMEOUT_S
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _lock(file):
+            if time.monotonic() > deadline_s:
+                raise CannotBuild(f"{path}: somebody else has been building for {LOCK_TIMEOUT_S} s")
+            time.sleep(0.1)
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Builder:
@@ -93,10 +108,12 @@ class _Builder:
         self._folder = folder
         self._packages = packages
         self._files = cache(lambda layer: packages.resolve(layer.packages))
+        self._used: set[Path] = set()
 
     def kernel(self, layer: Layer) -> Path:
         """The kernel that belongs to the modules: a program for UML, an ELF file for QEMU."""
         made = self._folder / f"{layer.name}-{digest(self._files(layer))}.kernel"
+        self._used.add(made)
         if not made.exists():
             for folder in self._packages.unpack(layer.packages, self._files(layer)):
                 for path in (*folder.glob("usr/bin/linux.uml"), *folder.glob("boot/vmlinuz*")):
@@ -108,9 +125,21 @@ class _Builder:
     def initramfs(self, layers: Sequence[Layer]) -> Path:
         archives = [self._archive(layer) for layer in layers]
         made = self._folder / f"initramfs-{digest(path.name for path in archives)}.cpio"
+        self._used |= {made, *archives}
         if not made.exists():
             _write(made, b"".join(path.read_bytes() for path in archives))
         return made
+
+    def forget_unused(self, layers: Sequence[Layer]) -> None:
+        """Delete what has been of no use for KEPT_UNUSED_S; what these layers use now is kept."""
+        for layer in layers:
+            self._packages.keep(self._files(layer))
+        for path in (*self._folder.glob("*.cpio"), *self._folder.glob("*.half"), *self._folder.glob("*.kernel")):
+            if path in self._used:
+                path.touch()
+            elif time.time() - path.stat().st_mtime > KEPT_UNUSED_S:
+                path.unlink()
+        self._packages.forget(KEPT_UNUSED_S)
 
     def _archive(self, layer: Layer) -> Path:
         files = self._files(layer)
@@ -168,6 +197,8 @@ class _Contents:
         if not self._layer.modules:
             return
         there = {elf.module_name(path.name): path for folder in self._folders for path in folder.rglob("*.ko")}
+        if not there and any(list(folder.rglob("*.ko.*")) for folder in self._folders):
+            raise CannotBuild(f"the modules of {self._layer.packages} are compressed")
         early = [name for name in self._layer.modules if name not in LATE_MODULES]
         for name in _in_order(self._layer.modules, there):
             archive.add_path(f"lib/modules/{name}.ko", there[name])

@@ -1,6 +1,7 @@
 """Debian packages without installing them: resolved against an empty machine, downloaded, unpacked into a cache."""
 
 import hashlib
+import math
 import os
 import shutil
 import subprocess
@@ -12,8 +13,17 @@ from pathlib import Path
 LISTS_ARE_FRESH_S = 86_400
 """How long apt's package lists are used before they are asked for again."""
 
+FAILURES_REST_S = 600
+"""How long old lists are used without another try, after the archive could not be reached."""
+
 APT_TIMEOUT_S = 300
 """For the slowest download that is still worth waiting for."""
+
+HALF = ".half"
+"""How a folder that is being unpacked ends."""
+
+HARMLESS = ("Not found in archive", "Exiting with failure status due to previous errors")
+"""What tar says of a pattern that matches nothing."""
 
 NEVER_TAKEN = ("dpkg_", "libperl", "libpython3", "perl", "python3", "systemd_", "tar_", "udev_")
 """Beginnings of packages that others depend on, but none of whose files a guest takes."""
@@ -44,16 +54,17 @@ class Packages:
 
     def refresh(self) -> None:
         """Ask for the package lists, if ours are old. Old lists will do when the archive cannot be reached."""
-        stamp = self._folder / "refreshed"
-        if stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_ARE_FRESH_S:
+        refreshed, failed = self._folder / "refreshed", self._folder / "failed"
+        if _age_s(refreshed) < LISTS_ARE_FRESH_S or (refreshed.exists() and _age_s(failed) < FAILURES_REST_S):
             return
         try:
             self._apt("update", "-o", "APT::Update::Error-Mode=any")
         except CannotBuild:
-            if not stamp.exists():
+            failed.touch()
+            if not refreshed.exists():
                 raise
         else:
-            stamp.touch()
+            refreshed.touch()
 
     def resolve(self, names: Sequence[str]) -> list[str]:
         """File names, with versions, of these packages and all they depend on."""
@@ -61,34 +72,47 @@ class Packages:
         printed = self._apt("-o", f"Dir::Cache::archives={self._folder / 'nothing'}", "--print-uris", "install", *names)
         return [line.split()[1] for line in printed.splitlines() if line.startswith("'")]
 
+    def keep(self, files: Iterable[str]) -> None:
+        """Note that these files are in use."""
+        for file in files:
+            for path in (self._archive(file), self._folder_of(file)):
+                if path.exists():
+                    path.touch()
+
+    def forget(self, unused_s: float) -> None:
+        """Delete what nobody has asked for in this time."""
+        for path in (*self._unpacked.iterdir(), *(self._folder / "archives").glob("*.deb")):
+            if _age_s(path) > unused_s:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def unpack(self, names: Sequence[str], files: Iterable[str]) -> list[Path]:
         """Download what `resolve` named and return a folder for each, without those of which nothing is taken."""
         taken = [file for file in files if not file.startswith(NEVER_TAKEN)]
-        folders = [self._unpacked / file.removesuffix(".deb") for file in taken]
+        folders = [self._folder_of(file) for file in taken]
         if not all(folder.exists() for folder in folders):
             self._apt("--download-only", "--yes", "install", *names)
             with ThreadPoolExecutor(os.cpu_count()) as workers:
                 list(workers.map(self._unpack_one, taken, folders))
         return folders
 
+    def _archive(self, file: str) -> Path:
+        return self._folder / "archives" / file
+
+    def _folder_of(self, file: str) -> Path:
+        return self._unpacked / file.removesuffix(".deb")
+
     def _unpack_one(self, file: str, folder: Path) -> None:
         if folder.exists():
             return
-        half = folder.with_name(f"{folder.name}.{os.getpid()}")
+        half = folder.with_name(f"{folder.name}{HALF}")
+        shutil.rmtree(half, ignore_errors=True)  # of a build that was killed
         half.mkdir(parents=True)
-        archive = self._folder / "archives" / file
         parts = next((parts for start, parts in KERNEL_PARTS.items() if file.startswith(start)), ("./*",))
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as reading:
-            subprocess.run(
-                ["tar", "--extract", "--directory", half, "--no-same-owner", "--wildcards", *parts],
-                stdin=reading.stdout,
-                stderr=subprocess.DEVNULL,  # tar says so if a pattern matches nothing
-                timeout=APT_TIMEOUT_S,
-                check=False,
-            )
-        if reading.returncode:
+        try:
+            extract(self._archive(file), half, parts)
+        except CannotBuild:
             shutil.rmtree(half)
-            raise CannotBuild(f"{file} cannot be unpacked")
+            raise
         half.rename(folder)
 
     def _apt(self, *arguments: str) -> str:
@@ -117,6 +141,38 @@ class Packages:
         if ended.returncode:
             raise CannotBuild(f"apt-get {' '.join(arguments)}: {ended.stderr.strip()}")
         return ended.stdout
+
+
+def extract(archive: Path, folder: Path, patterns: Sequence[str]) -> None:
+    """Take the files that match out of a Debian package, all of them. Raises CannotBuild; then what is there is not whole."""
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reading:
+        ended = subprocess.run(
+            ["tar", "--extract", "--directory", folder, "--no-same-owner", "--wildcards", *patterns],
+            stdin=reading.stdout,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=APT_TIMEOUT_S,
+            check=False,
+        )
+        assert reading.stdout is not None
+        assert reading.stderr is not None
+        reading.stdout.close()  # or it would wait for a tar that has given up
+        said = reading.stderr.read().decode(errors="replace")
+    complaints = [line for line in ended.stderr.splitlines() if not line.endswith(HARMLESS)]
+    if reading.returncode or complaints:
+        raise CannotBuild(f"{archive.name} cannot be unpacked: {' '.join([*complaints, said]).strip()}")
+
+
+def _age_s(path: Path) -> float:
+    """Since it was written or touched here; what is not there is infinitely old.
+
+    Archives and folders carry times of the packages, so a change of their status counts too.
+    """
+    if not path.exists():
+        return math.inf
+    found = path.stat()
+    return time.time() - max(found.st_mtime, found.st_ctime)
 
 
 def digest(words: Iterable[str]) -> str:

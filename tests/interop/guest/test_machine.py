@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.guest.conftest import BootMachine
 from tests.interop.guest.machine import GuestError, Machine
-from tests.interop.guest.ways import boot
+from tests.interop.guest.ways import LAUNCH_UML, SHARE_PREFIX
 
 pytestmark = pytest.mark.interop
 
@@ -63,43 +64,57 @@ def seen(share: Path, way: str) -> set[str]:
     return interfaces
 
 
-def test_a_closed_guest_leaves_nothing(way: str) -> None:
-    with boot(way, "closed") as machine:
+def test_a_closed_guest_leaves_nothing(boot_machine: BootMachine, way: str) -> None:
+    with boot_machine("closed") as machine:
         interfaces = seen(machine.share, way)
         assert machine.start("echo here").wait(30).output == "here\n"
     assert_gone(machine.share, interfaces)
     assert not machine.share.exists()
 
 
-def test_a_guest_ends_with_the_program_that_booted_it(way: str) -> None:
+def test_a_guest_ends_with_the_program_that_booted_it(usable_way: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", f"{BOOT_AND_WAIT}; sys.stdin.read()", way],
+        [sys.executable, "-c", f"{BOOT_AND_WAIT}; sys.stdin.read()", usable_way],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as owner:
         assert owner.stdout is not None
         share = Path(owner.stdout.readline().strip())
-        interfaces = seen(share, way)
+        assert share.name.startswith(SHARE_PREFIX)
+        interfaces = seen(share, usable_way)
         owner.kill()
     assert_gone(share, interfaces)
     shutil.rmtree(share)
 
 
-def test_several_guests_at_once(way: str) -> None:
-    with boot(way, "one") as one, boot(way, "two") as two, boot(way, "three") as three:
+def test_a_guest_whose_first_process_is_killed_is_gone_and_its_interface_with_the_next(
+    boot_machine: BootMachine, way: str
+) -> None:
+    with boot_machine("killed") as machine:
+        interfaces = seen(machine.share, way)
+        machine._process.kill()
+        _until(lambda: not processes_of(machine.share))
+        assert not processes_of(machine.share)
+    for interface in interfaces:
+        assert subprocess.run([LAUNCH_UML, interface, "10.213.201.1/24", "true"], check=False).returncode == 0
+    assert_gone(machine.share, interfaces)
+
+
+def test_several_guests_at_once(boot_machine: BootMachine) -> None:
+    with boot_machine("one") as one, boot_machine("two") as two, boot_machine("three") as three:
         jobs = [machine.start("cat /etc/iscsi/initiatorname.iscsi") for machine in (one, two, three)]
         names = [job.wait(30).output.strip().rpartition(":")[2] for job in jobs]
     assert names == ["one", "two", "three"]
 
 
-def test_a_script_that_does_not_end_is_told_with_its_output(way: str) -> None:
-    with boot(way, "slow") as machine, pytest.raises(GuestError, match="as far as this"):
+def test_a_script_that_does_not_end_is_told_with_its_output(boot_machine: BootMachine) -> None:
+    with boot_machine("slow") as machine, pytest.raises(GuestError, match="as far as this"):
         machine.start("echo as far as this; sleep 100").wait(2)
 
 
-def test_a_guest_that_dies_is_told_with_its_console(way: str) -> None:
-    with boot(way, "dying") as machine:
+def test_a_guest_that_dies_is_told_with_its_console(boot_machine: BootMachine) -> None:
+    with boot_machine("dying") as machine:
         _expect_death(machine)
 
 

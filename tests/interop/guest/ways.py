@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,14 @@ from tests.interop.guest.machine import BOOT_TIMEOUT_S, GuestError, Machine
 from tests.interop.guest.packages import CannotBuild
 
 LAUNCH_UML = Path(__file__).parent / "files" / "launch_uml.sh"
-INTERFACE_EXISTS = 75
+INTERFACE_IN_USE = 75
+NO_INTERFACE = 76
+"""How `launch_uml.sh` ends without having started anything."""
 MOST_GUESTS = 200
 """How many networks 10.213.N.0/24 there are to choose from."""
+
+SHARE_PREFIX = "odx-guest-"
+"""How the name of a guest's folder begins."""
 
 PROBE_TIMEOUT_S = 20
 UML_MEMORY_MB = 160
@@ -51,7 +57,7 @@ def _uml_lacks() -> str:
         return "root, for a network interface"
     if not Path("/dev/net/tun").exists():
         return "/dev/net/tun"
-    return _lacks_programs("ip", "unshare", "setpriv")
+    return _lacks_programs("ip", "unshare", "setpriv", "flock")
 
 
 def _tcg_lacks() -> str:
@@ -136,14 +142,20 @@ def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
 
 def _try(way: Way, image: Image, name: str) -> Machine | None:
     """None if another guest has this number."""
-    share = Path(tempfile.mkdtemp(prefix="odx-guest-"))
-    machine = Machine(way.arguments(image, share, name, next(_numbers) % MOST_GUESTS), share)
+    share = Path(tempfile.mkdtemp(prefix=SHARE_PREFIX))
+    try:
+        machine = Machine(way.arguments(image, share, name, next(_numbers) % MOST_GUESTS), share)
+    except BaseException:
+        shutil.rmtree(share)
+        raise
     try:
         machine.wait_until_ready(PROBE_TIMEOUT_S if way.name == "kvm" else BOOT_TIMEOUT_S)
     except GuestError:
         machine.close()
-        if machine.exit_status == INTERFACE_EXISTS:
+        if machine.exit_status == INTERFACE_IN_USE:
             return None
+        if machine.exit_status == NO_INTERFACE:
+            raise CannotBoot(f"{way.name} has no network interface: {machine.console.strip()}") from None
         raise
     except BaseException:
         machine.close()
@@ -153,11 +165,32 @@ def _try(way: Way, image: Image, name: str) -> Machine | None:
 
 @cache
 def unusable(way_name: str) -> str:
-    """Why this way cannot be used here; empty if it can. /dev/kvm may be there and yet no guest start: it is tried."""
+    """Why this way cannot be used here; empty if it can.
+
+    /dev/kvm may be there and yet no guest start; root may be without the right to make an interface. So both are tried.
+    """
     reason = WAYS[way_name].missing()
+    if way_name == "uml" and not reason:
+        return _interface_trouble()
     if way_name == "kvm" and not reason:
         try:
             boot("kvm", "probe").close()
         except (CannotBoot, GuestError):
             return "a guest does not boot"
     return reason and f"needs {reason}"
+
+
+def _interface_trouble() -> str:
+    """Why a program with a network interface of its own cannot be started; empty if it can."""
+    number = MOST_GUESTS  # that of no guest
+    ended = subprocess.run(
+        [LAUNCH_UML, f"odxg{number}", f"10.213.{number}.1/24", "true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PROBE_TIMEOUT_S,
+        check=False,
+    )
+    if ended.returncode in (0, INTERFACE_IN_USE):
+        return ""
+    return f"has no network interface: {ended.stderr.strip()}"

@@ -1,0 +1,110 @@
+"""Packages of a guest: what is unpacked is whole or not there, what is of no use goes, and trouble is one line."""
+
+import fcntl
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.interop.guest import image, packages
+from tests.interop.guest.image import build
+from tests.interop.guest.packages import CannotBuild, Packages, extract
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package with one file of 1 MiB, made by dpkg-deb."""
+    content = tmp_path / "content"
+    (content / "usr/bin").mkdir(parents=True)
+    (content / "usr/bin/program").write_bytes(os.urandom(1 << 20))
+    (content / "DEBIAN").mkdir()
+    (content / "DEBIAN/control").write_text(
+        "Package: example\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example>\nDescription: an example\n"
+    )
+    made = tmp_path / "example_1_all.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", content, made], check=True, capture_output=True)
+    return made
+
+
+def test_all_that_matches_is_taken_and_patterns_may_match_nothing(package: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    extract(package, folder, ["./usr/*", "./no-such/*"])
+    assert (folder / "usr/bin/program").stat().st_size == 1 << 20
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 100, 1 << 19])
+def test_a_package_that_is_cut_off_is_refused(package: Path, tmp_path: Path, kept_bytes: int) -> None:
+    package.write_bytes(package.read_bytes()[:kept_bytes])
+    with pytest.raises(CannotBuild, match=r"example_1_all\.deb cannot be unpacked"):
+        extract(package, tmp_path, ["./*"])
+
+
+def test_a_folder_that_cannot_take_the_files_is_told(package: Path, tmp_path: Path) -> None:
+    with pytest.raises(CannotBuild, match="cannot be unpacked: .*absent"):
+        extract(package, tmp_path / "absent", ["./*"])
+
+
+def test_what_a_killed_build_left_is_no_obstacle(package: Path, tmp_path: Path) -> None:
+    there = Packages(tmp_path / "cache")
+    package.rename(tmp_path / "cache/packages/archives" / package.name)
+    (tmp_path / "cache/unpacked/example_1_all.half/usr").mkdir(parents=True)
+    there._unpack_one(package.name, tmp_path / "cache/unpacked/example_1_all")
+    assert [path.name for path in (tmp_path / "cache/unpacked").iterdir()] == ["example_1_all"]
+
+
+def test_what_is_used_is_kept_and_the_rest_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Packages(tmp_path)
+    for name in ("used_1_all", "unused_1_all"):
+        (tmp_path / "unpacked" / name).mkdir(parents=True)
+        (tmp_path / "packages/archives" / f"{name}.deb").touch()
+    later_s = packages.time.time() + 8 * DAY_S
+    os.utime(tmp_path / "unpacked/used_1_all", (later_s, later_s))
+    os.utime(tmp_path / "packages/archives/used_1_all.deb", (later_s, later_s))
+    monkeypatch.setattr(packages.time, "time", lambda: later_s)
+    there.forget(7 * DAY_S)
+    left = [*(tmp_path / "unpacked").iterdir(), *(tmp_path / "packages/archives").glob("*.deb")]
+    assert sorted(path.name for path in left) == ["used_1_all", "used_1_all.deb"]
+
+
+def test_an_archive_out_of_reach_is_not_asked_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fail(_self: Packages, *arguments: str) -> str:
+        asked.append(arguments[0])
+        raise CannotBuild("out of reach")
+
+    monkeypatch.setattr(Packages, "_apt", fail)
+    there = Packages(tmp_path)
+    for _ in range(2):  # without any lists there is no other way
+        with pytest.raises(CannotBuild):
+            there.refresh()
+    refreshed = tmp_path / "packages/refreshed"
+    refreshed.touch()
+    monkeypatch.setattr(packages, "LISTS_ARE_FRESH_S", 0)
+    there.refresh()
+    assert asked == ["update"] * 2
+    monkeypatch.setattr(packages, "FAILURES_REST_S", 0)
+    there.refresh()
+    assert asked == ["update"] * 3
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odx-target").write_text("a file where a folder has to be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(CannotBuild, match="the cache of guests: ") as refused:
+        build("uml")
+    assert "\n" not in str(refused.value)
+
+
+def test_nobody_waits_for_ever_for_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(image, "LOCK_TIMEOUT_S", 0)
+    (tmp_path / "odx-target/guest").mkdir(parents=True)
+    with (tmp_path / "odx-target/guest/lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(CannotBuild, match="somebody else has been building"):
+            build("uml")
