@@ -44,7 +44,7 @@ def test_a_package_that_is_cut_off_is_refused(package: Path, tmp_path: Path, kep
 
 
 def test_a_folder_that_cannot_take_the_files_is_told(package: Path, tmp_path: Path) -> None:
-    with pytest.raises(CannotBuild, match="cannot be unpacked: .*absent"):
+    with pytest.raises(CannotBuild, match=r"cannot be unpacked: .*absent"):
         extract(package, tmp_path / "absent", ["./*"])
 
 

@@ -103,13 +103,69 @@ local function add_write_using_token(tree, data)
     end
 end
 
-local function add_sense(tree, data, field_length, length)
-    local part = tree:add(F.sense_data, data(32, field_length))
-    local format = data(32, 1):bitfield(1, 7)
-    if (format == 0x70 or format == 0x71) and length >= 14 then
-        add_layout(part, data(32, math.min(length, field_length)), fields.SENSE)
+local ILLEGAL_REQUEST, COPY_ABORTED = 0x05, 0x0A
+
+-- Three bytes that say what they say only with SKSV, and by the sense key what.
+local function add_sense_key_specific(tree, bytes, sense_key)
+    if bytes(0, 1):uint() < 0x80 then
+        return
+    elseif sense_key == ILLEGAL_REQUEST then
+        add_layout(tree, bytes, fields.FIELD_POINTER)
+    elseif sense_key == COPY_ABORTED then
+        add_layout(tree, bytes, fields.SEGMENT_POINTER)
+    else
+        tree:add(F.sense_key_specific, bytes)
     end
 end
+
+local function add_fixed_sense(tree, sense)
+    add_layout(tree, sense, fields.FIXED_SENSE)
+    if sense:len() >= 18 then
+        add_sense_key_specific(tree, sense(15, 3), sense(2, 1):bitfield(4, 4))
+    end
+end
+
+local function add_sense_descriptor(tree, descriptor, sense_key)
+    local kind = descriptor(0, 1):uint()
+    local text = string.format("Sense data descriptor %02Xh: %s", kind, fields.SENSE_DESCRIPTORS[kind] or "unknown")
+    local branch = tree:add(odx, descriptor, text)
+    add_layout(branch, descriptor, fields.SENSE_DESCRIPTOR)
+    if kind == 0x00 then
+        add_layout(branch, descriptor, fields.SENSE_INFORMATION)
+    elseif kind == 0x01 then
+        add_layout(branch, descriptor, fields.SENSE_COMMAND_SPECIFIC)
+    elseif kind == 0x02 and descriptor:len() >= 7 then
+        add_sense_key_specific(branch, descriptor(4, 3), sense_key)
+    elseif descriptor:len() > 2 then
+        branch:add(F.not_decoded, descriptor(2))
+    end
+end
+
+local function add_descriptor_sense(tree, sense)
+    add_layout(tree, sense, fields.DESCRIPTOR_SENSE)
+    local at = 8
+    while at + 2 <= sense:len() do
+        local length = math.min(sense(at + 1, 1):uint() + 2, sense:len() - at)
+        add_sense_descriptor(tree, sense(at, length), sense(1, 1):bitfield(4, 4))
+        at = at + length
+    end
+end
+
+local function add_sense(tree, data, field_length, length)
+    local part = tree:add(F.sense_data, data(32, field_length))
+    local sense = data(32, math.min(length, field_length))
+    if length == 0 then
+        return
+    end
+    local format = sense(0, 1):bitfield(1, 7)
+    if format == 0x70 or format == 0x71 then
+        add_fixed_sense(part, sense)
+    elseif (format == 0x72 or format == 0x73) and sense:len() >= 8 then
+        add_descriptor_sense(part, sense)
+    end
+end
+
+local ROD_TOKEN_DESCRIPTOR_BYTES = 514
 
 -- RECEIVE COPY STATUS (LID4) ends behind the sense data; RECEIVE ROD TOKEN INFORMATION goes on with tokens.
 local function add_copy_result(tree, data, cdb)
@@ -129,13 +185,14 @@ local function add_copy_result(tree, data, cdb)
         return
     end
     local tokens = data(at)
-    if tokens(0, 4):uint() == 0 then
-        part:add(fields.RESULT_TOKENS[1].field, tokens(0, 4))
-        return
-    end
-    add_layout(part, tokens, fields.RESULT_TOKENS)
-    if tokens:len() > 6 then
-        add_token(part, tokens(6, math.min(tokens:len() - 6, 512)))
+    part:add(fields.RESULT_TOKENS[1].field, tokens(0, 4))
+    local list_end = math.min(4 + tokens(0, 4):uint(), tokens:len())
+    for start = 4, list_end - 2, ROD_TOKEN_DESCRIPTOR_BYTES do
+        part:add(fields.RESULT_TOKENS[2].field, tokens(start, 2))
+        local length = math.min(ROD_TOKEN_DESCRIPTOR_BYTES - 2, list_end - start - 2)
+        if length > 0 then
+            add_token(part, tokens(start + 2, length))
+        end
     end
 end
 
@@ -175,13 +232,23 @@ local function add_list(length_field, length_size, entry_field, entry_size)
     end
 end
 
+-- By peripheral device type.
+local FEATURES = { [0x00] = fields.BLOCK_FEATURES, [0x01] = fields.STREAM_FEATURES, [0x03] = fields.PROCESSOR_FEATURES }
+
 local function add_token_features(tree, descriptor)
     add_layout(tree, descriptor, fields.TOKEN_FEATURES)
     local at = 48
     while at + 4 <= descriptor:len() do
         local length = math.min(descriptor(at + 2, 2):uint() + 4, descriptor:len() - at)
         local entry = descriptor(at, length)
-        add_layout(tree:add(odx, entry, "Features of a device type"), entry, fields.BLOCK_FEATURES)
+        local branch = tree:add(odx, entry, "Features of a device type")
+        add_layout(branch, entry, fields.DEVICE_FEATURES)
+        local features = FEATURES[entry(0, 1):bitfield(3, 5)]
+        if features then
+            add_layout(branch, entry, features)
+        elseif length > 4 then
+            branch:add(F.not_decoded, entry(4))
+        end
         at = at + length
     end
 end
@@ -208,6 +275,7 @@ local DESCRIBE = {
     [0x0004] = of_layout(fields.PARAMETER_DATA),
     [0x0008] = add_list(F.descriptors_length, 1, F.descriptors_code, 1),
     [0x000C] = add_list(F.cscd_ids_length, 2, F.cscd_id, 2),
+    [0x000D] = of_layout(fields.COPY_GROUP),
     [0x0106] = add_token_features,
     [0x0108] = add_rod_types,
     [0x8001] = of_layout(fields.GENERAL_COPY),
@@ -259,12 +327,13 @@ end
 
 -- iSCSI ---------------------------------------------------------------------------------------------------------------------
 
-local SCSI_COMMAND, DATA_OUT, SCSI_RESPONSE, LOGIN_RESPONSE, DATA_IN = 0x01, 0x05, 0x21, 0x23, 0x25
+local SCSI_COMMAND, DATA_OUT, SCSI_RESPONSE, DATA_IN = 0x01, 0x05, 0x21, 0x25
 local HEADER_BYTES = 48
-local FULL_FEATURE_PHASE = 3
 
 local field_pdu = Field.new("iscsi")
 local field_stream = Field.new("tcp.stream")
+-- Wireshark finds digests out by computing them, so also where a capture has no login; a packet has them in all PDUs or in none.
+local field_header_digest = Field.new("iscsi.headerdigest32")
 
 local streams, frames = {}, {}
 
@@ -274,40 +343,29 @@ end
 
 local function stream_of(number)
     if not streams[number] then
-        streams[number] = { commands = {}, login_text = "", has_header_digest = false }
+        streams[number] = { commands = {} }
     end
     return streams[number]
 end
 
 -- The data segment, nil if there is none, and whether the capture has cut it short.
-local function data_of(pdu, stream)
-    local start = HEADER_BYTES + 4 * pdu(4, 1):uint()
-    if stream.has_header_digest then
-        start = start + 4
-    end
+local function data_of(pdu, has_header_digest)
+    local start = HEADER_BYTES + 4 * pdu(4, 1):uint() + (has_header_digest and 4 or 0)
     local stated = pdu(5, 3):uint()
     local length = math.min(stated, pdu:len() - start)
     return length > 0 and pdu(start, length) or nil, length < stated
 end
 
--- What a target answered last counts once the login has ended.
-local function follow_login(pdu, stream)
-    local data = data_of(pdu, stream)
-    if data then
-        stream.login_text = stream.login_text .. data:bytes():raw()
-    end
-    local flags = pdu(1, 1):uint()
-    if flags >= 0x80 and flags % 4 == FULL_FEATURE_PHASE and pdu(36, 1):uint() == 0 then
-        for value in stream.login_text:gmatch("HeaderDigest=(%w+)") do
-            stream.has_header_digest = value == "CRC32C"
-        end
-        stream.login_text = ""
-    end
+-- What has been gathered, no more of it than `most` bytes; `is_here` if all of it is in the PDU that is looked at.
+local function taken(command, is_here, most)
+    local whole = command.gathered
+    command.gathered = ByteArray.new()
+    return { bytes = whole:subset(0, math.min(whole:len(), most)), is_here = is_here }
 end
 
 -- Gathers data in order; gives all of it once `expected` bytes are there, or no more can come.
-local function gather(command, pdu, stream, offset, expected)
-    local data, is_cut = data_of(pdu, stream)
+local function gather(command, pdu, has_header_digest, offset, expected)
+    local data, is_cut = data_of(pdu, has_header_digest)
     if not data or offset ~= command.gathered:len() then
         return nil
     end
@@ -315,36 +373,51 @@ local function gather(command, pdu, stream, offset, expected)
     if command.gathered:len() < expected and not is_cut then
         return nil
     end
-    local whole = command.gathered
-    command.gathered = ByteArray.new()
-    return { bytes = whole, is_here = offset == 0 }
+    return taken(command, offset == 0, command.list_bytes or math.huge)
 end
 
--- What one PDU has for us: { command, cdb bytes, show_cdb, sent or received = { bytes, is_here }, has_header_digest }.
-local function read_pdu(pdu, stream)
+-- A command with its parameter list, of which as much is sent as the CDB says, or less.
+local function begin(pdu, has_header_digest)
+    local cdb = pdu(32, 16):bytes()
+    local kind = command_of(cdb)
+    if not kind then
+        return nil, nil
+    end
+    local command = { kind = kind, cdb = cdb, gathered = ByteArray.new() }
+    if not kind.sends then
+        return command, nil
+    end
+    command.list_bytes = pdu(42, 4):uint()
+    command.expected = math.min(pdu(20, 4):uint(), command.list_bytes)
+    return command, gather(command, pdu, has_header_digest, 0, command.expected)
+end
+
+-- What one PDU has for us: { command, show_cdb, sent or received = { bytes, is_here }, has_header_digest }.
+local function read_pdu(pdu, stream, has_header_digest)
     local opcode, tag = pdu(0, 1):bitfield(2, 6), pdu(16, 4):uint()
-    if opcode == LOGIN_RESPONSE then
-        follow_login(pdu, stream)
-    elseif opcode == SCSI_COMMAND then
-        local cdb = pdu(32, 16):bytes()
-        local kind = command_of(cdb)
-        local command = kind and { kind = kind, cdb = cdb, gathered = ByteArray.new(), expected = pdu(20, 4):uint() }
-        stream.commands[tag] = command
-        if command then
-            local sent = kind.sends and gather(command, pdu, stream, 0, command.expected)
-            return { command = command, show_cdb = true, sent = sent, has_header_digest = stream.has_header_digest }
-        end
-    elseif opcode == DATA_OUT and stream.commands[tag] and stream.commands[tag].kind.sends then
-        local command = stream.commands[tag]
-        local sent = gather(command, pdu, stream, pdu(40, 4):uint(), command.expected)
-        return { command = command, sent = sent, has_header_digest = stream.has_header_digest }
-    elseif opcode == DATA_IN and stream.commands[tag] and stream.commands[tag].kind.receives then
-        local command = stream.commands[tag]
+    local command = stream.commands[tag]
+    local found = { command = command, has_header_digest = has_header_digest }
+    if opcode == SCSI_COMMAND then
+        found.command, found.sent = begin(pdu, has_header_digest)
+        found.show_cdb = true
+        stream.commands[tag] = found.command
+        return found.command and found
+    elseif not command then
+        return nil
+    elseif opcode == DATA_OUT and command.kind.sends then
+        found.sent = gather(command, pdu, has_header_digest, pdu(40, 4):uint(), command.expected)
+        return found
+    elseif opcode == DATA_IN and command.kind.receives then
         local is_final = pdu(1, 1):uint() >= 0x80
-        local received = gather(command, pdu, stream, pdu(40, 4):uint(), is_final and 0 or math.huge)
-        return { command = command, received = received, has_header_digest = stream.has_header_digest }
+        found.received = gather(command, pdu, has_header_digest, pdu(40, 4):uint(), is_final and 0 or math.huge)
+        return found
     elseif opcode == SCSI_RESPONSE then
         stream.commands[tag] = nil
+        if command.kind.sends and command.gathered:len() > 0 then
+            -- what came of a list that stayed incomplete
+            found.sent = taken(command, false, command.list_bytes)
+            return found
+        end
     end
     return nil
 end
@@ -352,7 +425,7 @@ end
 -- Where the data of one PDU are all there is, they are shown in its own bytes.
 local function range_of(gathered, pdu, has_header_digest)
     if gathered.is_here then
-        return (data_of(pdu, { has_header_digest = has_header_digest }))
+        return data_of(pdu, has_header_digest)(0, gathered.bytes:len())
     end
     return gathered.bytes:tvb("Token copy data")()
 end
@@ -396,7 +469,7 @@ function odx.dissector(_, pinfo, tree)
         local pdu = pdu_at(info)
         if pdu then
             if is_new then
-                found[i] = read_pdu(pdu, stream_of(stream.value)) or false
+                found[i] = read_pdu(pdu, stream_of(stream.value), field_header_digest() ~= nil) or false
             end
             if found[i] then
                 show(pdu, found[i], pinfo, tree)

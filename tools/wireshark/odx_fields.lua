@@ -33,11 +33,17 @@ local UNITS = {
     [0x00] = "bytes", [0x01] = "KiB", [0x02] = "MiB", [0x03] = "GiB", [0x04] = "TiB", [0x05] = "PiB", [0x06] = "EiB",
     [0xF1] = "logical blocks",
 }
-local DELAYS = { [0xFFFFFFFE] = "finished", [0xFFFFFFFF] = "cannot be estimated" }
+local DELAYS = {
+    { 0, 0xFFFFFFFD, "milliseconds" }, { 0xFFFFFFFE, 0xFFFFFFFE, "finished" }, { 0xFFFFFFFF, 0xFFFFFFFF, "cannot be estimated" },
+}
 local SENSE_KEYS = {
     [0] = "NO SENSE", "RECOVERED ERROR", "NOT READY", "MEDIUM ERROR", "HARDWARE ERROR", "ILLEGAL REQUEST", "UNIT ATTENTION",
     "DATA PROTECT", "BLANK CHECK", "VENDOR SPECIFIC", "COPY ABORTED", "ABORTED COMMAND", "RESERVED", "VOLUME OVERFLOW",
     "MISCOMPARE", "COMPLETED",
+}
+local SENSE_DESCRIPTORS = {
+    [0x00] = "information", [0x01] = "command-specific information", [0x02] = "sense-key specific",
+    [0x03] = "field replaceable unit", [0x0C] = "forwarded sense data",
 }
 local CODE_SETS = { [1] = "binary", [2] = "ASCII", [3] = "UTF-8" }
 local ASSOCIATIONS = { [0] = "logical unit", [1] = "target port", [2] = "target device" }
@@ -48,6 +54,7 @@ local REMOTE_TOKENS = {
     [0] = "only tokens made within this target device", [4] = "tokens of others are accepted",
     [6] = "tokens of others are accepted and made",
 }
+local DEVICE_TYPES = { [0x00] = "block", [0x01] = "stream", [0x03] = "processor" }
 local CSCD_IDS = {
     [0xC000] = "null block device", [0xC001] = "null stream device", [0xF800] = "ROD token", [0xFFFF] = "this logical unit",
 }
@@ -59,13 +66,14 @@ local DESCRIPTORS = {
 }
 
 -- Tables of fields ----------------------------------------------------------------------------------------------------------
--- A row: { name, kind, offset, length, values or nil, mask or nil }. Kinds: dec, hex (up to 4 bytes), dec64, flag, bytes, text.
+-- A row: { name, kind, offset, length, values or nil, mask or nil }. Kinds: dec, hex (up to 4 bytes), range (values named by
+-- first and last), dec64, flag, bytes, text.
 
 local all_fields = {}
 
 -- Fields are called as the standards write them; these keep their underscores and hyphens.
 local TITLES = {
-    del_tkn = "DEL_TKN", ecpy_int = "ECPY_INT", token_in = "TOKEN_IN", token_out = "TOKEN_OUT", p_type = "P_TYPE",
+    del_tkn = "DEL_TKN", c_d = "C/D", ecpy_int = "ECPY_INT", token_in = "TOKEN_IN", token_out = "TOKEN_OUT", p_type = "P_TYPE",
     prot_en = "PROT_EN", p_i_exponent = "P_I_EXPONENT",
     third_party_copy_descriptor_type = "THIRD-PARTY COPY DESCRIPTOR TYPE",
     third_party_copy_descriptor_length = "THIRD-PARTY COPY DESCRIPTOR LENGTH",
@@ -84,6 +92,8 @@ local function make_field(prefix, row)
         field = integer(filter, label, base.DEC, values, mask)
     elseif kind == "hex" then
         field = integer(filter, label, base.HEX, values, mask)
+    elseif kind == "range" then
+        field = integer(filter, label, base.DEC + base.RANGE_STRING, values)
     elseif kind == "dec64" then
         field = ProtoField.uint64(filter, label, base.DEC)
     elseif kind == "flag" then
@@ -166,7 +176,7 @@ local COPY_RESULT = layout("result", {
     }, 0x1F },
     { "copy_operation_status", "hex", 5, 1, COPY_STATUS, 0x7F },
     { "operation_counter", "dec", 6, 2 },
-    { "estimated_status_update_delay", "dec", 8, 4, DELAYS },
+    { "estimated_status_update_delay", "range", 8, 4, DELAYS },
     { "extended_copy_completion_status", "hex", 12, 1, SCSI_STATUS },
     { "length_of_the_sense_data_field", "dec", 13, 1 },
     { "sense_data_length", "dec", 14, 1 },
@@ -178,12 +188,46 @@ local RESULT_TOKENS = layout("result", {
     { "rod_token_descriptors_length", "dec", 0, 4 },
     { "id_for_creating_rod_cscd_descriptor", "hex", 4, 2 },
 })
-local SENSE = layout("sense", {
-    { "response_code", "hex", 0, 1, nil, 0x7F },
+local FIXED_SENSE = layout("sense", {
+    { "valid", "flag", 0, 1, nil, 0x80 },
+    { "response_code", "hex", 0, 1, { [0x70] = "current, fixed format", [0x71] = "deferred, fixed format" }, 0x7F },
     { "sense_key", "hex", 2, 1, SENSE_KEYS, 0x0F },
     { "information", "dec", 3, 4 },
+    { "additional_sense_length", "dec", 7, 1 },
+    { "command_specific_information", "hex", 8, 4 },
     { "additional_sense_code", "hex", 12, 1 },
     { "additional_sense_code_qualifier", "hex", 13, 1 },
+    { "field_replaceable_unit_code", "hex", 14, 1 },
+    { "sksv", "flag", 15, 1, nil, 0x80 },
+})
+local DESCRIPTOR_SENSE = layout("sense", {
+    { "response_code", "hex", 0, 1, { [0x72] = "current, descriptor format", [0x73] = "deferred, descriptor format" }, 0x7F },
+    { "sense_key", "hex", 1, 1, SENSE_KEYS, 0x0F },
+    { "additional_sense_code", "hex", 2, 1 },
+    { "additional_sense_code_qualifier", "hex", 3, 1 },
+    { "additional_sense_length", "dec", 7, 1 },
+})
+local SENSE_DESCRIPTOR = layout("sense.descriptor", {
+    { "descriptor_type", "hex", 0, 1, SENSE_DESCRIPTORS },
+    { "additional_length", "dec", 1, 1 },
+})
+local SENSE_INFORMATION = layout("sense.descriptor", {
+    { "valid", "flag", 2, 1, nil, 0x80 },
+    { "information", "dec64", 4, 8 },
+})
+local SENSE_COMMAND_SPECIFIC = layout("sense.descriptor", { { "command_specific_information", "bytes", 4, 8 } })
+-- Sense-key specific data: of ILLEGAL REQUEST and COPY ABORTED.
+local FIELD_POINTER = layout("sense.specific", {
+    { "c_d", "flag", 0, 1, nil, 0x40 },
+    { "bpv", "flag", 0, 1, nil, 0x08 },
+    { "bit_pointer", "dec", 0, 1, nil, 0x07 },
+    { "field_pointer", "dec", 1, 2 },
+})
+local SEGMENT_POINTER = layout("sense.specific", {
+    { "sd", "flag", 0, 1, nil, 0x20 },
+    { "bpv", "flag", 0, 1, nil, 0x08 },
+    { "bit_pointer", "dec", 0, 1, nil, 0x07 },
+    { "field_pointer", "dec", 1, 2 },
 })
 local TOKEN = layout("token", {
     { "rod_type", "hex", 0, 4, ROD_TYPES },
@@ -253,15 +297,29 @@ local TOKEN_FEATURES = layout("vpd.features", {
     { "maximum_token_inactivity_timeout", "dec", 24, 4 },
     { "rod_device_type_specific_features_length", "dec", 46, 2 },
 })
-local BLOCK_FEATURES = layout("vpd.features.block", {
+local DEVICE_FEATURES = layout("vpd.features", {
     { "descriptor_format", "dec", 0, 1, nil, 0xE0 },
-    { "peripheral_device_type", "hex", 0, 1, nil, 0x1F },
+    { "peripheral_device_type", "hex", 0, 1, DEVICE_TYPES, 0x1F },
     { "descriptor_length", "dec", 2, 2 },
+})
+local BLOCK_FEATURES = layout("vpd.features.block", {
     { "optimal_block_rod_length_granularity", "dec", 6, 2 },
     { "maximum_bytes_in_block_rod", "dec64", 8, 8 },
     { "optimal_bytes_in_block_rod_transfer", "dec64", 16, 8 },
     { "optimal_bytes_to_token_per_segment", "dec64", 24, 8 },
     { "optimal_bytes_from_token_per_segment", "dec64", 32, 8 },
+})
+local STREAM_FEATURES = layout("vpd.features.stream", {
+    { "maximum_bytes_in_stream_rod", "dec64", 8, 8 },
+    { "optimal_bytes_in_stream_rod_transfer", "dec64", 16, 8 },
+})
+local PROCESSOR_FEATURES = layout("vpd.features.processor", {
+    { "maximum_bytes_in_processor_rod", "dec64", 8, 8 },
+    { "optimal_bytes_in_processor_rod_transfer", "dec64", 16, 8 },
+})
+local COPY_GROUP = layout("vpd.copy_group", {
+    { "copy_group_identifier_length", "dec", 4, 1 },
+    { "copy_group_identifier", "bytes", 5, 16 },
 })
 local ROD_TYPE = layout("vpd.rod_type", {
     { "rod_type", "hex", 0, 4, ROD_TYPES },
@@ -290,6 +348,7 @@ end
 local F = {
     command = single("command", "name", "text"),
     sense_data = single("result", "sense_data", "bytes"),
+    sense_key_specific = single("sense.specific", "sense_key_specific", "bytes"),
     bytes_represented = single("token", "number_of_bytes_represented", "dec64"),
     bytes_represented_unknown = single("token", "number_of_bytes_represented_unknown", "bytes"),
     designator_text = single("token.target_device", "designator", "text"),
@@ -323,7 +382,14 @@ return {
     RANGE = RANGE,
     COPY_RESULT = COPY_RESULT,
     RESULT_TOKENS = RESULT_TOKENS,
-    SENSE = SENSE,
+    FIXED_SENSE = FIXED_SENSE,
+    DESCRIPTOR_SENSE = DESCRIPTOR_SENSE,
+    SENSE_DESCRIPTORS = SENSE_DESCRIPTORS,
+    SENSE_DESCRIPTOR = SENSE_DESCRIPTOR,
+    SENSE_INFORMATION = SENSE_INFORMATION,
+    SENSE_COMMAND_SPECIFIC = SENSE_COMMAND_SPECIFIC,
+    FIELD_POINTER = FIELD_POINTER,
+    SEGMENT_POINTER = SEGMENT_POINTER,
     TOKEN = TOKEN,
     CREATOR = CREATOR,
     CREATOR_END = CREATOR_END,
@@ -334,7 +400,11 @@ return {
     TOKEN_LIMITS = TOKEN_LIMITS,
     PARAMETER_DATA = PARAMETER_DATA,
     TOKEN_FEATURES = TOKEN_FEATURES,
+    DEVICE_FEATURES = DEVICE_FEATURES,
     BLOCK_FEATURES = BLOCK_FEATURES,
+    STREAM_FEATURES = STREAM_FEATURES,
+    PROCESSOR_FEATURES = PROCESSOR_FEATURES,
+    COPY_GROUP = COPY_GROUP,
     ROD_TYPE = ROD_TYPE,
     GENERAL_COPY = GENERAL_COPY,
     STREAM_COPY = STREAM_COPY,
