@@ -3,9 +3,11 @@
 import re
 
 from odx_target.initiator.result import CommandResult
+from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.journal import LoginStep, Management, Remark
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.target.commands.windows_trace import TracePrinter
+from tests.initiator.driving import run
 from tests.initiator.naive_target import check_condition
 from tests.initiator.windows.bench import Bench, extents
 from tests.initiator.windows.scripted import MIB, NoAnswer
@@ -55,6 +57,18 @@ def test_the_bytes_of_it_with_tokens_shortened() -> None:
     (token,) = [line for line in lines if line.startswith("token")]
     assert token == "token 00 80 00 00 00 00 01 f8 00 00 00 00 00 00 00 00 .. 512 bytes"
     assert max(len(line) for line in lines) < 600
+
+
+def test_a_mode_select_shows_its_list_where_all_is_shown() -> None:
+    bench = Bench()
+    bench.source.modes[0x0A] = bytes.fromhex("8a0a0216000000000000001e")
+    run(enumeration.start(bench.disks))
+    wanted = "S MODE SELECT(6) "
+    (line,) = [line for line in trace(bench, with_bytes=True) if line.startswith(wanted)]
+    assert "| sends " in line
+    assert "page_code=0xa (Control)" in line
+    (line,) = [line for line in trace(bench) if line.startswith(wanted)]
+    assert "sends" not in line
 
 
 def test_a_fallback_is_a_line_for_all_reads_and_one_for_all_writes() -> None:

@@ -35,7 +35,8 @@ _DETAILS = re.compile(
 
 def command_words(cdb: bytes, data: bytes, *, all_fields: bool = True) -> str:
     """A command and what it sends."""
-    sends = parameter_list_words(cdb, data) if data and cdb[0] == TOKEN_OUT else []
+    is_shown = data and (cdb[0] == TOKEN_OUT or all_fields)
+    sends = parameter_list_words(cdb, data) if is_shown else []
     words = " ".join(_chosen(cdb_words(cdb), all_fields))
     return f"{words} | sends {' '.join(_chosen(sends, all_fields))}" if sends else words
 
