@@ -2,18 +2,21 @@
 
 import io
 import lzma
+import os
 import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.interop.guest import elf
+from tests.interop.guest import elf, image
 from tests.interop.guest.cpio import LAYER_ALIGNMENT_BYTES, Archive
 from tests.interop.guest.image import uncompressed_kernel
-from tests.interop.guest.packages import CannotBuild
+from tests.interop.guest.layers import UML_MODULES
+from tests.interop.guest.packages import CannotBuild, Packages
 from tests.interop.programs import need
 
 HEADER_BYTES = 110
@@ -133,3 +136,68 @@ def test_the_kernel_in_a_boot_image(setup_sectors: int) -> None:
 def test_a_kernel_compressed_in_another_way_is_told() -> None:
     with pytest.raises(CannotBuild, match="not compressed with xz"):
         uncompressed_kernel(boot_image(b"\x1f\x8b" + bytes(100), setup_sectors=1))
+
+
+class Unpacked(Packages):
+    """Packages that are in a folder already."""
+
+    def resolve(self, names: Sequence[str]) -> list[str]:
+        return [f"{name}_1_all.deb" for name in names]
+
+    def unpack(self, names: Sequence[str], files: Iterable[str]) -> list[Path]:
+        return [self._folder_of(file) for file in files]
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """The folder of the only package that UML_MODULES names."""
+    folder = tmp_path / "unpacked/user-mode-linux_1_all"
+    (folder / "usr/lib/uml/modules").mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["xz", "zst", "gz"])
+def test_modules_that_are_compressed_are_told(tmp_path: Path, unpacked: Path, ending: str) -> None:
+    (unpacked / f"usr/lib/uml/modules/iscsi_tcp.ko.{ending}").touch()
+    with pytest.raises(CannotBuild, match=r"modules of \('user-mode-linux',\) are compressed"):
+        image._Builder(tmp_path, Unpacked(tmp_path)).initramfs([UML_MODULES])
+    assert not list(tmp_path.glob("*.half")), "what is not whole does not stay"
+
+
+def test_packages_without_a_kernel_are_told(tmp_path: Path, unpacked: Path) -> None:
+    with pytest.raises(CannotBuild, match=r"none of \('user-mode-linux',\) has a kernel"):
+        image._Builder(tmp_path, Unpacked(tmp_path)).kernel(UML_MODULES)
+
+
+def test_a_kernel_may_be_executed_as_soon_as_it_is_there(
+    tmp_path: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unpacked / "usr/bin").mkdir()
+    (unpacked / "usr/bin/linux.uml").write_bytes(b"kernel")
+    rename = Path.rename
+
+    def look_and_rename(path: Path, to: Path) -> Path:
+        assert path.stat().st_mode & 0o111
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", look_and_rename)
+    assert image._Builder(tmp_path, Unpacked(tmp_path)).kernel(UML_MODULES).read_bytes() == b"kernel"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [(["uml"], 1, "the cache of guests: "), (["kvm"], 2, "kvm is not uml or qemu")],
+)
+def test_what_cannot_be_built_by_hand_is_one_line(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+    (tmp_path / "odx-target").write_text("a file where a folder has to be")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.interop.guest.image", *arguments],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (status, 1), ended.stderr
+    assert said in ended.stderr

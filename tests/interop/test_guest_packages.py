@@ -43,6 +43,17 @@ def test_a_package_that_is_cut_off_is_refused(package: Path, tmp_path: Path, kep
         extract(package, tmp_path, ["./*"])
 
 
+def test_a_package_whose_tar_is_killed_is_refused(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing, and has read all that there was."""
+    tar = tmp_path / "bin/tar"
+    tar.parent.mkdir()
+    tar.write_text("#!/bin/sh\ncat >/dev/null\nkill -KILL $$\n")
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tar.parent}:{os.environ['PATH']}")
+    with pytest.raises(CannotBuild, match=r"example_1_all\.deb cannot be unpacked"):
+        extract(package, tmp_path, ["./*"])
+
+
 def test_a_folder_that_cannot_take_the_files_is_told(package: Path, tmp_path: Path) -> None:
     with pytest.raises(CannotBuild, match=r"cannot be unpacked: .*absent"):
         extract(package, tmp_path / "absent", ["./*"])
@@ -68,6 +79,22 @@ def test_what_is_used_is_kept_and_the_rest_forgotten(tmp_path: Path, monkeypatch
     there.forget(7 * DAY_S)
     left = [*(tmp_path / "unpacked").iterdir(), *(tmp_path / "packages/archives").glob("*.deb")]
     assert sorted(path.name for path in left) == ["used_1_all", "used_1_all.deb"]
+
+
+def test_unpacked_packages_may_be_deleted(tmp_path: Path) -> None:
+    there = Packages(tmp_path)
+    (tmp_path / "unpacked").rmdir()
+    there.forget(7 * DAY_S)
+
+
+def test_downloads_that_were_broken_off_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Packages(tmp_path)
+    partial = tmp_path / "packages/archives/partial/example_1_all.deb"
+    partial.touch()
+    later_s = packages.time.time() + 8 * DAY_S
+    monkeypatch.setattr(packages.time, "time", lambda: later_s)
+    there.forget(7 * DAY_S)
+    assert not partial.exists()
 
 
 def test_an_archive_out_of_reach_is_not_asked_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +125,31 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
     with pytest.raises(CannotBuild, match="the cache of guests: ") as refused:
         build("uml")
     assert "\n" not in str(refused.value)
+
+
+def test_a_user_without_a_home_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    with pytest.raises(CannotBuild, match="the cache of guests: Could not determine home directory"):
+        build("uml")
+
+
+def test_what_cannot_be_built_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def fail(_folder: Path, kind: str, *, with_fio: bool) -> None:
+        tried.append(f"{kind} {with_fio}")
+        raise CannotBuild("out of reach")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(image, "_build", fail)
+    for _ in range(2):
+        with pytest.raises(CannotBuild, match="out of reach"):
+            build("uml")
+    assert tried == ["uml False"]
 
 
 def test_nobody_waits_for_ever_for_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from typing import IO
 from tests.interop.guest import elf
 from tests.interop.guest.cpio import Archive
 from tests.interop.guest.layers import FIO, LATE_MODULES, PROGRAMS, QEMU_MODULES, UML_MODULES, Layer
-from tests.interop.guest.packages import CannotBuild, Packages, digest
+from tests.interop.guest.packages import HALF, CannotBuild, Packages, digest
 
 HERE = Path(__file__).parent
 FILES = HERE / "files"
@@ -35,6 +35,9 @@ KEPT_UNUSED_S = 7 * 86_400
 LOCK_TIMEOUT_S = 900
 """Somewhat more than a slow build from nothing takes, downloads included."""
 
+KINDS = {"uml": UML_MODULES, "qemu": QEMU_MODULES}
+"""The modules of each kind of kernel."""
+
 OWN = {
     # in the guest: (here, may be executed)
     "init": ("init.sh", True),
@@ -44,6 +47,7 @@ OWN = {
 }
 
 PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin")
+KERNELS = ("usr/bin/linux.uml", "boot/vmlinuz*")
 LIBRARY_FOLDER = "lib/x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"
 XZ_MAGIC = b"\xfd7zXZ\0"
@@ -61,17 +65,31 @@ def cache_folder() -> Path:
     return Path(base) / "odx-target" / "guest"
 
 
-@cache
 def build(kind: str, *, with_fio: bool = False) -> Image:
-    """The image for `uml` or `qemu`. Raises CannotBuild, for want of room or of a folder to write to as well."""
+    """The image for one of `KINDS`. Raises CannotBuild, for want of room or of a folder to write to as well."""
     try:
-        return _build(cache_folder(), kind, with_fio=with_fio)
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        folder = cache_folder()
+    except RuntimeError as error:
         raise CannotBuild(f"the cache of guests: {error}") from None
+    outcome = _outcome(folder, kind, with_fio)
+    if isinstance(outcome, str):
+        raise CannotBuild(outcome)
+    return outcome
+
+
+@cache
+def _outcome(folder: Path, kind: str, with_fio: bool) -> Image | str:
+    """The image, or why there is none: found out once, as a try may take minutes."""
+    try:
+        return _build(folder, kind, with_fio=with_fio)
+    except CannotBuild as error:
+        return str(error)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"the cache of guests: {error}"
 
 
 def _build(folder: Path, kind: str, *, with_fio: bool) -> Image:
-    modules = {"uml": UML_MODULES, "qemu": QEMU_MODULES}[kind]
+    modules = KINDS[kind]
     layers = [modules, PROGRAMS, *([FIO] if with_fio else [])]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
@@ -115,11 +133,14 @@ class _Builder:
         made = self._folder / f"{layer.name}-{digest(self._files(layer))}.kernel"
         self._used.add(made)
         if not made.exists():
-            for folder in self._packages.unpack(layer.packages, self._files(layer)):
-                for path in (*folder.glob("usr/bin/linux.uml"), *folder.glob("boot/vmlinuz*")):
-                    data = path.read_bytes()
-                    _write(made, data if path.name == "linux.uml" else uncompressed_kernel(data))
-                    made.chmod(0o755)
+            folders = self._packages.unpack(layer.packages, self._files(layer))
+            found = [path for folder in folders for place in KERNELS for path in folder.glob(place)]
+            if not found:
+                raise CannotBuild(f"none of {layer.packages} has a kernel")
+            data = found[0].read_bytes()
+            with _half(made) as half:
+                half.write_bytes(data if found[0].name == "linux.uml" else uncompressed_kernel(data))
+                half.chmod(0o755)
         return made
 
     def initramfs(self, layers: Sequence[Layer]) -> Path:
@@ -127,14 +148,15 @@ class _Builder:
         made = self._folder / f"initramfs-{digest(path.name for path in archives)}.cpio"
         self._used |= {made, *archives}
         if not made.exists():
-            _write(made, b"".join(path.read_bytes() for path in archives))
+            with _half(made) as half:
+                half.write_bytes(b"".join(path.read_bytes() for path in archives))
         return made
 
     def forget_unused(self, layers: Sequence[Layer]) -> None:
         """Delete what has been of no use for KEPT_UNUSED_S; what these layers use now is kept."""
         for layer in layers:
             self._packages.keep(self._files(layer))
-        for path in (*self._folder.glob("*.cpio"), *self._folder.glob("*.half"), *self._folder.glob("*.kernel")):
+        for path in (*self._folder.glob("*.cpio"), *self._folder.glob(f"*{HALF}"), *self._folder.glob("*.kernel")):
             if path in self._used:
                 path.touch()
             elif time.time() - path.stat().st_mtime > KEPT_UNUSED_S:
@@ -147,12 +169,10 @@ class _Builder:
         made = self._folder / f"{layer.name}-{digest([*files, repr(layer), *own])}.cpio"
         if not made.exists():
             folders = self._packages.unpack(layer.packages, files)
-            half = made.with_suffix(".half")
-            with half.open("wb") as file:
+            with _half(made) as half, half.open("wb") as file:
                 archive = Archive(file)
                 _Contents(layer, folders).write(archive)
                 archive.close()
-            half.rename(made)
         return made
 
 
@@ -246,16 +266,28 @@ def uncompressed_kernel(image: bytes) -> bytes:
     return lzma.LZMADecompressor().decompress(payload)
 
 
-def _write(path: Path, data: bytes) -> None:
-    half = path.with_name(f"{path.name}.half")
-    half.write_bytes(data)
-    half.rename(path)
+@contextmanager
+def _half(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` once it is whole, and does not stay otherwise."""
+    half = path.with_name(f"{path.name}{HALF}")
+    try:
+        yield half
+        half.rename(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def main() -> None:
-    for kind in sys.argv[1:] or ("uml", "qemu"):
+    kinds = sys.argv[1:] or list(KINDS)
+    if strangers := [kind for kind in kinds if kind not in KINDS]:
+        sys.stderr.write(f"{', '.join(strangers)} is not {' or '.join(KINDS)}\n")
+        raise SystemExit(2)
+    for kind in kinds:
         started_s = time.monotonic()
-        image = build(kind)
+        try:
+            image = build(kind)
+        except CannotBuild as error:
+            raise SystemExit(f"{kind}: {error}") from None
         size_mb = image.initramfs.stat().st_size // 1_000_000
         sys.stdout.write(f"{image.kernel}\n{image.initramfs} ({size_mb} MB, {time.monotonic() - started_s:.1f} s)\n")
 

@@ -20,7 +20,10 @@ APT_TIMEOUT_S = 300
 """For the slowest download that is still worth waiting for."""
 
 HALF = ".half"
-"""How a folder that is being unpacked ends."""
+"""How the name of what is not whole yet ends."""
+
+TAR_STATUSES = (0, 2)
+"""All went well; or tar has something to say, be it only of a pattern."""
 
 HARMLESS = ("Not found in archive", "Exiting with failure status due to previous errors")
 """What tar says of a pattern that matches nothing."""
@@ -51,6 +54,7 @@ class Packages:
         self._unpacked = cache / "unpacked"
         for path in ("lists/partial", "archives/partial", "nothing/partial"):
             (self._folder / path).mkdir(parents=True, exist_ok=True)
+        self._unpacked.mkdir(exist_ok=True)
 
     def refresh(self) -> None:
         """Ask for the package lists, if ours are old. Old lists will do when the archive cannot be reached."""
@@ -81,7 +85,7 @@ class Packages:
 
     def forget(self, unused_s: float) -> None:
         """Delete what nobody has asked for in this time."""
-        for path in (*self._unpacked.iterdir(), *(self._folder / "archives").glob("*.deb")):
+        for path in (*self._unpacked.glob("*"), *(self._folder / "archives").rglob("*.deb")):
             if _age_s(path) > unused_s:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -139,7 +143,7 @@ class Packages:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CannotBuild(f"apt-get: {error}") from None
         if ended.returncode:
-            raise CannotBuild(f"apt-get {' '.join(arguments)}: {ended.stderr.strip()}")
+            raise CannotBuild(f"apt-get {' '.join(arguments)}: {_one_line(ended.stderr)}")
         return ended.stdout
 
 
@@ -160,8 +164,12 @@ def extract(archive: Path, folder: Path, patterns: Sequence[str]) -> None:
         reading.stdout.close()  # or it would wait for a tar that has given up
         said = reading.stderr.read().decode(errors="replace")
     complaints = [line for line in ended.stderr.splitlines() if not line.endswith(HARMLESS)]
-    if reading.returncode or complaints:
-        raise CannotBuild(f"{archive.name} cannot be unpacked: {' '.join([*complaints, said]).strip()}")
+    if reading.returncode or complaints or ended.returncode not in TAR_STATUSES:
+        raise CannotBuild(f"{archive.name} cannot be unpacked: {_one_line(' '.join([*complaints, said]))}")
+
+
+def _one_line(said: str) -> str:
+    return " ".join(said.split())
 
 
 def _age_s(path: Path) -> float:
