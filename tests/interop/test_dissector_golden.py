@@ -60,6 +60,42 @@ def two_tokens(tap: ConnectionTap) -> None:
     answered(tap, cdbs.receive_rod_token_information(1, 4096), len(body).to_bytes(4, "big") + body)
 
 
+def two_bursts(tap: ConnectionTap, *, ends_with_status: bool) -> None:
+    """An answer of more than MaxBurstLength: F ends a sequence of Data-In, not the data."""
+    token = bytes.fromhex("00800002 0000 01f8") + bytes(504)
+    body = bytes.fromhex("10 01 00 01 ff ff ff fe 00 00 00 f1") + bytes(16) + (514).to_bytes(4, "big") + bytes(2) + token
+    answer = len(body).to_bytes(4, "big") + body
+    cdb = cdbs.receive_rod_token_information(1, 4096)
+    tap.received(memoryview(encode(ScsiCommand(read=True, expected_data_transfer_length=4096, cdb=cdb))))
+    tap.sent([encode(ScsiDataIn(final=True), answer[:512])])
+    tap.sent([encode(ScsiDataIn(final=True, has_status=ends_with_status, buffer_offset=512), answer[512:])])
+    if not ends_with_status:
+        tap.sent([encode(ScsiResponse())])
+
+
+def two_bursts_with_status(tap: ConnectionTap) -> None:
+    two_bursts(tap, ends_with_status=True)
+
+
+def two_bursts_before_a_response(tap: ConnectionTap) -> None:
+    two_bursts(tap, ends_with_status=False)
+
+
+def an_answer_that_stays_incomplete(tap: ConnectionTap) -> None:
+    cdb = cdbs.receive_rod_token_information(1, 4096)
+    tap.received(memoryview(encode(ScsiCommand(read=True, expected_data_transfer_length=4096, cdb=cdb))))
+    tap.sent([encode(ScsiDataIn(final=True), bytes.fromhex("00000222 10 01 0001 ff ff ff fe 00 00 00 f1"))])
+    tap.sent([encode(ScsiResponse(status=2))])
+
+
+def an_answer_before_a_response(tap: ConnectionTap) -> None:
+    body = bytes.fromhex("10 12 00 01 00 00 01 f4 00 00 00 f1") + bytes(16) + bytes(4)
+    cdb = cdbs.receive_rod_token_information(1, 4096)
+    tap.received(memoryview(encode(ScsiCommand(read=True, expected_data_transfer_length=4096, cdb=cdb))))
+    tap.sent([encode(ScsiDataIn(final=True), len(body).to_bytes(4, "big") + body)])
+    tap.sent([encode(ScsiResponse())])
+
+
 def other_descriptors(tap: ConnectionTap) -> None:
     group = bytes.fromhex("000d 0014 10 00112233445566778899aabbccddeeff 000000")
     stream = bytes.fromhex("01 00 0014 00000000") + (77).to_bytes(8, "big") + (78).to_bytes(8, "big")
@@ -125,6 +161,10 @@ def zeros(tap: ConnectionTap) -> None:
 
 def cut_page(tap: ConnectionTap) -> None:
     answered(tap, cdbs.inquiry(50, 0x8F), golden("third_party_copy_page")[0][:50])
+
+
+TOKEN_AT_THE_END = """ROD TYPE: point in time copy, persistent (0x00800002)
+    EXTENDED ROD TOKEN DATA: 000000"""
 
 
 @pytest.mark.parametrize(
@@ -209,6 +249,10 @@ def cut_page(tap: ConnectionTap) -> None:
             ROD TYPE: point in time copy, change vulnerable (0x00800001)
             ROD TYPE: point in time copy, persistent (0x00800002)""",
         ),
+        (two_bursts_with_status, TOKEN_AT_THE_END),
+        (two_bursts_before_a_response, TOKEN_AT_THE_END),
+        (an_answer_before_a_response, "COPY OPERATION STATUS: in progress in the background (0x12)"),
+        (an_answer_that_stays_incomplete, "AVAILABLE DATA: 546"),
         (
             other_descriptors,
             """COPY GROUP IDENTIFIER LENGTH: 16
