@@ -1,6 +1,12 @@
 """Which ways of booting are tried, and what is said of one that does not work; no guest is booted here."""
 
+import errno
+import fcntl
+import os
+import signal
 import subprocess
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +16,7 @@ from tests.interop.guest import ways
 from tests.interop.guest.conftest import ways_of
 from tests.interop.guest.image import Image
 from tests.interop.guest.machine import Machine
-from tests.interop.guest.ways import INTERFACE_IN_USE, NO_INTERFACE, WAYS, CannotBoot
+from tests.interop.guest.ways import INTERFACE_IN_USE, NO_INTERFACE, WAYS, CannotBoot, unusable
 
 
 @pytest.mark.parametrize(
@@ -69,19 +75,114 @@ def test_a_guest_that_cannot_be_started_leaves_no_folder(tmp_path: Path, monkeyp
     assert not (tmp_path / ways.SHARE_PREFIX).exists()
 
 
-def test_the_launcher_says_why_there_is_no_interface(tmp_path: Path) -> None:
-    """Without `ip` in its way it can make none."""
-    ip = tmp_path / "ip"
-    ip.write_text("#!/bin/sh\necho 'not here' >&2\nexit 2\n")
-    ip.chmod(0o755)
+@dataclass
+class FakeIp:
+    """The launcher with an `ip` that notes what it is asked for, and does what `body` says instead."""
+
+    folder: Path
+
+    def launch(self, body: str) -> tuple[int, str, list[str]]:
+        """How the launcher ends, what it says, and what it asked for."""
+        ip = self.folder / "ip"
+        ip.write_text(f'#!/bin/sh\necho "$*" >>{self.folder}/asked\n{body}\n')
+        ip.chmod(0o755)
+        ended = subprocess.run(
+            [ways.LAUNCH_UML, "odxtest", "10.213.202.1/24", self.lock, "true"],
+            env={"PATH": f"{self.folder}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        asked = self.folder / "asked"
+        return ended.returncode, ended.stderr, asked.read_text().splitlines() if asked.exists() else []
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+
+@pytest.fixture
+def fake_ip(tmp_path: Path) -> FakeIp:
+    return FakeIp(tmp_path)
+
+
+MAKE = "tuntap add dev odxtest mode tap"
+DELETE = "link delete odxtest"
+
+
+def test_the_launcher_says_why_there_is_no_interface(fake_ip: FakeIp) -> None:
+    status, said, asked = fake_ip.launch("echo 'Operation not permitted' >&2; exit 2")
+    assert (status, said) == (NO_INTERFACE, "Operation not permitted\n")
+    assert asked == [DELETE, MAKE, DELETE]
+
+
+def test_a_launcher_that_is_ended_while_it_makes_the_interface_takes_it_away(fake_ip: FakeIp) -> None:
+    status, _, asked = fake_ip.launch('case "$1" in tuntap) kill -TERM $PPID ;; esac')
+    assert status == 128 + signal.SIGTERM
+    assert asked == [DELETE, MAKE, DELETE]
+
+
+def test_the_interface_of_another_launcher_is_left_alone(fake_ip: FakeIp) -> None:
+    with fake_ip.lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert fake_ip.launch("") == (INTERFACE_IN_USE, "", [])
+
+
+def test_a_lock_that_cannot_be_made_is_told(fake_ip: FakeIp) -> None:
+    fake_ip.lock.mkdir()
+    status, said, asked = fake_ip.launch("")
+    assert status == NO_INTERFACE
+    assert "lock" in said
+    assert asked == []
+
+
+def test_a_launcher_that_cannot_be_started_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "LAUNCH_UML", tmp_path / "no-such-program")
+    assert "no-such-program" in ways._interface_trouble()
+
+
+def test_a_folder_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(prefix: str) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ways, "build", lambda kind, *, with_fio: Image(tmp_path, tmp_path))
+    monkeypatch.setattr(ways.tempfile, "mkdtemp", fail)
+    monkeypatch.setitem(WAYS, "tcg", replace(WAYS["tcg"], missing=lambda: ""))
+    with pytest.raises(CannotBoot, match=r"tcg: .*No space left on device"):
+        ways.boot("tcg", "one")
+
+
+def test_kvm_that_cannot_be_tried_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Machine:
+        raise CannotBoot("no packages")
+
+    monkeypatch.setitem(WAYS, "kvm", replace(WAYS["kvm"], missing=lambda: ""))
+    monkeypatch.setattr(ways, "boot", fail)
+    assert unusable.__wrapped__("kvm") == "cannot be tried: no packages"
+
+
+def test_a_way_that_there_is_not_is_one_line_for_the_user() -> None:
     ended = subprocess.run(
-        [ways.LAUNCH_UML, f"odxtest{tmp_path.name[-3:]}", "10.213.202.1/24", "true"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        [sys.executable, "-m", "pytest", "--collect-only", "tests/interop/guest/test_machine.py"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "GUEST": "qemu"},
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
-    assert ended.returncode == NO_INTERFACE
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert ended.stderr.strip() == "ERROR: GUEST: qemu is not auto, all, or some of uml, kvm, tcg"
+
+
+@pytest.mark.parametrize(("script", "is_undone"), [("kill -KILL $$", True), ("exit 7", False)])
+def test_what_a_killed_process_could_not_take_away_is_taken_away_for_it(tmp_path: Path, script: str, is_undone: bool) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    with Machine(["/bin/sh", "-c", script], share, undo=["touch", str(tmp_path / "undone")]) as machine:
+        machine._process.wait()
+    assert (tmp_path / "undone").exists() == is_undone
 
 
 def test_machines_know_how_their_process_ended(tmp_path: Path) -> None:

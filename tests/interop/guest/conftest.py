@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.interop.conftest import Start
+from tests.interop.guest.image import build
 from tests.interop.guest.machine import SCRIPT_TIMEOUT_S, Ended, GuestError, Job, Machine
+from tests.interop.guest.packages import CannotBuild
 from tests.interop.guest.ways import WAYS, CannotBoot, boot, unusable
 from tests.interop.serving import IQN, Served
 
@@ -25,15 +27,21 @@ WAYS_WANTED = "GUEST"
 """Environment variable: ways of booting, separated by commas; `auto` is the first that works here, `all` each that does."""
 
 CLEAN = """
-# what a scenario left running, but not this script, the first program and its jobs, iscsid, threads of the kernel
-for process in /proc/[0-9]*; do
-    words=$(tr '\\0' ' ' <$process/cmdline 2>/dev/null) || continue
-    case "${process#/proc/} $words" in
-        "$$ "*|*" "|*" /bin/sh /init "|*" iscsid "|*" ntfs-3g "*) ;;
-        *) kill -KILL ${process#/proc/} 2>/dev/null || true ;;
-    esac
-done
-for folder in /mnt/*; do ! mountpoint -q "$folder" || umount "$folder"; done
+own=$(tr '\\0' ' ' <"/proc/$$/cmdline")
+# end what a scenario left running, until there is none; threads of the kernel and what has just ended have no command line
+end_others() {
+    others=0
+    for process in /proc/[0-9]*; do
+        words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
+        case $words in
+            ""|"$own"|"/bin/sh /init "|"iscsid "*|"ntfs-3g "*) ;;
+            *) others=1; kill -KILL "${process#/proc/}" || true ;;
+        esac
+    done
+    [ $others = 0 ]
+} 2>/dev/null
+within 5 end_others
+for folder in $(cut -d ' ' -f 2 /proc/mounts | grep '^/mnt/' | sort -r); do umount "$folder"; done
 [ ! -e /dev/mapper/control ] || dmsetup remove_all
 [ -z "$(ls /sys/class/iscsi_session 2>/dev/null)" ] || iscsiadm -m node --logoutall=all
 rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /etc/iscsi/ifaces/second /mnt/* /tmp/*
@@ -222,6 +230,10 @@ def usable_way(way: str) -> str:
     """A way of booting that the test uses by itself."""
     if reason := unusable(way):
         _cannot(f"{way} {reason}")
+    try:
+        build(WAYS[way].kernel_kind)
+    except CannotBuild as error:
+        _cannot(str(error))
     return way
 
 

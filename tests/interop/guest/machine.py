@@ -3,10 +3,11 @@
 import contextlib
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,10 +70,14 @@ class Job:
 
 
 class Machine:
-    """A booted guest. `arguments` start it with its console on standard input and output; `share` is its /share."""
+    """A booted guest. `arguments` start it with its console on standard input and output; `share` is its /share.
 
-    def __init__(self, arguments: list[str], share: Path) -> None:
+    `undo` is what to run if that first process is killed, and so could not take away what it made.
+    """
+
+    def __init__(self, arguments: list[str], share: Path, undo: Sequence[str] = ()) -> None:
         self.share = share
+        self._undo = undo
         self.statuses: dict[int, int] = {}
         self.seconds_to_ready = 0.0
         self._console: list[str] = []
@@ -143,6 +148,9 @@ class Machine:
             self._process.kill()
             self._process.wait(END_TIMEOUT_S)
         self._reader.join(END_TIMEOUT_S)
+        if self._undo and self._process.returncode == -signal.SIGKILL:
+            # it may be gone already
+            subprocess.run(self._undo, stdin=subprocess.DEVNULL, capture_output=True, timeout=END_TIMEOUT_S, check=False)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):

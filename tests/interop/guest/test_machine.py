@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.guest.conftest import BootMachine
-from tests.interop.guest.machine import GuestError, Machine
-from tests.interop.guest.ways import LAUNCH_UML, SHARE_PREFIX
+from tests.interop.guest.conftest import CLEAN, CLEAN_TIMEOUT_S, BootMachine
+from tests.interop.guest.machine import Ended, GuestError, Machine
+from tests.interop.guest.ways import LAUNCH_UML, SHARE_PREFIX, unusable
 
 pytestmark = pytest.mark.interop
 
@@ -88,17 +88,49 @@ def test_a_guest_ends_with_the_program_that_booted_it(usable_way: str) -> None:
     shutil.rmtree(share)
 
 
-def test_a_guest_whose_first_process_is_killed_is_gone_and_its_interface_with_the_next(
-    boot_machine: BootMachine, way: str
-) -> None:
+def test_a_guest_whose_first_process_is_killed_leaves_nothing(boot_machine: BootMachine, way: str) -> None:
     with boot_machine("killed") as machine:
         interfaces = seen(machine.share, way)
         machine._process.kill()
         _until(lambda: not processes_of(machine.share))
         assert not processes_of(machine.share)
-    for interface in interfaces:
-        assert subprocess.run([LAUNCH_UML, interface, "10.213.201.1/24", "true"], check=False).returncode == 0
     assert_gone(machine.share, interfaces)
+
+
+def test_the_interface_of_a_launcher_that_was_killed_goes_with_the_next(tmp_path: Path) -> None:
+    if reason := unusable("uml"):
+        pytest.skip(f"uml {reason}")
+    interface = Path("/sys/class/net/odxgkilled")
+    launch = [str(LAUNCH_UML), interface.name, "10.213.202.1/24", str(tmp_path / "lock")]
+    with subprocess.Popen([*launch, "cat"], stdin=subprocess.PIPE) as launcher:
+        _until(interface.exists)
+        launcher.kill()
+    assert interface.exists()
+    # the program is killed with it, but may take a moment to give up the lock
+    _until(lambda: subprocess.run([*launch, "true"], check=False).returncode == 0)
+    assert not interface.exists()
+
+
+def test_what_a_scenario_left_running_or_mounted_goes_before_the_next(boot_machine: BootMachine) -> None:
+    with boot_machine("cleaned") as machine:
+        machine.start("sleep 1111")
+        left = """
+            sleep 2222 &
+            mkdir /mnt/one
+            mount -t tmpfs tmpfs /mnt/one
+            mkdir /mnt/one/two
+            mount -t tmpfs tmpfs /mnt/one/two
+            cd /mnt/one/two
+            sleep 3333 &
+        """
+        assert machine.start(left).wait(30).status == 0
+        assert machine.start(CLEAN).wait(CLEAN_TIMEOUT_S) == Ended(0, "")
+        looked = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /proc/mounts; ls -A /mnt"
+        found = machine.start(looked).wait(30).output
+        assert "iscsid" in found
+        assert "sleep" not in found
+        assert "/mnt" not in found
+        assert machine.is_running
 
 
 def test_several_guests_at_once(boot_machine: BootMachine) -> None:

@@ -18,6 +18,9 @@ LAUNCH_UML = Path(__file__).parent / "files" / "launch_uml.sh"
 INTERFACE_IN_USE = 75
 NO_INTERFACE = 76
 """How `launch_uml.sh` ends without having started anything."""
+LOCKS = Path("/run")
+"""Where the file is that whoever uses an interface has locked."""
+
 MOST_GUESTS = 200
 """How many networks 10.213.N.0/24 there are to choose from."""
 
@@ -40,12 +43,16 @@ class CannotBoot(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of booting. `missing` says what it lacks here, or nothing; `arguments` is the command line."""
+    """One way of booting. `missing` says what it lacks here, or nothing; `arguments` is the command line.
+
+    `undo` takes away what stays of the guest of this number if the process that `arguments` started is killed.
+    """
 
     name: str
     kernel_kind: str
     missing: Callable[[], str]
     arguments: Callable[[Image, Path, str, int], list[str]]
+    undo: Callable[[int], list[str]] = lambda _number: []
 
 
 def _lacks_programs(*names: str) -> str:
@@ -72,10 +79,24 @@ def _memory_mb(image: Image, base_mb: int) -> int:
     return base_mb + MEMORY_PER_ARCHIVE * (image.initramfs.stat().st_size >> 20)
 
 
+def _interface(number: int) -> str:
+    return f"odxg{number}"
+
+
+def _launcher(number: int) -> list[str]:
+    interface = _interface(number)
+    return [str(LAUNCH_UML), interface, f"10.213.{number}.1/24", f"{LOCKS}/{interface}.lock"]
+
+
+def _delete_interface(number: int) -> list[str]:
+    """Waits for programs of the guest that are still ending, and leaves the interface of another guest alone."""
+    interface = _interface(number)
+    return ["flock", "--timeout", "5", f"{LOCKS}/{interface}.lock", "ip", "link", "delete", interface]
+
+
 def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
-    interface = f"odxg{number}"
     return [
-        *("setpriv", "--pdeathsig", "TERM", str(LAUNCH_UML), interface, f"10.213.{number}.1/24"),
+        *("setpriv", "--pdeathsig", "TERM", *_launcher(number)),
         *(
             str(image.kernel),
             f"mem={_memory_mb(image, UML_MEMORY_MB)}M",
@@ -84,7 +105,7 @@ def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
             f"umid={name}",
         ),
         *("con=null", "con0=fd:0,fd:1", "console=tty0", "quiet", "panic=1"),
-        f"vec0:transport=tap,ifname={interface},depth=128,gro=1",
+        f"vec0:transport=tap,ifname={_interface(number)},depth=128,gro=1",
         *("guest.interface=vec0", f"guest.address=10.213.{number}.2/24", f"guest.gateway=10.213.{number}.1"),
         *(f"guest.share={share}", f"guest.name={name}"),
     ]
@@ -113,7 +134,7 @@ WAYS: dict[str, Way] = {
     # in the order of preference
     way.name: way
     for way in (
-        Way("uml", "uml", _uml_lacks, _uml),
+        Way("uml", "uml", _uml_lacks, _uml, _delete_interface),
         Way("kvm", "qemu", _kvm_lacks, _qemu("-accel", "kvm", "-cpu", "host")),
         Way("tcg", "qemu", _tcg_lacks, _qemu("-accel", "tcg,thread=multi", "-cpu", "max")),
     )
@@ -133,18 +154,22 @@ def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
         image = build(way.kernel_kind, with_fio=with_fio)
     except CannotBuild as error:
         raise CannotBoot(str(error)) from None
-    for _ in range(MOST_GUESTS):
-        machine = _try(way, image, name)
-        if machine is not None:
-            return machine
+    try:
+        for _ in range(MOST_GUESTS):
+            machine = _try(way, image, name)
+            if machine is not None:
+                return machine
+    except OSError as error:
+        raise CannotBoot(f"{way_name}: {error}") from None
     raise CannotBoot(f"all {MOST_GUESTS} network interfaces are in use")
 
 
 def _try(way: Way, image: Image, name: str) -> Machine | None:
     """None if another guest has this number."""
     share = Path(tempfile.mkdtemp(prefix=SHARE_PREFIX))
+    number = next(_numbers) % MOST_GUESTS
     try:
-        machine = Machine(way.arguments(image, share, name, next(_numbers) % MOST_GUESTS), share)
+        machine = Machine(way.arguments(image, share, name, number), share, way.undo(number))
     except BaseException:
         shutil.rmtree(share)
         raise
@@ -175,22 +200,26 @@ def unusable(way_name: str) -> str:
     if way_name == "kvm" and not reason:
         try:
             boot("kvm", "probe").close()
-        except (CannotBoot, GuestError):
-            return "a guest does not boot"
+        except CannotBoot as error:
+            return f"cannot be tried: {error}"
+        except GuestError:
+            return "does not boot a guest"
     return reason and f"needs {reason}"
 
 
 def _interface_trouble() -> str:
     """Why a program with a network interface of its own cannot be started; empty if it can."""
-    number = MOST_GUESTS  # that of no guest
-    ended = subprocess.run(
-        [LAUNCH_UML, f"odxg{number}", f"10.213.{number}.1/24", "true"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PROBE_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        ended = subprocess.run(
+            [*_launcher(MOST_GUESTS), "true"],  # a number that no guest has
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"has no network interface: {error}"
     if ended.returncode in (0, INTERFACE_IN_USE):
         return ""
     return f"has no network interface: {ended.stderr.strip()}"

@@ -1,11 +1,12 @@
 #!/bin/sh
-# launch_uml.sh INTERFACE ADDRESS PROGRAM ARGUMENT...
+# launch_uml.sh INTERFACE ADDRESS LOCK PROGRAM ARGUMENT...
 # Runs a program that uses a network interface made for it, in a PID namespace of its own, so that with this shell the
-# program, what it started and the interface go away. Ends with 75 if another launcher has the interface, with 76 if there
-# cannot be one, and says why.
+# program, what it started and the interface go away. Ends with 75 if another launcher has the lock of the interface, with 76 if
+# there cannot be one, and says why.
 interface=$1
 address=$2
-shift 2
+lock=$3
+shift 3
 child=
 clean() {
     trap '' TERM INT HUP
@@ -13,7 +14,7 @@ clean() {
     ip link delete "$interface" 2>/dev/null
 }
 # what has it open is alive, be it only the program of a launcher that was killed
-command exec 9>"/run/$interface.lock" || exit 76
+command exec 9>"$lock" || exit 76
 flock --nonblock 9 || exit 75
 trap clean EXIT
 trap 'exit 143' TERM INT HUP
