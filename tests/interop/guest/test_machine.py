@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.interop.guest.conftest import CLEAN, CLEAN_TIMEOUT_S, BootMachine
+from tests.interop.guest.image import Image
 from tests.interop.guest.machine import Ended, GuestError, Machine
-from tests.interop.guest.ways import LAUNCH_UML, SHARE_PREFIX, unusable
+from tests.interop.guest.ways import LAUNCH_UML, SHARE_PREFIX, WAYS
 
 pytestmark = pytest.mark.interop
 
@@ -97,9 +98,10 @@ def test_a_guest_whose_first_process_is_killed_leaves_nothing(boot_machine: Boot
     assert_gone(machine.share, interfaces)
 
 
-def test_the_interface_of_a_launcher_that_was_killed_goes_with_the_next(tmp_path: Path) -> None:
-    if reason := unusable("uml"):
-        pytest.skip(f"uml {reason}")
+def test_what_a_killed_launcher_left_goes_with_the_next(usable_way: str, tmp_path: Path) -> None:
+    if not WAYS[usable_way].undo(0):
+        assert "launch_uml" not in " ".join(WAYS[usable_way].arguments(Image(tmp_path, tmp_path), tmp_path, "one", 0))
+        return
     interface = Path("/sys/class/net/odxgkilled")
     launch = [str(LAUNCH_UML), interface.name, "10.213.202.1/24", str(tmp_path / "lock")]
     with subprocess.Popen([*launch, "cat"], stdin=subprocess.PIPE) as launcher:
