@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,33 @@ def test_a_package_whose_tar_is_killed_is_refused(package: Path, tmp_path: Path,
     monkeypatch.setenv("PATH", f"{tar.parent}:{os.environ['PATH']}")
     with pytest.raises(CannotBuild, match=r"example_1_all\.deb cannot be unpacked"):
         extract(package, tmp_path, ["./*"])
+
+
+def test_a_disk_that_is_full_is_told_by_the_first_complaints(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = tmp_path / "bin/tar"
+    tar.parent.mkdir()
+    tar.write_text("#!/bin/sh\ncat >/dev/null\nfor n in 1 2 3 4 5 6; do echo No space for $n >&2; done\nexit 2\n")
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tar.parent}:{os.environ['PATH']}")
+    with pytest.raises(CannotBuild, match=r"No space for 3$"):
+        extract(package, tmp_path, ["./*"])
+
+
+def test_apt_is_not_started_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Packages, "_apt", lambda _self, *arguments: asked.append(arguments[0]))
+    there = Packages(tmp_path)
+    monkeypatch.setattr(packages.shutil, "disk_usage", lambda _path: SimpleNamespace(free=packages.ROOM_BYTES))
+    there.refresh()
+    assert asked == ["update"]
+    (tmp_path / "packages/refreshed").unlink()
+    monkeypatch.setattr(packages.shutil, "disk_usage", lambda _path: SimpleNamespace(free=packages.ROOM_BYTES - 1))
+    for ask in (there.refresh, lambda: there.unpack(["example"], ["example_1_all.deb"])):
+        with pytest.raises(CannotBuild, match="less than 300 MB of room"):
+            ask()
+    assert asked == ["update"]
 
 
 def test_a_folder_that_cannot_take_the_files_is_told(package: Path, tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ FAILURES_REST_S = 600
 APT_TIMEOUT_S = 300
 """For the slowest download that is still worth waiting for."""
 
+ROOM_BYTES = 300_000_000
+"""What lists and archives take, and some: on a full disk apt may hang until it is ended."""
+
 HALF = ".half"
 """How the name of what is not whole yet ends."""
 
@@ -27,6 +30,9 @@ TAR_STATUSES = (0, 2)
 
 HARMLESS = ("Not found in archive", "Exiting with failure status due to previous errors")
 """What tar says of a pattern that matches nothing."""
+
+COMPLAINTS_TOLD = 3
+"""On a full disk there is one for every file."""
 
 NEVER_TAKEN = ("dpkg_", "libperl", "libpython3", "perl", "python3", "systemd_", "tar_", "udev_")
 """Beginnings of packages that others depend on, but none of whose files a guest takes."""
@@ -62,6 +68,7 @@ class Packages:
         if _age_s(refreshed) < LISTS_ARE_FRESH_S or (refreshed.exists() and _age_s(failed) < FAILURES_REST_S):
             return
         try:
+            self._need_room()
             self._apt("update", "-o", "APT::Update::Error-Mode=any")
         except CannotBuild:
             failed.touch()
@@ -94,10 +101,15 @@ class Packages:
         taken = [file for file in files if not file.startswith(NEVER_TAKEN)]
         folders = [self._folder_of(file) for file in taken]
         if not all(folder.exists() for folder in folders):
+            self._need_room()
             self._apt("--download-only", "--yes", "install", *names)
             with ThreadPoolExecutor(os.cpu_count()) as workers:
                 list(workers.map(self._unpack_one, taken, folders))
         return folders
+
+    def _need_room(self) -> None:
+        if shutil.disk_usage(self._folder).free < ROOM_BYTES:
+            raise CannotBuild(f"{self._folder} has less than {ROOM_BYTES // 1_000_000} MB of room")
 
     def _archive(self, file: str) -> Path:
         return self._folder / "archives" / file
@@ -165,7 +177,7 @@ def extract(archive: Path, folder: Path, patterns: Sequence[str]) -> None:
         said = reading.stderr.read().decode(errors="replace")
     complaints = [line for line in ended.stderr.splitlines() if not line.endswith(HARMLESS)]
     if reading.returncode or complaints or ended.returncode not in TAR_STATUSES:
-        raise CannotBuild(f"{archive.name} cannot be unpacked: {_one_line(' '.join([*complaints, said]))}")
+        raise CannotBuild(f"{archive.name} cannot be unpacked: {_one_line(' '.join([*complaints[:COMPLAINTS_TOLD], said]))}")
 
 
 def _one_line(said: str) -> str:
