@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr.copy_rate import LEAST_COPY_RATE, STEP_S, CopyRate
+from odx_target.copymgr.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE, STEP_S, CopyRate
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.parameter_lists import ListFlag
 from odx_target.copymgr.token_format import ZERO_TOKEN
@@ -271,3 +271,26 @@ def test_turns_never_exceed_the_rate_by_more_than_a_step(rate: int, moments: lis
         for at_s, size_bytes in done[first:]:
             total_bytes += size_bytes
             assert total_bytes <= rate * (at_s - done[first][0] + 2 * STEP_S) * 1.0001
+
+
+@pytest.mark.parametrize("flags", [0, IMMED])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("change", "code"), [("stopped", "2/04/02"), ("write_protected", "7/27/00")])
+def test_a_logical_unit_that_is_stopped_or_protected_is_written_no_more(way: str, flags: int, change: str, code: str) -> None:
+    array = limited()
+    started = begin(array, way, flags)
+    array.environment.advance(0.5)
+    setattr(array.logical_units[1], change, True)
+    written = b"".join(array.volume(1).read_now(0, 256) or [])
+    array.environment.advance(5.0)
+    assert b"".join(array.volume(1).read_now(0, 256) or []) == written
+    setattr(array.logical_units[1], change, False)
+    assert code_of(started.reply) == ("good" if flags else code)
+    assert data_of(array.copy_status(1, 2))[5] == 2
+
+
+@pytest.mark.parametrize("rate", [MOST_COPY_RATE + 1, 10**400])
+def test_a_rate_of_too_many_digits_is_refused(rate: int) -> None:
+    with pytest.raises(ValueError, match="a copy rate is"):
+        CopyRate(CopyLimits()).set(rate)
+    CopyRate(CopyLimits()).set(MOST_COPY_RATE)

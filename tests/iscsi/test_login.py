@@ -118,6 +118,10 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, str] | Pairs, LoginStatus]] =
     ("back a stage", {"next_stage": 0}, {}, LoginStatus.INITIATOR_ERROR),
     ("T and C", {"continued": True}, {}, LoginStatus.INITIATOR_ERROR),
     ("repeated key", {}, [("X-a", "1"), ("X-a", "1")], LoginStatus.INITIATOR_ERROR),
+    *(
+        (f"name with {character!a}", {}, {"InitiatorName": f"iqn.2026-11.example:{character}a"}, LoginStatus.INITIATOR_ERROR)
+        for character in "\x1b\x07\n ,\u200e"
+    ),
     ("long name", {}, {"InitiatorName": "x" * 224}, LoginStatus.INITIATOR_ERROR),
     ("security key", {}, {"AuthMethod": "None"}, LoginStatus.INITIATOR_ERROR),
     ("operational key", {"current_stage": 0}, {"InitialR2T": "No"}, LoginStatus.INITIATOR_ERROR),

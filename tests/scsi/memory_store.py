@@ -138,8 +138,8 @@ class MemoryPool:
     def remembered(self, key: str) -> bytes | None:
         return self.values.get(key)
 
-    def remember(self, key: str, value: bytes) -> None:
-        if self.is_full:
+    def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
+        if self.is_full and not spare:
             raise PoolFull("the pool is full")
         self.values[key] = value
 

@@ -30,6 +30,7 @@ from tests.scsi.reserving import (
     SPEC_I_PT,
     WE,
     WE_AR,
+    WE_RO,
     Cluster,
     basic_list,
     golden,
@@ -296,3 +297,31 @@ def test_a_pool_without_room_leaves_everything_as_it_was() -> None:
     assert code_of(cluster.out(0, REGISTER, 0, 1, APTPL)) == NO_ROOM
     assert cluster.keys() == []
     assert cluster.out(0, REGISTER, 0, 1).status == 0, "what does not persist needs none"
+
+
+@pytest.mark.parametrize("what", ["preempt", "release", "clear", "unregister", "another key", "reserve"])
+def test_a_cluster_fences_its_members_in_a_full_pool_too(what: str) -> None:
+    cluster = Cluster(2)
+    for host in (0, 1):
+        assert cluster.out(host, REGISTER, 0, host + 1, APTPL).status == 0
+    if what != "reserve":
+        cluster.reserve(0, WE_RO)
+    cluster.pool.is_full = True
+    reply = {
+        "preempt": lambda: cluster.out(1, PREEMPT, 2, 1, kind=WE_RO),
+        "release": lambda: cluster.out(0, RELEASE, 1, kind=WE_RO),
+        "clear": lambda: cluster.out(1, CLEAR, 2),
+        "unregister": lambda: cluster.out(1, REGISTER, 2, 0, APTPL),
+        "another key": lambda: cluster.out(1, REGISTER, 2, 9, APTPL),
+        "reserve": lambda: cluster.out(0, RESERVE, 1, kind=WE_RO),
+    }[what]()
+    assert reply.status == 0
+
+
+def test_a_registered_nexus_may_not_name_others() -> None:
+    cluster = Cluster(1)
+    cluster.register(0)
+    listed = basic_list(1, 5, SPEC_I_PT, specified(transport_id(port_name(2))))
+    reply = cluster.command(out_cdb(REGISTER, len(listed)), listed, nexus=cluster.hosts[0])
+    assert code_of(reply) == INVALID_FIELD_IN_LIST
+    assert reply.sense[15:18] == bytes.fromhex("8b 00 14"), "SPEC_I_PT"

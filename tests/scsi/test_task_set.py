@@ -270,3 +270,14 @@ def _check_running(unit, names):
             touch = one[2] < other[3] and other[2] < one[3] and BOTH_NOWHERE not in (one[1], other[1])
             assert not (touch and WRITE in (one[1], other[1])), "a write runs alone on its blocks"
             assert HEAD in (one[4], other[4]) or ORDERED not in (one[4], other[4]), "an ordered task runs alone"
+
+
+@pytest.mark.parametrize(("change", "code"), [("stopped", (2, 4, 2)), ("write_protected", (7, 0x27, 0))])
+def test_what_a_task_that_waited_finds_counts(change, code):
+    unit = SlowUnit()
+    unit.begin("a", WRITE)
+    waiting = unit.begin("b", WRITE)
+    setattr(unit.logical_unit, change, True)
+    unit.end("a")
+    assert unit.log == ["a"]
+    assert code_of(waiting.reply) == code

@@ -1,6 +1,7 @@
 """Pools in a directory: what makes one, who may open it, and what is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -221,3 +222,22 @@ def test_a_directory_that_may_not_be_written_is_one_clear_line(tmp_path: Path, m
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StoreError, match=r"the pool cannot be opened: Permission denied \(.*pool\)"):
         open_pool(tmp_path / "pool")
+
+
+def test_only_its_owner_can_read_what_is_secret_in_a_pool(tmp_path: Path) -> None:
+    former = os.umask(0o022)
+    try:
+        directory = Directory(tmp_path / "pool")
+        directory.pool.remember("secret", b"of tokens")
+        directory.environment.run(directory.pool.checkpoint())
+        files = [path for path in directory.path.rglob("*") if path.is_file()]
+        assert "catalogue.sqlite" in {path.name for path in files}
+        assert [path.name for path in files if "catalogue" in path.name and path.stat().st_mode & 0o077] == []
+        directory.close()
+        catalogue = directory.path / "catalogue.sqlite"
+        catalogue.chmod(0o644)
+        directory.open()
+        assert catalogue.stat().st_mode & 0o777 == 0o600
+        directory.close()
+    finally:
+        os.umask(former)

@@ -154,13 +154,14 @@ def test_what_is_for_serve_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "bytes_per_s"), [("none", None), ("128K", 131072), (131072, 131072), ("1G", 1 << 30), ("131073", 131073)]
+    ("value", "bytes_per_s"),
+    [("none", None), ("128K", 131072), (131072, 131072), ("1G", 1 << 30), ("131073", 131073), ("1024T", 1 << 50)],
 )
 def test_copy_rates(value: object, bytes_per_s: int | None) -> None:
     assert parse_copy_rate(value) == bytes_per_s
 
 
-@pytest.mark.parametrize("value", ["", "127K", "None", 0, 131071, -1, True, 1.5, None, "1M/s"])
+@pytest.mark.parametrize("value", ["", "127K", "None", 0, 131071, -1, True, 1.5, None, "1M/s", (1 << 50) + 1, 10**400])
 def test_wrong_copy_rates_are_refused(value: object) -> None:
     with pytest.raises(ConfigError):
         parse_copy_rate(value)
@@ -201,6 +202,9 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         "pool-limit = -1",
         "iqn = 7",
         "not toml",
+        "pool-limit = " + "1" * 5000,
+        "copy-rate = " + "1" * 400,
+        "lun = " + "[" * 5000 + "]" * 5000,
         "\x00",
         'iqn = "\u00ff"',
     ],

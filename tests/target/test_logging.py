@@ -47,3 +47,12 @@ def test_nobody_reading_the_log_stops_nothing(monkeypatch: pytest.MonkeyPatch) -
     stream.close()
     structlog.get_logger().info("unread")
     assert stream.closed
+
+
+def test_what_a_peer_sends_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging("info")
+    structlog.get_logger().info("logged in", initiator="\x1b]0;owned\x07\x1b[2Jiqn.\u00e9", count=7)
+    assert "\\x1b]0;owned\\x07\\x1b[2Jiqn.\u00e9" in stream.getvalue()
+    assert stream.getvalue().rstrip("\n").isprintable()

@@ -174,7 +174,7 @@ async def test_what_cannot_be_done_leaves_the_lun_as_it_was(
         await settled(session)
         assert await write(session, 0, pattern(BLOCKS)) == "good"
 
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise error
 
         with monkeypatch.context() as patch:
@@ -248,3 +248,31 @@ async def test_the_size_outlives_the_array(tmp_path: Path, size_bytes: int) -> N
     if size_bytes > 512:
         with pytest.raises(ConfigError, match="manage POOL resize NAME SIZE --shrink"):
             await on_disk(LunConfig("first", size_bytes - 512)).__aenter__()
+
+
+async def test_a_lun_that_grows_while_it_is_to_shrink_loses_nothing() -> None:
+    failures: list[str] = []
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        assert await write(session, 0, pattern(BLOCKS)) == "good"
+        release = trio.Event()
+
+        async def held(_store_block: int) -> None:
+            await release.wait()
+
+        array.logical_units[0].tasks.running_ended = held  # type: ignore[method-assign]
+
+        async def shrink() -> None:
+            try:
+                await array.shrink_lun("first", MIB // 2 - 512)
+            except ConfigError as error:
+                failures.append(str(error))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shrink)
+            await wait_all_tasks_blocked()
+            array.resize_lun("first", 2 * MIB)
+            release.set()
+        assert len(failures) == 1
+        await session.execute(0, TEST_UNIT_READY)
+        assert await read(session, 0, BLOCKS) == pattern(BLOCKS)

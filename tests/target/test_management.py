@@ -211,6 +211,29 @@ async def test_a_token_is_revoked() -> None:
             assert (await refused(array, "revoke", {"identifier": wrong}))[1]
 
 
+async def test_a_token_is_revoked_for_good_before_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        await populate(session, 1, BlockRange(0, 8))
+        (live,) = array.copy_manager.tokens.live.values()
+        steps: list[str] = []
+        commit, flush = array.pool.commit, array.pool.flush
+
+        def watched_commit() -> None:
+            steps.append("commit")
+            commit()
+
+        async def watched_flush() -> None:
+            steps.append("flush")
+            await flush()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(array.pool, "commit", watched_commit)
+            patch.setattr(array.pool, "flush", watched_flush)
+            await do(array, "revoke", identifier=f"{live.identifier:x}")
+        assert steps == ["commit", "flush"]
+
+
 async def test_copies_show_their_progress_and_the_rate_can_be_changed(autojump_clock: MockClock) -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)

@@ -20,6 +20,9 @@ STEP_S = 1 / 32
 # One block of the store in one step: less would make steps longer.
 LEAST_COPY_RATE = int(BLOCK_BYTES / STEP_S)
 
+# More than any machine does, and few enough digits for every calculation here.
+MOST_COPY_RATE = 1 << 50
+
 
 class CopyRate:
     """The limit and the turns taken under it; `bytes_per_s` None: there is none."""
@@ -36,8 +39,8 @@ class CopyRate:
         if bytes_per_s is None:
             self.limits = self._full_speed
         else:
-            if bytes_per_s < LEAST_COPY_RATE:
-                raise ValueError(f"a copy rate is at least {LEAST_COPY_RATE} bytes per second")
+            if not LEAST_COPY_RATE <= bytes_per_s <= MOST_COPY_RATE:
+                raise ValueError(f"a copy rate is {LEAST_COPY_RATE} to {MOST_COPY_RATE} bytes per second")
             most_bytes = int(bytes_per_s * STEP_S) // BLOCK_BYTES * BLOCK_BYTES
             self.limits = replace(
                 self._full_speed,

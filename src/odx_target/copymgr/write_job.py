@@ -13,8 +13,10 @@ from odx_target.copymgr.steps import Destination, Step, StepKind, plan_step
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
+    INITIALIZING_COMMAND_REQUIRED,
     LBA_OUT_OF_RANGE,
     UNRECOVERED_READ_ERROR,
+    WRITE_PROTECTED,
     CheckCondition,
     SenseKey,
 )
@@ -212,9 +214,14 @@ class WriteJob:
         await self._medium.write(step.lba, self._filled_up(data, step), before_change)
 
     def _check_before(self, step: Step) -> None:
-        """Called before each change. Raises what `raise_if_ended` does, and Refusal where the LUN has shrunk meanwhile."""
+        """Called before each change. Raises what `raise_if_ended` does, and Refusal where the LUN takes it no more."""
         self.operation.raise_if_ended()
-        capacity_blocks = self.operation.logical_unit.capacity_blocks
+        logical_unit = self.operation.logical_unit
+        if logical_unit.stopped:
+            raise Refusal(INITIALIZING_COMMAND_REQUIRED, rule="the logical unit was stopped")
+        if logical_unit.write_protected:
+            raise Refusal(WRITE_PROTECTED, rule="the logical unit was write protected")
+        capacity_blocks = logical_unit.capacity_blocks
         if step.lba + step.count_blocks > capacity_blocks:
             raise Refusal(
                 LBA_OUT_OF_RANGE,

@@ -108,11 +108,7 @@ class DeviceServer(TaskManager):
         entry = self._find(task)
         _check_reservation(task, entry)
         entry.check(task.cdb)
-        logical_unit = task.logical_unit
-        if entry.touches_medium and logical_unit.stopped:
-            raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
-        if entry.writes_medium and logical_unit.write_protected:
-            raise CheckCondition(WRITE_PROTECTED)
+        _check_state(task, entry)
         return entry
 
     def _find(self, task: Task) -> Entry:
@@ -197,6 +193,7 @@ class DeviceServer(TaskManager):
             await task.logical_unit.tasks.turn_of(member)
             task.raise_if_aborted()
             _check_reservation(task, entry)  # one may have come meanwhile
+            _check_state(task, entry)
             outcome = self._handle(task, entry)
             reply = outcome if isinstance(outcome, Reply) else await outcome
         except Exception as error:
@@ -224,6 +221,13 @@ def _check_reservation(task: Task, entry: Entry) -> None:
     """What begins after this goes on, whatever reservation comes (SPC-4 5.13.1)."""
     if _is_kept_out(task, entry):
         raise ReservationConflict
+
+
+def _check_state(task: Task, entry: Entry) -> None:
+    if entry.touches_medium and task.logical_unit.stopped:
+        raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
+    if entry.writes_medium and task.logical_unit.write_protected:
+        raise CheckCondition(WRITE_PROTECTED)
 
 
 def _is_kept_out(task: Task, entry: Entry) -> bool:

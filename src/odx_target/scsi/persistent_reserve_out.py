@@ -15,6 +15,8 @@ from odx_target.scsi.durability import flushed
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_RESERVE_OUT_BYTES
 from odx_target.scsi.reservation_actions import (
+    FLAGS_BYTE,
+    SPEC_I_PT_BIT,
     TRANSPORT_ID_BYTE,
     Change,
     clear,
@@ -64,7 +66,6 @@ MOVE_LIST = Layout(
 TRANSPORT_ID_LENGTH_BYTES = 4
 LEAST_TRANSPORT_ID_BYTES = 24
 TRANSPORT_ID_ALIGNMENT_BYTES = 4
-_FLAGS_BYTE, _SPEC_I_PT_BIT = 20, 3
 _TRANSPORT_IDS_BYTE = BASIC_LIST.size_bytes + TRANSPORT_ID_LENGTH_BYTES
 _RELATIVE_TARGET_PORT_BYTE = 18
 _MOVE_LENGTH_BYTE = 20
@@ -127,7 +128,7 @@ def _basic_fields(data: bytes) -> Fields:
     """A basic list without SPEC_I_PT (SPC-4 6.16.3)."""
     fields = BASIC_LIST.parse(data)
     if fields["spec_i_pt"]:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_FLAGS_BYTE, bit=_SPEC_I_PT_BIT)
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
     if len(data) != BASIC_LIST.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return fields

@@ -27,6 +27,7 @@ from odx_target.scsi.task import ReservationConflict
 SCOPE_AND_TYPE_BYTE = 2
 SCOPE_BIT, TYPE_BIT = 7, 3
 SERVICE_ACTION_KEY_BYTE = 8
+FLAGS_BYTE, SPEC_I_PT_BIT = 20, 3
 TRANSPORT_ID_BYTE = 24
 
 _LARGEST_GENERATION = 0xFFFF_FFFF
@@ -61,7 +62,7 @@ def register(
     if sender not in before.registrations:
         return _register_new(before, [sender, *(specified or ())], new_key, persists=persists)
     if specified is not None:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=SERVICE_ACTION_KEY_BYTE)
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
     return _register_known(before, sender, new_key, persists=persists)
 
 

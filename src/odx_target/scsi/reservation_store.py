@@ -30,10 +30,12 @@ _NO_HOLDER = 0xFFFF
 def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reservations) -> bool:
     """Remember or forget what has to be, in the open batch; whether a flush is needed before it may be told.
 
+    What gives registrations back, or only changes them, is done in a full pool too: a cluster must be able to fence.
     Raises PoolFull, PoolFailed; then nothing has changed.
     """
     if after.persists_through_power_loss:
-        pool.remember(_key(volume_identity), encode(after))
+        key, value = _key(volume_identity), encode(after)
+        pool.remember(key, value, spare=len(value) <= len(pool.remembered(key) or b""))
     elif before.persists_through_power_loss:
         pool.forget(_key(volume_identity))
     return after.persists_through_power_loss or before.persists_through_power_loss

@@ -216,8 +216,11 @@ class Pool(Protocol):
 
     def remembered_keys(self, prefix: str) -> list[str]: ...
 
-    def remember(self, key: str, value: bytes) -> None:
-        """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolFailed."""
+    def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
+        """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolFailed.
+
+        `spare`: what gives something back and so may use the room that a full pool keeps for that.
+        """
         ...
 
     def forget(self, key: str) -> None: ...

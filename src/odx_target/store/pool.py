@@ -190,14 +190,14 @@ class LogPool:
     def remembered_keys(self, prefix: str) -> list[str]:
         return sorted(key for key in self.contents.remembered if key.startswith(prefix))
 
-    def remember(self, key: str, value: bytes) -> None:
+    def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
         """As the interface says; also raises StoreError for a key or value past its limit."""
         _check_text("a key", key, KEY_BYTES_MAX)
         if len(value) > VALUE_BYTES_MAX:
             raise StoreError(f"a value of {len(value)} bytes is over the limit of {VALUE_BYTES_MAX}")
         record = Remember(key, bytes(value))
         encoded = encode(record)
-        self.log.require_record(len(encoded))
+        self.log.require_record(len(encoded), spare=spare)
         self.log.append(encoded)
         self.contents.apply(record)
 

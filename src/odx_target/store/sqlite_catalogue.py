@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from odx_target.store.api import PoolDamaged, PoolFailed, PoolFull, PoolInUse, StoreError
@@ -49,6 +49,9 @@ EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
 
 _PRIMARY_CODE = 0xFF
 
+CATALOGUE_MODE = 0o600
+OTHERS = 0o077
+
 
 class SqliteCatalogue(TransactionalCatalogue):
     """Opens or creates the file at `path`.
@@ -60,6 +63,7 @@ class SqliteCatalogue(TransactionalCatalogue):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        _make_private(path)
         with self._errors_explained():
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         try:
@@ -149,3 +153,14 @@ def _explained(error: sqlite3.Error, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE
     failure, words = EXPLANATIONS.get(code, _DAMAGED)
     return failure(f"{words}: {path}: {error}")
+
+
+def _make_private(path: Path) -> None:
+    """Let only the owner read the file, and its journal, which takes on its mode: tokens and their secret are in it.
+
+    What cannot be done here, opening the file will tell.
+    """
+    with suppress(OSError):
+        path.touch(CATALOGUE_MODE)
+        if path.is_file() and path.stat().st_mode & OTHERS:
+            path.chmod(CATALOGUE_MODE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from odx_target.copymgr.copy_rate import LEAST_COPY_RATE
+from odx_target.copymgr.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE
 from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, target_chap_of
 from odx_target.target.config_error import ConfigError as ConfigError
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
@@ -110,8 +110,9 @@ def parse_copy_rate(value: object) -> int | None:
     if value == NO_COPY_RATE:
         return None
     bytes_per_s = _size("copy rate", value)
-    if bytes_per_s < LEAST_COPY_RATE:
-        raise ConfigError(f"copy rate {value}: want at least {LEAST_COPY_RATE >> 10}K a second, or {NO_COPY_RATE}")
+    if not LEAST_COPY_RATE <= bytes_per_s <= MOST_COPY_RATE:
+        most = f"{MOST_COPY_RATE >> 40}T"
+        raise ConfigError(f"copy rate {str(value)[:40]}: want {LEAST_COPY_RATE >> 10}K to {most} a second, or {NO_COPY_RATE}")
     return bytes_per_s
 
 
@@ -192,8 +193,10 @@ def _load(path: Path, part: Part, keys: "Keys") -> Part:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and int() of too many digits
         raise ConfigError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply") from error
     try:
         return _from_table(table, path.parent, part, keys)
     except ConfigError as error:

@@ -31,12 +31,21 @@ def configure_logging(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            _printable,
             _stack_at_debug if level == "debug" else _place_of_error,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=StandardError(),
     )
+
+
+def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What a peer has sent is not to steer the terminal."""
+    for key, value in line.items():
+        if isinstance(value, str) and not value.isprintable():
+            line[key] = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in value)
+    return line
 
 
 def _stack_at_debug(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -67,22 +67,28 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     4. Size and volume change, in one batch of the log.
 
     Commit the pool afterwards. Raises ConfigError for a size that cannot be or that somebody else changes at the same time,
-    DamagedBlock, PoolFull and PoolFailed: then the LUN is as large as before.
+    DamagedBlock, PoolFull and PoolFailed: then the LUN is as large as before. If the pool fails between 3 and 4, the few blocks
+    that 3 is about stay zeros.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)
     old_blocks, new_blocks = logical_unit.capacity_blocks, size_bytes // logical_unit.block_bytes
     if new_blocks > old_blocks:
         raise ConfigError(f"LUN {wanted.name}: {size_bytes} bytes are more than it has")
+
+    def check_unchanged() -> None:
+        if logical_unit.capacity_blocks != new_blocks:
+            raise ConfigError(f"LUN {wanted.name}: its size was changed by somebody else at the same time")
+
     logical_unit.capacity_blocks = new_blocks
     try:
         await logical_unit.tasks.running_ended(size_bytes // BLOCK_BYTES)
+        check_unchanged()
         end_blocks = volume_blocks(size_bytes) * BLOCK_BYTES // logical_unit.block_bytes
         if end_blocks > new_blocks:
-            await logical_unit.medium.unmap(new_blocks, end_blocks - new_blocks)
-        if logical_unit.capacity_blocks != new_blocks:
-            raise ConfigError(f"LUN {wanted.name}: its size was changed by somebody else at the same time")
-        _remember(volume, pool, size_bytes)
+            await logical_unit.medium.unmap(new_blocks, end_blocks - new_blocks, check_unchanged)
+            check_unchanged()
+        _remember(volume, pool, size_bytes, spare=True)
         logical_unit.medium.cut_off(volume_blocks(size_bytes))
     except BaseException:
         if logical_unit.capacity_blocks == new_blocks:
@@ -90,8 +96,8 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
         raise
 
 
-def _remember(volume: Volume, pool: Pool, size_bytes: int) -> None:
-    pool.remember(_key(volume), size_bytes.to_bytes(8, "big"))
+def _remember(volume: Volume, pool: Pool, size_bytes: int, *, spare: bool = False) -> None:
+    pool.remember(_key(volume), size_bytes.to_bytes(8, "big"), spare=spare)
 
 
 def _key(volume: Volume) -> str:

@@ -168,6 +168,7 @@ async def _revoke(array: "Array", identifier: int) -> Data:
     if not array.copy_manager.revoke(identifier):
         raise ManagementError(f"there is no token {identifier:016x}")
     array.commit()
+    await array.pool.flush()  # or a loss of power would bring a persistent token back
     return {"identifier": f"{identifier:016x}"}
 
 

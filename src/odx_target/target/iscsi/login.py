@@ -36,6 +36,8 @@ REFUSED_ADMISSIONS = {
     Admission.NO_SUCH_SESSION: LoginStatus.SESSION_DOES_NOT_EXIST,
 }
 
+NOT_IN_NAMES = frozenset(" ,")  # RFC 7143 4.2.7.2; a comma ends the name in that of an initiator port
+
 VERSION = 0x00  # RFC 7143 11.12.4: the only one
 
 WISHES: dict[str, Value | tuple[str, ...]] = {
@@ -151,6 +153,8 @@ class Login:
         session_type = said.get("SessionType", "Normal")
         if not initiator_name:
             raise LoginRefused(LoginStatus.MISSING_PARAMETER, "InitiatorName is missing")
+        if not _is_name(initiator_name):
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{initiator_name[:223]!a} is no iSCSI name")
         if session_type not in ("Normal", DISCOVERY):
             raise LoginRefused(LoginStatus.SESSION_TYPE_NOT_SUPPORTED, f"session type {session_type[:40]!a}")
         if session_type == DISCOVERY:
@@ -245,3 +249,8 @@ def reinstated_parameters(known: Parameters) -> Parameters:
         data_digest=fresh.data_digest,
         max_send_data_segment_length=fresh.max_send_data_segment_length,
     )
+
+
+def _is_name(text: str) -> bool:
+    """Whether it has none of the characters that no iSCSI name has: blanks, commas, those that cannot be printed."""
+    return text.isprintable() and not NOT_IN_NAMES & set(text)
