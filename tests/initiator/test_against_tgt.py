@@ -25,9 +25,9 @@ HALF_BYTES = 8 << 20
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[IscsiUrl, Path]]:
+def served(module_path: Path) -> Iterator[tuple[IscsiUrl, Path]]:
     need("tgtd")
-    file = tmp_path_factory.mktemp("tgt") / "disk"
+    file = module_path / "disk"
     with tgt(file, 2 * HALF_BYTES) as url:
         yield parse_url(url), file
 

@@ -37,10 +37,9 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(module_path: Path) -> Iterator[Served]:
     """One server for the tests of a module: LUNs 0 and 1 of 512-byte blocks, 2 and 3 of 4096, 64 MiB each."""
-    folder = tmp_path_factory.mktemp("served")
-    served = serve(folder / "pool", LUNS_512_AND_4096, log_path=folder / "serve.log")
+    served = serve(module_path / "pool", LUNS_512_AND_4096, log_path=module_path / "serve.log")
     try:
         yield served
     finally:

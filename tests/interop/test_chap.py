@@ -20,21 +20,20 @@ COMMAND_TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("chap")
+def served(module_path: Path) -> Iterator[Served]:
     for name, secret in (("host", SECRET), ("own", TARGET_SECRET)):
-        (folder / name).write_text(f"{secret}\n")
-        (folder / name).chmod(0o600)
-    words = ["--chap-user", USER, "--chap-secret-file", str(folder / "host")]
-    words += ["--target-chap-user", TARGET_USER, "--target-chap-secret-file", str(folder / "own")]
-    words += ["--trace", str(folder / "trace")]
-    served = serve(folder / "pool", ("a=8M", "b=8M"), log_path=folder / "serve.log", options=words)
+        (module_path / name).write_text(f"{secret}\n")
+        (module_path / name).chmod(0o600)
+    words = ["--chap-user", USER, "--chap-secret-file", str(module_path / "host")]
+    words += ["--target-chap-user", TARGET_USER, "--target-chap-secret-file", str(module_path / "own")]
+    words += ["--trace", str(module_path / "trace")]
+    served = serve(module_path / "pool", ("a=8M", "b=8M"), log_path=module_path / "serve.log", options=words)
     try:
         yield served
     finally:
         served.kill()
     # Whatever the tests of this module sent, no secret and no response is told anywhere.
-    told = served.log + (folder / "trace").read_text()
+    told = served.log + (module_path / "trace").read_text()
     assert "CHAP_R=(34 characters)" in told
     for unwanted in (SECRET, TARGET_SECRET, "CHAP_R=0", "CHAP_C=0", "Traceback"):
         assert unwanted not in told

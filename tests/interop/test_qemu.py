@@ -19,9 +19,9 @@ PAIRS = ((0, 1), (2, 3))
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(module_path: Path) -> Path:
     """As large as a LUN: random data with holes of every size."""
-    path = tmp_path_factory.mktemp("image") / "image.raw"
+    path = module_path / "image.raw"
     source = random.Random(1)
     with path.open("wb") as file:
         file.truncate(LUN_BYTES)

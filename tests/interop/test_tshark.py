@@ -88,9 +88,11 @@ def _captured(folder: Path, settings: dict[str, object], *options: str) -> Captu
 SETTINGS = {"plain": {}, "digests": WITH_DIGESTS, "by R2T": BY_R2T, "in pieces": IN_PIECES}
 
 
-@pytest.fixture(scope="module", params=SETTINGS.values(), ids=SETTINGS.keys())
-def capture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Capture:
-    return _captured(tmp_path_factory.mktemp("capture"), request.param)
+@pytest.fixture(scope="module", params=SETTINGS)
+def capture(request: pytest.FixtureRequest, module_path: Path) -> Capture:
+    folder = module_path / request.param
+    folder.mkdir()
+    return _captured(folder, SETTINGS[request.param])
 
 
 def test_stock_tshark_finds_nothing_amiss(capture: Capture) -> None:

@@ -29,10 +29,9 @@ Manage = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
-    folder = tmp_path_factory.mktemp("managed")
-    served = serve(folder / "pool", LUNS, log_path=folder / "log")
-    yield served, folder / "pool"
+def served(module_path: Path) -> Iterator[tuple[Served, Path]]:
+    served = serve(module_path / "pool", LUNS, log_path=module_path / "log")
+    yield served, module_path / "pool"
     served.kill()
 
 

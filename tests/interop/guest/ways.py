@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.interop.guest import registers
 from tests.interop.guest.image import Image, build
 from tests.interop.guest.machine import BOOT_TIMEOUT_S, GuestError, Machine
 from tests.interop.guest.packages import CannotBuild
@@ -95,20 +96,17 @@ def _delete_interface(number: int) -> list[str]:
 
 
 def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
-    return [
-        *("setpriv", "--pdeathsig", "TERM", *_launcher(number)),
-        *(
-            str(image.kernel),
-            f"mem={_memory_mb(image, UML_MEMORY_MB)}M",
-            f"initrd={image.initramfs}",
-            f"uml_dir={share}/.uml",
-            f"umid={name}",
-        ),
+    kernel = [
+        str(image.kernel),
+        *(f"mem={_memory_mb(image, UML_MEMORY_MB)}M", f"initrd={image.initramfs}", f"uml_dir={share}/.uml", f"umid={name}"),
         *("con=null", "con0=fd:0,fd:1", "console=tty0", "quiet", "panic=1"),
         f"vec0:transport=tap,ifname={_interface(number)},depth=128,gro=1",
         *("guest.interface=vec0", f"guest.address=10.213.{number}.2/24", f"guest.gateway=10.213.{number}.1"),
         *(f"guest.share={share}", f"guest.name={name}"),
     ]
+    if registers.too_many(registers.CPUINFO.read_text()):
+        kernel = registers.behind_filter(kernel)
+    return ["setpriv", "--pdeathsig", "TERM", *_launcher(number), *kernel]
 
 
 def _qemu(*acceleration: str) -> Callable[[Image, Path, str, int], list[str]]:

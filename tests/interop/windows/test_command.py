@@ -122,9 +122,10 @@ SECRET, TARGET_SECRET = "twelvechars1", "othersecret12"
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def guarded(module_path: Path) -> Iterator[Served]:
     """A server that wants CHAP of `host`, can prove itself as `array`, and writes a trace beside its pool."""
-    folder = tmp_path_factory.mktemp("guarded")
+    folder = module_path / "guarded"
+    folder.mkdir()
     for user, secret in (("host", SECRET), ("array", TARGET_SECRET)):
         (folder / user).write_text(secret)
         (folder / user).chmod(0o600)
