@@ -40,6 +40,7 @@ case $(argument share) in
     9p) mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share ;;
     *) mount -t hostfs -o "$(argument share)" none /share ;;
 esac
+grep -q ' /share ' /proc/mounts || { echo "guest: no /share"; exit 1; } # the kernel panics, which is seen at once
 
 echo "InitiatorName=iqn.2026-11.example:$(argument name)" >/etc/iscsi/initiatorname.iscsi
 iscsid >/tmp/iscsid 2>&1
