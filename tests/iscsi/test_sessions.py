@@ -6,6 +6,7 @@ import pytest
 
 from odx_target.target.iscsi.connection import CloseCode, CommandReady, ConnectionEnding, SessionClosed, SessionOpened
 from odx_target.target.iscsi.events import CloseReason
+from odx_target.target.iscsi.negotiation import DISCOVERY
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.pdu import LoginResponse
 from odx_target.target.iscsi.session import Admission, Session, SessionRegistry
@@ -61,6 +62,24 @@ def test_what_isid_tsih_and_cid_mean(isid: str, tsih: int, cid: int, admission: 
     assert registry.open(coming, tsih) is admission
     refused = admission in (Admission.NO_SUCH_SESSION, Admission.TOO_MANY_CONNECTIONS)
     assert (coming in registry.sessions) != refused
+
+
+def discovery_session(number: int) -> Session:
+    return Session("iqn.a", number.to_bytes(6, "big"), "", 1, 1, Parameters(session_type=DISCOVERY), Ended())
+
+
+def test_normal_and_discovery_sessions_have_a_limit_each() -> None:
+    registry = SessionRegistry(max_sessions=3, max_discovery_sessions=2)
+    for number in range(2):
+        assert registry.open(discovery_session(number), 0) is Admission.NEW_SESSION
+    assert registry.open(discovery_session(2), 0) is Admission.TOO_MANY_SESSIONS
+    normal = [session(isid=number.to_bytes(6, "big")) for number in range(4)]
+    assert [registry.open(each, 0) for each in normal] == [Admission.NEW_SESSION] * 3 + [Admission.TOO_MANY_SESSIONS]
+    assert registry.open(discovery_session(1), 0) is Admission.SESSION_REINSTATEMENT
+    assert registry.open(session(isid=bytes(6)), 0) is Admission.SESSION_REINSTATEMENT
+    registry.close(registry.sessions[0])
+    assert registry.admission(normal[3].key, 0, 1) is Admission.TOO_MANY_SESSIONS, "the place of a discovery session"
+    assert registry.open(discovery_session(3), 0) is Admission.NEW_SESSION
 
 
 def test_the_same_isid_of_another_initiator_is_another_session() -> None:

@@ -207,6 +207,19 @@ async def test_logins_that_never_end_keep_nobody_out() -> None:
         await is_served(array, 200)
 
 
+async def test_discovery_sessions_keep_nobody_out_of_the_target() -> None:
+    keys = {"SessionType": "Discovery"}
+    async with running() as array, AsyncExitStack() as stack:
+        for number in range(limits.MAX_DISCOVERY_SESSIONS):
+            peer = await stack.enter_async_context(connected(array, number))
+            await peer.log_in(keys)
+        one_more = await stack.enter_async_context(connected(array, limits.MAX_DISCOVERY_SESSIONS))
+        await one_more.stream.send_all(one_more.login_request(keys))
+        assert (await one_more.take(LoginResponse)).status == 0x0302
+        for number in range(limits.MAX_CONNECTIONS):
+            await stack.enter_async_context(logged_in(array, number))
+
+
 async def test_a_portal_at_any_address_is_told_as_the_one_that_was_reached() -> None:
     config = Config(luns=BIG_LUN.luns, portals=(Portal("0.0.0.0", 0),))
     async with Array(config, open_pool=open_pool) as array:

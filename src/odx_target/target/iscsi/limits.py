@@ -1,7 +1,11 @@
 """Every limit of the target's side, with its reason."""
 
 MAX_CONNECTIONS = 64
-"""Sessions in all, and so connections that are logged in. Each may hold some 64 MiB of write data at worst."""
+"""Normal sessions in all, and so connections that are logged in to a target. Each may hold some 64 MiB of write data."""
+
+MAX_DISCOVERY_SESSIONS = 16
+"""Discovery sessions in all. They have a bound of their own because anybody may have one where discovery asks for no
+authentication: strangers shall not keep hosts out of the targets. A host needs one for a few milliseconds."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
 """Declared as MaxRecvDataSegmentLength: the largest command Windows makes, and what libiscsi and Linux send at once,

@@ -9,8 +9,9 @@ What a login's ISID and TSIH mean, where a session is known by initiator name, I
     yes             its own, another CID      a second connection: refused, MaxConnections is 1
     -               any other                 refused, the session does not exist
 
-A new session beyond the limit is refused. Connections that are logging in do not count: they would keep others out, among
-them those that reinstate a session, without ever becoming one. The edge bounds them, and the login timeout ends them.
+A new session beyond the limit is refused; normal and discovery sessions have one each. Connections that are logging in do not
+count: they would keep others out, among them those that reinstate a session, without ever becoming one. The edge bounds them,
+and the login timeout ends them.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
 from odx_target.target.iscsi.events import CloseCode, CloseReason
-from odx_target.target.iscsi.limits import MAX_CONNECTIONS
+from odx_target.target.iscsi.limits import MAX_CONNECTIONS, MAX_DISCOVERY_SESSIONS
 from odx_target.target.iscsi.negotiation import DISCOVERY
 from odx_target.target.iscsi.text_keys import Parameters
 
@@ -76,10 +77,11 @@ class Admission(Enum):
 
 
 class SessionRegistry:
-    """All connections and sessions of one array. As a session has one connection, `max_sessions` bounds both."""
+    """All connections and sessions of one array. As a session has one connection, the limits bound both."""
 
-    def __init__(self, max_sessions: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, max_sessions: int = MAX_CONNECTIONS, max_discovery_sessions: int = MAX_DISCOVERY_SESSIONS) -> None:
         self._max_sessions = max_sessions
+        self._max_discovery_sessions = max_discovery_sessions
         self._connections: set[Connection] = set()
         self._sessions: dict[SessionKey, Session] = {}
         self._last_tsih = 0
@@ -106,12 +108,17 @@ class SessionRegistry:
         if tsih == 0 and known is not None:
             return Admission.SESSION_REINSTATEMENT
         if tsih == 0:
-            return Admission.NEW_SESSION if len(self._sessions) < self._max_sessions else Admission.TOO_MANY_SESSIONS
+            return Admission.NEW_SESSION if self._has_room(key) else Admission.TOO_MANY_SESSIONS
         if known is None or known.tsih != tsih:
             return Admission.NO_SUCH_SESSION
         if known.connection_id != connection_id:
             return Admission.TOO_MANY_CONNECTIONS
         return Admission.CONNECTION_REINSTATEMENT
+
+    def _has_room(self, key: SessionKey) -> bool:
+        is_discovery = not key[2]
+        limit = self._max_discovery_sessions if is_discovery else self._max_sessions
+        return sum(session.is_discovery is is_discovery for session in self._sessions.values()) < limit
 
     def find(self, key: SessionKey) -> Session | None:
         """The session of these names, if it is there."""
