@@ -34,13 +34,22 @@ class Relay:
             one.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # of the listener, when it is cut
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(self._to)
-                self._sockets += [near, far]
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+                self._sockets.append(near)
+                self._connect(near)
+
+    def _connect(self, near: socket.socket) -> None:
+        """A server that is not there ends this connection alone."""
+        try:
+            far = socket.create_connection(self._to)
+        except OSError:
+            near.close()
+            return
+        self._sockets.append(far)
+        for ends in ((near, far), (far, near)):
+            threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
     def _pass_on(self, source: socket.socket, destination: socket.socket) -> None:
         with contextlib.suppress(OSError):
