@@ -95,6 +95,9 @@ def main(words: list[str]) -> int:
         console.print(f"needed and not installed: {', '.join(missing)} (Debian: tgt libiscsi-bin qemu-utils qemu-block-extra)")
         return 1
     loads: Loads = {name: load for name, load in LOADS.items() if all(word in name for word in words)}
+    if not loads:
+        console.print(f"no load has {' and '.join(words)} in its name; there are {'; '.join(LOADS)}", markup=False)
+        return 1
     figures: Figures = {}
     try:
         with (
