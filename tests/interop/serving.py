@@ -71,8 +71,9 @@ def serve(
 ) -> Served:
     """Start a server and return once it says that it listens.
 
-    `luns` are values of --lun. A `portal` that an ended server had takes its place. Raises DidNotServe if it ends first or says
-    nothing for READY_TIMEOUT_S.
+    `luns` are values of --lun. A `portal` that an ended server had takes its place. A pool of its own, where `pool` is None, is
+    beside the log, and stays there if the server is killed. Raises DidNotServe if it ends first or says nothing for
+    READY_TIMEOUT_S.
     """
     arguments = [sys.executable, "-m", "odx_target.target.cli", "serve"]
     arguments += [str(pool)] if pool is not None else []
@@ -86,7 +87,7 @@ def serve(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TMPDIR": str(log_path.parent)},
         )
     assert process.stdout is not None
     lines: queue.Queue[str | None] = queue.Queue()
