@@ -78,7 +78,7 @@ def test_multipath_survives_a_cut_in_mid_write(boot_guest: Boot, start: Start) -
             done
             dmsetup status paths
             for turn in 0 1 2 3 4 5 6 7; do
-                dd if=$disk bs=64k skip=$((turn * 128)) count=128 iflag=direct 2>/dev/null | cmp - /tmp/data
+                dd if=$disk bs=64k skip=$((turn * 128)) count=128 iflag=direct 2>/dev/null | alike /tmp/data
             done
             """,
             second_portal=relay.portal,

@@ -16,7 +16,7 @@ dd if=/dev/urandom of=/tmp/data bs=1M count=6 2>/dev/null
 dd if=/tmp/data of=$disk bs=4096 count=16 oflag=direct 2>/dev/null
 dd if=/tmp/data of=$disk bs=1M oflag=direct conv=fsync 2>/dev/null
 blockdev --flushbufs $disk
-dd if=$disk bs=1M count=6 iflag=direct 2>/dev/null | cmp - /tmp/data
+dd if=$disk bs=1M count=6 iflag=direct 2>/dev/null | alike /tmp/data
 """
 
 OFFERS = {
@@ -100,7 +100,7 @@ def test_a_cut_connection_is_taken_up_again(guest: Guest) -> None:
         ip link set $interface up
         ip route add 127.0.0.1/32 via $gateway dev $interface src $(argument address | cut -d/ -f1)
         wait $writer
-        dd if=$disk bs=1M count=24 iflag=direct 2>/dev/null | cmp - /tmp/data
+        dd if=$disk bs=1M count=24 iflag=direct 2>/dev/null | alike /tmp/data
         dmesg | grep -q 'detected conn error'
     """)
 
