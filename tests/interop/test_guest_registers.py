@@ -14,7 +14,7 @@ from tests.interop.guest.image import Image
 ZEN_2 = "processor\t: 0\nflags\t\t: fpu sse sse2 xsave avx avx2 sha_ni\nbugs\t\t: retbleed\n"
 SAPPHIRE_RAPIDS = "processor\t: 0\nflags\t\t: fpu sse sse2 xsave avx avx2 avx512f avx512bw amx_tile pku ospke\nbugs\t\t:\n"
 TRY = """
-import ctypes, os
+import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace(*{arguments})
 print(ctypes.get_errno())

@@ -49,10 +49,10 @@ def too_many(cpuinfo: str) -> bool:
     return not NO_ROOM_FOR.isdisjoint(flags.split())
 
 
-def behind_filter(kernel: Sequence[str]) -> list[str]:
+def behind_filter(command: Sequence[str]) -> list[str]:
     """The command line that starts a User-mode-linux of this command line on a processor with too many registers."""
     tunables = f"GLIBC_TUNABLES=glibc.cpu.hwcaps={','.join(f'-{name}' for name in LEFT_ALONE)}"
-    return [sys.executable, __file__, *kernel, tunables]
+    return [sys.executable, __file__, *command, tunables]
 
 
 def _filter() -> bytes:

@@ -96,7 +96,7 @@ def _delete_interface(number: int) -> list[str]:
 
 
 def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
-    kernel = [
+    command = [
         str(image.kernel),
         *(f"mem={_memory_mb(image, UML_MEMORY_MB)}M", f"initrd={image.initramfs}", f"uml_dir={share}/.uml", f"umid={name}"),
         *("con=null", "con0=fd:0,fd:1", "console=tty0", "quiet", "panic=1"),
@@ -105,8 +105,8 @@ def _uml(image: Image, share: Path, name: str, number: int) -> list[str]:
         *(f"guest.share={share}", f"guest.name={name}"),
     ]
     if registers.too_many(registers.CPUINFO.read_text()):
-        kernel = registers.behind_filter(kernel)
-    return ["setpriv", "--pdeathsig", "TERM", *_launcher(number), *kernel]
+        command = registers.behind_filter(command)
+    return ["setpriv", "--pdeathsig", "TERM", *_launcher(number), *command]
 
 
 def _qemu(*acceleration: str) -> Callable[[Image, Path, str, int], list[str]]:

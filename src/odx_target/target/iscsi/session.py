@@ -116,7 +116,8 @@ class SessionRegistry:
         return Admission.CONNECTION_REINSTATEMENT
 
     def _has_room(self, key: SessionKey) -> bool:
-        is_discovery = not key[2]
+        _, _, target_name, _ = key
+        is_discovery = not target_name
         limit = self._max_discovery_sessions if is_discovery else self._max_sessions
         return sum(session.is_discovery is is_discovery for session in self._sessions.values()) < limit
 
