@@ -80,15 +80,26 @@ _block() {
     return 1
 }
 
+# _settled LUN: once the kernel has looked at its disks, which it may still do when login has returned: a command of its
+# own would be told what the next one of the scenario waits for. A rescan begins when that has ended, and ends before echo.
+_settled() {
+    for _probed in /sys/class/scsi_device/*:*:*:"$1"/device; do
+        _mark=/tmp/settled-$(stat -L -c %i "$_probed")
+        [ -e "$_mark" ] || { echo 1 >"$_probed/rescan"; : >"$_mark"; }
+    done
+}
+
 # disk LUN: its /dev/sd.
 disk() {
     within 10 _block "$1" || { echo "no disk for LUN $1" >&2; return 1; }
+    _settled "$1"
     echo "/dev/${_found##*/}"
 }
 
 # generic LUN: its /dev/sg., where SG_IO bypasses the block layer
 generic() {
     within 10 _block "$1" || { echo "no device for LUN $1" >&2; return 1; }
+    _settled "$1"
     for _found in /sys/class/scsi_device/*:*:*:"$1"/device/scsi_generic/*; do
         echo "/dev/${_found##*/}"
     done
@@ -154,6 +165,7 @@ zeros() {
 # disks LUN: one line for each session that sees it
 disks() {
     within 10 _block "$1"
+    _settled "$1"
     for _found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
         echo "/dev/${_found##*/}"
     done
