@@ -80,29 +80,43 @@ _block() {
     return 1
 }
 
-# _settled LUN: once the kernel has looked at its disks, which it may still do when login has returned: a command of its
-# own would be told what the next one of the scenario waits for. A rescan begins when that has ended, and ends before echo.
-_settled() {
-    for _probed in /sys/class/scsi_device/*:*:*:"$1"/device; do
-        _mark=/tmp/settled-$(stat -L -c %i "$_probed")
-        [ -e "$_mark" ] || { echo 1 >"$_probed/rescan"; : >"$_mark"; }
+# _devices LUN: the folders of its disks in /sys, one for each session that sees it, once the kernel has looked at them. It may
+# still do that when login has returned: a command of its own would be told what the next one of the scenario waits for. A
+# rescan begins when that has ended, and ends before echo; a device without a disk would let it pass too early.
+_devices() {
+    within 10 _block "$1" || { echo "no disk for LUN $1" >&2; return 1; }
+    for _found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
+        _folder=${_found%/block/*}
+        _mark=/tmp/settled-$(stat -L -c %i "$_folder")
+        [ -e "$_mark" ] || { echo 1 >"$_folder/rescan"; : >"$_mark"; }
+        echo "$_folder"
     done
 }
 
-# disk LUN: its /dev/sd.
+# _nodes LUN CLASS: the /dev/ of this class of each of them
+_nodes() {
+    _folders=$(_devices "$1") || return 1
+    for _folder in $_folders; do
+        for _found in "$_folder/$2"/*; do
+            echo "/dev/${_found##*/}"
+        done
+    done
+}
+
+# disks LUN: its /dev/sd., one line for each session that sees it
+disks() {
+    _nodes "$1" block
+}
+
+# disk LUN: the first of them
 disk() {
-    within 10 _block "$1" || { echo "no disk for LUN $1" >&2; return 1; }
-    _settled "$1"
-    echo "/dev/${_found##*/}"
+    _disks=$(disks "$1") || return 1
+    echo "$_disks" | head -n 1
 }
 
 # generic LUN: its /dev/sg., where SG_IO bypasses the block layer
 generic() {
-    within 10 _block "$1" || { echo "no device for LUN $1" >&2; return 1; }
-    _settled "$1"
-    for _found in /sys/class/scsi_device/*:*:*:"$1"/device/scsi_generic/*; do
-        echo "/dev/${_found##*/}"
-    done
+    _nodes "$1" scsi_generic
 }
 
 # module NAME: load it, with what it depends on
@@ -160,15 +174,6 @@ alike() {
 zeros() {
     _others=$(content "$@" | tr -d '\0' | wc -c)
     [ "$_others" = 0 ] || { echo "$1 at $2 has $_others bytes that are not 0"; return 1; }
-}
-
-# disks LUN: one line for each session that sees it
-disks() {
-    within 10 _block "$1"
-    _settled "$1"
-    for _found in /sys/class/scsi_device/*:*:*:"$1"/device/block/*; do
-        echo "/dev/${_found##*/}"
-    done
 }
 
 # the numbers of our sessions
