@@ -20,8 +20,9 @@ handed to it since (*pending*), which readers see.
 `Crash`, which is no Exception, so that no handler mistakes it for an error, and no `finally` changes the disk. `power_loss` or
 `process_death` then turn it on again.
 
-Faults that leave the machine running: operations named in `failing` raise EIO (a write may have written a part, a sync made a
-part durable), and `room_blocks` bounds the sum of all segments' sizes (creating one more raises PoolFull).
+Faults that leave the machine running: operations named in `failing` raise `error_number`, EIO unless set (a write may have
+written a part, a sync made a part durable), and `room_blocks` bounds the sum of all segments' sizes (creating one more raises
+PoolFull).
 """
 
 import errno
@@ -93,6 +94,7 @@ class SimulatedDisk:
         self.catalogue_content = CatalogueContent()
         self.head = MemoryHead()
         self.failing: set[str] = set()
+        self.error_number = errno.EIO
         self.room_blocks: int | None = None
         self.is_off = False
         self.operations = 0
@@ -168,7 +170,7 @@ class SimulatedDisk:
 
     def fail_if_asked(self, operation: str) -> None:
         if operation in self.failing:
-            raise OSError(errno.EIO, f"the simulated disk fails to {operation}")
+            raise OSError(self.error_number, f"the simulated disk fails to {operation}")
 
     def _write_part(self, file: _File, offset: int, data: bytes) -> None:
         sectors = self._random.randint(0, len(data) // SECTOR_BYTES)
@@ -207,7 +209,7 @@ class SimulatedSegment:
         self._disk.fail_if_asked("read")
         file = self._file()
         if block + count_blocks > file.size_blocks:
-            raise OSError(errno.EIO, "beyond the end")
+            raise OSError(errno.ENODATA, "beyond the end")
         return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
 
     def sync(self) -> None:

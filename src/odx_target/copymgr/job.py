@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.rod_source import SourceDamaged
-from odx_target.scsi.failures import STORE_FAILURES
-from odx_target.scsi.sense import INTERNAL_TARGET_FAILURE, UNRECOVERED_READ_ERROR, CheckCondition
+from odx_target.copymgr.rod_source import SourceUnreadable
+from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
+from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, INTERNAL_TARGET_FAILURE, CheckCondition, SenseKey
 from odx_target.scsi.task import Reply, TaskAborted
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadable
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager
@@ -90,15 +90,25 @@ def ending_for(manager: "CopyManager", job: Job, error: Exception) -> Ending:
 def _check_for(manager: "CopyManager", job: Job, error: Exception) -> CheckCondition:
     if isinstance(error, CheckCondition):
         return error
-    if isinstance(error, SourceDamaged):
-        return Refusal(UNRECOVERED_READ_ERROR, rule="a block of the source does not match its checksum")
-    if isinstance(error, DamagedBlock):
+    if isinstance(error, SourceUnreadable):
+        return refusal_of_source(error)
+    if isinstance(error, DamagedBlock | Unreadable):
         # an edge of the destination that had to be read to be changed in part
         lba = error.block * BLOCK_BYTES // job.operation.logical_unit.block_bytes
-        return Refusal(UNRECOVERED_READ_ERROR, information=lba, rule="a block of the destination does not match its checksum")
-    for kind, condition in STORE_FAILURES.items():
+        condition, key = BLOCK_FAILURES[type(error)]
+        return Refusal(condition, key=key, information=lba, rule=f"the destination: {error}")
+    if isinstance(error, BUSY_FAILURES):
+        # not the status BUSY: a part may have been transferred, which the record of the operation tells
+        return Refusal(INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule=str(error) or "out of memory")
+    for kind, (condition, key) in STORE_FAILURES.items():
         if isinstance(error, kind):
-            return Refusal(condition, rule=str(error))
+            return Refusal(condition, key=key, rule=str(error))
     if not isinstance(error, StoreError):
         manager.report_internal_error(error)
     return Refusal(INTERNAL_TARGET_FAILURE, rule=str(error))
+
+
+def refusal_of_source(error: SourceUnreadable) -> Refusal:
+    """The sense data for a block of the source that cannot be read; its LBA means nothing to who writes by the token."""
+    condition, key = BLOCK_FAILURES[type(error.cause)]
+    return Refusal(condition, key=key, rule=f"the source: {error.cause}")

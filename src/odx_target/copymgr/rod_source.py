@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from odx_target.copymgr.parameter_lists import Range
 from odx_target.scsi.medium import read_bytes, read_bytes_now
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, FrozenMap
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, FrozenMap, Unreadable
 
 
 class PieceKind(Enum):
@@ -33,12 +33,13 @@ class Piece(NamedTuple):
     map_offset_bytes: int = 0
 
 
-class SourceDamaged(Exception):
-    """The source cannot be read; `good_bytes` of what was asked for lie before the damage."""
+class SourceUnreadable(Exception):
+    """The source cannot be read at a block; `good_bytes` of what was asked for lie before it, and `cause` tells why."""
 
-    def __init__(self, good_bytes: int) -> None:
-        super().__init__(f"the source is damaged after {good_bytes} bytes")
+    def __init__(self, good_bytes: int, cause: DamagedBlock | Unreadable) -> None:
+        super().__init__(f"the source ends after {good_bytes} bytes: {cause}")
         self.good_bytes = good_bytes
+        self.cause = cause
 
 
 class RodSource(Protocol):
@@ -54,11 +55,11 @@ class RodSource(Protocol):
         ...
 
     def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
-        """Bytes within the ROD, None when they must be waited for. Raises SourceDamaged."""
+        """Bytes within the ROD, None when they must be waited for. Raises SourceUnreadable."""
         ...
 
     async def read(self, offset_bytes: int, size_bytes: int) -> list[Buffer]:
-        """As `read_now`, waiting. Raises SourceDamaged."""
+        """As `read_now`, waiting. Raises SourceUnreadable."""
         ...
 
     def release(self) -> None:
@@ -122,7 +123,7 @@ class FrozenRod:
         for done_bytes, map_offset_bytes, part_bytes in self._parts(offset_bytes, size_bytes):
             try:
                 part = read_bytes_now(self.frozen, map_offset_bytes, part_bytes)
-            except DamagedBlock as error:
+            except (DamagedBlock, Unreadable) as error:
                 raise _damaged(error, done_bytes, map_offset_bytes) from error
             if part is None:
                 return None
@@ -134,7 +135,7 @@ class FrozenRod:
         for done_bytes, map_offset_bytes, part_bytes in self._parts(offset_bytes, size_bytes):
             try:
                 data += await read_bytes(self.frozen, map_offset_bytes, part_bytes)
-            except DamagedBlock as error:
+            except (DamagedBlock, Unreadable) as error:
                 raise _damaged(error, done_bytes, map_offset_bytes) from error
         return data
 
@@ -170,5 +171,5 @@ def _joined(extents: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _damaged(error: DamagedBlock, done_bytes: int, map_offset_bytes: int) -> SourceDamaged:
-    return SourceDamaged(done_bytes + max(0, error.block * BLOCK_BYTES - map_offset_bytes))
+def _damaged(error: DamagedBlock | Unreadable, done_bytes: int, map_offset_bytes: int) -> SourceUnreadable:
+    return SourceUnreadable(done_bytes + max(0, error.block * BLOCK_BYTES - map_offset_bytes), error)

@@ -4,18 +4,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from odx_target.copymgr.job import Ending
+from odx_target.copymgr.job import Ending, refusal_of_source
 from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.parameter_lists import Range
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.rod_source import RodSource, SourceDamaged
+from odx_target.copymgr.rod_source import RodSource, SourceUnreadable
 from odx_target.copymgr.steps import Destination, Step, StepKind, plan_step
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
     INITIALIZING_COMMAND_REQUIRED,
     LBA_OUT_OF_RANGE,
-    UNRECOVERED_READ_ERROR,
     WRITE_PROTECTED,
     CheckCondition,
     SenseKey,
@@ -85,8 +84,8 @@ class WriteJob:
             try:
                 if not self._do_now(step):
                     return False
-            except SourceDamaged as error:
-                self._stop_before_damage(error)
+            except SourceUnreadable as error:
+                self._stop_before(error)
                 continue
             self._step_done(step)
         return True
@@ -185,8 +184,8 @@ class WriteJob:
         try:
             if not self._do_now(step):
                 await self._do(step)
-        except SourceDamaged as error:
-            self._stop_before_damage(error)
+        except SourceUnreadable as error:
+            self._stop_before(error)
         else:
             self._step_done(step)
 
@@ -240,7 +239,7 @@ class WriteJob:
         missing_bytes = step.count_blocks * self._block_bytes - buffers_bytes(data)
         return [*data, bytes(missing_bytes)] if missing_bytes else data
 
-    def _stop_before_damage(self, error: SourceDamaged) -> None:
+    def _stop_before(self, error: SourceUnreadable) -> None:
         """Write what can be read, and nothing behind it."""
         self._end_blocks = self.done_blocks + error.good_bytes // self._block_bytes
-        self._failure = Refusal(UNRECOVERED_READ_ERROR, rule="a block of the source does not match its checksum")
+        self._failure = refusal_of_source(error)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
-from odx_target.scsi.failures import check_condition_for
+from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAXIMUM_TASKS
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.mode_select import rows as mode_select_rows
@@ -24,7 +24,7 @@ from odx_target.scsi.task_manager import TaskManager
 from odx_target.scsi.task_set import Member, TaskSet
 from odx_target.store.api import Buffer, StoreError
 
-_EXPECTED_ERRORS = (CheckCondition, StoreError)
+_EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 _NO_ENTRY: Entry | None = None
 
 
@@ -214,7 +214,7 @@ class DeviceServer(TaskManager):
             return Reply(Status.RESERVATION_CONFLICT)
         if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:
             self.on_internal_error(error)
-        return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
+        return reply_for(error, task, entry)
 
 
 def _check_reservation(task: Task, entry: Entry) -> None:

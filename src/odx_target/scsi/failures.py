@@ -1,4 +1,10 @@
-"""What goes wrong inside, in SCSI's words: the one table from exceptions to sense data."""
+"""What goes wrong inside, in SCSI's words: the one table from exceptions to statuses and sense data.
+
+What passes by itself asks the initiator to try again: BUSY where nothing was begun (SAM-5 5.3.1), ABORTED COMMAND where a disk
+failed to do it (SPC-4 4.5.6).
+"""
+
+from typing import NamedTuple
 
 from odx_target.scsi.command_table import Entry, Extent
 from odx_target.scsi.sense import (
@@ -6,33 +12,73 @@ from odx_target.scsi.sense import (
     PERIPHERAL_DEVICE_WRITE_FAULT,
     SPACE_ALLOCATION_FAILED_WRITE_PROTECT,
     UNRECOVERED_READ_ERROR,
+    WRITE_ERROR,
+    WRITE_PROTECTED,
     CheckCondition,
     Condition,
+    SenseKey,
 )
-from odx_target.scsi.task import Task
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolFailed, PoolFull, StoreError
+from odx_target.scsi.task import Reply, Status, Task
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    DamagedBlock,
+    OutOfResources,
+    PoolFailed,
+    PoolFull,
+    Refused,
+    StoreError,
+    Unreadable,
+    Unwritable,
+)
 
-STORE_FAILURES: dict[type[StoreError], Condition] = {
-    PoolFull: SPACE_ALLOCATION_FAILED_WRITE_PROTECT,
-    PoolFailed: PERIPHERAL_DEVICE_WRITE_FAULT,
+
+class Failure(NamedTuple):
+    """A condition, under another sense key than its own where there is one."""
+
+    condition: Condition
+    key: SenseKey | None = None
+
+
+STORE_FAILURES: dict[type[StoreError], Failure] = {
+    PoolFull: Failure(SPACE_ALLOCATION_FAILED_WRITE_PROTECT),
+    Refused: Failure(WRITE_PROTECTED),
+    Unwritable: Failure(WRITE_ERROR, SenseKey.ABORTED_COMMAND),
+    PoolFailed: Failure(PERIPHERAL_DEVICE_WRITE_FAULT),
 }
-"""Any other StoreError is an internal target failure."""
+"""What says nothing of a block. Any other StoreError is an internal target failure."""
+
+BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
+    DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
+    Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
+}
+"""What ends a read at one block, whose LBA is in INFORMATION."""
+
+BUSY_FAILURES = (OutOfResources, MemoryError)
+"""What the status BUSY answers."""
+
+
+def reply_for(error: Exception, task: Task, entry: Entry | None) -> Reply:
+    """The reply for an exception that ended a task."""
+    if isinstance(error, BUSY_FAILURES):
+        return Reply(Status.BUSY)
+    return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
 
 
 def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> CheckCondition:
     """What to tell the initiator about an exception that ended its task."""
     if isinstance(error, CheckCondition):
         return error
-    if isinstance(error, DamagedBlock):
-        return CheckCondition(UNRECOVERED_READ_ERROR, information=_first_bad_lba(error, task, entry))
-    for kind, condition in STORE_FAILURES.items():
+    if isinstance(error, DamagedBlock | Unreadable):
+        condition, key = BLOCK_FAILURES[type(error)]
+        return CheckCondition(condition, key=key, information=_first_bad_lba(error, task, entry))
+    for kind, (condition, key) in STORE_FAILURES.items():
         if isinstance(error, kind):
-            return CheckCondition(condition)
+            return CheckCondition(condition, key=key)
     return CheckCondition(INTERNAL_TARGET_FAILURE)
 
 
-def _first_bad_lba(error: DamagedBlock, task: Task, entry: Entry | None) -> int:
-    """The first logical block in the damaged store block, or, if the task began behind it, the task's first."""
+def _first_bad_lba(error: DamagedBlock | Unreadable, task: Task, entry: Entry | None) -> int:
+    """The first logical block in the store block at fault, or, if the task began behind it, the task's first."""
     per_block = BLOCK_BYTES // task.logical_unit.block_bytes
     lba = error.block * per_block
     for extent in _extents(task, entry):

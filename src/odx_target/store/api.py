@@ -25,12 +25,31 @@ class StoreError(Exception):
     """Something the store refuses or cannot do; the message is one clear line for a person."""
 
 
-class PoolFull(StoreError):
+class Scarcity(StoreError):
+    """Something is needed that cannot be had now. Nothing has changed, and the same call may succeed later."""
+
+
+class OutOfResources(Scarcity):
+    """There are no descriptors, or there is no memory, for what was asked."""
+
+
+class PoolFull(Scarcity):
     """The disk or the configured limit of the pool leaves no room for a write."""
 
 
+class Refused(StoreError):
+    """The machine does not allow the pool to write: a file system is read-only, or a permission is missing.
+
+    Nothing has changed.
+    """
+
+
+class Unwritable(StoreError):
+    """The disk failed before anything was promised. Nothing has changed, and the same call may succeed later."""
+
+
 class PoolFailed(StoreError):
-    """The pool could not write to its disk; it takes no more writes until it is opened again."""
+    """The pool lost what it had promised to write; it takes no more writes until it is opened again."""
 
 
 class PoolDamaged(StoreError):
@@ -42,13 +61,24 @@ class PoolInUse(StoreError):
 
 
 class DamagedBlock(StoreError):
-    """A block's data does not match its checksum.
+    """A block's data is lost: it does not match its checksum, or its place is gone. Reading again does not help.
 
     `block` counts from the start of the volume or frozen map that was read.
     """
 
     def __init__(self, block: int) -> None:
         super().__init__(f"block {block} does not match its checksum")
+        self.block = block
+
+
+class Unreadable(StoreError):
+    """A block could not be read, which says nothing of its data: the same read may succeed later.
+
+    `block` counts as for DamagedBlock.
+    """
+
+    def __init__(self, block: int, reason: str) -> None:
+        super().__init__(f"block {block} cannot be read: {reason}")
         self.block = block
 
 
@@ -105,7 +135,10 @@ class BlockSource(Protocol):
         ...
 
     async def read(self, block: int, count_blocks: int) -> list[Buffer]:
-        """Read, waiting for the disk if need be. The data is that of the moment of the call. Raises DamagedBlock."""
+        """Read, waiting for the disk if need be. The data is that of the moment of the call.
+
+        Raises DamagedBlock, Unreadable, OutOfResources.
+        """
         ...
 
     def extents(self, block: int) -> Iterator[tuple[int, int, bool]]:
@@ -148,7 +181,9 @@ class Volume(BlockSource, Protocol):
     def write(self, block: int, data: Sequence[Buffer]) -> None:
         """Replace blocks from `block` on with the joined `data`, whole blocks in all.
 
-        The buffers must stay unchanged until `Pool.commit`. Raises PoolFull, PoolFailed: then nothing has changed.
+        The buffers must stay unchanged until `Pool.commit`.
+
+        Raises PoolFull, OutOfResources, Refused, Unwritable, PoolFailed, as all that changes a pool: then nothing has changed.
         """
         ...
 

@@ -61,7 +61,7 @@ class DirectorySegment:
             while done_bytes < size_bytes:
                 count_bytes = os.preadv(descriptor, (view[done_bytes:],), block * BLOCK_BYTES + done_bytes)
                 if count_bytes == 0:
-                    raise OSError(errno.EIO, f"{self.path} ends before block {block + count_blocks}")
+                    raise OSError(errno.ENODATA, f"{self.path} ends before block {block + count_blocks}")
                 done_bytes += count_bytes
         finally:
             os.close(descriptor)

@@ -36,7 +36,7 @@ class MemorySegment:
     def read(self, block: int, count_blocks: int) -> bytearray:
         buffer = self.read_now(block, count_blocks)
         if buffer is None:
-            raise OSError(errno.EIO, f"segment {self.number} ends before block {block + count_blocks}")
+            raise OSError(errno.ENODATA, f"segment {self.number} ends before block {block + count_blocks}")
         return buffer
 
     def sync(self) -> None:

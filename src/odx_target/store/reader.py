@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from crc32c import crc32c
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, Environment, PoolFailed
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, Environment, PoolFailed, StoreError
 from odx_target.store.checksum_index import ChecksumIndex
+from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.log import Log
 from odx_target.store.segment import PLACE_BITS, Segment
 from odx_target.store.shelf import SegmentShelf
@@ -65,7 +66,7 @@ class Reader:
         return buffers
 
     async def read(self, runs: Runs, block: int) -> list[Buffer]:
-        """As `read_now`, waiting for the disk."""
+        """As `read_now`, waiting for the disk. Raises Unreadable and OutOfResources too."""
         buffers: list[list[Buffer]] = []
         missing: list[tuple[int, int, int, int]] = []
         for place, count in runs:
@@ -132,21 +133,23 @@ class Reader:
                 if table is None:
                     table = tables[segment.number] = self._index.load(segment, size_blocks)
                 buffer = segment.read(at, count)
-            except OSError:
-                raise DamagedBlock(block + _first_unreadable(segment, at, count)) from None
+            except OSError as error:
+                raise _explained(error, segment, at, count, block) from error
             _check(buffer, table, at, count, block)
             found.append(buffer)
         return found
 
 
-def _first_unreadable(segment: Segment, at: int, count: int) -> int:
-    """Which block of a range that could not be read is to blame."""
+def _explained(error: OSError, segment: Segment, at: int, count: int, block: int) -> StoreError:
+    """The exception for a range that could not be read, naming the block that is to blame."""
+    if passes(error):
+        return of_read(block, error)
     for index in range(count):
         try:
             segment.read(at + index, 1)
-        except OSError:
-            return index
-    return 0
+        except OSError as cause:
+            return of_read(block + index, cause)
+    return of_read(block, error)
 
 
 def _check(buffer: bytearray, table: "array[int]", at: int, count: int, block: int) -> None:
