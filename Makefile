@@ -20,11 +20,11 @@ types: .venv/made ## mypy, strict
 	$(BIN)/mypy
 
 test: lint types ## lint, types and all tests
-	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs
+	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs --durations=10
 
-interop: .venv/made ## Linux guests with open-iscsi, by every way of booting that works; GUEST=tcg for one
+interop: .venv/made ## Linux guests with open-iscsi, by the best way of booting that works; GUEST=all for each that does
 	tests/interop/install_clients.sh qemu-system-x86; \
-	GUEST=$${GUEST:-all} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs
+	GUEST=$${GUEST:-auto} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs --durations=10
 
 bench: .venv/made ## speed beside Debian's tgt, as ratios
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench

@@ -153,13 +153,40 @@ def test_a_folder_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: p
         ways.boot("tcg", "one")
 
 
-def test_kvm_that_cannot_be_tried_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def boots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: str) -> None:
+    """Let tcg start a shell script in place of a kernel."""
+    image = Image(tmp_path / "kernel", tmp_path / "initramfs")
+    way = ways.Way("tcg", "qemu", lambda: "", lambda *_: ["/bin/sh", "-c", console])
+    monkeypatch.setitem(WAYS, "tcg", way)
+    monkeypatch.setattr(ways, "build", lambda kind, *, with_fio: image)
+
+
+@pytest.mark.parametrize(
+    ("console", "reason"),
+    [
+        ("echo 'guest: ready'; read -r run; echo 'guest: ended 1 0'; read -r off", ""),
+        ("echo 'guest: ready'; read -r run; echo 'guest: ended 1 3'; read -r off", "does not run a script: exit status 3"),
+        ("echo 'guest: ready'; read -r run; exit", "does not boot a guest: "),
+        ("echo 'Kernel panic: no init'", "does not boot a guest: Kernel panic: no init"),
+    ],
+)
+def test_a_way_works_if_a_guest_boots_and_runs_a_script(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: str, reason: str
+) -> None:
+    boots(monkeypatch, tmp_path, console)
+    said = unusable.__wrapped__("tcg")
+    assert said.startswith(reason)
+    assert bool(said) == bool(reason)
+
+
+@pytest.mark.parametrize("name", ["kvm", "tcg"])
+def test_a_way_that_cannot_be_tried_says_why(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def fail(*_: object) -> Machine:
         raise CannotBoot("no packages")
 
-    monkeypatch.setitem(WAYS, "kvm", replace(WAYS["kvm"], missing=lambda: ""))
+    monkeypatch.setitem(WAYS, name, replace(WAYS[name], missing=lambda: ""))
     monkeypatch.setattr(ways, "boot", fail)
-    assert unusable.__wrapped__("kvm") == "cannot be tried: no packages"
+    assert unusable.__wrapped__(name) == "cannot be tried: no packages"
 
 
 def test_a_way_that_there_is_not_is_one_line_for_the_user() -> None:

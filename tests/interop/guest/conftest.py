@@ -75,6 +75,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """The ways of booting that are used, and why those that come before the first of them are not."""
+    if not _is_demanded(config):
+        return []
+    used = os.environ[WAYS_WANTED].split(",")
+    passed_over = itertools.takewhile(lambda name: name not in used, WAYS)
+    reasons = [f"not by {name}: {unusable(name) or 'not asked for'}" for name in passed_over]
+    return [f"guests are booted by {', '.join(used)}", *reasons]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ways = ways_of(os.environ[WAYS_WANTED])
     if "array" in metafunc.fixturenames:

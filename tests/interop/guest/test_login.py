@@ -88,6 +88,9 @@ def test_two_sessions_write_beside_each_other(guest: Guest) -> None:
 def test_a_cut_connection_is_taken_up_again(guest: Guest) -> None:
     # the server keeps the old connection of the session until the new login reinstates it
     guest.run("""
+        discover >/dev/null
+        connection_key timeo.noop_out_interval 1
+        connection_key timeo.noop_out_timeout 2  # a cut is seen by a ping that is not answered
         login
         disk=$(disk 0)
         interface=$(argument interface); gateway=$(argument gateway)

@@ -29,6 +29,14 @@ SHARE_PREFIX = "odx-guest-"
 """How the name of a guest's folder begins."""
 
 PROBE_TIMEOUT_S = 20
+
+PROBE = """
+iscsiadm --version
+head -c 1048576 /dev/urandom | tee /tmp/one | md5sum >/tmp/sum
+md5sum </tmp/one | cmp - /tmp/sum
+"""
+"""Programs that the scenarios need, and a pipe whose ends must agree: it shows a kernel that loses registers."""
+
 UML_MEMORY_MB = 160
 QEMU_MEMORY_MB = 320
 """Beside what unpacking takes: the archive, and a root of which the kernel lets files fill half."""
@@ -190,19 +198,25 @@ def _try(way: Way, image: Image, name: str) -> Machine | None:
 def unusable(way_name: str) -> str:
     """Why this way cannot be used here; empty if it can.
 
-    /dev/kvm may be there and yet no guest start; root may be without the right to make an interface. So both are tried.
+    /dev/kvm may be there and yet no guest start, root may be without the right to make an interface, and a processor may have
+    registers that a kernel cannot keep. So a guest is booted once, and runs a script.
     """
     reason = WAYS[way_name].missing()
-    if way_name == "uml" and not reason:
-        return _interface_trouble()
-    if way_name == "kvm" and not reason:
-        try:
-            boot("kvm", "probe").close()
-        except CannotBoot as error:
-            return f"cannot be tried: {error}"
-        except GuestError:
-            return "does not boot a guest"
-    return reason and f"needs {reason}"
+    if reason:
+        return f"needs {reason}"
+    return (_interface_trouble() if way_name == "uml" else "") or _boot_trouble(way_name)
+
+
+def _boot_trouble(way_name: str) -> str:
+    """Why no guest that runs scripts comes of it; empty if one does."""
+    try:
+        with boot(way_name, "probe") as machine:
+            ended = machine.start(PROBE).wait(PROBE_TIMEOUT_S)
+    except CannotBoot as error:
+        return f"cannot be tried: {error}"
+    except GuestError as error:
+        return f"does not boot a guest: {str(error).strip().splitlines()[-1]}"
+    return "" if ended.status == 0 else f"does not run a script: exit status {ended.status}"
 
 
 def _interface_trouble() -> str:
