@@ -27,6 +27,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.records import InvalidRecord, Record, Write, decode_all
 
 MAGIC = b"ODXBATCH"
@@ -120,7 +121,7 @@ def encode_header(
     )
     checksums_at = HEAD_BYTES + len(joined)
     header[HEAD_BYTES:checksums_at] = joined
-    header[checksums_at : checksums_at + len(data_checksums) * CHECKSUM_BYTES] = data_checksums.tobytes()
+    header[checksums_at : checksums_at + len(data_checksums) * CHECKSUM_BYTES] = disk_bytes(data_checksums)
     checksum = crc32c(header)
     header[_CHECKSUM_OFFSET:HEAD_BYTES] = checksum.to_bytes(CHECKSUM_BYTES, "little")
     return header, checksum
@@ -157,7 +158,7 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
     if header_blocks(records_bytes, data_blocks) > blocks or flags & ~_CONTINUED:
         raise InvalidBatch("contradicts itself")
     checksums_at = HEAD_BYTES + records_bytes
-    data_checksums = array("I", header[checksums_at : checksums_at + data_blocks * CHECKSUM_BYTES].tobytes())
+    data_checksums = from_disk("I", header[checksums_at : checksums_at + data_blocks * CHECKSUM_BYTES])
     try:
         records = decode_all(header[HEAD_BYTES:checksums_at], count)
     except InvalidRecord as error:

@@ -1,8 +1,8 @@
 """The footer of a sealed segment: the checksums of all its blocks, so that a reader finds them without walking the log.
 
 It fills the last blocks of the segment: a row of CRC32C checksums, one for each block before the footer (0 for blocks of
-headers), zeros, and at the very end the fields of `_TAIL`. A footer is a copy of what the headers say; where it is missing
-or damaged, they are read instead.
+headers), zeros, and at the very end the fields of `_TAIL`; all numbers are little-endian. A footer is a copy of what the
+headers say; where it is missing or damaged, they are read instead.
 """
 
 import struct
@@ -13,6 +13,7 @@ from crc32c import crc32c
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.batch import CHECKSUM_BYTES
+from odx_target.store.byte_order import disk_bytes, from_disk
 
 MAGIC = b"ODXSEGMT"
 FORMAT_VERSION = 1
@@ -39,7 +40,7 @@ def capacity_blocks(segment_blocks: int) -> int:
 
 def encode_footer(pool_identity: bytes, segment: int, table: "array[int]") -> bytes:
     """The footer of a segment whose blocks have the checksums `table`."""
-    checksums = table.tobytes()
+    checksums = disk_bytes(table)
     tail = _TAIL.pack(MAGIC, FORMAT_VERSION, 0, pool_identity, segment, len(table), crc32c(checksums), 0)[:-CHECKSUM_BYTES]
     tail += crc32c(tail).to_bytes(CHECKSUM_BYTES, "little")
     room_bytes = footer_blocks(len(table)) * BLOCK_BYTES
@@ -64,4 +65,4 @@ def decode_table(footer: Footer, blocks: bytes | bytearray) -> "array[int] | Non
     checksums = bytes(blocks[: footer.used_blocks * CHECKSUM_BYTES])
     if crc32c(checksums) != footer.table_checksum:
         return None
-    return array("I", checksums)
+    return from_disk("I", checksums)

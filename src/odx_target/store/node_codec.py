@@ -10,14 +10,14 @@ Every body is sealed: a CRC32C of the name it is kept under and of the body foll
 body in the wrong place is ever taken for a map.
 """
 
-import sys
 from array import array
 
 from crc32c import crc32c
 
 from odx_target.store.api import PoolDamaged
+from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.frozen_root import FAN_OUT, Inner
-from odx_target.store.leaf import HOLES, LEAF_BLOCKS, Entries, Leaf, expand, is_sound, packed
+from odx_target.store.leaf import LEAF_BLOCKS, Entries, Leaf, expand, is_sound, packed
 
 PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4
 
@@ -25,7 +25,6 @@ SEAL_BYTES = 4
 
 _WORD_BYTES = 8
 _ZERO_PLANE = bytes(LEAF_BLOCKS)
-_PLANES = range(_WORD_BYTES) if sys.byteorder == "little" else range(_WORD_BYTES - 1, -1, -1)
 
 
 def sealed(name: bytes, body: bytes) -> bytes:
@@ -52,7 +51,7 @@ def encode_leaf(leaf: Leaf) -> bytes:
     entries = leaf.entries
     if len(entries) == LEAF_BLOCKS:
         return bytes([DENSE_LEAF]) + _dense_bytes(entries)
-    return bytes([PACKED_LEAF]) + _packed_bytes(entries)
+    return bytes([PACKED_LEAF]) + disk_bytes(entries)
 
 
 def encode_inner(inner: Inner) -> bytes:
@@ -61,7 +60,7 @@ def encode_inner(inner: Inner) -> bytes:
     runs = packed(numbers)
     if runs is None:
         return bytes([DENSE_INNER]) + _dense_bytes(numbers)
-    return bytes([PACKED_INNER]) + _packed_bytes(runs)
+    return bytes([PACKED_INNER]) + disk_bytes(runs)
 
 
 def decode_leaf(body: bytes) -> Entries:
@@ -79,9 +78,7 @@ def _decoded(body: bytes, packed_kind: int, dense_kind: int) -> Entries:
     kind = body[0] if body else 0
     size_bytes = len(body) - 1
     if kind == packed_kind and not size_bytes % _WORD_BYTES:
-        entries = array("Q", body[1:])
-        if sys.byteorder == "big":
-            entries.byteswap()
+        entries = from_disk("Q", body[1:])
         if len(entries) < LEAF_BLOCKS and is_sound(entries):
             return entries
     elif kind == dense_kind and not size_bytes % LEAF_BLOCKS and size_bytes <= LEAF_BLOCKS * _WORD_BYTES:
@@ -91,16 +88,9 @@ def _decoded(body: bytes, packed_kind: int, dense_kind: int) -> Entries:
     raise PoolDamaged("the catalogue holds a node that makes no sense")
 
 
-def _packed_bytes(entries: Entries) -> bytes:
-    if sys.byteorder == "big":
-        entries = entries[:]
-        entries.byteswap()
-    return entries.tobytes()
-
-
 def _dense_bytes(entries: Entries) -> bytes:
-    raw = entries.tobytes()
-    planes = [raw[at::_WORD_BYTES] for at in _PLANES]
+    raw = disk_bytes(entries)
+    planes = [raw[at::_WORD_BYTES] for at in range(_WORD_BYTES)]
     while planes and planes[-1] == _ZERO_PLANE:
         planes.pop()
     return b"".join(planes)
@@ -108,8 +98,6 @@ def _dense_bytes(entries: Entries) -> bytes:
 
 def _dense_entries(body: bytes) -> Entries:
     raw = bytearray(LEAF_BLOCKS * _WORD_BYTES)
-    for plane, start in zip(_PLANES, range(1, len(body), LEAF_BLOCKS), strict=False):
+    for plane, start in enumerate(range(1, len(body), LEAF_BLOCKS)):
         raw[plane::_WORD_BYTES] = body[start : start + LEAF_BLOCKS]
-    entries = HOLES[:]
-    memoryview(entries).cast("B")[:] = raw
-    return entries
+    return from_disk("Q", raw)
