@@ -1,12 +1,21 @@
+#Requires -Version 5.1
+#Requires -RunAsAdministrator
 <#
 .SYNOPSIS
-    Copies a file between two LUNs of an iSCSI target with and without ODX, and collects what happened in one folder.
+    Copies a file between two LUNs of an iSCSI target with and without ODX, proves which copy was offloaded, and collects
+    the evidence in one folder.
 
 .DESCRIPTION
     NOT YET RUN ON A REAL WINDOWS. It was written from public documentation; read it before you run it.
 
-    Run in an elevated 64-bit PowerShell (5.1 or 7) on Windows Server 2016 or later. The target needs two LUNs of at least
-    8 GB each. With -Initialize both are partitioned and formatted: all that is on them is lost.
+    Run in an elevated 64-bit PowerShell (5.1 or 7) on Windows Server 2016 or later, or Windows 10 or 11. The target needs
+    two LUNs of at least 8 GB each. With -Initialize both are partitioned and formatted: all that is on them is lost.
+
+    A copy counts as offloaded only if its bytes did not cross the network: the byte counters of the interfaces that the
+    sessions use are read before and after it, with the caches of both volumes written out each time. A copy without ODX is
+    counted first. If the counters miss that one, they prove nothing, and the run fails.
+
+    -WhatIf lists what a run changes, and changes nothing.
 
 .PARAMETER Portal
     Address of the target portal.
@@ -34,7 +43,10 @@
     Asks for header and data digests.
 
 .PARAMETER Initialize
-    Takes the first two disks of the session, which must be raw, and formats them as -SourceLetter and -DestinationLetter.
+    Takes the first two disks of the target, which must be raw, and formats them as -SourceLetter and -DestinationLetter.
+
+.PARAMETER DiskTimeoutSeconds
+    How long to wait for the two disks after the login.
 
 .PARAMETER OutputFolder
     Where everything is collected; a new folder below the current one if not given.
@@ -61,10 +73,35 @@ param(
     [char] $DestinationLetter = 'T',
     [uint64] $FileBytes = 1GB,
     [uint64] $ZeroBytes = 2GB,
+    [int] $DiskTimeoutSeconds = 60,
     [string] $OutputFolder = (Join-Path $PWD ('odx-' + (Get-Date -Format 'yyyyMMdd-HHmmss')))
 )
 
 $ErrorActionPreference = 'Stop'
+# More than this part of a copy's bytes on the network means reads and writes; the commands of a token copy take far less.
+$OffloadedPart = 1 / 16
+
+function Show-Plan {
+    $steps = @(
+        @($OutputFolder, 'make this folder and collect everything in it'),
+        @('event log Microsoft-Windows-Storage-ClassPnP/Operational', 'enable'),
+        @('service MSiSCSI', 'start it, now and with Windows'),
+        @("iSCSI portal ${Portal}:$Port", 'remove and add again'),
+        @($TargetName, 'log in')
+    )
+    if ($MutualSecret -or $MutualSecretFile) { $steps += , @('this host', 'set the CHAP secret by which all targets prove themselves') }
+    if ($Initialize) { $steps += , @('the first two disks of the target', "partition and format as $SourceLetter and $DestinationLetter") }
+    $steps += , @("${SourceLetter}:\source.bin", "write $FileBytes bytes")
+    foreach ($name in 'plain\source.bin', 'odx.bin', 'manual.bin') { $steps += , @("${DestinationLetter}:\$name", "write $FileBytes bytes") }
+    foreach ($name in 'zeroed.bin', 'zeros.bin') { $steps += , @("${DestinationLetter}:\$name", "write $ZeroBytes bytes") }
+    foreach ($step in $steps) { $PSCmdlet.ShouldProcess($step[0], $step[1]) | Out-Null }
+}
+
+if ($WhatIfPreference) {
+    Show-Plan
+    exit 0
+}
+
 $script:Results = [Collections.Generic.List[object]]::new()
 $Began = Get-Date
 New-Item -ItemType Directory -Path $OutputFolder | Out-Null
@@ -77,12 +114,12 @@ function Add-Result([string] $Step, [bool] $Passed, [string] $Detail) {
 }
 
 function Invoke-Step([string] $Step, [scriptblock] $Body) {
-    # A step that fails is told, and the next one is tried: a half result is better than none.
+    # A step that fails is reported, and the next one is tried: a half result is better than none.
     try { & $Body } catch { Add-Result $Step $false $_.Exception.Message }
 }
 
 function Get-Secret([string] $Name, [securestring] $Given, [string] $File) {
-    # A secret in clear, as the iSCSI cmdlets want it; it is never told. None: $null.
+    # A secret in clear, as the iSCSI cmdlets want it; it is never shown. None: $null.
     $secret = if ($Given) { [Net.NetworkCredential]::new('', $Given).Password } elseif ($File) { Get-Content -Path $File -TotalCount 1 }
     if ($null -eq $secret) { return }
     if ($secret.Length -lt 12 -or $secret.Length -gt 16) { throw "$Name has $($secret.Length) characters, Windows takes 12 to 16" }
@@ -201,6 +238,24 @@ function Get-TargetDisk {
     Get-IscsiSession | Where-Object TargetNodeAddress -EQ $TargetName | Get-Disk | Sort-Object -Property Number -Unique
 }
 
+function Wait-TargetDisk {
+    # Disks appear some seconds after the login.
+    $limit = (Get-Date).AddSeconds($DiskTimeoutSeconds)
+    do {
+        Update-HostStorageCache
+        $disks = @(Get-TargetDisk)
+        if ($disks.Count -ge 2) { return $disks }
+        Start-Sleep -Seconds 1
+    } while ((Get-Date) -lt $limit)
+    throw "the target has $($disks.Count) disks after $DiskTimeoutSeconds seconds, two are needed"
+}
+
+function Assert-Volume([char] $Letter, [int[]] $Numbers) {
+    # Another disk behind this letter would be written to, and prove nothing.
+    $number = (Get-Partition -DriveLetter $Letter).DiskNumber
+    if ($Numbers -notcontains $number) { throw "volume $Letter is on disk $number, which is not the target's" }
+}
+
 function Initialize-Volumes($Disks) {
     $letters = $SourceLetter, $DestinationLetter
     for ($number = 0; $number -lt 2; $number++) {
@@ -268,20 +323,44 @@ function New-EmptyFile([string] $Path, [long] $Bytes) {
     try { $stream.SetLength($Bytes) } finally { $stream.Dispose() }
 }
 
-function Measure-Copy([string] $Name, [scriptblock] $Copy) {
-    # Names of counters are those of an English Windows; elsewhere their file has its heading alone.
-    $counters = '\PhysicalDisk(*)\Disk Read Bytes/sec', '\PhysicalDisk(*)\Disk Write Bytes/sec', '\Network Interface(*)\Bytes Total/sec'
-    $job = Start-Job -ArgumentList $counters, (Join-Path $OutputFolder "counters-$Name.csv") -ScriptBlock {
-        param($Names, $File)
-        'Time,Counter,Value' | Set-Content -Path $File -Encoding UTF8
-        Get-Counter -Counter $Names -SampleInterval 1 -Continuous | ForEach-Object {
-            foreach ($sample in $_.CounterSamples) {
-                $value = $sample.CookedValue.ToString([cultureinfo]::InvariantCulture)
-                '{0:o},"{1}",{2}' -f $_.Timestamp, $sample.Path, $value | Add-Content -Path $File -Encoding UTF8
-            }
-        }
+function Get-PathInterface {
+    # The network interfaces through which the sessions of the target run: those with the addresses of its connections.
+    $connections = Get-IscsiSession | Where-Object TargetNodeAddress -EQ $TargetName | Get-IscsiConnection
+    $addresses = @($connections | ForEach-Object { $_.InitiatorAddress -replace '%.*' })
+    [Net.NetworkInformation.NetworkInterface]::GetAllNetworkInterfaces() | Where-Object {
+        $own = $_.GetIPProperties().UnicastAddresses | ForEach-Object { $_.Address.ToString() -replace '%.*' }
+        @($own | Where-Object { $addresses -contains $_ }).Count -gt 0
     }
-    try { (Measure-Command $Copy).TotalSeconds } finally { Stop-Job $job; Remove-Job $job -Force }
+}
+
+function Get-NetworkBytes {
+    # All bytes that these interfaces have received and sent. The paths are looked up each time: one may have been replaced.
+    [long] $bytes = 0
+    foreach ($interface in @(Get-PathInterface)) {
+        $statistics = $interface.GetIPStatistics()
+        $bytes += $statistics.BytesReceived + $statistics.BytesSent
+    }
+    $bytes
+}
+
+function Measure-Copy([scriptblock] $Copy) {
+    # Seconds and network bytes. Data that are still in a cache have not crossed the network yet, so caches are written out.
+    Write-VolumeCache -DriveLetter $SourceLetter, $DestinationLetter
+    $before = Get-NetworkBytes
+    $seconds = (Measure-Command {
+        & $Copy
+        Write-VolumeCache -DriveLetter $SourceLetter, $DestinationLetter
+    }).TotalSeconds
+    [pscustomobject]@{ Seconds = $seconds; Bytes = (Get-NetworkBytes) - $before }
+}
+
+function Add-Proof([string] $Step, $Measured, [uint64] $Bytes) {
+    # Offloaded, only if the bytes did not cross the network and the counters are known to see those that do.
+    $detail = '{0:n0} bytes crossed the network for {1:n0}' -f $Measured.Bytes, $Bytes
+    $offloaded = $Measured.Bytes -ge 0 -and $Measured.Bytes -lt $Bytes * $OffloadedPart
+    if (-not $script:CountersSee) { $detail += '; the counters missed the copy without ODX, so this proves nothing' }
+    elseif (-not $offloaded) { $detail += '; the copy engine fell back to reads and writes' }
+    Add-Result "$Step is offloaded" ($offloaded -and $script:CountersSee) $detail
 }
 
 function Compare-Files([string] $Step, [string] $One, [string] $Other, [double] $Seconds) {
@@ -306,8 +385,6 @@ function Test-Token([string] $Source, [string] $Destination) {
 }
 
 function Test-ZeroToken([string] $Path) {
-    # The file is full of data first: past valid data NTFS would write nothing.
-    New-PatternFile $Path $ZeroBytes
     $token = [OdxControl]::ZeroToken()
     [uint64] $position = 0
     while ($position -lt $ZeroBytes) {
@@ -317,48 +394,88 @@ function Test-ZeroToken([string] $Path) {
     }
 }
 
+function Get-EventText($Entry) {
+    # The message and all data. The port driver puts the name of the target into dump data, in one or two bytes a character.
+    $Entry.Message
+    foreach ($property in $Entry.Properties) {
+        if ($property.Value -is [byte[]]) {
+            [Text.Encoding]::ASCII.GetString($property.Value)
+            [Text.Encoding]::Unicode.GetString($property.Value)
+        } else { "$($property.Value)" }
+    }
+}
+
+function Test-EventOfTarget($Entry, $Disks) {
+    # True for an event that names the target, one of its disks or volumes. One that names nothing counts if no other target
+    # is connected: then there is nothing else that it can be about.
+    $text = (Get-EventText $Entry) -join ' '
+    if ($text -match [regex]::Escape($TargetName) -or $text -match "\b[$SourceLetter$DestinationLetter]:") { return $true }
+    foreach ($disk in $Disks) {
+        if ($text -match "(Harddisk|PhysicalDrive|MPIODisk|\bdisk )$($disk.Number)(\D|$)") { return $true }
+        if ($disk.SerialNumber -and $text.Contains($disk.SerialNumber.Trim())) { return $true }
+    }
+    if ($text -match '(Harddisk|PhysicalDrive|MPIODisk|\bdisk )\d|\b(iqn|eui|naa)\.|\b[A-Z]:') { return $false }
+    @(Get-IscsiSession | Where-Object TargetNodeAddress -NE $TargetName).Count -eq 0
+}
+
 function Save-Events {
     $sources = 'iScsiPrt', 'MSiSCSI', 'disk', 'mpio', 'msdsm', 'Ntfs', 'storport'
+    $disks = @(Get-TargetDisk)
     $system = Get-WinEvent -FilterHashtable @{ LogName = 'System'; StartTime = $Began } -ErrorAction SilentlyContinue |
         Where-Object ProviderName -In $sources
     $class = Get-WinEvent -FilterHashtable @{ LogName = 'Microsoft-Windows-Storage-ClassPnP/Operational'; StartTime = $Began } -ErrorAction SilentlyContinue
-    $fields = 'TimeCreated', 'ProviderName', 'Id', 'LevelDisplayName', 'Message'
-    @($system) + @($class) | Where-Object { $_ } | Select-Object -Property $fields |
-        Export-Csv -Path (Join-Path $OutputFolder 'events.csv') -NoTypeInformation -Encoding UTF8
-    $bad = @($system | Where-Object Level -In 1, 2, 3) + @($class | Where-Object Id -EQ 507) | Where-Object { $_ }
-    Add-Result 'events' (@($bad).Count -eq 0) "$(@($bad).Count) errors and warnings of storage, see events.csv"
+    $ofTarget = @{ Name = 'OfTarget'; Expression = { Test-EventOfTarget $_ $disks } }
+    $columns = 'TimeCreated', 'ProviderName', 'Id', 'Level', 'LevelDisplayName', 'Message', $ofTarget
+    $found = @($system) + @($class) | Where-Object { $_ } | Select-Object -Property $columns
+    $found | Export-Csv -Path (Join-Path $OutputFolder 'events.csv') -NoTypeInformation -Encoding UTF8
+    $bad = @($found | Where-Object { $_.OfTarget -and ($_.Level -in 1, 2, 3 -or ($_.Id -eq 507 -and $_.ProviderName -notin $sources)) })
+    Add-Result 'events' ($bad.Count -eq 0) "$($bad.Count) errors and warnings about the target, see OfTarget in events.csv"
 }
 
 try {
     wevtutil set-log Microsoft-Windows-Storage-ClassPnP/Operational /enabled:true
     Connect-Target
-    $disks = @(Get-TargetDisk)
-    if ($disks.Count -lt 2) { throw "the target has $($disks.Count) disks, two are needed" }
+    $disks = @(Wait-TargetDisk)
     if ($Initialize) { Initialize-Volumes $disks }
+    foreach ($letter in $SourceLetter, $DestinationLetter) { Assert-Volume $letter $disks.Number }
     Save-OdxState $disks
+    $paths = @(Get-PathInterface)
+    Add-Result 'network path' ($paths.Count -gt 0) "$($paths.Name -join ', ')"
 
     $source = "${SourceLetter}:\source.bin"
     $withOdx, $plain = "${DestinationLetter}:\odx.bin", "${DestinationLetter}:\plain"
     New-PatternFile $source $FileBytes
-    Invoke-Step 'copy with ODX' {
-        $seconds = Measure-Copy 'odx' { Copy-Item $source $withOdx }
-        Compare-Files 'copy with ODX' $source $withOdx $seconds
-    }
+    $script:CountersSee = $false
     Invoke-Step 'copy without ODX' {
-        $seconds = Measure-Copy 'plain' { robocopy "${SourceLetter}:\" $plain source.bin /NOOFFLOAD /NJH /NJS /NP | Out-Null }
-        Compare-Files 'copy without ODX' $source (Join-Path $plain 'source.bin') $seconds
+        $measured = Measure-Copy {
+            robocopy "${SourceLetter}:\" $plain source.bin /J /NOOFFLOAD /NJH /NJS /NP | Out-Null
+            if ($LASTEXITCODE -ge 8) { throw "robocopy ended with $LASTEXITCODE" }
+        }
+        Compare-Files 'copy without ODX' $source (Join-Path $plain 'source.bin') $measured.Seconds
+        $script:CountersSee = $measured.Bytes -ge $FileBytes
+        Add-Result 'counters see a copy without ODX' $script:CountersSee (
+            '{0:n0} bytes crossed the network for {1:n0}' -f $measured.Bytes, $FileBytes)
+    }
+    Invoke-Step 'copy with ODX' {
+        $measured = Measure-Copy { Copy-Item $source $withOdx }
+        Compare-Files 'copy with ODX' $source $withOdx $measured.Seconds
+        Add-Proof 'copy with ODX' $measured $FileBytes
     }
     Invoke-Step 'tokens by hand' {
         $manual = "${DestinationLetter}:\manual.bin"
         New-EmptyFile $manual $FileBytes
-        $seconds = (Measure-Command { Test-Token $source $manual }).TotalSeconds
-        Compare-Files 'tokens by hand' $source $manual $seconds
+        $measured = Measure-Copy { Test-Token $source $manual }
+        Compare-Files 'tokens by hand' $source $manual $measured.Seconds
+        Add-Proof 'copy by tokens by hand' $measured $FileBytes
     }
     Invoke-Step 'zero token' {
         $zeroed, $zeros = "${DestinationLetter}:\zeroed.bin", "${DestinationLetter}:\zeros.bin"
-        $seconds = (Measure-Command { Test-ZeroToken $zeroed }).TotalSeconds
+        # The file is full of data first: past valid data NTFS would write nothing.
+        New-PatternFile $zeroed $ZeroBytes
+        $measured = Measure-Copy { Test-ZeroToken $zeroed }
         New-EmptyFile $zeros $ZeroBytes
-        Compare-Files 'zero token' $zeros $zeroed $seconds
+        Compare-Files 'zero token' $zeros $zeroed $measured.Seconds
+        Add-Proof 'zeroing by the zero token' $measured $ZeroBytes
     }
 } catch {
     Add-Result 'the run' $false $_.Exception.Message

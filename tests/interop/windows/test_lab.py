@@ -122,7 +122,6 @@ def commands() -> list[tuple[str, set[str]]]:
 
 CMDLETS: dict[str, str] = {
     # as Microsoft documents them: name, parameters used here
-    "Add-Content": "Path Encoding",
     "Add-Type": "TypeDefinition",
     "Connect-IscsiTarget": "NodeAddress TargetPortalAddress TargetPortalPortNumber",
     "ConvertTo-Json": "",
@@ -132,7 +131,6 @@ CMDLETS: dict[str, str] = {
     "Format-List": "",
     "Format-Volume": "DriveLetter FileSystem NewFileSystemLabel Confirm",
     "Get-Content": "Path TotalCount",
-    "Get-Counter": "Counter SampleInterval Continuous",
     "Get-Date": "Format",
     "Get-Disk": "",
     "Get-FileHash": "",
@@ -141,6 +139,7 @@ CMDLETS: dict[str, str] = {
     "Get-IscsiTarget": "",
     "Get-IscsiTargetPortal": "",
     "Get-ItemProperty": "Name ErrorAction",
+    "Get-Partition": "DriveLetter",
     "Get-Volume": "DriveLetter",
     "Get-WinEvent": "FilterHashtable ErrorAction",
     "Initialize-Disk": "Number PartitionStyle",
@@ -152,20 +151,20 @@ CMDLETS: dict[str, str] = {
     "Out-Null": "",
     "Out-String": "Width",
     "Remove-IscsiTargetPortal": "Confirm",
-    "Remove-Job": "Force",
     "Select-Object": "Property",
     "Set-Content": "Path Encoding",
     "Set-Disk": "Number IsOffline IsReadOnly",
     "Set-IscsiChapSecret": "ChapSecret",
     "Set-Service": "Name StartupType",
     "Sort-Object": "Property Unique",
-    "Start-Job": "ArgumentList ScriptBlock",
     "Start-Service": "Name",
+    "Start-Sleep": "Seconds",
     "Start-Transcript": "Path",
-    "Stop-Job": "",
     "Stop-Transcript": "",
-    "Where-Object": "EQ In",
+    "Update-HostStorageCache": "",
+    "Where-Object": "EQ NE In",
     "Write-Host": "",
+    "Write-VolumeCache": "DriveLetter",
     "fltmc": "v",
     "fsutil": "",
     "robocopy": "",
@@ -210,8 +209,50 @@ def test_options_of_serve_on_the_page_are_options() -> None:
 def test_parameters_that_the_page_uses_are_parameters() -> None:
     header = SCRIPT[: SCRIPT.index("\n)\n")]
     declared = {name.lower() for name in re.findall(r"\] \$(\w+)", header)}
-    line = re.search(r"Test-OdxTarget\.ps1 (-.*)", PAGE)
-    assert line is not None
-    inline = " ".join(re.findall(r"`(-[A-Z][^`]*)`", PAGE))
-    used = set(re.findall(r"(?<=\s)-(\w+)", f" {line[1]} {inline}"))
-    assert {name.lower() for name in used} <= declared
+    assert "SupportsShouldProcess" in header
+    lines = re.findall(r"Test-OdxTarget\.ps1 (-.*)", PAGE)
+    assert len(lines) == 2
+    inline = " ".join(re.findall(r"`(-(?:Source|Destination|Chap|Mutual|Digests|Initialize)[^`]*)`", PAGE))
+    used = set(re.findall(r"(?<=\s)-(\w+)", f" {' '.join(lines)} {inline}"))
+    assert {name.lower() for name in used} <= declared | {"whatif"}
+
+
+def test_only_an_administrator_may_run_it_and_is_told_so_by_powershell() -> None:
+    requirements = [line for line in SCRIPT.splitlines() if line.startswith("#Requires")]
+    assert requirements == ["#Requires -Version 5.1", "#Requires -RunAsAdministrator"]
+
+
+FILES = ("source.bin", r"plain\source.bin", "odx.bin", "manual.bin", "zeroed.bin", "zeros.bin")
+
+BODY = SCRIPT[SCRIPT.index("\n)\n") :]
+PLAN, RUN = BODY.split("    exit 0\n}\n", 1)
+
+
+def test_what_if_lists_all_changes_and_makes_none() -> None:
+    assert PLAN.endswith("if ($WhatIfPreference) {\n    Show-Plan\n")
+    called = {text_of(node) for node in nodes(powershell(PLAN)) if node.type == "command_name"}
+    assert called == {"Show-Plan", "Out-Null"}
+    assert all(name.rpartition("\\")[2] in RUN and name in PLAN for name in FILES)
+    for name, said in (
+        ("Set-Service", "MSiSCSI"),
+        ("wevtutil", "ClassPnP"),
+        ("Set-IscsiChapSecret", "secret"),
+        ("Format-Volume", "format"),
+    ):
+        assert name in RUN
+        assert said in PLAN
+
+
+def test_the_page_undoes_what_a_run_leaves() -> None:
+    undo = PAGE[PAGE.index("### Undo everything") : PAGE.index("## What Windows does")]
+    for left in (*(name for name in FILES if "\\" not in name), "plain", "Remove-IscsiTargetPortal", "ClassPnP", "MSiSCSI"):
+        assert left in undo, left
+
+
+def test_every_copy_by_token_is_proved_by_the_network_and_the_proof_by_a_copy_without() -> None:
+    steps = re.findall(r"Invoke-Step '([^']*)' \{\n(.*?)\n    \}", RUN, re.DOTALL)
+    copies = {name: body for name, body in steps if "Measure-Copy" in body}
+    assert list(copies) == ["copy without ODX", "copy with ODX", "tokens by hand", "zero token"]
+    assert all(("Add-Proof" in body) != ("without" in name) for name, body in copies.items())
+    assert "$script:CountersSee = $measured.Bytes -ge $FileBytes" in copies["copy without ODX"]
+    assert "($offloaded -and $script:CountersSee)" in RUN
