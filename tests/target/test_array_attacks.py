@@ -145,6 +145,24 @@ async def test_a_byte_at_a_time() -> None:
         assert await peer.answer_to(write) == (0, b"")
 
 
+@pytest.mark.parametrize("steps", ["cut", "cut twice", "cut and stopped"])
+async def test_a_connection_that_is_cut_before_it_is_served(steps: str) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    async with running() as array, quiet(array):
+        with listening, socket.create_connection(listening.getsockname()) as peer:
+            connected, _ = listening.accept()
+            server = ConnectionServer(connected, array._listener._directory, array.device_server, array.pool, pytest.fail)
+            server.cut()
+            if steps == "cut twice":
+                server.cut()
+            async with trio.open_nursery() as nursery:
+                if steps == "cut and stopped":
+                    nursery.start_soon(server.stop)
+                nursery.start_soon(server.serve)
+            assert server.ended.is_set()
+            assert peer.recv(1) == b""
+
+
 async def test_half_of_a_connection_closed() -> None:
     async with running() as array, quiet(array), logged_in(array) as peer:
         write = peer.write(cdb.write_16(0, 1), 512)

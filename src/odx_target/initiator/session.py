@@ -32,6 +32,7 @@ from odx_target.initiator.login import Login
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.result import Buffer, CommandResult, Job
 from odx_target.initiator.url import Portal
+from odx_target.target.iscsi.host_names import look_up_error
 from odx_target.target.iscsi.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
 from odx_target.target.iscsi.text_keys import Parameters
 
@@ -331,8 +332,11 @@ async def discover(portal: Portal, options: SessionOptions, connect: Connect | N
 
 
 async def connect_tcp(portal: Portal) -> trio.abc.Stream:
-    """A TCP connection. Raises OSError."""
-    return await trio.open_tcp_stream(portal.host, portal.port)
+    """A TCP connection. Raises OSError, also for a host name that the resolver does not even take."""
+    try:
+        return await trio.open_tcp_stream(portal.host, portal.port)
+    except UnicodeError as error:
+        raise look_up_error(portal.host, error) from error
 
 
 async def run_together(jobs: Sequence[Job]) -> None:

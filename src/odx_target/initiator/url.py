@@ -6,6 +6,7 @@ The form is libiscsi's; what stands behind the question mark is whom the target 
 from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import BadUrl
+from odx_target.target.iscsi.host_names import host_name_fault
 
 SCHEME = "iscsi://"
 DEFAULT_PORT = 3260
@@ -96,6 +97,8 @@ def _portal(text: str, place: str) -> Portal:
         port = port_text if colon else None
     if not host or any(character.isspace() for character in host):
         raise BadUrl(f"{_shown(text)}: no host")
+    if fault := host_name_fault(host):
+        raise BadUrl(f"{_shown(text)}: {fault}")
     return Portal(host, DEFAULT_PORT if port is None else _port(text, port))
 
 

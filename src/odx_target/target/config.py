@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from odx_target.copymgr.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE
 from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, target_chap_of
 from odx_target.target.config_error import ConfigError as ConfigError
+from odx_target.target.iscsi.host_names import host_name_fault
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")
@@ -147,7 +148,10 @@ def parse_portal(text: str) -> Portal:
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]{1,5}))?", text)
     if not match or int(match[3] or 0) > 65535:
         raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
-    return Portal(match[1] or match[2], int(match[3]) if match[3] else DEFAULT_PORTAL_PORT)
+    host = match[1] or match[2]
+    if fault := host_name_fault(host):
+        raise ConfigError(f"portal {text[:80]!r}: {fault}")
+    return Portal(host, int(match[3]) if match[3] else DEFAULT_PORTAL_PORT)
 
 
 def parse_iqn(text: str) -> str:

@@ -70,6 +70,7 @@ class ConnectionServer:
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        seen_directory = directory.seen_from(connected)  # raises OSError before anything else knows of the connection
         self._socket = connected
         self._directory = directory
         self._device_server = device_server
@@ -78,7 +79,7 @@ class ConnectionServer:
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
         self._to_send = SendQueue(connected, self._tap, self._peer_reads)
-        self._protocol = TargetConnection(directory.seen_from(connected), trio.current_time())
+        self._protocol = TargetConnection(seen_directory, trio.current_time())
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
         self._unsent_bytes = 0  # read data handed over since nothing was left to send
@@ -86,6 +87,7 @@ class ConnectionServer:
         self._has_room = trio.lowlevel.ParkingLot()
         self._count_rejects = 0
         self._has_turn = True  # one wake-up's worth of work without letting other connections run
+        self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
         self.ended = trio.Event()
@@ -95,11 +97,12 @@ class ConnectionServer:
     async def serve(self) -> None:
         """Run the connection; whatever goes wrong ends it, and nothing else."""
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._run_timers)
-                await self._receive_until_closed()
-                await self._finish()
-                self._nursery.cancel_scope.cancel()
+            with self._serving:
+                async with trio.open_nursery() as self._nursery:
+                    self._nursery.start_soon(self._run_timers)
+                    await self._receive_until_closed()
+                    await self._finish()
+                    self._nursery.cancel_scope.cancel()
         except Exception as error:
             log.error("a connection failed inside the array", peer=self.peer, error=repr(error), exc_info=error)
         finally:
@@ -127,8 +130,8 @@ class ConnectionServer:
         await self.ended.wait()
 
     def cut(self) -> None:
-        """End the connection without asking."""
-        self._nursery.cancel_scope.cancel()
+        """End the connection without asking; one that is not served yet ends as soon as it is."""
+        self._serving.cancel()
 
     async def _receive_until_closed(self) -> None:
         with self._receiving:

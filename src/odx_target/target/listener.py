@@ -3,7 +3,7 @@
 import errno
 import socket
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 import trio
@@ -14,6 +14,7 @@ from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config import Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Authentication, Directory
+from odx_target.target.iscsi.host_names import look_up_error
 from odx_target.target.iscsi.session import Session
 from odx_target.target.trace.tap import Tap
 
@@ -153,7 +154,7 @@ def close_sockets(sockets: Sequence[socket.socket]) -> None:
 
 async def _bind(portal: Portal) -> socket.socket:
     try:
-        found = await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM)
+        found = await _addresses_of(portal)
         family, kind, protocol, _, address = found[0]
         listening = socket.socket(family, kind, protocol)
         try:
@@ -167,3 +168,11 @@ async def _bind(portal: Portal) -> socket.socket:
     except OSError as error:
         raise OSError(error.errno, f"cannot listen there: {error.strerror or error}", str(portal)) from error
     return listening
+
+
+async def _addresses_of(portal: Portal) -> list[Any]:
+    """What getaddrinfo finds, best first. Raises OSError, also for names that the resolver does not even take."""
+    try:
+        return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
+    except UnicodeError as error:
+        raise look_up_error(portal.host, error) from error
