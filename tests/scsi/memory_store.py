@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolFull, Usage
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolFull, Steps, Usage
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)
@@ -38,11 +38,14 @@ class MemoryBlocks:
                 raise DamagedBlock(wanted)
         return [self.blocks.get(wanted, ZEROS) for wanted in range(block, block + count_blocks)]
 
-    def extents(self, block: int) -> Iterator[tuple[int, int, bool]]:
-        while block < self.size_blocks:
+    def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
+        """A step for every fourth block."""
+        is_spent = False
+        while block < self.size_blocks and not is_spent:
             first, mapped = block, block in self.blocks
-            while block < self.size_blocks and (block in self.blocks) == mapped:
+            while block < self.size_blocks and (block in self.blocks) == mapped and not is_spent:
                 block += 1
+                is_spent = steps is not None and steps.take(block % 4 == 0) <= 0
             yield first, block - first, mapped
 
 

@@ -232,7 +232,7 @@ def test_lba_status_ends_where_the_unit_ends():
 def test_an_extent_too_long_for_its_descriptor_is_told_in_part():
     unit = UnitUnderTest()
     unit.logical_unit.capacity_blocks = 1 << 40
-    unit.volume.extents = lambda block: iter([(block, (1 << 37) - block, False)])
+    unit.volume.extents = lambda block, steps: iter([(block, (1 << 37) - block, False)])
     assert lba_status(unit, 0) == [(0, 0xFFFFFFFF, 1)]
 
 
@@ -249,3 +249,43 @@ def test_lba_status_covers_every_block_once(mapped, lba):
             assert (block // 8 in mapped) == (status == 0)
         position, before = first + count, status
     assert position == 256
+
+
+@given(st.sets(st.integers(0, 63)), st.integers(0, 511), st.integers(1, 40), st.integers(1, 6))
+def test_lba_status_says_the_same_whatever_a_turn_allows(mapped, lba, steps, room):
+    """An answer may end early, also within an extent; who asks again from its end learns about every block once."""
+    unit = UnitUnderTest(size_store_blocks=64)
+    for block in mapped:
+        unit.volume.write(block, [b"\xaa" * 4096])
+    unit.environment.turns.of_a_turn = steps
+    position = lba
+    while position < 512:
+        descriptors = lba_status(unit, position, 8 + 16 * room)
+        assert descriptors
+        for first, count, status in descriptors:
+            assert first == position
+            assert {block // 8 in mapped for block in range(first, first + count)} == {status == 0}
+            position = first + count
+    assert position == 512
+
+
+def test_lba_status_waits_for_its_turn_and_is_about_that_moment():
+    unit = UnitUnderTest(size_store_blocks=64)
+    unit.environment.turns.left = 0
+    cdb = b"\x9e\x12" + bytes(8) + (1024).to_bytes(4, "big") + b"\0\0"
+    started = [unit.start(cdb, tag=tag) for tag in range(3)]
+    assert not any(each.is_done for each in started)
+    unit.volume.write(1, [b"\xaa" * 4096])
+    assert unit.server.abort_task(unit.nexus, 0, 1)
+    unit.environment.settle()
+    assert [each.reply.status for each in started] == [0, 0x40, 0]
+    assert b"".join(started[0].reply.data_in)[8:24] == (0).to_bytes(8, "big") + (8).to_bytes(4, "big") + b"\1\0\0\0"
+
+
+def test_the_unit_may_shrink_while_lba_status_waits():
+    unit = UnitUnderTest(size_store_blocks=64)
+    unit.environment.turns.left = 0
+    started = unit.start(b"\x9e\x12" + (500).to_bytes(8, "big") + (1024).to_bytes(4, "big") + b"\0\0")
+    unit.logical_unit.capacity_blocks = 100
+    unit.environment.settle()
+    assert code_of(started.reply) == (5, 0x21, 0)

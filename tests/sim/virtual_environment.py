@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar, TypeVarTuple
 
+from odx_target.store.api import Turns
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -78,6 +80,7 @@ class VirtualEnvironment:
         self._sleepers: list[tuple[float, int, _Suspend]] = []
         self._order = itertools.count()
         self.background: list[VirtualTask] = []
+        self.turns = Turns(VirtualEvent, self._go_round)
 
     def monotonic(self) -> float:
         return self.now_s
@@ -109,6 +112,9 @@ class VirtualEnvironment:
             await function(*arguments)
 
         self.background.append(self.spawn(job()))
+
+    async def _go_round(self) -> None:
+        await self.sleep(0)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> VirtualTask:
         task = VirtualTask(coroutine)

@@ -16,7 +16,7 @@ from tests.store.test_catalogue import checkpoint_of, described, written
 from odx_target.store.api import PoolDamaged, PoolFailed, PoolFull, PoolInUse
 from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import Checkpoint, FrozenMapState
-from odx_target.store.kept_trees import TreeReader, TreeWriter, gaps
+from odx_target.store.kept_trees import NumberSet, TreeReader, TreeWriter
 from odx_target.store.leaf import LEAF_BLOCKS, expand, one_run
 from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
 from odx_target.store.node_codec import DENSE_LEAF, PACKED_INNER, PACKED_LEAF, node_name, sealed
@@ -256,10 +256,13 @@ def test_maps_of_impossible_sizes_are_refused(levels: int, size_blocks: int) -> 
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.sets(st.integers(1, 60)))
-def test_gaps_are_what_a_list_leaves_out(numbers: set[int]) -> None:
-    found = [number for first, last in gaps(sorted(numbers), 61) for number in range(first, last + 1)]
-    assert found == sorted(set(range(1, 61)) - numbers)
+@given(st.sets(st.one_of(st.integers(1, 60), st.integers(4090, 4100), st.integers(8190, 12_300))), st.integers(12_301, 20_000))
+def test_gaps_are_what_a_set_of_numbers_leaves_out(numbers: set[int], end: int) -> None:
+    kept = NumberSet()
+    assert [kept.add(number) for number in [*numbers, *numbers]] == [True] * len(numbers) + [False] * len(numbers)
+    found = [number for first, last in kept.gaps(end) for number in range(first, last + 1)]
+    assert found == sorted(set(range(1, end)) - numbers)
+    assert len(kept) == len(numbers)
 
 
 def test_a_live_map_may_change_while_its_frozen_root_is_written() -> None:

@@ -1,7 +1,7 @@
 """UNMAP, WRITE SAME and GET LBA STATUS (SBC-4 4.7, 5.6, 5.32, 5.47, 5.48)."""
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import islice
 from struct import Struct
 
 from odx_target.scsi.cdb import cdb_layout
@@ -31,8 +31,12 @@ UNMAP_DESCRIPTOR = Layout("unmap_logical_block_address:64 number_of_logical_bloc
 LBA_STATUS_HEADER = Layout("parameter_data_length:32 -:32")
 LBA_STATUS_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:4 provisioning_status:4 -:24")
 
-# UNMAP comes in bursts when a file system trims; the same descriptor as a struct.
+# UNMAP comes in bursts when a file system trims, extents by the thousand; the same descriptors as structs.
 _FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
+_FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
+
+# Of a GET LBA STATUS, beside those of its extents.
+_LBA_STATUS_STEPS = 30
 
 MAPPED = 0
 DEALLOCATED = 1
@@ -140,7 +144,22 @@ def _write_same_extents(task: Task) -> Sequence[Extent]:
 
 
 def get_lba_status(task: Task) -> Outcome:
-    """Which blocks are mapped, from the block asked for to the end, or as much as fits the allocation length."""
+    """Which blocks are mapped, from the block asked for on: as much as fits the allocation length and one turn of the loop.
+
+    An answer that ends before the end of the logical unit, also within an extent, is as good as a whole one (SBC-4 5.6): its
+    reader asks again from there. It is about the moment at which the command has its turn.
+    """
+    if task.logical_unit.environment.turns.left > 0:
+        return _lba_status_now(task)
+    return _lba_status_in_turn(task)
+
+
+async def _lba_status_in_turn(task: Task) -> Reply:
+    await task.logical_unit.environment.turns.next()
+    return _lba_status_now(task)
+
+
+def _lba_status_now(task: Task) -> Reply:
     logical_unit = task.logical_unit
     fields = cdb_layout(*GET_LBA_STATUS).parse(task.cdb)
     lba: int = fields["starting_logical_block_address"]
@@ -156,17 +175,16 @@ def get_lba_status(task: Task) -> Outcome:
 def _lba_status(logical_unit: LogicalUnit, lba: int, most_descriptors: int) -> list[bytes]:
     """Descriptors from `lba` on, which may lie inside the first extent."""
     per_block = BLOCK_BYTES // logical_unit.block_bytes
-    extents = logical_unit.volume.extents(lba // per_block)
+    turns = logical_unit.environment.turns
+    turns.take(_LBA_STATUS_STEPS)
+    extents = logical_unit.volume.extents(lba // per_block, turns)
     descriptors: list[bytes] = []
-    for block, count_blocks, mapped in takewhile(lambda _: len(descriptors) < most_descriptors, extents):
+    for block, count_blocks, mapped in islice(extents, most_descriptors):
         end = min((block + count_blocks) * per_block, logical_unit.capacity_blocks)
         count = min(end - lba, _MOST_BLOCKS_OF_A_DESCRIPTOR)
         if count <= 0:
             break
-        status = MAPPED if mapped else DEALLOCATED
-        descriptors.append(
-            LBA_STATUS_DESCRIPTOR.build(logical_block_address=lba, number_of_logical_blocks=count, provisioning_status=status)
-        )
+        descriptors.append(_FAST_LBA_STATUS_DESCRIPTOR.pack(lba, count, MAPPED if mapped else DEALLOCATED))
         lba += count
         if lba < end:
             break  # a descriptor that is full is the last; the initiator asks again from its end

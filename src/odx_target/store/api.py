@@ -13,6 +13,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple
 
+from odx_target.store.turns import Steps as Steps
+from odx_target.store.turns import Turns as Turns
+
 BLOCK_BYTES = 4096
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -115,6 +118,11 @@ class Environment(Protocol):
         """Run a blocking function beside the event loop. Not cancelled half-way."""
         ...
 
+    @property
+    def turns(self) -> Turns:
+        """How long anything may compute before the loop is given back, and a queue for its next turns."""
+        ...
+
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         """Run a job in the background until it ends or the array stops."""
         ...
@@ -141,8 +149,11 @@ class BlockSource(Protocol):
         """
         ...
 
-    def extents(self, block: int) -> Iterator[tuple[int, int, bool]]:
-        """Runs (block, count_blocks, mapped) from `block` to the end; neighbours differ in `mapped`."""
+    def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
+        """Runs (block, count_blocks, mapped) from `block` on; neighbours differ in `mapped`.
+
+        They go to the end, or to where `steps` are spent: there is one at least, and the last may be cut short.
+        """
         ...
 
 

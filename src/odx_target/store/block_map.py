@@ -14,7 +14,11 @@ Rules:
 3. Hence a node that a catalogue keeps is frozen, and a copy made of it starts unkept.
 """
 
-from odx_target.store.frozen_root import FAN_OUT, FrozenRoot, Inner, MapReader, Node, levels_for
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from odx_target.store.frozen_root import FrozenRoot, MapReader, levels_for
+from odx_target.store.inner import FAN_OUT, Few, Inner, Node
 from odx_target.store.leaf import (
     INDEX_MASK,
     LEAF_BITS,
@@ -31,24 +35,32 @@ SIZE_LIMIT_BLOCKS = 1 << 48
 
 _NO_LEAF = Leaf(one_run(0), Epoch())
 
+Discard: TypeAlias = Callable[[Sequence[Node]], None]
+
+
+def _drop(_nodes: Sequence[Node]) -> None:
+    pass
+
 
 class BlockMap(MapReader):
     """A map that can be changed. `size_blocks` is its size; it starts as one hole.
 
-    Nothing here checks ranges: they lie within the size, and a source's within the size of the source.
+    Nothing here checks ranges: they lie within the size, and a source's within the size of the source. `discard` is given the
+    subtrees that the map needs no more: one may be millions of objects, which are not to go all at once.
     """
 
-    __slots__ = ("_epoch",)
+    __slots__ = ("_discard", "_epoch")
 
-    def __init__(self, size_blocks: int) -> None:
+    def __init__(self, size_blocks: int, discard: Discard = _drop) -> None:
         assert size_blocks <= SIZE_LIMIT_BLOCKS
         super().__init__(None, levels_for(size_blocks), size_blocks)
         self._epoch = Epoch()
+        self._discard = discard
 
     @classmethod
-    def thawed(cls, frozen: FrozenRoot) -> "BlockMap":
+    def thawed(cls, frozen: FrozenRoot, discard: Discard = _drop) -> "BlockMap":
         """A map that starts as a frozen one; O(1)."""
-        live = cls(frozen.size_blocks)
+        live = cls(frozen.size_blocks, discard)
         live.root = frozen.root
         live._shift = LEAF_BITS * frozen.levels
         return live
@@ -70,28 +82,18 @@ class BlockMap(MapReader):
             index = block & INDEX_MASK
             count = min(LEAF_BLOCKS - index, end - block)
             if count == LEAF_BLOCKS:
-                self._set_children(block, 0, [Leaf(one_run(place), self._epoch)])
+                self._put_leaves(block, [Leaf(one_run(place), self._epoch)])
             else:
                 self._writable_leaf(block).assign(index, place, count)
             block += count
             place += count
 
     def clear(self, block: int, count_blocks: int) -> None:
-        """Make blocks holes; whole subtrees go at once."""
-        end = block + count_blocks
-        while block < end:
-            leaf, rest = self.find(block)
-            level = _aligned_level(block, end - block, self.levels - 1)
-            if leaf is None:
-                block += min(rest, end - block)
-            elif level < 0:
-                count = min(rest, end - block)
-                self._clear_in_leaf(block, count)
-                block += count
-            else:
-                slots = _slots(block, end - block, level)
-                self._set_children(block, level, [None] * slots)
-                block += slots << _shift_of(level)
+        """Make blocks holes; whole subtrees go at once, and so do nodes that are left without children."""
+        if self.root is not None and count_blocks:
+            root = self._cleared(self.root, self._shift, block, block + count_blocks)
+            assert not isinstance(root, Leaf)
+            self.root = root
 
     def copy_range(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int) -> None:
         """Let blocks have the places that a range of a frozen map has.
@@ -122,9 +124,7 @@ class BlockMap(MapReader):
             self.clear(size_blocks, self.size_blocks - size_blocks)
         for _ in range(self.levels, levels_for(size_blocks)):
             if self.root is not None:
-                children: list[Node | None] = [None] * FAN_OUT
-                children[0] = self.root
-                self.root = Inner(children, self._epoch)
+                self.root = Inner.over([(0, self.root)], self._epoch)
             self._shift += LEAF_BITS
         self.size_blocks = size_blocks
 
@@ -135,7 +135,8 @@ class BlockMap(MapReader):
         assert theirs is not None
         slot = source_block >> shift & INDEX_MASK
         slots = min(_slots(block, count_blocks, level), FAN_OUT - slot)
-        self._set_children(block, level, theirs.children[slot : slot + slots])
+        ours = self._writable_inner(block, level + 1)
+        self._discard(ours.share(block >> shift & INDEX_MASK, theirs, slot, slots))
         return slots << shift
 
     def _copy_entries(self, source: FrozenRoot, leaf: Leaf, source_block: int, block: int, count_blocks: int) -> int:
@@ -152,7 +153,7 @@ class BlockMap(MapReader):
         """Make leaves that each straddle two of the source's, up to where the source misses some; returns blocks."""
         source_index = source_block & INDEX_MASK
         leaf: Leaf | None = first
-        made: list[Node | None] = []
+        made: list[Leaf] = []
         for _ in range(leaves):
             source_block += LEAF_BLOCKS
             following = source.leaf(source_block)
@@ -161,28 +162,58 @@ class BlockMap(MapReader):
             entries = joined((leaf or _NO_LEAF).entries, (following or _NO_LEAF).entries, source_index)
             made.append(Leaf(entries, self._epoch))
             leaf = following
-        self._set_children(block, 0, made)
+        self._put_leaves(block, made)
         return len(made) * LEAF_BLOCKS
 
-    def _clear_in_leaf(self, block: int, count_blocks: int) -> None:
-        leaf = self._writable_leaf(block)
-        leaf.clear(block & INDEX_MASK, count_blocks)
-        if leaf.is_hole():
-            self._set_children(block & ~INDEX_MASK, 0, [None])
+    def _cleared(self, node: Node, shift: int, first: int, end: int) -> Node | None:
+        """A subtree without the blocks from `first` to before `end`, which count from its start; None if it is empty."""
+        if first <= 0 and end >= LEAF_BLOCKS << shift:
+            self._discard([node])
+            return None
+        if isinstance(node, Leaf):
+            return self._cleared_leaf(node, max(first, 0), min(end, LEAF_BLOCKS))
+        first_slot, end_slot = max(first >> shift, 0), min(-(-end >> shift), FAN_OUT)
+        if node.following(first_slot) >= end_slot:
+            return node
+        inner = node if node.epoch is self._epoch else node.copy(self._epoch)
+        for slot in {first_slot, end_slot - 1}:
+            self._clear_in_child(inner, slot, shift, first, end)
+        self._discard(inner.remove(first_slot + 1, end_slot - 1))
+        return inner if inner.following(0) < FAN_OUT else None
 
-    def _set_children(self, block: int, level: int, nodes: list[Node | None]) -> None:
-        """Put subtrees of a level from a block on, aligned to them; the parent holds them all."""
-        slot = block >> _shift_of(level) & INDEX_MASK
-        self._writable_inner(block, level + 1).children[slot : slot + len(nodes)] = nodes
+    def _clear_in_child(self, inner: Inner, slot: int, shift: int, first: int, end: int) -> None:
+        child = inner.children[slot]
+        if child is not None:
+            start = slot << shift
+            left = self._cleared(child, shift - LEAF_BITS, first - start, end - start)
+            if left is None:
+                inner.remove(slot, slot + 1)
+            else:
+                inner.children[slot] = left
+
+    def _cleared_leaf(self, leaf: Leaf, index: int, end: int) -> Leaf | None:
+        if leaf.epoch is not self._epoch:
+            leaf = leaf.copy(self._epoch)
+        leaf.clear(index, end - index)
+        return None if leaf.is_hole() else leaf
+
+    def _put_leaves(self, block: int, leaves: list[Leaf]) -> None:
+        """Put whole leaves side by side from a block on, aligned to them; one parent holds them all."""
+        inner = self._writable_inner(block, 1)
+        slot = block >> LEAF_BITS & INDEX_MASK
+        self._discard(inner.remove(slot, slot + len(leaves)))
+        for at, leaf in enumerate(leaves, slot):
+            inner.put(at, leaf)
 
     def _writable_leaf(self, block: int) -> Leaf:
-        children = self._writable_inner(block, 1).children
+        inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
-        leaf = children[slot]
+        leaf = inner.children[slot]
         if leaf is None:
-            leaf = children[slot] = Leaf(one_run(0), self._epoch)
+            leaf = Leaf(one_run(0), self._epoch)
+            inner.put(slot, leaf)
         elif leaf.epoch is not self._epoch:
-            leaf = children[slot] = leaf.copy(self._epoch)
+            leaf = inner.children[slot] = leaf.copy(self._epoch)
         assert type(leaf) is Leaf
         return leaf
 
@@ -191,7 +222,7 @@ class BlockMap(MapReader):
         epoch = self._epoch
         node = self.root
         if node is None:
-            node = self.root = Inner([None] * FAN_OUT, epoch)
+            node = self.root = Inner(Few(), epoch)
         elif node.epoch is not epoch:
             node = self.root = node.copy(epoch)
         shift = self._shift
@@ -200,7 +231,8 @@ class BlockMap(MapReader):
             slot = block >> shift & INDEX_MASK
             child = children[slot]
             if child is None:
-                child = children[slot] = Inner([None] * FAN_OUT, epoch)
+                child = Inner(Few(), epoch)
+                node.put(slot, child)
             elif child.epoch is not epoch:
                 child = children[slot] = child.copy(epoch)
             assert type(child) is Inner

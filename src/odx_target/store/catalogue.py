@@ -44,6 +44,9 @@ class Checkpoint:
     frozen_maps: tuple[FrozenMapState, ...] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
+    segments: Mapping[int, int] | None = None
+    """How many blocks each segment that there must be has at least, by number; None: that was not kept."""
+
     def roots(self) -> list[FrozenRoot]:
         """All trees, some of which may share nodes."""
         return [volume.root for volume in self.volumes] + [frozen.root for frozen in self.frozen_maps]

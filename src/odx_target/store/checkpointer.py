@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from odx_target.store.api import Environment, Event, StoreError
 from odx_target.store.catalogue import Catalogue, Checkpoint
+from odx_target.store.discards import Discards
 from odx_target.store.flusher import Flusher
 from odx_target.store.log import Log
 
@@ -25,6 +26,7 @@ class Checkpointer:
         flusher: Flusher,
         environment: Environment,
         take: Callable[[], Checkpoint],
+        discards: Discards,
     ) -> None:
         self.error: StoreError | None = None
         self._catalogue = catalogue
@@ -32,6 +34,7 @@ class Checkpointer:
         self._flusher = flusher
         self._environment = environment
         self._take = take
+        self._discards = discards
         self._running: Event | None = None
         self._starting = False
 
@@ -48,14 +51,24 @@ class Checkpointer:
         try:
             self._log.commit_for_another()
             deferred = list(self._log.deferred)
-            checkpoint = self._take()
-            self._log.written_blocks = 0
-            await self._flusher.flush()
-            await self._environment.in_thread(self._catalogue.save, checkpoint)
+            await self._save_now()
             self._log.drop_deferred(deferred)
         finally:
             self._running = None
             running.set()
+
+    async def _save_now(self) -> None:
+        self._discards.pause()
+        checkpoint = self._take()
+        try:
+            self._log.written_blocks = 0
+            await self._flusher.flush()
+            await self._environment.in_thread(self._catalogue.save, checkpoint)
+        finally:
+            # What was overwritten meanwhile lives in the checkpoint alone.
+            self._discards.add([volume.root.root for volume in checkpoint.volumes if volume.root.root is not None])
+            del checkpoint
+            self._discards.resume()
 
     async def settle(self) -> None:
         """Return when none is being saved."""

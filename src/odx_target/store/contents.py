@@ -11,6 +11,7 @@ from typing import Any
 from odx_target.store.api import PoolDamaged
 from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.discards import Discards
 from odx_target.store.frozen_root import FrozenRoot
 from odx_target.store.records import (
     Clone,
@@ -36,22 +37,16 @@ class VolumeContents:
     map: BlockMap
 
 
-@dataclass(slots=True)
-class FrozenContents:
-    identifier: int
-    durable: bool
-    root: FrozenRoot
-
-
 class Contents:
     """Volumes by number, frozen maps by identifier, remembered values by key, and the numbers to be given out next."""
 
     def __init__(self) -> None:
         self.volumes: dict[int, VolumeContents] = {}
-        self.frozen_maps: dict[int, FrozenContents] = {}
+        self.frozen_maps: dict[int, FrozenMapState] = {}
         self.remembered: dict[str, bytes] = {}
         self.next_volume = 1
         self.next_frozen = 1
+        self.discards = Discards()
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> "Contents":
@@ -60,17 +55,16 @@ class Contents:
         contents.next_volume = int(checkpoint.pool["next_volume"])
         contents.next_frozen = int(checkpoint.pool["next_frozen"])
         for volume in checkpoint.volumes:
-            live = BlockMap.thawed(volume.root)
+            live = BlockMap.thawed(volume.root, contents.discards.add)
             contents.volumes[volume.number] = VolumeContents(
                 volume.number, volume.name, volume.identity, dict(volume.attributes), live
             )
-        for frozen in checkpoint.frozen_maps:
-            contents.frozen_maps[frozen.identifier] = FrozenContents(frozen.identifier, frozen.durable, frozen.root)
+        contents.frozen_maps = {frozen.identifier: frozen for frozen in checkpoint.frozen_maps}
         contents.remembered = dict(checkpoint.remembered)
         return contents
 
-    def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any]) -> Checkpoint:
-        """The state as it is now; costs what the volumes, frozen maps and keys are in number, not in size."""
+    def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
+        """The state as it is now; costs what the volumes are in number, and next to nothing for each frozen map and key."""
         return Checkpoint(
             position=position,
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
@@ -78,8 +72,9 @@ class Contents:
                 VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze())
                 for each in self.volumes.values()
             ),
-            frozen_maps=tuple(FrozenMapState(each.identifier, each.durable, each.root) for each in self.frozen_maps.values()),
+            frozen_maps=tuple(self.frozen_maps.values()),
             remembered=dict(self.remembered),
+            segments=segments,
         )
 
     def apply(self, record: Record) -> None:
@@ -100,7 +95,7 @@ class Contents:
         if record.volume in self.volumes or record.name in names:
             raise PoolDamaged(f"the log creates volume {record.name!r} twice")
         self.volumes[record.volume] = VolumeContents(
-            record.volume, record.name, record.identity, record.attributes, BlockMap(record.size_blocks)
+            record.volume, record.name, record.identity, record.attributes, BlockMap(record.size_blocks, self.discards.add)
         )
         self.next_volume = max(self.next_volume, record.volume + 1)
 
@@ -108,7 +103,8 @@ class Contents:
         self._volume(record.volume).map.resize(record.size_blocks)
 
     def delete(self, record: VolumeDeleted) -> None:
-        del self.volumes[self._volume(record.volume).number]
+        volume = self.volumes.pop(self._volume(record.volume).number)
+        self._discard(volume.map.freeze())
 
     def unmap(self, record: Unmap) -> None:
         self._range(record.volume, record.block, record.count_blocks).clear(record.block, record.count_blocks)
@@ -117,11 +113,13 @@ class Contents:
         if record.frozen in self.frozen_maps:
             return  # Deferred for want of room, saved by a checkpoint, and logged later after all: nothing changed between.
         root = self._volume(record.volume).map.freeze()
-        self.frozen_maps[record.frozen] = FrozenContents(record.frozen, record.durable, root)
+        self.frozen_maps[record.frozen] = FrozenMapState(record.frozen, record.durable, root)
         self.next_frozen = max(self.next_frozen, record.frozen + 1)
 
     def release(self, record: Release) -> None:
-        self.frozen_maps.pop(record.frozen, None)
+        frozen = self.frozen_maps.pop(record.frozen, None)
+        if frozen is not None:
+            self._discard(frozen.root)
 
     def clone(self, record: Clone) -> None:
         destination = self._range(record.volume, record.block, record.count_blocks)
@@ -135,6 +133,10 @@ class Contents:
 
     def forget(self, record: Forget) -> None:
         self.remembered.pop(record.key, None)
+
+    def _discard(self, root: FrozenRoot) -> None:
+        if root.root is not None:
+            self.discards.add([root.root])
 
     def _volume(self, number: int) -> VolumeContents:
         volume = self.volumes.get(number)

@@ -1,28 +1,14 @@
 """Reading a radix tree of leaves, and the root of one that nobody changes any more."""
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias, Union
+from typing import Any
 
-from odx_target.store.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Epoch, Leaf
+from odx_target.store.inner import Inner
+from odx_target.store.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf
+from odx_target.store.turns import Steps
 
-FAN_OUT = LEAF_BLOCKS
-"""Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a microsecond."""
-
-Node: TypeAlias = Union["Inner", Leaf]
-
-
-class Inner:
-    """A node over 1,024 others; `None` is a subtree of holes. `epoch` and `stored` as in a leaf."""
-
-    __slots__ = ("children", "epoch", "stored")
-
-    def __init__(self, children: list[Node | None], epoch: Epoch) -> None:
-        self.children = children
-        self.epoch = epoch
-        self.stored = 0
-
-    def copy(self, epoch: Epoch) -> "Inner":
-        return Inner(self.children[:], epoch)
+ENTRIES_OF_A_STEP = 8
+"""A leaf is looked through by loops that Python runs itself."""
 
 
 class MapReader:
@@ -73,20 +59,27 @@ class MapReader:
             return runs
         return self._runs_of_leaves(block, count_blocks)
 
-    def extents(self, block: int = 0) -> Iterator[tuple[int, int, bool]]:
-        """Runs (block, count_blocks, mapped) from `block` to the end; neighbours differ in `mapped`.
+    def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
+        """Runs (block, count_blocks, mapped) from `block` on; neighbours differ in `mapped`.
 
-        Of a map that is changed meanwhile, each step tells how things are when it is taken.
+        They go to the end of the map, or end where `steps` are spent, though not before the first leaf or missing subtree:
+        what follows the last one may be a part of it. Of a map that is changed meanwhile, each run is told as it is when it is
+        reached. A leaf takes a step for each of its extents and more for its size, missing subtrees take one together.
         """
         start, was_mapped = block, None
         while block < self.size_blocks:
-            for place, count in self._next_runs(block, self.size_blocks - block):
-                mapped = place != 0
-                if mapped != was_mapped:
+            leaf, rest = self.find(block)
+            count = min(rest, self.size_blocks - block)
+            found = [(False, count)] if leaf is None else leaf.extents(block & INDEX_MASK, count)
+            cost = len(found) if leaf is None else len(found) + len(leaf.entries) // ENTRIES_OF_A_STEP
+            for mapped, length in found:
+                if mapped is not was_mapped:
                     if was_mapped is not None:
                         yield start, block - start, was_mapped
                     start, was_mapped = block, mapped
-                block += count
+                block += length
+            if steps is not None and steps.take(cost) <= 0:
+                break
         if was_mapped is not None:
             yield start, block - start, was_mapped
 
@@ -110,14 +103,33 @@ class MapReader:
         return found
 
     def find(self, block: int) -> tuple[Leaf | None, int]:
-        """The leaf that holds a block, or None for a missing subtree, and how many blocks of it are left from there."""
+        """The leaf that holds a block, and how many blocks of it are left from there.
+
+        None for a missing subtree, with the blocks that are left of all that are missing side by side in one node.
+        """
         node: Any = self.root
         shift = self._shift
+        parent = None
         while shift and node is not None:
-            node = node.children[block >> shift & INDEX_MASK]
+            parent = node
+            node = parent.children[block >> shift & INDEX_MASK]
             shift -= LEAF_BITS
         span = LEAF_BLOCKS << shift
-        return node, span - (block & span - 1)
+        rest = span - (block & span - 1)
+        if node is None and parent is not None:
+            slot = block // span & INDEX_MASK
+            rest += (parent.following(slot) - slot - 1) * span
+        return node, rest
+
+    def reach(self, block: int, count_blocks: int, leaves: int) -> int:
+        """How many of these blocks there are up to the end of so many leaves that are there."""
+        end = block + count_blocks
+        at = block
+        while at < end and leaves:
+            leaf, rest = self.find(at)
+            leaves -= leaf is not None
+            at += rest
+        return min(at, end) - block
 
     def inner(self, block: int, level: int) -> Inner | None:
         """The inner node over a block that is `level` levels above the leaves."""
@@ -165,8 +177,8 @@ def levels_for(size_blocks: int) -> int:
 
 
 def _leaves(inner: Inner, first: int, shift: int) -> Iterator[tuple[int, Leaf]]:
-    for slot, child in enumerate(inner.children):
+    for slot, child in inner.present():
         if isinstance(child, Leaf):
             yield first + (slot << shift), child
-        elif child is not None:
+        else:
             yield from _leaves(child, first + (slot << shift), shift - LEAF_BITS)

@@ -5,15 +5,19 @@ read back cannot be a circle.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
 
 from odx_target.store.api import PoolDamaged
-from odx_target.store.frozen_root import FrozenRoot, Inner, Node
+from odx_target.store.frozen_root import FrozenRoot
+from odx_target.store.inner import Inner, Node
 from odx_target.store.leaf import LEAF_BITS, Epoch, Leaf
 from odx_target.store.node_codec import decode_inner, decode_leaf, encode_inner, encode_leaf, node_name, sealed, unsealed
 
 LEVELS_MAX = 5
 """More than the largest map needs; what a damaged catalogue may not exceed."""
+
+
+_NODES_AT_ONCE = 64
+"""So many may be freed before another thread gets its turn."""
 
 
 class TreeWriter:
@@ -25,6 +29,7 @@ class TreeWriter:
 
     @property
     def written(self) -> int:
+        """How many nodes were given numbers."""
         return len(self._numbered)
 
     def bodies(self, roots: Iterable[FrozenRoot]) -> Iterator[tuple[int, bytes]]:
@@ -42,6 +47,11 @@ class TreeWriter:
         """Nothing was kept after all."""
         for node in self._numbered:
             node.stored = 0
+
+    def let_go(self) -> None:
+        """Forget the nodes, a few at a time: those that were overwritten meanwhile go with this."""
+        while self._numbered:
+            del self._numbered[-_NODES_AT_ONCE:]
 
 
 class TreeReader:
@@ -62,10 +72,10 @@ class TreeReader:
         node = self._nodes.get(number)
         if node is None:
             numbers = decode_inner(self._body(number))
-            if max(numbers) >= number:
+            if max(numbers.values(), default=0) >= number:
                 raise PoolDamaged("the catalogue holds a node that is its own descendant")
-            children = [self._child(child, level - 1) if child else None for child in numbers]
-            node = self._kept(Inner(children, self._epoch), number)
+            children = [(slot, self._child(child, level - 1)) for slot, child in numbers.items()]
+            node = self._kept(Inner.over(children, self._epoch), number)
         if not isinstance(node, Inner):
             raise PoolDamaged("the catalogue holds a leaf where a node should be")
         return node
@@ -89,27 +99,62 @@ class TreeReader:
         return node
 
 
-def kept_numbers(roots: Iterable[FrozenRoot]) -> list[int]:
-    """The numbers of all nodes that kept roots reach, in order; looks at inner nodes only."""
-    numbers: set[int] = set()
+class NumberSet:
+    """Numbers of nodes. To go through them in order sorts pages, not numbers: a million at once would take too long."""
+
+    _PAGE = 4096
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, number: int) -> bool:
+        """False if it was there already."""
+        page = self._pages.get(number // self._PAGE)
+        if page is None:
+            page = self._pages[number // self._PAGE] = bytearray(self._PAGE)
+        if page[number % self._PAGE]:
+            return False
+        page[number % self._PAGE] = 1
+        self._count += 1
+        return True
+
+    def gaps(self, end: int) -> Iterator[tuple[int, int]]:
+        """The ranges (first, last) from 1 to before `end` that are left out."""
+        first = 1
+        for number in self._in_order():
+            if number > first:
+                yield first, number - 1
+            first = number + 1
+        if first < end:
+            yield first, end - 1
+
+    def _in_order(self) -> Iterator[int]:
+        for at in sorted(self._pages):
+            page = self._pages[at]
+            found = page.find(1)
+            while found >= 0:
+                yield at * self._PAGE + found
+                found = page.find(1, found + 1)
+
+
+def kept_numbers(roots: Iterable[FrozenRoot]) -> NumberSet:
+    """The numbers of all nodes that kept roots reach; looks at inner nodes only."""
+    numbers = NumberSet()
     for root in roots:
-        if root.root is not None and root.root.stored not in numbers:
+        if root.root is not None:
             _mark(root.root, numbers)
-    return sorted(numbers)
-
-
-def gaps(numbers: list[int], end: int) -> Iterator[tuple[int, int]]:
-    """The ranges (first, last) from 1 to before `end` that a sorted list leaves out."""
-    for before, after in pairwise([0, *numbers, end]):
-        if after > before + 1:
-            yield before + 1, after - 1
+    return numbers
 
 
 def _unkept(inner: Inner) -> Iterator[Node]:
     if inner.stored:
         return
-    for child in inner.children:
-        if child is not None and not child.stored:
+    for _, child in inner.present():
+        if not child.stored:
             if isinstance(child, Leaf):
                 yield child
             else:
@@ -117,11 +162,7 @@ def _unkept(inner: Inner) -> Iterator[Node]:
     yield inner
 
 
-def _mark(inner: Inner, numbers: set[int]) -> None:
-    numbers.add(inner.stored)
-    for child in inner.children:
-        if child is not None and child.stored not in numbers:
-            if isinstance(child, Leaf):
-                numbers.add(child.stored)
-            else:
-                _mark(child, numbers)
+def _mark(node: Node, numbers: NumberSet) -> None:
+    if numbers.add(node.stored) and isinstance(node, Inner):
+        for _, child in node.present():
+            _mark(child, numbers)

@@ -17,7 +17,7 @@ step, so whoever loads `entries` once sees one or the other.
 
 from array import array
 from bisect import bisect_left
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 LEAF_BLOCKS = 1024
@@ -80,6 +80,13 @@ class Leaf:
             return _dense_runs(entries, index, count)
         return _packed_runs(entries, index, count)
 
+    def extents(self, index: int, count: int) -> list[tuple[bool, int]]:
+        """The (mapped, count) of `count` blocks from `index` on; neighbours differ in `mapped`."""
+        entries = self.entries
+        if len(entries) == LEAF_BLOCKS:
+            return _dense_extents(entries[index : index + count])
+        return _merged_extents(_packed_runs(entries, index, count))
+
     def assign(self, index: int, place: int, count: int) -> None:
         """Give `count` blocks consecutive places."""
         entries = self.entries
@@ -122,9 +129,9 @@ class Leaf:
         return LEAF_BLOCKS - entries.count(0)
 
     def is_hole(self) -> bool:
-        """Whether the leaf is packed and maps nothing (a dense one is not looked through)."""
+        """True if the leaf maps nothing."""
         entries = self.entries
-        return len(entries) == 1 and not entries[0]
+        return not entries[0] and (len(entries) == 1 or (len(entries) == LEAF_BLOCKS and not any(entries)))
 
     def pack(self) -> None:
         """Take the smaller form if that is the packed one. Safe beside readers of a frozen leaf, in any thread."""
@@ -194,6 +201,23 @@ def _dense_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int
             length = 1
     add((first, length))
     return runs
+
+
+def _dense_extents(places: Entries) -> list[tuple[bool, int]]:
+    if 0 not in places:
+        return [(True, len(places))]
+    return [(mapped, sum(1 for _ in blocks)) for mapped, blocks in groupby(places, bool)]
+
+
+def _merged_extents(runs: list[tuple[int, int]]) -> list[tuple[bool, int]]:
+    extents: list[tuple[bool, int]] = []
+    for place, count in runs:
+        mapped = place != 0
+        if extents and extents[-1][0] is mapped:
+            extents[-1] = mapped, extents[-1][1] + count
+        else:
+            extents.append((mapped, count))
+    return extents
 
 
 def _packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int]]:

@@ -1,9 +1,9 @@
 """What differs between two frozen maps; nodes they share are passed over at once."""
 
 from collections.abc import Iterator
-from itertools import repeat
 
-from odx_target.store.frozen_root import FAN_OUT, FrozenRoot, Inner, Node
+from odx_target.store.frozen_root import FrozenRoot
+from odx_target.store.inner import Inner, Node
 from odx_target.store.leaf import LEAF_BITS, LEAF_BLOCKS, Epoch, Leaf
 
 _Range = tuple[int, int]
@@ -23,9 +23,7 @@ def _lifted(root: FrozenRoot, levels: int) -> Inner | None:
     node = root.root
     if node is not None:
         for _ in range(root.levels, levels):
-            children: list[Node | None] = [None] * FAN_OUT
-            children[0] = node
-            node = Inner(children, Epoch())
+            node = Inner.over([(0, node)], Epoch())
     return node
 
 
@@ -37,16 +35,16 @@ def _differing(before: Node | None, after: Node | None, first: int, shift: int) 
         assert not isinstance(after, Inner)
         yield from _differing_entries(before, after, first)
         return
-    for slot, (ours, theirs) in enumerate(zip(_children(before), _children(after), strict=False)):
-        if ours is not theirs:
-            yield from _differing(ours, theirs, first + (slot << shift), shift - LEAF_BITS)
+    ours, theirs = _children(before), _children(after)
+    for slot in sorted(ours.keys() | theirs.keys()):
+        yield from _differing(ours.get(slot), theirs.get(slot), first + (slot << shift), shift - LEAF_BITS)
 
 
-def _children(node: Node | None) -> "list[Node | None] | repeat[None]":
+def _children(node: Node | None) -> dict[int, Node]:
     if node is None:
-        return repeat(None, FAN_OUT)
+        return {}
     assert isinstance(node, Inner)
-    return node.children
+    return dict(node.present())
 
 
 def _differing_entries(before: Leaf | None, after: Leaf | None, first: int) -> Iterator[_Range]:

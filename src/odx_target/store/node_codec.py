@@ -16,8 +16,8 @@ from crc32c import crc32c
 
 from odx_target.store.api import PoolDamaged
 from odx_target.store.byte_order import disk_bytes, from_disk
-from odx_target.store.frozen_root import FAN_OUT, Inner
-from odx_target.store.leaf import LEAF_BLOCKS, Entries, Leaf, expand, is_sound, packed
+from odx_target.store.inner import FAN_OUT, Inner
+from odx_target.store.leaf import HOLES, LEAF_BLOCKS, RUNS_TO_PACK, START_SHIFT, Entries, Epoch, Leaf, is_sound
 
 PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4
 
@@ -25,6 +25,7 @@ SEAL_BYTES = 4
 
 _WORD_BYTES = 8
 _ZERO_PLANE = bytes(LEAF_BLOCKS)
+_NO_EPOCH = Epoch()
 
 
 def sealed(name: bytes, body: bytes) -> bytes:
@@ -56,11 +57,14 @@ def encode_leaf(leaf: Leaf) -> bytes:
 
 def encode_inner(inner: Inner) -> bytes:
     """The children must be kept already."""
-    numbers = array("Q", [0 if child is None else child.stored for child in inner.children])
-    runs = packed(numbers)
-    if runs is None:
-        return bytes([DENSE_INNER]) + _dense_bytes(numbers)
-    return bytes([PACKED_INNER]) + disk_bytes(runs)
+    children = inner.present()
+    runs = _runs_of([(slot, child.stored) for slot, child in children])
+    if len(runs) <= RUNS_TO_PACK:
+        return bytes([PACKED_INNER]) + disk_bytes(array("Q", runs))
+    numbers = HOLES[:]
+    for slot, child in children:
+        numbers[slot] = child.stored
+    return bytes([DENSE_INNER]) + _dense_bytes(numbers)
 
 
 def decode_leaf(body: bytes) -> Entries:
@@ -68,10 +72,32 @@ def decode_leaf(body: bytes) -> Entries:
     return _decoded(body, PACKED_LEAF, DENSE_LEAF)
 
 
-def decode_inner(body: bytes) -> Entries:
-    """The numbers of 1,024 children, 0 for none. Raises PoolDamaged."""
-    numbers = _decoded(body, PACKED_INNER, DENSE_INNER)
-    return numbers if len(numbers) == FAN_OUT else expand(numbers)
+def decode_inner(body: bytes) -> dict[int, int]:
+    """The numbers of the children that are there, by slot. Raises PoolDamaged."""
+    runs = Leaf(_decoded(body, PACKED_INNER, DENSE_INNER), _NO_EPOCH).runs(0, FAN_OUT)
+    numbers: dict[int, int] = {}
+    slot = 0
+    for first, count in runs:
+        if first:
+            numbers.update(zip(range(slot, slot + count), range(first, first + count), strict=True))
+        slot += count
+    return numbers
+
+
+def _runs_of(numbers: list[tuple[int, int]]) -> list[int]:
+    """The packed runs of numbers by slot, in order."""
+    runs: list[int] = []
+    end, expected = 0, -1
+    for slot, number in numbers:
+        if slot > end:
+            runs.append(end << START_SHIFT)
+            expected = -1
+        if number != expected:
+            runs.append(slot << START_SHIFT | number)
+        end, expected = slot + 1, number + 1
+    if end < FAN_OUT:
+        runs.append(end << START_SHIFT)
+    return runs
 
 
 def _decoded(body: bytes, packed_kind: int, dense_kind: int) -> Entries:

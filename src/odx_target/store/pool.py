@@ -82,6 +82,7 @@ class LogPool:
     ) -> None:
         self.identity = identity
         self.contents = recovered.contents
+        self.contents.discards.spare(environment)
         self.health = Health()
         self._environment = environment
         self._catalogue = catalogue
@@ -96,7 +97,9 @@ class LogPool:
         index = ChecksumIndex(identity)
         self.log = Log(identity, self.shelf, index, self._flusher, self.health, environment, recovered.position)
         self.reader = Reader(self.log, self.shelf, index, environment)
-        self.checkpointer = Checkpointer(catalogue, self.log, self._flusher, environment, self._take_checkpoint)
+        self.checkpointer = Checkpointer(
+            catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards
+        )
         self.log.on_checkpoint_due = self.checkpointer.start_soon
         self.log.written_blocks = recovered.replayed_blocks
         if options.checkpoint_blocks is not None:
@@ -262,9 +265,10 @@ class LogPool:
 
     def _take_checkpoint(self) -> Checkpoint:
         position = self.log.position
-        used = self.log.segment_sizes()
-        segments = [[number, size] for number, size in sorted(used.items()) if number <= position.segment]
-        return self.contents.checkpoint(position_to_json(position), {"identity": self.identity.hex(), "segments": segments})
+        segments = self.log.segment_sizes()
+        for ahead in [number for number in segments if number > position.segment]:
+            del segments[ahead]
+        return self.contents.checkpoint(position_to_json(position), {"identity": self.identity.hex()}, segments)
 
 
 def _check_text(what: str, text: str, bytes_max: int) -> None:

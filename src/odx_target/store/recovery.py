@@ -78,9 +78,10 @@ def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple
         return Contents(), FIRST_POSITION, {}
     if checkpoint.pool.get("identity") != pool_identity.hex():
         raise PoolDamaged("the catalogue belongs to another pool")
+    if checkpoint.segments is None:
+        raise PoolDamaged("the catalogue does not say which segments there are")
     try:
-        listed = {int(number): int(size_blocks) for number, size_blocks in checkpoint.pool["segments"]}
-        return Contents.of_checkpoint(checkpoint), _position(checkpoint.position), listed
+        return Contents.of_checkpoint(checkpoint), _position(checkpoint.position), dict(checkpoint.segments)
     except (KeyError, TypeError, ValueError) as error:
         raise PoolDamaged(f"the catalogue lacks what it must say: {error}") from error
 

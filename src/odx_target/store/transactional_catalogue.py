@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue import Checkpoint, FrozenMapState, VolumeState
 from odx_target.store.frozen_root import FrozenRoot
-from odx_target.store.kept_trees import TreeReader, TreeWriter, gaps, kept_numbers
+from odx_target.store.kept_trees import TreeReader, TreeWriter, kept_numbers
 from odx_target.store.node_codec import sealed, unsealed
 
 SWEEP_AFTER_NODES = 4096
@@ -42,7 +42,7 @@ class TransactionalCatalogue(ABC):
 
     def __init__(self) -> None:
         self._counts = NodeCounts()
-        self._remembered: dict[str, bytes] = {}
+        self._remembered: Mapping[str, bytes] = {}
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
@@ -86,7 +86,7 @@ class TransactionalCatalogue(ABC):
             raise PoolDamaged("the catalogue's head makes no sense") from error
         if len(checkpoint.remembered) != document["remembered"]:
             raise PoolDamaged("the catalogue has lost remembered values")
-        self._remembered = dict(checkpoint.remembered)
+        self._remembered = checkpoint.remembered
         return checkpoint
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -99,16 +99,18 @@ class TransactionalCatalogue(ABC):
                 if counts.sweep_is_due():
                     self._sweep(roots, counts)
                 self._save_remembered(checkpoint)
-                self._put_head(sealed(_HEAD, json.dumps(_document(checkpoint, counts)).encode()))
+                self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
             writer.undo()
             raise
+        finally:
+            writer.let_go()
         self._counts = counts
-        self._remembered = dict(checkpoint.remembered)
+        self._remembered = checkpoint.remembered
 
     def _sweep(self, roots: list[FrozenRoot], counts: NodeCounts) -> None:
         numbers = kept_numbers(roots)
-        self._delete_nodes(gaps(numbers, counts.next_number))
+        self._delete_nodes(numbers.gaps(counts.next_number))
         counts.written = 0
         counts.swept = len(numbers)
 
@@ -133,13 +135,28 @@ class TransactionalCatalogue(ABC):
             ),
             frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
             remembered={key: unsealed(key.encode(), value) for key, value in self._get_values()},
+            segments=_segments(document["pool"].pop("segments", None)),
         )
 
 
+def _encoded(value: object) -> str:
+    """JSON, made row by row where there may be many: one call for all would keep the interpreter from everybody else."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(json.dumps(row) for row in value) + "]"
+    return json.dumps(value)
+
+
+def _segments(rows: list[list[int]] | None) -> dict[int, int] | None:
+    return None if rows is None else {int(number): int(size_blocks) for number, size_blocks in rows}
+
+
 def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
+    segments = {} if checkpoint.segments is None else {"segments": [list(row) for row in sorted(checkpoint.segments.items())]}
     return {
         "position": dict(checkpoint.position),
-        "pool": dict(checkpoint.pool),
+        "pool": {**checkpoint.pool, **segments},
         "volumes": [
             {
                 "number": volume.number,

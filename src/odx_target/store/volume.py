@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from odx_target.store.api import BLOCK_BYTES, Buffer, StoreError
 from odx_target.store.block_map import BlockMap
-from odx_target.store.contents import FrozenContents, VolumeContents
+from odx_target.store.catalogue import FrozenMapState
+from odx_target.store.contents import VolumeContents
 from odx_target.store.frozen_root import FrozenRoot, MapReader
 from odx_target.store.log import Log
 from odx_target.store.reader import Reader
 from odx_target.store.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
+from odx_target.store.turns import Steps
 
 if TYPE_CHECKING:
     from odx_target.store.pool import LogPool
@@ -48,8 +50,8 @@ class _Readable:
         self._reader.settle(runs)
         return self._reader.read(runs, block)
 
-    def extents(self, block: int = 0) -> Iterator[tuple[int, int, bool]]:
-        return self._map.extents(block)
+    def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
+        return self._map.extents(block, steps)
 
     def check_range(self, block: int, count_blocks: int) -> None:
         """Raise StoreError for a range that does not lie inside; an empty one is allowed."""
@@ -60,7 +62,7 @@ class _Readable:
 class LogFrozenMap(_Readable):
     """A frozen map, from `LogVolume.freeze` or a durable one found after a restart."""
 
-    def __init__(self, pool: "LogPool", contents: FrozenContents) -> None:
+    def __init__(self, pool: "LogPool", contents: FrozenMapState) -> None:
         super().__init__(contents.root, pool.reader)
         self.identifier = contents.identifier
         self.durable = contents.durable

@@ -7,6 +7,8 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
+from odx_target.store.api import Turns
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -28,6 +30,7 @@ class TrioEnvironment:
     ) -> None:
         self._nursery = nursery
         self._threads = trio.CapacityLimiter(MOST_THREADS)
+        self.turns = Turns(trio.Event, trio.lowlevel.checkpoint)
         self.entropy = entropy
         self.time = wall_clock
 

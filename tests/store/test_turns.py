@@ -1,0 +1,154 @@
+"""The loop is given back between two pieces of work, and what is let go of goes in pieces."""
+
+import gc
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.sim.virtual_environment import VirtualEnvironment
+
+from odx_target.store.api import Steps
+from odx_target.store.block_map import BlockMap
+from odx_target.store.discards import LEAVES_AT_ONCE, Discards
+from odx_target.store.frozen_root import FrozenRoot
+from odx_target.store.inner import Inner, Node
+from odx_target.store.leaf import Epoch, Leaf
+
+GIB_BLOCKS = 1 << 18
+
+
+def test_turns_are_given_in_the_order_in_which_they_are_asked_for_and_one_at_a_time() -> None:
+    environment = VirtualEnvironment()
+    turns, log = environment.turns, []
+
+    async def work(name: str) -> None:
+        for _ in range(2):
+            await turns.next()
+            log.append((name, turns.left))
+            turns.take(turns.of_a_turn + 5)
+
+    for name in "abc":
+        environment.spawn(work(name))
+    environment.settle()
+    assert log == [(name, turns.of_a_turn) for name in "abcabc"]
+    assert turns.taken == 6
+
+
+def test_one_that_is_cancelled_while_it_waits_does_not_hold_up_the_others() -> None:
+    environment = VirtualEnvironment()
+    turns, log = environment.turns, []
+
+    async def work(name: str) -> None:
+        await turns.next()
+        log.append(name)
+
+    coroutines = {name: work(name) for name in "abcd"}
+    for coroutine in coroutines.values():
+        coroutine.send(None)
+    coroutines["b"].close()
+    coroutines["a"].close()
+    for name in "cd":
+        environment.spawn(coroutines[name])
+    environment.settle()
+    assert log == ["c", "d"]
+
+
+def test_as_long_as_steps_are_left_nobody_waits() -> None:
+    environment = VirtualEnvironment()
+    environment.turns.take(environment.turns.of_a_turn - 1)
+    coroutine = environment.turns.next_if_spent()
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        pass
+    else:
+        raise AssertionError("it waits")
+    assert environment.turns.left == 1
+
+
+def alive(epoch: Epoch) -> int:
+    return sum(isinstance(each, Leaf | Inner) and each.epoch is epoch for each in gc.get_objects())
+
+
+def tree(leaves: int) -> tuple[FrozenRoot, Epoch]:
+    live = BlockMap(1 << 38)
+    for leaf in range(leaves):
+        live.assign(leaf * 37_000_000 % (1 << 38), leaf + 1)
+    frozen = live.freeze()
+    assert frozen.root is not None
+    return frozen, frozen.root.epoch
+
+
+def spared(steps: int) -> tuple[VirtualEnvironment, Discards]:
+    environment, discards = VirtualEnvironment(), Discards()
+    environment.turns.of_a_turn = steps
+    discards.spare(environment)
+    return environment, discards
+
+
+def roots(frozen: FrozenRoot) -> list[Node]:
+    return [] if frozen.root is None else [frozen.root]
+
+
+def test_a_tree_is_let_go_of_in_pieces() -> None:
+    _, discards = spared(1000)
+    frozen, epoch = tree(300)
+    counts = [alive(epoch)]
+    discards.add(roots(frozen))
+    del frozen
+    while counts[-1]:
+        discards.take_apart(Steps(20))
+        counts.append(alive(epoch))
+    assert max(one - other for one, other in pairwise(counts)) <= 20
+
+
+def test_the_pieces_are_done_in_turns() -> None:
+    environment, discards = spared(20)
+    frozen, epoch = tree(300)
+    before = alive(epoch)
+    discards.add(roots(frozen))
+    del frozen
+    assert alive(epoch) == before
+    environment.settle()
+    assert alive(epoch) == 0
+    assert environment.turns.taken >= before // 20
+
+
+def test_what_something_else_has_a_part_in_stays() -> None:
+    environment, discards = spared(1000)
+    frozen, epoch = tree(50)
+    other = BlockMap.thawed(frozen)
+    other.clear(0, 1 << 36)
+    kept = len(list(other.leaves()))
+    discards.add(roots(frozen))
+    del frozen
+    environment.settle()
+    assert len(list(other.leaves())) == kept
+    assert kept <= alive(epoch) < 50 + 40
+
+
+def test_what_is_added_in_a_pause_outlives_it() -> None:
+    environment, discards = spared(1000)
+    frozen, epoch = tree(50)
+    discards.pause()
+    discards.add(roots(frozen))
+    held = frozen
+    del frozen
+    environment.settle()
+    assert alive(epoch) > 50
+    del held
+    assert alive(epoch) > 50
+    discards.resume()
+    environment.settle()
+    assert alive(epoch) == 0
+
+
+@given(st.integers(1, 3 * LEAVES_AT_ONCE))
+def test_leaves_go_at_once_unless_they_are_many(count: int) -> None:
+    environment, discards = spared(1000)
+    live = BlockMap(GIB_BLOCKS)
+    for leaf in range(count):
+        live.assign(leaf * 1024, leaf + 1)
+    discards.add([leaf for _, leaf in live.leaves()])
+    assert bool(environment.background) is (count > LEAVES_AT_ONCE)
+    environment.settle()
