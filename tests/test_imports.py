@@ -95,6 +95,10 @@ MACHINE_BUILTINS = {
 
 EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
     # module of the core: (what of the machine it may import, why)
+    "odx_target.store.descriptor_cache": (
+        frozenset({"os", "pathlib", "threading"}),
+        "the descriptors of those segments, which several threads open and close",
+    ),
     "odx_target.store.directory_segments": (
         frozenset({"os", "pathlib"}),
         "segments as files of a directory, behind the interface",

@@ -36,7 +36,7 @@ class InDirectoryThatAlwaysWaits(InDirectory):
 
     def open(self) -> SegmentStore:
         store = DirectorySegments(self.path)
-        store._waits_always, store.read_flags = True, 0
+        store.waits_always, store.read_flags = True, 0
         return store
 
 
@@ -44,7 +44,7 @@ class InDirectoryOneAtATime(InDirectory):
     """With one descriptor for all segments."""
 
     def open(self) -> SegmentStore:
-        return DirectorySegments(self.path, open_files_max=1)
+        return DirectorySegments(self.path, held_max=1)
 
 
 class OnSimulatedDisk:

@@ -1,5 +1,6 @@
 """Bits that change on the disk: never wrong data, never a silent loss of what was flushed."""
 
+import errno
 from contextlib import suppress
 from random import Random
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tests.settings import searching
 from tests.store.pools import Machine, block, blocks, read
 
-from odx_target.store.api import BLOCK_BYTES, BlockSource, DamagedBlock, PoolDamaged
+from odx_target.store.api import BLOCK_BYTES, BlockSource, DamagedBlock, PoolDamaged, Unreadable
 
 SIZE = 400
 
@@ -74,10 +75,14 @@ def test_a_damaged_block_is_counted_in_what_was_read(machine: Machine) -> None:
     assert caught.value.block == 210
 
 
-def test_unreadable_blocks_are_damaged_blocks(machine: Machine) -> None:
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, Unreadable), (errno.ENODATA, DamagedBlock)])
+def test_blocks_that_cannot_be_read_are_damaged_only_if_the_disk_says_so(
+    machine: Machine, number: int, kind: type[DamagedBlock | Unreadable]
+) -> None:
     machine.reopen()
     machine.disk.failing.add("read")
-    with pytest.raises(DamagedBlock) as caught:
+    machine.disk.error_number = number
+    with pytest.raises(kind) as caught:
         machine.environment.run(machine.pool.volumes["a"].read(30, 1))
     assert caught.value.block == 30
 

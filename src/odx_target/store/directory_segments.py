@@ -1,16 +1,21 @@
-"""Segments as files of a local directory, preallocated, read from the page cache where it has the data."""
+"""Segments as files of a local directory, preallocated, read from the page cache where it has the data.
+
+A segment that is written to keeps its descriptor from its making until all of it is durable: so writing and syncing need none
+that might be missing, and an error that the kernel met while it wrote back is told by the sync of the descriptor that was
+open at the time.
+"""
 
 import errno
 import os
 import re
-from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
-
-OPEN_FILES_MAX = 512
-"""Half of the usual limit of 1,024 descriptors of a process; the other half is for connections."""
+from odx_target.store.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
+from odx_target.store.error_kinds import ErrorKind, kind_of, of_write, passes
+from odx_target.store.segment import SEGMENT_DESCRIPTORS
 
 BUFFERS_PER_WRITE_MAX = 1024
 """IOV_MAX of Linux: what one pwritev takes."""
@@ -18,35 +23,48 @@ BUFFERS_PER_WRITE_MAX = 1024
 _ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
 
 _NAME = re.compile(r"([0-9]{10})\.segment")
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class DirectorySegment:
-    """A file. Threads read through descriptors of their own, so that closing this one never pulls it away from them."""
+    """A file. Threads read through descriptors of their own, so that closing the one held never pulls it away from them."""
 
-    __slots__ = ("_descriptor", "_store", "number")
+    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
 
-    def __init__(self, store: "DirectorySegments", number: int) -> None:
+    def __init__(self, store: "DirectorySegments", number: int, *, is_filling: bool = False) -> None:
         self.number = number
+        self.descriptor = NO_DESCRIPTOR
         self._store = store
-        self._descriptor = -1
+        self._is_filling = is_filling
+        self._count_writes = self._count_synced = 0
+
+    @property
+    def is_pinned(self) -> bool:
+        return self._is_filling or self._count_writes != self._count_synced
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
-        descriptor = self._descriptor if self._descriptor >= 0 else self._store.hold(self)
+        self._count_writes += 1
+        descriptor = self.descriptor
+        if descriptor < 0:
+            descriptor = self._store.hold(self)
+        offset = block * BLOCK_BYTES
         if len(buffers) <= BUFFERS_PER_WRITE_MAX:
-            offset = block * BLOCK_BYTES
             size_bytes = sum(map(len, buffers))
             if os.pwritev(descriptor, buffers, offset) == size_bytes:
                 return
-        _write_in_pieces(descriptor, buffers, block * BLOCK_BYTES)
+        _write_in_pieces(descriptor, buffers, offset)
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
-        if self._descriptor < 0 and not self._store.hold_now(self):
+        descriptor = self.descriptor
+        if descriptor < 0:
+            return None
+        store = self._store
+        store.descriptors.in_use = descriptor
+        if descriptor != self.descriptor or store.waits_always:
             return None
         buffer = bytearray(count_blocks * BLOCK_BYTES)
         try:
-            count_bytes = os.preadv(self._descriptor, (buffer,), block * BLOCK_BYTES, self._store.read_flags)
+            count_bytes = os.preadv(descriptor, (buffer,), block * BLOCK_BYTES, store.read_flags)
         except OSError:
             return None
         return buffer if count_bytes == len(buffer) else None
@@ -56,55 +74,70 @@ class DirectorySegment:
         buffer = bytearray(size_bytes)
         view = memoryview(buffer)
         done_bytes = 0
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
         try:
             while done_bytes < size_bytes:
                 count_bytes = os.preadv(descriptor, (view[done_bytes:],), block * BLOCK_BYTES + done_bytes)
                 if count_bytes == 0:
                     raise OSError(errno.ENODATA, f"{self.path} ends before block {block + count_blocks}")
                 done_bytes += count_bytes
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise
+        self._store.keep(self, descriptor)
         return buffer
 
     def sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
+        count_writes = self._count_writes
+        if self.is_pinned and self.descriptor >= 0:
+            _sync(self.descriptor)
+        else:
+            self._sync_anew()
         self._store.sync_name(self.number)
+        self._count_synced = count_writes
 
     def seal(self, size_blocks: int) -> None:
         os.truncate(self.path, size_blocks * BLOCK_BYTES)
+        self._count_writes += 1
+        self._is_filling = False
 
     @property
     def path(self) -> Path:
         return self._store.path(self.number)
 
-    def opened(self, descriptor: int) -> None:
-        """The store gives or, with -1, takes the descriptor."""
-        self._descriptor, old = descriptor, self._descriptor
-        if old >= 0:
-            os.close(old)
+    def _sync_anew(self) -> None:
+        """Sync what another process has written."""
+        try:
+            descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
+        except OSError as error:
+            if passes(error):
+                raise of_write("flushing", error) from error
+            raise
+        try:
+            _sync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class DirectorySegments:
     """The files `NNNNNNNNNN.segment` of a directory that exists. Other files in it are left alone.
 
-    `read_now` needs reads that do not wait: a file system in memory never waits, most others know RWF_NOWAIT; on the rest
-    every read goes through a thread.
+    Holds `held_max` descriptors of segments, and one of the directory.
+
+    `read_now` needs a segment that is held, and reads that do not wait: a file system in memory never waits, most others know
+    RWF_NOWAIT; on the rest every read goes through a thread.
     """
 
-    def __init__(self, directory: Path, open_files_max: int = OPEN_FILES_MAX) -> None:
+    def __init__(self, directory: Path, held_max: int = SEGMENT_DESCRIPTORS) -> None:
         self._directory = directory
-        self._open_files_max = open_files_max
-        self._held: deque[DirectorySegment] = deque()
-        self._closed = False
+        self._is_closed = False
         self._unsynced_names: set[int] = set()
+        self._segments: dict[int, DirectorySegment] = {}
         self._in_memory = _file_system(directory) in _IN_MEMORY
-        self._waits_always = not self._in_memory and not _knows_nowait(directory)
+        self.descriptors = DescriptorCache(held_max)
+        self.waits_always = not self._in_memory and not _knows_nowait(directory)
         self.read_flags = 0 if self._in_memory else getattr(os, "RWF_NOWAIT", 0)
+        self._directory_descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def path(self, number: int) -> Path:
         return self._directory / f"{number:010d}.segment"
@@ -128,66 +161,71 @@ class DirectorySegments:
 
     def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> DirectorySegment:
         path = self.path(number)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = self.descriptors.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
             if ahead and self._in_memory:
                 _touch(descriptor, size_blocks)
         except OSError as error:
-            path.unlink()
-            if error.errno in _NO_ROOM:
+            os.close(descriptor)
+            with suppress(OSError):  # what stays is removed when the pool is opened
+                path.unlink()
+            if kind_of(error) is ErrorKind.NO_ROOM:
                 raise PoolFull(f"no room for another {size_blocks * BLOCK_BYTES} bytes in {self._directory}") from error
             raise
-        finally:
-            os.close(descriptor)
         self._unsynced_names.add(number)
-        return DirectorySegment(self, number)
+        segment = self._segments[number] = DirectorySegment(self, number, is_filling=True)
+        self.descriptors.take_in(segment, descriptor)
+        return segment
 
     def open(self, number: int) -> DirectorySegment:
-        self.path(number).stat()
-        return DirectorySegment(self, number)
+        segment = self._segments.get(number)
+        if segment is None:
+            self.path(number).stat()
+            segment = self._segments[number] = DirectorySegment(self, number)
+        return segment
 
     def delete(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             self.path(number).unlink(missing_ok=True)
             self._unsynced_names.discard(number)
-        self._sync_directory()
+            if segment := self._segments.pop(number, None):
+                self.descriptors.drop(segment)
+        os.fsync(self._directory_descriptor)
 
     def close(self) -> None:
-        self._closed = True
-        while self._held:
-            self._held.pop().opened(-1)
+        if not self._is_closed:
+            self._is_closed = True
+            self.descriptors.close()
+            os.close(self._directory_descriptor)
 
     def sync_name(self, number: int) -> None:
+        """Make the existence of a segment durable. Raises OSError."""
         if number in self._unsynced_names:
-            self._sync_directory()
+            os.fsync(self._directory_descriptor)
             self._unsynced_names.discard(number)
 
     def hold(self, segment: DirectorySegment) -> int:
-        """Open a segment for this object's own thread; the one held longest gives way."""
-        descriptor = os.open(self.path(segment.number), os.O_RDWR | os.O_CLOEXEC)
-        segment.opened(descriptor)
-        self._held.append(segment)
-        if len(self._held) > self._open_files_max:
-            self._held.popleft().opened(-1)
-        return descriptor
+        """Open a segment that is to be written to. Raises OSError."""
+        self.keep(segment, self.descriptors.open(segment.path, os.O_RDWR))
+        return segment.descriptor
 
-    def hold_now(self, segment: DirectorySegment) -> bool:
-        """Open a segment if reads of it can succeed without waiting."""
-        if self._waits_always or self._closed:
-            return False
-        try:
-            self.hold(segment)
-        except OSError:
-            return False
-        return True
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
+    def keep(self, segment: DirectorySegment, descriptor: int) -> None:
+        """Hold a descriptor for what comes, if there is a use for it."""
+        if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
+        else:
+            self.descriptors.take_in(segment, descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """fdatasync(2), again where a signal has cut it off: only that is no failure."""
+    while True:
+        try:
+            os.fdatasync(descriptor)
+        except InterruptedError:
+            continue
+        return
 
 
 def _touch(descriptor: int, size_blocks: int) -> None:
@@ -201,6 +239,8 @@ def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) ->
     rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
     while rest:
         count_bytes = os.pwritev(descriptor, rest[:BUFFERS_PER_WRITE_MAX], offset)
+        if count_bytes == 0:
+            raise OSError(errno.EIO, "the disk takes nothing more")
         offset += count_bytes
         whole = 0
         while whole < len(rest) and count_bytes >= len(rest[whole]):

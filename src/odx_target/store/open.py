@@ -34,7 +34,8 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
 
     Raises PoolInUse, PoolDamaged, PoolFull, or StoreError where the directory is something else or cannot be used.
     """
-    return await _open(lambda: _directory_parts(path), environment, options)
+    descriptors = (options or PoolOptions()).descriptors
+    return await _open(lambda: _directory_parts(path, descriptors), environment, options)
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
@@ -80,7 +81,7 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
         raise _explained(error) from error
 
 
-def _directory_parts(path: Path) -> PoolParts:
+def _directory_parts(path: Path, descriptors: int) -> PoolParts:
     prepare(path)
     with ExitStack() as stack:
         lock = DirectoryLock(path)
@@ -89,7 +90,7 @@ def _directory_parts(path: Path) -> PoolParts:
         document = head.read()
         if document is not None:
             decode_head(document, head.describe())
-        segments = DirectorySegments(prepare_segments(path, is_new=document is None))
+        segments = DirectorySegments(prepare_segments(path, is_new=document is None), descriptors)
         stack.callback(segments.close)
         catalogue = SqliteCatalogue(path / CATALOGUE_NAME)
         stack.pop_all()

@@ -27,7 +27,7 @@ from odx_target.store.records import (
     encode,
 )
 from odx_target.store.recovery import Recovered, position_to_json
-from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SegmentStore
+from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SEGMENT_DESCRIPTORS, SegmentStore
 from odx_target.store.shelf import LIMIT_SEGMENTS_MIN, SegmentShelf
 from odx_target.store.volume import LogFrozenMap, LogVolume
 
@@ -49,6 +49,8 @@ class PoolOptions:
     """Size of new segments; None: 64 MiB, or so much less that a limit holds some."""
     checkpoint_blocks: int | None = None
     """Log blocks between checkpoints; None: the log's own measure."""
+    descriptors: int = SEGMENT_DESCRIPTORS
+    """Segments of a directory that are held open at a time."""
 
     def sizing(self) -> int:
         """Blocks of new segments. Raises StoreError for options that contradict each other."""

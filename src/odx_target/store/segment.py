@@ -31,6 +31,9 @@ SEGMENT_BLOCKS_MAX = 1 << PLACE_BITS
 SEGMENT_BLOCKS_MIN = 32
 """The longest header, of a remembered value of 64 KiB, must fit beside the footer; tests use segments this small."""
 
+SEGMENT_DESCRIPTORS = 512
+"""Half of the usual limit of 1,024 descriptors of a process; the other half is for connections."""
+
 
 class Segment(Protocol):
     @property
