@@ -12,7 +12,7 @@ import odx_target
 from odx_target.store import byte_order, leaf, node_codec
 from odx_target.store.batch import decode_header, encode_header
 from odx_target.store.footer import decode_table, decode_tail, encode_footer
-from odx_target.store.frozen_root import FAN_OUT, Inner
+from odx_target.store.inner import FAN_OUT, Inner
 from odx_target.store.leaf import LEAF_BLOCKS, START_SHIFT, Epoch, Leaf
 from odx_target.store.node_codec import decode_inner, decode_leaf, encode_inner, encode_leaf, node_name, sealed, unsealed
 from odx_target.store.records import Write, encode
@@ -62,6 +62,7 @@ def row_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setattr(byte_order, "_SWAPS", not byte_order._SWAPS)
         for module in (byte_order, leaf, node_codec):
             monkeypatch.setattr(module, "array", ForeignArray)
+        monkeypatch.setattr(node_codec, "HOLES", ForeignArray("Q", node_codec.HOLES))
         yield ForeignArray
 
 
@@ -102,9 +103,10 @@ def test_a_leaf(row_of: type, name: str, entries: list[int]) -> None:
 
 @pytest.mark.parametrize(("name", "numbers"), [("packed_inner", FEW_CHILDREN), ("dense_inner", MANY_CHILDREN)])
 def test_an_inner_node(row_of: type, name: str, numbers: list[int]) -> None:
-    children = [None if number == 0 else kept_leaf(number) for number in numbers]
-    assert sealed(NAME, encode_inner(Inner(children, Epoch()))) == golden(name)
-    assert list(decode_inner(unsealed(NAME, golden(name)))) == numbers
+    present = {slot: number for slot, number in enumerate(numbers) if number}
+    inner = Inner.over([(slot, kept_leaf(number)) for slot, number in present.items()], Epoch())
+    assert sealed(NAME, encode_inner(inner)) == golden(name)
+    assert decode_inner(unsealed(NAME, golden(name))) == present
 
 
 def kept_leaf(number: int) -> Leaf:
