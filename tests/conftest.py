@@ -6,6 +6,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+from tests.async_tests import autojump_clock as autojump_clock
+from tests.async_tests import pytest_pyfunc_call as pytest_pyfunc_call
+
+# How long an example takes is the affair of the machine: a busy one is no failure.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
