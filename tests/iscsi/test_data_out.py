@@ -347,18 +347,18 @@ def test_a_data_digest_error_in_a_command_discards_it_and_leaves_a_gap() -> None
 # Bounds
 
 
-def test_a_transfer_at_the_limit_is_collected_and_past_it_is_not_asked_for() -> None:
-    talk = Conversation().logged_in(MaxBurstLength="16777215", MaxOutstandingR2T="8")
-    talk.write(limits.MAX_TRANSFER_BYTES)
-    assert len(talk.unread) == 8
-    talk.unread.clear()
-    talk.write(limits.MAX_TRANSFER_BYTES + 1, b"some")
+@pytest.mark.parametrize("size", [limits.MAX_TRANSFER_BYTES, limits.MAX_TRANSFER_BYTES + 1, 0xFFFFFFFF])
+def test_of_a_transfer_past_the_limit_as_much_as_the_limit_is_asked_for(size: int) -> None:
+    talk = Conversation().logged_in(MaxOutstandingR2T="8")
+    command = talk.write(size, b"some")
+    data = b"some" + bytes(limits.MAX_TRANSFER_BYTES - 4)
+    asked = answer_r2ts(talk, command, data, 262144)
+    assert sum(length for _, length in asked) == limits.MAX_TRANSFER_BYTES - 4
     event = talk.take_event(CommandReady)
-    assert (joined(event), event.expected_data_transfer_length) == (b"some", limits.MAX_TRANSFER_BYTES + 1)
-    command = talk.write(0xFFFFFFFF, final=False)
-    talk.data_out(command, 0, bytes(65536))
-    assert joined(talk.take_event(CommandReady)) == bytes(65536)
-    assert not talk.unread
+    assert (joined(event), event.expected_data_transfer_length) == (data, size)
+    talk.reply(event, size=limits.MAX_TRANSFER_BYTES)
+    response = talk.take(ScsiResponse)
+    assert (response.underflow, response.residual_count) == (size > len(data), size - len(data))
 
 
 def test_r2ts_wait_for_memory_and_go_on_when_a_command_is_answered() -> None:

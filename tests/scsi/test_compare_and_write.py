@@ -19,6 +19,7 @@ from tests.sim.virtual_environment import VirtualEnvironment
 
 MISCOMPARE = (0xE, 0x1D, 0)
 INVALID_FIELD = (5, 0x24, 0)
+INVALID_INFORMATION_UNIT = (5, 0x0E, 3)
 DPO, FUA, FUA_NV = 0x10, 0x08, 0x02
 
 
@@ -128,8 +129,12 @@ def test_a_unit_whose_limit_is_one_block():
 def test_the_data_has_twice_the_blocks(size_bytes):
     unit = UnitUnderTest()
     reply = unit.command(cdb(0, 2), bytes(size_bytes))
-    assert code_of(reply) == INVALID_FIELD
-    assert reply.sense[15:18] == bytes.fromhex("c0 00 0d")
+    assert reply.transfer_bytes == 2048
+    if size_bytes % 512:
+        assert code_of(reply) == INVALID_INFORMATION_UNIT
+    else:
+        assert code_of(reply) == INVALID_FIELD
+        assert reply.sense[15:18] == bytes.fromhex("c0 00 0d")
     assert not unit.volume.writes
 
 

@@ -20,6 +20,7 @@ from odx_target.scsi.sense import (
     REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED,
     TOO_MANY_SEGMENT_DESCRIPTORS,
 )
+from odx_target.scsi.task import Task
 
 LOGICAL_BLOCKS_IN_DESCRIPTOR = 8
 """Where NUMBER OF LOGICAL BLOCKS stands in a range descriptor."""
@@ -58,6 +59,22 @@ class Request:
 
 
 Check = Callable[[Request], None]
+
+
+def received_list(task: Task, length_bytes: int) -> bytes:
+    """The parameter list of a task, as long as its CDB says. Refuses one of which less came."""
+    data = b"".join(task.data_out)[:length_bytes]
+    if len(data) < length_bytes:
+        raise Refusal(
+            PARAMETER_LIST_LENGTH_ERROR,
+            transfer_bytes=length_bytes,
+            rule="fewer bytes came than the CDB says",
+            field="PARAMETER LIST LENGTH",
+            value=length_bytes,
+            limit="bytes received",
+            allowed=len(data),
+        )
+    return data
 
 
 def check_list_length(shape: ListShape, size_bytes: int) -> None:

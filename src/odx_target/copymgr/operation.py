@@ -9,7 +9,7 @@ The object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COP
 from enum import IntEnum
 
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES
-from odx_target.copymgr.parameter_lists import ServiceAction
+from odx_target.copymgr.parameter_lists import OUT_CDB, ServiceAction
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import COMMANDS_CLEARED_BY_DEVICE_SERVER, CheckCondition
@@ -76,8 +76,8 @@ class CopyOperation:
         self.logical_unit: LogicalUnit = task.logical_unit
         self.task: Task | None = None if in_background else task
         self.started_at_s = now_s
-        self.list_bytes = task.data_out_bytes
-        """The parameter list, which the reply accounts for."""
+        _, self.list_bytes = OUT_CDB.unpack_from(task.cdb)
+        """The length of the parameter list, which the reply accounts for."""
         self.transfer_count_blocks = 0
         self.counter = 0
         self.completion_status = Status.GOOD

@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from odx_target.copymgr.checks import POPULATE_TOKEN_CHECKS, Request, check_list_identifier, check_list_length, run_checks
+from odx_target.copymgr.checks import (
+    POPULATE_TOKEN_CHECKS,
+    Request,
+    check_list_identifier,
+    check_list_length,
+    received_list,
+    run_checks,
+)
 from odx_target.copymgr.job import Ending, conclude, run_in_background, run_in_foreground
 from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.parameter_lists import (
@@ -109,7 +116,7 @@ class PopulateJob:
 
 
 def _checked(manager: "CopyManager", task: Task, list_identifier: int, list_bytes: int) -> Request:
-    data = b"".join(task.data_out)[:list_bytes]
+    data = received_list(task, list_bytes)
     check_list_length(POPULATE_TOKEN_SHAPE, len(data))
     check_list_identifier(list_identifier, is_in_progress=manager.is_in_progress(task, list_identifier))
     parameters = decode_populate_token(data)

@@ -7,6 +7,7 @@ from odx_target.copymgr.checks import (
     Request,
     check_list_identifier,
     check_list_length,
+    received_list,
     run_checks,
 )
 from odx_target.copymgr.job import Ending, conclude, ending_for, reply_to, run_in_background, run_in_foreground
@@ -107,7 +108,7 @@ def _run_now(manager: "CopyManager", job: WriteJob) -> Outcome:
 
 
 def _checked(manager: "CopyManager", task: Task, list_identifier: int, list_bytes: int) -> tuple[WriteUsingTokenList, Request]:
-    data = b"".join(task.data_out)[:list_bytes]
+    data = received_list(task, list_bytes)
     check_list_length(WRITE_USING_TOKEN_SHAPE, len(data))
     check_list_identifier(list_identifier, is_in_progress=manager.is_in_progress(task, list_identifier))
     parameters = decode_write_using_token(data)

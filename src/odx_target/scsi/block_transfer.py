@@ -9,13 +9,13 @@ from struct import Struct
 
 from odx_target.scsi.cdb import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.data_out import whole_blocks
 from odx_target.scsi.durability import flushed
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.medium import buffers_bytes, slice_buffers
+from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Outcome, Reply, Task
-from odx_target.store.api import Buffer
 
 Decoder = Callable[[bytes], tuple[int, int, int]]
 """From a CDB to (byte 1, LBA, count of blocks)."""
@@ -65,7 +65,7 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
         size_bytes = count_blocks * logical_unit.block_bytes
         data = task.data_out
         if buffers_bytes(data) != size_bytes:
-            data = whole_blocks(logical_unit, data, size_bytes)
+            data = whole_blocks(task, size_bytes)
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
         if data and not logical_unit.medium.write_now(lba, data):
             return _write_cold(task, lba, size_bytes, durable=bool(durable))
@@ -77,12 +77,6 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
 def _refuse(logical_unit: LogicalUnit, lba: int, count_blocks: int, length_field: int) -> None:
     check_range(logical_unit, lba, count_blocks)
     raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=length_field)
-
-
-def whole_blocks(logical_unit: LogicalUnit, data: Sequence[Buffer], size_bytes: int) -> list[Buffer]:
-    """What came of the data that the command wants, in whole blocks: an initiator may send less, or more."""
-    received_bytes = min(buffers_bytes(data), size_bytes)
-    return slice_buffers(data, 0, received_bytes - received_bytes % logical_unit.block_bytes)
 
 
 async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
@@ -99,7 +93,7 @@ async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
 
 async def _write_cold(task: Task, lba: int, size_bytes: int, *, durable: bool) -> Reply:
     logical_unit = task.logical_unit
-    data = whole_blocks(logical_unit, task.data_out, size_bytes)
+    data = whole_blocks(task, size_bytes)
     await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
     return await flushed(task, size_bytes) if durable else Reply(transfer_bytes=size_bytes)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.data_out import exact_blocks
 from odx_target.scsi.difference import first_difference
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.medium import slice_buffers
@@ -32,8 +33,8 @@ def compare_and_write(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    if task.data_out_bytes != 2 * size_bytes:  # nor may there be any for no blocks: 256 look like 0 in the CDB
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
+    # nor may there be any for no blocks: 256 look like 0 in the CDB
+    exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     if not count_blocks:
         return Reply()
     if logical_unit.medium.replace_now(lba, count_blocks, _compared(task, size_bytes)):

@@ -6,6 +6,7 @@ changeable; block descriptors may be there, but neither capacity nor block lengt
 
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.data_out import parameter_list
 from odx_target.scsi.durability import flushed
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -49,9 +50,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
             return Reply()
         if not fields["page_format"]:
             raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=_PAGE_FORMAT_BIT)
-        data = b"".join(task.data_out)[:length]
-        if len(data) < length:
-            raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+        data = parameter_list(task, length)
         return _change(task_manager, task, selected(task.logical_unit, data, *_HEADERS[task.cdb[0]]), length)
 
     return [

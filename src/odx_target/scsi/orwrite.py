@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from odx_target.scsi.block_transfer import whole_blocks
 from odx_target.scsi.cdb import TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.data_out import whole_blocks
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.ranges import check_range
@@ -24,7 +24,7 @@ def orwrite(task: Task) -> Outcome:
     if count_blocks > logical_unit.maximum_transfer_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=TRANSFER_LENGTH_BYTE)
     size_bytes = count_blocks * logical_unit.block_bytes
-    data = whole_blocks(logical_unit, task.data_out, size_bytes)
+    data = whole_blocks(task, size_bytes)
     present_blocks = buffers_bytes(data) // logical_unit.block_bytes
     if present_blocks and not logical_unit.medium.replace_now(lba, present_blocks, _combined(data)):
         return _orwrite_cold(task, lba, present_blocks, size_bytes, byte_1)
@@ -32,7 +32,7 @@ def orwrite(task: Task) -> Outcome:
 
 
 async def _orwrite_cold(task: Task, lba: int, present_blocks: int, size_bytes: int, byte_1: int) -> Reply:
-    data = whole_blocks(task.logical_unit, task.data_out, size_bytes)
+    data = whole_blocks(task, size_bytes)
     await task.logical_unit.medium.replace(lba, present_blocks, _combined(data), before_change=task.raise_if_aborted)
     return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)
 

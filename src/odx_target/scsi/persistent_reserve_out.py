@@ -11,6 +11,7 @@ from typing import Any
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.data_out import parameter_list
 from odx_target.scsi.durability import flushed
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_RESERVE_OUT_BYTES
@@ -118,10 +119,9 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 def _parameter_list(task: Task, length: int) -> bytes:
     """Raises CheckCondition for more than is taken, or fewer bytes than the CDB says or a list has."""
-    data = b"".join(task.data_out)[:length]
-    if not BASIC_LIST.size_bytes <= length <= MAXIMUM_RESERVE_OUT_BYTES or len(data) < length:
+    if not BASIC_LIST.size_bytes <= length <= MAXIMUM_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    return data
+    return parameter_list(task, length)
 
 
 def _basic_fields(data: bytes) -> Fields:

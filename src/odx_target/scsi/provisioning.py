@@ -6,6 +6,7 @@ from struct import Struct
 
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.data_out import exact_blocks, parameter_list
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS
@@ -43,10 +44,10 @@ DEALLOCATED = 1
 _MOST_BLOCKS_OF_A_DESCRIPTOR = 0xFFFF_FFFF
 
 
-def unmap_descriptors(parameter_list: bytes) -> list[tuple[int, int]]:
+def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
     """(LBA, count of blocks) of each whole descriptor of an UNMAP parameter list of at least a header."""
-    stated_bytes = UNMAP_HEADER.parse(parameter_list)["unmap_block_descriptor_data_length"]
-    body = parameter_list[UNMAP_HEADER.size_bytes :][:stated_bytes]
+    stated_bytes = UNMAP_HEADER.parse(data)["unmap_block_descriptor_data_length"]
+    body = data[UNMAP_HEADER.size_bytes :][:stated_bytes]
     whole_bytes = len(body) - len(body) % UNMAP_DESCRIPTOR.size_bytes
     return list(_FAST_UNMAP_DESCRIPTOR.iter_unpack(body[:whole_bytes]))
 
@@ -83,10 +84,10 @@ def _unmap_ranges(task: Task) -> list[tuple[int, int]]:
     length = _parameter_list_bytes(task)
     if not length:
         return []
-    parameter_list = b"".join(task.data_out)[:length]
-    if len(parameter_list) < UNMAP_HEADER.size_bytes:
+    data = parameter_list(task, length)
+    if len(data) < UNMAP_HEADER.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    return unmap_descriptors(parameter_list)
+    return unmap_descriptors(data)
 
 
 def _unmap_extents(task: Task) -> Sequence[Extent]:
@@ -113,10 +114,7 @@ def _pattern(task: Task, *, ndob: bool) -> bytes:
     block_bytes = task.logical_unit.block_bytes
     if ndob:
         return bytes(block_bytes)
-    if task.data_out_bytes != block_bytes:
-        # no block, and NDOB does not say so; or blocks of another length than ours
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=0)
-    return b"".join(task.data_out)
+    return b"".join(exact_blocks(task, block_bytes, cdb_field=1, bit=0))  # NDOB could ask for none
 
 
 async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:

@@ -65,6 +65,7 @@ INTERNAL_TARGET_FAILURE = Condition(_HARDWARE, 0x44, 0x00, "internal target fail
 MISCOMPARE_DURING_VERIFY_OPERATION = Condition(_MISCOMPARE, 0x1D, 0x00, "miscompare during verify operation")
 
 # Requests that cannot be honoured.
+INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT = Condition(_ILLEGAL, 0x0E, 0x03, "invalid field in command information unit")
 PARAMETER_LIST_LENGTH_ERROR = Condition(_ILLEGAL, 0x1A, 0x00, "parameter list length error")
 INVALID_COMMAND_OPERATION_CODE = Condition(_ILLEGAL, 0x20, 0x00, "invalid command operation code")
 LBA_OUT_OF_RANGE = Condition(_ILLEGAL, 0x21, 0x00, "logical block address out of range")
@@ -176,7 +177,8 @@ class CheckCondition(Exception):
 
     `cdb_field` or `data_field` is the byte at fault in the CDB or the parameter list, `bit` the bit in it (SPC-4
     4.5.2.4.2); `information` fills INFORMATION and sets VALID; `command_specific` fills COMMAND-SPECIFIC INFORMATION;
-    `key` replaces the condition's own sense key.
+    `key` replaces the condition's own sense key; `transfer_bytes` is what the command wanted to move, where it is refused for
+    the length of its data-out, so that the residual count shows by how much that fell short.
     """
 
     condition: Condition
@@ -186,6 +188,7 @@ class CheckCondition(Exception):
     information: int | None = None
     key: SenseKey | None = None
     command_specific: int | None = None
+    transfer_bytes: int = 0
 
     def __str__(self) -> str:
         return self.condition.words
@@ -201,7 +204,8 @@ class CheckCondition(Exception):
 
     def reply(self, *, descriptor_format: bool = False) -> Reply:
         """The reply a transport sends for it."""
-        return Reply(Status.CHECK_CONDITION, sense=self.sense(descriptor_format=descriptor_format))
+        sense = self.sense(descriptor_format=descriptor_format)
+        return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 
     def _field_pointer(self) -> tuple[int, int]:
         """Bytes 15 and 16-17 of the fixed format: what a pointer is into, and the pointer."""

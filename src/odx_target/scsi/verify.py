@@ -5,12 +5,11 @@ To verify is to read: the store compares every block that it reads with its chec
 
 from collections.abc import Sequence
 
-from odx_target.scsi.block_transfer import whole_blocks
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.data_out import all_blocks, whole_blocks
 from odx_target.scsi.difference import first_difference
 from odx_target.scsi.limits import STEP_BYTES
-from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 from odx_target.scsi.task import Outcome, Reply, Task
@@ -33,13 +32,13 @@ def verify(task: Task) -> Outcome:
     check_range(logical_unit, lba, count_blocks)
     wanted_blocks = {BYTCHK_EACH_BLOCK: count_blocks, BYTCHK_ONE_BLOCK: min(count_blocks, 1)}.get(bytchk, 0)
     _check_length(task, wanted_blocks)
-    if bytchk != BYTCHK_MEDIUM_ONLY and buffers_bytes(task.data_out) < wanted_blocks * logical_unit.block_bytes:
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)  # less data than BYTCHK asks for
-    return _verify(task, lba, count_blocks, bytchk, wanted_blocks * logical_unit.block_bytes)
+    transfer_bytes = wanted_blocks * logical_unit.block_bytes
+    all_blocks(task, transfer_bytes, cdb_field=1, bit=2)  # BYTCHK asks for them
+    return _verify(task, lba, count_blocks, bytchk, transfer_bytes)
 
 
 async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer_bytes: int) -> Reply:
-    expected = b"".join(task.data_out)
+    expected = b"".join(task.data_out)[:transfer_bytes]
     if bytchk == BYTCHK_ONE_BLOCK:
         await _compare(task, lba, count_blocks, expected, task.logical_unit.block_bytes)
     else:
@@ -54,12 +53,14 @@ def write_and_verify(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)
     check_range(task.logical_unit, lba, count_blocks)
     _check_length(task, count_blocks)
-    return _write_and_verify(task, lba, count_blocks * task.logical_unit.block_bytes, bytchk)
+    size_bytes = count_blocks * task.logical_unit.block_bytes
+    whole_blocks(task, size_bytes)
+    return _write_and_verify(task, lba, size_bytes, bytchk)
 
 
 async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) -> Reply:
     logical_unit = task.logical_unit
-    data = whole_blocks(logical_unit, task.data_out, size_bytes)
+    data = whole_blocks(task, size_bytes)
     if data:
         await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
         logical_unit.pool.commit()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.data_out import exact_blocks
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
@@ -29,17 +30,17 @@ def write_atomic(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=ATOMIC_BOUNDARY_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    if count_blocks > logical_unit.block_limits.maximum_atomic_transfer_blocks or task.data_out_bytes != size_bytes:
+    if count_blocks > logical_unit.block_limits.maximum_atomic_transfer_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=TRANSFER_LENGTH_BYTE)
-    if count_blocks and not logical_unit.medium.write_now(lba, task.data_out):
-        return _write_cold(task, lba, byte_1)
+    data = exact_blocks(task, size_bytes, cdb_field=TRANSFER_LENGTH_BYTE)
+    if count_blocks and not logical_unit.medium.write_now(lba, data):
+        return _write_cold(task, lba, size_bytes, byte_1)
     return reply_when_durable(task, size_bytes, force_unit_access=byte_1)
 
 
-async def _write_cold(task: Task, lba: int, byte_1: int) -> Reply:
-    data = task.data_out
-    await task.logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
-    return await reply_once_durable(task, task.data_out_bytes, force_unit_access=byte_1)
+async def _write_cold(task: Task, lba: int, size_bytes: int, byte_1: int) -> Reply:
+    await task.logical_unit.medium.write(lba, task.data_out, before_change=task.raise_if_aborted)
+    return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)
 
 
 def _extents(task: Task) -> Sequence[Extent]:

@@ -26,7 +26,7 @@ from odx_target.target.iscsi.events import CommandReady, PduRefused
 from odx_target.target.iscsi.header import FINAL, Buffer
 from odx_target.target.iscsi.opcodes import NO_TAG, RejectReason
 from odx_target.target.iscsi.pdu_formats import SCSI_DATA_OUT
-from odx_target.target.iscsi.replies import fixed_sense
+from odx_target.target.iscsi.replies import WRONG_WAY, fixed_sense
 from odx_target.target.iscsi.response_pdus import ReadyToTransfer
 from odx_target.target.iscsi.text_keys import Parameters
 from odx_target.target.iscsi.writer import PduWriter
@@ -34,7 +34,6 @@ from odx_target.target.iscsi.writer import PduWriter
 UNEXPECTED_UNSOLICITED_DATA = fixed_sense(0x0B, 0x0C, 0x0C)
 INCORRECT_AMOUNT_OF_DATA = fixed_sense(0x0B, 0x0C, 0x0D)
 PROTOCOL_SERVICE_CRC_ERROR = fixed_sense(0x0B, 0x47, 0x05)
-BIDIRECTIONAL_NOT_SUPPORTED = fixed_sense(0x05, 0x0E, 0x03)  # INVALID FIELD IN COMMAND INFORMATION UNIT
 
 
 @dataclass(slots=True)
@@ -51,6 +50,8 @@ class Collection:
     """One command's data on its way. `requested` is the buffer offset up to which data was asked for."""
 
     command: CommandReady
+    wanted: int = 0
+    """How much of it is collected: all, but for more than any command takes."""
     bursts: deque[Burst] = field(default_factory=deque)
     pieces: list[Buffer] = field(default_factory=list)
     received: int = 0
@@ -90,13 +91,13 @@ class DataOutCollector:
 
     def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
         """Take a command that writes, or has data; `final` is its F bit, `data` its immediate data."""
-        collection = Collection(command)
         parameters = self._parameters
         expected = command.expected_data_transfer_length if command.writes else 0
+        collection = Collection(command, min(expected, limits.MAX_TRANSFER_BYTES))
         unsolicited_limit = min(parameters.first_burst_length, expected)
         more_follows = command.writes and not final
         if command.reads and command.writes:
-            collection.failure = BIDIRECTIONAL_NOT_SUPPORTED
+            collection.failure = WRONG_WAY
         elif (len(data) and not (command.writes and parameters.immediate_data)) or (more_follows and parameters.initial_r2t):
             collection.failure = UNEXPECTED_UNSOLICITED_DATA
         elif len(data) > unsolicited_limit:
@@ -154,7 +155,7 @@ class DataOutCollector:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
             return
         collection.received += len(data)
-        if final and collection.received == collection.command.expected_data_transfer_length:
+        if final and collection.received == collection.wanted:
             collection.pieces.append(data)  # the last piece goes on at once, so it need not be copied
         else:
             collection.keep(data)
@@ -175,12 +176,11 @@ class DataOutCollector:
     def _go_on(self, collection: Collection) -> None:
         """Deliver, fail, or ask for more, as far as open bursts allow."""
         command = collection.command
-        expected = command.expected_data_transfer_length
         if collection.failure:
             if not collection.bursts:
                 self._forget(collection)
                 self._failed(command, collection.failure)
-        elif collection.received == expected or (expected > limits.MAX_TRANSFER_BYTES and not collection.bursts):
+        elif collection.received == collection.wanted:
             self._forget(collection)
             command.data_out = collection.pieces
             self._ready(command)
@@ -192,7 +192,7 @@ class DataOutCollector:
     def _reserve(self, collection: Collection) -> bool:
         """Set memory aside for all of a command's missing data, so that whoever has begun can also finish."""
         command = collection.command
-        missing = command.expected_data_transfer_length - collection.received
+        missing = collection.wanted - collection.received
         if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
             return False
         self.collected_bytes += missing
@@ -202,9 +202,8 @@ class DataOutCollector:
     def _ask(self, collection: Collection) -> None:
         """Send R2Ts as far as agreed."""
         parameters = self._parameters
-        expected = collection.command.expected_data_transfer_length
-        while len(collection.bursts) < parameters.max_outstanding_r2t and collection.requested < expected:
-            self._send_r2t(collection, min(parameters.max_burst_length, expected - collection.requested))
+        while len(collection.bursts) < parameters.max_outstanding_r2t and collection.requested < collection.wanted:
+            self._send_r2t(collection, min(parameters.max_burst_length, collection.wanted - collection.requested))
 
     def _send_r2t(self, collection: Collection, length: int) -> None:
         command = collection.command

@@ -21,8 +21,8 @@ MAX_OUTSTANDING_R2T = 8
 """R2Ts open per task: with bursts of 1 MiB that keeps 8 MiB on the way, more than any link here holds."""
 
 MAX_TRANSFER_BYTES = 16 << 20
-"""The most write data collected for one command. A command that expects to send more gets nothing asked of it and is
-executed with what came unasked; logical units announce a smaller MAXIMUM TRANSFER LENGTH."""
+"""The most write data collected for one command, which is as much as logical units announce as MAXIMUM TRANSFER LENGTH. Of a
+command that expects to send more, this much is asked for: no command can use the rest, and the residual count says so."""
 
 MAX_COLLECTED_BYTES = 32 << 20
 """Write data asked for by R2T per connection, until its commands are answered: two of the largest, so one slow

@@ -3,7 +3,8 @@
 Data is cut to the initiator's MaxRecvDataSegmentLength, and a sequence of at most MaxBurstLength ends with the F bit. The
 status travels in the last Data-In when it is GOOD; every other status needs a SCSI Response. The residual count is what
 the initiator expected more than was moved (U), or what the command would have moved beyond it (O); never is more sent
-than was expected. Nothing is copied: what is sent are slices of the buffers given.
+than was expected. GOOD is not said of a command that moves data the other way than the R and W bits say: nothing has been
+moved. Nothing is copied: what is sent are slices of the buffers given.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,9 @@ Segment: TypeAlias = tuple[int, int, list[Buffer], bool]
 def fixed_sense(sense_key: int, additional_sense_code: int, qualifier: int) -> bytes:
     """Fixed-format sense data for what goes wrong in the transport (RFC 7143 11.4.7.2)."""
     return bytes((0x70, 0, sense_key, 0, 0, 0, 0, 10, 0, 0, 0, 0, additional_sense_code, qualifier, 0, 0, 0, 0))
+
+
+WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)  # INVALID FIELD IN COMMAND INFORMATION UNIT
 
 
 def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
@@ -88,7 +92,10 @@ class ReplySender:
                 self._send_data(command, status, data_in, size, transfer_bytes, sense)
             return
         expected = command.expected_data_transfer_length
-        if data_in:  # a command that reads, sent as one that writes: nothing may be sent
+        is_wrong_way = command.writes if data_in else command.reads
+        if is_wrong_way and expected and transfer_bytes and status == GOOD:
+            status, sense, transfer_bytes = CHECK_CONDITION, WRONG_WAY, 0
+        elif data_in:  # nothing was expected, so nothing may be sent
             transfer_bytes, expected = max(transfer_bytes, sum(map(len, data_in))), 0
         moved = min(transfer_bytes, expected) if command.writes else 0
         self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
