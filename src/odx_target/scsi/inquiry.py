@@ -8,6 +8,7 @@ from odx_target.scsi.layout import Layout
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.version_descriptors import CLAIMED
 
 INQUIRY = 0x12
 
@@ -23,8 +24,6 @@ STANDARD_INQUIRY_LAYOUT = Layout(
 
 VERSION_SPC_4 = 0x06
 RESPONSE_DATA_FORMAT = 2
-# Version descriptors (SPC-4 6.4.2 table 142), none of them with a revision claimed.
-SAM_5, SPC_4, SBC_3, ISCSI = 0x00A0, 0x0460, 0x04C0, 0x0960
 
 NOTHING_HERE = {"peripheral_qualifier": 0b011, "peripheral_device_type": 0x1F}
 """A LUN that the target could have, and has not."""
@@ -68,10 +67,7 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
         t10_vendor_identification=vpd.T10_VENDOR_IDENTIFICATION,
         product_identification=vpd.PRODUCT_IDENTIFICATION,
         product_revision_level=vpd.PRODUCT_REVISION_LEVEL,
-        version_descriptor_1=SAM_5,
-        version_descriptor_2=SPC_4,
-        version_descriptor_3=SBC_3,
-        version_descriptor_4=ISCSI,
+        **{f"version_descriptor_{place}": value for place, value in enumerate(CLAIMED, start=1)},
     )
 
 

@@ -139,7 +139,7 @@ def block_limits(logical_unit: "LogicalUnit") -> bytes:
         maximum_unmap_lba_count=limits.maximum_unmap_blocks,
         maximum_unmap_block_descriptor_count=limits.maximum_unmap_descriptors,
         optimal_unmap_granularity=limits.optimal_unmap_granularity_blocks,
-        ugavalid=1,
+        ugavalid=int(limits.optimal_unmap_granularity_blocks > 0),
         unmap_granularity_alignment=limits.unmap_granularity_alignment,
         maximum_write_same_length=limits.maximum_write_same_blocks,
         maximum_atomic_transfer_length=limits.maximum_atomic_transfer_blocks,
