@@ -15,7 +15,10 @@ COMPLAINTS = re.compile(
     r"malform|unexpect|truncat|invalid|too short|too long|warn|error|\?\?|fail|not long enough|out of bounds|overflow|bad ",
     re.IGNORECASE,
 )
-NOT_COMPLAINTS = re.compile(r"Write corrections|error recovery|Uncorrectable error", re.IGNORECASE)
+NOT_COMPLAINTS = re.compile(
+    r"Write corrections|error recovery|Uncorrectable error|granularity alignment: 0 \[invalid\]",  # UGAVALID is 0 there
+    re.IGNORECASE,
+)
 
 PAGES = {
     # page: sg_vpd's acronym, and lines that must be among those printed
