@@ -9,7 +9,7 @@ from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.parameter_lists import ListFlag
 from odx_target.copymgr.rod_source import Piece, PieceKind
 from odx_target.copymgr.token_format import ZERO_TOKEN
-from odx_target.store.api import Buffer, DamagedBlock, PoolFailed, PoolFull
+from odx_target.store.api import Buffer, DamagedBlock, FrozenMap, PoolBusy, PoolFailed, PoolFull
 from odx_target.store.pool import PoolOptions
 from tests.copymgr.array import CopyArray, Range, code_of, data_of, pattern
 from tests.copymgr.golden import golden
@@ -416,3 +416,21 @@ def test_an_operation_reports_progress_without_gaps() -> None:
     array.environment.settle()
     assert seen == list(range(0, 160, 16))
     assert array.internal_errors == []
+
+
+@pytest.mark.parametrize("limits", [CopyLimits(), STEP], ids=["at once", "in steps"])
+def test_a_copy_waits_while_the_pool_makes_room(limits: CopyLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = filled(limits)
+    token = array.token(0, 1, [(0, 100)])
+    volume = array.volume(1)
+    copy_from, busy = volume.copy_from, [PoolBusy("room is being made")] * 3
+
+    def busy_at_first(source: FrozenMap, source_block: int, block: int, count_blocks: int) -> None:
+        if busy:
+            raise busy.pop()
+        copy_from(source, source_block, block, count_blocks)
+
+    monkeypatch.setattr(volume, "copy_from", busy_at_first)
+    assert code_of(array.write_using(1, 2, token, [(0, 100)])) == "good"
+    assert not busy
+    assert array.read(1, 0, 100) == array.read(0, 0, 100)

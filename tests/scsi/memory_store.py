@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolFull, Steps, Usage
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolBusy, PoolFull, Steps, Usage
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)
@@ -66,6 +66,7 @@ class MemoryVolume(MemoryBlocks):
         self.attributes: Mapping[str, str] = {}
         self.writes = 0
         self.is_full = False
+        self.times_busy = 0
         self.failure: Exception | None = None
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
@@ -75,6 +76,9 @@ class MemoryVolume(MemoryBlocks):
         self._changing(block, len(joined) // BLOCK_BYTES)
         for index in range(len(joined) // BLOCK_BYTES):
             self.blocks[block + index] = joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
+
+    async def room_made(self) -> None:
+        await self.environment.sleep(0.0)
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self._changing(block, count_blocks)
@@ -99,6 +103,9 @@ class MemoryVolume(MemoryBlocks):
         assert block + count_blocks <= self.size_blocks
         if self.is_full:
             raise PoolFull("the pool is full")
+        if self.times_busy:
+            self.times_busy -= 1
+            raise PoolBusy("room is being made")
         if self.failure is not None:
             raise self.failure
         if self.on_change is not None:

@@ -260,7 +260,7 @@ def test_blocks_that_change_while_they_are_waited_for_are_compared_as_they_are_t
     environment.settle()
     source = MemoryVolume(environment, 2)
     source.write(0, [b"b" * 4096])
-    medium.copy_from(source.freeze(), 0, 1, 1)
+    medium.copy_from_now(source.freeze(), 0, 1, 1)
     volume.is_cold = lambda: is_cold_again
     environment.advance(0.01)
     assert waiting.done

@@ -146,7 +146,7 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
     @rule(block=st.integers(0, STORE_BLOCKS - 1), source_block=st.integers(0, STORE_BLOCKS - 1))
     def copy_a_block(self, block, source_block):
         content = self.both.content()[source_block * 4096 :][:4096]
-        self.both.medium.copy_from(self.both.volume.freeze(), source_block, block, 1)
+        self.both.medium.copy_from_now(self.both.volume.freeze(), source_block, block, 1)
         self.both.model[block * 4096 : block * 4096 + 4096] = content
 
     @rule(block=st.integers(0, STORE_BLOCKS - 1))

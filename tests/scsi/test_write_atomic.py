@@ -7,7 +7,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.open import PoolOptions
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, code_of, data_of
 from tests.sim.simulated_disk import Crash
-from tests.store.pools import Machine
+from tests.store.pools import Machine, write
 
 INVALID_FIELD = (5, 0x24, 0)
 
@@ -93,7 +93,7 @@ def test_of_a_write_cut_off_by_a_crash_there_is_all_or_nothing(block_bytes):
 def _crash_in_a_write(block_bytes, operations, *, power):
     machine = Machine(PoolOptions(segment_blocks=32), seed=operations)
     volume = machine.pool.create_volume("volume", 128, {})
-    volume.write(0, [b"o" * (128 * BLOCK_BYTES)])
+    write(machine, volume, 0, [b"o" * (128 * BLOCK_BYTES)])
     machine.pool.commit()
     machine.flush()
     unit = UnitUnderTest(block_bytes)

@@ -34,6 +34,7 @@ from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFailed, PoolFull
 from odx_target.store.head import MemoryHead
 from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
 from odx_target.store.open import PoolParts
+from tests.sim.virtual_environment import VirtualEnvironment
 
 SECTOR_BYTES = 512
 
@@ -120,6 +121,10 @@ class SimulatedDisk:
     def process_death(self) -> None:
         self._turn_on()
 
+    def check_may_wait(self) -> None:
+        """Fail where an operation that may wait for the disk runs on the event loop."""
+        assert VirtualEnvironment.is_in_thread, "this would hold the event loop"
+
     def check_on(self) -> None:
         """Raise Crash if the machine is off."""
         if self.is_off:
@@ -205,6 +210,7 @@ class SimulatedSegment:
         return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
 
     def read(self, block: int, count_blocks: int) -> bytearray:
+        self._disk.check_may_wait()
         self._disk.step()
         self._disk.fail_if_asked("read")
         file = self._file()
@@ -213,9 +219,11 @@ class SimulatedSegment:
         return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
 
     def sync(self) -> None:
+        self._disk.check_may_wait()
         self._disk.sync(self._file())
 
     def seal(self, size_blocks: int) -> None:
+        self._disk.check_may_wait()
         self._disk.step()
         self._disk.fail_if_asked("seal")
         file = self._file()
@@ -238,6 +246,7 @@ class SimulatedSegments:
         return {number: file.size_blocks for number, file in self._disk.files.items()}
 
     def room_blocks(self) -> int | None:
+        self._disk.check_may_wait()
         if self._disk.room_blocks is None:
             return None
         return self._disk.room_blocks - sum(file.size_blocks for file in self._disk.files.values())
@@ -245,7 +254,8 @@ class SimulatedSegments:
     def describe(self, number: int) -> str:
         return f"segment {number} of the simulated disk"
 
-    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> SimulatedSegment:
+    def create(self, number: int, size_blocks: int) -> SimulatedSegment:
+        self._disk.check_may_wait()
         self._disk.step()
         self._disk.fail_if_asked("create")
         if number in self._disk.files:
@@ -258,12 +268,14 @@ class SimulatedSegments:
         return SimulatedSegment(self._disk, number)
 
     def open(self, number: int) -> SimulatedSegment:
+        self._disk.check_may_wait()
         self._disk.step()
         if number not in self._disk.files:
             raise FileNotFoundError(errno.ENOENT, self.describe(number))
         return SimulatedSegment(self._disk, number)
 
     def delete(self, numbers: Sequence[int]) -> None:
+        self._disk.check_may_wait()
         self._disk.delete(numbers)
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
-from odx_target.store.api import Turns
+from odx_target.store.api import Lane, Turns
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -70,7 +70,12 @@ class VirtualTask:
 
 
 class VirtualEnvironment:
-    """Deterministic: the same seed and the same calls give the same run."""
+    """Deterministic: the same seed and the same calls give the same run.
+
+    `is_in_thread` is true while a function of `in_thread` runs: what may wait for a disk asks for it.
+    """
+
+    is_in_thread: ClassVar = False
 
     def __init__(self, seed: int = 0, start_s: float = 1_000_000.0) -> None:
         self.now_s = start_s
@@ -100,12 +105,16 @@ class VirtualEnvironment:
         heapq.heappush(self._sleepers, (self.now_s + max(delay_s, 0.0), next(self._order), suspend))
         await suspend
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
         """Runs in place, but the caller is suspended once, as with a real thread."""
         suspend = _Suspend()
         heapq.heappush(self._sleepers, (self.now_s, next(self._order), suspend))
         await suspend
-        return function(*arguments)
+        VirtualEnvironment.is_in_thread = True
+        try:
+            return function(*arguments)
+        finally:
+            VirtualEnvironment.is_in_thread = False
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         async def job() -> None:

@@ -1,12 +1,13 @@
 """Pools for tests: over a simulated disk or a directory, opened, killed and opened again."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
 from tests.sim.simulated_disk import SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment
 
-from odx_target.store.api import BLOCK_BYTES, BlockSource
+from odx_target.store.api import BLOCK_BYTES, BlockSource, Buffer, PoolBusy, Volume
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool, open_pool
 
 SMALL = PoolOptions(segment_blocks=32)
@@ -88,6 +89,20 @@ def block(value: int) -> bytes:
 
 def blocks(*values: int) -> bytes:
     return b"".join(map(block, values))
+
+
+def write(machine: Machine | Directory, volume: Volume, at: int, data: Sequence[Buffer]) -> None:
+    """Write, after the room that is being made for it."""
+    when_ready(machine.environment, lambda: volume.write(at, data))
+
+
+def when_ready(environment: VirtualEnvironment, change: Callable[[], None]) -> None:
+    """Change a pool, after the room that is being made for it."""
+    while True:
+        try:
+            return change()
+        except PoolBusy:
+            environment.settle()
 
 
 def read(machine: Machine | Directory, source: BlockSource, at: int, count: int) -> bytes:

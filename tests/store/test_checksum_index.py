@@ -3,7 +3,7 @@
 from array import array
 
 import pytest
-from tests.store.pools import Machine, blocks, read
+from tests.store.pools import Machine, blocks, read, write
 
 from odx_target.store.checksum_index import ChecksumIndex
 from odx_target.store.footer import TAIL_BYTES, capacity_blocks, decode_table, decode_tail, encode_footer, footer_blocks
@@ -36,7 +36,7 @@ def test_segments_being_filled_keep_their_tables() -> None:
 
 def test_reads_go_on_with_room_for_one_table() -> None:
     machine = Machine()
-    machine.pool.create_volume("a", 300, {}).write(0, [blocks(*range(300))])
+    write(machine, machine.pool.create_volume("a", 300, {}), 0, [blocks(*range(300))])
     machine.reopen()
     machine.pool.reader._index._tables_max = 1
     for at in (0, 100, 200, 50, 250):

@@ -16,7 +16,7 @@ from tests.sim.simulated_disk import Crash, SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
 from tests.store.pool_model import Blocks, Moment, block_of, values_of
 
-from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull
+from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFailed, Scarcity, Unwritable
 from odx_target.store.open import LogPool, PoolOptions, open_pool
 from odx_target.store.shelf import REFUSED_S
 
@@ -270,9 +270,9 @@ class CrashMachine(RuleBasedStateMachine):
         if name is not None and name not in self.pool.volumes:
             return
         try:
-            act()
+            self.when_ready(act)
             self.disk.check_on()  # It may have gone off in a background job.
-        except PoolFull:
+        except (Scarcity, Unwritable):
             pass
         except PoolFailed:
             self.is_failed = self.pool.health.failure is not None
@@ -280,6 +280,16 @@ class CrashMachine(RuleBasedStateMachine):
         except Crash:
             self.mark()
             self.recover(power=self.random.random() < 0.7, again=[self.random.randint(0, 20)] * self.random.randint(0, 2))
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Carry out a step, with the room that is being made for it; what the background does meanwhile counts too."""
+        while True:
+            try:
+                return act()
+            except PoolBusy:
+                self.mark()
+                self.environment.settle()
+                self.disk.check_on()
 
     def mark(self) -> None:
         """From here on a recovery may come back to this moment."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
-from tests.store.pools import Directory, block, blocks, read
+from tests.store.pools import Directory, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged, PoolInUse, StoreError
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     directory = Directory(tmp_path / "pool")
     volume = directory.pool.create_volume("a", SIZE, {})
     for at in range(100):
-        volume.write(at, [block(at + 1)])
+        write(directory, volume, at, [block(at + 1)])
         directory.pool.commit()
     directory.close()
     return directory.path
@@ -38,9 +38,9 @@ def open_pool(path: Path, options: PoolOptions | None = None) -> LogPool:
 def test_a_pool_is_found_again(tmp_path: Path, segment_blocks: int, how: str) -> None:
     directory = Directory(tmp_path / "deep" / "pool", PoolOptions(segment_blocks=segment_blocks))
     volume = directory.pool.create_volume("a", 10_000, {"lun": "7"})
-    volume.write(5, [blocks(*range(5000))])
+    write(directory, volume, 5, [blocks(*range(5000))])
     frozen = volume.freeze(durable=True)
-    volume.write(5, [block(9999)])
+    write(directory, volume, 5, [block(9999)])
     directory.pool.remember("key", b"value")
     directory.pool.commit()
     identity = directory.pool.identity

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.settings import searching
-from tests.store.pools import Machine, block, blocks, read
+from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, BlockSource, DamagedBlock, PoolDamaged, Unreadable
 
@@ -41,7 +41,7 @@ def machine() -> Machine:
     volume = machine.pool.create_volume("a", SIZE, {})
     machine.checkpoint()
     for at in range(100):
-        volume.write(at, [block(at + 1)])
+        write(machine, volume, at, [block(at + 1)])
         machine.pool.commit()
         if at % 10 == 9:
             machine.flush()
@@ -181,10 +181,10 @@ def test_no_flipped_bit_makes_wrong_data(seed: int, is_closed: bool) -> None:
     volume = machine.pool.create_volume("a", 40, {})
     machine.checkpoint()
     for at in range(40):
-        volume.write(at, [block(at + 1)])
+        write(machine, volume, at, [block(at + 1)])
         machine.pool.commit()
     machine.flush()
-    volume.write(0, [block(1)])  # Says that all before it is durable.
+    write(machine, volume, 0, [block(1)])  # Says that all before it is durable.
     machine.pool.commit()
     if is_closed:
         machine.close()

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
-from tests.store.pools import Machine, block, blocks, read
+from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, StoreError
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
@@ -34,9 +34,9 @@ def test_a_new_volume_reads_as_zeros(machine: Machine) -> None:
 
 def test_a_write_is_read_before_and_after_commit(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    volume.write(10, [blocks(1, 2, 3)])
+    write(machine, volume, 10, [blocks(1, 2, 3)])
     assert read(machine, volume, 9, 5) == blocks(0, 1, 2, 3, 0)
-    volume.write(11, [block(9)])
+    write(machine, volume, 11, [block(9)])
     machine.pool.commit()
     assert read(machine, volume, 9, 5) == blocks(0, 1, 9, 3, 0)
     assert read(machine, volume, 11, 1) == block(9)
@@ -48,7 +48,7 @@ def test_data_may_be_cut_anywhere(machine: Machine, cuts: list[int]) -> None:
     ends = [0, *cuts, len(data)]
     pieces = [memoryview(data)[start:end] for start, end in pairwise(ends)]
     volume = machine.pool.volumes["a"]
-    volume.write(5, pieces)
+    write(machine, volume, 5, pieces)
     machine.pool.commit()
     assert read(machine, volume, 5, 4) == data
 
@@ -57,7 +57,7 @@ def test_data_may_be_cut_anywhere(machine: Machine, cuts: list[int]) -> None:
 def test_a_write_may_be_longer_than_a_segment(machine: Machine, count: int) -> None:
     volume = machine.pool.volumes["a"]
     data = blocks(*range(1, count + 1))
-    volume.write(SIZE - count, [data])
+    write(machine, volume, SIZE - count, [data])
     machine.pool.commit()
     assert read(machine, volume, SIZE - count, count) == data
 
@@ -65,14 +65,14 @@ def test_a_write_may_be_longer_than_a_segment(machine: Machine, count: int) -> N
 def test_many_writes_in_one_commit(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     for at in range(SIZE):
-        volume.write(at, [block(at + 1)])
+        write(machine, volume, at, [block(at + 1)])
     machine.pool.commit()
     assert read(machine, volume, 0, SIZE) == blocks(*range(1, SIZE + 1))
 
 
 def test_unmapped_blocks_are_holes(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    volume.write(0, [blocks(*range(1, 101))])
+    write(machine, volume, 0, [blocks(*range(1, 101))])
     volume.unmap(10, 80)
     machine.pool.commit()
     assert read(machine, volume, 9, 3) == blocks(10, 0, 0)
@@ -82,9 +82,9 @@ def test_unmapped_blocks_are_holes(machine: Machine) -> None:
 
 def test_a_frozen_map_keeps_the_moment(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    volume.write(0, [blocks(1, 2, 3)])
+    write(machine, volume, 0, [blocks(1, 2, 3)])
     frozen = volume.freeze()
-    volume.write(1, [block(9)])
+    write(machine, volume, 1, [block(9)])
     assert read(machine, frozen, 0, 4) == blocks(1, 2, 3, 0)
     assert read(machine, volume, 0, 4) == blocks(1, 9, 3, 0)
     assert frozen.size_blocks == SIZE
@@ -93,10 +93,10 @@ def test_a_frozen_map_keeps_the_moment(machine: Machine) -> None:
 
 def test_copies_share_the_data_of_the_moment(machine: Machine) -> None:
     source, destination = machine.pool.volumes["a"], machine.pool.volumes["b"]
-    source.write(0, [blocks(1, 2, 3)])
+    write(machine, source, 0, [blocks(1, 2, 3)])
     frozen = source.freeze()
-    source.write(0, [blocks(7, 8, 9)])
-    destination.write(100, [blocks(4, 4, 4, 4)])
+    write(machine, source, 0, [blocks(7, 8, 9)])
+    write(machine, destination, 100, [blocks(4, 4, 4, 4)])
     machine.pool.commit()
     used = machine.pool.log.written_blocks
     destination.copy_from(frozen, 1, 100, 3)
@@ -112,9 +112,9 @@ def test_copies_share_the_data_of_the_moment(machine: Machine) -> None:
 
 def test_a_read_that_waits_has_the_data_of_the_call(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    volume.write(0, [blocks(1, 2)])
+    write(machine, volume, 0, [blocks(1, 2)])
     reading = volume.read(0, 2)
-    volume.write(0, [blocks(8, 9)])
+    write(machine, volume, 0, [blocks(8, 9)])
     machine.pool.commit()
     assert b"".join(machine.environment.run(reading)) == blocks(1, 2)
 
@@ -164,14 +164,14 @@ def test_ranges_beyond_the_end_are_refused(machine: Machine, at: int, count: int
         volume.copy_from(frozen, 0, at, count)
     if count > 0:
         with pytest.raises(StoreError, match="beyond the end"):
-            volume.write(at, [bytes(count * BLOCK_BYTES)])
+            write(machine, volume, at, [bytes(count * BLOCK_BYTES)])
 
 
 def test_empty_ranges_do_nothing(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     osn = machine.pool.log.next_osn
-    volume.write(0, [])
-    volume.write(0, [b""])
+    write(machine, volume, 0, [])
+    write(machine, volume, 0, [b""])
     volume.unmap(0, 0)
     assert volume.read_now(SIZE, 0) == []
     assert read(machine, volume, 0, 0) == b""
@@ -189,7 +189,7 @@ def test_changes_are_told_before_they_take_effect(machine: Machine) -> None:
     frozen = volume.freeze()
     told: list[tuple[int, int, bytes]] = []
     volume.on_change = lambda at, count: told.append((at, count, read(machine, volume, 5, 1)))
-    volume.write(5, [block(1)])
+    write(machine, volume, 5, [block(1)])
     volume.unmap(4, 3)
     volume.copy_from(frozen, 0, 2, 9)
     assert told == [(5, 1, block(0)), (4, 3, block(1)), (2, 9, block(0))]
@@ -230,15 +230,15 @@ def test_volumes_can_be_deleted_and_made_again(machine: Machine, pool: LogPool) 
 
 def test_volumes_can_be_resized(machine: Machine, pool: LogPool) -> None:
     volume = pool.create_volume("c", 10, {})
-    volume.write(0, [blocks(*range(1, 11))])
+    write(machine, volume, 0, [blocks(*range(1, 11))])
     volume.resize(5000)
-    volume.write(4999, [block(5)])
+    write(machine, volume, 4999, [block(5)])
     volume.resize(3)
     volume.resize(6)
     machine.kill()
     assert machine.pool.volumes.get("c") is None, "nothing was committed"
     volume = machine.pool.create_volume("c", 10, {})
-    volume.write(0, [blocks(*range(1, 11))])
+    write(machine, volume, 0, [blocks(*range(1, 11))])
     volume.resize(3)
     volume.resize(6)
     machine.pool.commit()
@@ -254,7 +254,7 @@ def test_impossible_sizes_are_refused(pool: LogPool, size_blocks: int) -> None:
 
 def test_the_largest_volume_can_be_made(machine: Machine) -> None:
     volume = machine.pool.create_volume("c", SIZE_LIMIT_BLOCKS, {})
-    volume.write(SIZE_LIMIT_BLOCKS - 1, [block(3)])
+    write(machine, volume, SIZE_LIMIT_BLOCKS - 1, [block(3)])
     assert read(machine, volume, SIZE_LIMIT_BLOCKS - 2, 2) == blocks(0, 3)
 
 
@@ -294,9 +294,9 @@ def test_limits_of_what_is_remembered(machine: Machine, pool: LogPool) -> None:
 
 def test_only_durable_frozen_maps_are_found_again(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    volume.write(0, [block(1)])
+    write(machine, volume, 0, [block(1)])
     kept, lost = volume.freeze(durable=True), volume.freeze()
-    volume.write(0, [block(2)])
+    write(machine, volume, 0, [block(2)])
     for again in (machine.kill, machine.kill, machine.reopen, machine.reopen):
         machine.pool.commit()
         pool = again()
@@ -320,7 +320,7 @@ def test_flushes_made_together_share_one_sync(machine: Machine) -> None:
     machine.disk.sync = lambda file: (syncs.append(file), real(file))[1]  # type: ignore[method-assign]
     tasks = []
     for at in range(5):
-        volume.write(at, [block(at)])
+        write(machine, volume, at, [block(at)])
         machine.pool.commit()
         tasks.append(machine.environment.spawn(machine.pool.flush()))
     machine.environment.settle()
@@ -332,11 +332,11 @@ def test_flushes_made_together_share_one_sync(machine: Machine) -> None:
 
 def test_a_flush_that_comes_late_waits_for_the_next_sync(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    volume.write(0, [block(1)])
+    write(machine, volume, 0, [block(1)])
     machine.pool.commit()
     first = machine.environment.spawn(machine.pool.flush())
     machine.environment._step(machine.environment._runnable.popleft())
-    volume.write(1, [block(2)])
+    write(machine, volume, 1, [block(2)])
     machine.pool.commit()
     machine.flush()
     assert first.done
@@ -353,11 +353,11 @@ def test_a_closed_pool_takes_no_writes(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     machine.close()
     with pytest.raises(StoreError, match="closed"):
-        volume.write(0, [block(1)])
+        write(machine, volume, 0, [block(1)])
 
 
 def test_a_clean_start_replays_nothing(machine: Machine) -> None:
-    machine.pool.volumes["a"].write(0, [blocks(*range(100))])
+    write(machine, machine.pool.volumes["a"], 0, [blocks(*range(100))])
     machine.close()
     assert machine.open().log.written_blocks == 0
 
@@ -366,7 +366,7 @@ def test_checkpoints_bound_what_is_replayed() -> None:
     machine = Machine(PoolOptions(segment_blocks=32, checkpoint_blocks=40))
     volume = machine.pool.create_volume("a", SIZE, {})
     for at in range(500):
-        volume.write(at, [block(at)])
+        write(machine, volume, at, [block(at)])
         machine.pool.commit()
         machine.environment.settle()
     assert machine.kill().log.written_blocks <= 50
@@ -375,7 +375,7 @@ def test_checkpoints_bound_what_is_replayed() -> None:
 
 def test_a_log_that_is_long_already_is_checkpointed_at_the_start() -> None:
     machine = Machine(PoolOptions(segment_blocks=32, checkpoint_blocks=10_000))
-    machine.pool.create_volume("a", SIZE, {}).write(0, [blocks(*range(100))])
+    write(machine, machine.pool.create_volume("a", SIZE, {}), 0, [blocks(*range(100))])
     machine.pool.commit()
     assert machine.kill().log.written_blocks > 100
     machine.options = PoolOptions(segment_blocks=32, checkpoint_blocks=40)

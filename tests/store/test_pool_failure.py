@@ -1,9 +1,10 @@
 """A disk that fails: nothing is acknowledged, nothing more is written, reading goes on."""
 
 import pytest
-from tests.store.pools import Machine, block, blocks, read
+from tests.store.pools import Machine, block, blocks, read, write
 
-from odx_target.store.api import PoolFailed
+from odx_target.store.api import PoolFailed, Unwritable
+from odx_target.store.shelf import REFUSED_S
 
 SIZE = 200
 
@@ -20,7 +21,7 @@ def machine() -> Machine:
 
 def write_much(machine: Machine) -> None:
     for at in range(100):
-        machine.pool.volumes["a"].write(at, [block(at)])
+        write(machine, machine.pool.volumes["a"], at, [block(at)])
         machine.pool.commit()
         machine.environment.settle()
 
@@ -61,7 +62,7 @@ def test_a_failed_write_is_not_acknowledged(machine: Machine) -> None:
 def test_a_read_of_what_cannot_be_written(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     machine.disk.failing.add("write")
-    volume.write(0, [blocks(*range(1, SIZE + 1))])
+    write(machine, volume, 0, [blocks(*range(1, SIZE + 1))])
     assert read(machine, volume, 0, SIZE) == blocks(*range(1, SIZE + 1))
     assert read(machine, volume, 7, 1) == block(8)
     with pytest.raises(PoolFailed):
@@ -89,10 +90,20 @@ def test_all_who_wait_for_a_failed_sync_are_told(machine: Machine) -> None:
     assert [type(task.error) for task in tasks] == [PoolFailed] * 3
 
 
-@pytest.mark.parametrize("operation", ["create", "seal"])
-def test_a_failure_in_the_background_ends_writing(machine: Machine, operation: str) -> None:
+def test_a_segment_that_cannot_be_made_is_made_later(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    machine.disk.failing.add(operation)
+    machine.disk.failing.add("create")
+    with pytest.raises(Unwritable, match="making a segment failed"):
+        write_much(machine)
+    machine.disk.failing.clear()
+    machine.environment.advance(REFUSED_S)
+    write_much(machine)
+    assert read(machine, volume, 0, 100) == blocks(*range(100))
+
+
+def test_a_failure_in_the_background_ends_writing(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    machine.disk.failing.add("seal")
     with pytest.raises(PoolFailed):
         write_much(machine)
     assert read(machine, volume, 0, 3) == blocks(0, 1, 2)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from tests.store.pools import Machine, block, blocks, read
+from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull, StoreError
 from odx_target.store.log import RESERVE_BLOCKS
@@ -30,7 +30,7 @@ def fill(machine: Machine) -> int:
     volume = machine.pool.volumes["a"]
     for at in range(SIZE):
         try:
-            volume.write(at, [block(at + 1)])
+            write(machine, volume, at, [block(at + 1)])
         except PoolFull:
             return at
         machine.pool.commit()
@@ -64,7 +64,7 @@ def test_a_refused_write_changes_nothing(machine: Machine) -> None:
         lambda: machine.pool.create_volume("c", 1, {}),
     ):
         with pytest.raises(PoolFull):
-            refused()
+            when_ready(machine.environment, refused)
     assert (changes, machine.pool.log.next_osn) == ([], osn)
     assert machine.pool.remembered("key") is None
     assert set(machine.pool.volumes) == {"a", "b"}
@@ -128,7 +128,7 @@ def test_a_full_pool_can_be_emptied_after_it_was_opened_again() -> None:
         machine.pool.volumes["a"].unmap(0, 5)
         machine.pool.commit()
         with pytest.raises(PoolFull):
-            machine.pool.volumes["a"].write(0, [blocks(*range(40))])
+            write(machine, machine.pool.volumes["a"], 0, [blocks(*range(40))])
     machine.kill()
     assert read(machine, machine.pool.volumes["a"], 0, 6) == blocks(0, 0, 0, 0, 0, 6)
 
@@ -145,7 +145,7 @@ def use_up_the_reserve(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     for _ in range(10 * SEGMENT_BLOCKS):
         try:
-            volume.unmap(SIZE - 1, 1)
+            when_ready(machine.environment, lambda: volume.unmap(SIZE - 1, 1))
         except PoolFull:
             return
         machine.pool.commit()
@@ -181,7 +181,7 @@ def test_what_waited_for_room_is_logged_first_once_there_is_some() -> None:
     late = volume.freeze(durable=True)
     machine.disk.room_blocks = 100 * SEGMENT_BLOCKS
     machine.environment.advance(REFUSED_S)
-    volume.write(0, [block(7777)])
+    write(machine, volume, 0, [block(7777)])
     volume.copy_from(late, 0, 1, 1)
     machine.pool.commit()
     assert not machine.pool.log.deferred
@@ -197,11 +197,11 @@ def test_a_full_disk_is_not_asked_for_every_write() -> None:
     operations = machine.disk.operations
     for _ in range(10):
         with pytest.raises(PoolFull):
-            volume.write(0, [block(1)])
+            write(machine, volume, 0, [block(1)])
     assert machine.disk.operations == operations
     machine.disk.room_blocks = 100 * SEGMENT_BLOCKS
     machine.environment.advance(REFUSED_S)
-    volume.write(0, [block(1)])
+    write(machine, volume, 0, [block(1)])
 
 
 def test_a_write_may_use_the_last_block_it_can_have(machine: Machine) -> None:
@@ -209,7 +209,7 @@ def test_a_write_may_use_the_last_block_it_can_have(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     for count in [70, 1, 64, 3, 61, 62, 63, 5, 30, 29, 2, 1, 1, 1, 1]:
         try:
-            volume.write(0, [blocks(*range(count))])
+            write(machine, volume, 0, [blocks(*range(count))])
         except PoolFull:
             continue
         machine.pool.commit()

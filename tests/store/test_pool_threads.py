@@ -1,11 +1,13 @@
 """A pool in a directory with real threads and an event loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import trio
 from tests.store.pools import block, blocks
 
+from odx_target.store.api import PoolBusy, Volume
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
 from odx_target.target.trio_environment import TrioEnvironment
 
@@ -39,13 +41,21 @@ async def use(pool: LogPool | None, name: str, random: Random) -> dict[int, int]
         expected.update(zip(range(at, at + count), values, strict=True))
         if pool is not None:
             volume = pool.volumes[name]
-            volume.write(at, [blocks(*values)])
+            await write(volume, at, [blocks(*values)])
             pool.commit()
             if step % 7 == 0:
                 await pool.flush()
             assert b"".join(await volume.read(at, count)) == blocks(*values)
             await trio.lowlevel.checkpoint()
     return expected
+
+
+async def write(volume: Volume, at: int, data: Sequence[bytes]) -> None:
+    while True:
+        try:
+            return volume.write(at, data)
+        except PoolBusy:
+            await volume.room_made()
 
 
 async def test_a_pool_closes_while_a_segment_is_being_made(tmp_path: Path) -> None:
@@ -55,7 +65,7 @@ async def test_a_pool_closes_while_a_segment_is_being_made(tmp_path: Path) -> No
             pool = await open_directory_pool(tmp_path / "pool", environment, PoolOptions(segment_blocks=32))
             volume = pool.volumes.get("a") or pool.create_volume("a", SIZE, {})
             for at in range(40):
-                volume.write(at, [block(at)])
+                await write(volume, at, [block(at)])
                 pool.commit()
             await pool.close()
             assert b"".join(await volume.read(0, 40)) == blocks(*range(40))

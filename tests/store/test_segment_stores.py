@@ -5,12 +5,18 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.segment_stores import KINDS, KeptSegments
 
 from odx_target.store import directory_segments
 from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.directory_segments import BUFFERS_PER_WRITE_MAX, DirectorySegments
 from odx_target.store.segment import Segment, SegmentStore
+
+
+@pytest.fixture(autouse=True)
+def _in_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VirtualEnvironment, "is_in_thread", True)
 
 
 @pytest.fixture(params=KINDS)

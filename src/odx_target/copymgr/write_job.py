@@ -192,13 +192,12 @@ class WriteJob:
     def _do_now(self, step: Step) -> bool:
         if step.kind is StepKind.SHARE:
             assert step.frozen is not None
-            self._medium.copy_from(
+            return self._medium.copy_from_now(
                 step.frozen,
                 step.source_block,
                 step.lba * self._block_bytes // BLOCK_BYTES,
                 step.count_blocks * self._block_bytes // BLOCK_BYTES,
             )
-            return True
         if step.kind is StepKind.ZERO:
             return self._medium.unmap_now(step.lba, step.count_blocks)
         data = self._rod.read_now(step.offset_bytes, self._bytes_to_read(step))
@@ -206,6 +205,11 @@ class WriteJob:
 
     async def _do(self, step: Step) -> None:
         before_change = partial(self._check_before, step)
+        if step.kind is StepKind.SHARE:
+            while not self._do_now(step):
+                await self._medium.volume.room_made()
+                before_change()
+            return
         if step.kind is StepKind.ZERO:
             await self._medium.unmap(step.lba, step.count_blocks, before_change)
             return

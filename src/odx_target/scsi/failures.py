@@ -23,6 +23,7 @@ from odx_target.store.api import (
     BLOCK_BYTES,
     DamagedBlock,
     OutOfResources,
+    PoolBusy,
     PoolFailed,
     PoolFull,
     Refused,
@@ -53,7 +54,7 @@ BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
 }
 """What ends a read at one block, whose LBA is in INFORMATION."""
 
-BUSY_FAILURES = (OutOfResources, MemoryError)
+BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
 """What the status BUSY answers."""
 
 

@@ -4,14 +4,15 @@ Whole store blocks go straight through, without a copy. A write that begins or e
 changes its part and writes it back. When the block has to come from a disk first, others may change it while the read waits:
 such a write notices, and reads again.
 
-`..._now` methods answer at once or say that they cannot; their coroutine twins wait. Only these methods may change a volume
+`..._now` methods answer at once or say that they cannot, for want of a block in memory or of room that is still being made
+in the pool; their coroutine twins wait. Only these methods may change a volume
 that has a medium: a change behind its back could be undone by an edge that was read before.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.scsi.limits import STEP_BYTES
-from odx_target.store.api import BLOCK_BYTES, BlockSource, Buffer, FrozenMap, Volume
+from odx_target.store.api import BLOCK_BYTES, BlockSource, Buffer, FrozenMap, PoolBusy, Volume
 
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 
@@ -91,32 +92,39 @@ class Medium:
         return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:
-        """Replace whole logical blocks from `lba` on; False, with nothing done, when an edge must come from a disk.
+        """Replace whole logical blocks from `lba` on; False, with nothing done, when it has to wait.
 
         The buffers must stay unchanged until the pool's next commit. Raises PoolFull, PoolFailed, DamagedBlock.
         """
         inside = self._inside
-        if inside and (lba | buffers_bytes(data) // self.block_bytes) & inside:
-            return self._write_with_edges_now(lba, data)
-        block = lba >> self._shift
-        if self._awaited:
-            self.changing(block, buffers_bytes(data) // BLOCK_BYTES)
-        self.volume.write(block, data)
+        try:
+            if inside and (lba | buffers_bytes(data) // self.block_bytes) & inside:
+                return self._write_with_edges_now(lba, data)
+            block = lba >> self._shift
+            if self._awaited:
+                self.changing(block, buffers_bytes(data) // BLOCK_BYTES)
+            self.volume.write(block, data)
+        except PoolBusy:
+            return False
         return True
 
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
-        """As `write_now`, waiting for edges. `before_change` runs right before the change and may raise to prevent it."""
+        """As `write_now`, waiting. `before_change` runs right before the change and may raise to prevent it."""
         edges = self._edges(lba, buffers_bytes(data))
         awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
         while True:
             if before_change is not None:
                 before_change()
-            if self.write_now(lba, data):  # what has come from the disk is in memory now, as a rule, and fresher
-                return
-            if awaited is not None and not awaited.stale:
-                self._write_with_edges(lba, data, contents)
-                return
+            try:
+                if self.write_now(lba, data):  # what has come from the disk is in memory now, as a rule, and fresher
+                    return
+                if awaited is not None and not awaited.stale:
+                    self._write_with_edges(lba, data, contents)
+                    return
+            except PoolBusy:
+                pass
+            await self.volume.room_made()
             awaited = _AwaitedBlocks(edges)
             self._awaited.append(awaited)
             try:
@@ -125,7 +133,7 @@ class Medium:
                 self._awaited.remove(awaited)
 
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
-        """Put in the place of logical blocks what `replacement` makes of them; False, with nothing done, when they are cold.
+        """Put in the place of logical blocks what `replacement` makes of them; False, with nothing done, when it has to wait.
 
         `replacement` gives as many bytes as it is given, or raises to leave the blocks as they are. Raises as `write_now` does.
         """
@@ -133,24 +141,31 @@ class Medium:
         present = self.volume.read_now(block, count_store_blocks)
         if present is None:
             return False
-        self._replace(lba, count_blocks, present, replacement)
+        try:
+            self._replace(lba, count_blocks, present, replacement)
+        except PoolBusy:
+            return False
         return True
 
     async def replace(
         self, lba: int, count_blocks: int, replacement: Replacement, before_change: Callable[[], None] | None = None
     ) -> None:
-        """As `replace_now`, waiting for the blocks: what is replaced is what they hold at that moment, whoever wrote it."""
+        """As `replace_now`, waiting: what is replaced is what the blocks hold at that moment, whoever wrote it."""
         block, count_store_blocks = self._covering(lba, count_blocks)
         present: list[Buffer] | None = None
         awaited: _AwaitedBlocks | None = None
         while True:
             if before_change is not None:
                 before_change()
-            if self.replace_now(lba, count_blocks, replacement):
-                return
-            if present is not None and awaited is not None and not awaited.stale:
-                self._replace(lba, count_blocks, present, replacement)
-                return
+            try:
+                if self.replace_now(lba, count_blocks, replacement):
+                    return
+                if present is not None and awaited is not None and not awaited.stale:
+                    self._replace(lba, count_blocks, present, replacement)
+                    return
+            except PoolBusy:
+                pass
+            await self.volume.room_made()
             awaited = _AwaitedBlocks(range(block, block + count_store_blocks))
             self._awaited.append(awaited)
             try:
@@ -159,22 +174,24 @@ class Medium:
                 self._awaited.remove(awaited)
 
     def unmap_now(self, lba: int, count_blocks: int) -> bool:
-        """Make logical blocks read as zeros, store blocks that they cover whole as holes; False when an edge is cold."""
+        """Make logical blocks read as zeros, store blocks that they cover whole as holes; False when it has to wait."""
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         if not all(self._zero_part_now(part_lba, part_blocks) for part_lba, part_blocks in edges):
             return False
-        self._unmap_store_blocks(block, count_store_blocks)
-        return True
+        return self._unmap_store_blocks_now(block, count_store_blocks)
 
     async def unmap(self, lba: int, count_blocks: int, before_change: Callable[[], None] | None = None) -> None:
-        """As `unmap_now`, waiting for edges; `before_change` as for `write`."""
+        """As `unmap_now`, waiting; `before_change` as for `write`."""
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         for part_lba, part_blocks in edges:
             if not self._zero_part_now(part_lba, part_blocks):
                 await self.write(part_lba, [bytes(part_blocks * self.block_bytes)], before_change)
-        if before_change is not None:
-            before_change()
-        self._unmap_store_blocks(block, count_store_blocks)
+        while True:
+            if before_change is not None:
+                before_change()
+            if self._unmap_store_blocks_now(block, count_store_blocks):
+                return
+            await self.volume.room_made()
 
     async def write_same(
         self,
@@ -196,14 +213,21 @@ class Medium:
             if lba < end:
                 await pause()
 
-    def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> None:
-        """`Volume.copy_from`, in store blocks, told to those who wait for edges. Raises PoolFull, PoolFailed."""
+    def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> bool:
+        """`Volume.copy_from`, in store blocks, told to those who wait for edges; False when it has to wait.
+
+        Raises PoolFull, PoolFailed.
+        """
         if self._awaited:
             self.changing(block, count_blocks)
-        self.volume.copy_from(source, source_block, block, count_blocks)
+        try:
+            self.volume.copy_from(source, source_block, block, count_blocks)
+        except PoolBusy:
+            return False
+        return True
 
     def cut_off(self, size_blocks: int) -> None:
-        """`Volume.resize` to fewer store blocks, told to those who wait for edges. Raises PoolFull, PoolFailed."""
+        """`Volume.resize` to fewer store blocks, told to those who wait for edges. Raises PoolFull, PoolBusy, PoolFailed."""
         if self._awaited:
             self.changing(size_blocks, self.volume.size_blocks - size_blocks)
         self.volume.resize(size_blocks)
@@ -281,9 +305,13 @@ class Medium:
         zeros = ZERO_BLOCK[: count_blocks * self.block_bytes]
         return b"".join(present) == zeros or self.write_now(lba, [zeros])
 
-    def _unmap_store_blocks(self, block: int, count_blocks: int) -> None:
+    def _unmap_store_blocks_now(self, block: int, count_blocks: int) -> bool:
         if not count_blocks:
-            return
+            return True
         if self._awaited:
             self.changing(block, count_blocks)
-        self.volume.unmap(block, count_blocks)
+        try:
+            self.volume.unmap(block, count_blocks)
+        except PoolBusy:
+            return False
+        return True

@@ -11,6 +11,7 @@ open batch; `Pool.commit` hands the batch to the operating system. No effect may
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from odx_target.store.turns import Steps as Steps
@@ -38,6 +39,10 @@ class OutOfResources(Scarcity):
 
 class PoolFull(Scarcity):
     """The disk or the configured limit of the pool leaves no room for a write."""
+
+
+class PoolBusy(Scarcity):
+    """Room is being made for what was asked, and nothing has changed: ask again after `Volume.room_made`."""
 
 
 class Refused(StoreError):
@@ -95,6 +100,15 @@ class Event(Protocol):
     async def wait(self) -> None: ...
 
 
+class Lane(Enum):
+    """What threads wait for. Each lane has its own threads, so that much of one kind does not hold up another."""
+
+    READS = auto()
+    FLUSHES = auto()
+    UPKEEP = auto()
+    """Segments made, sealed and deleted, checkpoints, opening and closing."""
+
+
 class Environment(Protocol):
     """Time, randomness, waiting and threads: all that the array takes from the machine, passed in."""
 
@@ -114,7 +128,7 @@ class Environment(Protocol):
 
     async def sleep(self, delay_s: float) -> None: ...
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
         """Run a blocking function beside the event loop. Not cancelled half-way."""
         ...
 
@@ -194,16 +208,21 @@ class Volume(BlockSource, Protocol):
 
         The buffers must stay unchanged until `Pool.commit`.
 
-        Raises PoolFull, OutOfResources, Refused, Unwritable, PoolFailed, as all that changes a pool: then nothing has changed.
+        Raises PoolFull, PoolBusy, OutOfResources, Refused, Unwritable, PoolFailed, as all that changes a pool: then nothing
+        has changed.
         """
         ...
 
+    async def room_made(self) -> None:
+        """Return when the room that is being made is there, or cannot be had: a change that met PoolBusy is tried again."""
+        ...
+
     def unmap(self, block: int, count_blocks: int) -> None:
-        """Make blocks holes. Raises PoolFull, PoolFailed."""
+        """Make blocks holes. Raises PoolFull, PoolBusy, PoolFailed."""
         ...
 
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> None:
-        """Let blocks share the data of a frozen map of the same pool; no data moves. Raises PoolFull, PoolFailed."""
+        """Let blocks share the data of a frozen map of the same pool; no data moves. Raises PoolFull, PoolBusy, PoolFailed."""
         ...
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
@@ -211,7 +230,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     def resize(self, size_blocks: int) -> None:
-        """Grow by holes, or cut off the end. Raises PoolFull, PoolFailed: then nothing has changed."""
+        """Grow by holes, or cut off the end. Raises PoolFull, PoolBusy, PoolFailed: then nothing has changed."""
         ...
 
 
@@ -263,7 +282,7 @@ class Pool(Protocol):
     def remembered_keys(self, prefix: str) -> list[str]: ...
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
-        """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolFailed.
+        """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolBusy, PoolFailed.
 
         `spare`: what gives something back and so may use the room that a full pool keeps for that.
         """
@@ -277,7 +296,7 @@ class Pool(Protocol):
         ...
 
     def usage(self) -> Usage:
-        """How much room there is; an estimate, asked of the disk."""
+        """How much room there is: an estimate, from what the disk said last. Asks it again in the background."""
         ...
 
     async def close(self) -> None:

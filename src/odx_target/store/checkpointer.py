@@ -7,7 +7,7 @@ writing goes on.
 
 from collections.abc import Callable
 
-from odx_target.store.api import Environment, Event, StoreError
+from odx_target.store.api import Environment, Event, Lane, StoreError
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.discards import Discards
 from odx_target.store.flusher import Flusher
@@ -63,7 +63,7 @@ class Checkpointer:
         try:
             self._log.written_blocks = 0
             await self._flusher.flush()
-            await self._environment.in_thread(self._catalogue.save, checkpoint)
+            await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
         finally:
             # What was overwritten meanwhile lives in the checkpoint alone.
             self._discards.add([volume.root.root for volume in checkpoint.volumes if volume.root.root is not None])

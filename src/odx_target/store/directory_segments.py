@@ -159,12 +159,12 @@ class DirectorySegments:
     def describe(self, number: int) -> str:
         return str(self.path(number))
 
-    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> DirectorySegment:
+    def create(self, number: int, size_blocks: int) -> DirectorySegment:
         path = self.path(number)
         descriptor = self.descriptors.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
-            if ahead and self._in_memory:
+            if self._in_memory:
                 _touch(descriptor, size_blocks)
         except OSError as error:
             os.close(descriptor)

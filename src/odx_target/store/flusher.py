@@ -4,7 +4,7 @@ A caller that comes while a sync runs waits for the next one, since the running 
 was written.
 """
 
-from odx_target.store.api import Environment, Event
+from odx_target.store.api import Environment, Event, Lane
 from odx_target.store.health import Health
 from odx_target.store.segment import Segment
 
@@ -42,7 +42,7 @@ class Flusher:
         osn = self.written_osn
         done = False
         try:
-            await self._environment.in_thread(_sync_all, dirty)
+            await self._environment.in_thread(_sync_all, dirty, lane=Lane.FLUSHES)
             done = True
         except OSError as error:
             raise self._health.fail("flushing", error) from error

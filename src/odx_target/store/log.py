@@ -5,14 +5,15 @@ can be changed at once. `commit` makes the headers and hands everything to the o
 places commit first.
 
 Room is asked for before anything changes (`require_data`, `require_record`). Data leaves a reserve untouched, so that in a
-full pool it is still possible to unmap, to release and to forget.
+full pool it is still possible to unmap, to release and to forget; and while the next segment is being made, it leaves as much
+again to records, few of whose makers can wait.
 """
 
 from array import array
 from collections.abc import Callable, Sequence
 from operator import is_
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, Environment, PoolFailed, PoolFull
+from odx_target.store.api import BLOCK_BYTES, Buffer, Environment, Lane, PoolBusy, PoolFailed, StoreError
 from odx_target.store.batch import CHECKSUM_BYTES, Position, encode_header, header_blocks
 from odx_target.store.checksum_index import ChecksumIndex
 from odx_target.store.flusher import Flusher
@@ -73,7 +74,7 @@ class Log:
         self._part: Part | None = None
         self._full: list[tuple[Segment, array[int]]] = []
         self._sealing: dict[Segment, int] = {}
-        self._reserve = self._least_reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
+        self._reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
 
     @property
     def position(self) -> Position:
@@ -89,20 +90,22 @@ class Log:
         return self._capacity - self._next + self._shelf.ready_blocks
 
     def require_data(self, count_blocks: int) -> None:
-        """Raise PoolFull or PoolFailed unless so much data can be written."""
+        """Raise PoolFull, PoolBusy or PoolFailed unless so much data can be written."""
         if self._health.failure is not None:
             self._health.check()
-        if self.deferred or self.unused_blocks < 2 * count_blocks + 8 + self._reserve:
+        reserve = self._reserve + self._shelf.spare_blocks
+        if self.deferred or self.unused_blocks < 2 * count_blocks + 8 + reserve + self._reserve:
             parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._shelf.capacity_blocks - 1))
-            self._make_room(count_blocks + 2 * parts + self._reserve)
+            need = count_blocks + 2 * parts + reserve
+            self._make_room(need, need + self._reserve)
 
     def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
-        """Raise PoolFull or PoolFailed unless a record can be appended; with `spare`, out of the reserve if need be."""
+        """Raise PoolFull, PoolBusy or PoolFailed unless a record can be appended; `spare`: out of the reserve if need be."""
         self._health.check()
         # Twice: a header that does not fit any more leaves the end of its segment unused.
-        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve)
-        if self.deferred or self.unused_blocks < need:
-            self._make_room(need, spare=spare)
+        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._shelf.spare_blocks)
+        if self.deferred or self.unused_blocks < need + self._reserve // 2:
+            self._make_room(need, need, spare=spare)
 
     def append(self, record: bytes) -> None:
         """Add a record without data, for which there is room."""
@@ -121,10 +124,10 @@ class Log:
         """
         try:
             self.require_record(len(record), spare=True)
-        except PoolFull:
-            self.deferred.append(record)
         except PoolFailed:
             self._is_unreported |= matters
+        except StoreError:
+            self.deferred.append(record)
         else:
             self.append(record)
 
@@ -207,7 +210,7 @@ class Log:
             self._write_footers()
             for segment in list(self._sealing):
                 await self._seal(segment)
-            await self._environment.in_thread(self._shelf.store.delete, unused)
+            await self._environment.in_thread(self._shelf.store.delete, unused, lane=Lane.UPKEEP)
         except OSError as error:
             raise self._health.fail("closing the log", error) from error
 
@@ -223,12 +226,17 @@ class Log:
             sizes[self._segment.number] = self.position.block
         return sizes
 
-    def _make_room(self, need_blocks: int, *, spare: bool = False) -> None:
-        need_blocks += 2 * header_blocks(sum(map(len, self.deferred)), 0)
-        while self.unused_blocks < need_blocks:
-            self._shelf.make_now(spare=spare)
-            # What was made out of what is kept in hand is not for data.
-            self._reserve = self._least_reserve + (self._shelf.capacity_blocks if spare else 0)
+    def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False) -> None:
+        """Order segments; go on with less than `need_blocks` never, with less than is wanted where no more can be had."""
+        deferred_blocks = 2 * header_blocks(sum(map(len, self.deferred)), 0)
+        try:
+            self._shelf.order(wanted_blocks + self._reserve // 2 + deferred_blocks, spare=spare)
+        except StoreError:
+            if self.unused_blocks < need_blocks + deferred_blocks:
+                raise
+        else:
+            if self.unused_blocks < wanted_blocks + deferred_blocks:
+                raise PoolBusy("room is being made in the pool")
         while self.deferred:
             self.append(self.deferred.pop(0))
 
@@ -321,7 +329,7 @@ class Log:
         size_blocks = self._sealing.get(segment)
         if size_blocks is None:
             return
-        await self._environment.in_thread(segment.seal, size_blocks)
+        await self._environment.in_thread(segment.seal, size_blocks, lane=Lane.UPKEEP)
         if self._sealing.pop(segment, None) is not None:
             self._flusher.dirty.add(segment)
             self._shelf.resize(segment.number, size_blocks)

@@ -60,7 +60,7 @@ class MemorySegments:
     def describe(self, number: int) -> str:
         return f"segment {number} in memory"
 
-    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> MemorySegment:  # noqa: ARG002 - nothing to do ahead
+    def create(self, number: int, size_blocks: int) -> MemorySegment:
         if number in self._segments:
             raise FileExistsError(errno.EEXIST, self.describe(number))
         segment = self._segments[number] = MemorySegment(number, size_blocks)

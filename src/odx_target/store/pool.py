@@ -92,7 +92,7 @@ class LogPool:
         self._release_lock = release_lock
         self._is_closed = False
         self.shelf = SegmentShelf(store, environment, self.health, options.sizing(), options.limit_bytes)
-        self.shelf.adopt(recovered.sizes)
+        self.shelf.adopt(recovered.segments, recovered.sizes)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
         self._flusher.durable_osn = recovered.durable_osn
         self._flusher.dirty = {self.shelf.segments[number] for number in recovered.unsynced}

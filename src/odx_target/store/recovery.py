@@ -25,7 +25,7 @@ from odx_target.store.contents import Contents
 from odx_target.store.footer import decode_tail, encode_footer, footer_blocks
 from odx_target.store.records import Write
 from odx_target.store.replay import Replay
-from odx_target.store.segment import PLACE_BITS, SegmentStore
+from odx_target.store.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)
 """Before the first batch of a pool; segments are numbered from 1, so that place 0 is free to mean a hole."""
@@ -33,13 +33,14 @@ FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)
 
 @dataclass(slots=True)
 class Recovered:
-    """A pool's state, where its log ended, its segments by size, and those that a flush must still sync."""
+    """A pool's state, where its log ended, its segments with their sizes, and those that a flush must still sync."""
 
     contents: Contents
     position: Position
     durable_osn: int
     replayed_blocks: int
     sizes: dict[int, int]
+    segments: dict[int, Segment]
     unsynced: list[int]
 
 
@@ -64,6 +65,7 @@ def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> 
         durable_osn=start.osn,
         replayed_blocks=replay.replayed_blocks,
         sizes={number: sizes[number] for number in kept},
+        segments={number: store.open(number) for number in kept},
         unsynced=sorted(replay.used),
     )
 

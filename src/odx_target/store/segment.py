@@ -12,7 +12,7 @@ Nothing here promises that what was written outlives a loss of power before `syn
 write may be missing, in any order, and so may the creation, the cut or the removal of a segment. What was written does
 outlive the death of the process.
 
-Calls that may take long (all but `read_now`, `write` and `names`) are made in a thread; the caller sees to it that one
+Calls that may take long (all but `read_now`, `write` and `describe`) are made in a thread; the caller sees to it that one
 segment is not sealed, synced and written at once by two of them. Reading is always allowed. A segment may be deleted while
 a read of it is under way: that read ends as if nothing had happened, or raises OSError.
 """
@@ -66,17 +66,17 @@ class SegmentStore(Protocol):
         ...
 
     def room_blocks(self) -> int | None:
-        """How many blocks more there is room for; None where that is not known, or nothing bounds it. Does not wait."""
+        """How many blocks more there is room for; None where that is not known, or nothing bounds it."""
         ...
 
     def describe(self, number: int) -> str:
         """The name of a segment for a person: the file, the object."""
         ...
 
-    def create(self, number: int, size_blocks: int, *, ahead: bool = False) -> Segment:
+    def create(self, number: int, size_blocks: int) -> Segment:
         """Make a segment of zeros and see to it that it can be filled. Raises PoolFull when there is no room, else OSError.
 
-        With `ahead` nobody waits for it: whatever makes filling it cheaper may be done now.
+        Nobody waits for it, so whatever makes filling it cheaper is done now.
         """
         ...
 

@@ -122,6 +122,9 @@ class LogVolume(_Readable):
         for at, place, count in log.write(self._number, block, data, count_blocks):
             assign(at, place, count)
 
+    async def room_made(self) -> None:
+        await self._pool.shelf.made()
+
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)
         if count_blocks:
@@ -153,7 +156,7 @@ class LogVolume(_Readable):
         return self._pool.freeze(Freeze(self._pool.contents.next_frozen, self._number, durable))
 
     def resize(self, size_blocks: int) -> None:
-        """Grow by holes or cut off. Raises StoreError, PoolFull, PoolFailed."""
+        """Grow by holes or cut off. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""
         self._check_present()
         self._pool.check_size(size_blocks)
         record = VolumeResized(self._number, size_blocks)

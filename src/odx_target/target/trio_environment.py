@@ -7,13 +7,19 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from odx_target.store.api import Turns
+from odx_target.store.api import Lane, Turns
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# Each waits for a disk, not for a processor; beyond this they only queue in the kernel instead of here.
-MOST_THREADS = 16
+THREADS: dict[Lane, int] = {
+    # Each waits for a disk, not for a processor; beyond this they only queue in the kernel instead of here.
+    Lane.READS: 16,
+    # A pool has one flush at a time.
+    Lane.FLUSHES: 2,
+    # A long checkpoint leaves room for the segments that writers wait for.
+    Lane.UPKEEP: 4,
+}
 
 
 class TrioEnvironment:
@@ -29,7 +35,7 @@ class TrioEnvironment:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._nursery = nursery
-        self._threads = trio.CapacityLimiter(MOST_THREADS)
+        self._threads = {lane: trio.CapacityLimiter(count) for lane, count in THREADS.items()}
         self.turns = Turns(trio.Event, trio.lowlevel.checkpoint)
         self.entropy = entropy
         self.time = wall_clock
@@ -43,8 +49,8 @@ class TrioEnvironment:
     async def sleep(self, delay_s: float) -> None:
         await trio.sleep(delay_s)
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads)
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
+        return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads[lane])
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         self._nursery.start_soon(function, *arguments)

@@ -1,0 +1,125 @@
+"""Room for writes: made ahead in threads, waited for by those who find none, never made by the one who writes."""
+
+from contextlib import suppress
+
+import pytest
+from tests.sim.virtual_environment import VirtualTask
+from tests.store.pools import Machine, block, blocks, read, when_ready, write
+
+from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFull
+from odx_target.store.open import PoolOptions
+from odx_target.store.shelf import READY_SEGMENTS, REFUSED_S
+
+SIZE = 1000
+SEGMENT_BLOCKS = 64
+
+
+@pytest.fixture
+def machine() -> Machine:
+    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS))
+    machine.pool.create_volume("a", SIZE, {})
+    machine.pool.commit()
+    machine.environment.settle()
+    return machine
+
+
+def fill_what_is_ready(machine: Machine) -> int:
+    """Write single blocks without letting anything be made meanwhile; returns how many there was room for."""
+    for at in range(SIZE):
+        try:
+            machine.pool.volumes["a"].write(at, [block(at + 1)])
+        except PoolBusy:
+            return at
+        machine.pool.commit()
+    raise AssertionError("the room had no end")
+
+
+def test_segments_are_ready_ahead(machine: Machine) -> None:
+    assert machine.pool.shelf.ready_blocks == READY_SEGMENTS * machine.pool.shelf.capacity_blocks
+
+
+def test_who_is_faster_than_the_disk_waits_and_nothing_has_changed(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    changes: list[int] = []
+    volume.on_change = lambda at, _count: changes.append(at)
+    written = fill_what_is_ready(machine)
+    assert changes == list(range(written))
+    assert written * 2 > (READY_SEGMENTS - 1) * SEGMENT_BLOCKS
+    machine.environment.run(volume.room_made())
+    volume.write(written, [block(written + 1)])
+    assert read(machine, volume, 0, written + 1) == blocks(*range(1, written + 2))
+
+
+def test_records_still_find_room_while_writes_wait(machine: Machine) -> None:
+    fill_what_is_ready(machine)
+    volume = machine.pool.volumes["a"]
+    frozen = volume.freeze(durable=True)
+    volume.copy_from(frozen, 0, 900, 1)
+    volume.unmap(1, 1)
+    machine.pool.remember("key", b"value")
+    machine.pool.commit()
+    machine.kill()
+    assert read(machine, machine.pool.volumes["a"], 900, 1) == block(1)
+    assert machine.pool.remembered("key") == b"value"
+
+
+def test_all_who_wait_are_woken(machine: Machine) -> None:
+    fill_what_is_ready(machine)
+    waiting = [machine.environment.spawn(wait_and_write(machine, at)) for at in range(20)]
+    machine.environment.settle()
+    assert all(task.done and task.error is None for task in waiting)
+    assert read(machine, machine.pool.volumes["a"], 0, 20) == blocks(*range(5000, 5020))
+
+
+async def wait_and_write(machine: Machine, at: int) -> None:
+    volume = machine.pool.volumes["a"]
+    while True:
+        with suppress(PoolBusy):
+            return volume.write(at, [block(5000 + at)])
+        await volume.room_made()
+
+
+def test_who_waits_is_told_that_there_will_be_no_room(machine: Machine) -> None:
+    machine.disk.room_blocks = sum(file.size_blocks for file in machine.disk.files.values())
+    fill_until_full(machine)
+    waiting: VirtualTask = machine.environment.spawn(wait_and_write(machine, 0))
+    machine.environment.settle()
+    assert isinstance(waiting.error, PoolFull)
+    machine.disk.room_blocks += 2 * SEGMENT_BLOCKS
+    machine.environment.advance(REFUSED_S)
+    write(machine, machine.pool.volumes["a"], 0, [block(1)])
+
+
+def fill_until_full(machine: Machine) -> None:
+    with suppress(PoolFull):
+        for at in range(SIZE):
+            write(machine, machine.pool.volumes["a"], at, [block(at)])
+            machine.pool.commit()
+
+
+def test_a_write_longer_than_all_that_is_ready_waits_for_as_much(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    data = blocks(*range(1, SIZE + 1))
+    with pytest.raises(PoolBusy):
+        volume.write(0, [data])
+    machine.environment.settle()
+    volume.write(0, [data])
+    assert read(machine, volume, 0, SIZE) == data
+
+
+def test_a_full_pool_makes_its_last_segment_before_it_is_needed() -> None:
+    """What gives blocks back mostly cannot wait."""
+    machine = Machine(
+        PoolOptions(segment_blocks=SEGMENT_BLOCKS, limit_bytes=3 * SEGMENT_BLOCKS * BLOCK_BYTES),
+    )
+    machine.pool.create_volume("a", SIZE, {})
+    fill_until_full(machine)
+    unmapped = 0
+    with suppress(PoolFull):
+        while True:
+            machine.pool.volumes["a"].unmap(unmapped, 1)
+            machine.pool.commit()
+            machine.environment.settle()
+            unmapped += 1
+    assert unmapped >= SEGMENT_BLOCKS - 4
+    when_ready(machine.environment, lambda: machine.pool.forget("nothing"))
