@@ -81,13 +81,7 @@ class CopyArray:
 
     def stop_jobs(self) -> None:
         """Cancel whatever runs or waits, as the end of a nursery does."""
-        environment = self.environment
-        for task in [*environment.background, *environment._runnable, *self._started]:
-            if not task.done:
-                task.done = True
-                task.coroutine.close()
-        environment._runnable.clear()
-        environment._sleepers.clear()
+        self.environment.stop()
         self._started.clear()
 
     def _logical_unit(self, number: int, **options: Any) -> LogicalUnit:
@@ -145,7 +139,7 @@ class CopyArray:
         if isinstance(outcome, Reply):
             return Started(task, outcome)
         self._started = [each for each in self._started if not each.done]
-        self._started.append(self.environment.spawn(outcome))
+        self._started.append(self.environment.spawn(outcome.run()))
         return Started(task, self._started[-1])
 
     def command_at_once(self, lun: int, cdb: bytes, *, nexus: Nexus | None = None) -> Reply:
@@ -176,10 +170,17 @@ class CopyArray:
         return self.start_populate(lun, list_identifier, ranges, nexus=nexus, **fields).wait(self.environment)
 
     def start_populate(
-        self, lun: int, list_identifier: int, ranges: Sequence[Range], *, nexus: Nexus | None = None, **fields: int
+        self,
+        lun: int,
+        list_identifier: int,
+        ranges: Sequence[Range],
+        *,
+        nexus: Nexus | None = None,
+        tag: int | None = None,
+        **fields: int,
     ) -> "Started":
         data = encode_populate_token(ranges, **fields)
-        return self.start(lun, out_cdb(0x10, list_identifier, len(data)), data, nexus=nexus)
+        return self.start(lun, out_cdb(0x10, list_identifier, len(data)), data, nexus=nexus, tag=tag)
 
     def write_using(
         self,
@@ -201,10 +202,11 @@ class CopyArray:
         ranges: Sequence[Range],
         *,
         nexus: Nexus | None = None,
+        tag: int | None = None,
         **fields: int,
     ) -> "Started":
         data = encode_write_using_token(token, ranges, **fields)
-        return self.start(lun, out_cdb(0x11, list_identifier, len(data)), data, nexus=nexus)
+        return self.start(lun, out_cdb(0x11, list_identifier, len(data)), data, nexus=nexus, tag=tag)
 
     def information(
         self, lun: int, list_identifier: int, allocation: int = WINDOWS_ALLOCATION_BYTES, *, nexus: Nexus | None = None

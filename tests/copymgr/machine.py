@@ -10,7 +10,8 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.steps import StepKind
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.outcome import Outcome
+from odx_target.scsi.task import Reply, Task
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, in_cdb
 from tests.copymgr.model import (
     GOOD,

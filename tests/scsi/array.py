@@ -55,14 +55,14 @@ class UnitUnderTest:
         attribute: int = TaskAttribute.SIMPLE,
         tag: int | None = None,
     ) -> "Started":
-        """Execute a CDB, padded as iSCSI does; a coroutine becomes a task of the environment."""
+        """Execute a CDB, padded as iSCSI does; what waits becomes a task of the environment."""
         raw = bytes.fromhex(cdb) if isinstance(cdb, str) else cdb
         buffers: Sequence[Buffer] = ([data_out] if data_out else []) if isinstance(data_out, bytes) else data_out
         task, outcome = self.server.execute(
             nexus or self.nexus, lun, raw.ljust(16, b"\0"), buffers, attribute, next(self._tags) if tag is None else tag
         )
         assert task is not None
-        return Started(task, outcome if isinstance(outcome, Reply) else self.environment.spawn(outcome))
+        return Started(task, outcome if isinstance(outcome, Reply) else self.environment.spawn(outcome.run()))
 
     def command(self, cdb: bytes | str, data_out: bytes | Sequence[Buffer] = b"", **options: Any) -> Reply:
         """Execute a CDB to its end."""

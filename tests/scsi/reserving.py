@@ -160,8 +160,7 @@ class ClusterOnDisk(Cluster):
 
     def abandon(self) -> None:
         """What would run next never does."""
-        while self.environment._runnable:
-            self.environment._runnable.popleft().coroutine.close()
+        self.environment.die()
 
     def _start(self) -> None:
         self._starts += 1

@@ -360,7 +360,7 @@ def test_counters_of_many_nexuses_are_never_lost(seed, count_nexuses, block_byte
     async def result(nexus, command, data=b""):
         _, outcome = unit.server.execute(nexus, 0, command, [data] if data else [], 1, next(unit._tags))
         await unit.environment.sleep(chance.choice([0, 0, 0.001]))
-        return outcome if isinstance(outcome, Reply) else await outcome
+        return outcome if isinstance(outcome, Reply) else await outcome.run()
 
     tasks = [unit.environment.spawn(increment(unit.new_nexus())) for _ in range(count_nexuses)]
     tasks.append(unit.environment.spawn(disturb(unit.new_nexus())))

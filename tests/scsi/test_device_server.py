@@ -5,6 +5,7 @@ import pytest
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.outcome import Waiting
 from odx_target.scsi.task import Reply
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
@@ -38,7 +39,7 @@ async def raises_later(error):
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_bug_in_a_handler_is_an_internal_target_failure(waits):
     error = ZeroDivisionError("oops")
-    unit = unit_with(lambda task: raises_later(error) if waits else raises(error)(task))
+    unit = unit_with(lambda task: Waiting(raises_later, error) if waits else raises(error)(task))
     assert code_of(unit.command("c0 00 00 00 00 00")) == (4, 0x44, 0)
     assert unit.internal_errors == [error]
     assert not unit.logical_unit.tasks.members
@@ -48,7 +49,7 @@ def test_a_bug_in_a_handler_is_an_internal_target_failure(waits):
 
 @pytest.mark.parametrize("is_busy", [False, True])
 def test_a_bug_in_extents_is_one_too_and_leaves_nothing_behind(is_busy):
-    unit = unit_with(lambda task: ends_with(Reply()), extents=raises(KeyError("oops")))
+    unit = unit_with(lambda task: Waiting(ends_with, Reply()), extents=raises(KeyError("oops")))
     if is_busy:
         unit.logical_unit.tasks.join(unit.start("12 00 00 00 00 00").task, (), is_ordered=True)
     assert code_of(unit.command("c0 00 00 00 00 00")) == (4, 0x44, 0)
@@ -63,7 +64,7 @@ def test_a_handler_that_waits_sees_its_data_after_the_buffers_are_gone():
         seen.append(b"".join(task.data_out))
         return Reply()
 
-    unit = unit_with(look, extents=lambda task: (Extent(0, 1, writes=True),))
+    unit = unit_with(lambda task: Waiting(look, task), extents=lambda task: (Extent(0, 1, writes=True),))
     for _ in range(3):  # the first runs at once, the others wait for it
         buffer = bytearray(b"data")
         unit.start("c0 00 00 00 00 00", [memoryview(buffer)[:2], memoryview(buffer)[2:]])
@@ -80,7 +81,7 @@ def test_a_handler_beside_others_sees_its_data_after_the_buffers_are_gone():
         seen.append(b"".join(task.data_out))
         return Reply()
 
-    unit = unit_with(look)
+    unit = unit_with(lambda task: Waiting(look, task))
     for _ in range(2):
         buffer = bytearray(b"data")
         unit.start("c0 00 00 00 00 00", [memoryview(buffer)])
@@ -93,7 +94,7 @@ def test_a_handler_beside_others_sees_its_data_after_the_buffers_are_gone():
 def test_rules_step_in_before_and_after(waits):
     handled = []
     reply = Reply(transfer_bytes=1)
-    unit = unit_with(lambda task: handled.append(task) or (ends_with(reply) if waits else reply))
+    unit = unit_with(lambda task: handled.append(task) or (Waiting(ends_with, reply) if waits else reply))
     unit.server.before_command = lambda task: Reply(0x08) if task.cdb[1] else None
     assert unit.command("c0 01 00 00 00 00").status == 0x08
     assert not handled
@@ -113,7 +114,7 @@ def test_a_rule_may_delay_a_command_without_losing_its_place():
         await unit.environment.sleep(5.0)
         return Reply(transfer_bytes=7)
 
-    unit.server.before_command = delay
+    unit.server.before_command = lambda task: Waiting(delay, task)
     started = unit.start("c0 00 00 00 00 00")
     unit.environment.advance(4.9)
     assert not started.is_done

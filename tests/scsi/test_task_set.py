@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.outcome import Waiting
 from odx_target.scsi.task import Reply, TaskAttribute
 from tests.scsi.array import UnitUnderTest, code_of
 
@@ -46,7 +47,7 @@ class SlowUnit(UnitUnderTest):
         name = chr(task.cdb[3])
         self.log.append(name)
         self.running[name] = self.environment.event()
-        return self._until_released(name)
+        return Waiting(self._until_released, name)
 
     async def _until_released(self, name):
         await self.running[name].wait()

@@ -45,7 +45,7 @@ class ArrayMachine(RuleBasedStateMachine):
 
     def command(self, cdb, data_out=b""):
         _, outcome = self.server.execute(self.nexus, 0, cdb.ljust(16, b"\0"), [data_out] if data_out else [], 1, 1)
-        reply = outcome if isinstance(outcome, Reply) else self.environment.run(outcome)
+        reply = outcome if isinstance(outcome, Reply) else self.environment.run(outcome.run())
         self.pool.commit()
         return data_of(reply)
 

@@ -1,14 +1,15 @@
 """An Environment without an event loop: a clock that moves when told to, seeded entropy, tasks stepped by hand.
 
 `run` drives a coroutine to its end, running background jobs and moving the clock to the next sleeper whenever everything
-waits. `spawn` starts one and lets the test decide when time passes (`advance`) or everybody runs (`settle`).
+waits. `spawn` starts one and lets the test decide when time passes (`advance`) or everybody runs (`settle`). Tasks end as
+those of a nursery do (`cancel`, `stop`), or they are just gone, as when the process dies (`die`).
 """
 
 import hashlib
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from odx_target.store.api import Lane, Turns
@@ -21,10 +22,18 @@ class Deadlock(AssertionError):
     """Everything waits and nothing will ever wake it."""
 
 
-class _Suspend:
-    """Awaiting one hands it to the scheduler, which resumes the task once `ready` has been called."""
+class Cancelled(BaseException):
+    """What a wait of a cancelled task raises."""
 
-    def __init__(self) -> None:
+
+class _Suspend:
+    """Awaiting one hands it to the scheduler, which resumes the task once `ready` has been called, or cancels it.
+
+    A shielded one is not cancelled.
+    """
+
+    def __init__(self, *, is_shielded: bool = False) -> None:
+        self.is_shielded = is_shielded
         self.is_ready = False
         self.on_ready: list[Callable[[], None]] = []
 
@@ -40,7 +49,8 @@ class _Suspend:
 
 
 class VirtualEvent:
-    def __init__(self) -> None:
+    def __init__(self, check_cancelled: Callable[[], None]) -> None:
+        self._check_cancelled = check_cancelled
         self._suspend = _Suspend()
 
     def set(self) -> None:
@@ -50,6 +60,7 @@ class VirtualEvent:
         return self._suspend.is_ready
 
     async def wait(self) -> None:
+        self._check_cancelled()
         await self._suspend
 
 
@@ -58,6 +69,9 @@ class VirtualTask:
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.coroutine = coroutine
+        self.is_cancelled = False
+        self.is_interrupted = False
+        self.waits_for: _Suspend | None = None
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -84,8 +98,11 @@ class VirtualEnvironment:
         self._runnable: deque[VirtualTask] = deque()
         self._sleepers: list[tuple[float, int, _Suspend]] = []
         self._order = itertools.count()
+        self._tasks: dict[VirtualTask, None] = {}
+        self._current: VirtualTask | None = None
+        self._is_stopping = False
         self.background: list[VirtualTask] = []
-        self.turns = Turns(VirtualEvent, self._go_round)
+        self.turns = Turns(self.event, self._go_round)
 
     def monotonic(self) -> float:
         return self.now_s
@@ -98,7 +115,7 @@ class VirtualEnvironment:
         return hashlib.shake_256(f"{self._seed}/{self._entropy_calls}".encode()).digest(size_bytes)
 
     def event(self) -> VirtualEvent:
-        return VirtualEvent()
+        return VirtualEvent(self._check_cancelled)
 
     async def sleep(self, delay_s: float) -> None:
         suspend = _Suspend()
@@ -106,8 +123,9 @@ class VirtualEnvironment:
         await suspend
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        """Runs in place, but the caller is suspended once, as with a real thread."""
-        suspend = _Suspend()
+        """Runs in place, but the caller is suspended once, as with a real thread, and cancelled before or after."""
+        self._check_cancelled()
+        suspend = _Suspend(is_shielded=True)
         heapq.heappush(self._sleepers, (self.now_s, next(self._order), suspend))
         await suspend
         VirtualEnvironment.is_in_thread = True
@@ -127,8 +145,34 @@ class VirtualEnvironment:
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> VirtualTask:
         task = VirtualTask(coroutine)
+        task.is_cancelled = self._is_stopping
+        self._tasks[task] = None
         self._runnable.append(task)
         return task
+
+    def cancel(self, tasks: Iterable[VirtualTask]) -> None:
+        """Cancel tasks as a nursery does, and settle: one that has not begun begins, and each of its waits raises Cancelled."""
+        for task in tasks:
+            task.is_cancelled = True
+            if task.waits_for is not None and not task.waits_for.is_shielded:
+                task.is_interrupted = True
+                self._resume(task, task.waits_for)
+        self.settle()
+
+    def stop(self) -> None:
+        """Cancel everything, and what it starts meanwhile, and wait until it has ended."""
+        self._is_stopping = True
+        self.cancel(list(self._tasks))
+        self._is_stopping = False
+        assert not self._tasks, "a task goes on although it is cancelled"
+        self._sleepers.clear()
+
+    def die(self) -> None:
+        """Nothing that runs or waits goes on."""
+        while self._runnable:
+            self._runnable.popleft().coroutine.close()
+        self._tasks.clear()
+        self._sleepers.clear()
 
     def settle(self) -> None:
         """Run all that can run at this moment; the clock stands still."""
@@ -165,14 +209,34 @@ class VirtualEnvironment:
                 break
         return bool(self._runnable) or (woken and self._wake_sleepers())
 
+    def _check_cancelled(self) -> None:
+        if self._current is not None and self._current.is_cancelled:
+            raise Cancelled
+
+    def _resume(self, task: VirtualTask, suspend: _Suspend) -> None:
+        """Let a task go on, unless it does not wait for this any more."""
+        if task.waits_for is suspend:
+            task.waits_for = None
+            self._runnable.append(task)
+
     def _step(self, task: VirtualTask) -> None:
+        self._current = task
         try:
-            suspend = task.coroutine.send(None)
-        except StopIteration as stop:
-            task.done, task.result = True, stop.value
+            suspend = task.coroutine.throw(Cancelled()) if task.is_interrupted else task.coroutine.send(None)
+            task.is_interrupted = False
+            while task.is_cancelled and not suspend.is_shielded:
+                suspend = task.coroutine.throw(Cancelled())
         except BaseException as error:
-            task.done, task.error = True, error
+            task.done = True
+            self._tasks.pop(task, None)
+            if isinstance(error, StopIteration):
+                task.result = error.value
+            else:
+                task.error = error
         else:
-            suspend.on_ready.append(lambda: self._runnable.append(task))
+            task.waits_for = suspend
+            suspend.on_ready.append(lambda: self._resume(task, suspend))
             if suspend.is_ready:
-                self._runnable.append(task)
+                self._resume(task, suspend)
+        finally:
+            self._current = None

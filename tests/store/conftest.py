@@ -18,5 +18,4 @@ def _unbegun_jobs_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(VirtualEnvironment, "__init__", noted)
     yield
     for environment in made:
-        while environment._runnable:
-            environment._runnable.popleft().coroutine.close()
+        environment.die()

@@ -52,8 +52,7 @@ class Machine:
         self.environment.run(self.pool.checkpoint())
 
     def _abandon(self) -> None:
-        while self.environment._runnable:
-            self.environment._runnable.popleft().coroutine.close()
+        self.environment.die()
 
 
 class Directory:

@@ -327,8 +327,7 @@ class CrashMachine(RuleBasedStateMachine):
         """End the life of a process: what it had not begun never happens."""
         if hasattr(self, "environment"):
             self.disk.is_off = True
-            while self.environment._runnable:
-                self.environment._runnable.popleft().coroutine.close()
+            self.environment.die()
 
     def open(self) -> None:
         self.abandon()

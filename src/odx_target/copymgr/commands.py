@@ -21,7 +21,8 @@ from odx_target.copymgr.result_commands import (
 from odx_target.copymgr.write_using_token import destination_extents, write_using_token
 from odx_target.scsi.access import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
-from odx_target.scsi.task import Outcome, Task
+from odx_target.scsi.outcome import Outcome
+from odx_target.scsi.task import Task
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager

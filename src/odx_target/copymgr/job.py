@@ -7,6 +7,7 @@ from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.rod_source import SourceUnreadable
 from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
+from odx_target.scsi.outcome import Pending
 from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, INTERNAL_TARGET_FAILURE, CheckCondition, SenseKey
 from odx_target.scsi.task import Reply, TaskAborted
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadable
@@ -37,22 +38,40 @@ class Job(Protocol):
     def close(self, ending: Ending, now_s: float) -> None: ...
 
 
-async def run_in_foreground(manager: "CopyManager", job: Job) -> Reply:
-    """Do the work and answer the command. Raises CheckCondition, TaskAborted."""
-    ending = Ending(CopyStatus.TERMINATED)
+class ForegroundJob(Pending):
+    """Does the work and answers the command. Raises CheckCondition, TaskAborted."""
+
+    def __init__(self, manager: "CopyManager", job: Job) -> None:
+        self._manager = manager
+        self._job = job
+
+    async def _run(self) -> Reply:
+        manager, job = self._manager, self._job
+        ending = Ending(CopyStatus.TERMINATED)
+        try:
+            ending = await job.work()
+        except TaskAborted:
+            raise
+        except Exception as error:
+            ending = ending_for(manager, job, error)
+        finally:
+            conclude(manager, job, ending)
+        return reply_to(manager, job, ending)
+
+    def _abandon(self) -> None:
+        conclude(self._manager, self._job, Ending(CopyStatus.TERMINATED))
+
+
+def start_in_background(manager: "CopyManager", job: Job) -> None:
+    """Do the work of a command that is answered already; what goes wrong is told by the record alone."""
     try:
-        ending = await job.work()
-    except TaskAborted:
+        manager.environment.start_soon(_run_in_background, manager, job)
+    except BaseException:
+        conclude(manager, job, Ending(CopyStatus.TERMINATED))
         raise
-    except Exception as error:
-        ending = ending_for(manager, job, error)
-    finally:
-        conclude(manager, job, ending)
-    return reply_to(manager, job, ending)
 
 
-async def run_in_background(manager: "CopyManager", job: Job) -> None:
-    """Do the work of a command that has been answered already; what goes wrong is told by the record alone."""
+async def _run_in_background(manager: "CopyManager", job: Job) -> None:
     ending = Ending(CopyStatus.TERMINATED)
     try:
         ending = await job.work()
@@ -66,12 +85,14 @@ def conclude(manager: "CopyManager", job: Job, ending: Ending) -> None:
     """The operation ends, unless it was terminated before; its record tells how."""
     operation = job.operation
     now_s = manager.environment.monotonic()
-    job.close(ending, now_s)
-    if ending.status is CopyStatus.TERMINATED:
-        operation.terminate()
-    operation.finish(ending.status, ending.check)
-    operation.forget_task()
-    manager.operation_ended(operation, now_s)
+    try:
+        job.close(ending, now_s)
+    finally:
+        if ending.status is CopyStatus.TERMINATED:
+            operation.terminate()
+        operation.finish(ending.status, ending.check)
+        operation.forget_task()
+        manager.operation_ended(operation, now_s)
 
 
 def reply_to(manager: "CopyManager", job: Job, ending: Ending) -> Reply:

@@ -10,7 +10,7 @@ from odx_target.copymgr.checks import (
     received_list,
     run_checks,
 )
-from odx_target.copymgr.job import Ending, conclude, run_in_background, run_in_foreground
+from odx_target.copymgr.job import Ending, ForegroundJob, conclude, start_in_background
 from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.parameter_lists import (
     OUT_CDB,
@@ -26,13 +26,14 @@ from odx_target.copymgr.rod_types import RodType, type_to_make
 from odx_target.copymgr.token_format import decode_head
 from odx_target.scsi.command_table import Extent
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import (
     INSUFFICIENT_RESOURCES,
     INSUFFICIENT_RESOURCES_TO_CREATE_ROD,
     INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN,
     SenseKey,
 )
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import FrozenMap, PoolFull
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def populate_token(manager: "CopyManager", task: Task) -> Outcome:
     )
     job = PopulateJob(manager, operation, token)
     if in_background:
-        manager.environment.start_soon(run_in_background, manager, job)
+        start_in_background(manager, job)
     elif manager.before_step is None and not job.needs_flush:
         conclude(manager, job, Ending(CopyStatus.COMPLETED))
     else:
-        return run_in_foreground(manager, job)
+        return ForegroundJob(manager, job)
     return Reply(transfer_bytes=list_bytes)
 
 
@@ -87,6 +88,7 @@ class PopulateJob:
         return self._token is not None and self._token.is_persistent
 
     async def work(self) -> Ending:
+        self.operation.raise_if_ended()
         if self._manager.before_step is not None:
             waiting = self._manager.before_step(self.operation)
             if waiting is not None:

@@ -7,8 +7,9 @@ from odx_target.copymgr.parameter_lists import ABORT_CDB, IN_CDB
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.responses import all_rod_tokens, copy_status, rod_token_information
 from odx_target.copymgr.token_format import creator_identity
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager

@@ -91,6 +91,7 @@ class WriteJob:
         return True
 
     async def work(self) -> Ending:
+        self.operation.raise_if_ended()
         while self.done_blocks < self._end_blocks and not self._is_time_up():
             began_s = self._environment.monotonic()
             if self._manager.before_step is not None:

@@ -10,7 +10,7 @@ from odx_target.copymgr.checks import (
     received_list,
     run_checks,
 )
-from odx_target.copymgr.job import Ending, conclude, ending_for, reply_to, run_in_background, run_in_foreground
+from odx_target.copymgr.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
 from odx_target.copymgr.parameter_lists import (
     OUT_CDB,
     WRITE_USING_TOKEN_SHAPE,
@@ -24,8 +24,9 @@ from odx_target.copymgr.rod_source import RodSource, ZeroRod
 from odx_target.copymgr.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.write_job import WriteJob
 from odx_target.scsi.command_table import Extent
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager
@@ -61,10 +62,10 @@ def write_using_token(manager: "CopyManager", task: Task) -> Outcome:
     use = TokenUse(manager, token, delete=bool(parameters.flags & ListFlag.DEL_TKN))
     job = WriteJob(manager, operation, rod, offset_bytes, parameters.ranges, use.end)
     if in_background:
-        manager.environment.start_soon(run_in_background, manager, job)
+        start_in_background(manager, job)
         return Reply(transfer_bytes=list_bytes)
     if manager.before_step is not None or manager.copy_rate.bytes_per_s is not None:
-        return run_in_foreground(manager, job)
+        return ForegroundJob(manager, job)
     return _run_now(manager, job)
 
 
@@ -102,7 +103,7 @@ def _run_now(manager: "CopyManager", job: WriteJob) -> Outcome:
     except Exception as error:
         ending = ending_for(manager, job, error)
     if ending is None:
-        return run_in_foreground(manager, job)
+        return ForegroundJob(manager, job)
     conclude(manager, job, ending)
     return reply_to(manager, job, ending)
 

@@ -10,12 +10,13 @@ from struct import Struct
 from odx_target.scsi.cdb import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import whole_blocks
-from odx_target.scsi.durability import flushed
+from odx_target.scsi.durability import flushed, reply_once_durable
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 Decoder = Callable[[bytes], tuple[int, int, int]]
 """From a CDB to (byte 1, LBA, count of blocks)."""
@@ -43,12 +44,12 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
         if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.maximum_transfer_blocks:
             _refuse(logical_unit, lba, count_blocks, length_field)
         if byte_1 & FUA_BIT:
-            return _read_durable(task, lba, count_blocks)
+            return Waiting(_read_durable, task, lba, count_blocks)
         if not count_blocks:
             return Reply()
         data = logical_unit.medium.read_now(lba, count_blocks)
         if data is None:
-            return _read_cold(task, lba, count_blocks)
+            return Waiting(_read_cold, task, lba, count_blocks)
         return Reply(0, data, count_blocks * logical_unit.block_bytes)
 
     return read
@@ -68,8 +69,8 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
             data = whole_blocks(task, size_bytes)
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
         if data and not logical_unit.medium.write_now(lba, data):
-            return _write_cold(task, lba, size_bytes, durable=bool(durable))
-        return flushed(task, size_bytes) if durable else Reply(0, (), size_bytes)
+            return Waiting(_write_cold, task, lba, size_bytes, byte_1)
+        return Waiting(flushed, task, size_bytes) if durable else Reply(0, (), size_bytes)
 
     return write
 
@@ -91,11 +92,11 @@ async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
     return await _read_cold(task, lba, count_blocks)
 
 
-async def _write_cold(task: Task, lba: int, size_bytes: int, *, durable: bool) -> Reply:
+async def _write_cold(task: Task, lba: int, size_bytes: int, byte_1: int) -> Reply:
     logical_unit = task.logical_unit
     data = whole_blocks(task, size_bytes)
     await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
-    return await flushed(task, size_bytes) if durable else Reply(transfer_bytes=size_bytes)
+    return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)
 
 
 def _extents_of(decode: Decoder, *, writes: bool) -> Callable[[Task], Sequence[Extent]]:

@@ -8,9 +8,10 @@ from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.durability import flushed
 from odx_target.scsi.limits import STEP_BYTES
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Status, Task
+from odx_target.scsi.task import Reply, Status, Task
 from odx_target.store.api import Pool, StoreError
 
 # By operation code: the byte of the PREFETCH LENGTH.
@@ -25,7 +26,7 @@ def synchronize_cache(task: Task) -> Outcome:
         task.logical_unit.pool.commit()
         task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
         return Reply()
-    return flushed(task)
+    return Waiting(flushed, task)
 
 
 async def _flush_in_background(pool: Pool) -> None:
@@ -47,7 +48,7 @@ def pre_fetch(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=_PREFETCH_LENGTH_BYTE[task.cdb[0]])
     wanted_blocks = count_blocks or logical_unit.capacity_blocks - lba
     status = Status.CONDITION_MET if wanted_blocks <= most_blocks else Status.GOOD
-    return Reply(status) if immed else _pre_fetch(task, lba, min(wanted_blocks, most_blocks), status)
+    return Reply(status) if immed else Waiting(_pre_fetch, task, lba, min(wanted_blocks, most_blocks), status)
 
 
 async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) -> Reply:

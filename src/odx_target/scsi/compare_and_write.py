@@ -13,9 +13,10 @@ from odx_target.scsi.data_out import exact_blocks
 from odx_target.scsi.difference import first_difference
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.medium import slice_buffers
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import Buffer
 
 COMPARE_AND_WRITE = 0x89
@@ -39,7 +40,7 @@ def compare_and_write(task: Task) -> Outcome:
         return Reply()
     if logical_unit.medium.replace_now(lba, count_blocks, _compared(task, size_bytes)):
         return reply_when_durable(task, 2 * size_bytes, force_unit_access=byte_1)
-    return _compare_and_write_cold(task, lba, count_blocks, byte_1)
+    return Waiting(_compare_and_write_cold, task, lba, count_blocks, byte_1)
 
 
 async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_1: int) -> Reply:

@@ -1,15 +1,17 @@
 """The device server: takes a command, finds its row, checks it, and sees that a reply comes of it (SAM-5 4.6.16)."""
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.member_task import MemberTask
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.mode_select import rows as mode_select_rows
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.operation_codes import operation_codes_row
+from odx_target.scsi.outcome import Outcome, Pending, Waiting, run_unless_aborted
 from odx_target.scsi.persistent_reserve_out import rows as persistent_reserve_out_rows
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
@@ -19,7 +21,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     unit_attention,
 )
-from odx_target.scsi.task import Outcome, Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
+from odx_target.scsi.task import Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
 from odx_target.scsi.task_manager import TaskManager
 from odx_target.scsi.task_set import Member, TaskSet
 from odx_target.store.api import Buffer, StoreError
@@ -53,8 +55,8 @@ class DeviceServer(TaskManager):
     ) -> tuple[Task | None, Outcome]:
         """Execute a command; never raises for anything that an initiator sends.
 
-        Returns the task and its outcome: a reply, or a coroutine that the caller drives to its end, and whose reply counts
-        only if the task has not been aborted meanwhile. `data_out` is not looked at after this returns.
+        Returns the task and its outcome: a reply, or pending work that is the caller's to run or to abandon, and whose reply
+        counts only if the task has not been aborted meanwhile. `data_out` is not looked at after this returns.
         """
         logical_unit = nexus.logical_units.get(lun)
         entry = self._plain.get(cdb[0]) if len(cdb) == PADDED_CDB_BYTES else None
@@ -140,10 +142,10 @@ class DeviceServer(TaskManager):
         if len(tasks.members) >= MAXIMUM_TASKS:
             return Reply(Status.TASK_SET_FULL)
         member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
-        if tasks.must_wait(member):
-            _own_data_out(task)
-            return self._run_in_turn(member, entry)
         try:
+            if tasks.must_wait(member):
+                _own_data_out(task)
+                return self._member_task(member, entry, Waiting(self._take_turn, member, entry))
             outcome = self._handle(task, entry)
         except Exception:
             tasks.leave(member)
@@ -151,9 +153,7 @@ class DeviceServer(TaskManager):
         if isinstance(outcome, Reply):
             tasks.leave(member)
             return outcome
-        member.is_running = True
-        _own_data_out(task)
-        return self._run(member, entry, outcome)
+        return self._run_later(member, entry, outcome)
 
     def _handle(self, task: Task, entry: Entry) -> Outcome:
         if self.before_command is not None:
@@ -162,50 +162,50 @@ class DeviceServer(TaskManager):
                 return outcome
         return entry.handler(task)
 
-    def _continue(self, task: Task, entry: Entry, coroutine: Coroutine[Any, Any, Reply]) -> Outcome:
-        """A handler has to wait: its task joins the set, running."""
+    def _continue(self, task: Task, entry: Entry, pending: Pending) -> Outcome:
+        """A handler has to wait: its task joins the set."""
         try:
-            extents = _extents(task, entry)
+            member = task.logical_unit.tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
         except Exception as error:
-            coroutine.close()
+            pending.abandon()
             return self._reply_to(error, task, entry)
-        member = task.logical_unit.tasks.join(task, extents, is_ordered=entry.is_ordered)
+        return self._run_later(member, entry, pending)
+
+    def _run_later(self, member: Member, entry: Entry, pending: Pending) -> Outcome:
+        """A member of the set goes on running when its owner says so."""
         member.is_running = True
-        _own_data_out(task)
-        return self._run(member, entry, coroutine)
-
-    async def _run(self, member: Member, entry: Entry, coroutine: Coroutine[Any, Any, Reply]) -> Reply:
-        task = member.task
+        outcome = self._member_task(member, entry, pending)
         try:
-            if task.aborted:  # before it had begun
-                coroutine.close()
-                raise TaskAborted
-            reply = await coroutine
-        except Exception as error:
-            reply = self._reply_to(error, task, entry)
-        finally:
-            task.logical_unit.tasks.leave(member)
-        return self._ended(task, reply)
+            _own_data_out(member.task)
+        except Exception as error:  # there may be no memory for it
+            outcome.abandon()
+            return self._reply_to(error, member.task, entry)
+        return outcome
 
-    async def _run_in_turn(self, member: Member, entry: Entry) -> Reply:
+    def _member_task(self, member: Member, entry: Entry, pending: Pending) -> MemberTask:
         task = member.task
-        try:
-            await task.logical_unit.tasks.turn_of(member)
-            task.raise_if_aborted()
-            _check_reservation(task, entry)  # one may have come meanwhile
-            _check_state(task, entry)
-            outcome = self._handle(task, entry)
-            reply = outcome if isinstance(outcome, Reply) else await outcome
-        except Exception as error:
-            reply = self._reply_to(error, task, entry)
-        finally:
-            task.logical_unit.tasks.leave(member)
-        return self._ended(task, reply)
+        reply_to = partial(self._reply_to, task=task, entry=entry)
+        return MemberTask(task.logical_unit.tasks, member, pending, reply_to, partial(self._ended, task))
+
+    async def _take_turn(self, member: Member, entry: Entry) -> Reply:
+        """Run the handler as soon as the tasks that it must not pass have ended."""
+        task = member.task
+        await task.logical_unit.tasks.turn_of(member)
+        task.raise_if_aborted()
+        _check_reservation(task, entry)  # one may have come meanwhile
+        _check_state(task, entry)
+        outcome = self._handle(task, entry)
+        return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
 
     def _ended(self, task: Task, reply: Reply) -> Reply:
         if task.aborted:
             reply = Reply(Status.TASK_ABORTED)
-        return reply if self.after_command is None else self.after_command(task, reply)
+        if self.after_command is None:
+            return reply
+        try:
+            return self.after_command(task, reply)
+        except Exception as error:
+            return self._reply_to(error, task, None)
 
     def _reply_to(self, error: Exception, task: Task, entry: Entry | None) -> Reply:
         if isinstance(error, TaskAborted):

@@ -6,8 +6,9 @@ from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.scsi.version_descriptors import CLAIMED
 
 INQUIRY = 0x12

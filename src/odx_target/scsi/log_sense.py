@@ -6,8 +6,9 @@ from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.log_pages import NO_SUBPAGE, SUPPORTED_LOG_PAGES, SUPPORTED_SUBPAGES
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 LOG_SENSE = 0x4D
 PARAMETER_POINTER_BYTE = 5

@@ -20,6 +20,7 @@ from odx_target.scsi.mode_pages import (
     ModeParameters,
 )
 from odx_target.scsi.mode_sense import block_descriptor
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -27,7 +28,7 @@ from odx_target.scsi.sense import (
     PARAMETER_LIST_LENGTH_ERROR,
     CheckCondition,
 )
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.scsi.task_manager import TaskManager
 
 MODE_SELECT_6 = 0x15
@@ -68,7 +69,7 @@ def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length
     logical_unit.set_mode_parameters(after)
     task_manager.tell_all(logical_unit, MODE_PARAMETERS_CHANGED, but=task.nexus)
     ends_cache = before.write_cache_enabled and not after.write_cache_enabled
-    return flushed(task, length) if ends_cache or after.software_write_protect else Reply(transfer_bytes=length)
+    return Waiting(flushed, task, length) if ends_cache or after.software_write_protect else Reply(transfer_bytes=length)
 
 
 def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_length_byte: int) -> ModeParameters:

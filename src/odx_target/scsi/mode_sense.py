@@ -15,8 +15,9 @@ from odx_target.scsi.mode_pages import (
     PAGES,
     SHORT_BLOCK_DESCRIPTOR,
 )
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_PARAMETERS_NOT_SUPPORTED, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 MODE_SENSE_6 = 0x1A
 MODE_SENSE_10 = 0x5A

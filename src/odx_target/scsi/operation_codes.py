@@ -4,8 +4,9 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, CommandTable
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 OPERATION_CODE = 0xA3
 SERVICE_ACTION = 0x0C

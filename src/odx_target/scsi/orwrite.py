@@ -7,9 +7,10 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import whole_blocks
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import Buffer
 
 ORWRITE_16 = 0x8B
@@ -27,7 +28,7 @@ def orwrite(task: Task) -> Outcome:
     data = whole_blocks(task, size_bytes)
     present_blocks = buffers_bytes(data) // logical_unit.block_bytes
     if present_blocks and not logical_unit.medium.replace_now(lba, present_blocks, _combined(data)):
-        return _orwrite_cold(task, lba, present_blocks, size_bytes, byte_1)
+        return Waiting(_orwrite_cold, task, lba, present_blocks, size_bytes, byte_1)
     return reply_when_durable(task, size_bytes, force_unit_access=byte_1)
 
 

@@ -6,8 +6,9 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.reservations import LU_SCOPE, NexusName, Reservations, ReservationType
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.scsi.transport_id import encode_transport_id
 
 PERSISTENT_RESERVE_IN = 0x5E

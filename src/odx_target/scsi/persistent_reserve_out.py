@@ -15,6 +15,7 @@ from odx_target.scsi.data_out import parameter_list
 from odx_target.scsi.durability import flushed
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_RESERVE_OUT_BYTES
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.reservation_actions import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
@@ -36,7 +37,7 @@ from odx_target.scsi.sense import (
     PARAMETER_LIST_LENGTH_ERROR,
     CheckCondition,
 )
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.scsi.task_manager import TaskManager
 from odx_target.scsi.transport_id import TransportId, decode_transport_ids
 from odx_target.store.api import PoolFull
@@ -114,7 +115,7 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
     if aborts:
         preempted = [nexus for name in change.preempted for nexus in task_manager.nexuses_of(logical_unit, name)]
         task_manager.abort_preempted(preempted, task)
-    return flushed(task, transfer_bytes) if must_flush else Reply(transfer_bytes=transfer_bytes)
+    return Waiting(flushed, task, transfer_bytes) if must_flush else Reply(transfer_bytes=transfer_bytes)
 
 
 def _parameter_list(task: Task, length: int) -> bytes:

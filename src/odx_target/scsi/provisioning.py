@@ -11,6 +11,7 @@ from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
@@ -19,7 +20,7 @@ from odx_target.scsi.sense import (
     PARAMETER_LIST_LENGTH_ERROR,
     CheckCondition,
 )
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import BLOCK_BYTES
 
 UNMAP = 0x42
@@ -66,7 +67,7 @@ def unmap(task: Task) -> Outcome:
     transfer_bytes = _parameter_list_bytes(task)
     if all(logical_unit.medium.unmap_now(lba, count_blocks) for lba, count_blocks in ranges):
         return reply_when_durable(task, transfer_bytes)
-    return _unmap_cold(task, ranges, transfer_bytes)
+    return Waiting(_unmap_cold, task, ranges, transfer_bytes)
 
 
 async def _unmap_cold(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
@@ -104,10 +105,10 @@ def write_same(task: Task) -> Outcome:
     block = _pattern(task, ndob=ndob)
     transfer_bytes = 0 if ndob else logical_unit.block_bytes
     if any(block):
-        return _write_same(task, lba, count_blocks, block)
+        return Waiting(_write_same, task, lba, count_blocks, block)
     if logical_unit.medium.unmap_now(lba, count_blocks):
         return reply_when_durable(task, transfer_bytes)
-    return _unmap_range_cold(task, lba, count_blocks, transfer_bytes)
+    return Waiting(_unmap_range_cold, task, lba, count_blocks, transfer_bytes)
 
 
 def _pattern(task: Task, *, ndob: bool) -> bytes:
@@ -149,7 +150,7 @@ def get_lba_status(task: Task) -> Outcome:
     """
     if task.logical_unit.environment.turns.left > 0:
         return _lba_status_now(task)
-    return _lba_status_in_turn(task)
+    return Waiting(_lba_status_in_turn, task)
 
 
 async def _lba_status_in_turn(task: Task) -> Reply:

@@ -1,9 +1,9 @@
 """A SCSI task and its reply: what passes between a transport and the device server."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from odx_target.store.api import Buffer
 
@@ -50,8 +50,8 @@ class Task:
     `aborted` is set by task management; a handler that has waited looks at it (`raise_if_aborted`) before it changes
     anything, so that nothing lands after the answer to the function that aborted it.
 
-    `data_out` belongs to the transport only until the handler returns. Where a handler returns a coroutine the device server
-    puts a copy into `data_out`: a coroutine reads `task.data_out` itself and keeps no view taken before.
+    `data_out` belongs to the transport only until the handler returns. Where a handler returns pending work the device server
+    puts a copy into `data_out`: that work reads `task.data_out` itself and keeps no view taken before.
     """
 
     nexus: "Nexus"
@@ -93,7 +93,3 @@ class Reply:
         """GOOD with as much of `data` as the ALLOCATION LENGTH leaves room for (SPC-4 4.2.5.6)."""
         sent = data[:allocation_bytes]
         return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))
-
-
-Outcome: TypeAlias = Reply | Coroutine[Any, Any, Reply]
-"""What a handler returns: the reply, or a coroutine that waits and then returns it."""

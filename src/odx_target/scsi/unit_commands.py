@@ -7,6 +7,7 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_FIELD_IN_CDB,
@@ -16,7 +17,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     unit_attention,
 )
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 TEST_UNIT_READY = 0x00
 REQUEST_SENSE = 0x03
@@ -76,7 +77,7 @@ def start_stop_unit(task: Task) -> Outcome:
     if fields["no_flush"]:
         task.logical_unit.stopped = True
         return Reply()
-    return _stop(task)
+    return Waiting(_stop, task)
 
 
 async def _stop(task: Task) -> Reply:

@@ -10,9 +10,10 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import all_blocks, whole_blocks
 from odx_target.scsi.difference import first_difference
 from odx_target.scsi.limits import STEP_BYTES
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 BYTCHK_MEDIUM_ONLY = 0
 BYTCHK_EACH_BLOCK = 1
@@ -34,7 +35,7 @@ def verify(task: Task) -> Outcome:
     _check_length(task, wanted_blocks)
     transfer_bytes = wanted_blocks * logical_unit.block_bytes
     all_blocks(task, transfer_bytes, cdb_field=1, bit=2)  # BYTCHK asks for them
-    return _verify(task, lba, count_blocks, bytchk, transfer_bytes)
+    return Waiting(_verify, task, lba, count_blocks, bytchk, transfer_bytes)
 
 
 async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer_bytes: int) -> Reply:
@@ -55,7 +56,7 @@ def write_and_verify(task: Task) -> Outcome:
     _check_length(task, count_blocks)
     size_bytes = count_blocks * task.logical_unit.block_bytes
     whole_blocks(task, size_bytes)
-    return _write_and_verify(task, lba, size_bytes, bytchk)
+    return Waiting(_write_and_verify, task, lba, size_bytes, bytchk)
 
 
 async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) -> Reply:

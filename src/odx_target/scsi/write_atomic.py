@@ -10,9 +10,10 @@ from struct import Struct
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import exact_blocks
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Outcome, Reply, Task
+from odx_target.scsi.task import Reply, Task
 
 WRITE_ATOMIC_16 = 0x9C
 ATOMIC_BOUNDARY_BYTE = 10
@@ -34,7 +35,7 @@ def write_atomic(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=TRANSFER_LENGTH_BYTE)
     data = exact_blocks(task, size_bytes, cdb_field=TRANSFER_LENGTH_BYTE)
     if count_blocks and not logical_unit.medium.write_now(lba, data):
-        return _write_cold(task, lba, size_bytes, byte_1)
+        return Waiting(_write_cold, task, lba, size_bytes, byte_1)
     return reply_when_durable(task, size_bytes, force_unit_access=byte_1)
 
 

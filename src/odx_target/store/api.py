@@ -138,7 +138,11 @@ class Environment(Protocol):
         ...
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
-        """Run a job in the background until it ends or the array stops."""
+        """Run a job in the background until it ends or the array stops.
+
+        Every job begins, so it can give back what was taken for it; in an array that is stopping its first wait raises.
+        Where nothing can begin any more this raises RuntimeError.
+        """
         ...
 
 

@@ -7,15 +7,16 @@ a task, in this connection's nursery; it has the same way out: commit, then send
 
 import socket
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import TypeVarTuple
 
 import structlog
 import trio
 
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.outcome import Pending
 from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.directory import Directory
@@ -36,6 +37,8 @@ from odx_target.target.task_management import perform_task_management
 from odx_target.target.trace.tap import Tap, tap_of
 
 log = structlog.get_logger()
+
+Ts = TypeVarTuple("Ts")
 
 # The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
 TIMER_INTERVAL_S = 1.0
@@ -210,8 +213,10 @@ class ConnectionServer:
                             early_bytes = 0
                 else:
                     assert not isinstance(outcome, Reply)
+                    if not self._start_soon(self._complete, event, task, outcome):
+                        outcome.abandon()
+                        continue
                     self._reading_bytes += event.expected_data_transfer_length if event.reads else 0
-                    self._nursery.start_soon(self._complete, event, task, outcome)
                     if self._reading_bytes > MOST_READING_BYTES:
                         return
             else:
@@ -244,9 +249,20 @@ class ConnectionServer:
             if self._count_rejects == MOST_REJECTS_LOGGED:
                 log.warning("further rejects of this connection are not logged", peer=self.peer)
 
-    async def _complete(self, command: CommandReady, task: Task | None, outcome: Coroutine[Any, Any, Reply]) -> None:
+    def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
+        """Begin a task of this connection, whatever happens to it afterwards; False if it is too late for that.
+
+        Other connections call in here until `serve` has returned, and the nursery takes nothing more a little earlier.
+        """
         try:
-            reply = await outcome
+            self._nursery.start_soon(function, *arguments)
+        except RuntimeError:
+            return False
+        return True
+
+    async def _complete(self, command: CommandReady, task: Task | None, pending: Pending) -> None:
+        try:
+            reply = await pending.run()
             if task is not None and task.aborted:
                 self._protocol.abandon(command)
             else:
@@ -261,7 +277,7 @@ class ConnectionServer:
         """Another nexus ends the tasks of a LUN: those whose data is still on its way as well."""
         ended = self._protocol.abort_collecting(lun)
         if ended:
-            self._nursery.start_soon(self._send)
+            self._start_soon(self._send)
         return ended
 
     def _peer_reads(self) -> None:
@@ -292,7 +308,7 @@ class ConnectionServer:
                     self._receiving.cancel()
                 else:
                     # Not from here: a peer that does not read would hold up the timer that ends it.
-                    self._nursery.start_soon(self._send)
+                    self._start_soon(self._send)
 
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""

@@ -1,0 +1,157 @@
+"""An operation whose work has not begun when it is ended gives back all that it took, whoever ends it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.operation import CopyOperation
+from odx_target.copymgr.parameter_lists import ListFlag, encode_populate_token
+from odx_target.scsi.task import Reply
+from tests.copymgr.array import CopyArray, Range, code_of, out_cdb, pattern
+
+ONE: list[Range] = [(0, 16)]
+PERSISTENT = 0x0080_0002
+TAG = 4711
+LIST_IDENTIFIER = 9
+
+
+def waits(array: CopyArray) -> Callable[[CopyOperation], Awaitable[None] | None]:
+    return lambda operation: array.environment.sleep(1.0)
+
+
+def populate_persistent(array: CopyArray, flags: int) -> int:
+    array.start_populate(0, LIST_IDENTIFIER, ONE, flags=flags | ListFlag.RTV, rod_type=PERSISTENT, tag=TAG)
+    return 0
+
+
+def populate_in_steps(array: CopyArray, flags: int) -> int:
+    array.manager.before_step = waits(array)
+    array.start_populate(0, LIST_IDENTIFIER, ONE, flags=flags, tag=TAG)
+    return 0
+
+
+def write_in_steps(array: CopyArray, flags: int) -> int:
+    (token,) = array.manager.tokens.live.values()
+    array.manager.before_step = waits(array)
+    array.start_write_using(1, LIST_IDENTIFIER, token.data, [(3, 100)], flags=flags, tag=TAG)
+    return 1
+
+
+def write_unaligned(array: CopyArray, flags: int) -> int:
+    """More than is moved at once."""
+    (token,) = array.manager.tokens.live.values()
+    array.start_write_using(1, LIST_IDENTIFIER, token.data, [(3, 100)], flags=flags, tag=TAG)
+    return 1
+
+
+COMMANDS = (populate_persistent, populate_in_steps, write_in_steps, write_unaligned)
+
+
+def abort_copy(array: CopyArray, lun: int) -> None:
+    assert code_of(array.command_at_once(lun, b"\x83\x1c" + LIST_IDENTIFIER.to_bytes(4, "big"))) == "good"
+
+
+FOREGROUND_ENDS: dict[str, Callable[[CopyArray, int], object]] = {
+    "abort task": lambda array, lun: array.server.abort_task(array.nexus, lun, TAG),
+    "abort task set": lambda array, lun: array.server.abort_task_set(array.nexus, lun),
+    "clear task set": lambda array, lun: array.server.clear_task_set(array.new_nexus("iqn.other"), lun),
+    "nexus loss": lambda array, _: array.server.detach(array.nexus),
+}
+ENDS: dict[str, Callable[[CopyArray, int], object]] = {
+    "logical unit reset": lambda array, lun: array.server.reset_logical_unit(array.logical_units[lun], None),
+    "target reset": lambda array, _: array.server.reset_target(None),
+    "COPY OPERATION ABORT": abort_copy,
+    "preempted": lambda array, lun: array.manager.nexus_preempted(array.nexus, array.logical_units[lun]),
+    "logical unit gone": lambda array, lun: array.manager.detach_logical_unit(array.logical_units[lun]),
+    "array stops": lambda array, _: array.environment.stop(),
+}
+CASES = [
+    *((command, 0, end) for command in COMMANDS for end in FOREGROUND_ENDS | ENDS),
+    *((command, ListFlag.IMMED, end) for command in COMMANDS for end in ENDS),
+]
+
+
+def array_with_token() -> CopyArray:
+    array = CopyArray(CopyLimits(copy_step_bytes=8192))
+    array.write(0, 0, pattern(0, 0, 200, 512))
+    array.write(1, 0, pattern(1, 0, 200, 512))
+    array.token(0, 1, [(1, 160)])
+    return array
+
+
+@pytest.mark.parametrize(("command", "flags", "end"), CASES)
+def test_nothing_is_left(command: Callable[[CopyArray, int], int], flags: int, end: str) -> None:
+    array = array_with_token()
+    (token,) = array.manager.tokens.live.values()
+    lun = command(array, flags)
+    written = array.volume(1).read_now(0, 25)  # some of it is done at once
+    assert len(array.manager.operations) == 1
+    (FOREGROUND_ENDS | ENDS)[end](array, lun)
+    array.environment.settle()
+    assert array.manager.operations == {}
+    assert list(array.manager.tokens.live.values()) == [token]
+    assert token.leases == 0
+    assert list(array.pool.frozen_maps.values()) == [token.rod.frozen]
+    assert array.pool.remembered_keys("copymgr/token/") == []
+    assert all(unit.tasks.members == [] for unit in array.logical_units.values())
+    assert array.internal_errors == []
+    if end != "array stops":
+        array.environment.advance(100.0)
+        assert array.volume(1).read_now(0, 25) == written
+
+
+def test_an_operation_is_given_up_with_its_outcome() -> None:
+    """As a transport does whose connection takes no more work."""
+    array = array_with_token()
+    data = encode_populate_token(ONE, flags=ListFlag.RTV, rod_type=PERSISTENT)
+    cdb = out_cdb(0x10, LIST_IDENTIFIER, len(data)).ljust(16, b"\0")
+    _, outcome = array.server.execute(array.nexus, 0, cdb, [data], 1, TAG)
+    assert not isinstance(outcome, Reply)
+    assert len(array.pool.frozen_maps) == 2
+    outcome.abandon()
+    assert array.manager.operations == {}
+    assert len(array.pool.frozen_maps) == 1
+    assert array.pool.remembered_keys("copymgr/token/") == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_background_that_takes_no_more_work(
+    command: Callable[[CopyArray, int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = array_with_token()
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(array.environment, "start_soon", refuse)
+    command(array, ListFlag.IMMED)
+    assert array.manager.operations == {}
+    assert len(array.pool.frozen_maps) == 1
+    assert [token.leases for token in array.manager.tokens.live.values()] == [0]
+    assert len(array.internal_errors) == 1
+
+
+def test_aborted_commands_leave_room_for_honest_ones() -> None:
+    """Each is aborted before its work has begun, and nobody runs in between."""
+    array = CopyArray(CopyLimits(maximum_concurrent_copies=8, maximum_tokens=8))
+    for _ in range(100):
+        populate_persistent(array, 0)
+        assert array.server.abort_task(array.nexus, 0, TAG)
+        array.environment.settle()
+    assert code_of(array.populate(0, 1, ONE, nexus=array.new_nexus("iqn.honest"))) == "good"
+
+
+def test_a_failure_while_giving_back_ends_the_operation_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = array_with_token()
+    error = ZeroDivisionError()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    populate_persistent(array, 0)
+    monkeypatch.setattr(array.manager.tokens, "discard", fail)
+    array.server.abort_task(array.nexus, 0, TAG)
+    array.environment.settle()
+    assert array.manager.operations == {}
+    assert array.internal_errors == [error]

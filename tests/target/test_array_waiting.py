@@ -1,0 +1,161 @@
+"""Commands that wait, and are ended before they have begun: the array keeps nothing of them."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+import trio
+import trio.testing
+
+from odx_target.copymgr.parameter_lists import ListFlag, encode_populate_token, encode_write_using_token
+from odx_target.copymgr.token_format import ZERO_TOKEN
+from odx_target.initiator import cdb
+from odx_target.target.array import Array
+from odx_target.target.connection_server import ConnectionServer
+from odx_target.target.iscsi.opcodes import TaskManagementFunction as Function
+from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiCommand, ScsiResponse, TaskManagementFunctionResponse
+from tests.copymgr.array import out_cdb
+from tests.target.raw_peer import RawPeer, logged_in
+from tests.target.running import running
+
+PERSISTENT = 0x0080_0002
+POPULATE = encode_populate_token([(0, 8)], flags=ListFlag.RTV, rod_type=PERSISTENT)
+WRITE_ZEROS = encode_write_using_token(ZERO_TOKEN, [(3, 8)])
+WRITE_THROUGH = cdb.write_16(0, 8, force_unit_access=True)
+
+
+def populate(peer: RawPeer, list_identifier: int) -> ScsiCommand:
+    return peer.write(out_cdb(0x10, list_identifier, len(POPULATE)), len(POPULATE))
+
+
+def connections(array: Array) -> list[ConnectionServer]:
+    return list(array._listener._connections)
+
+
+async def assert_nothing_waits(array: Array) -> None:
+    """When all has come to its end that can, only the tokens that were made are left."""
+    for _ in range(4):  # three commands, each of which waits for the one before it and then for a flush
+        await trio.testing.wait_all_tasks_blocked()
+        await array.pool.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    manager = array.copy_manager
+    assert manager.operations == {}
+    assert all(unit.tasks.members == [] for unit in array.logical_units.values())
+    assert len(array.pool.frozen_maps) == len(manager.tokens.live)
+    assert all(token.is_issued and not token.leases for token in manager.tokens.live.values())
+    assert [connection._reading_bytes for connection in connections(array)] == [0] * len(connections(array))
+
+
+async def read_up_to(peer: RawPeer, kind: type[ScsiResponse | TaskManagementFunctionResponse], tag: int) -> None:
+    """Read answers until that one has come."""
+    while True:
+        received = await peer.next()
+        assert received is not None, "the target closed the connection"
+        if isinstance(received[0], kind) and received[0].initiator_task_tag == tag:
+            return
+
+
+async def test_a_copy_and_its_abort_in_one_segment() -> None:
+    async with running() as array:
+        limit = array.copy_manager.limits.maximum_concurrent_copies
+        async with logged_in(array) as peer:
+            for number in range(limit + 1):
+                command = populate(peer, number)
+                abort = peer.manage(Function.ABORT_TASK, referenced_task_tag=command.initiator_task_tag)
+                await peer.stream.send_all(peer.encode(command, POPULATE) + peer.encode(abort))
+                await read_up_to(peer, TaskManagementFunctionResponse, abort.initiator_task_tag)
+            probe = peer.command(bytes(6))
+            await peer.send(probe)
+            await read_up_to(peer, ScsiResponse, probe.initiator_task_tag)
+            await assert_nothing_waits(array)
+            assert array.pool.frozen_maps == {}
+            assert array.copy_manager.counters.operations_terminated == limit + 1
+        async with logged_in(array, 2) as honest:
+            assert await honest.status_of(populate(honest, 1), POPULATE) == (0, b"")
+
+
+def resets_the_unit(array: Array, peer: RawPeer) -> bytes:
+    return peer.encode(peer.manage(Function.LOGICAL_UNIT_RESET))
+
+
+def resets_the_target(array: Array, peer: RawPeer) -> bytes:
+    return peer.encode(peer.manage(Function.TARGET_WARM_RESET))
+
+
+def clears_the_set(array: Array, peer: RawPeer) -> bytes:
+    return peer.encode(peer.manage(Function.CLEAR_TASK_SET))
+
+
+@pytest.mark.parametrize("disturb", [resets_the_unit, resets_the_target, clears_the_set])
+async def test_copies_beside_the_resets_of_another_host(disturb: Callable[[Array, RawPeer], bytes]) -> None:
+    """Both arrive in one turn of the loop, so that a reset often finds commands that have not begun."""
+    rounds = 150
+    async with running() as array, logged_in(array, 1) as copier, logged_in(array, 2) as other:
+        for number in range(rounds):
+            copies = copier.encode(populate(copier, 2 * number), POPULATE)
+            copies += copier.encode(copier.write(WRITE_THROUGH, 4096), bytes(4096))
+            write = copier.write(out_cdb(0x11, 2 * number + 1, len(WRITE_ZEROS)), len(WRITE_ZEROS))
+            copies += copier.encode(write, WRITE_ZEROS)
+            function = disturb(array, other)
+            os.write(copier.stream.socket.fileno(), copies)
+            os.write(other.stream.socket.fileno(), function)
+            await other.take(TaskManagementFunctionResponse)
+            for peer in (copier, other):
+                probe = peer.command(bytes(6))
+                await peer.send(probe)
+                await read_up_to(peer, ScsiResponse, probe.initiator_task_tag)
+            await assert_nothing_waits(array)
+        assert 0 < array.copy_manager.counters.operations_terminated < 2 * rounds
+
+
+async def test_copies_of_a_session_that_is_lost_at_that_moment() -> None:
+    async with running() as array, logged_in(array, 200) as watcher:
+        for number in range(60):
+            async with logged_in(array, number % 3) as peer:
+                segment = b"".join(peer.encode(populate(peer, each), POPULATE) for each in range(3))
+                segment += peer.encode(peer.write(WRITE_THROUGH, 4096), bytes(4096))
+                os.write(peer.stream.socket.fileno(), segment)
+                if number % 2:
+                    await trio.lowlevel.checkpoint()
+                    for connection in connections(array)[1:]:
+                        connection.cut()
+            assert (await watcher.status_of(watcher.command(bytes(6))))[0] in (0, 2)
+            while len(connections(array)) > 1:
+                await assert_nothing_waits(array)
+
+
+async def test_a_command_that_comes_too_late_for_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nursery takes nothing more, and `serve` has not returned yet."""
+    async with running() as array, logged_in(array) as peer:
+        (connection,) = connections(array)
+
+        def closed(*_: object) -> None:
+            raise RuntimeError("Nursery is closed to new arrivals")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(connection._nursery, "start_soon", closed)
+            await peer.send(populate(peer, 1), POPULATE)
+            await peer.send(peer.write(WRITE_THROUGH, 4096), bytes(4096))
+            assert (await peer.status_of(peer.command(bytes(6))))[0] == 0
+            await assert_nothing_waits(array)
+            assert array.pool.frozen_maps == {}
+            await peer.send(peer.write(cdb.write_16(8, 8), 4096))
+            await peer.take(ReadyToTransfer)
+            array.device_server.reset_logical_unit(array.logical_units[0], None)
+
+
+async def test_a_job_of_the_array_begins_although_it_is_stopping() -> None:
+    """What is taken before a background job begins is its to give back, so each begins."""
+    log: list[str] = []
+
+    async def job() -> None:
+        log.append("began")
+        try:
+            await trio.sleep_forever()
+        finally:
+            log.append("ended")
+
+    async with running() as array:
+        array._nursery.cancel_scope.cancel()
+        array.environment.start_soon(job)
+    assert log == ["began", "ended"]
