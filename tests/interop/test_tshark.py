@@ -1,5 +1,7 @@
 """Debian's tshark reads what `serve --pcap` writes, and with our dissector names what it carries of token copy."""
 
+import socket
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.initiator.session import open_session
 from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.initiator.url import Portal
+from odx_target.target.iscsi.pdu import LoginRequest
 from tests.interop.programs import need, run
 from tests.interop.serving import IQN, serve
 
@@ -202,3 +205,31 @@ def test_packets_cut_short_still_tell_their_pdus(tmp_path: Path) -> None:
     names = ["INQUIRY (VPD page 8Fh)", "POPULATE TOKEN", "RECEIVE ROD TOKEN INFORMATION", "WRITE USING TOKEN"]
     assert [each for (each,) in commands] == [*names, "RECEIVE ROD TOKEN INFORMATION", "REPORT ALL ROD TOKENS"]
     assert capture.fields("odx.wut.write_using_token_data_length", "odx.wut.offset_into_rod") == [["6"]]
+
+
+async def test_two_sessions_from_one_port_are_two_conversations(tmp_path: Path) -> None:
+    """The second comes from the port of the first, as it may where ports are few."""
+    need("tshark")
+    path = tmp_path / "session.pcapng"
+    served = serve(tmp_path / "pool", ("first=1M",), log_path=tmp_path / "serve.log", options=("--pcap", str(path)))
+    try:
+        host, port = served.portal.rsplit(":", 1)
+        local = socket.create_server(("127.0.0.1", 0))
+        own_port = local.getsockname()[1]
+        local.close()
+        for number in (1, 2):
+            with socket.socket() as connected:
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connected.bind(("127.0.0.1", own_port))
+                connected.connect((host, int(port)))
+                text = f"InitiatorName=iqn.2026-11.example:{number}\0SessionType=Discovery\0AuthMethod=None\0".encode()
+                request = LoginRequest(transit=True, current_stage=1, next_stage=3, data_segment_length=len(text))
+                connected.sendall(request.encode_header() + text + bytes(-len(text) % 4))
+                assert connected.recv(4096)
+        assert served.stop() == 0
+    finally:
+        served.kill()
+    capture = Capture(path, port, b"", b"")
+    assert {row[0] for row in capture.fields("iscsi.opcode == 0x03", "tcp.stream")} == {"0", "1"}
+    assert capture.fields("tcp.analysis.retransmission or tcp.analysis.spurious_retransmission", "frame.number") == []

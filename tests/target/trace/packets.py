@@ -4,6 +4,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+INTERFACE_STATISTICS = 5
+
 
 @dataclass
 class Captured:
@@ -41,7 +43,14 @@ def captured(file: bytes) -> list[Captured]:
     (section, _), (interface, description), *rest = blocks(file)
     assert (section, interface) == (0x0A0D0D0A, 1)
     assert struct.unpack_from("<HH", description) == (101, 0)
-    return [_packet(kind, body) for kind, body in rest]
+    return [_packet(kind, body) for kind, body in rest if kind != INTERFACE_STATISTICS]
+
+
+def missing_packets(file: bytes) -> int:
+    """How many packets the file says that it lacks."""
+    counts = [struct.unpack_from("<HHQ", body, 12) for kind, body in blocks(file) if kind == INTERFACE_STATISTICS]
+    assert all((code, length) == (5, 8) for code, length, _ in counts)
+    return counts[-1][2] if counts else 0
 
 
 def _packet(kind: int, body: bytes) -> Captured:

@@ -1,5 +1,6 @@
 """A tap from connection to files: times, directions, pauses, and nothing that stops the array."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from odx_target.target.iscsi.opcodes import Stage
 from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
 from odx_target.target.trace import tracing as tracing_module
 from odx_target.target.trace.opening import opened_tracing
-from odx_target.target.trace.segments import FIN, SYN
+from odx_target.target.trace.segments import ACK, FIN, SYN
 from odx_target.target.trace.tracing import Tracing
 from tests.target.running import LUNS
 from tests.target.trace.packets import captured, segment
@@ -49,6 +50,21 @@ def test_each_pdu_begins_a_packet(traced: Traced) -> None:
     tap.received(memoryview(b"".join(pdus)))
     segments = [segment(packet.data) for packet in captured(traced.packets)]
     assert [each.payload for each in segments] == [b"", b"", b"", *pdus]
+
+
+def test_connections_from_one_port_begin_with_numbers_of_their_own(traced: Traced) -> None:
+    """Else a reader takes the later ones for repetitions of the first."""
+    for _ in range(100):
+        tap = traced.connected()
+        tap.received(memoryview(encode(NopOut())))
+        tap.closed()
+    segments = [segment(packet.data) for packet in captured(traced.packets)]
+    for sender in (True, False):
+        begins = [each.sequence_number for each in segments if each.flags & SYN and bool(each.flags & ACK) is sender]
+        assert len(begins) == 100
+        ordered = sorted(begins)
+        gaps = [after - before for before, after in pairwise(ordered)]
+        assert min(gaps) > 1 << 20, "what one has sent does not reach to the next"
 
 
 def test_packets_are_cut_but_their_length_is_told(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from odx_target.target.iscsi import framing
 from odx_target.target.iscsi.opcodes import Stage
 from odx_target.target.iscsi.pdu import Buffer, LoginResponse, Pdu
 from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.target.trace.opening import writer_of_lines, writer_of_packets
 from odx_target.target.trace.pcapng import MOST_SNAP_BYTES, file_header
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.tap import ConnectionTap
@@ -41,6 +42,9 @@ def last_login_response(**keys: str) -> bytes:
     return encode(response, encode_pairs(keys.items()))
 
 
+FLUSH_TIMEOUT_S = 60.0
+
+
 @dataclass
 class Traced:
     """A tracing whose files are read back; its clock moves a millisecond with every look."""
@@ -51,8 +55,9 @@ class Traced:
     tracing: Tracing = field(init=False)
 
     def __post_init__(self) -> None:
-        self._lines = RecordFile(self.folder / "trace.txt", append=True)
-        self._packets = RecordFile(self.folder / "trace.pcapng", append=False, header=file_header(self.snap_bytes))
+        self._lines = writer_of_lines(RecordFile(self.folder / "trace.txt", append=True), self._look)
+        packets = RecordFile(self.folder / "trace.pcapng", append=False, header=file_header(self.snap_bytes))
+        self._packets = writer_of_packets(packets, self._look)
         self.tracing = Tracing(self._lines, self._packets, snap_bytes=self.snap_bytes, wall_clock_ns=self._look)
 
     def connected(self) -> ConnectionTap:
@@ -60,6 +65,7 @@ class Traced:
 
     @property
     def lines(self) -> list[str]:
+        self._flush()
         return (self.folder / "trace.txt").read_text().splitlines()
 
     @property
@@ -69,11 +75,16 @@ class Traced:
 
     @property
     def packets(self) -> bytes:
+        self._flush()
         return (self.folder / "trace.pcapng").read_bytes()
 
     def close(self) -> None:
         self._lines.close()
         self._packets.close()
+
+    def _flush(self) -> None:
+        assert self._lines.flush(FLUSH_TIMEOUT_S)
+        assert self._packets.flush(FLUSH_TIMEOUT_S)
 
     def _look(self) -> int:
         self.now_ns += 1_000_000

@@ -1,6 +1,7 @@
 """The files of a trace, opened and closed."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,7 +9,11 @@ from pathlib import Path
 from odx_target.target.config import ConfigError
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.record_file import RecordFile
-from odx_target.target.trace.tracing import Tracing
+from odx_target.target.trace.record_writer import RecordWriter
+from odx_target.target.trace.tracing import Tracing, WallClock, time_words
+
+EVERY_PEER = "*"
+REASON = "for the file took them more slowly than they came"
 
 
 @contextmanager
@@ -26,12 +31,33 @@ def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcap
     with ExitStack() as stack:
         lines = packets = None
         if trace is not None:
-            lines = RecordFile(trace, append=True)
+            lines = writer_of_lines(RecordFile(trace, append=True))
             stack.callback(lines.close)
         if pcap is not None:
-            packets = RecordFile(pcap, append=False, header=pcapng.file_header(snap_bytes), private=True)
+            packets = writer_of_packets(RecordFile(pcap, append=False, header=pcapng.file_header(snap_bytes), private=True))
             stack.callback(packets.close)
         yield Tracing(lines, packets, snap_bytes=snap_bytes)
+
+
+def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
+    """Writes lines in a thread; where some are left out, a line says how many."""
+
+    def gap(count: int) -> bytes:
+        return f"{time_words(wall_clock_ns())} {EVERY_PEER} -- {count} lines are left out here, {REASON}\n".encode()
+
+    return RecordWriter(file, gap)
+
+
+def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
+    """Writes packets in a thread; where some are left out, a block of statistics says how many."""
+    dropped = 0
+
+    def gap(count: int) -> bytes:
+        nonlocal dropped
+        dropped += count
+        return pcapng.statistics(wall_clock_ns(), dropped, f"{count} packets are left out here, {REASON}")
+
+    return RecordWriter(file, gap)
 
 
 def _are_one_file(first: Path, second: Path) -> bool:

@@ -2,12 +2,12 @@
 
 import struct
 
-SECTION_HEADER, INTERFACE_DESCRIPTION, ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
+SECTION_HEADER, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 5, 6
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 LINK_TYPE_RAW = 101
 """Packets that begin with an IPv4 or IPv6 header."""
 
-END_OF_OPTIONS, IF_NAME, IF_TSRESOL, EPB_FLAGS, SHB_USERAPPL = 0, 2, 9, 2, 4
+END_OF_OPTIONS, COMMENT, IF_NAME, IF_TSRESOL, EPB_FLAGS, SHB_USERAPPL, ISB_IFDROP = 0, 1, 2, 9, 2, 4, 5
 NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
@@ -20,6 +20,7 @@ _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")
 _INTERFACE = struct.Struct("<HHI")
 _PACKET = struct.Struct("<IIIII")
+_STATISTICS = struct.Struct("<III")
 _OPTION = struct.Struct("<HH")
 _UNKNOWN_LENGTH = -1
 
@@ -40,6 +41,13 @@ def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MOST_SN
     body = _PACKET.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF, len(captured), len(data)) + _padded(captured)
     flags = _option(EPB_FLAGS, struct.pack("<I", INBOUND if inbound else OUTBOUND))
     return _block(ENHANCED_PACKET, body + flags + _option(END_OF_OPTIONS))
+
+
+def statistics(now_ns: int, dropped: int, comment: str) -> bytes:
+    """A block that says how many packets the file lacks in all by now."""
+    body = _STATISTICS.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF)
+    options = _option(ISB_IFDROP, struct.pack("<Q", dropped)) + _option(COMMENT, comment.encode()) + _option(END_OF_OPTIONS)
+    return _block(INTERFACE_STATISTICS, body + options)
 
 
 def _block(kind: int, body: bytes) -> bytes:

@@ -1,7 +1,8 @@
-"""A file that is written record by record and never in the way: what cannot be written is left out, and said once."""
+"""A file that is written record by record: what cannot be written is left out, and said once."""
 
 import errno
 import os
+import select
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +13,14 @@ log = structlog.get_logger()
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
+PIPE_POLL_MS = 100
+"""How often it is looked whether a pipe is still waited for."""
 
 
 class RecordFile:
-    """Open from its making to `close`. A pipe whose reader is late is not waited for. Raises OSError if it cannot be opened.
+    """Open from its making to `close`. A pipe whose reader is late is waited for until `stop_waiting`.
+
+    Blocks; for one thread at a time. Raises OSError if it cannot be opened.
 
     `append` keeps what is there already; `header` goes before the first record. `private` lets only the owner read a regular
     file, also one that was there with other permissions, and refuses a symbolic link. After an error nothing is written
@@ -30,6 +35,7 @@ class RecordFile:
             self._prepare(append, private)
         self._header = header
         self.has_failed = False
+        self._waits = True
 
     def write(self, record: bytes) -> bool:
         """Write a record. False when it was left out."""
@@ -52,6 +58,10 @@ class RecordFile:
         """Write again from now on."""
         self.has_failed = False
 
+    def stop_waiting(self) -> None:
+        """Wait for no pipe any more; for another thread than the one that writes."""
+        self._waits = False
+
     def close(self) -> None:
         os.close(self._descriptor)
 
@@ -68,7 +78,17 @@ class RecordFile:
     def _write_all(self, record: bytes) -> None:
         rest = memoryview(record)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:
+                if not self._waits:
+                    raise
+                self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        poll.poll(PIPE_POLL_MS)
 
 
 def _open(path: Path, flags: int, private: bool) -> int:

@@ -23,7 +23,7 @@ _WINDOW = 0xFFFF
 _TCP = 6
 _HOP_LIMIT = 64
 _DONT_FRAGMENT = 0x4000
-_SEQUENCE_MASK = 0xFFFF_FFFF
+SEQUENCE_MASK = 0xFFFF_FFFF
 
 _TCP_HEADER = struct.Struct(">HHIIBBHHH")
 _IPV4_HEADER = struct.Struct(">BBHHHBBH4s4s")
@@ -70,7 +70,7 @@ class Segments:
             part = payload[at : at + LONGEST_PAYLOAD_BYTES]
             is_last = at + len(part) == len(payload)
             yield self._segment(inbound, ACK | PSH if is_last else ACK, bytes(part))
-            sender.sequence_number = (sender.sequence_number + len(part)) & _SEQUENCE_MASK
+            sender.sequence_number = (sender.sequence_number + len(part)) & SEQUENCE_MASK
 
     def end(self) -> list[Packet]:
         """FIN from both sides."""
@@ -88,8 +88,8 @@ class Segments:
         fields = (
             source.port,
             target.port,
-            source.sequence_number & _SEQUENCE_MASK,
-            target.sequence_number & _SEQUENCE_MASK if acknowledges else 0,
+            source.sequence_number & SEQUENCE_MASK,
+            target.sequence_number & SEQUENCE_MASK if acknowledges else 0,
             (TCP_HEADER_BYTES + len(options)) // 4 << 4,
             flags,
             _WINDOW,

@@ -13,13 +13,16 @@ from odx_target.target.trace.contents import parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
 from odx_target.target.trace.lines import line, line_of_fault
-from odx_target.target.trace.record_file import RecordFile
-from odx_target.target.trace.segments import Packet, Segments
+from odx_target.target.trace.record_writer import RecordWriter
+from odx_target.target.trace.segments import SEQUENCE_MASK, Packet, Segments
 from odx_target.target.trace.tap import Address, ConnectionTap
 
 log = structlog.get_logger()
 
 NANOSECONDS_PER_S = 1_000_000_000
+
+SEQUENCE_NUMBER_STEP = 0x9E3779B1
+"""Odd, so that no two of 2^32 connections begin alike; by the golden ratio, so that neighbours are far apart."""
 
 WallClock = Callable[[], int]
 """Nanoseconds since 1970."""
@@ -33,8 +36,8 @@ class Tracing:
 
     def __init__(
         self,
-        lines: RecordFile | None = None,
-        packets: RecordFile | None = None,
+        lines: RecordWriter | None = None,
+        packets: RecordWriter | None = None,
         *,
         snap_bytes: int = pcapng.MOST_SNAP_BYTES,
         wall_clock_ns: WallClock = time.time_ns,
@@ -45,10 +48,12 @@ class Tracing:
         self.snap_bytes = snap_bytes
         self.now_ns = wall_clock_ns
         self.times_switched_on = 1
+        self._connections = 0
 
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
         """See a new connection."""
-        return _ConnectionTrace(self, peer, local)
+        self._connections += 1
+        return _ConnectionTrace(self, peer, local, self._connections)
 
     def toggle(self) -> None:
         """Switch off, or on again; a file that could not be written is then tried again."""
@@ -64,13 +69,13 @@ class Tracing:
 class _ConnectionTrace:
     """One connection. The login is followed even while tracing is off: it says how PDUs are cut, and what is not told."""
 
-    def __init__(self, tracing: Tracing, peer: Address, local: Address) -> None:
+    def __init__(self, tracing: Tracing, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
         self._peer = _address_words(peer)
         self._frames = Frames()
         self._conversation = Conversation(parameter_list_bytes, wants_answer)
         self._began_at = tracing.times_switched_on
-        self._packets = None if tracing.packets is None else _PacketWriter(tracing, peer, local)
+        self._packets = None if tracing.packets is None else _PacketWriter(tracing, tracing.packets, peer, local, number)
         self._has_failed = False
         self._guarded(self._note, f"connected to {_address_words(local)}")
 
@@ -138,37 +143,43 @@ class _ConnectionTrace:
 
     def _write_lines(self, now_ns: int, direction: str, texts: Sequence[str]) -> None:
         if self._tracing.lines is not None:
-            head = f"{_time_words(now_ns)} {self._peer} {direction} "
-            self._tracing.lines.write("".join(f"{head}{text}\n" for text in texts).encode())
+            head = f"{time_words(now_ns)} {self._peer} {direction} "
+            self._tracing.lines.write("".join(f"{head}{text}\n" for text in texts).encode(), len(texts))
 
 
 class _PacketWriter:
-    """Each PDU in packets of its own; a handshake before the first, also of those after a pause."""
+    """Each PDU in packets of its own; a handshake before the first, also of those after a pause or a gap.
 
-    def __init__(self, tracing: Tracing, peer: Address, local: Address) -> None:
+    Sequence numbers begin anew with each connection, far from those before, so that the next one from the same port is not
+    taken for the same one.
+    """
+
+    def __init__(self, tracing: Tracing, packets: RecordWriter, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
-        self._segments = Segments(peer, local)
-        self._shaken_hands_at = 0
+        self._packets = packets
+        self._segments = Segments(peer, local, number * SEQUENCE_NUMBER_STEP & SEQUENCE_MASK)
+        self._shaken_hands_at: tuple[int, int] | None = None
 
     def write(self, now_ns: int, inbound: bool, pieces: Sequence[Piece]) -> None:
-        packets: list[Packet] = []
-        if self._shaken_hands_at != self._tracing.times_switched_on:
-            packets += self._segments.handshake()
-            self._shaken_hands_at = self._tracing.times_switched_on
-        for piece in pieces:
-            packets += self._segments.data(inbound, piece.raw)
-        self._put(now_ns, packets)
+        handshake = self._segments.handshake() if self._shaken_hands_at != self._now else []
+        packets = [packet for piece in pieces for packet in self._segments.data(inbound, piece.raw)]
+        self._put(now_ns, [*handshake, *packets], len(packets))
 
     def end(self) -> None:
-        if self._tracing.is_on and self._shaken_hands_at == self._tracing.times_switched_on:
-            self._put(self._tracing.now_ns(), self._segments.end())
+        if self._tracing.is_on and self._shaken_hands_at == self._now:
+            packets = self._segments.end()
+            self._put(self._tracing.now_ns(), packets, len(packets))
 
-    def _put(self, now_ns: int, packets: Sequence[Packet]) -> None:
-        assert self._tracing.packets is not None
-        snap_bytes = self._tracing.snap_bytes
-        self._tracing.packets.write(
-            b"".join(pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)
-        )
+    @property
+    def _now(self) -> tuple[int, int]:
+        """Changes where something is missing in the file."""
+        return self._tracing.times_switched_on, self._packets.gaps
+
+    def _put(self, now_ns: int, packets: Sequence[Packet], count: int) -> None:
+        """Write packets; `count` of them are missed if they are left out: a handshake is made up once more then."""
+        now, snap_bytes = self._now, self._tracing.snap_bytes
+        blocks = (pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)
+        self._shaken_hands_at = now if self._packets.write(b"".join(blocks), count) else None
 
 
 def _address_words(address: Address) -> str:
@@ -176,7 +187,7 @@ def _address_words(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _time_words(now_ns: int) -> str:
+def time_words(now_ns: int) -> str:
     """UTC, in microseconds."""
     seconds, rest_ns = divmod(now_ns, NANOSECONDS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
