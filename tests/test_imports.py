@@ -104,7 +104,7 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "segments as files of a directory, behind the interface",
     ),
     "odx_target.store.sqlite_catalogue": (
-        frozenset({"sqlite3", "pathlib"}),
+        frozenset({"os", "sqlite3", "pathlib"}),
         "checkpoints as a SQLite file, behind the interface",
     ),
     "odx_target.store.directory_pool": (

@@ -138,6 +138,9 @@ class MemoryPool:
     def commit(self) -> None:
         self.commits += 1
 
+    async def committed(self) -> None:
+        self.commit()
+
     async def flush(self) -> None:
         if self.flush_delay_s:
             await self.environment.sleep(self.flush_delay_s)

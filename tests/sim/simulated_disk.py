@@ -30,7 +30,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFailed, PoolFull
+from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
+from odx_target.store.error_kinds import of_write
 from odx_target.store.head import MemoryHead
 from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
 from odx_target.store.open import PoolParts
@@ -137,7 +138,7 @@ class SimulatedDisk:
 
     def step_catalogue(self) -> None:
         if "save" in self.failing:
-            raise PoolFailed("the simulated disk fails to save the catalogue")
+            raise of_write("saving the catalogue", OSError(self.error_number, "the simulated disk fails"))
         self.step()
 
     def is_due(self) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.store.map_model import places_of
 from tests.store.test_catalogue import checkpoint_of, described, written
 
-from odx_target.store.api import PoolDamaged, PoolFailed, PoolFull, PoolInUse
+from odx_target.store.api import PoolDamaged, PoolFull, PoolInUse, Unwritable
 from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import Checkpoint, FrozenMapState
 from odx_target.store.kept_trees import NumberSet, TreeReader, TreeWriter
@@ -140,7 +140,7 @@ def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path, content: byt
 
 
 def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PoolFailed, match="cannot use"):
+    with pytest.raises(Unwritable, match="cannot use"):
         SqliteCatalogue(tmp_path / "missing" / "catalogue.db")
 
 

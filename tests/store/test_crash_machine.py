@@ -5,6 +5,7 @@ since. A recovery must come back to exactly one of them: not older than the last
 commit after the death of the process.
 """
 
+import errno
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -249,9 +250,13 @@ class CrashMachine(RuleBasedStateMachine):
         self.do(lambda: self.environment.advance(REFUSED_S))
 
     @precondition(lambda self: not self.is_failed)
-    @rule(operation=st.sampled_from(["write", "sync", "create", "seal", "save"]))
-    def disk_fails(self, operation: str) -> None:
+    @rule(
+        operation=st.sampled_from(["write", "sync", "create", "seal", "save", "delete"]),
+        number=st.sampled_from([errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE]),
+    )
+    def disk_fails(self, operation: str, number: int) -> None:
         self.disk.failing.add(operation)
+        self.disk.error_number = number
 
     @precondition(lambda self: self.disk.failing)
     @rule()

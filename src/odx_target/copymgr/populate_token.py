@@ -95,7 +95,7 @@ class PopulateJob:
                 await waiting
             self.operation.raise_if_ended()
         if self.needs_flush:
-            self._manager.pool.commit()
+            await self._manager.pool.committed()
             await self._manager.pool.flush()
         self.operation.raise_if_ended()
         return Ending(CopyStatus.COMPLETED)

@@ -101,7 +101,7 @@ class WriteJob:
             if self._manager.copy_rate.bytes_per_s is not None:
                 await self._wait_for_turn()
             await self._one_step()
-            self._pool.commit()
+            await self._pool.committed()
             self._longest_step_s = max(self._longest_step_s, self._environment.monotonic() - began_s)
             if self.done_blocks < self._end_blocks:
                 await self._environment.sleep(0)

@@ -22,7 +22,7 @@ async def reply_once_durable(task: Task, transfer_bytes: int, *, force_unit_acce
 
 
 async def flushed(task: Task, transfer_bytes: int = 0) -> Reply:
-    """GOOD once all that is written by now is durable. Raises PoolFailed."""
-    task.logical_unit.pool.commit()
+    """GOOD once all that is written by now is durable. Raises PoolFailed, Scarcity."""
+    await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     return Reply(transfer_bytes=transfer_bytes)

@@ -120,7 +120,7 @@ def _pattern(task: Task, *, ndob: bool) -> bytes:
 
 async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:
     async def pause() -> None:
-        task.logical_unit.pool.commit()
+        await task.logical_unit.pool.committed()
         await task.logical_unit.environment.sleep(0)
 
     await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)

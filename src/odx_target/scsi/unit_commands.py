@@ -81,7 +81,7 @@ def start_stop_unit(task: Task) -> Outcome:
 
 
 async def _stop(task: Task) -> Reply:
-    task.logical_unit.pool.commit()
+    await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     task.raise_if_aborted()
     task.logical_unit.stopped = True

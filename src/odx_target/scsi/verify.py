@@ -64,7 +64,7 @@ async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) 
     data = whole_blocks(task, size_bytes)
     if data:
         await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
-        logical_unit.pool.commit()
+        await logical_unit.pool.committed()
         await logical_unit.pool.flush()
         written = b"".join(data)
         count_blocks = len(written) // logical_unit.block_bytes

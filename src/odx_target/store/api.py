@@ -270,13 +270,23 @@ class Pool(Protocol):
     def commit(self) -> None:
         """Hand the open batch to the operating system, in one write; free when nothing is open.
 
+        Raises OutOfResources or PoolFull where it cannot be handed over now. Then the batch stays open, in memory of the pool's
+        own; nothing of it may be acknowledged before a later commit has returned, by whomever it is made.
+
         Raises PoolFailed, once for each batch that is lost: also when somebody else's commit lost it. Whoever had a part
         in that batch must not acknowledge it, so the caller tells everybody.
         """
         ...
 
+    async def committed(self) -> None:
+        """Commit, waiting while the operating system does not take the batch. Raises PoolFailed."""
+        ...
+
     async def flush(self) -> None:
-        """Make all that was committed before the call durable; calls made together share one flush. Raises PoolFailed."""
+        """Make all that was committed before the call durable; calls made together share one flush.
+
+        Raises PoolFailed, or Scarcity where it cannot be done now.
+        """
         ...
 
     def remembered(self, key: str) -> bytes | None:

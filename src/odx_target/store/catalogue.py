@@ -76,8 +76,8 @@ class Catalogue(Protocol):
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint, wholly or not at all; durable when it returns.
 
-        Raises PoolFull or PoolFailed when the disk refuses; then the former checkpoint is still there and a later save may
-        succeed.
+        Raises Scarcity, Refused or Unwritable when the disk does not take it; then the former checkpoint is still there and a
+        later save may succeed.
         """
         ...
 

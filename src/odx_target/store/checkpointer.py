@@ -45,7 +45,7 @@ class Checkpointer:
             self._environment.start_soon(self._save_soon)
 
     async def save(self) -> None:
-        """Save a checkpoint of now or later. Raises PoolFailed, PoolFull."""
+        """Save a checkpoint of now or later. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.settle()
         running = self._running = self._environment.event()
         try:

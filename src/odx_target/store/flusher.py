@@ -4,7 +4,9 @@ A caller that comes while a sync runs waits for the next one, since the running 
 was written.
 """
 
-from odx_target.store.api import Environment, Event, Lane
+from contextlib import suppress
+
+from odx_target.store.api import Environment, Event, Lane, StoreError
 from odx_target.store.health import Health
 from odx_target.store.segment import Segment
 
@@ -19,9 +21,14 @@ class Flusher:
         self._environment = environment
         self._health = health
         self._running: Event | None = None
+        self._is_starting = False
 
     async def flush(self) -> None:
-        """Return when everything below the present `written_osn` is durable. Raises PoolFailed."""
+        """Return when everything below the present `written_osn` is durable.
+
+        Raises PoolFailed where a sync has failed: the disk may have dropped what it was to keep, and would not say so again.
+        Raises OutOfResources where none could be begun.
+        """
         wanted_osn = self.written_osn
         while self.durable_osn < wanted_osn:
             self._health.check()
@@ -31,10 +38,21 @@ class Flusher:
                 await self._sync()
         self._health.check()
 
+    def start_soon(self) -> None:
+        """Flush in the background, unless that is under way."""
+        if self._running is None and not self._is_starting:
+            self._is_starting = True
+            self._environment.start_soon(self._flush_soon)
+
     async def settle(self) -> None:
         """Return when no sync is under way."""
         while self._running is not None:
             await self._running.wait()
+
+    async def _flush_soon(self) -> None:
+        self._is_starting = False
+        with suppress(StoreError):  # a failed sync has ended the pool; what could not be begun, the next flush does
+            await self.flush()
 
     async def _sync(self) -> None:
         running = self._running = self._environment.event()

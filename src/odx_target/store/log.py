@@ -4,6 +4,9 @@ A record takes its place when it is made: the open batch knows where its header 
 can be changed at once. `commit` makes the headers and hands everything to the operating system; until then reads of those
 places commit first.
 
+Where the operating system cannot take a batch for want of something, the batch stays: it is handed over again by the next
+commit, and nothing new is taken before that. Reads find its data in memory.
+
 Room is asked for before anything changes (`require_data`, `require_record`). Data leaves a reserve untouched, so that in a
 full pool it is still possible to unmap, to release and to forget; and while the next segment is being made, it leaves as much
 again to records, few of whose makers can wait.
@@ -11,16 +14,18 @@ again to records, few of whose makers can wait.
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import is_
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, Environment, Lane, PoolBusy, PoolFailed, StoreError
+from odx_target.store.api import BLOCK_BYTES, Buffer, Environment, Lane, OutOfResources, PoolBusy, PoolFailed, StoreError
 from odx_target.store.batch import CHECKSUM_BYTES, Position, encode_header, header_blocks
 from odx_target.store.checksum_index import ChecksumIndex
+from odx_target.store.error_kinds import of_write, passes
 from odx_target.store.flusher import Flusher
-from odx_target.store.footer import encode_footer, footer_blocks
 from odx_target.store.health import Health
 from odx_target.store.open_batch import BufferCutter, Part, block_checksums
 from odx_target.store.records import WRITE, WRITE_BYTES, encode_write
+from odx_target.store.sealer import Sealer
 from odx_target.store.segment import PLACE_BITS, Segment
 from odx_target.store.shelf import SegmentShelf
 
@@ -33,12 +38,18 @@ RESERVE_BLOCKS = 256
 CHECKPOINT_BLOCKS = 65_536
 """256 MiB of log between checkpoints: replayed in well under a second, and a checkpoint costs little beside writing so much."""
 
+UNSYNCED_SEGMENTS_MAX = 4
+"""Past it the log is flushed without being asked: segments that are not durable keep their descriptors."""
+
 PART_BLOCKS = 900
 """Data blocks that a header of one block can certainly account for; for counting room ahead."""
 
 
 class Log:
-    """The one writer. `position` is where the next batch will follow; `written_blocks` counts what was committed in all."""
+    """The one writer. `position` is where the next batch will follow; `written_blocks` counts what was committed in all.
+
+    `lost` holds, by place, the data that could not be written, or not yet.
+    """
 
     def __init__(
         self,
@@ -70,10 +81,10 @@ class Log:
         self._next = self._capacity = 0
         self._table: array[int] = array("I")
         self._is_unreported = False
+        self._is_stalled = False
         self._parts: list[Part] = []
         self._part: Part | None = None
-        self._full: list[tuple[Segment, array[int]]] = []
-        self._sealing: dict[Segment, int] = {}
+        self._sealer = Sealer(pool_identity, shelf, checksums, flusher, environment)
         self._reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
 
     @property
@@ -91,8 +102,8 @@ class Log:
 
     def require_data(self, count_blocks: int) -> None:
         """Raise PoolFull, PoolBusy or PoolFailed unless so much data can be written."""
-        if self._health.failure is not None:
-            self._health.check()
+        if self._is_stalled or self._health.failure is not None:
+            self._check_writable()
         reserve = self._reserve + self._shelf.spare_blocks
         if self.deferred or self.unused_blocks < 2 * count_blocks + 8 + reserve + self._reserve:
             parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._shelf.capacity_blocks - 1))
@@ -101,7 +112,7 @@ class Log:
 
     def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
         """Raise PoolFull, PoolBusy or PoolFailed unless a record can be appended; `spare`: out of the reserve if need be."""
-        self._health.check()
+        self._check_writable()
         # Twice: a header that does not fit any more leaves the end of its segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._shelf.spare_blocks)
         if self.deferred or self.unused_blocks < need + self._reserve // 2:
@@ -156,8 +167,8 @@ class Log:
     def commit(self) -> None:
         """Hand the open batch to the operating system.
 
-        Raises PoolFailed: the data is then kept in `lost`. Also raises it, once, where anything was lost that nobody who
-        commits has been told of.
+        Raises OutOfResources or PoolFull where it does not take the batch now: the next commit tries again. Raises PoolFailed:
+        the data is then kept in `lost`. Also raises it, once, where anything was lost that nobody who commits has been told of.
         """
         parts = self._parts
         if not parts:
@@ -165,7 +176,7 @@ class Log:
                 self._is_unreported = False
                 self._health.check()
             return
-        self._parts, self._part = [], None
+        self._part = None
         if self._health.failure is not None:
             self._lose(parts)
             self._health.check()
@@ -176,22 +187,27 @@ class Log:
                 self._flusher.dirty.add(part.segment)
             else:
                 self._write_parts(parts)
-            if self._full:
-                for segment in self._write_footers():
-                    self._environment.start_soon(self._seal_soon, segment)
         except OSError as error:
+            if passes(error):
+                self._stall(parts)
+                raise of_write("writing the log", error) from error
             self._lose(parts)
             raise self._health.fail("writing the log", error) from error
+        if self._is_stalled:
+            self._go_on(parts)
+        self._parts = []
         self.pending_place = NOTHING_PENDING
         self._flusher.written_osn = self.next_osn
         for part in parts:
             self.written_blocks += part.header_blocks + len(part.checksums)
             part.data = []  # The buffers are the caller's again.
+        if self._sealer.full:
+            self._sealer.start_soon()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
 
     def commit_for_another(self) -> None:
-        """Commit on behalf of whoever will commit next, who is told then if it fails. Raises PoolFailed."""
+        """Commit on behalf of whoever will commit next, who is told then if it fails. Raises as `commit` does."""
         try:
             self.commit()
         except PoolFailed:
@@ -199,20 +215,19 @@ class Log:
             raise
 
     async def finish(self) -> None:
-        """Seal what is open and remove empty segments; nothing is written afterwards. Raises PoolFailed."""
+        """Seal what is open and remove empty segments; nothing is written afterwards. Raises PoolFailed.
+
+        What cannot be sealed or removed is when the pool is opened again.
+        """
         unused = await self._shelf.close()
         self._health.check()
         if self._segment is not None:
-            self._full.append((self._segment, self._table[: self._next]))
+            self._sealer.full.append((self._segment, self._table[: self._next]))
             self._segment = None
             self._next = self._capacity = 0
-        try:
-            self._write_footers()
-            for segment in list(self._sealing):
-                await self._seal(segment)
+        await self._sealer.finish()
+        with suppress(OSError, OutOfResources):
             await self._environment.in_thread(self._shelf.store.delete, unused, lane=Lane.UPKEEP)
-        except OSError as error:
-            raise self._health.fail("closing the log", error) from error
 
     def drop_deferred(self, saved: list[bytes]) -> None:
         """A checkpoint has saved the effect of deferred records: those that still wait need not be logged any more."""
@@ -221,10 +236,16 @@ class Log:
 
     def segment_sizes(self) -> dict[int, int]:
         """How long each segment in use must at least be, as long as nothing else is written."""
-        sizes = self._shelf.size_blocks | {segment.number: blocks for segment, blocks in self._sealing.items()}
+        sizes = self._shelf.size_blocks | self._sealer.sizes()
         if self._segment is not None:
             sizes[self._segment.number] = self.position.block
         return sizes
+
+    def _check_writable(self) -> None:
+        """Raise what stands against writing. A batch that has stalled is tried again."""
+        self._health.check()
+        if self._is_stalled:
+            self.commit_for_another()
 
     def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False) -> None:
         """Order segments; go on with less than `need_blocks` never, with less than is wanted where no more can be had."""
@@ -254,11 +275,13 @@ class Log:
     def _advance(self) -> None:
         """Go on in the next segment."""
         if self._segment is not None:
-            self._full.append((self._segment, self._table[: self._next]))
+            self._sealer.full.append((self._segment, self._table[: self._next]))
         self._segment = self._shelf.take()
         self._next, self._capacity = 0, self._shelf.capacity_blocks
         self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
         self._index.pin(self._segment.number, self._table)
+        if len(self._flusher.dirty) > UNSYNCED_SEGMENTS_MAX:
+            self._flusher.start_soon()
 
     def _write_in_pieces(self, volume: int, block: int, data: BufferCutter, checksums: list[int]) -> list[tuple[int, int, int]]:
         pieces = []
@@ -277,6 +300,8 @@ class Log:
         return pieces
 
     def _header(self, part: Part, continued: bool) -> bytearray:
+        if part.header is not None:
+            return part.header
         header, self._checksum = encode_header(
             self._pool_identity,
             part.segment.number,
@@ -290,6 +315,7 @@ class Log:
             part.header_blocks,
         )
         self._last = part
+        part.header = header
         return header
 
     def _write_parts(self, parts: list[Part]) -> None:
@@ -306,36 +332,35 @@ class Log:
         start.segment.write(start.block, run)
         self._flusher.dirty.add(start.segment)
 
-    def _write_footers(self) -> list[Segment]:
-        """Give the segments that are full their footers; they can be sealed now."""
-        written = []
-        while self._full:
-            segment, table = self._full.pop(0)
-            segment.write(len(table), [encode_footer(self._pool_identity, segment.number, table)])
-            self._flusher.dirty.add(segment)
-            self._sealing[segment] = len(table) + footer_blocks(len(table))
-            self._index.unpin(segment.number, table)
-            written.append(segment)
-        return written
-
-    async def _seal_soon(self, segment: Segment) -> None:
-        try:
-            await self._seal(segment)
-        except OSError as error:
-            self._health.fail("sealing a segment", error)
-
-    async def _seal(self, segment: Segment) -> None:
-        """Cut a segment; harmless the second time."""
-        size_blocks = self._sealing.get(segment)
-        if size_blocks is None:
-            return
-        await self._environment.in_thread(segment.seal, size_blocks, lane=Lane.UPKEEP)
-        if self._sealing.pop(segment, None) is not None:
-            self._flusher.dirty.add(segment)
-            self._shelf.resize(segment.number, size_blocks)
-
     def _lose(self, parts: list[Part]) -> None:
-        """Keep what could not be written: reads go on to see it, as they did before the commit."""
+        """Give up what cannot be written."""
+        self._keep(parts)
+        self._parts = []
+        self._is_stalled = False
+
+    def _stall(self, parts: list[Part]) -> None:
+        """Keep a batch that is to be handed over later, in memory of its own."""
+        if not self._is_stalled:
+            self._is_stalled = True
+            self._keep(parts)
+            for part in parts:
+                part.data = [self.lost[place] for place in _places(part)]
+
+    def _go_on(self, parts: list[Part]) -> None:
+        """A batch that had stalled was written after all."""
+        self._is_stalled = False
         for part in parts:
-            for block, data in part.data_blocks():
-                self.lost[part.segment.number << PLACE_BITS | block] = data
+            for place in _places(part):
+                del self.lost[place]
+
+    def _keep(self, parts: list[Part]) -> None:
+        """Keep what was not written: reads go on to see it, as they did before the commit."""
+        for part in parts:
+            for place, data in zip(_places(part), part.data_blocks(), strict=True):
+                self.lost[place] = data
+
+
+def _places(part: Part) -> range:
+    """Where the data blocks of a part lie."""
+    first = part.segment.number << PLACE_BITS | part.block + part.header_blocks
+    return range(first, first + len(part.checksums))

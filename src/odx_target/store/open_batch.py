@@ -13,23 +13,24 @@ from odx_target.store.segment import Segment
 class Part:
     """A batch to be: its place is fixed when it is begun, its header is made when it is committed."""
 
-    __slots__ = ("block", "checksums", "data", "first_osn", "header_blocks", "records", "room_bytes", "segment")
+    __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
 
     def __init__(self, segment: Segment, block: int, header_blocks: int, first_osn: int) -> None:
         self.segment = segment
         self.block = block
         self.header_blocks = header_blocks
+        self.header: bytearray | None = None
         self.first_osn = first_osn
         self.room_bytes = header_blocks * BLOCK_BYTES - HEAD_BYTES
         self.records: list[bytes] = []
         self.checksums = array("I")
         self.data: list[Buffer] = []
 
-    def data_blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Copies of the data, each with its block in the segment."""
+    def data_blocks(self) -> Iterator[bytes]:
+        """Copies of the data, block by block."""
         joined = b"".join(self.data)
         for index in range(len(self.checksums)):
-            yield self.block + self.header_blocks + index, joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
+            yield joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
 
 
 def block_checksums(data: Sequence[Buffer]) -> list[int]:

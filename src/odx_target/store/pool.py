@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from odx_target.store.api import BLOCK_BYTES, Environment, FrozenMap, PoolFull, StoreError, Usage, Volume
+from odx_target.store.api import BLOCK_BYTES, Environment, FrozenMap, PoolFull, Scarcity, StoreError, Usage, Volume
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.checkpointer import Checkpointer
@@ -35,6 +35,9 @@ VOLUME_IDENTITY_BYTES = 16
 
 SEGMENTS_PER_LIMIT = 16
 """A limit is used up in steps of a segment, so a small one needs small segments."""
+
+COMMIT_PAUSE_S = 0.1
+"""How long a batch that the operating system does not take rests before it is handed over again."""
 
 LIMITED_SEGMENT_BLOCKS_MIN = 256
 """1 MiB: smaller ones would be mostly made and sealed."""
@@ -179,6 +182,17 @@ class LogPool:
     def commit(self) -> None:
         self.log.commit()
 
+    async def committed(self) -> None:
+        while True:
+            try:
+                self.commit()
+            except Scarcity:
+                await self._environment.sleep(COMMIT_PAUSE_S)
+                # The batch may have been lost meanwhile, of which only one is told by `commit`.
+                self.health.check()
+            else:
+                return
+
     async def flush(self) -> None:
         if self.log.deferred:
             await self.checkpointer.save()
@@ -186,7 +200,7 @@ class LogPool:
             await self._flusher.flush()
 
     async def checkpoint(self) -> None:
-        """Save a checkpoint now. Raises PoolFailed, PoolFull."""
+        """Save a checkpoint now. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.checkpointer.save()
 
     def remembered(self, key: str) -> bytes | None:
@@ -248,7 +262,7 @@ class LogPool:
         try:
             self.commit()
             await self.log.finish()
-            with suppress(PoolFull):  # No room for the catalogue: the log says it all, only at more length.
+            with suppress(Scarcity):  # No room for the catalogue: the log says it all, only at more length.
                 await self.checkpointer.save()
             await self._flusher.flush()
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from crc32c import crc32c
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, Environment, PoolFailed, StoreError
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, Environment, PoolFailed, Scarcity, StoreError
 from odx_target.store.checksum_index import ChecksumIndex
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.log import Log
@@ -85,7 +85,7 @@ class Reader:
         if any(place + count > pending_place for place, count in runs if place):
             try:
                 self._log.commit_for_another()
-            except PoolFailed:
+            except (PoolFailed, Scarcity):
                 return  # What could not be written is still there to be read.
 
     def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:

@@ -1,12 +1,14 @@
 """A catalogue in one SQLite file of the pool's directory."""
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from odx_target.store.api import PoolDamaged, PoolFailed, PoolFull, PoolInUse, StoreError
+from odx_target.store.api import OutOfResources, PoolDamaged, PoolFull, PoolInUse, Refused, StoreError, Unwritable
 from odx_target.store.catalogue import Checkpoint
+from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.transactional_catalogue import TransactionalCatalogue
 
 APPLICATION_ID = 0x4F445843
@@ -32,20 +34,26 @@ SETTINGS = (
 )
 
 _IN_USE = (PoolInUse, "another process holds the catalogue")
-_UNUSABLE = (PoolFailed, "cannot use the catalogue")
+_NOT_NOW = (OutOfResources, "cannot use the catalogue now")
+_UNUSABLE = (Unwritable, "cannot use the catalogue")
+_REFUSED = (Refused, "may not use the catalogue")
 _DAMAGED = (PoolDamaged, "the catalogue is damaged")
 
 EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (PoolFull, "no room for the catalogue"),
     sqlite3.SQLITE_BUSY: _IN_USE,
     sqlite3.SQLITE_LOCKED: _IN_USE,
-    sqlite3.SQLITE_CANTOPEN: _UNUSABLE,
+    sqlite3.SQLITE_NOMEM: _NOT_NOW,
+    sqlite3.SQLITE_IOERR_NOMEM: _NOT_NOW,
     sqlite3.SQLITE_IOERR: _UNUSABLE,
-    sqlite3.SQLITE_NOMEM: _UNUSABLE,
-    sqlite3.SQLITE_PERM: _UNUSABLE,
-    sqlite3.SQLITE_READONLY: _UNUSABLE,
+    sqlite3.SQLITE_PERM: _REFUSED,
+    sqlite3.SQLITE_READONLY: _REFUSED,
 }
-"""By SQLite's primary result code; all others say that the file is not what it should be."""
+"""By SQLite's result code, else by its primary one; all others say that the file is not what it should be.
+
+None of them ends the pool: a checkpoint is not promised to anybody, the log holds all. SQLITE_CANTOPEN is not here: it may mean
+anything that open(2) says, which is asked again.
+"""
 
 _PRIMARY_CODE = 0xFF
 
@@ -57,7 +65,7 @@ class SqliteCatalogue(TransactionalCatalogue):
     """Opens or creates the file at `path`.
 
     Raises PoolDamaged if the file is not a catalogue, or one of a newer format; PoolInUse if another process holds it;
-    PoolFull, PoolFailed if the disk refuses. Used by one thread at a time, whichever it is.
+    Scarcity, Refused, Unwritable if the disk does not take it. Used by one thread at a time, whichever it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,6 +127,8 @@ class SqliteCatalogue(TransactionalCatalogue):
             yield
         except sqlite3.Error as error:
             raise _explained(error, self._path) from error
+        except MemoryError as error:
+            raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: out of memory") from error
 
     def _get_head(self) -> bytes | None:
         row = self._connection.execute("SELECT body FROM head").fetchone()
@@ -150,9 +160,20 @@ class SqliteCatalogue(TransactionalCatalogue):
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE
-    failure, words = EXPLANATIONS.get(code, _DAMAGED)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
+        return _of_opening(error, path)
+    failure, words = EXPLANATIONS.get(code) or EXPLANATIONS.get(code & _PRIMARY_CODE, _DAMAGED)
     return failure(f"{words}: {path}: {error}")
+
+
+def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
+    """Why a file of the catalogue, or its directory, could not be opened."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as cause:
+        return type(of_write("", cause))(f"{_UNUSABLE[1]}: {path}: {reason(cause)}")
+    return OutOfResources(f"{_NOT_NOW[1]}: {path}: {error}")
 
 
 def _make_private(path: Path) -> None:

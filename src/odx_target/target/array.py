@@ -20,7 +20,7 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
-from odx_target.store.api import Pool, PoolFailed
+from odx_target.store.api import Pool, PoolFailed, Scarcity
 from odx_target.target.chap_config import accounts_of
 from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.config_error import ConfigError
@@ -124,9 +124,22 @@ class Array:
         return self._listener.sessions()
 
     def commit(self) -> None:
-        """Commit what somebody other than a host has changed. Raises PoolFailed, of which every host is told."""
+        """Commit what somebody other than a host has changed, or leave that to a later commit where it cannot be done now.
+
+        No host hears of the change before. Raises PoolFailed, of which every host is told.
+        """
         try:
             self.pool.commit()
+        except Scarcity:
+            return
+        except PoolFailed as error:
+            self._listener.pool_failed(error)
+            raise
+
+    async def committed(self) -> None:
+        """Commit, waiting while that cannot be done. Raises PoolFailed, of which every host is told."""
+        try:
+            await self.pool.committed()
         except PoolFailed as error:
             self._listener.pool_failed(error)
             raise

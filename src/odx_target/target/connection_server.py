@@ -18,7 +18,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.outcome import Pending
 from odx_target.scsi.task import Reply, Task
-from odx_target.store.api import Pool, PoolFailed
+from odx_target.store.api import Pool, PoolFailed, Scarcity
 from odx_target.target.directory import Directory
 from odx_target.target.iscsi.connection import (
     CloseCode,
@@ -179,7 +179,10 @@ class ConnectionServer:
             await self._commit_and_send()
 
     async def _commit_and_send(self) -> None:
-        self._pool.commit()
+        try:
+            self._pool.commit()
+        except Scarcity:  # until it is done nothing may be answered
+            await self._pool.committed()
         if not self._to_send.send_now(self._protocol.take_output()):
             await self._to_send.drain()
         self._unsent_bytes = 0
@@ -223,8 +226,11 @@ class ConnectionServer:
                 self._handle_rare_event(event)
 
     def _send_early(self, size_bytes: int) -> bool:
-        """Send what there is by now; False if it has become too much for the peer."""
-        self._pool.commit()
+        """Send what there is by now; False if it has become too much for the peer, or cannot be committed yet."""
+        try:
+            self._pool.commit()
+        except Scarcity:
+            return False
         self._unsent_bytes += size_bytes
         if self._to_send.send_now(self._protocol.take_output()):
             self._unsent_bytes = 0

@@ -131,6 +131,7 @@ async def _luns(array: "Array") -> Data:
 
 async def _add_lun(array: "Array", lun: LunConfig) -> Data:
     logical_unit = array.add_lun(lun)
+    await array.committed()
     await array.pool.flush()
     return _lun_data(logical_unit)
 
@@ -145,6 +146,7 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
         raise ManagementError(f"LUN {name} has {size_bytes} bytes, all behind {size} would be lost: give --shrink if it may")
     else:
         await array.shrink_lun(name, size)
+    await array.committed()
     await array.pool.flush()
     return _lun_data(logical_unit)
 
@@ -167,7 +169,7 @@ async def _tokens(array: "Array", after: int) -> Data:
 async def _revoke(array: "Array", identifier: int) -> Data:
     if not array.copy_manager.revoke(identifier):
         raise ManagementError(f"there is no token {identifier:016x}")
-    array.commit()
+    await array.committed()
     await array.pool.flush()  # or a loss of power would bring a persistent token back
     return {"identifier": f"{identifier:016x}"}
 
