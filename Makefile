@@ -4,8 +4,13 @@ BIN := .venv/bin
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --editable
+
 .venv/made: pyproject.toml
-	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' && touch $@
+	$(PYTHON) -m venv .venv && $(PIP) . && touch $@
+
+.venv/dev: .venv/made
+	$(PIP) '.[dev]' && touch $@
 
 serve: .venv/made ## an array with two 1 GiB LUNs on a pool in var/
 	$(BIN)/odx-target serve var/pool --lun first=1G --lun second=1G
@@ -13,20 +18,20 @@ serve: .venv/made ## an array with two 1 GiB LUNs on a pool in var/
 demo: .venv/made ## copy 256 MiB by token and by reads and writes, and compare
 	$(BIN)/odx-target demo
 
-lint: .venv/made ## style
+lint: .venv/dev ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: .venv/made ## mypy, strict
+types: .venv/dev ## mypy, strict
 	$(BIN)/mypy
 
 test: lint types ## lint, types and all tests
 	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs --durations=10
 
-interop: .venv/made ## Linux guests with open-iscsi, by the best way of booting that works; GUEST=all for each that does
+interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting that works; GUEST=all for each that does
 	tests/interop/install_clients.sh qemu-system-x86; \
 	GUEST=$${GUEST:-auto} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs --durations=10
 
-bench: .venv/made ## speed beside Debian's tgt, as ratios
+bench: .venv/dev ## speed beside Debian's tgt, as ratios
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench
 
 .PHONY: help serve demo lint types test interop bench

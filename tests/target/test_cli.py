@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import pytest
 from odx_target import __version__
 from odx_target.target import cli
 from odx_target.target.commands import decode
+from odx_target.target.commands.app import COMMANDS, LONGEST_MESSAGE, shown, wanted_commands
 from odx_target.target.config import DEFAULT_IQN, Portal
 
 USAGE = 2
@@ -49,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--log-level", ""], USAGE, "log level"),
         (["serve", "--config", ""], USAGE, "directory"),
         (["serve", __file__, "--lun", "a=1M"], FAILURE, "not a directory"),
-        (["serve", "--lun", "a=1M", "--pool-limit", "1"], FAILURE, "limit"),
+        (["serve", "--lun", "a=1M", "--pool-limit", "1"], USAGE, "limit"),
         (["serve", "--lun", "a=1M", "--portal", "192.0.2.1:0"], FAILURE, "192.0.2.1:0"),
         ([], USAGE, "give a command"),
         (["token"], USAGE, "give a command"),
@@ -142,3 +145,109 @@ def test_every_command_explains_itself(
 ) -> None:
     assert run(monkeypatch, command, "--help") == 0
     assert command in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-h"], ["serve", "-h"], ["manage", "-h"], ["token", "write", "-h"], ["decode", "cdb", "-h"]]
+)
+def test_help_has_a_short_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out.startswith("Usage: odx-target")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "wanted"),
+    [
+        (["serve", "pool"], {}, ["serve"]),
+        (["--version", "copy"], {}, ["copy"]),
+        (["windows-copy"], {}, ["windows-copy"]),
+        ([], {}, list(COMMANDS)),
+        (["--help"], {}, list(COMMANDS)),
+        (["srve"], {}, list(COMMANDS)),
+        ([], {"COMP_WORDS": "odx-target manage pool lu"}, ["manage"]),
+        ([], {"COMP_WORDS": "odx-target ma"}, list(COMMANDS)),
+        ([], {"_TYPER_COMPLETE_ARGS": "odx-target decode "}, ["decode"]),
+    ],
+)
+def test_only_what_is_typed_is_loaded(arguments: list[str], environment: dict[str, str], wanted: list[str]) -> None:
+    assert wanted_commands(arguments, environment) == wanted
+
+
+def python(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_serve_loads_nothing_of_the_other_commands() -> None:
+    program = (
+        "import sys; sys.argv = ['odx-target', 'serve', '--lun', 'a']\n"
+        "from odx_target.target.commands.app import run\n"
+        "assert run() == 2; print(*sys.modules)"
+    )
+    modules = set(python("-c", program).stdout.split())
+    assert "odx_target.target.array" in modules
+    for name in ("initiator.windows.rules", "initiator.session", "target.commands.token", "target.control_client"):
+        assert f"odx_target.{name}" not in modules
+    assert "rich.progress" not in modules
+
+
+def test_it_is_a_module_too() -> None:
+    ended = python("-m", "odx_target", "decode", "cdb", "00")
+    assert (ended.returncode, "TEST UNIT READY" in ended.stdout) == (0, True)
+    ended = python("-m", "odx_target", "serve", "--lun", "a")
+    assert (ended.returncode, ended.stderr.count("\n")) == (USAGE, 1)
+
+
+def test_a_shell_is_given_what_completes_commands_and_options() -> None:
+    shown = python(
+        "-m",
+        "odx_target.target.cli",
+        "--show-completion",
+        "bash",
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+    )
+    assert shown.returncode == 0
+    assert "_COMPLETE" in shown.stdout
+
+
+def completed(line: str) -> list[str]:
+    """What bash is offered behind a line."""
+    program = "import sys; sys.argv = ['odx-target']\nfrom odx_target.target.cli import main\nmain()"
+    words = line.split(" ")
+    environment = {**os.environ, "_ODX_TARGET_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    return python("-c", program, env=environment).stdout.split()
+
+
+def test_what_is_completed() -> None:
+    assert sorted(completed("odx-target ")) == sorted(COMMANDS)
+    assert completed("odx-target w") == ["windows-copy"]
+    assert "--pool-limit" in completed("odx-target serve --p")
+    assert completed("odx-target token st") == ["status"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["decode", "cdb", "00"], ["--version"]])
+def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "odx_target", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (FAILURE, "odx-target: No space left on device\n")
+
+
+@pytest.mark.parametrize(("locale", "encoding"), [("C", "ascii"), ("no_SUCH", "latin-1")])
+def test_a_target_may_have_any_name_in_any_locale(locale: str, encoding: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": locale, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    ended = python("-m", "odx_target", "decode", "vpd", "00 83 00 07 03 28 00 03 e4 b8 ad", env=environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\u4e2d" in ended.stdout or "\\u4e2d" in ended.stdout
+
+
+def test_a_message_is_one_line_that_can_be_read() -> None:
+    assert shown("Value error, a\n  b\x1b[2J") == "a b\\x1b[2J"
+    assert shown("x" * LONGEST_MESSAGE) == "x" * LONGEST_MESSAGE
+    long = shown("begin " + "x" * 100_000 + " end")
+    assert len(long) < LONGEST_MESSAGE + 10
+    assert long.startswith("begin x")
+    assert long.endswith("x end")

@@ -1,9 +1,12 @@
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from odx_target.target.config import (
     LARGEST_LUN_BYTES,
+    MIN_POOL_LIMIT_BYTES,
     MOST_LUNS,
     Config,
     ConfigError,
@@ -16,9 +19,12 @@ from odx_target.target.config import (
     parse_copy_rate,
     parse_iqn,
     parse_lun,
+    parse_pool_limit,
     parse_portal,
     parse_size,
 )
+from odx_target.target.config_file import MAX_FILE_BYTES
+from tests.target.running import running
 
 
 @pytest.mark.parametrize(
@@ -104,6 +110,12 @@ def test_portals(text: str, portal: Portal) -> None:
 def test_wrong_portals_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="portal"):
         parse_portal(text)
+
+
+@pytest.mark.parametrize("port", ["65536", "99999", "100000", "9" * 5000])
+def test_a_port_that_cannot_be_is_called_that(port: str) -> None:
+    with pytest.raises(ConfigError, match="want a port from 0 to 65535"):
+        parse_portal(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("text", ["iqn.2026-11.io.odx-target:array", "iqn.2001-04.com.example", "eui.02004567A425678D"])
@@ -216,6 +228,76 @@ def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
         load_config(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+HUGE_KEY = "a" + ".a" * 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{HUGE_KEY} = 1", "line 1: a key has at most 16 parts"),
+        (HUGE_KEY, "at most 16 parts"),
+        (f"\n[{HUGE_KEY}]", "line 2: a key has at most 16 parts"),
+        (f"x = {{ {HUGE_KEY} = 1 }}", "at most 16 parts"),
+        ("a" + " . 'a'" * 16 + " = 1", "at most 16 parts"),
+        (f"'{HUGE_KEY}' = 1", "unknown key"),
+        ("a" + ".a" * 15 + " = 1", "unknown key 'a'"),
+        (f"iqn = '{HUGE_KEY}'", "target name"),
+        ('iqn = "' + '\\"' * 200_000, "Unterminated string"),
+        ("x = " + "[" * 100_000, "nested too deeply"),
+        ("x = " + "{a = " * 50_000, "nested too deeply"),
+        ("#" * (MAX_FILE_BYTES + 1), f"more than {MAX_FILE_BYTES} bytes are no configuration"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_a_file_that_would_take_the_parser_long_is_refused_at_once(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# " + "a.b" * 100, f"iqn = 'iqn.2026-11.io.a:{'b.' * 90}b' # {HUGE_KEY}", f"# don't {HUGE_KEY}", "#" * MAX_FILE_BYTES],
+)
+def test_comments_and_values_have_as_many_dots_as_they_like(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text(text)
+    load_config(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text('\ufefflog-level = "debug"\r\n')
+    assert load_config(path).log_level == "debug"
+
+
+def test_what_is_no_file_is_one_clear_line_and_nobody_waits(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, said in ((pipe, "a regular file"), (Path("/dev/zero"), "a regular file"), (tmp_path, "directory")):
+        with pytest.raises(ConfigError, match=said) as caught:
+            load_config(path)
+        assert str(caught.value).startswith(f"{path}: ")
+    (tmp_path / "utf-16.toml").write_text("pool = 'a'", encoding="utf-16")
+    with pytest.raises(ConfigError, match="byte 0 is not UTF-8"):
+        load_config(tmp_path / "utf-16.toml")
+
+
+@pytest.mark.parametrize("value", [MIN_POOL_LIMIT_BYTES, "2M", "1P"])
+async def test_pool_limits_are_those_of_the_store(tmp_path: Path, value: object) -> None:
+    limit_bytes = parse_pool_limit(value)
+    config = Config(luns=(LunConfig("a", 512),), pool_limit_bytes=limit_bytes, pool_dir=tmp_path / "pool")
+    async with running(config):
+        pass
+
+
+@pytest.mark.parametrize("value", [MIN_POOL_LIMIT_BYTES - 1, "0", "", 0, -1, True, None])
+def test_wrong_pool_limits_are_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"limit|size"):
+        parse_pool_limit(value)
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from odx_target.initiator.cdb import inquiry
 from odx_target.scsi.decode import describe_cdb, describe_sense, describe_vpd
 from odx_target.target.commands.pdu_words import pdu_rows
-from odx_target.target.commands.tables import Row
+from odx_target.target.commands.tables import Row, print_rows
 from odx_target.target.commands.token_words import descriptions, plain, token_rows
 from odx_target.target.iscsi.pdu import HEADER_BYTES, LoginRequest
 from tests.copymgr.golden import FIXTURES as COPYMGR
@@ -67,6 +67,14 @@ def test_sense_data_fixed_and_by_descriptors(row: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", [name for name in COPYMGR if "third_party_copy_page" in name])
 def test_third_party_copy_pages(name: str) -> None:
     assert "block device ROD token limits" in words(DECODERS["vpd"](golden(name)))
+
+
+def test_the_identifier_of_a_token_is_a_number_and_no_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    token = golden("token_head")[:8] + bytes.fromhex("ab54a98ceb1f0ad2") + golden("token_head")[16:]
+    print_rows("token", token_rows(token))
+    assert ["copy", "manager", "rod", "token", "identifier", "0xab54a98ceb1f0ad2", "12345678901234567890"] in [
+        line.split() for line in capsys.readouterr().out.splitlines()
+    ]
 
 
 def test_tokens() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from odx_target.initiator import cdb
 from odx_target.initiator.session import InitiatorSession
@@ -108,9 +109,24 @@ async def test_the_size_outlives_the_array_to_the_block(tmp_path: Path, size_byt
 async def test_a_lun_that_is_configured_larger_grows_at_the_start_and_never_shrinks(tmp_path: Path) -> None:
     assert await shown_blocks(on_disk(tmp_path / "pool", LunConfig("disk", MIB))) == [2048]
     assert await shown_blocks(on_disk(tmp_path / "pool", LunConfig("disk", MIB + 512))) == [2049]
-    with pytest.raises(ConfigError, match="cannot shrink to 1048576"):
-        await shown_blocks(on_disk(tmp_path / "pool", LunConfig("disk", MIB)))
+    assert await shown_blocks(on_disk(tmp_path / "pool", LunConfig("disk", MIB))) == [2049]
     assert await shown_blocks(on_disk(tmp_path / "pool")) == [2049]
+
+
+@pytest.mark.parametrize("named_bytes", [MIB // 2, MIB, 3 * MIB])
+@pytest.mark.parametrize("grows", [True, False])
+async def test_a_size_on_the_command_line_is_for_a_lun_that_is_not_there_yet(
+    tmp_path: Path, named_bytes: int, grows: bool
+) -> None:
+    lun = LunConfig("disk", named_bytes, grows=grows)
+    assert await shown_blocks(on_disk(tmp_path / "new", lun)) == [named_bytes // 512]
+    await shown_blocks(on_disk(tmp_path / "pool", LunConfig("disk", MIB)))
+    with capture_logs() as lines:
+        (blocks,) = await shown_blocks(on_disk(tmp_path / "pool", lun))
+    assert blocks == (max(named_bytes, MIB) if grows else MIB) // 512
+    told = [line for line in lines if line.get("lun") == "disk"]
+    assert len(told) == (blocks * 512 != named_bytes)
+    assert {line["log_level"] for line in told} <= {"warning" if grows else "info"}
 
 
 async def test_read_again_from_a_file_each_lun_by_itself(tmp_path: Path) -> None:
@@ -120,7 +136,7 @@ async def test_read_again_from_a_file_each_lun_by_itself(tmp_path: Path) -> None
     path.write_text("".join(tables))
     async with running() as array, session_with(array) as session:
         await settled(session)
-        reload(array, path)
+        await reload(array, path)
         assert await capacity_blocks(session, 0) == 2048
         told = [sense_of((await session.execute(1, TEST_UNIT_READY)).sense) for _ in range(2)]
         assert told[1] == CAPACITY_DATA_HAS_CHANGED
@@ -134,6 +150,6 @@ async def test_a_file_that_cannot_be_read_again_changes_nothing(tmp_path: Path, 
         path.write_text(text)
     async with running() as array, session_with(array) as session:
         await settled(session)
-        reload(array, path)
-        reload(array, None)
+        await reload(array, path)
+        await reload(array, None)
         assert await capacity_blocks(session, 0) == 2048

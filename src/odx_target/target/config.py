@@ -1,7 +1,6 @@
 """What an array is told at its start: LUNs, portals, name, limits; from the command line, a TOML file, or Python."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from odx_target.copymgr.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE
 from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, target_chap_of
 from odx_target.target.config_error import ConfigError as ConfigError
+from odx_target.target.config_file import read_table
 from odx_target.target.iscsi.host_names import host_name_fault
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
 
@@ -24,7 +24,9 @@ LARGEST_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what 
 MOST_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
 LONGEST_NAME = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
 LONGEST_IQN = 223  # RFC 7143 4.2.7.1
+MIN_POOL_LIMIT_BYTES = 2 << 20  # two of the smallest segments
 NO_COPY_RATE = "none"
+MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
@@ -42,6 +44,8 @@ class LunConfig:
     name: str
     size_bytes: int
     block_bytes: int = 512
+    grows: bool = True
+    """True if a LUN that the pool has smaller grows to `size_bytes`; False keeps its size, as `serve --lun` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,14 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _SIZE_UNITS[match[2].upper()]
 
 
+def parse_pool_limit(value: object) -> int:
+    """Bytes from a number or a size, as many as the smallest pool takes. Raises ConfigError."""
+    limit_bytes = _size("pool-limit", value)
+    if limit_bytes < MIN_POOL_LIMIT_BYTES:
+        raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
+    return limit_bytes
+
+
 def parse_copy_rate(value: object) -> int | None:
     """Bytes per second from a number or a size, None from "none". Raises ConfigError."""
     if value == NO_COPY_RATE:
@@ -145,9 +157,11 @@ def parse_lun(text: str) -> LunConfig:
 
 def parse_portal(text: str) -> Portal:
     """A portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]{1,5}))?", text)
-    if not match or int(match[3] or 0) > 65535:
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]+))?", text)
+    if not match:
         raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
+    if len(match[3] or "") > MAX_PORT_DIGITS or int(match[3] or 0) > MAX_PORT:
+        raise ConfigError(f"portal {text!r}: want a port from 0 to {MAX_PORT}")
     host = match[1] or match[2]
     if fault := host_name_fault(host):
         raise ConfigError(f"portal {text[:80]!r}: {fault}")
@@ -191,16 +205,7 @@ def load_serve_config(path: Path) -> ServeConfig:
 
 
 def _load(path: Path, part: Part, keys: "Keys") -> Part:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8 text") from error
-    except ValueError as error:  # TOMLDecodeError, and int() of too many digits
-        raise ConfigError(f"{path}: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply") from error
+    table = read_table(path)
     try:
         return _from_table(table, path.parent, part, keys)
     except ConfigError as error:
@@ -294,7 +299,7 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "lun": lambda value, _base: {"luns": _luns(value)},
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
-    "pool-limit": lambda value, _base: {"pool_limit_bytes": _size("pool-limit", value)},
+    "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
     "log-level": lambda value, _base: {"log_level": parse_log_level(value)},
     "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},
     "chap": lambda value, base: {"chap_users": chap_users_of(value, base)},

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 
+import structlog
+
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservation_store import recall
 from odx_target.store.api import Environment, Pool, Volume
 from odx_target.target.config import MOST_LUNS, Config, ConfigError, LunConfig
-from odx_target.target.lun_size import SIZE_ATTRIBUTE, checked_growth, grow, size_bytes_of, volume_blocks
+from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
+
+log = structlog.get_logger()
 
 # What a volume remembers of the LUN that shows it.
 LUN_ATTRIBUTE = "lun"
@@ -16,8 +20,8 @@ BLOCK_ATTRIBUTE = "block_bytes"
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
     """Logical units by LUN: those that the pool remembers, then those that `config` adds, numbered on from there.
 
-    One that is configured larger than the pool has it grows. Raises ConfigError when one is configured smaller or with other
-    blocks, or there is none at all; StoreError when one cannot be created.
+    One that is configured larger than the pool has it grows, unless its size is only for its creation; none shrinks. Raises
+    ConfigError when one is configured with other blocks, or there is none at all; StoreError when one cannot be created.
     """
     for lun in config.luns:
         if lun.name in pool.volumes:
@@ -49,8 +53,18 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     found = volume.attributes.get(BLOCK_ATTRIBUTE)
     if found != str(lun.block_bytes):
         raise ConfigError(f"LUN {lun.name}: the pool has it with a block length of {found} bytes, not {lun.block_bytes}")
-    if checked_growth(volume, pool, lun):
+    size_bytes = size_bytes_of(volume, pool)
+    if lun.size_bytes > size_bytes and lun.grows:
         grow(volume, pool, lun.size_bytes)
+    elif lun.size_bytes != size_bytes:
+        tell = log.warning if lun.grows else log.info
+        tell(
+            "LUN keeps the size that the pool has",
+            lun=lun.name,
+            size_bytes=size_bytes,
+            named_bytes=lun.size_bytes,
+            hint="`odx-target manage POOL resize NAME SIZE` changes it",
+        )
 
 
 def _create(lun: LunConfig, pool: Pool) -> None:

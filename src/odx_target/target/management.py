@@ -27,7 +27,7 @@ Data: TypeAlias = dict[str, object]
 # Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
 
-_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
+_IDENTIFIER = re.compile(r"(?:0[xX])?[0-9A-Fa-f]{1,16}")
 
 _REQUIRED = object()
 

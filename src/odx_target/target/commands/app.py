@@ -1,35 +1,54 @@
-"""`odx-target` and its subcommands, and what becomes of their errors: one line and an exit code."""
+"""`odx-target` and its subcommands, and what becomes of their errors: one line and an exit code.
+
+A subcommand is imported when it is typed: `serve` need not wait for what `windows-copy` is made of.
+"""
 
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 
 import typer
 
 from odx_target import __version__
 from odx_target.store.api import StoreError
-from odx_target.target.commands import copy, decode, demo, manage, serve, token, windows_copy
 from odx_target.target.commands.failure import CommandFailure, Interrupted
-from odx_target.target.config import ConfigError
+from odx_target.target.config_error import ConfigError
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_SIGNAL = 128
 """Plus the number of the signal, as shells have it."""
+LONGEST_MESSAGE = 600
+"""Of a longer one, which quotes an input that hardly anybody typed, both ends are shown."""
+COMMANDS = {
+    # subcommand: its module, whose `register` adds it
+    "serve": "serve",
+    "manage": "manage",
+    "copy": "copy",
+    "token": "token",
+    "decode": "decode",
+    "demo": "demo",
+    "windows-copy": "windows_copy",
+}
+COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+"""Environment variables in which shells hand over the line that is to be completed."""
 
-app = typer.Typer(
-    help="An iSCSI array with offloaded copy by point-in-time ROD tokens.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its boxes cut the names of options off where a terminal has 80 columns
-)
-app.command("serve")(serve.serve)
-app.add_typer(manage.app, name="manage")
-app.command("copy")(copy.copy)
-app.add_typer(token.app, name="token")
-app.add_typer(decode.app, name="decode")
-app.command("demo")(demo.demo)
-app.command("windows-copy")(windows_copy.windows_copy)
+
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these subcommands."""
+    app = typer.Typer(
+        help="An iSCSI array with offloaded copy by point-in-time ROD tokens.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # its boxes cut the names of options off where a terminal has 80 columns
+    )
+    app.callback()(_options)
+    for name in names:
+        import_module(f"{__package__}.{COMMANDS[name]}").register(app)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -38,17 +57,28 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
     """An iSCSI array with offloaded copy by point-in-time ROD tokens."""
 
 
+def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The subcommand that is typed or completed; all of them where there is none, or one that does not exist."""
+    completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
+    words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
+    return words[:1] if words and words[0] in COMMANDS else list(COMMANDS)
+
+
 def run() -> int:
     """Run what `sys.argv` says; whatever goes wrong becomes one line on standard error. Returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # closed, or replaced by a test
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        result = app(standalone_mode=False)
+        result = application(wanted_commands(sys.argv[1:], os.environ))(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except typer.TyperException as error:
         return _fail(_one_line(error.format_message()), error.exit_code)
     except ConfigError as error:
@@ -56,17 +86,28 @@ def run() -> int:
     except (CommandFailure, StoreError) as error:
         return _fail(str(error), EXIT_FAILURE)
     except BrokenPipeError:
-        # Whoever read our output has gone; keep the interpreter from flushing to it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_FAILURE
     except OSError as error:
+        _drop_output()
         reason = error.strerror or str(error)
         return _fail(f"{error.filename}: {reason}" if error.filename else reason, EXIT_FAILURE)
     except Interrupted as interrupted:
+        if interrupted.state:
+            _fail(interrupted.state, EXIT_SIGNAL)
         return EXIT_SIGNAL + interrupted.number
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     return result if isinstance(result, int) else 0
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from flushing once more, at its end, what cannot be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(message: str) -> str:
@@ -78,5 +119,15 @@ def _one_line(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"odx-target: {' '.join(message.replace('Value error, ', '').split())}", err=True)
+    with suppress(OSError):
+        typer.echo(f"odx-target: {shown(message)}", err=True)
     return code
+
+
+def shown(message: str) -> str:
+    """A message on one line, of a length that can be read, that cannot steer the terminal."""
+    text = " ".join(message.replace("Value error, ", "").split())
+    text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    return f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"

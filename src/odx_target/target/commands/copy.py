@@ -28,6 +28,11 @@ from odx_target.target.commands import host
 from odx_target.target.commands.sizes import rate, size
 
 
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("copy")(copy)
+
+
 def copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="Where to.")],

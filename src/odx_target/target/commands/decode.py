@@ -16,6 +16,12 @@ app = typer.Typer(
     help="Put bytes into words. HEX may hold blanks, colons and newlines; - reads it from standard input.", no_args_is_help=True
 )
 
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="decode")
+
+
 Hex = Annotated[bytes, typer.Argument(parser=hexadecimal, metavar="HEX")]
 
 

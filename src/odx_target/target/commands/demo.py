@@ -9,7 +9,6 @@ from typing import Annotated
 
 import trio
 import typer
-from rich.table import Table
 
 from odx_target.initiator.copy_job import Method
 from odx_target.initiator.copy_plan import plan_copy
@@ -23,7 +22,7 @@ from odx_target.target.commands.copy import copy_with_bar
 from odx_target.target.commands.failure import CommandFailure
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.commands.sizes import rate, size
-from odx_target.target.commands.tables import console
+from odx_target.target.commands.tables import print_columns
 from odx_target.target.config import Config, ConfigError, LunConfig, Portal, parse_size
 from odx_target.target.logging import configure_logging
 
@@ -72,6 +71,11 @@ class Measured:
     elapsed_s: float
     offloaded_bytes: int
     is_equal: bool
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("demo")(demo)
 
 
 def demo(
@@ -167,11 +171,9 @@ def _pieces(disk: Disk, size_bytes: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _print_comparison(measured: list[Measured], size_bytes: int) -> None:
-    table = Table(title=f"{size(size_bytes)} copied between two LUNs of one array", title_justify="left", title_style="bold")
-    for heading in ("copied by", "bytes over the wire", "seconds", "rate", "offloaded", "verified"):
-        table.add_column(heading, justify="left" if heading == "copied by" else "right")
-    for one in measured:
-        table.add_row(
+    typer.echo(f"{size(size_bytes)} copied between two LUNs of one array")
+    rows = [
+        (
             one.name,
             f"{one.wire_bytes} ({size(one.wire_bytes)})",
             f"{one.elapsed_s:.3f}",
@@ -179,4 +181,6 @@ def _print_comparison(measured: list[Measured], size_bytes: int) -> None:
             size(one.offloaded_bytes),
             "identical" if one.is_equal else "DIFFERENT",
         )
-    console().print(table)
+        for one in measured
+    ]
+    print_columns(("copied by", "bytes over the wire", "seconds", "rate", "offloaded", "verified"), rows)

@@ -9,8 +9,12 @@ class CommandFailure(Exception):
 
 
 class Interrupted(Exception):
-    """The command was told to stop by the signal of this number, and has cleaned up."""
+    """The command was told to stop by the signal of this number, and has cleaned up.
 
-    def __init__(self, number: int) -> None:
+    `state` is one line about what is done by then, "" where there is nothing to say.
+    """
+
+    def __init__(self, number: int, state: str = "") -> None:
         super().__init__(f"signal {number}")
         self.number = number
+        self.state = state

@@ -17,6 +17,12 @@ SHOWN_RANGES = 4
 
 app = typer.Typer(help="Look into a running array and change it.", no_args_is_help=True)
 
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="manage")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import structlog
+import trio
 
 from odx_target.store.api import StoreError
 from odx_target.target.array import Array
@@ -12,13 +13,13 @@ from odx_target.target.config_error import ConfigError
 log = structlog.get_logger()
 
 
-def reload(array: Array, path: Path | None) -> None:
+async def reload(array: Array, path: Path | None) -> None:
     """Read the LUNs of a configuration file again. What cannot be is one line of the log, and the array goes on."""
     if path is None:
         log.warning("nothing to read again: no --config names a file")
         return
     try:
-        luns = load_config(path).luns
+        luns = (await trio.to_thread.run_sync(load_config, path)).luns
     except ConfigError as error:
         log.error("settings are not read again", reason=str(error))
         return

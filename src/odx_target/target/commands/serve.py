@@ -1,5 +1,6 @@
 """`odx-target serve`: run an array until it is told to stop."""
 
+import ipaddress
 import signal
 import tempfile
 from contextlib import ExitStack, suppress
@@ -29,6 +30,11 @@ from odx_target.target.trio_environment import TrioEnvironment
 log = structlog.get_logger()
 
 
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("serve")(serve)
+
+
 def serve(
     pool_dir: options.PoolDir = None,
     lun: options.Lun = None,
@@ -50,10 +56,11 @@ def serve(
     control: options.Control = None,
     remote_lun: options.RemoteLun = None,
 ) -> None:
-    """Serve LUNs over iSCSI, on 127.0.0.1:3260 as iqn.2026-11.io.odx-target:array.
+    """Serve LUNs over iSCSI.
 
-    A pool remembers its LUNs, so a later start needs no --lun. SIGHUP lets LUNs grow to the sizes that FILE.toml has by then,
-    SIGINT and SIGTERM stop it.
+    The target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260 if nothing else is said. A pool remembers its LUNs and
+    their sizes: a later start needs no --lun. SIGHUP lets LUNs grow to the sizes that FILE.toml has by then, SIGINT and
+    SIGTERM stop it.
     """
     settings, files = options.settings_of(config, locals())
     _check_there_will_be_luns(settings)
@@ -93,6 +100,7 @@ async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | 
             Array(settings, open_pool=open_pool, tap=tracing) as array,
             opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         ):
+            _warn_of_open_portals(array)
             _print_how_to_connect(array)
             if is_managed:
                 typer.echo(f"odx-target manage {control or settings.pool_dir} --help tells what can be changed meanwhile")
@@ -102,10 +110,26 @@ async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | 
                 if number == signal.SIGUSR1:
                     _toggle(tracing)
                 elif number == signal.SIGHUP:
-                    reload(array, config_path)
+                    await reload(array, config_path)
                 else:
                     log.info("stopping", signal=signal.Signals(number).name)
                     return
+
+
+def _warn_of_open_portals(array: Array) -> None:
+    """Nobody else reaches the loopback; on any other address strangers may."""
+    if array.config.chap_users:
+        return
+    for portal in array.portals:
+        if not is_loopback(portal.host):
+            log.warning("anybody who reaches this portal can use every LUN; --chap-user asks for proof", portal=str(portal))
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine reaches a numeric address."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _toggle(tracing: Tracing | None) -> None:

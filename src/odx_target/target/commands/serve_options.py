@@ -19,8 +19,8 @@ from odx_target.target.config import (
     parse_iqn,
     parse_log_level,
     parse_lun,
+    parse_pool_limit,
     parse_portal,
-    parse_size,
 )
 from odx_target.target.trace import pcapng
 
@@ -36,7 +36,10 @@ PoolDir = Annotated[
 ]
 Lun = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=SIZE", help="A LUN, as a=10G or b=2T,block=4096 (else 512); may be repeated."),
+    typer.Option(
+        metavar="NAME=SIZE",
+        help="A LUN to make, as a=10G or b=2T,block=4096 (else 512); may be repeated.",
+    ),
 ]
 PortalOption = Annotated[
     list[str] | None,
@@ -86,10 +89,10 @@ Parse: TypeAlias = Callable[[Any], Any]
 _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     # option: (field of Config, how it is read)
     "pool_dir": ("pool_dir", Path),
-    "lun": ("luns", lambda texts: check_luns(map(parse_lun, texts))),
+    "lun": ("luns", lambda texts: check_luns(replace(parse_lun(text), grows=False) for text in texts)),
     "portal": ("portals", lambda texts: tuple(map(parse_portal, texts))),
     "iqn": ("iqn", parse_iqn),
-    "pool_limit": ("pool_limit_bytes", parse_size),
+    "pool_limit": ("pool_limit_bytes", parse_pool_limit),
     "log_level": ("log_level", parse_log_level),
     "copy_rate": ("copy_rate_bytes_per_s", parse_copy_rate),
     "report_token_causes": ("report_token_causes", bool),

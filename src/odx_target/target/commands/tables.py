@@ -1,64 +1,70 @@
-"""Rows of fields and dumps of bytes on the terminal."""
+"""Rows of fields and dumps of bytes, for a terminal of any width and for a pipe.
 
-import re
+A line in a pipe is a row, as wide as it is. A terminal gets cells broken between words, and where even the words do not fit,
+the cells of a row one below the other: no identifier is ever split, and no line ends with blanks.
+"""
+
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAXIMUM_DUMP_BYTES = 4096
 """Longer data say no more to a reader."""
-WIDTH_OF_FILES = 160
-LONGEST_WORD = 40
-"""A longer one may be broken: it would leave the other columns of a narrow terminal no room."""
-GAP = 3
-"""Between columns."""
-
-_LONG_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){8,}")
+GAP = "  "
+"""Between columns, and before what stands below a name."""
 
 Row = tuple[str, str, str]
 """A field's name, its value, what it means."""
 
 
-def console() -> Console:
-    """Standard output; wide enough for the rows also where it is no terminal."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)
+def width_of_terminal() -> int | None:
+    """Columns of standard output; None where it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:
-    """A table of fields as wide as the terminal at most: names and bytes are broken between words and between bytes.
-
-    Nothing in it is taken for markup, and what a target sent cannot steer the terminal.
-    """
-    cells = [tuple(map(_cell, (_name(name), value, words))) for name, value, words in rows]
-    terminal = console()
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title=Text(title, "bold"), title_justify="left")
-    room = terminal.width - (len(HEADINGS) - 1) * GAP
-    for heading, width in zip(HEADINGS, _widths([HEADINGS, *cells], room), strict=True):
-        table.add_column(heading, width=width, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    terminal.print(table)
-    terminal.print()
+    """A table of fields under a title. What a target sent cannot steer the terminal."""
+    cells = [tuple(map(_printable, (_name(name), value, words))) for name, value, words in rows]
+    typer.echo(typer.style(title, bold=True))
+    typer.echo("\n".join([*field_lines(cells, width_of_terminal()), ""]))
 
 
 def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of any columns, as wide as the terminal at most."""
+    """A table of any columns."""
     cells = [tuple(map(_printable, row)) for row in rows]
-    terminal = console()
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    room = terminal.width - (len(headings) - 1) * GAP
-    for heading, width in zip(headings, _widths([headings, *cells], room), strict=True):
-        table.add_column(heading, width=width, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    terminal.print(table)
+    typer.echo("\n".join(column_lines(headings, cells, width_of_terminal())))
+
+
+def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Lines of fields, their values and meanings; a row whose words do not fit has its value and its meaning below its name."""
+    widths = _widths([HEADINGS, *rows], width, width // len(HEADINGS) if width else None)
+    if widths is None:
+        return [line for row in rows for line in _below_name(row, width)]
+    lines = _heading_lines(HEADINGS, widths)
+    for row in rows:
+        fits = all(_longest_word(cell) <= each for cell, each in zip(row, widths, strict=True))
+        lines += _row_lines(row, widths) if fits else _below_name(row, width)
+    return lines
+
+
+def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Lines of a table; where its words do not fit, a line for each cell, behind its heading."""
+    widths = _widths([headings, *rows], width)
+    if widths is not None:
+        return [*_heading_lines(headings, widths), *(line for row in rows for line in _row_lines(row, widths))]
+    first = max(map(len, headings))
+    room = max((width or 0) - first - len(GAP), 1)
+    lines = []
+    for row in rows:
+        for heading, cell in zip(headings, row, strict=True):
+            value, *more = _wrapped(cell, room)
+            lines += [f"{heading:{first}}{GAP}{value}".rstrip(), *(" " * first + GAP + line for line in more)]
+        lines.append("")
+    return lines
 
 
 def _name(name: str) -> str:
@@ -66,26 +72,68 @@ def _name(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _cell(text: str) -> str:
-    """Only what can be printed, and bytes apart from each other, so that a line ends between two of them."""
-    if _LONG_HEXADECIMAL.fullmatch(text):
-        text = bytes.fromhex(text).hex(" ")
-    return _printable(text)
-
-
 def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
-def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int]:
-    """What each column gets: its longest text if there is room; else its longest word, and an equal share of what is left."""
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _widths(rows: Sequence[Sequence[str]], width: int | None, longest_word: int | None = None) -> list[int] | None:
+    """What each column gets: its longest text if there is room; else its longest word, and an equal share of what is left.
+
+    Words above `longest_word` do not count: a row with such a one stands by itself. None where there is no room for the words.
+    """
     columns = list(zip(*rows, strict=True))
     wanted = [max(map(len, column)) for column in columns]
-    widths = [min(LONGEST_WORD, max(len(word) for text in column for word in text.split() or [""])) for column in columns]
+    if width is None:
+        return wanted
+    room = width - (len(columns) - 1) * len(GAP)
+    words = [max(map(_longest_word, column)) for column in columns]
+    widths = [min(each, longest_word or each) for each in words]
+    if sum(widths) > room:
+        return None
     while sum(widths) < room and widths != wanted:
         narrowest = min((index for index in range(len(widths)) if widths[index] < wanted[index]), key=widths.__getitem__)
         widths[narrowest] += 1
     return widths
+
+
+def _heading_lines(headings: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [*_row_lines(headings, widths), "-" * (sum(widths) + (len(widths) - 1) * len(GAP))]
+
+
+def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """A row, on as many lines as its longest cell takes."""
+    cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
+    lines = []
+    for index in range(max(map(len, cells))):
+        parts = [cell[index] if index < len(cell) else "" for cell in cells]
+        lines.append(GAP.join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
+    return lines
+
+
+def _below_name(row: Sequence[str], width: int | None) -> list[str]:
+    name, *others = row
+    indent = " " * (len(name) - len(name.lstrip())) + 2 * GAP
+    room = max((width or 0) - len(indent), 1)
+    return [*_wrapped(name, width or len(name)), *(indent + line for text in others for line in _wrapped(text, room) if line)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, broken between words; a word that is wider keeps a line to itself."""
+    if len(text) <= width:
+        return [text]
+    indent = " " * (len(text) - len(text.lstrip()))
+    lines = [indent]
+    for word in text.split():
+        line = f"{lines[-1]} {word}" if lines[-1].strip() else indent + word
+        if len(line) <= width or not lines[-1].strip():
+            lines[-1] = line
+        else:
+            lines.append(indent + word)
+    return lines
 
 
 def print_bytes(title: str, data: bytes) -> None:

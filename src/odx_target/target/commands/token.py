@@ -31,6 +31,7 @@ from odx_target.target.commands import host
 from odx_target.target.commands.failure import CommandFailure
 from odx_target.target.commands.tables import print_bytes, print_rows
 from odx_target.target.commands.token_words import operation_rows, result_rows, sent_rows, token_rows
+from odx_target.target.private_file import write_private
 
 ROD_TYPES = {
     "access": RodType.ACCESS_UPON_REFERENCE,
@@ -54,6 +55,11 @@ POLL_DELAY_S = 0.5
 MAXIMUM_POLL_DELAY_S = 5.0
 
 app = typer.Typer(help="Send single commands of token copy, and see every field.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="token")
 
 
 def number(text: str) -> int:
@@ -317,7 +323,7 @@ def _must_be_good(name: str, result: CommandResult) -> None:
 
 def _keep_token(token: bytes, token_file: Path | None) -> None:
     if token_file is not None:
-        token_file.write_bytes(token)
+        write_private(token_file, token)
         typer.echo(f"token written to {token_file}")
 
 

@@ -63,6 +63,11 @@ class Wish:
     settings: WindowsSettings
 
 
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("windows-copy")(windows_copy)
+
+
 def windows_copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="Where to; what is there in the file's place is overwritten.")],

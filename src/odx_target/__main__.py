@@ -1,0 +1,6 @@
+"""`python -m odx_target` is `odx-target`."""
+
+from odx_target.target.cli import main
+
+if __name__ == "__main__":
+    main()
