@@ -79,9 +79,10 @@ def test_qemu_img_copies_with_the_secret_and_is_refused_without(served: Served, 
     assert REFUSED in ended.stdout
 
 
-def ours(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def ours(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     arguments = [sys.executable, "-m", "odx_target.target.cli", *map(str, words)]
-    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
+    environment = {**os.environ, **variables}
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False, env=environment)
     assert "secret-of" not in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
@@ -113,3 +114,45 @@ def test_our_commands_say_in_one_line_why_not(served: Served, secret: str, targe
     assert ended.returncode == 1
     assert words in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+VARIABLES = {
+    "LIBISCSI_CHAP_USERNAME": USER,
+    "LIBISCSI_CHAP_PASSWORD": SECRET,
+    "LIBISCSI_CHAP_TARGET_USERNAME": TARGET_USER,
+    "LIBISCSI_CHAP_TARGET_PASSWORD": TARGET_SECRET,
+}
+
+
+def commands(served: Served) -> list[tuple[str, ...]]:
+    return [
+        ("copy", served.url(0), served.url(1)),
+        ("token", "populate", served.url(0), "--range", "0,64"),
+        ("windows-copy", served.url(0), served.url(1), "--file-size", "1M"),
+    ]
+
+
+def test_iscsi_inq_and_our_commands_take_secrets_from_the_same_variables(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    assert "Peripheral Device Type:DIRECT_ACCESS" in run("iscsi-inq", served.url(0))
+    for words in commands(served):
+        ended = ours(*words)
+        assert ended.returncode == 0, (words[0], ended.stdout + ended.stderr)
+    wrong = ours("copy", served.url(0), served.url(1), LIBISCSI_CHAP_TARGET_PASSWORD="secret-of-another")
+    assert (wrong.returncode, "the target proved itself wrongly" in wrong.stderr) == (1, True)
+
+
+def test_our_commands_take_secrets_from_files(served: Served, tmp_path: Path) -> None:
+    files = {"own": SECRET, "target": TARGET_SECRET}
+    for name, secret in files.items():
+        (tmp_path / name).write_text(secret)
+        (tmp_path / name).chmod(0o600)
+    options = ("--chap-user", USER, "--chap-secret-file", tmp_path / "own")
+    mutual = ("--target-chap-user", TARGET_USER, "--target-chap-secret-file", tmp_path / "target")
+    for words in commands(served):
+        ended = ours(*words, *options, *mutual)
+        assert ended.returncode == 0, (words[0], ended.stdout + ended.stderr)
+    assert ours(*commands(served)[0]).returncode == 1

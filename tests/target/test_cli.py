@@ -8,7 +8,8 @@ import pytest
 from odx_target import __version__
 from odx_target.target import cli
 from odx_target.target.commands import decode
-from odx_target.target.commands.app import COMMANDS, LONGEST_MESSAGE, shown, wanted_commands
+from odx_target.target.commands.app import COMMANDS, wanted_commands
+from odx_target.target.commands.messages import LONGEST_MESSAGE, shown
 from odx_target.target.config import DEFAULT_IQN, Portal
 
 USAGE = 2

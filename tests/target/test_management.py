@@ -13,8 +13,15 @@ from trio.testing import MockClock
 
 from odx_target.copymgr.rod_types import RodType
 from odx_target.initiator import cdb
+from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.token_commands import (
+    BlockRange,
+    CopyOperationStatus,
+    populate_token_list,
+    read_rod_token_information,
+    write_using_token_list,
+)
 from odx_target.store.api import PoolFailed
 from odx_target.target.array import Array
 from odx_target.target.config import LARGEST_LUN_BYTES, MOST_LUNS
@@ -291,11 +298,53 @@ async def test_a_failed_pool_is_one_line_and_every_connection_is_told(monkeypatc
                 await trio.sleep(0.01)
 
 
+async def test_a_copy_is_ended_and_its_host_told(autojump_clock: MockClock) -> None:
+    async with running() as array, session_with(array) as session, session_with(array, OTHER) as other:
+        for each in (session, other):
+            await settled(each, 0)
+            await settled(each, 1)
+        await do(array, "copy-rate", rate="128K")
+        parameters = write_using_token_list(ZERO_TOKEN, [BlockRange(0, 2048)], immediate=True)
+        for each, identifier in ((session, 0x11), (other, 0x11), (session, 7)):
+            assert is_good(await each.execute(0, cdb.write_using_token(identifier, len(parameters)), parameters))
+        message, is_usage = await refused(array, "cancel", {"list_identifier": "0x11"})
+        assert (message, is_usage) == ("2 copies have list identifier 0x11: say which by initiator and LUN", False)
+        ended = await do(array, "cancel", list_identifier="7", initiator=OPTIONS.initiator_name, lun="first")
+        assert (ended["list_identifier"], ended["requested_blocks"], ended["status"]) == (7, 2048, "terminated")
+        assert await refused(array, "cancel", {"list_identifier": 7}) == (
+            "there is no copy under way with list identifier 0x7",
+            False,
+        )
+        information = await session.execute(0, cdb.receive_rod_token_information(7, 1024), data_in_bytes=1024)
+        told = read_rod_token_information(information.data_in)
+        assert told.status == CopyOperationStatus.TERMINATED
+        assert await count_copies(array) == 2
+        foreground = write_using_token_list(ZERO_TOKEN, [BlockRange(0, 256)])
+        results: list[CommandResult] = []
+
+        async def write() -> None:
+            results.append(await session.execute(1, cdb.write_using_token(9, len(foreground)), foreground))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            while await count_copies(array) < 3:
+                await trio.sleep(0.01)
+            await do(array, "cancel", list_identifier=9, lun="second")
+        assert not is_good(results[0])
+        for wrong in ("", "x", "-1", -1, 1 << 32, "0x100000000", 1.5, None, True):
+            assert (await refused(array, "cancel", {"list_identifier": wrong}))[1]
+
+
+async def count_copies(array: Array) -> int:
+    copies = (await do(array, "copies"))["copies"]
+    return len([copy for copy in copies if copy["status"] != "terminated"])  # type: ignore[attr-defined]
+
+
 async def test_an_operation_that_is_not_there() -> None:
     async with running() as array:
         message, is_usage = await refused(array, "format")
         assert is_usage
-        assert "luns, add-lun, resize, tokens, revoke, copies, sessions, copy-rate" in message
+        assert "luns, add-lun, resize, tokens, revoke, copies, sessions, copy-rate, cancel" in message
 
 
 def test_every_operation_says_what_it_does() -> None:
@@ -303,7 +352,13 @@ def test_every_operation_says_what_it_does() -> None:
         assert operation.name == name
         assert operation.words
         assert all(argument.words for argument in operation.arguments)
-    assert {name for name, operation in OPERATIONS.items() if operation.changes} == {"add-lun", "resize", "revoke", "copy-rate"}
+    assert {name for name, operation in OPERATIONS.items() if operation.changes} == {
+        "add-lun",
+        "resize",
+        "revoke",
+        "copy-rate",
+        "cancel",
+    }
 
 
 @contextmanager
@@ -326,7 +381,9 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-names = st.sampled_from(["name", "size", "shrink", "lun", "identifier", "rate", "after", "other"])
+names = st.sampled_from(
+    ["name", "size", "shrink", "lun", "identifier", "rate", "after", "list_identifier", "initiator", "other"]
+)
 
 
 @given(operation=st.sampled_from(sorted(OPERATIONS)), arguments=st.dictionaries(names, anything, max_size=4))

@@ -132,7 +132,7 @@ def chap_warnings(users: Sequence[ChapUser], target: TargetChap | None, config_f
     files = dict.fromkeys(each.secret_file or config_file for each in users)
     if target is not None:
         files[target.secret_file or config_file] = None
-    found = [f"{path} has a CHAP secret that every user of this machine can read" for path in files if _is_exposed(path)]
+    found = [f"{path} has a CHAP secret that every user of this machine can read" for path in files if is_exposed(path)]
     shared = [each.user for each in users if sum(each.secret == other.secret for other in users) > 1]
     if shared:
         found.append(f"CHAP users {', '.join(map(repr, shared))} have the same secret: each can pass for the others")
@@ -184,7 +184,8 @@ def _user_and_secret(table: str, row: Mapping[str, Any], base: Path, others: Seq
     return row["user"], read_secret(path), path
 
 
-def _is_exposed(path: Path | None) -> bool:
+def is_exposed(path: Path | None) -> bool:
+    """True if every user of the machine can read a file."""
     with suppress(OSError):
         return path is not None and bool(path.stat().st_mode & stat.S_IROTH)
     return False

@@ -27,7 +27,9 @@ Data: TypeAlias = dict[str, object]
 # Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
 
-_IDENTIFIER = re.compile(r"(?:0[xX])?[0-9A-Fa-f]{1,16}")
+_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
+
+_NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10}")
 
 _REQUIRED = object()
 
@@ -125,6 +127,15 @@ def _identifier(value: object) -> int:
     return int(value, 16)
 
 
+def _list_identifier(value: object) -> int:
+    found = value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        found = int(value, 16 if value[:2].lower() == "0x" else 10)
+    if type(found) is not int or not 0 <= found < 1 << 32:
+        raise ConfigError(f"list identifier: want a number of 32 bits, such as 17 or 0x11, not {value!r}")
+    return found
+
+
 async def _luns(array: "Array") -> Data:
     return {"luns": [_lun_data(array.logical_units[number]) for number in sorted(array.logical_units)]}
 
@@ -181,6 +192,25 @@ async def _copies(array: "Array") -> Data:
         "copies": [_copy_data(operation, now_s) for operation in manager.operations],
         "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
     }
+
+
+async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> Data:
+    """End a copy as COPY OPERATION ABORT does; what is copied stays."""
+    found = [
+        operation
+        for operation in array.copy_manager.operations
+        if operation.is_in_progress
+        and operation.list_identifier == list_identifier
+        and initiator in (None, operation.nexus.initiator_name)
+        and lun in (None, operation.logical_unit.volume.name)
+    ]
+    if not found:
+        raise ManagementError(f"there is no copy under way with list identifier {list_identifier:#x}")
+    if len(found) > 1:
+        raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: say which by initiator and LUN")
+    (operation,) = found
+    array.copy_manager.terminate(operation)
+    return _copy_data(operation, array.environment.monotonic())
 
 
 async def _sessions(array: "Array") -> Data:
@@ -281,6 +311,17 @@ OPERATIONS: dict[str, Operation] = {
             "limit what all copies by token do in a second",
             _copy_rate,
             (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),),
+            changes=True,
+        ),
+        Operation(
+            "cancel",
+            "end a copy; what is copied stays",
+            _cancel,
+            (
+                Argument("list_identifier", "of the copy, as `copies` shows it", _list_identifier),
+                Argument("initiator", "the initiator that asked for it", _name, None),
+                Argument("lun", "the LUN that it was asked of", _name, None),
+            ),
             changes=True,
         ),
     )

@@ -14,14 +14,13 @@ import typer
 from odx_target import __version__
 from odx_target.store.api import StoreError
 from odx_target.target.commands.failure import CommandFailure, Interrupted
+from odx_target.target.commands.messages import error_text, shown
 from odx_target.target.config_error import ConfigError
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_SIGNAL = 128
 """Plus the number of the signal, as shells have it."""
-LONGEST_MESSAGE = 600
-"""Of a longer one, which quotes an input that hardly anybody typed, both ends are shown."""
 COMMANDS = {
     # subcommand: its module, whose `register` adds it
     "serve": "serve",
@@ -80,7 +79,7 @@ def run() -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except typer.TyperException as error:
-        return _fail(_one_line(error.format_message()), error.exit_code)
+        return _fail(_one_line(error_text(error)), error.exit_code)
     except ConfigError as error:
         return _fail(str(error), EXIT_USAGE)
     except (CommandFailure, StoreError) as error:
@@ -90,8 +89,7 @@ def run() -> int:
         return EXIT_FAILURE
     except OSError as error:
         _drop_output()
-        reason = error.strerror or str(error)
-        return _fail(f"{error.filename}: {reason}" if error.filename else reason, EXIT_FAILURE)
+        return _fail(error_text(error), EXIT_FAILURE)
     except Interrupted as interrupted:
         if interrupted.state:
             _fail(interrupted.state, EXIT_SIGNAL)
@@ -122,12 +120,3 @@ def _fail(message: str, code: int) -> int:
     with suppress(OSError):
         typer.echo(f"odx-target: {shown(message)}", err=True)
     return code
-
-
-def shown(message: str) -> str:
-    """A message on one line, of a length that can be read, that cannot steer the terminal."""
-    text = " ".join(message.replace("Value error, ", "").split())
-    text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
-    if len(text) <= LONGEST_MESSAGE:
-        return text
-    return f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"

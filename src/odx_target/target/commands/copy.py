@@ -21,7 +21,7 @@ from odx_target.initiator.copy_plan import CopyPlan, plan_copy
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.offload import ListIdentifiers, OffloadSettings
-from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions
+from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.session import run_together
 from odx_target.initiator.url import IscsiUrl
 from odx_target.target.commands import host
@@ -33,6 +33,7 @@ def register(root: typer.Typer) -> None:
     root.command("copy")(copy)
 
 
+@host.as_host()
 def copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="Where to.")],
@@ -41,17 +42,16 @@ def copy(
     src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the source.")] = 0,
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the destination.")] = 0,
     inactivity_timeout: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, help="Of the tokens; 0: the target's.")] = 0,
-    initiator_name: host.InitiatorName = DEFAULT_INITIATOR_NAME,
-    command_timeout: host.CommandTimeout = 60.0,
+    *,
+    who: host.Host,
 ) -> None:
     """Copy blocks from one LUN to another.
 
     The arrays move the data if they can copy by token; from wherever that ends the host goes on with reads and writes.
     """
-    source, destination = host.url(src, "SRC"), host.url(dst, "DST")
+    source, destination = who.url(src, "SRC"), who.url(dst, "DST")
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
-    wishes = host.options(initiator_name, command_timeout)
-    report, elapsed_s = host.run(_copy, source, destination, wishes, method, (src_lba, dst_lba, blocks), settings)
+    report, elapsed_s = host.run(_copy, source, destination, who.options, method, (src_lba, dst_lba, blocks), settings)
     typer.echo(summary(report, elapsed_s))
 
 

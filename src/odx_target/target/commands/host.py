@@ -5,21 +5,33 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from typing import Annotated, TypeVar, TypeVarTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar, TypeVarTuple
 
 import trio
 import typer
 
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import BadUrl, ConnectFailed, InitiatorError
-from odx_target.initiator.options import SessionOptions, random_isid, with_credentials
+from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions, random_isid, with_credentials
 from odx_target.initiator.session import InitiatorSession, open_session
 from odx_target.initiator.url import IscsiUrl, parse_url
+from odx_target.target.commands.credentials import (
+    ChapSecretFile,
+    ChapUser,
+    Credentials,
+    TargetChapSecretFile,
+    TargetChapUser,
+    credentials_of,
+    with_given,
+)
 from odx_target.target.commands.failure import CommandFailure, Interrupted
+from odx_target.target.commands.signatures import extended, parameter
 
 LOGOUT_TIMEOUT_S = 1.0
 """A command that was interrupted waits no longer for a target that does not answer."""
+
+DEFAULT_COMMAND_TIMEOUT_S = 60.0
 
 # Any characters that a login can carry: what names a target takes is for testers to find out.
 _INITIATOR_NAME = re.compile(r"(?:iqn|eui|naa)\.[!-~]{1,219}")
@@ -33,12 +45,42 @@ CommandTimeout = Annotated[
 ]
 
 
-def url(text: str, parameter: str) -> IscsiUrl:
-    """A URL of the command line. Raises typer.BadParameter."""
-    try:
-        return parse_url(text)
-    except BadUrl as bad:
-        raise typer.BadParameter(str(bad), param_hint=parameter) from None
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Who a command is to its targets."""
+
+    options: SessionOptions
+    credentials: Credentials
+
+    def url(self, text: str, parameter: str) -> IscsiUrl:
+        """A URL of the command line, with users and secrets that were given elsewhere. Raises typer.BadParameter."""
+        try:
+            return with_given(parse_url(text), self.credentials, parameter)
+        except BadUrl as bad:
+            raise typer.BadParameter(str(bad), param_hint=parameter) from None
+
+
+def as_host(
+    initiator_name: str = DEFAULT_INITIATOR_NAME, *, command_timeout: bool = True
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Makes a command one with the options of a host, which it gets as its argument `who`, a Host."""
+    rows = [
+        parameter("initiator_name", InitiatorName, initiator_name),
+        *([parameter("command_timeout", CommandTimeout, DEFAULT_COMMAND_TIMEOUT_S)] if command_timeout else []),
+        parameter("chap_user", ChapUser, None),
+        parameter("chap_secret_file", ChapSecretFile, None),
+        parameter("target_chap_user", TargetChapUser, None),
+        parameter("target_chap_secret_file", TargetChapSecretFile, None),
+    ]
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        return extended(function, rows, lambda bound, **given: bound(who=_host(**given)), without=["who"])
+
+    return decorate
+
+
+def _host(initiator_name: str, command_timeout: float = DEFAULT_COMMAND_TIMEOUT_S, **chap: Any) -> Host:
+    return Host(options(initiator_name, command_timeout), credentials_of(**chap))
 
 
 def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:

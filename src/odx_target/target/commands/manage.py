@@ -89,7 +89,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """End a token: whoever uses it from now on is answered TOKEN REVOKED (23h/06h). Copies under way go on."""
-    answer = _ask(context, "revoke", identifier=identifier)
+    answer = _ask(context, "revoke", identifier=identifier.removeprefix("0x"))
     if not _printed(answer, as_json):
         typer.echo(f"revoked {answer['identifier']}")
 
@@ -102,6 +102,22 @@ def copies(context: typer.Context, as_json: Json = False) -> None:
         headings = ("command", "initiator", "LUN", "list identifier", "done", "of", "percent", "seconds")
         print_columns(headings, [_copy_cells(copy) for copy in answer["copies"]])
         typer.echo(_rate_line(answer))
+
+
+@app.command("cancel")
+def cancel(
+    context: typer.Context,
+    list_identifier: Annotated[str, typer.Argument(metavar="LIST-IDENTIFIER", help="Of the copy, as `copies` shows it.")],
+    initiator: Annotated[str | None, typer.Option("--initiator", metavar="IQN", help="Whose copy, if several have it.")] = None,
+    lun: Annotated[str | None, typer.Option("--lun", metavar="NAME", help="Of which LUN, if several have it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """End a copy by token, as COPY OPERATION ABORT does. What is copied stays; its host is told that it was ended."""
+    chosen = {name: value for name, value in (("initiator", initiator), ("lun", lun)) if value is not None}
+    answer = _ask(context, "cancel", list_identifier=list_identifier, **chosen)
+    if not _printed(answer, as_json):
+        done, wanted = answer["transfer_count_blocks"], answer["requested_blocks"]
+        typer.echo(f"ended the copy {answer['list_identifier']:#x} of {answer['initiator']} after {done} of {wanted} blocks")
 
 
 @app.command("sessions")

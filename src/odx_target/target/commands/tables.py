@@ -4,6 +4,7 @@ A line in a pipe is a row, as wide as it is. A terminal gets cells broken betwee
 the cells of a row one below the other: no identifier is ever split, and no line ends with blanks.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,8 @@ MAXIMUM_DUMP_BYTES = 4096
 GAP = "  "
 """Between columns, and before what stands below a name."""
 
+_LONG_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){8,}")
+
 Row = tuple[str, str, str]
 """A field's name, its value, what it means."""
 
@@ -28,7 +31,7 @@ def width_of_terminal() -> int | None:
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:
     """A table of fields under a title. What a target sent cannot steer the terminal."""
-    cells = [tuple(map(_printable, (_name(name), value, words))) for name, value, words in rows]
+    cells = [tuple(map(_printable, (_name(name), _spaced(value), words))) for name, value, words in rows]
     typer.echo(typer.style(title, bold=True))
     typer.echo("\n".join([*field_lines(cells, width_of_terminal()), ""]))
 
@@ -70,6 +73,11 @@ def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
 def _name(name: str) -> str:
     """A field as the standard spells it: in words, after the blanks that show that it belongs to what is above."""
     return name.replace("_", " ")
+
+
+def _spaced(value: str) -> str:
+    """Bytes apart from each other, so that a line ends between two of them; numbers begin with 0x or stand under meaning."""
+    return bytes.fromhex(value).hex(" ") if _LONG_HEXADECIMAL.fullmatch(value) else value
 
 
 def _printable(text: str) -> str:

@@ -68,6 +68,7 @@ def register(root: typer.Typer) -> None:
     root.command("windows-copy")(windows_copy)
 
 
+@host.as_host(INITIATOR_NAME, command_timeout=False)
 def windows_copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="Where to; what is there in the file's place is overwritten.")],
@@ -90,7 +91,8 @@ def windows_copy(
     digests: Annotated[bool, typer.Option("--digests", help="Header and data digests, or no login.")] = False,
     list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first one.")] = 0,
     lifetime: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of tokens; 0: default.")] = 0,
-    initiator_name: host.InitiatorName = INITIATOR_NAME,
+    *,
+    who: host.Host,
 ) -> None:
     """Copy a file as Windows copies it, command by command, and compare.
 
@@ -108,8 +110,8 @@ def windows_copy(
         first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=choices[path_choice]
     )
     wish = Wish(
-        host.url(src, "SRC"),
-        host.url(dst, "DST"),
+        who.url(src, "SRC"),
+        who.url(dst, "DST"),
         _size(file_size, "--file-size"),
         src_lba,
         dst_lba,
@@ -120,7 +122,7 @@ def windows_copy(
         trace,
         paths,
         digests,
-        initiator_name,
+        who.options.initiator_name,
         settings,
     )
     declined, equal = host.run(_copy, wish)

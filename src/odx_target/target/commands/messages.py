@@ -1,0 +1,25 @@
+"""Errors as a person reads them: one line, of a length that can be read, that cannot steer the terminal."""
+
+import typer
+
+LONGEST_MESSAGE = 600
+"""Of a longer one, which quotes an input that hardly anybody typed, both ends are shown."""
+
+
+def error_text(error: Exception) -> str:
+    """What an error says."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message()
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason
+    return str(error)
+
+
+def shown(message: str) -> str:
+    """A message as it may be printed."""
+    text = " ".join(message.replace("Value error, ", "").split())
+    text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    return f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"
