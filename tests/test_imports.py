@@ -41,11 +41,12 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "odx_target.target.commands": (ANYTHING := ("odx_target.*",), "the subcommands wire everything"),
     "odx_target.target.cli": (ANYTHING, "the command line wires everything"),
+    "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
     # module: (who may import it, why nobody else)
-    "odx_target.target.cli": ((), "it sets up the process: exit codes, streams"),
+    "odx_target.target.cli": (("odx_target.__main__",), "it sets up the process: exit codes, streams"),
     "odx_target.target.commands": (
         ("odx_target.target.commands", "odx_target.target.cli"),
         "they own signals and the terminal, which an embedded array must leave alone",

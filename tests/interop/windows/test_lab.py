@@ -11,7 +11,7 @@ from tree_sitter import Language, Node, Parser
 from typer.main import get_command
 
 from odx_target.initiator.windows.rules import Rule, Weight
-from odx_target.target.commands.app import app
+from odx_target.target.commands.app import application
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "interop" / "windows"
@@ -34,7 +34,7 @@ def test_every_section_that_a_rule_names_is_on_the_page() -> None:
 
 
 def test_options_on_the_page_are_options_and_all_of_them() -> None:
-    command = get_command(app).commands["windows-copy"]  # type: ignore[attr-defined]
+    command = get_command(application()).commands["windows-copy"]  # type: ignore[attr-defined]
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
     table = PAGE[PAGE.index("| option") : PAGE.index("## With Windows")]
     assert set(re.findall(r"`(--[a-z-]+)`", table)) == options - {"--help", "--initiator-name"}
@@ -199,7 +199,7 @@ def test_secrets_are_told_to_nobody_but_the_iscsi_service() -> None:
 
 
 def test_options_of_serve_on_the_page_are_options() -> None:
-    command = get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    command = get_command(application()).commands["serve"]  # type: ignore[attr-defined]
     options = {option for parameter in command.params for option in parameter.opts}
     typed = re.findall(r"^    odx-target serve (?:.*\\\n)*.*$", PAGE, re.MULTILINE)
     assert len(typed) == 2
