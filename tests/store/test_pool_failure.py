@@ -110,7 +110,7 @@ def test_a_catalogue_that_cannot_be_saved_leaves_the_log(machine: Machine) -> No
     machine.flush()
     machine.pool.checkpointer.start_soon()
     machine.environment.settle()
-    assert isinstance(machine.pool.checkpointer.error, Unwritable)
+    assert machine.pool.status().checkpoint_error == "saving the catalogue failed: the simulated disk fails"
     with pytest.raises(Unwritable):
         machine.close()
     machine.lose_power()

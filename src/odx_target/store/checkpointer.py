@@ -6,18 +6,18 @@ writing goes on.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from odx_target.store.api import Environment, Event, Lane, StoreError
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.discards import Discards
 from odx_target.store.flusher import Flusher
 from odx_target.store.log import Log
+from odx_target.store.troubles import Troubles
 
 
 class Checkpointer:
-    """`take` makes a checkpoint of the moment. `error` is why the last one in the background failed, or None: the log
-    then simply stays the longer.
-    """
+    """`take` makes a checkpoint of the moment. Where one fails, the log simply stays the longer, and `troubles` hears of it."""
 
     def __init__(
         self,
@@ -27,14 +27,15 @@ class Checkpointer:
         environment: Environment,
         take: Callable[[], Checkpoint],
         discards: Discards,
+        troubles: Troubles,
     ) -> None:
-        self.error: StoreError | None = None
         self._catalogue = catalogue
         self._log = log
         self._flusher = flusher
         self._environment = environment
         self._take = take
         self._discards = discards
+        self._troubles = troubles
         self._running: Event | None = None
         self._starting = False
 
@@ -53,6 +54,10 @@ class Checkpointer:
             deferred = list(self._log.deferred)
             await self._save_now()
             self._log.drop_deferred(deferred)
+            self._troubles.checkpoint_saved()
+        except StoreError as error:
+            self._troubles.checkpoint_failed(error)
+            raise
         finally:
             self._running = None
             running.set()
@@ -77,9 +82,5 @@ class Checkpointer:
 
     async def _save_soon(self) -> None:
         self._starting = False
-        try:
+        with suppress(StoreError):  # of which the troubles tell
             await self.save()
-        except StoreError as error:
-            self.error = error
-        else:
-            self.error = None

@@ -1,17 +1,20 @@
 """Whether a pool may still write. The first failed write or sync ends that: what the disk then holds is not known."""
 
 from odx_target.store.api import PoolFailed
+from odx_target.store.troubles import Troubles
 
 
 class Health:
     """`failure` is None, or why the pool takes no more writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, troubles: Troubles) -> None:
+        self.troubles = troubles
         self.failure: str | None = None
 
     def fail(self, doing: str, error: OSError) -> PoolFailed:
         if self.failure is None:
             self.failure = f"{doing} failed: {error.strerror or error}"
+            self.troubles.failed(self.failure)
         return PoolFailed(self.failure)
 
     def check(self) -> None:

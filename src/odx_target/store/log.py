@@ -84,7 +84,7 @@ class Log:
         self._is_stalled = False
         self._parts: list[Part] = []
         self._part: Part | None = None
-        self._sealer = Sealer(pool_identity, shelf, checksums, flusher, environment)
+        self._sealer = Sealer(pool_identity, shelf, checksums, flusher, environment, health.troubles)
         self._reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
 
     @property
@@ -190,7 +190,9 @@ class Log:
         except OSError as error:
             if passes(error):
                 self._stall(parts)
-                raise of_write("writing the log", error) from error
+                trouble = of_write("writing the log", error)
+                self._health.troubles.stalled(trouble)
+                raise trouble from error
             self._lose(parts)
             raise self._health.fail("writing the log", error) from error
         if self._is_stalled:
@@ -252,8 +254,9 @@ class Log:
         deferred_blocks = 2 * header_blocks(sum(map(len, self.deferred)), 0)
         try:
             self._shelf.order(wanted_blocks + self._reserve // 2 + deferred_blocks, spare=spare)
-        except StoreError:
+        except StoreError as error:
             if self.unused_blocks < need_blocks + deferred_blocks:
+                self._health.troubles.refused(error)
                 raise
         else:
             if self.unused_blocks < wanted_blocks + deferred_blocks:
@@ -349,6 +352,7 @@ class Log:
     def _go_on(self, parts: list[Part]) -> None:
         """A batch that had stalled was written after all."""
         self._is_stalled = False
+        self._health.troubles.has_room()
         for part in parts:
             for place in _places(part):
                 del self.lost[place]

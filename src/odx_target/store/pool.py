@@ -4,7 +4,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from odx_target.store.api import BLOCK_BYTES, Environment, FrozenMap, PoolFull, Scarcity, StoreError, Usage, Volume
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    Environment,
+    FrozenMap,
+    PoolFull,
+    PoolStatus,
+    Scarcity,
+    StoreError,
+    Trouble,
+    Usage,
+    Volume,
+)
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.checkpointer import Checkpointer
@@ -29,6 +40,7 @@ from odx_target.store.records import (
 from odx_target.store.recovery import Recovered, position_to_json
 from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SEGMENT_DESCRIPTORS, SegmentStore
 from odx_target.store.shelf import LIMIT_SEGMENTS_MIN, SegmentShelf
+from odx_target.store.troubles import Troubles
 from odx_target.store.volume import LogFrozenMap, LogVolume
 
 VOLUME_IDENTITY_BYTES = 16
@@ -88,7 +100,8 @@ class LogPool:
         self.identity = identity
         self.contents = recovered.contents
         self.contents.discards.spare(environment)
-        self.health = Health()
+        self.troubles = Troubles(environment)
+        self.health = Health(self.troubles)
         self._environment = environment
         self._catalogue = catalogue
         self._store = store
@@ -103,7 +116,7 @@ class LogPool:
         self.log = Log(identity, self.shelf, index, self._flusher, self.health, environment, recovered.position)
         self.reader = Reader(self.log, self.shelf, index, environment)
         self.checkpointer = Checkpointer(
-            catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards
+            catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
         )
         self.log.on_checkpoint_due = self.checkpointer.start_soon
         self.log.written_blocks = recovered.replayed_blocks
@@ -128,6 +141,13 @@ class LogPool:
     @property
     def failure(self) -> str | None:
         return self.health.failure
+
+    @property
+    def on_trouble(self) -> list[Callable[[Trouble], None]]:
+        return self.troubles.on_trouble
+
+    def status(self) -> PoolStatus:
+        return self.troubles.status(self.failure)
 
     def usage(self) -> Usage:
         unused_blocks = self.log.unused_blocks
@@ -232,7 +252,7 @@ class LogPool:
             self.health.check()
         self.log.append_or_defer(encode(record), matters=record.durable)
         self.contents.apply(record)
-        frozen = LogFrozenMap(self, self.contents.frozen_maps[record.frozen])
+        frozen = LogFrozenMap(self, self.contents.frozen_maps[record.frozen], self.contents.volumes[record.volume].name)
         self._frozen_maps[record.frozen] = frozen
         return frozen
 

@@ -12,6 +12,7 @@ from odx_target.store.flusher import Flusher
 from odx_target.store.footer import encode_footer, footer_blocks
 from odx_target.store.segment import Segment
 from odx_target.store.shelf import SegmentShelf
+from odx_target.store.troubles import Troubles
 
 
 class Sealer:
@@ -24,6 +25,7 @@ class Sealer:
         checksums: ChecksumIndex,
         flusher: Flusher,
         environment: Environment,
+        troubles: Troubles,
     ) -> None:
         self.full: list[tuple[Segment, array[int]]] = []
         self._pool_identity = pool_identity
@@ -31,6 +33,7 @@ class Sealer:
         self._index = checksums
         self._flusher = flusher
         self._environment = environment
+        self._troubles = troubles
         self._without_footer: list[tuple[Segment, array[int]]] = []
         self._sizes: dict[Segment, int] = {}
         self._uncut: list[Segment] = []
@@ -56,7 +59,8 @@ class Sealer:
         for segment, table in waiting:
             try:
                 segment.write(len(table), [encode_footer(self._pool_identity, segment.number, table)])
-            except OSError:
+            except OSError as error:
+                self._troubles.not_sealed(error)
                 self._without_footer.append((segment, table))
                 continue
             self._flusher.dirty.add(segment)
@@ -71,7 +75,8 @@ class Sealer:
         for each in waiting:
             try:
                 await self._cut(each)
-            except (OSError, OutOfResources):
+            except (OSError, OutOfResources) as error:
+                self._troubles.not_sealed(error)
                 self._uncut.append(each)
 
     async def _cut(self, segment: Segment) -> None:

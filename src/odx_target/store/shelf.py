@@ -178,6 +178,7 @@ class SegmentShelf:
             self._refusal = of_write("making a segment", error) if isinstance(error, OSError) else error
             raise self._refusal from error
         self._refusal = None
+        self._health.troubles.has_room()
         self._add(segment, self._segment_blocks)
         self._ready.append(segment)
         self.ready_blocks += self.capacity_blocks

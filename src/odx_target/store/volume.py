@@ -3,14 +3,15 @@
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, StoreError
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, StoreError, Unreadable
 from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import FrozenMapState
 from odx_target.store.contents import VolumeContents
 from odx_target.store.frozen_root import FrozenRoot, MapReader
 from odx_target.store.log import Log
-from odx_target.store.reader import Reader
+from odx_target.store.reader import Reader, Runs
 from odx_target.store.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
+from odx_target.store.troubles import Troubles
 from odx_target.store.turns import Steps
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ _EMPTY = FrozenRoot(None, 1, 0)
 class _Readable:
     """What volumes and frozen maps share: a map, and a reader of the places it names."""
 
-    def __init__(self, block_map: MapReader, reader: Reader) -> None:
+    def __init__(self, block_map: MapReader, pool: "LogPool", volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
-        self._reader = reader
+        self._reader: Reader = pool.reader
+        self._troubles: Troubles = pool.troubles
+        self._place = volume, frozen_map
 
     @property
     def size_blocks(self) -> int:
@@ -36,10 +39,14 @@ class _Readable:
         if block < 0 or count_blocks < 1 or block + count_blocks > block_map.size_blocks:
             self.check_range(block, count_blocks)
             return []
-        if count_blocks == 1:
-            buffer = self._reader.read_block_now(block_map.place(block), block)
-            return None if buffer is None else [buffer]
-        return self._reader.read_now(block_map.runs(block, count_blocks), block)
+        try:
+            if count_blocks == 1:
+                buffer = self._reader.read_block_now(block_map.place(block), block)
+                return None if buffer is None else [buffer]
+            return self._reader.read_now(block_map.runs(block, count_blocks), block)
+        except (DamagedBlock, Unreadable) as error:
+            self._troubles.block_lost(*self._place, error)
+            raise
 
     def read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
         # Not a coroutine itself: places are taken at the call, when the data is what the caller asks for.
@@ -48,7 +55,14 @@ class _Readable:
             return self._reader.read([], block)
         runs = self._map.runs(block, count_blocks)
         self._reader.settle(runs)
-        return self._reader.read(runs, block)
+        return self._read(runs, block)
+
+    async def _read(self, runs: Runs, block: int) -> list[Buffer]:
+        try:
+            return await self._reader.read(runs, block)
+        except (DamagedBlock, Unreadable) as error:
+            self._troubles.block_lost(*self._place, error)
+            raise
 
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
         return self._map.extents(block, steps)
@@ -62,8 +76,8 @@ class _Readable:
 class LogFrozenMap(_Readable):
     """A frozen map, from `LogVolume.freeze` or a durable one found after a restart."""
 
-    def __init__(self, pool: "LogPool", contents: FrozenMapState) -> None:
-        super().__init__(contents.root, pool.reader)
+    def __init__(self, pool: "LogPool", contents: FrozenMapState, volume: str | None = None) -> None:
+        super().__init__(contents.root, pool, volume, contents.identifier)
         self.identifier = contents.identifier
         self.durable = contents.durable
         self._pool = pool
@@ -81,7 +95,7 @@ class LogVolume(_Readable):
     """A volume. `on_change` as the interface says."""
 
     def __init__(self, pool: "LogPool", contents: VolumeContents) -> None:
-        super().__init__(contents.map, pool.reader)
+        super().__init__(contents.map, pool, contents.name)
         self.on_change: Callable[[int, int], None] | None = None
         self._live_map = contents.map
         self._contents = contents

@@ -20,7 +20,7 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
-from odx_target.store.api import Pool, PoolFailed, Scarcity
+from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble
 from odx_target.target.chap_config import accounts_of
 from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.config_error import ConfigError
@@ -28,8 +28,10 @@ from odx_target.target.directory import Authentication
 from odx_target.target.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import add_logical_unit, attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
+from odx_target.target.reporter import Reporter
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
+from odx_target.target.troubles import report_trouble
 
 log = structlog.get_logger()
 
@@ -70,6 +72,7 @@ class Array:
         self.device_server: DeviceServer
         self._listener: Listener
         self.environment: TrioEnvironment
+        self.reporter = Reporter(trio.current_time)
         self._nursery_manager = trio.open_nursery()
         self._nursery: trio.Nursery
 
@@ -182,6 +185,7 @@ class Array:
         try:
             environment = self.environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
             self.pool = await self._open_pool(environment, self.config)
+            self.pool.on_trouble.append(self._report_trouble)
             try:
                 await self._start_on_pool(environment, sockets)
             except BaseException:
@@ -194,9 +198,9 @@ class Array:
 
     async def _start_on_pool(self, environment: TrioEnvironment, sockets: Sequence[socket.socket]) -> None:
         self.copy_manager = CopyManager(self.pool, environment, _copy_limits(self.config), _copy_options(self.config))
-        self.copy_manager.on_internal_error = _report_internal_error
+        self.copy_manager.on_internal_error = self._report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
-        self.device_server.on_internal_error = _report_internal_error
+        self.device_server.on_internal_error = self._report_internal_error
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
         self.device_server.on_preempt_and_abort.append(self.copy_manager.nexus_preempted)
         self.logical_units = attach_logical_units(self.config, self.pool, environment)
@@ -206,6 +210,8 @@ class Array:
         self.copy_manager.remote_logical_units.update(_named(self.logical_units, self.config.remote_luns))
         self.copy_manager.copy_rate.set(self.config.copy_rate_bytes_per_s)
         await self.copy_manager.start()
+        if damaged := self.copy_manager.durable_tokens.damaged:
+            self.reporter.report("error", "persistent tokens that cannot be read are forgotten", count=damaged)
         self._listener = Listener(
             self.config.iqn,
             sockets,
@@ -214,6 +220,7 @@ class Array:
             self.pool,
             self._tap,
             self._authentication,
+            self.reporter,
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._expire_tokens)
@@ -221,10 +228,18 @@ class Array:
     async def _expire_tokens(self) -> None:
         while True:
             await trio.sleep(EXPIRY_INTERVAL_S)
+            self.reporter.tick()
             self.copy_manager.expire(trio.current_time())
             # What tokens held is given back in the log.
             with suppress(PoolFailed):
                 self.commit()
+
+    def _report_trouble(self, trouble: Trouble) -> None:
+        report_trouble(self.reporter, trouble, self.logical_units)
+
+    def _report_internal_error(self, error: BaseException) -> None:
+        cause = type(error), error.__traceback__ and error.__traceback__.tb_lineno
+        self.reporter.report("error", "a command failed inside the array", cause=cause, error=repr(error), exc_info=error)
 
     async def _leave_nursery(self) -> None:
         self._nursery.cancel_scope.cancel()
@@ -257,7 +272,3 @@ def _named(logical_units: Mapping[int, LogicalUnit], names: Sequence[str]) -> li
         if name not in by_name:
             raise ConfigError(f"remote-luns: the pool has no LUN {name!r}")
     return [by_name[name] for name in names]
-
-
-def _report_internal_error(error: BaseException) -> None:
-    log.error("a command failed inside the array", error=repr(error), exc_info=error)

@@ -32,9 +32,11 @@ from odx_target.target.iscsi.connection import (
 )
 from odx_target.target.iscsi.session import Session
 from odx_target.target.receive_buffer import ReceiveBuffer
+from odx_target.target.reporter import Reporter
 from odx_target.target.send_queue import SendQueue
 from odx_target.target.task_management import perform_task_management
 from odx_target.target.trace.tap import Tap, tap_of
+from odx_target.target.troubles import REFUSED_LOGIN
 
 log = structlog.get_logger()
 
@@ -55,8 +57,8 @@ LAST_WORDS_TIMEOUT_S = 1.0
 # throw away the Reject or the login status before anybody has seen it.
 ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
 DISCARD_BYTES = 1 << 16
-# Rejects of one connection that are worth a line each in the log; a peer may cause thousands a second.
-MOST_REJECTS_LOGGED = 20
+# Lines of the log for what the connections of one host do in a minute, of each kind; it may cause thousands a second.
+MAX_LINES_OF_HOST = 20
 
 
 class ConnectionServer:
@@ -70,6 +72,7 @@ class ConnectionServer:
         pool: Pool,
         on_pool_failure: Callable[[PoolFailed], None],
         tap: Tap | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -88,13 +91,13 @@ class ConnectionServer:
         self._unsent_bytes = 0  # read data handed over since nothing was left to send
         self._reading_bytes = 0  # read data that tasks are getting
         self._has_room = trio.lowlevel.ParkingLot()
-        self._count_rejects = 0
         self._has_turn = True  # one wake-up's worth of work without letting other connections run
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
         self.ended = trio.Event()
         self.peer = _peer_name(connected)
+        self._reporter = reporter or Reporter(trio.current_time)
         self._protocol.on_wake = self._superseded
 
     async def serve(self) -> None:
@@ -241,7 +244,7 @@ class ConnectionServer:
             self._nexus = self._directory.nexus_of(event.session)
             self._nexus.end_undelivered = self._end_undelivered
             self._device_server.attach(self._nexus)
-            log.info("logged in", peer=self.peer, initiator=self._nexus.initiator_name)
+            self._report("info", "logged in", initiator=self._nexus.initiator_name)
         elif isinstance(event, TaskManagement):
             assert self._nexus is not None
             response = perform_task_management(self._device_server, self._nexus, event)
@@ -249,11 +252,7 @@ class ConnectionServer:
         elif isinstance(event, SessionClosed):
             self._lose_nexus()
         elif isinstance(event, PduRejected):
-            self._count_rejects += 1
-            if self._count_rejects <= MOST_REJECTS_LOGGED:
-                log.warning("PDU rejected", peer=self.peer, reason=event.reason.name, detail=event.detail)
-            if self._count_rejects == MOST_REJECTS_LOGGED:
-                log.warning("further rejects of this connection are not logged", peer=self.peer)
+            self._report("warning", "PDU rejected", reason=event.reason.name, detail=event.detail)
 
     def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
         """Begin a task of this connection, whatever happens to it afterwards; False if it is too late for that.
@@ -318,7 +317,7 @@ class ConnectionServer:
 
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""
-        log.info("connection closed", peer=self.peer, reason=str(self._protocol.close_reason))
+        self._report_close()
         self._handle_events()
         self._lose_nexus()
         with trio.move_on_after(LAST_WORDS_TIMEOUT_S), suppress(OSError):
@@ -335,6 +334,16 @@ class ConnectionServer:
             await trio.lowlevel.wait_readable(self._socket)
             if not self._socket.recv_into(room):
                 return
+
+    def _report(self, level: str, event: str, **fields: object) -> None:
+        host = self.peer.rpartition(":")[0]
+        self._reporter.report(level, event, cause=host, lines=MAX_LINES_OF_HOST, peer=self.peer, **fields)
+
+    def _report_close(self) -> None:
+        reason = self._protocol.close_reason
+        is_refusal = reason is not None and reason.code is CloseCode.LOGIN_FAILED
+        level, event = ("warning", REFUSED_LOGIN) if is_refusal else ("info", "connection closed")
+        self._report(level, event, reason=str(reason))
 
     def _lose_nexus(self) -> None:
         if self._nexus is not None:

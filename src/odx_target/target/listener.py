@@ -5,7 +5,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import structlog
 import trio
 
 from odx_target.scsi.device_server import DeviceServer
@@ -16,9 +15,9 @@ from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Authentication, Directory
 from odx_target.target.iscsi.host_names import look_up_error
 from odx_target.target.iscsi.session import Session
+from odx_target.target.reporter import Reporter
 from odx_target.target.trace.tap import Tap
-
-log = structlog.get_logger()
+from odx_target.target.troubles import CANNOT_ACCEPT, TOO_MANY_SOCKETS
 
 LISTEN_BACKLOG = 64
 # The protocol answers a login over its own limit properly; this bound is for sockets that do not log in. Past it the one that
@@ -48,11 +47,13 @@ class Listener:
         pool: Pool,
         tap: Tap | None = None,
         authentication: Authentication | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self._sockets = sockets
         self._device_server = device_server
         self._pool = pool
         self._tap = tap
+        self._reporter = reporter or Reporter(trio.current_time)
         self._directory = Directory(iqn, logical_units, authentication=authentication)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._accepting = trio.CancelScope()
@@ -96,14 +97,14 @@ class Listener:
             except OSError as error:
                 # The peer may have gone already; that is its own affair.
                 if error.errno in OUT_OF_DESCRIPTORS:
-                    log.warning("cannot accept a connection", error=error.strerror)
+                    self._reporter.report("warning", CANNOT_ACCEPT, error=error.strerror)
                     await trio.sleep(OUT_OF_DESCRIPTORS_PAUSE_S)
                 continue
             if len(self._connections) >= MOST_SOCKETS:
                 self._cut_oldest_login()
             try:
                 server = ConnectionServer(
-                    connected, self._directory, self._device_server, self._pool, self.pool_failed, self._tap
+                    connected, self._directory, self._device_server, self._pool, self.pool_failed, self._tap, self._reporter
                 )
             except OSError:  # the peer has gone already
                 connected.close()
@@ -118,13 +119,13 @@ class Listener:
 
     def pool_failed(self, error: PoolFailed) -> None:
         """A batch is lost in which any connection may have had a part: hosts log in again and find out."""
-        log.error("the pool has failed, every connection is closed", error=str(error))
+        self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
         for connection in list(self._connections):
             connection.cut()
 
     def _cut_oldest_login(self) -> None:
         oldest = next(server for server in self._connections if not server.is_logged_in)
-        log.warning("too many open sockets, the oldest that has not logged in is closed", limit=MOST_SOCKETS, peer=oldest.peer)
+        self._reporter.report("warning", TOO_MANY_SOCKETS, limit=MOST_SOCKETS, peer=oldest.peer)
         del self._connections[oldest]
         oldest.cut()
 

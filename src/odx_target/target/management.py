@@ -18,6 +18,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 from odx_target.target.config import LunConfig, lun_config, parse_copy_rate, parse_lun, parse_size
 from odx_target.target.config_error import ConfigError
+from odx_target.target.health import health_data
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -134,6 +135,10 @@ def _list_identifier(value: object) -> int:
     if type(found) is not int or not 0 <= found < 1 << 32:
         raise ConfigError(f"list identifier: want a number of 32 bits, such as 17 or 0x11, not {value!r}")
     return found
+
+
+async def _health(array: "Array") -> Data:
+    return health_data(array)
 
 
 async def _luns(array: "Array") -> Data:
@@ -324,5 +329,6 @@ OPERATIONS: dict[str, Operation] = {
             ),
             changes=True,
         ),
+        Operation("health", "what is wrong with the array, and how much room it has", _health),
     )
 }

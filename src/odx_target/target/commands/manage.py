@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.health_lines import health_lines
 from odx_target.target.commands.sizes import size
 from odx_target.target.commands.tables import print_columns
 from odx_target.target.control_client import NoServer, request
@@ -71,6 +72,15 @@ def resize(
     answer = _ask(context, "resize", name=name, size=new_size, shrink=shrink)
     if not _printed(answer, as_json):
         typer.echo(_lun_line(answer))
+
+
+@app.command("health")
+def health(context: typer.Context, as_json: Json = False) -> None:
+    """What is wrong with the array, and how much room it has."""
+    answer = _ask(context, "health")
+    if not _printed(answer, as_json):
+        for line in health_lines(answer):
+            typer.echo(line)
 
 
 @app.command("tokens")

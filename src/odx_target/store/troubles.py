@@ -1,0 +1,98 @@
+"""What an operator must know of a pool: told at once to who listens, and kept to be asked for."""
+
+from collections.abc import Callable
+
+from odx_target.store.api import (
+    DamagedBlock,
+    DamagedPlace,
+    Environment,
+    PoolFull,
+    PoolStatus,
+    StoreError,
+    Trouble,
+    TroubleKind,
+    Unreadable,
+)
+
+MAX_DAMAGED_PLACES = 1000
+"""Remembered one by one; of a disk that is dying nobody reads more."""
+
+
+class Troubles:
+    """The troubles of one pool. `on_trouble` is called for each, as often as it is met: who listens limits the rate."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.on_trouble: list[Callable[[Trouble], None]] = []
+        self._environment = environment
+        self._checkpoint_error: str | None = None
+        self._checkpoint_at_s = environment.monotonic()
+        self._no_room: str | None = None
+        self._is_full = False
+        self._no_room_since_s = 0.0
+        self._damaged: dict[tuple[str | None, int | None, int], int] = {}
+        self._damaged_beyond = 0
+
+    def failed(self, reason: str) -> None:
+        """The pool takes no more writes."""
+        self._tell(Trouble(TroubleKind.FAILED, reason))
+
+    def checkpoint_failed(self, error: StoreError) -> None:
+        self._checkpoint_error = str(error)
+        self._tell(Trouble(TroubleKind.CHECKPOINT_FAILED, str(error)))
+
+    def checkpoint_saved(self) -> None:
+        self._checkpoint_error = None
+        self._checkpoint_at_s = self._environment.monotonic()
+
+    def refused(self, error: StoreError) -> None:
+        """A change was refused for want of room, or of what it takes to make some."""
+        if self._no_room is None:
+            self._no_room_since_s = self._environment.monotonic()
+        self._no_room = str(error)
+        self._is_full = isinstance(error, PoolFull)
+        self._tell(Trouble(TroubleKind.FULL if self._is_full else TroubleKind.NO_SEGMENT, str(error)))
+
+    def stalled(self, error: StoreError) -> None:
+        """The log could not be written, and will be later; until `has_room` nothing is acknowledged."""
+        if self._no_room is None:
+            self._no_room_since_s = self._environment.monotonic()
+        self._no_room = str(error)
+        self._tell(Trouble(TroubleKind.STALLED, str(error)))
+
+    def not_sealed(self, error: Exception) -> None:
+        """A segment could not be finished, and will be later."""
+        self._tell(Trouble(TroubleKind.NOT_SEALED, str(error)))
+
+    def has_room(self) -> None:
+        """There is room again."""
+        self._no_room = None
+        self._is_full = False
+
+    def block_lost(self, volume: str | None, frozen_map: int | None, error: DamagedBlock | Unreadable) -> None:
+        """A block of a volume, or of a frozen map, could not be read."""
+        place = (volume, frozen_map, error.block)
+        if not isinstance(error, DamagedBlock):
+            self._tell(Trouble(TroubleKind.UNREADABLE_BLOCK, str(error), *place))
+            return
+        if place in self._damaged or len(self._damaged) < MAX_DAMAGED_PLACES:
+            self._damaged[place] = self._damaged.get(place, 0) + 1
+        else:
+            self._damaged_beyond += 1
+        self._tell(Trouble(TroubleKind.DAMAGED_BLOCK, str(error), *place))
+
+    def status(self, failure: str | None) -> PoolStatus:
+        now_s = self._environment.monotonic()
+        return PoolStatus(
+            failure=failure,
+            no_room=self._no_room,
+            is_full=self._is_full,
+            no_room_for_s=None if self._no_room is None else now_s - self._no_room_since_s,
+            checkpoint_error=self._checkpoint_error,
+            checkpoint_age_s=now_s - self._checkpoint_at_s,
+            damaged=tuple(DamagedPlace(*place, count) for place, count in self._damaged.items()),
+            damaged_beyond=self._damaged_beyond,
+        )
+
+    def _tell(self, trouble: Trouble) -> None:
+        for told in self.on_trouble:
+            told(trouble)

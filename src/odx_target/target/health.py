@@ -1,0 +1,48 @@
+"""What is wrong with an array, if anything, as plain data."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import DamagedPlace
+from odx_target.target.troubles import REFUSED_LOGIN, REFUSED_SOCKETS, place_data
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+
+MAX_DAMAGED_SHOWN = 100
+"""Blocks of one answer; the number of the others is told."""
+
+
+def health_data(array: "Array") -> dict[str, object]:
+    """The array's health as plain data. Times are seconds, `None` stands for nothing wrong."""
+    status = array.pool.status()
+    usage = array.pool.usage()
+    counts = array.reporter.counts
+    return {
+        "is_well": not (status.failure or status.no_room or status.checkpoint_error or status.damaged),
+        "failure": status.failure,
+        "full": status.no_room if status.is_full else None,
+        "no_segment": None if status.is_full else status.no_room,
+        "no_room_for_s": status.no_room_for_s,
+        "checkpoint_error": status.checkpoint_error,
+        "checkpoint_age_s": status.checkpoint_age_s,
+        "damaged": [_damaged_data(place, array.logical_units) for place in status.damaged[:MAX_DAMAGED_SHOWN]],
+        "damaged_not_shown": max(0, len(status.damaged) - MAX_DAMAGED_SHOWN) + status.damaged_beyond,
+        "used_bytes": usage.used_bytes,
+        "available_bytes": usage.available_bytes,
+        "refused_sockets": sum(counts[event] for event in REFUSED_SOCKETS),
+        "refused_logins": counts[REFUSED_LOGIN],
+    }
+
+
+def _damaged_data(place: DamagedPlace, logical_units: Mapping[int, LogicalUnit]) -> dict[str, object]:
+    return {
+        "lun": None,
+        "name": None,
+        "lba": None,
+        "count_blocks": None,
+        "snapshot": None,
+        **place_data(place.volume, place.frozen_map, place.block, logical_units),
+        "times": place.count,
+    }

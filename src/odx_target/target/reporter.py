@@ -1,0 +1,83 @@
+"""Log lines that an operator needs, no matter how often their causes come: some for each cause and minute, the rest counted."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+INTERVAL_S = 60.0
+"""After its lines a cause is silent for the rest of so long."""
+
+MAX_CAUSES = 1024
+"""Causes held apart; past it all others of an event share one. Strangers can make up as many as they like."""
+
+_OTHERS = "others"
+
+
+@dataclass(slots=True)
+class _Interval:
+    """What has been said of a cause since `began_s`; `fields` are those of the last line that was left out."""
+
+    began_s: float
+    level: str
+    lines: int = 1
+    left_out: int = 0
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Reporter:
+    """Writes to the log; `now` is a clock that never goes back. `tick` is called now and then.
+
+    `counts` has how often each event was met, logged or not.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.counts: Counter[str] = Counter()
+        self._now = now
+        self._intervals: dict[tuple[str, Hashable], _Interval] = {}
+
+    def report(self, level: str, event: str, /, *, cause: Hashable = None, lines: int = 1, **fields: Any) -> None:
+        """Log an event, or count it if its cause has had its `lines` lately. `fields` are shown."""
+        self.counts[event] += 1
+        key = self._key(event, cause)
+        interval = self._intervals.get(key)
+        if interval is None or self._is_over(interval):
+            if interval is not None and interval.left_out:
+                fields["left_out"] = interval.left_out
+            self._intervals[key] = _Interval(self._now(), level)
+        elif interval.lines < lines:
+            interval.lines += 1
+        else:
+            interval.left_out += 1
+            interval.level, interval.fields = level, fields
+            return
+        getattr(log, level)(event, **fields)
+
+    def tick(self) -> None:
+        """Log the last event of each cause whose interval is over and had some left out; forget the others."""
+        for key, interval in list(self._intervals.items()):
+            if not self._is_over(interval):
+                continue
+            if interval.left_out:
+                self._log_rest(key, interval)
+            else:
+                del self._intervals[key]
+
+    def _log_rest(self, key: tuple[str, Hashable], interval: _Interval) -> None:
+        event, _ = key
+        fields = interval.fields
+        if interval.left_out > 1:
+            fields = {**fields, "left_out": interval.left_out - 1}
+        self._intervals[key] = _Interval(self._now(), interval.level)
+        getattr(log, interval.level)(event, **fields)
+
+    def _key(self, event: str, cause: Hashable) -> tuple[str, Hashable]:
+        key = (event, cause)
+        return key if key in self._intervals or len(self._intervals) < MAX_CAUSES else (event, _OTHERS)
+
+    def _is_over(self, interval: _Interval) -> bool:
+        return self._now() >= interval.began_s + INTERVAL_S

@@ -1,0 +1,55 @@
+"""Lines of the log for what is wrong with a pool, and the events that are counted."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import BLOCK_BYTES, Trouble, TroubleKind
+from odx_target.target.reporter import Reporter
+
+
+class _Line(NamedTuple):
+    level: str
+    event: str
+
+
+LINES: dict[TroubleKind, _Line] = {
+    TroubleKind.FAILED: _Line("error", "the pool takes no more writes until it is opened again"),
+    TroubleKind.FULL: _Line("error", "the pool is full, writes are refused"),
+    TroubleKind.NO_SEGMENT: _Line("error", "the pool can make no segment, writes are refused"),
+    TroubleKind.STALLED: _Line("error", "the log cannot be written now, answers wait"),
+    TroubleKind.NOT_SEALED: _Line("warning", "a full segment cannot be finished now"),
+    TroubleKind.CHECKPOINT_FAILED: _Line("error", "a checkpoint was not saved, the next start takes longer"),
+    TroubleKind.DAMAGED_BLOCK: _Line("error", "a block does not match its checksum"),
+    TroubleKind.UNREADABLE_BLOCK: _Line("error", "a block could not be read"),
+}
+
+REFUSED_SOCKETS = (
+    TOO_MANY_SOCKETS := "too many open sockets, the oldest that has not logged in is closed",
+    CANNOT_ACCEPT := "cannot accept a connection",
+)
+"""Events that count as refused sockets."""
+
+REFUSED_LOGIN = "login refused"
+
+
+def report_trouble(reporter: Reporter, trouble: Trouble, logical_units: Mapping[int, LogicalUnit]) -> None:
+    """Log a trouble of the pool: once for each kind, volume and minute."""
+    line = LINES[trouble.kind]
+    fields: dict[str, Any] = {"reason": trouble.reason}
+    if trouble.block is not None:
+        fields = {**place_data(trouble.volume, trouble.frozen_map, trouble.block, logical_units), **fields}
+    reporter.report(line.level, line.event, cause=trouble.volume, **fields)
+
+
+def place_data(
+    volume: str | None, frozen_map: int | None, block: int, logical_units: Mapping[int, LogicalUnit]
+) -> dict[str, Any]:
+    """A block of the store as hosts know it, as far as a LUN shows it."""
+    found: dict[str, Any] = {} if frozen_map is None else {"snapshot": frozen_map}
+    for logical_unit in logical_units.values():
+        if logical_unit.volume.name == volume:
+            per_block = BLOCK_BYTES // logical_unit.block_bytes
+            lba = {"lba": block * per_block, "count_blocks": per_block}
+            return {"lun": logical_unit.number, "name": volume, **lba, **found}
+    return {"name": volume, "store_block": block, **found}

@@ -1,0 +1,131 @@
+"""What a pool says of its own troubles, and when they are over."""
+
+import pytest
+from tests.store.pools import Machine, block, write
+
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, DamagedPlace, PoolBusy, StoreError, Trouble, TroubleKind
+from odx_target.store.open import PoolOptions
+from odx_target.store.shelf import REFUSED_S
+from odx_target.store.troubles import MAX_DAMAGED_PLACES
+
+SIZE = 1000
+
+
+class Listener:
+    """A machine with a pool, and the troubles that it has told."""
+
+    def __init__(self, options: PoolOptions) -> None:
+        self.machine = Machine(options)
+        self.troubles: list[Trouble] = []
+        self.machine.pool.on_trouble.append(self.troubles.append)
+        self.machine.pool.create_volume("a", SIZE, {})
+
+    @property
+    def kinds(self) -> set[TroubleKind]:
+        return {trouble.kind for trouble in self.troubles}
+
+    def write_until_refused(self) -> None:
+        with pytest.raises(StoreError):
+            self._write_all()
+
+    def _write_all(self) -> None:
+        for at in range(SIZE):
+            write(self.machine, self.machine.pool.volumes["a"], at, [block(at)])
+            self.machine.pool.commit()
+
+
+@pytest.fixture
+def told() -> Listener:
+    return Listener(PoolOptions(segment_blocks=32))
+
+
+def test_a_full_disk_until_there_is_room(told: Listener) -> None:
+    machine = told.machine
+    machine.environment.settle()
+    machine.disk.room_blocks = sum(file.size_blocks for file in machine.disk.files.values())
+    told.write_until_refused()
+    assert told.kinds == {TroubleKind.FULL}
+    machine.environment.advance(5.0)
+    status = machine.pool.status()
+    assert (status.is_full, status.no_room_for_s) == (True, 5.0)
+    machine.disk.room_blocks += 64
+    write(machine, machine.pool.volumes["a"], 0, [block(1)])
+    status = machine.pool.status()
+    assert (status.is_full, status.no_room, status.no_room_for_s) == (False, None, None)
+
+
+def test_a_limit_is_told_as_what_it_is() -> None:
+    told = Listener(PoolOptions(segment_blocks=32, limit_bytes=3 * 32 * BLOCK_BYTES))
+    told.write_until_refused()
+    assert "limit" in str(told.machine.pool.status().no_room)
+    assert isinstance(told.troubles[0], Trouble)
+
+
+def test_segments_that_cannot_be_made(told: Listener) -> None:
+    told.machine.environment.settle()
+    told.machine.disk.failing.add("create")
+    told.write_until_refused()
+    assert told.kinds == {TroubleKind.NO_SEGMENT}
+    assert not told.machine.pool.status().is_full
+    told.machine.disk.failing.clear()
+    told.machine.environment.advance(REFUSED_S)
+    write(told.machine, told.machine.pool.volumes["a"], 0, [block(1)])
+    assert told.machine.pool.status().no_room is None
+
+
+def test_a_pool_that_fails_tells_it_once(told: Listener) -> None:
+    told.machine.disk.failing.add("sync")
+    write(told.machine, told.machine.pool.volumes["a"], 0, [block(1)])
+    told.machine.pool.commit()
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            told.machine.flush()
+    assert [trouble.kind for trouble in told.troubles] == [TroubleKind.FAILED]
+    assert told.machine.pool.status().failure == told.troubles[0].reason
+
+
+def test_waiting_for_room_is_no_trouble(told: Listener) -> None:
+    with pytest.raises(PoolBusy):
+        told.machine.pool.volumes["a"].write(0, [block(1)] * 500)
+    assert told.troubles == []
+    assert told.machine.pool.status().no_room is None
+
+
+def test_damaged_blocks_are_counted_and_bounded(told: Listener) -> None:
+    machine = told.machine
+    volume = machine.pool.volumes["a"]
+    write(machine, volume, 0, [block(at + 1) for at in range(20)])
+    machine.pool.commit()
+    frozen = volume.freeze()
+    machine.pool.commit()
+    for file in machine.disk.files.values():
+        file.content[:] = bytes(byte ^ 1 for byte in file.content)
+    for source, at in [(volume, 3), (volume, 3), (frozen, 4)]:
+        with pytest.raises(StoreError):
+            machine.environment.run(source.read(at, 1))
+    assert told.kinds == {TroubleKind.DAMAGED_BLOCK}
+    assert machine.pool.status().damaged == (
+        DamagedPlace("a", None, 3, 2),
+        DamagedPlace("a", frozen.identifier, 4, 1),
+    )
+    for at in range(2 * MAX_DAMAGED_PLACES):
+        machine.pool.troubles.block_lost("b", None, DamagedBlock(at))
+    status = machine.pool.status()
+    assert len(status.damaged) == MAX_DAMAGED_PLACES
+    assert status.damaged_beyond == MAX_DAMAGED_PLACES + 2
+
+
+def test_checkpoints_that_fail_until_one_is_saved(told: Listener) -> None:
+    machine = told.machine
+    machine.disk.failing.add("save")
+    machine.pool.checkpointer.start_soon()
+    machine.environment.settle()
+    machine.environment.advance(7.0)
+    assert told.kinds == {TroubleKind.CHECKPOINT_FAILED}
+    status = machine.pool.status()
+    assert status.checkpoint_error is not None
+    assert status.checkpoint_age_s >= 7.0
+    machine.disk.failing.clear()
+    machine.checkpoint()
+    status = machine.pool.status()
+    assert (status.checkpoint_error, status.checkpoint_age_s) == (None, 0.0)
