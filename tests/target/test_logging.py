@@ -1,10 +1,11 @@
 import io
 import sys
+import threading
 
 import pytest
 import structlog
 
-from odx_target.target.logging import configure_logging
+from odx_target.target.logging import MAX_QUEUED_BYTES, configure_logging
 
 
 def fail() -> None:
@@ -56,3 +57,39 @@ def test_what_a_peer_sends_does_not_steer_the_terminal(monkeypatch: pytest.Monke
     structlog.get_logger().info("logged in", initiator="\x1b]0;owned\x07\x1b[2Jiqn.\u00e9", count=7)
     assert "\\x1b]0;owned\\x07\\x1b[2Jiqn.\u00e9" in stream.getvalue()
     assert stream.getvalue().rstrip("\n").isprintable()
+
+
+class StuckStream(io.StringIO):
+    """Takes nothing until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_write = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.is_asked.set()
+        assert self.may_write.wait(60)
+        return super().write(text)
+
+
+def test_a_reader_that_is_stuck_holds_up_nobody_and_is_told_what_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = StuckStream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with configure_logging("info").in_thread():
+        log = structlog.get_logger()
+        log.info("first")
+        assert stream.is_asked.wait(60)
+        for number in range(50_000):
+            log.info("many", number=number)
+        stream.may_write.set()
+    lines = stream.getvalue().splitlines()
+    (missing,) = [line for line in lines if "left out" in line]
+    assert len(lines) - 2 + int(missing.split()[0]) == 50_000
+    assert len(stream.getvalue()) < MAX_QUEUED_BYTES + 1000
+
+
+def test_lines_come_in_their_order_by_a_thread_too(capfd: pytest.CaptureFixture[str]) -> None:
+    with configure_logging("info").in_thread():
+        for number in range(100):
+            structlog.get_logger().info("line", number=number)
+    assert [line.rpartition("=")[2] for line in capfd.readouterr().err.splitlines()] == [str(each) for each in range(100)]

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from odx_target.store.api import Environment, StoreError
+from odx_target.store.api import Environment, Lane, StoreError
 from odx_target.store.catalogue import Catalogue
 from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
 from odx_target.store.directory_segments import DirectorySegments
@@ -52,7 +52,9 @@ async def open_pool(parts: PoolParts, environment: Environment, options: PoolOpt
 async def _open(find: Callable[[], PoolParts], environment: Environment, options: PoolOptions | None) -> LogPool:
     options = options or PoolOptions()
     options.sizing()
-    parts, identity, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES))
+    parts, identity, recovered = await environment.in_thread(
+        _recover, find, environment.entropy(IDENTITY_BYTES), lane=Lane.UPKEEP
+    )
     with ExitStack() as stack:
         _close_later(stack, parts)
         try:

@@ -8,6 +8,7 @@ from odx_target.store.api import (
     BLOCK_BYTES,
     Environment,
     FrozenMap,
+    Lane,
     PoolFull,
     PoolStatus,
     Scarcity,
@@ -106,7 +107,7 @@ class LogPool:
         self._catalogue = catalogue
         self._store = store
         self._release_lock = release_lock
-        self._is_closed = False
+        self._is_closed = self._is_given_up = False
         self.shelf = SegmentShelf(store, environment, self.health, options.sizing(), options.limit_bytes)
         self.shelf.adopt(recovered.segments, recovered.sizes)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
@@ -295,6 +296,15 @@ class LogPool:
             await self._flusher.settle()
         finally:
             self.health.end()
+            try:
+                await self._environment.in_thread(self._give_up, lane=Lane.UPKEEP)
+            finally:
+                self._give_up()  # where the wait was cut short before it began
+
+    def _give_up(self) -> None:
+        """Close the files and let others open the pool. Does nothing the second time."""
+        if not self._is_given_up:
+            self._is_given_up = True
             self._catalogue.close()
             self._store.close()
             self._release_lock()

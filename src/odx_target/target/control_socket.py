@@ -61,7 +61,7 @@ def socket_name(path: Path) -> Iterator[str]:
 async def opened_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
     """Answer at `path` for as long as the body runs. Where that cannot be, it is one warning, and False for the body."""
     try:
-        listening, identity = _listen(path)
+        listening, identity = await trio.to_thread.run_sync(_listen, path)
     except OSError as error:
         log.warning("no control socket", path=str(path), reason=error.strerror or str(error))
         yield False
@@ -74,7 +74,8 @@ async def opened_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
             nursery.cancel_scope.cancel()
     finally:
         listening.close()
-        _remove(path, identity)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_remove, path, identity)
 
 
 class _Conversations:

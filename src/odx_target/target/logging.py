@@ -1,32 +1,98 @@
 """Log lines for a person on standard error; set up only by the command line."""
 
+import io
 import logging
+import os
 import sys
 import traceback
-from collections.abc import MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from odx_target.target.trace.record_writer import RecordWriter
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+MAX_QUEUED_BYTES = 1 << 20
+"""Thousands of lines, for a reader that pauses."""
+
+
+class _Stream:
+    """What is standard error at that moment, as records are written to it."""
+
+    path = Path("/dev/stderr")
+    has_failed = False
+
+    def write(self, record: bytes) -> bool:
+        with suppress(OSError, ValueError):
+            if (descriptor := _descriptor()) is None:
+                print(record.decode(errors="replace"), end="", file=sys.stderr, flush=True)  # noqa: T201 - for this it is there
+            else:
+                # Past the buffer, whose lock must not be held by a thread that is left behind at the end of the process.
+                rest = memoryview(record)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+        return True
+
+    def retry(self) -> None: ...
+
+    def stop_waiting(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _descriptor() -> int | None:
+    """That of standard error, unless it is none of the operating system's."""
+    try:
+        return sys.stderr.fileno()
+    except io.UnsupportedOperation:
+        return None
+
+
 class StandardError:
-    """Writes lines to what is standard error at that moment. An array goes on when nobody reads its log any more."""
+    """Writes lines to standard error. An array goes on when nobody reads its log any more."""
+
+    def __init__(self) -> None:
+        self._stream = _Stream()
+        self._writer: RecordWriter | None = None
 
     def __call__(self, *_arguments: object) -> "StandardError":
         return self
 
     def msg(self, message: str) -> None:
-        with suppress(OSError, ValueError):
-            print(message, file=sys.stderr, flush=True)  # noqa: T201 - this is what it is for
+        line = f"{message}\n".encode()
+        if self._writer is None:
+            self._stream.write(line)
+        else:
+            self._writer.write(line, 1)
 
     debug = info = warning = error = msg
 
+    @contextmanager
+    def in_thread(self) -> Iterator[None]:
+        """While the body runs, a thread writes the lines: nobody waits for a terminal, pipe or file that takes none."""
+        self._writer = RecordWriter(self._stream, _gap, MAX_QUEUED_BYTES)
+        try:
+            yield
+        finally:
+            writer, self._writer = self._writer, None
+            writer.close()
 
-def configure_logging(level: str) -> None:
-    """Write log lines of `level` and above to standard error; errors inside the array show their stack only at debug."""
+
+def _gap(count: int) -> bytes:
+    return f"{count} lines of the log are left out here, for they were read more slowly than they came\n".encode()
+
+
+def configure_logging(level: str) -> StandardError:
+    """Write log lines of `level` and above to standard error; errors inside the array show their stack only at debug.
+
+    Returns what writes them.
+    """
+    standard_error = StandardError()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -36,8 +102,9 @@ def configure_logging(level: str) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=StandardError(),
+        logger_factory=standard_error,
     )
+    return standard_error
 
 
 def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -58,6 +125,8 @@ def _stack_at_debug(_logger: object, _method: str, line: MutableMapping[str, Any
 def _place_of_error(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     error = line.pop("exc_info", None)
     if isinstance(error, BaseException) and error.__traceback__ is not None:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        line["place"] = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
+        last = error.__traceback__
+        while last.tb_next is not None:
+            last = last.tb_next
+        line["place"] = f"{last.tb_frame.f_code.co_filename.rpartition('/')[2]}:{last.tb_lineno}"
     return line

@@ -98,7 +98,7 @@ def test_what_a_full_disk_did_not_take_is_counted(tmp_path: Path, monkeypatch: p
         def refuse(_descriptor: int, _data: bytes) -> int:
             raise OSError(28, "No space left on device")
 
-        full.setattr(record_writer.RecordFile, "_write_all", lambda _self, data: refuse(0, data))
+        full.setattr(RecordFile, "_write_all", lambda _self, data: refuse(0, data))
         writer.write(b"second\n", 1)
         assert writer.flush(FLUSH_TIMEOUT_S)
         assert not writer.write(b"third\nfourth\n", 2)
@@ -113,9 +113,7 @@ def test_the_end_does_not_wait_for_a_file_for_ever(tmp_path: Path, monkeypatch: 
     file = SlowFile(tmp_path / "file")
     writer = RecordWriter(file, gap)
     writer.write(b"a", 1)
-    with capture_logs() as logs:
-        writer.close()
-    assert [entry["event"] for entry in logs] == ["the trace is left incomplete, its file takes nothing"]
+    assert not writer.close()
     file.may_write.set()
     writer._thread.join()
     file.close()

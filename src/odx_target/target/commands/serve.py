@@ -64,13 +64,14 @@ def serve(
     """
     settings, files = options.settings_of(config, locals())
     _check_there_will_be_luns(settings)
-    configure_logging(settings.log_level)
+    standard_error = configure_logging(settings.log_level)
     for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
         log.warning(warning)
     with ExitStack() as stack:
         if settings.pool_dir is None:
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
+        stack.enter_context(standard_error.in_thread())
         tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
         _run(settings, tracing, config, files.control)
 
@@ -101,11 +102,8 @@ async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | 
             opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         ):
             _warn_of_open_portals(array)
-            _print_how_to_connect(array)
-            if is_managed:
-                typer.echo(f"odx-target manage {control or settings.pool_dir} --help tells what can be changed meanwhile")
-            for portal in array.portals:
-                typer.echo(f"listening on {portal}")
+            managed_at = (control or settings.pool_dir) if is_managed else None
+            await trio.to_thread.run_sync(_print_how_to_connect, array, managed_at)
             async for number in signals:
                 if number == signal.SIGUSR1:
                     _toggle(tracing)
@@ -155,7 +153,8 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _print_how_to_connect(array: Array) -> None:
+def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:
+    """Blocks while nobody reads it."""
     iqn = array.config.iqn
     for number, logical_unit in sorted(array.logical_units.items()):
         size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
@@ -168,3 +167,7 @@ def _print_how_to_connect(array: Array) -> None:
             continue
         typer.echo(f"  iscsi-ls -s iscsi://{portal}")
         typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {iqn} -p {portal} --login")
+    if managed_at is not None:
+        typer.echo(f"odx-target manage {managed_at} --help tells what can be changed meanwhile")
+    for portal in array.portals:
+        typer.echo(f"listening on {portal}")

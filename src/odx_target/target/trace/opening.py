@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import structlog
+
 from odx_target.target.config import ConfigError
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.record_writer import RecordWriter
 from odx_target.target.trace.tracing import Tracing, WallClock, time_words
+
+log = structlog.get_logger()
 
 EVERY_PEER = "*"
 REASON = "for the file took them more slowly than they came"
@@ -32,11 +36,16 @@ def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcap
         lines = packets = None
         if trace is not None:
             lines = writer_of_lines(RecordFile(trace, append=True))
-            stack.callback(lines.close)
+            stack.callback(_close, lines, trace)
         if pcap is not None:
             packets = writer_of_packets(RecordFile(pcap, append=False, header=pcapng.file_header(snap_bytes), private=True))
-            stack.callback(packets.close)
+            stack.callback(_close, packets, pcap)
         yield Tracing(lines, packets, snap_bytes=snap_bytes)
+
+
+def _close(writer: RecordWriter, path: Path) -> None:
+    if not writer.close():
+        log.warning("the trace is left incomplete, its file takes nothing", file=str(path))
 
 
 def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:

@@ -7,12 +7,8 @@ is left out, and the file says how much, at the place where it is missing.
 import threading
 from collections import deque
 from collections.abc import Callable
-
-import structlog
-
-from odx_target.target.trace.record_file import RecordFile
-
-log = structlog.get_logger()
+from pathlib import Path
+from typing import Protocol
 
 MAX_QUEUED_BYTES = 16 << 20
 """A tenth of a second of full speed; more would only delay what is left out."""
@@ -20,8 +16,27 @@ MAX_QUEUED_BYTES = 16 << 20
 WRITE_BYTES = 1 << 20
 """What one write to the file takes from the queue: few calls for many small records."""
 
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
 """How long the end of the array waits for a file that takes nothing."""
+
+
+class Sink(Protocol):
+    """What is written to, by one thread at a time; it may take as long as it likes."""
+
+    path: Path
+    has_failed: bool
+
+    def write(self, record: bytes) -> bool:
+        """False if it was left out, as all records are from then on until `retry`."""
+        ...
+
+    def retry(self) -> None: ...
+
+    def stop_waiting(self) -> None:
+        """From another thread: the end has come."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class RecordWriter:
@@ -30,7 +45,7 @@ class RecordWriter:
     All calls but `flush` and `close` return at once.
     """
 
-    def __init__(self, file: RecordFile, gap: Callable[[int], bytes], max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
+    def __init__(self, file: Sink, gap: Callable[[int], bytes], max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.gaps = 0
         """How often records have begun to be left out."""
         self._file = file
@@ -67,8 +82,8 @@ class RecordWriter:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._is_writing, timeout_s)
 
-    def close(self) -> None:
-        """Write what is queued and close the file; a file that takes nothing is given up."""
+    def close(self) -> bool:
+        """Write what is queued and close the file. False if it takes nothing: then it is given up as it is."""
         with self._changed:
             if not self._file.has_failed:
                 self._end_gap()
@@ -78,9 +93,9 @@ class RecordWriter:
         self._file.stop_waiting()
         self._thread.join(CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
-            log.warning("the trace is left incomplete, its file takes nothing", file=str(self._file.path))
-        else:
-            self._file.close()
+            return False
+        self._file.close()
+        return True
 
     def _has_room(self, size_bytes: int) -> bool:
         """Once something is left out, half of the queue empties first: few long gaps are easier to read past than many."""
