@@ -83,7 +83,7 @@ def test_what_our_array_answers(cdb: str, expected: str) -> None:
 def test_standard_inquiry_data_tell_what_a_host_decides_by() -> None:
     assert answer("12 00 00 00 60 00") == (
         "version=6 hisup=1 cmdque=1 t10_vendor_identification=ODX product_identification=odx-target "
-        "product_revision_level=0001 version_descriptors=[SAM-5, SPC-4, SBC-3, iSCSI]"
+        "product_revision_level=0001 version_descriptors=[SAM-5, SPC-4, iSCSI]"
     )
     cdb = bytes.fromhex("12 00 00 00 60 00")
     data = bytearray(96)
