@@ -19,6 +19,7 @@ from odx_target.target.iscsi.pdu import (
     encode_lun,
 )
 from odx_target.target.iscsi.session import SessionRegistry
+from odx_target.target.iscsi.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.target.iscsi.text_format import decode_pairs, encode_pairs
 
 TARGET = "iqn.2026-11.io.odx-target:array"
@@ -82,9 +83,10 @@ class Conversation:
     next_tag: int = 1
     header_digest: bool = False
     data_digest: bool = False
+    open_memory: Callable[[], SessionMemory] = UnlimitedMemory
 
     def __post_init__(self) -> None:
-        self.connection = TargetConnection(self.directory, self.now)
+        self.connection = TargetConnection(self.directory, self.now, open_memory=self.open_memory)
         self.events: list[Event] = []
         self.unread: list[Received] = []
         self._stream = b""

@@ -74,7 +74,7 @@ def test_segments_cover_the_data_without_gaps(data: list[bytes], segment: int, b
 
 
 def test_data_is_not_copied() -> None:
-    for segment in ("262144", "512"):
+    for segment in ("262144", "1536"):
         talk = Conversation().logged_in(MaxRecvDataSegmentLength=segment)
         talk.read(2048)
         block = bytearray(2048)

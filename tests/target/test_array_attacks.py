@@ -14,12 +14,14 @@ from odx_target.initiator import cdb
 from odx_target.initiator.session import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.store.volume import LogVolume
-from odx_target.target import connection_server
+from odx_target.target import outlet
+from odx_target.target.allotment import Allotment
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.iscsi import limits
+from odx_target.target.iscsi.limits import MAX_LOGINS
 from odx_target.target.iscsi.opcodes import RejectReason
 from odx_target.target.iscsi.pdu import (
     LoginResponse,
@@ -31,7 +33,6 @@ from odx_target.target.iscsi.pdu import (
     ScsiDataIn,
     ScsiResponse,
 )
-from odx_target.target.listener import MOST_SOCKETS
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import OPTIONS, running
 
@@ -57,6 +58,7 @@ async def quiet(array: Array) -> AsyncIterator[None]:
             while registry.count_connections or array._listener._connections:
                 await trio.sleep(0.001)
     assert registry.sessions == []
+    assert array.memory_budget.used_bytes == 0
     assert array.device_server.nexuses == []
     assert not any(list(unit.tasks.tasks()) for unit in array.logical_units.values())
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
@@ -73,6 +75,11 @@ def reset(peer: RawPeer) -> None:
     peer.stream.socket.close()
 
 
+def most_of_one_session(allotment: Allotment) -> int:
+    """What a session may hold that is alone with what it has and waits for."""
+    return allotment.guaranteed_bytes + allotment.common_bytes * 3 // 4
+
+
 async def is_served(array: Array, number: int = 99) -> None:
     async with logged_in(array, number) as peer:
         assert await peer.status_of(peer.command(bytes(6))) == (0, b"")
@@ -84,8 +91,8 @@ async def test_a_peer_that_does_not_read_is_given_a_bounded_amount() -> None:
         reads = [peer.read(READ_MIB, MIB) for _ in range(128)]
         await peer.stream.send_all(b"".join(map(peer.encode, reads)))
         await is_served(array)
-        held = sum(len(buffer) for buffer in server._to_send._unsent)
-        assert held <= connection_server.MOST_UNSENT_BYTES + 2 * MIB
+        assert server._outlet.unsent_bytes <= array.memory_budget.read.used_bytes + outlet.MOST_UNSENT_BYTES
+        assert array.memory_budget.read.used_bytes <= most_of_one_session(array.memory_budget.read)
         answered = 0
         while answered < len(reads):
             received = await peer.next()
@@ -151,7 +158,9 @@ async def test_a_connection_that_is_cut_before_it_is_served(steps: str) -> None:
     async with running() as array, quiet(array):
         with listening, socket.create_connection(listening.getsockname()) as peer:
             connected, _ = listening.accept()
-            server = ConnectionServer(connected, array._listener._directory, array.device_server, array.pool, pytest.fail)
+            server = ConnectionServer(
+                connected, array._listener._directory, array.device_server, array.pool, array.memory_budget, pytest.fail
+            )
             server.cut()
             if steps == "cut twice":
                 server.cut()
@@ -205,9 +214,9 @@ async def test_what_is_wrong_inside_ends_the_connection_and_nothing_is_left_of_i
 async def test_a_flood_of_connections_that_never_log_in() -> None:
     async with running() as array, quiet(array), logged_in(array, 1) as peer:
         streams = []
-        for _ in range(MOST_SOCKETS + 40):
+        for _ in range(MAX_LOGINS + 40):
             streams.append(await trio.open_tcp_stream(array.portals[0].host, array.portals[0].port))
-        assert len(array._listener._connections) <= MOST_SOCKETS
+        assert len(array._listener._connections) <= MAX_LOGINS + 1
         assert await peer.status_of(peer.command(bytes(6))) == (0, b"")
         await is_served(array)
         for stream in streams:
@@ -311,7 +320,7 @@ async def test_a_read_that_says_it_expects_little_does_not_keep_what_it_does_not
         await peer.stream.send_all(b"".join(peer.encode(peer.read(READ_MIB, 512)) for _ in range(32)))
         for _ in range(32):
             assert await peer.next()
-        assert not server._to_send._unsent
+        assert server._outlet.unsent_bytes == 0
 
 
 async def test_sessions_at_the_limit_may_still_be_reinstated() -> None:
@@ -340,12 +349,11 @@ async def test_reads_from_a_disk_are_taken_on_a_few_at_a_time(monkeypatch: pytes
 
     async def read(self: LogVolume, block: int, count: int) -> list[bytes]:
         nonlocal most_bytes
-        most_bytes = max(most_bytes, server._reading_bytes)
+        most_bytes = max(most_bytes, array.memory_budget.read.used_bytes)
         await trio.lowlevel.checkpoint()
         return [bytes(count * 4096)]
 
     async with running(BIG_LUN) as array, quiet(array), logged_in(array) as peer:
-        server = connection_of(array)
         monkeypatch.setattr(LogVolume, "read_now", lambda *_: None)
         monkeypatch.setattr(LogVolume, "read", read)
         reads = [peer.read(READ_MIB, MIB) for _ in range(100)]
@@ -356,9 +364,9 @@ async def test_reads_from_a_disk_are_taken_on_a_few_at_a_time(monkeypatch: pytes
             assert received is not None
             assert isinstance(received[0], ScsiDataIn)
             answered += received[0].has_status
-        assert most_bytes <= connection_server.MOST_READING_BYTES + MIB
+        assert MIB < most_bytes <= most_of_one_session(array.memory_budget.read)
         await wait_all_tasks_blocked()
-        assert server._reading_bytes == 0
+        assert array.memory_budget.used_bytes == 0
 
 
 async def test_lengths_that_do_not_fit_the_command_come_back_as_residuals() -> None:

@@ -43,7 +43,7 @@ async def assert_nothing_waits(array: Array) -> None:
     assert all(unit.tasks.members == [] for unit in array.logical_units.values())
     assert len(array.pool.frozen_maps) == len(manager.tokens.live)
     assert all(token.is_issued and not token.leases for token in manager.tokens.live.values())
-    assert [connection._reading_bytes for connection in connections(array)] == [0] * len(connections(array))
+    assert array.memory_budget.used_bytes == 0
 
 
 async def read_up_to(peer: RawPeer, kind: type[ScsiResponse | TaskManagementFunctionResponse], tag: int) -> None:

@@ -44,6 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", __file__], USAGE, "no secret"),
         (["serve", "--copy-rate", "1K"], USAGE, "128K"),
         (["serve", "--copy-rate", ""], USAGE, "size"),
+        (["serve", "--memory-limit", "1M"], USAGE, "320M"),
         (["serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", "--remote-lun", "b"], USAGE, "no LUN 'b'"),
         (["serve", "--nonsense"], USAGE, "--nonsense"),
         (["serve"], USAGE, "--lun"),

@@ -136,6 +136,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     path.write_text(
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
         'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
+        'memory-limit = "1G"\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
     )
@@ -145,6 +146,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         portals=(Portal("127.0.0.1", 0), Portal("::1", 0)),
         iqn="iqn.2026-11.io.a:b",
         pool_limit_bytes=10 << 30,
+        memory_limit_bytes=1 << 30,
         log_level="debug",
         strict_list_identifiers=True,
         copy_budget_s=2.5,
@@ -200,6 +202,12 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         "copy-budget = true",
         "copy-budget = nan",
         "copy-rate = 1",
+        "memory-limit = 1",
+        "memory-limit = true",
+        "memory-limit = -1",
+        'memory-limit = "319M"',
+        'memory-limit = "2T"',
+        'memory-limit = "none"',
         "copy-rate = false",
         "report-token-causes = 1",
         'accept-zero-token = "no"',

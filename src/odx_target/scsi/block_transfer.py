@@ -11,10 +11,12 @@ from odx_target.scsi.cdb import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, T
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import whole_blocks
 from odx_target.scsi.durability import flushed, reply_once_durable
+from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
+from odx_target.scsi.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Reply, Task
 
@@ -47,10 +49,13 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
             return Waiting(_read_durable, task, lba, count_blocks)
         if not count_blocks:
             return Reply()
+        size_bytes = count_blocks * logical_unit.block_bytes
+        if size_bytes > SMALL_READ_BYTES and not take_memory(task, size_bytes):
+            return Waiting(_read_cold, task, lba, count_blocks)
         data = logical_unit.medium.read_now(lba, count_blocks)
         if data is None:
             return Waiting(_read_cold, task, lba, count_blocks)
-        return Reply(0, data, count_blocks * logical_unit.block_bytes)
+        return Reply(0, data, size_bytes)
 
     return read
 
@@ -81,8 +86,9 @@ def _refuse(logical_unit: LogicalUnit, lba: int, count_blocks: int, length_field
 
 
 async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
-    data = await task.logical_unit.medium.read(lba, count_blocks)
-    return Reply(data_in=data, transfer_bytes=count_blocks * task.logical_unit.block_bytes)
+    size_bytes = count_blocks * task.logical_unit.block_bytes
+    await wait_for_memory(task, size_bytes)
+    return Reply(data_in=await task.logical_unit.medium.read(lba, count_blocks), transfer_bytes=size_bytes)
 
 
 async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:

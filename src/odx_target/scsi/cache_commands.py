@@ -10,6 +10,7 @@ from odx_target.scsi.durability import flushed
 from odx_target.scsi.limits import STEP_BYTES
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
+from odx_target.scsi.read_memory import wait_for_memory
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Reply, Status, Task
 from odx_target.store.api import Pool, StoreError
@@ -54,6 +55,7 @@ def pre_fetch(task: Task) -> Outcome:
 async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) -> Reply:
     medium = task.logical_unit.medium
     step_blocks = STEP_BYTES // task.logical_unit.block_bytes
+    await wait_for_memory(task, min(step_blocks, count_blocks) * task.logical_unit.block_bytes)
     for first in range(lba, lba + count_blocks, step_blocks):
         task.raise_if_aborted()
         step = min(step_blocks, lba + count_blocks - first)

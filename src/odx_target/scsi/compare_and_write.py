@@ -15,6 +15,7 @@ from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.medium import slice_buffers
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
+from odx_target.scsi.read_memory import wait_for_memory
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import Buffer
@@ -45,6 +46,7 @@ def compare_and_write(task: Task) -> Outcome:
 
 async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_1: int) -> Reply:
     size_bytes = count_blocks * task.logical_unit.block_bytes
+    await wait_for_memory(task, size_bytes)
     replacement = _compared(task, size_bytes)
     await task.logical_unit.medium.replace(lba, count_blocks, replacement, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, 2 * size_bytes, force_unit_access=byte_1)

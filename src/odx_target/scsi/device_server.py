@@ -52,7 +52,7 @@ class DeviceServer(TaskManager):
 
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
-    ) -> tuple[Task | None, Outcome]:
+    ) -> tuple[Task, Outcome]:
         """Execute a command; never raises for anything that an initiator sends.
 
         Returns the task and its outcome: a reply, or pending work that is the caller's to run or to abandon, and whose reply

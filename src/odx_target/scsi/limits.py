@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from odx_target.store.api import BLOCK_BYTES
 
-# One READ or WRITE is held in memory as a whole: 128 commands of a session then need 2 GiB at the very worst. Linux and
-# Windows send 1 MiB at most by default.
+# One READ or WRITE is held in memory as a whole, and waits until the transport has memory for it. Linux and Windows send 1 MiB
+# at most by default.
 MAXIMUM_TRANSFER_BYTES = 16 << 20
+
+# A read of no more than this takes no memory of its own when it ends at once: many leave in one go, and none stays for long.
+SMALL_READ_BYTES = 256 << 10
 
 # Beyond this a transfer gains nothing: it already needs several bursts of the transport.
 OPTIMAL_TRANSFER_BYTES = 1 << 20

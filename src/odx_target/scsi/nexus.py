@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from odx_target.scsi.logical_unit import LogicalUnit
@@ -12,6 +12,19 @@ RESET_ASC = 0x29
 
 # Distinct conditions that one LUN can have pending; far more than exist, so that nothing is ever dropped in practice.
 MOST_UNIT_ATTENTIONS = 16
+
+
+class ReadMemory(Protocol):
+    """The memory that one nexus may take for reads."""
+
+    def take(self, size_bytes: int) -> bool:
+        """Claim memory at once; False, with nothing taken, where it would have to wait."""
+
+    async def wait_for(self, size_bytes: int) -> None:
+        """Claim memory, as soon as there is some."""
+
+    def give_back(self, size_bytes: int) -> None:
+        """End a claim of this size."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +43,8 @@ class Nexus:
     """By LUN, the (ASC, ASCQ) pairs still to be told, oldest first; a LUN without any has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
     """The transport's part in ending the tasks of a LUN: those whose data is still on its way. False if there are none."""
+    read_memory: ReadMemory | None = None
+    """The transport's memory for data that is read; None: there is no limit."""
 
     def lun_of(self, logical_unit: "LogicalUnit") -> int | None:
         """The number by which this nexus knows a logical unit, or None."""

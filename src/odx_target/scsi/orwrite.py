@@ -9,6 +9,7 @@ from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
+from odx_target.scsi.read_memory import wait_for_memory
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.task import Reply, Task
 from odx_target.store.api import Buffer
@@ -33,6 +34,7 @@ def orwrite(task: Task) -> Outcome:
 
 
 async def _orwrite_cold(task: Task, lba: int, present_blocks: int, size_bytes: int, byte_1: int) -> Reply:
+    await wait_for_memory(task, present_blocks * task.logical_unit.block_bytes)
     data = whole_blocks(task, size_bytes)
     await task.logical_unit.medium.replace(lba, present_blocks, _combined(data), before_change=task.raise_if_aborted)
     return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)

@@ -9,10 +9,11 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import exact_blocks, parameter_list
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.layout import Layout
-from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS
+from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS, STEP_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
+from odx_target.scsi.read_memory import wait_for_memory
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -123,6 +124,7 @@ async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> 
         await task.logical_unit.pool.committed()
         await task.logical_unit.environment.sleep(0)
 
+    await wait_for_memory(task, min(STEP_BYTES, count_blocks * task.logical_unit.block_bytes))
     await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, task.logical_unit.block_bytes)
 

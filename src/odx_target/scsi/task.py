@@ -63,6 +63,8 @@ class Task:
     aborted: bool = False
     lun: int = 0
     """The number by which the nexus knows the logical unit."""
+    read_memory_bytes: int = 0
+    """What it has claimed of the nexus' memory for reads; the transport gives it back."""
 
     @property
     def data_out_bytes(self) -> int:

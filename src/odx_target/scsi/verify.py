@@ -12,6 +12,7 @@ from odx_target.scsi.difference import first_difference
 from odx_target.scsi.limits import STEP_BYTES
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
+from odx_target.scsi.read_memory import wait_for_memory
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 from odx_target.scsi.task import Reply, Task
 
@@ -79,6 +80,7 @@ async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | No
     """
     logical_unit = task.logical_unit
     step_blocks = STEP_BYTES // logical_unit.block_bytes
+    await wait_for_memory(task, min(step_blocks, count_blocks) * logical_unit.block_bytes)
     for first in range(0, count_blocks, step_blocks):
         task.raise_if_aborted()
         step = min(step_blocks, count_blocks - first)

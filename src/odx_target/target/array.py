@@ -28,6 +28,7 @@ from odx_target.target.directory import Authentication
 from odx_target.target.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import add_logical_unit, attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
+from odx_target.target.memory_budget import MemoryBudget
 from odx_target.target.reporter import Reporter
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
@@ -66,6 +67,7 @@ class Array:
         self._wall_clock = wall_clock
         self._tap = tap
         self._authentication = _authentication(config, entropy)
+        self.memory_budget = MemoryBudget(config.memory_limit_bytes)
         self.pool: Pool
         self.logical_units: dict[int, LogicalUnit] = {}
         self.copy_manager: CopyManager
@@ -218,6 +220,7 @@ class Array:
             self.device_server,
             self.logical_units,
             self.pool,
+            self.memory_budget,
             self._tap,
             self._authentication,
             self.reporter,

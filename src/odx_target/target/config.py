@@ -11,6 +11,7 @@ from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, t
 from odx_target.target.config_error import ConfigError as ConfigError
 from odx_target.target.config_file import read_table
 from odx_target.target.iscsi.host_names import host_name_fault
+from odx_target.target.memory_budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")
@@ -71,6 +72,8 @@ class Config:
     portals: tuple[Portal, ...] = (Portal(),)
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
+    memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
+    """What all sessions together may take of the machine's memory, beside what the array itself needs."""
     log_level: str = "info"
     strict_list_identifiers: bool = False
     """True: results of a token command are told only to the nexus that sent it. False also tells other sessions of the
@@ -116,6 +119,15 @@ def parse_pool_limit(value: object) -> int:
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
         raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
     return limit_bytes
+
+
+def parse_memory_limit(value: object) -> int:
+    """Bytes from a number or a size. Raises ConfigError."""
+    size_bytes = _size("memory limit", value)
+    if not LEAST_MEMORY_BYTES <= size_bytes <= MOST_MEMORY_BYTES:
+        least, most = f"{LEAST_MEMORY_BYTES >> 20}M", f"{MOST_MEMORY_BYTES >> 40}T"
+        raise ConfigError(f"memory limit {str(value)[:40]}: want {least} to {most}")
+    return size_bytes
 
 
 def parse_copy_rate(value: object) -> int | None:
@@ -300,6 +312,7 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
+    "memory-limit": lambda value, _base: {"memory_limit_bytes": parse_memory_limit(value)},
     "log-level": lambda value, _base: {"log_level": parse_log_level(value)},
     "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},
     "chap": lambda value, base: {"chap_users": chap_users_of(value, base)},

@@ -1,12 +1,11 @@
 """One connection: a socket, the iSCSI protocol, and the device server between them.
 
-A wake-up takes all that the socket has, lets the protocol cut every whole PDU out of it, executes every command that can
-complete now, commits the store's open batch once, and sends all answers in one call. Only a command that must wait becomes
-a task, in this connection's nursery; it has the same way out: commit, then send.
+A wake-up takes all that the socket has, lets the protocol cut every whole PDU out of it, has every command executed that can
+complete now, commits the store's open batch once, and sends all answers in one call. Only a command that must wait becomes a
+task, in this connection's nursery; it has the same way out: commit, then send.
 """
 
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVarTuple
@@ -15,26 +14,16 @@ import structlog
 import trio
 
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.outcome import Pending
-from odx_target.scsi.task import Reply, Task
-from odx_target.store.api import Pool, PoolFailed, Scarcity
+from odx_target.store.api import Pool, PoolFailed
+from odx_target.target.command_executor import CommandExecutor
 from odx_target.target.directory import Directory
-from odx_target.target.iscsi.connection import (
-    CloseCode,
-    CommandReady,
-    Event,
-    PduRejected,
-    SessionClosed,
-    SessionOpened,
-    TargetConnection,
-    TaskManagement,
-)
+from odx_target.target.iscsi.connection import CloseCode, TargetConnection
 from odx_target.target.iscsi.session import Session
-from odx_target.target.receive_buffer import ReceiveBuffer
+from odx_target.target.memory_budget import MemoryBudget, SessionMemory
+from odx_target.target.outlet import Outlet
+from odx_target.target.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from odx_target.target.reporter import Reporter
 from odx_target.target.send_queue import SendQueue
-from odx_target.target.task_management import perform_task_management
 from odx_target.target.trace.tap import Tap, tap_of
 from odx_target.target.troubles import REFUSED_LOGIN
 
@@ -44,13 +33,6 @@ Ts = TypeVarTuple("Ts")
 
 # The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
 TIMER_INTERVAL_S = 1.0
-# So much read data leaves before the rest of the batch is executed: the initiator works on it meanwhile, and it is still in
-# the processor's cache.
-EARLY_SEND_BYTES = 1 << 18
-# Read data that a peer has not taken, or that is on its way from a disk: past either, its commands wait. Two of the largest
-# commands each, so that a peer that does not read costs no more than that, and one that does never notices.
-MOST_UNSENT_BYTES = 32 << 20
-MOST_READING_BYTES = 32 << 20
 # What a connection says last is worth this much waiting for a peer that does not read.
 LAST_WORDS_TIMEOUT_S = 1.0
 # Ends at which the peer may still be sending. To close with its bytes unread would reset the connection, and some hosts then
@@ -70,6 +52,7 @@ class ConnectionServer:
         directory: Directory,
         device_server: DeviceServer,
         pool: Pool,
+        budget: MemoryBudget,
         on_pool_failure: Callable[[PoolFailed], None],
         tap: Tap | None = None,
         reporter: Reporter | None = None,
@@ -78,19 +61,13 @@ class ConnectionServer:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         seen_directory = directory.seen_from(connected)  # raises OSError before anything else knows of the connection
         self._socket = connected
-        self._directory = directory
-        self._device_server = device_server
-        self._pool = pool
+        self._budget = budget
+        self._memory: SessionMemory | None = None
         self._on_pool_failure = on_pool_failure
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
-        self._to_send = SendQueue(connected, self._tap, self._peer_reads)
-        self._protocol = TargetConnection(seen_directory, trio.current_time())
-        self._nexus: Nexus | None = None
-        self._unhandled: deque[Event] = deque()
-        self._unsent_bytes = 0  # read data handed over since nothing was left to send
-        self._reading_bytes = 0  # read data that tasks are getting
-        self._has_room = trio.lowlevel.ParkingLot()
+        self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
+        self._outlet = Outlet(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
         self._has_turn = True  # one wake-up's worth of work without letting other connections run
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
@@ -98,7 +75,11 @@ class ConnectionServer:
         self.ended = trio.Event()
         self.peer = _peer_name(connected)
         self._reporter = reporter or Reporter(trio.current_time)
+        self._executor = CommandExecutor(
+            self._protocol, self._outlet, device_server, directory.nexus_of, self._start_soon, self._send, self._report
+        )
         self._protocol.on_wake = self._superseded
+        self._protocol.on_output = self._has_output
 
     async def serve(self) -> None:
         """Run the connection; whatever goes wrong ends it, and nothing else."""
@@ -112,13 +93,22 @@ class ConnectionServer:
         except Exception as error:
             log.error("a connection failed inside the array", peer=self.peer, error=repr(error), exc_info=error)
         finally:
-            self._protocol.on_wake = None
+            self._protocol.on_wake = self._protocol.on_output = None
             self._protocol.connection_lost("cut by the array", trio.current_time())
-            self._lose_nexus()
-            self._socket.close()
+            self._close()
             if self._tap is not None:
                 self._tap.closed()
             self.ended.set()
+
+    def _close(self) -> None:
+        """Give back all that the connection has: its objects refer to each other, and may be there for longer."""
+        self._executor.close()
+        self._protocol.take_output()
+        self._outlet.close()
+        self._received.close()
+        if self._memory is not None:
+            self._memory.close()
+        self._socket.close()
 
     @property
     def is_logged_in(self) -> bool:
@@ -168,91 +158,36 @@ class ConnectionServer:
             self._protocol.connection_lost("the peer closed the connection", trio.current_time())
             return
         self._received.filled(size_bytes)
+        while await self._handle_received():
+            await trio.lowlevel.checkpoint()
+
+    async def _handle_received(self) -> bool:
+        """Do all that whole PDUs in the buffer ask for; True if some are left, because there was enough to send first."""
         view = self._received.view()
         consumed_bytes = self._protocol.receive(view, trio.current_time())
+        is_paused = self._protocol.is_paused_by_output
         if self._tap is not None:
             self._tap.received(view[:consumed_bytes])
         self._received.consumed(consumed_bytes)
-        self._handle_events()
-        await self._commit_and_send()
-        while self._unhandled:
-            while self._reading_bytes > MOST_READING_BYTES:
-                await self._has_room.park()
-            self._handle_events()
-            await self._commit_and_send()
+        self._executor.handle_events()
+        await self._outlet.send()
+        while self._executor.has_unhandled:
+            self._executor.handle_events()
+            await self._outlet.send()
+        if self._protocol.session is not None and self._received.size_bytes < DISCOVERY_BUFFER_BYTES:
+            del view
+            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
+        return is_paused
 
-    async def _commit_and_send(self) -> None:
-        try:
-            self._pool.commit()
-        except Scarcity:  # until it is done nothing may be answered
-            await self._pool.committed()
-        if not self._to_send.send_now(self._protocol.take_output()):
-            await self._to_send.drain()
-        self._unsent_bytes = 0
-
-    def _handle_events(self) -> None:
-        """Execute what the protocol has ready, unless the peer has too much to read already.
-
-        The loop is per command, so commands come first. Handling an event may end this connection, and so call this again.
-        """
-        execute = self._device_server.execute
-        send_reply = self._protocol.send_reply
-        early_bytes = 0
-        unhandled = self._unhandled
-        unhandled.extend(self._protocol.take_events())
-        while unhandled:
-            event = unhandled.popleft()
-            if type(event) is CommandReady:
-                if event.aborted:
-                    continue
-                assert self._nexus is not None
-                task, outcome = execute(
-                    self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
-                )
-                if type(outcome) is Reply:
-                    send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
-                    if outcome.data_in:
-                        early_bytes += outcome.transfer_bytes
-                        if early_bytes >= EARLY_SEND_BYTES:
-                            if not self._send_early(early_bytes):
-                                return
-                            early_bytes = 0
-                else:
-                    assert not isinstance(outcome, Reply)
-                    if not self._start_soon(self._complete, event, task, outcome):
-                        outcome.abandon()
-                        continue
-                    self._reading_bytes += event.expected_data_transfer_length if event.reads else 0
-                    if self._reading_bytes > MOST_READING_BYTES:
-                        return
-            else:
-                self._handle_rare_event(event)
-
-    def _send_early(self, size_bytes: int) -> bool:
-        """Send what there is by now; False if it has become too much for the peer, or cannot be committed yet."""
-        try:
-            self._pool.commit()
-        except Scarcity:
-            return False
-        self._unsent_bytes += size_bytes
-        if self._to_send.send_now(self._protocol.take_output()):
-            self._unsent_bytes = 0
-        return self._unsent_bytes <= MOST_UNSENT_BYTES
-
-    def _handle_rare_event(self, event: Event) -> None:
-        if isinstance(event, SessionOpened):
-            self._nexus = self._directory.nexus_of(event.session)
-            self._nexus.end_undelivered = self._end_undelivered
-            self._device_server.attach(self._nexus)
-            self._report("info", "logged in", initiator=self._nexus.initiator_name)
-        elif isinstance(event, TaskManagement):
-            assert self._nexus is not None
-            response = perform_task_management(self._device_server, self._nexus, event)
-            self._protocol.send_task_management_response(event, response)
-        elif isinstance(event, SessionClosed):
-            self._lose_nexus()
-        elif isinstance(event, PduRejected):
-            self._report("warning", "PDU rejected", reason=event.reason.name, detail=event.detail)
+    def _open_memory(self) -> SessionMemory:
+        """What a session that begins may take. One too many, while others have not quite ended, is cut."""
+        memory = self._budget.open_session()
+        if memory is None:
+            self._report("warning", "too many sessions are ending, a new one is cut")
+            self.cut()
+            memory = self._budget.no_memory()
+        self._memory = self._executor.memory = memory
+        return memory
 
     def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
         """Begin a task of this connection, whatever happens to it afterwards; False if it is too late for that.
@@ -265,25 +200,9 @@ class ConnectionServer:
             return False
         return True
 
-    async def _complete(self, command: CommandReady, task: Task | None, pending: Pending) -> None:
-        try:
-            reply = await pending.run()
-            if task is not None and task.aborted:
-                self._protocol.abandon(command)
-            else:
-                self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
-            del reply
-            await self._send()
-        finally:
-            self._reading_bytes -= command.expected_data_transfer_length if command.reads else 0
-            self._has_room.unpark_all()
-
-    def _end_undelivered(self, lun: int) -> bool:
-        """Another nexus ends the tasks of a LUN: those whose data is still on its way as well."""
-        ended = self._protocol.abort_collecting(lun)
-        if ended:
-            self._start_soon(self._send)
-        return ended
+    def _has_output(self) -> None:
+        """There are R2Ts to send, because memory has come."""
+        self._start_soon(self._send)
 
     def _peer_reads(self) -> None:
         """A peer that takes what it is sent is alive, however slow it is."""
@@ -291,13 +210,13 @@ class ConnectionServer:
 
     def _superseded(self) -> None:
         """Another connection has ended this one; its tasks end before that one goes on."""
-        self._handle_events()
+        self._executor.handle_events()
         self._receiving.cancel()
 
     async def _send(self) -> None:
         """Commit, then send what the protocol has to say; a connection that cannot be written to ends."""
         try:
-            await self._commit_and_send()
+            await self._outlet.send()
         except (OSError, PoolFailed) as error:
             self._lose_connection(error)
         if self._protocol.closed:
@@ -318,8 +237,8 @@ class ConnectionServer:
     async def _finish(self) -> None:
         """Say what is left to say, and let commands under way see that their nexus is gone."""
         self._report_close()
-        self._handle_events()
-        self._lose_nexus()
+        self._executor.handle_events()
+        self._executor.lose_nexus()
         with trio.move_on_after(LAST_WORDS_TIMEOUT_S), suppress(OSError):
             await self._send()
             self._socket.shutdown(socket.SHUT_WR)
@@ -344,11 +263,6 @@ class ConnectionServer:
         is_refusal = reason is not None and reason.code is CloseCode.LOGIN_FAILED
         level, event = ("warning", REFUSED_LOGIN) if is_refusal else ("info", "connection closed")
         self._report(level, event, reason=str(reason))
-
-    def _lose_nexus(self) -> None:
-        if self._nexus is not None:
-            self._device_server.detach(self._nexus)
-            self._nexus = None
 
 
 def _peer_name(connected: socket.socket) -> str:

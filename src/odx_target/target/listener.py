@@ -14,15 +14,14 @@ from odx_target.target.config import Portal
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.directory import Authentication, Directory
 from odx_target.target.iscsi.host_names import look_up_error
+from odx_target.target.iscsi.limits import MAX_LOGINS
 from odx_target.target.iscsi.session import Session
+from odx_target.target.memory_budget import MemoryBudget
 from odx_target.target.reporter import Reporter
 from odx_target.target.trace.tap import Tap
 from odx_target.target.troubles import CANNOT_ACCEPT, TOO_MANY_SOCKETS
 
 LISTEN_BACKLOG = 64
-# The protocol answers a login over its own limit properly; this bound is for sockets that do not log in. Past it the one that
-# has been at it for longest goes: a login takes milliseconds, so a flood of sockets does not keep hosts out.
-MOST_SOCKETS = 160
 # accept() fails for want of these for a while only; trying again at once would spin.
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
@@ -45,6 +44,7 @@ class Listener:
         device_server: DeviceServer,
         logical_units: Mapping[int, LogicalUnit],
         pool: Pool,
+        budget: MemoryBudget,
         tap: Tap | None = None,
         authentication: Authentication | None = None,
         reporter: Reporter | None = None,
@@ -52,6 +52,7 @@ class Listener:
         self._sockets = sockets
         self._device_server = device_server
         self._pool = pool
+        self._budget = budget
         self._tap = tap
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = Directory(iqn, logical_units, authentication=authentication)
@@ -100,11 +101,17 @@ class Listener:
                     self._reporter.report("warning", CANNOT_ACCEPT, error=error.strerror)
                     await trio.sleep(OUT_OF_DESCRIPTORS_PAUSE_S)
                 continue
-            if len(self._connections) >= MOST_SOCKETS:
-                self._cut_oldest_login()
+            self._make_room()
             try:
                 server = ConnectionServer(
-                    connected, self._directory, self._device_server, self._pool, self.pool_failed, self._tap, self._reporter
+                    connected,
+                    self._directory,
+                    self._device_server,
+                    self._pool,
+                    self._budget,
+                    self.pool_failed,
+                    self._tap,
+                    self._reporter,
                 )
             except OSError:  # the peer has gone already
                 connected.close()
@@ -123,11 +130,14 @@ class Listener:
         for connection in list(self._connections):
             connection.cut()
 
-    def _cut_oldest_login(self) -> None:
-        oldest = next(server for server in self._connections if not server.is_logged_in)
-        self._reporter.report("warning", TOO_MANY_SOCKETS, limit=MOST_SOCKETS, peer=oldest.peer)
-        del self._connections[oldest]
-        oldest.cut()
+    def _make_room(self) -> None:
+        """Past MAX_LOGINS the connection goes that has been at its login for longest, so that a flood keeps no host out."""
+        logging_in = [server for server in self._connections if not server.is_logged_in]
+        if len(logging_in) >= MAX_LOGINS:
+            oldest = logging_in[0]
+            self._reporter.report("warning", TOO_MANY_SOCKETS, limit=MAX_LOGINS, peer=oldest.peer)
+            del self._connections[oldest]
+            oldest.cut()
 
     async def _serve(self, server: ConnectionServer) -> None:
         try:

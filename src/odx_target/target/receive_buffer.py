@@ -1,26 +1,52 @@
 """Where a connection's bytes arrive: one buffer, used again and again."""
 
+import mmap
+
+# Before the login is done: the largest PDU is of 8 KiB then, so that one is always whole after a move to the front. Strangers
+# by the thousand cost no more.
+LOGIN_BUFFER_BYTES = 16 << 10
 # All that one wake-up takes: enough for three of the largest PDUs, so that one is always whole after a move to the front.
 RECEIVE_BUFFER_BYTES = 1 << 20
+# Discovery sessions send text alone, but may send PDUs as large as others.
+DISCOVERY_BUFFER_BYTES = 320 << 10
 # With less room than this left behind the unconsumed bytes, they move to the front: small receives cost a call each.
 LEAST_FREE_BYTES = 1 << 18
 
 
 class ReceiveBuffer:
-    """Bytes received and not yet consumed, in one piece. Views of consumed bytes are valid until the next `free`."""
+    """Bytes received and not yet consumed, in one piece. Views of consumed bytes are valid until the next `free` or `grow`."""
 
-    def __init__(self, size_bytes: int = RECEIVE_BUFFER_BYTES) -> None:
-        self._size_bytes = size_bytes
-        self._least_free_bytes = min(LEAST_FREE_BYTES, size_bytes // 4)
-        self._view = memoryview(bytearray(size_bytes))
+    def __init__(self, size_bytes: int = LOGIN_BUFFER_BYTES) -> None:
+        self._view = memoryview(b"")
         self._start = 0
         self._end = 0
+        self.grow(size_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._view)
+
+    def grow(self, size_bytes: int) -> None:
+        """Have room for more; what has been received moves along."""
+        # Of the kernel's own pages: they go back to it with the buffer, where the allocator would keep them, and are only
+        # there once something has been received into them.
+        view = memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        unconsumed = self._end - self._start
+        view[:unconsumed] = self.view()
+        self._view = view
+        self._start, self._end = 0, unconsumed
+        self._least_free_bytes = min(LEAST_FREE_BYTES, size_bytes // 4)
+
+    def close(self) -> None:
+        """Give the memory back; what refers to this object may live on for a while."""
+        self._view = memoryview(b"")
+        self._start = self._end = 0
 
     def free(self) -> memoryview:
         """Room to receive into; never empty while unconsumed bytes fill less than the buffer."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._start and self._size_bytes - self._end < self._least_free_bytes:
+        elif self._start and len(self._view) - self._end < self._least_free_bytes:
             unconsumed = self._end - self._start
             self._view[:unconsumed] = self._view[self._start : self._end]
             self._start, self._end = 0, unconsumed

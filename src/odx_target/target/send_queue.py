@@ -29,6 +29,11 @@ class SendQueue:
         self._unsent: deque[Buffer] = deque()
         self._draining = trio.Lock()
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What the peer has not taken."""
+        return sum(map(len, self._unsent))
+
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
         """Send without waiting. True if nothing is left to send; else await `drain`. Raises OSError."""
         if self._tap is not None:
@@ -44,6 +49,10 @@ class SendQueue:
         else:
             self._unsent.extend(buffers)
         return not self._unsent
+
+    def close(self) -> None:
+        """Forget what is not sent."""
+        self._unsent.clear()
 
     async def drain(self) -> None:
         """Send everything, waiting for the peer to take it. Raises OSError."""

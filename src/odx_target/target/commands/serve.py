@@ -42,6 +42,7 @@ def serve(
     iqn: options.Iqn = None,
     config: options.ConfigFile = None,
     pool_limit: options.PoolLimit = None,
+    memory_limit: options.MemoryLimit = None,
     chap_user: options.ChapUser = None,
     chap_secret_file: options.ChapSecretFile = None,
     target_chap_user: options.TargetChapUser = None,

@@ -19,6 +19,7 @@ from odx_target.target.config import (
     parse_iqn,
     parse_log_level,
     parse_lun,
+    parse_memory_limit,
     parse_pool_limit,
     parse_portal,
 )
@@ -48,6 +49,10 @@ PortalOption = Annotated[
 Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="The name of the target.")]
 ConfigFile = Annotated[Path | None, _path("FILE.toml", "Settings; options given here win.")]
 PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="The most that the pool may use on disk, such as 10G.")]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="The most memory that all sessions may take together: 512M; at least 320M."),
+]
 ChapUser = Annotated[
     str | None, typer.Option(metavar="NAME", help="The CHAP user that initiators must prove to be, in place of FILE.toml's.")
 ]
@@ -93,6 +98,7 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     "portal": ("portals", lambda texts: tuple(map(parse_portal, texts))),
     "iqn": ("iqn", parse_iqn),
     "pool_limit": ("pool_limit_bytes", parse_pool_limit),
+    "memory_limit": ("memory_limit_bytes", parse_memory_limit),
     "log_level": ("log_level", parse_log_level),
     "copy_rate": ("copy_rate_bytes_per_s", parse_copy_rate),
     "report_token_causes": ("report_token_causes", bool),

@@ -5,10 +5,13 @@ until those before it have come. MaxCmdSN moves on when a command is answered, n
 has more than `size` under way. Numbers wrap at 2^32. Immediate commands are outside of all this.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 SERIAL_MASK = 0xFFFFFFFF
+HELD_OBJECT_BYTES = 320
+"""What Python's objects for a held PDU take beside its bytes."""
 _HALF = 1 << 31
 
 
@@ -27,9 +30,8 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        """All of it, headers too: there may be any number of PDUs without data."""
-        own_bytes = len(self.header) + len(self.additional_header) + len(self.data)
-        return own_bytes + sum(follower.size_bytes for follower in self.followers)
+        """What it takes without its followers, headers and objects too: there may be any number of PDUs without data."""
+        return HELD_OBJECT_BYTES + len(self.header) + len(self.additional_header) + len(self.data)
 
 
 def is_before(left: int, right: int) -> bool:
@@ -46,14 +48,15 @@ class Turn(Enum):
 
 
 class CommandWindow:
-    """ExpCmdSN, MaxCmdSN, and commands that came early."""
+    """ExpCmdSN, MaxCmdSN, and commands that came early. `on_release` is called with the size of each held PDU that goes."""
 
-    __slots__ = ("_held", "exp_cmd_sn", "held_bytes", "max_cmd_sn")
+    __slots__ = ("_held", "exp_cmd_sn", "held_bytes", "max_cmd_sn", "on_release")
 
     def __init__(self, first_cmd_sn: int, size: int) -> None:
         self.exp_cmd_sn = first_cmd_sn
         self.max_cmd_sn = (first_cmd_sn + size - 1) & SERIAL_MASK
         self.held_bytes = 0
+        self.on_release: Callable[[int], None] | None = None
         self._held: dict[int, HeldPdu | None] = {}
 
     @property
@@ -107,8 +110,10 @@ class CommandWindow:
 
     def _take(self, cmd_sn: int) -> HeldPdu | None:
         pdu = self._held.pop(cmd_sn, None)
-        if pdu is not None:
-            self.held_bytes -= pdu.size_bytes
+        for gone in () if pdu is None else (pdu, *pdu.followers):
+            self.held_bytes -= gone.size_bytes
+            if self.on_release is not None:
+                self.on_release(gone.size_bytes)
         return pdu
 
     def complete(self) -> None:

@@ -17,7 +17,8 @@ scope changes anything any more. When `closed` is set, the edge sends what is in
 says why. Nothing more comes after that; methods called late do nothing.
 
 `handle_timer` is due at `next_timer()`. Another connection's login, or a target reset, can end this one: then `on_wake` is
-called, so that the edge looks at `closed`, `take_events` and `take_output`.
+called, so that the edge looks at `closed`, `take_events` and `take_output`. Memory that a session waits for can come while
+another one gives it back: then `on_output` is called, because there are R2Ts to send.
 
 A memoryview in `data_out` points into the buffer given to `receive`, if all of the data came in one PDU or with the last
 one: whoever works with it after the next `receive` keeps that buffer unchanged.
@@ -64,6 +65,7 @@ from odx_target.target.iscsi.pdu_formats import HEADER_BYTES
 from odx_target.target.iscsi.request_pdus import LoginRequest
 from odx_target.target.iscsi.response_pdus import AsynchronousMessage, LoginResponse, NopIn
 from odx_target.target.iscsi.session import Session
+from odx_target.target.iscsi.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.target.iscsi.writer import PduWriter
 
 __all__ = [
@@ -88,11 +90,20 @@ class TargetConnection:
     """The target's end of one connection.
 
     `now` is in seconds on any clock that does not go back; all later times are of the same clock. `portal_group_tag` is
-    that of the portal the connection came in by.
+    that of the portal the connection came in by. `open_memory` gives a session that begins what it may take of the array's
+    memory.
     """
 
-    def __init__(self, directory: TargetDirectory, now: float, *, portal_group_tag: int = 1) -> None:
+    def __init__(
+        self,
+        directory: TargetDirectory,
+        now: float,
+        *,
+        portal_group_tag: int = 1,
+        open_memory: Callable[[], SessionMemory] = UnlimitedMemory,
+    ) -> None:
         self._directory = directory
+        self._open_memory = open_memory
         self._liveness = Liveness(now)
         self._reader = FrameReader()
         self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
@@ -104,15 +115,17 @@ class TargetConnection:
         self.closed = False
         self.close_reason: CloseReason | None = None
         self.on_wake: Callable[[], None] | None = None
+        self.on_output: Callable[[], None] | None = None
 
     # What the edge calls
 
     def receive(self, view: memoryview, now: float) -> int:
-        """Take whole PDUs from the start of `view`; gives how many bytes they were."""
+        """Take whole PDUs from the start of `view`; gives how many bytes they were. Leaves some if `is_paused_by_output`."""
         self._liveness.received(now)
         cut = self._reader.cut
+        writer = self._writer
         at = 0
-        while not self.closed:
+        while writer.takes_more:
             try:
                 frame = cut(view, at)
             except FramingError as error:
@@ -126,7 +139,12 @@ class TargetConnection:
             except PduRefused as refusal:
                 self._refuse(refusal, view[at : at + HEADER_BYTES])
             at = end
-        return len(view)
+        return at if self.is_paused_by_output else len(view)
+
+    @property
+    def is_paused_by_output(self) -> bool:
+        """True if there is so much to send that nothing more is taken until `take_output` has been called."""
+        return not (self._writer.takes_more or self.closed)
 
     def take_events(self) -> list[Event]:
         """What has happened since the last call."""
@@ -136,8 +154,8 @@ class TargetConnection:
 
     def take_output(self) -> list[Buffer]:
         """What is to be sent since the last call."""
-        writer = self._writer
-        output, writer.output = writer.output, []
+        output = self._writer.take_output()
+        self._writer.takes_more = not self.closed
         return output
 
     def send_reply(
@@ -151,6 +169,23 @@ class TargetConnection:
         """
         if self._full_feature is not None:
             self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
+
+    def keep(self, command: CommandReady, size_bytes: int) -> bool:
+        """The edge will work with the data of a command after the next `receive`, and has a copy of it, `size_bytes` long.
+
+        False if there is no memory for that, which the command is to be answered with. `release` ends it.
+        """
+        return self._full_feature is not None and self._full_feature.keep(command, size_bytes)
+
+    def refuse(self, command: CommandReady) -> None:
+        """Answer a command for whose data there is no memory: TASK SET FULL, or BUSY."""
+        if self._full_feature is not None:
+            self._full_feature.refuse(command)
+
+    def release(self, command: CommandReady) -> None:
+        """The edge has done with the data of a command that it kept, whatever has become of the command."""
+        if self._full_feature is not None:
+            self._full_feature.release(command)
 
     def abandon(self, command: CommandReady) -> None:
         """End a command that gets no answer, because a task management function of another nexus has aborted it."""
@@ -282,13 +317,20 @@ class TargetConnection:
         self.session = session
         self._liveness.logged_in(discovery=session.is_discovery)
         parameters = session.parameters
+        memory = UnlimitedMemory() if session.is_discovery else self._open_memory()
         self._reader.max_data_segment_bytes = limits.MAX_RECV_DATA_SEGMENT_BYTES
         self._reader.header_digest = self._writer.header_digest = parameters.header_digest == "CRC32C"
         self._reader.data_digest = self._writer.data_digest = parameters.data_digest == "CRC32C"
-        self._full_feature = FullFeature(session, self._writer, self._directory, self._events, self._close, self._refuse)
+        self._full_feature = FullFeature(
+            session, self._writer, self._directory, self._events, self._close, self._refuse, memory, self._has_output
+        )
         self._handle = self._full_feature.receive
         if not session.is_discovery:
             self._events.append(SessionOpened(session))
+
+    def _has_output(self) -> None:
+        if self.on_output is not None:
+            self.on_output()
 
     # Ends
 
@@ -322,6 +364,7 @@ class TargetConnection:
         if self.closed:
             return
         self.closed = True
+        self._writer.takes_more = False
         self.close_reason = reason
         sessions = self._directory.sessions
         if self._full_feature is not None and self.session is not None:

@@ -13,6 +13,10 @@ What an initiator can do wrong, and what becomes of it:
     buffer offset out of order            Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
     data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
 
+Memory for the data is taken before it comes: for what may come unasked when the command does, where it cannot be delivered at
+once, and for the rest before any of it is asked for. Without memory for unasked data the command ends with TASK SET FULL; for
+the rest it waits, and those after it.
+
 A command that has failed is answered when all its open bursts have ended, as the RFC asks. The LUN of a Data-Out is not
 looked at: the tags say which task it is, and Windows does not fill it in dependably.
 """
@@ -20,20 +24,32 @@ looked at: the tags say which task it is, and Windows does not fill it in depend
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from odx_target.target.iscsi import limits
 from odx_target.target.iscsi.events import CommandReady, PduRefused
 from odx_target.target.iscsi.header import FINAL, Buffer
 from odx_target.target.iscsi.opcodes import NO_TAG, RejectReason
 from odx_target.target.iscsi.pdu_formats import SCSI_DATA_OUT
-from odx_target.target.iscsi.replies import WRONG_WAY, fixed_sense
+from odx_target.target.iscsi.replies import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
 from odx_target.target.iscsi.response_pdus import ReadyToTransfer
+from odx_target.target.iscsi.session_memory import SessionMemory
 from odx_target.target.iscsi.text_keys import Parameters
 from odx_target.target.iscsi.writer import PduWriter
 
-UNEXPECTED_UNSOLICITED_DATA = fixed_sense(0x0B, 0x0C, 0x0C)
-INCORRECT_AMOUNT_OF_DATA = fixed_sense(0x0B, 0x0C, 0x0D)
-PROTOCOL_SERVICE_CRC_ERROR = fixed_sense(0x0B, 0x47, 0x05)
+
+class Failure(NamedTuple):
+    """How a command ends whose data cannot be taken."""
+
+    sense: bytes
+    status: int = CHECK_CONDITION
+
+
+UNEXPECTED_UNSOLICITED_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0C))
+INCORRECT_AMOUNT_OF_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0D))
+PROTOCOL_SERVICE_CRC_ERROR = Failure(fixed_sense(0x0B, 0x47, 0x05))
+WRONG_DIRECTION = Failure(WRONG_WAY)
+NO_MEMORY = Failure(b"", TASK_SET_FULL)
 
 
 @dataclass(slots=True)
@@ -56,7 +72,7 @@ class Collection:
     pieces: list[Buffer] = field(default_factory=list)
     received: int = 0
     requested: int = 0
-    failure: bytes = b""
+    failure: Failure | None = None
 
     def keep(self, data: memoryview) -> None:
         """Copy a piece: it must outlive the receive buffer."""
@@ -70,7 +86,8 @@ class Collection:
 class DataOutCollector:
     """Collects data for one connection's commands.
 
-    `ready` is called with a command whose data is complete, `failed` with one that ends with the sense data given.
+    `ready` is called with a command whose data is complete, `failed` with one that ends otherwise. `has_output` is called when
+    memory has come that was waited for, and R2Ts are to be sent: nothing was received then.
     """
 
     def __init__(
@@ -78,12 +95,18 @@ class DataOutCollector:
         writer: PduWriter,
         parameters: Parameters,
         ready: Callable[[CommandReady], None],
-        failed: Callable[[CommandReady, bytes], None],
+        failed: Callable[[CommandReady, Failure], None],
+        memory: SessionMemory,
+        has_output: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._parameters = parameters
         self._ready = ready
         self._failed = failed
+        self._unsolicited = memory.unsolicited
+        self._written = memory.written
+        self._has_output = has_output
+        self._claim: object | None = None  # of the first that waits
         self._collections: dict[int, Collection] = {}
         self._waiting: deque[Collection] = deque()
         self.collected_bytes = 0
@@ -97,7 +120,7 @@ class DataOutCollector:
         unsolicited_limit = min(parameters.first_burst_length, expected)
         more_follows = command.writes and not final
         if command.reads and command.writes:
-            collection.failure = WRONG_WAY
+            collection.failure = WRONG_DIRECTION
         elif (len(data) and not (command.writes and parameters.immediate_data)) or (more_follows and parameters.initial_r2t):
             collection.failure = UNEXPECTED_UNSOLICITED_DATA
         elif len(data) > unsolicited_limit:
@@ -108,8 +131,13 @@ class DataOutCollector:
                 command.data_out = (data,) if len(data) else ()
                 self._ready(command)
                 return
-            if len(data):
-                collection.keep(data)
+            unsolicited_bytes = unsolicited_limit if more_follows else len(data)
+            if not self._unsolicited.take(unsolicited_bytes):
+                collection.failure = NO_MEMORY
+            else:
+                command.unsolicited_bytes = unsolicited_bytes
+                if len(data):
+                    collection.keep(data)
         self._collections[command.initiator_task_tag] = collection
         if more_follows:
             collection.bursts.append(Burst(NO_TAG, unsolicited_limit))
@@ -184,20 +212,37 @@ class DataOutCollector:
             self._forget(collection)
             command.data_out = collection.pieces
             self._ready(command)
-        elif command.collected_bytes or (not self._waiting and self._reserve(collection)):
+        elif command.collected_bytes:
             self._ask(collection)
         else:
             self._waiting.append(collection)
+            self._serve_waiting()
 
-    def _reserve(self, collection: Collection) -> bool:
-        """Set memory aside for all of a command's missing data, so that whoever has begun can also finish."""
-        command = collection.command
-        missing = collection.wanted - collection.received
-        if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
-            return False
+    def _serve_waiting(self) -> None:
+        """Set memory aside for commands in turn: for all of a command's missing data, so that what begins can also finish."""
+        while self._waiting and self._claim is None:
+            missing = self._missing_bytes(self._waiting[0])
+            if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
+                return
+            if not self._written.take(missing):
+                self._claim = self._written.wait(missing, self._granted)
+                return
+            self._begin_asking(missing)
+
+    def _granted(self) -> None:
+        self._claim = None
+        self._begin_asking(self._missing_bytes(self._waiting[0]))
+        self._serve_waiting()
+        self._has_output()
+
+    def _begin_asking(self, missing: int) -> None:
+        collection = self._waiting.popleft()
         self.collected_bytes += missing
-        command.collected_bytes = missing
-        return True
+        collection.command.collected_bytes = missing
+        self._ask(collection)
+
+    def _missing_bytes(self, collection: Collection) -> int:
+        return collection.wanted - collection.received
 
     def _ask(self, collection: Collection) -> None:
         """Send R2Ts as far as agreed."""
@@ -224,11 +269,17 @@ class DataOutCollector:
         collection.bursts.append(Burst(transfer_tag, collection.requested))
 
     def release(self, command: CommandReady) -> None:
-        """The command is answered or aborted: its memory is free, and those who wait may go on."""
-        self.collected_bytes -= command.collected_bytes
-        command.collected_bytes = 0
-        while self._waiting and self._reserve(self._waiting[0]):
-            self._ask(self._waiting.popleft())
+        """The command is answered or aborted: its memory is free, unless the edge still works with the data."""
+        if command.is_kept or not (command.unsolicited_bytes or command.collected_bytes):
+            return
+        unsolicited_bytes, command.unsolicited_bytes = command.unsolicited_bytes, 0
+        collected_bytes, command.collected_bytes = command.collected_bytes, 0
+        self.collected_bytes -= collected_bytes
+        if unsolicited_bytes:
+            self._unsolicited.give_back(unsolicited_bytes)
+        if collected_bytes:
+            self._written.give_back(collected_bytes)
+        self._serve_waiting()
 
     def abort(self, command: CommandReady) -> bool:
         """Stop collecting for a command; False if all its data is here already."""
@@ -241,8 +292,17 @@ class DataOutCollector:
     def stop(self) -> None:
         """Ask for nothing more; the connection ends."""
         self._waiting.clear()
+        self._withdraw()
 
     def _forget(self, collection: Collection) -> None:
         del self._collections[collection.command.initiator_task_tag]
         if collection in self._waiting:
+            if collection is self._waiting[0]:
+                self._withdraw()
             self._waiting.remove(collection)
+            self._serve_waiting()
+
+    def _withdraw(self) -> None:
+        if self._claim is not None:
+            claim, self._claim = self._claim, None
+            self._written.withdraw(claim)

@@ -67,7 +67,11 @@ class CommandReady:
     count_r2t: int = 0
     """R2Ts sent for it."""
     collected_bytes: int = 0
-    """What it takes of the connection's share of memory for solicited data."""
+    """What it takes of the session's memory for data that was asked for."""
+    unsolicited_bytes: int = 0
+    """What it takes of the session's memory for data that came unasked."""
+    is_kept: bool = False
+    """The edge works with the data, even after the command has been aborted, and gives its memory back."""
 
 
 @dataclass(slots=True, eq=False)

@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.command_window import SERIAL_MASK, HeldPdu, Turn
-from odx_target.target.iscsi.data_out import DataOutCollector
+from odx_target.target.iscsi.command_window import HELD_OBJECT_BYTES, SERIAL_MASK, HeldPdu, Turn
+from odx_target.target.iscsi.data_out import NO_MEMORY, DataOutCollector, Failure
 from odx_target.target.iscsi.directory import TargetDirectory
 from odx_target.target.iscsi.events import CloseCode, CloseReason, CommandReady, Event, PduRefused, TaskManagement
 from odx_target.target.iscsi.framing import AHS_EXTENDED_CDB, additional_headers
@@ -41,7 +41,7 @@ from odx_target.target.iscsi.opcodes import (
 )
 from odx_target.target.iscsi.pdu import PDU_CLASSES, decode_header
 from odx_target.target.iscsi.pdu_formats import HEADER_BYTES, SCSI_COMMAND
-from odx_target.target.iscsi.replies import CHECK_CONDITION, ReplySender
+from odx_target.target.iscsi.replies import BUSY, TASK_SET_FULL, ReplySender
 from odx_target.target.iscsi.request_pdus import (
     LogoutRequest,
     NopOut,
@@ -50,6 +50,7 @@ from odx_target.target.iscsi.request_pdus import (
 )
 from odx_target.target.iscsi.response_pdus import LogoutResponse, NopIn, TaskManagementFunctionResponse
 from odx_target.target.iscsi.session import Session
+from odx_target.target.iscsi.session_memory import SessionMemory
 from odx_target.target.iscsi.tasks import Tasks
 from odx_target.target.iscsi.text_requests import TextExchange
 from odx_target.target.iscsi.writer import PduWriter
@@ -66,7 +67,8 @@ _NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
 class FullFeature:
     """One session's commands on its one connection.
 
-    `events` is the connection's list, `close` ends the connection, `refuse` answers a PDU with Reject.
+    `events` is the connection's list, `close` ends the connection, `refuse` answers a PDU with Reject, `has_output` is
+    called when there is something to send although nothing was received.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class FullFeature:
         events: list[Event],
         close: Callable[[CloseReason], None],
         refuse: Callable[[PduRefused, Buffer], None],
+        memory: SessionMemory,
+        has_output: Callable[[], None],
     ) -> None:
         self._session = session
         self._directory = directory
@@ -85,7 +89,9 @@ class FullFeature:
         self._events = events
         self._close = close
         self._refuse = refuse
-        self._collector = DataOutCollector(writer, session.parameters, events.append, self._fail)
+        self._collector = DataOutCollector(writer, session.parameters, events.append, self._fail, memory, has_output)
+        self._unsolicited = memory.unsolicited
+        self._window.on_release = memory.unsolicited.give_back
         self._replies = ReplySender(writer, session.parameters)
         self._text = TextExchange(writer, session, directory)
         self._is_running_held = False
@@ -153,13 +159,33 @@ class FullFeature:
 
     def _receive_data_out(self, view: memoryview, at: int, _additional: memoryview, data: memoryview) -> None:
         if self._window.has_held and self._window.is_held(bytes(view[at + 16 : at + 20])):
-            self._check_held_bytes(HEADER_BYTES + len(data))
-            self._window.follow(HeldPdu(bytes(view[at : at + HEADER_BYTES]), b"", bytes(data)))
+            self._window.follow(self._held(view, at, data[:0], data))
             return
         self._collector.receive(view, at, data)
 
-    def _fail(self, command: CommandReady, sense: bytes) -> None:
-        self.send_reply(command, CHECK_CONDITION, (), 0, sense)
+    def _fail(self, command: CommandReady, failure: Failure) -> None:
+        """TASK SET FULL is for hosts that have other commands under way, BUSY for those that have none (SAM-5 5.3.1)."""
+        is_only_one = failure.status == TASK_SET_FULL and len(self.tasks.active) == 1
+        self.send_reply(command, BUSY if is_only_one else failure.status, (), 0, failure.sense)
+
+    def keep(self, command: CommandReady, size_bytes: int) -> bool:
+        """Let the edge work on with the data of a command, `size_bytes` that it has copied; False without memory for that."""
+        if not (command.unsolicited_bytes or command.collected_bytes) and size_bytes:
+            if not self._unsolicited.take(size_bytes):
+                return False
+            command.unsolicited_bytes = size_bytes
+        command.data_out = ()
+        command.is_kept = True
+        return True
+
+    def refuse(self, command: CommandReady) -> None:
+        """Answer a command for whose data there is no memory."""
+        self._fail(command, NO_MEMORY)
+
+    def release(self, command: CommandReady) -> None:
+        """The edge has done with the data of a command."""
+        command.is_kept = False
+        self._collector.release(command)
 
     def send_reply(
         self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
@@ -198,16 +224,18 @@ class FullFeature:
         if self.tasks.count_immediate >= limits.MAX_IMMEDIATE_COMMANDS:
             raise PduRefused(RejectReason.IMMEDIATE_COMMAND_REJECT, "too many immediate commands are under way")
 
-    def _check_held_bytes(self, size: int) -> None:
-        if self._window.held_bytes + size > limits.MAX_HELD_BYTES:
+    def _held(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> HeldPdu:
+        """A copy of a PDU that has to wait for a missing CmdSN. Raises PduRefused when that becomes too much."""
+        size_bytes = HELD_OBJECT_BYTES + HEADER_BYTES + len(additional) + len(data)
+        if self._window.held_bytes + size_bytes > limits.MAX_HELD_BYTES or not self._unsolicited.take(size_bytes):
             raise PduRefused(RejectReason.PROTOCOL_ERROR, "too much data ahead of a missing CmdSN", fatal=True)
+        return HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data))
 
     def _has_turn(self, cmd_sn: int, view: memoryview, at: int, additional: memoryview, data: memoryview) -> bool:
         """Whether it is a command's turn; one that is early is kept, any other ignored."""
         turn = self._window.turn(cmd_sn)
         if turn is Turn.LATER:
-            self._check_held_bytes(HEADER_BYTES + len(additional) + len(data))
-            self._window.hold(cmd_sn, HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data)))
+            self._window.hold(cmd_sn, self._held(view, at, additional, data))
         return turn is Turn.NOW
 
     def _run_held(self) -> None:

@@ -1,11 +1,16 @@
 """Every limit of the target's side, with its reason."""
 
 MAX_CONNECTIONS = 64
-"""Normal sessions in all, and so connections that are logged in to a target. Each may hold some 64 MiB of write data."""
+"""Normal sessions in all, and so connections that are logged in to a target. Each costs a receive buffer of 1 MiB, and its
+share of the memory for data."""
 
 MAX_DISCOVERY_SESSIONS = 16
 """Discovery sessions in all. They have a bound of their own because anybody may have one where discovery asks for no
 authentication: strangers shall not keep hosts out of the targets. A host needs one for a few milliseconds."""
+
+MAX_LOGINS = 80
+"""Connections that have not logged in. A login takes milliseconds, so as many as there are sessions can log in at once, and a
+flood of sockets that do not costs little. Past it the one that has been at it for longest is closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
 """Declared as MaxRecvDataSegmentLength: the largest command Windows makes, and what libiscsi and Linux send at once,
@@ -31,6 +36,9 @@ command does not stop all others. R2Ts beyond it wait."""
 MAX_HELD_BYTES = 1 << 20
 """Commands held, with their data, because an earlier CmdSN is missing. On one TCP connection that only happens on purpose
 or after a digest error, so it need not be much."""
+
+MAX_UNSENT_ANSWER_BYTES = 256 << 10
+"""Answers to pings, Rejects and the like that are made in one go, before they are sent and more is taken."""
 
 COMMAND_WINDOW = 128
 """Commands an initiator may have under way (MaxCmdSN): the Linux initiator's default, and four times what benchmarks use."""

@@ -22,6 +22,10 @@ from odx_target.target.iscsi.writer import PduWriter
 
 GOOD = 0x00
 CHECK_CONDITION = 0x02
+BUSY = 0x08
+TASK_SET_FULL = 0x28
+JOINED_BYTES = 1024
+"""Data of a segment up to this size is copied: a view costs as much memory, and initiators may ask for 512 bytes at a time."""
 MAX_SENSE_BYTES = 252  # SPC-4 4.5.1: the most sense data there can be
 _DATA_IN = int(Opcode.SCSI_DATA_IN)
 _RESPONSE = int(Opcode.SCSI_RESPONSE)
@@ -184,6 +188,8 @@ class ReplySender:
         )
         if with_status:
             writer.stat_sn = (writer.stat_sn + 1) & SERIAL_MASK
+        if length <= JOINED_BYTES:
+            parts = (b"".join(parts),)
         writer.append(header, parts)
 
     def _send_response(

@@ -7,6 +7,7 @@ moment the PDU is made.
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from odx_target.target.iscsi import limits
 from odx_target.target.iscsi.command_window import SERIAL_MASK, CommandWindow
 from odx_target.target.iscsi.framing import append_pdu
 from odx_target.target.iscsi.header import Buffer
@@ -36,10 +37,27 @@ Numbered: TypeAlias = (
 )
 
 
-class PduWriter:
-    """The sending side of a connection. `output` is what is to be sent next."""
+ANSWER_OBJECT_BYTES = 256
+"""What Python's objects for a PDU take beside its data."""
 
-    __slots__ = ("_last_transfer_tag", "data_digest", "header_digest", "output", "stat_sn", "window")
+
+class PduWriter:
+    """The sending side of a connection. `output` is what is to be sent next.
+
+    `takes_more` is False once there are answers of MAX_UNSENT_ANSWER_BYTES, Data-In and SCSI Responses not counted: to cause
+    them costs an initiator nothing, and it may never read them.
+    """
+
+    __slots__ = (
+        "_answer_bytes",
+        "_last_transfer_tag",
+        "data_digest",
+        "header_digest",
+        "output",
+        "stat_sn",
+        "takes_more",
+        "window",
+    )
 
     def __init__(self, window: CommandWindow) -> None:
         self.window = window
@@ -48,6 +66,8 @@ class PduWriter:
         self.header_digest = False
         self.data_digest = False
         self._last_transfer_tag = 0
+        self._answer_bytes = 0
+        self.takes_more = True
 
     def send(self, pdu: Numbered, data: Sequence[Buffer] = (), *, status: bool = True) -> None:
         """Number a PDU and add it to the output. Without `status` it does not use up a StatSN."""
@@ -56,7 +76,17 @@ class PduWriter:
         if status:
             self.stat_sn = (self.stat_sn + 1) & SERIAL_MASK
         pdu.data_segment_length = sum(map(len, data))
+        self._answer_bytes += ANSWER_OBJECT_BYTES + pdu.data_segment_length
+        if self._answer_bytes >= limits.MAX_UNSENT_ANSWER_BYTES:
+            self.takes_more = False
         self.append(pdu.encode_header(), data)
+
+    def take_output(self) -> list[Buffer]:
+        """What is to be sent, for the caller to send; there is room for more."""
+        output, self.output = self.output, []
+        self._answer_bytes = 0
+        self.takes_more = True
+        return output
 
     def append(self, header: bytes, data: Sequence[Buffer]) -> None:
         """Add a PDU whose header is complete."""
