@@ -25,7 +25,7 @@ from odx_target.target.iscsi.pdu import (
     encode_lun,
 )
 from odx_target.target.trace.contents import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
-from odx_target.target.trace.conversation import MOST_COMMANDS, MOST_KEPT_BYTES, Conversation
+from odx_target.target.trace.conversation import MOST_COMMANDS, MOST_KEPT_BYTES, MOST_KEPT_IN_ALL_BYTES, Conversation
 from odx_target.target.trace.frames import Frames
 from odx_target.target.trace.lines import line
 from tests.initiator.golden import TOKEN, golden
@@ -155,6 +155,33 @@ def test_of_a_list_no_more_is_kept_than_the_limit() -> None:
     for length, words in [(MOST_KEPT_BYTES, "sends populate"), (MOST_KEPT_BYTES + 1, "sends (65536 of 65537 bytes) populate")]:
         cdb = b"\x83\x10".ljust(10, b"\0") + length.to_bytes(4, "big") + b"\0\0"
         assert words in read(command(cdb, write=True, expected_data_transfer_length=length), bytes(length))
+
+
+def test_of_all_lists_of_a_connection_no_more_is_kept_than_the_limit() -> None:
+    conversation = Conversation(parameter_list_bytes, wants_answer)
+    length = MOST_KEPT_BYTES
+
+    def see(pdu: Pdu, data: bytes = b"") -> None:
+        (piece,) = Frames().cut(memoryview(encode(pdu, data)))
+        assert piece.pdu is not None
+        conversation.see(piece.pdu, piece)
+
+    def kept_bytes() -> int:
+        commands = conversation._commands.values()
+        return sum(len(command.parameter_list or b"") + len(command.answer) for command in commands)
+
+    cdb = b"\x83\x10".ljust(10, b"\0") + (length + 1).to_bytes(4, "big") + b"\0\0"
+    tags = range(2 * MOST_KEPT_IN_ALL_BYTES // length)
+    for tag in tags:
+        see(
+            ScsiCommand(initiator_task_tag=tag, cdb=cdb, write=True, expected_data_transfer_length=length + 1),
+            bytes(length - 1),
+        )
+        assert kept_bytes() == conversation._kept_bytes <= MOST_KEPT_IN_ALL_BYTES
+    for tag in tags:
+        see(ScsiResponse(initiator_task_tag=tag))
+        assert kept_bytes() == conversation._kept_bytes
+    assert kept_bytes() == 0
 
 
 def test_every_command_whose_list_is_shown_says_its_length() -> None:

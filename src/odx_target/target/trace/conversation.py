@@ -23,8 +23,10 @@ from odx_target.target.trace.frames import Piece
 
 MOST_KEPT_BYTES = 1 << 16
 """Of one parameter list or answer: the longest list of token commands and of UNMAP that our limits allow is far shorter."""
-MOST_COMMANDS = 4096
-"""Commands of one connection under way at a time: far over any command window; the oldest is forgotten."""
+MOST_KEPT_IN_ALL_BYTES = 1 << 20
+"""Of one connection: sixteen of the longest lists and answers at a time; past it commands are traced without theirs."""
+MOST_COMMANDS = 512
+"""Commands of one connection under way at a time: far over our command window; the oldest is forgotten."""
 
 LOGIN_TEXTS = (LoginRequest, LoginResponse)
 TEXTS = (*LOGIN_TEXTS, TextRequest, TextResponse)
@@ -72,6 +74,7 @@ class Conversation:
         self._parameter_list_bytes = parameter_list_bytes
         self._wants_answer = wants_answer
         self._commands: dict[int, Command] = {}
+        self._kept_bytes = 0
         self._cut_texts: dict[type[Pdu], bool] = {}
 
     def forget(self) -> None:
@@ -80,6 +83,7 @@ class Conversation:
         The texts of a login are not forgotten, and have to be seen in the pause too: the rest of a cut value shows no key.
         """
         self._commands.clear()
+        self._kept_bytes = 0
         self._cut_texts = {kind: was_cut for kind, was_cut in self._cut_texts.items() if kind in LOGIN_TEXTS}
 
     def see(self, pdu: Pdu, piece: Piece) -> Seen:
@@ -87,14 +91,14 @@ class Conversation:
         seen = Seen(pdu, piece.data)
         if isinstance(pdu, ScsiCommand):
             seen.command = self._begin(pdu, piece)
-            seen.parameter_list = _gather_parameters(seen.command, 0, piece.data)
+            seen.parameter_list = self._gather_parameters(seen.command, 0, piece.data)
         elif isinstance(pdu, ScsiDataOut):
             seen.command = self._commands.get(pdu.initiator_task_tag)
-            seen.parameter_list = _gather_parameters(seen.command, pdu.buffer_offset, piece.data)
+            seen.parameter_list = self._gather_parameters(seen.command, pdu.buffer_offset, piece.data)
         elif isinstance(pdu, ScsiDataIn):
             seen.command = self._commands.get(pdu.initiator_task_tag)
             if seen.command is not None and seen.command.wants_answer:
-                _put(seen.command.answer, pdu.buffer_offset, piece.data)
+                self._put(seen.command.answer, pdu.buffer_offset, piece.data)
             if pdu.has_status:
                 self._end(pdu.initiator_task_tag, seen)
         elif isinstance(pdu, ScsiResponse):
@@ -111,14 +115,14 @@ class Conversation:
         command.wants_answer = pdu.read and self._wants_answer(cdb)
         if pdu.write and (length := self._parameter_list_bytes(cdb)):
             command.parameter_list_bytes, command.parameter_list = length, bytearray()
-        self._commands.pop(pdu.initiator_task_tag, None)
+        self._pop(pdu.initiator_task_tag)
         self._commands[pdu.initiator_task_tag] = command
         if len(self._commands) > MOST_COMMANDS:
-            del self._commands[next(iter(self._commands))]
+            self._pop(next(iter(self._commands)))
         return command
 
     def _end(self, tag: int, seen: Seen) -> None:
-        seen.command = self._commands.pop(tag, None)
+        seen.command = self._pop(tag)
         if seen.command is None:
             return
         if seen.command.parameter_list:
@@ -126,23 +130,30 @@ class Conversation:
         if seen.command.answer:
             seen.answer = bytes(seen.command.answer)
 
+    def _pop(self, tag: int) -> Command | None:
+        command = self._commands.pop(tag, None)
+        if command is not None:
+            self._kept_bytes -= len(command.answer) + len(command.parameter_list or b"")
+        return command
 
-def _gather_parameters(command: Command | None, offset: int, data: memoryview) -> bytes | None:
-    """Keep a part of a parameter list; gives the whole once it is there."""
-    if command is None or command.parameter_list is None or not data:
-        return None
-    most_bytes = min(command.parameter_list_bytes, MOST_KEPT_BYTES)
-    _put(command.parameter_list, offset, data, most_bytes)
-    if len(command.parameter_list) < min(command.expected_bytes, most_bytes):
-        return None
-    whole, command.parameter_list = bytes(command.parameter_list), None
-    return whole
+    def _gather_parameters(self, command: Command | None, offset: int, data: memoryview) -> bytes | None:
+        """Keep a part of a parameter list; gives the whole once it is there."""
+        if command is None or command.parameter_list is None or not data:
+            return None
+        most_bytes = min(command.parameter_list_bytes, MOST_KEPT_BYTES)
+        self._put(command.parameter_list, offset, data, most_bytes)
+        if len(command.parameter_list) < min(command.expected_bytes, most_bytes):
+            return None
+        whole, command.parameter_list = bytes(command.parameter_list), None
+        self._kept_bytes -= len(whole)
+        return whole
 
-
-def _put(kept: bytearray, offset: int, data: memoryview, most_bytes: int = MOST_KEPT_BYTES) -> None:
-    """Data arrive in order (DataPDUInOrder); what leaves a gap is not kept."""
-    if offset == len(kept):
-        kept += data[: most_bytes - offset]
+    def _put(self, kept: bytearray, offset: int, data: memoryview, most_bytes: int = MOST_KEPT_BYTES) -> None:
+        """Data arrive in order (DataPDUInOrder); what leaves a gap is not kept."""
+        if offset == len(kept):
+            part = data[: max(0, min(most_bytes - offset, MOST_KEPT_IN_ALL_BYTES - self._kept_bytes))]
+            kept += part
+            self._kept_bytes += len(part)
 
 
 def _rest_of_cdb(additional_header: memoryview) -> bytes:
