@@ -1,7 +1,9 @@
 """`copy`, `token` and `decode` as they are typed. Behind a memory stream stands the array's protocol core with naive disks."""
 
+import os
 import random
 import re
+import signal
 import struct
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +19,7 @@ from odx_target.initiator.errors import ConnectFailed
 from odx_target.initiator.session import open_session
 from odx_target.initiator.url import Portal
 from odx_target.target.commands import copy, decode, demo, host, token
-from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.failure import CommandFailure, Interrupted
 from odx_target.target.commands.sizes import rate, size
 from odx_target.target.commands.tables import dump
 from odx_target.target.iscsi.pdu import LoginRequest, ScsiCommand, ScsiResponse
@@ -116,6 +118,33 @@ def test_copy_that_must_be_offloaded_and_cannot(disks: list[NaiveDisk]) -> None:
     assert fails("copy", SOURCE, DESTINATION, "--method", "odx") == (
         "0 of 2097152 bytes were offloaded, then: the source cannot copy by token: it has no VPD page 8Fh (third-party copy)"
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "command", "said"),
+    [
+        ("host", 0x8A, r"\d+ of 2097152 bytes are copied, 0 of them by token"),
+        ("odx", 0x83, "0 of 2097152 bytes are copied, .*"),
+    ],
+)
+def test_copy_that_is_interrupted_says_how_far_it_came(disks: list[NaiveDisk], method: str, command: int, said: str) -> None:
+    written = []
+
+    def interrupt(cdb: bytes, data: bytes) -> None:
+        if cdb[0] == command:
+            written.append(cdb)
+            if len(written) == (10 if command == 0x8A else 1):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    disks[0].limits = disks[1].limits = struct.pack(">4xL56x", 64)
+    disks[0].faults = disks[1].faults = interrupt
+    result = typed("copy", SOURCE, DESTINATION, "--method", method)
+    assert isinstance(result.exception, Interrupted), (result.output, result.exception)
+    assert result.exception.number == signal.SIGINT
+    assert re.fullmatch(f"interrupted: {said}", result.exception.state)
+    done_bytes = int(result.exception.state.split()[1])
+    assert done_bytes < BLOCKS * 512
+    assert (done_bytes > 0) == (method == "host")
 
 
 def test_copy_that_fails_in_the_middle_says_how_far_it_came(disks: list[NaiveDisk]) -> None:

@@ -65,6 +65,19 @@ def test_the_exit_code_names_the_signal(
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_is_done_by_then_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(host, "run", interrupted)
+    urls = [f"iscsi://127.0.0.1:1/iqn.2026-11.io.a/{lun}" for lun in (0, 1)]
+    monkeypatch.setattr(sys, "argv", ["odx-target", "copy", *urls])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "odx-target: interrupted: nothing is copied\n")
+
+
 def test_an_interrupt_while_loading_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Finder:
         def find_spec(self, name: str, *_: object) -> None:

@@ -64,6 +64,10 @@ class PoolDamaged(StoreError):
     """The pool cannot be opened: its files contradict each other, or it is of a newer format."""
 
 
+class CatalogueDamaged(PoolDamaged):
+    """The catalogue cannot be used; the log has all that was in it."""
+
+
 class PoolInUse(StoreError):
     """Another process holds the pool."""
 

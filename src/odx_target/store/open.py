@@ -1,11 +1,12 @@
 """Opening pools: in a directory, in memory, or over any segments, catalogue and head."""
 
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from odx_target.store.api import Environment, Lane, StoreError
+from odx_target.store.api import CatalogueDamaged, Environment, Lane, StoreError
 from odx_target.store.catalogue import Catalogue
 from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
 from odx_target.store.directory_segments import DirectorySegments
@@ -32,10 +33,16 @@ class PoolParts(NamedTuple):
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
     """Open the pool in a directory, or make one there if the directory is absent or empty.
 
-    Raises PoolInUse, PoolDamaged, PoolFull, or StoreError where the directory is something else or cannot be used.
+    Without its catalogue it is rebuilt from the log, which takes as long as reading all of it. Raises CatalogueDamaged, which
+    says how to get there, PoolInUse, PoolDamaged, PoolFull, or StoreError where the directory is something else or of no use.
     """
     descriptors = (options or PoolOptions()).descriptors
-    return await _open(lambda: _directory_parts(path, descriptors), environment, options)
+    try:
+        return await _open(lambda: _directory_parts(path, descriptors), environment, options)
+    except CatalogueDamaged as error:
+        catalogue = path / CATALOGUE_NAME
+        command = shlex.join(["mv", str(catalogue), f"{catalogue}.damaged"])
+        raise CatalogueDamaged(f"{error}; after `{command}` the next start rebuilds it from the log") from error
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:

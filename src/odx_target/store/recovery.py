@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from odx_target.store.api import PoolDamaged
+from odx_target.store.api import CatalogueDamaged, PoolDamaged
 from odx_target.store.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.checksum_index import load_table
@@ -46,9 +46,8 @@ class Recovered:
 
 def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
     """Bring a pool back; blocking. Raises PoolDamaged, OSError, and what the catalogue raises."""
-    checkpoint = catalogue.load()
+    contents, start, listed = _of_catalogue(catalogue, pool_identity)
     sizes = store.names()
-    contents, start, listed = _of_checkpoint(checkpoint, pool_identity)
     _check_listed(store, sizes, listed)
     replay = Replay(store, sizes, pool_identity, start)
     for group in replay.groups():
@@ -72,6 +71,14 @@ def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> 
 
 def position_to_json(position: Position) -> dict[str, int]:
     return position._asdict()
+
+
+def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
+    """What `_of_checkpoint` says of the last checkpoint. Raises CatalogueDamaged."""
+    try:
+        return _of_checkpoint(catalogue.load(), pool_identity)
+    except PoolDamaged as error:
+        raise CatalogueDamaged(str(error)) from error
 
 
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from odx_target.store.api import OutOfResources, PoolDamaged, PoolFull, PoolInUse, Refused, StoreError, Unwritable
+from odx_target.store.api import (
+    CatalogueDamaged,
+    OutOfResources,
+    PoolDamaged,
+    PoolFull,
+    PoolInUse,
+    Refused,
+    StoreError,
+    Unwritable,
+)
 from odx_target.store.catalogue import Checkpoint
 from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.transactional_catalogue import TransactionalCatalogue
@@ -37,7 +46,7 @@ _IN_USE = (PoolInUse, "another process holds the catalogue")
 _NOT_NOW = (OutOfResources, "cannot use the catalogue now")
 _UNUSABLE = (Unwritable, "cannot use the catalogue")
 _REFUSED = (Refused, "may not use the catalogue")
-_DAMAGED = (PoolDamaged, "the catalogue is damaged")
+_DAMAGED = (CatalogueDamaged, "the catalogue is damaged")
 
 EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (PoolFull, "no room for the catalogue"),
@@ -102,7 +111,7 @@ class SqliteCatalogue(TransactionalCatalogue):
                 for statement in SCHEMA:
                     execute(statement)
         elif application_id != APPLICATION_ID:
-            raise PoolDamaged(f"{self._path} is not the catalogue of a pool")
+            raise CatalogueDamaged(f"{self._path} is not the catalogue of a pool")
         elif version > FORMAT:
             raise PoolDamaged(f"{self._path} is of a newer format ({version}; this program knows {FORMAT})")
 

@@ -1,20 +1,10 @@
 """`odx-target copy`: copy between LUNs, by token where the arrays can."""
 
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFailed
 from odx_target.initiator.copy_plan import CopyPlan, plan_copy
@@ -25,12 +15,33 @@ from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.session import run_together
 from odx_target.initiator.url import IscsiUrl
 from odx_target.target.commands import host
+from odx_target.target.commands.failure import Interrupted
+from odx_target.target.commands.progress import bar
 from odx_target.target.commands.sizes import rate, size
 
 
 def register(root: typer.Typer) -> None:
     """Add the subcommand."""
     root.command("copy")(copy)
+
+
+@dataclass(slots=True)
+class Done:
+    """How far a copy has come."""
+
+    total_bytes: int | None = None
+    """None: not even begun."""
+    count_bytes: int = 0
+    offloaded_bytes: int = 0
+
+    def add(self, count_bytes: int, *, offloaded: bool) -> None:
+        self.count_bytes += count_bytes
+        self.offloaded_bytes += count_bytes if offloaded else 0
+
+    def __str__(self) -> str:
+        if self.total_bytes is None:
+            return "nothing is copied"
+        return f"{self.count_bytes} of {self.total_bytes} bytes are copied, {self.offloaded_bytes} of them by token"
 
 
 @host.as_host()
@@ -51,7 +62,13 @@ def copy(
     """
     source, destination = who.url(src, "SRC"), who.url(dst, "DST")
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
-    report, elapsed_s = host.run(_copy, source, destination, who.options, method, (src_lba, dst_lba, blocks), settings)
+    done = Done()
+    try:
+        report, elapsed_s = host.run(
+            _copy, source, destination, who.options, method, (src_lba, dst_lba, blocks), settings, done
+        )
+    except Interrupted as interrupted:
+        raise Interrupted(interrupted.number, f"interrupted: {done}") from None
     typer.echo(summary(report, elapsed_s))
 
 
@@ -62,6 +79,7 @@ async def _copy(
     method: Method,
     where: tuple[int, int, int | None],
     settings: OffloadSettings,
+    done: Done,
 ) -> tuple[CopyReport, float]:
     async with host.open_disks(source, destination, wishes) as (from_disk, to_disk):
         source_lba, destination_lba, count_blocks = where
@@ -73,7 +91,7 @@ async def _copy(
             count_blocks=count_blocks,
             same_logical_unit=source == destination,
         )
-        return await copy_with_bar(from_disk, to_disk, plan, method, settings)
+        return await copy_with_bar(from_disk, to_disk, plan, method, settings, done=done)
 
 
 async def copy_with_bar(
@@ -83,45 +101,26 @@ async def copy_with_bar(
     method: Method,
     settings: OffloadSettings | None = None,
     title: str = "copy",
+    done: Done | None = None,
 ) -> tuple[CopyReport, float]:
-    """Copy under a progress bar on standard error; returns the report and the seconds. Raises InitiatorError."""
-    console = Console(stderr=True)
-    with Progress(*_columns(), console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=plan.size_bytes, how="")
-        done_bytes = 0
+    """Copy under a progress bar; returns the report and the seconds, and keeps account in `done`. Raises InitiatorError."""
+    done = done or Done()
+    done.total_bytes = plan.size_bytes
+    with bar(title, plan.size_bytes) as show:
 
         def advance(count_bytes: int, offloaded: bool) -> None:
-            nonlocal done_bytes
-            done_bytes += count_bytes
-            progress.update(task, advance=count_bytes, how="by token" if offloaded else "by reads and writes")
+            done.add(count_bytes, offloaded=offloaded)
+            show(count_bytes, "by token" if offloaded else "by reads and writes")
 
         job = CopyJob(source, destination, plan, run_together, advance, ListIdentifiers(), settings)
         began = time.monotonic()
         try:
             report = await job.run(method)
         except InitiatorError as error:
-            if not done_bytes or isinstance(error, OffloadFailed):
+            if not done.count_bytes or isinstance(error, OffloadFailed):
                 raise
-            raise InitiatorError(f"{error} (after {done_bytes} of {plan.size_bytes} bytes)") from error
+            raise InitiatorError(f"{error} (after {done.count_bytes} of {plan.size_bytes} bytes)") from error
         return report, time.monotonic() - began
-
-
-class RateColumn(ProgressColumn):
-    """The speed in the units of the last line."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{size(task.speed)}/s" if task.speed else "")
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        RateColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[how]}"),
-    )
 
 
 def summary(report: CopyReport, elapsed_s: float) -> str:

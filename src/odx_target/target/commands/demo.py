@@ -20,6 +20,7 @@ from odx_target.target.array import Array
 from odx_target.target.commands import host
 from odx_target.target.commands.copy import copy_with_bar
 from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.progress import bar
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.commands.sizes import rate, size
 from odx_target.target.commands.tables import print_columns
@@ -114,7 +115,6 @@ async def _demo(pool_dir: Path, size_bytes: int) -> list[Measured]:
         wishes = host.options(DEFAULT_INITIATOR_NAME, COMMAND_TIMEOUT_S)
         async with open_session(address, config.iqn, wishes, connect) as session:
             disks = [await _disk(session, lun, name) for lun, name in enumerate(names)]
-            typer.echo(f"filling a LUN with {size(size_bytes)} of pseudo-random data", err=True)
             await _fill(disks[0], size_bytes)
             by_token = await _measure("token", disks[0], disks[1], Method.ODX, wire)
             by_host = await _measure("reads and writes", disks[0], disks[2], Method.HOST, wire)
@@ -134,21 +134,28 @@ async def _measure(name: str, source: Disk, destination: Disk, method: Method, w
 
 
 async def _fill(disk: Disk, size_bytes: int) -> None:
-    async def write(lba: int, data: bytes) -> None:
-        await disk.write_blocks(lba, data)
+    typer.echo(f"filling a LUN with {size(size_bytes)} of pseudo-random data", err=True)
+    with bar("fill", size_bytes) as show:
 
-    await _each_piece(disk, size_bytes, write)
+        async def write(lba: int, data: bytes) -> None:
+            await disk.write_blocks(lba, data)
+            show(len(data))
+
+        await _each_piece(disk, size_bytes, write)
     await disk.synchronize_cache()
 
 
 async def _is_filled(disk: Disk, size_bytes: int) -> bool:
     different: list[int] = []
 
-    async def compare(lba: int, data: bytes) -> None:
-        if await disk.read_blocks(lba, len(data) // disk.block_bytes) != data:
-            different.append(lba)
+    with bar("compare", size_bytes) as show:
 
-    await _each_piece(disk, size_bytes, compare)
+        async def compare(lba: int, data: bytes) -> None:
+            if await disk.read_blocks(lba, len(data) // disk.block_bytes) != data:
+                different.append(lba)
+            show(len(data))
+
+        await _each_piece(disk, size_bytes, compare)
     return not different
 
 

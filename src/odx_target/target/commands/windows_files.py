@@ -10,6 +10,7 @@ from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.layout import FileLayout
 from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.progress import bar
 from odx_target.target.commands.sizes import size
 
 CLUSTER_BYTES = 4096
@@ -56,11 +57,13 @@ async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) ->
 async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None:
     """The application's part: a pattern that differs from place to place, in ordinary writes."""
     step = windows.settings.adapter_transfer_bytes
-    for position in range(0, size_bytes, step):
-        count = min(step, size_bytes - position)
-        data = b"".join(b"%15d " % at for at in range(position, position + count, CLUSTER_BYTES))
-        words = [data[at : at + 16] * (CLUSTER_BYTES // 16) for at in range(0, len(data), 16)]
-        await file.disk.write_file(file.layout, position, b"".join(words))
+    with bar("fill", size_bytes) as show:
+        for position in range(0, size_bytes, step):
+            count = min(step, size_bytes - position)
+            data = b"".join(b"%15d " % at for at in range(position, position + count, CLUSTER_BYTES))
+            words = [data[at : at + 16] * (CLUSTER_BYTES // 16) for at in range(0, len(data), 16)]
+            await file.disk.write_file(file.layout, position, b"".join(words))
+            show(count)
 
 
 async def differs_at(source: WindowsFile | None, destination: WindowsFile) -> int | None:
@@ -77,8 +80,10 @@ async def differs_at(source: WindowsFile | None, destination: WindowsFile) -> in
             differing.append(position)
 
     size_bytes = destination.layout.size_bytes
-    for first in range(0, size_bytes, COMPARED_TOGETHER * step):
-        places = range(first, min(first + COMPARED_TOGETHER * step, size_bytes), step)
-        jobs: list[Job] = [partial(one, place, min(step, size_bytes - place)) for place in places]
-        await run_together(jobs)
+    with bar("compare", size_bytes) as show:
+        for first in range(0, size_bytes, COMPARED_TOGETHER * step):
+            end = min(first + COMPARED_TOGETHER * step, size_bytes)
+            jobs: list[Job] = [partial(one, place, min(step, size_bytes - place)) for place in range(first, end, step)]
+            await run_together(jobs)
+            show(end - first)
     return min(differing, default=None)

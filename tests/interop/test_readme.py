@@ -1,0 +1,113 @@
+"""The README's tour: every command as it stands, in its order, in a directory that has nothing but what a clone has."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.programs import need
+from tests.interop.serving import READY
+
+pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-readme")]
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PORT = ":3260"
+COMMAND_TIMEOUT_S = 180
+
+
+def commands() -> list[str]:
+    """What stands behind a prompt, with its continued lines."""
+    return [match[1] for match in re.finditer(r"^    \$ ((?:.*\\\n)*.*)$", README, re.MULTILINE)]
+
+
+def test_the_tour_has_every_subcommand() -> None:
+    text = "\n".join(commands())
+    for subcommand in ("copy", "token populate", "token run", "windows-copy", "manage", "serve", "decode"):
+        assert f"odx-target {subcommand} " in text
+    assert "make serve" in text
+    assert "make demo" in text
+
+
+class Shell:
+    """Types commands: those that serve in one shell, the former of which is stopped before, and all others in another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = 0  # the first array picks one: other tests may have the README's
+        self._serving: subprocess.Popen[str] | None = None
+
+    def type(self, command: str) -> None:
+        command = command.replace(PORT, f":{self._port}")
+        if re.search(r"make serve|odx-target serve", command):
+            self._serve(command)
+            return
+        ended = subprocess.run(
+            command,
+            shell=True,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}"
+
+    def _serve(self, command: str) -> None:
+        self.stop()
+        if command.startswith("make "):
+            shown = ["make", "--dry-run", command.removeprefix("make ")]
+            command = subprocess.run(shown, cwd=self._folder, capture_output=True, text=True, check=True).stdout
+        command = f"exec {command.strip()} --portal 127.0.0.1:{self._port}"
+        with (self._folder / "serve.log").open("w") as log:
+            self._serving = subprocess.Popen(
+                command, shell=True, cwd=self._folder, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
+            )
+        assert self._serving.stdout is not None
+        for line in self._serving.stdout:
+            if line.startswith(READY):
+                self._port = int(line.rpartition(":")[2])
+                return
+        pytest.fail(f"{command}\n{(self._folder / 'serve.log').read_text()}")
+
+    def stop(self) -> None:
+        """Ctrl-C, then what a shell shows of it."""
+        if self._serving is None:
+            return
+        self._serving.send_signal(signal.SIGINT)
+        try:
+            assert self._serving.wait(COMMAND_TIMEOUT_S) == 0
+        finally:
+            self._serving.kill()
+            self._serving.wait()
+            assert self._serving.stdout is not None
+            self._serving.stdout.close()
+            self._serving = None
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "odx-target").symlink_to(Path(sys.executable).parent / "odx-target")
+    (tmp_path / ".venv" / "made").touch()
+    shell = Shell(tmp_path)
+    yield shell
+    shell.stop()
+    shutil.rmtree(tmp_path)
+
+
+def test_every_command_can_be_typed_as_it_stands(shell: Shell) -> None:
+    for client in ("iscsi-ls", "qemu-img", "qemu-io"):
+        need(client)
+    for command in commands():
+        shell.type(command)
+    shell.stop()
+    shell.type("test -f trace.txt && test -s a.token && test -d my-pool")
