@@ -1,7 +1,11 @@
 """Errors as a person reads them: one line, of a length that can be read, that cannot steer the terminal."""
 
+import re
+
 import typer
 
+SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
+"""In URLs, also where one was typed in the place of something else."""
 LONGEST_MESSAGE = 600
 """Of a longer one, which quotes an input that hardly anybody typed, both ends are shown."""
 
@@ -18,7 +22,7 @@ def error_text(error: Exception) -> str:
 
 def shown(message: str) -> str:
     """A message as it may be printed."""
-    text = " ".join(message.replace("Value error, ", "").split())
+    text = " ".join(SECRETS.sub(r"\1...", message).replace("Value error, ", "").split())
     text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
     if len(text) <= LONGEST_MESSAGE:
         return text
