@@ -36,7 +36,14 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         "a second, independent reading of the SCSI standards; only the PDU formats are shared",
     ),
     "odx_target.target": (
-        ("odx_target", "odx_target.target", "odx_target.scsi", "odx_target.copymgr", "odx_target.store.api"),
+        (
+            "odx_target",
+            "odx_target.target",
+            "odx_target.scsi",
+            "odx_target.copymgr",
+            "odx_target.store.api",
+            "odx_target.store.error_kinds",
+        ),
         "the edge joins the parts; which store it runs on is decided by the command line",
     ),
     "odx_target.target.commands": (ANYTHING := ("odx_target.*",), "the subcommands wire everything"),

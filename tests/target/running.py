@@ -11,16 +11,17 @@ from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, LunConfig, Portal
+from odx_target.target.descriptors import DEFAULT_SOCKETS
 
 LUNS = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20, 4096))
 OPTIONS = SessionOptions(isid=random_isid(b"tests"))
 
 
 @asynccontextmanager
-async def running(config: Config | None = None) -> AsyncIterator[Array]:
+async def running(config: Config | None = None, *, max_sockets: int = DEFAULT_SOCKETS) -> AsyncIterator[Array]:
     """An array with two LUNs of 1 MiB, of 512- and 4096-byte blocks."""
     config = config or Config(luns=LUNS)
-    async with Array(replace(config, portals=(Portal(port=0),)), open_pool=open_pool) as array:
+    async with Array(replace(config, portals=(Portal(port=0),)), open_pool=open_pool, max_sockets=max_sockets) as array:
         yield array
 
 

@@ -10,7 +10,7 @@ room for the records that give blocks back.
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from odx_target.store.api import BLOCK_BYTES, Environment, Event, Lane, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES, Environment, Event, Lane, OutOfResources, PoolFull, StoreError
 from odx_target.store.error_kinds import of_write
 from odx_target.store.footer import capacity_blocks
 from odx_target.store.health import Health
@@ -214,5 +214,7 @@ class SegmentShelf:
         try:
             self._room_blocks = await self._environment.in_thread(self.store.room_blocks, lane=Lane.UPKEEP)
             self._room_asked_at = self._environment.monotonic()
+        except OutOfResources:
+            return  # An old figure is better than none.
         finally:
             self._is_asking_room = False

@@ -24,6 +24,7 @@ from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble
 from odx_target.target.chap_config import accounts_of
 from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.config_error import ConfigError
+from odx_target.target.descriptors import DEFAULT_SOCKETS
 from odx_target.target.directory import Authentication
 from odx_target.target.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import add_logical_unit, attach_logical_units
@@ -48,8 +49,10 @@ class Array:
     """An array that serves from `async with` to its end.
 
     `open_pool` opens the store that `config` names. `entropy` and `wall_clock` may be replaced for tests; other time is
-    trio's. `tap` is shown the bytes of every connection. Raises ConfigError for settings that contradict each other,
-    StoreError when the pool cannot be opened and OSError when a portal cannot be bound.
+    trio's. `tap` is shown the bytes of every connection; at most `max_sockets` of hosts are open at a time.
+
+    Raises ConfigError for settings that contradict each other, StoreError when the pool cannot be opened and OSError when a
+    portal cannot be bound.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Array:
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         wall_clock: Callable[[], float] = time.time,
         tap: Tap | None = None,
+        max_sockets: int = DEFAULT_SOCKETS,
     ) -> None:
         self.config = config
         self._open_pool = open_pool
         self._entropy = entropy
         self._wall_clock = wall_clock
         self._tap = tap
+        self._max_sockets = max_sockets
         self._authentication = _authentication(config, entropy)
         self.memory_budget = MemoryBudget(config.memory_limit_bytes)
         self.pool: Pool
@@ -224,6 +229,7 @@ class Array:
             self._tap,
             self._authentication,
             self.reporter,
+            self._max_sockets,
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._expire_tokens)

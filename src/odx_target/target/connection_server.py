@@ -15,6 +15,7 @@ import trio
 
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
+from odx_target.store.error_kinds import passes
 from odx_target.target.command_executor import CommandExecutor
 from odx_target.target.directory import Directory
 from odx_target.target.iscsi.connection import CloseCode, TargetConnection
@@ -33,6 +34,8 @@ Ts = TypeVarTuple("Ts")
 
 # The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
 TIMER_INTERVAL_S = 1.0
+# What the kernel has no memory for is tried again after this.
+SCARCITY_PAUSE_S = 0.05
 # What a connection says last is worth this much waiting for a peer that does not read.
 LAST_WORDS_TIMEOUT_S = 1.0
 # Ends at which the peer may still be sending. To close with its bytes unread would reset the connection, and some hosts then
@@ -150,6 +153,11 @@ class ConnectionServer:
         except BlockingIOError:
             await trio.lowlevel.wait_readable(self._socket)
             self._has_turn = True
+            return
+        except OSError as error:
+            if not passes(error):
+                raise
+            await trio.sleep(SCARCITY_PAUSE_S)
             return
         if not self._has_turn:
             await trio.lowlevel.checkpoint()

@@ -23,13 +23,17 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from odx_target.store.error_kinds import reason
 from odx_target.target.management import ManagementError
+from odx_target.target.reporter import Reporter
 
 log = structlog.get_logger()
 
 CONTROL_NAME = "control"
 CONTROL_MODE = 0o600
 
+# What accept() fails of goes away by itself, or not at all; trying again at once would spin.
+ACCEPT_PAUSE_S = 0.1
 # Far more than any request needs.
 LONGEST_LINE_BYTES = 1 << 16
 # A person and some scripts; more are told so at once.
@@ -69,13 +73,26 @@ async def opened_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
     try:
         async with trio.open_nursery() as nursery:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            nursery.start_soon(trio.serve_listeners, _Conversations(perform).serve, [listener])
+            nursery.start_soon(_accept_all, listener, _Conversations(perform), nursery)
             yield True
             nursery.cancel_scope.cancel()
     finally:
         listening.close()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(_remove, path, identity)
+
+
+async def _accept_all(listener: trio.SocketListener, conversations: "_Conversations", nursery: trio.Nursery) -> None:
+    """Accept clients for ever; what stands against one does not end the others, nor the array."""
+    reporter = Reporter(trio.current_time)
+    while True:
+        try:
+            stream = await listener.accept()
+        except OSError as error:
+            reporter.report("warning", "cannot accept a connection to the control socket", error=reason(error))
+            await trio.sleep(ACCEPT_PAUSE_S)
+        else:
+            nursery.start_soon(conversations.serve, stream)
 
 
 class _Conversations:

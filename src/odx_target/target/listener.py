@@ -1,6 +1,5 @@
 """Portals: listening sockets, and a server for each connection that comes in."""
 
-import errno
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,8 +9,10 @@ import trio
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
+from odx_target.store.error_kinds import passes, reason
 from odx_target.target.config import Portal
 from odx_target.target.connection_server import ConnectionServer
+from odx_target.target.descriptors import DEFAULT_SOCKETS
 from odx_target.target.directory import Authentication, Directory
 from odx_target.target.iscsi.host_names import look_up_error
 from odx_target.target.iscsi.limits import MAX_LOGINS
@@ -19,12 +20,11 @@ from odx_target.target.iscsi.session import Session
 from odx_target.target.memory_budget import MemoryBudget
 from odx_target.target.reporter import Reporter
 from odx_target.target.trace.tap import Tap
-from odx_target.target.troubles import CANNOT_ACCEPT, TOO_MANY_SOCKETS
+from odx_target.target.troubles import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
 
 LISTEN_BACKLOG = 64
-# accept() fails for want of these for a while only; trying again at once would spin.
-OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
+# What accept() fails of goes away by itself, or not at all; trying again at once would spin.
+ACCEPT_PAUSE_S = 0.1
 
 
 class ConnectedSession(NamedTuple):
@@ -48,6 +48,7 @@ class Listener:
         tap: Tap | None = None,
         authentication: Authentication | None = None,
         reporter: Reporter | None = None,
+        max_sockets: int = DEFAULT_SOCKETS,
     ) -> None:
         self._sockets = sockets
         self._device_server = device_server
@@ -57,6 +58,7 @@ class Listener:
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = Directory(iqn, logical_units, authentication=authentication)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
+        self._max_sockets = max_sockets
         self._accepting = trio.CancelScope()
         self._accepted_last = trio.Event()
         self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in sockets)
@@ -95,13 +97,18 @@ class Listener:
                 connected, _ = listening.accept()
             except BlockingIOError:
                 continue
-            except OSError as error:
-                # The peer may have gone already; that is its own affair.
-                if error.errno in OUT_OF_DESCRIPTORS:
-                    self._reporter.report("warning", CANNOT_ACCEPT, error=error.strerror)
-                    await trio.sleep(OUT_OF_DESCRIPTORS_PAUSE_S)
+            except ConnectionAbortedError:  # the peer has gone already
                 continue
-            self._make_room()
+            except OSError as error:
+                if passes(error):
+                    self._cut_oldest_login()
+                self._reporter.report("warning", CANNOT_ACCEPT, error=reason(error))
+                await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if not self._make_room():
+                self._reporter.report("warning", CONNECTION_REFUSED, limit=self._max_sockets)
+                connected.close()
+                continue
             try:
                 server = ConnectionServer(
                     connected,
@@ -130,14 +137,25 @@ class Listener:
         for connection in list(self._connections):
             connection.cut()
 
-    def _make_room(self) -> None:
-        """Past MAX_LOGINS the connection goes that has been at its login for longest, so that a flood keeps no host out."""
+    def _make_room(self) -> bool:
+        """Past either limit the connection goes that has been at its login for longest; False if all are logged in.
+
+        A flood of connections that do not log in keeps no host out: a login takes milliseconds.
+        """
         logging_in = [server for server in self._connections if not server.is_logged_in]
-        if len(logging_in) >= MAX_LOGINS:
-            oldest = logging_in[0]
-            self._reporter.report("warning", TOO_MANY_SOCKETS, limit=MAX_LOGINS, peer=oldest.peer)
-            del self._connections[oldest]
-            oldest.cut()
+        if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:
+            return True
+        return self._cut_oldest_login()
+
+    def _cut_oldest_login(self) -> bool:
+        """Close the socket that has been at its login for longest; False if there is none."""
+        oldest = next((server for server in self._connections if not server.is_logged_in), None)
+        if oldest is None:
+            return False
+        self._reporter.report("warning", TOO_MANY_SOCKETS, limit=min(MAX_LOGINS, self._max_sockets), peer=oldest.peer)
+        del self._connections[oldest]
+        oldest.cut()
+        return True
 
     async def _serve(self, server: ConnectionServer) -> None:
         try:

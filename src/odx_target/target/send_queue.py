@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
 
 Buffer = bytes | bytearray | memoryview
 
+# What the kernel has no memory for is tried again after this.
+SCARCITY_PAUSE_S = 0.05
 # sendmsg takes at most this many pieces (IOV_MAX of Linux).
 MOST_PIECES = 1024
 
@@ -43,7 +46,9 @@ class SendQueue:
                 return True
             try:
                 sent = self._socket.sendmsg(buffers)
-            except BlockingIOError:
+            except OSError as error:
+                if not passes(error):
+                    raise
                 sent = 0
             self._keep_rest(buffers, sent)
         else:
@@ -61,7 +66,11 @@ class SendQueue:
                 pieces = [self._unsent[index] for index in range(min(len(self._unsent), MOST_PIECES))]
                 try:
                     sent = self._socket.sendmsg(pieces)
-                except BlockingIOError:
+                except OSError as error:
+                    if not passes(error):
+                        raise
+                    if not isinstance(error, BlockingIOError):
+                        await trio.sleep(SCARCITY_PAUSE_S)
                     await trio.lowlevel.wait_writable(self._socket)
                     if self._on_progress is not None:
                         self._on_progress()

@@ -7,7 +7,10 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from odx_target.store.api import Lane, Turns
+from odx_target.store.api import Lane, OutOfResources, Turns
+
+NO_THREAD = "can't start new thread"
+"""How Python says that there is none."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -50,7 +53,12 @@ class TrioEnvironment:
         await trio.sleep(delay_s)
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads[lane])
+        try:
+            return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads[lane])
+        except RuntimeError as error:
+            if str(error) != NO_THREAD:
+                raise
+            raise OutOfResources("the system gives no more threads") from error
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         self._nursery.start_soon(function, *arguments)

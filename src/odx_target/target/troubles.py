@@ -26,6 +26,7 @@ LINES: dict[TroubleKind, _Line] = {
 
 REFUSED_SOCKETS = (
     TOO_MANY_SOCKETS := "too many open sockets, the oldest that has not logged in is closed",
+    CONNECTION_REFUSED := "too many open sockets, a connection is refused",
     CANNOT_ACCEPT := "cannot accept a connection",
 )
 """Events that count as refused sockets."""

@@ -14,6 +14,7 @@ import typer
 
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
+from odx_target.store.segment import SEGMENT_DESCRIPTORS
 from odx_target.target.array import Array
 from odx_target.target.chap_config import chap_warnings
 from odx_target.target.commands import serve_options as options
@@ -21,6 +22,7 @@ from odx_target.target.commands.reload import reload
 from odx_target.target.config import Config
 from odx_target.target.config_error import ConfigError
 from odx_target.target.control_socket import CONTROL_NAME, opened_control
+from odx_target.target.descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.logging import configure_logging
 from odx_target.target.management import perform
 from odx_target.target.trace.opening import opened_tracing
@@ -66,6 +68,7 @@ def serve(
     settings, files = options.settings_of(config, locals())
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
+    descriptors = divide(raise_limit(), count_open(), len(settings.portals))
     for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
         log.warning(warning)
     with ExitStack() as stack:
@@ -74,7 +77,7 @@ def serve(
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         stack.enter_context(standard_error.in_thread())
         tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
-        _run(settings, tracing, config, files.control)
+        _run(settings, descriptors, tracing, config, files.control)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -88,18 +91,27 @@ def _check_there_will_be_luns(settings: Config) -> None:
             raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
-def _run(settings: Config, tracing: Tracing | None, config_path: Path | None, control: Path | None) -> None:
+def _run(
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, control: Path | None
+) -> None:
     try:
-        trio.run(_serve, settings, tracing, config_path, control)
+        trio.run(_serve, settings, descriptors, tracing, config_path, control)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
-async def _serve(settings: Config, tracing: Tracing | None, config_path: Path | None, control: Path | None) -> None:
+async def _serve(
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, control: Path | None
+) -> None:
     assert settings.pool_dir is not None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
         async with (
-            Array(settings, open_pool=open_pool, tap=tracing) as array,
+            Array(
+                settings,
+                open_pool=partial(open_pool, descriptors=descriptors.segments),
+                tap=tracing,
+                max_sockets=descriptors.sockets,
+            ) as array,
             opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         ):
             _warn_of_open_portals(array)
@@ -138,9 +150,9 @@ def _toggle(tracing: Tracing | None) -> None:
         tracing.toggle()
 
 
-async def open_pool(environment: TrioEnvironment, config: Config) -> Pool:
+async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors: int = SEGMENT_DESCRIPTORS) -> Pool:
     """The pool that a configuration names: a directory, or memory."""
-    limits = PoolOptions(limit_bytes=config.pool_limit_bytes)
+    limits = PoolOptions(limit_bytes=config.pool_limit_bytes, descriptors=descriptors)
     if config.pool_dir is None:
         return await open_memory_pool(environment, limits)
     return await open_directory_pool(config.pool_dir, environment, limits)
