@@ -8,13 +8,13 @@ open at the time.
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
 from odx_target.store.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
-from odx_target.store.error_kinds import ErrorKind, kind_of, of_write, passes
+from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
 from odx_target.store.segment import SEGMENT_DESCRIPTORS
 
 BUFFERS_PER_WRITE_MAX = 1024
@@ -110,9 +110,7 @@ class DirectorySegment:
         try:
             descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
         except OSError as error:
-            if passes(error):
-                raise of_write("flushing", error) from error
-            raise
+            raise of_write("flushing", error) from error  # no sync was begun, so none has failed
         try:
             _sync(descriptor)
         finally:
@@ -191,7 +189,7 @@ class DirectorySegments:
             self._unsynced_names.discard(number)
             if segment := self._segments.pop(number, None):
                 self.descriptors.drop(segment)
-        os.fsync(self._directory_descriptor)
+        _sync(self._directory_descriptor, os.fsync)
 
     def close(self) -> None:
         if not self._is_closed:
@@ -202,7 +200,7 @@ class DirectorySegments:
     def sync_name(self, number: int) -> None:
         """Make the existence of a segment durable. Raises OSError."""
         if number in self._unsynced_names:
-            os.fsync(self._directory_descriptor)
+            _sync(self._directory_descriptor, os.fsync)
             self._unsynced_names.discard(number)
 
     def hold(self, segment: DirectorySegment) -> int:
@@ -218,11 +216,11 @@ class DirectorySegments:
             self.descriptors.take_in(segment, descriptor)
 
 
-def _sync(descriptor: int) -> None:
-    """fdatasync(2), again where a signal has cut it off: only that is no failure."""
+def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
+    """fdatasync(2) or another call, again where a signal has cut it off: only that is no failure."""
     while True:
         try:
-            os.fdatasync(descriptor)
+            (call or os.fdatasync)(descriptor)
         except InterruptedError:
             continue
         return
