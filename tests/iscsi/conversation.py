@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from odx_target.target.iscsi import framing
-from odx_target.target.iscsi.connection import CommandReady, Event, TargetConnection, TaskManagement
+from odx_target.target.iscsi.connection import (
+    CommandAccepted,
+    CommandEnded,
+    CommandReady,
+    Event,
+    TargetConnection,
+    TaskManagement,
+)
 from odx_target.target.iscsi.directory import Authenticator, Portal
 from odx_target.target.iscsi.opcodes import Stage
 from odx_target.target.iscsi.pdu import (
@@ -88,6 +95,7 @@ class Conversation:
     def __post_init__(self) -> None:
         self.connection = TargetConnection(self.directory, self.now, open_memory=self.open_memory)
         self.events: list[Event] = []
+        self.places: list[CommandAccepted | CommandEnded] = []
         self.unread: list[Received] = []
         self._stream = b""
         self._reader = framing.FrameReader((1 << 24) - 1)
@@ -114,7 +122,8 @@ class Conversation:
         return used
 
     def collect(self) -> None:
-        self.events += self.connection.take_events()
+        for event in self.connection.take_events():
+            (self.places if isinstance(event, CommandAccepted | CommandEnded) else self.events).append(event)
         self._stream += b"".join(self.connection.take_output())
         self._reader.header_digest, self._reader.data_digest = self.header_digest, self.data_digest
         view, at = memoryview(self._stream), 0

@@ -136,7 +136,7 @@ async def test_writes_that_stop_in_the_middle_hold_no_more_than_their_share() ->
         await trio.sleep(0)
         assert 0 < budget.written.used_bytes <= budget.written.common_bytes + 8 * budget.written.guaranteed_bytes
         host = await stack.enter_async_context(logged_in(array, 99))
-        write = host.write(cdb.write_16(0, 256), 128 << 10)
+        write = host.write(cdb.write_16(MIB_BLOCKS, 256), 128 << 10)
         await host.send(write)
         r2t = await host.next()
         assert r2t is not None

@@ -49,8 +49,20 @@ class CopyCommand:
 
 
 COPY_COMMANDS: tuple[CopyCommand, ...] = (
-    CopyCommand(ServiceAction.POPULATE_TOKEN, _OUT_USAGE, populate_token, CommandFlag.READS_MEDIUM, source_extents),
-    CopyCommand(ServiceAction.WRITE_USING_TOKEN, _OUT_USAGE, write_using_token, CommandFlag.WRITES_MEDIUM, destination_extents),
+    CopyCommand(
+        ServiceAction.POPULATE_TOKEN,
+        _OUT_USAGE,
+        populate_token,
+        CommandFlag.READS_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
+        source_extents,
+    ),
+    CopyCommand(
+        ServiceAction.WRITE_USING_TOKEN,
+        _OUT_USAGE,
+        write_using_token,
+        CommandFlag.WRITES_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
+        destination_extents,
+    ),
     CopyCommand(
         ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED, access=Access.WRITES
     ),

@@ -35,6 +35,8 @@ class CommandFlag(Flag):
     """Refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
     """Refused while the logical unit is stopped or write protected; needed where `extents` has any that write."""
+    EXTENTS_IN_DATA_OUT = auto()
+    """Its blocks stand in its parameter list: until that is here it may touch any."""
     NOT_ORDERED = auto()
     """Never waits for other tasks: status and result retrieval."""
 
@@ -83,6 +85,7 @@ class Entry:
     __slots__ = (
         "access",
         "extents",
+        "extents_in_data_out",
         "forbidden",
         "handler",
         "ignores_unit_attention",
@@ -102,6 +105,7 @@ class Entry:
         self.without_logical_unit = CommandFlag.WITHOUT_LOGICAL_UNIT in row.flags
         self.writes_medium = CommandFlag.WRITES_MEDIUM in row.flags
         self.touches_medium = self.writes_medium or CommandFlag.READS_MEDIUM in row.flags
+        self.extents_in_data_out = CommandFlag.EXTENTS_IN_DATA_OUT in row.flags
         self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 

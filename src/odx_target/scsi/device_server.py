@@ -13,6 +13,7 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.operation_codes import operation_codes_row
 from odx_target.scsi.outcome import Outcome, Pending, Waiting, run_unless_aborted
 from odx_target.scsi.persistent_reserve_out import rows as persistent_reserve_out_rows
+from odx_target.scsi.place import Place
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_MESSAGE_ERROR,
@@ -23,7 +24,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.task import Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
 from odx_target.scsi.task_manager import TaskManager
-from odx_target.scsi.task_set import Member, TaskSet
+from odx_target.scsi.task_set import Arrival, Member, TaskSet
 from odx_target.store.api import Buffer, StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
@@ -83,6 +84,47 @@ class DeviceServer(TaskManager):
             return task, outcome
         return task, self._continue(task, entry, outcome)
 
+    def accept(
+        self, nexus: Nexus, lun: int, cdb: bytes, attribute: int, tag: int, awaits_memory: Callable[[], bool]
+    ) -> Place | None:
+        """Give a command whose data-out is still on its way its place in the task set; None if it needs none.
+
+        The place is the caller's to `execute_accepted` or to give back. `awaits_memory` tells as long as the data is on its way
+        whether the transport has no memory for it yet.
+        """
+        logical_unit = nexus.logical_units.get(lun)
+        if logical_unit is None or attribute > TaskAttribute.HEAD_OF_QUEUE:
+            return None
+        task = Task(nexus, logical_unit, cdb, (), attribute, tag, False, lun)
+        try:
+            entry = self.commands.find(cdb)
+            entry.check(cdb)
+            return Place(task, entry, Arrival(entry.access_of(cdb), awaits_memory)) if entry.is_ordered else None
+        except CheckCondition:  # it will be refused when its data is here, and changes nothing
+            return None
+
+    def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
+        """Execute a command that has its place, as `execute` does, now that its data is here.
+
+        `holds_memory`: others may wait for the memory of the data. Then it is refused with TASK SET FULL where it would have
+        to wait for one of them.
+        """
+        task, entry = place.task, place.entry
+        task.data_out = data_out
+        outcome: Outcome | None = place.refusal()
+        try:
+            if outcome is None:
+                assert place.member is not None
+                self._admit(task)
+                place.data_arrived(place.member)
+                outcome = self._start_member(place.member, entry, holds_memory=holds_memory)
+        except Exception as error:
+            place.give_back()
+            outcome = self._reply_to(error, task, entry)
+        if isinstance(outcome, Reply):
+            return task, self._ended(task, outcome)
+        return task, outcome
+
     def _execute_with_care(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
@@ -141,9 +183,16 @@ class DeviceServer(TaskManager):
             return outcome if isinstance(outcome, Reply) else self._continue(task, entry, outcome)
         if len(tasks.members) >= MAXIMUM_TASKS:
             return Reply(Status.TASK_SET_FULL)
-        member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
+        return self._start_member(tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered), entry)
+
+    def _start_member(self, member: Member, entry: Entry, *, holds_memory: bool = False) -> Outcome:
+        task = member.task
+        tasks = task.logical_unit.tasks
         try:
             if tasks.must_wait(member):
+                if holds_memory and tasks.would_wait_for_memory(member):
+                    tasks.leave(member)
+                    return Reply(Status.TASK_SET_FULL)
                 _own_data_out(task)
                 return self._member_task(member, entry, Waiting(self._take_turn, member, entry))
             outcome = self._handle(task, entry)
@@ -231,10 +280,7 @@ def _check_state(task: Task, entry: Entry) -> None:
 
 
 def _is_kept_out(task: Task, entry: Entry) -> bool:
-    logical_unit = task.logical_unit
-    if logical_unit.reservation is None:
-        return False
-    return logical_unit.reservations.conflict(logical_unit.name_of(task.nexus), entry.access_of(task.cdb))
+    return task.logical_unit.reservation is not None and task.logical_unit.is_kept_out(task, entry.access_of(task.cdb))
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.log_pages import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.medium import Medium
 from odx_target.scsi.mode_pages import ModeParameters
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reservations import NO_RESERVATIONS, NexusName, Reservation, Reservations
+from odx_target.scsi.task import Task
 from odx_target.scsi.task_set import TaskSet
 from odx_target.scsi.transport_id import port_name
 from odx_target.scsi.vpd import STANDARD_PAGES
@@ -88,6 +90,12 @@ class LogicalUnit:
     def reservations(self, reservations: Reservations) -> None:
         self._reservations = reservations
         self.reservation = reservations.reservation
+        if self.reservation is not None:
+            self.tasks.refuse_arrivals(self.is_kept_out)
+
+    def is_kept_out(self, task: Task, access: Access) -> bool:
+        """Whether a task of this access conflicts with the reservation there is."""
+        return self.reservation is not None and self._reservations.conflict(self.name_of(task.nexus), access)
 
     def name_of(self, nexus: Nexus) -> NexusName:
         """What a nexus is known by here, whether it is there or not."""

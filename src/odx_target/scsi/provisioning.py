@@ -198,7 +198,7 @@ ROWS = (
         UNMAP,
         bytes.fromhex("4200000000003fffff00"),
         unmap,
-        flags=CommandFlag.WRITES_MEDIUM,
+        flags=CommandFlag.WRITES_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
         extents=_unmap_extents,
     ),
     CommandRow(

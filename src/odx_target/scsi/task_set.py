@@ -7,24 +7,46 @@
 4. An ORDERED task conflicts with all tasks ahead of it, and all tasks behind it conflict with it. A HEAD OF QUEUE task goes
    to the head: it waits for running tasks by rule 3 alone, and SIMPLE tasks behind it wait for it. UNTAGGED is SIMPLE.
 5. Tasks whose row says NOT_ORDERED are members only so that task management finds them.
+6. A task whose data-out is still on its way is a member from its command on: it does not run, and tasks behind it wait for it
+   as for any other. One that is HEAD OF QUEUE goes to the head when its data is here, so that until then those that came before
+   it pass it.
+7. Whoever holds memory for data-out does not wait behind a task that waits for memory for its own: it is refused.
 
-"Ahead" is the order of arrival, but for rule 4. Nobody waits for a task behind it that does not run, so no circle of
-waiting can close.
+"Ahead" is the order of arrival, but for rule 4. Nobody waits for a task behind it that does not run, nor, by rule 7, for memory
+that it holds itself, so no circle of waiting can close.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+from odx_target.scsi.access import Access
 from odx_target.scsi.command_table import Extent
 from odx_target.scsi.task import Task, TaskAttribute
 from odx_target.store.api import Event
 
+Extents = Sequence[tuple[int, int, bool]]
+
 _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 
 
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """Of a task whose data-out is on its way: what a reservation does to it, and whether it lacks memory for its data."""
+
+    access: Access
+    awaits_memory: Callable[[], bool]
+    is_refused: bool = False
+    """A reservation has come that keeps it out."""
+
+
 class Member:
-    """A task in the set. `extents` counts in store blocks: (first, end, writes)."""
+    """A task in the set. `extents` counts in store blocks: (first, end, writes).
+
+    While its data-out is on its way `arrival` says what can be known of that.
+    """
 
     __slots__ = (
+        "arrival",
         "end",
         "ended",
         "extents",
@@ -37,17 +59,21 @@ class Member:
         "writes",
     )
 
-    def __init__(self, task: Task, extents: Sequence[tuple[int, int, bool]], *, is_ordered: bool) -> None:
+    def __init__(self, task: Task, extents: Extents, *, is_ordered: bool, arrival: "Arrival | None" = None) -> None:
         self.task = task
-        self.extents = extents
         self.is_ordered = is_ordered
+        self.arrival = arrival
         self.is_running = False
         self.ended: Event | None = None
+        self.set_extents(extents)
+
+    def set_extents(self, extents: Extents) -> None:
+        self.extents = extents
         self.first = min((first for first, _, _ in extents), default=0)
         self.end = max((end for _, end, _ in extents), default=0)
         self.writes = any(writes for _, _, writes in extents)
-        self.stops_later_tasks = is_ordered and task.attribute in _BARRIERS
-        self.is_barrier = is_ordered and (self.writes or self.stops_later_tasks)
+        self.stops_later_tasks = self.is_ordered and self.task.attribute in _BARRIERS
+        self.is_barrier = self.is_ordered and (self.writes or self.stops_later_tasks)
 
     def overlaps(self, other: "Member") -> bool:
         """Whether they share a store block that one of them writes."""
@@ -73,17 +99,36 @@ class TaskSet:
         self.barriers = 0
         """How many members a read would have to look at."""
 
-    def join(self, task: Task, extents: Sequence[Extent], *, is_ordered: bool) -> Member:
-        """Make a task a member, in the place that its attribute gives it."""
-        member = Member(
-            task, [self._in_store_blocks(extent) for extent in extents if extent.count_blocks], is_ordered=is_ordered
-        )
-        if task.attribute == TaskAttribute.HEAD_OF_QUEUE:
+    def join(self, task: Task, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
+        """Make a task a member, in the place that its attribute gives it; `arrival` if its data-out is still on its way."""
+        member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
+        if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
             self.members.insert(0, member)
         else:
             self.members.append(member)
         self.barriers += member.is_barrier
         return member
+
+    def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
+        """The data-out of a task is here; `extents` where only that says which blocks it touches."""
+        member.arrival = None
+        if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
+            self.members.remove(member)
+            self.members.insert(0, member)
+        if extents is not None:
+            self.barriers -= member.is_barrier
+            member.set_extents(self._in_store_blocks(extents))
+            self.barriers += member.is_barrier
+            waited_for, member.ended = member.ended, None
+            if waited_for is not None:  # perhaps in vain
+                waited_for.set()
+
+    def refuse_arrivals(self, is_kept_out: Callable[[Task, Access], bool]) -> None:
+        """A reservation has come: no task waits any more for those whose data is on its way and that it keeps out."""
+        for member in list(self.members):
+            if member.arrival is not None and is_kept_out(member.task, member.arrival.access):
+                member.arrival.is_refused = True
+                self.leave(member)
 
     def leave(self, member: Member) -> None:
         """A task has ended, or is to change nothing any more; does nothing the second time."""
@@ -98,6 +143,11 @@ class TaskSet:
     def must_wait(self, member: Member) -> bool:
         """Whether a member cannot run yet."""
         return self._first_blocker(member) is not None
+
+    def would_wait_for_memory(self, member: Member) -> bool:
+        """Whether a member that cannot run yet has one ahead of it for whose data there is no memory yet."""
+        ahead = self.members[: self.members.index(member)]
+        return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
 
     async def turn_of(self, member: Member) -> None:
         """Wait until a member may run, or has been aborted."""
@@ -126,9 +176,13 @@ class TaskSet:
         if member is not None:
             self.leave(member)
 
-    def _in_store_blocks(self, extent: Extent) -> tuple[int, int, bool]:
+    def _in_store_blocks(self, extents: Sequence[Extent]) -> Extents:
         per_block = self._blocks_per_store_block
-        return extent.lba // per_block, -(-(extent.lba + extent.count_blocks) // per_block), extent.writes
+        return [
+            (extent.lba // per_block, -(-(extent.lba + extent.count_blocks) // per_block), extent.writes)
+            for extent in extents
+            if extent.count_blocks
+        ]
 
     def _first_blocker(self, member: Member) -> Member | None:
         if not member.is_ordered:

@@ -2,13 +2,17 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, TypeVarTuple
 
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.outcome import Pending
+from odx_target.scsi.outcome import Outcome, Pending
+from odx_target.scsi.place import Place
 from odx_target.scsi.task import Reply, Task
 from odx_target.target.iscsi.connection import (
+    CommandAccepted,
+    CommandEnded,
     CommandReady,
     Event,
     PduRejected,
@@ -64,6 +68,8 @@ class CommandExecutor:
         self._report = report
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
+        self._places: dict[CommandReady, Place] = {}
+        """Of the commands whose data is on its way."""
         self.memory: SessionMemory | None = None
 
     @property
@@ -80,16 +86,21 @@ class CommandExecutor:
         send_reply = self._protocol.send_reply
         early_bytes = 0
         unhandled = self._unhandled
+        places = self._places
         unhandled.extend(self._protocol.take_events())
         while unhandled:
             event = unhandled.popleft()
             if type(event) is CommandReady:
                 if event.aborted:
+                    self._give_place_back(event)
                     continue
                 assert self._nexus is not None
-                task, outcome = execute(
-                    self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
-                )
+                if places and event in places:
+                    task, outcome = self._execute_accepted(event)
+                else:
+                    task, outcome = execute(
+                        self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
+                    )
                 if type(outcome) is Reply:
                     send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
                     if task.read_memory_bytes:
@@ -105,6 +116,31 @@ class CommandExecutor:
                     self._execute_later(event, task, outcome)
             else:
                 self._handle_rare_event(event)
+
+    def _accept(self, command: CommandReady) -> None:
+        """Keep the place of a command for it, unless its data has come meanwhile, or it has ended."""
+        has_data = bool(self._unhandled) and self._unhandled[0] is command
+        if has_data or command.aborted or self._nexus is None:
+            return
+        place = self._device_server.accept(
+            self._nexus,
+            command.lun,
+            command.cdb,
+            command.attribute,
+            command.initiator_task_tag,
+            partial(_awaits_memory, command),
+        )
+        if place is not None:
+            self._places[command] = place
+
+    def _execute_accepted(self, command: CommandReady) -> tuple[Task, Outcome]:
+        place = self._places.pop(command)
+        return self._device_server.execute_accepted(place, command.data_out, holds_memory=command.collected_bytes > 0)
+
+    def _give_place_back(self, command: CommandReady) -> None:
+        place = self._places.pop(command, None)
+        if place is not None:
+            place.give_back()
 
     def _hold_until_sent(self, task: Task) -> None:
         """A large read keeps its memory until the peer has taken the data."""
@@ -143,7 +179,11 @@ class CommandExecutor:
             self.memory.read.give_back(size_bytes)
 
     def _handle_rare_event(self, event: Event) -> None:
-        if isinstance(event, SessionOpened):
+        if isinstance(event, CommandAccepted):
+            self._accept(event.command)
+        elif isinstance(event, CommandEnded):
+            self._give_place_back(event.command)
+        elif isinstance(event, SessionOpened):
             self._begin(event.session)
         elif isinstance(event, TaskManagement):
             assert self._nexus is not None
@@ -179,3 +219,9 @@ class CommandExecutor:
         if self._nexus is not None:
             self._device_server.detach(self._nexus)
             self._nexus = None
+        for command in list(self._places):
+            self._give_place_back(command)
+
+
+def _awaits_memory(command: CommandReady) -> bool:
+    return command.awaits_memory

@@ -46,6 +46,8 @@ from odx_target.target.iscsi.directory import TargetDirectory
 from odx_target.target.iscsi.events import (
     CloseCode,
     CloseReason,
+    CommandAccepted,
+    CommandEnded,
     CommandReady,
     ConnectionEnding,
     Event,
@@ -72,6 +74,8 @@ __all__ = [
     "MAX_PDU_BYTES",
     "CloseCode",
     "CloseReason",
+    "CommandAccepted",
+    "CommandEnded",
     "CommandReady",
     "ConnectionEnding",
     "Event",

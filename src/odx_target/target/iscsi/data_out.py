@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.events import CommandReady, PduRefused
+from odx_target.target.iscsi.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused
 from odx_target.target.iscsi.header import FINAL, Buffer
 from odx_target.target.iscsi.opcodes import NO_TAG, RejectReason
 from odx_target.target.iscsi.pdu_formats import SCSI_DATA_OUT
@@ -73,6 +73,8 @@ class Collection:
     received: int = 0
     requested: int = 0
     failure: Failure | None = None
+    is_accepted: bool = False
+    """The edge has been told of the command."""
 
     def keep(self, data: memoryview) -> None:
         """Copy a piece: it must outlive the receive buffer."""
@@ -86,7 +88,8 @@ class Collection:
 class DataOutCollector:
     """Collects data for one connection's commands.
 
-    `ready` is called with a command whose data is complete, `failed` with one that ends otherwise. `has_output` is called when
+    `emit` takes a command whose data is complete, and before that, unless it was complete at once, CommandAccepted; `failed` is
+    called with a command that ends otherwise. `has_output` is called when
     memory has come that was waited for, and R2Ts are to be sent: nothing was received then.
     """
 
@@ -94,14 +97,14 @@ class DataOutCollector:
         self,
         writer: PduWriter,
         parameters: Parameters,
-        ready: Callable[[CommandReady], None],
+        emit: Callable[[Event], None],
         failed: Callable[[CommandReady, Failure], None],
         memory: SessionMemory,
         has_output: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._parameters = parameters
-        self._ready = ready
+        self._emit = emit
         self._failed = failed
         self._unsolicited = memory.unsolicited
         self._written = memory.written
@@ -129,7 +132,7 @@ class DataOutCollector:
             collection.received = collection.requested = len(data)
             if len(data) == expected and final:
                 command.data_out = (data,) if len(data) else ()
-                self._ready(command)
+                self._emit(command)
                 return
             unsolicited_bytes = unsolicited_limit if more_follows else len(data)
             if not self._unsolicited.take(unsolicited_bytes):
@@ -139,6 +142,10 @@ class DataOutCollector:
                 if len(data):
                     collection.keep(data)
         self._collections[command.initiator_task_tag] = collection
+        if collection.failure is None:
+            collection.is_accepted = True
+            command.awaits_memory = True
+            self._emit(CommandAccepted(command))
         if more_follows:
             collection.bursts.append(Burst(NO_TAG, unsolicited_limit))
         else:
@@ -206,12 +213,12 @@ class DataOutCollector:
         command = collection.command
         if collection.failure:
             if not collection.bursts:
-                self._forget(collection)
+                self._end(collection)
                 self._failed(command, collection.failure)
         elif collection.received == collection.wanted:
             self._forget(collection)
             command.data_out = collection.pieces
-            self._ready(command)
+            self._emit(command)
         elif command.collected_bytes:
             self._ask(collection)
         else:
@@ -239,6 +246,7 @@ class DataOutCollector:
         collection = self._waiting.popleft()
         self.collected_bytes += missing
         collection.command.collected_bytes = missing
+        collection.command.awaits_memory = False
         self._ask(collection)
 
     def _missing_bytes(self, collection: Collection) -> int:
@@ -286,13 +294,19 @@ class DataOutCollector:
         collection = self._collections.get(command.initiator_task_tag)
         if collection is None or collection.command is not command:
             return False
-        self._forget(collection)
+        self._end(collection)
         return True
 
     def stop(self) -> None:
         """Ask for nothing more; the connection ends."""
         self._waiting.clear()
         self._withdraw()
+
+    def _end(self, collection: Collection) -> None:
+        """The command ends before all its data is here."""
+        self._forget(collection)
+        if collection.is_accepted:
+            self._emit(CommandEnded(collection.command))
 
     def _forget(self, collection: Collection) -> None:
         del self._collections[collection.command.initiator_task_tag]

@@ -70,8 +70,27 @@ class CommandReady:
     """What it takes of the session's memory for data that was asked for."""
     unsolicited_bytes: int = 0
     """What it takes of the session's memory for data that came unasked."""
+    awaits_memory: bool = False
+    """There is no memory yet for all of its data, so that not all of it has been asked for."""
     is_kept: bool = False
     """The edge works with the data, even after the command has been aborted, and gives its memory back."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAccepted:
+    """The turn of a SCSI command by CmdSN has come, and its data is still on its way.
+
+    Either the command itself or CommandEnded follows, unless the session ends first.
+    """
+
+    command: CommandReady
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded:
+    """A command that was accepted has failed or been aborted before all its data had come."""
+
+    command: CommandReady
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +141,16 @@ class ConnectionEnding:
     reason: CloseReason
 
 
-Event: TypeAlias = CommandReady | TaskManagement | SessionOpened | SessionClosed | PduRejected | ConnectionEnding
+Event: TypeAlias = (
+    CommandReady
+    | CommandAccepted
+    | CommandEnded
+    | TaskManagement
+    | SessionOpened
+    | SessionClosed
+    | PduRejected
+    | ConnectionEnding
+)
 
 
 class PduRefused(Exception):

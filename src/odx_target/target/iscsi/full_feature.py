@@ -15,9 +15,10 @@ is refused with the reason beside it:
     any other             Reject COMMAND NOT SUPPORTED
 
 A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a check comes before its number
-is counted. Commands are delivered in the order of CmdSN, except that one whose data is still on its way does not keep
-back those after it. A PDU whose data digest is wrong is answered with Reject DATA DIGEST ERROR and otherwise as if it had
-not come; only a Data-Out is remembered as lost by its command.
+is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not keep back those after
+it: the edge is told that it is accepted, so that it keeps its place among them, and gets it with its data. A PDU whose data
+digest is wrong is answered with Reject DATA DIGEST ERROR and otherwise as if it had not come; only a Data-Out is remembered
+as lost by its command.
 """
 
 from collections.abc import Callable, Sequence
