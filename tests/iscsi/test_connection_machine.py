@@ -10,6 +10,7 @@ from odx_target.target.iscsi import framing
 from odx_target.target.iscsi.command_window import is_before
 from odx_target.target.iscsi.connection import (
     MAX_PDU_BYTES,
+    CommandAccepted,
     CommandReady,
     ConnectionEnding,
     SessionClosed,
@@ -80,6 +81,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.asked: list[ReadyToTransfer] = []
         self.answered: set[int] = set()
         self.aborted: set[int] = set()
+        self.arriving: list[CommandReady] = []
 
     # What the initiator does
 
@@ -156,6 +158,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         assert [r.data for r in self.talk.unread if isinstance(r.pdu, NopIn)] == [data]
         self.take_all()
 
+    @precondition(lambda self: not self.asked)
     @rule()
     def silence(self) -> None:
         timer = self.talk.connection.next_timer()
@@ -213,7 +216,21 @@ class ConnectionMachine(RuleBasedStateMachine):
         how.add(tag)
         self.asked = [r2t for r2t in self.asked if r2t.initiator_task_tag != tag]
 
+    def take_places(self) -> None:
+        """Commands are accepted in the order of CmdSN, once, and then end or come with their data."""
+        for place in self.talk.places:
+            if isinstance(place, CommandAccepted):
+                assert place.command not in self.arriving
+                assert all(is_before(other.cmd_sn, place.command.cmd_sn) for other in self.arriving)
+                self.arriving.append(place.command)
+            else:
+                self.arriving.remove(place.command)
+        self.talk.places.clear()
+        ready = [event for event in self.talk.events if isinstance(event, CommandReady)]
+        self.arriving = [command for command in self.arriving if command not in ready]
+
     def take_all(self) -> None:
+        self.take_places()
         for event in self.talk.events:
             if isinstance(event, CommandReady):
                 command = self.open[event.initiator_task_tag]
@@ -227,6 +244,8 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.talk.events.clear()
         while self.talk.unread:
             self.check(self.talk.take_with_data(Pdu)[0])
+        with_edge = {event.initiator_task_tag for event in self.with_edge if not event.aborted}
+        assert {command.initiator_task_tag for command in self.arriving} == self.open.keys() - with_edge
 
     def check(self, pdu: Any) -> None:
         assert not is_before(pdu.exp_cmd_sn, self.exp_cmd_sn)

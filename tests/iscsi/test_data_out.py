@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.connection import CommandReady, PduRejected
+from odx_target.target.iscsi.connection import CommandAccepted, CommandEnded, CommandReady, PduRejected
 from odx_target.target.iscsi.opcodes import RejectReason
 from odx_target.target.iscsi.pdu import ReadyToTransfer, Reject, ScsiCommand, ScsiDataOut, ScsiResponse
 from tests.iscsi.conversation import Conversation, joined
@@ -47,6 +47,30 @@ def test_a_write_without_data_waits_for_none() -> None:
     talk = Conversation().logged_in()
     talk.write(0)
     assert joined(talk.take_event(CommandReady)) == b""
+
+
+def test_the_edge_hears_of_a_command_before_its_data_and_of_its_end() -> None:
+    talk = Conversation().logged_in()
+    late = talk.write(200_000)
+    r2t = talk.take(ReadyToTransfer)
+    whole = talk.write(512, bytes(512))
+    assert [place.command.initiator_task_tag for place in talk.places] == [late.initiator_task_tag]
+    assert talk.take_event(CommandReady).initiator_task_tag == whole.initiator_task_tag
+    talk.data_out(late, 0, bytes(200_000), target_transfer_tag=r2t.target_transfer_tag)
+    event = talk.take_event(CommandReady)
+    (accepted,) = talk.places
+    assert accepted.command is event
+    failing = talk.write(200_000)
+    r2t = talk.take(ReadyToTransfer)
+    talk.data_out(failing, 0, b"short", target_transfer_tag=r2t.target_transfer_tag)
+    assert take_sense(talk, failing) == INCORRECT
+    assert [type(place) for place in talk.places[1:]] == [CommandAccepted, CommandEnded]
+    talk.write(200_000)
+    talk.write(512, b"more than that" * 100)
+    assert len(talk.places) == 4, "what fails at once was never accepted"
+    talk.connection.connection_lost("end", talk.now)
+    talk.collect()
+    assert [type(place) for place in talk.places[3:]] == [CommandAccepted, CommandEnded]
 
 
 def answer_r2ts(talk: Conversation, command: ScsiCommand, data: bytes, segment: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from odx_target.target.iscsi.pdu import (
     NopIn,
     NopOut,
     Pdu,
+    ReadyToTransfer,
     Reject,
     ScsiCommand,
     ScsiDataIn,
@@ -348,6 +349,39 @@ class TestTimers:
         assert not talk.connection.closed
         talk.connection.handle_timer(100 + limits.PING_AFTER_IDLE_S + limits.PING_TIMEOUT_S)
         assert code(talk) is CloseCode.PING_TIMEOUT
+
+    def test_data_that_does_not_come_ends_the_connection_of_a_host_that_is_alive(self) -> None:
+        talk = Conversation().logged_in()
+        command = talk.write(200_000)
+        first, second = talk.take(ReadyToTransfer), 100 + limits.DATA_OUT_TIMEOUT_S
+        talk.now += 20
+        self.ping(talk)
+        talk.now += 20
+        talk.data_out(command, 0, bytes(1000), target_transfer_tag=first.target_transfer_tag, final=False)
+        for _ in range(5):
+            assert talk.connection.next_timer() is not None  # as the edge looks every second
+            talk.now += limits.DATA_OUT_TIMEOUT_S / 5
+            assert not talk.connection.closed
+            self.ping(talk)
+        talk.connection.handle_timer(second)
+        assert not talk.connection.closed
+        assert talk.connection.next_timer() == talk.now
+        talk.connection.handle_timer(talk.now)
+        assert code(talk) is CloseCode.DATA_OUT_TIMEOUT
+
+    @staticmethod
+    def ping(talk: Conversation) -> None:
+        talk.send(NopOut(immediate=True, initiator_task_tag=999, cmd_sn=8))
+        talk.take(NopIn)
+
+    def test_no_data_is_awaited_of_a_host_that_has_sent_all(self) -> None:
+        talk = Conversation().logged_in()
+        command = talk.write(70_000)
+        r2t = talk.take(ReadyToTransfer)
+        assert talk.connection.next_timer() == 100 + limits.PING_AFTER_IDLE_S
+        talk.now += 59
+        talk.data_out(command, 0, bytes(70_000), target_transfer_tag=r2t.target_transfer_tag)
+        assert talk.connection.next_timer() == talk.now + limits.PING_AFTER_IDLE_S
 
     def test_a_silent_discovery_session_is_closed_without_a_ping(self) -> None:
         talk = discovery()

@@ -328,6 +328,7 @@ class TargetConnection:
         self._full_feature = FullFeature(
             session, self._writer, self._directory, self._events, self._close, self._refuse, memory, self._has_output
         )
+        self._liveness.awaited_data = self._full_feature.awaited_data
         self._handle = self._full_feature.receive
         if not session.is_discovery:
             self._events.append(SessionOpened(session))
@@ -383,5 +384,6 @@ class TargetConnection:
 TIMEOUT_REASONS = {
     Due.LOGIN_TIMEOUT: CloseCode.LOGIN_TIMEOUT,
     Due.PING_TIMEOUT: CloseCode.PING_TIMEOUT,
+    Due.DATA_OUT_TIMEOUT: CloseCode.DATA_OUT_TIMEOUT,
     Due.IDLE: CloseCode.IDLE,
 }

@@ -29,6 +29,7 @@ from typing import NamedTuple
 from odx_target.target.iscsi import limits
 from odx_target.target.iscsi.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused
 from odx_target.target.iscsi.header import FINAL, Buffer
+from odx_target.target.iscsi.liveness import AwaitedData
 from odx_target.target.iscsi.opcodes import NO_TAG, RejectReason
 from odx_target.target.iscsi.pdu_formats import SCSI_DATA_OUT
 from odx_target.target.iscsi.replies import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
@@ -111,6 +112,7 @@ class DataOutCollector:
         self._has_output = has_output
         self._claim: object | None = None  # of the first that waits
         self._collections: dict[int, Collection] = {}
+        self._data_has_come = False
         self._waiting: deque[Collection] = deque()
         self.collected_bytes = 0
         """Set aside for data asked for by R2T, until its command is answered."""
@@ -161,6 +163,7 @@ class DataOutCollector:
         if burst is None:
             return
         final = flags & FINAL != 0
+        self._data_has_come = True
         if not good:
             collection.failure = collection.failure or PROTOCOL_SERVICE_CRC_ERROR
         elif not collection.failure:
@@ -168,6 +171,13 @@ class DataOutCollector:
         burst.data_sn += 1
         if final:
             self._end_burst(collection, burst)
+
+    def awaited_data(self) -> AwaitedData:
+        """What `AwaitedData` says, since the last call."""
+        comes, self._data_has_come = self._data_has_come, False
+        if not any(collection.bursts for collection in self._collections.values()):
+            return AwaitedData.NONE
+        return AwaitedData.COMES if comes else AwaitedData.STAYS_AWAY
 
     def _burst_of(self, collection: Collection, transfer_tag: int) -> Burst | None:
         bursts = collection.bursts

@@ -22,6 +22,7 @@ class CloseCode(Enum):
     PROTOCOL_ERROR = "protocol error"
     HEADER_DIGEST = "header digest error"
     PING_TIMEOUT = "no sign of life"
+    DATA_OUT_TIMEOUT = "data of a command did not come"
     IDLE = "discovery session idle"
     SESSION_REINSTATED = "session reinstated by a new login"
     CONNECTION_REINSTATED = "connection reinstated by a new login"

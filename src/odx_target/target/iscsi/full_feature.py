@@ -97,6 +97,7 @@ class FullFeature:
         self._text = TextExchange(writer, session, directory)
         self._is_running_held = False
         self._has_ended = False
+        self.awaited_data = self._collector.awaited_data
         self.tasks = Tasks(self._window, self._collector)
         self._handlers: dict[int, Handler] = {
             Opcode.SCSI_COMMAND: self._receive_scsi_command,

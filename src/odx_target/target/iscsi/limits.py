@@ -58,6 +58,10 @@ PING_AFTER_IDLE_S = 30.0
 PING_TIMEOUT_S = 30.0
 """Silence after a ping that ends the connection: longer than a network's failover, shorter than a host's 60 s."""
 
+DATA_OUT_TIMEOUT_S = 60.0
+"""Data that is awaited for so long, with none of any command coming meanwhile, ends the connection. A write has its place in
+the order of commands before its data is here, so other hosts may wait for it: as long as for a dead host, and no longer."""
+
 DISCOVERY_IDLE_S = 60.0
 """A discovery session has no pings and nothing to wait for; silent this long it is closed."""
 
