@@ -51,9 +51,9 @@ def test_blocks_that_are_in_memory_are_not_waited_for(cdb):
 
 
 @pytest.mark.parametrize("cdb", [short, long])
-def test_nobody_waits_with_immed(cdb):
+def test_nobody_waits_with_immed_and_nothing_is_said_to_be_in_memory(cdb):
     unit = ReadsOfUnit()
-    assert unit.start(cdb(0, 64, IMMED)).reply.status == CONDITION_MET
+    assert unit.start(cdb(0, 64, IMMED)).reply.status == GOOD
     assert not unit.fetched
 
 

@@ -39,7 +39,7 @@ def pre_fetch(task: Task) -> Outcome:
     """Read blocks so that they are in memory: CONDITION MET if all of them are, GOOD if there was no room for all.
 
     A length of zero is all blocks to the end, of which as many are read as one command may name. With IMMED nothing is
-    read: no task would answer for it, so an initiator could pile up any number of reads.
+    read, and the answer is GOOD: no task would answer for it, so an initiator could pile up any number of reads.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)
@@ -49,7 +49,7 @@ def pre_fetch(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=_PREFETCH_LENGTH_BYTE[task.cdb[0]])
     wanted_blocks = count_blocks or logical_unit.capacity_blocks - lba
     status = Status.CONDITION_MET if wanted_blocks <= most_blocks else Status.GOOD
-    return Reply(status) if immed else Waiting(_pre_fetch, task, lba, min(wanted_blocks, most_blocks), status)
+    return Reply() if immed else Waiting(_pre_fetch, task, lba, min(wanted_blocks, most_blocks), status)
 
 
 async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) -> Reply:
