@@ -69,9 +69,12 @@ class Member:
 
     def set_extents(self, extents: Extents) -> None:
         self.extents = extents
-        self.first = min((first for first, _, _ in extents), default=0)
-        self.end = max((end for _, end, _ in extents), default=0)
-        self.writes = any(writes for _, _, writes in extents)
+        if len(extents) == 1:
+            self.first, self.end, self.writes = extents[0]
+        else:
+            self.first = min((first for first, _, _ in extents), default=0)
+            self.end = max((end for _, end, _ in extents), default=0)
+            self.writes = any(writes for _, _, writes in extents)
         self.stops_later_tasks = self.is_ordered and self.task.attribute in _BARRIERS
         self.is_barrier = self.is_ordered and (self.writes or self.stops_later_tasks)
 
