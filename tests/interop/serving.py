@@ -2,6 +2,7 @@
 
 import os
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -68,12 +70,14 @@ def serve(
     log_path: Path,
     portal: str = "127.0.0.1:0",
     options: Sequence[str] = (),
+    descriptors: int | None = None,
 ) -> Served:
     """Start a server and return once it says that it listens.
 
     `luns` are values of --lun. A `portal` that an ended server had takes its place. A pool of its own, where `pool` is None, is
-    beside the log, and stays there if the server is killed. Raises DidNotServe if it ends first or says nothing for
-    READY_TIMEOUT_S.
+    beside the log, and stays there if the server is killed. `descriptors` is the most that it may have open.
+
+    Raises DidNotServe if it ends first or says nothing for READY_TIMEOUT_S.
     """
     arguments = [sys.executable, "-m", "odx_target.target.cli", "serve"]
     arguments += [str(pool)] if pool is not None else []
@@ -87,6 +91,7 @@ def serve(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            preexec_fn=None if descriptors is None else partial(_limit_descriptors, descriptors),
             env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TMPDIR": str(log_path.parent)},
         )
     assert process.stdout is not None
@@ -102,6 +107,10 @@ def serve(
         raise
     portal = printed[-1].removeprefix(READY).strip()
     return Served(process, log_path, portal, time.monotonic() - started_s, lines, printed)
+
+
+def _limit_descriptors(count: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
 def _drain(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:

@@ -1,0 +1,107 @@
+"""Every call that the edge makes of a socket, failed in turn with each errno that matters.
+
+What passes is tried again, and the session goes on; what does not ends this connection, and nothing else.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from tests.target.raw_peer import connected, logged_in
+from tests.target.running import running
+
+ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR)
+
+GOES_ON, ENDS, REFUSED = "the session goes on", "the connection ends", "the connection is refused"
+
+TABLE: dict[str, tuple[str, ...]] = {
+    # call: outcome by errno: EMFILE, ENFILE, ENOMEM, ENOBUFS, ENOSPC, EDQUOT, EIO, EINTR
+    "accept": (GOES_ON,) * 8,
+    "setsockopt": (REFUSED,) * 8,
+    "getsockname": (REFUSED,) * 8,
+    "recv_into": (GOES_ON, GOES_ON, GOES_ON, GOES_ON, GOES_ON, GOES_ON, ENDS, GOES_ON),
+    "sendmsg": (GOES_ON, GOES_ON, GOES_ON, GOES_ON, GOES_ON, GOES_ON, ENDS, GOES_ON),
+}
+ROWS = [(call, number, outcome) for call, row in TABLE.items() for number, outcome in zip(ERRNOS, row, strict=True)]
+
+TEST_UNIT_READY = bytes(6)
+
+
+@contextmanager
+def fault(call: str, number: int, times: int) -> Iterator[list[int]]:
+    """Fail a call of every socket so many times; the list has an entry for each."""
+    real = getattr(socket.socket, call)
+    failed: list[int] = []
+
+    def failing(sock: socket.socket, *arguments: Any) -> Any:
+        if len(failed) >= times:
+            return real(sock, *arguments)
+        failed.append(number)
+        raise OSError(number, os.strerror(number))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, call, failing)
+        yield failed
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "outcome"), ROWS, ids=[f"{call}-{errno.errorcode[number]}" for call, number, _ in ROWS]
+)
+async def test_a_call_that_fails(autojump_clock: MockClock, call: str, number: int, outcome: str) -> None:
+    with capture_logs() as logs:
+        async with running() as array, logged_in(array, 1) as bystander:
+            if outcome == REFUSED:
+                with fault(call, number, times=1000) as failed:
+                    async with await trio.open_tcp_stream(array.portals[0].host, array.portals[0].port) as stream:
+                        assert await stream.receive_some(1) == b""
+                assert failed
+            elif call == "accept":
+                with fault(call, number, times=3) as failed:
+                    async with logged_in(array, 2) as peer:
+                        assert await peer.status_of(peer.command(TEST_UNIT_READY)) == (0, b"")
+                assert len(failed) == 3
+            else:
+                async with logged_in(array, 2) as peer:
+                    with fault(call, number, times=3 if outcome == GOES_ON else 1) as failed:
+                        await peer.send(peer.command(TEST_UNIT_READY))
+                        answer = await peer.next()
+                    assert failed
+                    assert (answer is not None) == (outcome == GOES_ON)
+            assert await bystander.status_of(bystander.command(TEST_UNIT_READY)) == (0, b"")
+            async with logged_in(array, 3) as later:
+                assert await later.status_of(later.command(TEST_UNIT_READY)) == (0, b"")
+    assert not [entry for entry in logs if entry["log_level"] == "error"]
+
+
+async def test_no_threads_are_a_want_that_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush needs a thread: without one it is BUSY, and the pool goes on."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    synchronize_cache = bytes([0x35]).ljust(10, b"\0")
+    async with running() as array, logged_in(array) as peer:
+        block = b"w" * 512
+        await peer.send(peer.write(bytes([0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0]), 512), block)
+        await peer.next()
+        with monkeypatch.context() as patch:
+            patch.setattr(trio.to_thread, "run_sync", refuse)
+            status, _ = await peer.status_of(peer.command(synchronize_cache))
+        assert status == 0x08
+        assert array.pool.failure is None
+        assert await peer.status_of(peer.command(synchronize_cache)) == (0, b"")
+
+
+async def test_a_stranger_is_served_after_the_connection_that_failed(autojump_clock: MockClock) -> None:
+    async with running(max_sockets=2) as array, connected(array, 7):
+        with fault("accept", errno.EMFILE, times=5):
+            async with logged_in(array, 1) as peer:
+                assert await peer.status_of(peer.command(TEST_UNIT_READY)) == (0, b"")
