@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from odx_target.initiator import cdb
 from odx_target.scsi.task import Task, TaskAttribute
+from odx_target.store.volume import LogVolume
 from odx_target.target.config import Config, LunConfig
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.iscsi import limits
@@ -18,7 +19,7 @@ from odx_target.target.memory_budget import LEAST_MEMORY_BYTES, MAX_SHARES
 from odx_target.target.receive_buffer import DISCOVERY_BUFFER_BYTES, LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import running
-from tests.target.test_array_attacks import connection_of, quiet
+from tests.target.test_array_attacks import connection_of, most_of_one_session, quiet
 
 MIB = 1 << 20
 BIG_LUN = Config(luns=(LunConfig("big", 64 * MIB),))
@@ -185,3 +186,25 @@ async def test_sessions_that_have_not_quite_ended_are_bounded() -> None:
             memory.close()
         async with logged_in(array, 2):
             assert await peer.status_of(peer.command(bytes(6))) == (GOOD, b"")
+
+
+async def test_reads_from_a_disk_take_memory_for_what_they_read_whatever_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = limits.MAX_TRANSFER_BYTES // 512
+    reading_bytes = most_bytes = 0
+
+    async def read(_volume: LogVolume, _block: int, count: int) -> list[bytes]:
+        nonlocal reading_bytes, most_bytes
+        reading_bytes += count * 4096
+        most_bytes = max(most_bytes, reading_bytes)
+        await trio.lowlevel.checkpoint()
+        reading_bytes -= count * 4096
+        return [bytes(4096)] * count
+
+    async with running(BIG_LUN) as array, quiet(array), logged_in(array) as peer:
+        monkeypatch.setattr(LogVolume, "read_now", lambda *_: None)
+        monkeypatch.setattr(LogVolume, "read", read)
+        reads = [peer.read(cdb.read_16(0, blocks), 512) for _ in range(40)]
+        await peer.stream.send_all(b"".join(map(peer.encode, reads)))
+        for _ in reads:
+            assert len(await data_of(peer, 512)) == 512
+        assert limits.MAX_TRANSFER_BYTES <= most_bytes <= most_of_one_session(array.memory_budget.read)
