@@ -94,7 +94,7 @@ class ConnectionServer:
                     await self._finish()
                     self._nursery.cancel_scope.cancel()
         except Exception as error:
-            log.error("a connection failed inside the array", peer=self.peer, error=repr(error), exc_info=error)
+            self._report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
         finally:
             self._protocol.on_wake = self._protocol.on_output = None
             self._protocol.connection_lost("cut by the array", trio.current_time())

@@ -1,0 +1,86 @@
+"""A disk that takes its time: only those who need it wait."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from odx_target.initiator import cdb
+from odx_target.initiator.session import InitiatorSession
+from odx_target.store.api import Lane
+from odx_target.store.directory_segments import DirectorySegment, DirectorySegments
+from odx_target.target.array import Array
+from odx_target.target.commands.serve import open_pool
+from odx_target.target.config import Config, LunConfig, Portal
+from odx_target.target.trio_environment import THREADS, TrioEnvironment
+from tests.target.running import is_good, session_with, settled
+
+MIB = 1 << 20
+TIMEOUT_S = 60
+
+
+@pytest.mark.parametrize("busy", Lane)
+async def test_a_lane_that_is_full_holds_up_no_other(busy: Lane) -> None:
+    go_on = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def wait() -> None:
+        begun.release()
+        assert go_on.wait(TIMEOUT_S)
+
+    async def wait_in_lane() -> None:
+        await environment.in_thread(wait, lane=busy)
+
+    async with trio.open_nursery() as nursery:
+        environment = TrioEnvironment(nursery)
+        for _ in range(2 * THREADS[busy]):
+            nursery.start_soon(wait_in_lane)
+        for _ in range(THREADS[busy]):
+            assert await trio.to_thread.run_sync(begun.acquire, True, TIMEOUT_S)
+        for lane in set(Lane) - {busy}:
+            assert await environment.in_thread(lambda: "done", lane=lane) == "done"
+        go_on.set()
+
+
+async def write_for_ever(session: InitiatorSession, written: list[int]) -> None:
+    for at in range(30):
+        assert is_good(await session.execute(0, cdb.write_16(at * 2048, 2048), bytes([at + 1]) * MIB))
+        written.append(at)
+
+
+async def test_a_write_waits_for_its_segment_and_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No host sees an error, and none but the writer sees a delay."""
+    config = Config(
+        pool_dir=tmp_path / "pool", luns=(LunConfig("a", 64 * MIB),), portals=(Portal(port=0),), pool_limit_bytes=64 * MIB
+    )
+    may_make = threading.Event()
+    may_make.set()
+    create = DirectorySegments.create
+
+    def create_slowly(store: DirectorySegments, number: int, size_blocks: int) -> DirectorySegment:
+        assert may_make.wait(TIMEOUT_S)
+        return create(store, number, size_blocks)
+
+    monkeypatch.setattr(DirectorySegments, "create", create_slowly)
+    written: list[int] = []
+    async with Array(config, open_pool=open_pool) as array, session_with(array) as session, trio.open_nursery() as nursery:
+        await settled(session)
+        may_make.clear()
+        nursery.start_soon(write_for_ever, session, written)
+        await waiting(array)
+        assert len(written) < 30
+        for at in written:
+            answer = await session.execute(0, cdb.read_16(at * 2048, 8), data_in_bytes=4096)
+            assert answer.data_in == bytes([at + 1]) * 4096
+        assert is_good(await session.execute(0, cdb.write_16(0, 0)))
+        assert len(list(array.logical_units[0].tasks.tasks())) == 1
+        may_make.set()
+    assert written == list(range(30))
+
+
+async def waiting(array: Array) -> None:
+    """Return when a command waits."""
+    while not list(array.logical_units[0].tasks.tasks()):
+        await wait_all_tasks_blocked()
