@@ -326,10 +326,10 @@ def test_a_store_that_refuses(
     token = array.token(0, 1, [(0, 64), (128, 64)])
     original = array.volume(1).copy_from
 
-    def copy_from(source: object, source_block: int, block: int, count_blocks: int) -> None:
+    def copy_from(source: object, source_block: int, block: int, count_blocks: int) -> int:
         if source_block:
             raise error
-        original(source, source_block, block, count_blocks)  # type: ignore[arg-type]
+        return original(source, source_block, block, count_blocks)  # type: ignore[arg-type]
 
     monkeypatch.setattr(array.volume(1), "copy_from", copy_from)
     reply = array.write_using(1, 2, token, [(0, 128)], flags=flags | ListFlag.DEL_TKN)

@@ -85,10 +85,11 @@ class MemoryVolume(MemoryBlocks):
         for index in range(count_blocks):
             self.blocks.pop(block + index, None)
 
-    def copy_from(self, source: MemoryBlocks, source_block: int, block: int, count_blocks: int) -> None:
+    def copy_from(self, source: MemoryBlocks, source_block: int, block: int, count_blocks: int) -> int:
         self._changing(block, count_blocks)
         for index in range(count_blocks):
             self.blocks[block + index] = source.blocks.get(source_block + index, ZEROS)
+        return count_blocks
 
     def freeze(self, *, durable: bool = False) -> MemoryFrozenMap:
         return MemoryFrozenMap(self.environment, self.size_blocks, dict(self.blocks))

@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.rod_source import Piece, PieceKind, RodSource
-from odx_target.store.api import BLOCK_BYTES, FrozenMap
+from odx_target.store.api import BLOCK_BYTES, FrozenMap, Steps
+
+# How far to look for the end of a hole: a longer one becomes several steps, which cost no more than to look on.
+_STEPS_TO_LOOK_AHEAD = 50
 
 
 class StepKind(Enum):
@@ -75,7 +78,8 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
         return wanted_bytes
     if piece.frozen is None:
         return 0
-    block, count_blocks, mapped = next(iter(piece.frozen.extents(piece.map_offset_bytes // BLOCK_BYTES)))
+    first_block = piece.map_offset_bytes // BLOCK_BYTES
+    block, count_blocks, mapped = next(iter(piece.frozen.extents(first_block, Steps(_STEPS_TO_LOOK_AHEAD))))
     return 0 if mapped else min(wanted_bytes, (block + count_blocks) * BLOCK_BYTES - piece.map_offset_bytes)
 
 

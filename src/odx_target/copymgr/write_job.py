@@ -10,6 +10,7 @@ from odx_target.copymgr.parameter_lists import Range
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.rod_source import RodSource, SourceUnreadable
 from odx_target.copymgr.steps import Destination, Step, StepKind, plan_step
+from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
@@ -50,6 +51,7 @@ class WriteJob:
         self._manager = manager
         self._limits = manager.limits
         self._environment = manager.environment
+        self._turns = manager.environment.turns
         self._pool = operation.logical_unit.pool
         self._medium = operation.logical_unit.medium
         self._block_bytes = operation.logical_unit.block_bytes
@@ -79,21 +81,23 @@ class WriteJob:
         while self.done_blocks < self._end_blocks:
             step = self._next_step()
             spent_bytes[step.kind] += step.count_blocks * self._block_bytes
-            if spent_bytes[step.kind] > allowed_bytes[step.kind]:
+            if self._turns.left <= 0 or spent_bytes[step.kind] > allowed_bytes[step.kind]:
                 return False
             try:
-                if not self._do_now(step):
-                    return False
+                done = self._do_now(step)
             except SourceUnreadable as error:
                 self._stop_before(error)
                 continue
-            self._step_done(step)
+            if done is None:
+                return False
+            self._step_done(done)
         return True
 
     async def work(self) -> Ending:
+        began_s = self._environment.monotonic()
+        await self._turns.next_if_spent()
         self.operation.raise_if_ended()
         while self.done_blocks < self._end_blocks and not self._is_time_up():
-            began_s = self._environment.monotonic()
             if self._manager.before_step is not None:
                 waiting = self._manager.before_step(self.operation)
                 if waiting is not None:
@@ -102,9 +106,11 @@ class WriteJob:
                 await self._wait_for_turn()
             await self._one_step()
             await self._pool.committed()
-            self._longest_step_s = max(self._longest_step_s, self._environment.monotonic() - began_s)
             if self.done_blocks < self._end_blocks:
-                await self._environment.sleep(0)
+                await self._turns.next()
+            now_s = self._environment.monotonic()
+            self._longest_step_s = max(self._longest_step_s, now_s - began_s)
+            began_s = now_s
         self.operation.raise_if_ended()
         return self.ending()
 
@@ -183,39 +189,45 @@ class WriteJob:
         step = self._next_step()
         self._check_before(step)
         try:
-            if not self._do_now(step):
-                await self._do(step)
+            done = self._do_now(step)
+            if done is None:
+                done = await self._do(step)
         except SourceUnreadable as error:
             self._stop_before(error)
         else:
-            self._step_done(step)
+            self._step_done(done)
 
-    def _do_now(self, step: Step) -> bool:
+    def _do_now(self, step: Step) -> Step | None:
+        """What was done of a step, from its beginning on; None, with nothing done, where it must be waited for."""
         if step.kind is StepKind.SHARE:
-            assert step.frozen is not None
-            return self._medium.copy_from_now(
-                step.frozen,
-                step.source_block,
-                step.lba * self._block_bytes // BLOCK_BYTES,
-                step.count_blocks * self._block_bytes // BLOCK_BYTES,
-            )
+            return self._share(step)
         if step.kind is StepKind.ZERO:
-            return self._medium.unmap_now(step.lba, step.count_blocks)
+            return step if self._medium.unmap_now(step.lba, step.count_blocks) else None
+        self._turns.take(step.count_blocks * self._block_bytes * STEPS_OF_A_MEBIBYTE // STEP_BYTES)
         data = self._rod.read_now(step.offset_bytes, self._bytes_to_read(step))
-        return data is not None and self._medium.write_now(step.lba, self._filled_up(data, step))
+        return step if data is not None and self._medium.write_now(step.lba, self._filled_up(data, step)) else None
 
-    async def _do(self, step: Step) -> None:
+    def _share(self, step: Step) -> Step | None:
+        assert step.frozen is not None
+        per_store_block = BLOCK_BYTES // self._block_bytes
+        shared_blocks = self._medium.copy_from_now(
+            step.frozen, step.source_block, step.lba // per_store_block, step.count_blocks // per_store_block
+        )
+        return step._replace(count_blocks=shared_blocks * per_store_block) if shared_blocks else None
+
+    async def _do(self, step: Step) -> Step:
         before_change = partial(self._check_before, step)
         if step.kind is StepKind.SHARE:
-            while not self._do_now(step):
+            while (done := self._share(step)) is None:
                 await self._medium.volume.room_made()
                 before_change()
-            return
+            return done
         if step.kind is StepKind.ZERO:
             await self._medium.unmap(step.lba, step.count_blocks, before_change)
-            return
+            return step
         data = await self._rod.read(step.offset_bytes, self._bytes_to_read(step))
         await self._medium.write(step.lba, self._filled_up(data, step), before_change)
+        return step
 
     def _check_before(self, step: Step) -> None:
         """Called before each change. Raises what `raise_if_ended` does, and Refusal where the LUN takes it no more."""

@@ -7,7 +7,7 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.durability import flushed
-from odx_target.scsi.limits import STEP_BYTES
+from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.read_memory import wait_for_memory
@@ -56,12 +56,15 @@ async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) ->
     medium = task.logical_unit.medium
     step_blocks = STEP_BYTES // task.logical_unit.block_bytes
     await wait_for_memory(task, min(step_blocks, count_blocks) * task.logical_unit.block_bytes)
+    turns = task.logical_unit.environment.turns
+    await turns.next_if_spent()
     for first in range(lba, lba + count_blocks, step_blocks):
         task.raise_if_aborted()
         step = min(step_blocks, lba + count_blocks - first)
         if medium.read_now(first, step) is None:
             await medium.read(first, step)
-        await task.logical_unit.environment.sleep(0)
+        turns.take(STEPS_OF_A_MEBIBYTE)
+        await turns.next()
     return Reply(status)
 
 

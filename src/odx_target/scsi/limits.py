@@ -33,6 +33,9 @@ MAXIMUM_ATOMIC_TRANSFER_BYTES = 1 << 20
 # One step of a long command; between steps other tasks run, and an abort is noticed.
 STEP_BYTES = 1 << 20
 
+# What reading or writing that much takes of a turn of the loop, in its steps.
+STEPS_OF_A_MEBIBYTE = 500
+
 # Used and available space are told in units of this, which the provisioning page calls threshold sets (SBC-3 6.6.4): a count
 # of 32 bits then reaches to 4 PiB.
 THRESHOLD_SET_BYTES = 1 << 20

@@ -213,18 +213,17 @@ class Medium:
             if lba < end:
                 await pause()
 
-    def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> bool:
-        """`Volume.copy_from`, in store blocks, told to those who wait for edges; False when it has to wait.
+    def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
+        """`Volume.copy_from`, in store blocks, told to those who wait for edges; 0 when it has to wait.
 
         Raises PoolFull, PoolFailed.
         """
         if self._awaited:
             self.changing(block, count_blocks)
         try:
-            self.volume.copy_from(source, source_block, block, count_blocks)
+            return self.volume.copy_from(source, source_block, block, count_blocks)
         except PoolBusy:
-            return False
-        return True
+            return 0
 
     def cut_off(self, size_blocks: int) -> None:
         """`Volume.resize` to fewer store blocks, told to those who wait for edges. Raises PoolFull, PoolBusy, PoolFailed."""

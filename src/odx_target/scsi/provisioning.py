@@ -9,7 +9,7 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import exact_blocks, parameter_list
 from odx_target.scsi.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.layout import Layout
-from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS, STEP_BYTES
+from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
@@ -66,13 +66,16 @@ def unmap(task: Task) -> Outcome:
     for lba, count_blocks in ranges:
         check_range(logical_unit, lba, count_blocks)
     transfer_bytes = _parameter_list_bytes(task)
-    if all(logical_unit.medium.unmap_now(lba, count_blocks) for lba, count_blocks in ranges):
-        return reply_when_durable(task, transfer_bytes)
-    return Waiting(_unmap_cold, task, ranges, transfer_bytes)
+    turns = logical_unit.environment.turns
+    for index, (lba, count_blocks) in enumerate(ranges):
+        if turns.left <= 0 or not logical_unit.medium.unmap_now(lba, count_blocks):
+            return Waiting(_unmap_the_rest, task, ranges[index:], transfer_bytes)
+    return reply_when_durable(task, transfer_bytes)
 
 
-async def _unmap_cold(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
+async def _unmap_the_rest(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
     for lba, count_blocks in ranges:
+        await task.logical_unit.environment.turns.next_if_spent()
         await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, transfer_bytes)
 
@@ -107,7 +110,7 @@ def write_same(task: Task) -> Outcome:
     transfer_bytes = 0 if ndob else logical_unit.block_bytes
     if any(block):
         return Waiting(_write_same, task, lba, count_blocks, block)
-    if logical_unit.medium.unmap_now(lba, count_blocks):
+    if logical_unit.environment.turns.left > 0 and logical_unit.medium.unmap_now(lba, count_blocks):
         return reply_when_durable(task, transfer_bytes)
     return Waiting(_unmap_range_cold, task, lba, count_blocks, transfer_bytes)
 
@@ -120,16 +123,21 @@ def _pattern(task: Task, *, ndob: bool) -> bytes:
 
 
 async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:
+    turns = task.logical_unit.environment.turns
+
     async def pause() -> None:
         await task.logical_unit.pool.committed()
-        await task.logical_unit.environment.sleep(0)
+        turns.take(STEPS_OF_A_MEBIBYTE)
+        await turns.next()
 
     await wait_for_memory(task, min(STEP_BYTES, count_blocks * task.logical_unit.block_bytes))
+    await turns.next_if_spent()
     await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, task.logical_unit.block_bytes)
 
 
 async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_bytes: int) -> Reply:
+    await task.logical_unit.environment.turns.next_if_spent()
     await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, transfer_bytes)
 

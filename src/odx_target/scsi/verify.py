@@ -9,7 +9,7 @@ from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.data_out import all_blocks, whole_blocks
 from odx_target.scsi.difference import first_difference
-from odx_target.scsi.limits import STEP_BYTES
+from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.ranges import check_range
 from odx_target.scsi.read_memory import wait_for_memory
@@ -81,6 +81,8 @@ async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | No
     logical_unit = task.logical_unit
     step_blocks = STEP_BYTES // logical_unit.block_bytes
     await wait_for_memory(task, min(step_blocks, count_blocks) * logical_unit.block_bytes)
+    turns = logical_unit.environment.turns
+    await turns.next_if_spent()
     for first in range(0, count_blocks, step_blocks):
         task.raise_if_aborted()
         step = min(step_blocks, count_blocks - first)
@@ -96,8 +98,9 @@ async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | No
             if difference is not None:
                 where = offset_bytes + difference if repeated_bytes is None else difference % repeated_bytes
                 raise CheckCondition(MISCOMPARE_DURING_VERIFY_OPERATION, information=where)
+        turns.take(STEPS_OF_A_MEBIBYTE)
         if first + step < count_blocks:
-            await logical_unit.environment.sleep(0)
+            await turns.next()
 
 
 def _check_length(task: Task, count_blocks: int) -> None:

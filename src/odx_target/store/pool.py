@@ -104,6 +104,7 @@ class LogPool:
         self.troubles = Troubles(environment)
         self.health = Health(self.troubles)
         self._environment = environment
+        self.turns = environment.turns
         self._catalogue = catalogue
         self._store = store
         self._release_lock = release_lock

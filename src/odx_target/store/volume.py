@@ -8,6 +8,7 @@ from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import FrozenMapState
 from odx_target.store.contents import VolumeContents
 from odx_target.store.frozen_root import FrozenRoot, MapReader
+from odx_target.store.leaf import INDEX_MASK, LEAF_BLOCKS
 from odx_target.store.log import Log
 from odx_target.store.reader import Reader, Runs
 from odx_target.store.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from odx_target.store.pool import LogPool
 
 _BLOCK_MASK = BLOCK_BYTES - 1
+
+STEPS_OF_A_CHANGE = 20
+"""Of an unmap, a copy, a freeze or a release: a record for the log, and the nodes at both ends of a range."""
+
+STEPS_OF_A_LEAF = 20
+"""Of one that is copied entry by entry."""
+
+LEAVES_AT_ONCE = 32
+"""Of these, so that they are about what a turn allows."""
+
 _EMPTY = FrozenRoot(None, 1, 0)
 
 
@@ -83,9 +94,14 @@ class LogFrozenMap(_Readable):
         self._pool = pool
         self.is_released = False
 
+    def reach(self, block: int, count_blocks: int, leaves: int) -> int:
+        """How many of these blocks there are up to the end of so many leaves of the map that are there."""
+        return self._map.reach(block, count_blocks, leaves)
+
     def release(self) -> None:
         if self.is_released:
             return
+        self._pool.turns.take(STEPS_OF_A_CHANGE)
         self.is_released = True
         self._map = _EMPTY
         self._pool.release(self, Release(self.identifier))
@@ -102,6 +118,7 @@ class LogVolume(_Readable):
         self._number = contents.number
         self._pool = pool
         self._log: Log = pool.log
+        self._turns = pool.turns
 
     @property
     def name(self) -> str:
@@ -142,6 +159,7 @@ class LogVolume(_Readable):
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)
         if count_blocks:
+            self._turns.take(STEPS_OF_A_CHANGE)
             record = Unmap(self._number, block, count_blocks)
             encoded = encode(record)
             self._log.require_record(len(encoded), spare=True)
@@ -150,12 +168,13 @@ class LogVolume(_Readable):
             self._log.append(encoded)
             self._pool.contents.apply(record)
 
-    def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> None:
+    def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:
         """As the interface says; also raises StoreError for a frozen map that is released or of another pool."""
         frozen = self._pool.own_frozen_map(source)
         frozen.check_range(source_block, count_blocks)
         self.check_range(block, count_blocks)
         if count_blocks:
+            count_blocks = self._copied_at_once(frozen, source_block, block, count_blocks)
             record = Clone(frozen.identifier, source_block, self._number, block, count_blocks)
             encoded = encode(record)
             self._log.require_record(len(encoded))
@@ -163,10 +182,21 @@ class LogVolume(_Readable):
                 self.on_change(block, count_blocks)
             self._log.append(encoded)
             self._pool.contents.apply(record)
+        return count_blocks
+
+    def _copied_at_once(self, frozen: LogFrozenMap, source_block: int, block: int, count_blocks: int) -> int:
+        """How many blocks go in one piece; takes the steps for it."""
+        self._turns.take(STEPS_OF_A_CHANGE)
+        if not (source_block ^ block) & INDEX_MASK:
+            return count_blocks
+        count_blocks = frozen.reach(source_block, count_blocks, LEAVES_AT_ONCE)
+        self._turns.take(STEPS_OF_A_LEAF * min(count_blocks // LEAF_BLOCKS + 1, LEAVES_AT_ONCE))
+        return count_blocks
 
     def freeze(self, *, durable: bool = False) -> LogFrozenMap:
         """As the interface says. Raises PoolFailed for a durable one in a failed pool, StoreError in a deleted volume."""
         self._check_present()
+        self._turns.take(STEPS_OF_A_CHANGE)
         return self._pool.freeze(Freeze(self._pool.contents.next_frozen, self._number, durable))
 
     def resize(self, size_blocks: int) -> None:
