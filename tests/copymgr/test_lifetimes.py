@@ -6,6 +6,7 @@ import pytest
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.parameter_lists import ListFlag
+from odx_target.store.api import Steps
 from tests.copymgr.array import CopyArray, Range, code_of, pattern
 from tests.copymgr.golden import golden
 
@@ -75,7 +76,7 @@ def test_a_token_does_not_expire_under_the_copy_that_uses_it() -> None:
     array.write_using(1, 2, token, [(3, 16)], flags=ListFlag.IMMED)
     for _ in range(20):
         array.environment.advance(10.0)
-        array.manager.expire(array.environment.monotonic())
+        array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
     assert array.read(1, 3, 16) == pattern(0, 0, 16, 512)
     array.manager.before_step = None
     assert use(array, token) == "5/23/07", "it ended long before, and then nobody used it"
@@ -90,13 +91,13 @@ def test_expired_tokens_are_given_back_without_anybody_asking() -> None:
         next_s = array.manager.next_expiry()
         assert next_s is not None
         array.environment.advance(next_s - array.environment.monotonic())
-        array.manager.expire(array.environment.monotonic())
+        array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
         assert len(array.pool.frozen_maps) == left
     array.environment.advance(1000.0)
-    array.manager.expire(array.environment.monotonic())
+    array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
     assert array.manager.next_expiry() is None
     array.environment.advance(10_000.0)
-    array.manager.expire(array.environment.monotonic())
+    array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
     assert array.manager.tokens.tombstones == {}
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES, CopyLimits, CopyOptions
 from odx_target.copymgr.parameter_lists import ListFlag
+from odx_target.store.api import Steps
 from tests.copymgr.array import CopyArray, Range, code_of, data_of
 from tests.copymgr.golden import golden
 
@@ -206,7 +207,7 @@ def test_records_are_given_up_in_time() -> None:
     assert kept(array) == {2}
     assert array.manager.next_expiry() is not None
     array.environment.advance(50.0)
-    array.manager.expire(array.environment.monotonic())
+    array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
     assert len(array.manager.records) == 0
     assert array.manager.records.total_bytes == 0
 

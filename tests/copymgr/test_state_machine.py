@@ -7,6 +7,7 @@ from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.parameter_lists import encode_populate_token, encode_write_using_token
 from odx_target.copymgr.token_format import ZERO_TOKEN
 from odx_target.scsi.nexus import Nexus
+from odx_target.store.api import Steps
 from tests.copymgr.array import CopyArray, Range, code_of, data_of, in_cdb, out_cdb, pattern
 from tests.copymgr.machine import (
     LIMITS,
@@ -288,7 +289,7 @@ class CopyMachine(MachineUnderTest):
     @rule()
     def collect(self) -> None:
         """What is over is given back, and nothing else."""
-        self.array.manager.expire(self.now_s)
+        self.array.manager.expire(self.now_s, Steps(1 << 30))
         self.model.settle_time(self.now_s)
         self.model.expire_records(self.now_s)
         held = [token for token in self.model.tokens if not token.discarded and (token.end is None or token.leases)]
@@ -304,7 +305,7 @@ class CopyMachine(MachineUnderTest):
         if run_out:
             self.array.environment.advance(200.0)
             self.reap()
-        self.array.manager.expire(self.now_s)
+        self.array.manager.expire(self.now_s, Steps(1 << 30))
         self.model.terminate(self.model.running)
         self.array.stop_jobs()
         self.pending.clear()

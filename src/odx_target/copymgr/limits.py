@@ -81,6 +81,9 @@ REMAP_STEP_BYTES = 1 << 30
 # An initiator that asks for progress before this has passed learns nothing new: a few steps.
 STATUS_UPDATE_DELAY_MS = 100
 
+# What is over is given back in the background; a command that comes by does a little of it, and the room that it needs.
+STEPS_ON_THE_WAY = 100
+
 # Refusals kept with their reasons, for people; the newest.
 REFUSALS_KEPT = 64
 

@@ -12,7 +12,7 @@ from odx_target.copymgr.copy_rate import CopyRate
 from odx_target.copymgr.counters import Counters
 from odx_target.copymgr.durable_tokens import DurableTokens
 from odx_target.copymgr.job import BeforeStep
-from odx_target.copymgr.limits import CopyLimits, CopyOptions
+from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions
 from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.parameter_lists import ServiceAction
 from odx_target.copymgr.records import RecordTable
@@ -29,14 +29,14 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, CheckCondition, SenseKey
 from odx_target.scsi.task import Task
-from odx_target.store.api import Environment, Pool
+from odx_target.store.api import Environment, Pool, Steps
 
 
 class CopyManager:
     """Tokens and copy operations over one pool.
 
     Give `commands()` to the device server, attach the logical units, and await `start` before the first command. `expire` is
-    called now and then to give back what is over; whether something is over is judged by the clock when it is used.
+    called now and then to give back what is over, in pieces; whether something is over is judged by the clock when it is used.
     `before_step` may delay or fail each step of each operation. `on_internal_error` hears of exceptions that are nobody's
     fault but ours, where no command is left to answer.
     """
@@ -78,7 +78,7 @@ class CopyManager:
             self.tokens.add(token)
             used_at_s = token.used_at_s
             self.tokens.issue(token, used_at_s)
-        self.expire(self.environment.monotonic())
+        await self.expire_in_turns(self.pool.commit)
         self.pool.commit()
         await self.pool.flush()
 
@@ -135,10 +135,22 @@ class CopyManager:
         self.tokens.finish(token, TokenEnd.REVOKED, self.environment.monotonic())
         return True
 
-    def expire(self, now_s: float) -> None:
-        """Give back what tokens and records hold whose time is over; `now_s` is monotonic."""
-        self.tokens.expire(now_s)
-        self.records.expire(now_s)
+    def expire(self, now_s: float, steps: Steps) -> bool:
+        """Give back what tokens and records hold whose time is over, as far as the steps go; `now_s` is monotonic.
+
+        True if something may be left.
+        """
+        tokens_left = self.tokens.expire(now_s, steps)
+        return self.records.expire(now_s, steps) or tokens_left
+
+    async def expire_in_turns(self, commit: Callable[[], None]) -> None:
+        """Give it all back, a piece in each turn of the loop; each is committed. Raises what `commit` does."""
+        turns = self.environment.turns
+        await turns.next_if_spent()
+        while self.expire(self.environment.monotonic(), turns):
+            commit()
+            await turns.next()
+        commit()
 
     def next_expiry(self) -> float | None:
         """Before this monotonic time `expire` has nothing to do; None: there is nothing to expire."""
@@ -194,7 +206,7 @@ class CopyManager:
         operation = CopyOperation(
             service_action, list_identifier, requested_blocks, task, now_s, in_background=in_background, number=number
         )
-        self.records.expire(now_s)
+        self.records.expire(now_s, Steps(STEPS_ON_THE_WAY))
         self.records.add(operation)
         self.operations[operation] = None
         return operation

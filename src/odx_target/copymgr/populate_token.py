@@ -11,6 +11,7 @@ from odx_target.copymgr.checks import (
     run_checks,
 )
 from odx_target.copymgr.job import Ending, ForegroundJob, conclude, start_in_background
+from odx_target.copymgr.limits import STEPS_ON_THE_WAY
 from odx_target.copymgr.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.parameter_lists import (
     OUT_CDB,
@@ -34,7 +35,7 @@ from odx_target.scsi.sense import (
     SenseKey,
 )
 from odx_target.scsi.task import Reply, Task
-from odx_target.store.api import FrozenMap, PoolFull
+from odx_target.store.api import FrozenMap, PoolFull, Steps
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager
@@ -198,7 +199,7 @@ def _require_room_for_token(manager: "CopyManager", logical_unit: LogicalUnit, r
     invalid request to it, after which it tries no offload on the logical unit for minutes.
     """
     if _full(manager, logical_unit, rod_type) is not None:
-        manager.expire(manager.environment.monotonic())
+        manager.expire(manager.environment.monotonic(), Steps(STEPS_ON_THE_WAY))
     full = _full(manager, logical_unit, rod_type)
     if full is not None:
         limit, allowed = full

@@ -13,8 +13,12 @@ from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.parameter_lists import ServiceAction
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.store.api import Steps
 
 Key: TypeAlias = tuple[LogicalUnit, int]
+
+
+_STEPS_OF_A_RECORD = 3
 
 
 class RecordTable:
@@ -95,13 +99,22 @@ class RecordTable:
             for key in [key for key in records if key[0] is logical_unit]:
                 self._remove(nexus, key)
 
-    def expire(self, now_s: float) -> None:
-        """Give up records whose time is over."""
+    def expire(self, now_s: float, steps: Steps) -> bool:
+        """Give up records whose time is over, as far as the steps go; True if some may be left."""
         while self._finished:
             operation, until_s = next(iter(self._finished.items()))
             if now_s < until_s:
-                return
+                return False
+            if steps.left <= 0:
+                return True
+            steps.take(_STEPS_OF_A_RECORD)
             self._remove(operation.nexus, (operation.logical_unit, operation.list_identifier))
+        return False
+
+    def is_over(self, operation: CopyOperation, now_s: float) -> bool:
+        """True if the time of a record is over, given up or not."""
+        until_s = self._finished.get(operation)
+        return until_s is not None and now_s >= until_s
 
     def next_expiry(self) -> float | None:
         """No record is given up before this monotonic time."""

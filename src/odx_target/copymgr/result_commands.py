@@ -1,5 +1,6 @@
 """The commands that ask about copy operations and end them (SPC-4 6.3, 6.18, 6.19, 6.22)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from odx_target.copymgr.operation import CopyOperation
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 _LIST_IDENTIFIER_FIELD = 2
 
+STEPS_OF_A_REPORTED_TOKEN = 2
+
 
 def receive_rod_token_information(manager: "CopyManager", task: Task) -> Outcome:
     """The record of an operation with the token that it made, which stays until it was told whole, and longer."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     records = manager.records
-    records.expire(manager.environment.monotonic())
     find = records.find_leniently if manager.options.lenient_lookup else records.find
-    operation = _found(find(task.nexus, task.logical_unit, list_identifier), list_identifier)
+    operation = _found(manager, find(task.nexus, task.logical_unit, list_identifier), list_identifier)
     if not allocation_bytes:
         if not operation.is_in_progress:
             records.release_token(operation)
@@ -37,8 +39,7 @@ def receive_rod_token_information(manager: "CopyManager", task: Task) -> Outcome
 def receive_copy_status(manager: "CopyManager", task: Task) -> Outcome:
     """The record of an operation without its token."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
-    manager.records.expire(manager.environment.monotonic())
-    operation = _found(manager.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
+    operation = _found(manager, manager.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
     return Reply.of_parameter_data(copy_status(operation), allocation_bytes)
 
 
@@ -48,21 +49,47 @@ def copy_operation_abort(manager: "CopyManager", task: Task) -> Outcome:
     operation = manager.records.find(task.nexus, task.logical_unit, list_identifier)
     if operation is not None and not operation.is_in_progress:
         operation = None
-    manager.terminate(_found(operation, list_identifier))
+    manager.terminate(_found(manager, operation, list_identifier))
     return Reply()
 
 
 def report_all_rod_tokens(manager: "CopyManager", task: Task) -> Outcome:
-    """The tokens made through this logical unit; those of others are nobody's business here. Looking prolongs no life."""
+    """The tokens made through this logical unit; those of others are nobody's business here. Looking prolongs no life.
+
+    They are looked through in turns of the loop: told are those of the beginning that have not ended before their turn.
+    """
+    identifiers = manager.tokens.identifiers()
+    if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < manager.environment.turns.left:
+        return _all_rod_tokens(task, [data for each in identifiers if (data := _token_of(manager, task, each))])
+    return _report_in_turns(manager, task, identifiers)
+
+
+async def _report_in_turns(manager: "CopyManager", task: Task, identifiers: Sequence[int]) -> Reply:
+    turns = manager.environment.turns
+    tokens: list[bytes] = []
+    for identifier in identifiers:
+        await turns.next_if_spent()
+        turns.take(STEPS_OF_A_REPORTED_TOKEN)
+        data = _token_of(manager, task, identifier)
+        if data:
+            tokens.append(data)
+    return _all_rod_tokens(task, tokens)
+
+
+def _token_of(manager: "CopyManager", task: Task, identifier: int) -> bytes:
+    """A token that was made through the task's logical unit; empty if it is none of those, or has ended."""
+    token = manager.tokens.usable(identifier, manager.environment.monotonic())
+    is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity
+    return token.data if token is not None and is_of_unit else b""
+
+
+def _all_rod_tokens(task: Task, tokens: Sequence[bytes]) -> Reply:
     _, allocation_bytes = IN_CDB.unpack_from(task.cdb)
-    manager.expire(manager.environment.monotonic())
-    identity = task.logical_unit.identity
-    tokens = [token.data for token in manager.tokens.issued() if creator_identity(token.creator) == identity]
     return Reply.of_parameter_data(all_rod_tokens(tokens), allocation_bytes)
 
 
-def _found(operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
-    if operation is None:
+def _found(manager: "CopyManager", operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
+    if operation is None or manager.records.is_over(operation, manager.environment.monotonic()):
         raise Refusal(
             INVALID_FIELD_IN_CDB,
             cdb_field=_LIST_IDENTIFIER_FIELD,

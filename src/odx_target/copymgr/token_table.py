@@ -1,14 +1,20 @@
 """All tokens of a copy manager: those that live, and for a while the causes of those that do not."""
 
 import heapq
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.rod_token import RodToken, TokenEnd
+from odx_target.store.api import Steps
 
 # The cause is remembered for twice as long as the token lived (SPC-4 5.16.6.7 asks for that).
 _TOMBSTONE_LIVES = 2
+
+
+STEPS_OF_A_TOKEN = 10
+"""To end one, beside what its frozen map takes."""
 
 
 class TokenTable:
@@ -80,9 +86,12 @@ class TokenTable:
         tombstone = self.tombstones.get(identifier)
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
-    def expire(self, now_s: float) -> None:
-        """End what is over."""
+    def expire(self, now_s: float, steps: Steps) -> bool:
+        """End what is over, as far as the steps go; True if something may be left."""
         while self._schedule and self._schedule[0][0] <= now_s:
+            if steps.left <= 0:
+                return True
+            steps.take(STEPS_OF_A_TOKEN)
             token = self.live.get(heapq.heappop(self._schedule)[1])
             if token is None:
                 continue
@@ -92,7 +101,20 @@ class TokenTable:
             elif not token.leases:
                 self._arm(token)
         while self.tombstones and next(iter(self.tombstones.values()))[1] <= now_s:
+            if steps.take() < 0:
+                return True
             self.tombstones.popitem(last=False)
+        return False
+
+    def identifiers(self, after: int = 0) -> list[int]:
+        """Of all live tokens behind that one, in order. A list of 65,536 takes no time worth a turn of the loop."""
+        identifiers = list(self.live)  # they ascend: what comes later has a higher one
+        return identifiers[bisect_right(identifiers, after) :]
+
+    def usable(self, identifier: int, now_s: float) -> RodToken | None:
+        """The token if somebody may have it and its time is not over."""
+        token = self.live.get(identifier)
+        return token if token is not None and token.is_issued and not token.is_expired(now_s) else None
 
     def next_expiry(self) -> float | None:
         """No token expires before this monotonic time; None: none is going to."""

@@ -238,10 +238,9 @@ class Array:
         while True:
             await trio.sleep(EXPIRY_INTERVAL_S)
             self.reporter.tick()
-            self.copy_manager.expire(trio.current_time())
             # What tokens held is given back in the log.
             with suppress(PoolFailed):
-                self.commit()
+                await self.copy_manager.expire_in_turns(self.commit)
 
     def _report_trouble(self, trouble: Trouble) -> None:
         report_trouble(self.reporter, trouble, self.logical_units)

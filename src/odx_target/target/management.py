@@ -5,10 +5,9 @@ I/O here: the control socket carries requests and answers, and any other way in 
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.rod_token import RodToken
@@ -22,11 +21,17 @@ from odx_target.target.health import health_data
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
+    from odx_target.target.listener import ConnectedSession
 
 Data: TypeAlias = dict[str, object]
 
 # Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
+
+# Of a row of an answer, to make it and to write it down.
+STEPS_OF_A_ROW = 10
+
+Item = TypeVar("Item")
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
 
@@ -141,8 +146,25 @@ async def _health(array: "Array") -> Data:
     return health_data(array)
 
 
+async def _in_turns(
+    array: "Array", items: Iterable[Item], row: Callable[[Item], Data | None], most: int | None = None
+) -> list[Data]:
+    """The rows of items, `most` of them at most, without those that are None; made in turns of the loop."""
+    turns = array.environment.turns
+    rows: list[Data] = []
+    for item in items:
+        await turns.next_if_spent()
+        turns.take(STEPS_OF_A_ROW)
+        data = row(item)
+        if data is not None:
+            rows.append(data)
+            if len(rows) == most:
+                break
+    return rows
+
+
 async def _luns(array: "Array") -> Data:
-    return {"luns": [_lun_data(array.logical_units[number]) for number in sorted(array.logical_units)]}
+    return {"luns": await _in_turns(array, sorted(array.logical_units.items()), lambda item: _lun_data(item[1]))}
 
 
 async def _add_lun(array: "Array", lun: LunConfig) -> Data:
@@ -169,17 +191,18 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
 
 async def _tokens(array: "Array", after: int) -> Data:
     """A page of tokens in the order of their identifiers, and the `after` of the next page or None."""
-    manager = array.copy_manager
+    tokens = array.copy_manager.tokens
     now_s = array.environment.monotonic()
-    manager.expire(now_s)
-    issued = sorted(token.identifier for token in manager.tokens.issued() if token.identifier > after)
-    page = [manager.tokens.live[identifier] for identifier in islice(issued, TOKENS_OF_A_PAGE)]
     units = {unit.identity: unit for unit in array.logical_units.values()}
-    is_last = len(page) == len(issued)
-    return {
-        "tokens": [_token_data(token, units, now_s) for token in page],
-        "next": None if is_last else f"{page[-1].identifier:016x}",
-    }
+
+    def row(identifier: int) -> Data | None:
+        token = tokens.usable(identifier, now_s)
+        return None if token is None else _token_data(token, units, now_s)
+
+    page = await _in_turns(array, tokens.identifiers(after), row, TOKENS_OF_A_PAGE + 1)
+    is_last = len(page) <= TOKENS_OF_A_PAGE
+    page = page[:TOKENS_OF_A_PAGE]
+    return {"tokens": page, "next": None if is_last else page[-1]["identifier"]}
 
 
 async def _revoke(array: "Array", identifier: int) -> Data:
@@ -194,7 +217,7 @@ async def _copies(array: "Array") -> Data:
     manager = array.copy_manager
     now_s = array.environment.monotonic()
     return {
-        "copies": [_copy_data(operation, now_s) for operation in manager.operations],
+        "copies": await _in_turns(array, list(manager.operations), lambda operation: _copy_data(operation, now_s)),
         "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
     }
 
@@ -219,23 +242,26 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
 
 
 async def _sessions(array: "Array") -> Data:
+    turns = array.environment.turns
     tasks: dict[str, int] = {}
-    for logical_unit in array.logical_units.values():
+    for logical_unit in list(array.logical_units.values()):
+        await turns.next_if_spent()
         for task in logical_unit.tasks.tasks():
+            turns.take()
             tasks[task.nexus.initiator_port_name] = tasks.get(task.nexus.initiator_port_name, 0) + 1
-    return {
-        "sessions": [
-            {
-                "initiator": session.initiator_name,
-                "isid": session.isid.hex(),
-                "tsih": session.tsih,
-                "peer": peer,
-                "is_discovery": session.is_discovery,
-                "waiting_tasks": tasks.get(session.initiator_port_name, 0),
-            }
-            for peer, session in array.sessions()
-        ]
-    }
+
+    def row(connected: "ConnectedSession") -> Data:
+        session = connected.session
+        return {
+            "initiator": session.initiator_name,
+            "isid": session.isid.hex(),
+            "tsih": session.tsih,
+            "peer": connected.peer,
+            "is_discovery": session.is_discovery,
+            "waiting_tasks": tasks.get(session.initiator_port_name, 0),
+        }
+
+    return {"sessions": await _in_turns(array, array.sessions(), row)}
 
 
 async def _copy_rate(array: "Array", rate: int | None) -> Data:
