@@ -6,12 +6,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.copymgr.block_set import BlockSet
 from odx_target.copymgr.change_watch import ChangeWatch
 from odx_target.copymgr.rod_source import FrozenRod
 from tests.settings import searching
 
 EXTENTS = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)), min_size=1, max_size=4)
 ACTIONS = st.one_of(EXTENTS, st.tuples(st.integers(0, 40), st.integers(1, 12)))
+
+
+class Watched:
+    """A token as far as it matters here."""
+
+    def __init__(self, rod: FrozenRod, blocks: set[int]) -> None:
+        self.rod = rod
+        self.blocks = blocks
+        self.volume: Any = None
 
 
 @searching(max_examples=200)
@@ -30,7 +40,7 @@ def test_against_looking_at_each(actions: list[Any]) -> None:
         if isinstance(action, list):
             rod = FrozenRod(volume, [(start * 512, count * 512) for start, count in action])
             blocks = {index * 512 // 4096 for start, count in action for index in range(start, start + count)}
-            token: Any = SimpleNamespace(rod=rod, volume=None, blocks=blocks)
+            token = Watched(rod, blocks)
             watch.add(token, volume)
             alive.append(token)
         elif volume.on_change is not None:
@@ -42,3 +52,18 @@ def test_against_looking_at_each(actions: list[Any]) -> None:
             cancelled.clear()
         assert watch.tokens_of(volume) == alive
         assert (volume.on_change is None) == (not alive)
+
+
+RUNS = st.tuples(st.integers(0, 60), st.integers(1, 20), st.booleans())
+
+
+@searching(max_examples=200)
+@given(st.lists(RUNS, max_size=20), st.integers(0, 60), st.integers(1, 20))
+def test_a_set_of_blocks_is_a_set(changes: list[tuple[int, int, bool]], first: int, count: int) -> None:
+    blocks, model = BlockSet(), set[int]()
+    for start, length, adds in changes:
+        run = range(start, start + length)
+        (blocks.add if adds else blocks.remove)(start, start + length)
+        model = model | set(run) if adds else model - set(run)
+        assert [blocks.touches(at, at + 1) for at in range(80)] == [at in model for at in range(80)]
+    assert blocks.touches(first, first + count) is bool(model & set(range(first, first + count)))

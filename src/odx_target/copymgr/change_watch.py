@@ -1,8 +1,8 @@
 """Cancels change vulnerable tokens when a block that they represent is about to change."""
 
-from bisect import bisect_left
 from collections.abc import Callable
 
+from odx_target.copymgr.block_set import BlockSet
 from odx_target.copymgr.rod_token import RodToken
 from odx_target.store.api import Volume
 
@@ -46,28 +46,27 @@ class ChangeWatch:
 class _WatchedVolume:
     """Stands in a volume's `on_change`, before whoever stood there.
 
-    A write asks one sorted list of all watched blocks, so that it costs the same however many tokens there are; only one that
-    hits it looks at the tokens. The list is made when it is first needed after tokens have come or gone.
+    A write asks one set of all watched blocks, so that it costs the same however many tokens there are; only one that hits it
+    looks at the tokens, each of which knows its blocks. Blocks of tokens that have ended stay in the set until they are hit.
     """
 
     def __init__(self, volume: Volume, cancel: Callable[[RodToken], None]) -> None:
-        self.tokens: list[RodToken] = []
+        self.tokens: dict[RodToken, BlockSet] = {}
         self._volume = volume
         self._cancel = cancel
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._is_stale = True
+        self._watched = BlockSet()
         self._before = volume.on_change
         self._hook = self._changing
         volume.on_change = self._hook
 
     def add(self, token: RodToken) -> None:
-        self.tokens.append(token)
-        self._is_stale = True
+        runs = token.rod.store_blocks()
+        self.tokens[token] = BlockSet(runs)
+        for first, end in runs:
+            self._watched.add(first, end)
 
     def remove(self, token: RodToken) -> None:
-        self.tokens.remove(token)
-        self._is_stale = True
+        del self.tokens[token]
 
     def stop(self) -> None:
         if self._volume.on_change is self._hook:
@@ -76,23 +75,8 @@ class _WatchedVolume:
     def _changing(self, block: int, count_blocks: int) -> None:
         if self._before is not None:
             self._before(block, count_blocks)
-        if self._is_stale:
-            self._unite()
         end = block + count_blocks
-        index = bisect_left(self._starts, end) - 1
-        if index < 0 or self._ends[index] <= block:
-            return
-        for token in list(self.tokens):
-            if any(first < end and block < last for first, last in token.rod.store_blocks()):
+        if self._watched.touches(block, end):
+            for token in [token for token, blocks in self.tokens.items() if blocks.touches(block, end)]:
                 self._cancel(token)
-
-    def _unite(self) -> None:
-        """All blocks of all tokens, as runs that ascend and do not touch."""
-        self._starts, self._ends = [], []
-        for first, end in sorted(run for token in self.tokens for run in token.rod.store_blocks()):
-            if self._ends and first <= self._ends[-1]:
-                self._ends[-1] = max(self._ends[-1], end)
-            else:
-                self._starts.append(first)
-                self._ends.append(end)
-        self._is_stale = False
+            self._watched.remove(block, end)

@@ -47,7 +47,7 @@ ANSWER_RESERVE_S = 0.25
 # 65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout. About 3 KiB each.
 MAXIMUM_TOKENS = 65_536
 
-# After one more of them the next write to its volume sorts the ranges of all: with 64 ranges each, some milliseconds for 256.
+# A write that changes the blocks of one looks at all of them, and may have to end them all: some milliseconds for 256.
 MAXIMUM_CHANGE_VULNERABLE_TOKENS = 256
 
 # How long the cause of a token's end is remembered, at least; past twice the token's life nobody can still want to know.

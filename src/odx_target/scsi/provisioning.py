@@ -67,6 +67,7 @@ def unmap(task: Task) -> Outcome:
         check_range(logical_unit, lba, count_blocks)
     transfer_bytes = _parameter_list_bytes(task)
     turns = logical_unit.environment.turns
+    turns.take(len(ranges))
     for index, (lba, count_blocks) in enumerate(ranges):
         if turns.left <= 0 or not logical_unit.medium.unmap_now(lba, count_blocks):
             return Waiting(_unmap_the_rest, task, ranges[index:], transfer_bytes)

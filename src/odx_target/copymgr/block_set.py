@@ -1,0 +1,34 @@
+"""Which blocks of a volume are meant: a set of numbers kept as runs."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+
+
+class BlockSet:
+    """Blocks as runs (first, end) that ascend and do not touch; however many, a change costs nearly the same."""
+
+    def __init__(self, runs: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._ends: list[int] = []
+        for first, end in runs:
+            self.add(first, end)
+
+    def touches(self, first: int, end: int) -> bool:
+        """True if a block from `first` to before `end` is in the set."""
+        at = bisect_left(self._firsts, end)
+        return at > 0 and self._ends[at - 1] > first
+
+    def add(self, first: int, end: int) -> None:
+        low, high = bisect_left(self._ends, first), bisect_right(self._firsts, end)
+        if low < high:
+            first, end = min(first, self._firsts[low]), max(end, self._ends[high - 1])
+        self._firsts[low:high] = [first]
+        self._ends[low:high] = [end]
+
+    def remove(self, first: int, end: int) -> None:
+        low, high = bisect_right(self._ends, first), bisect_left(self._firsts, end)
+        if low < high:
+            left = [(self._firsts[low], first)] if self._firsts[low] < first else []
+            right = [(end, self._ends[high - 1])] if self._ends[high - 1] > end else []
+            self._firsts[low:high] = [each for each, _ in left + right]
+            self._ends[low:high] = [each for _, each in left + right]
