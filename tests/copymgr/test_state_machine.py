@@ -38,9 +38,11 @@ from tests.settings import searching
 
 
 class CopyMachine(MachineUnderTest):
-    @initialize(seed=st.integers(0, 1000))
-    def start(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 1000), steps_of_a_turn=st.sampled_from([1, 60, 1000]))
+    def start(self, seed: int, steps_of_a_turn: int) -> None:
         self.array = CopyArray(LIMITS, size_store_blocks=SIZE_STORE_BLOCKS, block_lengths=LUNS, seed=seed)
+        turns = self.array.environment.turns
+        turns.of_a_turn = turns.left = steps_of_a_turn
         self.model = Model(LIMITS, LUNS, SIZE_STORE_BLOCKS)
         self.pending: dict[int, Pending] = {}
         self.tags = iter(range(1 << 30, 1 << 31))  # not those that the array itself gives

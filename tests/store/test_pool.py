@@ -6,8 +6,9 @@ import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Machine, block, blocks, read, write
 
-from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.api import BLOCK_BYTES, BlockSource, StoreError
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
+from odx_target.store.leaf import LEAF_BLOCKS
 from odx_target.store.open import LogPool, PoolOptions, open_memory_pool
 from odx_target.store.records import ATTRIBUTES_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX
 
@@ -410,3 +411,29 @@ def test_a_commit_lets_go_of_the_buffers(pool: LogPool) -> None:
     pool.volumes["a"].write(0, [memoryview(buffer)])
     pool.commit()
     buffer.extend(b"grows")  # Impossible while a view of it is held.
+
+
+def test_a_copy_that_takes_long_is_done_in_pieces_that_tell_how_far_they_came() -> None:
+    """Where entries have to be copied one by one, in as many leaves of the map as a turn of the loop allows."""
+    machine = Machine(PoolOptions())
+    source = machine.pool.create_volume("source", 1 << 30, {})
+    target = machine.pool.create_volume("target", 1 << 30, {})
+    far = (1 << 30) - 5000
+    for at in [*range(0, 50 * LEAF_BLOCKS, 512), far]:
+        source.write(at, [block(1 + at % 200)])
+        machine.pool.commit()
+    frozen = source.freeze()
+    turns, done, pieces = machine.environment.turns, 0, []
+    while done < frozen.size_blocks - 1:
+        turns.left = turns.of_a_turn
+        pieces.append(target.copy_from(frozen, done, done + 1, frozen.size_blocks - 1 - done))
+        assert turns.left > -turns.of_a_turn
+        done += pieces[-1]
+    assert [bool(piece) for piece in pieces] == [True, True]
+    assert merged_extents(target) == [(first + 1, count, mapped) for first, count, mapped in merged_extents(frozen)]
+    assert target.copy_from(frozen, 0, LEAF_BLOCKS, (1 << 30) - LEAF_BLOCKS) == (1 << 30) - LEAF_BLOCKS
+
+
+def merged_extents(volume: BlockSource) -> list[tuple[int, int, bool]]:
+    """What is mapped."""
+    return [extent for extent in volume.extents(0) if extent[2]]
