@@ -8,7 +8,7 @@ from odx_target.copymgr.parameter_lists import ABORT_CDB, IN_CDB
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.responses import all_rod_tokens, copy_status, rod_token_information
 from odx_target.copymgr.token_format import creator_identity
-from odx_target.scsi.outcome import Outcome
+from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB
 from odx_target.scsi.task import Reply, Task
 
@@ -61,7 +61,7 @@ def report_all_rod_tokens(manager: "CopyManager", task: Task) -> Outcome:
     identifiers = manager.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < manager.environment.turns.left:
         return _all_rod_tokens(task, [data for each in identifiers if (data := _token_of(manager, task, each))])
-    return _report_in_turns(manager, task, identifiers)
+    return Waiting(_report_in_turns, manager, task, identifiers)
 
 
 async def _report_in_turns(manager: "CopyManager", task: Task, identifiers: Sequence[int]) -> Reply:

@@ -5,33 +5,22 @@ I/O here: the control socket carries requests and answers, and any other way in 
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from odx_target.copymgr.operation import CopyOperation
-from odx_target.copymgr.rod_token import RodToken
-from odx_target.copymgr.status import operation_data, token_data
-from odx_target.copymgr.token_format import creator_identity
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 from odx_target.target.config import LunConfig, lun_config, parse_copy_rate, parse_lun, parse_size
 from odx_target.target.config_error import ConfigError
 from odx_target.target.health import health_data
+from odx_target.target.management_rows import Data, copy_row, lun_row, rows_in_turns, token_row
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
     from odx_target.target.listener import ConnectedSession
 
-Data: TypeAlias = dict[str, object]
-
 # Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
-
-# Of a row of an answer, to make it and to write it down.
-STEPS_OF_A_ROW = 10
-
-Item = TypeVar("Item")
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
 
@@ -146,32 +135,17 @@ async def _health(array: "Array") -> Data:
     return health_data(array)
 
 
-async def _in_turns(
-    array: "Array", items: Iterable[Item], row: Callable[[Item], Data | None], most: int | None = None
-) -> list[Data]:
-    """The rows of items, `most` of them at most, without those that are None; made in turns of the loop."""
-    turns = array.environment.turns
-    rows: list[Data] = []
-    for item in items:
-        await turns.next_if_spent()
-        turns.take(STEPS_OF_A_ROW)
-        data = row(item)
-        if data is not None:
-            rows.append(data)
-            if len(rows) == most:
-                break
-    return rows
-
-
 async def _luns(array: "Array") -> Data:
-    return {"luns": await _in_turns(array, sorted(array.logical_units.items()), lambda item: _lun_data(item[1]))}
+    return {
+        "luns": await rows_in_turns(array.environment.turns, sorted(array.logical_units.items()), lambda item: lun_row(item[1]))
+    }
 
 
 async def _add_lun(array: "Array", lun: LunConfig) -> Data:
     logical_unit = array.add_lun(lun)
     await array.committed()
     await array.pool.flush()
-    return _lun_data(logical_unit)
+    return lun_row(logical_unit)
 
 
 async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
@@ -186,7 +160,7 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
         await array.shrink_lun(name, size)
     await array.committed()
     await array.pool.flush()
-    return _lun_data(logical_unit)
+    return lun_row(logical_unit)
 
 
 async def _tokens(array: "Array", after: int) -> Data:
@@ -197,9 +171,9 @@ async def _tokens(array: "Array", after: int) -> Data:
 
     def row(identifier: int) -> Data | None:
         token = tokens.usable(identifier, now_s)
-        return None if token is None else _token_data(token, units, now_s)
+        return None if token is None else token_row(token, units, now_s)
 
-    page = await _in_turns(array, tokens.identifiers(after), row, TOKENS_OF_A_PAGE + 1)
+    page = await rows_in_turns(array.environment.turns, tokens.identifiers(after), row, TOKENS_OF_A_PAGE + 1)
     is_last = len(page) <= TOKENS_OF_A_PAGE
     page = page[:TOKENS_OF_A_PAGE]
     return {"tokens": page, "next": None if is_last else page[-1]["identifier"]}
@@ -215,9 +189,9 @@ async def _revoke(array: "Array", identifier: int) -> Data:
 
 async def _copies(array: "Array") -> Data:
     manager = array.copy_manager
-    now_s = array.environment.monotonic()
+    operations, now_s = list(manager.operations), array.environment.monotonic()
     return {
-        "copies": await _in_turns(array, list(manager.operations), lambda operation: _copy_data(operation, now_s)),
+        "copies": await rows_in_turns(array.environment.turns, operations, lambda each: copy_row(each, now_s)),
         "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
     }
 
@@ -238,7 +212,7 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
         raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: say which by initiator and LUN")
     (operation,) = found
     array.copy_manager.terminate(operation)
-    return _copy_data(operation, array.environment.monotonic())
+    return copy_row(operation, array.environment.monotonic())
 
 
 async def _sessions(array: "Array") -> Data:
@@ -261,43 +235,12 @@ async def _sessions(array: "Array") -> Data:
             "waiting_tasks": tasks.get(session.initiator_port_name, 0),
         }
 
-    return {"sessions": await _in_turns(array, array.sessions(), row)}
+    return {"sessions": await rows_in_turns(array.environment.turns, array.sessions(), row)}
 
 
 async def _copy_rate(array: "Array", rate: int | None) -> Data:
     array.copy_manager.copy_rate.set(rate)
     return {"copy_rate_bytes_per_s": rate}
-
-
-def _lun_data(logical_unit: LogicalUnit) -> Data:
-    return {
-        "lun": logical_unit.number,
-        "name": logical_unit.volume.name,
-        "size_bytes": logical_unit.capacity_blocks * logical_unit.block_bytes,
-        "block_bytes": logical_unit.block_bytes,
-    }
-
-
-def _token_data(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
-    """Never the token itself. Ranges are told in the blocks of the logical unit that it was made of."""
-    unit = units.get(creator_identity(token.creator) or b"")
-    data = token_data(token, now_s)
-    del data["creator"], data["extents"]
-    block_bytes = 1 if unit is None else unit.block_bytes
-    return {
-        **data,
-        "lun": None if unit is None else unit.volume.name,
-        "block_bytes": block_bytes,
-        "ranges": [[start // block_bytes, size_bytes // block_bytes] for start, size_bytes in token.rod.extents],
-    }
-
-
-def _copy_data(operation: CopyOperation, now_s: float) -> Data:
-    return {
-        **operation_data(operation, now_s),
-        "lun": operation.logical_unit.volume.name,
-        "block_bytes": operation.logical_unit.block_bytes,
-    }
 
 
 OPERATIONS: dict[str, Operation] = {
