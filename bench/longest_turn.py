@@ -20,14 +20,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import trio
 import trio.testing
 
 from odx_target.copymgr.parameter_lists import ServiceAction
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.outcome import Pending
 from odx_target.scsi.task import Reply, Status
+from odx_target.store.api import PoolBusy
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, LunConfig, Portal
@@ -37,6 +38,7 @@ PIB = 1 << 50
 BLOCK = 4096
 HUGE, DENSE, OTHER = 0, 1, 2
 LUNS = (LunConfig("huge", PIB, BLOCK), LunConfig("dense", 1 << 40, BLOCK), LunConfig("other", PIB, BLOCK))
+DATA = bytes(BLOCK - 1) + b"x"
 LIMIT_MS = 5.0
 DENSE_BLOCKS = 1 << 18
 TOKENS = 65_536
@@ -90,22 +92,33 @@ class Bench:
     blocks: list[int]
     random: Random = field(default_factory=lambda: Random(5))
 
-    def fragment(self) -> None:
+    async def write(self, lun: int, block: int) -> None:
+        """Write a block, once there is room for it."""
+        volume = self.array.logical_units[lun].volume
+        while True:
+            try:
+                volume.write(block, [DATA])
+                return
+            except PoolBusy:
+                self.array.pool.commit()
+                await volume.room_made()
+
+    async def fragment(self) -> None:
         """Write blocks everywhere in the huge LUN, and every second block of a GiB of the dense one."""
-        data = bytes(BLOCK - 1) + b"x"
         for lun, blocks in ((HUGE, self.blocks), (DENSE, range(0, DENSE_BLOCKS, 2))):
-            volume = self.array.logical_units[lun].volume
             for count, block in enumerate(blocks):
-                volume.write(block, [data])
+                await self.write(lun, block)
                 if not count % 256:
                     self.array.pool.commit()
+                    await trio.lowlevel.checkpoint()
         self.array.pool.commit()
 
-    def start(self, nursery: trio.Nursery, lun: int, cdb: bytes, data: bytes = b"", *, tag: int = 0) -> None:
-        """Execute a command as a connection does: at once, or as a task."""
+    async def start(self, nursery: trio.Nursery, lun: int, cdb: bytes, data: bytes = b"", *, tag: int = 0) -> None:
+        """Execute a command as a connection does: at once, or as a task; the next one waits where that took a whole turn."""
         _, outcome = self.array.device_server.execute(self.nexus, lun, cdb.ljust(16, b"\0"), [data] if data else [], 0, tag)
         if not isinstance(outcome, Reply):
             nursery.start_soon(_finish, outcome)
+            await self.array.environment.turns.next_if_spent()
 
     async def command(self, lun: int, cdb: bytes, data: bytes = b"") -> Reply:
         _, outcome = self.array.device_server.execute(self.nexus, lun, cdb.ljust(16, b"\0"), [data] if data else [], 0, 0)
@@ -114,9 +127,8 @@ class Bench:
         return reply
 
 
-async def _finish(outcome: Any) -> Reply:
-    reply: Reply = await (outcome.run() if hasattr(outcome, "run") else outcome)
-    return reply
+async def _finish(pending: Pending) -> Reply:
+    return await pending.run()
 
 
 async def lba_status(bench: Bench) -> None:
@@ -124,7 +136,7 @@ async def lba_status(bench: Bench) -> None:
     async with trio.open_nursery() as nursery:
         for lun in (HUGE, DENSE):
             for tag in range(STATUS_COMMANDS):
-                bench.start(nursery, lun, cdb, tag=tag)
+                await bench.start(nursery, lun, cdb, tag=tag)
             await trio.lowlevel.checkpoint()
 
 
@@ -134,10 +146,10 @@ async def unmap(bench: Bench) -> None:
     data = (len(body) + 6).to_bytes(2, "big") + len(body).to_bytes(2, "big") + bytes(4) + body
     async with trio.open_nursery() as nursery:
         for tag in range(STATUS_COMMANDS):
-            bench.start(nursery, HUGE, b"\x42" + bytes(6) + len(data).to_bytes(2, "big"), data, tag=tag)
+            await bench.start(nursery, HUGE, b"\x42" + bytes(6) + len(data).to_bytes(2, "big"), data, tag=tag)
         await trio.lowlevel.checkpoint()
         for tag in range(STATUS_COMMANDS):
-            bench.start(nursery, DENSE, b"\x93\x01" + bytes(8) + DENSE_BLOCKS.to_bytes(4, "big"), tag=tag)
+            await bench.start(nursery, DENSE, b"\x93\x01" + bytes(8) + DENSE_BLOCKS.to_bytes(4, "big"), tag=tag)
 
 
 async def shrink(bench: Bench) -> None:
@@ -151,7 +163,7 @@ async def snapshot(bench: Bench) -> None:
     volumes = [bench.array.logical_units[lun].volume for lun in (HUGE, DENSE)]
     frozen = [volume.freeze() for volume in volumes]
     for block in bench.blocks[:500]:
-        volumes[0].write(block, [bytes(BLOCK)])
+        await bench.write(HUGE, block)
     bench.array.pool.commit()
     await trio.lowlevel.checkpoint()
     for volume in volumes:
@@ -185,7 +197,7 @@ async def copy(bench: Bench) -> None:
             head = (WRITE_HEADER_BYTES + len(target) - 2).to_bytes(2, "big") + bytes(14) + token + bytes(6)
             data = head + len(target).to_bytes(2, "big") + target
             cdb = bytes((0x83, ServiceAction.WRITE_USING_TOKEN)) + bytes(4) + (1000 + copy_number).to_bytes(4, "big")
-            bench.start(nursery, OTHER, cdb + len(data).to_bytes(4, "big"), data, tag=copy_number)
+            await bench.start(nursery, OTHER, cdb + len(data).to_bytes(4, "big"), data, tag=copy_number)
 
 
 async def _populate(bench: Bench, lun: int, ranges: bytes, list_identifier: int) -> bytes:
@@ -201,10 +213,9 @@ async def _populate(bench: Bench, lun: int, ranges: bytes, list_identifier: int)
 
 async def make_tokens(bench: Bench) -> None:
     one = bytes(8) + (1 << 20).to_bytes(4, "big") + bytes(4)
-    volume = bench.array.logical_units[HUGE].volume
     for number in range(TOKENS):
         if not number % 16:
-            volume.write(bench.random.choice(bench.blocks), [bytes(BLOCK)])
+            await bench.write(HUGE, bench.random.choice(bench.blocks))
         await _populate(bench, HUGE, one, number % 200)
         if not number % 100:
             await trio.lowlevel.checkpoint()
@@ -241,9 +252,7 @@ async def resets(bench: Bench) -> None:
     ):
         async with trio.open_nursery() as nursery:
             for tag in range(TASKS):
-                bench.start(nursery, HUGE, b"\x93\0" + bytes(8) + (256).to_bytes(4, "big"), b"x" * BLOCK, tag=tag)
-                if not tag % 100:
-                    await trio.lowlevel.checkpoint()
+                await bench.start(nursery, HUGE, b"\x93\0" + bytes(8) + (256).to_bytes(4, "big"), b"x" * BLOCK, tag=tag)
             end()
         bench.nexus.unit_attentions.clear()
 
@@ -283,7 +292,7 @@ async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: 
         nexus.unit_attentions.clear()
         random = Random(3)
         bench = Bench(array, clock, nexus, random.sample(range(PIB // BLOCK), scattered))
-        bench.fragment()
+        await bench.fragment()
         await prepare(bench)
         await _quiet()
         gc.collect()

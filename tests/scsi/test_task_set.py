@@ -1,6 +1,7 @@
 """Who waits for whom: cases, and random task sets against the rules as they are written."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.limits import MAXIMUM_TASKS
 from odx_target.scsi.outcome import Waiting
 from odx_target.scsi.task import Reply, TaskAttribute
+from odx_target.scsi.task_set import MOST_PIECES, Member
 from tests.scsi.array import UnitUnderTest, code_of
 
 SIMPLE, ORDERED, HEAD = TaskAttribute.SIMPLE, TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE
@@ -282,3 +284,61 @@ def test_what_a_task_that_waited_finds_counts(change, code):
     unit.end("a")
     assert unit.log == ["a"]
     assert code_of(waiting.reply) == code
+
+
+def test_of_many_in_a_row_the_end_of_one_wakes_one():
+    unit = SlowUnit()
+    names = [chr(65 + index) for index in range(40)]
+    for name in names:
+        unit.begin(name, WRITE)
+    tasks = unit.logical_unit.tasks
+    looked = []
+    look = tasks._last_blocker
+    tasks._last_blocker = lambda member: looked.append(member) or look(member)
+    for name in names:
+        looked.clear()
+        unit.end(name)
+        assert len(looked) <= 1
+    assert unit.log == names
+
+
+def test_many_that_are_ended_together_are_woken_in_turns_and_nobody_waits_for_them():
+    unit = SlowUnit()
+    unit.environment.turns.of_a_turn = 200
+    other = unit.new_nexus()
+    started = [unit.begin(chr(65 + index), WRITE, tag=index) for index in range(100)]
+    survivor = unit.begin("z", WRITE, nexus=other)
+    before = unit.environment.turns.taken
+    unit.server.abort_task_set(unit.nexus, 0)
+    unit.environment.settle()
+    assert unit.environment.turns.taken - before >= 10
+    assert unit.log == ["A", "z"]
+    unit.end("A")
+    unit.end("z")
+    assert {each.reply.status for each in started} == {0x40}
+    assert survivor.reply.status == 0
+    assert not unit.logical_unit.tasks.members
+    assert not unit.logical_unit.tasks.barriers
+
+
+EXTENT_LISTS = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 9), st.booleans()), max_size=60)
+
+
+@given(EXTENT_LISTS, EXTENT_LISTS)
+def test_extents_in_few_pieces_meet_whatever_the_extents_do(ours, theirs):
+    """A task of many extents may wait for one that it only comes near to, but never passes one that it meets."""
+
+    def member(extents):
+        task = SimpleNamespace(attribute=SIMPLE)
+        return Member(task, [(first, first + n, writes) for first, n, writes in extents], is_ordered=True)
+
+    one, other = member(ours), member(theirs)
+    assert len(one.extents) <= MOST_PIECES
+    meets = any(
+        first < second + m and second < first + n and (writes or also)
+        for first, n, writes in ours
+        for second, m, also in theirs
+    )
+    assert one.overlaps(other) or not meets
+    if max(len(ours), len(theirs)) <= MOST_PIECES:
+        assert one.overlaps(other) is meets

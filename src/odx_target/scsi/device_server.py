@@ -5,7 +5,7 @@ from functools import partial
 
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.failures import reply_for
-from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.limits import MAXIMUM_TASKS, STEPS_OF_A_WAITING_TASK
 from odx_target.scsi.member_task import MemberTask
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.mode_select import rows as mode_select_rows
@@ -194,6 +194,7 @@ class DeviceServer(TaskManager):
                     tasks.leave(member)
                     return Reply(Status.TASK_SET_FULL)
                 _own_data_out(task)
+                task.logical_unit.environment.turns.take(STEPS_OF_A_WAITING_TASK)
                 return self._member_task(member, entry, Waiting(self._take_turn, member, entry))
             outcome = self._handle(task, entry)
         except Exception:
@@ -223,6 +224,7 @@ class DeviceServer(TaskManager):
     def _run_later(self, member: Member, entry: Entry, pending: Pending) -> Outcome:
         """A member of the set goes on running when its owner says so."""
         member.is_running = True
+        member.task.logical_unit.environment.turns.take(STEPS_OF_A_WAITING_TASK)
         outcome = self._member_task(member, entry, pending)
         try:
             _own_data_out(member.task)

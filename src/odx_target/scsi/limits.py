@@ -47,6 +47,12 @@ MAXIMUM_LBA_STATUS_DESCRIPTORS = 4096
 # windows of 64 sessions make likely, and small enough that looking for overlaps stays cheap: a quarter of a millisecond.
 MAXIMUM_TASKS = 2048
 
+# What a command takes beside its work when it cannot be answered at once: a task, and its place in the task set.
+STEPS_OF_A_WAITING_TASK = 50
+
+# What is left to do for a task that was ended while it waited.
+STEPS_OF_AN_ABORTED_TASK = 50
+
 # Registrations of one logical unit: 64 hosts of a cluster with three paths each. With the longest names a login lets through
 # they fit the 64 KiB that the store remembers as one value, where APTPL is on.
 MAXIMUM_REGISTRATIONS = 224

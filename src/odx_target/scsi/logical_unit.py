@@ -70,7 +70,7 @@ class LogicalUnit:
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
         self.maximum_transfer_blocks = self.block_limits.maximum_transfer_blocks
         self.medium = Medium(volume, block_bytes)
-        self.tasks = TaskSet(environment.event, BLOCK_BYTES // block_bytes)
+        self.tasks = TaskSet(environment.event, BLOCK_BYTES // block_bytes, environment)
         self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = dict(STANDARD_PAGES)
         """By page code, what makes the whole page, its four-byte header included; the copy manager adds 8Fh."""
         self.log_pages: dict[tuple[int, int], Callable[[LogicalUnit], Parameters]] = dict(STANDARD_LOG_PAGES)

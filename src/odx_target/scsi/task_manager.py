@@ -120,8 +120,9 @@ class TaskManager:
         return [] if logical_unit is None else list(logical_unit.tasks.tasks())
 
     def _abort(self, tasks: Sequence[Task]) -> None:
+        for logical_unit in {task.logical_unit: None for task in tasks}:
+            logical_unit.tasks.abort([task for task in tasks if task.logical_unit is logical_unit])
         for task in tasks:
-            task.logical_unit.tasks.abort(task)
             for listener in self.on_task_abort:
                 listener(task)
 

@@ -21,12 +21,20 @@ from dataclasses import dataclass
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.command_table import Extent
+from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
 from odx_target.scsi.task import Task, TaskAttribute
-from odx_target.store.api import Event
+from odx_target.store.api import Environment, Event, Turns
 
 Extents = Sequence[tuple[int, int, bool]]
 
 _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
+
+
+WAKE_AT_ONCE = 16
+"""So many of those who wait for tasks that are ended together are woken at once, more of them in turns of the loop."""
+
+MOST_PIECES = 16
+"""Of the extents of a task, when it is compared with others: a list of an UNMAP may name 255, of a token 64 and more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +76,7 @@ class Member:
         self.set_extents(extents)
 
     def set_extents(self, extents: Extents) -> None:
-        self.extents = extents
+        self.extents = extents = extents if len(extents) <= MOST_PIECES else _in_few_pieces(extents)
         if len(extents) == 1:
             self.first, self.end, self.writes = extents[0]
         else:
@@ -89,14 +97,29 @@ class Member:
         )
 
 
+def _in_few_pieces(extents: Extents) -> Extents:
+    """Extents that cover these and perhaps what lies between some of them, so that comparing two tasks stays cheap.
+
+    A task may then wait for one that it only comes near to.
+    """
+    ascending = sorted(extents)
+    at_once = -(-len(ascending) // MOST_PIECES)
+    groups = [ascending[at : at + at_once] for at in range(0, len(ascending), at_once)]
+    return [(group[0][0], max(end for _, end, _ in group), any(writes for _, _, writes in group)) for group in groups]
+
+
 class TaskSet:
     """Tasks of one logical unit that have not ended.
 
-    `make_event` makes what tasks wait for; `blocks_per_store_block` converts the extents of the logical unit's commands.
+    `make_event` makes what tasks wait for; `blocks_per_store_block` converts the extents of the logical unit's commands; many
+    tasks that are ended together are woken in turns of the loop of `environment`.
     """
 
-    def __init__(self, make_event: Callable[[], Event], blocks_per_store_block: int) -> None:
+    def __init__(
+        self, make_event: Callable[[], Event], blocks_per_store_block: int, environment: Environment | None = None
+    ) -> None:
         self._make_event = make_event
+        self._environment = environment
         self._blocks_per_store_block = blocks_per_store_block
         self.members: list[Member] = []
         self.barriers = 0
@@ -145,7 +168,7 @@ class TaskSet:
 
     def must_wait(self, member: Member) -> bool:
         """Whether a member cannot run yet."""
-        return self._first_blocker(member) is not None
+        return self._last_blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:
         """Whether a member that cannot run yet has one ahead of it for whose data there is no memory yet."""
@@ -154,7 +177,7 @@ class TaskSet:
 
     async def turn_of(self, member: Member) -> None:
         """Wait until a member may run, or has been aborted."""
-        while not member.task.aborted and (blocker := self._first_blocker(member)) is not None:
+        while not member.task.aborted and (blocker := self._last_blocker(member)) is not None:
             if blocker.ended is None:
                 blocker.ended = self._make_event()
             await blocker.ended.wait()
@@ -172,12 +195,28 @@ class TaskSet:
         """All tasks that have not ended, by their place in the queue."""
         return iter([member.task for member in self.members])
 
-    def abort(self, task: Task) -> None:
-        """End a task: it will change nothing any more, so nobody has to wait for it."""
-        task.aborted = True
-        member = next((member for member in self.members if member.task is task), None)
-        if member is not None:
-            self.leave(member)
+    def abort(self, tasks: Sequence[Task]) -> None:
+        """End tasks: they will change nothing any more, so nobody has to wait for them."""
+        ended = {id(task) for task in tasks}
+        for task in tasks:
+            task.aborted = True
+        gone = [member for member in self.members if id(member.task) in ended]
+        if gone:
+            self.members[:] = [member for member in self.members if id(member.task) not in ended]
+        self.barriers -= sum(member.is_barrier for member in gone)
+        ended_events = [member.ended for member in gone if member.ended is not None]
+        if self._environment is not None and len(ended_events) > WAKE_AT_ONCE:
+            self._environment.start_soon(self._wake, ended_events, self._environment.turns)
+        else:
+            for event in ended_events:
+                event.set()
+
+    async def _wake(self, events: Sequence[Event], turns: Turns) -> None:
+        """Wake who waits for ended tasks, a few in each turn of the loop: each has something left to do."""
+        for event in events:
+            await turns.next_if_spent()
+            turns.take(STEPS_OF_AN_ABORTED_TASK)
+            event.set()
 
     def _in_store_blocks(self, extents: Sequence[Extent]) -> Extents:
         per_block = self._blocks_per_store_block
@@ -187,16 +226,17 @@ class TaskSet:
             if extent.count_blocks
         ]
 
-    def _first_blocker(self, member: Member) -> Member | None:
+    def _last_blocker(self, member: Member) -> Member | None:
+        """The last member that one has to wait for, so that of many in a row the end of one wakes one."""
         if not member.is_ordered:
             return None
-        is_ahead = True
+        is_ahead = False
         waits_for_all = member.task.attribute == TaskAttribute.ORDERED
         passes_all = member.task.attribute == TaskAttribute.HEAD_OF_QUEUE
         first, end = member.first, member.end
-        for other in self.members:
+        for other in reversed(self.members):
             if other is member:
-                is_ahead = False
+                is_ahead = True
             elif other.is_ordered:
                 if is_ahead and not passes_all and (waits_for_all or other.stops_later_tasks):
                     return other

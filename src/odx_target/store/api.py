@@ -331,6 +331,11 @@ class Pool(Protocol):
         ...
 
     @property
+    def turns(self) -> Turns:
+        """Those of the loop that the pool lives in."""
+        ...
+
+    @property
     def identity(self) -> bytes:
         """16 bytes, unique to the pool."""
         ...

@@ -10,6 +10,7 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.outcome import Outcome, Pending
 from odx_target.scsi.place import Place
 from odx_target.scsi.task import Reply, Task
+from odx_target.store.api import Turns
 from odx_target.target.iscsi.connection import (
     CommandAccepted,
     CommandEnded,
@@ -54,6 +55,7 @@ class CommandExecutor:
         protocol: TargetConnection,
         outlet: Outlet,
         device_server: DeviceServer,
+        turns: Turns,
         nexus_of: Callable[[Session], Nexus],
         start_soon: StartSoon,
         send: Callable[[], Awaitable[None]],
@@ -62,6 +64,7 @@ class CommandExecutor:
         self._protocol = protocol
         self._outlet = outlet
         self._device_server = device_server
+        self._turns = turns
         self._nexus_of = nexus_of
         self._start_soon = start_soon
         self._send = send
@@ -74,11 +77,11 @@ class CommandExecutor:
 
     @property
     def has_unhandled(self) -> bool:
-        """Commands wait until the peer has read more."""
+        """Commands wait until the peer has read more, or until the next turn of the loop."""
         return bool(self._unhandled)
 
     def handle_events(self) -> None:
-        """Execute what the protocol has ready, unless the peer has too much to read already.
+        """Execute what the protocol has ready, unless the peer has too much to read already, or the turn of the loop is over.
 
         The loop is per command, so commands come first. Handling an event may end this connection, and so call this again.
         """
@@ -114,6 +117,8 @@ class CommandExecutor:
                 else:
                     assert not isinstance(outcome, Reply)
                     self._execute_later(event, task, outcome)
+                    if self._turns.left <= 0 and not self._protocol.closed:
+                        return
             else:
                 self._handle_rare_event(event)
 

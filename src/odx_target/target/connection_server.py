@@ -65,6 +65,7 @@ class ConnectionServer:
         seen_directory = directory.seen_from(connected)  # raises OSError before anything else knows of the connection
         self._socket = connected
         self._budget = budget
+        self._turns = pool.turns
         self._memory: SessionMemory | None = None
         self._on_pool_failure = on_pool_failure
         self._received = ReceiveBuffer()
@@ -79,7 +80,14 @@ class ConnectionServer:
         self.peer = _peer_name(connected)
         self._reporter = reporter or Reporter(trio.current_time)
         self._executor = CommandExecutor(
-            self._protocol, self._outlet, device_server, directory.nexus_of, self._start_soon, self._send, self._report
+            self._protocol,
+            self._outlet,
+            device_server,
+            pool.turns,
+            directory.nexus_of,
+            self._start_soon,
+            self._send,
+            self._report,
         )
         self._protocol.on_wake = self._superseded
         self._protocol.on_output = self._has_output
@@ -180,6 +188,7 @@ class ConnectionServer:
         self._executor.handle_events()
         await self._outlet.send()
         while self._executor.has_unhandled:
+            await self._turns.next_if_spent()
             self._executor.handle_events()
             await self._outlet.send()
         if self._protocol.session is not None and self._received.size_bytes < DISCOVERY_BUFFER_BYTES:
