@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import Checkpoint, VolumeState
@@ -109,6 +110,23 @@ def load(figures: Figures, directory: str) -> None:
     catalogue.close()
 
 
+def scattered(tib: float) -> Figures:
+    """Single blocks anywhere in a PiB, 100,000 for each TiB that is asked for: what each takes of memory."""
+    figures: Figures = {"empty_process_mib": peak_mib()}
+    count = int(100_000 * tib)
+    random = Random(1)
+    live = BlockMap(TIB_BLOCKS * 1024)
+    with timed(figures, "write_s", 1):
+        for place in range(1, count + 1):
+            live.assign(random.randrange(live.size_blocks), place)
+    figures["bytes_a_block"] = (peak_mib() - figures["empty_process_mib"]) * (1 << 20) / count
+    with timed(figures, "walk_extents_s", 1):
+        figures["extents"] = sum(1 for _ in live.extents())
+    with timed(figures, "clear_all_us", 1e6):
+        live.clear(0, live.size_blocks)
+    return figures
+
+
 def copies(_tib: float) -> Figures:
     figures: Figures = {}
     for name, write in (("sequential", write_in_sequence), ("fragmented", write_at_random)):
@@ -158,6 +176,7 @@ def timed_call(call: Callable[[], object], times: int = 10_000) -> float:
 MEASUREMENTS: dict[str, Callable[[float], Figures]] = {
     "sequential": lambda tib: written_map(write_in_sequence, tib),
     "random": lambda tib: written_map(write_at_random, tib),
+    "scattered": scattered,
     "copies": copies,
     "calls": calls,
 }

@@ -312,3 +312,30 @@ def test_a_token_in_use_is_remembered_anew_now_and_then() -> None:
     array.environment.advance(60.0)
     array.restart()
     assert use(array, token) == "good"
+
+
+def test_many_tokens_that_expire_together_are_given_back_in_turns() -> None:
+    array = CopyArray()
+    for number in range(60):
+        array.token(0, number, ONE, inactivity_timeout_s=10)
+    array.environment.advance(11.0)
+    turns, steps = array.environment.turns, Steps(100)
+    assert array.manager.expire(array.environment.monotonic(), steps)
+    assert 40 < len(array.pool.frozen_maps) < 60
+    assert array.all_tokens(0) == [], "they are over, given back or not"
+    turns.of_a_turn = turns.left = 100
+    before = turns.taken
+    array.environment.run(array.manager.expire_in_turns(array.pool.commit))
+    assert not array.pool.frozen_maps
+    assert turns.taken - before >= 5
+
+
+@pytest.mark.parametrize("steps", [1, 7, 1000])
+def test_all_tokens_are_reported_whatever_a_turn_allows(steps: int) -> None:
+    array = CopyArray()
+    for number in range(30):
+        array.token(number % 2, number, ONE, inactivity_timeout_s=60)
+    everything = [array.all_tokens(lun) for lun in (0, 1)]
+    assert [len(each) for each in everything] == [15, 15]
+    array.environment.turns.of_a_turn = array.environment.turns.left = steps
+    assert [array.all_tokens(lun) for lun in (0, 1)] == everything
