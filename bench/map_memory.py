@@ -122,7 +122,7 @@ def scattered(tib: float) -> Figures:
     figures["bytes_a_block"] = (peak_mib() - figures["empty_process_mib"]) * (1 << 20) / count
     with timed(figures, "walk_extents_s", 1):
         figures["extents"] = sum(1 for _ in live.extents())
-    with timed(figures, "clear_all_us", 1e6):
+    with timed(figures, "clear_and_free_all_us", 1e6):
         live.clear(0, live.size_blocks)
     return figures
 
