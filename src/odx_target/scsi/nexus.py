@@ -48,6 +48,8 @@ class Nexus:
 
     def lun_of(self, logical_unit: "LogicalUnit") -> int | None:
         """The number by which this nexus knows a logical unit, or None."""
+        if self.logical_units.get(logical_unit.number) is logical_unit:
+            return logical_unit.number
         for lun, candidate in self.logical_units.items():
             if candidate is logical_unit:
                 return lun

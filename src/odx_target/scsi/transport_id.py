@@ -37,8 +37,8 @@ def encode_transport_id(initiator_port_name: str) -> bytes:
     """The TransportID of an initiator port: terminated, and padded to a multiple of four."""
     name = initiator_port_name.encode("utf-8") + b"\0"
     additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, LEAST_ADDITIONAL_BYTES)
-    header = HEADER.build(tpid_format=INITIATOR_PORT, protocol_identifier=PROTOCOL_ISCSI, additional_length=additional_bytes)
-    return header + name.ljust(additional_bytes, b"\0")
+    header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))  # as HEADER has them; there may be hundreds in an answer
+    return header + additional_bytes.to_bytes(2, "big") + name.ljust(additional_bytes, b"\0")
 
 
 def decode_transport_ids(data: bytes, first_byte: int) -> list[TransportId]:
