@@ -162,10 +162,11 @@ async def snapshot(bench: Bench) -> None:
     """Freeze everything, write over a part, unmap all, then let the frozen maps go."""
     volumes = [bench.array.logical_units[lun].volume for lun in (HUGE, DENSE)]
     frozen = [volume.freeze() for volume in volumes]
-    for block in bench.blocks[:500]:
+    for count, block in enumerate(bench.blocks[:500]):
         await bench.write(HUGE, block)
-    bench.array.pool.commit()
-    await trio.lowlevel.checkpoint()
+        if not count % 50:
+            bench.array.pool.commit()
+            await trio.lowlevel.checkpoint()
     for volume in volumes:
         volume.unmap(0, volume.size_blocks)
         await trio.lowlevel.checkpoint()
