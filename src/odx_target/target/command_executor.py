@@ -81,7 +81,7 @@ class CommandExecutor:
         return bool(self._unhandled)
 
     def handle_events(self) -> None:
-        """Execute what the protocol has ready, unless the peer has too much to read already, or the turn of the loop is over.
+        """Execute what the protocol has ready, unless the peer has too much to read already or the turn of the loop is over.
 
         The loop is per command, so commands come first. Handling an event may end this connection, and so call this again.
         """
