@@ -1,7 +1,7 @@
-"""What this array announces of itself, and the test that proves each of it.
+"""Every property that this array announces, and the test that proves it.
 
 The pages are built, and every field in them that is not zero must have a row here, and the row a test that is there. So
-nothing can be announced without a thought of who shows that it is true.
+nothing is announced that no test shows to be true.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What becomes of a command with data-out whose expected data transfer length is not what its CDB names (RFC 7143 11.4.5)."""
+"""Every command with data-out, with an expected data transfer length that is not what its CDB names (RFC 7143 11.4.5)."""
 
 from dataclasses import dataclass
 

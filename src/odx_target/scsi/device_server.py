@@ -89,8 +89,8 @@ class DeviceServer(TaskManager):
     ) -> Place | None:
         """Give a command whose data-out is still on its way its place in the task set; None if it needs none.
 
-        The place is the caller's to `execute_accepted` or to give back. `awaits_memory` tells as long as the data is on its way
-        whether the transport has no memory for it yet.
+        The place is the caller's to `execute_accepted` or to give back. `awaits_memory` is true while the transport has no
+        memory for all of the data.
         """
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None or attribute > TaskAttribute.HEAD_OF_QUEUE:

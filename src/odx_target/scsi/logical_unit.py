@@ -94,7 +94,7 @@ class LogicalUnit:
             self.tasks.refuse_arrivals(self.is_kept_out)
 
     def is_kept_out(self, task: Task, access: Access) -> bool:
-        """Whether a task of this access conflicts with the reservation there is."""
+        """True if a task of this access conflicts with the reservation there is."""
         return self.reservation is not None and self._reservations.conflict(self.name_of(task.nexus), access)
 
     def name_of(self, nexus: Nexus) -> NexusName:

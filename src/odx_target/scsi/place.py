@@ -7,7 +7,8 @@ from odx_target.scsi.task_set import Arrival, Member
 
 
 class Place:
-    """Taken when a command is accepted, so that what comes later does not overtake it (SAM-5 8.2, SPC-4 7.5.9 QAM 0000b).
+    """Taken when a command is accepted, so that nothing that comes later overtakes it, as the control mode page announces
+    (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
 
     It has one owner, who executes its task or gives the place back. Whatever ends the task takes the place away. Without
     `member` the task was refused when it came, and stays so: its order could not be kept.

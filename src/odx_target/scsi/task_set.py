@@ -10,7 +10,7 @@
 6. A task whose data-out is still on its way is a member from its command on: it does not run, and tasks behind it wait for it
    as for any other. One that is HEAD OF QUEUE goes to the head when its data is here, so that until then those that came before
    it pass it.
-7. Whoever holds memory for data-out does not wait behind a task that waits for memory for its own: it is refused.
+7. A task that holds memory for data-out does not wait while one ahead of it waits for memory for its own: it is refused.
 
 "Ahead" is the order of arrival, but for rule 4. Nobody waits for a task behind it that does not run, nor, by rule 7, for memory
 that it holds itself, so no circle of waiting can close.
@@ -39,7 +39,7 @@ MOST_PIECES = 16
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """Of a task whose data-out is on its way: what a reservation does to it, and whether it lacks memory for its data."""
+    """Of a task whose data-out is on its way: its access, for reservations, and if it has no memory for its data."""
 
     access: Access
     awaits_memory: Callable[[], bool]
@@ -171,7 +171,7 @@ class TaskSet:
         return self._last_blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:
-        """Whether a member that cannot run yet has one ahead of it for whose data there is no memory yet."""
+        """True if a member that cannot run yet has one ahead of it for whose data there is no memory yet."""
         ahead = self.members[: self.members.index(member)]
         return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
 

@@ -75,7 +75,7 @@ class Collection:
     requested: int = 0
     failure: Failure | None = None
     is_accepted: bool = False
-    """The edge has been told of the command."""
+    """The edge knows of the command."""
 
     def keep(self, data: memoryview) -> None:
         """Copy a piece: it must outlive the receive buffer."""
@@ -173,7 +173,7 @@ class DataOutCollector:
             self._end_burst(collection, burst)
 
     def awaited_data(self) -> AwaitedData:
-        """What `AwaitedData` says, since the last call."""
+        """The state of the data that open bursts still have to bring, since the last call."""
         comes, self._data_has_come = self._data_has_come, False
         if not any(collection.bursts for collection in self._collections.values()):
             return AwaitedData.NONE

@@ -16,7 +16,7 @@ is refused with the reason beside it:
 
 A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a check comes before its number
 is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not keep back those after
-it: the edge is told that it is accepted, so that it keeps its place among them, and gets it with its data. A PDU whose data
+it: the edge hears that it is accepted, keeps its place among them, and gets it with its data. A PDU whose data
 digest is wrong is answered with Reject DATA DIGEST ERROR and otherwise as if it had not come; only a Data-Out is remembered
 as lost by its command.
 """

@@ -28,7 +28,7 @@ class Due(Enum):
 
 
 class AwaitedData(Enum):
-    """Whether an initiator still has to send data that it announced or was asked for, and has sent some since the last look."""
+    """The data that an initiator has announced or was asked for: all has come, some since the last look, or none."""
 
     NONE = auto()
     COMES = auto()
