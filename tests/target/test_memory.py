@@ -164,7 +164,7 @@ async def test_data_of_a_command_that_waits_is_counted_or_refused() -> None:
             assert received[0].status == TASK_SET_FULL
             refused += 1
         assert refused
-        logical_unit.tasks.abort(task)
+        logical_unit.tasks.abort([task])
         for _ in range(len(writes) - refused):
             received = await peer.next()
             assert received is not None
