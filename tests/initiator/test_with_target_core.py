@@ -39,6 +39,7 @@ SIZE_BYTES = BLOCKS * 512
 @dataclass
 class Directory:
     sessions: SessionRegistry = field(default_factory=SessionRegistry)
+    portal: str = "192.0.2.1:3260"
 
     def target_names(self, initiator_name: str) -> Sequence[str]:
         return [TARGET]

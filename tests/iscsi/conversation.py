@@ -54,6 +54,7 @@ class Directory:
     def __init__(self, names: Sequence[str] = (TARGET,), max_sessions: int = 64) -> None:
         self.names = names
         self.portal_list = [Portal("127.0.0.1:3260")]
+        self.portal = "127.0.0.1:3260"
         self.sessions = SessionRegistry(max_sessions)
         self.make_authenticator: Callable[[], Authenticator] | None = None
 

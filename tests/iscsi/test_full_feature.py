@@ -163,29 +163,6 @@ class TestText:
         talk.reply(talk.take_event(CommandReady), data=[bytes(1024)])
         assert [talk.take(ScsiDataIn).data_segment_length for _ in range(2)] == [512, 512]
 
-    def test_other_keys_have_no_place_in_discovery(self) -> None:
-        talk = discovery()
-        talk.send(TextRequest(initiator_task_tag=9, cmd_sn=talk.next_cmd_sn()), b"MaxRecvDataSegmentLength=512\0")
-        assert decode_pairs(talk.take_with_data(TextResponse)[1]) == [("MaxRecvDataSegmentLength", "Reject")]
-
-    @pytest.mark.parametrize("text", [b"nonsense\0", b"MaxRecvDataSegmentLength=1\0", b"X-a=" + b"x" * 300])
-    def test_what_is_no_negotiation_ends_the_connection(self, text: bytes) -> None:
-        talk = Conversation().logged_in()
-        talk.send(TextRequest(initiator_task_tag=9, cmd_sn=talk.cmd_sn), text)
-        assert talk.take(Reject).reason == RejectReason.PROTOCOL_ERROR
-        assert code(talk) is CloseCode.PROTOCOL_ERROR
-
-    def test_keys_without_end_end_the_connection(self) -> None:
-        talk = Conversation().logged_in()
-        transfer_tag = 0xFFFFFFFF
-        while not talk.connection.closed:
-            pdu = TextRequest(final=False, continued=True, initiator_task_tag=9, cmd_sn=talk.next_cmd_sn())
-            pdu.target_transfer_tag = transfer_tag
-            talk.send(pdu, bytes(30_000))
-            received = talk.unread.pop().pdu
-            transfer_tag = getattr(received, "target_transfer_tag", 0)
-        assert pdu.cmd_sn == 9  # the third is past 65536 bytes
-
 
 class TestLogout:
     @pytest.mark.parametrize("reason", [LogoutReason.CLOSE_SESSION, LogoutReason.CLOSE_CONNECTION])

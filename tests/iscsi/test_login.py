@@ -153,15 +153,24 @@ def test_a_login_is_refused_with_the_right_status(
     assert talk.directory.sessions.count_connections == 0
 
 
-@pytest.mark.parametrize("change", [{"isid": b"\x80abcde"}, {"tsih": 1}, {"connection_id": 2}])
-def test_isid_tsih_and_cid_may_not_change_during_a_login(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"isid": b"\x80abcde"},
+        {"tsih": 1},
+        {"connection_id": 2},
+        {"initiator_task_tag": 2},
+        {"version_max": 1},
+    ],
+)
+def test_header_fields_may_not_change_during_a_login(change: dict[str, Any]) -> None:
     talk = Conversation()
     talk.login_request(talk.names(), SECURITY, OPERATIONAL)
     request = talk.login_pdu(OPERATIONAL, FULL)
     for name, value in change.items():
         setattr(request, name, value)
     talk.send(request)
-    assert talk.take(LoginResponse).status == LoginStatus.INVALID_DURING_LOGIN
+    assert talk.take(LoginResponse).status == LoginStatus.INITIATOR_ERROR
     assert talk.connection.closed
 
 
@@ -235,7 +244,7 @@ def test_names_may_come_in_any_order_and_types_default_to_normal() -> None:
 def test_a_discovery_session_needs_no_target() -> None:
     talk = Conversation(Directory(names=[]))
     answers = talk.log_in("Discovery")
-    assert "TargetPortalGroupTag" not in answers
+    assert answers["TargetPortalGroupTag"] == "1"
     assert talk.events == []
 
 

@@ -65,7 +65,7 @@ def test_what_isid_tsih_and_cid_mean(isid: str, tsih: int, cid: int, admission: 
 
 
 def discovery_session(number: int) -> Session:
-    return Session("iqn.a", number.to_bytes(6, "big"), "", 1, 1, Parameters(session_type=DISCOVERY), Ended())
+    return Session("iqn.a", number.to_bytes(6, "big"), "", "192.0.2.1:3260", 1, Parameters(session_type=DISCOVERY), Ended())
 
 
 def test_normal_and_discovery_sessions_have_a_limit_each() -> None:

@@ -118,13 +118,17 @@ def test_a_port_that_cannot_be_is_called_that(port: str) -> None:
         parse_portal(f"127.0.0.1:{port}")
 
 
-@pytest.mark.parametrize("text", ["iqn.2026-11.io.odx-target:array", "iqn.2001-04.com.example", "eui.02004567A425678D"])
-def test_target_names(text: str) -> None:
-    assert parse_iqn(text) == text
+@pytest.mark.parametrize(
+    "text",
+    ["iqn.2026-11.io.odx-target:array", "iqn.2001-04.com.example", "eui.02004567A425678D", "IQN.2026-11.IO.A:B"],
+)
+def test_target_names_are_kept_in_small_letters(text: str) -> None:
+    assert parse_iqn(text) == text.lower()
 
 
 @pytest.mark.parametrize(
-    "text", ["", "array", "iqn.2026-11", "iqn.26-11.io.a", "IQN.2026-11.io.a", "iqn.2026-11.io.a:" + "x" * 220]
+    "text",
+    ["", "array", "iqn.2026-11", "iqn.26-11.io.a", "iqn.2026-13.io.a", "iqn.2026-11.io.ä", "iqn.2026-11.io.a:" + "x" * 220],
 )
 def test_wrong_target_names_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="target name"):

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from odx_target.initiator.chap import ALGORITHM_MD5, OwnChallenge, answer_challenge
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import SessionOptions, operational_offers
-from odx_target.target.iscsi.negotiation import Answerer, NegotiationError, Offerer
+from odx_target.target.iscsi.answerer import Answerer
+from odx_target.target.iscsi.negotiation import NegotiationError
+from odx_target.target.iscsi.offerer import Offerer
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse
 from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs

@@ -12,6 +12,7 @@ from odx_target.target.config_error import ConfigError as ConfigError
 from odx_target.target.config_file import read_table
 from odx_target.target.iscsi.host_names import host_name_fault
 from odx_target.target.memory_budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES
+from odx_target.target.iscsi.names import prepare_name
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")
@@ -34,7 +35,7 @@ _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P
 _BLOCK_OPTIONS = {f"block={block_bytes}": block_bytes for block_bytes in LOGICAL_BLOCK_SIZES}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IQN = re.compile(
-    r"(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}))"
+    r"(iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))"
 )
 
 
@@ -181,10 +182,11 @@ def parse_portal(text: str) -> Portal:
 
 
 def parse_iqn(text: str) -> str:
-    """A target name that RFC 7143 4.2.7 allows. Raises ConfigError."""
-    if not _IQN.fullmatch(text) or len(text) > LONGEST_IQN:
-        raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa., in lower case")
-    return text
+    """A target name that RFC 7143 4.2.7 allows, its capitals made small (RFC 3722 1). Raises ConfigError."""
+    name = prepare_name(text)
+    if not _IQN.fullmatch(name) or len(name) > LONGEST_IQN:
+        raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa.")
+    return name
 
 
 def parse_log_level(value: Any) -> str:

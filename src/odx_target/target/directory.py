@@ -1,5 +1,6 @@
 """What the protocol asks about this array: its one target, its portals, its sessions."""
 
+import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from odx_target.target.iscsi.directory import Authenticator, Portal
 from odx_target.target.iscsi.session import Session, SessionRegistry
 
 # Where a portal listens at all addresses of a machine; no initiator can connect to these.
-ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 - compared with, not bound
+ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,13 @@ class Directory:
         logical_units: Mapping[int, LogicalUnit],
         sessions: SessionRegistry | None = None,
         authentication: Authentication | None = None,
-        local_host: str | None = None,
+        arrived_at: PortalAddress | None = None,
     ) -> None:
         self._iqn = iqn
         self._logical_units = logical_units
         self._portals: list[PortalAddress] = []
         self._authentication = authentication
-        self._local_host = local_host
+        self._arrived_at = arrived_at
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def set_portals(self, portals: Sequence[PortalAddress]) -> None:
@@ -51,21 +53,33 @@ class Directory:
 
     def seen_from(self, connected: socket.socket) -> "Directory":
         """The same for one connection, which knows at which address of this machine it has arrived. Raises OSError."""
-        local_host = connected.getsockname()[0]
-        seen = Directory(self._iqn, self._logical_units, self.sessions, self._authentication, local_host)
+        host, port = connected.getsockname()[:2]
+        arrived_at = PortalAddress(plain_host(host), port)
+        seen = Directory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
         seen.set_portals(self._portals)
         return seen
+
+    @property
+    def portal(self) -> str:
+        return str(self._arrived_at)
 
     def target_names(self, initiator_name: str) -> Sequence[str]:  # noqa: ARG002 - every initiator sees the same
         return [self._iqn]
 
     def portals(self, target_name: str) -> Sequence[Portal]:  # noqa: ARG002 - there is one target
-        return [Portal(str(self._reachable(portal))) for portal in self._portals]
+        reachable = (self._reachable(portal) for portal in self._portals)
+        return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
 
-    def _reachable(self, portal: PortalAddress) -> PortalAddress:
-        if portal.host in ANY_ADDRESS and self._local_host is not None:
-            return replace(portal, host=self._local_host)
-        return portal
+    def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
+        """The portal as this connection's host can dial it; None if it has no address that is known to serve."""
+        if portal.host not in ANY_ADDRESS:
+            return replace(portal, host=plain_host(portal.host))
+        if self._arrived_at is None:
+            return portal
+        # "::" takes IPv4 connections as well, "0.0.0.0" no others.
+        if portal.host == ANY_IPV4 and ":" in self._arrived_at.host:
+            return None
+        return replace(portal, host=self._arrived_at.host)
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
         authentication = self._authentication
@@ -76,3 +90,14 @@ class Directory:
     def nexus_of(self, session: Session) -> Nexus:
         """A new nexus for a session that has begun; it sees all logical units."""
         return Nexus(session.initiator_name, session.initiator_port_name, session.target_port_name, self._logical_units)
+
+
+def plain_host(host: str) -> str:
+    """An address as other machines may use it: no IPv4 address mapped into IPv6, no zone, which only this machine knows."""
+    host = host.partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host  # a name
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -8,7 +8,7 @@ from odx_target.initiator.login import Login, Request
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.windows.chap_rules import judge_challenge, judge_method, judge_secrets
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.target.iscsi.negotiation import Offerer
+from odx_target.target.iscsi.offerer import Offerer
 from odx_target.target.iscsi.opcodes import LoginStatus
 from odx_target.target.iscsi.pdu import LoginResponse
 from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError

@@ -219,10 +219,13 @@ class TargetConnection:
             self._writer.send(message, [data] if data else [])
 
     def request_logout(self, now: float, time_s: float = limits.LOGOUT_TIME_S) -> None:
-        """Ask the initiator to log out; after `time_s` the connection ends anyway, one still in login at once."""
+        """Ask the initiator to log out; after `time_s` the connection ends anyway.
+
+        One still in login ends at once, as does a discovery session, which is sent no such message (RFC 7143 7.4.3).
+        """
         if self.closed:
             return
-        if self._full_feature is None:
+        if self.session is None or self.session.is_discovery:
             self._close(CloseReason(CloseCode.SHUTDOWN))
             return
         self.send_asynchronous_message(AsyncEvent.LOGOUT_REQUESTED, parameter3=max(1, round(time_s)))
@@ -296,6 +299,7 @@ class TargetConnection:
     def _send_login_response(self, request: LoginRequest, answer: LoginAnswer) -> None:
         response = LoginResponse(
             transit=answer.transit,
+            continued=answer.continued,
             current_stage=answer.current_stage,
             next_stage=answer.next_stage,
             version_max=VERSION,

@@ -53,6 +53,11 @@ class TargetDirectory(Protocol):
     @property
     def sessions(self) -> SessionRegistry: ...
 
+    @property
+    def portal(self) -> str:
+        """The address of the portal that the connection came in by."""
+        ...
+
     def target_names(self, initiator_name: str) -> Sequence[str]:
         """The targets this initiator may log in to, in the order SendTargets tells them."""
         ...
@@ -62,5 +67,5 @@ class TargetDirectory(Protocol):
         ...
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
-        """A fresh authentication, or None if none is asked for. `target_name` is empty for discovery sessions."""
+        """A fresh authentication, or None if none is asked for. `target_name` is empty where a discovery session names none."""
         ...

@@ -9,7 +9,7 @@ is refused with the reason beside it:
     Task Management       yes     no          counts       when the edge answers, or at once
     NOP-Out               yes     no          counts       at once
     Text Request          yes     yes         counts       at once
-    Logout Request        yes     yes         counts       at once
+    Logout Request        yes     yes         counts       at once; in discovery of the session alone
     SNACK                 Reject SNACK REJECT: nothing is sent twice at ErrorRecoveryLevel 0
     Login Request, or what only targets send: Reject PROTOCOL ERROR, and the connection ends
     any other             Reject COMMAND NOT SUPPORTED
@@ -298,6 +298,8 @@ class FullFeature:
     def _receive_logout(self, request: LogoutRequest) -> None:
         if request.reason not in LOGOUT_ANSWERS:
             raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"logout reason {request.reason}")
+        if self._session.is_discovery and request.reason != LogoutReason.CLOSE_SESSION:
+            raise PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, "a discovery session is left as a whole (RFC 7143 4.3)")
         status = LOGOUT_ANSWERS[LogoutReason(request.reason)]
         if request.reason == LogoutReason.CLOSE_CONNECTION and request.connection_id != self._session.connection_id:
             status = LogoutStatus.CID_NOT_FOUND

@@ -7,23 +7,28 @@ Stages, as CSG and NSG name them:
 
 The initiator picks the first stage and asks for each step with the T bit; the target agrees unless authentication is not
 done yet. The keys of a request may be spread over several, all but the last with the C bit; each is answered by an empty
-response. The first complete request says who wants what, and is where most refusals are made. Every refusal is a
-LoginRefused with the status to send. The target offers nothing by itself: it answers, and declares its
-TargetPortalGroupTag in the first response of a normal session (Windows waits for it there) and its
-MaxRecvDataSegmentLength in the first response of the operational stage.
+response. So may those of a response, which each side takes 8192 bytes of during a login (6.3), whatever it has declared; then
+the requests between its parts are empty, and the stage can end with the last part only. The first complete request says
+who wants what, and is where most refusals are made. Every refusal is a LoginRefused with the status to send. The target
+offers nothing by itself: it answers, and declares its TargetPortalGroupTag in the first response (Windows waits for it there)
+and its MaxRecvDataSegmentLength in the first response of the operational stage.
 """
 
 from dataclasses import dataclass, replace
 
 from odx_target.target.iscsi import limits
+from odx_target.target.iscsi.answerer import Answerer, Phase
 from odx_target.target.iscsi.directory import AuthenticationFailed, Authenticator, TargetDirectory
+from odx_target.target.iscsi.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
 from odx_target.target.iscsi.header import Buffer
-from odx_target.target.iscsi.negotiation import DISCOVERY, Answerer, NegotiationError
+from odx_target.target.iscsi.names import check_name, prepare_name
+from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.request_pdus import LoginRequest
 from odx_target.target.iscsi.session import Admission, Connection, Session, SessionKey
 from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs
-from odx_target.target.iscsi.text_keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters, Value
+from odx_target.target.iscsi.text_keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters
+from odx_target.target.iscsi.wishes import WISHES
 
 NEXT_STAGES: dict[int, tuple[Stage, ...]] = {
     Stage.SECURITY_NEGOTIATION: (Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.FULL_FEATURE_PHASE),
@@ -36,26 +41,13 @@ REFUSED_ADMISSIONS = {
     Admission.NO_SUCH_SESSION: LoginStatus.SESSION_DOES_NOT_EXIST,
 }
 
-NOT_IN_NAMES = frozenset(" ,")  # RFC 7143 4.2.7.2; a comma ends the name in that of an initiator port
+NAMING_KEYS = frozenset({"InitiatorName", "TargetName", "SessionType"})
+"""What only the first complete request may say (6.3, 13.4, 13.5, 13.21): the session is made from it."""
+
+SAME_IN_ALL_REQUESTS = ("isid", "tsih", "connection_id", "initiator_task_tag", "version_min", "version_max")
+"""Fields of a Login Request that stay as in the first (11.12 to 11.12.7)."""
 
 VERSION = 0x00  # RFC 7143 11.12.4: the only one
-
-WISHES: dict[str, Value | tuple[str, ...]] = {
-    "MaxConnections": 1,
-    "ImmediateData": True,
-    "InitialR2T": False,  # the result function is OR, so this leaves it to the initiator
-    "MaxBurstLength": limits.MAX_BURST_BYTES,
-    "FirstBurstLength": limits.MAX_FIRST_BURST_BYTES,
-    "MaxOutstandingR2T": limits.MAX_OUTSTANDING_R2T,
-    "DataPDUInOrder": True,
-    "DataSequenceInOrder": True,
-    "ErrorRecoveryLevel": 0,
-    "DefaultTime2Wait": 0,  # a lost connection leaves nothing that would need time
-    "DefaultTime2Retain": 0,  # nothing is kept of it either
-    "TaskReporting": ("RFC3720",),
-    "iSCSIProtocolLevel": 1,  # RFC 7144 defines 2, with task management functions that are not here
-}
-"""What the target wants where a result depends on both. Digests follow the initiator's order of preference."""
 
 
 class LoginRefused(Exception):
@@ -74,6 +66,8 @@ class LoginAnswer:
     current_stage: int
     next_stage: int
     text: bytes
+    continued: bool = False
+    """The text goes on in the next response."""
     session: Session | None = None
     """The session that begins with this response, its login complete."""
 
@@ -93,6 +87,7 @@ class Login:
         self._authenticator: Authenticator | None = None
         self._method_is_agreed = False
         self._segment_length_declared = False
+        self._unsent = b""
 
     @property
     def started(self) -> bool:
@@ -114,6 +109,10 @@ class Login:
 
     def _receive(self, request: LoginRequest, data: Buffer) -> LoginAnswer:
         self._check_header(request)
+        if self._unsent:
+            if len(data) or request.continued:
+                raise NegotiationError("keys where the rest of an answer was to be asked for")
+            return self._respond(request)
         self._text.add(data)
         if request.continued:
             return LoginAnswer(False, self._stage, 0, b"")
@@ -121,24 +120,35 @@ class Login:
         answers: Pairs = []
         if self._session is None:
             self._session = self._identify(request, offers)
-            if not self._session.is_discovery:
-                answers.append(("TargetPortalGroupTag", str(self._portal_group_tag)))
+            answers.append(("TargetPortalGroupTag", str(self._portal_group_tag)))
+        elif late := NAMING_KEYS.intersection(name for name, _ in offers):
+            raise NegotiationError(f"{', '.join(sorted(late))} after the first request")
         answers += self._answer(offers)
         if request.transit and not self._method_is_agreed:
             self._require_authentication()
+        self._unsent = encode_pairs(answers)
+        return self._respond(request)
+
+    def _respond(self, request: LoginRequest) -> LoginAnswer:
+        """As much of the answers as one response holds; with the last of them the stage may end."""
+        part, self._unsent = (
+            self._unsent[:DEFAULT_MAX_DATA_SEGMENT_BYTES],
+            self._unsent[DEFAULT_MAX_DATA_SEGMENT_BYTES:],
+        )
+        if self._unsent:
+            return LoginAnswer(False, self._stage, 0, part, continued=True)
         if not (request.transit and self._may_leave_stage()):
-            return LoginAnswer(False, self._stage, 0, encode_pairs(answers))
-        return self._transit(request, encode_pairs(answers))
+            return LoginAnswer(False, self._stage, 0, part)
+        return self._transit(request, part)
 
     def _check_header(self, request: LoginRequest) -> None:
         if request.version_min > VERSION:
             raise LoginRefused(LoginStatus.UNSUPPORTED_VERSION, f"initiator wants version {request.version_min} or later")
         if self._first is None:
             self._first, self._stage = request, request.current_stage
-        first = self._first
-        same = (request.isid, request.tsih, request.connection_id) == (first.isid, first.tsih, first.connection_id)
-        if not same:
-            raise LoginRefused(LoginStatus.INVALID_DURING_LOGIN, "ISID, TSIH or CID changed during the login")
+        for field in SAME_IN_ALL_REQUESTS:
+            if getattr(request, field) != getattr(self._first, field):
+                raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{field} changed during the login")
         if request.current_stage != self._stage or self._stage not in NEXT_STAGES:
             raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"stage {request.current_stage} is not the one the login is in")
         if request.transit and request.continued:
@@ -153,30 +163,45 @@ class Login:
         session_type = said.get("SessionType", "Normal")
         if not initiator_name:
             raise LoginRefused(LoginStatus.MISSING_PARAMETER, "InitiatorName is missing")
-        if not _is_name(initiator_name):
-            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{initiator_name[:223]!a} is no iSCSI name")
         if session_type not in ("Normal", DISCOVERY):
             raise LoginRefused(LoginStatus.SESSION_TYPE_NOT_SUPPORTED, f"session type {session_type[:40]!a}")
-        if session_type == DISCOVERY:
-            target_name = ""
-        elif not target_name:
-            raise LoginRefused(LoginStatus.MISSING_PARAMETER, "TargetName is missing")
-        elif target_name not in self._directory.target_names(initiator_name):
-            raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
-        key = initiator_name, request.isid, target_name, self._portal_group_tag
-        self._admit(key, request)
+        try:
+            check_name(initiator_name)
+        except ValueError as error:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)) from error
+        initiator_name = prepare_name(initiator_name)
+        if target_name or session_type == "Normal":
+            target_name = self._find_target(initiator_name, target_name)
+        # Without a target there is no portal group: then sessions are told apart by portal (7.4.2.1).
+        port = self._portal_group_tag if target_name else self._directory.portal
+        key = initiator_name, request.isid, target_name, port
+        self._admit(key, request, is_discovery=session_type == DISCOVERY)
         self.parameters.session_type = session_type
         self._authenticator = self._directory.authenticator(initiator_name, target_name)
         return Session(*key, request.connection_id, self.parameters, self._connection)
 
-    def _admit(self, key: SessionKey, request: LoginRequest) -> None:
+    def _find_target(self, initiator_name: str, target_name: str) -> str:
+        """The target's own name; the initiator may have written it another way."""
+        if not target_name:
+            raise LoginRefused(LoginStatus.MISSING_PARAMETER, "TargetName is missing")
+        prepared = prepare_name(target_name)
+        for name in self._directory.target_names(initiator_name):
+            if prepare_name(name) == prepared:
+                return name
+        raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
+
+    def _admit(self, key: SessionKey, request: LoginRequest, *, is_discovery: bool) -> None:
         """Refuse at once what the registry would refuse at the end."""
-        verdict = self._directory.sessions.admission(key, request.tsih, request.connection_id)
+        sessions = self._directory.sessions
+        verdict = sessions.admission(key, request.tsih, request.connection_id, is_discovery=is_discovery)
         if verdict in REFUSED_ADMISSIONS:
             raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
-        known = self._directory.sessions.find(key)
+        known = sessions.find(key)
         if verdict is Admission.CONNECTION_REINSTATEMENT and known is not None:
+            if known.is_discovery is not is_discovery:
+                raise NegotiationError("a connection of another type than its session")
             self._answerer.parameters = reinstated_parameters(known.parameters)
+            self._answerer.is_leading = False
 
     def _answer(self, offers: Pairs) -> Pairs:
         if self._stage == Stage.SECURITY_NEGOTIATION:
@@ -190,7 +215,7 @@ class Login:
 
     def _answer_security(self, offers: Pairs) -> Pairs:
         security = [pair for pair in offers if _is_security(pair[0])]
-        answers = self._answerer.answer([pair for pair in offers if not _is_security(pair[0])], security_stage=True)
+        answers = self._answerer.answer([pair for pair in offers if not _is_security(pair[0])], Phase.SECURITY)
         agreed_before = self._method_is_agreed
         for name, value in security:
             if name == "AuthMethod":
@@ -222,13 +247,24 @@ class Login:
 
     def _transit(self, request: LoginRequest, text: bytes) -> LoginAnswer:
         leaving, self._stage = self._stage, request.next_stage
+        if leaving == Stage.LOGIN_OPERATIONAL_NEGOTIATION:
+            self._check_integrity()
         if self._stage != Stage.FULL_FEATURE_PHASE:
             return LoginAnswer(True, leaving, self._stage, text)
         assert self._session is not None
         verdict = self._directory.sessions.open(self._session, request.tsih)
         if verdict in REFUSED_ADMISSIONS:
             raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
-        return LoginAnswer(True, leaving, self._stage, text, self._session)
+        return LoginAnswer(True, leaving, self._stage, text, session=self._session)
+
+    def _check_integrity(self) -> None:
+        """FirstBurstLength may not exceed MaxBurstLength (13.14); its default gives way, what was agreed on cannot."""
+        parameters = self.parameters
+        if parameters.first_burst_length <= parameters.max_burst_length:
+            return
+        if "FirstBurstLength" in self._answerer.seen:
+            raise NegotiationError("MaxBurstLength came out below the FirstBurstLength that was agreed on before")
+        parameters.first_burst_length = parameters.max_burst_length
 
 
 def _refusal_text(verdict: Admission, request: LoginRequest) -> str:
@@ -249,8 +285,3 @@ def reinstated_parameters(known: Parameters) -> Parameters:
         data_digest=fresh.data_digest,
         max_send_data_segment_length=fresh.max_send_data_segment_length,
     )
-
-
-def _is_name(text: str) -> bool:
-    """Whether it has none of the characters that no iSCSI name has: blanks, commas, those that cannot be printed."""
-    return text.isprintable() and not NOT_IN_NAMES & set(text)

@@ -1,6 +1,7 @@
 """Sessions of all connections of an array: names, ISID and TSIH rules, reinstatement (RFC 7143 6.3).
 
-What a login's ISID and TSIH mean, where a session is known by initiator name, ISID, target and portal group:
+What a login's ISID and TSIH mean, where a session is known by initiator name, ISID, target and portal group, and a discovery
+session that names no target by the portal in place of the last two (7.4.2):
 
     session known   TSIH                      meaning
     no              0                         a new session
@@ -23,7 +24,8 @@ from odx_target.target.iscsi.limits import MAX_CONNECTIONS, MAX_DISCOVERY_SESSIO
 from odx_target.target.iscsi.negotiation import DISCOVERY
 from odx_target.target.iscsi.text_keys import Parameters
 
-SessionKey: TypeAlias = tuple[str, bytes, str, int]
+SessionKey: TypeAlias = tuple[str, bytes, str, int | str]
+"""Initiator name, ISID, target name, and portal group tag; without a target name the portal."""
 _TSIH_COUNT = 0xFFFF
 
 
@@ -40,7 +42,8 @@ class Session:
     initiator_name: str
     isid: bytes
     target_name: str
-    portal_group_tag: int
+    port: int | str
+    """The portal group tag; without a target name the portal."""
     connection_id: int
     parameters: Parameters
     connection: Connection
@@ -53,7 +56,7 @@ class Session:
 
     @property
     def key(self) -> SessionKey:
-        return self.initiator_name, self.isid, self.target_name, self.portal_group_tag
+        return self.initiator_name, self.isid, self.target_name, self.port
 
     @property
     def initiator_port_name(self) -> str:
@@ -62,7 +65,9 @@ class Session:
 
     @property
     def target_port_name(self) -> str:
-        return f"{self.target_name},t,0x{self.portal_group_tag:04x}"
+        """Of a session that names a target."""
+        assert isinstance(self.port, int)
+        return f"{self.target_name},t,0x{self.port:04x}"
 
 
 class Admission(Enum):
@@ -102,22 +107,20 @@ class SessionRegistry:
         """Forget a connection; harmless when it is not known."""
         self._connections.discard(connection)
 
-    def admission(self, key: SessionKey, tsih: int, connection_id: int) -> Admission:
+    def admission(self, key: SessionKey, tsih: int, connection_id: int, *, is_discovery: bool = False) -> Admission:
         """What the table above says of a login."""
         known = self._sessions.get(key)
         if tsih == 0 and known is not None:
             return Admission.SESSION_REINSTATEMENT
         if tsih == 0:
-            return Admission.NEW_SESSION if self._has_room(key) else Admission.TOO_MANY_SESSIONS
+            return Admission.NEW_SESSION if self._has_room(is_discovery=is_discovery) else Admission.TOO_MANY_SESSIONS
         if known is None or known.tsih != tsih:
             return Admission.NO_SUCH_SESSION
         if known.connection_id != connection_id:
             return Admission.TOO_MANY_CONNECTIONS
         return Admission.CONNECTION_REINSTATEMENT
 
-    def _has_room(self, key: SessionKey) -> bool:
-        _, _, target_name, _ = key
-        is_discovery = not target_name
+    def _has_room(self, *, is_discovery: bool) -> bool:
         limit = self._max_discovery_sessions if is_discovery else self._max_sessions
         return sum(session.is_discovery is is_discovery for session in self._sessions.values()) < limit
 
@@ -130,7 +133,7 @@ class SessionRegistry:
 
         The one it replaces is ended first. Answers as `admission` does; nothing happens if that is a refusal.
         """
-        verdict = self.admission(session.key, tsih, session.connection_id)
+        verdict = self.admission(session.key, tsih, session.connection_id, is_discovery=session.is_discovery)
         known = self._sessions.get(session.key)
         if verdict is Admission.SESSION_REINSTATEMENT and known is not None:
             known.connection.supersede(CloseReason(CloseCode.SESSION_REINSTATED))

@@ -10,8 +10,6 @@ from typing import TypeAlias
 from odx_target.target.iscsi.header import Buffer
 
 MAX_KEY_BYTES = 63  # RFC 7143 6.1
-MAX_VALUE_BYTES = 255  # RFC 7143 6.1, for every value that says nothing else
-MAX_LARGE_VALUE_BYTES = 8192  # a large binary value (CHAP, Kerberos) in its hexadecimal form, with room to spare
 MAX_TEXT_BYTES = 65536  # one negotiation step over several PDUs: enough for what RFC 7143 lets keys hold, 4 MiB over 64 logins
 
 Pairs: TypeAlias = list[tuple[str, str]]
@@ -26,15 +24,16 @@ class TextError(ValueError):
 class TextAssembly:
     """Collects the data segments of one negotiation step until one comes without the C bit."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_max_bytes", "_parts")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_TEXT_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._parts = bytearray()
 
     def add(self, segment: Buffer) -> None:
-        """Take a segment. Raises TextError past MAX_TEXT_BYTES."""
-        if len(self._parts) + len(segment) > MAX_TEXT_BYTES:
-            raise TextError(f"more than {MAX_TEXT_BYTES} bytes of keys in one step")
+        """Take a segment. Raises TextError past `max_bytes`."""
+        if len(self._parts) + len(segment) > self._max_bytes:
+            raise TextError(f"more than {self._max_bytes} bytes of keys in one step")
         self._parts += segment
 
     def take(self) -> Pairs:
@@ -61,8 +60,6 @@ def _decode_pair(part: bytes) -> tuple[str, str]:
         raise TextError(f"{_shown(part)} has no '='")
     if len(key_bytes) > MAX_KEY_BYTES:
         raise TextError(f"key {_shown(key_bytes)} is longer than {MAX_KEY_BYTES} bytes")
-    if len(value_bytes) > MAX_LARGE_VALUE_BYTES:
-        raise TextError(f"value of {_shown(key_bytes)} is longer than {MAX_LARGE_VALUE_BYTES} bytes")
     try:
         key, value = key_bytes.decode("ascii"), value_bytes.decode("utf-8")
     except UnicodeDecodeError as error:

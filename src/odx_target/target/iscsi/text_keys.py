@@ -6,7 +6,7 @@ in the initialisation of a connection's login, LO only in the login of a session
 be sent, FFPO only in full feature phase.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum, Flag, auto
 from typing import TypeAlias
 
@@ -20,7 +20,10 @@ RESERVED_ANSWERS = frozenset({NOT_UNDERSTOOD, IRRELEVANT, REJECT})
 
 MAX_SEGMENT_BYTES = (1 << 24) - 1
 MIN_SEGMENT_BYTES = 512
-MAX_NUMBER_DIGITS = 20  # 2^64 - 1 in decimal; no key of the table holds more
+MAX_NUMBER = (1 << 64) - 1  # of a numerical-value (6.1)
+MAX_VALUE_BYTES = 255  # of every value, and of each in a list, whose key has no other limit (6.1)
+MAX_LARGE_VALUE_BYTES = 8192  # a large binary value (CHAP, SRP) in its hexadecimal form, with room to spare
+MAX_NAME_BYTES = 223  # 4.2.7.1
 
 
 class Kind(Enum):
@@ -58,7 +61,10 @@ class Sender(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row. `field` is the attribute of Parameters that holds the result; empty if nothing of it is kept."""
+    """One row. `field` is the attribute of Parameters that holds the result; empty if nothing of it is kept.
+
+    `max_value_bytes` bounds the value, or each of a list where `is_list`.
+    """
 
     name: str
     kind: Kind
@@ -71,6 +77,8 @@ class Key:
     irrelevant_in_discovery: bool = False
     in_security_stage: bool = False
     choices: tuple[str, ...] = ()
+    max_value_bytes: int = MAX_VALUE_BYTES
+    is_list: bool = False
 
 
 def _boolean(name: str, field: str, kind: Kind, default: bool) -> Key:
@@ -82,26 +90,28 @@ def _number(name: str, field: str, kind: Kind, default: int, lowest: int, highes
 
 
 def _digest(name: str, field: str) -> Key:
-    return Key(name, Kind.LIST, Use.IO, Sender.BOTH, field, NONE, choices=("CRC32C", NONE))
+    return Key(name, Kind.LIST, Use.IO, Sender.BOTH, field, NONE, choices=("CRC32C", NONE), is_list=True)
 
 
-def _text(name: str, use: Use, sender: Sender, field: str = "") -> Key:
-    return Key(name, Kind.DECLARED_TEXT, use, sender, field, in_security_stage=True)
+def _text(name: str, use: Use, sender: Sender, field: str = "", max_value_bytes: int = MAX_VALUE_BYTES) -> Key:
+    return Key(name, Kind.DECLARED_TEXT, use, sender, field, in_security_stage=True, max_value_bytes=max_value_bytes)
 
 
-_METHOD_KEYS = (
-    *("CHAP_A", "CHAP_I", "CHAP_C", "CHAP_N", "CHAP_R"),
-    *("KRB_AP_REQ", "KRB_AP_REP"),
-    *("SRP_U", "TargetAuth", "SRP_GROUP", "SRP_s", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"),
-)
+def _security(name: str, max_value_bytes: int = MAX_VALUE_BYTES, *, is_list: bool = False) -> Key:
+    return Key(name, Kind.SECURITY, Use.IO, in_security_stage=True, max_value_bytes=max_value_bytes, is_list=is_list)
+
+
+_SECURITY_LISTS = ("AuthMethod", "CHAP_A", "SRP_GROUP")
+_SECURITY_TEXTS = ("CHAP_I", "CHAP_N", "SRP_U", "TargetAuth")
+_SECURITY_BINARIES = ("CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_s", "SRP_A", "SRP_B", "SRP_M", "SRP_HM")
 
 KEYS: tuple[Key, ...] = (
     _digest("HeaderDigest", "header_digest"),  # 13.1
     _digest("DataDigest", "data_digest"),  # 13.1
     _number("MaxConnections", "max_connections", Kind.MINIMUM, 1, 1, 65535),  # 13.2
     Key("SendTargets", Kind.DECLARED_TEXT, Use.FFPO, Sender.INITIATOR),  # 13.3
-    _text("TargetName", Use.IO, Sender.BOTH, "target_name"),  # 13.4
-    _text("InitiatorName", Use.IO, Sender.INITIATOR, "initiator_name"),  # 13.5
+    _text("TargetName", Use.IO, Sender.BOTH, "target_name", MAX_NAME_BYTES),  # 13.4
+    _text("InitiatorName", Use.IO, Sender.INITIATOR, "initiator_name", MAX_NAME_BYTES),  # 13.5
     _text("TargetAlias", Use.ALL, Sender.TARGET, "target_alias"),  # 13.6
     _text("InitiatorAlias", Use.ALL, Sender.INITIATOR, "initiator_alias"),  # 13.7
     _text("TargetAddress", Use.ALL, Sender.TARGET),  # 13.8
@@ -136,14 +146,17 @@ KEYS: tuple[Key, ...] = (
         "RFC3720",
         irrelevant_in_discovery=True,
         choices=("RFC3720", "ResponseFence", "FastAbort"),
+        is_list=True,
     ),
     _number("iSCSIProtocolLevel", "iscsi_protocol_level", Kind.MINIMUM, 1, 0, 31),  # 13.24
     Key("IFMarker", Kind.OBSOLETE_BOOLEAN, Use.ALL),  # 13.25
     Key("OFMarker", Kind.OBSOLETE_BOOLEAN, Use.ALL),
     Key("IFMarkInt", Kind.OBSOLETE_NUMBER, Use.ALL),
     Key("OFMarkInt", Kind.OBSOLETE_NUMBER, Use.ALL),
-    Key("AuthMethod", Kind.SECURITY, Use.IO, in_security_stage=True),  # 12.1
-    *(Key(name, Kind.SECURITY, Use.IO, in_security_stage=True) for name in _METHOD_KEYS),  # 12.1.1 to 12.1.4
+    _text("X#NodeArchitecture", Use.LO, Sender.BOTH),  # 13.26; taken and not kept, as 13.26.2 allows
+    *(_security(name, is_list=True) for name in _SECURITY_LISTS),  # 12.1 to 12.1.3
+    *(_security(name) for name in _SECURITY_TEXTS),
+    *(_security(name, MAX_LARGE_VALUE_BYTES) for name in _SECURITY_BINARIES),
 )
 
 KEY_BY_NAME: dict[str, Key] = {key.name: key for key in KEYS}
@@ -179,13 +192,21 @@ class Parameters:
     task_reporting: str = "RFC3720"
     iscsi_protocol_level: int = 1
 
+    def adopt(self, other: "Parameters") -> None:
+        """Take all values of another, which a negotiation has ended with."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+
 
 def decode_number(text: str) -> int:
-    """A number in decimal or in hexadecimal after 0x (RFC 7143 6.1). Raises ValueError."""
+    """A number below 2^64, in decimal or in hexadecimal after 0x (RFC 7143 6.1). Raises ValueError."""
     digits, base = (text[2:], 16) if text[:2] in ("0x", "0X") else (text, 10)
-    if not digits.isascii() or not digits.isalnum() or len(digits) > MAX_NUMBER_DIGITS:
+    if not digits.isascii() or not digits.isalnum() or len(digits) > MAX_VALUE_BYTES:
         raise ValueError(f"{text[:40]!a} is no number")
-    return int(digits, base)
+    number = int(digits, base)
+    if number > MAX_NUMBER:
+        raise ValueError(f"{text[:40]!a} is not below 2^64")
+    return number
 
 
 def decode_boolean(text: str) -> bool:

@@ -1,0 +1,60 @@
+"""iSCSI names (RFC 7143 4.2.7) and how they are prepared to be compared (RFC 3722, a profile of RFC 3454).
+
+    iqn.YYYY-MM.REVERSED.DOMAIN[:ANYTHING]      eui. and 16 hexadecimal digits      naa. and 16 or 32 of them
+
+A name is compared as `prepare_name` gives it: without characters that are mapped to nothing, in lower case, in normalization
+form KC of Unicode 3.2. So a host may write eui.02004567A425678D in capitals, as the RFC itself does.
+
+What a peer's name has to keep, `check_name` says. It is less than RFC 3722 asks of those who make names: hosts in the field
+have underscores and the like in theirs, which do no harm. What is refused cannot be shown, breaks the name of a port apart,
+or is no name at all.
+"""
+
+import re
+import stringprep
+from unicodedata import ucd_3_2_0
+
+MAX_NAME_BYTES = 223  # 4.2.7.1
+DESIGNATORS = ("iqn.", "eui.", "naa.")
+
+_HEXADECIMAL_NAME = re.compile(r"eui\.[0-9a-f]{16}|naa\.(?:[0-9a-f]{16}|[0-9a-f]{32})")
+_NOT_IN_NAMES = frozenset(" ,\u3002")
+"""A comma ends the name in that of an initiator port; U+3002 looks like a dot (RFC 3722 6.1)."""
+_PROHIBITED = (
+    stringprep.in_table_c11_c12,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
+    stringprep.in_table_d1,  # written from right to left: never beside Latin letters, with which every name begins (RFC 3454 6)
+)
+
+
+def prepare_name(text: str) -> str:
+    """The name as it is compared byte for byte (RFC 3722 4, 5); every text has such a form."""
+    if text.isascii():
+        return text.lower()
+    kept = (character for character in text if not stringprep.in_table_b1(character))
+    return ucd_3_2_0.normalize("NFKC", "".join(map(stringprep.map_table_b2, kept)))
+
+
+def check_name(text: str) -> None:
+    """Refuse what is no iSCSI name (4.2.7.2 to 4.2.7.6). Raises ValueError."""
+    prepared = prepare_name(text)
+    shown = ascii(text[:MAX_NAME_BYTES])
+    if max(len(text.encode()), len(prepared.encode())) > MAX_NAME_BYTES:
+        raise ValueError(f"{shown} is longer than {MAX_NAME_BYTES} bytes")
+    if not prepared.startswith(DESIGNATORS) or len(prepared) == len(DESIGNATORS[0]):
+        raise ValueError(f"{shown} is no iSCSI name: those begin with {', '.join(DESIGNATORS)}")
+    if not prepared.startswith("iqn.") and not _HEXADECIMAL_NAME.fullmatch(prepared):
+        raise ValueError(f"{shown} is no iSCSI name: {prepared[:4]} takes 16 hexadecimal digits, naa. also 32")
+    if any(_is_prohibited(character) for character in prepared):
+        raise ValueError(f"{shown} has a character that no iSCSI name has")
+
+
+def _is_prohibited(character: str) -> bool:
+    return character in _NOT_IN_NAMES or any(in_table(character) for in_table in _PROHIBITED)
