@@ -173,7 +173,7 @@ def test_copy_typed_wrongly(words: list[str], complaint: str) -> None:
     ("words", "complaint"),
     [
         (["iscsi://nowhere/iqn.x/0", DESTINATION], "nowhere:3260: connection refused"),
-        ([SOURCE, "iscsi://portal/iqn.2026-11.test:other/1"], "portal:3260: login refused: not found"),
+        ([SOURCE, "iscsi://portal/iqn.2026-11.test:other/1"], "portal:3260: iqn.2026-11.test:other: login refused: not found"),
         ([SOURCE, DESTINATION, "--src-lba", "5000"], "has 4096 blocks, none at 5000"),
         ([SOURCE, DESTINATION, "--dst-lba", "1"], "do not fit"),
     ],

@@ -87,8 +87,10 @@ def test_what_was_agreed_holds() -> None:
         (0x0203, {}, "not found (02h/03h)"),
         (0x0302, {}, "out of resources"),
         (0x0399, {}, "unknown status (03h/99h)"),
-        (0x0101, {"TargetAddress": "10.0.0.1:3260,1"}, "moved temporarily (01h/01h), it is at 10.0.0.1:3260,1"),
-        (0x0102, {}, "it is at an unnamed address"),
+        (0x0101, {"TargetAddress": "10.0.0.1:3260,1"}, "moved temporarily (01h/01h), it is at 10.0.0.1:3260"),
+        (0x0102, {"TargetAddress": "[2001:db8::1]"}, "moved permanently (01h/02h), it is at [2001:db8::1]:3260"),
+        (0x0102, {}, "does not name an address"),
+        (0x0101, {"TargetAddress": "nowhere:x"}, "an address that cannot be used"),
     ],
 )
 def test_a_refusal_is_told_in_words(status: int, keys: dict[str, str], words: str) -> None:
@@ -132,7 +134,7 @@ def test_an_answer_may_be_continued() -> None:
     first = LoginResponse(continued=True, current_stage=1, isid=request.isid)
     pair.answer(first, text[:70])
     asked, data = pair.request(LoginRequest)
-    assert (asked.transit, asked.continued, data) == (False, False, b"")
+    assert (asked.transit, asked.continued, data) == (True, False, b"")
     pair.answer(LoginResponse(transit=True, current_stage=1, next_stage=3, tsih=1, isid=request.isid), text[70:])
     assert pair.connection.logged_in
 
@@ -275,7 +277,7 @@ def test_a_target_may_not_end_authentication_early() -> None:
     request, _ = pair.request(LoginRequest)
     challenge = {"CHAP_A": "5", "CHAP_I": "39", "CHAP_C": "0x00"}
     pair.feed(pair.portal.login_response(request, challenge, transit=True, next_stage=1))
-    assert "ended authentication" in failure(pair)
+    assert "ends a login stage unasked" in failure(pair)
 
 
 @pytest.mark.parametrize(("method", "words"), [("CHAP", "a user and a secret"), ("KRB5", "AuthMethod 'KRB5'")])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from odx_target.initiator.errors import LoginFailed
+from odx_target.target.iscsi.text_keys import decode_number
 
 ALGORITHM_MD5 = "5"
 MAXIMUM_CHALLENGE_BYTES = 1024
@@ -25,7 +26,7 @@ def answer_challenge(user: str, secret: str, keys: Mapping[str, str]) -> dict[st
     if keys.get("CHAP_A") != ALGORITHM_MD5:
         raise LoginFailed(f"the target wants CHAP algorithm {keys.get('CHAP_A', 'none')[:20]!r}, only MD5 (5) is known")
     try:
-        identifier = int(keys["CHAP_I"], 0)
+        identifier = decode_number(keys["CHAP_I"])
         challenge = _binary(keys["CHAP_C"])
         response = chap_response(identifier, secret.encode(), challenge)
     except (KeyError, ValueError) as error:

@@ -8,6 +8,7 @@ What the target may not do raises ProtocolViolation from `receive`: then the con
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from odx_target.initiator.errors import Breach, InitiatorError, LoginFailed, ProtocolViolation, Rejected
@@ -74,13 +75,15 @@ class ConnectionEnding:
 Event: TypeAlias = Finished | LogoutRequested | ConnectionEnding
 
 LOGIN_TAG = 0
+MAX_TEXT_BYTES = 16 << 20
+"""Of an answer to a Text Request: SendTargets of some ten thousand targets, each at several addresses."""
 
 
 @dataclass(slots=True, eq=False)
 class _Text:
     """A text request under way, over however many PDUs the answer takes."""
 
-    assembly: TextAssembly = field(default_factory=TextAssembly)
+    assembly: TextAssembly = field(default_factory=partial(TextAssembly, MAX_TEXT_BYTES))
 
 
 _Pending: TypeAlias = CommandExchange | _Text | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
@@ -107,7 +110,11 @@ class InitiatorConnection:
         self._exp_stat_sn = 0
         self._knows_stat_sn = False
         self._is_logging_out = False
-        self._frames.max_data_segment_bytes = login.options.max_recv_data_segment_bytes
+
+    @property
+    def place(self) -> str:
+        """What it logs in to, as messages name it."""
+        return self._login.place
 
     # Requests
 
@@ -225,6 +232,7 @@ class InitiatorConnection:
             self._send_login(*following_request)
             return
         self.logged_in = True
+        self._frames.max_data_segment_bytes = self._login.options.max_recv_data_segment_bytes
         self._frames.header_digest = self.parameters.header_digest != "None"
         self._frames.data_digest = self.parameters.data_digest != "None"
         self.events.append(Finished(LOGIN_TAG, None))
@@ -259,6 +267,9 @@ class InitiatorConnection:
         if not isinstance(text, _Text):
             raise ProtocolViolation("a Text Response answers no request", Breach.UNKNOWN_TASK_TAG)
         self._number(response)
+        goes_on = response.target_transfer_tag != NO_TAG
+        if (response.final and response.continued) or not (response.final or goes_on):
+            raise ProtocolViolation("a Text Response neither ends its exchange nor lets it go on")
         text.assembly.add(data)
         if response.final:
             self._finish(response.initiator_task_tag, text.assembly.take())

@@ -61,7 +61,7 @@ class CommandExchange:
 
     def _unasked(self, parameters: Parameters, size_bytes: int) -> tuple[int, int]:
         """How many bytes go within the command, and how many after it without an R2T."""
-        first_burst = min(size_bytes, parameters.first_burst_length)
+        first_burst = min(size_bytes, parameters.first_burst_length, parameters.max_burst_length)
         immediate = min(first_burst, parameters.max_send_data_segment_length) if parameters.immediate_data else 0
         return immediate, 0 if parameters.initial_r2t else first_burst - immediate
 

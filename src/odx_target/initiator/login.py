@@ -5,7 +5,7 @@
         +--+ CHAP, one way or both        +--+ the target wants another round
 
 Each step is one request and its response; a response may be continued over several (C bit), each asked for by an empty
-request.
+request. A failure names the target.
 """
 
 from collections.abc import Callable
@@ -14,17 +14,23 @@ from dataclasses import dataclass, field
 from odx_target.initiator.chap import ALGORITHM_MD5, OwnChallenge, answer_challenge
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import SessionOptions, operational_offers
+from odx_target.initiator.redirection import LoginRedirected
+from odx_target.initiator.target_address import parse_target_address
+from odx_target.initiator.url import Portal
 from odx_target.target.iscsi.answerer import Answerer
 from odx_target.target.iscsi.negotiation import NegotiationError
-from odx_target.target.iscsi.offerer import Offerer
+from odx_target.target.iscsi.offerer import DECLARATIONS, REPEATABLE, Offerer
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse
 from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs
-from odx_target.target.iscsi.text_keys import KEY_BY_NAME, Kind, Parameters
+from odx_target.target.iscsi.text_keys import KEY_BY_NAME, Parameters
 
 MAXIMUM_ROUNDS = 16
 """More requests than any negotiation of ours needs; a target that wants more goes round in circles."""
-DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
+VERSION = 0x00
+"""The only one (11.12.4)."""
+REDIRECTION = 1
+"""A status class."""
 UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
 """Our side of keys that a target offers by itself; whatever else it offers is agreed to."""
 
@@ -44,6 +50,8 @@ class Login:
     tsih: int = 0
     _stage: Stage = Stage.SECURITY_NEGOTIATION
     _rounds: int = 0
+    _asks_to_transit: bool = False
+    _said: set[str] = field(default_factory=set)
     _text: TextAssembly = field(default_factory=TextAssembly)
     _answer: Callable[[Pairs], Pairs] = field(init=False)
     _challenge: OwnChallenge = field(init=False)
@@ -67,20 +75,44 @@ class Login:
         return self._request(pairs)
 
     def take(self, response: LoginResponse, data: bytes) -> Request | None:
-        """The next request, or None when the session is in full feature phase. Raises LoginFailed."""
+        """The next request, or None when the session is in full feature phase. Raises LoginFailed, LoginRedirected."""
+        try:
+            return self._take_response(response, data)
+        except (TextError, NegotiationError) as error:
+            raise LoginFailed(f"{self.place}: login negotiation failed: {error}") from error
+        except LoginFailed as failure:
+            failure.args = (f"{self.place}: {failure}",)
+            raise
+
+    @property
+    def place(self) -> str:
+        """What is logged in to, as messages name it."""
+        return self.target_name or "discovery"
+
+    def _take_response(self, response: LoginResponse, data: bytes) -> Request | None:
         self._check_status(response, data)
+        self._check_flags(response)
         self._rounds += 1
         if self._rounds > MAXIMUM_ROUNDS:
             raise LoginFailed(f"the target wants more than {MAXIMUM_ROUNDS} login requests")
-        try:
-            self._text.add(data)
-            if response.continued:
-                return self._request([], transit=False)
-            return self._next(response, self._text.take())
-        except (TextError, NegotiationError) as error:
-            raise LoginFailed(f"login negotiation failed: {error}") from error
+        self._text.add(data)
+        if response.continued:
+            return self._request([], transit=self._asks_to_transit)
+        return self._next(response, self._text.take())
+
+    def _check_flags(self, response: LoginResponse) -> None:
+        if response.transit and response.continued:
+            raise LoginFailed("the target ends a login stage in the middle of its keys")
+        if response.transit and not self._asks_to_transit:
+            raise LoginFailed("the target ends a login stage unasked")
+        if response.version_active != VERSION:
+            raise LoginFailed(f"the target goes on in version {response.version_active} of iSCSI")
 
     def _next(self, response: LoginResponse, answers: Pairs) -> Request | None:
+        for name, _ in answers:
+            if name in self._said - REPEATABLE:
+                raise LoginFailed(f"the target says {name} twice")
+            self._said.add(name)
         replies = self._answer(answers)
         if not response.transit:
             return self._request(replies)
@@ -141,11 +173,13 @@ class Login:
         if not response.tsih:
             raise LoginFailed("the target gave the session no handle (TSIH 0)")
         self.tsih = response.tsih
+        self._offerer.settle_unanswered()
 
     def _request(self, pairs: Pairs, *, transit: bool = True) -> Request:
         """A request of the present stage; `transit` is held back while proof is still to be given."""
         security = self._stage == Stage.SECURITY_NEGOTIATION
         transit = transit and not any(name == "CHAP_A" for name, _ in pairs)
+        self._asks_to_transit = transit
         following = Stage.LOGIN_OPERATIONAL_NEGOTIATION if security else Stage.FULL_FEATURE_PHASE
         data = encode_pairs(pairs)
         request = LoginRequest(
@@ -166,8 +200,11 @@ class Login:
             words = LoginStatus(response.status).name.lower().replace("_", " ")
         except ValueError:
             words = "unknown status"
-        moved = f", it is at {_moved_to(data)}" if response.status >> 8 == 1 else ""
-        raise LoginFailed(f"login refused: {words} ({response.status >> 8:02X}h/{response.status & 0xFF:02X}h){moved}")
+        refused = f"login refused: {words} ({response.status >> 8:02X}h/{response.status & 0xFF:02X}h)"
+        if response.status >> 8 == REDIRECTION:
+            portals = _portals(data)
+            raise LoginRedirected(f"{refused}, it is at {', '.join(map(str, portals))}", portals)
+        raise LoginFailed(refused)
 
 
 def _methods(options: SessionOptions) -> str:
@@ -180,10 +217,14 @@ def _is_declaration(name: str) -> bool:
     return name in KEY_BY_NAME and KEY_BY_NAME[name].kind in DECLARATIONS
 
 
-def _moved_to(data: bytes) -> str:
+def _portals(data: bytes) -> list[Portal]:
+    """Where a redirection leads (11.13.5). Raises LoginFailed where it names no address, or none that can be used."""
     text = TextAssembly()
     try:
         text.add(data)
-        return dict(text.take()).get("TargetAddress", "an unnamed address")[:100]
-    except TextError:
-        return "an unreadable address"
+        portals = [parse_target_address(value) for name, value in text.take() if name == "TargetAddress"]
+    except ValueError as error:
+        raise LoginFailed(f"the target has moved to an address that cannot be used: {error}") from error
+    if not portals:
+        raise LoginFailed("the target has moved and does not name an address")
+    return portals

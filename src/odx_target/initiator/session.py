@@ -5,7 +5,7 @@ the session; nothing outlives it. When the connection fails, all that waits fail
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import trio
@@ -30,6 +30,7 @@ from odx_target.initiator.errors import (
 )
 from odx_target.initiator.login import Login
 from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import Buffer, CommandResult, Job
 from odx_target.initiator.url import Portal
 from odx_target.target.iscsi.host_names import look_up_error
@@ -166,14 +167,14 @@ class InitiatorSession:
 
     async def log_in(self) -> None:
         """Only for `open_session`, as are `log_out`, `send_all` and `receive_all`. Raises LoginFailed, ConnectionLost."""
-        tag = self._connection.log_in()
+        tag, place = self._connection.log_in(), self._connection.place
         with trio.move_on_after(self._options.login_timeout_s):
             try:
                 await self._outcome(tag)
             except ConnectionLost as lost:
-                raise LoginFailed(f"{lost} in the middle of the login") from lost
+                raise LoginFailed(f"{place}: {lost} in the middle of the login") from lost
             return
-        raise self._fail(LoginTimedOut(f"no end of the login in {self._options.login_timeout_s:g} s"))
+        raise self._fail(LoginTimedOut(f"{place}: no end of the login in {self._options.login_timeout_s:g} s"))
 
     async def log_out(self) -> None:
         """End the session in good order if it still lives, within a bounded time."""
@@ -293,17 +294,22 @@ async def open_session(
 ) -> AsyncIterator[InitiatorSession]:
     """Connect and log in to a target, or for discovery if its name is None; log out and close at the end.
 
-    `connect` makes the stream, by default a TCP connection. Raises ConnectFailed, LoginFailed, ConnectionLost.
+    A login that the target redirects is followed. `connect` makes the stream, by default a TCP connection. Raises
+    ConnectFailed, LoginFailed, ConnectionLost.
     """
-    async with session_of(InitiatorConnection(Login(options, target_name)), portal, options, connect) as session:
-        yield session
+
+    def open_at(place: Portal) -> AbstractAsyncContextManager[InitiatorSession]:
+        return session_of(InitiatorConnection(Login(options, target_name)), place, options, connect)
+
+    async with AsyncExitStack() as stack:
+        yield await enter_where_redirected(stack, portal, open_at)
 
 
 @asynccontextmanager
 async def session_of(
     connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
 ) -> AsyncIterator[InitiatorSession]:
-    """As `open_session`, with a connection of the caller's making."""
+    """A session through a connection of the caller's making. Raises as `open_session`, and LoginRedirected."""
     stream = await _connected(portal, options, connect or connect_tcp)
     session = InitiatorSession(stream, connection, options)
     failure: Exception | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.login import Login, Request
 from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.redirection import LoginRedirected
 from odx_target.initiator.windows.chap_rules import judge_challenge, judge_method, judge_secrets
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.target.iscsi.offerer import Offerer
@@ -100,7 +101,7 @@ class WindowsLogin(Login):
         return self._told(self._request(pairs, transit=request.transit))
 
     def take(self, response: LoginResponse, data: bytes) -> Request | None:
-        """The next request, or None in full feature phase. Raises LoginDeclined, LoginFailed."""
+        """The next request, or None in full feature phase. Raises LoginDeclined, LoginFailed, LoginRedirected."""
         pairs = _pairs(data)
         self.tell("login response", pairs)
         if response.status == LoginStatus.SUCCESS:
@@ -115,6 +116,8 @@ class WindowsLogin(Login):
         expects_proof = self._answer == self._settle_targets_proof
         try:
             return Login.take(self, response, data)
+        except LoginRedirected:
+            raise
         except LoginFailed as failure:
             if response.status != LoginStatus.SUCCESS:
                 raise _declined(Rule.LOGIN_REFUSED, str(failure)) from failure

@@ -4,7 +4,7 @@ import math
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -13,9 +13,10 @@ import trio
 
 from odx_target.initiator.errors import CommandTimedOut, InitiatorError, LoginTimedOut, NoAnswer, Rejected
 from odx_target.initiator.options import SessionOptions, with_credentials
+from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import Buffer, CommandResult
 from odx_target.initiator.session import Connect, DiscoveredTarget, InitiatorSession, connect_tcp, session_of
-from odx_target.initiator.url import IscsiUrl
+from odx_target.initiator.url import IscsiUrl, Portal
 from odx_target.initiator.windows.connection import Broken, WindowsConnection
 from odx_target.initiator.windows.journal import Journal, LoginStep, Management
 from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, session_options
@@ -65,12 +66,20 @@ class LoginPlan:
 
 @asynccontextmanager
 async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AsyncIterator[InitiatorSession]:
-    """Connect and log in; log out and close at the end. Raises ConnectFailed, LoginFailed, ConnectionLost, Broken."""
+    """Connect and log in, also where the target redirects to; log out and close at the end.
+
+    Raises ConnectFailed, LoginFailed, ConnectionLost, Broken.
+    """
     connection: WindowsConnection | None = None
-    try:
+
+    def open_at(portal: Portal) -> AbstractAsyncContextManager[InitiatorSession]:
+        nonlocal connection
         connection = WindowsConnection(plan.login(discovery=discovery))
-        async with session_of(connection, plan.place.portal, plan.options, plan.connect) as session:
-            yield session
+        return session_of(connection, portal, plan.options, plan.connect)
+
+    try:
+        async with AsyncExitStack() as stack:
+            yield await enter_where_redirected(stack, plan.place.portal, open_at)
     except LoginDeclined as declined:
         plan.journal.add(declined.finding)
         raise

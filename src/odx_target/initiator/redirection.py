@@ -1,0 +1,64 @@
+"""Logins that a target sends elsewhere (RFC 7143 11.13.5): followed, so far and not in a circle."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TypeVar
+
+from odx_target.initiator.errors import ConnectFailed, InitiatorError, LoginFailed
+from odx_target.initiator.url import Portal
+
+MAX_REDIRECTIONS = 8
+"""Of one login. Arrays redirect once, to spread hosts over their portals; a few more may lead through an array that moved."""
+
+T = TypeVar("T")
+
+
+class LoginRedirected(LoginFailed):
+    """The target is to be logged in to elsewhere: at the first of `portals` that can be reached."""
+
+    def __init__(self, message: str, portals: Sequence[Portal]) -> None:
+        super().__init__(message)
+        self.portals = portals
+
+
+async def enter_where_redirected(
+    stack: AsyncExitStack, portal: Portal, open_at: Callable[[Portal], AbstractAsyncContextManager[T]]
+) -> T:
+    """Enter a session at a portal, or at the one that the target redirects the login to.
+
+    Of several addresses the first is taken that can be connected to. Raises what the last attempt raises, and LoginFailed for
+    a circle or too many; both name the way there.
+    """
+    way = [portal]
+    others: list[Portal] = []
+    while True:
+        try:
+            return await stack.enter_async_context(open_at(way[-1]))
+        except LoginRedirected as redirected:
+            others = _unvisited(way, redirected)
+        except ConnectFailed as failure:
+            if not others:
+                raise _on_the_way(failure, way) from failure.__cause__
+        except InitiatorError as failure:
+            raise _on_the_way(failure, way) from failure.__cause__
+        way.append(others.pop(0))
+
+
+def _unvisited(way: list[Portal], redirected: LoginRedirected) -> list[Portal]:
+    others = [portal for portal in dict.fromkeys(redirected.portals) if portal not in way]
+    if not others:
+        raise LoginFailed(f"{redirected}: a circle ({_shown([*way, redirected.portals[0]])})")
+    if len(way) > MAX_REDIRECTIONS:
+        raise LoginFailed(f"{redirected}: more than {MAX_REDIRECTIONS} redirections ({_shown(way)})")
+    return others
+
+
+def _on_the_way(failure: InitiatorError, way: list[Portal]) -> InitiatorError:
+    """The failure, saying how its portal was come to."""
+    if len(way) > 1:
+        failure.args = (f"{failure}, redirected {_shown(way)}",)
+    return failure
+
+
+def _shown(way: list[Portal]) -> str:
+    return " -> ".join(map(str, way))

@@ -1,0 +1,38 @@
+"""Where a target says it is: the value of TargetAddress (RFC 7143 13.8), `HOST[:PORT][,PORTAL GROUP TAG]`."""
+
+import ipaddress
+import re
+
+from odx_target.initiator.url import DEFAULT_PORT, Portal
+from odx_target.target.iscsi.binary_value import decode_binary
+from odx_target.target.iscsi.host_names import host_name_fault
+from odx_target.target.iscsi.text_keys import decode_number
+
+_ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\],\s]+))(?::([\w+/=]+))?(?:,([\w+/=]+))?")
+MAX_NUMBER = 0xFFFF
+
+
+def parse_target_address(text: str) -> Portal:
+    """The portal that an address names; port and tag are numbers of 16 bits. Raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:100]!r} is no HOST:PORT")
+    bracketed, host, port_text, tag_text = match.groups()
+    if bracketed is not None:
+        host = str(ipaddress.IPv6Address(bracketed))
+    elif fault := host_name_fault(host):
+        raise ValueError(fault)
+    port = DEFAULT_PORT if port_text is None else _number(port_text)
+    if tag_text is not None:
+        _number(tag_text)
+    if not port:
+        raise ValueError("there is no port 0")
+    return Portal(host, port)
+
+
+def _number(text: str) -> int:
+    """A binary value of 16 bits (13.9): decimal, hexadecimal or base64."""
+    number = int.from_bytes(decode_binary(text, 2), "big") if text[:2].lower() == "0b" else decode_number(text)
+    if number > MAX_NUMBER:
+        raise ValueError(f"{text[:40]!r} is over {MAX_NUMBER}")
+    return number
