@@ -120,6 +120,7 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "the pool's directory: its lock, its format and its two parts above",
     ),
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
+    "odx_target.initiator.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
     "odx_target.initiator.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),
 }
 

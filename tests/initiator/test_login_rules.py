@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 
-from odx_target.initiator.connection import MAX_TEXT_BYTES
 from odx_target.initiator.errors import Breach, ProtocolViolation
-from odx_target.target.iscsi.opcodes import NO_TAG
-from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, TextRequest, TextResponse
+from odx_target.initiator.text_exchanges import MAX_TEXT_BYTES
+from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent
+from odx_target.target.iscsi.pdu import (
+    AsynchronousMessage,
+    LoginRequest,
+    LoginResponse,
+    Reject,
+    TextRequest,
+    TextResponse,
+)
 from odx_target.target.iscsi.text_format import Pairs, encode_pairs
 from tests.initiator.naive_portal import DEFAULT_KEYS, OPTIONS, Pair, keys_of, logged_in, unconnected
 from tests.initiator.test_login import CHAP, at_operational, failure
@@ -179,3 +186,47 @@ def test_an_answer_without_end_is_given_up() -> None:
         pair.answer(response, bytes(200_000))
     with pytest.raises(ProtocolViolation, match="more than"):
         pair.answer(response, bytes(200_000))
+
+
+def test_one_text_request_is_outstanding_at_a_time() -> None:
+    pair = logged_in()
+    first = asked(pair)
+    second = pair.connection.text([("SendTargets", "")])
+    third = pair.connection.text([])
+    assert pair.requests() == []
+    pair.answer(TextResponse(final=False, initiator_task_tag=first.initiator_task_tag, target_transfer_tag=1))
+    assert pair.request(TextRequest)[0].target_transfer_tag == 1
+    pair.answer(TextResponse(initiator_task_tag=first.initiator_task_tag))
+    request, data = pair.request(TextRequest)
+    assert (request.initiator_task_tag, data) == (second, b"SendTargets=\0")
+    pair.answer(Reject(reason=4), request.encode_header())
+    assert pair.request(TextRequest)[0].initiator_task_tag == third
+    pair.answer(TextResponse(initiator_task_tag=third))
+    assert [event.initiator_task_tag for event in pair.events()] == [first.initiator_task_tag, second, third]
+
+
+def test_an_answer_to_a_request_that_still_waits_is_a_violation() -> None:
+    pair = logged_in()
+    asked(pair)
+    waiting = pair.connection.text([])
+    with pytest.raises(ProtocolViolation, match="not sent yet"):
+        pair.answer(TextResponse(initiator_task_tag=waiting))
+
+
+def test_a_target_that_wants_to_negotiate_gets_a_text_request() -> None:
+    pair = logged_in()
+    for _ in range(2):
+        pair.answer(AsynchronousMessage(async_event=AsyncEvent.NEGOTIATION_REQUESTED))
+    request, data = pair.request(TextRequest)
+    assert (request.final, request.target_transfer_tag, data) == (True, NO_TAG, b"")
+    pair.connection.log_out()
+    pair.requests()
+    pair.answer(TextResponse(initiator_task_tag=request.initiator_task_tag))
+    pair.answer(AsynchronousMessage(async_event=AsyncEvent.NEGOTIATION_REQUESTED))
+    assert pair.requests() == []
+
+
+def test_a_login_response_of_another_task_is_a_violation() -> None:
+    pair, request, _ = at_operational()
+    with pytest.raises(ProtocolViolation, match="another task"):
+        pair.answer(LoginResponse(isid=request.isid, current_stage=1, initiator_task_tag=5))

@@ -9,6 +9,8 @@ import pytest
 import trio
 import trio.testing
 
+from odx_target.initiator.connecting import Connect
+from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import (
     CommandTimedOut,
     ConnectFailed,
@@ -17,7 +19,7 @@ from odx_target.initiator.errors import (
     ProtocolViolation,
 )
 from odx_target.initiator.result import CommandResult, Job
-from odx_target.initiator.session import Connect, DiscoveredTarget, discover, open_session, run_together
+from odx_target.initiator.session import discover, open_session, run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.iscsi.opcodes import TaskManagementFunction
 from odx_target.target.iscsi.pdu import (

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.session import DiscoveredTarget, discover
+from odx_target.initiator.session import discover
 from odx_target.target.array import Array
 from odx_target.target.chap_config import ChapUser, TargetChap
 from odx_target.target.commands.serve import open_pool

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.errors import BadUrl, ConnectFailed
-from odx_target.initiator.session import connect_tcp, discover
+from odx_target.initiator.session import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.initiator.url import parse_portal_url, parse_url
 from odx_target.target.config import Portal, parse_portal

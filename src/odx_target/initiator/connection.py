@@ -7,8 +7,7 @@ What the target may not do raises ProtocolViolation from `receive`: then the con
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from odx_target.initiator.errors import Breach, InitiatorError, LoginFailed, ProtocolViolation, Rejected
@@ -16,6 +15,7 @@ from odx_target.initiator.exchange import CommandExchange, joined
 from odx_target.initiator.login import Login
 from odx_target.initiator.result import Buffer, CommandResult
 from odx_target.initiator.serial import following, is_behind
+from odx_target.initiator.text_exchanges import TextExchanges
 from odx_target.target.iscsi.framing import FrameFault, FrameReader, FramingError, append_pdu
 from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, RejectReason, TaskManagementFunction
 from odx_target.target.iscsi.pdu import (
@@ -41,7 +41,7 @@ from odx_target.target.iscsi.pdu import (
     decode_header,
     encode_lun,
 )
-from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs
+from odx_target.target.iscsi.text_format import Pairs, TextError
 
 SIMPLE = 1
 """The task attribute (RFC 7143 11.3.1)."""
@@ -75,18 +75,11 @@ class ConnectionEnding:
 Event: TypeAlias = Finished | LogoutRequested | ConnectionEnding
 
 LOGIN_TAG = 0
-MAX_TEXT_BYTES = 16 << 20
-"""Of an answer to a Text Request: SendTargets of some ten thousand targets, each at several addresses."""
 
 
-@dataclass(slots=True, eq=False)
-class _Text:
-    """A text request under way, over however many PDUs the answer takes."""
-
-    assembly: TextAssembly = field(default_factory=partial(TextAssembly, MAX_TEXT_BYTES))
-
-
-_Pending: TypeAlias = CommandExchange | _Text | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
+_Pending: TypeAlias = (
+    CommandExchange | type[TextExchanges] | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
+)
 
 
 class InitiatorConnection:
@@ -94,6 +87,9 @@ class InitiatorConnection:
 
     `events` is for the caller to empty. `parameters` holds what the login agreed.
     """
+
+    login_task_tag: ClassVar[int] = LOGIN_TAG
+    """On the wire."""
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -110,6 +106,7 @@ class InitiatorConnection:
         self._exp_stat_sn = 0
         self._knows_stat_sn = False
         self._is_logging_out = False
+        self._texts = TextExchanges(self._send)
 
     @property
     def place(self) -> str:
@@ -168,9 +165,8 @@ class InitiatorConnection:
 
     def text(self, pairs: Pairs) -> int:
         """Send keys in full feature phase (11.10): SendTargets above all."""
-        tag = self._take_tag(_Text())
-        data = encode_pairs(pairs)
-        self._send(TextRequest(immediate=True, initiator_task_tag=tag, data_segment_length=len(data)), data)
+        tag = self._take_tag(TextExchanges)
+        self._texts.begin(tag, pairs)
         return tag
 
     def ping(self, data: bytes = b"") -> int:
@@ -223,6 +219,8 @@ class InitiatorConnection:
     def _take_login(self, response: LoginResponse, data: memoryview) -> None:
         try:
             if response.status == LoginStatus.SUCCESS:  # otherwise its numbers mean nothing (11.13.4)
+                if response.initiator_task_tag != self.login_task_tag:
+                    raise ProtocolViolation("a Login Response of another task", Breach.UNKNOWN_TASK_TAG)
                 self._number(response)
             following_request = self._login.take(response, bytes(data))
         except LoginFailed as failure:
@@ -263,19 +261,13 @@ class InitiatorConnection:
         self._finish(response.initiator_task_tag, response.response)
 
     def _take_text(self, response: TextResponse, data: memoryview) -> None:
-        text = self._pending.get(response.initiator_task_tag)
-        if not isinstance(text, _Text):
+        if self._pending.get(response.initiator_task_tag) is not TextExchanges:
             raise ProtocolViolation("a Text Response answers no request", Breach.UNKNOWN_TASK_TAG)
         self._number(response)
-        goes_on = response.target_transfer_tag != NO_TAG
-        if (response.final and response.continued) or not (response.final or goes_on):
-            raise ProtocolViolation("a Text Response neither ends its exchange nor lets it go on")
-        text.assembly.add(data)
-        if response.final:
-            self._finish(response.initiator_task_tag, text.assembly.take())
-            return
-        tag, transfer_tag = response.initiator_task_tag, response.target_transfer_tag
-        self._send(TextRequest(immediate=True, initiator_task_tag=tag, target_transfer_tag=transfer_tag, lun=response.lun))
+        pairs = self._texts.take(response, data)
+        if pairs is not None:
+            self._finish(response.initiator_task_tag, pairs)
+            self._texts.end(response.initiator_task_tag)
 
     def _take_nop(self, nop: NopIn, data: memoryview) -> None:
         if nop.initiator_task_tag != NO_TAG:
@@ -298,6 +290,15 @@ class InitiatorConnection:
             self.events.append(LogoutRequested(message.parameter3))
         elif message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:
             self.events.append(ConnectionEnding("the target announced that it drops the connection"))
+        elif message.async_event == AsyncEvent.NEGOTIATION_REQUESTED and not (
+            self._is_logging_out or self._texts.are_under_way
+        ):
+            self.text([])  # for it to answer in (11.9.1)
+
+    def _offer_negotiation(self) -> None:
+        """Give the target a text exchange to say its keys in, unless one is under way or the session ends (11.9.1)."""
+        if not (self._is_logging_out or self._texts.are_under_way):
+            self.text([])
 
     def _take_reject(self, reject: Reject, data: memoryview) -> None:
         self._number(reject)
@@ -309,6 +310,7 @@ class InitiatorConnection:
         if tag not in self._pending:
             raise ProtocolViolation(f"the target rejected a PDU: {words}", Breach.REJECTED)
         self._finish(tag, Rejected(f"the target rejected the request: {words}"))
+        self._texts.end(tag)
 
     _takers: ClassVar[Mapping[type, Callable[[Any, Any, memoryview], None]]] = {
         LoginResponse: _take_login,
@@ -376,7 +378,7 @@ class InitiatorConnection:
             exchange.start(self.parameters, self._send)
 
     def _send_login(self, request: LoginRequest, data: bytes) -> None:
-        request.initiator_task_tag = LOGIN_TAG
+        request.initiator_task_tag = self.login_task_tag
         request.cmd_sn, request.exp_stat_sn = self._cmd_sn, self._exp_stat_sn
         append_pdu(self._output, request.encode_header(), [data] if data else ())
 

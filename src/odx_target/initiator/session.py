@@ -4,12 +4,13 @@ A session runs two tasks in its own nursery: one receives and wakes whoever wait
 the session; nothing outlives it. When the connection fails, all that waits fails with it, and so does every later request.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import trio
 
+from odx_target.initiator.connecting import Connect, connect_tcp, connected
 from odx_target.initiator.connection import (
     SIMPLE,
     ConnectionEnding,
@@ -18,9 +19,9 @@ from odx_target.initiator.connection import (
     LogoutRequested,
     Outcome,
 )
+from odx_target.initiator.discovered import DiscoveredTarget, targets_of
 from odx_target.initiator.errors import (
     CommandTimedOut,
-    ConnectFailed,
     ConnectionLost,
     InitiatorError,
     LoginFailed,
@@ -33,7 +34,6 @@ from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import Buffer, CommandResult, Job
 from odx_target.initiator.url import Portal
-from odx_target.target.iscsi.host_names import look_up_error
 from odx_target.target.iscsi.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
 from odx_target.target.iscsi.text_keys import Parameters
 
@@ -41,21 +41,11 @@ RECEIVE_BYTES = 1 << 20
 JOIN_BYTES = 16 << 10
 """Buffers up to this size are joined before they are sent; copying them is cheaper than a system call each."""
 
-Connect = Callable[[Portal], Awaitable[trio.abc.Stream]]
-
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
     done: trio.Event
     outcome: Outcome = None
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveredTarget:
-    """A target that SendTargets named, with its addresses as told ("HOST:PORT,TAG")."""
-
-    name: str
-    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +152,7 @@ class InitiatorSession:
         with trio.move_on_after(self._options.login_timeout_s):
             outcome = await self._outcome(tag)
             assert isinstance(outcome, list)
-            return _targets(outcome)
+            return targets_of(outcome)
         raise self._fail(NoAnswer("no answer to SendTargets"))
 
     async def log_in(self) -> None:
@@ -310,7 +300,7 @@ async def session_of(
     connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
 ) -> AsyncIterator[InitiatorSession]:
     """A session through a connection of the caller's making. Raises as `open_session`, and LoginRedirected."""
-    stream = await _connected(portal, options, connect or connect_tcp)
+    stream = await connected(portal, options.connect_timeout_s, connect or connect_tcp)
     session = InitiatorSession(stream, connection, options)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
@@ -337,14 +327,6 @@ async def discover(portal: Portal, options: SessionOptions, connect: Connect | N
         return await session.send_targets()
 
 
-async def connect_tcp(portal: Portal) -> trio.abc.Stream:
-    """A TCP connection. Raises OSError, also for a host name that the resolver does not even take."""
-    try:
-        return await trio.open_tcp_stream(portal.host, portal.port)
-    except UnicodeError as error:
-        raise look_up_error(portal.host, error) from error
-
-
 async def run_together(jobs: Sequence[Job]) -> None:
     """Run jobs side by side until all have ended; the first InitiatorError cancels the others and is raised."""
     failures: list[InitiatorError] = []
@@ -363,25 +345,6 @@ async def run_together(jobs: Sequence[Job]) -> None:
         raise failures[0]
 
 
-async def _connected(portal: Portal, options: SessionOptions, connect: Connect) -> trio.abc.Stream:
-    try:
-        with trio.fail_after(options.connect_timeout_s):
-            return await connect(portal)
-    except trio.TooSlowError as error:
-        raise ConnectFailed(f"{portal}: no connection in {options.connect_timeout_s:g} s") from error
-    except OSError as error:
-        raise ConnectFailed(f"{portal}: {_reason(error)}") from error
-
-
-def _reason(error: OSError) -> str:
-    """The first plain cause: trio groups what happened at each address of a name."""
-    cause: BaseException | None = error.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    plain = cause if isinstance(cause, OSError) else error
-    return (plain.strerror or str(plain)).rpartition(": ")[2].lower()
-
-
 def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:
     """The same bytes in fewer buffers: neighbours that are small are joined."""
     joined: list[Buffer] = []
@@ -397,13 +360,3 @@ def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:
     if small:
         joined.append(b"".join(small))
     return joined
-
-
-def _targets(pairs: list[tuple[str, str]]) -> list[DiscoveredTarget]:
-    found: list[tuple[str, list[str]]] = []
-    for key, value in pairs:
-        if key == "TargetName":
-            found.append((value, []))
-        elif key == "TargetAddress" and found:
-            found[-1][1].append(value)
-    return [DiscoveredTarget(name, tuple(addresses)) for name, addresses in found]

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import BadUrl
 from odx_target.target.iscsi.host_names import host_name_fault
+from odx_target.target.iscsi.names import DESIGNATORS, MAX_NAME_BYTES, prepare_name
 
 SCHEME = "iscsi://"
 DEFAULT_PORT = 3260
 """The registered port of iSCSI (RFC 7143 4.2.7.1)."""
 MAXIMUM_LUN = 0x3FFF
 """The largest number that flat space addressing can carry (SAM-5 4.7.7.3)."""
-MAXIMUM_NAME_BYTES = 223
-"""The longest iSCSI name (RFC 7143 4.2.7.1)."""
 TARGET_KEYS = ("target_user", "target_password")
-NAME_PREFIXES = ("iqn.", "eui.", "naa.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,8 @@ def parse_url(text: str) -> IscsiUrl:
     user, secret, portal, path, query = _split(text)
     if len(path) != 2 or not all(path):
         raise BadUrl(f"{_shown(text)}: expected iscsi://HOST:PORT/IQN/LUN")
-    name = path[0].lower()
-    if not name.startswith(NAME_PREFIXES) or len(name.encode()) > MAXIMUM_NAME_BYTES:
+    name = prepare_name(path[0])
+    if not name.startswith(DESIGNATORS) or len(name.encode()) > MAX_NAME_BYTES:
         raise BadUrl(f"{_shown(text)}: {path[0]!r} is not an iSCSI name (iqn., eui. or naa.)")
     target_user, target_secret = (None, None) if query is None else _target_credentials(text, query)
     if target_user is not None and (user is None or secret is None):

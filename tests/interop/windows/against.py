@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from odx_target.copymgr.limits import MAXIMUM_ROD_BYTES, CopyLimits
-from odx_target.initiator.session import connect_tcp
+from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile

@@ -9,10 +9,9 @@ from odx_target.initiator.exchange import CommandExchange
 from odx_target.initiator.windows.login import WindowsLogin
 from odx_target.initiator.windows.pdu_rules import judge_header
 from odx_target.initiator.windows.rules import BREACHES, Rule
-from odx_target.target.iscsi.framing import DIGEST_BYTES, FramingError, append_pdu
+from odx_target.target.iscsi.framing import DIGEST_BYTES, FramingError
 from odx_target.target.iscsi.pdu import (
     HEADER_BYTES,
-    LoginRequest,
     LogoutRequest,
     Pdu,
     ReadyToTransfer,
@@ -34,6 +33,8 @@ class Broken(ProtocolViolation):
 
 class WindowsConnection(InitiatorConnection):
     """One connection. The login's initiator task tag, CmdSN and ExpStatSN begin at 1."""
+
+    login_task_tag = FIRST_TAG
 
     def __init__(self, login: WindowsLogin) -> None:
         super().__init__(login)
@@ -104,8 +105,3 @@ class WindowsConnection(InitiatorConnection):
         exchange = self._pending.get(pdu.initiator_task_tag)
         if isinstance(exchange, CommandExchange) and pdu.buffer_offset != exchange.sent_bytes:
             raise Broken(Rule.INVALID_R2T, f"byte {pdu.buffer_offset} where {exchange.sent_bytes} is due")
-
-    def _send_login(self, request: LoginRequest, data: bytes) -> None:
-        request.initiator_task_tag = FIRST_TAG
-        request.cmd_sn, request.exp_stat_sn = self._cmd_sn, self._exp_stat_sn
-        append_pdu(self._output, request.encode_header(), [data] if data else ())

@@ -9,7 +9,7 @@ from typing import Annotated
 import trio
 import typer
 
-from odx_target.initiator.session import connect_tcp
+from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile

@@ -22,7 +22,7 @@ from odx_target.target.iscsi.directory import AuthenticationFailed, Authenticato
 from odx_target.target.iscsi.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
 from odx_target.target.iscsi.header import Buffer
 from odx_target.target.iscsi.names import check_name, prepare_name
-from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError
+from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError, check_length
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.request_pdus import LoginRequest
 from odx_target.target.iscsi.session import Admission, Connection, Session, SessionKey
@@ -218,6 +218,7 @@ class Login:
         answers = self._answerer.answer([pair for pair in offers if not _is_security(pair[0])], Phase.SECURITY)
         agreed_before = self._method_is_agreed
         for name, value in security:
+            check_length(name, value)
             if name == "AuthMethod":
                 answers.append((name, self._choose_method(value)))
         method_keys = [pair for pair in security if pair[0] != "AuthMethod"]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from enum import Enum, Flag, auto
 from typing import TypeAlias
 
+from odx_target.target.iscsi.names import MAX_NAME_BYTES
+
 Value: TypeAlias = bool | int | str
 
 NOT_UNDERSTOOD = "NotUnderstood"
@@ -23,7 +25,6 @@ MIN_SEGMENT_BYTES = 512
 MAX_NUMBER = (1 << 64) - 1  # of a numerical-value (6.1)
 MAX_VALUE_BYTES = 255  # of every value, and of each in a list, whose key has no other limit (6.1)
 MAX_LARGE_VALUE_BYTES = 8192  # a large binary value (CHAP, SRP) in its hexadecimal form, with room to spare
-MAX_NAME_BYTES = 223  # 4.2.7.1
 
 
 class Kind(Enum):

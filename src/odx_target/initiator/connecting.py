@@ -1,0 +1,39 @@
+"""Streams to portals."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from odx_target.initiator.errors import ConnectFailed
+from odx_target.initiator.url import Portal
+from odx_target.target.iscsi.host_names import look_up_error
+
+Connect = Callable[[Portal], Awaitable[trio.abc.Stream]]
+
+
+async def connect_tcp(portal: Portal) -> trio.abc.Stream:
+    """A TCP connection. Raises OSError, also for a host name that the resolver does not even take."""
+    try:
+        return await trio.open_tcp_stream(portal.host, portal.port)
+    except UnicodeError as error:
+        raise look_up_error(portal.host, error) from error
+
+
+async def connected(portal: Portal, timeout_s: float, connect: Connect) -> trio.abc.Stream:
+    """A stream that `connect` makes in time. Raises ConnectFailed."""
+    try:
+        with trio.fail_after(timeout_s):
+            return await connect(portal)
+    except trio.TooSlowError as error:
+        raise ConnectFailed(f"{portal}: no connection in {timeout_s:g} s") from error
+    except OSError as error:
+        raise ConnectFailed(f"{portal}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """The first plain cause: trio groups what happened at each address of a name."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    plain = cause if isinstance(cause, OSError) else error
+    return (plain.strerror or str(plain)).rpartition(": ")[2].lower()

@@ -1,0 +1,24 @@
+"""The answer to SendTargets (RFC 7143 appendix C)."""
+
+from dataclasses import dataclass
+
+from odx_target.target.iscsi.text_format import Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredTarget:
+    """A target that SendTargets named, with its addresses as told ("HOST:PORT,TAG")."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+def targets_of(pairs: Pairs) -> list[DiscoveredTarget]:
+    """The targets in the order told; an address belongs to the name before it."""
+    found: list[tuple[str, list[str]]] = []
+    for key, value in pairs:
+        if key == "TargetName":
+            found.append((value, []))
+        elif key == "TargetAddress" and found:
+            found[-1][1].append(value)
+    return [DiscoveredTarget(name, tuple(addresses)) for name, addresses in found]

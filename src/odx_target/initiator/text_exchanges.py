@@ -1,0 +1,63 @@
+"""Text exchanges of one connection in full feature phase (RFC 7143 6.4, 11.10, 11.11): one at a time, the others wait."""
+
+from collections import deque
+from collections.abc import Callable
+
+from odx_target.initiator.errors import ProtocolViolation
+from odx_target.target.iscsi.header import Buffer
+from odx_target.target.iscsi.opcodes import NO_TAG
+from odx_target.target.iscsi.pdu import TextRequest, TextResponse
+from odx_target.target.iscsi.text_format import Pairs, TextAssembly, encode_pairs
+
+MAX_TEXT_BYTES = 16 << 20
+"""Of one answer: SendTargets of some ten thousand targets, each at several addresses."""
+
+
+class TextExchanges:
+    """`send` sends a request. An answer in several PDUs is put together, each part asked for by an empty request."""
+
+    def __init__(self, send: Callable[[TextRequest, Buffer], None]) -> None:
+        self._send = send
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._tag: int | None = None
+        self._assembly = TextAssembly(MAX_TEXT_BYTES)
+
+    @property
+    def are_under_way(self) -> bool:
+        return self._tag is not None
+
+    def begin(self, tag: int, pairs: Pairs) -> None:
+        """Send the pairs, or keep them until the exchange under way has ended."""
+        self._waiting.append((tag, encode_pairs(pairs)))
+        self._send_next()
+
+    def take(self, response: TextResponse, data: Buffer) -> Pairs | None:
+        """The pairs of a whole answer; None where more of it has been asked for. Raises ProtocolViolation, TextError."""
+        if response.initiator_task_tag != self._tag:
+            raise ProtocolViolation("the target answers a Text Request that was not sent yet")
+        goes_on = response.target_transfer_tag != NO_TAG
+        if (response.final and response.continued) or not (response.final or goes_on):
+            raise ProtocolViolation("a Text Response neither ends its exchange nor lets it go on")
+        self._assembly.add(data)
+        if response.final:
+            return self._assembly.take()
+        request = TextRequest(
+            immediate=True,
+            initiator_task_tag=self._tag,
+            target_transfer_tag=response.target_transfer_tag,
+            lun=response.lun,
+        )
+        self._send(request, b"")
+        return None
+
+    def end(self, tag: int) -> None:
+        """An exchange has ended, well or not; the next begins. Harmless for a tag of anything else."""
+        if tag == self._tag:
+            self._tag, self._assembly = None, TextAssembly(MAX_TEXT_BYTES)
+            self._send_next()
+
+    def _send_next(self) -> None:
+        if self._tag is None and self._waiting:
+            self._tag, data = self._waiting.popleft()
+            request = TextRequest(immediate=True, initiator_task_tag=self._tag, data_segment_length=len(data))
+            self._send(request, data)
