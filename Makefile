@@ -31,7 +31,10 @@ interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting t
 	tests/interop/install_clients.sh qemu-system-x86; \
 	GUEST=$${GUEST:-auto} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs --durations=10
 
+coverage: .venv/dev ## docs/coverage-iscsi.md, the rules of iSCSI and the tests that hold them
+	$(BIN)/python -m tests.iscsi.coverage
+
 bench: .venv/dev ## speed beside Debian's tgt, as ratios
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench
 
-.PHONY: help serve demo lint types test interop bench
+.PHONY: help serve demo lint types test interop coverage bench
