@@ -8,7 +8,8 @@ from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, Portal
-from odx_target.target.directory import Directory, plain_host
+from odx_target.target.directory import Authentication, Directory, plain_host
+from odx_target.target.iscsi.chap import Accounts
 from tests.target.running import LUNS, OPTIONS
 
 
@@ -60,6 +61,12 @@ def test_an_address_is_reported_once() -> None:
 def test_a_portal_is_named_by_the_address_that_was_reached() -> None:
     assert seen([], ("::ffff:192.0.2.1", 3260, 0, 0)).portal == "192.0.2.1:3260"
     assert seen([], ("fe80::1%eth0", 3260, 0, 2)).portal == "[fe80::1]:3260"
+
+
+@pytest.mark.parametrize(("discovery", "target_name", "asks"), [(False, "", False), (False, "x", True), (True, "", True)])
+def test_a_session_that_names_a_target_authenticates_even_for_discovery(discovery: bool, target_name: str, asks: bool) -> None:
+    directory = Directory("x", {}, authentication=Authentication(Accounts([]), discovery, bytes))
+    assert (directory.authenticator("iqn.a", target_name) is not None) is asks
 
 
 @pytest.mark.parametrize("host", ["host.example", "localhost"])
