@@ -118,6 +118,12 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, str] | Pairs, LoginStatus]] =
     ("back a stage", {"next_stage": 0}, {}, LoginStatus.INITIATOR_ERROR),
     ("T and C", {"continued": True}, {}, LoginStatus.INITIATOR_ERROR),
     ("repeated key", {}, [("X-a", "1"), ("X-a", "1")], LoginStatus.INITIATOR_ERROR),
+    ("two targets", {}, [("TargetName", "iqn.2026-11.io.odx-target:other")], LoginStatus.INITIATOR_ERROR),
+    ("two session types", {}, [("SessionType", "Other")], LoginStatus.INITIATOR_ERROR),
+    ("two initiators", {}, [("InitiatorName", "iqn.2026-11.io.odx-target:other")], LoginStatus.INITIATOR_ERROR),
+    ("an answer as target", {}, {"TargetName": "NotUnderstood"}, LoginStatus.INITIATOR_ERROR),
+    ("an answer as session type", {}, {"SessionType": "Reject"}, LoginStatus.INITIATOR_ERROR),
+    ("an answer as method", {"current_stage": 0}, {"AuthMethod": "Irrelevant"}, LoginStatus.INITIATOR_ERROR),
     *(
         (f"name with {character!a}", {}, {"InitiatorName": f"iqn.2026-11.example:{character}a"}, LoginStatus.INITIATOR_ERROR)
         for character in "\x1b\x07\n ,\u200e"

@@ -11,8 +11,8 @@ from odx_target.target.chap_config import ChapUser, TargetChap, chap_users_of, t
 from odx_target.target.config_error import ConfigError as ConfigError
 from odx_target.target.config_file import read_table
 from odx_target.target.iscsi.host_names import host_name_fault
-from odx_target.target.memory_budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES
 from odx_target.target.iscsi.names import prepare_name
+from odx_target.target.memory_budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")

@@ -22,7 +22,7 @@ from odx_target.target.iscsi.directory import AuthenticationFailed, Authenticato
 from odx_target.target.iscsi.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
 from odx_target.target.iscsi.header import Buffer
 from odx_target.target.iscsi.names import check_name, prepare_name
-from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError, check_length
+from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError, check_is_offer, check_length
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.request_pdus import LoginRequest
 from odx_target.target.iscsi.session import Admission, Connection, Session, SessionKey
@@ -88,6 +88,7 @@ class Login:
         self._method_is_agreed = False
         self._segment_length_declared = False
         self._unsent = b""
+        self._said: set[str] = set()
 
     @property
     def started(self) -> bool:
@@ -117,6 +118,7 @@ class Login:
         if request.continued:
             return LoginAnswer(False, self._stage, 0, b"")
         offers = self._text.take()
+        self._check_said(offers)
         answers: Pairs = []
         if self._session is None:
             self._session = self._identify(request, offers)
@@ -128,6 +130,14 @@ class Login:
             self._require_authentication()
         self._unsent = encode_pairs(answers)
         return self._respond(request)
+
+    def _check_said(self, offers: Pairs) -> None:
+        """No key comes twice in a login, and none with an answer (6.2, 6.3): that comes before what the keys say."""
+        for name, value in offers:
+            check_is_offer(name, value)
+            if name in self._said:
+                raise NegotiationError(f"{name} is said a second time")
+            self._said.add(name)
 
     def _respond(self, request: LoginRequest) -> LoginAnswer:
         """As much of the answers as one response holds; with the last of them the stage may end."""
@@ -231,8 +241,6 @@ class Login:
         return answers
 
     def _choose_method(self, offered: str) -> str:
-        if self._method_is_agreed:
-            raise LoginRefused(LoginStatus.INITIATOR_ERROR, "AuthMethod is offered a second time")
         wanted = NONE if self._authenticator is None else self._authenticator.method
         if wanted not in offered.split(","):
             raise AuthenticationFailed(f"initiator offers {offered[:80]!a}, the target wants {wanted}")
