@@ -12,7 +12,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-import structlog
 import trio
 
 from odx_target.copymgr.limits import ANSWER_RESERVE_S, CopyLimits, CopyOptions
@@ -34,8 +33,6 @@ from odx_target.target.reporter import Reporter
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 from odx_target.target.troubles import report_trouble
-
-log = structlog.get_logger()
 
 # Initiators are told, replies go out, then connections are cut: a stop must not hang on a peer that does not read.
 STOP_TIMEOUT_S = 1.0

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVarTuple
 
-import structlog
 import trio
 
 from odx_target.scsi.device_server import DeviceServer
@@ -27,8 +26,6 @@ from odx_target.target.reporter import Reporter
 from odx_target.target.send_queue import SendQueue
 from odx_target.target.trace.tap import Tap, tap_of
 from odx_target.target.troubles import REFUSED_LOGIN
-
-log = structlog.get_logger()
 
 Ts = TypeVarTuple("Ts")
 
