@@ -136,6 +136,32 @@ def test_an_output_that_cannot_be_written_is_one_line(
     assert capsys.readouterr().err == "odx-target: No space left on device\n"
 
 
+def test_a_fault_of_ours_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(decode, "print_rows", broken)
+    assert run(monkeypatch, "decode", "cdb", "00") == FAILURE
+    said = capsys.readouterr().err
+    assert said.startswith("odx-target: internal error: ZeroDivisionError('by nothing') at test_cli.py:")
+    assert said.count("\n") == 1
+    monkeypatch.setenv("ODX_TARGET_TRACEBACK", "1")
+    monkeypatch.setattr(sys, "argv", ["odx-target", "decode", "cdb", "00"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+@pytest.mark.parametrize(
+    ("stdin", "words"), [(None, "closed"), (b"\xff\xfe", "hexadecimal digit"), (b"", "no bytes"), (b"00", "")], ids=str
+)
+def test_what_standard_input_may_be(stdin: bytes | None, words: str) -> None:
+    command = f"exec {sys.executable} -m odx_target decode cdb -" + (" <&-" if stdin is None else "")
+    ended = subprocess.run(command, shell=True, input=stdin, capture_output=True, check=False)
+    assert ended.returncode == (USAGE if words else 0)
+    assert words in ended.stderr.decode()
+    assert ended.stderr.count(b"\n") == bool(words)
+
+
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out.strip() == __version__

@@ -5,9 +5,11 @@ A subcommand is imported when it is typed: `serve` need not wait for what `windo
 
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
 import typer
 
@@ -31,6 +33,8 @@ COMMANDS = {
     "demo": "demo",
     "windows-copy": "windows_copy",
 }
+TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
+"""Set by who wants to report a fault of ours."""
 COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 """Environment variables in which shells hand over the line that is to be completed."""
 
@@ -78,25 +82,27 @@ def run() -> int:
         result = application(wanted_commands(sys.argv[1:], os.environ))(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except typer.TyperException as error:
-        return _fail(_one_line(error_text(error)), error.exit_code)
-    except ConfigError as error:
-        return _fail(str(error), EXIT_USAGE)
-    except (CommandFailure, StoreError) as error:
-        return _fail(str(error), EXIT_FAILURE)
-    except BrokenPipeError:
-        _drop_output()
-        return EXIT_FAILURE
-    except OSError as error:
-        _drop_output()
-        return _fail(error_text(error), EXIT_FAILURE)
-    except Interrupted as interrupted:
-        if interrupted.state:
-            _fail(interrupted.state, EXIT_SIGNAL)
-        return EXIT_SIGNAL + interrupted.number
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    except Interrupted as interrupted:
+        return _fail(interrupted.state, EXIT_SIGNAL + interrupted.number)
+    except typer.TyperException as error:
+        return _fail(_one_line(error_text(error)), error.exit_code)
+    except (ConfigError, CommandFailure, StoreError) as error:
+        return _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
+    except OSError as error:
+        _drop_output()
+        return _fail("" if isinstance(error, BrokenPipeError) else error_text(error), EXIT_FAILURE)
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        return _fail(f"internal error: {error!r} at {_place(error)}; {TRACEBACK_VARIABLE}=1 shows more", EXIT_FAILURE)
     return result if isinstance(result, int) else 0
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _drop_output() -> None:
@@ -117,6 +123,8 @@ def _one_line(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    with suppress(OSError):
-        typer.echo(f"odx-target: {shown(message)}", err=True)
+    """Print the message, if there is anything to say."""
+    if message:
+        with suppress(OSError):
+            typer.echo(f"odx-target: {shown(message)}", err=True)
     return code

@@ -16,7 +16,7 @@ def hexadecimal(text: str) -> bytes:
     Raises typer.BadParameter.
     """
     if text == "-":
-        text = sys.stdin.read(MAXIMUM_INPUT_CHARACTERS)
+        text = _standard_input()
     digits = _SEPARATORS.sub("", text)
     if not digits:
         raise typer.BadParameter("no bytes given")
@@ -26,3 +26,12 @@ def hexadecimal(text: str) -> bytes:
         wrong = re.search(r"[^0-9a-fA-F]", digits)
         reason = f"{wrong[0]!r} is no hexadecimal digit" if wrong else f"{len(digits)} hexadecimal digits are no whole bytes"
         raise typer.BadParameter(reason) from None
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise typer.BadParameter("standard input is closed")
+    try:
+        return sys.stdin.read(MAXIMUM_INPUT_CHARACTERS)
+    except UnicodeDecodeError:
+        raise typer.BadParameter("standard input is no text: want hexadecimal digits, as of those of xxd -p") from None
