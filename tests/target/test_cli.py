@@ -193,6 +193,7 @@ def test_help_has_a_short_name(
         (["windows-copy"], {}, ["windows-copy"]),
         ([], {}, list(COMMANDS)),
         (["--help"], {}, list(COMMANDS)),
+        (["--version"], {}, []),
         (["srve"], {}, list(COMMANDS)),
         ([], {"COMP_WORDS": "odx-target manage pool lu"}, ["manage"]),
         ([], {"COMP_WORDS": "odx-target ma"}, list(COMMANDS)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odx_target.target.control_socket import CONTROL_NAME, socket_name
-from odx_target.target.management import ManagementError
+from odx_target.target.management_arguments import ManagementError
 
 # A shrink waits for commands under way, and a change is flushed to the disk.
 ANSWER_TIMEOUT_S = 120.0

@@ -24,7 +24,7 @@ import structlog
 import trio
 
 from odx_target.store.error_kinds import reason
-from odx_target.target.management import ManagementError
+from odx_target.target.management_arguments import ManagementError
 from odx_target.target.reporter import Reporter
 
 log = structlog.get_logger()

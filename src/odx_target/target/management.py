@@ -4,15 +4,17 @@ An operation takes named arguments as JSON or a command line has them and gives 
 I/O here: the control socket carries requests and answers, and any other way in uses the same table.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odx_target.store.api import StoreError
-from odx_target.target.config import LunConfig, lun_config, parse_copy_rate, parse_lun, parse_size
+from odx_target.target import management_arguments as arguments
+from odx_target.target.config import LunConfig, lun_config, parse_copy_rate
 from odx_target.target.config_error import ConfigError
 from odx_target.target.health import health_data
+from odx_target.target.management_arguments import Argument
+from odx_target.target.management_arguments import ManagementError as ManagementError
 from odx_target.target.management_rows import Data, copy_row, lun_row, rows_in_turns, token_row
 
 if TYPE_CHECKING:
@@ -21,34 +23,6 @@ if TYPE_CHECKING:
 
 # Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
-
-_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
-
-_NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10}")
-
-_REQUIRED = object()
-
-
-class ManagementError(Exception):
-    """An operation that is not done; the message is one clear line. `is_usage`: it was not even understood."""
-
-    def __init__(self, message: str, *, is_usage: bool = False) -> None:
-        super().__init__(message)
-        self.is_usage = is_usage
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An argument of an operation. `parse` makes a value of what was given; raises ConfigError."""
-
-    name: str
-    words: str
-    parse: Callable[[object], Any]
-    default: object = _REQUIRED
-
-    @property
-    def is_required(self) -> bool:
-        return self.default is _REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +41,9 @@ async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Dat
     operation = OPERATIONS.get(name)
     if operation is None:
         raise ManagementError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}", is_usage=True)
-    arguments = _arguments(operation, given)
+    values = _arguments(operation, given)
     try:
-        return await operation.perform(array, **arguments)
+        return await operation.perform(array, **values)
     except (ConfigError, StoreError) as error:
         raise ManagementError(str(error)) from error
 
@@ -88,47 +62,6 @@ def _arguments(operation: Operation, given: Mapping[str, object]) -> dict[str, A
         except ConfigError as error:
             raise ManagementError(str(error), is_usage=True) from error
     return values
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigError(f"name: want a text, not {value!r}")
-    return value
-
-
-def _size(value: object) -> int:
-    if type(value) is int and value >= 0:
-        return value
-    if not isinstance(value, str):
-        raise ConfigError(f'size: want a number of bytes or a text such as "1G", not {value!r}')
-    return parse_size(value)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"want true or false, not {value!r}")
-    return value
-
-
-def _lun(value: object) -> LunConfig:
-    if not isinstance(value, str):
-        raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
-    return parse_lun(value)
-
-
-def _identifier(value: object) -> int:
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
-        raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
-    return int(value, 16)
-
-
-def _list_identifier(value: object) -> int:
-    found = value
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        found = int(value, 16 if value[:2].lower() == "0x" else 10)
-    if type(found) is not int or not 0 <= found < 1 << 32:
-        raise ConfigError(f"list identifier: want a number of 32 bits, such as 17 or 0x11, not {value!r}")
-    return found
 
 
 async def _health(array: "Array") -> Data:
@@ -251,7 +184,7 @@ OPERATIONS: dict[str, Operation] = {
             "add-lun",
             "add a LUN; hosts are told that there are more",
             _add_lun,
-            (Argument("lun", "NAME=SIZE[,block=512|4096]", _lun),),
+            (Argument("lun", "NAME=SIZE[,block=512|4096]", arguments.lun),),
             changes=True,
         ),
         Operation(
@@ -259,9 +192,9 @@ OPERATIONS: dict[str, Operation] = {
             "change the size of a LUN; hosts are told",
             _resize,
             (
-                Argument("name", "the name of the LUN", _name),
-                Argument("size", "bytes, or a text such as 10G", _size),
-                Argument("shrink", "whether the end of the LUN may be lost", _flag, False),
+                Argument("name", "the name of the LUN", arguments.text),
+                Argument("size", "bytes, or a text such as 10G", arguments.size),
+                Argument("shrink", "whether the end of the LUN may be lost", arguments.flag, False),
             ),
             changes=True,
         ),
@@ -269,13 +202,13 @@ OPERATIONS: dict[str, Operation] = {
             "tokens",
             "the tokens that can be used, a page at a time",
             _tokens,
-            (Argument("after", "identifier of the last token of the page before", _identifier, 0),),
+            (Argument("after", "identifier of the last token of the page before", arguments.token_identifier, 0),),
         ),
         Operation(
             "revoke",
             "end a token",
             _revoke,
-            (Argument("identifier", "of the token, hexadecimal", _identifier),),
+            (Argument("identifier", "of the token, hexadecimal", arguments.token_identifier),),
             changes=True,
         ),
         Operation("copies", "the copies by token that are under way, and the copy rate", _copies),
@@ -292,9 +225,9 @@ OPERATIONS: dict[str, Operation] = {
             "end a copy; what is copied stays",
             _cancel,
             (
-                Argument("list_identifier", "of the copy, as `copies` shows it", _list_identifier),
-                Argument("initiator", "the initiator that asked for it", _name, None),
-                Argument("lun", "the LUN that it was asked of", _name, None),
+                Argument("list_identifier", "of the copy, as `copies` shows it", arguments.list_identifier),
+                Argument("initiator", "the initiator that asked for it", arguments.text, None),
+                Argument("lun", "the LUN that it was asked of", arguments.text, None),
             ),
             changes=True,
         ),

@@ -67,9 +67,11 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The subcommand that is typed or completed; all of them where there is none, or one that does not exist."""
+    """The subcommand that is typed or completed; all of them where help must name them."""
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
+    if not words and "--version" in arguments:
+        return []
     return words[:1] if words and words[0] in COMMANDS else list(COMMANDS)
 
 

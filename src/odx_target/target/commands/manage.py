@@ -12,7 +12,7 @@ from odx_target.target.commands.health_lines import health_lines
 from odx_target.target.commands.sizes import size
 from odx_target.target.commands.tables import print_columns
 from odx_target.target.control_client import NoServer, request
-from odx_target.target.management import ManagementError
+from odx_target.target.management_arguments import ManagementError
 
 SHOWN_RANGES = 4
 
