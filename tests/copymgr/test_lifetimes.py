@@ -210,18 +210,32 @@ def test_a_source_that_changes_before_the_token_is_issued() -> None:
     assert array.all_tokens(0) == []
 
 
-def test_nobody_watches_a_volume_without_vulnerable_tokens() -> None:
+@pytest.mark.parametrize("count_before", [0, 1, 2])
+@pytest.mark.parametrize("count_after", [0, 1])
+def test_tokens_watch_a_volume_beside_others_and_not_for_longer_than_they_live(count_before: int, count_after: int) -> None:
+    array = CopyArray()
+    seen: list[int] = []
+    volume = array.volume(0)
+    others = [lambda block, count, number=number: seen.append(number) for number in range(count_before + count_after)]
+    volume.on_change += others[:count_before]
+    token = typed(array, CHANGE_VULNERABLE)
+    volume.on_change += others[count_before:]
+    array.write(0, 800, bytes(4096))
+    assert seen == list(range(len(others)))
+    array.manager.revoke(int.from_bytes(token[8:16], "big"))
+    assert volume.on_change == others
+
+
+def test_a_change_ends_a_token_and_every_listener_hears_of_it() -> None:
     array = CopyArray()
     seen: list[tuple[int, int]] = []
     volume = array.volume(0)
-    volume.on_change = lambda block, count: seen.append((block, count))
-    before = volume.on_change
     token = typed(array, CHANGE_VULNERABLE)
-    assert volume.on_change is not before
-    array.write(0, 800, bytes(4096))
-    assert seen == [(100, 1)], "whoever watched before still does"
-    array.manager.revoke(int.from_bytes(token[8:16], "big"))
-    assert volume.on_change is before
+    volume.on_change.append(lambda block, count: seen.append((block, count)))
+    array.write(0, 0, bytes(4096))
+    assert seen == [(0, 1)]
+    assert use(array, token) == "5/23/08"
+    assert len(volume.on_change) == 1
 
 
 def test_a_logical_unit_that_goes_away_takes_its_vulnerable_tokens_along() -> None:

@@ -57,14 +57,13 @@ class MemoryFrozenMap(MemoryBlocks):
 
 
 class MemoryVolume(MemoryBlocks):
-    on_change: Callable[[int, int], None] | None = None
-
     def __init__(self, environment: VirtualEnvironment, size_blocks: int, name: str = "volume") -> None:
         super().__init__(environment, size_blocks, {})
         self.name = name
         self.identity = hashlib.md5(name.encode()).digest()
         self.attributes: Mapping[str, str] = {}
         self.writes = 0
+        self.on_change: list[Callable[[int, int], None]] = []
         self.is_full = False
         self.times_busy = 0
         self.failure: Exception | None = None
@@ -109,8 +108,8 @@ class MemoryVolume(MemoryBlocks):
             raise PoolBusy("room is being made")
         if self.failure is not None:
             raise self.failure
-        if self.on_change is not None:
-            self.on_change(block, count_blocks)
+        for listener in tuple(self.on_change):
+            listener(block, count_blocks)
         self.writes += 1
 
 

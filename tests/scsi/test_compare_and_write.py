@@ -70,7 +70,7 @@ def test_a_miscompare_tells_where_and_changes_nothing(offset, cold):
     unit.volume.is_cold = lambda: cold
     writes = unit.volume.writes
     changes = []
-    unit.volume.on_change = lambda *blocks: changes.append(blocks)
+    unit.volume.on_change.append(lambda *blocks: changes.append(blocks))
     expected = bytearray(present)
     expected[offset] ^= 0x40
     expected[-1] ^= 0x01
@@ -86,7 +86,7 @@ def test_a_miscompare_tells_where_and_changes_nothing(offset, cold):
 def test_those_who_watch_hear_of_what_is_written():
     unit = UnitUnderTest()
     changes = []
-    unit.volume.on_change = lambda *blocks: changes.append(blocks)
+    unit.volume.on_change.append(lambda *blocks: changes.append(blocks))
     assert unit.command(cdb(7, 2), bytes(1024) + b"a" * 1024).status == 0
     assert changes == [(0, 2)]
 

@@ -194,7 +194,7 @@ def test_an_abort_before_the_first_step_changes_nothing():
 def test_an_abort_between_two_steps_leaves_the_rest_alone():
     unit = UnitUnderTest()
     aborts = []
-    unit.volume.on_change = lambda block, count: aborts.append(unit.server.abort_task(unit.nexus, 0, 5))
+    unit.volume.on_change.append(lambda block, count: aborts.append(unit.server.abort_task(unit.nexus, 0, 5)))
     started = unit.start(write_same(0, 8192), b"\xaa" * 512, tag=5)
     unit.environment.advance(1.0)
     assert started.reply.status == 0x40

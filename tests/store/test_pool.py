@@ -189,7 +189,7 @@ def test_changes_are_told_before_they_take_effect(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     frozen = volume.freeze()
     told: list[tuple[int, int, bytes]] = []
-    volume.on_change = lambda at, count: told.append((at, count, read(machine, volume, 5, 1)))
+    volume.on_change.append(lambda at, count: told.append((at, count, read(machine, volume, 5, 1))))
     write(machine, volume, 5, [block(1)])
     volume.unmap(4, 3)
     volume.copy_from(frozen, 0, 2, 9)

@@ -51,7 +51,7 @@ def test_a_refused_write_changes_nothing(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     written = fill(machine)
     changes: list[int] = []
-    volume.on_change = lambda at, _count: changes.append(at)
+    volume.on_change.append(lambda at, _count: changes.append(at))
     frozen = volume.freeze()
     use_up_what_records_may_use(machine)
     osn = machine.pool.log.next_osn

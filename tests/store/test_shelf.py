@@ -41,7 +41,7 @@ def test_segments_are_ready_ahead(machine: Machine) -> None:
 def test_who_is_faster_than_the_disk_waits_and_nothing_has_changed(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     changes: list[int] = []
-    volume.on_change = lambda at, _count: changes.append(at)
+    volume.on_change.append(lambda at, _count: changes.append(at))
     written = fill_what_is_ready(machine)
     assert changes == list(range(written))
     assert written * 2 > (READY_SEGMENTS - 1) * SEGMENT_BLOCKS

@@ -44,7 +44,7 @@ class ChangeWatch:
 
 
 class _WatchedVolume:
-    """Stands in a volume's `on_change`, before whoever stood there.
+    """Listens to the changes of a volume.
 
     A write asks one set of all watched blocks, so that it costs the same however many tokens there are; only one that hits it
     looks at the tokens, each of which knows its blocks. Blocks of tokens that have ended stay in the set until they are hit.
@@ -55,9 +55,7 @@ class _WatchedVolume:
         self._volume = volume
         self._cancel = cancel
         self._watched = BlockSet()
-        self._before = volume.on_change
-        self._hook = self._changing
-        volume.on_change = self._hook
+        volume.on_change.append(self._changing)
 
     def add(self, token: RodToken) -> None:
         runs = token.rod.store_blocks()
@@ -69,12 +67,9 @@ class _WatchedVolume:
         del self.tokens[token]
 
     def stop(self) -> None:
-        if self._volume.on_change is self._hook:
-            self._volume.on_change = self._before
+        self._volume.on_change.remove(self._changing)
 
     def _changing(self, block: int, count_blocks: int) -> None:
-        if self._before is not None:
-            self._before(block, count_blocks)
         end = block + count_blocks
         if self._watched.touches(block, end):
             for token in [token for token, blocks in self.tokens.items() if blocks.touches(block, end)]:

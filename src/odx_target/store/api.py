@@ -195,8 +195,8 @@ class FrozenMap(BlockSource, Protocol):
 class Volume(BlockSource, Protocol):
     """A row of blocks that can be changed."""
 
-    on_change: Callable[[int, int], None] | None
-    """Called as (block, count_blocks) before a write, unmap or copy takes effect; None costs nothing."""
+    on_change: list[Callable[[int, int], None]]
+    """Called as (block, count_blocks) before a write, unmap, copy or cut takes effect; none of them costs nothing."""
 
     @property
     def name(self) -> str: ...

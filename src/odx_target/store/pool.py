@@ -194,8 +194,7 @@ class LogPool:
         record = VolumeDeleted(volume.number)
         encoded = encode(record)
         self.log.require_record(len(encoded), spare=True)
-        if volume.on_change is not None:
-            volume.on_change(0, volume.size_blocks)
+        volume.announce(0, volume.size_blocks)
         self.log.append(encoded)
         self.contents.apply(record)
         del self._volumes[name]

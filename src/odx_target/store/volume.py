@@ -112,7 +112,7 @@ class LogVolume(_Readable):
 
     def __init__(self, pool: "LogPool", contents: VolumeContents) -> None:
         super().__init__(contents.map, pool, contents.name)
-        self.on_change: Callable[[int, int], None] | None = None
+        self.on_change: list[Callable[[int, int], None]] = []
         self._live_map = contents.map
         self._contents = contents
         self._number = contents.number
@@ -147,8 +147,8 @@ class LogVolume(_Readable):
             self.check_range(block, count_blocks)
         log = self._log
         log.require_data(count_blocks)
-        if self.on_change is not None:
-            self.on_change(block, count_blocks)
+        if self.on_change:
+            self.announce(block, count_blocks)
         assign = self._live_map.assign
         for at, place, count in log.write(self._number, block, data, count_blocks):
             assign(at, place, count)
@@ -163,8 +163,7 @@ class LogVolume(_Readable):
             record = Unmap(self._number, block, count_blocks)
             encoded = encode(record)
             self._log.require_record(len(encoded), spare=True)
-            if self.on_change is not None:
-                self.on_change(block, count_blocks)
+            self.announce(block, count_blocks)
             self._log.append(encoded)
             self._pool.contents.apply(record)
 
@@ -178,8 +177,7 @@ class LogVolume(_Readable):
             record = Clone(frozen.identifier, source_block, self._number, block, count_blocks)
             encoded = encode(record)
             self._log.require_record(len(encoded))
-            if self.on_change is not None:
-                self.on_change(block, count_blocks)
+            self.announce(block, count_blocks)
             self._log.append(encoded)
             self._pool.contents.apply(record)
         return count_blocks
@@ -207,10 +205,15 @@ class LogVolume(_Readable):
         encoded = encode(record)
         old_blocks = self.size_blocks
         self._log.require_record(len(encoded), spare=size_blocks < old_blocks)
-        if self.on_change is not None and size_blocks < old_blocks:
-            self.on_change(size_blocks, old_blocks - size_blocks)
+        if size_blocks < old_blocks:
+            self.announce(size_blocks, old_blocks - size_blocks)
         self._log.append(encoded)
         self._pool.contents.apply(record)
+
+    def announce(self, block: int, count_blocks: int) -> None:
+        """Blocks are about to change, and room for the record is there. Listeners may come and go meanwhile."""
+        for listener in tuple(self.on_change):
+            listener(block, count_blocks)
 
     def detach(self) -> None:
         """The volume was deleted: it has no blocks any more."""
