@@ -40,7 +40,7 @@ def test_unmap_makes_the_same_holes_whatever_a_turn_allows(ranges: list[tuple[in
 def test_unmap_that_is_aborted_between_two_turns_leaves_the_rest_alone() -> None:
     unit = filled(3)
     data = parameter_list(*((lba * 8, 8) for lba in range(20)))
-    unit.volume.on_change = lambda block, _count: unit.server.abort_task(unit.nexus, 0, 5) if block == 7 else None
+    unit.volume.on_change.append(lambda block, _count: unit.server.abort_task(unit.nexus, 0, 5) if block == 7 else None)
     unit.environment.turns.left = 0
     started = unit.start(unmap_cdb(data), data, tag=5)
     unit.environment.advance(1.0)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import cast
 
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAXIMUM_TASKS, STEPS_OF_A_WAITING_TASK
+from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.member_task import MemberTask
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.mode_select import rows as mode_select_rows
@@ -49,7 +51,8 @@ class DeviceServer(TaskManager):
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
-        self._missing = MissingLogicalUnit()
+        # Only rows that say WITHOUT_LOGICAL_UNIT meet it, and they ask for no more than `is_present` before anything else.
+        self._missing = cast(LogicalUnit, MissingLogicalUnit())
 
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
@@ -129,8 +132,7 @@ class DeviceServer(TaskManager):
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
         """The same where something is out of the ordinary: every check in its order, every rule asked."""
-        logical_unit = nexus.logical_units.get(lun, self._missing)
-        task = Task(nexus, logical_unit, cdb, data_out, attribute, tag, False, lun)
+        task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
         entry = _NO_ENTRY
         try:
             entry = self._admit(task)

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Callable
 
 from odx_target.scsi.access import Access
+from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.log_pages import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.medium import Medium
 from odx_target.scsi.mode_pages import ModeParameters
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.reservations import NO_RESERVATIONS, NexusName, Reservation, Reservations
+from odx_target.scsi.reservations import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.scsi.task import Task
 from odx_target.scsi.task_set import TaskSet
 from odx_target.scsi.transport_id import port_name
@@ -23,7 +24,7 @@ LOGICAL_BLOCK_BYTES = (512, 4096)
 LOCALLY_ADMINISTERED_COMPANY_ID = bytes.fromhex("524f44")
 
 
-class LogicalUnit:
+class LogicalUnit(AddressedUnit):
     """What initiators reach under a LUN.
 
     `number` is the LUN by default (a nexus may know it by another), `block_bytes` the logical block length, 512 or 4096,
@@ -51,6 +52,7 @@ class LogicalUnit:
             raise ValueError(f"a logical block has 512 or 4096 bytes, not {block_bytes}")
         if not 0 < capacity_blocks * block_bytes <= volume.size_blocks * BLOCK_BYTES:
             raise ValueError(f"{capacity_blocks} blocks of {block_bytes} bytes do not fit the volume {volume.name}")
+        super().__init__(TaskSet(environment.event, BLOCK_BYTES // block_bytes, environment))
         self.number = number
         self.volume = volume
         self.block_bytes = block_bytes
@@ -63,22 +65,17 @@ class LogicalUnit:
         self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense)
         self._is_read_only = write_protected
         self.set_mode_parameters(self.default_mode_parameters)
-        self.stopped = False
-        self.third_party_copy = False
         self.identity = naa_designator(volume.identity)
         self.serial_number = volume.identity.hex()
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
         self.maximum_transfer_blocks = self.block_limits.maximum_transfer_blocks
         self.medium = Medium(volume, block_bytes)
-        self.tasks = TaskSet(environment.event, BLOCK_BYTES // block_bytes, environment)
         self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = dict(STANDARD_PAGES)
         """By page code, what makes the whole page, its four-byte header included; the copy manager adds 8Fh."""
         self.log_pages: dict[tuple[int, int], Callable[[LogicalUnit], Parameters]] = dict(STANDARD_LOG_PAGES)
         """By page code and subpage code, what makes the parameters of a log page."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Called when the logical unit is reset, after its tasks have been aborted."""
-        self.reservation: Reservation | None = None
-        """That of `reservations`, looked at before every command."""
         self.reservations = NO_RESERVATIONS
 
     @property

@@ -1,22 +1,17 @@
 """What stands for a LUN that has no logical unit."""
 
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.task_set import TaskSet
 from odx_target.store.api import Event
 
 
-class MissingLogicalUnit(LogicalUnit):
+class MissingLogicalUnit(AddressedUnit):
     """Only commands that are answered without a logical unit meet it; it has neither medium nor volume nor name."""
 
     is_present = False
 
     def __init__(self) -> None:
-        self.stopped = False
-        self.write_protected = False
-        self.descriptor_format_sense = False
-        self.third_party_copy = False
-        self.reservation = None
-        self.tasks = TaskSet(_no_event, 1)
+        super().__init__(TaskSet(_no_event, 1))
 
 
 def _no_event() -> Event:
