@@ -150,18 +150,22 @@ def _make_token(manager: "CopyManager", request: Request, rod_type: RodType) -> 
     except PoolFull as error:
         raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN, rule=str(error)) from error
     frozen = _freeze(logical_unit, durable=is_persistent)
-    token = RodToken(
-        identifier=identifier,
-        data=data,
-        rod_type=rod_type,
-        rod=FrozenRod.of_ranges(frozen, request.ranges, logical_unit.block_bytes),
-        creator=decode_head(data).creator,
-        inactivity_timeout_s=_inactivity_timeout_s(manager, request),
-        lifetime_s=manager.limits.maximum_token_lifetime_s,
-        now_s=now_s,
-    )
-    if is_persistent:
-        _remember(manager, token)
+    try:
+        token = RodToken(
+            identifier=identifier,
+            data=data,
+            rod_type=rod_type,
+            rod=FrozenRod.of_ranges(frozen, request.ranges, logical_unit.block_bytes),
+            creator=decode_head(data).creator,
+            inactivity_timeout_s=_inactivity_timeout_s(manager, request),
+            lifetime_s=manager.limits.maximum_token_lifetime_s,
+            now_s=now_s,
+        )
+        if is_persistent:
+            _remember(manager, token)
+    except BaseException:
+        frozen.release()
+        raise
     manager.tokens.add(token)
     if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE:
         manager.watch.add(token, logical_unit.volume)
@@ -185,11 +189,7 @@ def _remember(manager: "CopyManager", token: RodToken) -> None:
     try:
         manager.durable_tokens.put(token)
     except PoolFull as error:
-        token.rod.release()
         raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN, rule=str(error)) from error
-    except BaseException:
-        token.rod.release()
-        raise
 
 
 def _require_room_for_token(manager: "CopyManager", logical_unit: LogicalUnit, rod_type: RodType) -> None:

@@ -64,15 +64,17 @@ class Checkpointer:
 
     async def _save_now(self) -> None:
         self._discards.pause()
-        checkpoint = self._take()
+        checkpoint: Checkpoint | None = None
         try:
+            checkpoint = self._take()
             self._log.written_blocks = 0
             await self._flusher.flush()
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
         finally:
             # What was overwritten meanwhile lives in the checkpoint alone.
-            self._discards.add([volume.root.root for volume in checkpoint.volumes if volume.root.root is not None])
-            del checkpoint
+            volumes = [] if checkpoint is None else checkpoint.volumes
+            self._discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
+            del checkpoint, volumes
             self._discards.resume()
 
     async def settle(self) -> None:

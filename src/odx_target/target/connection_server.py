@@ -7,7 +7,7 @@ task, in this connection's nursery; it has the same way out: commit, then send.
 
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TypeVarTuple
 
 import trio
@@ -99,24 +99,31 @@ class ConnectionServer:
                     await self._finish()
                     self._nursery.cancel_scope.cancel()
         except Exception as error:
-            self._report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
+            self._report_failure(error)
         finally:
-            self._protocol.on_wake = self._protocol.on_output = None
-            self._protocol.connection_lost("cut by the array", trio.current_time())
-            self._close()
-            if self._tap is not None:
-                self._tap.closed()
-            self.ended.set()
+            self._end()
 
-    def _close(self) -> None:
+    def _end(self) -> None:
         """Give back all that the connection has: its objects refer to each other, and may be there for longer."""
-        self._executor.close()
-        self._protocol.take_output()
-        self._outlet.close()
-        self._received.close()
-        if self._memory is not None:
-            self._memory.close()
-        self._socket.close()
+        try:
+            with ExitStack() as last_first:  # each of them, even if one fails
+                last_first.callback(self.ended.set)
+                if self._tap is not None:
+                    last_first.callback(self._tap.closed)
+                last_first.callback(self._socket.close)
+                if self._memory is not None:
+                    last_first.callback(self._memory.close)
+                last_first.callback(self._received.close)
+                last_first.callback(self._outlet.close)
+                last_first.callback(self._protocol.take_output)
+                last_first.callback(self._executor.close)
+                self._protocol.on_wake = self._protocol.on_output = None
+                self._protocol.connection_lost("cut by the array", trio.current_time())
+        except Exception as error:
+            self._report_failure(error)
+
+    def _report_failure(self, error: Exception) -> None:
+        self._report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
 
     @property
     def is_logged_in(self) -> bool:

@@ -123,6 +123,9 @@ class Listener:
             except OSError:  # the peer has gone already
                 connected.close()
                 continue
+            except BaseException:
+                connected.close()
+                raise
             self._connections[server] = None
             connection_nursery.start_soon(self._serve, server)
 
