@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from odx_target.copymgr.parameter_lists import ListFlag, encode_populate_token, encode_write_using_token
 from odx_target.copymgr.token_format import ZERO_TOKEN
 from odx_target.initiator import cdb
+from odx_target.scsi.nexus import Nexus
 from odx_target.target.array import Array
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.iscsi.opcodes import TaskManagementFunction as Function
@@ -144,6 +146,28 @@ async def test_a_command_that_comes_too_late_for_its_connection(monkeypatch: pyt
             array.device_server.reset_logical_unit(array.logical_units[0], None)
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+async def test_copies_in_the_background_end_before_the_pool_is_closed(
+    monkeypatch: pytest.MonkeyPatch, persistent: bool
+) -> None:
+    left_at_close: list[tuple[int, int, list[str]]] = []
+    flags = ListFlag.IMMED | (ListFlag.RTV if persistent else 0)
+    data = encode_populate_token([(0, 8)], flags=flags, rod_type=PERSISTENT if persistent else 0)
+    async with running() as array, logged_in(array) as peer:
+        manager, pool, close = array.copy_manager, array.pool, array.pool.close
+
+        async def watched_close() -> None:
+            remembered = pool.remembered_keys("copymgr/token/")
+            left_at_close.append((len(manager.operations), len(pool.frozen_maps), remembered))
+            await close()
+
+        monkeypatch.setattr(pool, "close", watched_close)
+        manager.before_step = lambda operation: trio.sleep_forever()
+        assert await peer.status_of(peer.write(out_cdb(0x10, 1, len(data)), len(data)), data) == (0, b"")
+        assert len(manager.operations) == 1
+    assert left_at_close == [(0, 0, [])]
+
+
 async def test_a_job_of_the_array_begins_although_it_is_stopping() -> None:
     """What is taken before a background job begins is its to give back, so each begins."""
     log: list[str] = []
@@ -159,3 +183,23 @@ async def test_a_job_of_the_array_begins_although_it_is_stopping() -> None:
         array._nursery.cancel_scope.cancel()
         array.environment.start_soon(job)
     assert log == ["began", "ended"]
+
+
+async def test_a_connection_ends_although_its_nexus_cannot_be_let_go() -> None:
+    def fail(nexus: Nexus) -> None:
+        raise ZeroDivisionError
+
+    with capture_logs() as logs:
+        async with running() as array:
+            async with logged_in(array) as peer:
+                (connection,) = connections(array)
+                array.device_server.on_nexus_loss.append(fail)
+                await peer.stream.aclose()
+                await connection.ended.wait()
+            array.device_server.on_nexus_loss.remove(fail)
+            assert connection._socket.fileno() == -1
+            assert connections(array) == []
+            async with logged_in(array):
+                pass
+    (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert "ZeroDivisionError()" in entry["error"]

@@ -25,6 +25,7 @@ from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.config_error import ConfigError
 from odx_target.target.descriptors import DEFAULT_SOCKETS
 from odx_target.target.directory import Authentication
+from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import add_logical_unit, attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
@@ -77,6 +78,7 @@ class Array:
         self._listener: Listener
         self.environment: TrioEnvironment
         self.reporter = Reporter(trio.current_time)
+        self._copies = JobNursery()
         self._nursery_manager = trio.open_nursery()
         self._nursery: trio.Nursery
 
@@ -180,6 +182,7 @@ class Array:
         with trio.CancelScope(shield=True):
             try:
                 await self._listener.stop(STOP_TIMEOUT_S)
+                await self._copies.stop()
             finally:
                 await self.pool.close()
 
@@ -201,7 +204,13 @@ class Array:
             raise
 
     async def _start_on_pool(self, environment: TrioEnvironment, sockets: Sequence[socket.socket]) -> None:
-        self.copy_manager = CopyManager(self.pool, environment, _copy_limits(self.config), _copy_options(self.config))
+        await self._nursery.start(self._copies.run)
+        self.copy_manager = CopyManager(
+            self.pool,
+            environment.with_jobs_in(self._copies.nursery),
+            _copy_limits(self.config),
+            _copy_options(self.config),
+        )
         self.copy_manager.on_internal_error = self._report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
         self.device_server.on_internal_error = self._report_internal_error

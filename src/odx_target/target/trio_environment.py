@@ -3,7 +3,8 @@
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
+from copy import copy
+from typing import Self, TypeVar, TypeVarTuple
 
 import trio
 
@@ -37,11 +38,17 @@ class TrioEnvironment:
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._nursery = nursery
+        self.jobs = nursery
         self._threads = {lane: trio.CapacityLimiter(count) for lane, count in THREADS.items()}
         self.turns = Turns(trio.Event, trio.lowlevel.checkpoint)
         self.entropy = entropy
         self.time = wall_clock
+
+    def with_jobs_in(self, nursery: trio.Nursery) -> Self:
+        """The same environment, whose background jobs run in another nursery."""
+        other = copy(self)
+        other.jobs = nursery
+        return other
 
     def monotonic(self) -> float:
         return trio.current_time()
@@ -61,4 +68,4 @@ class TrioEnvironment:
             raise OutOfResources("the system gives no more threads") from error
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
-        self._nursery.start_soon(function, *arguments)
+        self.jobs.start_soon(function, *arguments)
