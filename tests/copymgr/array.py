@@ -18,7 +18,7 @@ from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
 from odx_target.store.memory_segments import MemorySegments
 from odx_target.store.open import PoolOptions, PoolParts, open_pool
 from odx_target.store.pool import LogPool
-from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
+from tests.sim.virtual_environment import JobsOf, VirtualEnvironment, VirtualTask
 
 TARGET_NAME = "iqn.2026-11.io.odx-target:array"
 WINDOWS_ALLOCATION_BYTES = 805
@@ -60,7 +60,8 @@ class CopyArray:
         head, segments, content = self._kept
         parts = PoolParts(head, segments, MemoryCatalogue(content), lambda: None)
         self.pool: LogPool = self.environment.run(open_pool(parts, self.environment, self.pool_options))
-        self.manager = CopyManager(self.pool, self.environment, self.limits, self.options)
+        self.copies = JobsOf(self.environment)
+        self.manager = CopyManager(self.pool, self.copies, self.limits, self.options)
         self.manager.on_internal_error = self.internal_errors.append
         self.server = DeviceServer([*standard_commands(), *self.manager.commands()])
         self.server.on_internal_error = self.internal_errors.append
@@ -84,6 +85,17 @@ class CopyArray:
         self.environment.stop()
         self._started.clear()
 
+    def end_connections(self, *, cut: bool = False) -> None:
+        """Lose every nexus and cancel the commands that wait: first the one, or, where connections are cut, the other."""
+        for _ in range(2):
+            if cut:
+                self.environment.cancel(self._started)
+            else:
+                for nexus in list(self.server.nexuses):
+                    self.server.detach(nexus)
+            cut = not cut
+        self._started.clear()
+
     def _logical_unit(self, number: int, **options: Any) -> LogicalUnit:
         name = f"lun{number}"
         if name not in self.pool.volumes:
@@ -101,11 +113,12 @@ class CopyArray:
         )
 
     def restart(self) -> None:
-        """Stop in good order and start again; every nexus is gone."""
-        for nexus in list(self.server.nexuses):
-            self.server.detach(nexus)
+        """Stop in good order, as an array does, and start again; every nexus is gone."""
+        self.end_connections()
+        self.copies.stop()
         with suppress(PoolFailed):
             self.environment.run(self.pool.close())
+        self.stop_jobs()
         self._start()
 
     def volume(self, lun: int) -> Volume:

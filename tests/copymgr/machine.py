@@ -7,7 +7,8 @@ import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.operation import CopyOperation
+from odx_target.copymgr.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.rod_token import RodToken
 from odx_target.copymgr.steps import StepKind
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.outcome import Outcome
@@ -18,6 +19,7 @@ from tests.copymgr.model import (
     UNKNOWN_IDENTIFIER,
     Model,
     ModelOperation,
+    ModelToken,
 )
 
 SIZE_STORE_BLOCKS = 16
@@ -62,7 +64,7 @@ LONGEST_DELAY_S = 5.0
 delays = st.sampled_from([None, 0.0, 0.25, 1.0, 2.5, LONGEST_DELAY_S])
 
 
-class Pending:
+class Submitted:
     """A command on its way. `predict` runs when its handler does, and `check` when it is answered."""
 
     def __init__(self, nexus: Nexus, predict: Callable[[], str], check: Callable[[Reply, str], None]) -> None:
@@ -80,12 +82,22 @@ class MachineUnderTest(RuleBasedStateMachine):
     array: CopyArray
     model: Model
     nexuses: list[Nexus]
+    submitted: dict[int, Submitted]
+    """By tag, the commands whose answers have not been looked at."""
+    operations: dict[CopyOperation, ModelOperation]
+    """Those under way."""
+    tokens: dict[RodToken, ModelToken]
+    """All that were made, or found again, since the array has started."""
+    tokens_by_data: dict[bytes, ModelToken]
+    is_stopping = False
 
     def wire(self) -> None:
         """Listen where the array says what it is about to do or has done, at that very moment."""
         array = self.array
         array.server.before_command = self.before_command
         begin, ended, add_step = array.manager.begin, array.manager.operation_ended, array.manager.counters.add_step
+        add_token = array.manager.tokens.add
+        self.tokens = {token: self.tokens_by_data[token.data] for token in array.manager.tokens.live.values()}
 
         def spy_begin(*arguments: Any, **options: Any) -> CopyOperation:
             operation = begin(*arguments, **options)
@@ -94,8 +106,17 @@ class MachineUnderTest(RuleBasedStateMachine):
             self.operations[operation] = self.handled.operation
             return operation
 
+        def spy_add_token(token: RodToken) -> None:
+            add_token(token)
+            assert self.handled is not None
+            assert self.handled.operation is not None
+            assert self.handled.operation.token is not None
+            self.tokens[token] = self.tokens_by_data[token.data] = self.handled.operation.token
+
         def spy_ended(operation: CopyOperation, now_s: float) -> None:
             self.follow()
+            if self.is_stopping:  # done, or cancelled where it waited
+                self.model.terminate([self.operations[operation]] if operation.status is CopyStatus.TERMINATED else [])
             ended(operation, now_s)
             out_of_time = operation.sense != b"" and operation.transfer_count_blocks < len(self.operations[operation].writes)
             self.model.ended(self.operations.pop(operation), now_s, out_of_time)
@@ -107,6 +128,7 @@ class MachineUnderTest(RuleBasedStateMachine):
 
         array.manager.begin = spy_begin  # type: ignore[method-assign]
         array.manager.operation_ended = spy_ended  # type: ignore[method-assign]
+        array.manager.tokens.add = spy_add_token  # type: ignore[method-assign]
         array.manager.counters = Counters()
         for lun in range(len(LUNS)):
             self.listen(lun)
@@ -114,7 +136,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         self.nexuses = [array.nexus, array.new_nexus("iqn.host", "2"), array.new_nexus("iqn.other")]
 
     def listen(self, lun: int) -> None:
-        self.array.volume(lun).on_change = lambda block, count: self.model.announced(lun, block, count, self.now_s)
+        self.array.volume(lun).on_change.append(lambda block, count: self.model.announced(lun, block, count, self.now_s))
 
     def follow(self) -> None:
         """Write in the model what operations have written since."""
@@ -127,31 +149,31 @@ class MachineUnderTest(RuleBasedStateMachine):
         return self.array.environment.monotonic()
 
     def before_command(self, task: Task) -> Outcome | None:
-        self.handled = self.pending.get(task.tag)
+        self.handled = self.submitted.get(task.tag)
         if self.handled is not None:
             self.handled.predicted = self.handled.predict()
         return None
 
-    def submit(self, lun: int, cdb: bytes, data: bytes, pending: Pending) -> None:
+    def submit(self, lun: int, cdb: bytes, data: bytes, command: Submitted) -> None:
+        """Send a command; what of it waits has not begun when this returns."""
         tag = next(self.tags)
-        self.pending[tag] = pending
-        pending.started = self.array.start(lun, cdb, data, nexus=pending.nexus, tag=tag)
-        self.array.environment.settle()
+        self.submitted[tag] = command
+        command.started = self.array.start(lun, cdb, data, nexus=command.nexus, tag=tag)
         self.reap()
 
     def reap(self) -> None:
         """Check what has been answered."""
-        for tag, pending in list(self.pending.items()):
-            assert pending.started is not None
-            if not pending.started.is_done:
+        for tag, command in list(self.submitted.items()):
+            assert command.started is not None
+            if not command.started.is_done:
                 continue
-            del self.pending[tag]
-            reply = pending.started.reply
-            if pending.started.task.aborted:
+            del self.submitted[tag]
+            reply = command.started.reply
+            if command.started.task.aborted:
                 assert code_of(reply) == "aborted"
             else:
-                assert pending.predicted is not None
-                pending.check(reply, pending.predicted)
+                assert command.predicted is not None
+                command.check(reply, command.predicted)
 
     def nexus(self, pick: int) -> Nexus:
         return self.nexuses[pick % len(self.nexuses)]
@@ -168,14 +190,14 @@ class MachineUnderTest(RuleBasedStateMachine):
         requested = sum(count for _, count in ranges)
         return ModelOperation(kind, nexus, nexus.initiator_name, lun, list_identifier, requested, 0.0, immed)
 
-    def pending_of(self, operation: ModelOperation, predict: Callable[[], str]) -> Pending:
+    def command_of(self, operation: ModelOperation, predict: Callable[[], str]) -> Submitted:
         def check(reply: Reply, predicted: str) -> None:
             self.check_operation(operation, reply, predicted)
 
         assert isinstance(operation.nexus, Nexus)
-        pending = Pending(operation.nexus, predict, check)
-        pending.operation = operation
-        return pending
+        command = Submitted(operation.nexus, predict, check)
+        command.operation = operation
+        return command
 
     def check_operation(self, operation: ModelOperation, reply: Reply, predicted: str) -> None:
         if predicted != GOOD or operation.in_background:
@@ -238,6 +260,29 @@ class MachineUnderTest(RuleBasedStateMachine):
         assert data[12] == {1: 0, 3: 2, 0x60: 0x40}.get(status, 0)
         assert (data[13], data[14], data[15]) == (sense_bytes, 18 if sense_bytes else 0, 0xF1)
         assert int.from_bytes(data[16:24], "big") == record.count
+
+    def check_what_is_held(self) -> None:
+        """Operations, leases, frozen maps and places in task sets are those of the model, at every moment."""
+        assert set(self.array.manager.operations) == set(self.operations)
+        assert set(self.operations.values()) == set(self.model.running)
+        self.model.settle_time(self.now_s)
+        held = set()
+        for token, modelled in self.tokens.items():
+            assert token.leases == modelled.leases
+            is_known = self.array.manager.tokens.live.get(token.identifier) is token
+            is_alive = is_known and not token.is_expired(self.now_s)  # those that have expired wait to be collected
+            assert is_alive == (not modelled.discarded and modelled.end is None)
+            if is_known or modelled.leases:
+                held.add(token.rod.frozen.identifier)
+        assert set(self.array.pool.frozen_maps) == held
+        for lun, logical_unit in self.array.logical_units.items():
+            waiting = [
+                tag
+                for tag, command in self.submitted.items()
+                if command.started is not None
+                and (command.started.task.lun, command.started.is_done, command.started.task.aborted) == (lun, False, False)
+            ]
+            assert sorted(task.tag for task in logical_unit.tasks.tasks()) == sorted(waiting)
 
     def apply_delay(self) -> None:
         delay_s = self.delay_s

@@ -124,7 +124,7 @@ def test_a_background_that_takes_no_more_work(
     def refuse(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(array.environment, "start_soon", refuse)
+    monkeypatch.setattr(array.copies, "start_soon", refuse)
     command(array, ListFlag.IMMED)
     assert array.manager.operations == {}
     assert len(array.pool.frozen_maps) == 1
@@ -155,3 +155,20 @@ def test_a_failure_while_giving_back_ends_the_operation_all_the_same(monkeypatch
     array.environment.settle()
     assert array.manager.operations == {}
     assert array.internal_errors == [error]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError()])
+@pytest.mark.parametrize("part", ["FrozenRod.of_ranges", "RodToken", "decode_head"])
+def test_a_token_that_is_not_finished_holds_nothing(part: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = CopyArray()
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"odx_target.copymgr.populate_token.{part}", fail)
+        assert array.populate(0, 1, ONE, flags=ListFlag.RTV, rod_type=PERSISTENT).status != 0
+    assert array.pool.frozen_maps == {}
+    assert array.manager.tokens.live == {}
+    assert array.manager.operations == {}
+    assert array.pool.remembered_keys("copymgr/token/") == []

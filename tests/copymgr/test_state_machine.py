@@ -3,7 +3,6 @@
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.parameter_lists import encode_populate_token, encode_write_using_token
 from odx_target.copymgr.token_format import ZERO_TOKEN
 from odx_target.scsi.nexus import Nexus
@@ -14,7 +13,7 @@ from tests.copymgr.machine import (
     LUNS,
     SIZE_STORE_BLOCKS,
     MachineUnderTest,
-    Pending,
+    Submitted,
     delays,
     expect,
     good_ranges,
@@ -31,7 +30,6 @@ from tests.copymgr.model import (
     UNKNOWN_IDENTIFIER,
     VULNERABLE,
     Model,
-    ModelOperation,
     ModelToken,
 )
 from tests.settings import searching
@@ -44,10 +42,11 @@ class CopyMachine(MachineUnderTest):
         turns = self.array.environment.turns
         turns.of_a_turn = turns.left = steps_of_a_turn
         self.model = Model(LIMITS, LUNS, SIZE_STORE_BLOCKS)
-        self.pending: dict[int, Pending] = {}
+        self.submitted = {}
         self.tags = iter(range(1 << 30, 1 << 31))  # not those that the array itself gives
-        self.operations: dict[CopyOperation, ModelOperation] = {}
-        self.handled: Pending | None = None
+        self.operations = {}
+        self.tokens_by_data = {}
+        self.handled: Submitted | None = None
         self.delay_s: float | None = None
         self.writes = 0
         self.wire()
@@ -68,7 +67,7 @@ class CopyMachine(MachineUnderTest):
             self.model.change(lun, lba, data)
             return GOOD
 
-        self.submit(lun, cdb, data, Pending(self.nexus(pick), predict, expect))
+        self.submit(lun, cdb, data, Submitted(self.nexus(pick), predict, expect))
 
     # Tokens.
 
@@ -99,7 +98,7 @@ class CopyMachine(MachineUnderTest):
         def predict() -> str:
             return self.model.populate(operation, ranges, rod_type, timeout_s, self.now_s)
 
-        self.submit(lun, out_cdb(0x10, list_identifier, len(data)), data, self.pending_of(operation, predict))
+        self.submit(lun, out_cdb(0x10, list_identifier, len(data)), data, self.command_of(operation, predict))
 
     @precondition(lambda self: any(token.data for token in self.model.tokens))
     @rule(
@@ -168,12 +167,13 @@ class CopyMachine(MachineUnderTest):
         def predict() -> str:
             return self.model.write_using(operation, token, ranges, offset, self.now_s)
 
-        self.submit(lun, out_cdb(0x11, list_identifier, len(data)), data, self.pending_of(operation, predict))
+        self.submit(lun, out_cdb(0x11, list_identifier, len(data)), data, self.command_of(operation, predict))
 
     @rule(lun=lun_numbers, ranges=good_ranges, rod_type=st.sampled_from([None, VULNERABLE, PERSISTENT]), pick=picks)
     def make_token(self, lun: int, ranges: list[Range], rod_type: int | None, pick: int) -> None:
         """The way it usually goes: made and fetched at once."""
         self.populate(lun, ranges, 3, pick, False, rod_type, 0)
+        self.settle()
         self.ask_for(self.nexus(pick), lun, 3, 805)
 
     # Questions.
@@ -210,6 +210,10 @@ class CopyMachine(MachineUnderTest):
 
     # Ends.
 
+    def aborted(self, commands: list[Submitted]) -> None:
+        """Task management has ended commands, whether they have begun or not."""
+        self.model.terminate([command.operation for command in commands if command.operation is not None])
+
     @precondition(lambda self: self.model.running)
     @rule(pick=picks)
     def abort_one_under_way(self, pick: int) -> None:
@@ -228,21 +232,39 @@ class CopyMachine(MachineUnderTest):
             assert code_of(reply) == GOOD
             self.model.terminate([record])
 
-    @precondition(lambda self: self.pending)
-    @rule(pick=picks)
-    def abort_task(self, pick: int) -> None:
-        tag = list(self.pending)[pick % len(self.pending)]
-        pending = self.pending[tag]
-        assert pending.started is not None
-        if pending.started.task.aborted:
-            return
-        assert self.array.server.abort_task(pending.nexus, pending.started.task.lun, tag)
-        self.model.terminate([] if pending.operation is None else [pending.operation])
+    @precondition(lambda self: self.submitted)
+    @rule(pick=picks, last=st.booleans())
+    def abort_task(self, pick: int, last: bool) -> None:
+        tag = list(self.submitted)[-1 if last else pick % len(self.submitted)]
+        command = self.submitted[tag]
+        assert command.started is not None
+        is_waiting = not command.started.is_done and not command.started.task.aborted
+        assert self.array.server.abort_task(command.nexus, command.started.task.lun, tag) == is_waiting
+        self.aborted([command] if is_waiting else [])
 
-    @rule(lun=lun_numbers, kind=st.integers(0, 9))
-    def reset(self, lun: int, kind: int) -> None:
-        whole = kind == 9
-        if kind < 7:
+    @rule(lun=lun_numbers, pick=picks, everybody=st.booleans())
+    def end_task_set(self, lun: int, pick: int, everybody: bool) -> None:
+        nexus = self.nexus(pick)
+        ended = [
+            command
+            for command in self.submitted.values()
+            if command.started is not None
+            and command.started.task.lun == lun
+            and not command.started.is_done
+            and (everybody or command.nexus is nexus)
+        ]
+        if everybody:
+            self.array.server.clear_task_set(nexus, lun)
+        else:
+            self.array.server.abort_task_set(nexus, lun)
+        self.aborted(ended)
+        for each in self.nexuses:
+            each.unit_attentions.clear()
+
+    @rule(lun=lun_numbers, chance=st.integers(0, 9))
+    def reset(self, lun: int, chance: int) -> None:
+        whole = chance == 9
+        if chance < 6:
             return
         if whole:
             self.array.server.reset_target(self.nexuses[0])
@@ -256,7 +278,7 @@ class CopyMachine(MachineUnderTest):
 
     @rule(pick=picks, chance=st.integers(0, 9))
     def lose_nexus(self, pick: int, chance: int) -> None:
-        if chance < 7:
+        if chance < 6:
             return
         nexus = self.nexus(pick)
         self.array.server.detach(nexus)
@@ -277,6 +299,19 @@ class CopyMachine(MachineUnderTest):
         self.array.manager.revoke(int.from_bytes(token.data[8:16], "big"))
         if token.end is None:
             token.end = "5/23/06"
+
+    @rule()
+    def settle(self) -> None:
+        """Everything runs that can run now."""
+        self.array.environment.settle()
+        self.reap()
+
+    @rule(count=st.integers(1, 4))
+    def step(self, count: int) -> None:
+        """Only some of it does."""
+        for _ in range(count):
+            self.array.environment.step()
+        self.reap()
 
     @rule(delay_s=st.sampled_from([0.25, 1.0, 3.0, 10.0, 30.0]))
     def advance(self, delay_s: float) -> None:
@@ -300,20 +335,22 @@ class CopyMachine(MachineUnderTest):
         next_s = self.array.manager.next_expiry()
         assert next_s is None or next_s > self.now_s
 
-    @rule(run_out=st.booleans(), pick=st.integers(0, 39))
-    def restart(self, run_out: bool, pick: int) -> None:
-        if pick != 17:
+    @rule(chance=st.integers(0, 19), cut=st.booleans())
+    def restart(self, chance: int, cut: bool) -> None:
+        if chance < 18:
             return
-        if run_out:
-            self.array.environment.advance(200.0)
-            self.reap()
-        self.array.manager.expire(self.now_s, Steps(1 << 30))
-        self.model.terminate(self.model.running)
-        self.array.stop_jobs()
-        self.pending.clear()
+        if chance == 18:
+            self.advance(200.0)
+        self.collect()
+        self.is_stopping = True
+        self.array.end_connections(cut=cut)
+        self.array.copies.stop()
+        self.is_stopping = False
+        self.submitted.clear()
+        assert self.operations == {}
+        self.check_what_is_held()
         self.array.restart()
         self.model.restart(self.now_s)
-        self.operations.clear()
         self.wire()
 
     @invariant()
@@ -323,8 +360,7 @@ class CopyMachine(MachineUnderTest):
         for lun, content in enumerate(self.model.luns):
             assert b"".join(self.array.volume(lun).read_now(0, SIZE_STORE_BLOCKS) or []) == content
         self.model.assert_vulnerable_tokens_are_true()
-        assert set(self.array.manager.operations) == set(self.operations)
-        assert len(self.operations) == len(self.model.running)
+        self.check_what_is_held()
         assert self.array.internal_errors == []
 
     def teardown(self) -> None:
@@ -332,7 +368,7 @@ class CopyMachine(MachineUnderTest):
             self.array.manager.before_step = None
             self.array.environment.advance(300.0)
             self.reap()
-            assert not self.pending
+            assert not self.submitted
             self.collect()
             CopyArray.close_all()
 

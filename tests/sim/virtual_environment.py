@@ -174,6 +174,11 @@ class VirtualEnvironment:
         self._tasks.clear()
         self._sleepers.clear()
 
+    def step(self) -> None:
+        """Let one task go on that can run at this moment, if there is any."""
+        if self._runnable or self._wake_sleepers():
+            self._step(self._runnable.popleft())
+
     def settle(self) -> None:
         """Run all that can run at this moment; the clock stands still."""
         while self._runnable or self._wake_sleepers():
@@ -240,3 +245,22 @@ class VirtualEnvironment:
                 self._resume(task, suspend)
         finally:
             self._current = None
+
+
+class JobsOf:
+    """An environment whose background jobs can be cancelled apart from those of others."""
+
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        self._environment = environment
+        self._jobs: list[VirtualTask] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
+
+    def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
+        self._environment.start_soon(function, *arguments)
+        self._jobs = [job for job in self._jobs if not job.done]
+        self._jobs.append(self._environment.background[-1])
+
+    def stop(self) -> None:
+        self._environment.cancel(self._jobs)
