@@ -1,0 +1,20 @@
+"""A pool whose background jobs were cancelled, whether they had begun or not, still closes and opens again."""
+
+import pytest
+from tests.store.pools import Machine, block, read, write
+
+from odx_target.store.pool import PoolOptions
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_pool_closes_after_its_jobs_were_cancelled(steps: int) -> None:
+    machine = Machine(options=PoolOptions(segment_blocks=64, checkpoint_blocks=8))
+    volume = machine.pool.create_volume("a", 512, {})
+    for number in range(90):  # some segments and checkpoints
+        write(machine, volume, number, [block(number)])
+    for _ in range(steps):
+        machine.environment.step()
+    machine.environment.stop()
+    machine.reopen()
+    volume = machine.pool.volumes["a"]
+    assert [read(machine, volume, number, 1) for number in range(90)] == [block(number) for number in range(90)]
