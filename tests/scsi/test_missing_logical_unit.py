@@ -6,7 +6,8 @@ from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
-from odx_target.scsi.task import TaskAttribute
+from odx_target.scsi.outcome import Waiting
+from odx_target.scsi.task import Reply, TaskAttribute
 from tests.scsi.array import UnitUnderTest, code_of
 
 LUN = 9
@@ -42,6 +43,19 @@ def test_a_bug_on_a_missing_unit_is_an_internal_failure() -> None:
 
     unit.server.before_command = fail
     assert code_of(unit.command("12 00 00 00 60 00", lun=LUN)) == (4, 0x44, 0)
+
+
+def test_a_rule_may_delay_a_command_on_a_missing_unit() -> None:
+    unit = UnitUnderTest()
+
+    async def delay(task):
+        await unit.environment.sleep(1.0)
+        return Reply(transfer_bytes=7)
+
+    unit.server.before_command = lambda task: Waiting(delay, task)
+    started = [unit.start("12 00 00 00 60 00", lun=LUN) for _ in range(2)]
+    unit.environment.advance(1.0)
+    assert [each.reply.transfer_bytes for each in started] == [7, 7]
 
 
 def test_it_has_all_that_is_asked_of_a_unit_before_a_command() -> None:

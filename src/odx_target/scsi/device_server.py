@@ -196,7 +196,7 @@ class DeviceServer(TaskManager):
                     tasks.leave(member)
                     return Reply(Status.TASK_SET_FULL)
                 _own_data_out(task)
-                task.logical_unit.environment.turns.take(STEPS_OF_A_WAITING_TASK)
+                tasks.take_steps(STEPS_OF_A_WAITING_TASK)
                 return self._member_task(member, entry, Waiting(self._take_turn, member, entry))
             outcome = self._handle(task, entry)
         except Exception:
@@ -226,7 +226,7 @@ class DeviceServer(TaskManager):
     def _run_later(self, member: Member, entry: Entry, pending: Pending) -> Outcome:
         """A member of the set goes on running when its owner says so."""
         member.is_running = True
-        member.task.logical_unit.environment.turns.take(STEPS_OF_A_WAITING_TASK)
+        member.task.logical_unit.tasks.take_steps(STEPS_OF_A_WAITING_TASK)
         outcome = self._member_task(member, entry, pending)
         try:
             _own_data_out(member.task)

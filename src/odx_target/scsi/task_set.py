@@ -125,6 +125,11 @@ class TaskSet:
         self.barriers = 0
         """How many members a read would have to look at."""
 
+    def take_steps(self, count: int) -> None:
+        """Count work in the present turn of the loop."""
+        if self._environment is not None:
+            self._environment.turns.take(count)
+
     def join(self, task: Task, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
         """Make a task a member, in the place that its attribute gives it; `arrival` if its data-out is still on its way."""
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
