@@ -248,3 +248,16 @@ async def test_an_array_whose_trace_is_full_serves_on() -> None:
             await copy_by_token(array, SessionOptions(isid=random_isid(b"full")))
     warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
     assert warnings == ["cannot write the trace; it pauses, the array goes on"] * 2
+
+
+def test_a_connection_ends_before_the_next_from_its_port_begins(traced: Traced) -> None:
+    """Even if the array sees the end of the first only later."""
+    first = traced.connected()
+    first.received(memoryview(encode(NopOut())))
+    second = traced.connected()
+    second.received(memoryview(encode(NopOut())))
+    first.closed()
+    second.closed()
+    flags = [segment(packet.data).flags for packet in captured(traced.packets)]
+    kinds = ["SYN" if each & SYN else "FIN" for each in flags if each & (SYN | FIN)]
+    assert kinds == ["SYN", "SYN", "FIN", "FIN"] * 2

@@ -48,6 +48,7 @@ class Tracing:
         self.snap_bytes = snap_bytes
         self.now_ns = wall_clock_ns
         self.times_switched_on = 1
+        self.captured: dict[tuple[Address, Address], _PacketWriter] = {}
         self._connections = 0
 
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
@@ -159,16 +160,27 @@ class _PacketWriter:
         self._packets = packets
         self._segments = Segments(peer, local, number * SEQUENCE_NUMBER_STEP & SEQUENCE_MASK)
         self._shaken_hands_at: tuple[int, int] | None = None
+        self._has_ended = False
+        self._addresses = peer, local
+        # A peer may come again before the array has seen it go: in the capture the first ends before the second begins.
+        if former := tracing.captured.pop(self._addresses, None):
+            former.end()
+        tracing.captured[self._addresses] = self
 
     def write(self, now_ns: int, inbound: bool, pieces: Sequence[Piece]) -> None:
+        if self._has_ended:
+            return
         handshake = self._segments.handshake() if self._shaken_hands_at != self._now else []
         packets = [packet for piece in pieces for packet in self._segments.data(inbound, piece.raw)]
         self._put(now_ns, [*handshake, *packets], len(packets))
 
     def end(self) -> None:
-        if self._tracing.is_on and self._shaken_hands_at == self._now:
+        if self._tracing.captured.get(self._addresses) is self:
+            del self._tracing.captured[self._addresses]
+        if not self._has_ended and self._tracing.is_on and self._shaken_hands_at == self._now:
             packets = self._segments.end()
             self._put(self._tracing.now_ns(), packets, len(packets))
+        self._has_ended = True
 
     @property
     def _now(self) -> tuple[int, int]:
