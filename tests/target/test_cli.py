@@ -53,7 +53,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--pool-limit", ""], USAGE, "size"),
         (["serve", "--log-level", ""], USAGE, "log level"),
         (["serve", "--config", ""], USAGE, "directory"),
-        (["serve", __file__, "--lun", "a=1M"], FAILURE, "not a directory"),
+        (["serve", __file__, "--lun", "a=1M", "--portal", "127.0.0.1:0"], FAILURE, "not a directory"),
         (["serve", "--lun", "a=1M", "--pool-limit", "1"], USAGE, "limit"),
         (["serve", "--lun", "a=1M", "--portal", "192.0.2.1:0"], FAILURE, "192.0.2.1:0"),
         ([], USAGE, "give a command"),

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from odx_target.initiator.errors import ConnectionLost
+from odx_target.initiator.windows.copy_engine import CopyReport
 from odx_target.target import cli
 from odx_target.target.commands import host
 from odx_target.target.commands.failure import CommandFailure, Interrupted
@@ -47,6 +48,33 @@ def test_an_error_of_a_target_is_one_plain_error() -> None:
 
     with pytest.raises(CommandFailure, match="gone"):
         host.run(work)
+
+
+@pytest.mark.parametrize(
+    ("offloaded_bytes", "ordinary_bytes", "state"),
+    [
+        (0, 0, "nothing is copied"),
+        (4096, 8192, "12288 of 1048576 bytes are copied, 4096 of them by token, and nothing is compared"),
+    ],
+)
+def test_windows_copy_says_how_far_it_came(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    offloaded_bytes: int,
+    ordinary_bytes: int,
+    state: str,
+) -> None:
+    def interrupted(_work: object, _wish: object, report: CopyReport) -> None:
+        report.offloaded_bytes, report.ordinary_bytes = offloaded_bytes, ordinary_bytes
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(host, "run", interrupted)
+    urls = [f"iscsi://127.0.0.1:1/iqn.2026-11.io.a/{lun}" for lun in (0, 1)]
+    monkeypatch.setattr(sys, "argv", ["odx-target", "windows-copy", *urls, "--file-size", "1M"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", f"odx-target: interrupted: {state}\n")
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Interrupted(signal.SIGTERM), 143)])

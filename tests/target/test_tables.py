@@ -1,7 +1,7 @@
 """How rows are laid out: at any width nothing is lost, no word is split, and no line is padded."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from odx_target.target.commands import tables
@@ -75,6 +75,8 @@ def test_what_a_target_sent_cannot_steer_the_terminal(
 texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=90)
 
 
+@example(rows=[("", "", " ")], width=1)
+@example(rows=[("  ", "a ", "")], width=1)
 @given(rows=st.lists(st.tuples(texts, texts, texts), max_size=5), width=st.none() | st.integers(min_value=1, max_value=220))
 def test_every_word_is_there_at_any_width(rows: list[tables.Row], width: int | None) -> None:
     wanted = sorted(word for row in rows for cell in row for word in cell.split())

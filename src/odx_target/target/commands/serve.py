@@ -4,6 +4,7 @@ import gc
 import ipaddress
 import signal
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from odx_target.target.array import Array
 from odx_target.target.chap_config import chap_warnings
 from odx_target.target.commands import serve_options as options
 from odx_target.target.commands.reload import reload
-from odx_target.target.config import Config
+from odx_target.target.config import Config, Portal
 from odx_target.target.config_error import ConfigError
 from odx_target.target.control_socket import CONTROL_NAME, opened_control
 from odx_target.target.descriptors import Descriptors, count_open, divide, raise_limit
@@ -115,7 +116,7 @@ async def _serve(
             ) as array,
             opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         ):
-            _warn_of_open_portals(array)
+            warn_of_open_portals(array.config, array.portals)
             managed_at = (control or settings.pool_dir) if is_managed else None
             await trio.to_thread.run_sync(_print_how_to_connect, array, managed_at)
             # What is there at the start stays: Python's collector need not look again and again at a map of millions of nodes.
@@ -130,11 +131,11 @@ async def _serve(
                     return
 
 
-def _warn_of_open_portals(array: Array) -> None:
-    """Nobody else reaches the loopback; on any other address strangers may."""
-    if array.config.chap_users:
+def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
+    """Log each portal through which strangers may use the LUNs: any but those on the loopback, unless CHAP is configured."""
+    if settings.chap_users:
         return
-    for portal in array.portals:
+    for portal in portals:
         if not is_loopback(portal.host):
             log.warning("anybody who reaches this portal can use every LUN; --chap-user asks for proof", portal=str(portal))
 

@@ -130,7 +130,8 @@ def _below_name(row: Sequence[str], width: int | None) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, broken between words; a word that is wider keeps a line to itself."""
+    """The lines of a text, broken between words, without blanks at their ends; a word that is wider keeps a line to itself."""
+    text = text.rstrip()
     if len(text) <= width:
         return [text]
     indent = " " * (len(text) - len(text.lstrip()))

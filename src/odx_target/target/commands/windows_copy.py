@@ -20,7 +20,7 @@ from odx_target.initiator.windows.login import INITIATOR_NAME
 from odx_target.initiator.windows.rules import Finding, Weight
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.target.commands import host
-from odx_target.target.commands.failure import CommandFailure
+from odx_target.target.commands.failure import CommandFailure, Interrupted
 from odx_target.target.commands.sizes import rate, size
 from odx_target.target.commands.windows_files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
 from odx_target.target.commands.windows_session import LiveSession, SessionPath, TrioClock, discover, plan_login
@@ -125,15 +125,22 @@ def windows_copy(
         who.options.initiator_name,
         settings,
     )
-    declined, equal = host.run(_copy, wish)
+    report = CopyReport()
+    try:
+        declined, equal = host.run(_copy, wish, report)
+    except Interrupted as interrupted:
+        raise Interrupted(interrupted.number, f"interrupted: {_progress(report, wish.size_bytes)}") from None
     if not equal:
         raise CommandFailure("the copies differ")
     if declined is not None:
         raise CommandFailure(f"{VERDICTS[declined.rule.value.weight]}: {declined}")
 
 
-async def _copy(wish: Wish) -> tuple[Finding | None, bool]:
-    """Returns why Windows would have given up, if so, and whether the file is the same at both ends."""
+async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
+    """Copy and compare, and keep account in `report`.
+
+    Returns why Windows would have given up, if so, and whether the file is the same at both ends.
+    """
     clock = TrioClock()
     printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)
     counts: Counter[str] = Counter()
@@ -154,7 +161,7 @@ async def _copy(wish: Wish) -> tuple[Finding | None, bool]:
             if metadata is None:
                 files[1].disk.remark("has no room beside the file: the file system's own writes are left out")
             began_s = clock.now()
-            report = await FileCopy(windows, None if wish.zero else files[0], files[1], metadata=metadata).run()
+            await FileCopy(windows, None if wish.zero else files[0], files[1], report, metadata).run()
             printer.finish()
             elapsed_s = clock.now() - began_s
             windows.journal.tell = lambda _: None  # what follows is no part of the copy
@@ -254,6 +261,16 @@ def _summary(
         f"{report.offloaded_bytes} bytes by token, {report.ordinary_bytes} by reads and writes",
         "equal" if difference is None else f"NOT EQUAL from byte {difference} of the file on",
     ]
+
+
+def _progress(report: CopyReport, size_bytes: int) -> str:
+    """How far an interrupted copy came."""
+    done_bytes = report.offloaded_bytes + report.ordinary_bytes
+    return (
+        f"{done_bytes} of {size_bytes} bytes are copied, {report.offloaded_bytes} of them by token, and nothing is compared"
+        if done_bytes
+        else "nothing is copied"
+    )
 
 
 def _findings(findings: list[Finding]) -> list[str]:

@@ -1,0 +1,44 @@
+"""The warning of portals through which strangers reach the LUNs: once for each that is not on the loopback, without CHAP."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from odx_target.target.chap_config import ChapUser
+from odx_target.target.commands.serve import is_loopback, warn_of_open_portals
+from odx_target.target.config import Config, Portal
+
+USER = ChapUser("first-host", b"secret-of-first-host")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+        ("::ffff:192.0.2.1", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_only_the_loopback_is_out_of_reach(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+    assert [line["portal"] for line in warnings(Config(), host)] == ([] if expected else [str(Portal(host))])
+
+
+def test_each_open_portal_is_a_line_unless_hosts_must_prove_themselves() -> None:
+    hosts = ("127.0.0.1", "192.0.2.1", "::")
+    lines = warnings(Config(), *hosts)
+    assert [(line["log_level"], line["portal"]) for line in lines] == [("warning", "192.0.2.1:3260"), ("warning", "[::]:3260")]
+    assert all("--chap-user" in str(line["event"]) for line in lines)
+    assert warnings(Config(chap_users=(USER,)), *hosts) == []
+
+
+def warnings(config: Config, *hosts: str) -> list[dict[str, object]]:
+    with capture_logs() as lines:
+        warn_of_open_portals(config, [Portal(host) for host in hosts])
+    return [dict(line) for line in lines]
