@@ -21,8 +21,8 @@ handed to it since (*pending*), which readers see.
 `process_death` then turn it on again.
 
 Faults that leave the machine running: operations named in `failing` raise `error_number`, EIO unless set (a write may have
-written a part, a sync made a part durable), and `room_blocks` bounds the sum of all segments' sizes (creating one more raises
-PoolFull).
+written a part, a sync made a part durable, a `commit` of the catalogue kept it all the same), and `room_blocks` bounds the sum
+of all segments' sizes (creating one more raises PoolFull).
 """
 
 import errno
@@ -104,7 +104,7 @@ class SimulatedDisk:
         self._until_crash: int | None = None
 
     def parts(self) -> PoolParts:
-        catalogue = MemoryCatalogue(self.catalogue_content, before_commit=self.step_catalogue, after_commit=self.step)
+        catalogue = MemoryCatalogue(self.catalogue_content, before_commit=self.step_catalogue, after_commit=self.step_committed)
         return PoolParts(self.head, SimulatedSegments(self), catalogue, lambda: None)
 
     def crash_after(self, operations: int | None) -> None:
@@ -138,6 +138,12 @@ class SimulatedDisk:
 
     def step_catalogue(self) -> None:
         if "save" in self.failing:
+            raise of_write("saving the catalogue", OSError(self.error_number, "the simulated disk fails"))
+        self.step()
+
+    def step_committed(self) -> None:
+        """The end of a save, which may fail though everything was kept."""
+        if "commit" in self.failing:
             raise of_write("saving the catalogue", OSError(self.error_number, "the simulated disk fails"))
         self.step()
 

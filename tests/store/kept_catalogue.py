@@ -1,6 +1,8 @@
 """Catalogues for one conformance suite: each can be opened again and again over what it kept."""
 
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +13,10 @@ from odx_target.store.sqlite_catalogue import SqliteCatalogue
 
 class Kept(Protocol):
     def open(self) -> Catalogue: ...
+
+    def open_failing(self, fail: Callable[[], None]) -> Catalogue:
+        """One that calls `fail` after each commit, before `save` returns."""
+        ...
 
     def node_count(self) -> int:
         """Nodes kept, dead ones too; while no catalogue is open."""
@@ -24,8 +30,30 @@ class KeptInMemory:
     def open(self) -> Catalogue:
         return MemoryCatalogue(self.content)
 
+    def open_failing(self, fail: Callable[[], None]) -> Catalogue:
+        return MemoryCatalogue(self.content, after_commit=fail)
+
     def node_count(self) -> int:
         return len(self.content.nodes)
+
+
+class FailingSqliteCatalogue(SqliteCatalogue):
+    """One whose disk fails where SQLite has cut the journal off already, and only syncs the cut."""
+
+    def __init__(self, path: Path, fail: Callable[[], None]) -> None:
+        self._fail = _nothing
+        super().__init__(path)
+        self._fail = fail
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with super()._changing():
+            yield
+        self._fail()
+
+
+def _nothing() -> None:
+    pass
 
 
 class KeptInFile:
@@ -34,6 +62,9 @@ class KeptInFile:
 
     def open(self) -> Catalogue:
         return SqliteCatalogue(self.path)
+
+    def open_failing(self, fail: Callable[[], None]) -> Catalogue:
+        return FailingSqliteCatalogue(self.path, fail)
 
     def node_count(self) -> int:
         connection = sqlite3.connect(self.path)

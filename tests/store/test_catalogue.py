@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.store.kept_catalogue import Kept, KeptInFile, KeptInMemory
 from tests.store.map_model import places_of
 
 from odx_target.store import transactional_catalogue
+from odx_target.store.api import Unwritable
 from odx_target.store.block_map import SIZE_LIMIT_BLOCKS, BlockMap
 from odx_target.store.catalogue import Catalogue, Checkpoint, FrozenMapState, VolumeState
 from odx_target.store.frozen_root import FrozenRoot
@@ -234,6 +236,42 @@ def test_a_failed_save_leaves_its_nodes_to_the_next(kept: Kept) -> None:
     catalogue.save(saved)
     catalogue.close()
     assert described(load(kept)) == described(saved)
+
+
+@pytest.mark.parametrize("sweep_after_nodes", [transactional_catalogue.SWEEP_AFTER_NODES, 0])
+def test_the_save_after_one_that_failed_at_its_end_goes_on_from_what_is_kept(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, sweep_after_nodes: int
+) -> None:
+    monkeypatch.setattr(transactional_catalogue, "SWEEP_AFTER_NODES", sweep_after_nodes)
+    live = written(SUBTREE, 30)
+    failures = [False, True, True, False, True, False]
+    catalogue = kept.open_failing(lambda: fail_if(failures.pop(0)))
+    catalogue.load()
+    for step in range(6):
+        live.assign(step * 5000, 1 + step, 5000)
+        checkpoint = checkpoint_of(live, remembered={str(step): b"new", str(step // 2): b"old", "all": b"same"})
+        with suppress(Unwritable):
+            catalogue.save(checkpoint)
+    catalogue.close()
+    assert described(load(kept)) == described(checkpoint)
+
+
+def test_the_first_save_may_fail_at_its_end(kept: Kept) -> None:
+    failures = [True, False]
+    catalogue = kept.open_failing(lambda: fail_if(failures.pop(0)))
+    assert catalogue.load() is None
+    live = written(SUBTREE, 30)
+    with pytest.raises(Unwritable):
+        catalogue.save(checkpoint_of(live, remembered={"a": b"1"}))
+    second = checkpoint_of(live, remembered={"b": b"2"})
+    catalogue.save(second)
+    catalogue.close()
+    assert described(load(kept)) == described(second)
+
+
+def fail_if(is_failing: bool) -> None:
+    if is_failing:
+        raise Unwritable("the disk fails after the commit")
 
 
 def test_maps_of_the_largest_size_are_kept(kept: Kept) -> None:

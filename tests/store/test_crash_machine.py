@@ -251,7 +251,7 @@ class CrashMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.is_failed)
     @rule(
-        operation=st.sampled_from(["write", "sync", "create", "seal", "save", "delete"]),
+        operation=st.sampled_from(["write", "sync", "create", "seal", "save", "commit", "delete"]),
         number=st.sampled_from([errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE]),
     )
     def disk_fails(self, operation: str, number: int) -> None:

@@ -117,6 +117,23 @@ def test_a_catalogue_that_cannot_be_saved_leaves_the_log(machine: Machine) -> No
     assert read(machine, machine.pool.volumes["a"], 0, 2) == blocks(5, 2)
 
 
+@pytest.mark.parametrize("is_overwritten", [False, True])
+def test_checkpoints_go_on_after_one_that_failed_though_it_was_kept(machine: Machine, is_overwritten: bool) -> None:
+    machine.pool.remember("key", b"value")
+    machine.disk.failing.add("commit")
+    with pytest.raises(Unwritable):
+        machine.checkpoint()
+    machine.disk.failing.clear()
+    machine.pool.forget("key")
+    if is_overwritten:
+        machine.pool.volumes["a"].write(0, [block(5)])
+    machine.checkpoint()
+    assert machine.pool.status().checkpoint_error is None
+    machine.lose_power()
+    assert machine.pool.remembered_keys("") == []
+    assert read(machine, machine.pool.volumes["a"], 0, 2) == blocks(5 if is_overwritten else 1, 2)
+
+
 def test_a_failed_pool_gives_up_its_lock(machine: Machine) -> None:
     released: list[bool] = []
     machine.pool._release_lock = lambda: released.append(True)

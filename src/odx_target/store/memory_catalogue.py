@@ -23,8 +23,7 @@ class MemoryCatalogue(TransactionalCatalogue):
     """Keeps encoded bodies in `content`, which outlives it; a save that returns is durable.
 
     `before_commit` and `after_commit` are called in a save just before and after its commit point; what they raise leaves
-    `save`, with the former or the new checkpoint in the content: so a test stops the machine there, or fails the disk. When
-    `after_commit` has raised, only a new MemoryCatalogue over the content may go on.
+    `save`, with the former or the new checkpoint in the content: so a test stops the machine there, or fails the disk.
     """
 
     def __init__(

@@ -43,6 +43,7 @@ class TransactionalCatalogue(ABC):
     def __init__(self) -> None:
         self._counts = NodeCounts()
         self._remembered: Mapping[str, bytes] = {}
+        self._is_unsure = False
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
@@ -94,6 +95,8 @@ class TransactionalCatalogue(ABC):
         writer = TreeWriter(self._counts.next_number)
         try:
             with self._transaction():
+                if self._is_unsure:
+                    self._remembered = self._get_remembered()
                 self._put_nodes(writer.bodies(roots))
                 counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
                 if counts.sweep_is_due():
@@ -102,11 +105,15 @@ class TransactionalCatalogue(ABC):
                 self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
             writer.undo()
+            # The error of a commit does not say whether all was kept or nothing. So no number is used twice.
+            self._counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
+            self._is_unsure = True
             raise
         finally:
             writer.let_go()
         self._counts = counts
         self._remembered = checkpoint.remembered
+        self._is_unsure = False
 
     def _sweep(self, roots: list[FrozenRoot], counts: NodeCounts) -> None:
         numbers = kept_numbers(roots)
@@ -119,6 +126,9 @@ class TransactionalCatalogue(ABC):
         self._delete_values([key for key in former if key not in present])
         changed = [(key, value) for key, value in present.items() if former.get(key) != value]
         self._put_values([(key, sealed(key.encode(), value)) for key, value in changed])
+
+    def _get_remembered(self) -> dict[str, bytes]:
+        return {key: unsealed(key.encode(), value) for key, value in self._get_values()}
 
     def _decoded(self, document: dict[str, Any]) -> Checkpoint:
         reader = TreeReader(self._get_node)
@@ -134,7 +144,7 @@ class TransactionalCatalogue(ABC):
                 for row in document["volumes"]
             ),
             frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
-            remembered={key: unsealed(key.encode(), value) for key, value in self._get_values()},
+            remembered=self._get_remembered(),
             segments=_segments(document["pool"].pop("segments", None)),
         )
 
