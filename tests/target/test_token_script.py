@@ -108,6 +108,17 @@ def test_what_is_no_text(served: Served, tmp_path: Path) -> None:
     assert typed_from(tmp_path / "script", served.url(0)) == (FAILURE, "odx-target: line 3: that is not UTF-8 text\n")
 
 
+def test_a_script_that_is_not_there_is_typed_wrongly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"
+    monkeypatch.setattr(sys, "argv", ["odx-target", "token", "run", url, str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == USAGE
+    assert f"SCRIPT: {tmp_path}/none: No such file or directory" in capsys.readouterr().err
+
+
 def typed_from(path: Path, url: str) -> tuple[int, str]:
     with path.open() as script:
         ended = subprocess.run(

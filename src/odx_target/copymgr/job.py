@@ -63,7 +63,7 @@ class ForegroundJob(Pending):
 
 
 def start_in_background(manager: "CopyManager", job: Job) -> None:
-    """Do the work of a command that is answered already; what goes wrong is told by the record alone."""
+    """Do the work of a command that is answered already; only its record shows what goes wrong."""
     try:
         manager.environment.start_soon(_run_in_background, manager, job)
     except BaseException:
@@ -119,7 +119,7 @@ def _check_for(manager: "CopyManager", job: Job, error: Exception) -> CheckCondi
         condition, key = BLOCK_FAILURES[type(error)]
         return Refusal(condition, key=key, information=lba, rule=f"the destination: {error}")
     if isinstance(error, BUSY_FAILURES):
-        # not the status BUSY: a part may have been transferred, which the record of the operation tells
+        # not the status BUSY: a part may have been transferred, which the record of the operation shows
         return Refusal(INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule=str(error) or "out of memory")
     for kind, (condition, key) in STORE_FAILURES.items():
         if isinstance(error, kind):

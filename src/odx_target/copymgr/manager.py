@@ -107,7 +107,7 @@ class CopyManager:
             self._cancel(token)
 
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
-        """Whether tokens of a logical unit are this copy manager's to make."""
+        """True if tokens of a logical unit are this copy manager's to make."""
         return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
 
     def logical_unit_reset(self, logical_unit: LogicalUnit) -> None:
@@ -176,7 +176,7 @@ class CopyManager:
         }
 
     def is_in_progress(self, task: Task, list_identifier: int) -> bool:
-        """Whether the identifier of a command names an operation under way."""
+        """True if the identifier of a command names an operation under way."""
         operation = self.records.find(task.nexus, task.logical_unit, list_identifier)
         return operation is not None and operation.is_in_progress
 

@@ -100,7 +100,7 @@ class CopyOperation:
 
     @property
     def holds_token(self) -> bool:
-        """Whether a token waits that was never told whole."""
+        """True if a token waits that was never reported whole."""
         return bool(self.token) and not self.token_delivered
 
     @property

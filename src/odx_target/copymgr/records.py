@@ -56,7 +56,7 @@ class RecordTable:
         return max(others, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
-        """Whether a nexus may begin one more: not if all its records are of operations under way."""
+        """True if a nexus may begin one more: not if all its records are of operations under way."""
         records = self._by_nexus.get(nexus)
         if records is None or len(records) < self._limits.maximum_records_per_nexus:
             return True

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from odx_target.copymgr.limits import STATUS_UPDATE_DELAY_MS
 from odx_target.copymgr.operation import CopyOperation
-from odx_target.copymgr.token_format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
+from odx_target.copymgr.token_format import MANAGEMENT_TOKEN_BYTES
 from odx_target.scsi.layout import Layout
 
 STATUS_LAYOUT = Layout(
@@ -17,7 +17,6 @@ STATUS_LAYOUT = Layout(
 
 LOGICAL_BLOCKS = 0xF1
 FINISHED_DELAY = 0xFFFF_FFFE
-ROD_TOKEN_DESCRIPTOR_BYTES = 2 + TOKEN_BYTES
 
 _STATUS = struct.Struct(">IBBHIBBBBQHxxxxxx")
 _AVAILABLE_DATA_BYTES = 4

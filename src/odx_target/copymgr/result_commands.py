@@ -56,7 +56,7 @@ def copy_operation_abort(manager: "CopyManager", task: Task) -> Outcome:
 def report_all_rod_tokens(manager: "CopyManager", task: Task) -> Outcome:
     """The tokens made through this logical unit; those of others are nobody's business here. Looking prolongs no life.
 
-    They are looked through in turns of the loop: told are those of the beginning that have not ended before their turn.
+    They are looked through in turns of the loop: reported are those of the beginning that have not ended before their turn.
     """
     identifiers = manager.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < manager.environment.turns.left:

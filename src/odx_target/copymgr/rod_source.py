@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
 
 class SourceUnreadable(Exception):
-    """The source cannot be read at a block; `good_bytes` of what was asked for lie before it, and `cause` tells why."""
+    """The source cannot be read at a block; `good_bytes` of what was asked for lie before it, and `cause` says why."""
 
     def __init__(self, good_bytes: int, cause: DamagedBlock | Unreadable) -> None:
         super().__init__(f"the source ends after {good_bytes} bytes: {cause}")

@@ -84,5 +84,5 @@ class RodToken:
         return min(self.used_at_s + self.inactivity_timeout_s, self.created_at_s + self.lifetime_s)
 
     def is_expired(self, now_s: float) -> bool:
-        """Whether its time is over; never while it is in use or not yet issued."""
+        """True if its time is over; never while it is in use or not yet issued."""
         return self.is_issued and not self.leases and now_s >= self.expires_at_s

@@ -50,7 +50,7 @@ def rod_type_words(rod_type: int) -> str:
 
 
 def is_accepted(rod_type: int) -> bool:
-    """Whether tokens of a type are accepted at all."""
+    """True if tokens of a type are accepted at all."""
     row = ROD_TYPES.get(rod_type)
     return row is not None and row.token_in
 

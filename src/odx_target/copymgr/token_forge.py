@@ -69,12 +69,12 @@ class TokenForge:
         return identifier, unsigned + self._mac(unsigned)
 
     def is_genuine(self, token: bytes) -> bool:
-        """Whether this pool's secret signed these 512 bytes."""
+        """True if this pool's secret signed these 512 bytes."""
         self.open()
         return hmac.compare_digest(self._mac(token[:SIGNED_BYTES]), token[SIGNED_BYTES:])
 
     def claims_to_be_ours(self, token: bytes) -> bool:
-        """Whether 512 bytes name this copy manager as their maker, genuine or not."""
+        """True if 512 bytes name this copy manager as their maker, genuine or not."""
         return maker_of(token) == self._maker
 
     def _mac(self, unsigned: bytes) -> bytes:

@@ -44,7 +44,6 @@ _TARGET_HEADER = struct.Struct(">BBxB")
 _CSCD_IDENTIFICATION = 0xE4
 _CODE_SET_BINARY, _CODE_SET_UTF_8 = 1, 3
 _TYPE_EUI_64, _TYPE_NAA, _TYPE_NAME_STRING = 2, 3, 8
-_NAA_BYTES = 16
 _PROTOCOL_ISCSI = 0x50
 # PIV, and association with the target device (SPC-4 7.8.6.2.1).
 _OF_TARGET_DEVICE = 0xA0

@@ -112,7 +112,7 @@ class TokenTable:
         return identifiers[bisect_right(identifiers, after) :]
 
     def usable(self, identifier: int, now_s: float) -> RodToken | None:
-        """The token if somebody may have it and its time is not over."""
+        """The token if a host may have it and its time is not over."""
         token = self.live.get(identifier)
         return token if token is not None and token.is_issued and not token.is_expired(now_s) else None
 
@@ -121,7 +121,7 @@ class TokenTable:
         return self._schedule[0][0] if self._schedule else None
 
     def issued(self) -> Iterator[RodToken]:
-        """Tokens that somebody may have."""
+        """Tokens that a host may have."""
         return (token for token in self.live.values() if token.is_issued)
 
     def _arm(self, token: RodToken) -> None:

@@ -149,7 +149,7 @@ class WriteJob:
         )
 
     def _is_time_up(self) -> bool:
-        """Whether one more step might come too late. Only somebody who waits can be late, and something must be done."""
+        """True if one more step might come too late: only for a host that waits, and not before one step is done."""
         if self.operation.task is None or not self.done_blocks:
             return False
         self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > self._latest_s

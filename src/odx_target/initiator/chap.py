@@ -52,7 +52,7 @@ class OwnChallenge:
         return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
 
     def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:
-        """Hold the target's CHAP_N and CHAP_R against its user and secret. Raises LoginFailed.
+        """Check the target's CHAP_N and CHAP_R against its user and secret. Raises LoginFailed.
 
         What we would have answered ourselves is no proof of the target's: it may be our own response, reflected.
         """

@@ -290,10 +290,8 @@ class InitiatorConnection:
             self.events.append(LogoutRequested(message.parameter3))
         elif message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:
             self.events.append(ConnectionEnding("the target announced that it drops the connection"))
-        elif message.async_event == AsyncEvent.NEGOTIATION_REQUESTED and not (
-            self._is_logging_out or self._texts.are_under_way
-        ):
-            self.text([])  # for it to answer in (11.9.1)
+        elif message.async_event == AsyncEvent.NEGOTIATION_REQUESTED:
+            self._offer_negotiation()
 
     def _offer_negotiation(self) -> None:
         """Give the target a text exchange to say its keys in, unless one is under way or the session ends (11.9.1)."""

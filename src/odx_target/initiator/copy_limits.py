@@ -88,7 +88,7 @@ def _read_limits(body: bytes, *, is_first: bool) -> CopyLimits:
 
 
 def _lists_token_commands(body: bytes | None) -> bool:
-    """Whether the supported commands descriptor names both; one that is missing is not held against the target."""
+    """True if the supported commands descriptor names both; one that is missing is not held against the target."""
     if body is None:
         return True
     entries, position = body[1 : 1 + body[0]] if body else b"", 0

@@ -7,14 +7,14 @@ from odx_target.target.iscsi.text_format import Pairs
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredTarget:
-    """A target that SendTargets named, with its addresses as told ("HOST:PORT,TAG")."""
+    """A target that SendTargets named, with its addresses as reported ("HOST:PORT,TAG")."""
 
     name: str
     addresses: tuple[str, ...]
 
 
 def targets_of(pairs: Pairs) -> list[DiscoveredTarget]:
-    """The targets in the order told; an address belongs to the name before it."""
+    """The targets in the order reported; an address belongs to the name before it."""
     found: list[tuple[str, list[str]]] = []
     for key, value in pairs:
         if key == "TargetName":

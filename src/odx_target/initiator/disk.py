@@ -54,7 +54,7 @@ class Disk:
 
     @classmethod
     async def probe(cls, executor: Executor, sleep: Sleep, name: str) -> Self:
-        """Ask a logical unit what it is and can. Raises CommandFailed, BadAnswer."""
+        """Read what a logical unit is and can. Raises CommandFailed, BadAnswer."""
         disk = cls(executor, sleep, name)
         standard = inquiry.read_standard_inquiry(await disk.read("INQUIRY", cdb.inquiry(SMALL_ALLOCATION_BYTES), 255))
         if standard.qualifier or standard.device_type != inquiry.DIRECT_ACCESS:

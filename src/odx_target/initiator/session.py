@@ -81,7 +81,7 @@ class InitiatorSession:
 
     @property
     def is_usable(self) -> bool:
-        """Whether requests are still taken: neither lost, nor asked by the target to log out."""
+        """True if requests are still taken: neither lost, nor asked by the target to log out."""
         return self._failure is None and not self._logout_requested
 
     @property
@@ -146,7 +146,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer("no answer to a ping"))
 
     async def send_targets(self) -> list[DiscoveredTarget]:
-        """Ask for the targets behind the portal (RFC 7143 appendix C). Raises ConnectionLost."""
+        """Request the targets behind the portal (RFC 7143 appendix C). Raises ConnectionLost."""
         self._check()
         tag = self._connection.text([("SendTargets", "All")])
         with trio.move_on_after(self._options.login_timeout_s):

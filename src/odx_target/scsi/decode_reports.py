@@ -59,7 +59,7 @@ def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], Cdb
 
 
 def describe_one_command(data: bytes) -> list[Row]:
-    """Whether one command is supported, which bits of its CDB are, and how long it may take."""
+    """Decode the answer about one command: its support, the bits of its CDB that count, and the time it may take."""
     rows = layout_rows(ONE_COMMAND_HEADER, data, {"support": _SUPPORT_WORDS})
     if len(data) < ONE_COMMAND_HEADER.size_bytes:
         return rows

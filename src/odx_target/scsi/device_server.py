@@ -288,7 +288,7 @@ def _is_kept_out(task: Task, entry: Entry) -> bool:
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
-    """Whether a command has to be compared with the tasks in the set; a simple read beside others that read has not."""
+    """True if a command has to be compared with the tasks in the set; a simple read beside other reads has not."""
     return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAXIMUM_TASKS
 
 

@@ -104,7 +104,7 @@ class LogicalUnit(AddressedUnit):
         return ModeParameters(self.write_cache_enabled, self.descriptor_format_sense, self.software_write_protect)
 
     def set_mode_parameters(self, parameters: ModeParameters) -> None:
-        """Let them count for the commands that come next."""
+        """Apply them to the commands that come next."""
         self.write_cache_enabled = parameters.write_cache_enabled
         self.descriptor_format_sense = parameters.descriptor_format_sense
         self.software_write_protect = parameters.software_write_protect

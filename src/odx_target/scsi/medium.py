@@ -214,7 +214,7 @@ class Medium:
                 await pause()
 
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """`Volume.copy_from`, in store blocks, told to those who wait for edges; 0 when it has to wait.
+        """`Volume.copy_from`, in store blocks, reported to tasks that wait for edges; 0 when it has to wait.
 
         Raises PoolFull, PoolFailed.
         """
@@ -226,7 +226,7 @@ class Medium:
             return 0
 
     def cut_off(self, size_blocks: int) -> None:
-        """`Volume.resize` to fewer store blocks, told to those who wait for edges. Raises PoolFull, PoolBusy, PoolFailed."""
+        """`Volume.resize` to fewer store blocks, reported to waiting tasks. Raises PoolFull, PoolBusy, PoolFailed."""
         if self._awaited:
             self.changing(size_blocks, self.volume.size_blocks - size_blocks)
         self.volume.resize(size_blocks)

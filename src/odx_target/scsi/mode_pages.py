@@ -39,7 +39,7 @@ class ModeParameters:
     """All that can be changed, of one logical unit, for all nexuses (TST 000b)."""
 
     write_cache_enabled: bool
-    """Whether written data may be lost with the power until a SYNCHRONIZE CACHE."""
+    """True if written data may be lost with the power until a SYNCHRONIZE CACHE."""
     descriptor_format_sense: bool
     software_write_protect: bool = False
 

@@ -61,7 +61,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
-    """Let parameters count from now on; what was written before is made durable where no cache shall hold it any more."""
+    """Apply parameters from now on; what was written before is made durable where no cache shall hold it any more."""
     logical_unit = task.logical_unit
     before = logical_unit.mode_parameters
     if after == before:

@@ -86,13 +86,13 @@ class Reservations:
     """The last APTPL bit."""
 
     def is_holder(self, name: NexusName) -> bool:
-        """Whether a nexus holds the reservation, alone or with others (SPC-4 5.13.10)."""
+        """True if a nexus holds the reservation, alone or with others (SPC-4 5.13.10)."""
         if self.reservation is None:
             return False
         return name in self.registrations if self.reservation.type.is_all_registrants else name == self.reservation.holder
 
     def conflict(self, name: NexusName, access: Access) -> bool:
-        """Whether a command of this nexus has to end with RESERVATION CONFLICT."""
+        """True if a command of this nexus has to end with RESERVATION CONFLICT."""
         reservation = self.reservation
         if reservation is None or access is Access.ALLOWED:
             return False

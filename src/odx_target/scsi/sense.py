@@ -46,7 +46,6 @@ _ILLEGAL = SenseKey.ILLEGAL_REQUEST
 _ATTENTION = SenseKey.UNIT_ATTENTION
 _PROTECT = SenseKey.DATA_PROTECT
 _COPY = SenseKey.COPY_ABORTED
-_ABORTED = SenseKey.ABORTED_COMMAND
 _MISCOMPARE = SenseKey.MISCOMPARE
 
 # What a device server has to say about itself.

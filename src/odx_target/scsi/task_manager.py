@@ -89,7 +89,7 @@ class TaskManager:
                 listener(nexus)
 
     def capacity_changed(self, logical_unit: LogicalUnit) -> None:
-        """Tell every nexus that the capacity is another (SBC-4 4.10)."""
+        """Report to every nexus that the capacity is another (SBC-4 4.10)."""
         self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
 
     def logical_unit_added(self, logical_unit: LogicalUnit) -> None:

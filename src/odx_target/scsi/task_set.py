@@ -87,7 +87,7 @@ class Member:
         self.is_barrier = self.is_ordered and (self.writes or self.stops_later_tasks)
 
     def overlaps(self, other: "Member") -> bool:
-        """Whether they share a store block that one of them writes."""
+        """True if they share a store block that one of them writes."""
         if self.end <= other.first or other.end <= self.first or not (self.writes or other.writes):
             return False
         return any(
@@ -172,7 +172,7 @@ class TaskSet:
             member.ended.set()
 
     def must_wait(self, member: Member) -> bool:
-        """Whether a member cannot run yet."""
+        """True if a member cannot run yet."""
         return self._last_blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:

@@ -230,7 +230,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Let blocks share the data of a frozen map of the same pool; no data moves.
+        """Share the data of a frozen map of the same pool with blocks; no data moves.
 
         Returns how many have it now: all of them, or as many from the first on as take no longer than a turn of the loop;
         where both sides begin at the same place of 4 MiB, all. Raises PoolFull, PoolBusy, PoolFailed.

@@ -96,7 +96,7 @@ class BlockMap(MapReader):
             self.root = root
 
     def copy_range(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int) -> None:
-        """Let blocks have the places that a range of a frozen map has.
+        """Give blocks the places that a range of a frozen map has.
 
         Where both sides are aligned alike, whole leaves and subtrees are shared; elsewhere entries are copied, a leaf at
         a time. Missing subtrees of the source cost the same whatever their size.

@@ -84,5 +84,5 @@ class Checkpointer:
 
     async def _save_soon(self) -> None:
         self._starting = False
-        with suppress(StoreError):  # of which the troubles tell
+        with suppress(StoreError):  # which the troubles report
             await self.save()

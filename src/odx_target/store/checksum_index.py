@@ -26,7 +26,7 @@ class ChecksumIndex:
         self._pinned: set[int] = set()
 
     def pin(self, number: int, table: "array[int]") -> None:
-        """Hold the table of a segment that is being filled."""
+        """Keep the table of a segment that is being filled."""
         self._pinned.add(number)
         self.keep(number, table)
 

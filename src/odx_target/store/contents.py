@@ -78,11 +78,11 @@ class Contents:
         )
 
     def apply(self, record: Record) -> None:
-        """Let a record without data take effect. Raises PoolDamaged if it does not fit."""
+        """Apply a record without data. Raises PoolDamaged if it does not fit."""
         _APPLY[type(record)](self, record)
 
     def apply_write(self, record: Write, place: int) -> None:
-        """Let a write take effect whose data begins at `place`. Raises PoolDamaged if it does not fit."""
+        """Apply a write whose data begins at `place`. Raises PoolDamaged if it does not fit."""
         self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
 
     def release_temporary(self) -> None:

@@ -28,7 +28,7 @@ class Held(Protocol):
 
 
 class DescriptorCache:
-    """Holds at most `held_max` descriptors, and more only while more are pinned. The one taken in first gives way."""
+    """A cache of at most `held_max` descriptors, and more only while more are pinned. The one taken in first gives way."""
 
     def __init__(self, held_max: int) -> None:
         self.in_use = NO_DESCRIPTOR
@@ -49,7 +49,7 @@ class DescriptorCache:
                     raise
 
     def take_in(self, holder: Held, descriptor: int) -> None:
-        """Hold a descriptor from now on, unless the holder has one or there are too many that must stay."""
+        """Add a descriptor, unless the holder has one or there are too many that must stay."""
         with self._lock:
             if holder.descriptor == NO_DESCRIPTOR:
                 holder.descriptor = descriptor

@@ -209,7 +209,7 @@ class DirectorySegments:
         return segment.descriptor
 
     def keep(self, segment: DirectorySegment, descriptor: int) -> None:
-        """Hold a descriptor for what comes, if there is a use for it."""
+        """Keep a descriptor for what comes, if there is a use for it."""
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:

@@ -23,7 +23,7 @@ _OURS_ALONE = 2
 class Discards:
     """Nodes to be let go: at once, until `spare` names the event loop that is to be spared.
 
-    `pause` and `resume` enclose a time in which somebody else holds on to trees and lets them go without asking: what is added
+    `pause` and `resume` enclose a time in which another owner holds on to trees and drops them without asking: what is added
     meanwhile outlives that.
     """
 
@@ -38,7 +38,7 @@ class Discards:
         self._environment = environment
 
     def add(self, nodes: Sequence[Node]) -> None:
-        """Let subtrees go, those of which nothing else has a part."""
+        """Discard subtrees, those of which nothing else has a part."""
         if self._environment is None or not nodes:
             return
         if len(nodes) > LEAVES_AT_ONCE or any(type(node) is Inner for node in nodes):
@@ -53,7 +53,7 @@ class Discards:
         self._start()
 
     def take_apart(self, steps: Steps) -> None:
-        """Let nodes go until the steps are spent."""
+        """Discard nodes until the steps are spent."""
         nodes = self._nodes
         while nodes and steps.left > 0:
             node = nodes.pop()

@@ -2,7 +2,7 @@
 
 The kinds are told apart all the way up, because each asks for something else:
 
-- scarcity passes: whoever asked may ask again, and nothing is broken;
+- scarcity passes: the caller may try again, and nothing is broken;
 - a refusal needs a person who changes what the machine allows;
 - damage is lost data: asking again does not help;
 - a failure says nothing of the data. It ends a pool only where something that was promised may be lost.

@@ -1,4 +1,4 @@
-"""Whether a pool may still write. The first failed write or sync ends that: what the disk then holds is not known."""
+"""The health of a pool. The first failed write or sync ends all writing: what the disk then holds is not known."""
 
 from odx_target.store.api import PoolFailed
 from odx_target.store.troubles import Troubles

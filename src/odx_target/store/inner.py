@@ -98,7 +98,7 @@ class Inner:
         return [node for _, node in gone]
 
     def share(self, first: int, source: "Inner", source_first: int, count: int) -> list[Node]:
-        """Let `count` children be those that another node has from a slot on; returns those that were there."""
+        """Replace `count` children by those that another node has from a slot on; returns those that were there."""
         ours, theirs = self.children, source.children
         if type(ours) is list and type(theirs) is list:
             gone = [node for node in ours[first : first + count] if node is not None]

@@ -171,7 +171,7 @@ def joined(left: Entries, right: Entries, index: int) -> Entries:
 
 
 def is_sound(entries: Entries) -> bool:
-    """Whether entries that came from a disk keep the rules of a packed leaf (a dense one has none but its length)."""
+    """True if entries that came from a disk keep the rules of a packed leaf (a dense one has none but its length)."""
     if len(entries) == LEAF_BLOCKS:
         return not max(entries) >> START_SHIFT
     if not 0 < len(entries) <= RUNS_MAX or entries[0] >> START_SHIFT:
@@ -282,7 +282,7 @@ def _place_at(packed: int, index: int) -> int:
 
 
 def _continues(packed: int, following: int) -> bool:
-    """Whether the second packed run only goes on with the first."""
+    """True if the second packed run only goes on with the first."""
     blocks = (following >> START_SHIFT) - (packed >> START_SHIFT)
     return following - packed == (blocks * _STEP if packed & PLACE_MASK else blocks << START_SHIFT)
 

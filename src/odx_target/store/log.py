@@ -209,7 +209,7 @@ class Log:
             self.on_checkpoint_due()
 
     def commit_for_another(self) -> None:
-        """Commit on behalf of whoever will commit next, who is told then if it fails. Raises as `commit` does."""
+        """Commit on behalf of the next caller of `commit`, which raises then if it fails. Raises as `commit` does."""
         try:
             self.commit()
         except PoolFailed:

@@ -290,7 +290,7 @@ class LogPool:
             await self._end()
 
     async def _end(self) -> None:
-        """Let what runs in threads end, then give everything up."""
+        """Wait for what runs in threads, then give everything up."""
         try:
             await self.checkpointer.settle()
             await self._flusher.settle()

@@ -82,7 +82,7 @@ class Replay:
         )
 
     def _was_durable(self, batch: Batch) -> bool:
-        """Whether a batch behind this one says that this one had been made durable."""
+        """True if a batch behind this one says that this one had been made durable."""
         if self._proven_osn is None:
             self._proven_osn = max(self._durable_osns(), default=0)
         return batch.end.osn <= self._proven_osn

@@ -186,7 +186,7 @@ def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _make_private(path: Path) -> None:
-    """Let only the owner read the file, and its journal, which takes on its mode: tokens and their secret are in it.
+    """Restrict the file to its owner, and its journal, which takes on its mode: tokens and their secret are in it.
 
     What cannot be done here, opening the file will tell.
     """

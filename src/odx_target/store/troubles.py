@@ -1,4 +1,4 @@
-"""What an operator must know of a pool: told at once to who listens, and kept to be asked for."""
+"""Troubles of a pool that an operator must know of: reported to listeners at once, and kept to be asked for."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ MAX_DAMAGED_PLACES = 1000
 
 
 class Troubles:
-    """The troubles of one pool. `on_trouble` is called for each, as often as it is met: who listens limits the rate."""
+    """The troubles of one pool. `on_trouble` is called for each, as often as it is met: the listener limits the rate."""
 
     def __init__(self, environment: Environment) -> None:
         self.on_trouble: list[Callable[[Trouble], None]] = []
@@ -34,11 +34,11 @@ class Troubles:
 
     def failed(self, reason: str) -> None:
         """The pool takes no more writes."""
-        self._tell(Trouble(TroubleKind.FAILED, reason))
+        self._report(Trouble(TroubleKind.FAILED, reason))
 
     def checkpoint_failed(self, error: StoreError) -> None:
         self._checkpoint_error = str(error)
-        self._tell(Trouble(TroubleKind.CHECKPOINT_FAILED, str(error)))
+        self._report(Trouble(TroubleKind.CHECKPOINT_FAILED, str(error)))
 
     def checkpoint_saved(self) -> None:
         self._checkpoint_error = None
@@ -50,18 +50,18 @@ class Troubles:
             self._no_room_since_s = self._environment.monotonic()
         self._no_room = str(error)
         self._is_full = isinstance(error, PoolFull)
-        self._tell(Trouble(TroubleKind.FULL if self._is_full else TroubleKind.NO_SEGMENT, str(error)))
+        self._report(Trouble(TroubleKind.FULL if self._is_full else TroubleKind.NO_SEGMENT, str(error)))
 
     def stalled(self, error: StoreError) -> None:
         """The log could not be written, and will be later; until `has_room` nothing is acknowledged."""
         if self._no_room is None:
             self._no_room_since_s = self._environment.monotonic()
         self._no_room = str(error)
-        self._tell(Trouble(TroubleKind.STALLED, str(error)))
+        self._report(Trouble(TroubleKind.STALLED, str(error)))
 
     def not_sealed(self, error: Exception) -> None:
         """A segment could not be finished, and will be later."""
-        self._tell(Trouble(TroubleKind.NOT_SEALED, str(error)))
+        self._report(Trouble(TroubleKind.NOT_SEALED, str(error)))
 
     def has_room(self) -> None:
         """There is room again."""
@@ -72,13 +72,13 @@ class Troubles:
         """A block of a volume, or of a frozen map, could not be read."""
         place = (volume, frozen_map, error.block)
         if not isinstance(error, DamagedBlock):
-            self._tell(Trouble(TroubleKind.UNREADABLE_BLOCK, str(error), *place))
+            self._report(Trouble(TroubleKind.UNREADABLE_BLOCK, str(error), *place))
             return
         if place in self._damaged or len(self._damaged) < MAX_DAMAGED_PLACES:
             self._damaged[place] = self._damaged.get(place, 0) + 1
         else:
             self._damaged_beyond += 1
-        self._tell(Trouble(TroubleKind.DAMAGED_BLOCK, str(error), *place))
+        self._report(Trouble(TroubleKind.DAMAGED_BLOCK, str(error), *place))
 
     def status(self, failure: str | None) -> PoolStatus:
         now_s = self._environment.monotonic()
@@ -93,6 +93,6 @@ class Troubles:
             damaged_beyond=self._damaged_beyond,
         )
 
-    def _tell(self, trouble: Trouble) -> None:
-        for told in self.on_trouble:
-            told(trouble)
+    def _report(self, trouble: Trouble) -> None:
+        for listener in self.on_trouble:
+            listener(trouble)

@@ -160,7 +160,7 @@ class Allotment:
             self._serve_all()
 
     def may_take(self, share: Share, needed_bytes: int) -> bool:
-        """Whether a share may have so much of the common part without waiting: no other that waits could have it."""
+        """True if a share may have so much of the common part without waiting: no other that waits could have it."""
         return (
             needed_bytes <= self.free_common_bytes
             and self._is_fair(share, needed_bytes)

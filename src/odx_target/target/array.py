@@ -88,7 +88,7 @@ class Array:
         return self._listener.portals
 
     def resize_lun(self, name: str, size_bytes: int) -> bool:
-        """Let a LUN grow while it is served; every host is told with its next command. False if it has this size already.
+        """Enlarge a LUN while it is served; every host learns of it with its next command. False if it has this size already.
 
         Raises ConfigError for a name that is not there and a size that cannot be, PoolFull and PoolFailed.
         """
@@ -133,7 +133,7 @@ class Array:
         return self._listener.sessions()
 
     def commit(self) -> None:
-        """Commit what somebody other than a host has changed, or leave that to a later commit where it cannot be done now.
+        """Commit what management has changed, or leave that to a later commit where it cannot be done now.
 
         No host hears of the change before. Raises PoolFailed, of which every host is told.
         """

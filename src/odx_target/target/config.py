@@ -84,7 +84,7 @@ class Config:
     copy_rate_bytes_per_s: int | None = None
     """What all copies by token together may do in a second; None: as fast as they can."""
     report_token_causes: bool = True
-    """Whether a host learns in which way its token is invalid, or only that it is."""
+    """True: a host learns in which way its token is invalid; False: only that it is."""
     accept_zero_token: bool = True
     remote_luns: tuple[str, ...] = ()
     """Names of LUNs whose blocks pass for another copy manager's: tokens can be written to them, but are not made of them."""
@@ -92,7 +92,7 @@ class Config:
     """Whom initiators must prove to be; none: every initiator is let in."""
     target_chap: TargetChap | None = None
     chap_discovery: bool = True
-    """Whether discovery sessions must prove it too."""
+    """True if discovery sessions must prove it too."""
 
 
 @dataclass(frozen=True, slots=True)

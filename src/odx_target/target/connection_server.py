@@ -135,7 +135,7 @@ class ConnectionServer:
         return None if self._protocol.closed else self._protocol.session
 
     async def stop(self) -> None:
-        """Ask the initiator to log out and wait until it has."""
+        """Request a logout of the initiator, and wait until it has come."""
         self._protocol.request_logout(trio.current_time())
         await self._send()
         await self.ended.wait()
@@ -256,7 +256,7 @@ class ConnectionServer:
                     self._start_soon(self._send)
 
     async def _finish(self) -> None:
-        """Say what is left to say, and let commands under way see that their nexus is gone."""
+        """Send what is left to send, and end commands under way: their nexus is gone."""
         self._report_close()
         self._executor.handle_events()
         self._executor.lose_nexus()

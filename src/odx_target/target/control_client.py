@@ -1,4 +1,4 @@
-"""Asks the control socket of a running array."""
+"""Requests to the control socket of a running array."""
 
 import errno
 import json

@@ -19,7 +19,7 @@ from typing import NamedTuple
 UPKEEP: dict[str, int] = {
     "the event loop: its waiting, its two pairs of sockets to be woken through, and a spare": 6,
     "the pool: its lock, the directory of its segments, its catalogue with journal and directory": 5,
-    "the control socket, 16 connections to it, and one that is told that there are too many": 18,
+    "the control socket, 16 connections to it, and one that is refused as too many": 18,
     "trace and capture": 2,
     "for a moment: a configuration that is read again, a segment that another process has written": 2,
 }
@@ -37,7 +37,7 @@ MIN_SEGMENTS, MAX_SEGMENTS = 8, 16_384
 """The one being filled, two ready, and some that are not durable yet; 1 TiB of segments read without opening any."""
 
 LIMIT_IF_INFINITE = 1 << 20
-"""The most that Linux allows a process unless told otherwise (fs.nr_open)."""
+"""The most that Linux allows a process unless configured otherwise (fs.nr_open)."""
 
 _OPEN_AT_START = 3
 

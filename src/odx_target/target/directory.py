@@ -48,7 +48,7 @@ class Directory:
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def set_portals(self, portals: Sequence[PortalAddress]) -> None:
-        """Tell where the array listens."""
+        """Set where the array listens."""
         self._portals = list(portals)
 
     def seen_from(self, connected: socket.socket) -> "Directory":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 MAX_DAMAGED_SHOWN = 100
-"""Blocks of one answer; the number of the others is told."""
+"""Blocks of one answer; the others are only counted."""
 
 
 def health_data(array: "Array") -> dict[str, object]:

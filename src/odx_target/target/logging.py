@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from odx_target.target.printable import printable
 from odx_target.target.trace.record_writer import RecordWriter
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -110,8 +111,8 @@ def configure_logging(level: str) -> StandardError:
 def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """What a peer has sent is not to steer the terminal."""
     for key, value in line.items():
-        if isinstance(value, str) and not value.isprintable():
-            line[key] = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in value)
+        if isinstance(value, str):
+            line[key] = printable(value)
     return line
 
 

@@ -27,7 +27,7 @@ def size_bytes_of(volume: Volume, pool: Pool) -> int:
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
-    """Whether `wanted` is larger than the LUN is. Raises ConfigError if it is smaller: its end would be lost."""
+    """True if `wanted` is larger than the LUN is. Raises ConfigError if it is smaller: its end would be lost."""
     size_bytes = size_bytes_of(volume, pool)
     if wanted.size_bytes < size_bytes:
         raise ConfigError(
@@ -38,7 +38,7 @@ def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
 
 
 def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
-    """Let the LUN of a volume have this size, which is no less than it has; what is new reads as zeros.
+    """Give the LUN of a volume this size, which is no less than it has; what is new reads as zeros.
 
     Commit the pool afterwards. Raises PoolFull and PoolFailed: then the LUN is as large as before.
     """

@@ -44,7 +44,7 @@ def lun_row(logical_unit: LogicalUnit) -> Data:
 
 
 def token_row(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
-    """Never the token itself. Ranges are told in the blocks of the logical unit that it was made of."""
+    """Never the token itself. Ranges are in the blocks of the logical unit that it was made of."""
     unit = units.get(creator_identity(token.creator) or b"")
     data = token_data(token, now_s)
     del data["creator"], data["extents"]

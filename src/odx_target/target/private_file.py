@@ -11,7 +11,7 @@ from pathlib import Path
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, in place of one that is there; a pipe or a device is simply written to.
 
-    Raises OSError, for a symbolic link to a file too: it may be one that somebody else has chosen.
+    Raises OSError, for a symbolic link to a file too: it may be one that another user has chosen.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -62,7 +62,7 @@ class WindowsDisk:
         return self.host.journal.find(rule, self.name, detail, position_bytes)
 
     def remark(self, what: str) -> None:
-        """Tell of something that is no command."""
+        """Note something that is no command."""
         self.host.journal.add(Remark(self.host.clock.now(), self.name, what))
 
     async def ask(self, command: bytes, data_in_bytes: int = 0, retries: int | None = None) -> Completion:

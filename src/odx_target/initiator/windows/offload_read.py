@@ -30,7 +30,7 @@ class Failure:
 
 
 async def offload_read(disk: WindowsDisk, layout: FileLayout, position_bytes: int, size_bytes: int) -> Token | Failure:
-    """Ask for a token. Raises InitiatorError when no path is left."""
+    """Request a token. Raises InitiatorError when no path is left."""
     if (refused := refuse(disk, layout, position_bytes, size_bytes)) is not None:
         return refused
     assert disk.capability is not None

@@ -40,7 +40,7 @@ class Path(Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether there is a session that takes commands."""
+        """True if there is a session that takes commands."""
         ...
 
     async def execute(

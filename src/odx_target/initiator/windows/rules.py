@@ -157,7 +157,7 @@ class Rule(Enum):
 
     @property
     def declines(self) -> bool:
-        """Whether a target may not break it: Windows gives up token copy or the whole disk, or drops the connection."""
+        """True if a target may not break it: Windows gives up token copy or the whole disk, or drops the connection."""
         return self.value.weight is not Weight.NOTES
 
 

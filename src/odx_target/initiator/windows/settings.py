@@ -74,7 +74,6 @@ class WindowsSettings:
     """The copy engine's buffer for ordinary reads and writes."""
     metadata_writes: int = 2
     """Writes of the file system before and after a copy, as far as the disk has a place for them."""
-    metadata_bytes: int = 4096
     new_token_after_a_token_died: bool = False
     """True: a token refused after some use is replaced instead of ending token copy for the file."""
     hold_off_s: float = 180.0

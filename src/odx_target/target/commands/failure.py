@@ -9,7 +9,7 @@ class CommandFailure(Exception):
 
 
 class Interrupted(Exception):
-    """The command was told to stop by the signal of this number, and has cleaned up.
+    """The command was stopped by the signal of this number, and has cleaned up.
 
     `state` is one line about what is done by then, "" where there is nothing to say.
     """

@@ -4,6 +4,8 @@ import re
 
 import typer
 
+from odx_target.target.printable import printable
+
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
 """In URLs, also where one was typed in the place of something else."""
 LONGEST_MESSAGE = 600
@@ -22,8 +24,7 @@ def error_text(error: Exception) -> str:
 
 def shown(message: str) -> str:
     """A message as it may be printed."""
-    text = " ".join(SECRETS.sub(r"\1...", message).replace("Value error, ", "").split())
-    text = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+    text = printable(" ".join(SECRETS.sub(r"\1...", message).replace("Value error, ", "").split()))
     if len(text) <= LONGEST_MESSAGE:
         return text
     return f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"

@@ -20,7 +20,7 @@ class Advance(Protocol):
 
 @contextmanager
 def bar(title: str, total_bytes: int) -> Iterator[Advance]:
-    """Show a bar while the body runs and tells what is done."""
+    """Show a bar while the body runs and reports what is done."""
     if not typer.get_text_stream("stderr").isatty():
         yield _show_nothing
         return

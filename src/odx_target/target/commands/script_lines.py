@@ -20,7 +20,7 @@ READ_BYTES = 1 << 16
 class ScriptLines:
     """Lines as they come, of a file, or of standard input for `-`; where a person types, `prompt` is shown before each.
 
-    Raises OSError where the file cannot be opened.
+    Raises typer.BadParameter where the file cannot be opened.
     """
 
     def __init__(self, path: Path, prompt: str) -> None:
@@ -36,7 +36,10 @@ class ScriptLines:
                 raise CommandFailure("standard input is closed")
             self._descriptor = sys.stdin.fileno()
         else:
-            self._descriptor = self._owned = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._descriptor = self._owned = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="SCRIPT") from None
 
     def __enter__(self) -> Self:
         return self

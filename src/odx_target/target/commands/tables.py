@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
+from odx_target.target.printable import printable
+
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAXIMUM_DUMP_BYTES = 4096
@@ -31,14 +33,14 @@ def width_of_terminal() -> int | None:
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:
     """A table of fields under a title. What a target sent cannot steer the terminal."""
-    cells = [tuple(map(_printable, (_name(name), _spaced(value), words))) for name, value, words in rows]
+    cells = [tuple(map(printable, (_name(name), _spaced(value), words))) for name, value, words in rows]
     typer.echo(typer.style(title, bold=True))
     typer.echo("\n".join([*field_lines(cells, width_of_terminal()), ""]))
 
 
 def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of any columns."""
-    cells = [tuple(map(_printable, row)) for row in rows]
+    cells = [tuple(map(printable, row)) for row in rows]
     typer.echo("\n".join(column_lines(headings, cells, width_of_terminal())))
 
 
@@ -78,10 +80,6 @@ def _name(name: str) -> str:
 def _spaced(value: str) -> str:
     """Bytes apart from each other, so that a line ends between two of them; numbers begin with 0x or stand under meaning."""
     return bytes.fromhex(value).hex(" ") if _LONG_HEXADECIMAL.fullmatch(value) else value
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
 def _longest_word(text: str) -> int:

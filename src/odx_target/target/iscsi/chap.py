@@ -167,7 +167,7 @@ class ChapAuthenticator:
             raise AuthenticationFailed(detail, LoginStatus.AUTHORIZATION_FAILURE)
 
     def _is_reflected(self, response: bytes) -> bool:
-        """Whether it is what the target would have answered to its own challenge (9.2.1)."""
+        """True if it is what the target would have answered to its own challenge (9.2.1)."""
         own = self._accounts.own
         return own is not None and hmac.compare_digest(self._challenge.response(self._algorithm, own.secret), response)
 

@@ -35,7 +35,7 @@ class HeldPdu:
 
 
 def is_before(left: int, right: int) -> bool:
-    """Whether `left` comes before `right` in serial number order (RFC 1982)."""
+    """True if `left` comes before `right` in serial number order (RFC 1982)."""
     return left != right and (right - left) & SERIAL_MASK < _HALF
 
 
@@ -90,7 +90,7 @@ class CommandWindow:
         self.held_bytes += pdu.size_bytes
 
     def is_held(self, task_tag: bytes) -> bool:
-        """Whether a held command has this initiator task tag."""
+        """True if a held command has this initiator task tag."""
         return any(held is not None and held.task_tag == task_tag for held in self._held.values())
 
     def follow(self, pdu: HeldPdu) -> None:

@@ -211,7 +211,7 @@ class TargetConnection:
     def send_asynchronous_message(
         self, event: int, *, parameter1: int = 0, parameter2: int = 0, parameter3: int = 0, lun: int = 0, data: bytes = b""
     ) -> None:
-        """Tell the initiator something it did not ask for (RFC 7143 11.9); `lun` is the eight-byte field."""
+        """Send the initiator something it did not ask for (RFC 7143 11.9); `lun` is the eight-byte field."""
         if self._full_feature is not None and not self.closed:
             message = AsynchronousMessage(
                 lun=lun, async_event=event, parameter1=parameter1, parameter2=parameter2, parameter3=parameter3
@@ -219,7 +219,7 @@ class TargetConnection:
             self._writer.send(message, [data] if data else [])
 
     def request_logout(self, now: float, time_s: float = limits.LOGOUT_TIME_S) -> None:
-        """Ask the initiator to log out; after `time_s` the connection ends anyway.
+        """Request a logout of the initiator; after `time_s` the connection ends anyway.
 
         One still in login ends at once, as does a discovery session, which is sent no such message (RFC 7143 7.4.3).
         """

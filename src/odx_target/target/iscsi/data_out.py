@@ -308,7 +308,7 @@ class DataOutCollector:
         return True
 
     def stop(self) -> None:
-        """Ask for nothing more; the connection ends."""
+        """Request nothing more; the connection ends."""
         self._waiting.clear()
         self._withdraw()
 

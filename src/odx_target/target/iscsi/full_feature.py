@@ -171,7 +171,7 @@ class FullFeature:
         self.send_reply(command, BUSY if is_only_one else failure.status, (), 0, failure.sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Let the edge work on with the data of a command, `size_bytes` that it has copied; False without memory for that."""
+        """Keep the data of a command, of which the edge has copied `size_bytes`; False without memory for that."""
         if not (command.unsolicited_bytes or command.collected_bytes) and size_bytes:
             if not self._unsolicited.take(size_bytes):
                 return False
@@ -217,7 +217,7 @@ class FullFeature:
         return ended
 
     def _show_window(self) -> None:
-        """Tell the initiator that it may go on, where nothing else would."""
+        """Show an initiator that it may go on, where nothing else would."""
         self._writer.send(NopIn(), status=False)
 
     # The order of commands
@@ -234,7 +234,7 @@ class FullFeature:
         return HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data))
 
     def _has_turn(self, cmd_sn: int, view: memoryview, at: int, additional: memoryview, data: memoryview) -> bool:
-        """Whether it is a command's turn; one that is early is kept, any other ignored."""
+        """True if it is a command's turn; one that is early is kept, any other ignored."""
         turn = self._window.turn(cmd_sn)
         if turn is Turn.LATER:
             self._window.hold(cmd_sn, self._held(view, at, additional, data))

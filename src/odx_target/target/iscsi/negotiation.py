@@ -55,7 +55,7 @@ def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
 
 
 def check_length(name: str, value: str) -> None:
-    """Hold the limit of a key's value, or of each in a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
+    """Check the limit of a key's value, or of each in a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
 
     A key that is not known may have any: it is for its own specification to say.
     """

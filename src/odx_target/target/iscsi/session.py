@@ -129,7 +129,7 @@ class SessionRegistry:
         return self._sessions.get(key)
 
     def open(self, session: Session, tsih: int) -> Admission:
-        """Let a session whose login is complete begin, with `tsih` as the login has it; gives it its TSIH.
+        """Begin a session whose login is complete, with `tsih` as the login has it; gives it its TSIH.
 
         The one it replaces is ended first. Answers as `admission` does; nothing happens if that is a refusal.
         """

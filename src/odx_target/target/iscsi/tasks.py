@@ -122,5 +122,5 @@ class Tasks:
 
 
 def _is_same_lun(command: CommandReady, event: TaskManagement) -> bool:
-    """Whether they name the same LUN, in whatever addressing method."""
+    """True if they name the same LUN, in whatever addressing method."""
     return command.lun_field == event.lun_field or command.lun == event.lun != LUN_NOT_SINGLE_LEVEL

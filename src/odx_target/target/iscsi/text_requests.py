@@ -63,7 +63,7 @@ class TextExchange:
             raise PduRefused(RejectReason.PROTOCOL_ERROR, str(error)) from error
 
     def _check_goes_on(self, request: TextRequest) -> None:
-        """Hold a request against the exchange that it names (11.10.3, 11.10.4)."""
+        """Check a request against the exchange that it names (11.10.3, 11.10.4)."""
         first = self._first
         if first is None or request.target_transfer_tag != self._transfer_tag:
             raise PduRefused(RejectReason.INVALID_PDU_FIELD, "Text Request names no exchange that is under way")

@@ -91,7 +91,7 @@ def parameter_list_bytes(cdb: bytes) -> int:
 
 
 def wants_answer(cdb: bytes) -> bool:
-    """Whether what answers this command is put into words."""
+    """True if what answers this command is put into words."""
     return _find(ANSWERS, cdb) is not None
 
 

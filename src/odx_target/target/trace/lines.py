@@ -198,7 +198,7 @@ def _segment_parts(seen: Seen) -> list[str]:
 
 
 def _begins_with_sense(pdu: Pdu) -> bool:
-    """Whether a data segment is sense data behind their length (RFC 7143 11.4.7, 11.9.4)."""
+    """True if a data segment is sense data behind their length (RFC 7143 11.4.7, 11.9.4)."""
     return isinstance(pdu, ScsiResponse) or (isinstance(pdu, AsynchronousMessage) and pdu.async_event == AsyncEvent.SCSI_EVENT)
 
 

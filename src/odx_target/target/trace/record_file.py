@@ -92,7 +92,7 @@ class RecordFile:
 
 
 def _open(path: Path, flags: int, private: bool) -> int:
-    """A link would name a file that somebody else has chosen."""
+    """A link would name a file that another user has chosen."""
     if not private:
         return os.open(path, _FLAGS | flags, READABLE_MODE)
     try:

@@ -91,7 +91,7 @@ class _ConnectionTrace:
             self._guarded(self._see, memoryview(b"".join(buffers)), False)
 
     def closed(self) -> None:
-        """Say that the connection has ended."""
+        """Record the end of the connection."""
         self._guarded(self._note, "connection closed")
         if self._packets is not None:
             self._guarded(self._packets.end)
