@@ -30,6 +30,7 @@ from odx_target.scsi.outcome import Pending
 from odx_target.scsi.task import Reply, Status
 from odx_target.store.api import PoolBusy
 from odx_target.target.array import Array
+from odx_target.target.commands.collector import spare_collector
 from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.management import perform
@@ -117,18 +118,21 @@ class Bench:
         """Execute a command as a connection does: at once, or as a task; the next one waits where that took a whole turn."""
         _, outcome = self.array.device_server.execute(self.nexus, lun, cdb.ljust(16, b"\0"), [data] if data else [], 0, tag)
         if not isinstance(outcome, Reply):
-            nursery.start_soon(_finish, outcome)
+            nursery.start_soon(self.finish, outcome)
             await self.array.environment.turns.next_if_spent()
 
     async def command(self, lun: int, cdb: bytes, data: bytes = b"") -> Reply:
         _, outcome = self.array.device_server.execute(self.nexus, lun, cdb.ljust(16, b"\0"), [data] if data else [], 0, 0)
-        reply = outcome if isinstance(outcome, Reply) else await _finish(outcome)
+        if not isinstance(outcome, Reply):
+            return await self.finish(outcome)
+        self.array.pool.commit()
+        return outcome
+
+    async def finish(self, pending: Pending) -> Reply:
+        """As a connection does: what was done is committed before it is answered."""
+        reply = await pending.run()
         self.array.pool.commit()
         return reply
-
-
-async def _finish(pending: Pending) -> Reply:
-    return await pending.run()
 
 
 async def lba_status(bench: Bench) -> None:
@@ -288,6 +292,7 @@ async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: 
     prepare, torture = SCENARIOS[name]
     config = Config(pool_dir=folder / "pool", luns=LUNS, portals=(Portal(port=0),))
     async with Array(config, open_pool=open_pool) as array:
+        spare_collector()
         nexus = Nexus("iqn.bench", "iqn.bench,i,0x1", f"{config.iqn},t,0x0001", array.logical_units)
         array.device_server.attach(nexus)
         nexus.unit_attentions.clear()

@@ -1,7 +1,6 @@
 """What the 84h commands answer (SPC-4 6.18, 6.19, 6.22)."""
 
 import struct
-from collections.abc import Iterable
 
 from odx_target.copymgr.limits import STATUS_UPDATE_DELAY_MS
 from odx_target.copymgr.operation import CopyOperation
@@ -51,7 +50,11 @@ def rod_token_information(operation: CopyOperation) -> bytes:
     return copy_status(operation, len(trailer)) + trailer
 
 
-def all_rod_tokens(tokens: Iterable[bytes]) -> bytes:
-    """The answer of REPORT ALL ROD TOKENS: of each token only the part that does not let anybody use it."""
-    management_tokens = b"".join(token[:MANAGEMENT_TOKEN_BYTES] for token in tokens)
-    return (len(management_tokens) + 4).to_bytes(4, "big") + bytes(4) + management_tokens
+def management_token(token: bytes) -> bytes:
+    """The part of a token that does not let anybody use it."""
+    return token[:MANAGEMENT_TOKEN_BYTES]
+
+
+def all_rod_tokens(management_tokens: bytes | bytearray) -> bytes:
+    """The answer of REPORT ALL ROD TOKENS, from the management tokens one after the other."""
+    return b"".join(((len(management_tokens) + 4).to_bytes(4, "big"), bytes(4), management_tokens))

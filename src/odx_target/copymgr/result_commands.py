@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from odx_target.copymgr.operation import CopyOperation
 from odx_target.copymgr.parameter_lists import ABORT_CDB, IN_CDB
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.responses import all_rod_tokens, copy_status, rod_token_information
+from odx_target.copymgr.responses import all_rod_tokens, copy_status, management_token, rod_token_information
 from odx_target.copymgr.token_format import creator_identity
+from odx_target.scsi.limits import STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.outcome import Outcome, Waiting
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB
 from odx_target.scsi.task import Reply, Task
@@ -60,30 +61,30 @@ def report_all_rod_tokens(manager: "CopyManager", task: Task) -> Outcome:
     """
     identifiers = manager.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < manager.environment.turns.left:
-        return _all_rod_tokens(task, [data for each in identifiers if (data := _token_of(manager, task, each))])
+        return _all_rod_tokens(task, b"".join(_token_of(manager, task, each) for each in identifiers))
     return Waiting(_report_in_turns, manager, task, identifiers)
 
 
 async def _report_in_turns(manager: "CopyManager", task: Task, identifiers: Sequence[int]) -> Reply:
     turns = manager.environment.turns
-    tokens: list[bytes] = []
+    tokens = bytearray()
     for identifier in identifiers:
         await turns.next_if_spent()
         turns.take(STEPS_OF_A_REPORTED_TOKEN)
-        data = _token_of(manager, task, identifier)
-        if data:
-            tokens.append(data)
+        tokens += _token_of(manager, task, identifier)
+    await turns.next_if_spent()
+    turns.take(len(tokens) * STEPS_OF_A_MEBIBYTE >> 20)
     return _all_rod_tokens(task, tokens)
 
 
 def _token_of(manager: "CopyManager", task: Task, identifier: int) -> bytes:
-    """A token that was made through the task's logical unit; empty if it is none of those, or has ended."""
+    """The management token of one that was made through the task's logical unit; empty if it is none of those, or has ended."""
     token = manager.tokens.usable(identifier, manager.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity
-    return token.data if token is not None and is_of_unit else b""
+    return management_token(token.data) if token is not None and is_of_unit else b""
 
 
-def _all_rod_tokens(task: Task, tokens: Sequence[bytes]) -> Reply:
+def _all_rod_tokens(task: Task, tokens: bytes | bytearray) -> Reply:
     _, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     return Reply.of_parameter_data(all_rod_tokens(tokens), allocation_bytes)
 

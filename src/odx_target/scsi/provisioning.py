@@ -97,7 +97,9 @@ def _unmap_ranges(task: Task) -> list[tuple[int, int]]:
 
 
 def _unmap_extents(task: Task) -> Sequence[Extent]:
-    return [Extent(lba, count_blocks, writes=True) for lba, count_blocks in _unmap_ranges(task)]
+    ranges = _unmap_ranges(task)
+    task.logical_unit.environment.turns.take(len(ranges))
+    return [Extent(lba, count_blocks, writes=True) for lba, count_blocks in ranges]
 
 
 def write_same(task: Task) -> Outcome:

@@ -1,6 +1,5 @@
 """`odx-target serve`: run an array until it is told to stop."""
 
-import gc
 import ipaddress
 import signal
 import tempfile
@@ -20,6 +19,7 @@ from odx_target.store.segment import SEGMENT_DESCRIPTORS
 from odx_target.target.array import Array
 from odx_target.target.chap_config import chap_warnings
 from odx_target.target.commands import serve_options as options
+from odx_target.target.commands.collector import spare_collector
 from odx_target.target.commands.reload import reload
 from odx_target.target.config import Config, Portal
 from odx_target.target.config_error import ConfigError
@@ -119,8 +119,7 @@ async def _serve(
             warn_of_open_portals(array.config, array.portals)
             managed_at = (control or settings.pool_dir) if is_managed else None
             await trio.to_thread.run_sync(_print_how_to_connect, array, managed_at)
-            # What is there at the start stays: Python's collector need not look again and again at a map of millions of nodes.
-            gc.freeze()
+            spare_collector()
             async for number in signals:
                 if number == signal.SIGUSR1:
                     _toggle(tracing)
