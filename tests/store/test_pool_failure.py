@@ -4,6 +4,7 @@ import pytest
 from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import PoolFailed, Unwritable
+from odx_target.store.checkpointer import RETRY_S
 from odx_target.store.shelf import REFUSED_S
 
 SIZE = 200
@@ -115,6 +116,31 @@ def test_a_catalogue_that_cannot_be_saved_leaves_the_log(machine: Machine) -> No
         machine.close()
     machine.lose_power()
     assert read(machine, machine.pool.volumes["a"], 0, 2) == blocks(5, 2)
+
+
+def test_a_checkpoint_that_failed_is_tried_again_without_anything_written(machine: Machine) -> None:
+    machine.disk.failing.add("save")
+    machine.pool.checkpointer.start_soon()
+    machine.environment.settle()
+    machine.environment.advance(RETRY_S)
+    assert machine.pool.status().checkpoint_error is not None
+    machine.disk.failing.clear()
+    machine.environment.advance(RETRY_S)
+    assert machine.pool.status().checkpoint_error is None
+    machine.environment.advance(RETRY_S)
+    assert machine.pool.status().checkpoint_age_s == RETRY_S
+
+
+def test_no_checkpoint_is_tried_again_once_the_pool_is_closed(machine: Machine) -> None:
+    machine.disk.failing.add("save")
+    machine.pool.checkpointer.start_soon()
+    machine.environment.settle()
+    machine.disk.failing.clear()
+    machine.close()
+    saved = machine.disk.catalogue_content.copy()
+    machine.environment.advance(2 * RETRY_S)
+    assert machine.disk.catalogue_content == saved
+    assert all(job.done for job in machine.environment.background)
 
 
 @pytest.mark.parametrize("is_overwritten", [False, True])

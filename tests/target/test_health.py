@@ -177,6 +177,7 @@ def test_troubles_without_a_lun_are_told_by_what_is_known() -> None:
         "no_room_for_s": 3.2,
         "checkpoint_error": None,
         "checkpoint_age_s": 12.0,
+        "trace_errors": ["trace.txt: No space left on device"],
         "damaged": [{"lun": None, "name": None, "store_block": 7, "snapshot": 4, "times": 1}],
         "damaged_not_shown": 5,
         "used_bytes": 1 << 20,
@@ -191,6 +192,7 @@ def test_troubles_without_a_lun_are_told_by_what_is_known() -> None:
         "damaged blocks: 6",
         "  block 7 of a volume that is not known in snapshot 4, met 1 times",
         "  and 5 more",
+        "trace: not written: trace.txt: No space left on device",
         "room: 1.0 MiB used, not known available",
         "refused since the start: 2 sockets, 0 logins",
     ]

@@ -6,18 +6,23 @@ writing goes on.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 
-from odx_target.store.api import Environment, Event, Lane, StoreError
+from odx_target.store.api import Environment, Event, Lane, PoolFailed, StoreError
 from odx_target.store.catalogue import Catalogue, Checkpoint
 from odx_target.store.discards import Discards
 from odx_target.store.flusher import Flusher
 from odx_target.store.log import Log
 from odx_target.store.troubles import Troubles
 
+RETRY_S = 30.0
+"""How long after one that failed: a disk that is full takes as much of a checkpoint as it has room for, each time."""
+
 
 class Checkpointer:
-    """`take` makes a checkpoint of the moment. Where one fails, the log simply stays the longer, and `troubles` hears of it."""
+    """`take` makes a checkpoint of the moment. Where one fails, the log simply stays the longer, and `troubles` hears of it.
+
+    One in the background is tried again until it is saved or the pool ends.
+    """
 
     def __init__(
         self,
@@ -37,12 +42,12 @@ class Checkpointer:
         self._discards = discards
         self._troubles = troubles
         self._running: Event | None = None
-        self._starting = False
+        self._is_at_work = False
 
     def start_soon(self) -> None:
-        """Save a checkpoint in the background, unless one is under way."""
-        if self._running is None and not self._starting:
-            self._starting = True
+        """Save a checkpoint in the background, unless one is under way or waits to be tried again."""
+        if self._running is None and not self._is_at_work:
+            self._is_at_work = True
             self._environment.start_soon(self._save_soon)
 
     async def save(self) -> None:
@@ -83,6 +88,18 @@ class Checkpointer:
             await self._running.wait()
 
     async def _save_soon(self) -> None:
-        self._starting = False
-        with suppress(StoreError):  # which the troubles report
+        try:
+            while not await self._has_ended():
+                await self._environment.sleep(RETRY_S)
+        finally:
+            self._is_at_work = False
+
+    async def _has_ended(self) -> bool:
+        """Save a checkpoint; False if it should be tried again. The troubles report what went wrong."""
+        try:
             await self.save()
+        except PoolFailed:
+            return True
+        except StoreError:
+            return False
+        return True

@@ -67,7 +67,7 @@ class Array:
         self._open_pool = open_pool
         self._entropy = entropy
         self._wall_clock = wall_clock
-        self._tap = tap
+        self.tap = tap
         self._max_sockets = max_sockets
         self._authentication = _authentication(config, entropy)
         self.memory_budget = MemoryBudget(config.memory_limit_bytes)
@@ -232,7 +232,7 @@ class Array:
             self.logical_units,
             self.pool,
             self.memory_budget,
-            self._tap,
+            self.tap,
             self._authentication,
             self.reporter,
             self._max_sockets,

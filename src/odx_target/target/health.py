@@ -19,14 +19,16 @@ def health_data(array: "Array") -> dict[str, object]:
     status = array.pool.status()
     usage = array.pool.usage()
     counts = array.reporter.counts
+    trace_errors = [] if array.tap is None else array.tap.errors()
     return {
-        "is_well": not (status.failure or status.no_room or status.checkpoint_error or status.damaged),
+        "is_well": not (status.failure or status.no_room or status.checkpoint_error or status.damaged or trace_errors),
         "failure": status.failure,
         "full": status.no_room if status.is_full else None,
         "no_segment": None if status.is_full else status.no_room,
         "no_room_for_s": status.no_room_for_s,
         "checkpoint_error": status.checkpoint_error,
         "checkpoint_age_s": status.checkpoint_age_s,
+        "trace_errors": trace_errors,
         "damaged": [_damaged_data(place, array.logical_units) for place in status.damaged[:MAX_DAMAGED_SHOWN]],
         "damaged_not_shown": max(0, len(status.damaged) - MAX_DAMAGED_SHOWN) + status.damaged_beyond,
         "used_bytes": usage.used_bytes,

@@ -27,6 +27,7 @@ class _Stream:
 
     path = Path("/dev/stderr")
     has_failed = False
+    error = None
 
     def write(self, record: bytes) -> bool:
         with suppress(OSError, ValueError):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.target.trace.record_file import RecordFile
+from odx_target.target.trace.record_file import RETRY_S, WARNING_INTERVAL_S, RecordFile
 
 
 class Disk:
@@ -46,6 +46,28 @@ def test_a_full_disk_leaves_whole_records_and_one_line_in_the_log(
     assert file.write(b"fifth")
     assert (tmp_path / "trace").read_bytes() == b"HEADfirstfifth"
     file.close()
+
+
+def test_a_file_is_tried_again_by_itself_and_told_of_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    now_s = 1000.0
+    file = RecordFile(tmp_path / "trace", append=False, now=lambda: now_s)
+    disk.room_bytes = 0
+    warnings_at_s = []
+    for _ in range(13):
+        with capture_logs() as logs:
+            assert not file.write(b"left out")
+            assert file.has_failed
+        warnings_at_s += [now_s] * len(logs)
+        assert file.error == "No space left on device"
+        now_s += RETRY_S
+    assert warnings_at_s == [1000.0, 1000.0 + WARNING_INTERVAL_S, 1000.0 + 2 * WARNING_INTERVAL_S]
+    disk.room_bytes = None
+    assert not file.has_failed
+    assert file.write(b"written")
+    assert file.error is None
+    file.close()
+    assert (tmp_path / "trace").read_bytes() == b"written"
 
 
 def test_a_header_that_did_not_fit_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

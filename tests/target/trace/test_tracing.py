@@ -17,6 +17,7 @@ from odx_target.target.commands.serve import open_pool
 from odx_target.target.config import Config, ConfigError, Portal
 from odx_target.target.iscsi.opcodes import Stage
 from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
+from odx_target.target.management import perform
 from odx_target.target.trace import tracing as tracing_module
 from odx_target.target.trace.opening import opened_tracing
 from odx_target.target.trace.segments import ACK, FIN, SYN
@@ -246,8 +247,14 @@ async def test_an_array_whose_trace_is_full_serves_on() -> None:
         assert isinstance(tracing, Tracing)
         async with Array(config, open_pool=open_pool, tap=tracing) as array:
             await copy_by_token(array, SessionOptions(isid=random_isid(b"full")))
+            for file in (tracing.lines, tracing.packets):
+                assert file is not None
+                assert file.flush()
+            found = await perform(array, "health", {})
     warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
     assert warnings == ["cannot write the trace; it pauses, the array goes on"] * 2
+    assert found["trace_errors"] == ["/dev/full: No space left on device"] * 2
+    assert not found["is_well"]
 
 
 def test_a_connection_ends_before_the_next_from_its_port_begins(traced: Traced) -> None:

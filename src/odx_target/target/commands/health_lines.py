@@ -16,6 +16,8 @@ def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {_place(damaged)}, met {damaged['times']} times"
     if health["damaged_not_shown"]:
         yield f"  and {health['damaged_not_shown']} more"
+    for error in health["trace_errors"]:
+        yield f"trace: not written: {error}"
     available = health["available_bytes"]
     room = "not known" if available is None else size(available)
     yield f"room: {size(health['used_bytes'])} used, {room} available"

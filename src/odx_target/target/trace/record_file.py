@@ -4,10 +4,14 @@ import errno
 import os
 import select
 import stat
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
+
+from odx_target.store.error_kinds import reason
 
 log = structlog.get_logger()
 
@@ -16,6 +20,10 @@ PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 PIPE_POLL_MS = 100
 """How often it is looked whether a pipe is still waited for."""
 
+RETRY_S = 10.0
+"""How long a file that could not be written is left alone."""
+WARNING_INTERVAL_S = 60.0
+
 
 class RecordFile:
     """Open from its making to `close`. A pipe whose reader is late is waited for until `stop_waiting`.
@@ -23,19 +31,34 @@ class RecordFile:
     Blocks; for one thread at a time. Raises OSError if it cannot be opened.
 
     `append` keeps what is there already; `header` goes before the first record. `private` lets only the owner read a regular
-    file, also one that was there with other permissions, and refuses a symbolic link. After an error nothing is written
-    until `retry`; a regular file then ends with its last whole record.
+    file, also one that was there with other permissions, and refuses a symbolic link. After an error nothing is written for
+    `RETRY_S`, or until `retry`; a regular file then ends with its last whole record. `error` says why. `now` is a clock that
+    never goes back.
     """
 
-    def __init__(self, path: Path, *, append: bool, header: bytes = b"", private: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        append: bool,
+        header: bytes = b"",
+        private: bool = False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
         self._descriptor = _open(path, os.O_APPEND if append else 0, private)
         self._is_regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         if self._is_regular:
             self._prepare(append, private)
         self._header = header
-        self.has_failed = False
+        self.error: str | None = None
+        self._now = now
+        self._retry_at_s = self._warn_at_s = float("-inf")
         self._waits = True
+
+    @property
+    def has_failed(self) -> bool:
+        return self._now() < self._retry_at_s
 
     def write(self, record: bytes) -> bool:
         """Write a record. False when it was left out."""
@@ -44,19 +67,20 @@ class RecordFile:
         end_bytes = os.fstat(self._descriptor).st_size if self._is_regular else 0
         try:
             self._write_all(self._header + record)
-            self._header = b""
         except OSError as error:
-            self.has_failed = True
+            self._fail(error)
             if self._is_regular:
                 with suppress(OSError):
                     os.ftruncate(self._descriptor, end_bytes)
                     os.lseek(self._descriptor, end_bytes, os.SEEK_SET)
-            log.warning("cannot write the trace; it pauses, the array goes on", file=str(self.path), error=error.strerror)
-        return not self.has_failed
+            return False
+        self._header = b""
+        self.error = None
+        return True
 
     def retry(self) -> None:
         """Write again from now on."""
-        self.has_failed = False
+        self._retry_at_s = self._warn_at_s = float("-inf")
 
     def stop_waiting(self) -> None:
         """Wait for no pipe any more; for another thread than the one that writes."""
@@ -64,6 +88,14 @@ class RecordFile:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def _fail(self, error: OSError) -> None:
+        now_s = self._now()
+        self._retry_at_s = now_s + RETRY_S
+        self.error = reason(error)
+        if now_s >= self._warn_at_s:
+            self._warn_at_s = now_s + WARNING_INTERVAL_S
+            log.warning("cannot write the trace; it pauses, the array goes on", file=str(self.path), error=self.error)
 
     def _prepare(self, append: bool, private: bool) -> None:
         try:

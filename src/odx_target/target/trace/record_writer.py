@@ -24,10 +24,19 @@ class Sink(Protocol):
     """What is written to, by one thread at a time; it may take as long as it likes."""
 
     path: Path
-    has_failed: bool
+
+    @property
+    def has_failed(self) -> bool:
+        """True if nothing would be written at present."""
+        ...
+
+    @property
+    def error(self) -> str | None:
+        """Why the last record was not written; None if it was."""
+        ...
 
     def write(self, record: bytes) -> bool:
-        """False if it was left out, as all records are from then on until `retry`."""
+        """False if it was left out, as all records are from then on for a while, or until `retry`."""
         ...
 
     def retry(self) -> None: ...
@@ -72,6 +81,11 @@ class RecordWriter:
             self._put(record, count)
             self._changed.notify_all()
         return True
+
+    @property
+    def error(self) -> str | None:
+        """What stands against writing, with the name of the file."""
+        return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:
         """Write again from now on, after an error."""

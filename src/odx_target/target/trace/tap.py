@@ -28,6 +28,9 @@ class ConnectionTap(Protocol):
 class Tap(Protocol):
     """Is told of every connection that is made."""
 
+    def errors(self) -> list[str]:
+        """Why what is seen is not kept at present."""
+
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
         """A connection has been accepted, from `peer` to the portal at `local`."""
 

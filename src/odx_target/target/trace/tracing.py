@@ -56,6 +56,10 @@ class Tracing:
         self._connections += 1
         return _ConnectionTrace(self, peer, local, self._connections)
 
+    def errors(self) -> list[str]:
+        """Which files cannot be written at present, and why."""
+        return [file.error for file in (self.lines, self.packets) if file is not None and file.error is not None]
+
     def toggle(self) -> None:
         """Switch off, or on again; a file that could not be written is then tried again."""
         self.is_on = not self.is_on
