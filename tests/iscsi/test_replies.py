@@ -116,7 +116,7 @@ def test_sense_data_is_cut_to_what_there_can_be() -> None:
 RESIDUALS = [
     # reads, writes, expected, data, transfer, overflow, underflow, residual
     (False, False, 0, 0, 0, 0, 0, 0),
-    (False, False, 512, 0, 0, 0, 0, 0),  # an expected length without a direction means nothing
+    (False, False, 512, 0, 0, 0, 1, 512),  # an expected length without a direction
     (True, False, 512, 0, 0, 0, 1, 512),  # TEST UNIT READY with an expected length
     (True, False, 0, 36, 36, 1, 0, 36),
     (False, True, 512, 0, 512, 0, 0, 0),
@@ -140,9 +140,10 @@ def test_residuals(
     assert (response.bidirectional_read_overflow, response.bidirectional_read_underflow) == (False, False)
 
 
-def test_a_command_that_writes_and_was_sent_as_a_read_is_refused() -> None:
+@pytest.mark.parametrize("reads", [True, False], ids=["as a read", "without a direction"])
+def test_a_command_that_writes_and_was_not_sent_as_one_is_refused(reads: bool) -> None:
     talk = Conversation().logged_in()
-    talk.read(512)
+    talk.command(read=reads, expected_data_transfer_length=512)
     talk.reply(talk.take_event(CommandReady), size=512)
     response, segment = talk.take_with_data(ScsiResponse)
     assert (response.status, segment[4], segment[14:16]) == (2, 5, bytes.fromhex("0e03"))

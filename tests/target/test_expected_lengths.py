@@ -121,6 +121,7 @@ CASES = (
     Case("some bytes more", 8, (GOOD, GOOD, CUT_OFF, GOOD)),
     Case("a block more", BLOCK, (GOOD, GOOD, CDB, GOOD)),
     Case("as a read", 0, (CUT_OFF, CDB, CDB, LIST_LENGTH), "read"),
+    Case("without a direction", 0, (CUT_OFF, CDB, CDB, LIST_LENGTH), "none"),
     Case("both ways", 0, (CUT_OFF, CUT_OFF, CUT_OFF, CUT_OFF), "both"),
 )
 
@@ -182,7 +183,7 @@ def residual_of(response: ScsiResponse) -> int:
 
 
 async def send(peer: RawPeer, command: bytes, data: bytes, direction: str = "write") -> tuple[ScsiResponse, bytes]:
-    reads, writes = direction != "write", direction != "read"
+    reads, writes = direction in ("read", "both"), direction in ("write", "both")
     pdu = peer.command(command, read=reads, write=writes, expected_data_transfer_length=len(data))
     await peer.send(pdu, data if writes else b"")
     received = await peer.next()

@@ -57,7 +57,7 @@ class CommandReady:
     """Numbered as in RFC 7143 11.3.1: untagged, simple, ordered, head of queue, ACA."""
     initiator_task_tag: int
     expected_data_transfer_length: int
-    """In bytes; 0 if the command neither reads nor writes."""
+    """In bytes. Of a command that neither reads nor writes it should be 0 (RFC 7143 11.3.1)."""
     reads: bool
     writes: bool
     immediate: bool

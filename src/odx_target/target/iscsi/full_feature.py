@@ -61,7 +61,6 @@ IN_DISCOVERY = (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST)
 Handler: TypeAlias = Callable[[memoryview, int, memoryview, memoryview], None]
 """Takes a view, where in it the header is, the AHS and the data."""
 
-_TRANSFERS = READ | WRITE
 _NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
 
 
@@ -145,7 +144,7 @@ class FullFeature:
             cdb,
             flags & 7,
             tag,
-            expected if flags & _TRANSFERS else 0,
+            expected,
             flags & READ != 0,
             flags & WRITE != 0,
             immediate,

@@ -3,8 +3,9 @@
 Data is cut to the initiator's MaxRecvDataSegmentLength, and a sequence of at most MaxBurstLength ends with the F bit. The
 status travels in the last Data-In when it is GOOD; every other status needs a SCSI Response. The residual count is what
 the initiator expected more than was moved (U), or what the command would have moved beyond it (O); never is more sent
-than was expected. A command that writes and was sent as one that reads is not GOOD, since nothing has been written; one that
-reads, sent as one that writes, is, and the residual count shows what was not sent. Nothing is copied: what is sent are slices
+than was expected. A command that writes and was sent as one that reads, or as one that expects data and says no direction,
+is not GOOD, since nothing has been written; one that reads, sent as one that writes, is, and the residual count shows what
+was not sent. Nothing is copied: what is sent are slices
 of the buffers given.
 """
 
@@ -99,7 +100,7 @@ class ReplySender:
         expected = command.expected_data_transfer_length
         if data_in:  # a command that reads, sent as one that writes: nothing may be sent
             transfer_bytes, expected = max(transfer_bytes, sum(map(len, data_in))), 0
-        elif command.reads and expected and transfer_bytes and status == GOOD:  # the other way round: nothing was written
+        elif expected and transfer_bytes and status == GOOD and not command.writes:  # nothing was written
             status, sense, transfer_bytes = CHECK_CONDITION, WRONG_WAY, 0
         moved = min(transfer_bytes, expected) if command.writes else 0
         self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
