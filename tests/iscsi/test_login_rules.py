@@ -8,7 +8,7 @@ from odx_target.target.iscsi.connection import CloseCode
 from odx_target.target.iscsi.events import CloseReason
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.pdu import LoginResponse
-from odx_target.target.iscsi.text_format import Pairs, decode_pairs, encode_pairs
+from odx_target.target.iscsi.text_format import MAX_KEYS, Pairs, decode_pairs, encode_pairs
 from tests.iscsi.conversation import INITIATOR, NORMAL_KEYS, TARGET, Conversation, Directory
 from tests.settings import searching
 
@@ -22,6 +22,15 @@ def status(talk: Conversation, keys: dict[str, str] | Pairs, csg: int = OPERATIO
     response, _ = talk.login_request(keys, csg, nsg)
     assert talk.connection.closed is (response.status != 0)
     return response.status
+
+
+def test_a_login_has_an_end_to_what_it_remembers() -> None:
+    talk = Conversation()
+    talk.login_request(talk.names(), OPERATIONAL, None)
+    for first in range(len(talk.names()), MAX_KEYS, 256):
+        offers = unknown_keys(min(first + 256, MAX_KEYS))[first:]
+        assert status(talk, offers, nsg=None) == LoginStatus.SUCCESS
+    assert status(talk, [("X-more", "1")], nsg=None) == LoginStatus.INITIATOR_ERROR
 
 
 # Text longer than a PDU, in both directions

@@ -10,7 +10,7 @@ from odx_target.target.iscsi.connection import CloseCode, CommandReady
 from odx_target.target.iscsi.directory import Portal
 from odx_target.target.iscsi.opcodes import RejectReason
 from odx_target.target.iscsi.pdu import LogoutRequest, LogoutResponse, Reject, ScsiDataIn, TextRequest, TextResponse
-from odx_target.target.iscsi.text_format import decode_pairs, encode_pairs
+from odx_target.target.iscsi.text_format import MAX_KEYS, decode_pairs, encode_pairs
 from tests.iscsi.conversation import INITIATOR, TARGET, Conversation, Directory
 from tests.settings import searching
 
@@ -262,6 +262,17 @@ def test_sixty_four_kilobytes_of_keys_are_taken() -> None:
     assert (response.final, len(answers), {value for _, value in answers}) == (True, 262, {"NotUnderstood"})
 
 
+def test_an_exchange_has_an_end_to_what_it_remembers() -> None:
+    talk = session()
+    fields: dict[str, object] = {}
+    for step in range(0, MAX_KEYS, 256):
+        answer, answers = ask(talk, encode_pairs([(f"X-{step + i}", "1") for i in range(256)]), final=False, **fields)
+        assert len(answers) == 256
+        fields["target_transfer_tag"] = answer.target_transfer_tag
+    say(talk, b"X-more=1\0", **fields)
+    rejected(talk, RejectReason.PROTOCOL_ERROR)
+
+
 # SendTargets (Appendix C) and discovery sessions
 
 
@@ -278,6 +289,7 @@ def test_sixty_four_kilobytes_of_keys_are_taken() -> None:
         ("Discovery", "iqn.b", "All", [TARGET, "iqn.b"]),
         ("Normal", TARGET, "", [TARGET]),
         ("Normal", TARGET, TARGET, [TARGET]),
+        ("Normal", TARGET, TARGET.upper(), [TARGET]),
         ("Normal", TARGET, "All", None),
         ("Normal", TARGET, "iqn.b", None),
     ],

@@ -16,6 +16,7 @@ from odx_target.target.iscsi.negotiation import (
     NegotiationError,
     check_is_offer,
     check_length,
+    note_key,
     number_in_range,
     result_of,
 )
@@ -83,9 +84,7 @@ class Answerer:
     def _note(self, name: str, value: str) -> None:
         check_length(name, value)
         check_is_offer(name, value)
-        if name in self.seen:
-            raise NegotiationError(f"{name} is said a second time")
-        self.seen.add(name)
+        note_key(name, self.seen)
 
     def _answer_one(self, name: str, offered: str, phase: Phase) -> Pairs:
         key = KEY_BY_NAME.get(name)

@@ -22,7 +22,7 @@ from odx_target.target.iscsi.directory import AuthenticationFailed, Authenticato
 from odx_target.target.iscsi.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
 from odx_target.target.iscsi.header import Buffer
 from odx_target.target.iscsi.names import check_name, prepare_name
-from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError, check_is_offer, check_length
+from odx_target.target.iscsi.negotiation import DISCOVERY, NegotiationError, check_is_offer, check_length, note_key
 from odx_target.target.iscsi.opcodes import LoginStatus, Stage
 from odx_target.target.iscsi.request_pdus import LoginRequest
 from odx_target.target.iscsi.session import Admission, Connection, Session, SessionKey
@@ -135,9 +135,7 @@ class Login:
         """No key comes twice in a login, and none with an answer (6.2, 6.3): that comes before what the keys say."""
         for name, value in offers:
             check_is_offer(name, value)
-            if name in self._said:
-                raise NegotiationError(f"{name} is said a second time")
-            self._said.add(name)
+            note_key(name, self._said)
 
     def _respond(self, request: LoginRequest) -> LoginAnswer:
         """As much of the answers as one response holds; with the last of them the stage may end."""

@@ -5,6 +5,7 @@ The target only answers (`answerer`); the initiator offers and then checks (`off
 
 from collections.abc import Callable
 
+from odx_target.target.iscsi.text_format import MAX_KEYS
 from odx_target.target.iscsi.text_keys import (
     KEY_BY_NAME,
     RESERVED_ANSWERS,
@@ -65,6 +66,18 @@ def check_length(name: str, value: str) -> None:
     size = max(len(each.encode()) for each in (value.split(",") if key.is_list else (value,)))
     if size > key.max_value_bytes:
         raise NegotiationError(f"value of {name} has {size} bytes, the limit is {key.max_value_bytes}")
+
+
+def note_key(name: str, said: set[str]) -> None:
+    """Add a key to those said in this negotiation: none comes twice, and not more than can be remembered (6.2).
+
+    Raises NegotiationError.
+    """
+    if name in said:
+        raise NegotiationError(f"{name} is said a second time")
+    if len(said) >= MAX_KEYS:
+        raise NegotiationError(f"more than {MAX_KEYS} keys in one negotiation")
+    said.add(name)
 
 
 def check_is_offer(name: str, value: str) -> None:

@@ -11,6 +11,8 @@ from odx_target.target.iscsi.header import Buffer
 
 MAX_KEY_BYTES = 63  # RFC 7143 6.1
 MAX_TEXT_BYTES = 65536  # one negotiation step over several PDUs: enough for what RFC 7143 lets keys hold, 4 MiB over 64 logins
+MAX_KEYS = 4096
+"""Of one negotiation, however many steps it has: each name is remembered until its end. The RFC has some fifty."""
 
 Pairs: TypeAlias = list[tuple[str, str]]
 

@@ -118,7 +118,7 @@ class TextExchange:
             allowed = wanted != "" or session.target_name != ""
         else:
             names = [session.target_name]
-            allowed = wanted in ("", *_as_names(wanted, names))
+            allowed = wanted == "" or bool(_as_names(wanted, names))
         if not allowed:
             return [(SEND_TARGETS, REJECT)]
         if wanted != ALL_TARGETS or not session.is_discovery:
