@@ -108,6 +108,11 @@ FOLLOWED: list[tuple[str, Redirections, list[str]]] = [
     ("to IPv6", {"a:3260": (0x0101, "TargetAddress=[2001:db8::1]:3261")}, ["a:3260", "[2001:db8::1]:3261"]),
     ("with a tag", {"a:3260": (0x0101, "TargetAddress=b:3260,1")}, ["a:3260", "b:3260"]),
     ("beside other keys", {"a:3260": (0x0101, "TargetAlias=x TargetAddress=b")}, ["a:3260", "b:3260"]),
+    (
+        "to the one that is an address",
+        {"a:3260": (0x0101, "TargetAddress=b:0 TargetAddress=b TargetAddress=[b]")},
+        ["a:3260", "b:3260"],
+    ),
     ("to the second", {"a:3260": (0x0101, "TargetAddress=gone TargetAddress=b")}, ["a:3260", "gone:3260", "b:3260"]),
     (
         "twice",
@@ -156,10 +161,12 @@ FAILURES: list[tuple[Redirections, list[str]]] = [
         {"a:3260": (0x0101, "TargetAddress=b"), "b:3260": (0x0102, "TargetAddress=a")},
         [TARGET, "circle (a:3260 -> b:3260 -> a:3260)"],
     ),
-    ({"a:3260": (0x0101, "TargetAddress=b")}, ["b:3260: connection refused", "redirected a:3260 -> b:3260"]),
+    ({"a:3260": (0x0101, "TargetAddress=b")}, [TARGET, "b:3260: connection refused", "redirected a:3260 -> b:3260"]),
     ({"a:3260": (0x0101, "TargetAddress=b"), "b:3260": (0x0203, "")}, [TARGET, "not found", "a:3260 -> b:3260"]),
     ({"a:3260": (0x0101, "")}, [TARGET, "does not name an address"]),
     ({"a:3260": (0x0101, "TargetAddress=b:0")}, [TARGET, "an address that cannot be used"]),
+    ({"a:3260": (0x0101, "TargetAddress=b,x")}, [TARGET, "an address that cannot be used: 'x' is no number"]),
+    ({"a:3260": (0x0101, "TargetAddress=[b]")}, [TARGET, "an address that cannot be used: 'b' is no IPv6 address"]),
     ({"a:3260": (0x0203, "")}, [f"{TARGET}: login refused: not found (02h/03h)"]),
     ({"a:3260": (0x0300, "")}, [f"{TARGET}: login refused: target error (03h/00h)"]),
 ]

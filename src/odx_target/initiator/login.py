@@ -203,7 +203,7 @@ class Login:
         refused = f"login refused: {words} ({response.status >> 8:02X}h/{response.status & 0xFF:02X}h)"
         if response.status >> 8 == REDIRECTION:
             portals = _portals(data)
-            raise LoginRedirected(f"{refused}, it is at {', '.join(map(str, portals))}", portals)
+            raise LoginRedirected(f"{refused}, it is at {', '.join(map(str, portals))}", self.place, portals)
         raise LoginFailed(refused)
 
 
@@ -220,11 +220,16 @@ def _is_declaration(name: str) -> bool:
 def _portals(data: bytes) -> list[Portal]:
     """Where a redirection leads (11.13.5). Raises LoginFailed where it names no address, or none that can be used."""
     text = TextAssembly()
-    try:
-        text.add(data)
-        portals = [parse_target_address(value) for name, value in text.take() if name == "TargetAddress"]
-    except ValueError as error:
-        raise LoginFailed(f"the target has moved to an address that cannot be used: {error}") from error
-    if not portals:
-        raise LoginFailed("the target has moved and does not name an address")
-    return portals
+    text.add(data)
+    portals: list[Portal] = []
+    fault: ValueError | None = None
+    for address in [value for name, value in text.take() if name == "TargetAddress"]:
+        try:
+            portals.append(parse_target_address(address))
+        except ValueError as error:
+            fault = fault or error
+    if portals:
+        return portals
+    if fault is not None:
+        raise LoginFailed(f"the target has moved to an address that cannot be used: {fault}") from fault
+    raise LoginFailed("the target has moved and does not name an address")

@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 
 class LoginRedirected(LoginFailed):
-    """The target is to be logged in to elsewhere: at the first of `portals` that can be reached."""
+    """The target is to be logged in to elsewhere: at the first of `portals` that can be reached. `place` is its name."""
 
-    def __init__(self, message: str, portals: Sequence[Portal]) -> None:
+    def __init__(self, message: str, place: str, portals: Sequence[Portal]) -> None:
         super().__init__(message)
+        self.place = place
         self.portals = portals
 
 
@@ -31,13 +32,16 @@ async def enter_where_redirected(
     """
     way = [portal]
     others: list[Portal] = []
+    place = ""
     while True:
         try:
             return await stack.enter_async_context(open_at(way[-1]))
         except LoginRedirected as redirected:
-            others = _unvisited(way, redirected)
+            others, place = _unvisited(way, redirected), redirected.place
         except ConnectFailed as failure:
             if not others:
+                if place:
+                    failure.args = (f"{place}: {failure}",)
                 raise _on_the_way(failure, way) from failure.__cause__
         except InitiatorError as failure:
             raise _on_the_way(failure, way) from failure.__cause__

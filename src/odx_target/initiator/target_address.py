@@ -19,7 +19,7 @@ def parse_target_address(text: str) -> Portal:
         raise ValueError(f"{text[:100]!r} is no HOST:PORT")
     bracketed, host, port_text, tag_text = match.groups()
     if bracketed is not None:
-        host = str(ipaddress.IPv6Address(bracketed))
+        host = _ipv6_address(bracketed)
     elif fault := host_name_fault(host):
         raise ValueError(fault)
     port = DEFAULT_PORT if port_text is None else _number(port_text)
@@ -30,9 +30,19 @@ def parse_target_address(text: str) -> Portal:
     return Portal(host, port)
 
 
+def _ipv6_address(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError as error:
+        raise ValueError(f"{text[:40]!r} is no IPv6 address") from error
+
+
 def _number(text: str) -> int:
     """A binary value of 16 bits (13.9): decimal, hexadecimal or base64."""
-    number = int.from_bytes(decode_binary(text, 2), "big") if text[:2].lower() == "0b" else decode_number(text)
+    try:
+        number = int.from_bytes(decode_binary(text, 2), "big") if text[:2].lower() == "0b" else decode_number(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:40]!r} is no number") from error
     if number > MAX_NUMBER:
         raise ValueError(f"{text[:40]!r} is over {MAX_NUMBER}")
     return number

@@ -69,6 +69,7 @@ async def test_a_discovery_that_leads_nowhere(
     error = await declined(target)
     assert isinstance(error, LoginDeclined)
     assert error.finding.rule is rule
+    assert str(error) == f"{PLACE}: {error.finding}", "the portal and the target are named"
     last = [type(pdu).__name__ for pdu in target.requests if "Logout" not in type(pdu).__name__][-1]
     assert last == step
 

@@ -84,7 +84,7 @@ async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> A
             yield await enter_where_redirected(stack, plan.place.portal, open_at)
     except LoginDeclined as declined:
         plan.journal.add(declined.finding)
-        raise
+        raise _naming_the_place(declined, plan) from declined.__cause__
     except Broken as broken:
         plan.journal.find(broken.rule, "login", broken.detail)
         raise
@@ -128,7 +128,12 @@ async def _patient(plan: LoginPlan, settings: WindowsSettings, work: Callable[[]
 def _declined(plan: LoginPlan, rule: Rule, detail: str) -> LoginDeclined:
     finding = Finding(rule, "login", detail)
     plan.journal.add(finding)
-    return LoginDeclined(finding)
+    return _naming_the_place(LoginDeclined(finding), plan)
+
+
+def _naming_the_place(declined: LoginDeclined, plan: LoginPlan) -> LoginDeclined:
+    declined.args = (f"{plan.place}: {declined}",)
+    return declined
 
 
 class LiveSession:
