@@ -122,7 +122,7 @@ async def readers_of_1_mib(served: Served) -> None:
 
 
 async def stop_in_the_middle(peer: RawPeer, size_bytes: int) -> None:
-    """Ask to write, then send all but the last segment of everything that is asked for."""
+    """Send commands to write, then all but the last segment of everything that is asked for."""
     segment = bytes(256 * KIB)
     writes = {}
     for _ in range(WINDOW):

@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: p
 
 
 def boots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: str) -> None:
-    """Let tcg start a shell script in place of a kernel."""
+    """Make tcg start a shell script in place of a kernel."""
     image = Image(tmp_path / "kernel", tmp_path / "initramfs")
     way = ways.Way("tcg", "qemu", lambda: "", lambda *_: ["/bin/sh", "-c", console])
     monkeypatch.setitem(WAYS, "tcg", way)

@@ -175,7 +175,7 @@ class VirtualEnvironment:
         self._sleepers.clear()
 
     def step(self) -> None:
-        """Let one task go on that can run at this moment, if there is any."""
+        """Continue one task that can run at this moment, if there is any."""
         if self._runnable or self._wake_sleepers():
             self._step(self._runnable.popleft())
 
@@ -219,7 +219,7 @@ class VirtualEnvironment:
             raise Cancelled
 
     def _resume(self, task: VirtualTask, suspend: _Suspend) -> None:
-        """Let a task go on, unless it does not wait for this any more."""
+        """Continue a task, unless it does not wait for this any more."""
         if task.waits_for is suspend:
             task.waits_for = None
             self._runnable.append(task)

@@ -3,10 +3,21 @@
 import pytest
 from tests.store.pools import Machine, block, write
 
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, DamagedPlace, PoolBusy, StoreError, Trouble, TroubleKind
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    DamagedBlock,
+    DamagedPlace,
+    OutOfResources,
+    PoolBusy,
+    PoolFull,
+    Refused,
+    StoreError,
+    Trouble,
+    TroubleKind,
+)
 from odx_target.store.open import PoolOptions
 from odx_target.store.shelf import REFUSED_S
-from odx_target.store.troubles import MAX_DAMAGED_PLACES
+from odx_target.store.troubles import MAX_DAMAGED_PLACES, Troubles
 
 SIZE = 1000
 
@@ -52,6 +63,19 @@ def test_a_full_disk_until_there_is_room(told: Listener) -> None:
     write(machine, machine.pool.volumes["a"], 0, [block(1)])
     status = machine.pool.status()
     assert (status.is_full, status.no_room, status.no_room_for_s) == (False, None, None)
+
+
+def test_what_stands_against_writing_is_the_last_that_was_met(told: Listener) -> None:
+    troubles = Troubles(told.machine.environment)
+    for report, error, is_full in (
+        (troubles.refused, PoolFull("the disk is full"), True),
+        (troubles.stalled, OutOfResources("no memory"), False),
+        (troubles.stalled, PoolFull("a quota is used up"), True),
+        (troubles.refused, Refused("read-only"), False),
+    ):
+        report(error)
+        status = troubles.status(None)
+        assert (status.no_room, status.is_full) == (str(error), is_full)
 
 
 def test_a_limit_is_told_as_what_it_is() -> None:

@@ -9,8 +9,8 @@ from odx_target.target.iscsi.limits import MAX_TRANSFER_BYTES
 from odx_target.target.memory_budget import (
     DEFAULT_MEMORY_BYTES,
     FIXED_BYTES,
-    LEAST_MEMORY_BYTES,
     MAX_SHARES,
+    MIN_MEMORY_BYTES,
     MemoryBudget,
 )
 from tests.settings import searching
@@ -227,7 +227,7 @@ def test_a_grant_that_leads_to_another_claim() -> None:
     assert allotment.used_bytes == 0
 
 
-@pytest.mark.parametrize("limit_bytes", [LEAST_MEMORY_BYTES, LEAST_MEMORY_BYTES + 1, DEFAULT_MEMORY_BYTES, 1 << 40])
+@pytest.mark.parametrize("limit_bytes", [MIN_MEMORY_BYTES, MIN_MEMORY_BYTES + 1, DEFAULT_MEMORY_BYTES, 1 << 40])
 def test_the_parts_of_a_budget_are_no_more_than_the_whole(limit_bytes: int) -> None:
     budget = MemoryBudget(limit_bytes)
     parts = [budget.unsolicited, budget.written, budget.read]
@@ -248,4 +248,4 @@ def test_the_parts_of_a_budget_are_no_more_than_the_whole(limit_bytes: int) -> N
 
 def test_a_budget_that_is_too_small() -> None:
     with pytest.raises(ValueError, match="too few"):
-        MemoryBudget(LEAST_MEMORY_BYTES - 1)
+        MemoryBudget(MIN_MEMORY_BYTES - 1)

@@ -15,7 +15,7 @@ from odx_target.target.config import Config, LunConfig
 from odx_target.target.connection_server import ConnectionServer
 from odx_target.target.iscsi import limits
 from odx_target.target.iscsi.pdu import LoginResponse, ScsiDataIn, ScsiResponse
-from odx_target.target.memory_budget import LEAST_MEMORY_BYTES, MAX_SHARES
+from odx_target.target.memory_budget import MAX_SHARES, MIN_MEMORY_BYTES
 from odx_target.target.receive_buffer import DISCOVERY_BUFFER_BYTES, LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import running
@@ -23,7 +23,7 @@ from tests.target.test_array_attacks import connection_of, most_of_one_session, 
 
 MIB = 1 << 20
 BIG_LUN = Config(luns=(LunConfig("big", 64 * MIB),))
-LITTLE_MEMORY = replace(BIG_LUN, memory_limit_bytes=LEAST_MEMORY_BYTES)
+LITTLE_MEMORY = replace(BIG_LUN, memory_limit_bytes=MIN_MEMORY_BYTES)
 GOOD, TASK_SET_FULL = 0, 0x28
 MIB_BLOCKS = MIB // 512
 DISCOVERY = {"SessionType": "Discovery"}

@@ -46,17 +46,12 @@ class Troubles:
 
     def refused(self, error: StoreError) -> None:
         """A change was refused for want of room, or of what it takes to make some."""
-        if self._no_room is None:
-            self._no_room_since_s = self._environment.monotonic()
-        self._no_room = str(error)
-        self._is_full = isinstance(error, PoolFull)
+        self._lacks_room(error)
         self._report(Trouble(TroubleKind.FULL if self._is_full else TroubleKind.NO_SEGMENT, str(error)))
 
     def stalled(self, error: StoreError) -> None:
         """The log could not be written, and will be later; until `has_room` nothing is acknowledged."""
-        if self._no_room is None:
-            self._no_room_since_s = self._environment.monotonic()
-        self._no_room = str(error)
+        self._lacks_room(error)
         self._report(Trouble(TroubleKind.STALLED, str(error)))
 
     def not_sealed(self, error: Exception) -> None:
@@ -92,6 +87,12 @@ class Troubles:
             damaged=tuple(DamagedPlace(*place, count) for place, count in self._damaged.items()),
             damaged_beyond=self._damaged_beyond,
         )
+
+    def _lacks_room(self, error: StoreError) -> None:
+        if self._no_room is None:
+            self._no_room_since_s = self._environment.monotonic()
+        self._no_room = str(error)
+        self._is_full = isinstance(error, PoolFull)
 
     def _report(self, trouble: Trouble) -> None:
         for listener in self.on_trouble:

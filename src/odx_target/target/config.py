@@ -12,7 +12,7 @@ from odx_target.target.config_error import ConfigError as ConfigError
 from odx_target.target.config_file import read_table
 from odx_target.target.iscsi.host_names import host_name_fault
 from odx_target.target.iscsi.names import prepare_name
-from odx_target.target.memory_budget import DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES
+from odx_target.target.memory_budget import DEFAULT_MEMORY_BYTES, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
 from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")
@@ -125,8 +125,8 @@ def parse_pool_limit(value: object) -> int:
 def parse_memory_limit(value: object) -> int:
     """Bytes from a number or a size. Raises ConfigError."""
     size_bytes = _size("memory limit", value)
-    if not LEAST_MEMORY_BYTES <= size_bytes <= MOST_MEMORY_BYTES:
-        least, most = f"{LEAST_MEMORY_BYTES >> 20}M", f"{MOST_MEMORY_BYTES >> 40}T"
+    if not MIN_MEMORY_BYTES <= size_bytes <= MAX_MEMORY_BYTES:
+        least, most = f"{MIN_MEMORY_BYTES >> 20}M", f"{MAX_MEMORY_BYTES >> 40}T"
         raise ConfigError(f"memory limit {str(value)[:40]}: want {least} to {most}")
     return size_bytes
 

@@ -43,15 +43,15 @@ MAX_SHARES = MAX_CONNECTIONS + 4
 
 FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SESSION_BYTES + MAX_LOGINS * LOGIN_BYTES
 
-LEAST_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
+MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
 """What a session has of each allotment at least: one command of the size that Windows sends, and what belongs to it."""
 
-LEAST_UNSOLICITED_BYTES = MAX_SHARES * LEAST_GUARANTEED_BYTES + 4 * MIB
+MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
-LEAST_MEMORY_BYTES = 320 * MIB
+MIN_MEMORY_BYTES = 320 * MIB
 """Below this the allotments would have no room for one of the largest commands beside what is guaranteed."""
 
-MOST_MEMORY_BYTES = 1 << 40
+MAX_MEMORY_BYTES = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class SessionMemory:
 
 
 class MemoryBudget:
-    """The allotments of one array. `limit_bytes` is for everything in the table above, at least LEAST_MEMORY_BYTES."""
+    """The allotments of one array. `limit_bytes` is for everything in the table above, at least MIN_MEMORY_BYTES."""
 
     def __init__(self, limit_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
-        if limit_bytes < LEAST_MEMORY_BYTES:
+        if limit_bytes < MIN_MEMORY_BYTES:
             raise ValueError(f"{limit_bytes} bytes are too few for the sessions of an array")
         rest_bytes = limit_bytes - FIXED_BYTES
-        unsolicited_bytes = max(LEAST_UNSOLICITED_BYTES, rest_bytes // 8)
+        unsolicited_bytes = max(MIN_UNSOLICITED_BYTES, rest_bytes // 8)
         data_bytes = (rest_bytes - unsolicited_bytes) // 2
         self.unsolicited = _allotment(unsolicited_bytes, MAX_FIRST_BURST_BYTES)
         self.written = _allotment(data_bytes, MAX_TRANSFER_BYTES)
@@ -106,4 +106,4 @@ class MemoryBudget:
 def _allotment(size_bytes: int, largest_claim_bytes: int) -> Allotment:
     """Three quarters of it guaranteed, as far as the rest has room for the largest claim."""
     guaranteed_bytes = min(size_bytes * 3 // 4, size_bytes - largest_claim_bytes) // MAX_SHARES
-    return Allotment(size_bytes, MAX_SHARES, max(LEAST_GUARANTEED_BYTES, guaranteed_bytes))
+    return Allotment(size_bytes, MAX_SHARES, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))

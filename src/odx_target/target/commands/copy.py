@@ -52,7 +52,9 @@ def copy(
     blocks: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many blocks of the source; all.")] = None,
     src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the source.")] = 0,
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the destination.")] = 0,
-    inactivity_timeout: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, help="Of the tokens; 0: the target's.")] = 0,
+    inactivity_timeout: Annotated[
+        int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of the tokens; 0: the target's.")
+    ] = 0,
     *,
     who: host.Host,
 ) -> None:

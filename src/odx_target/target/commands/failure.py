@@ -18,3 +18,11 @@ class Interrupted(Exception):
         super().__init__(f"signal {number}")
         self.number = number
         self.state = state
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One error to report to a person, out of a group that trio raised."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -25,7 +25,7 @@ from odx_target.target.commands.credentials import (
     credentials_of,
     with_given,
 )
-from odx_target.target.commands.failure import CommandFailure, Interrupted
+from odx_target.target.commands.failure import CommandFailure, Interrupted, first_error
 from odx_target.target.commands.signatures import extended, parameter
 
 LOGOUT_TIMEOUT_S = 1.0
@@ -107,9 +107,7 @@ def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
     try:
         return trio.run(_run_until_signal, function, arguments)
     except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = first_error(group)
         raise (CommandFailure(str(error)) if isinstance(error, InitiatorError) else error) from None
     except InitiatorError as error:
         raise CommandFailure(str(error)) from None

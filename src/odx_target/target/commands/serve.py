@@ -20,6 +20,7 @@ from odx_target.target.array import Array
 from odx_target.target.chap_config import chap_warnings
 from odx_target.target.commands import serve_options as options
 from odx_target.target.commands.collector import spare_collector
+from odx_target.target.commands.failure import first_error
 from odx_target.target.commands.reload import reload
 from odx_target.target.config import Config, Portal
 from odx_target.target.config_error import ConfigError
@@ -159,14 +160,6 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
     if config.pool_dir is None:
         return await open_memory_pool(environment, limits)
     return await open_directory_pool(config.pool_dir, environment, limits)
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One error to tell a person, out of a group that trio raised."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:

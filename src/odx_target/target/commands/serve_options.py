@@ -33,7 +33,8 @@ def _path(metavar: str, words: str) -> Any:
 
 
 PoolDir = Annotated[
-    Path | None, typer.Argument(readable=False, help="Where the pool lives; without it, in a temporary directory.")
+    Path | None,
+    typer.Argument(metavar="POOL", readable=False, help="Where the pool lives; without it, in a temporary directory."),
 ]
 Lun = Annotated[
     list[str] | None,

@@ -29,7 +29,7 @@ def register(root: typer.Typer) -> None:
 @app.command()
 @host.as_host()
 def info(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help="Ask this LUN for the results of an operation.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="Ask this LUN for the results of an operation.")] = None,
     token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A token; with URL, written.")] = None,
     identifier: Identifier = 0,
     *,

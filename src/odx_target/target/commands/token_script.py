@@ -24,12 +24,12 @@ from odx_target.target.commands.token_steps import STEPS, BuildStep, Steps, Work
 from odx_target.target.config_error import ConfigError
 
 PROMPT = "token> "
-LONGEST_SLEEP_S = 3600.0
+MAX_SLEEP_S = 3600.0
 
 Lun = Annotated[
     int | None, typer.Option("--lun", min=0, max=MAXIMUM_LUN, metavar="N", help="Another LUN than that of the URL.")
 ]
-Seconds = Annotated[float, typer.Argument(min=0.0, max=LONGEST_SLEEP_S, metavar="SECONDS", help="How long.")]
+Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="How long.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Script:
 @host.as_host()
 def run(
     url: Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")],
-    script: Annotated[Path, typer.Argument(metavar="[SCRIPT]", help="A file; without it, standard input.")] = STANDARD_INPUT,
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A file; without it, standard input.")] = STANDARD_INPUT,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Do what follows a step that fails, too.")] = False,
     *,
     who: host.Host,
