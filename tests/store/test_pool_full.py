@@ -1,5 +1,6 @@
 """Full pools: what is refused, what still works, and that nothing has changed where it was refused."""
 
+import errno
 from contextlib import suppress
 
 import pytest
@@ -131,6 +132,22 @@ def test_a_full_pool_can_be_emptied_after_it_was_opened_again() -> None:
             write(machine, machine.pool.volumes["a"], 0, [blocks(*range(40))])
     machine.kill()
     assert read(machine, machine.pool.volumes["a"], 0, 6) == blocks(0, 0, 0, 0, 0, 6)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.EIO])
+def test_a_pool_that_opens_without_a_segment_says_why_until_it_has_one(number: int) -> None:
+    machine = Machine()
+    machine.close()
+    machine.disk.failing.add("create")
+    machine.disk.error_number = number
+    machine.open()
+    status = machine.pool.status()
+    assert status.no_room == "making a segment failed: the simulated disk fails to create"
+    assert status.is_full == (number == errno.ENOSPC)
+    machine.disk.failing.clear()
+    machine.environment.advance(REFUSED_S)
+    when_ready(machine.environment, lambda: machine.pool.remember("key", b""))
+    assert machine.pool.status().no_room is None
 
 
 def use_up_what_records_may_use(machine: Machine) -> None:

@@ -1,7 +1,9 @@
 """What an operator must act on is a line of the log, once, and a field of `manage POOL health`."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from odx_target.initiator.options import random_isid
 from odx_target.initiator.session import open_session
 from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.store.api import PoolFailed, TroubleKind, Unwritable
+from odx_target.store.directory_segments import DirectorySegments
 from odx_target.store.pool import LogPool
 from odx_target.target.array import Array
 from odx_target.target.commands.health_lines import health_lines
@@ -111,6 +114,21 @@ async def test_a_full_pool_is_told_and_since_when(logs: Logs) -> None:
     assert found["no_room_for_s"] >= 0
     assert not found["is_well"]
     assert any(line.startswith("writes: refused for") for line in health_lines(found))
+
+
+async def test_an_array_that_starts_without_room_says_so(tmp_path: Path, logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_segments: object, _number: int, _size_blocks: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = Config(pool_dir=tmp_path / "pool", luns=(LunConfig("first", 1 << 20),), pool_limit_bytes=16 << 20)
+    async with running(config):
+        pass
+    monkeypatch.setattr(DirectorySegments, "create", refuse)
+    async with running(config) as array:
+        found = await health(array)
+    (line,) = lines_of(logs, TroubleKind.FULL)
+    assert line["reason"] == found["full"] == "making a segment failed: No space left on device"
+    assert not found["is_well"]
 
 
 async def test_a_checkpoint_that_fails_is_told_until_one_is_saved(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from odx_target.store.api import (
     Environment,
     FrozenMap,
     Lane,
-    PoolFull,
     PoolStatus,
     Scarcity,
     StoreError,
@@ -160,9 +159,11 @@ class LogPool:
         )
 
     async def start(self) -> None:
-        """Make a first segment ready; a full pool opens without one."""
-        with suppress(PoolFull):
+        """Make a first segment ready; a pool that can have none opens without one, and its `status` says why."""
+        try:
             await self.shelf.make_first()
+        except StoreError as error:
+            self.troubles.refused(error)
         if self.log.written_blocks >= self.log.checkpoint_due_blocks:
             self.checkpointer.start_soon()
 

@@ -99,13 +99,15 @@ class SegmentShelf:
             await self._making.wait()
 
     async def make_first(self) -> None:
-        """Have an empty segment before the first write, be it the one that is kept in hand, if the disk gives one.
+        """Have an empty segment before the first write, be it the one that is kept in hand.
 
-        Raises PoolFull.
+        Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
         await self._ask_room()
         self.order(1, spare=True)
         await self.made()
+        if self._refusal is not None and not self._ready:
+            raise self._refusal
 
     def available_blocks(self) -> int | None:
         """Blocks for data in the segments that could still be made; None where nothing that is known bounds them."""

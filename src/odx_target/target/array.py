@@ -19,7 +19,7 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.standard_commands import standard_commands
-from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble
+from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.chap_config import accounts_of
 from odx_target.target.config import Config, LunConfig, Portal
 from odx_target.target.config_error import ConfigError
@@ -223,6 +223,7 @@ class Array:
         self.copy_manager.remote_logical_units.update(_named(self.logical_units, self.config.remote_luns))
         self.copy_manager.copy_rate.set(self.config.copy_rate_bytes_per_s)
         await self.copy_manager.start()
+        self._report_no_room()
         if damaged := self.copy_manager.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are forgotten", count=damaged)
         self._listener = Listener(
@@ -247,6 +248,12 @@ class Array:
             # What tokens held is given back in the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)
+
+    def _report_no_room(self) -> None:
+        """Report a pool that had no room from the start."""
+        status = self.pool.status()
+        if status.no_room is not None:
+            self._report_trouble(Trouble(TroubleKind.FULL if status.is_full else TroubleKind.NO_SEGMENT, status.no_room))
 
     def _report_trouble(self, trouble: Trouble) -> None:
         report_trouble(self.reporter, trouble, self.logical_units)
