@@ -272,6 +272,8 @@ def test_a_response_counts_for_one_challenge_only() -> None:
 def test_a_user_may_be_bound_to_an_initiator_name() -> None:
     assert challenged().answer(proof("bound", b"secret-of-bound")) == []
     assert challenged(initiator_name=INITIATOR.upper()).answer(proof("bound", b"secret-of-bound")) == []
+    wide = f"{INITIATOR[:-1]}{chr(ord(INITIATOR[-1]) - 0x20 + 0xFF00)}"  # the fullwidth form of the last letter (RFC 3722)
+    assert challenged(initiator_name=wide).answer(proof("bound", b"secret-of-bound")) == []
     chap = challenged()
     assert status_of(lambda: chap.answer(proof("elsewhere", b"secret-of-elsewhere"))) == LoginStatus.AUTHORIZATION_FAILURE
     chap = challenged()  # who does not know the secret is not told that the name would not do

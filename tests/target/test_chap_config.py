@@ -6,7 +6,6 @@ import pytest
 
 from odx_target.target.chap_config import (
     LARGEST_SECRET_FILE_BYTES,
-    LONGEST_INITIATOR_NAME_BYTES,
     LONGEST_SECRET_BYTES,
     LONGEST_USER_BYTES,
     MOST_USERS,
@@ -23,6 +22,7 @@ from odx_target.target.chap_config import (
     user_and_secret_file,
 )
 from odx_target.target.config import Config, ConfigError, load_config
+from odx_target.target.iscsi.names import MAX_NAME_BYTES
 
 SECRET = "sesame-open-1"
 OTHER = "sesame-close-2"
@@ -93,7 +93,7 @@ def test_an_absolute_secret_file_stays_where_it_is(tmp_path: Path) -> None:
         ("[[chap]]\nuser = 'a'\nsecret = 1234567890123456", "secret: want a text"),
         ("[[chap]]\nuser = 'a'\nsecret-file = true", "secret-file: want a text"),
         (f"[[chap]]\nuser = 'a'\nsecret = '{SECRET}'\ninitiator = 1", "initiator: want a text"),
-        (f"[[chap]]\nuser = 'a'\nsecret = '{SECRET}'\ninitiator = 'host'", "is not an iSCSI name"),
+        (f"[[chap]]\nuser = 'a'\nsecret = '{SECRET}'\ninitiator = 'host'", "is no iSCSI name"),
         (f"[[chap]]\nuser = ''\nsecret = '{SECRET}'", "want a name on one line"),
         (f'[[chap]]\nuser = "a\\nb"\nsecret = "{SECRET}"', "want a name on one line"),
         (f'[[chap]]\nuser = "a"\nsecret = "{SECRET}\\n"', "not on one line"),
@@ -137,11 +137,11 @@ def test_limits_of_names() -> None:
     for name in ("u" * (LONGEST_USER_BYTES + 1), "ü" * (LONGEST_USER_BYTES // 2 + 1), "a\ud800"):
         with pytest.raises(ConfigError, match="want a name"):
             chap_user(name, secret)
-    longest = "iqn.".ljust(LONGEST_INITIATOR_NAME_BYTES, "x")
+    longest = "iqn.".ljust(MAX_NAME_BYTES, "x")
     for good in (longest, "eui.02004567A425678D", "IQN.2026-11.x"):
         assert chap_user("a", secret, good).initiator == good
-    for bad in (f"{longest}x", "host", "", "iqn.a b", "iqn.a\n"):
-        with pytest.raises(ConfigError, match="iSCSI name"):
+    for bad in (f"{longest}x", "host", "", "iqn.a b", "iqn.a\n", "iqn.", "iqn.a,b", "eui.1", "naa.x", "iqn.a\ud800"):
+        with pytest.raises(ConfigError, match="chap user 'a': initiator: "):
             chap_user("a", secret, bad)
 
 

@@ -13,15 +13,13 @@ from typing import Any
 
 from odx_target.target.config_error import ConfigError
 from odx_target.target.iscsi.chap import Account, Accounts, Credentials
+from odx_target.target.iscsi.names import check_name
 
 SHORTEST_SECRET_BYTES = 12  # RFC 7143 9.2.1: one of less than 96 bits would need IPsec
 LONGEST_SECRET_BYTES = 255  # more than initiators take: Windows 16 bytes, open-iscsi 255
 LONGEST_USER_BYTES = 255  # RFC 7143 6.1, for every value that says nothing else
-LONGEST_INITIATOR_NAME_BYTES = 223  # RFC 7143 4.2.7.1
 MOST_USERS = 1024  # more hosts than one array of this kind serves; bounds what a file named by mistake can ask for
 LARGEST_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; stops at a file named by mistake
-
-_INITIATOR_PREFIXES = ("iqn.", "eui.", "naa.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,11 @@ class TargetChap:
 def chap_user(user: str, secret: bytes, initiator: str | None = None, secret_file: Path | None = None) -> ChapUser:
     """A checked ChapUser. Raises ConfigError."""
     _check_credentials("chap", user, secret)
-    if initiator is not None and not _is_initiator_name(initiator):
-        raise ConfigError(f"chap user {user!r}: initiator {initiator!r} is not an iSCSI name (iqn., eui. or naa.)")
+    if initiator is not None:
+        try:
+            check_name(initiator)
+        except ValueError as error:
+            raise ConfigError(f"chap user {user!r}: initiator: {error}") from None
     return ChapUser(user, secret, initiator, secret_file)
 
 
@@ -149,11 +150,6 @@ def _check_credentials(table: str, user: str, secret: bytes) -> None:
         raise ConfigError(f"{table} user {user!r}: the secret has more than {LONGEST_SECRET_BYTES} bytes")
     if set(secret) & set(b"\0\r\n"):
         raise ConfigError(f"{table} user {user!r}: the secret is not on one line")
-
-
-def _is_initiator_name(name: str) -> bool:
-    fits = name.isprintable() and " " not in name and len(name.encode()) <= LONGEST_INITIATOR_NAME_BYTES
-    return fits and name.lower().startswith(_INITIATOR_PREFIXES)
 
 
 def _chap_user(row: Mapping[str, Any], base: Path) -> ChapUser:

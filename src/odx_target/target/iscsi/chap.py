@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from odx_target.target.iscsi.binary_value import decode_binary, encode_binary
 from odx_target.target.iscsi.directory import AuthenticationFailed
+from odx_target.target.iscsi.names import prepare_name
 from odx_target.target.iscsi.opcodes import LoginStatus
 from odx_target.target.iscsi.text_format import Pairs
 from odx_target.target.iscsi.text_keys import decode_number
@@ -162,7 +163,8 @@ class ChapAuthenticator:
             raise AuthenticationFailed(f"CHAP user {_shown(user)} sent the response that this target would have given")
         if not is_right:
             raise AuthenticationFailed(f"wrong CHAP response of user {_shown(user)}")
-        if account.initiator_name is not None and account.initiator_name.lower() != self._initiator_name.lower():
+        bound_to = account.initiator_name
+        if bound_to is not None and prepare_name(bound_to) != prepare_name(self._initiator_name):
             detail = f"CHAP user {_shown(user)} may not log in as {_shown(self._initiator_name)}"
             raise AuthenticationFailed(detail, LoginStatus.AUTHORIZATION_FAILURE)
 
