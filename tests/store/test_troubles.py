@@ -1,6 +1,9 @@
 """What a pool says of its own troubles, and when they are over."""
 
+import errno
+
 import pytest
+from tests.sim.simulated_disk import SimulatedSegment
 from tests.store.pools import Machine, block, write
 
 from odx_target.store.api import (
@@ -153,3 +156,43 @@ def test_checkpoints_that_fail_until_one_is_saved(told: Listener) -> None:
     machine.checkpoint()
     status = machine.pool.status()
     assert (status.checkpoint_error, status.checkpoint_age_s) == (None, 0.0)
+
+
+def test_reads_and_flushes_for_which_something_is_missing(told: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = told.machine
+    volume = machine.pool.volumes["a"]
+    write(machine, volume, 0, [block(1)])
+    machine.pool.commit()
+
+    def refuse(_segment: object) -> None:
+        raise OutOfResources("the system gives no more threads")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(SimulatedSegment, "sync", refuse)
+        with pytest.raises(OutOfResources):
+            machine.flush()
+    assert told.kinds == {TroubleKind.SCARCE}
+    machine.disk.failing.add("read")
+    machine.disk.error_number = errno.EMFILE
+    for _ in range(2):
+        with pytest.raises(OutOfResources):
+            machine.environment.run(volume.read(0, 1))
+    machine.disk.failing.clear()
+    machine.environment.advance(3.0)
+    (met,) = machine.pool.status().met
+    assert (met.kind, met.count, met.age_s) == (TroubleKind.SCARCE, 3, 3.0)
+    assert met.reason == "block 0 cannot be read: the simulated disk fails to read"
+    machine.flush()
+    assert machine.environment.run(volume.read(0, 1)) == [block(1)]
+
+
+def test_what_was_met_stays_known_when_it_is_over(told: Listener) -> None:
+    machine = told.machine
+    assert machine.pool.status().met == ()
+    machine.disk.failing.add("save")
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            machine.checkpoint()
+    machine.disk.failing.clear()
+    machine.checkpoint()
+    assert [(met.kind, met.count) for met in machine.pool.status().met] == [(TroubleKind.CHECKPOINT_FAILED, 2)]

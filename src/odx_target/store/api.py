@@ -270,6 +270,8 @@ class TroubleKind(Enum):
     CHECKPOINT_FAILED = auto()
     DAMAGED_BLOCK = auto()
     UNREADABLE_BLOCK = auto()
+    SCARCE = auto()
+    """A read or a flush could not be done for want of descriptors, memory or threads; hosts try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +297,16 @@ class DamagedPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class TroubleCount:
+    """How often a kind of trouble was met since the pool was opened, and the last of them."""
+
+    kind: TroubleKind
+    count: int
+    reason: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus:
     """What is wrong with a pool, if anything."""
 
@@ -310,6 +322,8 @@ class PoolStatus:
     damaged: tuple[DamagedPlace, ...]
     damaged_beyond: int
     """Meetings with further blocks, which are not remembered one by one."""
+    met: tuple[TroubleCount, ...]
+    """All that was met since the pool was opened, over or not."""
 
 
 class Pool(Protocol):

@@ -51,7 +51,7 @@ class Flusher:
 
     async def _flush_soon(self) -> None:
         self._is_starting = False
-        with suppress(StoreError):  # a failed sync has ended the pool; what could not be begun, the next flush does
+        with suppress(StoreError):  # which was reported; what could not be begun, the next flush does
             await self.flush()
 
     async def _sync(self) -> None:
@@ -64,6 +64,9 @@ class Flusher:
             done = True
         except OSError as error:
             raise self._health.fail("flushing", error) from error
+        except StoreError as error:
+            self._health.troubles.scarce(error)
+            raise
         finally:
             if done:
                 self.durable_osn = osn

@@ -10,6 +10,7 @@ from odx_target.store.api import (
     PoolStatus,
     StoreError,
     Trouble,
+    TroubleCount,
     TroubleKind,
     Unreadable,
 )
@@ -31,6 +32,7 @@ class Troubles:
         self._no_room_since_s = 0.0
         self._damaged: dict[tuple[str | None, int | None, int], int] = {}
         self._damaged_beyond = 0
+        self._met: dict[TroubleKind, tuple[int, str, float]] = {}
 
     def failed(self, reason: str) -> None:
         """The pool takes no more writes."""
@@ -63,6 +65,10 @@ class Troubles:
         self._no_room = None
         self._is_full = False
 
+    def scarce(self, error: StoreError) -> None:
+        """A read or a flush could not be done now."""
+        self._report(Trouble(TroubleKind.SCARCE, str(error)))
+
     def block_lost(self, volume: str | None, frozen_map: int | None, error: DamagedBlock | Unreadable) -> None:
         """A block of a volume, or of a frozen map, could not be read."""
         place = (volume, frozen_map, error.block)
@@ -86,6 +92,7 @@ class Troubles:
             checkpoint_age_s=now_s - self._checkpoint_at_s,
             damaged=tuple(DamagedPlace(*place, count) for place, count in self._damaged.items()),
             damaged_beyond=self._damaged_beyond,
+            met=tuple(TroubleCount(kind, count, said, now_s - at_s) for kind, (count, said, at_s) in self._met.items()),
         )
 
     def _lacks_room(self, error: StoreError) -> None:
@@ -95,5 +102,7 @@ class Troubles:
         self._is_full = isinstance(error, PoolFull)
 
     def _report(self, trouble: Trouble) -> None:
+        count, _, _ = self._met.get(trouble.kind, (0, "", 0.0))
+        self._met[trouble.kind] = count + 1, trouble.reason, self._environment.monotonic()
         for listener in self.on_trouble:
             listener(trouble)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, StoreError, Unreadable
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.block_map import BlockMap
 from odx_target.store.catalogue import FrozenMapState
 from odx_target.store.contents import VolumeContents
@@ -73,6 +73,9 @@ class _Readable:
             return await self._reader.read(runs, block)
         except (DamagedBlock, Unreadable) as error:
             self._troubles.block_lost(*self._place, error)
+            raise
+        except OutOfResources as error:
+            self._troubles.scarce(error)
             raise
 
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:

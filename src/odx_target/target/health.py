@@ -31,6 +31,9 @@ def health_data(array: "Array") -> dict[str, object]:
         "trace_errors": trace_errors,
         "damaged": [_damaged_data(place, array.logical_units) for place in status.damaged[:MAX_DAMAGED_SHOWN]],
         "damaged_not_shown": max(0, len(status.damaged) - MAX_DAMAGED_SHOWN) + status.damaged_beyond,
+        "met": [
+            {"kind": met.kind.name.lower(), "times": met.count, "reason": met.reason, "age_s": met.age_s} for met in status.met
+        ],
         "used_bytes": usage.used_bytes,
         "available_bytes": usage.available_bytes,
         "refused_sockets": sum(counts[event] for event in REFUSED_SOCKETS),

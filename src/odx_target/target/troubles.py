@@ -22,6 +22,7 @@ LINES: dict[TroubleKind, _Line] = {
     TroubleKind.CHECKPOINT_FAILED: _Line("error", "a checkpoint was not saved, the next start takes longer"),
     TroubleKind.DAMAGED_BLOCK: _Line("error", "a block does not match its checksum"),
     TroubleKind.UNREADABLE_BLOCK: _Line("error", "a block could not be read"),
+    TroubleKind.SCARCE: _Line("warning", "a read or a flush waits for descriptors, memory or threads"),
 }
 
 REFUSED_SOCKETS = (

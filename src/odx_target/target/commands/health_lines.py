@@ -16,6 +16,9 @@ def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {_place(damaged)}, met {damaged['times']} times"
     if health["damaged_not_shown"]:
         yield f"  and {health['damaged_not_shown']} more"
+    for met in health["met"]:
+        kind = met["kind"].replace("_", " ")
+        yield f"met since the start: {kind}, {met['times']} times, last {met['age_s']:.0f} s ago: {met['reason']}"
     for error in health["trace_errors"]:
         yield f"trace: not written: {error}"
     available = health["available_bytes"]
