@@ -57,8 +57,8 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     if lun.size_bytes > size_bytes and lun.grows:
         grow(volume, pool, lun.size_bytes)
     elif lun.size_bytes != size_bytes:
-        tell = log.warning if lun.grows else log.info
-        tell(
+        report = log.warning if lun.grows else log.info
+        report(
             "LUN keeps the size that the pool has",
             lun=lun.name,
             size_bytes=size_bytes,
