@@ -1,5 +1,6 @@
 """What happens between sessions: requests without answer, discovery, logouts that are asked for, commands that are held."""
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -7,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.errors import InitiatorError, LoginFailed
 from odx_target.initiator.windows.journal import Entry, Journal, LoginStep
 from odx_target.initiator.windows.login import LoginDeclined
 from odx_target.initiator.windows.rules import Rule
@@ -72,6 +73,16 @@ async def test_a_discovery_that_leads_nowhere(
     assert str(error) == f"{PLACE}: {error.finding}", "the portal and the target are named"
     last = [type(pdu).__name__ for pdu in target.requests if "Logout" not in type(pdu).__name__][-1]
     assert last == step
+
+
+async def test_a_login_that_the_target_closes_names_the_portal_and_the_target() -> None:
+    async def connect(_: object) -> trio.abc.Stream:
+        near, far = trio.testing.memory_stream_pair()
+        await far.aclose()
+        return near
+
+    with pytest.raises(LoginFailed, match=f"^{re.escape(str(PLACE))}: .*in the middle of the login$"):
+        await discover(plan_login(PLACE, 0, NAME, Journal(), connect), WindowsSettings())
 
 
 @pytest.mark.parametrize("kind", [LoginRequest, TextResponse])

@@ -13,7 +13,7 @@ import trio
 
 from odx_target.initiator.connecting import Connect, connect_tcp
 from odx_target.initiator.discovered import DiscoveredTarget
-from odx_target.initiator.errors import CommandTimedOut, InitiatorError, LoginTimedOut, NoAnswer, Rejected
+from odx_target.initiator.errors import CommandTimedOut, InitiatorError, LoginFailed, LoginTimedOut, NoAnswer, Rejected
 from odx_target.initiator.options import SessionOptions, with_credentials
 from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import Buffer, CommandResult
@@ -82,9 +82,13 @@ async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> A
     try:
         async with AsyncExitStack() as stack:
             yield await enter_where_redirected(stack, plan.place.portal, open_at)
-    except LoginDeclined as declined:
-        plan.journal.add(declined.finding)
-        raise _naming_the_place(declined, plan) from declined.__cause__
+    except LoginTimedOut:
+        raise  # and tried again
+    except LoginFailed as failed:
+        if isinstance(failed, LoginDeclined):
+            plan.journal.add(failed.finding)
+        failed.args = (f"{plan.place}: {failed}",)
+        raise
     except Broken as broken:
         plan.journal.find(broken.rule, "login", broken.detail)
         raise
@@ -128,10 +132,7 @@ async def _patient(plan: LoginPlan, settings: WindowsSettings, work: Callable[[]
 def _declined(plan: LoginPlan, rule: Rule, detail: str) -> LoginDeclined:
     finding = Finding(rule, "login", detail)
     plan.journal.add(finding)
-    return _naming_the_place(LoginDeclined(finding), plan)
-
-
-def _naming_the_place(declined: LoginDeclined, plan: LoginPlan) -> LoginDeclined:
+    declined = LoginDeclined(finding)
     declined.args = (f"{plan.place}: {declined}",)
     return declined
 
