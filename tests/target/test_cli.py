@@ -265,6 +265,23 @@ def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
     assert (ended.returncode, ended.stderr) == (FAILURE, "odx-target: No space left on device\n")
 
 
+def test_an_array_whose_output_goes_to_a_full_disk_serves() -> None:
+    arguments = ["serve", "--lun", "a=1M", "--portal", "127.0.0.1:0"]
+    with Path("/dev/full").open("w") as full:
+        served = subprocess.Popen(
+            [sys.executable, "-m", "odx_target", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    with served:
+        assert served.stderr is not None
+        line = served.stderr.readline()
+        served.terminate()
+        rest = served.stderr.read()
+    assert "cannot print how to connect" in line
+    assert "No space left on device" in line
+    assert served.returncode == 0
+    assert len(rest.splitlines()) == 1, "it stops"
+
+
 @pytest.mark.parametrize(("locale", "encoding"), [("C", "ascii"), ("no_SUCH", "latin-1")])
 def test_a_target_may_have_any_name_in_any_locale(locale: str, encoding: str) -> None:
     environment = {"PATH": os.environ["PATH"], "LC_ALL": locale, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}

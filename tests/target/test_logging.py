@@ -50,6 +50,16 @@ def test_nobody_reading_the_log_stops_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert stream.closed
 
 
+def test_a_log_that_was_closed_before_the_start_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    standard_error = configure_logging("info")
+    with standard_error.in_thread():
+        structlog.get_logger().info("nobody reads this")
+        assert standard_error._writer is not None
+        assert standard_error._writer.flush(10.0)
+        assert standard_error._writer._thread.is_alive()
+
+
 def test_what_a_peer_sends_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)

@@ -30,6 +30,8 @@ class _Stream:
     error = None
 
     def write(self, record: bytes) -> bool:
+        if sys.stderr is None:  # closed before the start
+            return True
         with suppress(OSError, ValueError):
             if (descriptor := _descriptor()) is None:
                 print(record.decode(errors="replace"), end="", file=sys.stderr, flush=True)  # noqa: T201 - for this it is there
@@ -101,7 +103,7 @@ def configure_logging(level: str) -> StandardError:
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
             _printable,
             _stack_at_debug if level == "debug" else _place_of_error,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=standard_error,

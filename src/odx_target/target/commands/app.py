@@ -15,7 +15,7 @@ import typer
 
 from odx_target import __version__
 from odx_target.store.api import StoreError
-from odx_target.target.commands.failure import CommandFailure, Interrupted
+from odx_target.target.commands.failure import CommandFailure, Interrupted, drop_output
 from odx_target.target.commands.messages import error_text, shown
 from odx_target.target.config_error import ConfigError
 
@@ -93,7 +93,7 @@ def run() -> int:
     except (ConfigError, CommandFailure, StoreError) as error:
         return _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
     except OSError as error:
-        _drop_output()
+        drop_output()
         return _fail("" if isinstance(error, BrokenPipeError) else error_text(error), EXIT_FAILURE)
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
@@ -105,15 +105,6 @@ def run() -> int:
 def _place(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(last.filename).name}:{last.lineno}"
-
-
-def _drop_output() -> None:
-    """Keep the interpreter from flushing once more, at its end, what cannot be written."""
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stdout.flush()
-        return
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(message: str) -> str:

@@ -1,5 +1,10 @@
 """How a subcommand ends early: with one clear line and an exit code."""
 
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
 
 class CommandFailure(Exception):
     """The command was understood but could not do its work; the message is one line, the exit code 1.
@@ -26,3 +31,12 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def drop_output() -> None:
+    """Keep the interpreter from flushing once more, at its end, what cannot be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError, AttributeError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())

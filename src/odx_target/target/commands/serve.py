@@ -14,13 +14,14 @@ import trio
 import typer
 
 from odx_target.store.api import Pool, StoreError
+from odx_target.store.error_kinds import reason
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.store.segment import SEGMENT_DESCRIPTORS
 from odx_target.target.array import Array
 from odx_target.target.chap_config import chap_warnings
 from odx_target.target.commands import serve_options as options
 from odx_target.target.commands.collector import spare_collector
-from odx_target.target.commands.failure import first_error
+from odx_target.target.commands.failure import drop_output, first_error
 from odx_target.target.commands.reload import reload
 from odx_target.target.config import Config, Portal
 from odx_target.target.config_error import ConfigError
@@ -119,7 +120,7 @@ async def _serve(
         ):
             warn_of_open_portals(array.config, array.portals)
             managed_at = (control or settings.pool_dir) if is_managed else None
-            await trio.to_thread.run_sync(_print_how_to_connect, array, managed_at)
+            await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
             spare_collector()
             async for number in signals:
                 if number == signal.SIGUSR1:
@@ -162,8 +163,16 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
     return await open_directory_pool(config.pool_dir, environment, limits)
 
 
+def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
+    """Blocks while nobody reads it. An array whose output nobody takes, as on a disk that is full, serves all the same."""
+    try:
+        _print_how_to_connect(array, managed_at)
+    except OSError as error:
+        drop_output()
+        log.warning("cannot print how to connect", error=reason(error))
+
+
 def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    """Blocks while nobody reads it."""
     iqn = array.config.iqn
     for number, logical_unit in sorted(array.logical_units.items()):
         size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
