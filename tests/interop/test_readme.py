@@ -1,5 +1,6 @@
 """The README's tour: every command as it stands, in its order, in a directory that has nothing but what a clone has."""
 
+import os
 import re
 import shutil
 import signal
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PORT = ":3260"
 COMMAND_TIMEOUT_S = 180
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+"""Nobody who types these commands is run by make, as the tests may be."""
 
 
 def commands() -> list[str]:
@@ -51,6 +54,7 @@ class Shell:
             command,
             shell=True,
             cwd=self._folder,
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -63,11 +67,19 @@ class Shell:
         self.stop()
         if command.startswith("make "):
             shown = ["make", "--dry-run", command.removeprefix("make ")]
-            command = subprocess.run(shown, cwd=self._folder, capture_output=True, text=True, check=True).stdout
+            made = subprocess.run(shown, cwd=self._folder, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+            command = made.stdout
         command = f"exec {command.strip()} --portal 127.0.0.1:{self._port}"
         with (self._folder / "serve.log").open("w") as log:
             self._serving = subprocess.Popen(
-                command, shell=True, cwd=self._folder, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
+                command,
+                shell=True,
+                cwd=self._folder,
+                env=ENVIRONMENT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                bufsize=1,
             )
         assert self._serving.stdout is not None
         for line in self._serving.stdout:
