@@ -425,10 +425,10 @@ def test_a_copy_waits_while_the_pool_makes_room(limits: CopyLimits, monkeypatch:
     volume = array.volume(1)
     copy_from, busy = volume.copy_from, [PoolBusy("room is being made")] * 3
 
-    def busy_at_first(source: FrozenMap, source_block: int, block: int, count_blocks: int) -> None:
+    def busy_at_first(source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
         if busy:
             raise busy.pop()
-        copy_from(source, source_block, block, count_blocks)
+        return copy_from(source, source_block, block, count_blocks)
 
     monkeypatch.setattr(volume, "copy_from", busy_at_first)
     assert code_of(array.write_using(1, 2, token, [(0, 100)])) == "good"
