@@ -122,6 +122,22 @@ def test_the_exact_nexus_comes_first_and_then_the_latest_other() -> None:
     assert int.from_bytes(data_of(array.information(0, 5, nexus=late))[16:24], "big") == 64
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+@pytest.mark.parametrize("asker", [0, 2])
+def test_a_record_whose_time_is_over_hides_none_of_another_path(asker: int, given_up: bool) -> None:
+    array = CopyArray(CopyLimits(record_lifetime_s=40.0))
+    paths = [array.nexus, *(array.new_nexus("iqn.host", str(number)) for number in (2, 3))]
+    array.populate(0, 5, [(0, 16)], nexus=paths[0])
+    array.environment.advance(30.0)
+    array.populate(0, 5, [(0, 32)], nexus=paths[1])
+    array.environment.advance(10.0)
+    if given_up:
+        array.manager.expire(array.environment.monotonic(), Steps(1000))
+    assert int.from_bytes(data_of(array.information(0, 5, nexus=paths[asker]))[16:24], "big") == 32
+    array.environment.advance(30.0)
+    assert code_of(array.information(0, 5, nexus=paths[asker])) == NOT_TOLD
+
+
 def kept(array: CopyArray, luns: int = 1) -> set[int]:
     return {each for each in range(40) for lun in range(luns) if code_of(array.copy_status(lun, each)) == TOLD}
 

@@ -43,17 +43,23 @@ class RecordTable:
         records = self._by_nexus.get(nexus)
         return None if records is None else records.get((logical_unit, list_identifier))
 
-    def find_leniently(self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int) -> CopyOperation | None:
-        """The operation that this nexus means, or else the latest that another nexus of the same initiator means."""
+    def find_leniently(
+        self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int, now_s: float
+    ) -> CopyOperation | None:
+        """The operation that this nexus means, or else the latest that another nexus of the same initiator means.
+
+        A record whose time is over hides no other, given up or not.
+        """
         exact = self.find(nexus, logical_unit, list_identifier)
-        if exact is not None:
+        if exact is not None and not self.is_over(exact, now_s):
             return exact
         others = [
             records[logical_unit, list_identifier]
             for other, records in self._by_nexus.items()
             if other.initiator_name == nexus.initiator_name and (logical_unit, list_identifier) in records
         ]
-        return max(others, key=lambda operation: operation.number, default=None)
+        living = [operation for operation in others if not self.is_over(operation, now_s)]
+        return max(living, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
         """True if a nexus may begin one more: not if all its records are of operations under way."""

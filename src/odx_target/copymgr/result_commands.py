@@ -25,8 +25,10 @@ def receive_rod_token_information(manager: "CopyManager", task: Task) -> Outcome
     """The record of an operation with the token that it made, which stays until it was told whole, and longer."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     records = manager.records
-    find = records.find_leniently if manager.options.lenient_lookup else records.find
-    operation = _found(manager, find(task.nexus, task.logical_unit, list_identifier), list_identifier)
+    named = (task.nexus, task.logical_unit, list_identifier)
+    is_lenient = manager.options.lenient_lookup
+    found = records.find_leniently(*named, manager.environment.monotonic()) if is_lenient else records.find(*named)
+    operation = _found(manager, found, list_identifier)
     if not allocation_bytes:
         if not operation.is_in_progress:
             records.release_token(operation)
