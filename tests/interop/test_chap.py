@@ -30,6 +30,7 @@ def served(module_path: Path) -> Iterator[Served]:
     served = serve(module_path / "pool", ("a=8M", "b=8M"), log_path=module_path / "serve.log", options=words)
     try:
         yield served
+        served.stop()  # the trace and the log are written by threads, which end with it
     finally:
         served.kill()
     # Whatever the tests of this module sent, no secret and no response is told anywhere.

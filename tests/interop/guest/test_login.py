@@ -153,6 +153,8 @@ def test_chap_algorithm(chap_guest: Guest, algorithm: str, tmp_path: Path) -> No
         key auth.chap_algs {algorithm}
         login; logout
     """)
+    assert chap_guest.served is not None
+    assert chap_guest.served.stop() == 0  # the trace is written by a thread, which ends with it
     assert f"| CHAP_A={numbers[algorithm]} CHAP_I=" in (tmp_path / "trace").read_text()
 
 

@@ -69,4 +69,5 @@ def test_a_lun_grows_under_a_mounted_file_system(boot_guest: Boot, start: Start,
     ended = writing.wait(GROW_TIMEOUT_S)
     assert ended.status == 0, f"{ended.output}\n{guest.machine.console}"
     assert f"size {160 << 20}\n" in ended.output
+    assert served.stop() == 0
     assert "LUN has grown" in served.log
