@@ -104,8 +104,10 @@ class Log:
         """Raise PoolFull, PoolBusy or PoolFailed unless so much data can be written."""
         if self._is_stalled or self._health.failure is not None:
             self._check_writable()
-        reserve = self._reserve + self._shelf.spare_blocks
-        if self.deferred or self.unused_blocks < 2 * count_blocks + 8 + reserve + self._reserve:
+        shelf = self._shelf
+        unused_for_data = self._capacity - self._next + shelf.ready_blocks - shelf.spare_blocks
+        if self.deferred or unused_for_data < 2 * (count_blocks + self._reserve) + 8:
+            reserve = self._reserve + shelf.spare_blocks
             parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._shelf.capacity_blocks - 1))
             need = count_blocks + 2 * parts + reserve
             self._make_room(need, need + self._reserve)

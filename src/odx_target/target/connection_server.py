@@ -178,11 +178,16 @@ class ConnectionServer:
             self._protocol.connection_lost("the peer closed the connection", trio.current_time())
             return
         self._received.filled(size_bytes)
-        while await self._handle_received():
+        while self._execute_received():
+            await self._send_and_go_on()
             await trio.lowlevel.checkpoint()
+        if not self._outlet.send_now() or self._executor.has_unhandled:
+            await self._send_and_go_on()
+        if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
+            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
 
-    async def _handle_received(self) -> bool:
-        """Do all that whole PDUs in the buffer ask for; True if some are left, because there was enough to send first."""
+    def _execute_received(self) -> bool:
+        """Execute what whole PDUs in the buffer ask for; True if some are left, because there was enough to send first."""
         view = self._received.view()
         consumed_bytes = self._protocol.receive(view, trio.current_time())
         is_paused = self._protocol.is_paused_by_output
@@ -190,15 +195,15 @@ class ConnectionServer:
             self._tap.received(view[:consumed_bytes])
         self._received.consumed(consumed_bytes)
         self._executor.handle_events()
+        return is_paused
+
+    async def _send_and_go_on(self) -> None:
+        """Send what there is, and execute what had to wait for that or for the next turn of the loop."""
         await self._outlet.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()
             self._executor.handle_events()
             await self._outlet.send()
-        if self._protocol.session is not None and self._received.size_bytes < DISCOVERY_BUFFER_BYTES:
-            del view
-            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
-        return is_paused
 
     def _open_memory(self) -> SessionMemory:
         """What a session that begins may take. One too many, while others have not quite ended, is cut."""

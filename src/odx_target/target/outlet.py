@@ -47,6 +47,19 @@ class Outlet:
             self._all_sent()
         return self._small_bytes <= MOST_UNSENT_BYTES
 
+    def send_now(self) -> bool:
+        """Send everything, if that needs no waiting; else await `send`. Raises OSError, PoolFailed."""
+        try:
+            self._pool.commit()
+        except Scarcity:
+            return False
+        if not self._queue.send_now(self._take_output()):
+            return False
+        self._small_bytes = 0
+        if self._held:
+            self._all_sent()
+        return True
+
     async def send(self) -> None:
         """Send everything, waiting for the peer to take it. Raises OSError, PoolFailed."""
         try:

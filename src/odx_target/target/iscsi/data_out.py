@@ -120,28 +120,39 @@ class DataOutCollector:
     def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
         """Take a command that writes, or has data; `final` is its F bit, `data` its immediate data."""
         parameters = self._parameters
+        size_bytes = len(data)
+        if (
+            final
+            and 0 < size_bytes == command.expected_data_transfer_length
+            and size_bytes <= parameters.first_burst_length
+            and parameters.immediate_data
+            and command.writes
+            and not command.reads
+        ):  # the hot path: all of it is here
+            command.data_out = (data,)
+            self._emit(command)
+            return
         expected = command.expected_data_transfer_length if command.writes else 0
         collection = Collection(command, min(expected, limits.MAX_TRANSFER_BYTES))
         unsolicited_limit = min(parameters.first_burst_length, expected)
         more_follows = command.writes and not final
         if command.reads and command.writes:
             collection.failure = WRONG_DIRECTION
-        elif (len(data) and not (command.writes and parameters.immediate_data)) or (more_follows and parameters.initial_r2t):
+        elif (size_bytes and not (command.writes and parameters.immediate_data)) or (more_follows and parameters.initial_r2t):
             collection.failure = UNEXPECTED_UNSOLICITED_DATA
-        elif len(data) > unsolicited_limit:
+        elif size_bytes > unsolicited_limit:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
         else:
-            collection.received = collection.requested = len(data)
-            if len(data) == expected and final:
-                command.data_out = (data,) if len(data) else ()
+            collection.received = collection.requested = size_bytes
+            if size_bytes == expected and final:  # nothing is expected
                 self._emit(command)
                 return
-            unsolicited_bytes = unsolicited_limit if more_follows else len(data)
+            unsolicited_bytes = unsolicited_limit if more_follows else size_bytes
             if not self._unsolicited.take(unsolicited_bytes):
                 collection.failure = NO_MEMORY
             else:
                 command.unsolicited_bytes = unsolicited_bytes
-                if len(data):
+                if size_bytes:
                     collection.keep(data)
         self._collections[command.initiator_task_tag] = collection
         if collection.failure is None:
