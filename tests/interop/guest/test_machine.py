@@ -42,9 +42,17 @@ def interfaces_of(processes: list[str]) -> set[str]:
     return {word.removeprefix("ifname=") for word in words if word.startswith("ifname=")}
 
 
-def assert_gone(share: Path, interfaces: set[str]) -> None:
+def index_of(interface: str) -> str:
+    """The number that the kernel has given an interface; a guest that takes over its name gets another one."""
+    try:
+        return Path(f"/sys/class/net/{interface}/ifindex").read_text()
+    except OSError:  # also where it goes while it is looked at
+        return ""
+
+
+def assert_gone(share: Path, interfaces: dict[str, str]) -> None:
     def left() -> object:
-        return processes_of(share) or [name for name in interfaces if Path(f"/sys/class/net/{name}").exists()]
+        return processes_of(share) or [name for name, index in interfaces.items() if index_of(name) == index]
 
     _until(lambda: not left())
     assert not left()
@@ -56,12 +64,13 @@ def _until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def seen(share: Path, way: str) -> set[str]:
+def seen(share: Path, way: str) -> dict[str, str]:
+    """The guest's network interfaces, with their indexes."""
     running = processes_of(share)
-    interfaces = interfaces_of(running)
     assert running
+    interfaces = {name: index_of(name) for name in interfaces_of(running)}
     assert bool(interfaces) == (way == "uml")
-    assert all(Path(f"/sys/class/net/{name}").exists() for name in interfaces)
+    assert all(interfaces.values())
     return interfaces
 
 
