@@ -7,11 +7,11 @@ Three loads: 4 KiB reads and 4 KiB immediate-data writes in batches of 32, and 2
 import time
 from collections.abc import Sequence
 
-from odx_target.target.iscsi.connection import CommandReady, TargetConnection
-from odx_target.target.iscsi.directory import Authenticator, Portal
-from odx_target.target.iscsi.pdu import LoginRequest, ScsiCommand
-from odx_target.target.iscsi.session import SessionRegistry
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.headers import LoginRequest, ScsiCommand
+from odx_target.iscsi.pdu.text import encode_pairs
+from odx_target.iscsi.session.connection import CommandReady, TargetConnection
+from odx_target.iscsi.session.directory import Authenticator, Portal
+from odx_target.iscsi.session.sessions import SessionRegistry
 
 TARGET = "iqn.2026-11.io.odx-target:array"
 BATCHES = 60

@@ -24,16 +24,16 @@ from random import Random
 import trio
 import trio.testing
 
-from odx_target.copymgr.parameter_lists import ServiceAction
+from odx_target.cli.serving.collector import spare_collector
+from odx_target.cli.serving.serve import open_pool
+from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.outcome import Pending
-from odx_target.scsi.task import Reply, Status
+from odx_target.scsi.tasks.outcome import Pending
+from odx_target.scsi.tasks.task import Reply, Status
 from odx_target.store.api import PoolBusy
 from odx_target.target.array import Array
-from odx_target.target.commands.collector import spare_collector
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, LunConfig, Portal
-from odx_target.target.management import perform
+from odx_target.target.config.settings import Config, LunConfig, Portal
+from odx_target.target.control.operations import perform
 
 PIB = 1 << 50
 BLOCK = 4096

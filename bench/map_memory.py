@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from odx_target.store.block_map import BlockMap
-from odx_target.store.catalogue import Checkpoint, VolumeState
-from odx_target.store.sqlite_catalogue import SqliteCatalogue
+from odx_target.store.catalogue.interface import Checkpoint, VolumeState
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
+from odx_target.store.map.block_map import BlockMap
 
 TIB_BLOCKS = 1 << 28
 GIB_BLOCKS = 1 << 18

@@ -21,9 +21,9 @@ from tests.target.raw_peer import KEYS, RawPeer
 
 from odx_target.initiator import cdb
 from odx_target.initiator.token_commands import BlockRange, populate_token_list
-from odx_target.target.iscsi.limits import MAX_CONNECTIONS
-from odx_target.target.iscsi.opcodes import Opcode
-from odx_target.target.iscsi.pdu import NopOut, ReadyToTransfer
+from odx_target.iscsi.limits import MAX_CONNECTIONS
+from odx_target.iscsi.pdu.headers import NopOut, ReadyToTransfer
+from odx_target.iscsi.pdu.opcodes import Opcode
 
 KIB, MIB = 1 << 10, 1 << 20
 LUN_MIB = 64

@@ -27,18 +27,19 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.copymgr", "odx_target.scsi", "odx_target.store.api"),
         "it adds rows to the command table; the device server never needs it",
     ),
-    "odx_target.target.iscsi": (
-        ("odx_target.target.iscsi",),
+    "odx_target.iscsi": (
+        ("odx_target.iscsi",),
         "the protocol without I/O carries any SCSI, and any peer may use it",
     ),
     "odx_target.initiator": (
-        ("odx_target.initiator", "odx_target.target.iscsi"),
+        ("odx_target.initiator", "odx_target.iscsi"),
         "a second, independent reading of the SCSI standards; only the PDU formats are shared",
     ),
     "odx_target.target": (
         (
             "odx_target",
             "odx_target.target",
+            "odx_target.iscsi",
             "odx_target.scsi",
             "odx_target.copymgr",
             "odx_target.store.api",
@@ -46,22 +47,20 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "the edge joins the parts; which store it runs on is decided by the command line",
     ),
-    "odx_target.target.commands": (ANYTHING := ("odx_target.*",), "the subcommands wire everything"),
-    "odx_target.target.cli": (ANYTHING, "the command line wires everything"),
+    "odx_target.cli": (ANYTHING := ("odx_target.*",), "the command line wires everything"),
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
     # module: (who may import it, why nobody else)
-    "odx_target.target.cli": (("odx_target.__main__",), "it sets up the process: exit codes, streams"),
-    "odx_target.target.commands": (
-        ("odx_target.target.commands", "odx_target.target.cli"),
+    "odx_target.cli.main": (("odx_target.__main__",), "it sets up the process: exit codes, streams"),
+    "odx_target.cli": (
+        ("odx_target.cli",),
         "they own signals and the terminal, which an embedded array must leave alone",
     ),
 }
 
-EDGE = ("odx_target.target",)
-CORE_WITHIN_THE_EDGE = ("odx_target.target.iscsi",)
+EDGE = ("odx_target.target", "odx_target.cli")
 
 MACHINE: dict[str, str] = {
     # library module: what of the machine it brings, which the core is passed instead
@@ -103,15 +102,15 @@ MACHINE_BUILTINS = {
 
 EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
     # module of the core: (what of the machine it may import, why)
-    "odx_target.store.descriptor_cache": (
+    "odx_target.store.segments.descriptor_cache": (
         frozenset({"os", "pathlib", "threading"}),
         "the descriptors of those segments, which several threads open and close",
     ),
-    "odx_target.store.directory_segments": (
+    "odx_target.store.segments.directory": (
         frozenset({"os", "pathlib"}),
         "segments as files of a directory, behind the interface",
     ),
-    "odx_target.store.sqlite_catalogue": (
+    "odx_target.store.catalogue.sqlite": (
         frozenset({"os", "sqlite3", "pathlib"}),
         "checkpoints as a SQLite file, behind the interface",
     ),
@@ -197,8 +196,7 @@ def machine_imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator
 
 def is_core(module: str) -> bool:
     """The core is passed time, randomness, disk and network; the edge brings them."""
-    in_edge = any(within(module, name) for name in EDGE)
-    return not in_edge or any(within(module, name) for name in CORE_WITHIN_THE_EDGE)
+    return not any(within(module, name) for name in EDGE)
 
 
 def sources() -> dict[str, Path]:
@@ -235,46 +233,46 @@ KNOWN = frozenset(
         "odx_target.store.api",
         "odx_target.store.pool",
         "odx_target.scsi",
-        "odx_target.scsi.task",
+        "odx_target.scsi.tasks.task",
         "odx_target.copymgr.manager",
-        "odx_target.target.iscsi.pdu",
+        "odx_target.iscsi.pdu.headers",
         "odx_target.target.array",
-        "odx_target.target.cli",
-        "odx_target.target.commands.serve",
+        "odx_target.cli.main",
+        "odx_target.cli.serving.serve",
     }
 )
 
 CASES = [
     # (module, source, how many faults)
-    ("odx_target.scsi.task", "from odx_target.store.api import Pool", 0),
-    ("odx_target.scsi.task", "from odx_target.store import api", 0),
-    ("odx_target.scsi.task", "import odx_target.store.api", 0),
-    ("odx_target.scsi.task", "from odx_target.store.pool import Pool", 1),
-    ("odx_target.scsi.task", "from odx_target.store import api, pool", 1),
-    ("odx_target.scsi.task", "from ..store.pool import Pool", 1),
-    ("odx_target.scsi.task", "from .command_table import Row", 0),
-    ("odx_target.scsi.task", "def f():\n    from odx_target.copymgr.manager import CopyManager", 1),
-    ("odx_target.scsi.task", "from odx_target import __version__", 1),
-    ("odx_target.scsi.task", "import time", 1),
-    ("odx_target.scsi.task", "from os.path import join", 1),
-    ("odx_target.scsi.task", "open('file')", 1),
-    ("odx_target.scsi.task", "import struct\nfrom dataclasses import dataclass", 0),
-    ("odx_target.store.pool", "from odx_target.scsi.task import Task", 1),
+    ("odx_target.scsi.tasks.task", "from odx_target.store.api import Pool", 0),
+    ("odx_target.scsi.tasks.task", "from odx_target.store import api", 0),
+    ("odx_target.scsi.tasks.task", "import odx_target.store.api", 0),
+    ("odx_target.scsi.tasks.task", "from odx_target.store.pool import Pool", 1),
+    ("odx_target.scsi.tasks.task", "from odx_target.store import api, pool", 1),
+    ("odx_target.scsi.tasks.task", "from ...store.pool import Pool", 1),
+    ("odx_target.scsi.tasks.task", "from .task_set import Row", 0),
+    ("odx_target.scsi.tasks.task", "def f():\n    from odx_target.copymgr.manager import CopyManager", 1),
+    ("odx_target.scsi.tasks.task", "from odx_target import __version__", 1),
+    ("odx_target.scsi.tasks.task", "import time", 1),
+    ("odx_target.scsi.tasks.task", "from os.path import join", 1),
+    ("odx_target.scsi.tasks.task", "open('file')", 1),
+    ("odx_target.scsi.tasks.task", "import struct\nfrom dataclasses import dataclass", 0),
+    ("odx_target.store.pool", "from odx_target.scsi.tasks.task import Task", 1),
     ("odx_target.store.pool", "import trio, socket", 2),
-    ("odx_target.copymgr.manager", "from odx_target.scsi.task import Task", 0),
+    ("odx_target.copymgr.manager", "from odx_target.scsi.tasks.task import Task", 0),
     ("odx_target.copymgr.manager", "from odx_target.target.array import Array", 1),
-    ("odx_target.target.iscsi.pdu", "from odx_target.scsi.task import Task", 1),
-    ("odx_target.target.iscsi.pdu", "import secrets", 1),
+    ("odx_target.iscsi.pdu.headers", "from odx_target.scsi.tasks.task import Task", 1),
+    ("odx_target.iscsi.pdu.headers", "import secrets", 1),
     ("odx_target.target.array", "import trio, time, os", 0),
     ("odx_target.target.array", "from odx_target.store.pool import Pool", 1),
-    ("odx_target.target.array", "from odx_target.target.commands import serve", 1),
-    ("odx_target.target.array", "from odx_target.target.cli import main", 1),
-    ("odx_target.target.array", "from odx_target.target.iscsi.pdu import NopOut", 0),
-    ("odx_target.target.commands.serve", "from odx_target.store.pool import Pool", 0),
-    ("odx_target.target.commands.serve", "from odx_target.target.cli import main", 1),
-    ("odx_target.target.cli", "from odx_target.target.commands import serve", 0),
-    ("odx_target.initiator.disk", "from odx_target.target.iscsi.pdu import NopOut", 0),
-    ("odx_target.initiator.disk", "from odx_target.scsi.task import Task", 1),
+    ("odx_target.target.array", "from odx_target.cli import serve", 1),
+    ("odx_target.target.array", "from odx_target.cli.main import main", 1),
+    ("odx_target.target.array", "from odx_target.iscsi.pdu.headers import NopOut", 0),
+    ("odx_target.cli.serving.serve", "from odx_target.store.pool import Pool", 0),
+    ("odx_target.cli.serving.serve", "from odx_target.cli.main import main", 1),
+    ("odx_target.cli.main", "from odx_target.cli import serve", 0),
+    ("odx_target.initiator.disk", "from odx_target.iscsi.pdu.headers import NopOut", 0),
+    ("odx_target.initiator.disk", "from odx_target.scsi.tasks.task import Task", 1),
     ("odx_target.initiator.disk", "from odx_target.target.array import Array", 1),
 ]
 

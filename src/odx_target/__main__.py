@@ -1,6 +1,6 @@
 """`python -m odx_target` is `odx-target`."""
 
-from odx_target.target.cli import main
+from odx_target.cli.main import main
 
 if __name__ == "__main__":
     main()

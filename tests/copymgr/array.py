@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from odx_target.copymgr.commands.parameter_lists import encode_populate_token, encode_write_using_token
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.manager import CopyManager
-from odx_target.copymgr.parameter_lists import encode_populate_token, encode_write_using_token
+from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.standard_commands import standard_commands
-from odx_target.scsi.task import Reply, Task, TaskAttribute
+from odx_target.scsi.tasks.task import Reply, Task, TaskAttribute
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, Volume
+from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.head import MemoryHead
-from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
-from odx_target.store.memory_segments import MemorySegments
 from odx_target.store.open import PoolOptions, PoolParts, open_pool
 from odx_target.store.pool import LogPool
+from odx_target.store.segments.memory import MemorySegments
 from tests.sim.virtual_environment import JobsOf, VirtualEnvironment, VirtualTask
 
 TARGET_NAME = "iqn.2026-11.io.odx-target:array"

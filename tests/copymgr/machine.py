@@ -7,12 +7,12 @@ import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.operation import CopyOperation, CopyStatus
-from odx_target.copymgr.rod_token import RodToken
-from odx_target.copymgr.steps import StepKind
+from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.operations.steps import StepKind
+from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.outcome import Outcome
-from odx_target.scsi.task import Reply, Task
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Reply, Task
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, in_cdb
 from tests.copymgr.model import (
     GOOD,

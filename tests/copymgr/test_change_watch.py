@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr.block_set import BlockSet
-from odx_target.copymgr.change_watch import ChangeWatch
-from odx_target.copymgr.rod_source import FrozenRod
+from odx_target.copymgr.tokens.block_set import BlockSet
+from odx_target.copymgr.tokens.change_watch import ChangeWatch
+from odx_target.copymgr.tokens.rod_source import FrozenRod
 from tests.settings import searching
 
 EXTENTS = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)), min_size=1, max_size=4)

@@ -4,16 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr import vpd_third_party_copy as page
-from odx_target.copymgr.decode import (
-    describe_populate_token,
-    describe_rod_token_information,
-    describe_third_party_copy,
-    describe_token,
-    describe_write_using_token,
-    register,
-)
-from odx_target.copymgr.parameter_lists import (
+from odx_target.copymgr.commands import third_party_copy_page as page
+from odx_target.copymgr.commands.parameter_lists import (
     ABORT_CDB,
     CDB_LAYOUTS,
     IN_CDB,
@@ -27,10 +19,18 @@ from odx_target.copymgr.parameter_lists import (
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.responses import STATUS_LAYOUT
-from odx_target.copymgr.token_format import CREATOR_LAYOUT, TOKEN_LAYOUT, ZERO_TOKEN, decode_head
-from odx_target.scsi.decode import Descriptions, describe_cdb, describe_vpd
-from odx_target.scsi.description import Row
+from odx_target.copymgr.commands.responses import STATUS_LAYOUT
+from odx_target.copymgr.describe import (
+    describe_populate_token,
+    describe_rod_token_information,
+    describe_third_party_copy,
+    describe_token,
+    describe_write_using_token,
+    register,
+)
+from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, TOKEN_LAYOUT, ZERO_TOKEN, decode_head
+from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
+from odx_target.scsi.describe.rows import Row
 from tests.copymgr.array import CopyArray, data_of
 from tests.copymgr.golden import TOKEN, golden
 from tests.settings import searching

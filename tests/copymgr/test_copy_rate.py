@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE, STEP_S, CopyRate
+from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.parameter_lists import ListFlag
-from odx_target.copymgr.token_format import ZERO_TOKEN
-from odx_target.scsi.task import Status
+from odx_target.copymgr.operations.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE, STEP_S, CopyRate
+from odx_target.copymgr.tokens.format import ZERO_TOKEN
+from odx_target.scsi.tasks.task import Status
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, pattern
 from tests.settings import searching

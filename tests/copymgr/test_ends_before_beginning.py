@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_populate_token
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.operation import CopyOperation
-from odx_target.copymgr.parameter_lists import ListFlag, encode_populate_token
-from odx_target.scsi.task import Reply
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.scsi.tasks.task import Reply
 from tests.copymgr.array import CopyArray, Range, code_of, out_cdb, pattern
 
 ONE: list[Range] = [(0, 16)]
@@ -166,7 +166,7 @@ def test_a_token_that_is_not_finished_holds_nothing(part: str, error: Exception,
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"odx_target.copymgr.populate_token.{part}", fail)
+        patch.setattr(f"odx_target.copymgr.commands.populate_token.{part}", fail)
         assert array.populate(0, 1, ONE, flags=ListFlag.RTV, rod_type=PERSISTENT).status != 0
     assert array.pool.frozen_maps == {}
     assert array.manager.tokens.live == {}

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.parameter_lists import ListFlag
-from odx_target.scsi.task import Status
+from odx_target.scsi.tasks.task import Status
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, pattern
 from tests.copymgr.golden import golden
 

@@ -1,7 +1,6 @@
 """Golden bytes: what is decoded and built, and what the array answers."""
 
-from odx_target.copymgr.operation import CopyOperation, CopyStatus
-from odx_target.copymgr.parameter_lists import (
+from odx_target.copymgr.commands.parameter_lists import (
     ListFlag,
     ServiceAction,
     decode_populate_token,
@@ -9,8 +8,10 @@ from odx_target.copymgr.parameter_lists import (
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.responses import rod_token_information
-from odx_target.copymgr.token_format import (
+from odx_target.copymgr.commands.responses import rod_token_information
+from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY
+from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.tokens.format import (
     TOKEN_BYTES,
     ZERO_TOKEN,
     creator_identity,
@@ -18,8 +19,7 @@ from odx_target.copymgr.token_format import (
     target_device_descriptor,
     unsigned_token,
 )
-from odx_target.copymgr.vpd_third_party_copy import THIRD_PARTY_COPY
-from odx_target.scsi.task import Task
+from odx_target.scsi.tasks.task import Task
 from tests.copymgr.array import CopyArray, data_of, in_cdb, out_cdb, pattern
 from tests.copymgr.golden import TOKEN, golden
 

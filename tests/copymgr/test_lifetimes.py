@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.parameter_lists import ListFlag
 from odx_target.store.api import Steps
 from tests.copymgr.array import CopyArray, Range, code_of, pattern
 from tests.copymgr.golden import golden

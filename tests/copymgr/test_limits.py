@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.limits import MOST_RANGE_DESCRIPTORS, CopyLimits
-from odx_target.copymgr.rod_source import FrozenRod, PieceKind, ZeroRod
-from odx_target.copymgr.steps import Destination, StepKind, plan_step
+from odx_target.copymgr.operations.steps import Destination, StepKind, plan_step
+from odx_target.copymgr.tokens.rod_source import FrozenRod, PieceKind, ZeroRod
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import CopyArray
 from tests.settings import searching

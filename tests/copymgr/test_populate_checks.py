@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_populate_token
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.parameter_lists import ListFlag, encode_populate_token
 from tests.copymgr.array import CopyArray, code_of, out_cdb
 from tests.copymgr.golden import golden
 

@@ -1,7 +1,7 @@
 import pytest
 
-from odx_target.copymgr.rod_types import RodType
-from odx_target.copymgr.token_forge import TokenForge
+from odx_target.copymgr.tokens.issuer import TokenForge
+from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.store.api import PoolFull
 from tests.copymgr.array import CopyArray
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.operation import CopyOperation
-from odx_target.copymgr.parameter_lists import ListFlag
-from odx_target.copymgr.rod_source import Piece, PieceKind
-from odx_target.copymgr.token_format import ZERO_TOKEN
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.tokens.format import ZERO_TOKEN
+from odx_target.copymgr.tokens.rod_source import Piece, PieceKind
 from odx_target.store.api import Buffer, DamagedBlock, FrozenMap, PoolBusy, PoolFailed, PoolFull
 from odx_target.store.pool import PoolOptions
 from tests.copymgr.array import CopyArray, Range, code_of, data_of, pattern

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from odx_target.initiator.connection import InitiatorConnection
 from odx_target.initiator.login import Login
 from odx_target.initiator.options import SessionOptions
-from odx_target.target.iscsi.framing import FrameReader, append_pdu
-from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, Pdu, decode_header
-from odx_target.target.iscsi.text_format import decode_pairs, encode_pairs
+from odx_target.iscsi.pdu.framing import FrameReader, append_pdu
+from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, Pdu, decode_header
+from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
 
 ISID = b"\x80\x01\x02\x03\x04\x05"
 OPTIONS = SessionOptions(ISID)

@@ -7,6 +7,7 @@ import sys
 import pytest
 import trio
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.copy_job import CopyJob, CopyReport, Method
 from odx_target.initiator.copy_plan import plan_copy
@@ -17,8 +18,7 @@ from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.initiator.session import InitiatorSession, open_session, run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, LunConfig, Portal
+from odx_target.target.config.settings import Config, LunConfig, Portal
 
 MIB = 1 << 20
 CONFIG = Config(
@@ -86,7 +86,7 @@ async def until_it_fails(session: InitiatorSession) -> None:
 
 
 def test_the_demo_shows_both_copies() -> None:
-    program = [sys.executable, "-m", "odx_target.target.cli", "demo", "--size", "3M"]
+    program = [sys.executable, "-m", "odx_target.cli.main", "demo", "--size", "3M"]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("identical") == 2

@@ -16,7 +16,7 @@ from odx_target.initiator.offload import ListIdentifiers, StopReason
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.session import discover, open_session, run_together
 from odx_target.initiator.url import IscsiUrl, parse_url
-from odx_target.target.iscsi.opcodes import TaskManagementFunction
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from tests.initiator.naive_portal import OPTIONS
 from tests.interop.programs import need
 

@@ -15,14 +15,15 @@ import trio.testing
 import typer
 from typer.testing import CliRunner, Result
 
+from odx_target.cli import copy, decode, demo, host
+from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.text.sizes import rate, size
+from odx_target.cli.text.tables import dump
+from odx_target.cli.token import token
 from odx_target.initiator.errors import ConnectFailed
 from odx_target.initiator.session import open_session
 from odx_target.initiator.url import Portal
-from odx_target.target.commands import copy, decode, demo, host, token
-from odx_target.target.commands.failure import CommandFailure, Interrupted
-from odx_target.target.commands.sizes import rate, size
-from odx_target.target.commands.tables import dump
-from odx_target.target.iscsi.pdu import LoginRequest, ScsiCommand, ScsiResponse
+from odx_target.iscsi.pdu.headers import LoginRequest, ScsiCommand, ScsiResponse
 from tests.initiator.golden import golden
 from tests.initiator.naive_portal import TARGET
 from tests.initiator.naive_target import Array, NaiveDisk, check_condition

@@ -11,8 +11,7 @@ from odx_target.initiator.connection import ConnectionEnding, Finished, LogoutRe
 from odx_target.initiator.errors import ProtocolViolation, Rejected
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.serial import following, is_behind
-from odx_target.target.iscsi.opcodes import NO_TAG, TaskManagementFunction
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginResponse,
     LogoutRequest,
@@ -30,7 +29,8 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     TextResponse,
 )
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction
+from odx_target.iscsi.pdu.text import encode_pairs
 from tests.initiator.naive_portal import OPTIONS, Pair, logged_in
 
 READ = bytes([0x88]) + bytes(15)

@@ -10,8 +10,8 @@ from odx_target.initiator.chap import OwnChallenge
 from odx_target.initiator.connection import LOGIN_TAG, Finished
 from odx_target.initiator.errors import LoginFailed, ProtocolViolation
 from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, NopIn
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopIn
+from odx_target.iscsi.pdu.text import encode_pairs
 from tests.initiator.naive_portal import (
     DEFAULT_KEYS,
     DISCOVERY_KEYS,

@@ -7,8 +7,7 @@ import pytest
 
 from odx_target.initiator.errors import Breach, ProtocolViolation
 from odx_target.initiator.text_exchanges import MAX_TEXT_BYTES
-from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,
     LoginResponse,
@@ -16,7 +15,8 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     TextResponse,
 )
-from odx_target.target.iscsi.text_format import Pairs, encode_pairs
+from odx_target.iscsi.pdu.opcodes import NO_TAG, AsyncEvent
+from odx_target.iscsi.pdu.text import Pairs, encode_pairs
 from tests.initiator.naive_portal import DEFAULT_KEYS, OPTIONS, Pair, keys_of, logged_in, unconnected
 from tests.initiator.test_login import CHAP, at_operational, failure
 

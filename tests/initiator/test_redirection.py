@@ -14,7 +14,7 @@ from odx_target.initiator.redirection import MAX_REDIRECTIONS, LoginRedirected
 from odx_target.initiator.session import discover, open_session
 from odx_target.initiator.target_address import parse_target_address
 from odx_target.initiator.url import Portal as Address
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.headers import (
     LoginRequest,
     LoginResponse,
     LogoutRequest,
@@ -22,7 +22,7 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     TextResponse,
 )
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.text import encode_pairs
 from tests.initiator.naive_portal import DEFAULT_KEYS, OPTIONS, TARGET, Portal, keys_of
 from tests.initiator.test_login import CHAP
 

@@ -21,8 +21,7 @@ from odx_target.initiator.errors import (
 from odx_target.initiator.result import CommandResult, Job
 from odx_target.initiator.session import discover, open_session, run_together
 from odx_target.initiator.url import Portal as Address
-from odx_target.target.iscsi.opcodes import TaskManagementFunction
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,
     LogoutRequest,
@@ -37,7 +36,8 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     TextResponse,
 )
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
+from odx_target.iscsi.pdu.text import encode_pairs
 from tests.initiator.naive_portal import DEFAULT_KEYS, DISCOVERY_KEYS, OPTIONS, TARGET, Portal, keys_of
 
 ADDRESS = Address("192.0.2.1")

@@ -23,10 +23,10 @@ from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session import discover, open_session, run_together
 from odx_target.initiator.url import Portal as Address
-from odx_target.target.iscsi.connection import CommandReady, TargetConnection, TaskManagement
-from odx_target.target.iscsi.directory import Portal
-from odx_target.target.iscsi.opcodes import TaskManagementFunction
-from odx_target.target.iscsi.session import SessionRegistry
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
+from odx_target.iscsi.session.connection import CommandReady, TargetConnection, TaskManagement
+from odx_target.iscsi.session.directory import Portal
+from odx_target.iscsi.session.sessions import SessionRegistry
 from tests.initiator.driving import run
 from tests.initiator.naive_portal import OPTIONS, TARGET
 from tests.initiator.naive_target import Array, NaiveDisk

@@ -79,7 +79,7 @@ def serve(
 
     Raises DidNotServe if it ends first or says nothing for READY_TIMEOUT_S.
     """
-    arguments = [sys.executable, "-m", "odx_target.target.cli", "serve"]
+    arguments = [sys.executable, "-m", "odx_target.cli.main", "serve"]
     arguments += [str(pool)] if pool is not None else []
     arguments += [word for lun in luns for word in ("--lun", lun)]
     arguments += ["--portal", portal, *options]

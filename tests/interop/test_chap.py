@@ -81,7 +81,7 @@ def test_qemu_img_copies_with_the_secret_and_is_refused_without(served: Served, 
 
 
 def ours(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "odx_target.target.cli", *map(str, words)]
+    arguments = [sys.executable, "-m", "odx_target.cli.main", *map(str, words)]
     environment = {**os.environ, **variables}
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False, env=environment)
     assert "secret-of" not in ended.stdout + ended.stderr

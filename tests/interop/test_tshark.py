@@ -13,7 +13,7 @@ from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.initiator.session import open_session
 from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.initiator.url import Portal
-from odx_target.target.iscsi.pdu import LoginRequest
+from odx_target.iscsi.pdu.headers import LoginRequest
 from tests.interop.programs import need, run
 from tests.interop.serving import IQN, serve
 

@@ -4,18 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from odx_target.target.iscsi import framing
-from odx_target.target.iscsi.connection import (
-    CommandAccepted,
-    CommandEnded,
-    CommandReady,
-    Event,
-    TargetConnection,
-    TaskManagement,
-)
-from odx_target.target.iscsi.directory import Authenticator, Portal
-from odx_target.target.iscsi.opcodes import Stage
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu import framing
+from odx_target.iscsi.pdu.headers import (
     Buffer,
     LoginRequest,
     LoginResponse,
@@ -25,9 +15,19 @@ from odx_target.target.iscsi.pdu import (
     decode_header,
     encode_lun,
 )
-from odx_target.target.iscsi.session import SessionRegistry
-from odx_target.target.iscsi.session_memory import SessionMemory, UnlimitedMemory
-from odx_target.target.iscsi.text_format import decode_pairs, encode_pairs
+from odx_target.iscsi.pdu.opcodes import Stage
+from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
+from odx_target.iscsi.session.connection import (
+    CommandAccepted,
+    CommandEnded,
+    CommandReady,
+    Event,
+    TargetConnection,
+    TaskManagement,
+)
+from odx_target.iscsi.session.directory import Authenticator, Portal
+from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
+from odx_target.iscsi.session.sessions import SessionRegistry
 
 TARGET = "iqn.2026-11.io.odx-target:array"
 INITIATOR = "iqn.2026-11.io.odx-target:test"

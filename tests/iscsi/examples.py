@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.pdu import PDU_CLASSES, Pdu
+from odx_target.iscsi.pdu.headers import PDU_CLASSES, Pdu
 
 NARROW_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "attribute": st.integers(0, 7),

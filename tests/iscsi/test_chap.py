@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.chap import (
+from odx_target.iscsi.pdu.headers import LoginResponse
+from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
+from odx_target.iscsi.pdu.text import Pairs, encode_pairs
+from odx_target.iscsi.session.chap import (
     ALGORITHMS,
     MAX_BINARY_BYTES,
     MIN_CHALLENGE_BYTES,
@@ -21,10 +24,7 @@ from odx_target.target.iscsi.chap import (
     ChapAuthenticator,
     Credentials,
 )
-from odx_target.target.iscsi.directory import AuthenticationFailed
-from odx_target.target.iscsi.opcodes import LoginStatus, Stage
-from odx_target.target.iscsi.pdu import LoginResponse
-from odx_target.target.iscsi.text_format import Pairs, encode_pairs
+from odx_target.iscsi.session.directory import AuthenticationFailed
 from tests.iscsi.conversation import INITIATOR, Conversation, Directory
 from tests.settings import searching
 

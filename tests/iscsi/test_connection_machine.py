@@ -6,20 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from odx_target.target.iscsi import framing
-from odx_target.target.iscsi.command_window import is_before
-from odx_target.target.iscsi.connection import (
-    MAX_PDU_BYTES,
-    CommandAccepted,
-    CommandReady,
-    ConnectionEnding,
-    SessionClosed,
-    SessionOpened,
-    TargetConnection,
-    TaskManagement,
-)
-from odx_target.target.iscsi.opcodes import NO_TAG
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu import framing
+from odx_target.iscsi.pdu.headers import (
     LoginResponse,
     LogoutRequest,
     NopIn,
@@ -35,7 +23,19 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     decode_header,
 )
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.opcodes import NO_TAG
+from odx_target.iscsi.pdu.text import encode_pairs
+from odx_target.iscsi.session.command_window import is_before
+from odx_target.iscsi.session.connection import (
+    MAX_PDU_BYTES,
+    CommandAccepted,
+    CommandReady,
+    ConnectionEnding,
+    SessionClosed,
+    SessionOpened,
+    TargetConnection,
+    TaskManagement,
+)
 from tests.iscsi.conversation import NORMAL_KEYS, Conversation, Directory, joined
 from tests.iscsi.examples import pdus
 from tests.settings import searching

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.target.iscsi.opcodes import LoginStatus
-from odx_target.target.iscsi.text_keys import KEYS, Kind
+from odx_target.iscsi.negotiation.keys import KEYS, Kind
+from odx_target.iscsi.pdu.opcodes import LoginStatus
 from tests.iscsi.coverage import ROWS
 from tests.iscsi.coverage.document import PATH, document
 from tests.iscsi.coverage.login_pdus import STATUSES

@@ -5,9 +5,9 @@ from crc32c import crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi import framing
-from odx_target.target.iscsi.framing import FrameFault, FrameReader, FramingError
-from odx_target.target.iscsi.pdu import Buffer, NopOut, Pdu, ScsiCommand
+from odx_target.iscsi.pdu import framing
+from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError
+from odx_target.iscsi.pdu.headers import Buffer, NopOut, Pdu, ScsiCommand
 from tests.iscsi.examples import pdus
 
 DIGESTS = [(False, False), (True, False), (False, True), (True, True)]

@@ -4,11 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.connection import CloseCode, CommandReady, ConnectionEnding, PduRejected, SessionClosed
-from odx_target.target.iscsi.directory import Portal
-from odx_target.target.iscsi.opcodes import AsyncEvent, LogoutReason, LogoutStatus, RejectReason
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi import limits
+from odx_target.iscsi.pdu.headers import (
     PDU_CLASSES,
     AsynchronousMessage,
     LoginRequest,
@@ -27,7 +24,10 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     TextResponse,
 )
-from odx_target.target.iscsi.text_format import decode_pairs
+from odx_target.iscsi.pdu.opcodes import AsyncEvent, LogoutReason, LogoutStatus, RejectReason
+from odx_target.iscsi.pdu.text import decode_pairs
+from odx_target.iscsi.session.connection import CloseCode, CommandReady, ConnectionEnding, PduRejected, SessionClosed
+from odx_target.iscsi.session.directory import Portal
 from tests.iscsi.conversation import INITIATOR, TARGET, Conversation, Directory
 
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.connection import CloseCode
-from odx_target.target.iscsi.events import CloseReason
-from odx_target.target.iscsi.opcodes import LoginStatus, Stage
-from odx_target.target.iscsi.pdu import LoginResponse
-from odx_target.target.iscsi.text_format import MAX_KEYS, Pairs, decode_pairs, encode_pairs
+from odx_target.iscsi.pdu.headers import LoginResponse
+from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
+from odx_target.iscsi.pdu.text import MAX_KEYS, Pairs, decode_pairs, encode_pairs
+from odx_target.iscsi.session.connection import CloseCode
+from odx_target.iscsi.session.events import CloseReason
 from tests.iscsi.conversation import INITIATOR, NORMAL_KEYS, TARGET, Conversation, Directory
 from tests.settings import searching
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.names import MAX_NAME_BYTES, check_name, prepare_name
+from odx_target.iscsi.names import MAX_NAME_BYTES, check_name, prepare_name
 from tests.settings import searching
 
 NAMES = [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi import pdu
-from odx_target.target.iscsi.opcodes import Opcode
+from odx_target.iscsi.pdu import headers as pdu
+from odx_target.iscsi.pdu.opcodes import Opcode
 from tests.iscsi.examples import pdus
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "fixtures" / "iscsi_headers.json").read_text())["headers"]

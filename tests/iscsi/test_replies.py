@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.connection import CommandReady
-from odx_target.target.iscsi.pdu import Buffer, ScsiDataIn, ScsiResponse
-from odx_target.target.iscsi.replies import cut_segments
+from odx_target.iscsi.pdu.headers import Buffer, ScsiDataIn, ScsiResponse
+from odx_target.iscsi.session.connection import CommandReady
+from odx_target.iscsi.session.replies import cut_segments
 from tests.iscsi.conversation import Conversation
 
 

@@ -5,12 +5,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from odx_target.target.allotment import Allotment
-from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.connection import CommandReady, TaskManagement
-from odx_target.target.iscsi.events import PduRejected
-from odx_target.target.iscsi.opcodes import NO_TAG, RejectReason
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi import limits
+from odx_target.iscsi.pdu.headers import (
     NopIn,
     NopOut,
     Pdu,
@@ -21,7 +17,11 @@ from odx_target.target.iscsi.pdu import (
     TaskManagementFunctionRequest,
     TaskManagementFunctionResponse,
 )
-from odx_target.target.memory_budget import SessionMemory
+from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
+from odx_target.iscsi.session.connection import CommandReady, TaskManagement
+from odx_target.iscsi.session.events import PduRejected
+from odx_target.target.server.allotment import Allotment
+from odx_target.target.server.memory_budget import SessionMemory
 from tests.iscsi.conversation import Conversation, Directory, joined
 from tests.settings import searching
 

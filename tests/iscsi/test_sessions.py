@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from odx_target.target.iscsi.connection import CloseCode, CommandReady, ConnectionEnding, SessionClosed, SessionOpened
-from odx_target.target.iscsi.events import CloseReason
-from odx_target.target.iscsi.negotiation import DISCOVERY
-from odx_target.target.iscsi.opcodes import LoginStatus, Stage
-from odx_target.target.iscsi.pdu import LoginResponse
-from odx_target.target.iscsi.session import Admission, Session, SessionRegistry
-from odx_target.target.iscsi.text_format import encode_pairs
-from odx_target.target.iscsi.text_keys import Parameters
+from odx_target.iscsi.negotiation.keys import Parameters
+from odx_target.iscsi.negotiation.rules import DISCOVERY
+from odx_target.iscsi.pdu.headers import LoginResponse
+from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
+from odx_target.iscsi.pdu.text import encode_pairs
+from odx_target.iscsi.session.connection import CloseCode, CommandReady, ConnectionEnding, SessionClosed, SessionOpened
+from odx_target.iscsi.session.events import CloseReason
+from odx_target.iscsi.session.sessions import Admission, Session, SessionRegistry
 from tests.iscsi.conversation import Conversation, Directory
 
 

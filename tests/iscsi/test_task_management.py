@@ -2,10 +2,8 @@
 
 import pytest
 
-from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.connection import CloseCode, CommandReady, SessionClosed, TaskManagement
-from odx_target.target.iscsi.opcodes import RejectReason, TaskManagementFunction, TaskManagementResponse
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi import limits
+from odx_target.iscsi.pdu.headers import (
     NopIn,
     ReadyToTransfer,
     Reject,
@@ -15,6 +13,8 @@ from odx_target.target.iscsi.pdu import (
     TaskManagementFunctionResponse,
     encode_lun,
 )
+from odx_target.iscsi.pdu.opcodes import RejectReason, TaskManagementFunction, TaskManagementResponse
+from odx_target.iscsi.session.connection import CloseCode, CommandReady, SessionClosed, TaskManagement
 from tests.iscsi.conversation import Conversation, Directory
 
 F, R = TaskManagementFunction, TaskManagementResponse

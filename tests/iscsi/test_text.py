@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi import text_format
-from odx_target.target.iscsi.answerer import Answerer, Phase
-from odx_target.target.iscsi.negotiation import NegotiationError, check_length
-from odx_target.target.iscsi.offerer import Offerer
-from odx_target.target.iscsi.text_format import TextAssembly, TextError, decode_pairs, encode_pairs
-from odx_target.target.iscsi.text_keys import KEY_BY_NAME, KEYS, Key, Kind, Parameters, Use, decode_boolean, decode_number
-from odx_target.target.iscsi.wishes import WISHES
+from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, KEYS, Key, Kind, Parameters, Use, decode_boolean, decode_number
+from odx_target.iscsi.negotiation.offerer import Offerer
+from odx_target.iscsi.negotiation.rules import NegotiationError, check_length
+from odx_target.iscsi.negotiation.wishes import WISHES
+from odx_target.iscsi.pdu import text as text_format
+from odx_target.iscsi.pdu.text import TextAssembly, TextError, decode_pairs, encode_pairs
 
 NEGOTIATED = [key for key in KEYS if key.kind in (Kind.LIST, Kind.MINIMUM, Kind.MAXIMUM, Kind.AND, Kind.OR)]
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.connection import CloseCode, CommandReady
-from odx_target.target.iscsi.directory import Portal
-from odx_target.target.iscsi.opcodes import RejectReason
-from odx_target.target.iscsi.pdu import LogoutRequest, LogoutResponse, Reject, ScsiDataIn, TextRequest, TextResponse
-from odx_target.target.iscsi.text_format import MAX_KEYS, decode_pairs, encode_pairs
+from odx_target.iscsi.pdu.headers import LogoutRequest, LogoutResponse, Reject, ScsiDataIn, TextRequest, TextResponse
+from odx_target.iscsi.pdu.opcodes import RejectReason
+from odx_target.iscsi.pdu.text import MAX_KEYS, decode_pairs, encode_pairs
+from odx_target.iscsi.session.connection import CloseCode, CommandReady
+from odx_target.iscsi.session.directory import Portal
 from tests.iscsi.conversation import INITIATOR, TARGET, Conversation, Directory
 from tests.settings import searching
 

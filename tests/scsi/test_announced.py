@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from odx_target.scsi import capacity, inquiry, mode_pages, persistent_reserve_in, unit_commands, vpd
+from odx_target.scsi.commands import capacity, inquiry
+from odx_target.scsi.commands import unit as unit_commands
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.pages import mode as mode_pages
+from odx_target.scsi.pages import vital_product_data as vpd
+from odx_target.scsi.reservations import persistent_reserve_in
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 

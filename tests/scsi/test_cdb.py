@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi import block_transfer
 from odx_target.scsi.cdb import CDB_LAYOUTS, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16, cdb_layout
-from odx_target.scsi.standard_commands import standard_commands
+from odx_target.scsi.commands import block_transfer
+from odx_target.scsi.commands.standard import standard_commands
 
 FIXTURE = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "scsi_cdbs.toml").read_text())
 FAST = {

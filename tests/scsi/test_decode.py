@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.scsi.cdb import CDB_LAYOUTS
-from odx_target.scsi.decode import Descriptions, describe_cdb, describe_sense, describe_vpd
-from odx_target.scsi.decode_names import COMMAND_NAMES
-from odx_target.scsi.description import Row, value_row
+from odx_target.scsi.describe.command_names import COMMAND_NAMES
+from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_sense, describe_vpd
+from odx_target.scsi.describe.rows import Row, value_row
 from odx_target.scsi.layout import Layout
 from tests.scsi.array import UnitUnderTest, data_of
 

@@ -1,7 +1,7 @@
 import pytest
 
-from odx_target.scsi.decode_inquiry import claimed_standards
-from odx_target.scsi.inquiry import standard_inquiry_data
+from odx_target.scsi.commands.inquiry import standard_inquiry_data
+from odx_target.scsi.describe.inquiry import claimed_standards
 from tests.scsi.array import UnitUnderTest
 
 

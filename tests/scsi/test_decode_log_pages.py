@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.decode_log_pages import describe_log_page
-from odx_target.scsi.description import Row
+from odx_target.scsi.describe.log_pages import describe_log_page
+from odx_target.scsi.describe.rows import Row
 from tests.scsi.array import UnitUnderTest, data_of
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.decode import DescribePage
-from odx_target.scsi.decode_mode_pages import describe_mode_parameters_6, describe_mode_parameters_10
-from odx_target.scsi.description import Row
+from odx_target.scsi.describe.data import DescribePage
+from odx_target.scsi.describe.mode_pages import describe_mode_parameters_6, describe_mode_parameters_10
+from odx_target.scsi.describe.rows import Row
 from tests.scsi.array import UnitUnderTest, data_of
 
 ALL_PAGES_6, ALL_PAGES_10 = "1a 00 3f 00 ff 00", "5a 10 3f 00 00 00 00 00 ff 00"

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.decode import DescribePage
-from odx_target.scsi.decode_reports import (
+from odx_target.scsi.describe.data import DescribePage
+from odx_target.scsi.describe.reports import (
     describe_all_commands,
     describe_defect_data_10,
     describe_defect_data_12,
     describe_one_command,
     describe_task_management_functions,
 )
-from odx_target.scsi.description import Row
+from odx_target.scsi.describe.rows import Row
 from tests.scsi.array import UnitUnderTest, data_of
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.decode_reservations import RESERVE_IN_DATA, RESERVE_OUT_LISTS
-from odx_target.scsi.description import Row
+from odx_target.scsi.describe.reservations import RESERVE_IN_DATA, RESERVE_OUT_LISTS
+from odx_target.scsi.describe.rows import Row
 from tests.scsi.reserving import (
     APTPL,
     PREEMPT,

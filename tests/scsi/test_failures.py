@@ -3,7 +3,7 @@
 import pytest
 
 from odx_target.scsi.failures import reply_for
-from odx_target.scsi.task import Status, Task
+from odx_target.scsi.tasks.task import Status, Task
 from odx_target.store.api import (
     DamagedBlock,
     OutOfResources,

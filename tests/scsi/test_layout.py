@@ -2,18 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi import (
-    capacity,
-    decode_sense,
-    inquiry,
-    mode_sense,
-    operation_codes,
-    provisioning,
-    unit_commands,
-    vpd,
-)
 from odx_target.scsi.cdb import CDB_LAYOUTS
+from odx_target.scsi.commands import capacity, inquiry, mode_sense, operation_codes, provisioning
+from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.describe import sense as decode_sense
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.pages import vital_product_data as vpd
 
 MODULES = (capacity, decode_sense, inquiry, mode_sense, operation_codes, provisioning, unit_commands, vpd)
 LAYOUTS = {f"cdb {known.name}": known.layout for known in CDB_LAYOUTS.values()} | {

@@ -3,7 +3,7 @@
 import pytest
 
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
-from odx_target.scsi.log_pages import page, parameter
+from odx_target.scsi.pages.log import page, parameter
 from odx_target.store.api import Usage
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.mode_pages import PAGES
-from odx_target.scsi.mode_sense import CHANGEABLE_VALUES, CURRENT_VALUES, DEFAULT_VALUES
+from odx_target.scsi.commands.mode_sense import CHANGEABLE_VALUES, CURRENT_VALUES, DEFAULT_VALUES
+from odx_target.scsi.pages.mode import PAGES
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 CACHING_ON = bytes.fromhex("08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00")

@@ -1,6 +1,6 @@
 import pytest
 
-from odx_target.scsi import mode_pages
+from odx_target.scsi.pages import mode as mode_pages
 from tests.scsi.array import UnitUnderTest, data_of
 
 CACHING = bytes.fromhex("08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00")

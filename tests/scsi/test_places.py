@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from odx_target.scsi.limits import MAXIMUM_TASKS
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.outcome import Outcome
-from odx_target.scsi.place import Place
-from odx_target.scsi.reservation_actions import register_and_ignore_existing_key, reserve
-from odx_target.scsi.task import Reply, Task, TaskAttribute
+from odx_target.scsi.reservations.actions import register_and_ignore_existing_key, reserve
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.place import Place
+from odx_target.scsi.tasks.task import Reply, Task, TaskAttribute
 from tests.scsi.array import Started, UnitUnderTest, code_of, data_of
 from tests.settings import searching
 

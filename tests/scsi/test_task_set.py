@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.limits import MAXIMUM_TASKS
-from odx_target.scsi.outcome import Waiting
-from odx_target.scsi.task import Reply, TaskAttribute
-from odx_target.scsi.task_set import MOST_PIECES, Member
+from odx_target.scsi.tasks.outcome import Waiting
+from odx_target.scsi.tasks.task import Reply, TaskAttribute
+from odx_target.scsi.tasks.task_set import MOST_PIECES, Member
 from tests.scsi.array import UnitUnderTest, code_of
 
 SIMPLE, ORDERED, HEAD = TaskAttribute.SIMPLE, TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE

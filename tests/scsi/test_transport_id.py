@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.scsi.reservations.transport_id import LONGEST_NAME_BYTES, TransportId, decode_transport_ids, encode_transport_id
 from odx_target.scsi.sense import CheckCondition
-from odx_target.scsi.transport_id import LONGEST_NAME_BYTES, TransportId, decode_transport_ids, encode_transport_id
 from tests.scsi.reserving import port_name, transport_id
 
 NAME = "iqn.2001-04.com.example:host"

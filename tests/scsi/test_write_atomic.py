@@ -2,7 +2,7 @@ import pytest
 
 from odx_target.scsi.limits import MAXIMUM_ATOMIC_TRANSFER_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.vpd import BLOCK_LIMITS_LAYOUT
+from odx_target.scsi.pages.vital_product_data import BLOCK_LIMITS_LAYOUT
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.open import PoolOptions
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, code_of, data_of

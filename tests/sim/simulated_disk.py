@@ -31,9 +31,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
+from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.error_kinds import of_write
 from odx_target.store.head import MemoryHead
-from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
 from odx_target.store.open import PoolParts
 from tests.sim.virtual_environment import VirtualEnvironment
 

@@ -28,9 +28,9 @@ from odx_target.initiator.token_commands import (
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.store.volume import LogFrozenMap, LogVolume
 from odx_target.target.array import Array
-from odx_target.target.iscsi.opcodes import TaskManagementFunction
 from tests.sim.concurrent_bytes import Change, ConcurrentBytes
 from tests.target.running import OPTIONS, running, session_with
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from odx_target.store.catalogue import Catalogue
-from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
-from odx_target.store.sqlite_catalogue import SqliteCatalogue
+from odx_target.store.catalogue.interface import Catalogue
+from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
 
 
 class Kept(Protocol):

@@ -1,6 +1,6 @@
 """A block map that is obviously right: a dict of the blocks that are not holes."""
 
-from odx_target.store.frozen_root import MapReader
+from odx_target.store.map.frozen_root import MapReader
 
 Runs = list[tuple[int, int]]
 

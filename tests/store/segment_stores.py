@@ -6,9 +6,9 @@ from typing import Protocol
 
 from tests.sim.simulated_disk import SimulatedDisk, SimulatedSegments
 
-from odx_target.store.directory_segments import DirectorySegments
-from odx_target.store.memory_segments import MemorySegments
-from odx_target.store.segment import SegmentStore
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.memory import MemorySegments
+from odx_target.store.segments.segment import SegmentStore
 
 
 class KeptSegments(Protocol):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.settings import searching
 
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.batch import (
+from odx_target.store.log.batch import (
     HEADER_BLOCKS_MAX,
     Batch,
     InvalidBatch,
@@ -20,7 +20,7 @@ from odx_target.store.batch import (
     encode_header,
     header_blocks,
 )
-from odx_target.store.records import (
+from odx_target.store.log.records import (
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
     Clone,

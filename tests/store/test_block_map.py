@@ -1,10 +1,10 @@
 import pytest
 from tests.store.map_model import MapModel, check, places_of
 
-from odx_target.store.block_map import SIZE_LIMIT_BLOCKS, BlockMap
-from odx_target.store.frozen_root import FrozenRoot, MapReader, levels_for
-from odx_target.store.leaf import LEAF_BLOCKS, PLACE_LIMIT, Leaf
-from odx_target.store.map_difference import differences
+from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS, BlockMap
+from odx_target.store.map.difference import differences
+from odx_target.store.map.frozen_root import FrozenRoot, MapReader, levels_for
+from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_LIMIT, Leaf
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.store.leaf import (
+from odx_target.store.map.leaf import (
     HOLES,
     LEAF_BLOCKS,
     PLACE_LIMIT,

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 from tests.store.map_model import MapModel, check
 
-from odx_target.store.block_map import BlockMap
-from odx_target.store.catalogue import Checkpoint, FrozenMapState, VolumeState
-from odx_target.store.frozen_root import FrozenRoot
-from odx_target.store.leaf import LEAF_BLOCKS
-from odx_target.store.map_difference import differences
-from odx_target.store.memory_catalogue import MemoryCatalogue
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.catalogue.memory import MemoryCatalogue
+from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.difference import differences
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import LEAF_BLOCKS
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS
 SIZES = (SUBTREE, 2 * SUBTREE + 500)

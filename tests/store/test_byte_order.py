@@ -9,13 +9,23 @@ from pathlib import Path
 import pytest
 
 import odx_target
-from odx_target.store import byte_order, leaf, node_codec
-from odx_target.store.batch import decode_header, encode_header
-from odx_target.store.footer import decode_table, decode_tail, encode_footer
-from odx_target.store.inner import FAN_OUT, Inner
-from odx_target.store.leaf import LEAF_BLOCKS, START_SHIFT, Epoch, Leaf
-from odx_target.store.node_codec import decode_inner, decode_leaf, encode_inner, encode_leaf, node_name, sealed, unsealed
-from odx_target.store.records import Write, encode
+from odx_target.store import byte_order
+from odx_target.store.catalogue import node_codec
+from odx_target.store.catalogue.node_codec import (
+    decode_inner,
+    decode_leaf,
+    encode_inner,
+    encode_leaf,
+    node_name,
+    sealed,
+    unsealed,
+)
+from odx_target.store.log.batch import decode_header, encode_header
+from odx_target.store.log.footer import decode_table, decode_tail, encode_footer
+from odx_target.store.log.records import Write, encode
+from odx_target.store.map import leaf
+from odx_target.store.map.inner import FAN_OUT, Inner
+from odx_target.store.map.leaf import LEAF_BLOCKS, START_SHIFT, Epoch, Leaf
 
 FIXTURES = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "store.toml").read_text())
 

@@ -10,12 +10,12 @@ import pytest
 from tests.store.kept_catalogue import Kept, KeptInFile, KeptInMemory
 from tests.store.map_model import places_of
 
-from odx_target.store import transactional_catalogue
 from odx_target.store.api import Unwritable
-from odx_target.store.block_map import SIZE_LIMIT_BLOCKS, BlockMap
-from odx_target.store.catalogue import Catalogue, Checkpoint, FrozenMapState, VolumeState
-from odx_target.store.frozen_root import FrozenRoot
-from odx_target.store.leaf import LEAF_BLOCKS
+from odx_target.store.catalogue import transactional as transactional_catalogue
+from odx_target.store.catalogue.interface import Catalogue, Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS, BlockMap
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import LEAF_BLOCKS
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS
 

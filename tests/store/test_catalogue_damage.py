@@ -14,13 +14,13 @@ from tests.store.map_model import places_of
 from tests.store.test_catalogue import checkpoint_of, described, written
 
 from odx_target.store.api import PoolDamaged, PoolFull, PoolInUse, Unwritable
-from odx_target.store.block_map import BlockMap
-from odx_target.store.catalogue import Checkpoint, FrozenMapState
-from odx_target.store.kept_trees import NumberSet, TreeReader, TreeWriter
-from odx_target.store.leaf import LEAF_BLOCKS, expand, one_run
-from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
-from odx_target.store.node_codec import DENSE_LEAF, PACKED_INNER, PACKED_LEAF, node_name, sealed
-from odx_target.store.sqlite_catalogue import FORMAT, SqliteCatalogue
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState
+from odx_target.store.catalogue.kept_trees import NumberSet, TreeReader, TreeWriter
+from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
+from odx_target.store.catalogue.node_codec import DENSE_LEAF, PACKED_INNER, PACKED_LEAF, node_name, sealed
+from odx_target.store.catalogue.sqlite import FORMAT, SqliteCatalogue
+from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.leaf import LEAF_BLOCKS, expand, one_run
 
 
 class PowerLost(Exception):
@@ -81,7 +81,7 @@ def test_a_process_killed_in_the_middle_of_a_save_leaves_the_former_checkpoint(t
     program = f"""
 import os
 from pathlib import Path
-from odx_target.store.sqlite_catalogue import SqliteCatalogue
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from tests.store.test_catalogue import checkpoint_of, written
 catalogue = SqliteCatalogue(Path({str(file)!r}))
 catalogue.load()

@@ -5,9 +5,9 @@ from array import array
 import pytest
 from tests.store.pools import Machine, blocks, read, write
 
-from odx_target.store.checksum_index import ChecksumIndex
-from odx_target.store.footer import TAIL_BYTES, capacity_blocks, decode_table, decode_tail, encode_footer, footer_blocks
-from odx_target.store.segment import SEGMENT_BLOCKS_MAX
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.footer import TAIL_BYTES, capacity_blocks, decode_table, decode_tail, encode_footer, footer_blocks
+from odx_target.store.segments.segment import SEGMENT_BLOCKS_MAX
 
 IDENTITY = bytes(range(16))
 

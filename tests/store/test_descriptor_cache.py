@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.settings import searching
 
-from odx_target.store import descriptor_cache
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
-from odx_target.store.directory_segments import DirectorySegment, DirectorySegments
+from odx_target.store.segments import descriptor_cache
+from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
+from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
 
 HELD_MAX = 3
 

@@ -7,10 +7,10 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, BlockSource, StoreError
-from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
-from odx_target.store.leaf import LEAF_BLOCKS
+from odx_target.store.log.records import ATTRIBUTES_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX
+from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS
+from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import LogPool, PoolOptions, open_memory_pool
-from odx_target.store.records import ATTRIBUTES_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX
 
 SIZE = 3000
 

@@ -7,10 +7,10 @@ import pytest
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull, StoreError
-from odx_target.store.log import RESERVE_BLOCKS
+from odx_target.store.log.writer import RESERVE_BLOCKS
 from odx_target.store.open import PoolOptions
-from odx_target.store.segment import SEGMENT_BLOCKS_MAX
-from odx_target.store.shelf import REFUSED_S
+from odx_target.store.segments.segment import SEGMENT_BLOCKS_MAX
+from odx_target.store.segments.shelf import REFUSED_S
 
 SEGMENT_BLOCKS = 64
 SIZE = 1000

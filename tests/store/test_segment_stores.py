@@ -8,10 +8,10 @@ import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.segment_stores import KINDS, KeptSegments
 
-from odx_target.store import directory_segments
 from odx_target.store.api import BLOCK_BYTES, PoolFull
-from odx_target.store.directory_segments import BUFFERS_PER_WRITE_MAX, DirectorySegments
-from odx_target.store.segment import Segment, SegmentStore
+from odx_target.store.segments import directory as directory_segments
+from odx_target.store.segments.directory import BUFFERS_PER_WRITE_MAX, DirectorySegments
+from odx_target.store.segments.segment import Segment, SegmentStore
 
 
 @pytest.fixture(autouse=True)

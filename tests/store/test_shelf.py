@@ -8,7 +8,7 @@ from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFull
 from odx_target.store.open import PoolOptions
-from odx_target.store.shelf import READY_SEGMENTS, REFUSED_S
+from odx_target.store.segments.shelf import READY_SEGMENTS, REFUSED_S
 
 SIZE = 1000
 SEGMENT_BLOCKS = 64

@@ -6,10 +6,8 @@ from typing import TypeVar
 
 import trio
 
-from odx_target.target.array import Array
-from odx_target.target.iscsi import framing
-from odx_target.target.iscsi.opcodes import Stage
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu import framing
+from odx_target.iscsi.pdu.headers import (
     Buffer,
     LoginRequest,
     LoginResponse,
@@ -21,7 +19,9 @@ from odx_target.target.iscsi.pdu import (
     decode_header,
     encode_lun,
 )
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.opcodes import Stage
+from odx_target.iscsi.pdu.text import encode_pairs
+from odx_target.target.array import Array
 
 P = TypeVar("P", bound=Pdu)
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session import InitiatorSession, open_session
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, LunConfig, Portal
+from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.descriptors import DEFAULT_SOCKETS
 
 LUNS = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20, 4096))

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from odx_target.target.allotment import Allotment, Claim, Share
-from odx_target.target.iscsi.limits import MAX_TRANSFER_BYTES
-from odx_target.target.memory_budget import (
+from odx_target.iscsi.limits import MAX_TRANSFER_BYTES
+from odx_target.target.server.allotment import Allotment, Claim, Share
+from odx_target.target.server.memory_budget import (
     DEFAULT_MEMORY_BYTES,
     FIXED_BYTES,
     MAX_SHARES,

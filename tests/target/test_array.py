@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 import trio
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
 from odx_target.initiator.options import random_isid
 from odx_target.initiator.session import InitiatorSession, discover, open_session
+from odx_target.iscsi.limits import MAX_CONNECTIONS
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementResponse
 from odx_target.store.api import PoolFailed, PoolInUse
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, ConfigError, LunConfig, Portal
-from odx_target.target.iscsi.limits import MAX_CONNECTIONS
-from odx_target.target.iscsi.opcodes import TaskManagementFunction, TaskManagementResponse
+from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, remote_portal, running, session_with, settled
 
 SPACE_ALLOCATION_FAILED = (0x07, 0x27, 0x07)

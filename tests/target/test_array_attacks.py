@@ -10,20 +10,13 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session import discover
 from odx_target.initiator.url import Portal as RemotePortal
-from odx_target.store.volume import LogVolume
-from odx_target.target import outlet
-from odx_target.target.allotment import Allotment
-from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, LunConfig, Portal
-from odx_target.target.connection_server import ConnectionServer
-from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.limits import MAX_LOGINS
-from odx_target.target.iscsi.opcodes import RejectReason
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi import limits
+from odx_target.iscsi.limits import MAX_LOGINS
+from odx_target.iscsi.pdu.headers import (
     LoginResponse,
     LogoutRequest,
     LogoutResponse,
@@ -33,6 +26,13 @@ from odx_target.target.iscsi.pdu import (
     ScsiDataIn,
     ScsiResponse,
 )
+from odx_target.iscsi.pdu.opcodes import RejectReason
+from odx_target.store.volume import LogVolume
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, LunConfig, Portal
+from odx_target.target.server import outlet
+from odx_target.target.server.allotment import Allotment
+from odx_target.target.server.connection_server import ConnectionServer
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import OPTIONS, running
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.session import discover
 from odx_target.target.array import Array
-from odx_target.target.chap_config import ChapUser, TargetChap
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, ConfigError
+from odx_target.target.config.chap import ChapUser, TargetChap
+from odx_target.target.config.settings import Config, ConfigError
 from tests.target.running import LUNS, OPTIONS, remote_portal, running, session_with
 
 ONE = replace(OPTIONS, user="one", secret="secret-of-one")

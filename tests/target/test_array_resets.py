@@ -7,9 +7,9 @@ import trio
 from structlog.testing import capture_logs
 
 from odx_target.initiator import cdb
+from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiDataIn, TaskManagementFunctionResponse
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
 from odx_target.target.array import Array
-from odx_target.target.iscsi.opcodes import TaskManagementFunction as Function
-from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiDataIn, TaskManagementFunctionResponse
 from tests.target.raw_peer import RawPeer, connected, logged_in
 from tests.target.running import running
 

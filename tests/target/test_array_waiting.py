@@ -8,14 +8,14 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from odx_target.copymgr.parameter_lists import ListFlag, encode_populate_token, encode_write_using_token
-from odx_target.copymgr.token_format import ZERO_TOKEN
+from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_populate_token, encode_write_using_token
+from odx_target.copymgr.tokens.format import ZERO_TOKEN
 from odx_target.initiator import cdb
+from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiResponse, TaskManagementFunctionResponse
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
 from odx_target.scsi.nexus import Nexus
 from odx_target.target.array import Array
-from odx_target.target.connection_server import ConnectionServer
-from odx_target.target.iscsi.opcodes import TaskManagementFunction as Function
-from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiCommand, ScsiResponse, TaskManagementFunctionResponse
+from odx_target.target.server.connection_server import ConnectionServer
 from tests.copymgr.array import out_cdb
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running

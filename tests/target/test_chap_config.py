@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.target.chap_config import (
+from odx_target.iscsi.names import MAX_NAME_BYTES
+from odx_target.target.config.chap import (
     LARGEST_SECRET_FILE_BYTES,
     LONGEST_SECRET_BYTES,
     LONGEST_USER_BYTES,
@@ -21,8 +22,7 @@ from odx_target.target.chap_config import (
     target_chap_from_file,
     user_and_secret_file,
 )
-from odx_target.target.config import Config, ConfigError, load_config
-from odx_target.target.iscsi.names import MAX_NAME_BYTES
+from odx_target.target.config.settings import Config, ConfigError, load_config
 
 SECRET = "sesame-open-1"
 OTHER = "sesame-close-2"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.target.config import (
+from odx_target.target.config.settings import (
     LARGEST_LUN_BYTES,
     MIN_POOL_LIMIT_BYTES,
     MOST_LUNS,
@@ -23,7 +23,7 @@ from odx_target.target.config import (
     parse_portal,
     parse_size,
 )
-from odx_target.target.config_file import MAX_FILE_BYTES
+from odx_target.target.config.toml_file import MAX_FILE_BYTES
 from tests.target.running import running
 
 

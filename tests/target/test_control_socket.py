@@ -15,8 +15,9 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from odx_target.target.control_client import NoServer, request
-from odx_target.target.control_socket import (
+from odx_target.target.control.client import NoServer, request
+from odx_target.target.control.operations import ManagementError
+from odx_target.target.control.socket import (
     CONTROL_NAME,
     IDLE_TIMEOUT_S,
     LONGEST_LINE_BYTES,
@@ -26,7 +27,6 @@ from odx_target.target.control_socket import (
     opened_control,
     socket_name,
 )
-from odx_target.target.management import ManagementError
 
 LUNS = b'{"operation": "luns"}\n'
 

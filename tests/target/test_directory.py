@@ -3,13 +3,13 @@
 import pytest
 import trio
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator.session import discover
 from odx_target.initiator.url import Portal as RemotePortal
+from odx_target.iscsi.session.chap import Accounts
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, Portal
-from odx_target.target.directory import Authentication, Directory, plain_host
-from odx_target.target.iscsi.chap import Accounts
+from odx_target.target.config.settings import Config, Portal
+from odx_target.target.server.directory import Authentication, Directory, plain_host
 from tests.target.running import LUNS, OPTIONS
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from odx_target.cli.app import COMMANDS, application
 from odx_target.copymgr import limits
-from odx_target.copymgr.token_judgement import TOKEN_ERRORS
-from odx_target.target.chap_config import (
+from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
+from odx_target.target.config.chap import (
     LARGEST_SECRET_FILE_BYTES,
     LONGEST_SECRET_BYTES,
     LONGEST_USER_BYTES,
@@ -17,8 +18,7 @@ from odx_target.target.chap_config import (
     SHORTEST_SECRET_BYTES,
     accounts_of,
 )
-from odx_target.target.commands.app import COMMANDS, application
-from odx_target.target.config import DEFAULT_IQN, Config, ConfigError, load_config
+from odx_target.target.config.settings import DEFAULT_IQN, Config, ConfigError, load_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -10,19 +10,19 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from odx_target.cli.text.health_lines import health_lines
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.options import random_isid
 from odx_target.initiator.session import open_session
 from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.iscsi.limits import MAX_CONNECTIONS
 from odx_target.store.api import PoolFailed, TroubleKind, Unwritable
-from odx_target.store.directory_segments import DirectorySegments
 from odx_target.store.pool import LogPool
+from odx_target.store.segments.directory import DirectorySegments
 from odx_target.target.array import Array
-from odx_target.target.commands.health_lines import health_lines
-from odx_target.target.config import Config, LunConfig
-from odx_target.target.iscsi.limits import MAX_CONNECTIONS
-from odx_target.target.management import perform
+from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.control.operations import perform
 from odx_target.target.troubles import LINES
 from tests.target.running import OPTIONS, is_good, remote_portal, running, session_with, settled
 

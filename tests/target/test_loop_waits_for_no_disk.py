@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import trio
 
+from odx_target.cli.serving.reload import reload
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session import InitiatorSession
 from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
-from odx_target.store import directory_segments
 from odx_target.store.pool import LogPool
+from odx_target.store.segments import directory as directory_segments
 from odx_target.target.array import Array
-from odx_target.target.commands.reload import reload
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, LunConfig, Portal
-from odx_target.target.control_client import request
-from odx_target.target.control_socket import CONTROL_NAME, opened_control
-from odx_target.target.management import perform
+from odx_target.target.config.settings import Config, LunConfig, Portal
+from odx_target.target.control.client import request
+from odx_target.target.control.operations import perform
+from odx_target.target.control.socket import CONTROL_NAME, opened_control
 from odx_target.target.trace.opening import opened_tracing
 from tests.target.loop_guard import CheckedConnection, LoopGuard, guarded
 from tests.target.running import OPTIONS, is_good, session_with, settled

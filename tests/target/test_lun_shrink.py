@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session import InitiatorSession
@@ -19,8 +20,7 @@ from odx_target.initiator.token_commands import (
 from odx_target.store.api import DamagedBlock, PoolFailed, PoolFull
 from odx_target.store.volume import LogVolume
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, ConfigError, LunConfig, Portal
+from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, running, session_with, settled
 
 MIB = 1 << 20

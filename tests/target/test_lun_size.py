@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from odx_target.cli.serving.reload import reload
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session import InitiatorSession
 from odx_target.target.array import Array
-from odx_target.target.commands.reload import reload
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import LARGEST_LUN_BYTES, Config, ConfigError, LunConfig, Portal
+from odx_target.target.config.settings import LARGEST_LUN_BYTES, Config, ConfigError, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, running, session_with, settled
 
 CAPACITY_DATA_HAS_CHANGED = (0x06, 0x2A, 0x09)

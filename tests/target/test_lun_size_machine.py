@@ -7,12 +7,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import FrozenMap
+from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.head import MemoryHead
-from odx_target.store.memory_catalogue import CatalogueContent, MemoryCatalogue
-from odx_target.store.memory_segments import MemorySegments
 from odx_target.store.open import PoolParts, open_pool
 from odx_target.store.pool import LogPool
-from odx_target.target.config import Config, ConfigError, LunConfig
+from odx_target.store.segments.memory import MemorySegments
+from odx_target.target.config.settings import Config, ConfigError, LunConfig
 from odx_target.target.logical_units import attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from tests.settings import searching

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from odx_target.copymgr.rod_types import RodType
+from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.initiator import cdb
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session import InitiatorSession
@@ -24,8 +24,8 @@ from odx_target.initiator.token_commands import (
 )
 from odx_target.store.api import PoolFailed
 from odx_target.target.array import Array
-from odx_target.target.config import LARGEST_LUN_BYTES, MOST_LUNS
-from odx_target.target.management import (
+from odx_target.target.config.settings import LARGEST_LUN_BYTES, MOST_LUNS
+from odx_target.target.control.operations import (
     OPERATIONS,
     TOKENS_OF_A_PAGE,
     Data,

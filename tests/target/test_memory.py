@@ -9,14 +9,19 @@ from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from odx_target.initiator import cdb
-from odx_target.scsi.task import Task, TaskAttribute
+from odx_target.iscsi import limits
+from odx_target.iscsi.pdu.headers import LoginResponse, ScsiDataIn, ScsiResponse
+from odx_target.scsi.tasks.task import Task, TaskAttribute
 from odx_target.store.volume import LogVolume
-from odx_target.target.config import Config, LunConfig
-from odx_target.target.connection_server import ConnectionServer
-from odx_target.target.iscsi import limits
-from odx_target.target.iscsi.pdu import LoginResponse, ScsiDataIn, ScsiResponse
-from odx_target.target.memory_budget import MAX_SHARES, MIN_MEMORY_BYTES
-from odx_target.target.receive_buffer import DISCOVERY_BUFFER_BYTES, LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
+from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.server.connection_server import ConnectionServer
+from odx_target.target.server.memory_budget import MAX_SHARES, MIN_MEMORY_BYTES
+from odx_target.target.server.receive_buffer import (
+    DISCOVERY_BUFFER_BYTES,
+    LOGIN_BUFFER_BYTES,
+    RECEIVE_BUFFER_BYTES,
+    ReceiveBuffer,
+)
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import running
 from tests.target.test_array_attacks import connection_of, most_of_one_session, quiet

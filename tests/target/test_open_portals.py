@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.target.chap_config import ChapUser
-from odx_target.target.commands.serve import is_loopback, warn_of_open_portals
-from odx_target.target.config import Config, Portal
+from odx_target.cli.serving.serve import is_loopback, warn_of_open_portals
+from odx_target.target.config.chap import ChapUser
+from odx_target.target.config.settings import Config, Portal
 
 USER = ChapUser("first-host", b"secret-of-first-host")
 

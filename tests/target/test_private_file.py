@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.target import private_file
-from odx_target.target.private_file import write_private
+from odx_target.target.config import private_file
+from odx_target.target.config.private_file import write_private
 
 
 def mode(path: Path) -> int:

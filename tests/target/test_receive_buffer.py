@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.target.receive_buffer import ReceiveBuffer
+from odx_target.target.server.receive_buffer import ReceiveBuffer
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 60)), max_size=60))

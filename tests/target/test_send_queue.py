@@ -2,7 +2,7 @@ import socket
 
 import trio
 
-from odx_target.target.send_queue import MOST_PIECES, SendQueue
+from odx_target.target.server.send_queue import MOST_PIECES, SendQueue
 
 
 async def _read_all(reader: trio.SocketStream, size_bytes: int) -> bytes:

@@ -7,13 +7,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session import InitiatorSession
 from odx_target.store.api import Lane
-from odx_target.store.directory_segments import DirectorySegment, DirectorySegments
+from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, LunConfig, Portal
+from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.trio_environment import THREADS, TrioEnvironment
 from tests.target.running import is_good, session_with, settled
 

@@ -7,9 +7,9 @@ import pytest
 import trio
 
 from odx_target.initiator import cdb
+from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse, TaskManagementFunctionResponse
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
 from odx_target.target.array import Array
-from odx_target.target.iscsi.opcodes import TaskManagementFunction as Function
-from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse, TaskManagementFunctionResponse
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 

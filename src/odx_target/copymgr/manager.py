@@ -6,29 +6,29 @@ nexus and the logical unit that it was used with.
 
 from collections.abc import Callable
 
-from odx_target.copymgr.change_watch import ChangeWatch
-from odx_target.copymgr.commands import command_rows
-from odx_target.copymgr.copy_rate import CopyRate
+from odx_target.copymgr.commands.parameter_lists import ServiceAction
+from odx_target.copymgr.commands.rows import command_rows
+from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY, third_party_copy_page
 from odx_target.copymgr.counters import Counters
-from odx_target.copymgr.durable_tokens import DurableTokens
-from odx_target.copymgr.job import BeforeStep
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions
-from odx_target.copymgr.operation import CopyOperation, CopyStatus
-from odx_target.copymgr.parameter_lists import ServiceAction
-from odx_target.copymgr.records import RecordTable
+from odx_target.copymgr.operations.copy_rate import CopyRate
+from odx_target.copymgr.operations.job import BeforeStep
+from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.operations.records import RecordTable
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.refusal_log import RefusalLog
-from odx_target.copymgr.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.status import operation_data, token_data
-from odx_target.copymgr.token_forge import TokenForge
-from odx_target.copymgr.token_judgement import TokenJudge
-from odx_target.copymgr.token_table import TokenTable
-from odx_target.copymgr.vpd_third_party_copy import THIRD_PARTY_COPY, third_party_copy_page
+from odx_target.copymgr.tokens.change_watch import ChangeWatch
+from odx_target.copymgr.tokens.durable import DurableTokens
+from odx_target.copymgr.tokens.issuer import TokenForge
+from odx_target.copymgr.tokens.judgement import TokenJudge
+from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
+from odx_target.copymgr.tokens.table import TokenTable
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, CheckCondition, SenseKey
-from odx_target.scsi.task import Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import Environment, Pool, Steps
 
 

@@ -2,8 +2,8 @@
 
 from collections import Counter, deque
 
+from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.copymgr.limits import REFUSALS_KEPT
-from odx_target.copymgr.parameter_lists import ServiceAction
 from odx_target.copymgr.refusal import Refusal
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import CheckCondition

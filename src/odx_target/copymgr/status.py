@@ -1,8 +1,8 @@
 """Tokens and operations as plain data, for people and metrics. Never the bytes of a token."""
 
-from odx_target.copymgr.operation import CopyOperation
-from odx_target.copymgr.rod_token import RodToken
-from odx_target.copymgr.token_format import creator_identity
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.tokens.format import creator_identity
+from odx_target.copymgr.tokens.rod_token import RodToken
 
 
 def token_data(token: RodToken, now_s: float) -> dict[str, object]:

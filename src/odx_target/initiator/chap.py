@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from odx_target.initiator.errors import LoginFailed
-from odx_target.target.iscsi.text_keys import decode_number
+from odx_target.iscsi.negotiation.keys import decode_number
 
 ALGORITHM_MD5 = "5"
 MAXIMUM_CHALLENGE_BYTES = 1024

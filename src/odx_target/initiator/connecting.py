@@ -6,7 +6,7 @@ import trio
 
 from odx_target.initiator.errors import ConnectFailed
 from odx_target.initiator.url import Portal
-from odx_target.target.iscsi.host_names import look_up_error
+from odx_target.iscsi.host_names import look_up_error
 
 Connect = Callable[[Portal], Awaitable[trio.abc.Stream]]
 

@@ -16,9 +16,8 @@ from odx_target.initiator.login import Login
 from odx_target.initiator.result import Buffer, CommandResult
 from odx_target.initiator.serial import following, is_behind
 from odx_target.initiator.text_exchanges import TextExchanges
-from odx_target.target.iscsi.framing import FrameFault, FrameReader, FramingError, append_pdu
-from odx_target.target.iscsi.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, RejectReason, TaskManagementFunction
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, append_pdu
+from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,
     LoginResponse,
@@ -41,7 +40,8 @@ from odx_target.target.iscsi.pdu import (
     decode_header,
     encode_lun,
 )
-from odx_target.target.iscsi.text_format import Pairs, TextError
+from odx_target.iscsi.pdu.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, RejectReason, TaskManagementFunction
+from odx_target.iscsi.pdu.text import Pairs, TextError
 
 SIMPLE = 1
 """The task attribute (RFC 7143 11.3.1)."""

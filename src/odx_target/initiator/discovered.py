@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from odx_target.target.iscsi.text_format import Pairs
+from odx_target.iscsi.pdu.text import Pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import Breach, ProtocolViolation
 from odx_target.initiator.result import Buffer, CommandResult
-from odx_target.target.iscsi.opcodes import NO_TAG
-from odx_target.target.iscsi.pdu import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse, encode_lun
-from odx_target.target.iscsi.text_keys import Parameters
+from odx_target.iscsi.negotiation.keys import Parameters
+from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse, encode_lun
+from odx_target.iscsi.pdu.opcodes import NO_TAG
 
 MAXIMUM_SENSE_BYTES = 252
 """What SPC-4 lets sense data have."""

@@ -17,13 +17,13 @@ from odx_target.initiator.options import SessionOptions, operational_offers
 from odx_target.initiator.redirection import LoginRedirected
 from odx_target.initiator.target_address import parse_target_address
 from odx_target.initiator.url import Portal
-from odx_target.target.iscsi.answerer import Answerer
-from odx_target.target.iscsi.negotiation import NegotiationError
-from odx_target.target.iscsi.offerer import DECLARATIONS, REPEATABLE, Offerer
-from odx_target.target.iscsi.opcodes import LoginStatus, Stage
-from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse
-from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError, encode_pairs
-from odx_target.target.iscsi.text_keys import KEY_BY_NAME, Parameters
+from odx_target.iscsi.negotiation.answerer import Answerer
+from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, Parameters
+from odx_target.iscsi.negotiation.offerer import DECLARATIONS, REPEATABLE, Offerer
+from odx_target.iscsi.negotiation.rules import NegotiationError
+from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse
+from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
+from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
 
 MAXIMUM_ROUNDS = 16
 """More requests than any negotiation of ours needs; a target that wants more goes round in circles."""

@@ -34,8 +34,8 @@ from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import Buffer, CommandResult, Job
 from odx_target.initiator.url import Portal
-from odx_target.target.iscsi.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
-from odx_target.target.iscsi.text_keys import Parameters
+from odx_target.iscsi.negotiation.keys import Parameters
+from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
 
 RECEIVE_BYTES = 1 << 20
 JOIN_BYTES = 16 << 10

@@ -4,9 +4,9 @@ import ipaddress
 import re
 
 from odx_target.initiator.url import DEFAULT_PORT, Portal
-from odx_target.target.iscsi.binary_value import decode_binary
-from odx_target.target.iscsi.host_names import host_name_fault
-from odx_target.target.iscsi.text_keys import decode_number
+from odx_target.iscsi.host_names import host_name_fault
+from odx_target.iscsi.negotiation.keys import decode_number
+from odx_target.iscsi.pdu.binary_value import decode_binary
 
 _ADDRESS = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\],\s]+))(?::([\w+/=]+))?(?:,([\w+/=]+))?")
 MAX_NUMBER = 0xFFFF

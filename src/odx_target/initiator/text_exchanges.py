@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable
 
 from odx_target.initiator.errors import ProtocolViolation
-from odx_target.target.iscsi.header import Buffer
-from odx_target.target.iscsi.opcodes import NO_TAG
-from odx_target.target.iscsi.pdu import TextRequest, TextResponse
-from odx_target.target.iscsi.text_format import Pairs, TextAssembly, encode_pairs
+from odx_target.iscsi.pdu.header import Buffer
+from odx_target.iscsi.pdu.headers import TextRequest, TextResponse
+from odx_target.iscsi.pdu.opcodes import NO_TAG
+from odx_target.iscsi.pdu.text import Pairs, TextAssembly, encode_pairs
 
 MAX_TEXT_BYTES = 16 << 20
 """Of one answer: SendTargets of some ten thousand targets, each at several addresses."""

@@ -6,8 +6,8 @@ The form is libiscsi's; what stands behind the question mark is whom the target 
 from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import BadUrl
-from odx_target.target.iscsi.host_names import host_name_fault
-from odx_target.target.iscsi.names import DESIGNATORS, MAX_NAME_BYTES, prepare_name
+from odx_target.iscsi.host_names import host_name_fault
+from odx_target.iscsi.names import DESIGNATORS, MAX_NAME_BYTES, prepare_name
 
 SCHEME = "iscsi://"
 DEFAULT_PORT = 3260

@@ -1,7 +1,7 @@
 """What a LUN addresses, as far as the device server must know it before it runs a command."""
 
-from odx_target.scsi.reservations import Reservation
-from odx_target.scsi.task_set import TaskSet
+from odx_target.scsi.reservations.holders import Reservation
+from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class AddressedUnit:

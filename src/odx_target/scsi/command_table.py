@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Flag, auto
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.outcome import Outcome
 from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
-from odx_target.scsi.task import Task
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Task
 
 SERVICE_ACTION_BITS = 0x1F
 NACA_BIT = 0x04

@@ -5,17 +5,14 @@ from functools import partial
 from typing import cast
 
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
+from odx_target.scsi.commands.mode_select import rows as mode_select_rows
+from odx_target.scsi.commands.operation_codes import operation_codes_row
 from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAXIMUM_TASKS, STEPS_OF_A_WAITING_TASK
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.member_task import MemberTask
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
-from odx_target.scsi.mode_select import rows as mode_select_rows
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.operation_codes import operation_codes_row
-from odx_target.scsi.outcome import Outcome, Pending, Waiting, run_unless_aborted
-from odx_target.scsi.persistent_reserve_out import rows as persistent_reserve_out_rows
-from odx_target.scsi.place import Place
+from odx_target.scsi.reservations.persistent_reserve_out import rows as persistent_reserve_out_rows
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_MESSAGE_ERROR,
@@ -24,9 +21,12 @@ from odx_target.scsi.sense import (
     CheckCondition,
     unit_attention,
 )
-from odx_target.scsi.task import Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
-from odx_target.scsi.task_manager import TaskManager
-from odx_target.scsi.task_set import Arrival, Member, TaskSet
+from odx_target.scsi.tasks.member_task import MemberTask
+from odx_target.scsi.tasks.outcome import Outcome, Pending, Waiting, run_unless_aborted
+from odx_target.scsi.tasks.place import Place
+from odx_target.scsi.tasks.task import Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
+from odx_target.scsi.tasks.task_manager import TaskManager
+from odx_target.scsi.tasks.task_set import Arrival, Member, TaskSet
 from odx_target.store.api import Buffer, StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)

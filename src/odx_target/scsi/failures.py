@@ -18,7 +18,7 @@ from odx_target.scsi.sense import (
     Condition,
     SenseKey,
 )
-from odx_target.scsi.task import Reply, Status, Task
+from odx_target.scsi.tasks.task import Reply, Status, Task
 from odx_target.store.api import (
     BLOCK_BYTES,
     DamagedBlock,

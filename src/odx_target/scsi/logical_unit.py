@@ -6,15 +6,15 @@ from collections.abc import Callable
 from odx_target.scsi.access import Access
 from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
-from odx_target.scsi.log_pages import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.medium import Medium
-from odx_target.scsi.mode_pages import ModeParameters
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.reservations import NO_RESERVATIONS, NexusName, Reservations
-from odx_target.scsi.task import Task
-from odx_target.scsi.task_set import TaskSet
-from odx_target.scsi.transport_id import port_name
-from odx_target.scsi.vpd import STANDARD_PAGES
+from odx_target.scsi.pages.log import STANDARD_LOG_PAGES, Parameters
+from odx_target.scsi.pages.mode import ModeParameters
+from odx_target.scsi.pages.vital_product_data import STANDARD_PAGES
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
+from odx_target.scsi.reservations.transport_id import port_name
+from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
 
 LOGICAL_BLOCK_BYTES = (512, 4096)

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from odx_target.store.api import PoolDamaged
-from odx_target.store.block_map import BlockMap
-from odx_target.store.catalogue import Checkpoint, FrozenMapState, VolumeState
-from odx_target.store.discards import Discards
-from odx_target.store.frozen_root import FrozenRoot
-from odx_target.store.records import (
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.log.records import (
     Clone,
     Forget,
     Freeze,
@@ -26,6 +23,9 @@ from odx_target.store.records import (
     VolumeResized,
     Write,
 )
+from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.discards import Discards
+from odx_target.store.map.frozen_root import FrozenRoot
 
 
 @dataclass(slots=True)

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from odx_target.store.api import CatalogueDamaged, Environment, Lane, StoreError
-from odx_target.store.catalogue import Catalogue
+from odx_target.store.catalogue.interface import Catalogue
+from odx_target.store.catalogue.memory import MemoryCatalogue
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
-from odx_target.store.directory_segments import DirectorySegments
 from odx_target.store.head import FORMAT_VERSION, IDENTITY_BYTES, Head, HeadStore, MemoryHead, decode_head, encode_head
-from odx_target.store.memory_catalogue import MemoryCatalogue
-from odx_target.store.memory_segments import MemorySegments
 from odx_target.store.pool import LogPool, PoolOptions
 from odx_target.store.recovery import Recovered, recover
-from odx_target.store.segment import SegmentStore
-from odx_target.store.sqlite_catalogue import SqliteCatalogue
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.memory import MemorySegments
+from odx_target.store.segments.segment import SegmentStore
 
 __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_memory_pool", "open_pool"]
 

@@ -16,15 +16,13 @@ from odx_target.store.api import (
     Usage,
     Volume,
 )
-from odx_target.store.block_map import SIZE_LIMIT_BLOCKS
-from odx_target.store.catalogue import Catalogue, Checkpoint
-from odx_target.store.checkpointer import Checkpointer
-from odx_target.store.checksum_index import ChecksumIndex
-from odx_target.store.flusher import Flusher
+from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.health import Health
-from odx_target.store.log import Log
-from odx_target.store.reader import Reader
-from odx_target.store.records import (
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.reader import Reader
+from odx_target.store.log.records import (
     ATTRIBUTES_BYTES_MAX,
     KEY_BYTES_MAX,
     NAME_BYTES_MAX,
@@ -37,9 +35,11 @@ from odx_target.store.records import (
     VolumeDeleted,
     encode,
 )
+from odx_target.store.log.writer import Log
+from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS
 from odx_target.store.recovery import Recovered, position_to_json
-from odx_target.store.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SEGMENT_DESCRIPTORS, SegmentStore
-from odx_target.store.shelf import LIMIT_SEGMENTS_MIN, SegmentShelf
+from odx_target.store.segments.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SEGMENT_DESCRIPTORS, SegmentStore
+from odx_target.store.segments.shelf import LIMIT_SEGMENTS_MIN, SegmentShelf
 from odx_target.store.troubles import Troubles
 from odx_target.store.volume import LogFrozenMap, LogVolume
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from odx_target.store.api import CatalogueDamaged, PoolDamaged
-from odx_target.store.batch import CHECKSUM_BYTES, Batch, Position
-from odx_target.store.catalogue import Catalogue, Checkpoint
-from odx_target.store.checksum_index import load_table
+from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.contents import Contents
-from odx_target.store.footer import decode_tail, encode_footer, footer_blocks
-from odx_target.store.records import Write
-from odx_target.store.replay import Replay
-from odx_target.store.segment import PLACE_BITS, Segment, SegmentStore
+from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
+from odx_target.store.log.checksum_index import load_table
+from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
+from odx_target.store.log.records import Write
+from odx_target.store.log.replay import Replay
+from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)
 """Before the first batch of a pool; segments are numbered from 1, so that place 0 is free to mean a hole."""

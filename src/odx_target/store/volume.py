@@ -4,14 +4,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, OutOfResources, StoreError, Unreadable
-from odx_target.store.block_map import BlockMap
-from odx_target.store.catalogue import FrozenMapState
+from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.contents import VolumeContents
-from odx_target.store.frozen_root import FrozenRoot, MapReader
-from odx_target.store.leaf import INDEX_MASK, LEAF_BLOCKS
-from odx_target.store.log import Log
-from odx_target.store.reader import Reader, Runs
-from odx_target.store.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
+from odx_target.store.log.reader import Reader, Runs
+from odx_target.store.log.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
+from odx_target.store.log.writer import Log
+from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.frozen_root import FrozenRoot, MapReader
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
 from odx_target.store.troubles import Troubles
 from odx_target.store.turns import Steps
 

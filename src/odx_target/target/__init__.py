@@ -1,1 +1,1 @@
-"""The edge: server, configuration and command line; the iSCSI protocol is in target.iscsi."""
+"""The array: logical units, the server that hosts connect to, control, configuration and traces."""

@@ -16,21 +16,21 @@ import trio
 
 from odx_target.copymgr.limits import ANSWER_RESERVE_S, CopyLimits, CopyOptions
 from odx_target.copymgr.manager import CopyManager
+from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.standard_commands import standard_commands
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
-from odx_target.target.chap_config import accounts_of
-from odx_target.target.config import Config, LunConfig, Portal
-from odx_target.target.config_error import ConfigError
+from odx_target.target.config.chap import accounts_of
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.descriptors import DEFAULT_SOCKETS
-from odx_target.target.directory import Authentication
 from odx_target.target.job_nursery import JobNursery
-from odx_target.target.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.logical_units import add_logical_unit, attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
-from odx_target.target.memory_budget import MemoryBudget
 from odx_target.target.reporter import Reporter
+from odx_target.target.server.directory import Authentication
+from odx_target.target.server.listener import ConnectedSession, Listener, bind_portals, close_sockets
+from odx_target.target.server.memory_budget import MemoryBudget
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 from odx_target.target.troubles import report_trouble

@@ -5,8 +5,8 @@ A volume has whole blocks of the store; a LUN of 512-byte blocks may end inside 
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
-from odx_target.target.config import LunConfig, lun_config
-from odx_target.target.config_error import ConfigError
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import LunConfig, lun_config
 
 SIZE_ATTRIBUTE = "size_bytes"
 """Of a volume: the size that the LUN was created with."""

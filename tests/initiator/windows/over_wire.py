@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
@@ -15,7 +16,6 @@ from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Manag
 from odx_target.initiator.windows.layout import contiguous
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import WindowsSettings
-from odx_target.target.commands.windows_session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from tests.initiator.windows.scripted import MIB
 from tests.initiator.windows.wire_target import PLACE, WireTarget
 

@@ -10,8 +10,8 @@ from odx_target.initiator.url import parse_url
 from odx_target.initiator.windows.connection import WindowsConnection
 from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, isid, session_options
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.target.iscsi.pdu import LoginRequest
-from odx_target.target.iscsi.text_format import Pairs
+from odx_target.iscsi.pdu.headers import LoginRequest
+from odx_target.iscsi.pdu.text import Pairs
 from tests.initiator.naive_portal import TARGET, Pair, Portal
 from tests.initiator.windows.wire_target import OPERATIONAL, SECURITY
 

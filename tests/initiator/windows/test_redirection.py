@@ -2,12 +2,12 @@
 
 import trio
 
+from odx_target.cli.windows.session import LoginPlan, open_windows_session
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.url import Portal as Address
 from odx_target.initiator.windows.journal import Journal
 from odx_target.initiator.windows.login import session_options
-from odx_target.target.commands.windows_session import LoginPlan, open_windows_session
 from tests.initiator.naive_portal import TARGET
 from tests.initiator.test_redirection import Network
 

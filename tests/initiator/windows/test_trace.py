@@ -2,11 +2,11 @@
 
 import re
 
+from odx_target.cli.windows.trace import TracePrinter
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.journal import LoginStep, Management, Remark
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.target.commands.windows_trace import TracePrinter
 from tests.initiator.driving import run
 from tests.initiator.naive_target import check_condition
 from tests.initiator.windows.bench import Bench, extents

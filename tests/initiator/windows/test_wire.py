@@ -8,9 +8,9 @@ import trio
 
 from odx_target.initiator.windows.pdu_rules import judge_header
 from odx_target.initiator.windows.rules import Rule, Weight
-from odx_target.target.iscsi import pdu as pdus
-from odx_target.target.iscsi.opcodes import Opcode
-from odx_target.target.iscsi.pdu import PDU_CLASSES, ReadyToTransfer, ScsiDataIn, ScsiResponse
+from odx_target.iscsi.pdu import headers as pdus
+from odx_target.iscsi.pdu.headers import PDU_CLASSES, ReadyToTransfer, ScsiDataIn, ScsiResponse
+from odx_target.iscsi.pdu.opcodes import Opcode
 from tests.initiator.windows.over_wire import SIZE_BYTES, over_wire
 from tests.initiator.windows.wire_target import WireTarget
 

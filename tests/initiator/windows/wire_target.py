@@ -9,9 +9,8 @@ import trio.testing
 
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.url import Portal as Address
-from odx_target.target.iscsi.header import decode_lun
-from odx_target.target.iscsi.opcodes import AsyncEvent
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.header import decode_lun
+from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,
     LogoutRequest,
@@ -27,7 +26,8 @@ from odx_target.target.iscsi.pdu import (
     TextRequest,
     TextResponse,
 )
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu.opcodes import AsyncEvent
+from odx_target.iscsi.pdu.text import encode_pairs
 from tests.initiator.naive_portal import TARGET, Portal, keys_of
 from tests.initiator.windows.scripted import MIB, Array, Clock, CutOff, NoAnswer, ScriptedDisk, limits
 

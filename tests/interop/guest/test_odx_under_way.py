@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.target.control_client import request
+from odx_target.target.control.client import request
 from tests.interop.conftest import Start
 from tests.interop.guest.conftest import LUNS, Boot, Guest
 from tests.interop.guest.ddptctl import (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
+from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.copymgr.limits import MAXIMUM_ROD_BYTES, CopyLimits
 from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
@@ -18,8 +19,7 @@ from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Manag
 from odx_target.initiator.windows.layout import FileLayout, contiguous
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.array import Array
-from odx_target.target.commands.windows_session import LiveSession, SessionPath, TrioClock, discover, plan_login
-from odx_target.target.config import Config, LunConfig
+from odx_target.target.config.settings import Config, LunConfig
 from tests.initiator.windows.bench import DESTINATION_BYTES, PROFILES, PT, RRTI, SOURCE_BYTES, WUT
 from tests.initiator.windows.scripted import GIB, MIB
 from tests.target.running import remote_portal, running

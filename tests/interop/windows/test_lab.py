@@ -10,8 +10,8 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 from typer.main import get_command
 
+from odx_target.cli.app import application
 from odx_target.initiator.windows.rules import Rule, Weight
-from odx_target.target.commands.app import application
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "interop" / "windows"

@@ -18,7 +18,7 @@ from odx_target.initiator.windows.offload_read import Token, offload_read
 from odx_target.initiator.windows.offload_write import OffloadWrite, Written
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
-from odx_target.target.iscsi.pdu import ScsiDataOut
+from odx_target.iscsi.pdu.headers import ScsiDataOut
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, extents
 from tests.initiator.windows.scripted import GIB, MIB
 from tests.interop.windows.against import against, array_of, config

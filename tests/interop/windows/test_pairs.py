@@ -18,8 +18,8 @@ from odx_target.initiator.windows.offload_read import Token, offload_read
 from odx_target.initiator.windows.offload_write import OffloadWrite
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.settings import WindowsSettings
-from odx_target.target.chap_config import ChapUser, TargetChap
-from odx_target.target.config import Config, LunConfig
+from odx_target.target.config.chap import ChapUser, TargetChap
+from odx_target.target.config.settings import Config, LunConfig
 from tests.initiator.windows.bench import extents, step_name
 from tests.initiator.windows.scripted import MIB
 from tests.initiator.windows.test_every_rule import DECLINED

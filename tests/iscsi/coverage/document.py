@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from odx_target.target.iscsi.text_keys import KEYS, Key, Kind, Sender, encode_value
+from odx_target.iscsi.negotiation.keys import KEYS, Key, Kind, Sender, encode_value
 from tests.iscsi.coverage.row import Row
 
 PATH = Path(__file__).parents[3] / "docs" / "coverage-iscsi.md"

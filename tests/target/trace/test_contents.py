@@ -2,7 +2,7 @@
 
 import pytest
 
-from odx_target.target.trace.contents import (
+from odx_target.target.trace.parameter_lists import (
     MOST_DESCRIBED_BYTES,
     MOST_SHOWN_WORDS,
     answer_words,
@@ -10,7 +10,7 @@ from odx_target.target.trace.contents import (
     parameter_list_words,
     wants_answer,
 )
-from odx_target.target.trace.words import LONGEST_VALUE
+from odx_target.target.trace.text import LONGEST_VALUE
 from tests.scsi.array import UnitUnderTest, data_of
 
 MODE_SELECT_6 = "15 10 00 00 18 00"

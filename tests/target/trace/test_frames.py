@@ -2,7 +2,7 @@
 
 import pytest
 
-from odx_target.target.iscsi.pdu import LoginResponse, NopOut, ScsiDataOut
+from odx_target.iscsi.pdu.headers import LoginResponse, NopOut, ScsiDataOut
 from odx_target.target.trace.frames import Frames
 from tests.target.trace.wire import encode, last_login_response
 

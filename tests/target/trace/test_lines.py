@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,
     LoginResponse,
@@ -24,10 +24,10 @@ from odx_target.target.iscsi.pdu import (
     TaskManagementFunctionResponse,
     encode_lun,
 )
-from odx_target.target.trace.contents import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import MOST_COMMANDS, MOST_KEPT_BYTES, MOST_KEPT_IN_ALL_BYTES, Conversation
 from odx_target.target.trace.frames import Frames
 from odx_target.target.trace.lines import line
+from odx_target.target.trace.parameter_lists import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
 from tests.initiator.golden import TOKEN, golden
 from tests.iscsi.examples import pdus
 from tests.target.trace.wire import encode

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from odx_target.target.iscsi.pdu import NopOut
+from odx_target.iscsi.pdu.headers import NopOut
 from odx_target.target.trace import record_writer
 from odx_target.target.trace.opening import writer_of_lines
 from odx_target.target.trace.record_file import RecordFile

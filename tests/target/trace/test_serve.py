@@ -92,7 +92,7 @@ async def test_the_signal_does_no_harm_without_a_trace(tmp_path: Path, request: 
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path, options: list[str], code: int, words: str) -> None:
-    arguments = [sys.executable, "-m", "odx_target.target.cli", "serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", *options]
+    arguments = [sys.executable, "-m", "odx_target.cli.main", "serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", *options]
     ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert ended.returncode == code
     assert words in ended.stderr

@@ -7,17 +7,17 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb as cdbs
 from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.initiator.session import open_session
 from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.initiator.url import Portal as RemotePortal
+from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
+from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.target.array import Array
-from odx_target.target.commands.serve import open_pool
-from odx_target.target.config import Config, ConfigError, Portal
-from odx_target.target.iscsi.opcodes import Stage
-from odx_target.target.iscsi.pdu import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
-from odx_target.target.management import perform
+from odx_target.target.config.settings import Config, ConfigError, Portal
+from odx_target.target.control.operations import perform
 from odx_target.target.trace import tracing as tracing_module
 from odx_target.target.trace.opening import opened_tracing
 from odx_target.target.trace.segments import ACK, FIN, SYN

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from odx_target.target.iscsi import framing
-from odx_target.target.iscsi.opcodes import Stage
-from odx_target.target.iscsi.pdu import Buffer, LoginResponse, Pdu
-from odx_target.target.iscsi.text_format import encode_pairs
+from odx_target.iscsi.pdu import framing
+from odx_target.iscsi.pdu.headers import Buffer, LoginResponse, Pdu
+from odx_target.iscsi.pdu.opcodes import Stage
+from odx_target.iscsi.pdu.text import encode_pairs
 from odx_target.target.trace.opening import writer_of_lines, writer_of_packets
 from odx_target.target.trace.pcapng import MOST_SNAP_BYTES, file_header
 from odx_target.target.trace.record_file import RecordFile

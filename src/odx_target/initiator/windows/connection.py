@@ -9,8 +9,8 @@ from odx_target.initiator.exchange import CommandExchange
 from odx_target.initiator.windows.login import WindowsLogin
 from odx_target.initiator.windows.pdu_rules import judge_header
 from odx_target.initiator.windows.rules import BREACHES, Rule
-from odx_target.target.iscsi.framing import DIGEST_BYTES, FramingError
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.framing import DIGEST_BYTES, FramingError
+from odx_target.iscsi.pdu.headers import (
     HEADER_BYTES,
     LogoutRequest,
     Pdu,

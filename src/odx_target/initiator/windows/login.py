@@ -9,10 +9,10 @@ from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.redirection import LoginRedirected
 from odx_target.initiator.windows.chap_rules import judge_challenge, judge_method, judge_secrets
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.target.iscsi.offerer import Offerer
-from odx_target.target.iscsi.opcodes import LoginStatus
-from odx_target.target.iscsi.pdu import LoginResponse
-from odx_target.target.iscsi.text_format import Pairs, TextAssembly, TextError
+from odx_target.iscsi.negotiation.offerer import Offerer
+from odx_target.iscsi.pdu.headers import LoginResponse
+from odx_target.iscsi.pdu.opcodes import LoginStatus
+from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError
 
 INITIATOR_NAME = "iqn.1991-05.com.microsoft:odx-target"
 RECEIVE_BYTES = 65_536

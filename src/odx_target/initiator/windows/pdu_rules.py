@@ -1,8 +1,8 @@
 """Which bits of a target's PDU headers Windows wants as RFC 7143 11 sets them, in 48 bytes of hexadecimal each."""
 
 from odx_target.initiator.windows.rules import Rule
-from odx_target.target.iscsi.opcodes import Opcode
-from odx_target.target.iscsi.pdu_formats import HEADER_BYTES
+from odx_target.iscsi.pdu.formats import HEADER_BYTES
+from odx_target.iscsi.pdu.opcodes import Opcode
 
 _RESERVED: dict[Opcode, tuple[str, bool]] = {
     # operation code: the bits that must be 0, and whether the first bit of byte 1 must be 1

@@ -6,9 +6,9 @@ Only what can be put into words is kept, and only so much of it; the data of rea
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from odx_target.target.iscsi.framing import AHS_EXTENDED_CDB, additional_headers
-from odx_target.target.iscsi.header import decode_lun
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers
+from odx_target.iscsi.pdu.header import decode_lun
+from odx_target.iscsi.pdu.headers import (
     LoginRequest,
     LoginResponse,
     Pdu,

@@ -7,9 +7,9 @@ from the Login Response that ends the login.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from odx_target.target.iscsi.framing import FrameReader, FramingError
-from odx_target.target.iscsi.opcodes import Stage
-from odx_target.target.iscsi.pdu import HEADER_BYTES, LoginResponse, Pdu, UnknownOpcode, decode_header
+from odx_target.iscsi.pdu.framing import FrameReader, FramingError
+from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginResponse, Pdu, UnknownOpcode, decode_header
+from odx_target.iscsi.pdu.opcodes import Stage
 
 LONGEST_DATA_SEGMENT_BYTES = (1 << 24) - 1
 """All that DataSegmentLength can say: the two ends judge what is too long, a trace shows it."""

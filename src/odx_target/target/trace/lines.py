@@ -7,21 +7,8 @@ challenges and responses only the length.
 from dataclasses import fields
 from enum import IntEnum
 
-from odx_target.scsi.task import TaskAttribute
-from odx_target.target.iscsi.header import decode_lun
-from odx_target.target.iscsi.opcodes import (
-    NO_TAG,
-    AsyncEvent,
-    LoginStatus,
-    LogoutReason,
-    LogoutStatus,
-    RejectReason,
-    ResponseCode,
-    Stage,
-    TaskManagementFunction,
-    TaskManagementResponse,
-)
-from odx_target.target.iscsi.pdu import (
+from odx_target.iscsi.pdu.header import decode_lun
+from odx_target.iscsi.pdu.headers import (
     HEADER_BYTES,
     AsynchronousMessage,
     LoginRequest,
@@ -44,10 +31,23 @@ from odx_target.target.iscsi.pdu import (
     TextResponse,
     decode_header,
 )
-from odx_target.target.trace.contents import answer_words, cdb_words, parameter_list_words
+from odx_target.iscsi.pdu.opcodes import (
+    NO_TAG,
+    AsyncEvent,
+    LoginStatus,
+    LogoutReason,
+    LogoutStatus,
+    RejectReason,
+    ResponseCode,
+    Stage,
+    TaskManagementFunction,
+    TaskManagementResponse,
+)
+from odx_target.scsi.tasks.task import TaskAttribute
 from odx_target.target.trace.conversation import TEXTS, Command, Seen
 from odx_target.target.trace.frames import Piece
-from odx_target.target.trace.words import bytes_words, key_value_words, sense_words, status_words
+from odx_target.target.trace.parameter_lists import answer_words, cdb_words, parameter_list_words
+from odx_target.target.trace.text import bytes_words, key_value_words, sense_words, status_words
 
 LONGEST_TEXT_VALUE = 120
 """Characters shown of a key's value; lists of digests and targets are shorter."""

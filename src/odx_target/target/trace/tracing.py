@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from odx_target.target.iscsi.header import Buffer
+from odx_target.iscsi.pdu.header import Buffer
 from odx_target.target.trace import pcapng
-from odx_target.target.trace.contents import parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
 from odx_target.target.trace.lines import line, line_of_fault
+from odx_target.target.trace.parameter_lists import parameter_list_bytes, wants_answer
 from odx_target.target.trace.record_writer import RecordWriter
 from odx_target.target.trace.segments import SEQUENCE_MASK, Packet, Segments
 from odx_target.target.trace.tap import Address, ConnectionTap

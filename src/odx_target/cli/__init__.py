@@ -1,0 +1,1 @@
+"""The command line: `odx-target` and its subcommands."""

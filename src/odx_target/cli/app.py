@@ -1,0 +1,123 @@
+"""`odx-target` and its subcommands, and what becomes of their errors: one line and an exit code.
+
+A subcommand is imported when it is typed: `serve` need not wait for what `windows-copy` is made of.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+import typer
+
+from odx_target import __version__
+from odx_target.cli.failure import CommandFailure, Interrupted, drop_output
+from odx_target.cli.text.messages import error_text, shown
+from odx_target.store.api import StoreError
+from odx_target.target.config.error import ConfigError
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_SIGNAL = 128
+"""Plus the number of the signal, as shells have it."""
+COMMANDS = {
+    # subcommand: its module, whose `register` adds it
+    "serve": "serving.serve",
+    "manage": "manage",
+    "copy": "copy",
+    "token": "token.token",
+    "decode": "decode",
+    "demo": "demo",
+    "windows-copy": "windows.copy",
+}
+TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
+"""Set by who wants to report a fault of ours."""
+COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+"""Environment variables in which shells hand over the line that is to be completed."""
+
+
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these subcommands."""
+    app = typer.Typer(
+        help="An iSCSI array with offloaded copy by point-in-time ROD tokens.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # its boxes cut the names of options off where a terminal has 80 columns
+    )
+    app.callback()(_options)
+    for name in names:
+        import_module(f"{__package__}.{COMMANDS[name]}").register(app)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """An iSCSI array with offloaded copy by point-in-time ROD tokens."""
+
+
+def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The subcommand that is typed or completed; all of them where help must name them."""
+    completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
+    words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
+    if not words and "--version" in arguments:
+        return []
+    return words[:1] if words and words[0] in COMMANDS else list(COMMANDS)
+
+
+def run() -> int:
+    """Run what `sys.argv` says; whatever goes wrong becomes one line on standard error. Returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # closed, or replaced by a test
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        result = application(wanted_commands(sys.argv[1:], os.environ))(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except Interrupted as interrupted:
+        return _fail(interrupted.state, EXIT_SIGNAL + interrupted.number)
+    except typer.TyperException as error:
+        return _fail(_one_line(error_text(error)), error.exit_code)
+    except (ConfigError, CommandFailure, StoreError) as error:
+        return _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
+    except OSError as error:
+        drop_output()
+        return _fail("" if isinstance(error, BrokenPipeError) else error_text(error), EXIT_FAILURE)
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        return _fail(f"internal error: {error!r} at {_place(error)}; {TRACEBACK_VARIABLE}=1 shows more", EXIT_FAILURE)
+    return result if isinstance(result, int) else 0
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
+
+
+def _one_line(message: str) -> str:
+    """Where a command is missing, the message is the help of what there is."""
+    if not message.startswith("Usage: "):
+        return message
+    typer.echo(message)
+    return "give a command"
+
+
+def _fail(message: str, code: int) -> int:
+    """Print the message, if there is anything to say."""
+    if message:
+        with suppress(OSError):
+            typer.echo(f"odx-target: {shown(message)}", err=True)
+    return code

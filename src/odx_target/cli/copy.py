@@ -1,0 +1,135 @@
+"""`odx-target copy`: copy between LUNs, by token where the arrays can."""
+
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from odx_target.cli import host
+from odx_target.cli.failure import Interrupted
+from odx_target.cli.text.progress import bar
+from odx_target.cli.text.sizes import rate, size
+from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFailed
+from odx_target.initiator.copy_plan import CopyPlan, plan_copy
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.offload import ListIdentifiers, OffloadSettings
+from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.session import run_together
+from odx_target.initiator.url import IscsiUrl
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("copy")(copy)
+
+
+@dataclass(slots=True)
+class Done:
+    """How far a copy has come."""
+
+    total_bytes: int | None = None
+    """None: not even begun."""
+    count_bytes: int = 0
+    offloaded_bytes: int = 0
+
+    def add(self, count_bytes: int, *, offloaded: bool) -> None:
+        self.count_bytes += count_bytes
+        self.offloaded_bytes += count_bytes if offloaded else 0
+
+    def __str__(self) -> str:
+        if self.total_bytes is None:
+            return "nothing is copied"
+        return f"{self.count_bytes} of {self.total_bytes} bytes are copied, {self.offloaded_bytes} of them by token"
+
+
+@host.as_host()
+def copy(
+    src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    dst: Annotated[str, typer.Argument(metavar="DST", help="Where to.")],
+    method: Annotated[Method, typer.Option(help="odx: by token or not at all; host: by reads and writes.")] = Method.AUTO,
+    blocks: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many blocks of the source; all.")] = None,
+    src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the source.")] = 0,
+    dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the destination.")] = 0,
+    inactivity_timeout: Annotated[
+        int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of the tokens; 0: the target's.")
+    ] = 0,
+    *,
+    who: host.Host,
+) -> None:
+    """Copy blocks from one LUN to another.
+
+    The arrays move the data if they can copy by token; from wherever that ends the host goes on with reads and writes.
+    """
+    source, destination = who.url(src, "SRC"), who.url(dst, "DST")
+    settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
+    done = Done()
+    try:
+        report, elapsed_s = host.run(
+            _copy, source, destination, who.options, method, (src_lba, dst_lba, blocks), settings, done
+        )
+    except Interrupted as interrupted:
+        raise Interrupted(interrupted.number, f"interrupted: {done}") from None
+    typer.echo(summary(report, elapsed_s))
+
+
+async def _copy(
+    source: IscsiUrl,
+    destination: IscsiUrl,
+    wishes: SessionOptions,
+    method: Method,
+    where: tuple[int, int, int | None],
+    settings: OffloadSettings,
+    done: Done,
+) -> tuple[CopyReport, float]:
+    async with host.open_disks(source, destination, wishes) as (from_disk, to_disk):
+        source_lba, destination_lba, count_blocks = where
+        plan = plan_copy(
+            from_disk,
+            to_disk,
+            source_lba=source_lba,
+            destination_lba=destination_lba,
+            count_blocks=count_blocks,
+            same_logical_unit=source == destination,
+        )
+        return await copy_with_bar(from_disk, to_disk, plan, method, settings, done=done)
+
+
+async def copy_with_bar(
+    source: Disk,
+    destination: Disk,
+    plan: CopyPlan,
+    method: Method,
+    settings: OffloadSettings | None = None,
+    title: str = "copy",
+    done: Done | None = None,
+) -> tuple[CopyReport, float]:
+    """Copy under a progress bar; returns the report and the seconds, and keeps account in `done`. Raises InitiatorError."""
+    done = done or Done()
+    done.total_bytes = plan.size_bytes
+    with bar(title, plan.size_bytes) as show:
+
+        def advance(count_bytes: int, offloaded: bool) -> None:
+            done.add(count_bytes, offloaded=offloaded)
+            show(count_bytes, "by token" if offloaded else "by reads and writes")
+
+        job = CopyJob(source, destination, plan, run_together, advance, ListIdentifiers(), settings)
+        began = time.monotonic()
+        try:
+            report = await job.run(method)
+        except InitiatorError as error:
+            if not done.count_bytes or isinstance(error, OffloadFailed):
+                raise
+            raise InitiatorError(f"{error} (after {done.count_bytes} of {plan.size_bytes} bytes)") from error
+        return report, time.monotonic() - began
+
+
+def summary(report: CopyReport, elapsed_s: float) -> str:
+    """The last line: how much, how fast, who moved it, and why not the arrays."""
+    total_bytes = report.offloaded_bytes + report.host_bytes
+    line = (
+        f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "
+        f"{report.offloaded_bytes} bytes offloaded, {report.host_bytes} not"
+    )
+    return line if report.stop is None else f"{line}: {report.stop}"

@@ -1,0 +1,65 @@
+"""`odx-target decode`: bytes in words, without a target."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.text.hexadecimal import hexadecimal
+from odx_target.cli.text.pdu_rows import pdu_rows
+from odx_target.cli.text.tables import Row, print_rows
+from odx_target.cli.token.rows import descriptions, plain, token_rows
+from odx_target.initiator.token_commands import TOKEN_BYTES
+from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd
+
+app = typer.Typer(
+    help="Put bytes into words. HEX may hold blanks, colons and newlines; - reads it from standard input.", no_args_is_help=True
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="decode")
+
+
+Hex = Annotated[bytes, typer.Argument(parser=hexadecimal, metavar="HEX")]
+
+
+@app.command()
+def cdb(data: Hex) -> None:
+    """A command descriptor block."""
+    _print("command descriptor block", data, lambda data: plain(describe_cdb(data, descriptions())))
+
+
+@app.command()
+def sense(data: Hex) -> None:
+    """Sense data, fixed or descriptor format."""
+    _print("sense data", data, lambda data: plain(describe_sense(data)))
+
+
+@app.command()
+def vpd(data: Hex) -> None:
+    """A vital product data page, with its header."""
+    _print("vital product data", data, lambda data: plain(describe_vpd(data, descriptions())))
+
+
+@app.command()
+def token(data: Hex) -> None:
+    """A ROD token, or its first bytes."""
+    if len(data) > TOKEN_BYTES:
+        raise typer.BadParameter(f"a ROD token has {TOKEN_BYTES} bytes, not {len(data)}", param_hint="HEX")
+    _print("ROD token", data, token_rows)
+
+
+@app.command()
+def pdu(data: Hex) -> None:
+    """An iSCSI PDU: its header of 48 bytes, and what follows."""
+    _print("iSCSI PDU", data, pdu_rows)
+
+
+def _print(title: str, data: bytes, describe: Callable[[bytes], list[Row]]) -> None:
+    try:
+        rows = describe(data)
+    except ValueError as error:
+        raise typer.BadParameter(f"that is no {title}: {error}", param_hint="HEX") from None
+    print_rows(f"{title}, {len(data)} bytes", rows)

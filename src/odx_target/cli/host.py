@@ -1,0 +1,162 @@
+"""What the subcommands that act as a host share: sessions to the URLs they were given, and errors as one line."""
+
+import re
+import secrets
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar, TypeVarTuple
+
+import trio
+import typer
+
+from odx_target.cli.credentials import (
+    ChapSecretFile,
+    ChapUser,
+    Credentials,
+    TargetChapSecretFile,
+    TargetChapUser,
+    credentials_of,
+    with_given,
+)
+from odx_target.cli.failure import CommandFailure, Interrupted, first_error
+from odx_target.cli.signatures import extended, parameter
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import BadUrl, ConnectFailed, InitiatorError
+from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions, random_isid, with_credentials
+from odx_target.initiator.session import InitiatorSession, open_session
+from odx_target.initiator.url import IscsiUrl, parse_url
+
+LOGOUT_TIMEOUT_S = 1.0
+"""A command that was interrupted waits no longer for a target that does not answer."""
+
+DEFAULT_COMMAND_TIMEOUT_S = 60.0
+
+# Any characters that a login can carry: what names a target takes is for testers to find out.
+_INITIATOR_NAME = re.compile(r"(?:iqn|eui|naa)\.[!-~]{1,219}")
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+InitiatorName = Annotated[str, typer.Option("--initiator-name", metavar="IQN", help="The name to log in with.")]
+CommandTimeout = Annotated[
+    float, typer.Option("--command-timeout", min=0.1, metavar="SECONDS", help="Abort a command after this.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Who a command is to its targets."""
+
+    options: SessionOptions
+    credentials: Credentials
+
+    def url(self, text: str, parameter: str) -> IscsiUrl:
+        """A URL of the command line, with users and secrets that were given elsewhere. Raises typer.BadParameter."""
+        try:
+            return with_given(parse_url(text), self.credentials, parameter)
+        except BadUrl as bad:
+            raise typer.BadParameter(str(bad), param_hint=parameter) from None
+
+
+def as_host(
+    initiator_name: str = DEFAULT_INITIATOR_NAME, *, command_timeout: bool = True
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Makes a command one with the options of a host, which it gets as its argument `who`, a Host."""
+    rows = [
+        parameter("initiator_name", InitiatorName, initiator_name),
+        *([parameter("command_timeout", CommandTimeout, DEFAULT_COMMAND_TIMEOUT_S)] if command_timeout else []),
+        parameter("chap_user", ChapUser, None),
+        parameter("chap_secret_file", ChapSecretFile, None),
+        parameter("target_chap_user", TargetChapUser, None),
+        parameter("target_chap_secret_file", TargetChapSecretFile, None),
+    ]
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        return extended(function, rows, lambda bound, **given: bound(who=_host(**given)), without=["who"])
+
+    return decorate
+
+
+def _host(initiator_name: str, command_timeout: float = DEFAULT_COMMAND_TIMEOUT_S, **chap: Any) -> Host:
+    return Host(options(initiator_name, command_timeout), credentials_of(**chap))
+
+
+def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
+    """A host's identity: a new ISID each time, so that two commands at once do not end each other's session.
+
+    Raises typer.BadParameter for a name that cannot be.
+    """
+    if not _INITIATOR_NAME.fullmatch(initiator_name):
+        raise typer.BadParameter(f"{initiator_name!r} is not an iSCSI name (iqn., eui. or naa.)", param_hint="--initiator-name")
+    return SessionOptions(
+        random_isid(secrets.token_bytes(5)),
+        initiator_name=initiator_name,
+        command_timeout_s=command_timeout_s,
+        logout_timeout_s=LOGOUT_TIMEOUT_S,
+        entropy=secrets.token_bytes,
+    )
+
+
+def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
+    """Run a command's work; whatever goes wrong with a target or a group of tasks is one plain error.
+
+    SIGINT and SIGTERM cancel it, so that it can log out and clean up. Raises CommandFailure, Interrupted.
+    """
+    try:
+        return trio.run(_run_until_signal, function, arguments)
+    except BaseExceptionGroup as group:
+        error = first_error(group)
+        raise (CommandFailure(str(error)) if isinstance(error, InitiatorError) else error) from None
+    except InitiatorError as error:
+        raise CommandFailure(str(error)) from None
+
+
+async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: tuple[*Ts]) -> T:
+    results: list[T] = []
+    received: list[int] = []
+
+    async def watch() -> None:
+        async for number in signals:
+            received.append(number)
+            nursery.cancel_scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            results.append(await function(*arguments))
+            nursery.cancel_scope.cancel()
+    if not results:
+        raise Interrupted(received[0])
+    return results[0]
+
+
+@asynccontextmanager
+async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[InitiatorSession]:
+    """A session to the target of a URL. Raises InitiatorError; where there is no session, it says with whom."""
+    is_open = False
+    try:
+        async with open_session(target.portal, target.target_name, with_credentials(wishes, target)) as session:
+            is_open = True
+            yield session
+    except InitiatorError as error:
+        if is_open or isinstance(error, ConnectFailed):
+            raise
+        raise InitiatorError(f"{target.portal}: {error}") from error
+
+
+@asynccontextmanager
+async def open_disks(source: IscsiUrl, destination: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[tuple[Disk, Disk]]:
+    """Two logical units, through one session if they are of one target."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_target(source, wishes))
+        other = session
+        if replace(source, lun=destination.lun) != destination:
+            again = replace(wishes, isid=random_isid(secrets.token_bytes(5)))
+            other = await stack.enter_async_context(open_target(destination, again))
+        yield await _probe(session, source), await _probe(other, destination)
+
+
+async def _probe(session: InitiatorSession, place: IscsiUrl) -> Disk:
+    return await Disk.probe(session.logical_unit(place.lun), trio.sleep, str(place))

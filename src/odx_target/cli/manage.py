@@ -1,0 +1,229 @@
+"""`odx-target manage`: what can be asked of a running array, and done to it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from odx_target.cli.failure import CommandFailure
+from odx_target.cli.text.health_lines import health_lines
+from odx_target.cli.text.sizes import size
+from odx_target.cli.text.tables import print_columns
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.client import NoServer, request
+
+SHOWN_RANGES = 4
+
+app = typer.Typer(help="Look into a running array and change it.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="manage")
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+@app.callback()
+def manage(
+    context: typer.Context,
+    pool: Annotated[
+        Path,
+        typer.Argument(readable=False, metavar="POOL", help="The directory of the pool that is served, or a control socket."),
+    ],
+) -> None:
+    """Look into a running array and change it."""
+    context.obj = pool
+
+
+@app.command("luns")
+def luns(context: typer.Context, as_json: Json = False) -> None:
+    """The LUNs."""
+    answer = _ask(context, "luns")
+    if not _printed(answer, as_json):
+        rows = [_lun_cells(lun) for lun in answer["luns"]]
+        print_columns(("LUN", "name", "size", "bytes", "block"), rows)
+
+
+@app.command("add-lun")
+def add_lun(
+    context: typer.Context,
+    lun: Annotated[str, typer.Argument(metavar="NAME=SIZE", help="As a=10G or b=2T,block=4096 (else 512).")],
+    as_json: Json = False,
+) -> None:
+    """Add a LUN; hosts are told that there are more."""
+    answer = _ask(context, "add-lun", lun=lun)
+    if not _printed(answer, as_json):
+        typer.echo(_lun_line(answer))
+
+
+@app.command("resize")
+def resize(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The LUN.")],
+    new_size: Annotated[str, typer.Argument(metavar="SIZE", help="Its new size, such as 10G.")],
+    shrink: Annotated[bool, typer.Option("--shrink", help="Its end, with all data in it, may be lost.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change the size of a LUN; hosts are told."""
+    answer = _ask(context, "resize", name=name, size=new_size, shrink=shrink)
+    if not _printed(answer, as_json):
+        typer.echo(_lun_line(answer))
+
+
+@app.command("health")
+def health(context: typer.Context, as_json: Json = False) -> None:
+    """What is wrong with the array, and how much room it has."""
+    answer = _ask(context, "health")
+    if not _printed(answer, as_json):
+        for line in health_lines(answer):
+            typer.echo(line)
+
+
+@app.command("tokens")
+def tokens(context: typer.Context, as_json: Json = False) -> None:
+    """The tokens that can be used. What is shown of one is not enough to use it."""
+    answer = {"tokens": list(_all_tokens(context))}
+    if not _printed(answer, as_json):
+        headings = ("identifier", "type", "LUN", "ranges: LBA, blocks", "size", "age", "left", "in use")
+        print_columns(headings, [_token_cells(token) for token in answer["tokens"]])
+
+
+@app.command("revoke")
+def revoke(
+    context: typer.Context,
+    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Of the token, as `tokens` shows it.")],
+    as_json: Json = False,
+) -> None:
+    """End a token: whoever uses it from now on is answered TOKEN REVOKED (23h/06h). Copies under way go on."""
+    answer = _ask(context, "revoke", identifier=identifier.removeprefix("0x"))
+    if not _printed(answer, as_json):
+        typer.echo(f"revoked {answer['identifier']}")
+
+
+@app.command("copies")
+def copies(context: typer.Context, as_json: Json = False) -> None:
+    """The copies by token that are under way, and the copy rate."""
+    answer = _ask(context, "copies")
+    if not _printed(answer, as_json):
+        headings = ("command", "initiator", "LUN", "list identifier", "done", "of", "percent", "seconds")
+        print_columns(headings, [_copy_cells(copy) for copy in answer["copies"]])
+        typer.echo(_rate_line(answer))
+
+
+@app.command("cancel")
+def cancel(
+    context: typer.Context,
+    list_identifier: Annotated[str, typer.Argument(metavar="LIST-IDENTIFIER", help="Of the copy, as `copies` shows it.")],
+    initiator: Annotated[str | None, typer.Option("--initiator", metavar="IQN", help="Whose copy, if several have it.")] = None,
+    lun: Annotated[str | None, typer.Option("--lun", metavar="NAME", help="Of which LUN, if several have it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """End a copy by token, as COPY OPERATION ABORT does. What is copied stays; its host is told that it was ended."""
+    chosen = {name: value for name, value in (("initiator", initiator), ("lun", lun)) if value is not None}
+    answer = _ask(context, "cancel", list_identifier=list_identifier, **chosen)
+    if not _printed(answer, as_json):
+        done, wanted = answer["transfer_count_blocks"], answer["requested_blocks"]
+        typer.echo(f"ended the copy {answer['list_identifier']:#x} of {answer['initiator']} after {done} of {wanted} blocks")
+
+
+@app.command("sessions")
+def sessions(context: typer.Context, as_json: Json = False) -> None:
+    """The sessions of hosts."""
+    answer = _ask(context, "sessions")
+    if not _printed(answer, as_json):
+        headings = ("initiator", "ISID", "TSIH", "peer", "type", "tasks that wait")
+        print_columns(headings, [_session_cells(session) for session in answer["sessions"]])
+
+
+@app.command("copy-rate")
+def copy_rate(
+    context: typer.Context,
+    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes a second for all copies together, such as 64M.")],
+    as_json: Json = False,
+) -> None:
+    """Limit what all copies by token do in a second, from now on."""
+    answer = _ask(context, "copy-rate", rate=rate)
+    if not _printed(answer, as_json):
+        typer.echo(_rate_line(answer))
+
+
+def _ask(context: typer.Context, operation: str, **arguments: object) -> dict[str, Any]:
+    try:
+        return request(context.obj, operation, arguments)
+    except NoServer as error:
+        raise CommandFailure(str(error)) from error
+    except ManagementError as error:
+        if error.is_usage:
+            raise typer.BadParameter(str(error)) from error
+        raise CommandFailure(str(error)) from error
+
+
+def _all_tokens(context: typer.Context) -> Iterator[dict[str, Any]]:
+    page = _ask(context, "tokens")
+    yield from page["tokens"]
+    while page["next"] is not None:
+        page = _ask(context, "tokens", after=page["next"])
+        yield from page["tokens"]
+
+
+def _printed(answer: Mapping[str, Any], as_json: bool) -> bool:
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    return as_json
+
+
+def _lun_cells(lun: Mapping[str, Any]) -> tuple[str, ...]:
+    return str(lun["lun"]), lun["name"], size(lun["size_bytes"]), str(lun["size_bytes"]), str(lun["block_bytes"])
+
+
+def _lun_line(lun: Mapping[str, Any]) -> str:
+    return f"LUN {lun['lun']}: {lun['name']}, {lun['size_bytes']} bytes in blocks of {lun['block_bytes']}"
+
+
+def _token_cells(token: Mapping[str, Any]) -> tuple[str, ...]:
+    ranges = [f"{lba},{blocks}" for lba, blocks in token["ranges"]]
+    hidden = len(ranges) - SHOWN_RANGES
+    return (
+        token["identifier"],
+        token["rod_type"].replace("_", " "),
+        token["lun"] or "",
+        " ".join([*ranges[:SHOWN_RANGES], *([f"and {hidden} more"] if hidden > 0 else [])]),
+        size(token["size_bytes"]),
+        f"{token['age_s']:.0f} s",
+        f"{max(0.0, token['expires_in_s']):.0f} s",
+        str(token["in_use"] or ""),
+    )
+
+
+def _copy_cells(copy: Mapping[str, Any]) -> tuple[str, ...]:
+    done, wanted, block_bytes = copy["transfer_count_blocks"], copy["requested_blocks"], copy["block_bytes"]
+    return (
+        copy["command"].replace("_", " "),
+        copy["initiator"],
+        copy["lun"],
+        f"{copy['list_identifier']:#x}",
+        size(done * block_bytes),
+        size(wanted * block_bytes),
+        f"{100 * done / max(wanted, 1):.0f}",
+        f"{copy['age_s']:.1f}",
+    )
+
+
+def _session_cells(session: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        session["initiator"],
+        session["isid"],
+        str(session["tsih"]),
+        session["peer"],
+        "discovery" if session["is_discovery"] else "normal",
+        str(session["waiting_tasks"]),
+    )
+
+
+def _rate_line(answer: Mapping[str, Any]) -> str:
+    rate = answer["copy_rate_bytes_per_s"]
+    return "copy rate: none" if rate is None else f"copy rate: {size(rate)}/s"

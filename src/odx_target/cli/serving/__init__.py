@@ -1,0 +1,1 @@
+"""`odx-target serve`: options, log lines, signals, and what belongs to a process that serves."""

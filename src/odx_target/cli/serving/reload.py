@@ -1,0 +1,31 @@
+"""What a running `serve` does when it is told to read its settings again: LUNs that are named larger grow."""
+
+from pathlib import Path
+
+import structlog
+import trio
+
+from odx_target.store.api import StoreError
+from odx_target.target.array import Array
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import load_config
+
+log = structlog.get_logger()
+
+
+async def reload(array: Array, path: Path | None) -> None:
+    """Read the LUNs of a configuration file again. What cannot be is one line of the log, and the array goes on."""
+    if path is None:
+        log.warning("nothing to read again: no --config names a file")
+        return
+    try:
+        luns = (await trio.to_thread.run_sync(load_config, path)).luns
+    except ConfigError as error:
+        log.error("settings are not read again", reason=str(error))
+        return
+    for lun in luns:
+        try:
+            if array.resize_lun(lun.name, lun.size_bytes):
+                log.info("LUN has grown", lun=lun.name, size_bytes=lun.size_bytes)
+        except (ConfigError, StoreError) as error:
+            log.error("LUN keeps its size", lun=lun.name, reason=str(error))

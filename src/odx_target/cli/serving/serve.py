@@ -1,0 +1,191 @@
+"""`odx-target serve`: run an array until it is told to stop."""
+
+import ipaddress
+import signal
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+import typer
+
+from odx_target.cli.failure import drop_output, first_error
+from odx_target.cli.serving import options
+from odx_target.cli.serving.collector import spare_collector
+from odx_target.cli.serving.logging import configure_logging
+from odx_target.cli.serving.reload import reload
+from odx_target.store.api import Pool, StoreError
+from odx_target.store.error_kinds import reason
+from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
+from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
+from odx_target.target.array import Array
+from odx_target.target.config.chap import chap_warnings
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, Portal
+from odx_target.target.control.operations import perform
+from odx_target.target.control.socket import CONTROL_NAME, opened_control
+from odx_target.target.descriptors import Descriptors, count_open, divide, raise_limit
+from odx_target.target.trace.opening import opened_tracing
+from odx_target.target.trace.tracing import Tracing
+from odx_target.target.trio_environment import TrioEnvironment
+
+log = structlog.get_logger()
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("serve")(serve)
+
+
+def serve(
+    pool_dir: options.PoolDir = None,
+    lun: options.Lun = None,
+    portal: options.PortalOption = None,
+    iqn: options.Iqn = None,
+    config: options.ConfigFile = None,
+    pool_limit: options.PoolLimit = None,
+    memory_limit: options.MemoryLimit = None,
+    chap_user: options.ChapUser = None,
+    chap_secret_file: options.ChapSecretFile = None,
+    target_chap_user: options.TargetChapUser = None,
+    target_chap_secret_file: options.TargetChapSecretFile = None,
+    log_level: options.LogLevel = None,
+    trace: options.Trace = None,
+    pcap: options.Pcap = None,
+    pcap_snap_length: options.PcapSnapLength = None,
+    copy_rate: options.CopyRate = None,
+    report_token_causes: options.ReportTokenCauses = None,
+    accept_zero_token: options.AcceptZeroToken = None,
+    control: options.Control = None,
+    remote_lun: options.RemoteLun = None,
+) -> None:
+    """Serve LUNs over iSCSI.
+
+    The target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260 if nothing else is said. A pool remembers its LUNs and
+    their sizes: a later start needs no --lun. SIGHUP lets LUNs grow to the sizes that FILE.toml has by then, SIGINT and
+    SIGTERM stop it.
+    """
+    settings, files = options.settings_of(config, locals())
+    _check_there_will_be_luns(settings)
+    standard_error = configure_logging(settings.log_level)
+    descriptors = divide(raise_limit(), count_open(), len(settings.portals))
+    for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
+        log.warning(warning)
+    with ExitStack() as stack:
+        if settings.pool_dir is None:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
+            settings = replace(settings, pool_dir=Path(temporary) / "pool")
+        stack.enter_context(standard_error.in_thread())
+        tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
+        _run(settings, descriptors, tracing, config, files.control)
+
+
+def _check_there_will_be_luns(settings: Config) -> None:
+    """Nothing is left behind of a pool that could not have been served. Raises ConfigError."""
+    if settings.luns:
+        return
+    if settings.pool_dir is None:
+        raise ConfigError("a temporary pool has no LUN: give at least one --lun NAME=SIZE, or the directory of a pool")
+    with suppress(OSError):
+        if not settings.pool_dir.exists() or (settings.pool_dir.is_dir() and not any(settings.pool_dir.iterdir())):
+            raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
+
+
+def _run(
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, control: Path | None
+) -> None:
+    try:
+        trio.run(_serve, settings, descriptors, tracing, config_path, control)
+    except* (StoreError, OSError, ConfigError) as group:
+        raise first_error(group) from None
+
+
+async def _serve(
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, control: Path | None
+) -> None:
+    assert settings.pool_dir is not None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
+        async with (
+            Array(
+                settings,
+                open_pool=partial(open_pool, descriptors=descriptors.segments),
+                tap=tracing,
+                max_sockets=descriptors.sockets,
+            ) as array,
+            opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+        ):
+            warn_of_open_portals(array.config, array.portals)
+            managed_at = (control or settings.pool_dir) if is_managed else None
+            await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
+            spare_collector()
+            async for number in signals:
+                if number == signal.SIGUSR1:
+                    _toggle(tracing)
+                elif number == signal.SIGHUP:
+                    await reload(array, config_path)
+                else:
+                    log.info("stopping", signal=signal.Signals(number).name)
+                    return
+
+
+def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
+    """Log each portal through which strangers may use the LUNs: any but those on the loopback, unless CHAP is configured."""
+    if settings.chap_users:
+        return
+    for portal in portals:
+        if not is_loopback(portal.host):
+            log.warning("anybody who reaches this portal can use every LUN; --chap-user asks for proof", portal=str(portal))
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine reaches a numeric address."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _toggle(tracing: Tracing | None) -> None:
+    if tracing is None:
+        log.warning("nothing to switch on: neither --trace nor --pcap names a file")
+    else:
+        tracing.toggle()
+
+
+async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors: int = SEGMENT_DESCRIPTORS) -> Pool:
+    """The pool that a configuration names: a directory, or memory."""
+    limits = PoolOptions(limit_bytes=config.pool_limit_bytes, descriptors=descriptors)
+    if config.pool_dir is None:
+        return await open_memory_pool(environment, limits)
+    return await open_directory_pool(config.pool_dir, environment, limits)
+
+
+def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
+    """Blocks while nobody reads it. An array whose output nobody takes, as on a disk that is full, serves all the same."""
+    try:
+        _print_how_to_connect(array, managed_at)
+    except OSError as error:
+        drop_output()
+        log.warning("cannot print how to connect", error=reason(error))
+
+
+def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:
+    iqn = array.config.iqn
+    for number, logical_unit in sorted(array.logical_units.items()):
+        size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
+        typer.echo(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
+    for portal in array.portals:
+        typer.echo(f"target {iqn} at {portal}; connect with")
+        if array.config.chap_users:
+            typer.echo(f"  iscsi-ls -s iscsi://USER%SECRET@{portal}")
+            typer.echo("  iscsiadm, with the CHAP user and secret in node.session.auth.* and discovery.sendtargets.auth.*")
+            continue
+        typer.echo(f"  iscsi-ls -s iscsi://{portal}")
+        typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {iqn} -p {portal} --login")
+    if managed_at is not None:
+        typer.echo(f"odx-target manage {managed_at} --help tells what can be changed meanwhile")
+    for portal in array.portals:
+        typer.echo(f"listening on {portal}")

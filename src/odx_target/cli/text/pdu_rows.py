@@ -1,0 +1,121 @@
+"""An iSCSI PDU as rows for a reader."""
+
+from dataclasses import fields
+
+from odx_target.cli.text.tables import Row
+from odx_target.cli.token.rows import plain, sent_rows
+from odx_target.iscsi.pdu.framing import FrameReader
+from odx_target.iscsi.pdu.headers import (
+    HEADER_BYTES,
+    LoginRequest,
+    LoginResponse,
+    LogoutRequest,
+    LogoutResponse,
+    Pdu,
+    Reject,
+    ScsiCommand,
+    ScsiResponse,
+    TaskManagementFunctionRequest,
+    TaskManagementFunctionResponse,
+    TextRequest,
+    TextResponse,
+    decode_header,
+    decode_lun,
+)
+from odx_target.iscsi.pdu.opcodes import (
+    NO_TAG,
+    AsyncEvent,
+    LoginStatus,
+    LogoutReason,
+    LogoutStatus,
+    RejectReason,
+    Stage,
+    TaskManagementFunction,
+    TaskManagementResponse,
+)
+from odx_target.iscsi.pdu.text import decode_pairs
+from odx_target.scsi.describe.data import describe_sense
+from odx_target.target.trace.text import key_value_words
+
+ATTRIBUTES = {0: "untagged", 1: "SIMPLE", 2: "ORDERED", 3: "HEAD OF QUEUE", 4: "ACA"}
+MAXIMUM_DATA_BYTES = (1 << 24) - 1
+TAGS = ("initiator_task_tag", "target_transfer_tag", "referenced_task_tag")
+TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
+
+_NAMES = {
+    (TaskManagementFunctionRequest, "function"): TaskManagementFunction,
+    (TaskManagementFunctionResponse, "response"): TaskManagementResponse,
+    (LoginRequest, "current_stage"): Stage,
+    (LoginRequest, "next_stage"): Stage,
+    (LoginResponse, "current_stage"): Stage,
+    (LoginResponse, "next_stage"): Stage,
+    (LoginResponse, "status"): LoginStatus,
+    (LogoutRequest, "reason"): LogoutReason,
+    (LogoutResponse, "response"): LogoutStatus,
+    (Reject, "reason"): RejectReason,
+}
+
+
+def pdu_rows(data: bytes) -> list[Row]:
+    """A header of 48 bytes, and what follows it as far as it is there. Raises ValueError."""
+    pdu = decode_header(data)
+    rows: list[Row] = [("PDU", type(pdu).__name__, f"operation code {pdu.opcode:#04x}")]
+    rows += [_field_row(pdu, field.name) for field in fields(pdu)]
+    if isinstance(pdu, ScsiCommand):
+        immediate = data[HEADER_BYTES:] if not pdu.total_ahs_length else b""
+        rows += _indented(sent_rows(pdu.cdb, immediate[: pdu.data_segment_length]))
+    return rows + _segment_rows(pdu, data)
+
+
+def _indented(rows: list[Row]) -> list[Row]:
+    return [(f"  {name}", value, words) for name, value, words in rows]
+
+
+def _field_row(pdu: Pdu, name: str) -> Row:
+    value = getattr(pdu, name)
+    if isinstance(value, bytes):
+        return name, value.hex(" "), ""
+    if isinstance(value, bool):
+        return name, str(int(value)), ""
+    if name == "lun":
+        return name, f"{value:016x}", f"LUN {decode_lun(value)}" if decode_lun(value) >= 0 else "not of a single level"
+    if name in TAGS:
+        return name, f"{value:#010x}", "none" if value == NO_TAG else ""
+    if name == "attribute":
+        return name, str(value), ATTRIBUTES.get(value, "reserved")
+    return name, str(value), _meaning(pdu, name, value)
+
+
+def _meaning(pdu: Pdu, name: str, value: int) -> str:
+    names = AsyncEvent if name == "async_event" else _NAMES.get((type(pdu), name))
+    try:
+        return "" if names is None else names(value).name.lower().replace("_", " ")
+    except ValueError:
+        return "unknown"
+
+
+def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
+    """The data segment, without digests; what is missing of it is said."""
+    if len(data) == HEADER_BYTES and not pdu.data_segment_length:
+        return []
+    frame = FrameReader(MAXIMUM_DATA_BYTES).cut(memoryview(data))
+    if frame is None:
+        present = max(len(data) - HEADER_BYTES - 4 * pdu.total_ahs_length, 0)
+        return [("data segment", f"{present} of {pdu.data_segment_length} bytes", "the rest is not there")]
+    end, additional, segment, _ = frame
+    rows: list[Row] = [("additional header segments", bytes(additional).hex(" "), "")] if additional else []
+    rows += _content_rows(pdu, bytes(segment))
+    if end < len(data):
+        rows.append(("behind the PDU", data[end:][:64].hex(" "), f"{len(data) - end} bytes"))
+    return rows
+
+
+def _content_rows(pdu: Pdu, segment: bytes) -> list[Row]:
+    if isinstance(pdu, TEXTS):
+        return _indented([(name, key_value_words(name, value), "") for name, value in decode_pairs(segment)])
+    if isinstance(pdu, ScsiResponse) and len(segment) > 2:
+        sense = segment[2 : 2 + int.from_bytes(segment[:2], "big")]
+        return _indented(plain(describe_sense(sense)))
+    if not segment:
+        return []
+    return [("data segment", segment[:64].hex(" "), f"{len(segment)} bytes")]

@@ -1,0 +1,57 @@
+"""A bar for work that takes a while: on standard error, on a terminal only, gone when the work is done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+from odx_target.cli.text.sizes import size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Advance(Protocol):
+    """Adds bytes that are done; `how` is one word or two about them."""
+
+    def __call__(self, count_bytes: int, how: str = "") -> None: ...
+
+
+@contextmanager
+def bar(title: str, total_bytes: int) -> Iterator[Advance]:
+    """Show a bar while the body runs and reports what is done."""
+    if not typer.get_text_stream("stderr").isatty():
+        yield _show_nothing
+        return
+    progress = _progress()  # loading it takes a tenth of a second
+    with progress:
+        task = progress.add_task(title, total=total_bytes, how="")
+        yield lambda count_bytes, how="": progress.update(task, advance=count_bytes, how=how)
+
+
+def _show_nothing(count_bytes: int, how: str = "") -> None:
+    """What a bar that nobody sees does."""
+
+
+def _progress() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """The speed in the units of the last line."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{size(task.speed)}/s" if task.speed else "")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[how]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )

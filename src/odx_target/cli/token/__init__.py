@@ -1,0 +1,1 @@
+"""`odx-target token`: single commands of token copy, for testers."""

@@ -1,0 +1,69 @@
+"""One command of token copy: sent once, and both sides of it shown."""
+
+import trio
+import typer
+
+from odx_target.cli.failure import CommandFailure
+from odx_target.cli.text.tables import print_bytes, print_rows
+from odx_target.cli.token.rows import operation_rows, result_rows, sent_rows
+from odx_target.initiator import cdb
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.sense import describe_result
+from odx_target.initiator.token_commands import (
+    ANSWER_ALLOCATION_BYTES,
+    CopyOperation,
+    CopyOperationStatus,
+    read_rod_token_information,
+)
+
+IN_PROGRESS = frozenset(
+    {
+        CopyOperationStatus.IN_PROGRESS,
+        CopyOperationStatus.IN_PROGRESS_FOREGROUND,
+        CopyOperationStatus.IN_PROGRESS_BACKGROUND,
+    }
+)
+POLL_DELAY_S = 0.5
+"""Where the target gives no estimate, as ddpt waits."""
+MAXIMUM_POLL_DELAY_S = 5.0
+
+
+async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in_bytes: int = 0) -> CommandResult:
+    """Send one command, once, and show both sides of it."""
+    typer.echo(f"{name} to {disk.name}")
+    print_bytes("CDB", command)
+    if data:
+        print_bytes("parameter list", data)
+    print_rows("sent", sent_rows(command, data))
+    result = await disk.executor.execute(command, [data] if data else (), data_in_bytes)
+    print_rows("received", result_rows(result))
+    if len(result.data_in):
+        print_bytes("data", bytes(result.data_in))
+    return result
+
+
+async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
+    """RECEIVE ROD TOKEN INFORMATION, shown. Raises CommandFailure if the target refuses it, BadAnswer."""
+    while True:
+        command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
+        result = await send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
+        must_be_good("RECEIVE ROD TOKEN INFORMATION", result)
+        operation = read_rod_token_information(result.data_in)
+        print_rows("copy operation", operation_rows(bytes(result.data_in)))
+        if not poll or operation.status not in IN_PROGRESS:
+            return operation
+        await trio.sleep(_poll_delay_s(operation.update_delay_ms))
+
+
+def must_be_good(name: str, result: CommandResult) -> None:
+    """Raises CommandFailure for a status other than GOOD."""
+    if result.status != Status.GOOD:
+        raise CommandFailure(f"{name}: {describe_result(result)}")
+
+
+def _poll_delay_s(update_delay_ms: int) -> float:
+    """The target's estimate, if it has one, within reason."""
+    if not 0 < update_delay_ms < 0xFFFFFFFE:
+        return POLL_DELAY_S
+    return min(update_delay_ms / 1000, MAXIMUM_POLL_DELAY_S)

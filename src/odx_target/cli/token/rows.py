@@ -1,0 +1,76 @@
+"""What the token commands sent and received, as rows for a reader."""
+
+from collections.abc import Iterable
+
+from odx_target.cli.text.tables import Row
+from odx_target.copymgr.describe import (
+    describe_populate_token,
+    describe_rod_token_information,
+    describe_token,
+    describe_write_using_token,
+    register,
+)
+from odx_target.initiator.cdb import POPULATE_TOKEN, THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.sense import describe_result
+from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_sense
+from odx_target.scsi.describe.reservations import RESERVE_OUT_LISTS
+from odx_target.scsi.describe.rows import Row as ScsiRow
+from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESERVE_OUT
+
+_PARAMETER_LISTS = {
+    (THIRD_PARTY_COPY_OUT, POPULATE_TOKEN): describe_populate_token,
+    (THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN): describe_write_using_token,
+    **{(PERSISTENT_RESERVE_OUT, action): describe for action, describe in RESERVE_OUT_LISTS.items()},
+}
+
+
+def descriptions() -> Descriptions:
+    """All that this array can put into words."""
+    found = Descriptions()
+    register(found)
+    return found
+
+
+def plain(rows: Iterable[ScsiRow]) -> list[Row]:
+    """Rows as `tables` takes them."""
+    return [(row.name, row.value, row.words) for row in rows]
+
+
+def sent_rows(cdb: bytes, data: bytes) -> list[Row]:
+    """A command and its parameter list."""
+    describe = _PARAMETER_LISTS.get((cdb[0], cdb[1]))
+    return plain(describe_cdb(cdb, descriptions())) + (plain(describe(data)) if describe and data else [])
+
+
+def result_rows(result: CommandResult) -> list[Row]:
+    """How a command ended: its status, its sense field by field, and how much less or more was moved."""
+    try:
+        status = Status(result.status).name.replace("_", " ")
+    except ValueError:
+        status = "unknown status"
+    rows = [("status", f"{result.status:02X}h", status)]
+    if result.sense:
+        rows.append(("sense", result.sense.hex(" "), describe_result(result)))
+        rows += _sense_rows(result.sense)
+    if result.residual_bytes:
+        words = "bytes fewer than expected" if result.residual_bytes > 0 else "bytes more than there was room for"
+        rows.append(("residual", str(abs(result.residual_bytes)), words))
+    return rows
+
+
+def _sense_rows(sense: bytes) -> list[Row]:
+    try:
+        return [(f"  {name}", value, words) for name, value, words in plain(describe_sense(sense))]
+    except ValueError:
+        return []
+
+
+def operation_rows(data: bytes) -> list[Row]:
+    """An answer to RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS."""
+    return plain(describe_rod_token_information(data))
+
+
+def token_rows(token: bytes) -> list[Row]:
+    """What a token says of itself, in words; its secret half is left out. Raises ValueError."""
+    return plain(describe_token(token))

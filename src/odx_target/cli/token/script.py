@@ -1,0 +1,146 @@
+"""`odx-target token run`: several commands of token copy in one session, so that one can ask about another and stop it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+from typer.main import get_command
+
+from odx_target.cli import host
+from odx_target.cli.failure import CommandFailure
+from odx_target.cli.signatures import extended, parameter
+from odx_target.cli.text.messages import error_text, shown
+from odx_target.cli.token.script_lines import STANDARD_INPUT, ScriptLines
+from odx_target.cli.token.steps import STEPS, BuildStep, Steps, Work
+from odx_target.initiator import cdb
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.url import MAXIMUM_LUN, IscsiUrl
+from odx_target.target.config.error import ConfigError
+
+PROMPT = "token> "
+MAX_SLEEP_S = 3600.0
+
+Lun = Annotated[
+    int | None, typer.Option("--lun", min=0, max=MAXIMUM_LUN, metavar="N", help="Another LUN than that of the URL.")
+]
+Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="How long.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line: what to do, and with which LUN; None: that of the URL."""
+
+    work: Work
+    lun: int | None
+
+
+class Script:
+    """Reads lines into steps, and does them on one session."""
+
+    def __init__(self, place: IscsiUrl, *, keep_going: bool) -> None:
+        self._place = place
+        self._keep_going = keep_going
+        self._commands = get_command(_application())
+        self._disks: dict[int, Disk] = {}
+        self._failures = 0
+
+    async def run(self, path: Path, wishes: SessionOptions) -> None:
+        """Do the lines of a file or of standard input. Raises CommandFailure, ConfigError, InitiatorError, OSError."""
+        with ScriptLines(path, PROMPT) as lines:
+            self._keep_going = self._keep_going or lines.is_typed
+            async with host.open_target(self._place, wishes) as session:
+                while (line := await lines.next()) is not None:
+                    await self._do(session, lines.number, line)
+        if self._failures and not lines.is_typed:
+            raise CommandFailure(f"{self._failures} step{'s' if self._failures > 1 else ''} failed")
+
+    async def _do(self, session: InitiatorSession, number: int, line: str) -> None:
+        try:
+            step = self.step(line)
+            if step is not None:
+                await step.work(await self._disk(session, self._place.lun if step.lun is None else step.lun))
+        except (CommandFailure, ConfigError, InitiatorError, OSError) as error:
+            said = f"line {number}: {error_text(error)}"
+            if not self._keep_going or not session.is_usable:
+                raise (ConfigError if isinstance(error, ConfigError) else CommandFailure)(said) from error
+            self._failures += 1
+            typer.echo(f"odx-target: {shown(said)}", err=True)
+
+    def step(self, line: str) -> Step | None:
+        """What a line asks for; None for one that is empty, a comment or asks for help. Raises ConfigError."""
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise ConfigError(str(error).lower()) from None
+        if not words:
+            return None
+        try:
+            found = self._commands.main(args=words, prog_name="", standalone_mode=False)
+        except typer.TyperException as error:
+            raise ConfigError(error_text(error)) from None
+        return found if isinstance(found, Step) else None
+
+    async def _disk(self, session: InitiatorSession, lun: int) -> Disk:
+        """A LUN of the session, its unit attentions taken by the first step that uses it."""
+        if lun not in self._disks:
+            disk = Disk(session.logical_unit(lun), trio.sleep, f"LUN {lun}")
+            await disk.command(cdb.test_unit_ready())
+            self._disks[lun] = disk
+        return self._disks[lun]
+
+
+@host.as_host()
+def run(
+    url: Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")],
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A file; without it, standard input.")] = STANDARD_INPUT,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Do what follows a step that fails, too.")] = False,
+    *,
+    who: host.Host,
+) -> None:
+    """Do several steps in one session, a line for each, as they are typed behind `odx-target token`, but without the URL.
+
+    A line may name another LUN of the target by --lun. `sleep SECONDS` waits, `help` lists the steps, # begins a comment.
+    """
+    place = who.url(url, "URL")
+    host.run(Script(place, keep_going=keep_going).run, script, who.options)
+
+
+def _application() -> typer.Typer:
+    """The steps as subcommands, which give a Step."""
+    app = typer.Typer(
+        help="Steps of a session, a line for each.",
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+    )
+    steps = Steps(others_follow=True)
+
+    def call(bound: BuildStep, lun: int | None) -> Step:
+        return Step(bound(steps), lun)
+
+    for name, build in STEPS.items():
+        app.command(name)(extended(build, [parameter("lun", Lun, None)], call, without=["steps"]))
+    app.command("sleep")(sleep)
+
+    @app.command("help")
+    def _help(context: typer.Context) -> None:
+        """Show this list."""
+        assert context.parent is not None
+        typer.echo(context.parent.get_help())
+
+    return app
+
+
+def sleep(seconds: Seconds) -> Step:
+    """Wait."""
+
+    async def work(_disk: Disk) -> None:
+        await trio.sleep(seconds)
+
+    return Step(work, None)

@@ -1,0 +1,189 @@
+"""The single commands of token copy, as steps of a session: each checks what was typed, and gives the work to do."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import typer
+
+from odx_target.cli.failure import CommandFailure
+from odx_target.cli.text.tables import print_rows
+from odx_target.cli.token import parameters
+from odx_target.cli.token.exchange import must_be_good, receive_information, send
+from odx_target.cli.token.parameters import read_token
+from odx_target.cli.token.rows import operation_rows, token_rows
+from odx_target.initiator import cdb
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.result import Status
+from odx_target.initiator.sense import describe_result
+from odx_target.initiator.token_commands import (
+    ANSWER_ALLOCATION_BYTES,
+    ZERO_TOKEN,
+    CopyOperationStatus,
+    populate_token_list,
+    write_using_token_list,
+)
+from odx_target.target.config.private_file import write_private
+
+MANAGEMENT_TOKEN_BYTES = 96
+LIST_ALLOCATION_BYTES = 8 + 1024 * MANAGEMENT_TOKEN_BYTES
+
+Work: TypeAlias = Callable[[Disk], Awaitable[None]]
+"""What a step does with a disk. Raises CommandFailure, InitiatorError, OSError."""
+
+
+BuildStep: TypeAlias = Callable[..., Work]
+"""Makes a step of Steps and of what was typed. Raises typer.BadParameter."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """What the steps of one session share: whether others may follow, and the token that was seen last."""
+
+    others_follow: bool = False
+    token: bytes = b""
+
+    def keep(self, token: bytes, token_file: Path | None) -> None:
+        """Remember a token, and write it to a file if one is named."""
+        self.token = token
+        if token_file is not None:
+            write_private(token_file, token)
+            typer.echo(f"token written to {token_file}")
+
+
+def populate(
+    steps: Steps,
+    ranges: parameters.Ranges = None,
+    kind: parameters.Kind = None,
+    inactivity_timeout: parameters.InactivityTimeout = 0,
+    identifier: parameters.Identifier = 0,
+    immed: parameters.Immediate = False,
+    token_file: parameters.TokenOut = None,
+) -> Work:
+    """POPULATE TOKEN, then RECEIVE ROD TOKEN INFORMATION for the token."""
+    data = populate_token_list(ranges or [], inactivity_timeout_s=inactivity_timeout, rod_type=kind, immediate=immed)
+
+    async def work(disk: Disk) -> None:
+        result = await send(disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data)
+        failed = result.status != Status.GOOD
+        if immed and steps.others_follow and not failed:
+            return
+        try:
+            operation = await receive_information(disk, identifier, poll=immed)
+        except CommandFailure:
+            if not failed:
+                raise
+            operation = None
+        if operation is not None and operation.tokens:
+            steps.keep(operation.tokens[0], token_file)
+        elif failed:
+            raise CommandFailure(f"POPULATE TOKEN: {describe_result(result)}")
+        else:
+            raise CommandFailure("POPULATE TOKEN gave no token")
+
+    return work
+
+
+def write(
+    steps: Steps,
+    ranges: parameters.Ranges = None,
+    token_file: parameters.TokenIn = None,
+    zero: parameters.Zero = False,
+    offset_into_rod: parameters.Offset = 0,
+    del_tkn: parameters.DeleteToken = False,
+    identifier: parameters.Identifier = 0,
+    immed: parameters.Immediate = False,
+) -> Work:
+    """WRITE USING TOKEN; if it fails or runs in the background, RECEIVE ROD TOKEN INFORMATION for the true count."""
+    if (zero and token_file is not None) or not (zero or token_file or steps.others_follow):
+        raise typer.BadParameter("give either --token-file or --zero")
+    given = ZERO_TOKEN if zero else read_token(token_file) if token_file is not None else None
+
+    async def work(disk: Disk) -> None:
+        data = write_using_token_list(
+            given or steps.token, ranges or [], offset_into_rod_blocks=offset_into_rod, delete_token=del_tkn, immediate=immed
+        )
+        result = await send(disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data)
+        if result.status != Status.GOOD:
+            with suppress(CommandFailure):
+                await receive_information(disk, identifier, poll=immed)
+            raise CommandFailure(f"WRITE USING TOKEN: {describe_result(result)}")
+        if immed and not steps.others_follow:
+            ended = await receive_information(disk, identifier, poll=True)
+            if ended.status != CopyOperationStatus.COMPLETED:
+                raise CommandFailure("WRITE USING TOKEN did not complete in the background")
+
+    async def checked(disk: Disk) -> None:
+        if given is None and not steps.token:
+            raise CommandFailure("no token was made yet: give --token-file or --zero, or populate first")
+        await work(disk)
+
+    return checked
+
+
+def receive(
+    steps: Steps,
+    identifier: parameters.Identifier = 0,
+    token_file: parameters.TokenOut = None,
+    poll: parameters.Poll = False,
+) -> Work:
+    """RECEIVE ROD TOKEN INFORMATION."""
+
+    async def work(disk: Disk) -> None:
+        operation = await receive_information(disk, identifier, poll=poll)
+        for token in operation.tokens[:1]:
+            steps.keep(token, token_file)
+
+    return work
+
+
+def status(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa: ARG001 - as the others
+    """RECEIVE COPY STATUS (LID4)."""
+
+    async def work(disk: Disk) -> None:
+        command = cdb.receive_copy_status(identifier, ANSWER_ALLOCATION_BYTES)
+        result = await send(disk, "RECEIVE COPY STATUS (LID4)", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
+        must_be_good("RECEIVE COPY STATUS (LID4)", result)
+        print_rows("copy operation", operation_rows(bytes(result.data_in)))
+
+    return work
+
+
+def abort(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa: ARG001 - as the others
+    """COPY OPERATION ABORT."""
+
+    async def work(disk: Disk) -> None:
+        result = await send(disk, "COPY OPERATION ABORT", cdb.copy_operation_abort(identifier))
+        must_be_good("COPY OPERATION ABORT", result)
+
+    return work
+
+
+def list_tokens(steps: Steps) -> Work:  # noqa: ARG001 - as the others
+    """REPORT ALL ROD TOKENS."""
+
+    async def work(disk: Disk) -> None:
+        command = cdb.report_all_rod_tokens(LIST_ALLOCATION_BYTES)
+        result = await send(disk, "REPORT ALL ROD TOKENS", command, data_in_bytes=LIST_ALLOCATION_BYTES)
+        must_be_good("REPORT ALL ROD TOKENS", result)
+        body = bytes(result.data_in)[8:]
+        for start in range(0, len(body) - MANAGEMENT_TOKEN_BYTES + 1, MANAGEMENT_TOKEN_BYTES):
+            token = body[start : start + MANAGEMENT_TOKEN_BYTES]
+            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", token_rows(token))
+        count = len(body) // MANAGEMENT_TOKEN_BYTES
+        typer.echo(f"{count} token{'s' if count != 1 else ''}")
+
+    return work
+
+
+STEPS: dict[str, BuildStep] = {
+    "populate": populate,
+    "write": write,
+    "receive": receive,
+    "status": status,
+    "abort": abort,
+    "list": list_tokens,
+}
+"""By the name that is typed."""

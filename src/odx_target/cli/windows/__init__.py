@@ -1,0 +1,1 @@
+"""`odx-target windows-copy`: a copy as Windows would do it."""

@@ -1,0 +1,295 @@
+"""`odx-target windows-copy`: copy a file between two LUNs as Windows would, and say where Windows would have given up."""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import trio
+import typer
+
+from odx_target.cli import host
+from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.text.sizes import rate, size
+from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
+from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
+from odx_target.cli.windows.trace import TracePrinter
+from odx_target.initiator.connecting import connect_tcp
+from odx_target.initiator.url import IscsiUrl
+from odx_target.initiator.windows import enumeration
+from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.disk import WindowsDisk
+from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
+from odx_target.initiator.windows.login import INITIATOR_NAME
+from odx_target.initiator.windows.rules import Finding, Weight
+from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
+from odx_target.target.config.settings import ConfigError, parse_size
+
+LARGEST_FRAGMENTS = 4096
+TOKEN_COMMANDS = {
+    (0x83, 0x10): "POPULATE TOKEN",
+    (0x84, 0x07): "RECEIVE ROD TOKEN INFORMATION",
+    (0x83, 0x11): "WRITE USING TOKEN",
+}
+TASK_MANAGEMENT = "resets and new logins"
+VERDICTS = {
+    Weight.DECLINES: "Windows would have given up",
+    Weight.DROPS: "Windows would have dropped the connection",
+}
+
+connect = connect_tcp
+"""How portals are reached; tests put something else here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was typed."""
+
+    source: IscsiUrl
+    destination: IscsiUrl
+    size_bytes: int
+    source_lba: int
+    destination_lba: int
+    fragments: int
+    zero: bool
+    fill: bool
+    valid_bytes: int | None
+    trace: bool
+    paths: int
+    digests: bool
+    initiator_name: str
+    settings: WindowsSettings
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("windows-copy")(windows_copy)
+
+
+@host.as_host(INITIATOR_NAME, command_timeout=False)
+def windows_copy(
+    src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    dst: Annotated[str, typer.Argument(metavar="DST", help="Where to; what is there in the file's place is overwritten.")],
+    file_size: Annotated[str, typer.Option("--file-size", metavar="SIZE", help="Size of the file, such as 1G.")] = "1G",
+    fragments: Annotated[int, typer.Option(min=1, max=LARGEST_FRAGMENTS, metavar="N", help="Extents of the source file.")] = 1,
+    src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where the file begins on the source.")] = 0,
+    dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where it begins on the destination.")] = 0,
+    zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; nothing is read.")] = False,
+    fill: Annotated[
+        bool, typer.Option("--fill", help="First write a pattern to the file on the source: data are lost.")
+    ] = False,
+    valid_size: Annotated[
+        str | None, typer.Option("--valid-size", metavar="SIZE", help="What was ever written of the source file.")
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Print all fields and bytes of commands and answers.")] = False,
+    paths: Annotated[int, typer.Option(min=1, max=8, metavar="N", help="Sessions to each target, as MPIO makes them.")] = 1,
+    path_choice: Annotated[
+        str, typer.Option(metavar="HOW", help="one, other (for RECEIVE ROD TOKEN INFORMATION) or round-robin.")
+    ] = "one",
+    digests: Annotated[bool, typer.Option("--digests", help="Header and data digests, or no login.")] = False,
+    list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first one.")] = 0,
+    lifetime: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of tokens; 0: default.")] = 0,
+    *,
+    who: host.Host,
+) -> None:
+    """Copy a file as Windows copies it, command by command, and compare.
+
+    Prints every command, and every reason for which Windows would have given up token copy. Exit code 1 if there was one,
+    or if the copies differ.
+    """
+    choices = {
+        "one": PathChoice.ONE,
+        "other": PathChoice.OTHER_FOR_INFORMATION,
+        "round-robin": PathChoice.ROUND_ROBIN,
+    }
+    if path_choice not in choices:
+        raise typer.BadParameter(f"{path_choice!r} is none of {', '.join(choices)}", param_hint="--path-choice")
+    settings = WindowsSettings(
+        first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=choices[path_choice]
+    )
+    wish = Wish(
+        who.url(src, "SRC"),
+        who.url(dst, "DST"),
+        _size(file_size, "--file-size"),
+        src_lba,
+        dst_lba,
+        fragments,
+        zero,
+        fill,
+        None if valid_size is None else _size(valid_size, "--valid-size"),
+        trace,
+        paths,
+        digests,
+        who.options.initiator_name,
+        settings,
+    )
+    report = CopyReport()
+    try:
+        declined, equal = host.run(_copy, wish, report)
+    except Interrupted as interrupted:
+        raise Interrupted(interrupted.number, f"interrupted: {_progress(report, wish.size_bytes)}") from None
+    if not equal:
+        raise CommandFailure("the copies differ")
+    if declined is not None:
+        raise CommandFailure(f"{VERDICTS[declined.rule.value.weight]}: {declined}")
+
+
+async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
+    """Copy and compare, and keep account in `report`.
+
+    Returns why Windows would have given up, if so, and whether the file is the same at both ends.
+    """
+    clock = TrioClock()
+    printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)
+    counts: Counter[str] = Counter()
+    events: Counter[int] = Counter()
+
+    def tell(entry: Entry) -> None:
+        counts[_kind(entry)] += 1
+        events.update(_events(entry))
+        printer.tell(entry)
+
+    windows = WindowsHost(clock, Journal(tell), wish.settings)
+    try:
+        async with _started(wish, windows) as (source, destination):
+            files = _files(wish, source, destination)
+            if wish.fill:
+                await fill(windows, files[0], wish.size_bytes)
+            metadata = await metadata_beside(list(files), files[1])
+            if metadata is None:
+                files[1].disk.remark("has no room beside the file: the file system's own writes are left out")
+            began_s = clock.now()
+            await FileCopy(windows, None if wish.zero else files[0], files[1], report, metadata).run()
+            printer.finish()
+            elapsed_s = clock.now() - began_s
+            windows.journal.tell = lambda _: None  # what follows is no part of the copy
+            difference = await differs_at(None if wish.zero else files[0], files[1])
+    finally:
+        printer.finish()
+    for line in _summary(report, elapsed_s, windows, difference, [_totals(counts), *_event_words(events)]):
+        typer.echo(line)
+    return next(iter(windows.journal.declines), None), difference is None
+
+
+@contextlib.asynccontextmanager
+async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[WindowsDisk, WindowsDisk]]:
+    """Both disks, found as Windows finds them: discovery, login, enumeration."""
+    same_target = replace(wish.source, lun=wish.destination.lun) == wish.destination
+    lives: list[LiveSession] = []
+    async with trio.open_nursery() as nursery:
+        try:
+            disks: list[WindowsDisk] = []
+            for places in [[wish.source, wish.destination]] if same_target else [[wish.source], [wish.destination]]:
+                here = await _log_in(wish, windows, places[0], nursery, len(lives))
+                lives += here
+                prefix = "" if same_target else "destination " if disks else "source "
+                found = [_disk(windows, prefix, place, here) for place in dict.fromkeys(places)]
+                lun_0 = _disk(windows, prefix, replace(places[0], lun=0), here)
+                await enumeration.start(found, lun_0)
+                disks += found
+            yield disks[0], disks[-1]
+        finally:
+            for live in lives:
+                await live.close()
+            nursery.cancel_scope.cancel()
+
+
+async def _log_in(wish: Wish, windows: WindowsHost, place: IscsiUrl, nursery: trio.Nursery, number: int) -> list[LiveSession]:
+    """A discovery session, then as many sessions as paths are wanted."""
+    plans = [
+        plan_login(place, at, wish.initiator_name, windows.journal, connect, digests=wish.digests)
+        for at in range(number, number + 1 + wish.paths)
+    ]
+    await discover(plans[0], windows.settings)
+    lives = []
+    for at, plan in enumerate(plans[1:], number + 1):
+        live = LiveSession(f"path {at}", plan, windows.settings)
+        await nursery.start(live.run)
+        lives.append(live)
+    return lives
+
+
+def _disk(windows: WindowsHost, prefix: str, place: IscsiUrl, lives: list[LiveSession]) -> WindowsDisk:
+    return WindowsDisk(windows, f"{prefix}LUN {place.lun}", place.lun, [SessionPath(live, place.lun) for live in lives])
+
+
+def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[WindowsFile, WindowsFile]:
+    """The file on both disks; on the destination in about half as many extents, so that their ends do not meet."""
+    from_layout = fragmented(source, wish.source_lba, wish.size_bytes, wish.fragments, "source")
+    to_layout = fragmented(destination, wish.destination_lba, wish.size_bytes, (wish.fragments + 1) // 2, "destination")
+    same = wish.source == wish.destination
+    if same and not wish.zero and overlap(from_layout, to_layout):
+        raise CommandFailure("on one LUN the two places of the file overlap: give other places by --src-lba and --dst-lba")
+    return WindowsFile(source, from_layout, wish.valid_bytes), WindowsFile(destination, to_layout)
+
+
+def _kind(entry: Entry) -> str:
+    """What an entry counts as in the totals; "" for the rest."""
+    if isinstance(entry, Management):
+        return TASK_MANAGEMENT
+    return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
+
+
+def _events(entry: Entry) -> list[int]:
+    """What Windows would write to its System log of an entry; where either of two numbers may come, the first."""
+    if isinstance(entry, Management):
+        return [entry.event] if entry.event else []
+    return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []
+
+
+def _event_words(events: Counter[int]) -> list[str]:
+    if not events:
+        return []
+    shown = [f"{event} ({count} times)" if count > 1 else str(event) for event, count in sorted(events.items())]
+    return [f"Windows' System log would have of iScsiPrt: {', '.join(shown)}"]
+
+
+def _totals(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[kind]} {kind}" for kind in (*TOKEN_COMMANDS.values(), TASK_MANAGEMENT))
+
+
+def _summary(
+    report: CopyReport, elapsed_s: float, windows: WindowsHost, difference: int | None, totals: list[str]
+) -> list[str]:
+    total_bytes = report.offloaded_bytes + report.ordinary_bytes
+    return [
+        *_findings(windows.journal.findings),
+        *totals,
+        f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "
+        f"{report.offloaded_bytes} bytes by token, {report.ordinary_bytes} by reads and writes",
+        "equal" if difference is None else f"NOT EQUAL from byte {difference} of the file on",
+    ]
+
+
+def _progress(report: CopyReport, size_bytes: int) -> str:
+    """How far an interrupted copy came."""
+    done_bytes = report.offloaded_bytes + report.ordinary_bytes
+    return (
+        f"{done_bytes} of {size_bytes} bytes are copied, {report.offloaded_bytes} of them by token, and nothing is compared"
+        if done_bytes
+        else "nothing is copied"
+    )
+
+
+def _findings(findings: list[Finding]) -> list[str]:
+    """A line for each rule that was met, the gravest first."""
+    counts = Counter(finding.rule for finding in findings)
+    firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
+    lines = []
+    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.value.weight)):
+        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
+        lines.append(f"{finding.rule.value.weight.value}: {finding}{again}")
+    return lines
+
+
+def _size(text: str, option: str) -> int:
+    """The size of the file, rounded up to whole clusters."""
+    try:
+        wanted = parse_size(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+    if not wanted:
+        raise typer.BadParameter("the file must have a byte", param_hint=option)
+    return -(-wanted // CLUSTER_BYTES) * CLUSTER_BYTES

@@ -1,0 +1,89 @@
+"""The files of the Windows behaviour: where they lie on their disks, what is in them, whether they are equal."""
+
+from functools import partial
+
+from odx_target.cli.failure import CommandFailure
+from odx_target.cli.text.progress import bar
+from odx_target.cli.text.sizes import size
+from odx_target.initiator.result import Job
+from odx_target.initiator.session import run_together
+from odx_target.initiator.token_commands import BlockRange
+from odx_target.initiator.windows.copy_engine import Metadata, WindowsFile
+from odx_target.initiator.windows.disk import WindowsDisk
+from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.layout import FileLayout
+
+CLUSTER_BYTES = 4096
+"""What NTFS gives files room by: a whole number of blocks of either length."""
+COMPARED_TOGETHER = 8
+"""Reads under way at once while the result is compared; the copy itself is compared after its end."""
+
+
+def fragmented(disk: WindowsDisk, lba: int, size_bytes: int, count: int, what: str) -> FileLayout:
+    """A file in so many extents of whole clusters, a cluster apart. Raises CommandFailure where the disk has no room."""
+    clusters = size_bytes // CLUSTER_BYTES
+    count, unit = min(count, clusters), CLUSTER_BYTES // disk.block_bytes
+    sizes = [clusters // count + (number < clusters % count) for number in range(count)]
+    extents, at = [], lba
+    for number in sizes:
+        extents.append(BlockRange(at, number * unit))
+        at += (number + 1) * unit
+    end = extents[-1].lba + extents[-1].count_blocks
+    if end > disk.capacity_blocks:
+        room = size(disk.capacity_blocks * disk.block_bytes)
+        raise CommandFailure(f"the {what} ({disk.name}, {room}) has no room for the file up to block {end}")
+    return FileLayout(tuple(extents), disk.block_bytes)
+
+
+def overlap(one: FileLayout, other: FileLayout) -> bool:
+    return any(a.lba < b.lba + b.count_blocks and b.lba < a.lba + a.count_blocks for a in one.extents for b in other.extents)
+
+
+async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) -> Metadata | None:
+    """A cluster of the destination's disk that belongs to no file, with what is in it; None where there is no room.
+
+    The file system's own blocks are not known, so these stand for them, and are written back as they are.
+    """
+    disk, extents = destination.disk, destination.layout.extents
+    unit = CLUSTER_BYTES // disk.block_bytes
+    taken = [extent for file in files if file.disk is disk for extent in file.layout.extents]
+    for lba in (extents[-1].lba + extents[-1].count_blocks, extents[0].lba - unit):
+        is_free = all(lba + unit <= each.lba or each.lba + each.count_blocks <= lba for each in taken)
+        if is_free and 0 <= lba <= disk.capacity_blocks - unit:
+            return Metadata(lba, await disk.read(lba, unit))
+    return None
+
+
+async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None:
+    """The application's part: a pattern that differs from place to place, in ordinary writes."""
+    step = windows.settings.adapter_transfer_bytes
+    with bar("fill", size_bytes) as show:
+        for position in range(0, size_bytes, step):
+            count = min(step, size_bytes - position)
+            data = b"".join(b"%15d " % at for at in range(position, position + count, CLUSTER_BYTES))
+            words = [data[at : at + 16] * (CLUSTER_BYTES // 16) for at in range(0, len(data), 16)]
+            await file.disk.write_file(file.layout, position, b"".join(words))
+            show(count)
+
+
+async def differs_at(source: WindowsFile | None, destination: WindowsFile) -> int | None:
+    """Where in the file the two ends differ first (a multiple of the reads' size), or None."""
+    step = destination.disk.host.settings.adapter_transfer_bytes
+    differing: list[int] = []
+
+    async def one(position: int, count: int) -> None:
+        written = 0 if source is None else min(max(source.written_bytes - position, 0), count)
+        wanted = bytes(count - written)
+        if source is not None and written:
+            wanted = await source.disk.read_file(source.layout, position, written) + wanted
+        if await destination.disk.read_file(destination.layout, position, count) != wanted:
+            differing.append(position)
+
+    size_bytes = destination.layout.size_bytes
+    with bar("compare", size_bytes) as show:
+        for first in range(0, size_bytes, COMPARED_TOGETHER * step):
+            end = min(first + COMPARED_TOGETHER * step, size_bytes)
+            jobs: list[Job] = [partial(one, place, min(step, size_bytes - place)) for place in range(first, end, step)]
+            await run_together(jobs)
+            show(end - first)
+    return min(differing, default=None)

@@ -1,0 +1,1 @@
+"""The commands of token copy: rows, parameter lists, checks, answers."""

@@ -1,0 +1,60 @@
+"""What the 84h commands answer (SPC-4 6.18, 6.19, 6.22)."""
+
+import struct
+
+from odx_target.copymgr.limits import STATUS_UPDATE_DELAY_MS
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES
+from odx_target.scsi.layout import Layout
+
+STATUS_LAYOUT = Layout(
+    "available_data:32 -:3 response_to_service_action:5 -:1 copy_operation_status:7 operation_counter:16 "
+    "estimated_status_update_delay:32 extended_copy_completion_status:8 length_of_the_sense_data_field:8 "
+    "sense_data_length:8 transfer_count_units:8 transfer_count:64 segments_processed:16 -:48"
+)
+"""What RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION begin with; sense data follow."""
+
+LOGICAL_BLOCKS = 0xF1
+FINISHED_DELAY = 0xFFFF_FFFE
+
+_STATUS = struct.Struct(">IBBHIBBBBQHxxxxxx")
+_AVAILABLE_DATA_BYTES = 4
+_SENSE_GRANULARITY_BYTES = 4
+
+
+def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
+    """The answer of RECEIVE COPY STATUS (LID4); `trailer_bytes` are announced to follow."""
+    is_in_progress = operation.is_in_progress
+    sense = operation.sense
+    sense_field_bytes = -(-len(sense) // _SENSE_GRANULARITY_BYTES) * _SENSE_GRANULARITY_BYTES
+    status = _STATUS.pack(
+        _STATUS.size - _AVAILABLE_DATA_BYTES + sense_field_bytes + trailer_bytes,
+        operation.service_action,
+        operation.status,
+        operation.counter & 0xFFFF,
+        STATUS_UPDATE_DELAY_MS if is_in_progress else FINISHED_DELAY,
+        operation.completion_status,
+        sense_field_bytes,
+        len(sense),
+        LOGICAL_BLOCKS,
+        operation.transfer_count_blocks,
+        0,
+    )
+    return status + sense.ljust(sense_field_bytes, b"\0")
+
+
+def rod_token_information(operation: CopyOperation) -> bytes:
+    """The answer of RECEIVE ROD TOKEN INFORMATION: the length of the token descriptors is always there."""
+    descriptors = bytes(2) + operation.token if operation.token and not operation.is_in_progress else b""
+    trailer = len(descriptors).to_bytes(4, "big") + descriptors
+    return copy_status(operation, len(trailer)) + trailer
+
+
+def management_token(token: bytes) -> bytes:
+    """The part of a token that does not let anybody use it."""
+    return token[:MANAGEMENT_TOKEN_BYTES]
+
+
+def all_rod_tokens(management_tokens: bytes | bytearray) -> bytes:
+    """The answer of REPORT ALL ROD TOKENS, from the management tokens one after the other."""
+    return b"".join(((len(management_tokens) + 4).to_bytes(4, "big"), bytes(4), management_tokens))

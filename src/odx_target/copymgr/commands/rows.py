@@ -1,0 +1,117 @@
+"""The rows that the copy manager adds to the command table.
+
+The one place for what is asked before a command of the copy manager runs: write protection and a stopped unit follow from the
+flags, and so do reservations for the two that touch the medium: POPULATE TOKEN is a read of its logical unit, WRITE USING TOKEN
+a write. Retrieving results never conflicts, COPY OPERATION ABORT does as a write would (SPC-4 5.13.1 table 65).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odx_target.copymgr.commands.copy_results import (
+    copy_operation_abort,
+    receive_copy_status,
+    receive_rod_token_information,
+    report_all_rod_tokens,
+)
+from odx_target.copymgr.commands.parameter_lists import CDB_LAYOUTS, ServiceAction
+from odx_target.copymgr.commands.populate_token import populate_token, source_extents
+from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
+from odx_target.copymgr.refusal import Refusal
+from odx_target.scsi.access import Access
+from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Task
+
+if TYPE_CHECKING:
+    from odx_target.copymgr.manager import CopyManager
+
+Handler = Callable[["CopyManager", Task], Outcome]
+
+# GROUP NUMBER is let through and means nothing: grouping is not supported.
+_OUT_USAGE = "00000000 ffffffffffffffff 3f 00"
+_ABORT_USAGE = "ffffffff 0000000000000000 00 00"
+_IN_USAGE = "ffffffff 00000000ffffffff 00 00"
+_REPORT_USAGE = "00000000 00000000ffffffff 00 00"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyCommand:
+    """A command: bits that mean something behind the service action, handler, flags, the blocks it touches, reservations."""
+
+    service_action: ServiceAction
+    usage: str
+    handler: Handler
+    flags: CommandFlag
+    extents: Callable[[Task], Sequence[Extent]] | None = None
+    access: Access | None = None
+
+
+COPY_COMMANDS: tuple[CopyCommand, ...] = (
+    CopyCommand(
+        ServiceAction.POPULATE_TOKEN,
+        _OUT_USAGE,
+        populate_token,
+        CommandFlag.READS_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
+        source_extents,
+    ),
+    CopyCommand(
+        ServiceAction.WRITE_USING_TOKEN,
+        _OUT_USAGE,
+        write_using_token,
+        CommandFlag.WRITES_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
+        destination_extents,
+    ),
+    CopyCommand(
+        ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED, access=Access.WRITES
+    ),
+    CopyCommand(
+        ServiceAction.RECEIVE_COPY_STATUS_LID4,
+        _IN_USAGE,
+        receive_copy_status,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+    CopyCommand(
+        ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION,
+        _IN_USAGE,
+        receive_rod_token_information,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+    CopyCommand(
+        ServiceAction.REPORT_ALL_ROD_TOKENS,
+        _REPORT_USAGE,
+        report_all_rod_tokens,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+)
+
+
+def command_rows(manager: "CopyManager") -> list[CommandRow]:
+    """The rows, bound to one copy manager."""
+    return [_row(manager, command) for command in COPY_COMMANDS]
+
+
+def _row(manager: "CopyManager", command: CopyCommand) -> CommandRow:
+    operation_code, name, _ = CDB_LAYOUTS[command.service_action]
+
+    def handle(task: Task) -> Outcome:
+        try:
+            return command.handler(manager, task)
+        except Refusal as refusal:
+            manager.note_refusal(task.nexus, command.service_action, refusal)
+            raise
+
+    return CommandRow(
+        name=name,
+        operation_code=operation_code,
+        usage=bytes((operation_code, command.service_action)) + bytes.fromhex(command.usage),
+        handler=handle,
+        service_action=command.service_action,
+        flags=command.flags,
+        extents=command.extents,
+        access=command.access,
+    )

@@ -1,0 +1,220 @@
+"""What the copy manager sends and receives, in words, without a target.
+
+Each function takes bytes and returns rows, as those of `odx_target.scsi.describe.data` do, to which `register`
+adds the commands and the VPD page. Input that cannot be what it is said to be raises ValueError; what ends early is described
+as far as it goes. The secret part of a token is never shown.
+"""
+
+from odx_target.copymgr.commands import third_party_copy_page as page
+from odx_target.copymgr.commands.parameter_lists import (
+    CDB_LAYOUTS,
+    POPULATE_TOKEN_HEADER,
+    RANGE_DESCRIPTOR,
+    RANGE_DESCRIPTOR_BYTES,
+    WRITE_USING_TOKEN_HEADER,
+)
+from odx_target.copymgr.commands.responses import FINISHED_DELAY, LOGICAL_BLOCKS, STATUS_LAYOUT
+from odx_target.copymgr.operations.operation import CopyStatus
+from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, TOKEN_LAYOUT
+from odx_target.copymgr.tokens.rod_types import RodType, rod_type_words
+from odx_target.scsi.describe.data import Descriptions, describe_designators, describe_sense
+from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
+from odx_target.scsi.tasks.task import Status
+
+_UNKNOWN_BYTES = (1 << 128) - 1
+_ROD_TYPE_WORDS = {int(rod_type): rod_type_words(rod_type) for rod_type in RodType}
+_STATUS_WORDS = {
+    CopyStatus.COMPLETED: "completed without error",
+    CopyStatus.COMPLETED_WITH_ERROR: "completed with error",
+    CopyStatus.PARTIAL: "completed without error, fewer blocks than requested",
+    CopyStatus.RESIDUAL: "completed without error, with residual data",
+    CopyStatus.IN_PROGRESS: "in progress",
+    CopyStatus.IN_FOREGROUND: "in progress in the foreground",
+    CopyStatus.IN_BACKGROUND: "in progress in the background",
+    CopyStatus.TERMINATED: "terminated",
+}
+_INFORMATION_WORDS: dict[str, dict[int, str]] = {
+    "response_to_service_action": {int(action): row[1] for action, row in CDB_LAYOUTS.items()},
+    "copy_operation_status": {int(status): words for status, words in _STATUS_WORDS.items()},
+    "estimated_status_update_delay": {FINISHED_DELAY: "finished", 0xFFFF_FFFF: "cannot be estimated"},
+    "extended_copy_completion_status": {int(status): status.name for status in Status},
+    "transfer_count_units": {LOGICAL_BLOCKS: "logical blocks", 0x00: "bytes", 0x01: "KiB", 0x02: "MiB", 0x03: "GiB"},
+}
+
+
+def register(descriptions: Descriptions) -> None:
+    """Make the commands and the VPD page of the copy manager known."""
+    for service_action, (operation_code, name, layout) in CDB_LAYOUTS.items():
+        descriptions.add_cdb(operation_code, service_action, name, layout)
+    for key, name in _OTHER_COMMANDS.items():
+        descriptions.add_name(*key, name)
+    descriptions.add_vpd_page(page.THIRD_PARTY_COPY, "Third-party Copy", describe_third_party_copy)
+
+
+def describe_populate_token(data: bytes) -> list[Row]:
+    """A parameter list of POPULATE TOKEN."""
+    words = {"rod_type": {**_ROD_TYPE_WORDS, 0: "none asked for"}, "inactivity_timeout": {0: "the default"}}
+    return layout_rows(POPULATE_TOKEN_HEADER, data, words) + _ranges(data[POPULATE_TOKEN_HEADER.size_bytes :])
+
+
+def describe_write_using_token(data: bytes) -> list[Row]:
+    """A parameter list of WRITE USING TOKEN, with its token."""
+    rows: list[Row] = []
+    for row in layout_rows(WRITE_USING_TOKEN_HEADER, data):
+        rows += describe_token(data[16 : 16 + TOKEN_BYTES]) if row.name == "rod_token" else [row]
+    return rows + _ranges(data[WRITE_USING_TOKEN_HEADER.size_bytes :])
+
+
+def describe_rod_token_information(data: bytes) -> list[Row]:
+    """An answer of RECEIVE ROD TOKEN INFORMATION, or of RECEIVE COPY STATUS (LID4), which ends after the sense data."""
+    rows = layout_rows(STATUS_LAYOUT, data, _INFORMATION_WORDS)
+    if len(data) < STATUS_LAYOUT.size_bytes:
+        return rows
+    fields = STATUS_LAYOUT.parse(data)
+    end = STATUS_LAYOUT.size_bytes + fields["length_of_the_sense_data_field"]
+    sense = data[STATUS_LAYOUT.size_bytes :][: fields["sense_data_length"]]
+    if sense:
+        rows += _sense(sense)
+    if len(data) < end + 4:
+        return rows
+    rows.append(Row("rod_token_descriptors_length", str(int.from_bytes(data[end : end + 4], "big"))))
+    token = data[end + 6 :][:TOKEN_BYTES]
+    return rows + (describe_token(token) if len(token) >= 8 else [])
+
+
+def describe_token(token: bytes) -> list[Row]:
+    """A ROD token, or the beginning of one, such as what REPORT ALL ROD TOKENS shows. Raises ValueError below 8 bytes."""
+    if len(token) < 8:
+        raise ValueError("a ROD token has at least the 8 bytes of its type and length")
+    words: dict[str, dict[int, str]] = {
+        "rod_type": _ROD_TYPE_WORDS,
+        "rod_token_length": {ROD_TOKEN_LENGTH: "the rest of 512 bytes"},
+        "number_of_bytes_represented": {_UNKNOWN_BYTES: "unknown"},
+    }
+    if int.from_bytes(token[:4], "big") == RodType.BLOCK_DEVICE_ZERO:
+        return layout_rows(TOKEN_LAYOUT, token[:8], words)
+    rows: list[Row] = []
+    for row in layout_rows(TOKEN_LAYOUT, token, words):
+        if row.name == "creator_logical_unit_descriptor":
+            rows += _creator(token[16:48])
+        elif row.name == "target_device_descriptor":
+            rows += _target_device(token[128:256])
+        elif row.name == "extended_rod_token_data":
+            rows.append(Row(row.name, "not shown", "256 bytes, the secret part"))
+        else:
+            rows.append(row)
+    if len(token) == MANAGEMENT_TOKEN_BYTES:
+        rows.append(Row("missing", str(TOKEN_BYTES - len(token)), "bytes: a management token, which nobody can use"))
+    return rows
+
+
+def describe_third_party_copy(body: bytes) -> list[Row]:
+    """VPD page 8Fh behind its header."""
+    rows: list[Row] = []
+    header_bytes = page.DESCRIPTOR_HEADER.size_bytes
+    while len(body) >= header_bytes:
+        header = page.DESCRIPTOR_HEADER.parse(body)
+        kind, size_bytes = header["third_party_copy_descriptor_type"], header["third_party_copy_descriptor_length"]
+        name, describe = _DESCRIPTORS.get(kind, ("unknown", None))
+        content = body[header_bytes:][:size_bytes]
+        rows.append(Row("third_party_copy_descriptor_type", f"{kind:04x}h", name))
+        rows += [raw_row("descriptor", content)] if describe is None else describe(content)
+        body = body[header_bytes + size_bytes :]
+    return rows
+
+
+def _ranges(data: bytes) -> list[Row]:
+    rows: list[Row] = []
+    while len(data) >= RANGE_DESCRIPTOR_BYTES:
+        rows += layout_rows(RANGE_DESCRIPTOR, data[:RANGE_DESCRIPTOR_BYTES])
+        data = data[RANGE_DESCRIPTOR_BYTES:]
+    return [*rows, raw_row("partial_range_descriptor", data)] if data else rows
+
+
+def _sense(sense: bytes) -> list[Row]:
+    try:
+        return describe_sense(sense)
+    except ValueError:
+        return [raw_row("sense_data", sense)]
+
+
+def _creator(descriptor: bytes) -> list[Row]:
+    rows = layout_rows(CREATOR_LAYOUT, descriptor)
+    return [Row(row.name, descriptor[8:28].hex()) if row.name == "designator" else row for row in rows]
+
+
+def _target_device(descriptor: bytes) -> list[Row]:
+    if not any(descriptor):
+        return [Row("target_device_descriptor", "", "zeros")]
+    return describe_designators(descriptor[: 4 + descriptor[3]])
+
+
+def _token_limits(content: bytes) -> list[Row]:
+    return layout_rows(page.TOKEN_LIMITS_LAYOUT, content)
+
+
+def _supported_commands(content: bytes) -> list[Row]:
+    """Only what the list length covers; padding follows."""
+    rows, entries = [], content[1 : 1 + content[0]] if content else b""
+    while len(entries) >= 2:
+        operation_code, count = entries[0], entries[1]
+        rows += [
+            Row("command", f"{operation_code:02x}h/{action:02x}h", _command_name(operation_code, action))
+            for action in entries[2 : 2 + count]
+        ]
+        entries = entries[2 + count :]
+    return rows
+
+
+def _command_name(operation_code: int, action: int) -> str:
+    ours = {(code, int(each)): name for each, (code, name, _) in CDB_LAYOUTS.items()}
+    return ours.get((operation_code, action)) or _OTHER_COMMANDS.get((operation_code, action), "unknown")
+
+
+_OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
+    (0x83, 0x00): "EXTENDED COPY (LID1)",
+    (0x83, 0x01): "EXTENDED COPY (LID4)",
+    (0x84, 0x00): "RECEIVE COPY STATUS (LID1)",
+    (0x84, 0x01): "RECEIVE COPY DATA (LID1)",
+    (0x84, 0x03): "RECEIVE COPY OPERATING PARAMETERS",
+    (0x84, 0x04): "RECEIVE COPY FAILURE DETAILS (LID1)",
+    (0x84, 0x06): "RECEIVE COPY DATA (LID4)",
+    # Any other service action.
+    (0x83, None): "THIRD-PARTY COPY OUT",
+    (0x84, None): "THIRD-PARTY COPY IN",
+}
+
+
+def _rod_token_features(content: bytes) -> list[Row]:
+    rows = layout_rows(page.ROD_TOKEN_FEATURES_LAYOUT, content)
+    entries = content[page.ROD_TOKEN_FEATURES_LAYOUT.size_bytes :]
+    return rows + (layout_rows(page.BLOCK_ROD_FEATURES_LAYOUT, entries) if entries else [])
+
+
+def _supported_rod_types(content: bytes) -> list[Row]:
+    rows: list[Row] = []
+    entries = content[page.SUPPORTED_ROD_TYPES_LAYOUT.size_bytes :]
+    while len(entries) >= page.ROD_TYPE_LAYOUT.size_bytes:
+        rows += layout_rows(page.ROD_TYPE_LAYOUT, entries[: page.ROD_TYPE_LAYOUT.size_bytes], {"rod_type": _ROD_TYPE_WORDS})
+        entries = entries[page.ROD_TYPE_LAYOUT.size_bytes :]
+    return rows
+
+
+def _general_copy_operations(content: bytes) -> list[Row]:
+    return layout_rows(page.GENERAL_COPY_OPERATIONS_LAYOUT, content)
+
+
+_DESCRIPTORS = {
+    page.TOKEN_LIMITS: ("block device ROD token limits", _token_limits),
+    page.SUPPORTED_COMMANDS: ("supported commands", _supported_commands),
+    0x0004: ("parameter data", None),
+    0x0008: ("supported descriptors", None),
+    0x000C: ("supported CSCD descriptor IDs", None),
+    0x000D: ("copy group identifier", None),
+    page.ROD_TOKEN_FEATURES: ("ROD token features", _rod_token_features),
+    page.SUPPORTED_ROD_TYPES: ("supported ROD types", _supported_rod_types),
+    page.GENERAL_COPY_OPERATIONS: ("general copy operations", _general_copy_operations),
+    0x9101: ("stream copy operations", None),
+    0xC001: ("held data", None),
+}
+"""By type: what it is, and what makes rows of it where that is known here."""

@@ -1,0 +1,135 @@
+"""A copy operation, under way or finished, and what can be asked about it (SPC-4 5.16.4).
+
+    none --accepted--> IN_FOREGROUND or IN_BACKGROUND --+--> COMPLETED, COMPLETED_WITH_ERROR, PARTIAL
+                                                        +--> TERMINATED by COPY OPERATION ABORT, reset, task management
+
+The object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS read, for as long as it is kept.
+"""
+
+from enum import IntEnum
+
+from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction
+from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.sense import COMMANDS_CLEARED_BY_DEVICE_SERVER, CheckCondition
+from odx_target.scsi.tasks.task import Status, Task
+
+
+class CopyStatus(IntEnum):
+    """COPY OPERATION STATUS (SPC-4 table 338)."""
+
+    COMPLETED = 0x01
+    COMPLETED_WITH_ERROR = 0x02
+    PARTIAL = 0x03
+    """Without error, but fewer blocks than asked for."""
+    RESIDUAL = 0x04
+    """Of EXTENDED COPY alone."""
+    IN_PROGRESS = 0x10
+    IN_FOREGROUND = 0x11
+    IN_BACKGROUND = 0x12
+    TERMINATED = 0x60
+
+
+class CopyOperation:
+    """One POPULATE TOKEN or WRITE USING TOKEN; `number` says in which order they began.
+
+    `task` is the command of a foreground operation, None of one in the background. `transfer_count_blocks` are the blocks
+    done without a gap from the first one. Times are monotonic seconds.
+    """
+
+    __slots__ = (
+        "_status",
+        "completion_status",
+        "counter",
+        "list_bytes",
+        "list_identifier",
+        "logical_unit",
+        "nexus",
+        "number",
+        "requested_blocks",
+        "sense",
+        "service_action",
+        "started_at_s",
+        "task",
+        "token",
+        "token_delivered",
+        "transfer_count_blocks",
+    )
+
+    def __init__(
+        self,
+        service_action: ServiceAction,
+        list_identifier: int,
+        requested_blocks: int,
+        task: Task,
+        now_s: float,
+        *,
+        in_background: bool,
+        number: int = 0,
+    ) -> None:
+        self.number = number
+        self.service_action = service_action
+        self.list_identifier = list_identifier
+        self.requested_blocks = requested_blocks
+        self.nexus: Nexus = task.nexus
+        self.logical_unit: LogicalUnit = task.logical_unit
+        self.task: Task | None = None if in_background else task
+        self.started_at_s = now_s
+        _, self.list_bytes = OUT_CDB.unpack_from(task.cdb)
+        """The length of the parameter list, which the reply accounts for."""
+        self.transfer_count_blocks = 0
+        self.counter = 0
+        self.completion_status = Status.GOOD
+        self.sense = b""
+        self.token = b""
+        """The token that was made, until it is released."""
+        self.token_delivered = False
+        self._status = CopyStatus.IN_BACKGROUND if in_background else CopyStatus.IN_FOREGROUND
+
+    @property
+    def status(self) -> CopyStatus:
+        """An aborted task has ended its operation, even if whoever works for it has not looked yet."""
+        if self.task is not None and self.task.aborted and self._status is CopyStatus.IN_FOREGROUND:
+            self.terminate()
+        return self._status
+
+    @property
+    def is_in_progress(self) -> bool:
+        return CopyStatus.IN_PROGRESS <= self.status <= CopyStatus.IN_BACKGROUND
+
+    @property
+    def holds_token(self) -> bool:
+        """True if a token waits that was never reported whole."""
+        return bool(self.token) and not self.token_delivered
+
+    @property
+    def record_bytes(self) -> int:
+        """About what the record takes of memory."""
+        return RECORD_OVERHEAD_BYTES + len(self.sense) + len(self.token)
+
+    def finish(self, status: CopyStatus, check: CheckCondition | None) -> None:
+        """The operation ends by itself; nothing changes for one that was terminated."""
+        if not self.is_in_progress:
+            return
+        self._status = status
+        if check is not None:
+            self.completion_status = Status.CHECK_CONDITION
+            self.sense = check.sense(descriptor_format=self.logical_unit.descriptor_format_sense)
+
+    def terminate(self) -> None:
+        """End it from outside: nothing it would still do happens. Does nothing to one that has ended."""
+        if CopyStatus.IN_PROGRESS <= self._status <= CopyStatus.IN_BACKGROUND:
+            self._status = CopyStatus.TERMINATED
+            self.completion_status = Status.TASK_ABORTED
+
+    def forget_task(self) -> None:
+        """The record is kept for long; the command and its data are not."""
+        self.task = None
+
+    def raise_if_ended(self) -> None:
+        """To be called before each change. Raises TaskAborted, or CheckCondition for what COPY OPERATION ABORT ended."""
+        if self.status is CopyStatus.TERMINATED:
+            if self.task is not None:
+                self.task.raise_if_aborted()
+            raise CheckCondition(COMMANDS_CLEARED_BY_DEVICE_SERVER)

@@ -1,0 +1,170 @@
+"""The records of copy operations: found by list identifier, bounded in number, bytes and time (SPC-4 5.16.4.5).
+
+A list identifier is the initiator's: it means something together with the I_T nexus that used it and the logical unit that it
+was used on, so that two programs on one host that copy on two disks do not take each other's results.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from odx_target.copymgr.commands.parameter_lists import ServiceAction
+from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES, CopyLimits
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.store.api import Steps
+
+Key: TypeAlias = tuple[LogicalUnit, int]
+
+
+_STEPS_OF_A_RECORD = 3
+
+
+class RecordTable:
+    """Operations by nexus, logical unit and list identifier, the oldest first."""
+
+    def __init__(self, limits: CopyLimits) -> None:
+        self._limits = limits
+        self._by_nexus: dict[Nexus, OrderedDict[Key, CopyOperation]] = {}
+        self._finished: OrderedDict[CopyOperation, float] = OrderedDict()
+        """Records of finished operations -> when they are given up, in that order."""
+        self.total_bytes = 0
+        self.evictions = 0
+
+    def __iter__(self) -> Iterator[CopyOperation]:
+        return (operation for records in self._by_nexus.values() for operation in records.values())
+
+    def __len__(self) -> int:
+        return sum(len(records) for records in self._by_nexus.values())
+
+    def find(self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int) -> CopyOperation | None:
+        """The operation that this nexus means."""
+        records = self._by_nexus.get(nexus)
+        return None if records is None else records.get((logical_unit, list_identifier))
+
+    def find_leniently(
+        self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int, now_s: float
+    ) -> CopyOperation | None:
+        """The operation that this nexus means, or else the latest that another nexus of the same initiator means.
+
+        A record whose time is over hides no other, given up or not.
+        """
+        exact = self.find(nexus, logical_unit, list_identifier)
+        if exact is not None and not self.is_over(exact, now_s):
+            return exact
+        others = [
+            records[logical_unit, list_identifier]
+            for other, records in self._by_nexus.items()
+            if other.initiator_name == nexus.initiator_name and (logical_unit, list_identifier) in records
+        ]
+        living = [operation for operation in others if not self.is_over(operation, now_s)]
+        return max(living, key=lambda operation: operation.number, default=None)
+
+    def has_room(self, nexus: Nexus) -> bool:
+        """True if a nexus may begin one more: not if all its records are of operations under way."""
+        records = self._by_nexus.get(nexus)
+        if records is None or len(records) < self._limits.maximum_records_per_nexus:
+            return True
+        return self._victim(records) is not None
+
+    def add(self, operation: CopyOperation) -> None:
+        """An operation begins; the finished one with the same identifier is replaced (SPC-4 5.16.4.2)."""
+        key = (operation.logical_unit, operation.list_identifier)
+        self._remove(operation.nexus, key)
+        records = self._by_nexus.setdefault(operation.nexus, OrderedDict())
+        while len(records) >= self._limits.maximum_records_per_nexus:
+            self._evict(operation.nexus)
+        records[key] = operation
+        self.total_bytes += RECORD_OVERHEAD_BYTES
+
+    def finished(self, operation: CopyOperation, now_s: float) -> None:
+        """An operation has ended, and its record has grown by its sense data and token."""
+        if operation in self._finished or not self._holds(operation):
+            return
+        self.total_bytes += operation.record_bytes - RECORD_OVERHEAD_BYTES
+        self._finished[operation] = now_s + self._limits.record_lifetime_s
+        while self.total_bytes > self._limits.maximum_record_bytes and self._evict_oldest_of_all(operation):
+            pass
+
+    def release_token(self, operation: CopyOperation) -> None:
+        """The initiator has no use for the token any more; the rest of the record stays."""
+        before_bytes = operation.record_bytes
+        operation.token = b""
+        if operation in self._finished:
+            self.total_bytes += operation.record_bytes - before_bytes
+
+    def drop_nexus(self, nexus: Nexus) -> None:
+        """I_T nexus loss: nobody can ask any more."""
+        for key in list(self._by_nexus.get(nexus, ())):
+            self._remove(nexus, key)
+
+    def drop_logical_unit(self, logical_unit: LogicalUnit) -> None:
+        """Logical unit reset: the records are gone."""
+        for nexus, records in list(self._by_nexus.items()):
+            for key in [key for key in records if key[0] is logical_unit]:
+                self._remove(nexus, key)
+
+    def expire(self, now_s: float, steps: Steps) -> bool:
+        """Give up records whose time is over, as far as the steps go; True if some may be left."""
+        while self._finished:
+            operation, until_s = next(iter(self._finished.items()))
+            if now_s < until_s:
+                return False
+            if steps.left <= 0:
+                return True
+            steps.take(_STEPS_OF_A_RECORD)
+            self._remove(operation.nexus, (operation.logical_unit, operation.list_identifier))
+        return False
+
+    def is_over(self, operation: CopyOperation, now_s: float) -> bool:
+        """True if the time of a record is over, given up or not."""
+        until_s = self._finished.get(operation)
+        return until_s is not None and now_s >= until_s
+
+    def next_expiry(self) -> float | None:
+        """No record is given up before this monotonic time."""
+        return next(iter(self._finished.values()), None)
+
+    def _holds(self, operation: CopyOperation) -> bool:
+        return self.find(operation.nexus, operation.logical_unit, operation.list_identifier) is operation
+
+    def _remove(self, nexus: Nexus, key: Key) -> None:
+        records = self._by_nexus.get(nexus)
+        operation = None if records is None else records.pop(key, None)
+        if records is None or operation is None:
+            return
+        is_finished = self._finished.pop(operation, None) is not None
+        self.total_bytes -= operation.record_bytes if is_finished else RECORD_OVERHEAD_BYTES
+        if not records:
+            del self._by_nexus[nexus]
+
+    def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
+        """The record that is missed least: of a write, then with a token that was told, then the oldest of the others."""
+        for operation in records.values():
+            if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
+                return operation
+        finished = [operation for operation in records.values() if not operation.is_in_progress]
+        told = [operation for operation in finished if not operation.holds_token]
+        return next(iter(told or finished), None)
+
+    def _evict(self, nexus: Nexus) -> None:
+        victim = self._victim(self._by_nexus[nexus])
+        assert victim is not None, "has_room is asked before"
+        self.evictions += 1
+        self._remove(nexus, (victim.logical_unit, victim.list_identifier))
+
+    def _evict_oldest_of_all(self, but: CopyOperation) -> bool:
+        """Give up one record of any nexus, though not `but`; False if there is none to give up."""
+        victims = [self._victim(records) for records in self._by_nexus.values()]
+        candidates = [victim for victim in victims if victim is not None and victim is not but]
+        if not candidates:
+            return False
+        oldest = min(candidates, key=_eviction_order)
+        self._evict(oldest.nexus)
+        return True
+
+
+def _eviction_order(operation: CopyOperation) -> tuple[bool, bool, int]:
+    is_write = operation.service_action == ServiceAction.WRITE_USING_TOKEN
+    return (not is_write, operation.holds_token, operation.number)

@@ -1,0 +1,262 @@
+"""The work of WRITE USING TOKEN."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from odx_target.copymgr.commands.parameter_lists import Range
+from odx_target.copymgr.operations.job import Ending, refusal_of_source
+from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
+from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
+from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.sense import (
+    COPY_TARGET_DEVICE_DATA_UNDERRUN,
+    INITIALIZING_COMMAND_REQUIRED,
+    LBA_OUT_OF_RANGE,
+    WRITE_PROTECTED,
+    CheckCondition,
+    SenseKey,
+)
+from odx_target.store.api import BLOCK_BYTES, Buffer
+
+if TYPE_CHECKING:
+    from odx_target.copymgr.manager import CopyManager
+
+
+class WriteJob:
+    """Writes the ROD from `offset_bytes` on into ranges of the operation's logical unit, in their order.
+
+    1. The work is cut into steps, which are done in order: what is counted is written, without a gap.
+    2. As much as costs next to nothing is done at once by `work_now`; the rest by `work`, a step at a time.
+    3. Right before each change it is asked whether the operation was ended: nothing is written after that.
+    4. In the foreground it stops in time for the answer, though never before the first step, which waits no longer than that.
+    5. A ROD that is shorter than the request is written to its end, the last block filled up with zeros (SBC-4 5.55.2).
+
+    `on_close` is told whether the work came to its end by itself, and when.
+    """
+
+    def __init__(
+        self,
+        manager: "CopyManager",
+        operation: CopyOperation,
+        rod: RodSource,
+        offset_bytes: int,
+        ranges: Sequence[Range],
+        on_close: Callable[[bool, float], None],
+    ) -> None:
+        self.operation = operation
+        self._manager = manager
+        self._limits = manager.limits
+        self._environment = manager.environment
+        self._turns = manager.environment.turns
+        self._pool = operation.logical_unit.pool
+        self._medium = operation.logical_unit.medium
+        self._block_bytes = operation.logical_unit.block_bytes
+        self._rod = rod
+        self._offset_bytes = offset_bytes
+        self._ranges = [each for each in ranges if each.count_blocks]
+        self._range_index = 0
+        self._done_in_range = 0
+        self._end_blocks = self._blocks_within_rod()
+        self._failure: CheckCondition | None = None
+        self._longest_step_s = 0.0
+        self._is_out_of_time = False
+        self._on_close = on_close
+
+    @property
+    def done_blocks(self) -> int:
+        return self.operation.transfer_count_blocks
+
+    def work_now(self) -> bool:
+        """Do what can be done without waiting or taking long; False if something is left."""
+        spent_bytes = dict.fromkeys(StepKind, 0)
+        allowed_bytes = {
+            StepKind.SHARE: self._limits.remap_step_bytes,
+            StepKind.ZERO: self._limits.remap_step_bytes,
+            StepKind.MOVE: self._limits.copy_step_bytes,
+        }
+        while self.done_blocks < self._end_blocks:
+            step = self._next_step()
+            spent_bytes[step.kind] += step.count_blocks * self._block_bytes
+            if self._turns.left <= 0 or spent_bytes[step.kind] > allowed_bytes[step.kind]:
+                return False
+            try:
+                done = self._do_now(step)
+            except SourceUnreadable as error:
+                self._stop_before(error)
+                continue
+            if done is None:
+                return False
+            self._step_done(done)
+        return True
+
+    async def work(self) -> Ending:
+        began_s = self._environment.monotonic()
+        await self._turns.next_if_spent()
+        self.operation.raise_if_ended()
+        while self.done_blocks < self._end_blocks and not self._is_time_up():
+            if self._manager.before_step is not None:
+                waiting = self._manager.before_step(self.operation)
+                if waiting is not None:
+                    await waiting
+            if self._manager.copy_rate.bytes_per_s is not None:
+                await self._wait_for_turn()
+            await self._one_step()
+            await self._pool.committed()
+            if self.done_blocks < self._end_blocks:
+                await self._turns.next()
+            now_s = self._environment.monotonic()
+            self._longest_step_s = max(self._longest_step_s, now_s - began_s)
+            began_s = now_s
+        self.operation.raise_if_ended()
+        return self.ending()
+
+    def ending(self) -> Ending:
+        """How it ended, seen from what was written."""
+        if self.done_blocks == self.operation.requested_blocks:
+            return Ending(CopyStatus.COMPLETED)
+        if self._failure is not None and not self._is_out_of_time:
+            return Ending(CopyStatus.COMPLETED_WITH_ERROR, self._failure)
+        return Ending(CopyStatus.PARTIAL, self._underrun())
+
+    def close(self, ending: Ending, now_s: float) -> None:
+        is_over = ending.status in (CopyStatus.COMPLETED, CopyStatus.PARTIAL) and not self._is_out_of_time
+        self._on_close(is_over, now_s)
+
+    def _blocks_within_rod(self) -> int:
+        requested_blocks = self.operation.requested_blocks
+        if self._rod.size_bytes is None:
+            return requested_blocks
+        rod_blocks = -(-(self._rod.size_bytes - self._offset_bytes) // self._block_bytes)
+        return max(0, min(requested_blocks, rod_blocks))
+
+    def _underrun(self) -> CheckCondition:
+        """COPY ABORTED with the count in INFORMATION; with nothing done the key is another (SBC-4 5.55.2)."""
+        nothing_done = not self.done_blocks
+        late = self._is_out_of_time
+        return Refusal(
+            COPY_TARGET_DEVICE_DATA_UNDERRUN,
+            information=None if nothing_done else self.done_blocks,
+            key=SenseKey.ILLEGAL_REQUEST if nothing_done else None,
+            rule="the time is up" if late else "the ROD ends before the request",
+            field="NUMBER OF LOGICAL BLOCKS",
+            value=self.operation.requested_blocks,
+            limit="seconds for a command" if late else "bytes represented",
+            allowed=int(self._limits.command_budget_s) if late else self._rod.size_bytes,
+        )
+
+    def _is_time_up(self) -> bool:
+        """True if one more step might come too late: only for a host that waits, and not before one step is done."""
+        if self.operation.task is None or not self.done_blocks:
+            return False
+        self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > self._latest_s
+        return self._is_out_of_time
+
+    @property
+    def _latest_s(self) -> float:
+        """When a command must have come to its end."""
+        return self.operation.started_at_s + self._limits.command_budget_s - self._limits.answer_reserve_s
+
+    async def _wait_for_turn(self) -> None:
+        """Keep to the copy rate. Behind many others a command is let through just in time."""
+        now_s = self._environment.monotonic()
+        wait_s = self._manager.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
+        if self.operation.task is not None:
+            wait_s = min(wait_s, max(0.0, self._latest_s - now_s))
+        await self._environment.sleep(wait_s)
+
+    def _next_step(self) -> Step:
+        while self._done_in_range == self._ranges[self._range_index].count_blocks:
+            self._range_index += 1
+            self._done_in_range = 0
+        lba, count_blocks = self._ranges[self._range_index]
+        left_blocks = min(count_blocks - self._done_in_range, self._end_blocks - self.done_blocks)
+        can_share = self._pool is self._manager.pool
+        destination = Destination(lba + self._done_in_range, left_blocks, self._block_bytes, can_share)
+        offset_bytes = self._offset_bytes + self.done_blocks * self._block_bytes
+        return plan_step(self._rod, offset_bytes, destination, self._manager.copy_rate.limits)
+
+    def _step_done(self, step: Step) -> None:
+        self._done_in_range += step.count_blocks
+        self.operation.transfer_count_blocks += step.count_blocks
+        self.operation.counter += 1
+        self._manager.counters.add_step(step.kind, step.count_blocks * self._block_bytes)
+
+    async def _one_step(self) -> None:
+        step = self._next_step()
+        self._check_before(step)
+        try:
+            done = self._do_now(step)
+            if done is None:
+                done = await self._do(step)
+        except SourceUnreadable as error:
+            self._stop_before(error)
+        else:
+            self._step_done(done)
+
+    def _do_now(self, step: Step) -> Step | None:
+        """What was done of a step, from its beginning on; None, with nothing done, where it must be waited for."""
+        if step.kind is StepKind.SHARE:
+            return self._share(step)
+        if step.kind is StepKind.ZERO:
+            return step if self._medium.unmap_now(step.lba, step.count_blocks) else None
+        self._turns.take(step.count_blocks * self._block_bytes * STEPS_OF_A_MEBIBYTE // STEP_BYTES)
+        data = self._rod.read_now(step.offset_bytes, self._bytes_to_read(step))
+        return step if data is not None and self._medium.write_now(step.lba, self._filled_up(data, step)) else None
+
+    def _share(self, step: Step) -> Step | None:
+        assert step.frozen is not None
+        per_store_block = BLOCK_BYTES // self._block_bytes
+        shared_blocks = self._medium.copy_from_now(
+            step.frozen, step.source_block, step.lba // per_store_block, step.count_blocks // per_store_block
+        )
+        return step._replace(count_blocks=shared_blocks * per_store_block) if shared_blocks else None
+
+    async def _do(self, step: Step) -> Step:
+        before_change = partial(self._check_before, step)
+        if step.kind is StepKind.SHARE:
+            while (done := self._share(step)) is None:
+                await self._medium.volume.room_made()
+                before_change()
+            return done
+        if step.kind is StepKind.ZERO:
+            await self._medium.unmap(step.lba, step.count_blocks, before_change)
+            return step
+        data = await self._rod.read(step.offset_bytes, self._bytes_to_read(step))
+        await self._medium.write(step.lba, self._filled_up(data, step), before_change)
+        return step
+
+    def _check_before(self, step: Step) -> None:
+        """Called before each change. Raises what `raise_if_ended` does, and Refusal where the LUN takes it no more."""
+        self.operation.raise_if_ended()
+        logical_unit = self.operation.logical_unit
+        if logical_unit.stopped:
+            raise Refusal(INITIALIZING_COMMAND_REQUIRED, rule="the logical unit was stopped")
+        if logical_unit.write_protected:
+            raise Refusal(WRITE_PROTECTED, rule="the logical unit was write protected")
+        capacity_blocks = logical_unit.capacity_blocks
+        if step.lba + step.count_blocks > capacity_blocks:
+            raise Refusal(
+                LBA_OUT_OF_RANGE,
+                rule="the logical unit was made smaller",
+                field="LOGICAL BLOCK ADDRESS",
+                value=step.lba,
+                limit="capacity in blocks",
+                allowed=capacity_blocks,
+            )
+
+    def _bytes_to_read(self, step: Step) -> int:
+        size_bytes = step.count_blocks * self._block_bytes
+        return size_bytes if self._rod.size_bytes is None else min(size_bytes, self._rod.size_bytes - step.offset_bytes)
+
+    def _filled_up(self, data: list[Buffer], step: Step) -> list[Buffer]:
+        missing_bytes = step.count_blocks * self._block_bytes - buffers_bytes(data)
+        return [*data, bytes(missing_bytes)] if missing_bytes else data
+
+    def _stop_before(self, error: SourceUnreadable) -> None:
+        """Write what can be read, and nothing behind it."""
+        self._end_blocks = self.done_blocks + error.good_bytes // self._block_bytes
+        self._failure = refusal_of_source(error)

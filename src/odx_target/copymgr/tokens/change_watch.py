@@ -1,0 +1,77 @@
+"""Cancels change vulnerable tokens when a block that they represent is about to change."""
+
+from collections.abc import Callable
+
+from odx_target.copymgr.tokens.block_set import BlockSet
+from odx_target.copymgr.tokens.rod_token import RodToken
+from odx_target.store.api import Volume
+
+
+class ChangeWatch:
+    """Watches volumes for tokens; a volume that nobody watches pays nothing.
+
+    The unit is the store's block: with logical blocks of 512 bytes a write to a neighbour in the same block cancels too,
+    which the type allows. `cancel` is called with each token whose source changes.
+    """
+
+    def __init__(self, cancel: Callable[[RodToken], None]) -> None:
+        self._cancel = cancel
+        self._watched: dict[int, _WatchedVolume] = {}
+
+    def add(self, token: RodToken, volume: Volume) -> None:
+        """Watch a volume for a token."""
+        watched = self._watched.get(id(volume))
+        if watched is None:
+            watched = self._watched[id(volume)] = _WatchedVolume(volume, self._cancel)
+        watched.add(token)
+        token.volume = volume
+
+    def remove(self, token: RodToken) -> None:
+        """A token has ended; does nothing for one that is not watched for."""
+        if token.volume is None:
+            return
+        watched = self._watched[id(token.volume)]
+        watched.remove(token)
+        if not watched.tokens:
+            watched.stop()
+            del self._watched[id(token.volume)]
+        token.volume = None
+
+    def tokens_of(self, volume: Volume) -> list[RodToken]:
+        """The tokens for which a volume is watched."""
+        watched = self._watched.get(id(volume))
+        return [] if watched is None else list(watched.tokens)
+
+
+class _WatchedVolume:
+    """Listens to the changes of a volume.
+
+    A write asks one set of all watched blocks, so that it costs the same however many tokens there are; only one that hits it
+    looks at the tokens, each of which knows its blocks. Blocks of tokens that have ended stay in the set until they are hit.
+    """
+
+    def __init__(self, volume: Volume, cancel: Callable[[RodToken], None]) -> None:
+        self.tokens: dict[RodToken, BlockSet] = {}
+        self._volume = volume
+        self._cancel = cancel
+        self._watched = BlockSet()
+        volume.on_change.append(self._changing)
+
+    def add(self, token: RodToken) -> None:
+        runs = token.rod.store_blocks()
+        self.tokens[token] = BlockSet(runs)
+        for first, end in runs:
+            self._watched.add(first, end)
+
+    def remove(self, token: RodToken) -> None:
+        del self.tokens[token]
+
+    def stop(self) -> None:
+        self._volume.on_change.remove(self._changing)
+
+    def _changing(self, block: int, count_blocks: int) -> None:
+        end = block + count_blocks
+        if self._watched.touches(block, end):
+            for token in [token for token, blocks in self.tokens.items() if blocks.touches(block, end)]:
+                self._cancel(token)
+            self._watched.remove(block, end)

@@ -1,0 +1,108 @@
+"""Persistent tokens as the pool remembers them, so that they survive a restart.
+
+The token is remembered in the batch that freezes its source, so that after a crash there are both or neither.
+"""
+
+import struct
+from contextlib import suppress
+
+from odx_target.copymgr.tokens.format import TOKEN_BYTES, decode_head
+from odx_target.copymgr.tokens.rod_source import FrozenRod
+from odx_target.copymgr.tokens.rod_token import RodToken
+from odx_target.copymgr.tokens.rod_types import ROD_TYPES, RodType
+from odx_target.store.api import Environment, Pool, StoreError
+
+KEY_PREFIX = "copymgr/token/"
+FORMAT_VERSION = 1
+# A token in use is remembered anew when this part of its timeout has passed, not after each of many commands.
+_TOUCH_AFTER = 0.25
+
+_FIXED = struct.Struct(f">B7xQddIIIxxH{TOKEN_BYTES}s")
+_EXTENT = struct.Struct(">QQ")
+
+
+class DurableTokens:
+    """The shelf of persistent tokens in a pool. Times in it are seconds since 1970."""
+
+    def __init__(self, pool: Pool, environment: Environment) -> None:
+        self._pool = pool
+        self._environment = environment
+        self._touched_at_s: dict[int, float] = {}
+        self.damaged = 0
+        """Entries found that made no sense and were forgotten."""
+
+    def put(self, token: RodToken) -> None:
+        """Remember a token. Raises PoolFull, PoolFailed."""
+        self._pool.remember(_key(token.identifier), self._encode(token))
+        self._touched_at_s[token.identifier] = token.used_at_s
+
+    def touch(self, token: RodToken) -> None:
+        """A token was used. In a pool that takes no more writes it just ends earlier after a restart."""
+        if token.used_at_s - self._touched_at_s.get(token.identifier, 0.0) < token.inactivity_timeout_s * _TOUCH_AFTER:
+            return
+        try:
+            self.put(token)
+        except StoreError:
+            return
+
+    def remove(self, token: RodToken) -> None:
+        """A token has ended."""
+        if self._touched_at_s.pop(token.identifier, None) is not None:
+            with suppress(StoreError):  # found again after a restart, it ends by its timeout
+                self._pool.forget(_key(token.identifier))
+
+    def load(self) -> list[RodToken]:
+        """All that are remembered and still have their frozen map; the others are forgotten."""
+        tokens = []
+        for key in self._pool.remembered_keys(KEY_PREFIX):
+            token = self._decode(self._pool.remembered(key) or b"")
+            if token is None:
+                self.damaged += 1
+                self._pool.forget(key)
+            else:
+                self._touched_at_s[token.identifier] = token.used_at_s
+                tokens.append(token)
+        return tokens
+
+    def _encode(self, token: RodToken) -> bytes:
+        wall_s = self._environment.time() - self._environment.monotonic()
+        fixed = _FIXED.pack(
+            FORMAT_VERSION,
+            token.rod.frozen.identifier,
+            token.created_at_s + wall_s,
+            token.used_at_s + wall_s,
+            token.rod_type,
+            int(token.inactivity_timeout_s),
+            int(token.lifetime_s),
+            token.rod.count_extents,
+            token.data,
+        )
+        return fixed + b"".join(_EXTENT.pack(*extent) for extent in token.rod.extents)
+
+    def _decode(self, value: bytes) -> RodToken | None:
+        if len(value) < _FIXED.size or (len(value) - _FIXED.size) % _EXTENT.size:
+            return None
+        version, frozen_identifier, created_s, used_s, rod_type, timeout_s, lifetime_s, count, data = _FIXED.unpack_from(value)
+        frozen = self._pool.frozen_maps.get(frozen_identifier)
+        extents = list(_EXTENT.iter_unpack(value[_FIXED.size :]))
+        if version != FORMAT_VERSION or frozen is None or count != len(extents) or rod_type not in ROD_TYPES:
+            return None
+        now_s, wall_now_s = self._environment.monotonic(), self._environment.time()
+        token = RodToken(
+            identifier=decode_head(data).identifier,
+            data=data,
+            rod_type=RodType(rod_type),
+            rod=FrozenRod(frozen, extents),
+            creator=decode_head(data).creator,
+            inactivity_timeout_s=timeout_s,
+            lifetime_s=lifetime_s,
+            now_s=now_s,
+        )
+        # a wall clock that was set back must not make a token live longer than from now on
+        token.created_at_s = now_s - max(0.0, wall_now_s - created_s)
+        token.used_at_s = now_s - max(0.0, wall_now_s - used_s)
+        return token
+
+
+def _key(identifier: int) -> str:
+    return f"{KEY_PREFIX}{identifier:016x}"

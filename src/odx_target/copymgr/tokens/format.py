@@ -1,0 +1,122 @@
+"""The 512 bytes of a ROD token (SPC-4 6.18.4, SBC-4 4.28) and how ours fill what is left to the vendor.
+
+256-271  maker: says which copy manager made it, so that an altered token of ours is told from a stranger's
+272-303  256 random bits
+304-479  zeros
+480-511  HMAC-SHA256 of bytes 0 to 479 under the pool's secret
+"""
+
+import struct
+from typing import NamedTuple
+
+from odx_target.copymgr.tokens.rod_types import RodType
+from odx_target.scsi.layout import Layout
+
+TOKEN_BYTES = 512
+ROD_TOKEN_LENGTH = TOKEN_BYTES - 8
+MANAGEMENT_TOKEN_BYTES = 96
+"""How much of a token REPORT ALL ROD TOKENS shows: too little to use it."""
+
+MAKER_BYTES = 16
+RANDOM_BYTES = 32
+MAC_BYTES = 32
+SIGNED_BYTES = TOKEN_BYTES - MAC_BYTES
+
+ZERO_TOKEN = struct.pack(">I2xH504x", RodType.BLOCK_DEVICE_ZERO, ROD_TOKEN_LENGTH)
+"""The block device zero ROD token (SBC-4 4.28.4.3)."""
+
+TOKEN_LAYOUT = Layout(
+    "rod_type:32 -:16 rod_token_length:16 copy_manager_rod_token_identifier:64 creator_logical_unit_descriptor:32B "
+    "number_of_bytes_represented:128 -:32B logical_block_length:32 -:4 p_type:3 prot_en:1 p_i_exponent:4 "
+    "logical_blocks_per_physical_block_exponent:4 lbpme:1 lbprz:1 lowest_aligned_logical_block_address:14 -:24B "
+    "target_device_descriptor:128B extended_rod_token_data:256B"
+)
+CREATOR_LAYOUT = Layout(
+    "descriptor_type_code:8 lu_id_type:2 -:1 peripheral_device_type:5 relative_initiator_port_identifier:16 -:4 code_set:4 "
+    "-:2 association:2 designator_type:4 -:8 designator_length:8 designator:20B -:8 disk_block_length:24"
+)
+
+_TOKEN = struct.Struct(">I2xHQ32s16s32xIBBH24x128s16s32s176x32s")
+_HEAD = struct.Struct(">I2xHQ32s")
+_CREATOR = struct.Struct(">BBHBBxB20sI")
+_TARGET_HEADER = struct.Struct(">BBxB")
+
+_CSCD_IDENTIFICATION = 0xE4
+_CODE_SET_BINARY, _CODE_SET_UTF_8 = 1, 3
+_TYPE_EUI_64, _TYPE_NAA, _TYPE_NAME_STRING = 2, 3, 8
+_PROTOCOL_ISCSI = 0x50
+# PIV, and association with the target device (SPC-4 7.8.6.2.1).
+_OF_TARGET_DEVICE = 0xA0
+_TARGET_DEVICE_BYTES = 128
+_LBPME_LBPRZ = 0xC000
+_DESIGNATOR_LENGTHS = {_TYPE_EUI_64: (8, 12, 16), _TYPE_NAA: (8, 16)}
+
+
+class TokenHead(NamedTuple):
+    """What is read of a token that is presented."""
+
+    rod_type: int
+    rod_token_length: int
+    identifier: int
+    creator: bytes
+
+
+def decode_head(token: bytes) -> TokenHead:
+    """The first fields of 512 bytes."""
+    return TokenHead._make(_HEAD.unpack_from(token))
+
+
+def maker_of(token: bytes) -> bytes:
+    """The maker, if the token is one of ours."""
+    return token[256 : 256 + MAKER_BYTES]
+
+
+def creator_identity(creator: bytes) -> bytes | None:
+    """The NAA or EUI-64 designator of a creator logical unit descriptor; None if it is not well formed."""
+    code, _, _, code_set, kind, length, designator, _ = _CREATOR.unpack(creator)
+    well_formed = code == _CSCD_IDENTIFICATION and code_set & 0x0F == _CODE_SET_BINARY
+    if not well_formed or length not in _DESIGNATOR_LENGTHS.get(kind & 0x3F, ()):
+        return None
+    identity: bytes = designator[:length]
+    return identity
+
+
+def unsigned_token(
+    rod_type: int,
+    identifier: int,
+    identity: bytes,
+    size_bytes: int,
+    block_bytes: int,
+    target_device: bytes,
+    maker: bytes,
+    random_bits: bytes,
+) -> bytes:
+    """Bytes 0 to 479 of a token for `size_bytes` of the logical unit whose NAA designator is `identity`."""
+    creator = _CREATOR.pack(_CSCD_IDENTIFICATION, 0, 0, _CODE_SET_BINARY, _TYPE_NAA, len(identity), identity, block_bytes)
+    exponent = (4096 // block_bytes).bit_length() - 1
+    token = _TOKEN.pack(
+        rod_type,
+        ROD_TOKEN_LENGTH,
+        identifier,
+        creator,
+        size_bytes.to_bytes(16, "big"),
+        block_bytes,
+        0,
+        exponent,
+        _LBPME_LBPRZ,
+        target_device,
+        maker,
+        random_bits,
+        b"",
+    )
+    return token[:SIGNED_BYTES]
+
+
+def target_device_descriptor(target_name: str, fallback_identity: bytes) -> bytes:
+    """A designation descriptor that names the target device: its iSCSI name, or an NAA where the name does not fit."""
+    name = target_name.encode("utf-8") + b"\0"
+    name = name.ljust(-(-len(name) // 4) * 4, b"\0")
+    code_set, kind = _CODE_SET_UTF_8, _TYPE_NAME_STRING
+    if len(name) > _TARGET_DEVICE_BYTES - _TARGET_HEADER.size:
+        name, code_set, kind = fallback_identity, _CODE_SET_BINARY, _TYPE_NAA
+    return _TARGET_HEADER.pack(_PROTOCOL_ISCSI | code_set, _OF_TARGET_DEVICE | kind, len(name)) + name

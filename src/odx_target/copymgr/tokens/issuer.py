@@ -1,0 +1,87 @@
+"""Makes tokens, and tells its own from all others. The secret and the count of lives are remembered by the pool."""
+
+import hashlib
+import hmac
+
+from odx_target.copymgr.tokens.format import (
+    MAKER_BYTES,
+    RANDOM_BYTES,
+    SIGNED_BYTES,
+    maker_of,
+    target_device_descriptor,
+    unsigned_token,
+)
+from odx_target.copymgr.tokens.rod_types import RodType
+from odx_target.scsi.logical_unit import LogicalUnit, naa_designator
+from odx_target.store.api import Environment, Pool
+
+SECRET_KEY = "copymgr/secret"  # noqa: S105 - where the secret is kept, not the secret
+EPOCH_KEY = "copymgr/epoch"
+SECRET_BYTES = 32
+_EPOCH_BYTES = 4
+_SEQUENCE_BITS = 32
+
+
+class TokenForge:
+    """One per copy manager.
+
+    An identifier is the number of this life of the copy manager and, in the lower half, the number of the token in it, so
+    that none is ever used twice.
+    """
+
+    def __init__(self, pool: Pool, environment: Environment) -> None:
+        self._pool = pool
+        self._environment = environment
+        self._maker = hashlib.sha256(b"copy manager:" + pool.identity).digest()[:MAKER_BYTES]
+        self._secret = b""
+        self._next_identifier = 0
+
+    def open(self) -> None:
+        """Read or make the secret; does nothing the second time. Raises PoolFull, PoolFailed for a new pool.
+
+        A life begins with its first token: a pool without room for one more record can still be opened.
+        """
+        if self._secret:
+            return
+        secret = self._pool.remembered(SECRET_KEY)
+        if secret is None or len(secret) != SECRET_BYTES:
+            secret = self._environment.entropy(SECRET_BYTES)
+            self._pool.remember(SECRET_KEY, secret)
+        self._secret = secret
+
+    def make(self, rod_type: RodType, logical_unit: LogicalUnit, size_bytes: int) -> tuple[int, bytes]:
+        """A new identifier and its token. Raises PoolFull, PoolFailed."""
+        self.open()
+        if not self._next_identifier & ((1 << _SEQUENCE_BITS) - 1):
+            self._begin_epoch()
+        identifier = self._next_identifier
+        self._next_identifier += 1
+        unsigned = unsigned_token(
+            rod_type,
+            identifier,
+            logical_unit.identity,
+            size_bytes,
+            logical_unit.block_bytes,
+            target_device_descriptor(logical_unit.target_name, naa_designator(self._pool.identity)),
+            self._maker,
+            self._environment.entropy(RANDOM_BYTES),
+        )
+        return identifier, unsigned + self._mac(unsigned)
+
+    def is_genuine(self, token: bytes) -> bool:
+        """True if this pool's secret signed these 512 bytes."""
+        self.open()
+        return hmac.compare_digest(self._mac(token[:SIGNED_BYTES]), token[SIGNED_BYTES:])
+
+    def claims_to_be_ours(self, token: bytes) -> bool:
+        """True if 512 bytes name this copy manager as their maker, genuine or not."""
+        return maker_of(token) == self._maker
+
+    def _mac(self, unsigned: bytes) -> bytes:
+        return hmac.digest(self._secret, unsigned, "sha256")
+
+    def _begin_epoch(self) -> None:
+        stored = self._pool.remembered(EPOCH_KEY) or b""
+        epoch = int.from_bytes(stored, "big") + 1
+        self._pool.remember(EPOCH_KEY, epoch.to_bytes(_EPOCH_BYTES, "big"))
+        self._next_identifier = (epoch << _SEQUENCE_BITS) + 1

@@ -1,0 +1,97 @@
+"""Is a token that somebody presents one that may be used? If not, which of the eleven ways to be invalid is it?
+
+`TOKEN_ERRORS` says what raises each code. Several may apply; they are considered in the order of `judge`, which is the
+standard's (SBC-4 table 154): length, corrupt, type, remote, then the causes of an end, then unknown.
+"""
+
+import hmac
+
+from odx_target.copymgr.limits import CopyOptions
+from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head
+from odx_target.copymgr.tokens.issuer import TokenForge
+from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
+from odx_target.copymgr.tokens.rod_types import RodType, is_accepted
+from odx_target.copymgr.tokens.table import TokenTable
+from odx_target.scsi.sense import (
+    INVALID_TOKEN_CAUSE_NOT_REPORTABLE,
+    INVALID_TOKEN_LENGTH,
+    REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED,
+    REMOTE_TOKEN_USAGE_NOT_SUPPORTED,
+    TOKEN_CANCELLED,
+    TOKEN_CORRUPT,
+    TOKEN_DELETED,
+    TOKEN_EXPIRED,
+    TOKEN_REVOKED,
+    TOKEN_UNKNOWN,
+    UNSUPPORTED_TOKEN_TYPE,
+    Condition,
+)
+
+TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
+    # ASCQ of ASC 23h: (condition, when it is raised)
+    0x00: (INVALID_TOKEN_CAUSE_NOT_REPORTABLE, "any of the others, where the owner chose not to tell causes"),
+    0x01: (UNSUPPORTED_TOKEN_TYPE, "ROD TYPE is none that is accepted, or the zero token where the owner chose not to"),
+    0x02: (REMOTE_TOKEN_USAGE_NOT_SUPPORTED, "well formed, not ours, and it names another copy manager as its creator"),
+    0x03: (
+        REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED,
+        "POPULATE TOKEN on a logical unit whose blocks another copy manager holds",
+    ),
+    0x04: (TOKEN_UNKNOWN, "ours but of an earlier life or ended too long ago; or not ours and naming no creator"),
+    0x05: (TOKEN_CORRUPT, "it names this copy manager as its maker, or one of its logical units, but was not signed so"),
+    0x06: (TOKEN_REVOKED, "management revoked it"),
+    0x07: (TOKEN_EXPIRED, "its inactivity timeout or its lifetime is over"),
+    0x08: (TOKEN_CANCELLED, "change vulnerable and its source was written, or its logical unit was taken away"),
+    0x09: (TOKEN_DELETED, "an earlier WRITE USING TOKEN with DEL_TKN"),
+    0x0A: (INVALID_TOKEN_LENGTH, "ROD TOKEN LENGTH is not 01F8h"),
+}
+
+CONDITION_FOR_END: dict[TokenEnd, Condition] = {
+    TokenEnd.EXPIRED: TOKEN_EXPIRED,
+    TokenEnd.CANCELLED: TOKEN_CANCELLED,
+    TokenEnd.REVOKED: TOKEN_REVOKED,
+    TokenEnd.DELETED: TOKEN_DELETED,
+}
+
+
+class TokenJudge:
+    """Judges tokens. `identities` are the designators of the logical units of this copy manager."""
+
+    def __init__(self, forge: TokenForge, tokens: TokenTable, options: CopyOptions, identities: set[bytes]) -> None:
+        self._forge = forge
+        self._tokens = tokens
+        self._options = options
+        self._identities = identities
+
+    def judge(self, token: bytes, now_s: float) -> RodToken | None:
+        """The live token that 512 bytes are, None for the zero token. Raises Refusal for every other."""
+        head = decode_head(token)
+        if head.rod_token_length != ROD_TOKEN_LENGTH:
+            raise self.refusal(INVALID_TOKEN_LENGTH, head.rod_token_length)
+        if head.rod_type == RodType.BLOCK_DEVICE_ZERO:
+            if not self._options.zero_token_accepted:
+                raise self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
+            return None
+        if not self._forge.is_genuine(token):
+            raise self._not_ours(token)
+        found = self._tokens.find(head.identifier, now_s)
+        if not isinstance(found, RodToken):
+            raise self.refusal(TOKEN_UNKNOWN if found is None else CONDITION_FOR_END[found])
+        if not hmac.compare_digest(found.data, token):
+            raise self.refusal(TOKEN_CORRUPT)
+        return found
+
+    def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
+        """What to raise for an invalid token, as much of it as may be told."""
+        told = condition if self._options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
+        rule = TOKEN_ERRORS[condition.ascq][1]
+        return Refusal(told, rule=rule, field="ROD TOKEN", value=value)
+
+    def _not_ours(self, token: bytes) -> Refusal:
+        head = decode_head(token)
+        creator = creator_identity(head.creator)
+        if self._forge.claims_to_be_ours(token) or creator in self._identities:
+            return self.refusal(TOKEN_CORRUPT)
+        if not is_accepted(head.rod_type):
+            return self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
+        return self.refusal(TOKEN_UNKNOWN if creator is None else REMOTE_TOKEN_USAGE_NOT_SUPPORTED)

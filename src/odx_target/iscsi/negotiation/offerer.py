@@ -1,0 +1,117 @@
+"""The offering side of a negotiation (RFC 7143 6.2): what an initiator offered, and whether it was answered as it may be."""
+
+from dataclasses import dataclass, field
+
+from odx_target.iscsi.negotiation.keys import (
+    KEY_BY_NAME,
+    NOT_UNDERSTOOD,
+    REJECT,
+    RESERVED_ANSWERS,
+    Key,
+    Kind,
+    Parameters,
+    Sender,
+    Value,
+    decode_boolean,
+)
+from odx_target.iscsi.negotiation.rules import (
+    BOOLEAN_RESULTS,
+    NegotiationError,
+    check_length,
+    number_in_range,
+    result_of,
+)
+from odx_target.iscsi.pdu.text import Pairs
+
+DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
+REPEATABLE = frozenset({"TargetAddress"})
+"""What may be said more than once (6.3)."""
+NO_ANSWER_NEEDED = {Kind.AND: "No", Kind.OR: "Yes"}
+"""Offers of these settle the key by themselves (6.2.2)."""
+
+
+@dataclass(slots=True)
+class Offerer:
+    """The initiator's side for one login.
+
+    `offers` are the pairs it sends, over however many requests; `accept` takes what comes back. `parameters` holds the
+    defaults until an answer replaces them.
+    """
+
+    offers: dict[str, str]
+    parameters: Parameters
+    answered: set[str] = field(default_factory=set)
+
+    def accept(self, answers: Pairs) -> None:
+        """Check answers and the target's declarations, and keep the results. Raises NegotiationError."""
+        for name, value in answers:
+            check_length(name, value)
+            if name in self.answered - REPEATABLE:
+                raise NegotiationError(f"the target answered {name} twice")
+            self.answered.add(name)
+            self._accept_one(name, value)
+
+    def unanswered(self) -> list[str]:
+        """Offers that need an answer and have none yet."""
+        return [
+            name
+            for name, offered in self.offers.items()
+            if name not in self.answered
+            and ((key := KEY_BY_NAME.get(name)) is None or key.kind not in DECLARATIONS)
+            and (key is None or NO_ANSWER_NEEDED.get(key.kind) != offered)
+        ]
+
+    def settle_unanswered(self) -> None:
+        """Keep the offers that were not answered because they needed no answer."""
+        for name, offered in self.offers.items():
+            key = KEY_BY_NAME.get(name)
+            if key is not None and name not in self.answered and NO_ANSWER_NEEDED.get(key.kind) == offered:
+                setattr(self.parameters, key.field, decode_boolean(offered))
+
+    def _accept_one(self, name: str, value: str) -> None:
+        key = KEY_BY_NAME.get(name)
+        if key is not None and value == NOT_UNDERSTOOD:
+            raise NegotiationError(f"the target does not understand {name}, which every target has to")
+        if key is not None and key.kind in DECLARATIONS:
+            self._accept_declaration(key, value)
+            return
+        offered = self.offers.get(name)
+        if offered is None:
+            raise NegotiationError(f"the target sent {name}, which was not offered")
+        if value == REJECT:
+            raise NegotiationError(f"the target rejected {name}={offered}")
+        if key is None or value in RESERVED_ANSWERS or key.kind is Kind.SECURITY:
+            return
+        try:
+            result = _checked_answer(key, offered, value)
+        except ValueError as error:
+            raise NegotiationError(f"the target answered {name}={value} to {offered}: {error}") from error
+        if key.field:
+            setattr(self.parameters, key.field, result)
+
+    def _accept_declaration(self, key: Key, value: str) -> None:
+        if value in RESERVED_ANSWERS:
+            raise NegotiationError(f"the target answered {key.name}={value}")
+        if not key.sender & Sender.TARGET or key.name == "TargetName":  # that one only in answer to SendTargets (13.4)
+            raise NegotiationError(f"{key.name} is not the target's to send")
+        if key.kind is Kind.DECLARED_TEXT:
+            setattr(self.parameters, key.field, value) if key.field else None
+            return
+        try:
+            setattr(self.parameters, key.field, number_in_range(key, value))
+        except ValueError as error:
+            raise NegotiationError(f"{key.name}: {error}") from error
+
+
+def _checked_answer(key: Key, offered: str, answer: str) -> Value:
+    """The answer as a value. Raises ValueError where no wish of the target leads from the offer to it."""
+    if key.kind is Kind.LIST:
+        if answer not in offered.split(","):
+            raise ValueError("that was not offered")
+        return answer
+    if key.kind in (Kind.OBSOLETE_BOOLEAN, Kind.OBSOLETE_NUMBER):
+        return answer
+    wish: Value = decode_boolean(answer) if key.kind in BOOLEAN_RESULTS else number_in_range(key, answer)
+    if result_of(key, offered, wish) != wish:
+        raise ValueError("that is no result of its function")
+    return wish

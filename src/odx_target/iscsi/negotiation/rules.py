@@ -1,0 +1,86 @@
+"""What two sides' wishes for a key come to (RFC 7143 6.2): the rules of `text_keys`' kinds, for both roles.
+
+The target only answers (`answerer`); the initiator offers and then checks (`offerer`).
+"""
+
+from collections.abc import Callable
+
+from odx_target.iscsi.negotiation.keys import (
+    KEY_BY_NAME,
+    RESERVED_ANSWERS,
+    Key,
+    Kind,
+    Value,
+    decode_boolean,
+    decode_number,
+)
+from odx_target.iscsi.pdu.text import MAX_KEYS
+
+DISCOVERY = "Discovery"
+
+
+class NegotiationError(ValueError):
+    """The other side broke a rule of negotiation for which there is no answer: the login or the text exchange ends."""
+
+
+def first_common(offered: str, supported: tuple[str, ...]) -> str:
+    """The first value of an offered list that is supported. Raises ValueError."""
+    for choice in offered.split(","):
+        if choice in supported:
+            return choice
+    raise ValueError(f"nothing of {offered[:40]!a} is supported")
+
+
+def number_in_range(key: Key, text: str) -> int:
+    """The number that a text says. Raises ValueError for what is none, or none of the key's."""
+    number = decode_number(text)
+    if not key.lowest <= number <= key.highest:
+        raise ValueError(f"{number} is not in {key.lowest}..{key.highest}")
+    return number
+
+
+NUMBER_RESULTS: dict[Kind, Callable[[int, int], int]] = {Kind.MINIMUM: min, Kind.MAXIMUM: max}
+BOOLEAN_RESULTS: dict[Kind, Callable[[bool, bool], bool]] = {
+    Kind.AND: lambda offer, wish: offer and wish,
+    Kind.OR: lambda offer, wish: offer or wish,
+}
+
+
+def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
+    """What an offer and the answering side's wish come to. Raises ValueError for an offer that is no value of the key."""
+    if key.kind is Kind.LIST:
+        return first_common(offered, wish if isinstance(wish, tuple) else (str(wish),))
+    if key.kind in NUMBER_RESULTS:
+        return NUMBER_RESULTS[key.kind](number_in_range(key, offered), int(str(wish)))
+    return BOOLEAN_RESULTS[key.kind](decode_boolean(offered), wish is True)
+
+
+def check_length(name: str, value: str) -> None:
+    """Check the limit of a key's value, or of each in a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
+
+    A key that is not known may have any: it is for its own specification to say.
+    """
+    key = KEY_BY_NAME.get(name)
+    if key is None:
+        return
+    size = max(len(each.encode()) for each in (value.split(",") if key.is_list else (value,)))
+    if size > key.max_value_bytes:
+        raise NegotiationError(f"value of {name} has {size} bytes, the limit is {key.max_value_bytes}")
+
+
+def note_key(name: str, said: set[str]) -> None:
+    """Add a key to those said in this negotiation: none comes twice, and not more than can be remembered (6.2).
+
+    Raises NegotiationError.
+    """
+    if name in said:
+        raise NegotiationError(f"{name} is said a second time")
+    if len(said) >= MAX_KEYS:
+        raise NegotiationError(f"more than {MAX_KEYS} keys in one negotiation")
+    said.add(name)
+
+
+def check_is_offer(name: str, value: str) -> None:
+    """Refuse an answer where an offer or a declaration has to be (RFC 7143 6.2). Raises NegotiationError."""
+    if value in RESERVED_ANSWERS:
+        raise NegotiationError(f"{name}={value} answers nothing that was offered")

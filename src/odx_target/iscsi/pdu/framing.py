@@ -1,0 +1,155 @@
+"""Cutting PDUs out of a byte stream and putting them into one (RFC 7143 11.2), for both ends of a connection.
+
+A PDU is its basic header, additional header segments (AHS), a header digest, data padded to four bytes, a data digest;
+all but the first may be missing. Digests are CRC32C, least significant byte first; the data digest covers the padding.
+Nothing is copied: what is cut out is slices of the stream, what is put in is the caller's buffers.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import TypeAlias
+
+from crc32c import crc32c
+
+from odx_target.iscsi.pdu.formats import HEADER_BYTES
+from odx_target.iscsi.pdu.header import Buffer
+
+DIGEST_BYTES = 4
+MAX_ADDITIONAL_HEADER_BYTES = 255 * 4
+"""All that TotalAHSLength can say."""
+
+DEFAULT_MAX_DATA_SEGMENT_BYTES = 8192
+"""What each side takes until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
+
+PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+"""By length modulo 4: what follows a segment of that length."""
+
+AHS_EXTENDED_CDB = 1
+AHS_BIDIRECTIONAL_READ_LENGTH = 2
+
+_NOTHING = memoryview(b"")
+_WORD = struct.Struct(">I")
+_DIGEST = struct.Struct("<I")
+_AHS = struct.Struct(">HB")
+
+Frame: TypeAlias = tuple[int, memoryview, memoryview, bool]
+"""Where the PDU ends, its AHS, its data without padding, and whether the data digest is right (or not in use)."""
+
+
+class FrameFault(Enum):
+    """Why a stream cannot be followed any further."""
+
+    HEADER_DIGEST = "header digest does not match"
+    DATA_TOO_LONG = "data segment is longer than the receiver declared"
+
+
+class FramingError(ValueError):
+    """The stream cannot be followed beyond the PDU at hand; `fault` says why."""
+
+    def __init__(self, fault: FrameFault, detail: str = "") -> None:
+        super().__init__(fault.value + detail)
+        self.fault = fault
+
+
+class FrameReader:
+    """Cuts PDUs. Its attributes may change between two PDUs, as when the login ends."""
+
+    __slots__ = ("data_digest", "header_digest", "max_data_segment_bytes")
+
+    def __init__(self, max_data_segment_bytes: int = DEFAULT_MAX_DATA_SEGMENT_BYTES) -> None:
+        self.max_data_segment_bytes = max_data_segment_bytes
+        self.header_digest = False
+        self.data_digest = False
+
+    def cut(self, view: memoryview, at: int = 0) -> Frame | None:
+        """The PDU whose header starts at `at`, or None while a part of it is missing. Raises FramingError."""
+        available = len(view) - at
+        if available < HEADER_BYTES:
+            return None
+        (lengths,) = _WORD.unpack_from(view, at + 4)
+        if not (lengths or self.header_digest):
+            return at + HEADER_BYTES, _NOTHING, _NOTHING, True
+        header_end = at + HEADER_BYTES + (lengths >> 22 & 0x3FC)
+        data_start = header_end
+        if self.header_digest:
+            data_start += DIGEST_BYTES
+            if data_start > len(view):
+                return None
+            if _DIGEST.unpack_from(view, header_end)[0] != crc32c(view[at:header_end]):
+                raise FramingError(FrameFault.HEADER_DIGEST)
+        data_bytes = lengths & 0xFFFFFF
+        if data_bytes > self.max_data_segment_bytes:
+            raise FramingError(FrameFault.DATA_TOO_LONG, f": {data_bytes} of {self.max_data_segment_bytes} bytes")
+        padded_end = data_start + data_bytes + (-data_bytes & 3)
+        additional = view[at + HEADER_BYTES : header_end]
+        if not (data_bytes and self.data_digest):
+            if padded_end > len(view):
+                return None
+            return padded_end, additional, view[data_start : data_start + data_bytes], True
+        end = padded_end + DIGEST_BYTES
+        if end > len(view):
+            return None
+        good = _DIGEST.unpack_from(view, padded_end)[0] == crc32c(view[data_start:padded_end])
+        return end, additional, view[data_start : data_start + data_bytes], good
+
+
+def max_pdu_bytes(max_data_segment_bytes: int) -> int:
+    """How long a PDU can be whose data segment is at most this long: what a receive buffer must hold."""
+    return HEADER_BYTES + MAX_ADDITIONAL_HEADER_BYTES + max_data_segment_bytes + 3 + 2 * DIGEST_BYTES
+
+
+def append_pdu(
+    output: list[Buffer],
+    header: bytes,
+    data: Sequence[Buffer] = (),
+    *,
+    additional_header: bytes = b"",
+    header_digest: bool = False,
+    data_digest: bool = False,
+) -> None:
+    """Add a PDU to a list of buffers to send.
+
+    `header` has its lengths set already: `additional_header` is whole words long, and `data` joined is as long as
+    DataSegmentLength says.
+    """
+    header += additional_header
+    if header_digest:
+        header += _DIGEST.pack(crc32c(header))
+    output.append(header)
+    if not data:
+        return
+    output.extend(data)
+    size = sum(map(len, data))
+    padding = PADDING[size & 3]
+    if data_digest and size:
+        digest = 0
+        for part in data:
+            digest = crc32c(part, digest)
+        output.append(padding + _DIGEST.pack(crc32c(padding, digest)))
+    elif padding:
+        output.append(padding)
+
+
+def additional_headers(segments: Buffer) -> Iterator[tuple[int, bytes]]:
+    """The type and content of each AHS (11.2.2): for an extended CDB that is what follows the first 16 bytes.
+
+    Raises ValueError when a length goes past the end.
+    """
+    at = 0
+    while at < len(segments):
+        if len(segments) - at < 4:
+            raise ValueError("additional header segment is cut short")
+        length, kind = _AHS.unpack_from(segments, at)
+        end = at + 3 + length
+        if length < 1 or end > len(segments):
+            raise ValueError("additional header segment is longer than the header has room for")
+        yield kind & 0x3F, bytes(segments[at + 4 : end])
+        at = end + (-end & 3)
+
+
+def encode_extended_cdb(cdb: bytes) -> bytes:
+    """The AHS that carries a CDB's bytes from the 17th on (11.2.2.3)."""
+    rest = cdb[16:]
+    segment = _AHS.pack(len(rest) + 1, AHS_EXTENDED_CDB) + b"\0" + rest
+    return segment + PADDING[len(segment) & 3]

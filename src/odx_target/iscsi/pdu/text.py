@@ -1,0 +1,81 @@
+"""The text of login and text PDUs: key=value pairs, each ended by a zero byte (RFC 7143 6.1).
+
+A value longer than one PDU goes on in the next, marked by the C bit; `TextAssembly` puts the parts together.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from odx_target.iscsi.pdu.header import Buffer
+
+MAX_KEY_BYTES = 63  # RFC 7143 6.1
+MAX_TEXT_BYTES = 65536  # one negotiation step over several PDUs: enough for what RFC 7143 lets keys hold, 4 MiB over 64 logins
+MAX_KEYS = 4096
+"""Of one negotiation, however many steps it has: each name is remembered until its end. The RFC has some fifty."""
+
+Pairs: TypeAlias = list[tuple[str, str]]
+
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9.\-+@_#]*")
+
+
+class TextError(ValueError):
+    """Bytes that are not key=value pairs as RFC 7143 6.1 has them."""
+
+
+class TextAssembly:
+    """Collects the data segments of one negotiation step until one comes without the C bit."""
+
+    __slots__ = ("_max_bytes", "_parts")
+
+    def __init__(self, max_bytes: int = MAX_TEXT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._parts = bytearray()
+
+    def add(self, segment: Buffer) -> None:
+        """Take a segment. Raises TextError past `max_bytes`."""
+        if len(self._parts) + len(segment) > self._max_bytes:
+            raise TextError(f"more than {self._max_bytes} bytes of keys in one step")
+        self._parts += segment
+
+    def take(self) -> Pairs:
+        """The pairs of all segments; the next step starts empty. Raises TextError."""
+        whole, self._parts = self._parts, bytearray()
+        return decode_pairs(whole)
+
+
+def decode_pairs(text: Buffer) -> Pairs:
+    """The pairs of a whole text, in order.
+
+    A missing zero byte at the end is forgiven, as are empty strings between two. Raises TextError.
+    """
+    pairs = []
+    for part in bytes(text).split(b"\0"):
+        if part:
+            pairs.append(_decode_pair(part))
+    return pairs
+
+
+def _decode_pair(part: bytes) -> tuple[str, str]:
+    key_bytes, equals, value_bytes = part.partition(b"=")
+    if not equals:
+        raise TextError(f"{_shown(part)} has no '='")
+    if len(key_bytes) > MAX_KEY_BYTES:
+        raise TextError(f"key {_shown(key_bytes)} is longer than {MAX_KEY_BYTES} bytes")
+    try:
+        key, value = key_bytes.decode("ascii"), value_bytes.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{_shown(part)} is not UTF-8") from error
+    if not _KEY.fullmatch(key):
+        raise TextError(f"{_shown(key_bytes)} is no key name")
+    return key, value
+
+
+def encode_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
+    """The text of pairs, each with its zero byte."""
+    return b"".join(f"{key}={value}\0".encode() for key, value in pairs)
+
+
+def _shown(part: bytes) -> str:
+    """A peer's bytes, cut and escaped for a log line."""
+    return ascii(part[:40].decode("utf-8", "backslashreplace"))

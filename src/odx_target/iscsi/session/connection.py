@@ -1,0 +1,393 @@
+"""One iSCSI connection as its target sees it (RFC 7143), without I/O: bytes in, events out.
+
+Theory of operation
+-------------------
+The edge owns the socket and the clock. It gives what it has received to `receive` and gets back how much of it was used:
+whole PDUs only, so what is left goes in front of the next bytes (a buffer of MAX_PDU_BYTES always holds one). `receive`
+never raises for anything a peer sends. What is to be done then stands in two lists, which the edge empties after each call
+of any method here:
+
+    take_events()   what has happened, as dataclasses of `events`
+    take_output()   buffers to send, in order, in one go; buffers given to `send_reply` come out as slices
+
+Commands come as CommandReady, complete with their data, and are answered by `send_reply` whenever they are done, in any
+order, from the same call or much later. A command may be aborted in between: then its `aborted` is set and its answer is
+dropped. TaskManagement is answered by `send_task_management_response`, after the edge has seen to it that no task in its
+scope changes anything any more. When `closed` is set, the edge sends what is in the output, and closes: `close_reason`
+says why. Nothing more comes after that; methods called late do nothing.
+
+`handle_timer` is due at `next_timer()`. Another connection's login, or a target reset, can end this one: then `on_wake` is
+called, so that the edge looks at `closed`, `take_events` and `take_output`. Memory that a session waits for can come while
+another one gives it back: then `on_output` is called, because there are R2Ts to send.
+
+A memoryview in `data_out` points into the buffer given to `receive`, if all of the data came in one PDU or with the last
+one: whoever works with it after the next `receive` keeps that buffer unchanged.
+
+Phases
+------
+    phase          takes                          ends by
+    login          Login Requests only            full feature phase, a refusal (status in a Login Response), LOGIN_TIMEOUT_S
+    full feature   what `full_feature` lists      logout, protocol error, header digest error, reinstatement, silence, stop
+    closed         nothing
+
+What a breach of the protocol leads to
+--------------------------------------
+    in login: a status of class 2 in a Login Response, then the end; anything but a Login Request first: the end at once
+    header digest wrong, in full feature phase: the end at once, since lengths cannot be trusted
+    data segment longer than declared: Reject PROTOCOL ERROR, then the end
+    other: Reject with its reason (see `full_feature` and `data_out`); the end if `PduRefused.fatal`
+"""
+
+from collections.abc import Callable, Sequence
+
+from odx_target.iscsi import limits
+from odx_target.iscsi.pdu.formats import HEADER_BYTES
+from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, max_pdu_bytes
+from odx_target.iscsi.pdu.header import Buffer
+from odx_target.iscsi.pdu.opcodes import AsyncEvent, LoginStatus, Opcode, RejectReason
+from odx_target.iscsi.pdu.requests import LoginRequest
+from odx_target.iscsi.pdu.responses import AsynchronousMessage, LoginResponse, NopIn
+from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.directory import TargetDirectory
+from odx_target.iscsi.session.events import (
+    CloseCode,
+    CloseReason,
+    CommandAccepted,
+    CommandEnded,
+    CommandReady,
+    ConnectionEnding,
+    Event,
+    PduRefused,
+    PduRejected,
+    SessionClosed,
+    SessionOpened,
+    TaskManagement,
+)
+from odx_target.iscsi.session.full_feature import FullFeature
+from odx_target.iscsi.session.liveness import Due, Liveness
+from odx_target.iscsi.session.login import VERSION, Login, LoginAnswer, LoginRefused
+from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
+from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.writer import PduWriter
+
+__all__ = [
+    "MAX_PDU_BYTES",
+    "CloseCode",
+    "CloseReason",
+    "CommandAccepted",
+    "CommandEnded",
+    "CommandReady",
+    "ConnectionEnding",
+    "Event",
+    "PduRejected",
+    "SessionClosed",
+    "SessionOpened",
+    "TargetConnection",
+    "TaskManagement",
+]
+
+MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)
+"""A receive buffer this long always makes progress."""
+
+
+class TargetConnection:
+    """The target's end of one connection.
+
+    `now` is in seconds on any clock that does not go back; all later times are of the same clock. `portal_group_tag` is
+    that of the portal the connection came in by. `open_memory` gives a session that begins what it may take of the array's
+    memory.
+    """
+
+    def __init__(
+        self,
+        directory: TargetDirectory,
+        now: float,
+        *,
+        portal_group_tag: int = 1,
+        open_memory: Callable[[], SessionMemory] = UnlimitedMemory,
+    ) -> None:
+        self._directory = directory
+        self._open_memory = open_memory
+        self._liveness = Liveness(now)
+        self._reader = FrameReader()
+        self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
+        self._login = Login(directory, self, portal_group_tag)
+        self._full_feature: FullFeature | None = None
+        self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._receive_login
+        self._events: list[Event] = []
+        self.session: Session | None = None
+        self.closed = False
+        self.close_reason: CloseReason | None = None
+        self.on_wake: Callable[[], None] | None = None
+        self.on_output: Callable[[], None] | None = None
+
+    # What the edge calls
+
+    def receive(self, view: memoryview, now: float) -> int:
+        """Take whole PDUs from the start of `view`; gives how many bytes they were. Leaves some if `is_paused_by_output`."""
+        self._liveness.received(now)
+        cut = self._reader.cut
+        writer = self._writer
+        at = 0
+        while writer.takes_more:
+            try:
+                frame = cut(view, at)
+            except FramingError as error:
+                self._lose_stream(error, view[at : at + HEADER_BYTES])
+                break
+            if frame is None:
+                return at
+            end, additional, data, good = frame
+            try:
+                self._handle(view, at, additional, data, good)
+            except PduRefused as refusal:
+                self._refuse(refusal, view[at : at + HEADER_BYTES])
+            at = end
+        return at if self.is_paused_by_output else len(view)
+
+    @property
+    def is_paused_by_output(self) -> bool:
+        """True if there is so much to send that nothing more is taken until `take_output` has been called."""
+        return not (self._writer.takes_more or self.closed)
+
+    def take_events(self) -> list[Event]:
+        """What has happened since the last call."""
+        events = self._events[:]
+        self._events.clear()  # the list itself is shared with the parts of the connection
+        return events
+
+    def take_output(self) -> list[Buffer]:
+        """What is to be sent since the last call."""
+        output = self._writer.take_output()
+        self._writer.takes_more = not self.closed
+        return output
+
+    def send_reply(
+        self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
+    ) -> None:
+        """Answer a command.
+
+        `data_in` joined is what a read gives, `transfer_bytes` what the command wanted to move in its direction; both are
+        compared with what the initiator expected. `sense` is sense data without its length. Dropped if the command has
+        ended otherwise.
+        """
+        if self._full_feature is not None:
+            self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
+
+    def keep(self, command: CommandReady, size_bytes: int) -> bool:
+        """The edge will work with the data of a command after the next `receive`, and has a copy of it, `size_bytes` long.
+
+        False if there is no memory for that, which the command is to be answered with. `release` ends it.
+        """
+        return self._full_feature is not None and self._full_feature.keep(command, size_bytes)
+
+    def refuse(self, command: CommandReady) -> None:
+        """Answer a command for whose data there is no memory: TASK SET FULL, or BUSY."""
+        if self._full_feature is not None:
+            self._full_feature.refuse(command)
+
+    def release(self, command: CommandReady) -> None:
+        """The edge has done with the data of a command that it kept, whatever has become of the command."""
+        if self._full_feature is not None:
+            self._full_feature.release(command)
+
+    def abandon(self, command: CommandReady) -> None:
+        """End a command that gets no answer, because a task management function of another nexus has aborted it."""
+        if self._full_feature is not None:
+            self._full_feature.abandon(command)
+
+    def abort_collecting(self, lun: int) -> bool:
+        """End the commands of a LUN whose data is still on its way, without an answer; False if there are none.
+
+        For a task management function of another nexus; those of this one have done it already.
+        """
+        return self._full_feature is not None and not self.closed and self._full_feature.abort_collecting(lun)
+
+    def send_task_management_response(self, request: TaskManagement, response: int) -> None:
+        """Answer a task management function with a TaskManagementResponse; TARGET COLD RESET ends all connections."""
+        if self._full_feature is not None and not self.closed:
+            self._full_feature.send_task_management_response(request, response)
+
+    def send_asynchronous_message(
+        self, event: int, *, parameter1: int = 0, parameter2: int = 0, parameter3: int = 0, lun: int = 0, data: bytes = b""
+    ) -> None:
+        """Send the initiator something it did not ask for (RFC 7143 11.9); `lun` is the eight-byte field."""
+        if self._full_feature is not None and not self.closed:
+            message = AsynchronousMessage(
+                lun=lun, async_event=event, parameter1=parameter1, parameter2=parameter2, parameter3=parameter3
+            )
+            self._writer.send(message, [data] if data else [])
+
+    def request_logout(self, now: float, time_s: float = limits.LOGOUT_TIME_S) -> None:
+        """Request a logout of the initiator; after `time_s` the connection ends anyway.
+
+        One still in login ends at once, as does a discovery session, which is sent no such message (RFC 7143 7.4.3).
+        """
+        if self.closed:
+            return
+        if self.session is None or self.session.is_discovery:
+            self._close(CloseReason(CloseCode.SHUTDOWN))
+            return
+        self.send_asynchronous_message(AsyncEvent.LOGOUT_REQUESTED, parameter3=max(1, round(time_s)))
+        self._liveness.logout_requested(now + time_s)
+
+    def connection_lost(self, detail: str, now: float) -> None:  # noqa: ARG002 - every call from outside has the time
+        """The socket is gone, for the reason given."""
+        self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
+
+    def data_taken(self, now: float) -> None:
+        """The peer has taken data that waited for it, which shows that it is alive."""
+        self._liveness.received(now)
+
+    def supersede(self, reason: CloseReason) -> None:
+        """Another connection ends this one."""
+        if not self.closed:
+            self._close(reason)
+            if self.on_wake is not None:
+                self.on_wake()
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is due; None when closed."""
+        return None if self.closed else self._liveness.next()[0]
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due by now."""
+        if self.closed:
+            return
+        due = self._liveness.due(now)
+        if due is Due.PING:
+            self._writer.send(NopIn(target_transfer_tag=self._writer.new_transfer_tag()), status=False)
+            self._liveness.pinged(now)
+        elif due is Due.LOGOUT_TIMEOUT:
+            self._drop()
+        elif due in TIMEOUT_REASONS:
+            self._close(CloseReason(TIMEOUT_REASONS[due]))
+
+    # Login
+
+    def _receive_login(self, view: memoryview, at: int, _additional: memoryview, data: memoryview, _good: bool) -> None:
+        if view[at] & 0x3F != Opcode.LOGIN_REQUEST:
+            self._refuse_before_login(view[at : at + HEADER_BYTES])
+            return
+        request = LoginRequest.decode(view[at : at + HEADER_BYTES])
+        self._adopt_numbers(request)
+        try:
+            answer = self._login.receive(request, data)
+        except LoginRefused as refused:
+            self._send_login_refusal(request, refused)
+            return
+        self._send_login_response(request, answer)
+        if answer.session is not None:
+            self._begin_full_feature(answer.session)
+
+    def _adopt_numbers(self, request: LoginRequest) -> None:
+        """The first request's CmdSN is that of the first command to come; it does not use it up (RFC 7143 4.2.2.1)."""
+        if not self._login.started:
+            self._directory.sessions.enter(self)
+            self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
+            self._writer.stat_sn = request.exp_stat_sn
+
+    def _refuse_before_login(self, header: Buffer) -> None:
+        """RFC 7143 6.1: before a login began there is no answer, after that a status."""
+        detail = f"operation code {header[0] & 0x3F:#04x} instead of a Login Request"
+        if self._login.started:
+            refused = LoginRefused(LoginStatus.INVALID_DURING_LOGIN, detail)
+            self._send_login_refusal(LoginRequest(initiator_task_tag=int.from_bytes(header[16:20])), refused)
+        else:
+            self._close(CloseReason(CloseCode.PROTOCOL_ERROR, detail))
+
+    def _send_login_response(self, request: LoginRequest, answer: LoginAnswer) -> None:
+        response = LoginResponse(
+            transit=answer.transit,
+            continued=answer.continued,
+            current_stage=answer.current_stage,
+            next_stage=answer.next_stage,
+            version_max=VERSION,
+            version_active=VERSION,
+            isid=request.isid,
+            tsih=request.tsih if answer.session is None else answer.session.tsih,
+            initiator_task_tag=request.initiator_task_tag,
+        )
+        self._writer.send(response, [answer.text] if answer.text else [])
+
+    def _send_login_refusal(self, request: LoginRequest, refused: LoginRefused) -> None:
+        response = LoginResponse(
+            current_stage=request.current_stage,
+            isid=request.isid,
+            tsih=request.tsih,
+            initiator_task_tag=request.initiator_task_tag,
+            status=refused.status,
+        )
+        self._writer.send(response)
+        self._close(CloseReason(CloseCode.LOGIN_FAILED, f"{refused} (status {refused.status:04x}h)"))
+
+    def _begin_full_feature(self, session: Session) -> None:
+        self.session = session
+        self._liveness.logged_in(discovery=session.is_discovery)
+        parameters = session.parameters
+        memory = UnlimitedMemory() if session.is_discovery else self._open_memory()
+        self._reader.max_data_segment_bytes = limits.MAX_RECV_DATA_SEGMENT_BYTES
+        self._reader.header_digest = self._writer.header_digest = parameters.header_digest == "CRC32C"
+        self._reader.data_digest = self._writer.data_digest = parameters.data_digest == "CRC32C"
+        self._full_feature = FullFeature(
+            session, self._writer, self._directory, self._events, self._close, self._refuse, memory, self._has_output
+        )
+        self._liveness.awaited_data = self._full_feature.awaited_data
+        self._handle = self._full_feature.receive
+        if not session.is_discovery:
+            self._events.append(SessionOpened(session))
+
+    def _has_output(self) -> None:
+        if self.on_output is not None:
+            self.on_output()
+
+    # Ends
+
+    def _refuse(self, refusal: PduRefused, header: Buffer) -> None:
+        if self.closed:
+            return
+        self._writer.reject(refusal.reason, header)
+        self._events.append(PduRejected(refusal.reason, str(refusal)))
+        if refusal.fatal:
+            self._close(CloseReason(CloseCode.PROTOCOL_ERROR, str(refusal)))
+
+    def _lose_stream(self, error: FramingError, header: Buffer) -> None:
+        if error.fault is FrameFault.HEADER_DIGEST:
+            self._close(CloseReason(CloseCode.HEADER_DIGEST, str(error)))
+        elif self._full_feature is not None:
+            self._refuse(PduRefused(RejectReason.PROTOCOL_ERROR, str(error), fatal=True), header)
+        elif header[0] & 0x3F == Opcode.LOGIN_REQUEST:
+            request = LoginRequest.decode(header)
+            self._adopt_numbers(request)
+            self._send_login_refusal(request, LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)))
+        else:
+            self._refuse_before_login(header)
+
+    def _drop(self) -> None:
+        """The initiator was asked to log out and did not."""
+        assert self.session is not None
+        self.send_asynchronous_message(AsyncEvent.DROPPING_CONNECTION, parameter1=self.session.connection_id)
+        self._close(CloseReason(CloseCode.SHUTDOWN))
+
+    def _close(self, reason: CloseReason) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._writer.takes_more = False
+        self.close_reason = reason
+        sessions = self._directory.sessions
+        if self._full_feature is not None and self.session is not None:
+            self._full_feature.end()
+            sessions.close(self.session)
+            if not self.session.is_discovery:
+                self._events.append(SessionClosed(self.session, reason))
+        sessions.leave(self)
+        self._events.append(ConnectionEnding(reason))
+
+
+TIMEOUT_REASONS = {
+    Due.LOGIN_TIMEOUT: CloseCode.LOGIN_TIMEOUT,
+    Due.PING_TIMEOUT: CloseCode.PING_TIMEOUT,
+    Due.DATA_OUT_TIMEOUT: CloseCode.DATA_OUT_TIMEOUT,
+    Due.IDLE: CloseCode.IDLE,
+}

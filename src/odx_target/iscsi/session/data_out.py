@@ -1,0 +1,343 @@
+"""Collecting the data of writes: immediate, unsolicited, and asked for by R2T (RFC 7143 4.2.4.2, 11.7, 11.8).
+
+Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command says how much is here. A
+*burst* is a run of Data-Out PDUs that ends with the F bit: the unsolicited one after the command, if its F bit was clear,
+then one per R2T. Several R2Ts may be open; their bursts come in the order asked for.
+
+What an initiator can do wrong, and what becomes of it:
+
+    data where none was allowed           the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
+    a burst longer or shorter than asked  the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
+    a data digest error                   Reject; the command ends with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
+    DataSN out of order                   the same without a Reject: it means that data was lost before (7.9)
+    buffer offset out of order            Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
+    data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
+
+Memory for the data is taken before it comes: for what may come unasked when the command does, where it cannot be delivered at
+once, and for the rest before any of it is asked for. Without memory for unasked data the command ends with TASK SET FULL; for
+the rest it waits, and those after it.
+
+A command that has failed is answered when all its open bursts have ended, as the RFC asks. The LUN of a Data-Out is not
+looked at: the tags say which task it is, and Windows does not fill it in dependably.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from odx_target.iscsi import limits
+from odx_target.iscsi.negotiation.keys import Parameters
+from odx_target.iscsi.pdu.formats import SCSI_DATA_OUT
+from odx_target.iscsi.pdu.header import FINAL, Buffer
+from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
+from odx_target.iscsi.pdu.responses import ReadyToTransfer
+from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused
+from odx_target.iscsi.session.liveness import AwaitedData
+from odx_target.iscsi.session.replies import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
+from odx_target.iscsi.session.session_memory import SessionMemory
+from odx_target.iscsi.session.writer import PduWriter
+
+
+class Failure(NamedTuple):
+    """How a command ends whose data cannot be taken."""
+
+    sense: bytes
+    status: int = CHECK_CONDITION
+
+
+UNEXPECTED_UNSOLICITED_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0C))
+INCORRECT_AMOUNT_OF_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0D))
+PROTOCOL_SERVICE_CRC_ERROR = Failure(fixed_sense(0x0B, 0x47, 0x05))
+WRONG_DIRECTION = Failure(WRONG_WAY)
+NO_MEMORY = Failure(b"", TASK_SET_FULL)
+
+
+@dataclass(slots=True)
+class Burst:
+    """A run of Data-Out PDUs that is expected; `end` is the buffer offset after its last byte."""
+
+    transfer_tag: int
+    end: int
+    data_sn: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Collection:
+    """One command's data on its way. `requested` is the buffer offset up to which data was asked for."""
+
+    command: CommandReady
+    wanted: int = 0
+    """How much of it is collected: all, but for more than any command takes."""
+    bursts: deque[Burst] = field(default_factory=deque)
+    pieces: list[Buffer] = field(default_factory=list)
+    received: int = 0
+    requested: int = 0
+    failure: Failure | None = None
+    is_accepted: bool = False
+    """The edge knows of the command."""
+
+    def keep(self, data: memoryview) -> None:
+        """Copy a piece: it must outlive the receive buffer."""
+        last = self.pieces[-1] if self.pieces else None
+        if isinstance(last, bytearray) and len(last) < limits.PIECE_BYTES:
+            last += data
+        else:
+            self.pieces.append(bytearray(data))
+
+
+class DataOutCollector:
+    """Collects data for one connection's commands.
+
+    `emit` takes a command whose data is complete, and before that, unless it was complete at once, CommandAccepted; `failed` is
+    called with a command that ends otherwise. `has_output` is called when
+    memory has come that was waited for, and R2Ts are to be sent: nothing was received then.
+    """
+
+    def __init__(
+        self,
+        writer: PduWriter,
+        parameters: Parameters,
+        emit: Callable[[Event], None],
+        failed: Callable[[CommandReady, Failure], None],
+        memory: SessionMemory,
+        has_output: Callable[[], None],
+    ) -> None:
+        self._writer = writer
+        self._parameters = parameters
+        self._emit = emit
+        self._failed = failed
+        self._unsolicited = memory.unsolicited
+        self._written = memory.written
+        self._has_output = has_output
+        self._claim: object | None = None  # of the first that waits
+        self._collections: dict[int, Collection] = {}
+        self._data_has_come = False
+        self._waiting: deque[Collection] = deque()
+        self.collected_bytes = 0
+        """Set aside for data asked for by R2T, until its command is answered."""
+
+    def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
+        """Take a command that writes, or has data; `final` is its F bit, `data` its immediate data."""
+        parameters = self._parameters
+        size_bytes = len(data)
+        if (
+            final
+            and 0 < size_bytes == command.expected_data_transfer_length
+            and size_bytes <= parameters.first_burst_length
+            and parameters.immediate_data
+            and command.writes
+            and not command.reads
+        ):  # the hot path: all of it is here
+            command.data_out = (data,)
+            self._emit(command)
+            return
+        expected = command.expected_data_transfer_length if command.writes else 0
+        collection = Collection(command, min(expected, limits.MAX_TRANSFER_BYTES))
+        unsolicited_limit = min(parameters.first_burst_length, expected)
+        more_follows = command.writes and not final
+        if command.reads and command.writes:
+            collection.failure = WRONG_DIRECTION
+        elif (size_bytes and not (command.writes and parameters.immediate_data)) or (more_follows and parameters.initial_r2t):
+            collection.failure = UNEXPECTED_UNSOLICITED_DATA
+        elif size_bytes > unsolicited_limit:
+            collection.failure = INCORRECT_AMOUNT_OF_DATA
+        else:
+            collection.received = collection.requested = size_bytes
+            if size_bytes == expected and final:  # nothing is expected
+                self._emit(command)
+                return
+            unsolicited_bytes = unsolicited_limit if more_follows else size_bytes
+            if not self._unsolicited.take(unsolicited_bytes):
+                collection.failure = NO_MEMORY
+            else:
+                command.unsolicited_bytes = unsolicited_bytes
+                if size_bytes:
+                    collection.keep(data)
+        self._collections[command.initiator_task_tag] = collection
+        if collection.failure is None:
+            collection.is_accepted = True
+            command.awaits_memory = True
+            self._emit(CommandAccepted(command))
+        if more_follows:
+            collection.bursts.append(Burst(NO_TAG, unsolicited_limit))
+        else:
+            self._go_on(collection)
+
+    def receive(self, view: memoryview, at: int, data: memoryview, *, good: bool = True) -> None:
+        """Take the Data-Out PDU whose header is at `at`. Raises PduRefused; `good` is False after a digest error."""
+        _, flags, _, _, tag, transfer_tag, _, data_sn, offset = SCSI_DATA_OUT.unpack_from(view, at)
+        collection = self._collections.get(tag)
+        if collection is None:
+            return
+        burst = self._burst_of(collection, transfer_tag)
+        if burst is None:
+            return
+        final = flags & FINAL != 0
+        self._data_has_come = True
+        if not good:
+            collection.failure = collection.failure or PROTOCOL_SERVICE_CRC_ERROR
+        elif not collection.failure:
+            self._take(collection, burst, data_sn, offset, data, final)
+        burst.data_sn += 1
+        if final:
+            self._end_burst(collection, burst)
+
+    def awaited_data(self) -> AwaitedData:
+        """The state of the data that open bursts still have to bring, since the last call."""
+        comes, self._data_has_come = self._data_has_come, False
+        if not any(collection.bursts for collection in self._collections.values()):
+            return AwaitedData.NONE
+        return AwaitedData.COMES if comes else AwaitedData.STAYS_AWAY
+
+    def _burst_of(self, collection: Collection, transfer_tag: int) -> Burst | None:
+        bursts = collection.bursts
+        if bursts and bursts[0].transfer_tag == transfer_tag:
+            return bursts[0]
+        if transfer_tag == NO_TAG:
+            collection.failure = collection.failure or UNEXPECTED_UNSOLICITED_DATA
+        elif any(burst.transfer_tag == transfer_tag for burst in bursts):
+            raise PduRefused(RejectReason.PROTOCOL_ERROR, "Data-Out answers R2Ts out of order", fatal=True)
+        return None
+
+    def _take(self, collection: Collection, burst: Burst, data_sn: int, offset: int, data: memoryview, final: bool) -> None:
+        if data_sn != burst.data_sn:
+            collection.failure = PROTOCOL_SERVICE_CRC_ERROR
+            return
+        if offset != collection.received:
+            detail = f"Data-Out goes on at {offset} instead of {collection.received}"
+            raise PduRefused(RejectReason.PROTOCOL_ERROR, detail, fatal=True)
+        if offset + len(data) > burst.end:
+            collection.failure = INCORRECT_AMOUNT_OF_DATA
+            return
+        collection.received += len(data)
+        if final and collection.received == collection.wanted:
+            collection.pieces.append(data)  # the last piece goes on at once, so it need not be copied
+        else:
+            collection.keep(data)
+
+    def _end_burst(self, collection: Collection, burst: Burst) -> None:
+        collection.bursts.popleft()
+        command = collection.command
+        first_burst = self._parameters.first_burst_length
+        short = collection.received != burst.end
+        if burst.transfer_tag == NO_TAG:
+            collection.requested = collection.received
+            # A command longer than the first burst must fill it; a shorter one may leave the rest to an R2T (11.4.7.2).
+            short = short and command.expected_data_transfer_length > first_burst
+        if short and not collection.failure:
+            collection.failure = INCORRECT_AMOUNT_OF_DATA
+        self._go_on(collection)
+
+    def _go_on(self, collection: Collection) -> None:
+        """Deliver, fail, or ask for more, as far as open bursts allow."""
+        command = collection.command
+        if collection.failure:
+            if not collection.bursts:
+                self._end(collection)
+                self._failed(command, collection.failure)
+        elif collection.received == collection.wanted:
+            self._forget(collection)
+            command.data_out = collection.pieces
+            self._emit(command)
+        elif command.collected_bytes:
+            self._ask(collection)
+        else:
+            self._waiting.append(collection)
+            self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        """Set memory aside for commands in turn: for all of a command's missing data, so that what begins can also finish."""
+        while self._waiting and self._claim is None:
+            missing = self._missing_bytes(self._waiting[0])
+            if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
+                return
+            if not self._written.take(missing):
+                self._claim = self._written.wait(missing, self._granted)
+                return
+            self._begin_asking(missing)
+
+    def _granted(self) -> None:
+        self._claim = None
+        self._begin_asking(self._missing_bytes(self._waiting[0]))
+        self._serve_waiting()
+        self._has_output()
+
+    def _begin_asking(self, missing: int) -> None:
+        collection = self._waiting.popleft()
+        self.collected_bytes += missing
+        collection.command.collected_bytes = missing
+        collection.command.awaits_memory = False
+        self._ask(collection)
+
+    def _missing_bytes(self, collection: Collection) -> int:
+        return collection.wanted - collection.received
+
+    def _ask(self, collection: Collection) -> None:
+        """Send R2Ts as far as agreed."""
+        parameters = self._parameters
+        while len(collection.bursts) < parameters.max_outstanding_r2t and collection.requested < collection.wanted:
+            self._send_r2t(collection, min(parameters.max_burst_length, collection.wanted - collection.requested))
+
+    def _send_r2t(self, collection: Collection, length: int) -> None:
+        command = collection.command
+        transfer_tag = self._writer.new_transfer_tag()
+        self._writer.send(
+            ReadyToTransfer(
+                lun=command.lun_field,
+                initiator_task_tag=command.initiator_task_tag,
+                target_transfer_tag=transfer_tag,
+                r2t_sn=command.count_r2t,
+                buffer_offset=collection.requested,
+                desired_data_transfer_length=length,
+            ),
+            status=False,
+        )
+        command.count_r2t += 1
+        collection.requested += length
+        collection.bursts.append(Burst(transfer_tag, collection.requested))
+
+    def release(self, command: CommandReady) -> None:
+        """The command is answered or aborted: its memory is free, unless the edge still works with the data."""
+        if command.is_kept or not (command.unsolicited_bytes or command.collected_bytes):
+            return
+        unsolicited_bytes, command.unsolicited_bytes = command.unsolicited_bytes, 0
+        collected_bytes, command.collected_bytes = command.collected_bytes, 0
+        self.collected_bytes -= collected_bytes
+        if unsolicited_bytes:
+            self._unsolicited.give_back(unsolicited_bytes)
+        if collected_bytes:
+            self._written.give_back(collected_bytes)
+        self._serve_waiting()
+
+    def abort(self, command: CommandReady) -> bool:
+        """Stop collecting for a command; False if all its data is here already."""
+        collection = self._collections.get(command.initiator_task_tag)
+        if collection is None or collection.command is not command:
+            return False
+        self._end(collection)
+        return True
+
+    def stop(self) -> None:
+        """Request nothing more; the connection ends."""
+        self._waiting.clear()
+        self._withdraw()
+
+    def _end(self, collection: Collection) -> None:
+        """The command ends before all its data is here."""
+        self._forget(collection)
+        if collection.is_accepted:
+            self._emit(CommandEnded(collection.command))
+
+    def _forget(self, collection: Collection) -> None:
+        del self._collections[collection.command.initiator_task_tag]
+        if collection in self._waiting:
+            if collection is self._waiting[0]:
+                self._withdraw()
+            self._waiting.remove(collection)
+            self._serve_waiting()
+
+    def _withdraw(self) -> None:
+        if self._claim is not None:
+            claim, self._claim = self._claim, None
+            self._written.withdraw(claim)

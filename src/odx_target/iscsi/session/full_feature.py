@@ -1,0 +1,376 @@
+"""Full feature phase: what each PDU of an initiator does once it is logged in.
+
+The table says which operation codes are taken in which kind of session and whether they count in CmdSN; everything else
+is refused with the reason beside it:
+
+    operation code        normal  discovery   CmdSN        done
+    SCSI Command          yes     no          counts       when the edge answers
+    SCSI Data-Out         yes     no          -            -
+    Task Management       yes     no          counts       when the edge answers, or at once
+    NOP-Out               yes     no          counts       at once
+    Text Request          yes     yes         counts       at once
+    Logout Request        yes     yes         counts       at once; in discovery of the session alone
+    SNACK                 Reject SNACK REJECT: nothing is sent twice at ErrorRecoveryLevel 0
+    Login Request, or what only targets send: Reject PROTOCOL ERROR, and the connection ends
+    any other             Reject COMMAND NOT SUPPORTED
+
+A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a check comes before its number
+is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not keep back those after
+it: the edge hears that it is accepted, keeps its place among them, and gets it with its data. A PDU whose data
+digest is wrong is answered with Reject DATA DIGEST ERROR and otherwise as if it had not come; only a Data-Out is remembered
+as lost by its command.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from odx_target.iscsi import limits
+from odx_target.iscsi.pdu.formats import HEADER_BYTES, SCSI_COMMAND
+from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers
+from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, Buffer, decode_lun
+from odx_target.iscsi.pdu.headers import PDU_CLASSES, decode_header
+from odx_target.iscsi.pdu.opcodes import (
+    NO_TAG,
+    LogoutReason,
+    LogoutStatus,
+    Opcode,
+    RejectReason,
+    TaskManagementFunction,
+    TaskManagementResponse,
+)
+from odx_target.iscsi.pdu.requests import (
+    LogoutRequest,
+    NopOut,
+    TaskManagementFunctionRequest,
+    TextRequest,
+)
+from odx_target.iscsi.pdu.responses import LogoutResponse, NopIn, TaskManagementFunctionResponse
+from odx_target.iscsi.session.command_window import HELD_OBJECT_BYTES, SERIAL_MASK, HeldPdu, Turn
+from odx_target.iscsi.session.data_out import NO_MEMORY, DataOutCollector, Failure
+from odx_target.iscsi.session.directory import TargetDirectory
+from odx_target.iscsi.session.events import CloseCode, CloseReason, CommandReady, Event, PduRefused, TaskManagement
+from odx_target.iscsi.session.replies import BUSY, TASK_SET_FULL, ReplySender
+from odx_target.iscsi.session.session_memory import SessionMemory
+from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.tasks import Tasks
+from odx_target.iscsi.session.text_requests import TextExchange
+from odx_target.iscsi.session.writer import PduWriter
+
+IN_DISCOVERY = (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST)
+
+Handler: TypeAlias = Callable[[memoryview, int, memoryview, memoryview], None]
+"""Takes a view, where in it the header is, the AHS and the data."""
+
+_NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
+
+
+class FullFeature:
+    """One session's commands on its one connection.
+
+    `events` is the connection's list, `close` ends the connection, `refuse` answers a PDU with Reject, `has_output` is
+    called when there is something to send although nothing was received.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        writer: PduWriter,
+        directory: TargetDirectory,
+        events: list[Event],
+        close: Callable[[CloseReason], None],
+        refuse: Callable[[PduRefused, Buffer], None],
+        memory: SessionMemory,
+        has_output: Callable[[], None],
+    ) -> None:
+        self._session = session
+        self._directory = directory
+        self._writer = writer
+        self._window = writer.window
+        self._events = events
+        self._close = close
+        self._refuse = refuse
+        self._collector = DataOutCollector(writer, session.parameters, events.append, self._fail, memory, has_output)
+        self._unsolicited = memory.unsolicited
+        self._window.on_release = memory.unsolicited.give_back
+        self._replies = ReplySender(writer, session.parameters)
+        self._text = TextExchange(writer, session, directory)
+        self._is_running_held = False
+        self._has_ended = False
+        self.awaited_data = self._collector.awaited_data
+        self.tasks = Tasks(self._window, self._collector)
+        self._handlers: dict[int, Handler] = {
+            Opcode.SCSI_COMMAND: self._receive_scsi_command,
+            Opcode.SCSI_DATA_OUT: self._receive_data_out,
+            Opcode.NOP_OUT: self._receive_numbered,
+            Opcode.TASK_MANAGEMENT_FUNCTION_REQUEST: self._receive_numbered,
+            Opcode.TEXT_REQUEST: self._receive_numbered,
+            Opcode.LOGOUT_REQUEST: self._receive_numbered,
+        }
+        if session.is_discovery:
+            self._handlers = {opcode: self._handlers[opcode] for opcode in IN_DISCOVERY}
+
+    def receive(self, view: memoryview, at: int, additional: memoryview, data: memoryview, good: bool) -> None:
+        """Take one PDU. Raises PduRefused; `good` is False after a data digest error."""
+        handler = self._handlers.get(view[at] & 0x3F)
+        if handler is None:
+            raise refusal_of(view[at] & 0x3F, discovery=self._session.is_discovery)
+        if not good:
+            if handler == self._receive_data_out:
+                self._collector.receive(view, at, data, good=False)
+            raise PduRefused(RejectReason.DATA_DIGEST_ERROR, "data digest does not match")
+        handler(view, at, additional, data)
+
+    # SCSI commands and their data
+
+    def _receive_scsi_command(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> None:
+        byte_0, flags, _, lun, tag, expected, cmd_sn, _, cdb = SCSI_COMMAND.unpack_from(view, at)
+        window, tasks = self._window, self.tasks
+        immediate = byte_0 & IMMEDIATE != 0
+        if immediate:
+            self._check_immediate()
+        elif (cmd_sn != window.exp_cmd_sn or window.is_closed) and not self._has_turn(cmd_sn, view, at, additional, data):
+            return
+        if tag in tasks.active or tag == NO_TAG:
+            raise PduRefused(RejectReason.TASK_IN_PROGRESS, f"initiator task tag {tag:#010x} is in use")
+        if len(additional):
+            cdb += extended_cdb(additional)
+        if immediate:
+            tasks.count_immediate += 1
+        else:
+            window.exp_cmd_sn = (cmd_sn + 1) & SERIAL_MASK
+        command = CommandReady(
+            lun >> 48 if not lun & _NOT_A_SMALL_LUN else decode_lun(lun),
+            lun,
+            cdb,
+            flags & 7,
+            tag,
+            expected,
+            flags & READ != 0,
+            flags & WRITE != 0,
+            immediate,
+            cmd_sn,
+        )
+        tasks.active[tag] = command
+        if flags & WRITE or len(data):
+            self._collector.begin(command, flags & FINAL != 0, data)
+        else:
+            self._events.append(command)
+        if window.has_held:
+            self._run_held()
+
+    def _receive_data_out(self, view: memoryview, at: int, _additional: memoryview, data: memoryview) -> None:
+        if self._window.has_held and self._window.is_held(bytes(view[at + 16 : at + 20])):
+            self._window.follow(self._held(view, at, data[:0], data))
+            return
+        self._collector.receive(view, at, data)
+
+    def _fail(self, command: CommandReady, failure: Failure) -> None:
+        """TASK SET FULL is for hosts that have other commands under way, BUSY for those that have none (SAM-5 5.3.1)."""
+        is_only_one = failure.status == TASK_SET_FULL and len(self.tasks.active) == 1
+        self.send_reply(command, BUSY if is_only_one else failure.status, (), 0, failure.sense)
+
+    def keep(self, command: CommandReady, size_bytes: int) -> bool:
+        """Keep the data of a command, of which the edge has copied `size_bytes`; False without memory for that."""
+        if not (command.unsolicited_bytes or command.collected_bytes) and size_bytes:
+            if not self._unsolicited.take(size_bytes):
+                return False
+            command.unsolicited_bytes = size_bytes
+        command.data_out = ()
+        command.is_kept = True
+        return True
+
+    def refuse(self, command: CommandReady) -> None:
+        """Answer a command for whose data there is no memory."""
+        self._fail(command, NO_MEMORY)
+
+    def release(self, command: CommandReady) -> None:
+        """The edge has done with the data of a command."""
+        command.is_kept = False
+        self._collector.release(command)
+
+    def send_reply(
+        self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
+    ) -> None:
+        """Answer a command; does nothing if it has ended already."""
+        if self.tasks.end(command):
+            self._replies.send(command, status, data_in, transfer_bytes, sense)
+
+    def end(self) -> None:
+        """The connection ends, and all commands with it."""
+        self._has_ended = True
+        self.tasks.abort_all()
+
+    def abandon(self, command: CommandReady) -> None:
+        """End a command without an answer, because another nexus aborted it."""
+        was_closed = self._window.is_closed
+        command.aborted = True
+        if self.tasks.end(command) and was_closed:
+            self._show_window()
+
+    def abort_collecting(self, lun: int) -> bool:
+        """End the commands of a LUN whose data is on its way, without an answer; False if there are none."""
+        was_closed = self._window.is_closed
+        ended = self.tasks.abort_collecting(lun)
+        if ended and was_closed:
+            self._show_window()
+        return ended
+
+    def _show_window(self) -> None:
+        """Show an initiator that it may go on, where nothing else would."""
+        self._writer.send(NopIn(), status=False)
+
+    # The order of commands
+
+    def _check_immediate(self) -> None:
+        if self.tasks.count_immediate >= limits.MAX_IMMEDIATE_COMMANDS:
+            raise PduRefused(RejectReason.IMMEDIATE_COMMAND_REJECT, "too many immediate commands are under way")
+
+    def _held(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> HeldPdu:
+        """A copy of a PDU that has to wait for a missing CmdSN. Raises PduRefused when that becomes too much."""
+        size_bytes = HELD_OBJECT_BYTES + HEADER_BYTES + len(additional) + len(data)
+        if self._window.held_bytes + size_bytes > limits.MAX_HELD_BYTES or not self._unsolicited.take(size_bytes):
+            raise PduRefused(RejectReason.PROTOCOL_ERROR, "too much data ahead of a missing CmdSN", fatal=True)
+        return HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data))
+
+    def _has_turn(self, cmd_sn: int, view: memoryview, at: int, additional: memoryview, data: memoryview) -> bool:
+        """True if it is a command's turn; one that is early is kept, any other ignored."""
+        turn = self._window.turn(cmd_sn)
+        if turn is Turn.LATER:
+            self._window.hold(cmd_sn, self._held(view, at, additional, data))
+        return turn is Turn.NOW
+
+    def _run_held(self) -> None:
+        """Run commands that came early and whose turn has come; not from within one of them."""
+        if self._is_running_held:
+            return
+        self._is_running_held = True
+        while not self._has_ended and (held := self._window.next_held()) is not None:
+            for pdu in (held, *held.followers):
+                try:
+                    self.receive(memoryview(pdu.header), 0, memoryview(pdu.additional_header), memoryview(pdu.data), True)
+                except PduRefused as refusal:
+                    self._refuse(refusal, pdu.header)
+        self._is_running_held = False
+
+    # Everything else that counts in CmdSN
+
+    def _receive_numbered(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> None:
+        window = self._window
+        request = decode_header(view[at : at + HEADER_BYTES])
+        assert isinstance(request, NopOut | TaskManagementFunctionRequest | TextRequest | LogoutRequest)
+        if len(additional):
+            raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"{type(request).__name__} with additional header segments")
+        if request.immediate:
+            self._dispatch(request, data)
+            return
+        if not self._has_turn(request.cmd_sn, view, at, additional, data):
+            return
+        before = window.exp_cmd_sn, window.max_cmd_sn
+        window.advance()
+        if not isinstance(request, TaskManagementFunctionRequest):
+            window.complete()
+        try:
+            self._dispatch(request, data)
+        except PduRefused:
+            window.restore(*before)
+            raise
+        if window.has_held:
+            self._run_held()
+
+    def _dispatch(self, request: NopOut | TaskManagementFunctionRequest | TextRequest | LogoutRequest, data: Buffer) -> None:
+        if isinstance(request, NopOut):
+            self._receive_nop_out(request, data)
+        elif isinstance(request, TextRequest):
+            self._text.receive(request, data)
+        elif isinstance(request, LogoutRequest):
+            self._receive_logout(request)
+        else:
+            self._receive_task_management(request)
+
+    def _receive_nop_out(self, request: NopOut, data: Buffer) -> None:
+        """Echo a ping, as much of it as the initiator can receive (RFC 7143 11.18, 11.19)."""
+        if request.initiator_task_tag == NO_TAG:
+            return
+        echo = bytes(data[: self._session.parameters.max_send_data_segment_length])
+        self._writer.send(NopIn(initiator_task_tag=request.initiator_task_tag), [echo] if echo else [])
+
+    def _receive_logout(self, request: LogoutRequest) -> None:
+        if request.reason not in LOGOUT_ANSWERS:
+            raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"logout reason {request.reason}")
+        if self._session.is_discovery and request.reason != LogoutReason.CLOSE_SESSION:
+            raise PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, "a discovery session is left as a whole (RFC 7143 4.3)")
+        status = LOGOUT_ANSWERS[LogoutReason(request.reason)]
+        if request.reason == LogoutReason.CLOSE_CONNECTION and request.connection_id != self._session.connection_id:
+            status = LogoutStatus.CID_NOT_FOUND
+        if status is LogoutStatus.CLOSED:
+            self.tasks.abort_all()
+        self._writer.send(LogoutResponse(response=status, initiator_task_tag=request.initiator_task_tag))
+        if status is LogoutStatus.CLOSED:
+            self._close(CloseReason(CloseCode.LOGGED_OUT))
+
+    def _receive_task_management(self, request: TaskManagementFunctionRequest) -> None:
+        if request.immediate:
+            self._check_immediate()
+            self.tasks.count_immediate += 1
+        outcome = self.tasks.manage(request)
+        if isinstance(outcome, TaskManagement):
+            self._events.append(outcome)
+            return
+        self._answer_task_management(request.initiator_task_tag, request.immediate, outcome)
+        self._run_held()
+
+    def send_task_management_response(self, event: TaskManagement, response: int) -> None:
+        """Answer a function; the tasks it ended get no answer. Does nothing the second time."""
+        if event.answered:
+            return
+        event.answered = True
+        if response == TaskManagementResponse.FUNCTION_COMPLETE:
+            for command in event.affected:
+                if self.tasks.active.get(command.initiator_task_tag) is command:
+                    self.tasks.abort(command)
+        self._answer_task_management(event.initiator_task_tag, event.immediate, response)
+        if event.function == TaskManagementFunction.TARGET_COLD_RESET and response == TaskManagementResponse.FUNCTION_COMPLETE:
+            self._directory.sessions.end_all(CloseReason(CloseCode.TARGET_RESET))
+
+    def _answer_task_management(self, tag: int, immediate: bool, response: int) -> None:
+        if immediate:
+            self.tasks.count_immediate -= 1
+        else:
+            self._window.complete()
+        self._writer.send(TaskManagementFunctionResponse(response=response, initiator_task_tag=tag))
+
+
+LOGOUT_ANSWERS: dict[int, LogoutStatus] = {
+    LogoutReason.CLOSE_SESSION: LogoutStatus.CLOSED,
+    LogoutReason.CLOSE_CONNECTION: LogoutStatus.CLOSED,
+    LogoutReason.REMOVE_CONNECTION_FOR_RECOVERY: LogoutStatus.RECOVERY_NOT_SUPPORTED,
+}
+
+
+def refusal_of(opcode: int, *, discovery: bool) -> PduRefused:
+    """How a PDU is refused that is not taken in this phase or session."""
+    if opcode == Opcode.SNACK_REQUEST:
+        return PduRefused(RejectReason.SNACK_REJECT, "SNACK at error recovery level 0")
+    if opcode == Opcode.LOGIN_REQUEST:
+        return PduRefused(RejectReason.PROTOCOL_ERROR, "Login Request in full feature phase", fatal=True)
+    kind = PDU_CLASSES.get(opcode)
+    if kind is None:
+        return PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, f"unknown operation code {opcode:#04x}")
+    if opcode >= Opcode.NOP_IN:
+        return PduRefused(RejectReason.PROTOCOL_ERROR, f"{kind.__name__} is a target's to send", fatal=True)
+    where = "discovery" if discovery else "normal"
+    return PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, f"{kind.__name__} in a {where} session")
+
+
+def extended_cdb(additional: memoryview) -> bytes:
+    """What the AHS add to the CDB. Raises PduRefused."""
+    rest = b""
+    try:
+        for kind, content in additional_headers(additional):
+            if kind == AHS_EXTENDED_CDB:
+                rest += content
+    except ValueError as error:
+        raise PduRefused(RejectReason.INVALID_PDU_FIELD, str(error)) from error
+    if len(rest) + 16 > limits.MAX_CDB_BYTES:
+        raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"CDB of {len(rest) + 16} bytes")
+    return rest

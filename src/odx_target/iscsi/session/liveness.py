@@ -1,0 +1,108 @@
+"""When a connection has been waited for long enough: the login, silence, an answer to a ping, data, a logout asked for.
+
+state          timer                                      when it is due
+login          LOGIN_TIMEOUT_S from the start             the connection ends
+normal         PING_AFTER_IDLE_S from the last bytes      a NOP-In asks for an answer
+pinged         PING_TIMEOUT_S from the ping               the connection ends; any bytes lead back to normal
+data awaited   DATA_OUT_TIMEOUT_S from the last Data-Out  the connection ends, beside normal and pinged
+discovery      DISCOVERY_IDLE_S from the last bytes       the connection ends
+leaving        the time allowed for the logout            the connection ends
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from odx_target.iscsi import limits
+
+
+class Due(Enum):
+    """What has to be done now."""
+
+    NOTHING = "nothing"
+    LOGIN_TIMEOUT = "login timeout"
+    PING = "ping"
+    PING_TIMEOUT = "ping timeout"
+    DATA_OUT_TIMEOUT = "data-out timeout"
+    IDLE = "idle"
+    LOGOUT_TIMEOUT = "logout timeout"
+
+
+class AwaitedData(Enum):
+    """The data that an initiator has announced or was asked for: all has come, some since the last look, or none."""
+
+    NONE = auto()
+    COMES = auto()
+    STAYS_AWAY = auto()
+
+
+class Liveness:
+    """One connection's timers, on the clock of the `now` arguments."""
+
+    __slots__ = (
+        "_data_awaited_since",
+        "_discovery",
+        "_logged_in",
+        "_login_by",
+        "_logout_by",
+        "_pinged_at",
+        "awaited_data",
+        "last_received",
+    )
+
+    def __init__(self, now: float) -> None:
+        self._login_by = now + limits.LOGIN_TIMEOUT_S
+        self._logged_in = False
+        self._discovery = False
+        self._pinged_at: float | None = None
+        self._logout_by: float | None = None
+        self.last_received = now
+        self.awaited_data: Callable[[], AwaitedData] = lambda: AwaitedData.NONE
+        self._data_awaited_since: float | None = None
+
+    def received(self, now: float) -> None:
+        """Bytes have come: the peer is alive."""
+        self.last_received = now
+        self._pinged_at = None
+
+    def logged_in(self, *, discovery: bool) -> None:
+        self._logged_in = True
+        self._discovery = discovery
+
+    def pinged(self, now: float) -> None:
+        self._pinged_at = now
+
+    def logout_requested(self, until: float) -> None:
+        self._logout_by = until
+
+    def next(self) -> tuple[float, Due]:
+        """When something is due next, and what."""
+        if self._logout_by is not None:
+            return self._logout_by, Due.LOGOUT_TIMEOUT
+        if not self._logged_in:
+            return self._login_by, Due.LOGIN_TIMEOUT
+        if self._discovery:
+            return self.last_received + limits.DISCOVERY_IDLE_S, Due.IDLE
+        if self._pinged_at is not None:
+            ping = self._pinged_at + limits.PING_TIMEOUT_S, Due.PING_TIMEOUT
+        else:
+            ping = self.last_received + limits.PING_AFTER_IDLE_S, Due.PING
+        self._look_for_data()
+        if self._data_awaited_since is None:
+            return ping
+        return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
+
+    def _look_for_data(self) -> None:
+        """See whether data is awaited, and since when, as exactly as the last bytes received tell."""
+        awaited = self.awaited_data()
+        if awaited is AwaitedData.NONE:
+            self._data_awaited_since = None
+        elif awaited is AwaitedData.COMES or self._data_awaited_since is None:
+            self._data_awaited_since = self.last_received
+
+    def due(self, now: float) -> Due:
+        at, what = self.next()
+        return what if now >= at else Due.NOTHING
+
+
+def _time_of(timer: tuple[float, Due]) -> float:
+    return timer[0]

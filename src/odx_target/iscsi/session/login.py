@@ -1,0 +1,294 @@
+"""The login phase of one connection (RFC 7143 6, 11.12, 11.13): requests in, answers out, no PDU sent here.
+
+Stages, as CSG and NSG name them:
+
+    SECURITY_NEGOTIATION -> LOGIN_OPERATIONAL_NEGOTIATION -> FULL_FEATURE_PHASE
+    SECURITY_NEGOTIATION ----------------------------------> FULL_FEATURE_PHASE
+
+The initiator picks the first stage and asks for each step with the T bit; the target agrees unless authentication is not
+done yet. The keys of a request may be spread over several, all but the last with the C bit; each is answered by an empty
+response. So may those of a response, which each side takes 8192 bytes of during a login (6.3), whatever it has declared; then
+the requests between its parts are empty, and the stage can end with the last part only. The first complete request says
+who wants what, and is where most refusals are made. Every refusal is a LoginRefused with the status to send. The target
+offers nothing by itself: it answers, and declares its TargetPortalGroupTag in the first response (Windows waits for it there)
+and its MaxRecvDataSegmentLength in the first response of the operational stage.
+"""
+
+from dataclasses import dataclass, replace
+
+from odx_target.iscsi import limits
+from odx_target.iscsi.names import check_name, prepare_name
+from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters
+from odx_target.iscsi.negotiation.rules import DISCOVERY, NegotiationError, check_is_offer, check_length, note_key
+from odx_target.iscsi.negotiation.wishes import WISHES
+from odx_target.iscsi.pdu.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
+from odx_target.iscsi.pdu.header import Buffer
+from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
+from odx_target.iscsi.pdu.requests import LoginRequest
+from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
+from odx_target.iscsi.session.directory import AuthenticationFailed, Authenticator, TargetDirectory
+from odx_target.iscsi.session.sessions import Admission, Connection, Session, SessionKey
+
+NEXT_STAGES: dict[int, tuple[Stage, ...]] = {
+    Stage.SECURITY_NEGOTIATION: (Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.FULL_FEATURE_PHASE),
+    Stage.LOGIN_OPERATIONAL_NEGOTIATION: (Stage.FULL_FEATURE_PHASE,),
+}
+
+REFUSED_ADMISSIONS = {
+    Admission.TOO_MANY_CONNECTIONS: LoginStatus.TOO_MANY_CONNECTIONS,
+    Admission.TOO_MANY_SESSIONS: LoginStatus.OUT_OF_RESOURCES,
+    Admission.NO_SUCH_SESSION: LoginStatus.SESSION_DOES_NOT_EXIST,
+}
+
+NAMING_KEYS = frozenset({"InitiatorName", "TargetName", "SessionType"})
+"""What only the first complete request may say (6.3, 13.4, 13.5, 13.21): the session is made from it."""
+
+SAME_IN_ALL_REQUESTS = ("isid", "tsih", "connection_id", "initiator_task_tag", "version_min", "version_max")
+"""Fields of a Login Request that stay as in the first (11.12 to 11.12.7)."""
+
+VERSION = 0x00  # RFC 7143 11.12.4: the only one
+
+
+class LoginRefused(Exception):
+    """The login ends with this status."""
+
+    def __init__(self, status: LoginStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """What the response to one request says beside its numbers."""
+
+    transit: bool
+    current_stage: int
+    next_stage: int
+    text: bytes
+    continued: bool = False
+    """The text goes on in the next response."""
+    session: Session | None = None
+    """The session that begins with this response, its login complete."""
+
+
+class Login:
+    """One connection's login. `connection` is what a session remembers, to end it when another login replaces it."""
+
+    def __init__(self, directory: TargetDirectory, connection: Connection, portal_group_tag: int) -> None:
+        self._directory = directory
+        self._connection = connection
+        self._portal_group_tag = portal_group_tag
+        self._first: LoginRequest | None = None
+        self._text = TextAssembly()
+        self._answerer = Answerer(WISHES, Parameters())
+        self._stage = 0
+        self._session: Session | None = None
+        self._authenticator: Authenticator | None = None
+        self._method_is_agreed = False
+        self._segment_length_declared = False
+        self._unsent = b""
+        self._said: set[str] = set()
+
+    @property
+    def started(self) -> bool:
+        """A login request has come."""
+        return self._first is not None
+
+    @property
+    def parameters(self) -> Parameters:
+        return self._answerer.parameters
+
+    def receive(self, request: LoginRequest, data: Buffer) -> LoginAnswer:
+        """Take a request with its data segment. Raises LoginRefused."""
+        try:
+            return self._receive(request, data)
+        except (TextError, NegotiationError) as error:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)) from error
+        except AuthenticationFailed as error:
+            raise LoginRefused(error.status, str(error)) from error
+
+    def _receive(self, request: LoginRequest, data: Buffer) -> LoginAnswer:
+        self._check_header(request)
+        if self._unsent:
+            if len(data) or request.continued:
+                raise NegotiationError("keys where the rest of an answer was to be asked for")
+            return self._respond(request)
+        self._text.add(data)
+        if request.continued:
+            return LoginAnswer(False, self._stage, 0, b"")
+        offers = self._text.take()
+        self._check_said(offers)
+        answers: Pairs = []
+        if self._session is None:
+            self._session = self._identify(request, offers)
+            answers.append(("TargetPortalGroupTag", str(self._portal_group_tag)))
+        elif late := NAMING_KEYS.intersection(name for name, _ in offers):
+            raise NegotiationError(f"{', '.join(sorted(late))} after the first request")
+        answers += self._answer(offers)
+        if request.transit and not self._method_is_agreed:
+            self._require_authentication()
+        self._unsent = encode_pairs(answers)
+        return self._respond(request)
+
+    def _check_said(self, offers: Pairs) -> None:
+        """No key comes twice in a login, and none with an answer (6.2, 6.3): that comes before what the keys say."""
+        for name, value in offers:
+            check_is_offer(name, value)
+            note_key(name, self._said)
+
+    def _respond(self, request: LoginRequest) -> LoginAnswer:
+        """As much of the answers as one response holds; with the last of them the stage may end."""
+        part, self._unsent = (
+            self._unsent[:DEFAULT_MAX_DATA_SEGMENT_BYTES],
+            self._unsent[DEFAULT_MAX_DATA_SEGMENT_BYTES:],
+        )
+        if self._unsent:
+            return LoginAnswer(False, self._stage, 0, part, continued=True)
+        if not (request.transit and self._may_leave_stage()):
+            return LoginAnswer(False, self._stage, 0, part)
+        return self._transit(request, part)
+
+    def _check_header(self, request: LoginRequest) -> None:
+        if request.version_min > VERSION:
+            raise LoginRefused(LoginStatus.UNSUPPORTED_VERSION, f"initiator wants version {request.version_min} or later")
+        if self._first is None:
+            self._first, self._stage = request, request.current_stage
+        for field in SAME_IN_ALL_REQUESTS:
+            if getattr(request, field) != getattr(self._first, field):
+                raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{field} changed during the login")
+        if request.current_stage != self._stage or self._stage not in NEXT_STAGES:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"stage {request.current_stage} is not the one the login is in")
+        if request.transit and request.continued:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, "a request may not have both T and C set")
+        if request.transit and request.next_stage not in NEXT_STAGES[self._stage]:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"no way from stage {self._stage} to {request.next_stage}")
+
+    def _identify(self, request: LoginRequest, offers: Pairs) -> Session:
+        """Who logs in, to what; the first complete request has the keys for it (RFC 7143 6.2.1, 13.5, 13.21)."""
+        said = dict(offers)
+        initiator_name, target_name = said.get("InitiatorName", ""), said.get("TargetName", "")
+        session_type = said.get("SessionType", "Normal")
+        if not initiator_name:
+            raise LoginRefused(LoginStatus.MISSING_PARAMETER, "InitiatorName is missing")
+        if session_type not in ("Normal", DISCOVERY):
+            raise LoginRefused(LoginStatus.SESSION_TYPE_NOT_SUPPORTED, f"session type {session_type[:40]!a}")
+        try:
+            check_name(initiator_name)
+        except ValueError as error:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)) from error
+        initiator_name = prepare_name(initiator_name)
+        if target_name or session_type == "Normal":
+            target_name = self._find_target(initiator_name, target_name)
+        # Without a target there is no portal group: then sessions are told apart by portal (7.4.2.1).
+        port = self._portal_group_tag if target_name else self._directory.portal
+        key = initiator_name, request.isid, target_name, port
+        self._admit(key, request, is_discovery=session_type == DISCOVERY)
+        self.parameters.session_type = session_type
+        self._authenticator = self._directory.authenticator(initiator_name, target_name)
+        return Session(*key, request.connection_id, self.parameters, self._connection)
+
+    def _find_target(self, initiator_name: str, target_name: str) -> str:
+        """The target's own name; the initiator may have written it another way."""
+        if not target_name:
+            raise LoginRefused(LoginStatus.MISSING_PARAMETER, "TargetName is missing")
+        prepared = prepare_name(target_name)
+        for name in self._directory.target_names(initiator_name):
+            if prepare_name(name) == prepared:
+                return name
+        raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
+
+    def _admit(self, key: SessionKey, request: LoginRequest, *, is_discovery: bool) -> None:
+        """Refuse at once what the registry would refuse at the end."""
+        sessions = self._directory.sessions
+        verdict = sessions.admission(key, request.tsih, request.connection_id, is_discovery=is_discovery)
+        if verdict in REFUSED_ADMISSIONS:
+            raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
+        known = sessions.find(key)
+        if verdict is Admission.CONNECTION_REINSTATEMENT and known is not None:
+            if known.is_discovery is not is_discovery:
+                raise NegotiationError("a connection of another type than its session")
+            self._answerer.parameters = reinstated_parameters(known.parameters)
+            self._answerer.is_leading = False
+
+    def _answer(self, offers: Pairs) -> Pairs:
+        if self._stage == Stage.SECURITY_NEGOTIATION:
+            return self._answer_security(offers)
+        self._require_authentication()
+        answers = self._answerer.answer(offers)
+        if not self._segment_length_declared:
+            self._segment_length_declared = True
+            answers.append(("MaxRecvDataSegmentLength", str(limits.MAX_RECV_DATA_SEGMENT_BYTES)))
+        return answers
+
+    def _answer_security(self, offers: Pairs) -> Pairs:
+        security = [pair for pair in offers if _is_security(pair[0])]
+        answers = self._answerer.answer([pair for pair in offers if not _is_security(pair[0])], Phase.SECURITY)
+        agreed_before = self._method_is_agreed
+        for name, value in security:
+            check_length(name, value)
+            if name == "AuthMethod":
+                answers.append((name, self._choose_method(value)))
+        method_keys = [pair for pair in security if pair[0] != "AuthMethod"]
+        if self._authenticator is None:
+            return answers + [(name, REJECT) for name, value in method_keys if value not in RESERVED_ANSWERS]
+        if method_keys and not self._method_is_agreed:
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{method_keys[0][0]} before AuthMethod")
+        if method_keys or agreed_before:
+            answers += self._authenticator.answer(method_keys)
+        return answers
+
+    def _choose_method(self, offered: str) -> str:
+        wanted = NONE if self._authenticator is None else self._authenticator.method
+        if wanted not in offered.split(","):
+            raise AuthenticationFailed(f"initiator offers {offered[:80]!a}, the target wants {wanted}")
+        self._method_is_agreed = True
+        return wanted
+
+    def _require_authentication(self) -> None:
+        if self._authenticator is not None and not self._authenticator.done:
+            raise AuthenticationFailed(f"initiator skips {self._authenticator.method}")
+
+    def _may_leave_stage(self) -> bool:
+        return self._authenticator is None or self._authenticator.done
+
+    def _transit(self, request: LoginRequest, text: bytes) -> LoginAnswer:
+        leaving, self._stage = self._stage, request.next_stage
+        if leaving == Stage.LOGIN_OPERATIONAL_NEGOTIATION:
+            self._check_integrity()
+        if self._stage != Stage.FULL_FEATURE_PHASE:
+            return LoginAnswer(True, leaving, self._stage, text)
+        assert self._session is not None
+        verdict = self._directory.sessions.open(self._session, request.tsih)
+        if verdict in REFUSED_ADMISSIONS:
+            raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
+        return LoginAnswer(True, leaving, self._stage, text, session=self._session)
+
+    def _check_integrity(self) -> None:
+        """FirstBurstLength may not exceed MaxBurstLength (13.14); its default gives way, what was agreed on cannot."""
+        parameters = self.parameters
+        if parameters.first_burst_length <= parameters.max_burst_length:
+            return
+        if "FirstBurstLength" in self._answerer.seen:
+            raise NegotiationError("MaxBurstLength came out below the FirstBurstLength that was agreed on before")
+        parameters.first_burst_length = parameters.max_burst_length
+
+
+def _refusal_text(verdict: Admission, request: LoginRequest) -> str:
+    return f"{verdict.name.lower().replace('_', ' ')}, TSIH {request.tsih}"
+
+
+def _is_security(name: str) -> bool:
+    key = KEY_BY_NAME.get(name)
+    return key is not None and key.kind is Kind.SECURITY
+
+
+def reinstated_parameters(known: Parameters) -> Parameters:
+    """The start of a connection reinstatement: the session's values, the connection's own back at their defaults."""
+    fresh = Parameters()
+    return replace(
+        known,
+        header_digest=fresh.header_digest,
+        data_digest=fresh.data_digest,
+        max_send_data_segment_length=fresh.max_send_data_segment_length,
+    )

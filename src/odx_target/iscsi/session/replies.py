@@ -1,0 +1,223 @@
+"""Answers to SCSI commands: Data-In PDUs with the status in the last, or a SCSI Response (RFC 7143 11.4, 11.7).
+
+Data is cut to the initiator's MaxRecvDataSegmentLength, and a sequence of at most MaxBurstLength ends with the F bit. The
+status travels in the last Data-In when it is GOOD; every other status needs a SCSI Response. The residual count is what
+the initiator expected more than was moved (U), or what the command would have moved beyond it (O); never is more sent
+than was expected. A command that writes and was sent as one that reads, or as one that expects data and says no direction,
+is not GOOD, since nothing has been written; one that reads, sent as one that writes, is, and the residual count shows what
+was not sent. Nothing is copied: what is sent are slices
+of the buffers given.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from odx_target.iscsi.negotiation.keys import Parameters
+from odx_target.iscsi.pdu.formats import SCSI_DATA_IN, SCSI_RESPONSE
+from odx_target.iscsi.pdu.framing import PADDING
+from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW, Buffer
+from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
+from odx_target.iscsi.session.command_window import SERIAL_MASK
+from odx_target.iscsi.session.events import CommandReady
+from odx_target.iscsi.session.writer import PduWriter
+
+GOOD = 0x00
+CHECK_CONDITION = 0x02
+BUSY = 0x08
+TASK_SET_FULL = 0x28
+JOINED_BYTES = 1024
+"""Data of a segment up to this size is copied: a view costs as much memory, and initiators may ask for 512 bytes at a time."""
+MAX_SENSE_BYTES = 252  # SPC-4 4.5.1: the most sense data there can be
+_DATA_IN = int(Opcode.SCSI_DATA_IN)
+_RESPONSE = int(Opcode.SCSI_RESPONSE)
+
+Segment: TypeAlias = tuple[int, int, list[Buffer], bool]
+"""Offset, length, buffers, and whether a sequence ends with it."""
+
+
+def fixed_sense(sense_key: int, additional_sense_code: int, qualifier: int) -> bytes:
+    """Fixed-format sense data for what goes wrong in the transport (RFC 7143 11.4.7.2)."""
+    return bytes((0x70, 0, sense_key, 0, 0, 0, 0, 10, 0, 0, 0, 0, additional_sense_code, qualifier, 0, 0, 0, 0))
+
+
+WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)  # INVALID FIELD IN COMMAND INFORMATION UNIT
+
+
+def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
+    """The flags and count for a command that moved `moved` bytes of `expected`, and would have moved `wanted`."""
+    if wanted > expected:
+        return OVERFLOW, min(wanted - expected, SERIAL_MASK)
+    if moved < expected:
+        return UNDERFLOW, expected - moved
+    return 0, 0
+
+
+def cut_segments(data: Sequence[Buffer], size: int, max_segment: int, max_burst: int) -> Iterator[Segment]:
+    """The first `size` bytes of joined `data`, cut for sending."""
+    buffers = iter(data)
+    current = memoryview(b"")
+    offset = 0
+    while offset < size:
+        burst_left = max_burst - offset % max_burst
+        length = min(max_segment, burst_left, size - offset)
+        parts: list[Buffer] = []
+        missing = length
+        while missing:
+            if not len(current):
+                current = memoryview(next(buffers))
+                continue
+            parts.append(current[:missing])
+            current = current[missing:]
+            missing -= len(parts[-1])
+        yield offset, length, parts, length == burst_left or offset + length == size
+        offset += length
+
+
+class ReplySender:
+    """Makes the answers to one connection's commands."""
+
+    __slots__ = ("_parameters", "_writer")
+
+    def __init__(self, writer: PduWriter, parameters: Parameters) -> None:
+        self._writer = writer
+        self._parameters = parameters
+
+    def send(self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes) -> None:
+        """Answer a command; `transfer_bytes` is what it wanted to move, in or out."""
+        if data_in and command.reads:
+            size = len(data_in[0]) if len(data_in) == 1 else sum(map(len, data_in))
+            parameters = self._parameters
+            if (
+                status == GOOD
+                and 0 < size == transfer_bytes == command.expected_data_transfer_length
+                and size <= parameters.max_send_data_segment_length
+                and size <= parameters.max_burst_length
+            ):
+                self._send_single(command, data_in, size)
+            else:
+                self._send_data(command, status, data_in, size, transfer_bytes, sense)
+            return
+        expected = command.expected_data_transfer_length
+        if data_in:  # a command that reads, sent as one that writes: nothing may be sent
+            transfer_bytes, expected = max(transfer_bytes, sum(map(len, data_in))), 0
+        elif expected and transfer_bytes and status == GOOD and not command.writes:  # nothing was written
+            status, sense, transfer_bytes = CHECK_CONDITION, WRONG_WAY, 0
+        moved = min(transfer_bytes, expected) if command.writes else 0
+        self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
+
+    def _send_single(self, command: CommandReady, data_in: Sequence[Buffer], size: int) -> None:
+        """The hot path: all that was expected in one PDU, GOOD."""
+        writer = self._writer
+        window = writer.window
+        stat_sn = writer.stat_sn
+        writer.stat_sn = (stat_sn + 1) & SERIAL_MASK
+        header = SCSI_DATA_IN.pack(
+            _DATA_IN,
+            FINAL | HAS_STATUS,
+            GOOD,
+            size,
+            command.lun_field,
+            command.initiator_task_tag,
+            NO_TAG,
+            stat_sn,
+            window.exp_cmd_sn,
+            window.max_cmd_sn,
+            0,
+            0,
+            0,
+        )
+        if writer.header_digest or writer.data_digest:
+            writer.append(header, data_in)
+            return
+        output = writer.output
+        output.append(header)
+        output.extend(data_in)
+        if size & 3:
+            output.append(PADDING[size & 3])
+
+    def _send_data(
+        self,
+        command: CommandReady,
+        status: int,
+        data_in: Sequence[Buffer],
+        size: int,
+        transfer_bytes: int,
+        sense: bytes,
+    ) -> None:
+        expected = command.expected_data_transfer_length
+        moved = min(size, expected)
+        if moved < size:  # slices would keep all of it in memory until the initiator has read its part
+            data_in = [b"".join(data_in)[:moved]]
+        flags, count = residual(expected, moved, max(size, transfer_bytes))
+        parameters = self._parameters
+        data_sn = 0
+        segments = cut_segments(data_in, moved, parameters.max_send_data_segment_length, parameters.max_burst_length)
+        for offset, length, parts, final in segments:
+            with_status = status == GOOD and offset + length == moved
+            self._append_data_in(command, data_sn, offset, length, parts, final, with_status, (flags, count))
+            data_sn += 1
+        if status != GOOD or not moved:
+            self._send_response(command, status, flags, count, sense, data_sn)
+
+    def _append_data_in(
+        self,
+        command: CommandReady,
+        data_sn: int,
+        offset: int,
+        length: int,
+        parts: Sequence[Buffer],
+        final: bool,
+        with_status: bool,
+        residual_fields: tuple[int, int],
+    ) -> None:
+        writer = self._writer
+        flags, count = residual_fields if with_status else (0, 0)
+        header = SCSI_DATA_IN.pack(
+            _DATA_IN,
+            final << 7 | with_status | flags,
+            GOOD,
+            length,
+            command.lun_field,
+            command.initiator_task_tag,
+            NO_TAG,
+            writer.stat_sn if with_status else 0,
+            writer.window.exp_cmd_sn,
+            writer.window.max_cmd_sn,
+            data_sn,
+            offset,
+            count,
+        )
+        if with_status:
+            writer.stat_sn = (writer.stat_sn + 1) & SERIAL_MASK
+        if length <= JOINED_BYTES:
+            parts = (b"".join(parts),)
+        writer.append(header, parts)
+
+    def _send_response(
+        self, command: CommandReady, status: int, flags: int, residual_count: int, sense: bytes, exp_data_sn: int
+    ) -> None:
+        writer = self._writer
+        window = writer.window
+        data: Sequence[Buffer] = ()
+        size = 0
+        if sense:
+            sense = sense[:MAX_SENSE_BYTES]
+            size = len(sense) + 2
+            data = (len(sense).to_bytes(2) + sense,)
+        header = SCSI_RESPONSE.pack(
+            _RESPONSE,
+            FINAL | flags,
+            0,
+            status,
+            size,
+            command.initiator_task_tag,
+            0,
+            writer.stat_sn,
+            window.exp_cmd_sn,
+            window.max_cmd_sn,
+            exp_data_sn,
+            0,
+            residual_count,
+        )
+        writer.stat_sn = (writer.stat_sn + 1) & SERIAL_MASK
+        writer.append(header, data)

@@ -1,0 +1,126 @@
+"""The tasks of one connection and what task management does to them (RFC 7143 11.5, 11.6).
+
+A task is here from its command to its answer. One whose data is still on its way belongs to the protocol alone and is
+aborted on the spot; one the edge has executes until the edge has heard of the function and answered it. Then it gets no
+reply. A function's answer says which:
+
+    function                                   scope of tasks            who answers
+    ABORT TASK                                 the referenced one        the protocol if it collects, is held, missing or
+                                                                         unknown, else the edge
+    ABORT TASK SET, CLEAR TASK SET,            those of the LUN          the edge
+    LOGICAL UNIT RESET
+    TARGET WARM RESET, TARGET COLD RESET       all of the connection     the edge
+    CLEAR ACA                                  -                         the protocol: not supported
+    TASK REASSIGN                              -                         the protocol: reassignment not supported
+    any other                                  -                         the protocol: rejected
+"""
+
+from odx_target.iscsi.pdu.header import LUN_NOT_SINGLE_LEVEL, decode_lun
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementResponse
+from odx_target.iscsi.pdu.requests import TaskManagementFunctionRequest
+from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.data_out import DataOutCollector
+from odx_target.iscsi.session.events import CommandReady, TaskManagement
+
+LUN_SCOPE = frozenset(
+    {
+        TaskManagementFunction.ABORT_TASK_SET,
+        TaskManagementFunction.CLEAR_TASK_SET,
+        TaskManagementFunction.LOGICAL_UNIT_RESET,
+    }
+)
+TARGET_SCOPE = frozenset({TaskManagementFunction.TARGET_WARM_RESET, TaskManagementFunction.TARGET_COLD_RESET})
+REFUSALS: dict[int, TaskManagementResponse] = {
+    TaskManagementFunction.CLEAR_ACA: TaskManagementResponse.FUNCTION_NOT_SUPPORTED,
+    TaskManagementFunction.TASK_REASSIGN: TaskManagementResponse.TASK_REASSIGNMENT_NOT_SUPPORTED,
+}
+
+
+class Tasks:
+    """Active tasks by initiator task tag. `count_immediate` are those outside the command window."""
+
+    __slots__ = ("_collector", "_window", "active", "count_immediate")
+
+    def __init__(self, window: CommandWindow, collector: DataOutCollector) -> None:
+        self._window = window
+        self._collector = collector
+        self.active: dict[int, CommandReady] = {}
+        self.count_immediate = 0
+
+    def end(self, command: CommandReady) -> bool:
+        """Take a task out, its place in the window free; False if it has ended before."""
+        active = self.active
+        tag = command.initiator_task_tag
+        if active.get(tag) is not command:
+            return False
+        del active[tag]
+        if command.immediate:
+            self.count_immediate -= 1
+        else:
+            self._window.complete()
+        if command.writes:
+            self._collector.release(command)
+        return True
+
+    def abort(self, command: CommandReady) -> None:
+        """End a task without an answer."""
+        command.aborted = True
+        self._collector.abort(command)
+        self.end(command)
+
+    def abort_all(self) -> None:
+        """End all tasks, as the end of the connection does."""
+        self._collector.stop()
+        for command in list(self.active.values()):
+            self.abort(command)
+
+    def abort_collecting(self, lun: int) -> bool:
+        """End those of a LUN whose data is still on its way, because of another nexus; False if there are none."""
+        of_lun = [task for task in self.active.values() if task.lun == lun]
+        return len(self._abort_collecting(of_lun)) < len(of_lun)
+
+    def manage(self, request: TaskManagementFunctionRequest) -> TaskManagement | TaskManagementResponse:
+        """Do what the protocol can do for a function: its answer, or the event that asks the edge."""
+        event = TaskManagement(
+            request.function,
+            decode_lun(request.lun),
+            request.lun,
+            request.referenced_task_tag,
+            request.initiator_task_tag,
+            request.immediate,
+        )
+        if request.function == TaskManagementFunction.ABORT_TASK:
+            return self._abort_task(request, event)
+        if request.function in LUN_SCOPE:
+            event.affected = self._abort_collecting([task for task in self.active.values() if _is_same_lun(task, event)])
+            return event
+        if request.function in TARGET_SCOPE:
+            event.affected = self._abort_collecting(list(self.active.values()))
+            return event
+        return REFUSALS.get(request.function, TaskManagementResponse.FUNCTION_REJECTED)
+
+    def _abort_task(
+        self, request: TaskManagementFunctionRequest, event: TaskManagement
+    ) -> TaskManagement | TaskManagementResponse:
+        command = self.active.get(request.referenced_task_tag)
+        if command is None:
+            # A command that never came counts as received, so that those after it may run.
+            plugged = self._window.plug(request.ref_cmd_sn, request.cmd_sn)
+            return TaskManagementResponse.FUNCTION_COMPLETE if plugged else TaskManagementResponse.TASK_DOES_NOT_EXIST
+        if not _is_same_lun(command, event):
+            return TaskManagementResponse.TASK_DOES_NOT_EXIST
+        event.affected = self._abort_collecting([command])
+        return event if event.affected else TaskManagementResponse.FUNCTION_COMPLETE
+
+    def _abort_collecting(self, commands: list[CommandReady]) -> list[CommandReady]:
+        """Abort those that still collect data; gives the others."""
+        collecting = [command for command in commands if self._collector.abort(command)]
+        for command in collecting:
+            command.aborted = True
+            self.end(command)
+        return [command for command in commands if not command.aborted]
+
+
+def _is_same_lun(command: CommandReady, event: TaskManagement) -> bool:
+    """True if they name the same LUN, in whatever addressing method."""
+    return command.lun_field == event.lun_field or command.lun == event.lun != LUN_NOT_SINGLE_LEVEL

@@ -1,0 +1,1 @@
+"""Commands of a direct access block device, and what several of their handlers share."""

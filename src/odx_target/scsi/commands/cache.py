@@ -1,0 +1,97 @@
+"""SYNCHRONIZE CACHE and PRE-FETCH (SBC-3 5.8, 5.9, 5.23, 5.24)."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from odx_target.scsi.access import Access
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.commands.durability import flushed
+from odx_target.scsi.commands.ranges import check_range
+from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
+from odx_target.scsi.tasks.outcome import Outcome, Waiting
+from odx_target.scsi.tasks.task import Reply, Status, Task
+from odx_target.store.api import Pool, StoreError
+
+# By operation code: the byte of the PREFETCH LENGTH.
+_PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
+
+
+def synchronize_cache(task: Task) -> Outcome:
+    """Make all that was written durable: the store flushes as a whole, so a range asks for no less."""
+    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
+    check_range(task.logical_unit, fields["logical_block_address"], fields["number_of_logical_blocks"])
+    if fields["immed"]:
+        task.logical_unit.pool.commit()
+        task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
+        return Reply()
+    return Waiting(flushed, task)
+
+
+async def _flush_in_background(pool: Pool) -> None:
+    with suppress(StoreError):  # a pool that failed says so to every command from then on
+        await pool.flush()
+
+
+def pre_fetch(task: Task) -> Outcome:
+    """Read blocks so that they are in memory: CONDITION MET if all of them are, GOOD if there was no room for all.
+
+    A length of zero is all blocks to the end, of which as many are read as one command may name. With IMMED nothing is
+    read, and the answer is GOOD: no task would answer for it, so an initiator could pile up any number of reads.
+    """
+    logical_unit = task.logical_unit
+    lba, count_blocks, immed = _prefetch_fields(task)
+    check_range(logical_unit, lba, count_blocks)
+    most_blocks = logical_unit.maximum_transfer_blocks
+    if count_blocks > most_blocks:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=_PREFETCH_LENGTH_BYTE[task.cdb[0]])
+    wanted_blocks = count_blocks or logical_unit.capacity_blocks - lba
+    status = Status.CONDITION_MET if wanted_blocks <= most_blocks else Status.GOOD
+    return Reply() if immed else Waiting(_pre_fetch, task, lba, min(wanted_blocks, most_blocks), status)
+
+
+async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) -> Reply:
+    medium = task.logical_unit.medium
+    step_blocks = STEP_BYTES // task.logical_unit.block_bytes
+    await wait_for_memory(task, min(step_blocks, count_blocks) * task.logical_unit.block_bytes)
+    turns = task.logical_unit.environment.turns
+    await turns.next_if_spent()
+    for first in range(lba, lba + count_blocks, step_blocks):
+        task.raise_if_aborted()
+        step = min(step_blocks, lba + count_blocks - first)
+        if medium.read_now(first, step) is None:
+            await medium.read(first, step)
+        turns.take(STEPS_OF_A_MEBIBYTE)
+        await turns.next()
+    return Reply(status)
+
+
+def _prefetch_fields(task: Task) -> tuple[int, int, int]:
+    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
+    return fields["logical_block_address"], fields["prefetch_length"], fields["immed"]
+
+
+def _prefetch_extents(task: Task) -> Sequence[Extent]:
+    lba, count_blocks, _ = _prefetch_fields(task)
+    return (Extent(lba, count_blocks, writes=False),)
+
+
+def _synchronize_cache_row(name: str, usage: str) -> CommandRow:
+    """Needs no more than a medium to read, yet a reservation keeps it out like a write (SBC-3 table 13)."""
+    mask = bytes.fromhex(usage)
+    return CommandRow(name, mask[0], mask, synchronize_cache, flags=CommandFlag.READS_MEDIUM, access=Access.WRITES)
+
+
+def _pre_fetch_row(name: str, usage: str) -> CommandRow:
+    mask = bytes.fromhex(usage)
+    return CommandRow(name, mask[0], mask, pre_fetch, flags=CommandFlag.READS_MEDIUM, extents=_prefetch_extents)
+
+
+ROWS = (
+    _pre_fetch_row("PRE-FETCH(10)", "3402ffffffff3fffff00"),
+    _synchronize_cache_row("SYNCHRONIZE CACHE(10)", "3502ffffffff3fffff00"),
+    _pre_fetch_row("PRE-FETCH(16)", "9002ffffffffffffffffffffffff3f00"),
+    _synchronize_cache_row("SYNCHRONIZE CACHE(16)", "9102ffffffffffffffffffffffff3f00"),
+)

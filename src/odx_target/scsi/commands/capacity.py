@@ -1,0 +1,69 @@
+"""READ CAPACITY (SBC-4 5.18, 5.19)."""
+
+from odx_target.scsi.access import Access
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.store.api import BLOCK_BYTES
+
+READ_CAPACITY_10 = 0x25
+READ_CAPACITY_16 = (0x9E, 0x10)
+
+READ_CAPACITY_10_DATA = Layout("returned_logical_block_address:32 logical_block_length:32")
+READ_CAPACITY_16_DATA = Layout(
+    "returned_logical_block_address:64 logical_block_length:32 -:2 rc_basis:2 p_type:3 prot_en:1 "
+    "p_i_exponent:4 logical_blocks_per_physical_block_exponent:4 lbpme:1 lbprz:1 lowest_aligned_logical_block_address:14 "
+    "-:16B"
+)
+
+# The 10-byte form says this of a larger logical unit: ask the 16-byte form (SBC-4 5.18.2).
+LARGEST_OF_10 = 0xFFFF_FFFF
+
+
+def read_capacity_10(task: Task) -> Outcome:
+    """The last block's address, or that it needs more than 32 bits."""
+    logical_unit = task.logical_unit
+    data = READ_CAPACITY_10_DATA.build(
+        returned_logical_block_address=min(logical_unit.capacity_blocks - 1, LARGEST_OF_10),
+        logical_block_length=logical_unit.block_bytes,
+    )
+    return Reply(data_in=(data,), transfer_bytes=len(data))
+
+
+def read_capacity_16(task: Task) -> Outcome:
+    """The last block's address, the physical block and thin provisioning, as VPD page B2h has it."""
+    allocation_bytes: int = cdb_layout(*READ_CAPACITY_16).parse(task.cdb)["allocation_length"]
+    return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), allocation_bytes)
+
+
+def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
+    """The 32 bytes; a physical block is a block of the store, and block 0 begins one."""
+    return READ_CAPACITY_16_DATA.build(
+        returned_logical_block_address=logical_unit.capacity_blocks - 1,
+        logical_block_length=logical_unit.block_bytes,
+        logical_blocks_per_physical_block_exponent=(BLOCK_BYTES // logical_unit.block_bytes).bit_length() - 1,
+        lbpme=1,
+        lbprz=1,
+    )
+
+
+ROWS = (
+    CommandRow(
+        "READ CAPACITY(10)",
+        READ_CAPACITY_10,
+        bytes.fromhex("25000000000000000000"),
+        read_capacity_10,
+        access=Access.ALLOWED,
+    ),
+    CommandRow(
+        "READ CAPACITY(16)",
+        READ_CAPACITY_16[0],
+        bytes.fromhex("9e100000000000000000ffffffff0000"),
+        read_capacity_16,
+        service_action=READ_CAPACITY_16[1],
+        access=Access.ALLOWED,
+    ),
+)

@@ -1,0 +1,83 @@
+"""COMPARE AND WRITE (SBC-3 5.2): what VMware calls atomic test and set.
+
+The first half of the data-out is compared with the blocks; if all of it is equal, the second half is written in their place.
+No other task changes the blocks in between: what is in memory is compared and written in one go, and while the blocks come
+from a disk the task's extents hold them. DPO changes nothing, nor does FUA_NV, there being no non-volatile cache.
+"""
+
+from collections.abc import Callable, Sequence
+from struct import Struct
+
+from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.commands.data_out import exact_blocks
+from odx_target.scsi.commands.difference import first_difference
+from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
+from odx_target.scsi.commands.ranges import check_range
+from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.medium import slice_buffers
+from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
+from odx_target.scsi.tasks.outcome import Outcome, Waiting
+from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.store.api import Buffer
+
+COMPARE_AND_WRITE = 0x89
+NUMBER_OF_LOGICAL_BLOCKS_BYTE = 13
+
+# Byte 1, LOGICAL BLOCK ADDRESS, NUMBER OF LOGICAL BLOCKS.
+_CDB = Struct(">xBQ3xB")
+
+
+def compare_and_write(task: Task) -> Outcome:
+    """Write if the blocks are as the initiator says, else MISCOMPARE with the offset of the first byte that differs."""
+    logical_unit = task.logical_unit
+    byte_1, lba, count_blocks = _CDB.unpack_from(task.cdb)
+    if count_blocks > logical_unit.block_limits.maximum_compare_and_write_blocks:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
+    check_range(logical_unit, lba, count_blocks)
+    size_bytes = count_blocks * logical_unit.block_bytes
+    # nor may there be any for no blocks: 256 look like 0 in the CDB
+    exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
+    if not count_blocks:
+        return Reply()
+    if logical_unit.medium.replace_now(lba, count_blocks, _compared(task, size_bytes)):
+        return reply_when_durable(task, 2 * size_bytes, force_unit_access=byte_1)
+    return Waiting(_compare_and_write_cold, task, lba, count_blocks, byte_1)
+
+
+async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_1: int) -> Reply:
+    size_bytes = count_blocks * task.logical_unit.block_bytes
+    await wait_for_memory(task, size_bytes)
+    replacement = _compared(task, size_bytes)
+    await task.logical_unit.medium.replace(lba, count_blocks, replacement, before_change=task.raise_if_aborted)
+    return await reply_once_durable(task, 2 * size_bytes, force_unit_access=byte_1)
+
+
+def _compared(task: Task, size_bytes: int) -> Callable[[bytes], Sequence[Buffer]]:
+    """What gives the new content for the present one, or raises CheckCondition when that is not the expected one."""
+    expected = b"".join(slice_buffers(task.data_out, 0, size_bytes))
+    written = slice_buffers(task.data_out, size_bytes, size_bytes)
+
+    def replacement(present: bytes) -> Sequence[Buffer]:
+        offset_bytes = first_difference(present, expected)
+        if offset_bytes is not None:
+            raise CheckCondition(MISCOMPARE_DURING_VERIFY_OPERATION, information=offset_bytes)
+        return written
+
+    return replacement
+
+
+def _extents(task: Task) -> Sequence[Extent]:
+    _, lba, count_blocks = _CDB.unpack_from(task.cdb)
+    return (Extent(lba, count_blocks, writes=True),)
+
+
+ROWS = (
+    CommandRow(
+        "COMPARE AND WRITE",
+        COMPARE_AND_WRITE,
+        bytes.fromhex("891affffffffffffffff000000ff3f00"),
+        compare_and_write,
+        flags=CommandFlag.WRITES_MEDIUM,
+        extents=_extents,
+    ),
+)

@@ -1,0 +1,129 @@
+"""MODE SELECT (SPC-4 6.11, 6.12): the write cache, the format of sense data, software write protection.
+
+A parameter list is looked at as a whole before anything of it counts. It is what MODE SENSE tells, changed in bits that are
+changeable; block descriptors may be there, but neither capacity nor block length can be changed.
+"""
+
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.commands.data_out import parameter_list
+from odx_target.scsi.commands.durability import flushed
+from odx_target.scsi.commands.mode_sense import block_descriptor
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.pages.mode import (
+    HEADER_6,
+    HEADER_10,
+    LONG_BLOCK_DESCRIPTOR,
+    PAGE_HEADER,
+    PAGES,
+    SHORT_BLOCK_DESCRIPTOR,
+    ModeParameters,
+)
+from odx_target.scsi.sense import (
+    INVALID_FIELD_IN_CDB,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    MODE_PARAMETERS_CHANGED,
+    PARAMETER_LIST_LENGTH_ERROR,
+    CheckCondition,
+)
+from odx_target.scsi.tasks.outcome import Outcome, Waiting
+from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task_manager import TaskManager
+
+MODE_SELECT_6 = 0x15
+MODE_SELECT_10 = 0x55
+
+_PAGE_FORMAT_BIT = 4
+_SUBPAGE_FORMAT_BIT = 6
+_HIGHEST_PAGE_CODE_BIT = 5
+# By operation code: the header, and the byte of its BLOCK DESCRIPTOR LENGTH.
+_HEADERS = {MODE_SELECT_6: (HEADER_6, 3), MODE_SELECT_10: (HEADER_10, 6)}
+
+
+def rows(task_manager: TaskManager) -> list[CommandRow]:
+    """The rows for a device server: the nexuses of `task_manager` are told of what another of them has changed."""
+
+    def mode_select(task: Task) -> Outcome:
+        fields = cdb_layout(task.cdb[0]).parse(task.cdb)
+        length: int = fields["parameter_list_length"]
+        if not length:
+            return Reply()
+        if not fields["page_format"]:
+            raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=_PAGE_FORMAT_BIT)
+        data = parameter_list(task, length)
+        return _change(task_manager, task, selected(task.logical_unit, data, *_HEADERS[task.cdb[0]]), length)
+
+    return [
+        CommandRow("MODE SELECT(6)", MODE_SELECT_6, bytes.fromhex("15100000ff00"), mode_select),
+        CommandRow("MODE SELECT(10)", MODE_SELECT_10, bytes.fromhex("55100000000000ffff00"), mode_select),
+    ]
+
+
+def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
+    """Apply parameters from now on; what was written before is made durable where no cache shall hold it any more."""
+    logical_unit = task.logical_unit
+    before = logical_unit.mode_parameters
+    if after == before:
+        return Reply(transfer_bytes=length)
+    logical_unit.set_mode_parameters(after)
+    task_manager.tell_all(logical_unit, MODE_PARAMETERS_CHANGED, but=task.nexus)
+    ends_cache = before.write_cache_enabled and not after.write_cache_enabled
+    return Waiting(flushed, task, length) if ends_cache or after.software_write_protect else Reply(transfer_bytes=length)
+
+
+def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_length_byte: int) -> ModeParameters:
+    """The parameters that a list asks for. Raises CheckCondition for a list that is cut off or asks for anything else."""
+    if len(data) < header.size_bytes:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    fields = header.parse(data)
+    offset = header.size_bytes
+    descriptor_bytes = fields["block_descriptor_length"]
+    if descriptor_bytes:
+        long_lba = bool(fields.get("longlba", 0))
+        layout = LONG_BLOCK_DESCRIPTOR if long_lba else SHORT_BLOCK_DESCRIPTOR
+        if descriptor_bytes != layout.size_bytes:
+            raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=descriptor_length_byte)
+        if len(data) < offset + descriptor_bytes:
+            raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+        _check_descriptor(layout, data[offset:], block_descriptor(logical_unit, long_lba=long_lba), offset)
+        offset += descriptor_bytes
+    parameters = logical_unit.mode_parameters
+    while offset < len(data):
+        offset, parameters = _select_page(data, offset, logical_unit.mode_parameters, parameters)
+    return parameters
+
+
+def _check_descriptor(layout: Layout, data: bytes, present: bytes, offset: int) -> None:
+    """Nothing may change; a number of blocks of zero, or of all ones, asks for none."""
+    wanted, current = layout.parse(data), layout.parse(present)
+    count_bits = layout.fields[0].bits
+    if wanted["number_of_logical_blocks"] not in (0, current["number_of_logical_blocks"], (1 << count_bits) - 1):
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset)
+    if wanted["logical_block_length"] != current["logical_block_length"]:
+        length_bytes = layout.fields[-1].bits // 8
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + layout.size_bytes - length_bytes)
+
+
+def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: ModeParameters) -> tuple[int, ModeParameters]:
+    """Where the next page begins, and the parameters with this page's changes."""
+    start = offset + PAGE_HEADER.size_bytes
+    if len(data) < start:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    header = PAGE_HEADER.parse(data[offset:])
+    if header["spf"]:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_SUBPAGE_FORMAT_BIT)
+    page = PAGES.get(header["page_code"])
+    if page is None:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_HIGHEST_PAGE_CODE_BIT)
+    if header["page_length"] != page.layout.size_bytes:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + 1)
+    end = start + page.layout.size_bytes
+    body = data[start:end]
+    if len(data) < end:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    for index, (wanted, present, changeable) in enumerate(zip(body, page.build(current), page.changeable_bits(), strict=True)):
+        wrong = (wanted ^ present) & ~changeable
+        if wrong:
+            raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=start + index, bit=wrong.bit_length() - 1)
+    return end, page.select(body, parameters)

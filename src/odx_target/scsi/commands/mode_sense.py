@@ -1,0 +1,80 @@
+"""MODE SENSE (SPC-4 6.13, 6.14). Nothing is saved: a reset and a restart bring the defaults back."""
+
+from odx_target.scsi.access import Access
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.pages.mode import (
+    ALL_PAGES,
+    ALL_SUBPAGES,
+    HEADER_6,
+    HEADER_10,
+    LONG_BLOCK_DESCRIPTOR,
+    NO_SUBPAGE,
+    PAGE_HEADER,
+    PAGES,
+    SHORT_BLOCK_DESCRIPTOR,
+)
+from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_PARAMETERS_NOT_SUPPORTED, CheckCondition
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Reply, Task
+
+MODE_SENSE_6 = 0x1A
+MODE_SENSE_10 = 0x5A
+
+CURRENT_VALUES, CHANGEABLE_VALUES, DEFAULT_VALUES, SAVED_VALUES = range(4)
+
+_LARGEST_SHORT_COUNT = 0xFFFF_FFFF
+
+
+def mode_sense(task: Task) -> Outcome:
+    """The 6 and the 10 byte form: header, block descriptor unless DBD forbids it, pages."""
+    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
+    if fields["page_control"] == SAVED_VALUES:
+        raise CheckCondition(SAVING_PARAMETERS_NOT_SUPPORTED)
+    pages = _pages(task.logical_unit, fields["page_code"], fields["subpage_code"], fields["page_control"])
+    long_lba = bool(fields.get("llbaa", 0))
+    descriptor = b"" if fields["dbd"] else block_descriptor(task.logical_unit, long_lba=long_lba)
+    header = HEADER_6 if task.cdb[0] == MODE_SENSE_6 else HEADER_10
+    values = {
+        "mode_data_length": header.size_bytes + len(descriptor) + len(pages) - (1 if header is HEADER_6 else 2),
+        "wp": int(task.logical_unit.write_protected),
+        "dpofua": 1,
+        "block_descriptor_length": len(descriptor),
+    }
+    if descriptor and long_lba:
+        values["longlba"] = 1
+    return Reply.of_parameter_data(header.build(**values) + descriptor + pages, fields["allocation_length"])
+
+
+def _pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
+    if subpage_code not in (NO_SUBPAGE, ALL_SUBPAGES):
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=3)
+    page_codes = PAGES.keys() if page_code == ALL_PAGES else [page_code]
+    if not PAGES.keys() >= set(page_codes):
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=5)
+    return b"".join(mode_page(logical_unit, code, page_control) for code in page_codes)
+
+
+def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> bytes:
+    """One page, header and body: current values, a mask of those that can be changed, or what the unit was made with."""
+    page = PAGES[page_code]
+    if page_control == CHANGEABLE_VALUES:
+        body = page.changeable_bits()
+    else:
+        is_default = page_control == DEFAULT_VALUES
+        body = page.build(logical_unit.default_mode_parameters if is_default else logical_unit.mode_parameters)
+    return PAGE_HEADER.build(page_code=page_code, page_length=len(body)) + body
+
+
+def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:
+    """The mode parameter block descriptor, of 8 or 16 bytes (SBC-3 6.5.2)."""
+    layout = LONG_BLOCK_DESCRIPTOR if long_lba else SHORT_BLOCK_DESCRIPTOR
+    count_blocks = logical_unit.capacity_blocks if long_lba else min(logical_unit.capacity_blocks, _LARGEST_SHORT_COUNT)
+    return layout.build(number_of_logical_blocks=count_blocks, logical_block_length=logical_unit.block_bytes)
+
+
+ROWS = (
+    CommandRow("MODE SENSE(6)", MODE_SENSE_6, bytes.fromhex("1a08ffffff00"), mode_sense, access=Access.READS),
+    CommandRow("MODE SENSE(10)", MODE_SENSE_10, bytes.fromhex("5a18ffff000000ffff00"), mode_sense, access=Access.READS),
+)

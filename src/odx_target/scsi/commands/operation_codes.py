@@ -1,0 +1,99 @@
+"""REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): the command table tells of itself."""
+
+from odx_target.scsi.access import Access
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandFlag, CommandRow, CommandTable
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Reply, Task
+
+OPERATION_CODE = 0xA3
+SERVICE_ACTION = 0x0C
+
+ALL_COMMANDS, ONE_WITHOUT_SERVICE_ACTION, ONE_WITH_SERVICE_ACTION, ONE_OF_EITHER = range(4)
+NOT_SUPPORTED, SUPPORTED = 0b001, 0b011
+
+ALL_COMMANDS_HEADER = Layout("command_data_length:32")
+COMMAND_DESCRIPTOR = Layout("operation_code:8 -:8 service_action:16 -:8 -:6 ctdp:1 servactv:1 cdb_length:16")
+ONE_COMMAND_HEADER = Layout("-:8 ctdp:1 -:4 support:3 cdb_size:16")
+TIMEOUTS_DESCRIPTOR = Layout(
+    "descriptor_length:16 -:8 command_specific:8 nominal_command_processing_timeout:32 recommended_command_timeout:32"
+)
+
+
+def operation_codes_row(table: CommandTable) -> CommandRow:
+    """The row of the command that reports all rows of `table`, its own included once it has been added."""
+
+    def report_supported_operation_codes(task: Task) -> Outcome:
+        fields = cdb_layout(OPERATION_CODE, SERVICE_ACTION).parse(task.cdb)
+        if fields["reporting_options"] == ALL_COMMANDS:
+            data = all_commands(table, with_timeouts=bool(fields["rctd"]))
+        else:
+            row = _requested(
+                table,
+                fields["reporting_options"],
+                fields["requested_operation_code"],
+                fields["requested_service_action"],
+            )
+            data = one_command(row, with_timeouts=bool(fields["rctd"]))
+        return Reply.of_parameter_data(data, fields["allocation_length"])
+
+    return CommandRow(
+        "REPORT SUPPORTED OPERATION CODES",
+        OPERATION_CODE,
+        bytes.fromhex("a30c87ffffffffffffff0000"),
+        report_supported_operation_codes,
+        service_action=SERVICE_ACTION,
+        flags=CommandFlag.NOT_ORDERED,
+        access=Access.READS,
+    )
+
+
+def all_commands(table: CommandTable, *, with_timeouts: bool) -> bytes:
+    """The descriptors of all commands."""
+    body = b"".join(_descriptor(row, with_timeouts=with_timeouts) for row in table.rows())
+    return ALL_COMMANDS_HEADER.build(command_data_length=len(body)) + body
+
+
+def one_command(row: CommandRow | None, *, with_timeouts: bool) -> bytes:
+    """Support, CDB length and usage mask of one command; None is one that is not supported."""
+    if row is None:
+        return ONE_COMMAND_HEADER.build(support=NOT_SUPPORTED)
+    header = ONE_COMMAND_HEADER.build(ctdp=int(with_timeouts), support=SUPPORTED, cdb_size=row.cdb_bytes)
+    return header + row.usage + (_timeouts(row) if with_timeouts else b"")
+
+
+def _descriptor(row: CommandRow, *, with_timeouts: bool) -> bytes:
+    descriptor = COMMAND_DESCRIPTOR.build(
+        operation_code=row.operation_code,
+        service_action=row.service_action or 0,
+        ctdp=int(with_timeouts),
+        servactv=int(row.service_action is not None),
+        cdb_length=row.cdb_bytes,
+    )
+    return descriptor + (_timeouts(row) if with_timeouts else b"")
+
+
+def _timeouts(row: CommandRow) -> bytes:
+    return TIMEOUTS_DESCRIPTOR.build(
+        descriptor_length=TIMEOUTS_DESCRIPTOR.size_bytes - 2,
+        nominal_command_processing_timeout=row.nominal_timeout_s,
+        recommended_command_timeout=row.recommended_timeout_s,
+    )
+
+
+def _requested(table: CommandTable, option: int, operation_code: int, service_action: int) -> CommandRow | None:
+    """The row asked for. Raises CheckCondition when the way of asking does not suit the command."""
+    plain = table.without_service_action.get(operation_code)
+    group = table.with_service_action.get(operation_code)
+    if option == ONE_WITHOUT_SERVICE_ACTION and group is not None:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=2)
+    if option == ONE_WITH_SERVICE_ACTION and plain is not None:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=2)
+    if option > ONE_OF_EITHER:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=2)
+    entry = plain if group is None else group.get(service_action)
+    if group is None and option == ONE_OF_EITHER and service_action:
+        entry = None
+    return None if entry is None else entry.row

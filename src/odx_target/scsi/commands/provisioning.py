@@ -1,0 +1,239 @@
+"""UNMAP, WRITE SAME and GET LBA STATUS (SBC-4 4.7, 5.6, 5.32, 5.47, 5.48)."""
+
+from collections.abc import Sequence
+from itertools import islice
+from struct import Struct
+
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.commands.data_out import exact_blocks, parameter_list
+from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
+from odx_target.scsi.commands.ranges import check_range
+from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.sense import (
+    INVALID_FIELD_IN_CDB,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    LBA_OUT_OF_RANGE,
+    PARAMETER_LIST_LENGTH_ERROR,
+    CheckCondition,
+)
+from odx_target.scsi.tasks.outcome import Outcome, Waiting
+from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.store.api import BLOCK_BYTES
+
+UNMAP = 0x42
+WRITE_SAME_10 = 0x41
+WRITE_SAME_16 = 0x93
+GET_LBA_STATUS = (0x9E, 0x12)
+
+UNMAP_HEADER = Layout("unmap_data_length:16 unmap_block_descriptor_data_length:16 -:32")
+UNMAP_DESCRIPTOR = Layout("unmap_logical_block_address:64 number_of_logical_blocks:32 -:32")
+LBA_STATUS_HEADER = Layout("parameter_data_length:32 -:32")
+LBA_STATUS_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:4 provisioning_status:4 -:24")
+
+# UNMAP comes in bursts when a file system trims, extents by the thousand; the same descriptors as structs.
+_FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
+_FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
+
+# Of a GET LBA STATUS, beside those of its extents.
+_LBA_STATUS_STEPS = 30
+
+MAPPED = 0
+DEALLOCATED = 1
+_MOST_BLOCKS_OF_A_DESCRIPTOR = 0xFFFF_FFFF
+
+
+def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
+    """(LBA, count of blocks) of each whole descriptor of an UNMAP parameter list of at least a header."""
+    stated_bytes = UNMAP_HEADER.parse(data)["unmap_block_descriptor_data_length"]
+    body = data[UNMAP_HEADER.size_bytes :][:stated_bytes]
+    whole_bytes = len(body) - len(body) % UNMAP_DESCRIPTOR.size_bytes
+    return list(_FAST_UNMAP_DESCRIPTOR.iter_unpack(body[:whole_bytes]))
+
+
+def unmap(task: Task) -> Outcome:
+    """Deallocate ranges; every check comes before the first change. Ranges may overlap."""
+    logical_unit = task.logical_unit
+    ranges = _unmap_ranges(task)
+    limits = logical_unit.block_limits
+    if len(ranges) > limits.maximum_unmap_descriptors:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=2)
+    if sum(count_blocks for _, count_blocks in ranges) > limits.maximum_unmap_blocks:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=UNMAP_HEADER.size_bytes + 8)
+    for lba, count_blocks in ranges:
+        check_range(logical_unit, lba, count_blocks)
+    transfer_bytes = _parameter_list_bytes(task)
+    turns = logical_unit.environment.turns
+    turns.take(len(ranges))
+    for index, (lba, count_blocks) in enumerate(ranges):
+        if turns.left <= 0 or not logical_unit.medium.unmap_now(lba, count_blocks):
+            return Waiting(_unmap_the_rest, task, ranges[index:], transfer_bytes)
+    return reply_when_durable(task, transfer_bytes)
+
+
+async def _unmap_the_rest(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
+    for lba, count_blocks in ranges:
+        await task.logical_unit.environment.turns.next_if_spent()
+        await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
+    return await reply_once_durable(task, transfer_bytes)
+
+
+def _parameter_list_bytes(task: Task) -> int:
+    length: int = cdb_layout(UNMAP).parse(task.cdb)["parameter_list_length"]
+    return length
+
+
+def _unmap_ranges(task: Task) -> list[tuple[int, int]]:
+    length = _parameter_list_bytes(task)
+    if not length:
+        return []
+    data = parameter_list(task, length)
+    if len(data) < UNMAP_HEADER.size_bytes:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    return unmap_descriptors(data)
+
+
+def _unmap_extents(task: Task) -> Sequence[Extent]:
+    ranges = _unmap_ranges(task)
+    task.logical_unit.environment.turns.take(len(ranges))
+    return [Extent(lba, count_blocks, writes=True) for lba, count_blocks in ranges]
+
+
+def write_same(task: Task) -> Outcome:
+    """Write one block many times. Zeros deallocate, asked for or not: what is deallocated reads as zeros here."""
+    logical_unit = task.logical_unit
+    lba, count_blocks, ndob = _write_same_fields(task)
+    if not count_blocks or count_blocks > logical_unit.block_limits.maximum_write_same_blocks:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=10 if task.cdb[0] == WRITE_SAME_16 else 7)
+    check_range(logical_unit, lba, count_blocks)
+    block = _pattern(task, ndob=ndob)
+    transfer_bytes = 0 if ndob else logical_unit.block_bytes
+    if any(block):
+        return Waiting(_write_same, task, lba, count_blocks, block)
+    if logical_unit.environment.turns.left > 0 and logical_unit.medium.unmap_now(lba, count_blocks):
+        return reply_when_durable(task, transfer_bytes)
+    return Waiting(_unmap_range_cold, task, lba, count_blocks, transfer_bytes)
+
+
+def _pattern(task: Task, *, ndob: bool) -> bytes:
+    block_bytes = task.logical_unit.block_bytes
+    if ndob:
+        return bytes(block_bytes)
+    return b"".join(exact_blocks(task, block_bytes, cdb_field=1, bit=0))  # NDOB could ask for none
+
+
+async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:
+    turns = task.logical_unit.environment.turns
+
+    async def pause() -> None:
+        await task.logical_unit.pool.committed()
+        turns.take(STEPS_OF_A_MEBIBYTE)
+        await turns.next()
+
+    await wait_for_memory(task, min(STEP_BYTES, count_blocks * task.logical_unit.block_bytes))
+    await turns.next_if_spent()
+    await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
+    return await reply_once_durable(task, task.logical_unit.block_bytes)
+
+
+async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_bytes: int) -> Reply:
+    await task.logical_unit.environment.turns.next_if_spent()
+    await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
+    return await reply_once_durable(task, transfer_bytes)
+
+
+def _write_same_fields(task: Task) -> tuple[int, int, bool]:
+    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
+    return fields["logical_block_address"], fields["number_of_logical_blocks"], bool(fields.get("ndob", 0))
+
+
+def _write_same_extents(task: Task) -> Sequence[Extent]:
+    lba, count_blocks, _ = _write_same_fields(task)
+    return (Extent(lba, count_blocks, writes=True),)
+
+
+def get_lba_status(task: Task) -> Outcome:
+    """Which blocks are mapped, from the block asked for on: as much as fits the allocation length and one turn of the loop.
+
+    An answer that ends before the end of the logical unit, also within an extent, is as good as a whole one (SBC-4 5.6): its
+    reader asks again from there. It is about the moment at which the command has its turn.
+    """
+    if task.logical_unit.environment.turns.left > 0:
+        return _lba_status_now(task)
+    return Waiting(_lba_status_in_turn, task)
+
+
+async def _lba_status_in_turn(task: Task) -> Reply:
+    await task.logical_unit.environment.turns.next()
+    return _lba_status_now(task)
+
+
+def _lba_status_now(task: Task) -> Reply:
+    logical_unit = task.logical_unit
+    fields = cdb_layout(*GET_LBA_STATUS).parse(task.cdb)
+    lba: int = fields["starting_logical_block_address"]
+    allocation_bytes: int = fields["allocation_length"]
+    if lba >= logical_unit.capacity_blocks:
+        raise CheckCondition(LBA_OUT_OF_RANGE, information=lba)
+    room = (allocation_bytes - LBA_STATUS_HEADER.size_bytes) // LBA_STATUS_DESCRIPTOR.size_bytes
+    body = b"".join(_lba_status(logical_unit, lba, min(max(room, 1), MAXIMUM_LBA_STATUS_DESCRIPTORS)))
+    data = LBA_STATUS_HEADER.build(parameter_data_length=len(body) + 4) + body
+    return Reply.of_parameter_data(data, allocation_bytes)
+
+
+def _lba_status(logical_unit: LogicalUnit, lba: int, most_descriptors: int) -> list[bytes]:
+    """Descriptors from `lba` on, which may lie inside the first extent."""
+    per_block = BLOCK_BYTES // logical_unit.block_bytes
+    turns = logical_unit.environment.turns
+    turns.take(_LBA_STATUS_STEPS)
+    extents = logical_unit.volume.extents(lba // per_block, turns)
+    descriptors: list[bytes] = []
+    for block, count_blocks, mapped in islice(extents, most_descriptors):
+        end = min((block + count_blocks) * per_block, logical_unit.capacity_blocks)
+        count = min(end - lba, _MOST_BLOCKS_OF_A_DESCRIPTOR)
+        if count <= 0:
+            break
+        descriptors.append(_FAST_LBA_STATUS_DESCRIPTOR.pack(lba, count, MAPPED if mapped else DEALLOCATED))
+        lba += count
+        if lba < end:
+            break  # a descriptor that is full is the last; the initiator asks again from its end
+    return descriptors
+
+
+ROWS = (
+    CommandRow(
+        "UNMAP",
+        UNMAP,
+        bytes.fromhex("4200000000003fffff00"),
+        unmap,
+        flags=CommandFlag.WRITES_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
+        extents=_unmap_extents,
+    ),
+    CommandRow(
+        "WRITE SAME(10)",
+        WRITE_SAME_10,
+        bytes.fromhex("4108ffffffff3fffff00"),
+        write_same,
+        flags=CommandFlag.WRITES_MEDIUM,
+        extents=_write_same_extents,
+    ),
+    CommandRow(
+        "WRITE SAME(16)",
+        WRITE_SAME_16,
+        bytes.fromhex("9309ffffffffffffffffffffffff3f00"),
+        write_same,
+        flags=CommandFlag.WRITES_MEDIUM,
+        extents=_write_same_extents,
+    ),
+    CommandRow(
+        "GET LBA STATUS",
+        GET_LBA_STATUS[0],
+        bytes.fromhex("9e12ffffffffffffffffffffffff0000"),
+        get_lba_status,
+        service_action=GET_LBA_STATUS[1],
+        flags=CommandFlag.READS_MEDIUM,
+    ),
+)

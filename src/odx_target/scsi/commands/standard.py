@@ -1,0 +1,41 @@
+"""All commands of a direct access block device that need neither a copy manager nor the device server itself."""
+
+from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.commands import (
+    block_transfer,
+    capacity,
+    compare_and_write,
+    defect_data,
+    inquiry,
+    log_sense,
+    mode_sense,
+    orwrite,
+    provisioning,
+    verify,
+    write_atomic,
+)
+from odx_target.scsi.commands import cache as cache_commands
+from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.reservations import persistent_reserve_in
+
+_FAMILIES = (
+    unit_commands,
+    inquiry,
+    capacity,
+    defect_data,
+    mode_sense,
+    log_sense,
+    block_transfer,
+    compare_and_write,
+    orwrite,
+    write_atomic,
+    verify,
+    cache_commands,
+    provisioning,
+    persistent_reserve_in,
+)
+
+
+def standard_commands() -> list[CommandRow]:
+    """The rows, to be given to a device server together with other packages' rows."""
+    return [row for family in _FAMILIES for row in family.ROWS]

@@ -1,0 +1,1 @@
+"""Bytes in words, without a target: CDBs, sense data, pages, parameter lists."""

@@ -1,0 +1,90 @@
+"""Mode parameters in words, without a target: what MODE SENSE answers and MODE SELECT sends (SPC-4 7.5).
+
+Each function takes bytes and returns rows; input that ends early is described as far as it goes.
+"""
+
+from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.pages.mode import (
+    CACHING,
+    CONTROL,
+    HEADER_6,
+    HEADER_10,
+    INFORMATIONAL_EXCEPTIONS_CONTROL,
+    LONG_BLOCK_DESCRIPTOR,
+    NO_SUBPAGE,
+    PAGE_HEADER,
+    PAGES,
+    SHORT_BLOCK_DESCRIPTOR,
+)
+
+SUBPAGE_HEADER = Layout("ps:1 spf:1 page_code:6 subpage_code:8 page_length:16")
+_SPF_BIT = 0x40
+
+_NAMES = {
+    (0x01, NO_SUBPAGE): "Read-Write Error Recovery",
+    (0x02, NO_SUBPAGE): "Disconnect-Reconnect",
+    (0x07, NO_SUBPAGE): "Verify Error Recovery",
+    (CACHING, NO_SUBPAGE): "Caching",
+    (CONTROL, NO_SUBPAGE): "Control",
+    (CONTROL, 0x01): "Control Extension",
+    (0x18, NO_SUBPAGE): "Protocol Specific Logical Unit",
+    (0x19, NO_SUBPAGE): "Protocol Specific Port",
+    (0x1A, NO_SUBPAGE): "Power Condition",
+    (INFORMATIONAL_EXCEPTIONS_CONTROL, NO_SUBPAGE): "Informational Exceptions Control",
+    (INFORMATIONAL_EXCEPTIONS_CONTROL, 0x01): "Background Control",
+    (INFORMATIONAL_EXCEPTIONS_CONTROL, 0x02): "Logical Block Provisioning",
+}
+
+
+def describe_mode_parameters_6(data: bytes) -> list[Row]:
+    """The header of the 6-byte commands, block descriptors, and pages."""
+    return _mode_parameters(HEADER_6, data)
+
+
+def describe_mode_parameters_10(data: bytes) -> list[Row]:
+    """The header of the 10-byte commands, block descriptors, and pages."""
+    return _mode_parameters(HEADER_10, data)
+
+
+def _mode_parameters(header: Layout, data: bytes) -> list[Row]:
+    rows = layout_rows(header, data)
+    if len(data) < header.size_bytes:
+        return rows
+    fields, rest = header.parse(data), data[header.size_bytes :]
+    length = fields["block_descriptor_length"]
+    layout = LONG_BLOCK_DESCRIPTOR if fields.get("longlba") else SHORT_BLOCK_DESCRIPTOR
+    return rows + _block_descriptors(layout, rest[:length]) + _pages(rest[length:])
+
+
+def _block_descriptors(layout: Layout, data: bytes) -> list[Row]:
+    rows: list[Row] = []
+    while len(data) >= layout.size_bytes:
+        rows += layout_rows(layout, data)
+        data = data[layout.size_bytes :]
+    return [*rows, raw_row("partial_block_descriptor", data)] if data else rows
+
+
+def _pages(data: bytes) -> list[Row]:
+    rows: list[Row] = []
+    while data:
+        header = SUBPAGE_HEADER if data[0] & _SPF_BIT else PAGE_HEADER
+        if len(data) < header.size_bytes:
+            return [*rows, raw_row("partial_page_header", data)]
+        fields = header.parse(data)
+        end = header.size_bytes + fields["page_length"]
+        key = fields["page_code"], fields.get("subpage_code", NO_SUBPAGE)
+        rows += layout_rows(header, data, {"page_code": {key[0]: _NAMES.get(key, "unknown")}})
+        rows += _body(key, data[header.size_bytes : end])
+        if end > len(data):
+            rows.append(Row("missing", str(end - len(data)), "bytes to the end of the page"))
+        data = data[end:]
+    return rows
+
+
+def _body(key: tuple[int, int], body: bytes) -> list[Row]:
+    page = PAGES.get(key[0]) if key[1] == NO_SUBPAGE else None
+    if page is None:
+        return [raw_row("page_body", body)] if body else []
+    rows, behind = layout_rows(page.layout, body), body[page.layout.size_bytes :]
+    return [*rows, raw_row("behind_the_page", behind)] if behind else rows

@@ -1,0 +1,91 @@
+"""What a target says that it can do and what is defective, in words, without a target.
+
+REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36), READ DEFECT DATA
+(SBC-3 5.16, 5.17). Each function takes bytes and returns rows; input that ends early is described as far as it goes.
+"""
+
+from collections.abc import Mapping
+
+from odx_target.scsi.cdb import CDB_LAYOUTS, CdbLayout
+from odx_target.scsi.commands.defect_data import HEADER_10, HEADER_12
+from odx_target.scsi.commands.operation_codes import (
+    ALL_COMMANDS_HEADER,
+    COMMAND_DESCRIPTOR,
+    NOT_SUPPORTED,
+    ONE_COMMAND_HEADER,
+    SUPPORTED,
+    TIMEOUTS_DESCRIPTOR,
+)
+from odx_target.scsi.commands.unit import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_TIMEOUTS
+from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
+from odx_target.scsi.layout import Layout
+
+_SUPPORT_WORDS = {
+    0b000: "not known at this time",
+    NOT_SUPPORTED: "not supported",
+    SUPPORTED: "supported as the standard says",
+    0b101: "supported in a way of the vendor's",
+}
+_FUNCTIONS = {
+    "ats": "ABORT TASK",
+    "atss": "ABORT TASK SET",
+    "cacas": "CLEAR ACA",
+    "ctss": "CLEAR TASK SET",
+    "lurs": "LOGICAL UNIT RESET",
+    "qts": "QUERY TASK",
+    "trs": "TARGET RESET",
+    "wakes": "WAKEUP",
+    "qaes": "QUERY ASYNCHRONOUS EVENT",
+    "qtss": "QUERY TASK SET",
+    "itnrs": "I_T NEXUS RESET",
+}
+_FUNCTION_WORDS = {name: {1: words} for name, words in _FUNCTIONS.items()}
+
+
+def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], CdbLayout] = CDB_LAYOUTS) -> list[Row]:
+    """A list of all commands: a row for each, its code and service action, and its name where `cdbs` knows it."""
+    rows = layout_rows(ALL_COMMANDS_HEADER, data)
+    rest = data[ALL_COMMANDS_HEADER.size_bytes :]
+    while len(rest) >= COMMAND_DESCRIPTOR.size_bytes:
+        fields = COMMAND_DESCRIPTOR.parse(rest)
+        rest = rest[COMMAND_DESCRIPTOR.size_bytes :]
+        if fields["ctdp"]:
+            rest = rest[2 + int.from_bytes(rest[:2], "big") :]
+        code, action = fields["operation_code"], fields["service_action"] if fields["servactv"] else None
+        known = cdbs.get((code, action))
+        value = f"{code:02x}h" if action is None else f"{code:02x}h/{action:02x}h"
+        rows.append(Row("command", value, known.name if known else "unknown"))
+    return [*rows, raw_row("partial_command_descriptor", rest)] if rest else rows
+
+
+def describe_one_command(data: bytes) -> list[Row]:
+    """Decode the answer about one command: its support, the bits of its CDB that count, and the time it may take."""
+    rows = layout_rows(ONE_COMMAND_HEADER, data, {"support": _SUPPORT_WORDS})
+    if len(data) < ONE_COMMAND_HEADER.size_bytes:
+        return rows
+    fields = ONE_COMMAND_HEADER.parse(data)
+    end = ONE_COMMAND_HEADER.size_bytes + fields["cdb_size"]
+    usage = data[ONE_COMMAND_HEADER.size_bytes : end]
+    rows += [raw_row("cdb_usage_data", usage)] if usage else []
+    return rows + (layout_rows(TIMEOUTS_DESCRIPTOR, data[end:]) if fields["ctdp"] else [])
+
+
+def describe_task_management_functions(data: bytes) -> list[Row]:
+    """The functions that are supported and, where they were asked for, the timeouts."""
+    rows = layout_rows(TASK_MANAGEMENT_FUNCTIONS, data, _FUNCTION_WORDS)
+    return rows + layout_rows(TASK_MANAGEMENT_TIMEOUTS, data[TASK_MANAGEMENT_FUNCTIONS.size_bytes :])
+
+
+def describe_defect_data_10(data: bytes) -> list[Row]:
+    """The header of the 10-byte command, and the address descriptors as they are."""
+    return _defect_data(HEADER_10, data)
+
+
+def describe_defect_data_12(data: bytes) -> list[Row]:
+    """The header of the 12-byte command, and the address descriptors as they are."""
+    return _defect_data(HEADER_12, data)
+
+
+def _defect_data(header: Layout, data: bytes) -> list[Row]:
+    rows, addresses = layout_rows(header, data), data[header.size_bytes :]
+    return [*rows, raw_row("address_descriptors", addresses)] if addresses else rows

@@ -1,0 +1,217 @@
+"""The service actions of PERSISTENT RESERVE OUT as functions from reservations to reservations (SPC-4 5.13.7 to 5.13.11).
+
+Each takes what there is, who asks and what the parameter list says, and returns a `Change`. Where it raises, nothing changes:
+ReservationConflict for who is not registered, has another key or stands in another's way, CheckCondition for what cannot be.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS
+from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservation, Reservations, ReservationType
+from odx_target.scsi.sense import (
+    INSUFFICIENT_REGISTRATION_RESOURCES,
+    INVALID_FIELD_IN_CDB,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    INVALID_RELEASE_OF_PERSISTENT_RESERVATION,
+    REGISTRATIONS_PREEMPTED,
+    RESERVATIONS_PREEMPTED,
+    RESERVATIONS_RELEASED,
+    CheckCondition,
+    Condition,
+)
+from odx_target.scsi.tasks.task import ReservationConflict
+
+# Where the sense data points to.
+SCOPE_AND_TYPE_BYTE = 2
+SCOPE_BIT, TYPE_BIT = 7, 3
+SERVICE_ACTION_KEY_BYTE = 8
+FLAGS_BYTE, SPEC_I_PT_BIT = 20, 3
+TRANSPORT_ID_BYTE = 24
+
+_LARGEST_GENERATION = 0xFFFF_FFFF
+
+Telling = tuple[NexusName, Condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a service action comes to: the new state, the unit attentions to establish, and whose registration was preempted."""
+
+    after: Reservations
+    told: Sequence[Telling] = ()
+    preempted: Sequence[NexusName] = ()
+
+
+def register(
+    before: Reservations,
+    sender: NexusName,
+    key: int,
+    new_key: int,
+    *,
+    persists: bool,
+    specified: Sequence[NexusName] | None = None,
+) -> Change:
+    """REGISTER: take a key, another one, or none any more if `new_key` is zero (SPC-4 5.13.7 table 67).
+
+    `specified` are nexuses to be registered with it, None where SPEC_I_PT is zero.
+    """
+    if before.registrations.get(sender, 0) != key:
+        raise ReservationConflict
+    if sender not in before.registrations:
+        return _register_new(before, [sender, *(specified or ())], new_key, persists=persists)
+    if specified is not None:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
+    return _register_known(before, sender, new_key, persists=persists)
+
+
+def register_and_ignore_existing_key(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
+    """REGISTER AND IGNORE EXISTING KEY (SPC-4 5.13.7 table 68)."""
+    return register(before, sender, before.registrations.get(sender, 0), new_key, persists=persists)
+
+
+def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
+    """RESERVE: become the holder; asking again for what one has is no error (SPC-4 5.13.9)."""
+    _verify(before, sender, key)
+    wanted = _reservation(sender, scope, type_code)
+    if before.reservation is None:
+        return Change(replace(before, reservation=wanted))
+    if before.is_holder(sender) and before.reservation.type is wanted.type:
+        return Change(before)
+    raise ReservationConflict
+
+
+def release(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
+    """RELEASE: nothing happens unless it comes from a holder (SPC-4 5.13.11.2.2)."""
+    _verify(before, sender, key)
+    if before.reservation is None or not before.is_holder(sender):
+        return Change(before)
+    if (scope, type_code) != (LU_SCOPE, before.reservation.type):
+        raise CheckCondition(INVALID_RELEASE_OF_PERSISTENT_RESERVATION, cdb_field=SCOPE_AND_TYPE_BYTE)
+    told = before.registrations if before.reservation.type.lets_registrants_in else ()
+    return Change(replace(before, reservation=None), _tellings(told, RESERVATIONS_RELEASED, but=sender))
+
+
+def clear(before: Reservations, sender: NexusName, key: int) -> Change:
+    """CLEAR: no reservation and no registration is left (SPC-4 5.13.11.2.7)."""
+    _verify(before, sender, key)
+    told = _tellings(before.registrations, RESERVATIONS_PREEMPTED, but=sender)
+    return Change(_registered(before, {}, None), told)
+
+
+def preempt(before: Reservations, sender: NexusName, key: int, service_action_key: int, scope: int, type_code: int) -> Change:
+    """PREEMPT: end all registrations with a key, and take over the reservation if one of them holds it (SPC-4 5.13.11.2.4).
+
+    A key of zero stands for every registration, under an all registrants type alone.
+    """
+    _verify(before, sender, key)
+    reservation = before.reservation
+    held_by_all = reservation is not None and reservation.type.is_all_registrants
+    if not service_action_key and not held_by_all:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=SERVICE_ACTION_KEY_BYTE)
+    preempted = [name for name, its_key in before.registrations.items() if service_action_key in (0, its_key)]
+    if not preempted:
+        raise ReservationConflict
+    told = _tellings(preempted, REGISTRATIONS_PREEMPTED, but=sender)
+    takes_over = not service_action_key if held_by_all else reservation is not None and reservation.holder in preempted
+    if not takes_over:
+        kept = _without(before, preempted)
+        left = None if held_by_all and not kept else reservation
+        return Change(_registered(before, kept, left), told, preempted)
+    assert reservation is not None
+    wanted = _reservation(sender, scope, type_code)
+    kept = _without(before, [name for name in preempted if name != sender])
+    if wanted.type is not reservation.type:
+        told += _tellings(kept, RESERVATIONS_RELEASED, but=sender)
+    return Change(_registered(before, kept, wanted), told, preempted)
+
+
+def register_and_move(
+    before: Reservations,
+    sender: NexusName,
+    key: int,
+    new_key: int,
+    destination: NexusName,
+    *,
+    unregisters: bool,
+    persists: bool,
+) -> Change:
+    """REGISTER AND MOVE: register another nexus and make it the holder in one's own place (SPC-4 5.13.8)."""
+    _verify(before, sender, key)
+    reservation = before.reservation
+    if reservation is None:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1)
+    if reservation.type.is_all_registrants or not before.is_holder(sender):
+        raise ReservationConflict
+    if not new_key:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=SERVICE_ACTION_KEY_BYTE)
+    if destination.initiator_port_name == sender.initiator_port_name:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
+    kept = {**before.registrations, destination: new_key}
+    _check_room(kept)  # before one's own registration is gone: there has to be a moment with both
+    if unregisters:
+        del kept[sender]
+    after = _registered(before, kept, Reservation(reservation.type, destination))
+    return Change(replace(after, persists_through_power_loss=persists))
+
+
+def _register_new(before: Reservations, names: Sequence[NexusName], key: int, *, persists: bool) -> Change:
+    if not key:
+        return Change(before)
+    if any(name in before.registrations for name in names):
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
+    kept = {**before.registrations, **dict.fromkeys(names, key)}
+    _check_room(kept)
+    return Change(replace(_registered(before, kept, before.reservation), persists_through_power_loss=persists))
+
+
+def _register_known(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
+    if not new_key:
+        after, told = _unregistered(before, sender)
+        return Change(replace(after, persists_through_power_loss=persists), told)
+    after = _registered(before, {**before.registrations, sender: new_key}, before.reservation)
+    return Change(replace(after, persists_through_power_loss=persists))
+
+
+def _unregistered(before: Reservations, sender: NexusName) -> tuple[Reservations, list[Telling]]:
+    """SPC-4 5.13.11.2.3."""
+    kept = _without(before, [sender])
+    reservation = before.reservation
+    if reservation is None or not before.is_holder(sender) or (reservation.type.is_all_registrants and kept):
+        return _registered(before, kept, reservation), []
+    told = _tellings(kept, RESERVATIONS_RELEASED, but=sender) if reservation.type.lets_registrants_in else []
+    return _registered(before, kept, None), told
+
+
+def _verify(before: Reservations, sender: NexusName, key: int) -> None:
+    if before.registrations.get(sender) != key:
+        raise ReservationConflict
+
+
+def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
+    if scope != LU_SCOPE:
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=SCOPE_AND_TYPE_BYTE, bit=SCOPE_BIT)
+    if type_code not in list(ReservationType):
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=SCOPE_AND_TYPE_BYTE, bit=TYPE_BIT)
+    reservation_type = ReservationType(type_code)
+    return Reservation(reservation_type, None if reservation_type.is_all_registrants else holder)
+
+
+def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
+    """Other registrations, which counts."""
+    generation = (before.generation + 1) & _LARGEST_GENERATION
+    return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
+
+
+def _without(before: Reservations, gone: Sequence[NexusName]) -> dict[NexusName, int]:
+    return {name: key for name, key in before.registrations.items() if name not in gone}
+
+
+def _tellings(names: Iterable[NexusName], condition: Condition, *, but: NexusName) -> list[Telling]:
+    return [(name, condition) for name in names if name != but]
+
+
+def _check_room(kept: Mapping[NexusName, int]) -> None:
+    if len(kept) > MAXIMUM_REGISTRATIONS:
+        raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES)

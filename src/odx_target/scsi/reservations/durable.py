@@ -1,0 +1,112 @@
+"""Reservations that persist through a loss of power, as the pool remembers them (SPC-4 5.13.5.1).
+
+A value for each logical unit that APTPL is on for, in the log with everything else:
+
+    version, type of the reservation (0: none), number of registrations, place of the holder among them (FFFFh: none)
+    for each registration: key, relative target port, length of the initiator port's name, the name
+    CRC-32 of all that
+
+PRGENERATION is not kept: it starts at zero with every power on.
+"""
+
+import struct
+import zlib
+from types import MappingProxyType
+
+from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations, ReservationType
+from odx_target.store.api import Pool, PoolDamaged
+
+KEY_PREFIX = "scsi/reservations/"
+FORMAT_VERSION = 1
+
+_HEADER = struct.Struct(">BBHH")
+_REGISTRATION = struct.Struct(">QHH")
+_CHECKSUM = struct.Struct(">I")
+_NO_TYPE = 0
+_NO_HOLDER = 0xFFFF
+
+
+def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reservations) -> bool:
+    """Remember or forget what has to be, in the open batch; whether a flush is needed before it may be told.
+
+    What gives registrations back, or only changes them, is done in a full pool too: a cluster must be able to fence.
+    Raises PoolFull, PoolFailed; then nothing has changed.
+    """
+    if after.persists_through_power_loss:
+        key, value = _key(volume_identity), encode(after)
+        pool.remember(key, value, spare=len(value) <= len(pool.remembered(key) or b""))
+    elif before.persists_through_power_loss:
+        pool.forget(_key(volume_identity))
+    return after.persists_through_power_loss or before.persists_through_power_loss
+
+
+def recall(pool: Pool, volume_identity: bytes) -> Reservations:
+    """What is remembered of a volume's logical unit.
+
+    Raises PoolDamaged for a value that makes no sense: to let everybody in instead could cost the data of a cluster.
+    """
+    value = pool.remembered(_key(volume_identity))
+    if value is None:
+        return NO_RESERVATIONS
+    try:
+        return decode(value)
+    except (ValueError, struct.error) as error:
+        raise PoolDamaged(f"the persistent reservations of volume {volume_identity.hex()} cannot be read: {error}") from error
+
+
+def encode(reservations: Reservations) -> bytes:
+    """The value that is remembered."""
+    names = list(reservations.registrations)
+    reservation = reservations.reservation
+    holder = None if reservation is None else reservation.holder
+    body = _HEADER.pack(
+        FORMAT_VERSION,
+        _NO_TYPE if reservation is None else reservation.type,
+        len(names),
+        _NO_HOLDER if holder is None else names.index(holder),
+    )
+    for name, key in reservations.registrations.items():
+        port_name = name.initiator_port_name.encode("utf-8")
+        body += _REGISTRATION.pack(key, name.relative_target_port, len(port_name)) + port_name
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def decode(value: bytes) -> Reservations:
+    """Raises ValueError, struct.error for what `encode` cannot have made."""
+    body = value[: -_CHECKSUM.size]
+    if _CHECKSUM.pack(zlib.crc32(body)) != value[-_CHECKSUM.size :]:
+        raise ValueError("their checksum is wrong")
+    version, type_code, count, holder = _HEADER.unpack_from(body)
+    if version != FORMAT_VERSION:
+        raise ValueError(f"they are of format {version}, and format {FORMAT_VERSION} is known here")
+    registrations = _registrations(body[_HEADER.size :])
+    if len(registrations) != count or count > MAXIMUM_REGISTRATIONS:
+        raise ValueError(f"they say {count} registrations and have {len(registrations)}")
+    reservation = None if type_code == _NO_TYPE else _reservation(ReservationType(type_code), list(registrations), holder)
+    return Reservations(MappingProxyType(registrations), reservation, persists_through_power_loss=True)
+
+
+def _registrations(body: bytes) -> dict[NexusName, int]:
+    registrations: dict[NexusName, int] = {}
+    while body:
+        key, relative_target_port, name_bytes = _REGISTRATION.unpack_from(body)
+        name, body = body[_REGISTRATION.size :][:name_bytes], body[_REGISTRATION.size + name_bytes :]
+        if not key or len(name) != name_bytes:
+            raise ValueError("a registration is cut short or has no key")
+        registrations[NexusName(name.decode("utf-8"), relative_target_port)] = key
+    return registrations
+
+
+def _reservation(kind: ReservationType, names: list[NexusName], holder: int) -> Reservation:
+    if kind.is_all_registrants:
+        if not names:
+            raise ValueError("nobody holds the reservation")
+        return Reservation(kind, None)
+    if holder >= len(names):
+        raise ValueError("the reservation's holder is not registered")
+    return Reservation(kind, names[holder])
+
+
+def _key(volume_identity: bytes) -> str:
+    return f"{KEY_PREFIX}{volume_identity.hex()}"

@@ -1,0 +1,240 @@
+"""PERSISTENT RESERVE OUT (SPC-4 6.16): parameter lists in, service actions done, everybody told.
+
+Which nexus may do what under a reservation (SPC-4 table 66) follows from the service actions themselves: each but REGISTER and
+REGISTER AND IGNORE EXISTING KEY wants the sender's own key.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any
+
+from odx_target.scsi.access import Access
+from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.commands.data_out import parameter_list
+from odx_target.scsi.commands.durability import flushed
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.limits import MAXIMUM_RESERVE_OUT_BYTES
+from odx_target.scsi.reservations.actions import (
+    FLAGS_BYTE,
+    SPEC_I_PT_BIT,
+    TRANSPORT_ID_BYTE,
+    Change,
+    clear,
+    preempt,
+    register,
+    register_and_ignore_existing_key,
+    register_and_move,
+    release,
+    reserve,
+)
+from odx_target.scsi.reservations.durable import keep
+from odx_target.scsi.reservations.holders import NexusName, Reservations
+from odx_target.scsi.reservations.transport_id import TransportId, decode_transport_ids
+from odx_target.scsi.sense import (
+    INSUFFICIENT_REGISTRATION_RESOURCES,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    PARAMETER_LIST_LENGTH_ERROR,
+    CheckCondition,
+)
+from odx_target.scsi.tasks.outcome import Outcome, Waiting
+from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task_manager import TaskManager
+from odx_target.store.api import PoolFull
+
+PERSISTENT_RESERVE_OUT = 0x5F
+
+
+class ServiceAction(IntEnum):
+    """SPC-4 table 213. REPLACE LOST RESERVATION is not here: nothing is ever lost but with the pool."""
+
+    REGISTER = 0x00
+    RESERVE = 0x01
+    RELEASE = 0x02
+    CLEAR = 0x03
+    PREEMPT = 0x04
+    PREEMPT_AND_ABORT = 0x05
+    REGISTER_AND_IGNORE_EXISTING_KEY = 0x06
+    REGISTER_AND_MOVE = 0x07
+
+
+BASIC_LIST = Layout(
+    "reservation_key:64 service_action_reservation_key:64 -:32 -:4 spec_i_pt:1 all_tg_pt:1 -:1 aptpl:1 -:8 -:16"
+)
+MOVE_LIST = Layout(
+    "reservation_key:64 service_action_reservation_key:64 -:8 -:6 unreg:1 aptpl:1 relative_target_port_identifier:16 "
+    "transportid_length:32"
+)
+TRANSPORT_ID_LENGTH_BYTES = 4
+LEAST_TRANSPORT_ID_BYTES = 24
+TRANSPORT_ID_ALIGNMENT_BYTES = 4
+_TRANSPORT_IDS_BYTE = BASIC_LIST.size_bytes + TRANSPORT_ID_LENGTH_BYTES
+_RELATIVE_TARGET_PORT_BYTE = 18
+_MOVE_LENGTH_BYTE = 20
+
+Fields = dict[str, Any]
+Act = Callable[[TaskManager, Task, Fields, bytes], Change]
+"""From a task, the fields of its CDB and its parameter list to what it changes."""
+
+
+def rows(task_manager: TaskManager) -> list[CommandRow]:
+    """The rows for a device server: a preempted nexus is told, and its tasks end."""
+    return [_row(task_manager, service_action, act) for service_action, act in _ACTS.items()]
+
+
+def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> CommandRow:
+    layout = cdb_layout(PERSISTENT_RESERVE_OUT, service_action)
+
+    def persistent_reserve_out(task: Task) -> Outcome:
+        cdb = layout.parse(task.cdb)
+        data = _parameter_list(task, cdb["parameter_list_length"])
+        change = act(task_manager, task, cdb, data)
+        return _carry_out(task_manager, task, change, len(data), aborts=service_action is ServiceAction.PREEMPT_AND_ABORT)
+
+    return CommandRow(
+        f"PERSISTENT RESERVE OUT, {service_action.name.replace('_', ' ')}",
+        PERSISTENT_RESERVE_OUT,
+        bytes((PERSISTENT_RESERVE_OUT, service_action)) + bytes.fromhex("ff0000ffffffff00"),
+        persistent_reserve_out,
+        service_action=service_action,
+        access=Access.ALLOWED,
+    )
+
+
+def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_bytes: int, *, aborts: bool) -> Outcome:
+    """One step without a pause: nobody sees half of it. Only the answer waits for the disk, where APTPL asks for that."""
+    logical_unit = task.logical_unit
+    try:
+        must_flush = keep(logical_unit.pool, logical_unit.volume.identity, logical_unit.reservations, change.after)
+    except PoolFull:
+        raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES) from None
+    logical_unit.reservations = change.after
+    for name, condition in change.told:
+        for nexus in task_manager.nexuses_of(logical_unit, name):
+            task_manager.tell(nexus, logical_unit, condition)
+    if aborts:
+        preempted = [nexus for name in change.preempted for nexus in task_manager.nexuses_of(logical_unit, name)]
+        task_manager.abort_preempted(preempted, task)
+    return Waiting(flushed, task, transfer_bytes) if must_flush else Reply(transfer_bytes=transfer_bytes)
+
+
+def _parameter_list(task: Task, length: int) -> bytes:
+    """Raises CheckCondition for more than is taken, or fewer bytes than the CDB says or a list has."""
+    if not BASIC_LIST.size_bytes <= length <= MAXIMUM_RESERVE_OUT_BYTES:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    return parameter_list(task, length)
+
+
+def _basic_fields(data: bytes) -> Fields:
+    """A basic list without SPEC_I_PT (SPC-4 6.16.3)."""
+    fields = BASIC_LIST.parse(data)
+    if fields["spec_i_pt"]:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
+    if len(data) != BASIC_LIST.size_bytes:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    return fields
+
+
+def _register(task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
+    """ALL_TG_PT changes nothing: the target device has one target port."""
+    specified = None
+    if BASIC_LIST.parse(data)["spec_i_pt"]:
+        fields, specified = BASIC_LIST.parse(data), _specified_nexuses(task_manager, task, data)
+    else:
+        fields = _basic_fields(data)
+    return register(*_sender(task), *_keys(fields), persists=bool(fields["aptpl"]), specified=specified)
+
+
+def _register_and_ignore_existing_key(_task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
+    fields = _basic_fields(data)
+    new_key: int = fields["service_action_reservation_key"]
+    return register_and_ignore_existing_key(*_sender(task), new_key, persists=bool(fields["aptpl"]))
+
+
+def _reserve(_task_manager: TaskManager, task: Task, cdb: Fields, data: bytes) -> Change:
+    return reserve(*_sender(task), _basic_fields(data)["reservation_key"], cdb["scope"], cdb["type"])
+
+
+def _release(_task_manager: TaskManager, task: Task, cdb: Fields, data: bytes) -> Change:
+    return release(*_sender(task), _basic_fields(data)["reservation_key"], cdb["scope"], cdb["type"])
+
+
+def _clear(_task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
+    return clear(*_sender(task), _basic_fields(data)["reservation_key"])
+
+
+def _preempt(_task_manager: TaskManager, task: Task, cdb: Fields, data: bytes) -> Change:
+    return preempt(*_sender(task), *_keys(_basic_fields(data)), cdb["scope"], cdb["type"])
+
+
+def _register_and_move(_task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
+    fields = MOVE_LIST.parse(data)
+    return register_and_move(
+        *_sender(task),
+        *_keys(fields),
+        _destination(task, fields, data),
+        unregisters=bool(fields["unreg"]),
+        persists=bool(fields["aptpl"]),
+    )
+
+
+def _sender(task: Task) -> tuple[Reservations, NexusName]:
+    return task.logical_unit.reservations, task.logical_unit.name_of(task.nexus)
+
+
+def _keys(fields: Fields) -> tuple[int, int]:
+    return fields["reservation_key"], fields["service_action_reservation_key"]
+
+
+def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> list[NexusName]:
+    """The nexuses that the TransportIDs of a REGISTER name, through the port that it came through."""
+    if len(data) < _TRANSPORT_IDS_BYTE:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    length = int.from_bytes(data[BASIC_LIST.size_bytes : _TRANSPORT_IDS_BYTE], "big")
+    listed = data[_TRANSPORT_IDS_BYTE:][:length]
+    if len(listed) < length:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    names: list[NexusName] = []
+    for transport_id in decode_transport_ids(listed, _TRANSPORT_IDS_BYTE):
+        names += _ports_of(task_manager, task, transport_id)
+    return names
+
+
+def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
+    """The name of a whole device stands for those of its ports that are known here now."""
+    logical_unit = task.logical_unit
+    if transport_id.is_port:
+        return [NexusName(transport_id.name, logical_unit.relative_target_port)]
+    names = [logical_unit.name_of(nexus) for nexus in task_manager.nexuses if nexus.lun_of(logical_unit) is not None]
+    found = [name for name in names if name.initiator_port_name.startswith(f"{transport_id.name},")]
+    if not found:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_TRANSPORT_IDS_BYTE)
+    return found
+
+
+def _destination(task: Task, fields: Fields, data: bytes) -> NexusName:
+    """The nexus that a REGISTER AND MOVE names: one port of an initiator, and the target port that there is."""
+    length: int = fields["transportid_length"]
+    if len(data) < MOVE_LIST.size_bytes + length:
+        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
+    if length < LEAST_TRANSPORT_ID_BYTES or length % TRANSPORT_ID_ALIGNMENT_BYTES:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_MOVE_LENGTH_BYTE)
+    found = decode_transport_ids(data[MOVE_LIST.size_bytes :][:length], TRANSPORT_ID_BYTE)
+    if len(found) != 1 or not found[0].is_port:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
+    relative_target_port: int = fields["relative_target_port_identifier"]
+    if relative_target_port != task.logical_unit.relative_target_port:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_RELATIVE_TARGET_PORT_BYTE)
+    return NexusName(found[0].name, relative_target_port)
+
+
+_ACTS: dict[ServiceAction, Act] = {
+    ServiceAction.REGISTER: _register,
+    ServiceAction.RESERVE: _reserve,
+    ServiceAction.RELEASE: _release,
+    ServiceAction.CLEAR: _clear,
+    ServiceAction.PREEMPT: _preempt,
+    ServiceAction.PREEMPT_AND_ABORT: _preempt,
+    ServiceAction.REGISTER_AND_IGNORE_EXISTING_KEY: _register_and_ignore_existing_key,
+    ServiceAction.REGISTER_AND_MOVE: _register_and_move,
+}

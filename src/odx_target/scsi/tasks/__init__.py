@@ -1,0 +1,1 @@
+"""Tasks: what comes of them, their order, and task management (SAM-5)."""

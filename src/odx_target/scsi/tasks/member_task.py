@@ -1,0 +1,42 @@
+"""A task that waits, as a member of its logical unit's task set."""
+
+from collections.abc import Callable
+
+from odx_target.scsi.tasks.outcome import Pending, run_unless_aborted
+from odx_target.scsi.tasks.task import Reply
+from odx_target.scsi.tasks.task_set import Member, TaskSet
+
+
+class MemberTask(Pending):
+    """Leaves the set at either end. `rest` is what its handler has left to do, `reply_to` what an exception means to the
+    initiator, and `ended` has the last word on the reply.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        member: Member,
+        rest: Pending,
+        reply_to: Callable[[Exception], Reply],
+        ended: Callable[[Reply], Reply],
+    ) -> None:
+        self._tasks = tasks
+        self._member = member
+        self._rest = rest
+        self._reply_to = reply_to
+        self._ended = ended
+
+    async def _run(self) -> Reply:
+        try:
+            reply = await run_unless_aborted(self._member.task, self._rest)
+        except Exception as error:
+            reply = self._reply_to(error)
+        finally:
+            self._tasks.leave(self._member)
+        return self._ended(reply)
+
+    def _abandon(self) -> None:
+        try:
+            self._rest.abandon()
+        finally:
+            self._tasks.leave(self._member)

@@ -1,0 +1,56 @@
+"""The place in a task set of a task whose data-out is still on its way."""
+
+from odx_target.scsi.command_table import Entry, Extent
+from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.tasks.task import Reply, Status, Task
+from odx_target.scsi.tasks.task_set import Arrival, Member
+
+
+class Place:
+    """Taken when a command is accepted, so that nothing that comes later overtakes it, as the control mode page announces
+    (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
+
+    It has one owner, who executes its task or gives the place back. Whatever ends the task takes the place away. Without
+    `member` the task was refused when it came, and stays so: its order could not be kept.
+    """
+
+    __slots__ = ("_arrival", "_refusal", "entry", "member", "task")
+
+    def __init__(self, task: Task, entry: Entry, arrival: Arrival) -> None:
+        self.task = task
+        self.entry = entry
+        self.member: Member | None = None
+        self._arrival = arrival
+        self._refusal: Status | None = None
+        tasks = task.logical_unit.tasks
+        if task.logical_unit.is_kept_out(task, arrival.access):
+            self._refusal = Status.RESERVATION_CONFLICT
+        elif len(tasks.members) >= MAXIMUM_TASKS:
+            self._refusal = Status.TASK_SET_FULL
+        else:
+            self.member = tasks.join(task, _extents_known(task, entry), is_ordered=entry.is_ordered, arrival=arrival)
+
+    def refusal(self) -> Reply | None:
+        """How the task ends without being looked at, if it does."""
+        if self.task.aborted:
+            return Reply(Status.TASK_ABORTED)
+        if self._arrival.is_refused:
+            return Reply(Status.RESERVATION_CONFLICT)
+        return None if self._refusal is None else Reply(self._refusal)
+
+    def data_arrived(self, member: Member) -> None:
+        """The task has its data-out now. Raises CheckCondition for a parameter list without blocks to find in it."""
+        in_data_out = self.entry.extents if self.entry.extents_in_data_out else None
+        self.task.logical_unit.tasks.data_arrived(member, None if in_data_out is None else in_data_out(self.task))
+
+    def give_back(self) -> None:
+        """Nobody waits for the task any more. Does nothing the second time."""
+        if self.member is not None:
+            self.task.logical_unit.tasks.leave(self.member)
+
+
+def _extents_known(task: Task, entry: Entry) -> list[Extent]:
+    """The blocks that a task may touch, as far as its CDB says. Raises CheckCondition."""
+    if entry.extents_in_data_out:
+        return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]
+    return [] if entry.extents is None else list(entry.extents(task))

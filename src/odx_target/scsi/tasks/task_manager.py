@@ -1,0 +1,157 @@
+"""Task management (SAM-5 clause 7) and the coming and going of nexuses.
+
+After any of these functions returns, no task that it ended changes the medium: the task is marked, and whoever acts for it
+looks at the mark before each change.
+"""
+
+from collections.abc import Callable, Sequence
+
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reservations.holders import NexusName
+from odx_target.scsi.sense import (
+    BUS_DEVICE_RESET_FUNCTION_OCCURRED,
+    CAPACITY_DATA_HAS_CHANGED,
+    COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+    POWER_ON_OR_RESET_OCCURRED,
+    REPORTED_LUNS_DATA_HAS_CHANGED,
+    SCSI_BUS_RESET_OCCURRED,
+    Condition,
+)
+from odx_target.scsi.tasks.task import Task
+
+
+class TaskManager:
+    """The nexuses that are attached, and what can be done to the tasks of all their logical units.
+
+    `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` are told after the fact.
+    """
+
+    def __init__(self) -> None:
+        self.nexuses: list[Nexus] = []
+        self.on_nexus_loss: list[Callable[[Nexus], None]] = []
+        self.on_task_abort: list[Callable[[Task], None]] = []
+        self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
+
+    def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
+        """End one task of the nexus; False if there is none with that tag."""
+        found = [task for task in self._tasks(nexus, lun) if task.nexus is nexus and task.tag == tag]
+        self._abort(found)
+        return bool(found)
+
+    def abort_task_set(self, nexus: Nexus, lun: int) -> None:
+        """End all tasks of the nexus on a LUN."""
+        self._abort([task for task in self._tasks(nexus, lun) if task.nexus is nexus])
+
+    def clear_task_set(self, nexus: Nexus, lun: int) -> None:
+        """End all tasks on a LUN, of every nexus; the others are told (SAM-5 7.5, TST 000b)."""
+        logical_unit = nexus.logical_units.get(lun)
+        if logical_unit is None:
+            return
+        self._clear(logical_unit, list(logical_unit.tasks.tasks()), self.nexuses, by=nexus)
+
+    def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
+        """PREEMPT AND ABORT: end what these nexuses have under way on the logical unit (SPC-4 5.13.11.2.6).
+
+        `by` itself goes on; the others whose tasks end are told (TAS 0).
+        """
+        logical_unit = by.logical_unit
+        ended = [task for task in logical_unit.tasks.tasks() if task.nexus in preempted and task is not by]
+        self._clear(logical_unit, ended, preempted, by=by.nexus)
+        for nexus in preempted:
+            for listener in self.on_preempt_and_abort:
+                listener(nexus, logical_unit)
+
+    def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - SAM makes no exception for it
+        """LOGICAL UNIT RESET (SAM-5 6.3.3): every task ends, every nexus is told, `by`, who asked for it, as well."""
+        self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
+
+    def reset_target(self, by: Nexus | None) -> None:
+        """Hard reset (SAM-5 6.3.2) of all logical units that `by` sees, of all that anybody sees if it is None."""
+        nexuses = self.nexuses if by is None else [by]
+        for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
+            self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
+
+    def attach(self, nexus: Nexus) -> None:
+        """A nexus has begun; the first command on each of its LUNs is told of it."""
+        if nexus not in self.nexuses:
+            self.nexuses.append(nexus)
+            for lun in nexus.logical_units:
+                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
+
+    def detach(self, nexus: Nexus) -> None:
+        """I_T nexus loss (SAM-5 6.3.4): its tasks end. Does nothing the second time."""
+        if nexus in self.nexuses:
+            self.nexuses.remove(nexus)
+            for lun in nexus.logical_units:
+                self.abort_task_set(nexus, lun)
+            for listener in self.on_nexus_loss:
+                listener(nexus)
+
+    def capacity_changed(self, logical_unit: LogicalUnit) -> None:
+        """Report to every nexus that the capacity is another (SBC-4 4.10)."""
+        self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
+
+    def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
+        """There is one more for all nexuses that see it: it is new to them, and their others tell of it (SPC-4 6.33)."""
+        for nexus in self.nexuses:
+            added = nexus.lun_of(logical_unit)
+            for lun in nexus.logical_units if added is not None else ():
+                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun == added else REPORTED_LUNS_DATA_HAS_CHANGED)
+
+    def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
+        """Establish a unit attention for every nexus that sees the logical unit, except one."""
+        for nexus in self.nexuses:
+            if nexus is not but:
+                self.tell(nexus, logical_unit, condition)
+
+    def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition) -> None:
+        """Establish a unit attention for one nexus, if it sees the logical unit."""
+        lun = nexus.lun_of(logical_unit)
+        if lun is not None:
+            _tell(nexus, lun, condition)
+
+    def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
+        """Those attached that a logical unit knows by a name: one at most, or none while its session is away."""
+        return [nexus for nexus in self.nexuses if logical_unit.name_of(nexus) == name]
+
+    def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
+        logical_unit = nexus.logical_units.get(lun)
+        return [] if logical_unit is None else list(logical_unit.tasks.tasks())
+
+    def _abort(self, tasks: Sequence[Task]) -> None:
+        for logical_unit in {task.logical_unit: None for task in tasks}:
+            logical_unit.tasks.abort([task for task in tasks if task.logical_unit is logical_unit])
+        for task in tasks:
+            for listener in self.on_task_abort:
+                listener(task)
+
+    def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[Task], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
+        """End tasks, and the undelivered ones of some nexuses; all that lose any are told, but for who asked for it."""
+        self._abort(tasks)
+        told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
+        told.pop(by, None)
+        for other in told.items():
+            _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+
+    def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[Nexus, int]:
+        """End the tasks whose data is still on its way; gives the nexuses that had any, with their LUN."""
+        had: dict[Nexus, int] = {}
+        for nexus in nexuses:
+            lun = nexus.lun_of(logical_unit)
+            if lun is not None and nexus.end_undelivered is not None and nexus.end_undelivered(lun):
+                had[nexus] = lun
+        return had
+
+    def _reset(self, logical_unit: LogicalUnit, condition: Condition) -> None:
+        self._abort(list(logical_unit.tasks.tasks()))
+        self._end_undelivered(logical_unit, self.nexuses)
+        logical_unit.stopped = False
+        logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
+        for listener in logical_unit.on_reset:
+            listener(logical_unit)
+        self.tell_all(logical_unit, condition)
+
+
+def _tell(nexus: Nexus, lun: int, condition: Condition) -> None:
+    nexus.establish_unit_attention(lun, condition.asc, condition.ascq)

@@ -1,0 +1,250 @@
+"""The task set of a logical unit: which tasks may run beside each other, and which wait (SAM-5 clause 8).
+
+1. A task that ends at once and that no member can hold up (the set is empty, or all only read and so does it) never joins.
+2. A task waits for every task ahead of it, and for every running task, that conflicts with it.
+3. Two tasks conflict when their extents share a store block and one of them writes it (a store block, because half of one
+   is changed by reading and writing all of it).
+4. An ORDERED task conflicts with all tasks ahead of it, and all tasks behind it conflict with it. A HEAD OF QUEUE task goes
+   to the head: it waits for running tasks by rule 3 alone, and SIMPLE tasks behind it wait for it. UNTAGGED is SIMPLE.
+5. Tasks whose row says NOT_ORDERED are members only so that task management finds them.
+6. A task whose data-out is still on its way is a member from its command on: it does not run, and tasks behind it wait for it
+   as for any other. One that is HEAD OF QUEUE goes to the head when its data is here, so that until then those that came before
+   it pass it.
+7. A task that holds memory for data-out does not wait while one ahead of it waits for memory for its own: it is refused.
+
+"Ahead" is the order of arrival, but for rule 4. Nobody waits for a task behind it that does not run, nor, by rule 7, for memory
+that it holds itself, so no circle of waiting can close.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from odx_target.scsi.access import Access
+from odx_target.scsi.command_table import Extent
+from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
+from odx_target.scsi.tasks.task import Task, TaskAttribute
+from odx_target.store.api import Environment, Event, Turns
+
+Extents = Sequence[tuple[int, int, bool]]
+
+_BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
+
+
+WAKE_AT_ONCE = 16
+"""So many of those who wait for tasks that are ended together are woken at once, more of them in turns of the loop."""
+
+MOST_PIECES = 16
+"""Of the extents of a task, when it is compared with others: a list of an UNMAP may name 255, of a token 64 and more."""
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """Of a task whose data-out is on its way: its access, for reservations, and if it has no memory for its data."""
+
+    access: Access
+    awaits_memory: Callable[[], bool]
+    is_refused: bool = False
+    """A reservation has come that keeps it out."""
+
+
+class Member:
+    """A task in the set. `extents` counts in store blocks: (first, end, writes).
+
+    While its data-out is on its way `arrival` says what can be known of that.
+    """
+
+    __slots__ = (
+        "arrival",
+        "end",
+        "ended",
+        "extents",
+        "first",
+        "is_barrier",
+        "is_ordered",
+        "is_running",
+        "stops_later_tasks",
+        "task",
+        "writes",
+    )
+
+    def __init__(self, task: Task, extents: Extents, *, is_ordered: bool, arrival: "Arrival | None" = None) -> None:
+        self.task = task
+        self.is_ordered = is_ordered
+        self.arrival = arrival
+        self.is_running = False
+        self.ended: Event | None = None
+        self.set_extents(extents)
+
+    def set_extents(self, extents: Extents) -> None:
+        self.extents = extents = extents if len(extents) <= MOST_PIECES else _in_few_pieces(extents)
+        if len(extents) == 1:
+            self.first, self.end, self.writes = extents[0]
+        else:
+            self.first = min((first for first, _, _ in extents), default=0)
+            self.end = max((end for _, end, _ in extents), default=0)
+            self.writes = any(writes for _, _, writes in extents)
+        self.stops_later_tasks = self.is_ordered and self.task.attribute in _BARRIERS
+        self.is_barrier = self.is_ordered and (self.writes or self.stops_later_tasks)
+
+    def overlaps(self, other: "Member") -> bool:
+        """True if they share a store block that one of them writes."""
+        if self.end <= other.first or other.end <= self.first or not (self.writes or other.writes):
+            return False
+        return any(
+            (writes or other_writes) and first < other_end and other_first < end
+            for first, end, writes in self.extents
+            for other_first, other_end, other_writes in other.extents
+        )
+
+
+def _in_few_pieces(extents: Extents) -> Extents:
+    """Extents that cover these and perhaps what lies between some of them, so that comparing two tasks stays cheap.
+
+    A task may then wait for one that it only comes near to.
+    """
+    ascending = sorted(extents)
+    at_once = -(-len(ascending) // MOST_PIECES)
+    groups = [ascending[at : at + at_once] for at in range(0, len(ascending), at_once)]
+    return [(group[0][0], max(end for _, end, _ in group), any(writes for _, _, writes in group)) for group in groups]
+
+
+class TaskSet:
+    """Tasks of one logical unit that have not ended.
+
+    `make_event` makes what tasks wait for; `blocks_per_store_block` converts the extents of the logical unit's commands; many
+    tasks that are ended together are woken in turns of the loop of `environment`.
+    """
+
+    def __init__(
+        self, make_event: Callable[[], Event], blocks_per_store_block: int, environment: Environment | None = None
+    ) -> None:
+        self._make_event = make_event
+        self._environment = environment
+        self._blocks_per_store_block = blocks_per_store_block
+        self.members: list[Member] = []
+        self.barriers = 0
+        """How many members a read would have to look at."""
+
+    def take_steps(self, count: int) -> None:
+        """Count work in the present turn of the loop."""
+        if self._environment is not None:
+            self._environment.turns.take(count)
+
+    def join(self, task: Task, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
+        """Make a task a member, in the place that its attribute gives it; `arrival` if its data-out is still on its way."""
+        member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
+        if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
+            self.members.insert(0, member)
+        else:
+            self.members.append(member)
+        self.barriers += member.is_barrier
+        return member
+
+    def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
+        """The data-out of a task is here; `extents` where only that says which blocks it touches."""
+        member.arrival = None
+        if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
+            self.members.remove(member)
+            self.members.insert(0, member)
+        if extents is not None:
+            self.barriers -= member.is_barrier
+            member.set_extents(self._in_store_blocks(extents))
+            self.barriers += member.is_barrier
+            waited_for, member.ended = member.ended, None
+            if waited_for is not None:  # perhaps in vain
+                waited_for.set()
+
+    def refuse_arrivals(self, is_kept_out: Callable[[Task, Access], bool]) -> None:
+        """A reservation has come: no task waits any more for those whose data is on its way and that it keeps out."""
+        for member in list(self.members):
+            if member.arrival is not None and is_kept_out(member.task, member.arrival.access):
+                member.arrival.is_refused = True
+                self.leave(member)
+
+    def leave(self, member: Member) -> None:
+        """A task has ended, or is to change nothing any more; does nothing the second time."""
+        try:
+            self.members.remove(member)
+        except ValueError:
+            return
+        self.barriers -= member.is_barrier
+        if member.ended is not None:
+            member.ended.set()
+
+    def must_wait(self, member: Member) -> bool:
+        """True if a member cannot run yet."""
+        return self._last_blocker(member) is not None
+
+    def would_wait_for_memory(self, member: Member) -> bool:
+        """True if a member that cannot run yet has one ahead of it for whose data there is no memory yet."""
+        ahead = self.members[: self.members.index(member)]
+        return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
+
+    async def turn_of(self, member: Member) -> None:
+        """Wait until a member may run, or has been aborted."""
+        while not member.task.aborted and (blocker := self._last_blocker(member)) is not None:
+            if blocker.ended is None:
+                blocker.ended = self._make_event()
+            await blocker.ended.wait()
+        member.is_running = True
+
+    async def running_ended(self, store_block: int) -> None:
+        """Wait until the tasks have ended that run now and touch this block of the store or one behind it."""
+        for member in [each for each in self.members if each.is_running and each.end > store_block]:
+            if member in self.members:
+                if member.ended is None:
+                    member.ended = self._make_event()
+                await member.ended.wait()
+
+    def tasks(self) -> Iterator[Task]:
+        """All tasks that have not ended, by their place in the queue."""
+        return iter([member.task for member in self.members])
+
+    def abort(self, tasks: Sequence[Task]) -> None:
+        """End tasks: they will change nothing any more, so nobody has to wait for them."""
+        ended = {id(task) for task in tasks}
+        for task in tasks:
+            task.aborted = True
+        gone = [member for member in self.members if id(member.task) in ended]
+        if gone:
+            self.members[:] = [member for member in self.members if id(member.task) not in ended]
+        self.barriers -= sum(member.is_barrier for member in gone)
+        ended_events = [member.ended for member in gone if member.ended is not None]
+        if self._environment is not None and len(ended_events) > WAKE_AT_ONCE:
+            self._environment.start_soon(self._wake, ended_events, self._environment.turns)
+        else:
+            for event in ended_events:
+                event.set()
+
+    async def _wake(self, events: Sequence[Event], turns: Turns) -> None:
+        """Wake who waits for ended tasks, a few in each turn of the loop: each has something left to do."""
+        for event in events:
+            await turns.next_if_spent()
+            turns.take(STEPS_OF_AN_ABORTED_TASK)
+            event.set()
+
+    def _in_store_blocks(self, extents: Sequence[Extent]) -> Extents:
+        per_block = self._blocks_per_store_block
+        return [
+            (extent.lba // per_block, -(-(extent.lba + extent.count_blocks) // per_block), extent.writes)
+            for extent in extents
+            if extent.count_blocks
+        ]
+
+    def _last_blocker(self, member: Member) -> Member | None:
+        """The last member that one has to wait for, so that of many in a row the end of one wakes one."""
+        if not member.is_ordered:
+            return None
+        is_ahead = False
+        waits_for_all = member.task.attribute == TaskAttribute.ORDERED
+        passes_all = member.task.attribute == TaskAttribute.HEAD_OF_QUEUE
+        first, end = member.first, member.end
+        for other in reversed(self.members):
+            if other is member:
+                is_ahead = True
+            elif other.is_ordered:
+                if is_ahead and not passes_all and (waits_for_all or other.stops_later_tasks):
+                    return other
+                if first < other.end and other.first < end and (is_ahead or other.is_running) and member.overlaps(other):
+                    return other
+        return None

@@ -1,0 +1,1 @@
+"""Checkpoints: what a pool keeps outside its log."""

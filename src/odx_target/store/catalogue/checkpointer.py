@@ -1,0 +1,105 @@
+"""Saving checkpoints, so that recovery replays little.
+
+A checkpoint is a moment: everything is frozen and the position of the log taken, without waiting. Then the log is made
+durable up to that position - the catalogue must never be ahead of it - and the catalogue is saved in a thread, while
+writing goes on.
+"""
+
+from collections.abc import Callable
+
+from odx_target.store.api import Environment, Event, Lane, PoolFailed, StoreError
+from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.writer import Log
+from odx_target.store.map.discards import Discards
+from odx_target.store.troubles import Troubles
+
+RETRY_S = 30.0
+"""How long after one that failed: a disk that is full takes as much of a checkpoint as it has room for, each time."""
+
+
+class Checkpointer:
+    """`take` makes a checkpoint of the moment. Where one fails, the log simply stays the longer, and `troubles` hears of it.
+
+    One in the background is tried again until it is saved or the pool ends.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        log: Log,
+        flusher: Flusher,
+        environment: Environment,
+        take: Callable[[], Checkpoint],
+        discards: Discards,
+        troubles: Troubles,
+    ) -> None:
+        self._catalogue = catalogue
+        self._log = log
+        self._flusher = flusher
+        self._environment = environment
+        self._take = take
+        self._discards = discards
+        self._troubles = troubles
+        self._running: Event | None = None
+        self._is_at_work = False
+
+    def start_soon(self) -> None:
+        """Save a checkpoint in the background, unless one is under way or waits to be tried again."""
+        if self._running is None and not self._is_at_work:
+            self._is_at_work = True
+            self._environment.start_soon(self._save_soon)
+
+    async def save(self) -> None:
+        """Save a checkpoint of now or later. Raises PoolFailed, Scarcity, Refused, Unwritable."""
+        await self.settle()
+        running = self._running = self._environment.event()
+        try:
+            self._log.commit_for_another()
+            deferred = list(self._log.deferred)
+            await self._save_now()
+            self._log.drop_deferred(deferred)
+            self._troubles.checkpoint_saved()
+        except StoreError as error:
+            self._troubles.checkpoint_failed(error)
+            raise
+        finally:
+            self._running = None
+            running.set()
+
+    async def _save_now(self) -> None:
+        self._discards.pause()
+        checkpoint: Checkpoint | None = None
+        try:
+            checkpoint = self._take()
+            self._log.written_blocks = 0
+            await self._flusher.flush()
+            await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
+        finally:
+            # What was overwritten meanwhile lives in the checkpoint alone.
+            volumes = [] if checkpoint is None else checkpoint.volumes
+            self._discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
+            del checkpoint, volumes
+            self._discards.resume()
+
+    async def settle(self) -> None:
+        """Return when none is being saved."""
+        while self._running is not None:
+            await self._running.wait()
+
+    async def _save_soon(self) -> None:
+        try:
+            while not await self._has_ended():
+                await self._environment.sleep(RETRY_S)
+        finally:
+            self._is_at_work = False
+
+    async def _has_ended(self) -> bool:
+        """Save a checkpoint; False if it should be tried again. The troubles report what went wrong."""
+        try:
+            await self.save()
+        except PoolFailed:
+            return True
+        except StoreError:
+            return False
+        return True

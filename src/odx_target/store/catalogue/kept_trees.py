@@ -1,0 +1,176 @@
+"""Writing trees to a catalogue node by node, reading them back, and finding what nothing reaches any more.
+
+Nodes are numbered in the order they are written, children before their parents: a child's number is always lower, so what is
+read back cannot be a circle.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from odx_target.store.api import PoolDamaged
+from odx_target.store.catalogue.node_codec import (
+    decode_inner,
+    decode_leaf,
+    encode_inner,
+    encode_leaf,
+    node_name,
+    sealed,
+    unsealed,
+)
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.inner import Inner, Node
+from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
+
+LEVELS_MAX = 5
+"""More than the largest map needs; what a damaged catalogue may not exceed."""
+
+
+_NODES_AT_ONCE = 64
+"""So many may be freed before another thread gets its turn."""
+
+
+class TreeWriter:
+    """Numbers and encodes the nodes that are not kept yet; `next_number` is the first number free."""
+
+    def __init__(self, next_number: int) -> None:
+        self.next_number = next_number
+        self._numbered: list[Node] = []
+
+    @property
+    def written(self) -> int:
+        """How many nodes were given numbers."""
+        return len(self._numbered)
+
+    def bodies(self, roots: Iterable[FrozenRoot]) -> Iterator[tuple[int, bytes]]:
+        """(number, sealed body) of each node to be kept, children first."""
+        for root in roots:
+            if root.root is not None:
+                for node in _unkept(root.root):
+                    body = encode_leaf(node) if isinstance(node, Leaf) else encode_inner(node)
+                    number = node.stored = self.next_number
+                    self.next_number += 1
+                    self._numbered.append(node)
+                    yield number, sealed(node_name(number), body)
+
+    def undo(self) -> None:
+        """Nothing was kept after all."""
+        for node in self._numbered:
+            node.stored = 0
+
+    def let_go(self) -> None:
+        """Forget the nodes, a few at a time: those that were overwritten meanwhile go with this."""
+        while self._numbered:
+            del self._numbered[-_NODES_AT_ONCE:]
+
+
+class TreeReader:
+    """Builds trees from bodies; what two roots share is built once."""
+
+    def __init__(self, fetch: Callable[[int], bytes | None]) -> None:
+        self._fetch = fetch
+        self._nodes: dict[int, Node] = {}
+        self._epoch = Epoch()
+
+    def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
+        """Raises PoolDamaged."""
+        if not (1 <= levels <= LEVELS_MAX and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
+            raise PoolDamaged("the catalogue holds a map of an impossible size")
+        return FrozenRoot(self._inner(number, levels) if number else None, levels, size_blocks)
+
+    def _inner(self, number: int, level: int) -> Inner:
+        node = self._nodes.get(number)
+        if node is None:
+            numbers = decode_inner(self._body(number))
+            if max(numbers.values(), default=0) >= number:
+                raise PoolDamaged("the catalogue holds a node that is its own descendant")
+            children = [(slot, self._child(child, level - 1)) for slot, child in numbers.items()]
+            node = self._kept(Inner.over(children, self._epoch), number)
+        if not isinstance(node, Inner):
+            raise PoolDamaged("the catalogue holds a leaf where a node should be")
+        return node
+
+    def _child(self, number: int, level: int) -> Node:
+        if level:
+            return self._inner(number, level)
+        node = self._nodes.get(number)
+        if node is None:
+            node = self._kept(Leaf(decode_leaf(self._body(number)), self._epoch), number)
+        if not isinstance(node, Leaf):
+            raise PoolDamaged("the catalogue holds a node where a leaf should be")
+        return node
+
+    def _body(self, number: int) -> bytes:
+        return unsealed(node_name(number), self._fetch(number))
+
+    def _kept(self, node: Node, number: int) -> Node:
+        node.stored = number
+        self._nodes[number] = node
+        return node
+
+
+class NumberSet:
+    """Numbers of nodes. To go through them in order sorts pages, not numbers: a million at once would take too long."""
+
+    _PAGE = 4096
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, number: int) -> bool:
+        """False if it was there already."""
+        page = self._pages.get(number // self._PAGE)
+        if page is None:
+            page = self._pages[number // self._PAGE] = bytearray(self._PAGE)
+        if page[number % self._PAGE]:
+            return False
+        page[number % self._PAGE] = 1
+        self._count += 1
+        return True
+
+    def gaps(self, end: int) -> Iterator[tuple[int, int]]:
+        """The ranges (first, last) from 1 to before `end` that are left out."""
+        first = 1
+        for number in self._in_order():
+            if number > first:
+                yield first, number - 1
+            first = number + 1
+        if first < end:
+            yield first, end - 1
+
+    def _in_order(self) -> Iterator[int]:
+        for at in sorted(self._pages):
+            page = self._pages[at]
+            found = page.find(1)
+            while found >= 0:
+                yield at * self._PAGE + found
+                found = page.find(1, found + 1)
+
+
+def kept_numbers(roots: Iterable[FrozenRoot]) -> NumberSet:
+    """The numbers of all nodes that kept roots reach; looks at inner nodes only."""
+    numbers = NumberSet()
+    for root in roots:
+        if root.root is not None:
+            _mark(root.root, numbers)
+    return numbers
+
+
+def _unkept(inner: Inner) -> Iterator[Node]:
+    if inner.stored:
+        return
+    for _, child in inner.present():
+        if not child.stored:
+            if isinstance(child, Leaf):
+                yield child
+            else:
+                yield from _unkept(child)
+    yield inner
+
+
+def _mark(node: Node, numbers: NumberSet) -> None:
+    if numbers.add(node.stored) and isinstance(node, Inner):
+        for _, child in node.present():
+            _mark(child, numbers)

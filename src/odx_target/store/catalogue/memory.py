@@ -1,0 +1,83 @@
+"""A catalogue in memory: for tests, and as the disk of a simulated machine that loses its power."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
+
+
+@dataclass
+class CatalogueContent:
+    """What survives; give it to another MemoryCatalogue to open the pool again."""
+
+    head: bytes | None = None
+    values: dict[str, bytes] = field(default_factory=dict)
+    nodes: dict[int, bytes] = field(default_factory=dict)
+
+    def copy(self) -> "CatalogueContent":
+        return CatalogueContent(self.head, dict(self.values), dict(self.nodes))
+
+
+class MemoryCatalogue(TransactionalCatalogue):
+    """Keeps encoded bodies in `content`, which outlives it; a save that returns is durable.
+
+    `before_commit` and `after_commit` are called in a save just before and after its commit point; what they raise leaves
+    `save`, with the former or the new checkpoint in the content: so a test stops the machine there, or fails the disk.
+    """
+
+    def __init__(
+        self,
+        content: CatalogueContent | None = None,
+        *,
+        before_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.content = content if content is not None else CatalogueContent()
+        self.before_commit = before_commit
+        self.after_commit = after_commit
+        self._open = self.content
+
+    def close(self) -> None:
+        pass
+
+    def _transaction(self) -> AbstractContextManager[None]:
+        return self._changing()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._open = self.content.copy()
+        yield
+        if self.before_commit is not None:
+            self.before_commit()
+        self.content.head, self.content.values, self.content.nodes = self._open.head, self._open.values, self._open.nodes
+        if self.after_commit is not None:
+            self.after_commit()
+
+    def _get_head(self) -> bytes | None:
+        return self.content.head
+
+    def _put_head(self, body: bytes) -> None:
+        self._open.head = body
+
+    def _get_values(self) -> Iterable[tuple[str, bytes]]:
+        return self.content.values.items()
+
+    def _put_values(self, values: Iterable[tuple[str, bytes]]) -> None:
+        self._open.values.update(values)
+
+    def _delete_values(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            del self._open.values[key]
+
+    def _get_node(self, number: int) -> bytes | None:
+        return self.content.nodes.get(number)
+
+    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
+        self._open.nodes.update(nodes)
+
+    def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
+        for first, last in ranges:
+            for number in range(first, last + 1):
+                self._open.nodes.pop(number, None)

@@ -1,0 +1,129 @@
+"""The bytes of a tree node in a catalogue.
+
+A body is one byte of kind, then 64-bit numbers - places of a leaf, or the numbers that the children of an inner node are
+kept under - in one of the two forms of a leaf's entries:
+
+    packed   each run as 8 bytes, little-endian
+    dense    plane 0, plane 1...: byte k of all 1,024 numbers is plane k; high planes that are all zero are left out
+
+Every body is sealed: a CRC32C of the name it is kept under and of the body follows, so that neither a flipped bit nor a
+body in the wrong place is ever taken for a map.
+"""
+
+from array import array
+
+from crc32c import crc32c
+
+from odx_target.store.api import PoolDamaged
+from odx_target.store.byte_order import disk_bytes, from_disk
+from odx_target.store.map.inner import FAN_OUT, Inner
+from odx_target.store.map.leaf import HOLES, LEAF_BLOCKS, RUNS_TO_PACK, START_SHIFT, Entries, Epoch, Leaf, is_sound
+
+PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4
+
+SEAL_BYTES = 4
+
+_WORD_BYTES = 8
+_ZERO_PLANE = bytes(LEAF_BLOCKS)
+_NO_EPOCH = Epoch()
+
+
+def sealed(name: bytes, body: bytes) -> bytes:
+    return body + crc32c(body, crc32c(name)).to_bytes(SEAL_BYTES, "little")
+
+
+def unsealed(name: bytes, data: object) -> bytes:
+    """The body that was sealed under this name, if it is one. Raises PoolDamaged."""
+    if not isinstance(data, bytes):
+        raise PoolDamaged("the catalogue lacks a part that another part of it names")
+    body = data[:-SEAL_BYTES]
+    if len(data) < SEAL_BYTES or crc32c(body, crc32c(name)) != int.from_bytes(data[-SEAL_BYTES:], "little"):
+        raise PoolDamaged("a part of the catalogue does not match its checksum")
+    return body
+
+
+def node_name(number: int) -> bytes:
+    return number.to_bytes(_WORD_BYTES, "little")
+
+
+def encode_leaf(leaf: Leaf) -> bytes:
+    """Packs the leaf on the way if that makes it smaller."""
+    leaf.pack()
+    entries = leaf.entries
+    if len(entries) == LEAF_BLOCKS:
+        return bytes([DENSE_LEAF]) + _dense_bytes(entries)
+    return bytes([PACKED_LEAF]) + disk_bytes(entries)
+
+
+def encode_inner(inner: Inner) -> bytes:
+    """The children must be kept already."""
+    children = inner.present()
+    runs = _runs_of([(slot, child.stored) for slot, child in children])
+    if len(runs) <= RUNS_TO_PACK:
+        return bytes([PACKED_INNER]) + disk_bytes(array("Q", runs))
+    numbers = HOLES[:]
+    for slot, child in children:
+        numbers[slot] = child.stored
+    return bytes([DENSE_INNER]) + _dense_bytes(numbers)
+
+
+def decode_leaf(body: bytes) -> Entries:
+    """Raises PoolDamaged."""
+    return _decoded(body, PACKED_LEAF, DENSE_LEAF)
+
+
+def decode_inner(body: bytes) -> dict[int, int]:
+    """The numbers of the children that are there, by slot. Raises PoolDamaged."""
+    runs = Leaf(_decoded(body, PACKED_INNER, DENSE_INNER), _NO_EPOCH).runs(0, FAN_OUT)
+    numbers: dict[int, int] = {}
+    slot = 0
+    for first, count in runs:
+        if first:
+            numbers.update(zip(range(slot, slot + count), range(first, first + count), strict=True))
+        slot += count
+    return numbers
+
+
+def _runs_of(numbers: list[tuple[int, int]]) -> list[int]:
+    """The packed runs of numbers by slot, in order."""
+    runs: list[int] = []
+    end, expected = 0, -1
+    for slot, number in numbers:
+        if slot > end:
+            runs.append(end << START_SHIFT)
+            expected = -1
+        if number != expected:
+            runs.append(slot << START_SHIFT | number)
+        end, expected = slot + 1, number + 1
+    if end < FAN_OUT:
+        runs.append(end << START_SHIFT)
+    return runs
+
+
+def _decoded(body: bytes, packed_kind: int, dense_kind: int) -> Entries:
+    kind = body[0] if body else 0
+    size_bytes = len(body) - 1
+    if kind == packed_kind and not size_bytes % _WORD_BYTES:
+        entries = from_disk("Q", body[1:])
+        if len(entries) < LEAF_BLOCKS and is_sound(entries):
+            return entries
+    elif kind == dense_kind and not size_bytes % LEAF_BLOCKS and size_bytes <= LEAF_BLOCKS * _WORD_BYTES:
+        entries = _dense_entries(body)
+        if is_sound(entries):
+            return entries
+    raise PoolDamaged("the catalogue holds a node that makes no sense")
+
+
+def _dense_bytes(entries: Entries) -> bytes:
+    raw = disk_bytes(entries)
+    planes = [raw[at::_WORD_BYTES] for at in range(_WORD_BYTES)]
+    while planes and planes[-1] == _ZERO_PLANE:
+        planes.pop()
+    return b"".join(planes)
+
+
+def _dense_entries(body: bytes) -> Entries:
+    raw = bytearray(LEAF_BLOCKS * _WORD_BYTES)
+    for plane, start in enumerate(range(1, len(body), LEAF_BLOCKS)):
+        raw[plane::_WORD_BYTES] = body[start : start + LEAF_BLOCKS]
+    return from_disk("Q", raw)

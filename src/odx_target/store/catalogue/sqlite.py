@@ -1,0 +1,196 @@
+"""A catalogue in one SQLite file of the pool's directory."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from odx_target.store.api import (
+    CatalogueDamaged,
+    OutOfResources,
+    PoolDamaged,
+    PoolFull,
+    PoolInUse,
+    Refused,
+    StoreError,
+    Unwritable,
+)
+from odx_target.store.catalogue.interface import Checkpoint
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
+from odx_target.store.error_kinds import of_write, reason
+
+APPLICATION_ID = 0x4F445843
+"""'ODXC': tells our file from any other database."""
+
+FORMAT = 1
+
+SCHEMA = (
+    "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
+    "CREATE TABLE value (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE node (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    "INSERT INTO head VALUES (1, x'')",  # no checkpoint yet: not the same as a head that was lost
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+SETTINGS = (
+    "PRAGMA page_size = 16384",  # three dense leaves a page; with 4 KiB pages most of each would lie in overflow pages
+    "PRAGMA locking_mode = EXCLUSIVE",  # the pool has one owner; saves the locks of every transaction
+    "PRAGMA journal_mode = TRUNCATE",  # a save writes mostly new pages, which a write-ahead log would write twice
+    "PRAGMA synchronous = FULL",  # with TRUNCATE this includes the truncation: the commit is durable
+    "PRAGMA cell_size_check = ON",  # a damaged page is found when it is read
+)
+
+_IN_USE = (PoolInUse, "another process holds the catalogue")
+_NOT_NOW = (OutOfResources, "cannot use the catalogue now")
+_UNUSABLE = (Unwritable, "cannot use the catalogue")
+_REFUSED = (Refused, "may not use the catalogue")
+_DAMAGED = (CatalogueDamaged, "the catalogue is damaged")
+
+EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_FULL: (PoolFull, "no room for the catalogue"),
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_NOMEM: _NOT_NOW,
+    sqlite3.SQLITE_IOERR_NOMEM: _NOT_NOW,
+    sqlite3.SQLITE_IOERR: _UNUSABLE,
+    sqlite3.SQLITE_PERM: _REFUSED,
+    sqlite3.SQLITE_READONLY: _REFUSED,
+}
+"""By SQLite's result code, else by its primary one; all others say that the file is not what it should be.
+
+None of them ends the pool: a checkpoint is not promised to anybody, the log holds all. SQLITE_CANTOPEN is not here: it may mean
+anything that open(2) says, which is asked again.
+"""
+
+_PRIMARY_CODE = 0xFF
+
+CATALOGUE_MODE = 0o600
+OTHERS = 0o077
+
+
+class SqliteCatalogue(TransactionalCatalogue):
+    """Opens or creates the file at `path`.
+
+    Raises PoolDamaged if the file is not a catalogue, or one of a newer format; PoolInUse if another process holds it;
+    Scarcity, Refused, Unwritable if the disk does not take it. Used by one thread at a time, whichever it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        _make_private(path)
+        with self._errors_explained():
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        try:
+            with self._errors_explained():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def load(self) -> Checkpoint | None:
+        with self._errors_explained():
+            return super().load()
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        for setting in SETTINGS:
+            execute(setting)
+        execute("BEGIN EXCLUSIVE")  # now, not at the first save: the lock stays
+        execute("COMMIT")
+        (application_id,) = execute("PRAGMA application_id").fetchone()
+        (version,) = execute("PRAGMA user_version").fetchone()
+        (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not (application_id or version or tables):
+            with self._transaction():
+                for statement in SCHEMA:
+                    execute(statement)
+        elif application_id != APPLICATION_ID:
+            raise CatalogueDamaged(f"{self._path} is not the catalogue of a pool")
+        elif version > FORMAT:
+            raise PoolDamaged(f"{self._path} is of a newer format ({version}; this program knows {FORMAT})")
+
+    def _transaction(self) -> AbstractContextManager[None]:
+        return self._changing()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._errors_explained():
+            self._connection.execute("BEGIN EXCLUSIVE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _explained(error, self._path) from error
+        except MemoryError as error:
+            raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: out of memory") from error
+
+    def _get_head(self) -> bytes | None:
+        row = self._connection.execute("SELECT body FROM head").fetchone()
+        if row is None:
+            raise PoolDamaged(f"{self._path} has lost its head")
+        return row[0] or None
+
+    def _put_head(self, body: bytes) -> None:
+        self._connection.execute("REPLACE INTO head VALUES (1, ?)", (body,))
+
+    def _get_values(self) -> Iterable[tuple[str, bytes]]:
+        return self._connection.execute("SELECT key, body FROM value ORDER BY key").fetchall()
+
+    def _put_values(self, values: Iterable[tuple[str, bytes]]) -> None:
+        self._connection.executemany("REPLACE INTO value VALUES (?, ?)", values)
+
+    def _delete_values(self, keys: Iterable[str]) -> None:
+        self._connection.executemany("DELETE FROM value WHERE key = ?", ((key,) for key in keys))
+
+    def _get_node(self, number: int) -> bytes | None:
+        row = self._connection.execute("SELECT body FROM node WHERE number = ?", (number,)).fetchone()
+        return row[0] if row else None
+
+    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
+        self._connection.executemany("INSERT INTO node VALUES (?, ?)", nodes)
+
+    def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._connection.executemany("DELETE FROM node WHERE number BETWEEN ? AND ?", ranges)
+
+
+def _explained(error: sqlite3.Error, path: Path) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
+        return _of_opening(error, path)
+    failure, words = EXPLANATIONS.get(code) or EXPLANATIONS.get(code & _PRIMARY_CODE, _DAMAGED)
+    return failure(f"{words}: {path}: {error}")
+
+
+def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
+    """Why a file of the catalogue, or its directory, could not be opened."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as cause:
+        return type(of_write("", cause))(f"{_UNUSABLE[1]}: {path}: {reason(cause)}")
+    return OutOfResources(f"{_NOT_NOW[1]}: {path}: {error}")
+
+
+def _make_private(path: Path) -> None:
+    """Restrict the file to its owner, and its journal, which takes on its mode: tokens and their secret are in it.
+
+    What cannot be done here, opening the file will tell.
+    """
+    with suppress(OSError):
+        path.touch(CATALOGUE_MODE)
+        if path.is_file() and path.stat().st_mode & OTHERS:
+            path.chmod(CATALOGUE_MODE)

@@ -1,0 +1,191 @@
+"""A catalogue over anything that can keep named bodies and change many of them in one transaction."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from odx_target.store.api import PoolDamaged
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers
+from odx_target.store.catalogue.node_codec import sealed, unsealed
+from odx_target.store.map.frozen_root import FrozenRoot
+
+SWEEP_AFTER_NODES = 4096
+"""A sweep marks all nodes and asks about every gap: not worth it for a few dead ones."""
+
+_HEAD = b"head"
+
+
+@dataclass
+class NodeCounts:
+    """How nodes were numbered and when it is time to sweep."""
+
+    next_number: int = 1
+    written: int = 0
+    """Since the last sweep: so many may be dead."""
+    swept: int = 0
+    """Left over by the last sweep."""
+
+    def sweep_is_due(self) -> bool:
+        """So that the dead are never many more than the living, and a sweep's cost is spread over as many writes."""
+        return self.written > self.swept + SWEEP_AFTER_NODES
+
+
+class TransactionalCatalogue(ABC):
+    """The part of a Catalogue that does not depend on where bodies are kept.
+
+    Bodies are: the head (one JSON document), a value for each remembered key, and numbered nodes.
+    """
+
+    def __init__(self) -> None:
+        self._counts = NodeCounts()
+        self._remembered: Mapping[str, bytes] = {}
+        self._is_unsure = False
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]:
+        """All that is changed within becomes durable at its end, or nothing of it if an exception leaves it."""
+
+    @abstractmethod
+    def _get_head(self) -> bytes | None: ...
+
+    @abstractmethod
+    def _put_head(self, body: bytes) -> None: ...
+
+    @abstractmethod
+    def _get_values(self) -> Iterable[tuple[str, bytes]]: ...
+
+    @abstractmethod
+    def _put_values(self, values: Iterable[tuple[str, bytes]]) -> None: ...
+
+    @abstractmethod
+    def _delete_values(self, keys: Iterable[str]) -> None: ...
+
+    @abstractmethod
+    def _get_node(self, number: int) -> bytes | None: ...
+
+    @abstractmethod
+    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None: ...
+
+    @abstractmethod
+    def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Delete all nodes whose numbers lie within ranges (first, last)."""
+
+    def load(self) -> Checkpoint | None:
+        data = self._get_head()
+        if data is None:
+            return None
+        head = unsealed(_HEAD, data)
+        try:
+            document = json.loads(head)
+            checkpoint = self._decoded(document)
+            self._counts = NodeCounts(**document["nodes"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PoolDamaged("the catalogue's head makes no sense") from error
+        if len(checkpoint.remembered) != document["remembered"]:
+            raise PoolDamaged("the catalogue has lost remembered values")
+        self._remembered = checkpoint.remembered
+        return checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        roots = checkpoint.roots()
+        writer = TreeWriter(self._counts.next_number)
+        try:
+            with self._transaction():
+                if self._is_unsure:
+                    self._remembered = self._get_remembered()
+                self._put_nodes(writer.bodies(roots))
+                counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
+                if counts.sweep_is_due():
+                    self._sweep(roots, counts)
+                self._save_remembered(checkpoint)
+                self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
+        except BaseException:
+            writer.undo()
+            # The error of a commit does not say whether all was kept or nothing. So no number is used twice.
+            self._counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
+            self._is_unsure = True
+            raise
+        finally:
+            writer.let_go()
+        self._counts = counts
+        self._remembered = checkpoint.remembered
+        self._is_unsure = False
+
+    def _sweep(self, roots: list[FrozenRoot], counts: NodeCounts) -> None:
+        numbers = kept_numbers(roots)
+        self._delete_nodes(numbers.gaps(counts.next_number))
+        counts.written = 0
+        counts.swept = len(numbers)
+
+    def _save_remembered(self, checkpoint: Checkpoint) -> None:
+        former, present = self._remembered, checkpoint.remembered
+        self._delete_values([key for key in former if key not in present])
+        changed = [(key, value) for key, value in present.items() if former.get(key) != value]
+        self._put_values([(key, sealed(key.encode(), value)) for key, value in changed])
+
+    def _get_remembered(self) -> dict[str, bytes]:
+        return {key: unsealed(key.encode(), value) for key, value in self._get_values()}
+
+    def _decoded(self, document: dict[str, Any]) -> Checkpoint:
+        reader = TreeReader(self._get_node)
+
+        def root(row: dict[str, Any]) -> FrozenRoot:
+            return reader.root(row["root"], row["levels"], row["size_blocks"])
+
+        return Checkpoint(
+            position=document["position"],
+            pool=document["pool"],
+            volumes=tuple(
+                VolumeState(row["number"], row["name"], bytes.fromhex(row["identity"]), row["attributes"], root(row))
+                for row in document["volumes"]
+            ),
+            frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
+            remembered=self._get_remembered(),
+            segments=_segments(document["pool"].pop("segments", None)),
+        )
+
+
+def _encoded(value: object) -> str:
+    """JSON, made row by row where there may be many: one call for all would keep the interpreter from everybody else."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(json.dumps(row) for row in value) + "]"
+    return json.dumps(value)
+
+
+def _segments(rows: list[list[int]] | None) -> dict[int, int] | None:
+    return None if rows is None else {int(number): int(size_blocks) for number, size_blocks in rows}
+
+
+def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
+    segments = {} if checkpoint.segments is None else {"segments": [list(row) for row in sorted(checkpoint.segments.items())]}
+    return {
+        "position": dict(checkpoint.position),
+        "pool": {**checkpoint.pool, **segments},
+        "volumes": [
+            {
+                "number": volume.number,
+                "name": volume.name,
+                "identity": volume.identity.hex(),
+                "attributes": dict(volume.attributes),
+                **_root_row(volume.root),
+            }
+            for volume in checkpoint.volumes
+        ],
+        "frozen_maps": [
+            {"identifier": frozen.identifier, "durable": frozen.durable, **_root_row(frozen.root)}
+            for frozen in checkpoint.frozen_maps
+        ],
+        "remembered": len(checkpoint.remembered),
+        "nodes": {"next_number": counts.next_number, "written": counts.written, "swept": counts.swept},
+    }
+
+
+def _root_row(root: FrozenRoot) -> dict[str, int]:
+    number = root.root.stored if root.root is not None else 0
+    return {"root": number, "levels": root.levels, "size_blocks": root.size_blocks}

@@ -1,0 +1,68 @@
+"""The footer of a sealed segment: the checksums of all its blocks, so that a reader finds them without walking the log.
+
+It fills the last blocks of the segment: a row of CRC32C checksums, one for each block before the footer (0 for blocks of
+headers), zeros, and at the very end the fields of `_TAIL`; all numbers are little-endian. A footer is a copy of what the
+headers say; where it is missing or damaged, they are read instead.
+"""
+
+import struct
+from array import array
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.byte_order import disk_bytes, from_disk
+from odx_target.store.log.batch import CHECKSUM_BYTES
+
+MAGIC = b"ODXSEGMT"
+FORMAT_VERSION = 1
+
+_TAIL = struct.Struct("<8sHH16sIIII")
+"""Magic, format, zero, pool identity, segment, blocks before the footer, CRC of their checksums, CRC of the fields before."""
+
+TAIL_BYTES = _TAIL.size
+
+
+class Footer(NamedTuple):
+    used_blocks: int
+    table_checksum: int
+
+
+def footer_blocks(used_blocks: int) -> int:
+    return -(-(used_blocks * CHECKSUM_BYTES + _TAIL.size) // BLOCK_BYTES)
+
+
+def capacity_blocks(segment_blocks: int) -> int:
+    """Blocks of a segment that batches may fill."""
+    return segment_blocks - footer_blocks(segment_blocks)
+
+
+def encode_footer(pool_identity: bytes, segment: int, table: "array[int]") -> bytes:
+    """The footer of a segment whose blocks have the checksums `table`."""
+    checksums = disk_bytes(table)
+    tail = _TAIL.pack(MAGIC, FORMAT_VERSION, 0, pool_identity, segment, len(table), crc32c(checksums), 0)[:-CHECKSUM_BYTES]
+    tail += crc32c(tail).to_bytes(CHECKSUM_BYTES, "little")
+    room_bytes = footer_blocks(len(table)) * BLOCK_BYTES
+    return checksums + bytes(room_bytes - len(checksums) - len(tail)) + tail
+
+
+def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: int, size_blocks: int) -> Footer | None:
+    """What the last of `size_blocks` blocks says of the segment; None where it is not the end of its footer."""
+    tail = bytes(last_block[-_TAIL.size :])
+    if len(tail) < _TAIL.size:
+        return None
+    magic, version, _, identity, number, used_blocks, table_checksum, checksum = _TAIL.unpack(tail)
+    if crc32c(tail[:-CHECKSUM_BYTES]) != checksum or (magic, version) != (MAGIC, FORMAT_VERSION):
+        return None
+    if (identity, number) != (pool_identity, segment) or used_blocks + footer_blocks(used_blocks) != size_blocks:
+        return None
+    return Footer(used_blocks, table_checksum)
+
+
+def decode_table(footer: Footer, blocks: bytes | bytearray) -> "array[int] | None":
+    """The checksums, from all blocks of the footer; None where they are damaged."""
+    checksums = bytes(blocks[: footer.used_blocks * CHECKSUM_BYTES])
+    if crc32c(checksums) != footer.table_checksum:
+        return None
+    return from_disk("I", checksums)

@@ -1,0 +1,72 @@
+"""What the open batch is made of: parts, each of which becomes one batch in the log."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+
+from crc32c import crc32c
+
+from odx_target.store.api import BLOCK_BYTES, Buffer
+from odx_target.store.log.batch import HEAD_BYTES
+from odx_target.store.segments.segment import Segment
+
+
+class Part:
+    """A batch to be: its place is fixed when it is begun, its header is made when it is committed."""
+
+    __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
+
+    def __init__(self, segment: Segment, block: int, header_blocks: int, first_osn: int) -> None:
+        self.segment = segment
+        self.block = block
+        self.header_blocks = header_blocks
+        self.header: bytearray | None = None
+        self.first_osn = first_osn
+        self.room_bytes = header_blocks * BLOCK_BYTES - HEAD_BYTES
+        self.records: list[bytes] = []
+        self.checksums = array("I")
+        self.data: list[Buffer] = []
+
+    def data_blocks(self) -> Iterator[bytes]:
+        """Copies of the data, block by block."""
+        joined = b"".join(self.data)
+        for index in range(len(self.checksums)):
+            yield joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
+
+
+def block_checksums(data: Sequence[Buffer]) -> list[int]:
+    """CRC32C of each block of the joined buffers, which may be cut anywhere."""
+    if len(data) == 1 and len(data[0]) == BLOCK_BYTES:
+        return [crc32c(data[0])]
+    checksums = []
+    checksum = held_bytes = 0
+    for buffer in data:
+        view = memoryview(buffer)
+        offset = 0
+        while offset < len(view):
+            piece = view[offset : offset + BLOCK_BYTES - held_bytes]
+            checksum = crc32c(piece, checksum)
+            offset += len(piece)
+            held_bytes += len(piece)
+            if held_bytes == BLOCK_BYTES:
+                checksums.append(checksum)
+                checksum = held_bytes = 0
+    return checksums
+
+
+class BufferCutter:
+    """Cuts a row of buffers into pieces without copying them."""
+
+    def __init__(self, data: Sequence[Buffer]) -> None:
+        self._rest = [memoryview(buffer) for buffer in reversed(data)]
+
+    def take(self, size_bytes: int) -> list[Buffer]:
+        """The next bytes."""
+        taken: list[Buffer] = []
+        while size_bytes:
+            view = self._rest.pop()
+            if len(view) > size_bytes:
+                self._rest.append(view[size_bytes:])
+                view = view[:size_bytes]
+            taken.append(view)
+            size_bytes -= len(view)
+        return taken

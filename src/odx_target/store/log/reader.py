@@ -1,0 +1,176 @@
+"""Reading blocks at their places, each checked against its checksum.
+
+`read_now` answers from the page cache; whatever it cannot, `read` gets in one visit to a thread. Where the checksums of a
+sealed segment are not in memory, `read_now` takes them from the page cache too (64 KiB, some ten microseconds).
+"""
+
+from array import array
+from collections.abc import Sequence
+
+from crc32c import crc32c
+
+from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, Environment, PoolFailed, Scarcity, StoreError
+from odx_target.store.error_kinds import of_read, passes
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.writer import Log
+from odx_target.store.segments.segment import PLACE_BITS, Segment
+from odx_target.store.segments.shelf import SegmentShelf
+
+BLOCK_MASK = (1 << PLACE_BITS) - 1
+ZEROS_BLOCKS = 256
+"""1 MiB of zeros for all holes; longer holes are several buffers."""
+
+_ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
+
+Runs = Sequence[tuple[int, int]]
+"""(place, count_blocks) as a block map gives them; place 0 is a hole."""
+
+
+class Reader:
+    def __init__(self, log: Log, shelf: SegmentShelf, index: ChecksumIndex, environment: Environment) -> None:
+        self._log = log
+        self._segments = shelf.segments
+        self._shelf = shelf
+        self._index = index
+        self._tables = index.tables
+        self._environment = environment
+
+    def read_block_now(self, place: int, block: int) -> Buffer | None:
+        """One block that is `block` in its volume; None where `read` must wait for it. Raises DamagedBlock."""
+        if not place:
+            return _ZEROS[:BLOCK_BYTES]
+        if place >= self._log.pending_place:
+            return self._read_run_now(place, 1, block)
+        number = place >> PLACE_BITS
+        at = place & BLOCK_MASK
+        table = self._tables.get(number)
+        if table is None or at >= len(table):
+            return self._read_run_now(place, 1, block)
+        buffer = self._segments[number].read_now(at, 1)
+        if buffer is not None and crc32c(buffer) != table[at]:
+            raise DamagedBlock(block)
+        return buffer
+
+    def read_now(self, runs: Runs, block: int) -> list[Buffer] | None:
+        """The blocks of all runs, which begin at `block` of their volume. Raises DamagedBlock."""
+        buffers: list[Buffer] = []
+        for place, count in runs:
+            if not place:
+                buffers += _zeros(count)
+            else:
+                buffer = self._read_run_now(place, count, block)
+                if buffer is None:
+                    return None
+                buffers.append(buffer)
+            block += count
+        return buffers
+
+    async def read(self, runs: Runs, block: int) -> list[Buffer]:
+        """As `read_now`, waiting for the disk. Raises Unreadable and OutOfResources too."""
+        buffers: list[list[Buffer]] = []
+        missing: list[tuple[int, int, int, int]] = []
+        for place, count in runs:
+            buffer = self._read_run_now(place, count, block) if place else None
+            if place and buffer is None:
+                missing.append((len(buffers), place, count, block))
+            buffers.append(_zeros(count) if not place else [buffer or b""])
+            block += count
+        if missing:
+            await self._read_missing(missing, buffers)
+        return [buffer for run in buffers for buffer in run]
+
+    def settle(self, runs: Runs) -> None:
+        """Commit if any of these places is in the open batch."""
+        pending_place = self._log.pending_place
+        if any(place + count > pending_place for place, count in runs if place):
+            try:
+                self._log.commit_for_another()
+            except (PoolFailed, Scarcity):
+                return  # What could not be written is still there to be read.
+
+    def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:
+        if place + count > self._log.pending_place:
+            self.settle([(place, count)])
+            if place in self._log.lost:
+                return b"".join(self._log.lost[each] for each in range(place, place + count))
+        number = place >> PLACE_BITS
+        at = place & BLOCK_MASK
+        segment = self._segments.get(number)
+        if segment is None:
+            raise DamagedBlock(block)
+        table = self._tables.get(number)
+        if table is None:
+            table = self._index.load_now(segment, self._shelf.size_blocks[number])
+            if table is None:
+                return None
+        buffer = segment.read_now(at, count)
+        if buffer is not None:
+            _check(buffer, table, at, count, block)
+        return buffer
+
+    async def _read_missing(self, missing: list[tuple[int, int, int, int]], buffers: list[list[Buffer]]) -> None:
+        wanted = []
+        for _, place, count, block in missing:
+            number = place >> PLACE_BITS
+            wanted.append((self._segments[number], self._shelf.size_blocks[number], place & BLOCK_MASK, count, block))
+        tables = {number: self._tables[number] for _, place, _, _ in missing if (number := place >> PLACE_BITS) in self._tables}
+        known = set(tables)
+        found = await self._environment.in_thread(self._read_in_thread, wanted, tables)
+        for number in tables.keys() - known:
+            if number not in self._tables:
+                self._index.keep(number, tables[number])
+        for (index, *_), buffer in zip(missing, found, strict=True):
+            buffers[index] = [buffer]
+
+    def _read_in_thread(
+        self, wanted: list[tuple[Segment, int, int, int, int]], tables: dict[int, "array[int]"]
+    ) -> list[bytearray]:
+        """Read runs and check them, adding to `tables` those that had to be loaded."""
+        found = []
+        for segment, size_blocks, at, count, block in wanted:
+            try:
+                table = tables.get(segment.number)
+                if table is None:
+                    table = tables[segment.number] = self._index.load(segment, size_blocks)
+                buffer = segment.read(at, count)
+            except OSError as error:
+                raise _explained(error, segment, at, count, block) from error
+            _check(buffer, table, at, count, block)
+            found.append(buffer)
+        return found
+
+
+def _explained(error: OSError, segment: Segment, at: int, count: int, block: int) -> StoreError:
+    """The exception for a range that could not be read, naming the block that is to blame."""
+    if passes(error):
+        return of_read(block, error)
+    for index in range(count):
+        try:
+            segment.read(at + index, 1)
+        except OSError as cause:
+            return of_read(block + index, cause)
+    return of_read(block, error)
+
+
+def _check(buffer: bytearray, table: "array[int]", at: int, count: int, block: int) -> None:
+    if at + count > len(table):
+        raise DamagedBlock(block + max(0, len(table) - at))
+    if count == 1:
+        if crc32c(buffer) != table[at]:
+            raise DamagedBlock(block)
+        return
+    view = memoryview(buffer)
+    offset = 0
+    for index, checksum in enumerate(table[at : at + count]):
+        end = offset + BLOCK_BYTES
+        if crc32c(view[offset:end]) != checksum:
+            raise DamagedBlock(block + index)
+        offset = end
+
+
+def _zeros(count: int) -> list[Buffer]:
+    whole, rest = divmod(count, ZEROS_BLOCKS)
+    buffers: list[Buffer] = [_ZEROS] * whole
+    if rest:
+        buffers.append(_ZEROS[: rest * BLOCK_BYTES])
+    return buffers

@@ -1,0 +1,117 @@
+"""Finding the end of the log, and what the log says up to there.
+
+From the position of the checkpoint on, batch follows batch: in the same segment, or at the start of a later one. Each must
+name its predecessor, and header and data must match their checksums. The first that does not is the end: there the power
+was lost while it was being written.
+
+Unless it was not. Every batch tells up to where the log had been made durable before it was written. If anything behind the
+end claims that the end itself was durable, then it is no torn tail but damage, and what was promised to be safe would be
+dropped silently. So a batch whose data alone is damaged stays (reading those blocks fails, and nothing else), and a damaged
+header is a reason not to open the pool.
+"""
+
+from collections.abc import Iterator
+
+from crc32c import crc32c
+
+from odx_target.store.api import BLOCK_BYTES, PoolDamaged
+from odx_target.store.log.batch import MAGIC, Batch, Position
+from odx_target.store.log.checksum_index import SegmentView, read_header
+from odx_target.store.log.footer import decode_tail
+from odx_target.store.segments.segment import SegmentStore
+
+
+class Replay:
+    """The log from `start` on. After `groups` is exhausted, `end` is where the log ends and `used` how much of each
+    segment it uses, for the segments it went through. Raises OSError.
+    """
+
+    def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
+        self.end = start
+        self.used: dict[int, int] = {start.segment: start.block} if start.segment in sizes else {}
+        self.replayed_blocks = 0
+        self._store = store
+        self._sizes = sizes
+        self._pool_identity = pool_identity
+        self._views: dict[int, SegmentView] = {}
+        self._proven_osn: int | None = None
+
+    def groups(self) -> Iterator[list[Batch]]:
+        """Batches that count together, one commit after the other."""
+        group: list[Batch] = []
+        position = self.end
+        while (batch := self._next(position)) is not None:
+            group.append(batch)
+            position = batch.end
+            if not batch.continued:
+                yield group
+                self._note(group)
+                group = []
+        self._check_end()
+
+    def _note(self, group: list[Batch]) -> None:
+        for batch in group:
+            end = batch.end
+            self.used[end.segment] = end.block
+            self.replayed_blocks += end.block - batch.block
+        self.end = group[-1].end
+
+    def _next(self, position: Position) -> Batch | None:
+        """The sound batch that follows."""
+        for number, block in self._candidates(position):
+            batch = self._header(number, block)
+            if batch is not None and batch.follows(position) and (self._data_is_sound(batch) or self._was_durable(batch)):
+                return batch
+        return None
+
+    def _candidates(self, position: Position) -> Iterator[tuple[int, int]]:
+        if position.segment in self._sizes:
+            yield position.segment, position.block
+        for number in sorted(self._sizes):
+            if number > position.segment:
+                yield number, 0
+
+    def _data_is_sound(self, batch: Batch) -> bool:
+        view = self._view(batch.segment)
+        data = view.read(batch.block + batch.header_blocks, len(batch.data_checksums))
+        if len(data) < len(batch.data_checksums) * BLOCK_BYTES:
+            return False
+        return all(
+            crc32c(data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) == checksum
+            for index, checksum in enumerate(batch.data_checksums)
+        )
+
+    def _was_durable(self, batch: Batch) -> bool:
+        """True if a batch behind this one says that this one had been made durable."""
+        if self._proven_osn is None:
+            self._proven_osn = max(self._durable_osns(), default=0)
+        return batch.end.osn <= self._proven_osn
+
+    def _check_end(self) -> None:
+        if self.end.osn < max(self._durable_osns(), default=0):
+            where = self._store.describe(self.end.segment) if self.end.segment else "its first segment"
+            raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
+
+    def _durable_osns(self) -> Iterator[int]:
+        """What all headers behind the end of the log so far, whatever is damaged between, say to be durable."""
+        for number in sorted(self._sizes):
+            if number >= self.end.segment:
+                start = self.end.block if number == self.end.segment else 0
+                for block in self._view(number).beginning_with(MAGIC[0], start):
+                    batch = self._header(number, block)
+                    if batch is not None:
+                        yield batch.durable_osn
+
+    def _header(self, number: int, block: int) -> Batch | None:
+        return read_header(self._view(number), block, self._pool_identity)
+
+    def _view(self, number: int) -> SegmentView:
+        """Reads a segment, without its footer."""
+        view = self._views.get(number)
+        if view is None:
+            segment, size_blocks = self._store.open(number), self._sizes[number]
+            if size_blocks:
+                footer = decode_tail(segment.read(size_blocks - 1, 1), self._pool_identity, number, size_blocks)
+                size_blocks = footer.used_blocks if footer else size_blocks
+            view = self._views[number] = SegmentView(segment, size_blocks)
+        return view

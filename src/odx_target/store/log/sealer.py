@@ -1,0 +1,90 @@
+"""Ending segments that are full: their footer, and the cut behind it.
+
+Neither holds anything that was promised: a footer repeats what the headers say, and without the cut a file is only longer than
+it need be. So what cannot be done is done with the next segment, or when the pool is opened again.
+"""
+
+from array import array
+
+from odx_target.store.api import Environment, Lane, OutOfResources
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.footer import encode_footer, footer_blocks
+from odx_target.store.segments.segment import Segment
+from odx_target.store.segments.shelf import SegmentShelf
+from odx_target.store.troubles import Troubles
+
+
+class Sealer:
+    """`full` are the segments, with the checksums of their blocks, that take no more batches."""
+
+    def __init__(
+        self,
+        pool_identity: bytes,
+        shelf: SegmentShelf,
+        checksums: ChecksumIndex,
+        flusher: Flusher,
+        environment: Environment,
+        troubles: Troubles,
+    ) -> None:
+        self.full: list[tuple[Segment, array[int]]] = []
+        self._pool_identity = pool_identity
+        self._shelf = shelf
+        self._index = checksums
+        self._flusher = flusher
+        self._environment = environment
+        self._troubles = troubles
+        self._without_footer: list[tuple[Segment, array[int]]] = []
+        self._sizes: dict[Segment, int] = {}
+        self._uncut: list[Segment] = []
+
+    def start_soon(self) -> None:
+        """Write the footers of the segments that are full, and cut them in the background."""
+        for segment in self._write_footers():
+            self._environment.start_soon(self._cut_soon, segment)
+
+    async def finish(self) -> None:
+        """The same, waiting for it."""
+        self._write_footers()
+        for segment in list(self._sizes):
+            await self._cut_soon(segment)
+
+    def sizes(self) -> dict[int, int]:
+        """How long the segments that have a footer will be, by number, until they are."""
+        return {segment.number: blocks for segment, blocks in self._sizes.items()}
+
+    def _write_footers(self) -> list[Segment]:
+        written = []
+        waiting, self.full, self._without_footer = [*self._without_footer, *self.full], [], []
+        for segment, table in waiting:
+            try:
+                segment.write(len(table), [encode_footer(self._pool_identity, segment.number, table)])
+            except OSError as error:
+                self._troubles.not_sealed(error)
+                self._without_footer.append((segment, table))
+                continue
+            self._flusher.dirty.add(segment)
+            self._sizes[segment] = len(table) + footer_blocks(len(table))
+            self._index.unpin(segment.number, table)
+            written.append(segment)
+        return written
+
+    async def _cut_soon(self, segment: Segment) -> None:
+        """Cut a segment, and those that could not be cut before it."""
+        waiting, self._uncut = [segment, *self._uncut], []
+        for each in waiting:
+            try:
+                await self._cut(each)
+            except (OSError, OutOfResources) as error:
+                self._troubles.not_sealed(error)
+                self._uncut.append(each)
+
+    async def _cut(self, segment: Segment) -> None:
+        """Cut a segment; harmless the second time."""
+        size_blocks = self._sizes.get(segment)
+        if size_blocks is None:
+            return
+        await self._environment.in_thread(segment.seal, size_blocks, lane=Lane.UPKEEP)
+        if self._sizes.pop(segment, None) is not None:
+            self._flusher.dirty.add(segment)
+            self._shelf.resize(segment.number, size_blocks)

@@ -1,0 +1,120 @@
+"""A node of a map above the leaves.
+
+Its children are kept in one of two forms: *dense*, a list of 1,024, or *few*, a dict of those that are there. Both answer
+`children[slot]`, with None for a subtree of holes. A node turns dense with its `MOST_FEW + 1`st child, and goes back with
+`FEW_AGAIN` of them; a frozen one never changes, not even its form.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import TypeAlias, Union
+
+from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
+
+FAN_OUT = LEAF_BLOCKS
+"""Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a microsecond."""
+
+MOST_FEW = 85
+"""A dict of so many takes a quarter of what a list of all takes; the next one would double it."""
+
+FEW_AGAIN = 42
+"""Half of that, so that a node near the border does not change its form with every write."""
+
+Node: TypeAlias = Union["Inner", Leaf]
+
+
+class Few(dict[int, Node]):
+    """Children by slot; one that is not there reads as None."""
+
+    __slots__ = ()
+
+    def __missing__(self, _slot: int) -> None:
+        return None
+
+
+class Inner:
+    """A node over 1,024 others. `epoch` and `stored` as in a leaf."""
+
+    __slots__ = ("children", "epoch", "stored")
+
+    def __init__(self, children: "list[Node | None] | Few", epoch: Epoch) -> None:
+        self.children = children
+        self.epoch = epoch
+        self.stored = 0
+
+    @classmethod
+    def over(cls, children: Iterable[tuple[int, Node]], epoch: Epoch) -> "Inner":
+        """A node with these children by slot."""
+        node = cls(Few(children), epoch)
+        if len(node.children) > MOST_FEW:
+            node._make_dense()
+        return node
+
+    def copy(self, epoch: Epoch) -> "Inner":
+        children = self.children
+        return Inner(children[:] if isinstance(children, list) else Few(children), epoch)
+
+    def put(self, slot: int, node: Node) -> None:
+        """Set a child."""
+        children = self.children
+        children[slot] = node
+        if type(children) is Few and len(children) > MOST_FEW:
+            self._make_dense()
+
+    def present(self, first: int = 0, end: int = FAN_OUT) -> list[tuple[int, Node]]:
+        """The children that are there from slot `first` to before `end`, with their slots, in order."""
+        children = self.children
+        if type(children) is list:
+            return [(slot, node) for slot, node in enumerate(children[first:end], first) if node is not None]
+        assert isinstance(children, Few)
+        if end - first == 1:
+            return [(first, children[first])] if first in children else []
+        return sorted((item for item in children.items() if first <= item[0] < end), key=_slot_of)
+
+    def following(self, slot: int) -> int:
+        """The slot of the next child that is there, from `slot` on; FAN_OUT if there is none."""
+        children = self.children
+        if type(children) is list:
+            while slot < FAN_OUT and children[slot] is None:
+                slot += 1
+            return slot
+        assert isinstance(children, Few)
+        slots = sorted(children)
+        at = bisect_left(slots, slot)
+        return slots[at] if at < len(slots) else FAN_OUT
+
+    def remove(self, first: int, end: int) -> list[Node]:
+        """Remove the children from slot `first` to before `end`; returns those that were there."""
+        gone = self.present(first, end)
+        children = self.children
+        if type(children) is list:
+            children[first:end] = [None] * (end - first)
+            if FAN_OUT - children.count(None) <= FEW_AGAIN:
+                self.children = Few(self.present())
+        else:
+            assert isinstance(children, Few)
+            for slot, _ in gone:
+                del children[slot]
+        return [node for _, node in gone]
+
+    def share(self, first: int, source: "Inner", source_first: int, count: int) -> list[Node]:
+        """Replace `count` children by those that another node has from a slot on; returns those that were there."""
+        ours, theirs = self.children, source.children
+        if type(ours) is list and type(theirs) is list:
+            gone = [node for node in ours[first : first + count] if node is not None]
+            ours[first : first + count] = theirs[source_first : source_first + count]
+            return gone
+        gone = self.remove(first, first + count)
+        for slot, node in source.present(source_first, source_first + count):
+            self.put(slot - source_first + first, node)
+        return gone
+
+    def _make_dense(self) -> None:
+        children: list[Node | None] = [None] * FAN_OUT
+        for slot, node in self.present():
+            children[slot] = node
+        self.children = children
+
+
+def _slot_of(item: tuple[int, Node]) -> int:
+    return item[0]

@@ -1,0 +1,1 @@
+"""Segments: where the log lies, in a directory or in memory."""

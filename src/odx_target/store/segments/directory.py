@@ -1,0 +1,282 @@
+"""Segments as files of a local directory, preallocated, read from the page cache where it has the data.
+
+A segment that is written to keeps its descriptor from its making until all of it is durable: so writing and syncing need none
+that might be missing, and an error that the kernel met while it wrote back is told by the sync of the descriptor that was
+open at the time.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
+from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
+from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
+from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
+
+BUFFERS_PER_WRITE_MAX = 1024
+"""IOV_MAX of Linux: what one pwritev takes."""
+
+_ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
+
+_NAME = re.compile(r"([0-9]{10})\.segment")
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+
+
+class DirectorySegment:
+    """A file. Threads read through descriptors of their own, so that closing the one held never pulls it away from them."""
+
+    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
+
+    def __init__(self, store: "DirectorySegments", number: int, *, is_filling: bool = False) -> None:
+        self.number = number
+        self.descriptor = NO_DESCRIPTOR
+        self._store = store
+        self._is_filling = is_filling
+        self._count_writes = self._count_synced = 0
+
+    @property
+    def is_pinned(self) -> bool:
+        return self._is_filling or self._count_writes != self._count_synced
+
+    def write(self, block: int, buffers: Sequence[Buffer]) -> None:
+        self._count_writes += 1
+        descriptor = self.descriptor
+        if descriptor < 0:
+            descriptor = self._store.hold(self)
+        offset = block * BLOCK_BYTES
+        if len(buffers) <= BUFFERS_PER_WRITE_MAX:
+            size_bytes = sum(map(len, buffers))
+            if os.pwritev(descriptor, buffers, offset) == size_bytes:
+                return
+        _write_in_pieces(descriptor, buffers, offset)
+
+    def read_now(self, block: int, count_blocks: int) -> bytearray | None:
+        descriptor = self.descriptor
+        if descriptor < 0:
+            return None
+        store = self._store
+        store.descriptors.in_use = descriptor
+        if descriptor != self.descriptor or store.waits_always:
+            return None
+        buffer = bytearray(count_blocks * BLOCK_BYTES)
+        try:
+            count_bytes = os.preadv(descriptor, (buffer,), block * BLOCK_BYTES, store.read_flags)
+        except OSError:
+            return None
+        return buffer if count_bytes == len(buffer) else None
+
+    def read(self, block: int, count_blocks: int) -> bytearray:
+        size_bytes = count_blocks * BLOCK_BYTES
+        buffer = bytearray(size_bytes)
+        view = memoryview(buffer)
+        done_bytes = 0
+        descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
+        try:
+            while done_bytes < size_bytes:
+                count_bytes = os.preadv(descriptor, (view[done_bytes:],), block * BLOCK_BYTES + done_bytes)
+                if count_bytes == 0:
+                    raise OSError(errno.ENODATA, f"{self.path} ends before block {block + count_blocks}")
+                done_bytes += count_bytes
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._store.keep(self, descriptor)
+        return buffer
+
+    def sync(self) -> None:
+        count_writes = self._count_writes
+        if self.is_pinned and self.descriptor >= 0:
+            _sync(self.descriptor)
+        else:
+            self._sync_anew()
+        self._store.sync_name(self.number)
+        self._count_synced = count_writes
+
+    def seal(self, size_blocks: int) -> None:
+        os.truncate(self.path, size_blocks * BLOCK_BYTES)
+        self._count_writes += 1
+        self._is_filling = False
+
+    @property
+    def path(self) -> Path:
+        return self._store.path(self.number)
+
+    def _sync_anew(self) -> None:
+        """Sync what another process has written."""
+        try:
+            descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
+        except OSError as error:
+            raise of_write("flushing", error) from error  # no sync was begun, so none has failed
+        try:
+            _sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class DirectorySegments:
+    """The files `NNNNNNNNNN.segment` of a directory that exists. Other files in it are left alone.
+
+    Holds `held_max` descriptors of segments, and one of the directory.
+
+    `read_now` needs a segment that is held, and reads that do not wait: a file system in memory never waits, most others know
+    RWF_NOWAIT; on the rest every read goes through a thread.
+    """
+
+    def __init__(self, directory: Path, held_max: int = SEGMENT_DESCRIPTORS) -> None:
+        self._directory = directory
+        self._is_closed = False
+        self._unsynced_names: set[int] = set()
+        self._segments: dict[int, DirectorySegment] = {}
+        self._in_memory = _file_system(directory) in _IN_MEMORY
+        self.descriptors = DescriptorCache(held_max)
+        self.waits_always = not self._in_memory and not _knows_nowait(directory)
+        self.read_flags = 0 if self._in_memory else getattr(os, "RWF_NOWAIT", 0)
+        self._directory_descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def path(self, number: int) -> Path:
+        return self._directory / f"{number:010d}.segment"
+
+    def names(self) -> dict[int, int]:
+        found = {}
+        for path in self._directory.iterdir():
+            if match := _NAME.fullmatch(path.name):
+                found[int(match[1])] = path.stat().st_size // BLOCK_BYTES
+        return found
+
+    def room_blocks(self) -> int | None:
+        try:
+            found = os.statvfs(self._directory)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize // BLOCK_BYTES
+
+    def describe(self, number: int) -> str:
+        return str(self.path(number))
+
+    def create(self, number: int, size_blocks: int) -> DirectorySegment:
+        path = self.path(number)
+        descriptor = self.descriptors.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
+            if self._in_memory:
+                _touch(descriptor, size_blocks)
+        except OSError as error:
+            os.close(descriptor)
+            with suppress(OSError):  # what stays is removed when the pool is opened
+                path.unlink()
+            if kind_of(error) is ErrorKind.NO_ROOM:
+                raise PoolFull(f"no room for another {size_blocks * BLOCK_BYTES} bytes in {self._directory}") from error
+            raise
+        self._unsynced_names.add(number)
+        segment = self._segments[number] = DirectorySegment(self, number, is_filling=True)
+        self.descriptors.take_in(segment, descriptor)
+        return segment
+
+    def open(self, number: int) -> DirectorySegment:
+        segment = self._segments.get(number)
+        if segment is None:
+            self.path(number).stat()
+            segment = self._segments[number] = DirectorySegment(self, number)
+        return segment
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self.path(number).unlink(missing_ok=True)
+            self._unsynced_names.discard(number)
+            if segment := self._segments.pop(number, None):
+                self.descriptors.drop(segment)
+        _sync(self._directory_descriptor, os.fsync)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self.descriptors.close()
+            os.close(self._directory_descriptor)
+
+    def sync_name(self, number: int) -> None:
+        """Make the existence of a segment durable. Raises OSError."""
+        if number in self._unsynced_names:
+            _sync(self._directory_descriptor, os.fsync)
+            self._unsynced_names.discard(number)
+
+    def hold(self, segment: DirectorySegment) -> int:
+        """Open a segment that is to be written to. Raises OSError."""
+        self.keep(segment, self.descriptors.open(segment.path, os.O_RDWR))
+        return segment.descriptor
+
+    def keep(self, segment: DirectorySegment, descriptor: int) -> None:
+        """Keep a descriptor for what comes, if there is a use for it."""
+        if self._is_closed or (self.waits_always and not segment.is_pinned):
+            os.close(descriptor)
+        else:
+            self.descriptors.take_in(segment, descriptor)
+
+
+def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
+    """fdatasync(2) or another call, again where a signal has cut it off: only that is no failure."""
+    while True:
+        try:
+            (call or os.fdatasync)(descriptor)
+        except InterruptedError:
+            continue
+        return
+
+
+def _touch(descriptor: int, size_blocks: int) -> None:
+    """Have the kernel find and clear the pages of a file in memory now; the first write to each would have to."""
+    for block in range(0, size_blocks, len(_ZEROS) // BLOCK_BYTES):
+        rest_bytes = (size_blocks - block) * BLOCK_BYTES
+        os.pwrite(descriptor, _ZEROS[:rest_bytes], block * BLOCK_BYTES)
+
+
+def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
+    rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
+    while rest:
+        count_bytes = os.pwritev(descriptor, rest[:BUFFERS_PER_WRITE_MAX], offset)
+        if count_bytes == 0:
+            raise OSError(errno.EIO, "the disk takes nothing more")
+        offset += count_bytes
+        whole = 0
+        while whole < len(rest) and count_bytes >= len(rest[whole]):
+            count_bytes -= len(rest[whole])
+            whole += 1
+        del rest[:whole]
+        if rest:
+            rest[0] = rest[0][count_bytes:]
+
+
+def _file_system(directory: Path) -> str:
+    """The type of the file system that holds a directory, as mountinfo (proc_pid_mountinfo(5)) names it; "" if unknown."""
+    device = directory.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        fields = line.split(" ")
+        if fields[2] == wanted and "-" in fields:
+            return fields[fields.index("-") + 1]
+    return ""
+
+
+def _knows_nowait(directory: Path) -> bool:
+    if not hasattr(os, "RWF_NOWAIT"):
+        return False
+    probe = directory / ".probe"
+    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, b"probe", 0)
+        os.preadv(descriptor, (bytearray(1),), 0, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+        probe.unlink()
+    return True

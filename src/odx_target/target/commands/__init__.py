@@ -1,1 +1,0 @@
-"""The subcommands of `odx-target`, a module each."""

@@ -1,0 +1,1 @@
+"""What an array is told at its start: settings, CHAP, TOML files."""

@@ -1,0 +1,84 @@
+"""The arguments of management operations: what was given, as JSON or a command line has it, made into values."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import LunConfig, parse_lun, parse_size
+
+_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
+
+_NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10}")
+
+_REQUIRED = object()
+
+
+class ManagementError(Exception):
+    """An operation that is not done; the message is one clear line. `is_usage`: it was not even understood."""
+
+    def __init__(self, message: str, *, is_usage: bool = False) -> None:
+        super().__init__(message)
+        self.is_usage = is_usage
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of an operation. `parse` makes a value of what was given; raises ConfigError."""
+
+    name: str
+    words: str
+    parse: Callable[[object], Any]
+    default: object = _REQUIRED
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is _REQUIRED
+
+
+def text(value: object) -> str:
+    """A text. Raises ConfigError."""
+    if not isinstance(value, str):
+        raise ConfigError(f"name: want a text, not {value!r}")
+    return value
+
+
+def size(value: object) -> int:
+    """Bytes from a number or a text such as "1G". Raises ConfigError."""
+    if type(value) is int and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f'size: want a number of bytes or a text such as "1G", not {value!r}')
+    return parse_size(value)
+
+
+def flag(value: object) -> bool:
+    """True or false. Raises ConfigError."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"want true or false, not {value!r}")
+    return value
+
+
+def lun(value: object) -> LunConfig:
+    """A LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    if not isinstance(value, str):
+        raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
+    return parse_lun(value)
+
+
+def token_identifier(value: object) -> int:
+    """The identifier of a token, hexadecimal. Raises ConfigError."""
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
+    return int(value, 16)
+
+
+def list_identifier(value: object) -> int:
+    """A number of 32 bits, decimal or hexadecimal after 0x. Raises ConfigError."""
+    found = value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        found = int(value, 16 if value[:2].lower() == "0x" else 10)
+    if type(found) is not int or not 0 <= found < 1 << 32:
+        raise ConfigError(f"list identifier: want a number of 32 bits, such as 17 or 0x11, not {value!r}")
+    return found

@@ -1,0 +1,73 @@
+"""Requests to the control socket of a running array."""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.socket import CONTROL_NAME, socket_name
+
+# A shrink waits for commands under way, and a change is flushed to the disk.
+ANSWER_TIMEOUT_S = 120.0
+# A server that says more than this in one line is none of ours.
+LONGEST_ANSWER_BYTES = 64 << 20
+_RECEIVE_BYTES = 1 << 16
+
+
+class NoServer(Exception):
+    """Nobody answers; the message is one line."""
+
+
+def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """What an operation of the array at `where`, a pool's directory or a control socket, gives.
+
+    Blocks. Raises ManagementError if the operation is refused, NoServer if nobody answers.
+    """
+    line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
+    answer = _decoded(where, _exchange(where, line))
+    if "result" in answer:
+        result: dict[str, Any] = answer["result"]
+        return result
+    raise ManagementError(str(answer.get("error")), is_usage=bool(answer.get("usage")))
+
+
+def _decoded(where: Path, line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise NoServer(f"{where}: what answers there is no array of ours")
+    return answer
+
+
+def _exchange(where: Path, line: bytes) -> bytes:
+    if not where.exists():
+        raise NoServer(f"{where}: there is no pool and no control socket")
+    path = where / CONTROL_NAME if where.is_dir() else where
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, socket_name(path) as name:
+            connected.settimeout(ANSWER_TIMEOUT_S)
+            connected.connect(name)
+            connected.sendall(line)
+            return _receive_line(connected)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise NoServer(f"{where}: no server answers there; `odx-target serve` starts one") from None
+    except TimeoutError:
+        raise NoServer(f"{where}: the server has not answered for {ANSWER_TIMEOUT_S:g} s") from None
+    except OSError as error:
+        raise NoServer(f"{where}: {error.strerror or error}") from error
+
+
+def _receive_line(connected: socket.socket) -> bytes:
+    received = bytearray()
+    while not received.endswith(b"\n") and len(received) <= LONGEST_ANSWER_BYTES:
+        part = connected.recv(_RECEIVE_BYTES)
+        if not part:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        received += part
+    return bytes(received)

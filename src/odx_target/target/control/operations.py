@@ -1,0 +1,236 @@
+"""What can be asked of a running array, and done to it, by whoever owns it: a table of operations.
+
+An operation takes named arguments as JSON or a command line has them and gives plain data that JSON can hold. There is no
+I/O here: the control socket carries requests and answers, and any other way in uses the same table.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odx_target.store.api import StoreError
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import LunConfig, lun_config, parse_copy_rate
+from odx_target.target.control import arguments
+from odx_target.target.control.arguments import Argument
+from odx_target.target.control.arguments import ManagementError as ManagementError
+from odx_target.target.control.rows import Data, copy_row, lun_row, rows_in_turns, token_row
+from odx_target.target.health import health_data
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+    from odx_target.target.server.listener import ConnectedSession
+
+# Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
+TOKENS_OF_A_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation: what it does in words, the function that does it, and whether it changes anything."""
+
+    name: str
+    words: str
+    perform: Callable[..., Awaitable[Data]]
+    arguments: tuple[Argument, ...] = ()
+    changes: bool = False
+
+
+async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
+    """Do an operation of the table. Raises ManagementError."""
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise ManagementError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}", is_usage=True)
+    values = _arguments(operation, given)
+    try:
+        return await operation.perform(array, **values)
+    except (ConfigError, StoreError) as error:
+        raise ManagementError(str(error)) from error
+
+
+def _arguments(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:
+    known = {argument.name: argument for argument in operation.arguments}
+    for name in given:
+        if name not in known:
+            raise ManagementError(f"{operation.name} has no argument {name!r}", is_usage=True)
+    values = {}
+    for name, argument in known.items():
+        if argument.is_required and name not in given:
+            raise ManagementError(f"{operation.name} needs the argument {name!r}: {argument.words}", is_usage=True)
+        try:
+            values[name] = argument.parse(given[name]) if name in given else argument.default
+        except ConfigError as error:
+            raise ManagementError(str(error), is_usage=True) from error
+    return values
+
+
+async def _health(array: "Array") -> Data:
+    return health_data(array)
+
+
+async def _luns(array: "Array") -> Data:
+    return {
+        "luns": await rows_in_turns(array.environment.turns, sorted(array.logical_units.items()), lambda item: lun_row(item[1]))
+    }
+
+
+async def _add_lun(array: "Array", lun: LunConfig) -> Data:
+    logical_unit = array.add_lun(lun)
+    await array.committed()
+    await array.pool.flush()
+    return lun_row(logical_unit)
+
+
+async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
+    logical_unit = array.logical_unit_named(name)
+    lun_config(name, size, logical_unit.block_bytes)
+    size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
+    if size >= size_bytes:
+        array.resize_lun(name, size)
+    elif not shrink:
+        raise ManagementError(f"LUN {name} has {size_bytes} bytes, all behind {size} would be lost: give --shrink if it may")
+    else:
+        await array.shrink_lun(name, size)
+    await array.committed()
+    await array.pool.flush()
+    return lun_row(logical_unit)
+
+
+async def _tokens(array: "Array", after: int) -> Data:
+    """A page of tokens in the order of their identifiers, and the `after` of the next page or None."""
+    tokens = array.copy_manager.tokens
+    now_s = array.environment.monotonic()
+    units = {unit.identity: unit for unit in array.logical_units.values()}
+
+    def row(identifier: int) -> Data | None:
+        token = tokens.usable(identifier, now_s)
+        return None if token is None else token_row(token, units, now_s)
+
+    page = await rows_in_turns(array.environment.turns, tokens.identifiers(after), row, TOKENS_OF_A_PAGE + 1)
+    is_last = len(page) <= TOKENS_OF_A_PAGE
+    page = page[:TOKENS_OF_A_PAGE]
+    return {"tokens": page, "next": None if is_last else page[-1]["identifier"]}
+
+
+async def _revoke(array: "Array", identifier: int) -> Data:
+    if not array.copy_manager.revoke(identifier):
+        raise ManagementError(f"there is no token {identifier:016x}")
+    await array.committed()
+    await array.pool.flush()  # or a loss of power would bring a persistent token back
+    return {"identifier": f"{identifier:016x}"}
+
+
+async def _copies(array: "Array") -> Data:
+    manager = array.copy_manager
+    operations, now_s = list(manager.operations), array.environment.monotonic()
+    return {
+        "copies": await rows_in_turns(array.environment.turns, operations, lambda each: copy_row(each, now_s)),
+        "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
+    }
+
+
+async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> Data:
+    """End a copy as COPY OPERATION ABORT does; what is copied stays."""
+    found = [
+        operation
+        for operation in array.copy_manager.operations
+        if operation.is_in_progress
+        and operation.list_identifier == list_identifier
+        and initiator in (None, operation.nexus.initiator_name)
+        and lun in (None, operation.logical_unit.volume.name)
+    ]
+    if not found:
+        raise ManagementError(f"there is no copy under way with list identifier {list_identifier:#x}")
+    if len(found) > 1:
+        raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: say which by initiator and LUN")
+    (operation,) = found
+    array.copy_manager.terminate(operation)
+    return copy_row(operation, array.environment.monotonic())
+
+
+async def _sessions(array: "Array") -> Data:
+    turns = array.environment.turns
+    tasks: dict[str, int] = {}
+    for logical_unit in list(array.logical_units.values()):
+        await turns.next_if_spent()
+        for task in logical_unit.tasks.tasks():
+            turns.take()
+            tasks[task.nexus.initiator_port_name] = tasks.get(task.nexus.initiator_port_name, 0) + 1
+
+    def row(connected: "ConnectedSession") -> Data:
+        session = connected.session
+        return {
+            "initiator": session.initiator_name,
+            "isid": session.isid.hex(),
+            "tsih": session.tsih,
+            "peer": connected.peer,
+            "is_discovery": session.is_discovery,
+            "waiting_tasks": tasks.get(session.initiator_port_name, 0),
+        }
+
+    return {"sessions": await rows_in_turns(array.environment.turns, array.sessions(), row)}
+
+
+async def _copy_rate(array: "Array", rate: int | None) -> Data:
+    array.copy_manager.copy_rate.set(rate)
+    return {"copy_rate_bytes_per_s": rate}
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("luns", "the LUNs", _luns),
+        Operation(
+            "add-lun",
+            "add a LUN; hosts are told that there are more",
+            _add_lun,
+            (Argument("lun", "NAME=SIZE[,block=512|4096]", arguments.lun),),
+            changes=True,
+        ),
+        Operation(
+            "resize",
+            "change the size of a LUN; hosts are told",
+            _resize,
+            (
+                Argument("name", "the name of the LUN", arguments.text),
+                Argument("size", "bytes, or a text such as 10G", arguments.size),
+                Argument("shrink", "whether the end of the LUN may be lost", arguments.flag, False),
+            ),
+            changes=True,
+        ),
+        Operation(
+            "tokens",
+            "the tokens that can be used, a page at a time",
+            _tokens,
+            (Argument("after", "identifier of the last token of the page before", arguments.token_identifier, 0),),
+        ),
+        Operation(
+            "revoke",
+            "end a token",
+            _revoke,
+            (Argument("identifier", "of the token, hexadecimal", arguments.token_identifier),),
+            changes=True,
+        ),
+        Operation("copies", "the copies by token that are under way, and the copy rate", _copies),
+        Operation("sessions", "the sessions of hosts", _sessions),
+        Operation(
+            "copy-rate",
+            "limit what all copies by token do in a second",
+            _copy_rate,
+            (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),),
+            changes=True,
+        ),
+        Operation(
+            "cancel",
+            "end a copy; what is copied stays",
+            _cancel,
+            (
+                Argument("list_identifier", "of the copy, as `copies` shows it", arguments.list_identifier),
+                Argument("initiator", "the initiator that asked for it", arguments.text, None),
+                Argument("lun", "the LUN that it was asked of", arguments.text, None),
+            ),
+            changes=True,
+        ),
+        Operation("health", "what is wrong with the array, and how much room it has", _health),
+    )
+}

@@ -1,0 +1,65 @@
+"""What management shows of LUNs, tokens and copies: a row for each, as plain data."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias, TypeVar
+
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.status import operation_data, token_data
+from odx_target.copymgr.tokens.format import creator_identity
+from odx_target.copymgr.tokens.rod_token import RodToken
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import Turns
+
+Data: TypeAlias = dict[str, object]
+
+# To make a row and to write it down.
+STEPS_OF_A_ROW = 10
+
+Item = TypeVar("Item")
+
+
+async def rows_in_turns(
+    turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], most: int | None = None
+) -> list[Data]:
+    """The rows of items, `most` of them at most, without those that are None; made in turns of the loop."""
+    rows: list[Data] = []
+    for item in items:
+        await turns.next_if_spent()
+        turns.take(STEPS_OF_A_ROW)
+        data = row(item)
+        if data is not None:
+            rows.append(data)
+            if len(rows) == most:
+                break
+    return rows
+
+
+def lun_row(logical_unit: LogicalUnit) -> Data:
+    return {
+        "lun": logical_unit.number,
+        "name": logical_unit.volume.name,
+        "size_bytes": logical_unit.capacity_blocks * logical_unit.block_bytes,
+        "block_bytes": logical_unit.block_bytes,
+    }
+
+
+def token_row(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
+    """Never the token itself. Ranges are in the blocks of the logical unit that it was made of."""
+    unit = units.get(creator_identity(token.creator) or b"")
+    data = token_data(token, now_s)
+    del data["creator"], data["extents"]
+    block_bytes = 1 if unit is None else unit.block_bytes
+    return {
+        **data,
+        "lun": None if unit is None else unit.volume.name,
+        "block_bytes": block_bytes,
+        "ranges": [[start // block_bytes, size_bytes // block_bytes] for start, size_bytes in token.rod.extents],
+    }
+
+
+def copy_row(operation: CopyOperation, now_s: float) -> Data:
+    return {
+        **operation_data(operation, now_s),
+        "lun": operation.logical_unit.volume.name,
+        "block_bytes": operation.logical_unit.block_bytes,
+    }

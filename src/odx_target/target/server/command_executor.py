@@ -1,0 +1,232 @@
+"""What a connection has executed: the events of its protocol, in order, each command by the device server."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVarTuple
+
+from odx_target.iscsi.session.connection import (
+    CommandAccepted,
+    CommandEnded,
+    CommandReady,
+    Event,
+    PduRejected,
+    SessionClosed,
+    SessionOpened,
+    TargetConnection,
+    TaskManagement,
+)
+from odx_target.iscsi.session.sessions import Session
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.tasks.outcome import Outcome, Pending
+from odx_target.scsi.tasks.place import Place
+from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.store.api import Turns
+from odx_target.target.server.memory_budget import SessionMemory
+from odx_target.target.server.outlet import Outlet
+from odx_target.target.server.share_to_read import ShareToRead
+from odx_target.target.server.task_management import perform_task_management
+
+Ts = TypeVarTuple("Ts")
+
+# So much read data leaves before the rest of the batch is executed: the initiator works on it meanwhile, and it is still in
+# the processor's cache.
+EARLY_SEND_BYTES = 1 << 18
+
+
+class StartSoon(Protocol):
+    """Begins a task of the connection; False if it is too late for that."""
+
+    def __call__(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool: ...
+
+
+class Report(Protocol):
+    """Writes a line to the log, unless there are too many of its kind."""
+
+    def __call__(self, level: str, event: str, **fields: object) -> None: ...
+
+
+class CommandExecutor:
+    """Executes for one connection. `send` sends what the protocol has to say; `memory` is set when a session begins."""
+
+    def __init__(
+        self,
+        protocol: TargetConnection,
+        outlet: Outlet,
+        device_server: DeviceServer,
+        turns: Turns,
+        nexus_of: Callable[[Session], Nexus],
+        start_soon: StartSoon,
+        send: Callable[[], Awaitable[None]],
+        report: Report,
+    ) -> None:
+        self._protocol = protocol
+        self._outlet = outlet
+        self._device_server = device_server
+        self._turns = turns
+        self._nexus_of = nexus_of
+        self._start_soon = start_soon
+        self._send = send
+        self._report = report
+        self._nexus: Nexus | None = None
+        self._unhandled: deque[Event] = deque()
+        self._places: dict[CommandReady, Place] = {}
+        """Of the commands whose data is on its way."""
+        self.memory: SessionMemory | None = None
+
+    @property
+    def has_unhandled(self) -> bool:
+        """Commands wait until the peer has read more, or until the next turn of the loop."""
+        return bool(self._unhandled)
+
+    def handle_events(self) -> None:
+        """Execute what the protocol has ready, unless the peer has too much to read already or the turn of the loop is over.
+
+        The loop is per command, so commands come first. Handling an event may end this connection, and so call this again.
+        """
+        execute = self._device_server.execute
+        send_reply = self._protocol.send_reply
+        early_bytes = 0
+        unhandled = self._unhandled
+        places = self._places
+        unhandled.extend(self._protocol.take_events())
+        while unhandled:
+            event = unhandled.popleft()
+            if type(event) is CommandReady:
+                if event.aborted:
+                    self._give_place_back(event)
+                    continue
+                assert self._nexus is not None
+                if places and event in places:
+                    task, outcome = self._execute_accepted(event)
+                else:
+                    task, outcome = execute(
+                        self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
+                    )
+                if type(outcome) is Reply:
+                    send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
+                    if task.read_memory_bytes:
+                        self._hold_until_sent(task)
+                    elif outcome.data_in:
+                        early_bytes += outcome.transfer_bytes
+                    if early_bytes >= EARLY_SEND_BYTES or task.read_memory_bytes:
+                        if not self._outlet.send_early(early_bytes):
+                            return
+                        early_bytes = 0
+                else:
+                    assert not isinstance(outcome, Reply)
+                    self._execute_later(event, task, outcome)
+                    if self._turns.left <= 0 and not self._protocol.closed:
+                        return
+            else:
+                self._handle_rare_event(event)
+
+    def _accept(self, command: CommandReady) -> None:
+        """Keep the place of a command for it, unless its data has come meanwhile, or it has ended."""
+        has_data = bool(self._unhandled) and self._unhandled[0] is command
+        if has_data or command.aborted or self._nexus is None:
+            return
+        place = self._device_server.accept(
+            self._nexus,
+            command.lun,
+            command.cdb,
+            command.attribute,
+            command.initiator_task_tag,
+            partial(_awaits_memory, command),
+        )
+        if place is not None:
+            self._places[command] = place
+
+    def _execute_accepted(self, command: CommandReady) -> tuple[Task, Outcome]:
+        place = self._places.pop(command)
+        return self._device_server.execute_accepted(place, command.data_out, holds_memory=command.collected_bytes > 0)
+
+    def _give_place_back(self, command: CommandReady) -> None:
+        place = self._places.pop(command, None)
+        if place is not None:
+            place.give_back()
+
+    def _hold_until_sent(self, task: Task) -> None:
+        """A large read keeps its memory until the peer has taken the data."""
+        assert self.memory is not None
+        self._outlet.hold(self.memory.read, task.read_memory_bytes)
+
+    def _execute_later(self, command: CommandReady, task: Task, pending: Pending) -> None:
+        """Give a command that waits a task of its own, and memory for its data."""
+        if not self._protocol.keep(command, task.data_out_bytes):
+            pending.abandon()
+            self._give_back(task)
+            self._protocol.refuse(command)
+        elif not self._start_soon(self._complete, command, task, pending):
+            pending.abandon()
+            self._give_back(task)
+            self._protocol.release(command)
+
+    async def _complete(self, command: CommandReady, task: Task, pending: Pending) -> None:
+        try:
+            try:
+                reply = await pending.run()
+            finally:
+                self._protocol.release(command)
+            if task.aborted:
+                self._protocol.abandon(command)
+            else:
+                self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
+            del reply
+            await self._send()
+        finally:
+            self._give_back(task)
+
+    def _give_back(self, task: Task) -> None:
+        size_bytes, task.read_memory_bytes = task.read_memory_bytes, 0
+        if size_bytes and self.memory is not None:
+            self.memory.read.give_back(size_bytes)
+
+    def _handle_rare_event(self, event: Event) -> None:
+        if isinstance(event, CommandAccepted):
+            self._accept(event.command)
+        elif isinstance(event, CommandEnded):
+            self._give_place_back(event.command)
+        elif isinstance(event, SessionOpened):
+            self._begin(event.session)
+        elif isinstance(event, TaskManagement):
+            assert self._nexus is not None
+            response = perform_task_management(self._device_server, self._nexus, event)
+            self._protocol.send_task_management_response(event, response)
+        elif isinstance(event, SessionClosed):
+            self.lose_nexus()
+        elif isinstance(event, PduRejected):
+            self._report("warning", "PDU rejected", reason=event.reason.name, detail=event.detail)
+
+    def _begin(self, session: Session) -> None:
+        assert self.memory is not None
+        self._nexus = self._nexus_of(session)
+        self._nexus.end_undelivered = self._end_undelivered
+        self._nexus.read_memory = ShareToRead(self.memory.read)
+        self._device_server.attach(self._nexus)
+        self._report("info", "logged in", initiator=self._nexus.initiator_name)
+
+    def _end_undelivered(self, lun: int) -> bool:
+        """Another nexus ends the tasks of a LUN: those whose data is still on its way as well."""
+        ended = self._protocol.abort_collecting(lun)
+        if ended:
+            self._start_soon(self._send)
+        return ended
+
+    def close(self) -> None:
+        """Forget what has not been executed; nothing more will be."""
+        self.lose_nexus()
+        self._unhandled.clear()
+
+    def lose_nexus(self) -> None:
+        """The session has ended, and all its tasks with it. Does nothing the second time."""
+        if self._nexus is not None:
+            self._device_server.detach(self._nexus)
+            self._nexus = None
+        for command in list(self._places):
+            self._give_place_back(command)
+
+
+def _awaits_memory(command: CommandReady) -> bool:
+    return command.awaits_memory

@@ -1,0 +1,299 @@
+"""One connection: a socket, the iSCSI protocol, and the device server between them.
+
+A wake-up takes all that the socket has, lets the protocol cut every whole PDU out of it, has every command executed that can
+complete now, commits the store's open batch once, and sends all answers in one call. Only a command that must wait becomes a
+task, in this connection's nursery; it has the same way out: commit, then send.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from typing import TypeVarTuple
+
+import trio
+
+from odx_target.iscsi.session.connection import CloseCode, TargetConnection
+from odx_target.iscsi.session.sessions import Session
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.store.api import Pool, PoolFailed
+from odx_target.store.error_kinds import passes
+from odx_target.target.reporter import Reporter
+from odx_target.target.server.command_executor import CommandExecutor
+from odx_target.target.server.directory import Directory
+from odx_target.target.server.memory_budget import MemoryBudget, SessionMemory
+from odx_target.target.server.outlet import Outlet
+from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
+from odx_target.target.server.send_queue import SendQueue
+from odx_target.target.trace.tap import Tap, tap_of
+from odx_target.target.troubles import REFUSED_LOGIN
+
+Ts = TypeVarTuple("Ts")
+
+# The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
+TIMER_INTERVAL_S = 1.0
+# What the kernel has no memory for is tried again after this.
+SCARCITY_PAUSE_S = 0.05
+# What a connection says last is worth this much waiting for a peer that does not read.
+LAST_WORDS_TIMEOUT_S = 1.0
+# Ends at which the peer may still be sending. To close with its bytes unread would reset the connection, and some hosts then
+# throw away the Reject or the login status before anybody has seen it.
+ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
+DISCARD_BYTES = 1 << 16
+# Lines of the log for what the connections of one host do in a minute, of each kind; it may cause thousands a second.
+MAX_LINES_OF_HOST = 20
+
+
+class ConnectionServer:
+    """Serves one connected socket until it closes. `ended` is set when nothing of it is left."""
+
+    def __init__(
+        self,
+        connected: socket.socket,
+        directory: Directory,
+        device_server: DeviceServer,
+        pool: Pool,
+        budget: MemoryBudget,
+        on_pool_failure: Callable[[PoolFailed], None],
+        tap: Tap | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        seen_directory = directory.seen_from(connected)  # raises OSError before anything else knows of the connection
+        self._socket = connected
+        self._budget = budget
+        self._turns = pool.turns
+        self._memory: SessionMemory | None = None
+        self._on_pool_failure = on_pool_failure
+        self._received = ReceiveBuffer()
+        self._tap = tap_of(tap, connected)
+        self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
+        self._outlet = Outlet(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
+        self._has_turn = True  # one wake-up's worth of work without letting other connections run
+        self._serving = trio.CancelScope()
+        self._receiving = trio.CancelScope()
+        self._nursery: trio.Nursery
+        self.ended = trio.Event()
+        self.peer = _peer_name(connected)
+        self._reporter = reporter or Reporter(trio.current_time)
+        self._executor = CommandExecutor(
+            self._protocol,
+            self._outlet,
+            device_server,
+            pool.turns,
+            directory.nexus_of,
+            self._start_soon,
+            self._send,
+            self._report,
+        )
+        self._protocol.on_wake = self._superseded
+        self._protocol.on_output = self._has_output
+
+    async def serve(self) -> None:
+        """Run the connection; whatever goes wrong ends it, and nothing else."""
+        try:
+            with self._serving:
+                async with trio.open_nursery() as self._nursery:
+                    self._nursery.start_soon(self._run_timers)
+                    await self._receive_until_closed()
+                    await self._finish()
+                    self._nursery.cancel_scope.cancel()
+        except Exception as error:
+            self._report_failure(error)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Give back all that the connection has: its objects refer to each other, and may be there for longer."""
+        try:
+            with ExitStack() as last_first:  # each of them, even if one fails
+                last_first.callback(self.ended.set)
+                if self._tap is not None:
+                    last_first.callback(self._tap.closed)
+                last_first.callback(self._socket.close)
+                if self._memory is not None:
+                    last_first.callback(self._memory.close)
+                last_first.callback(self._received.close)
+                last_first.callback(self._outlet.close)
+                last_first.callback(self._protocol.take_output)
+                last_first.callback(self._executor.close)
+                self._protocol.on_wake = self._protocol.on_output = None
+                self._protocol.connection_lost("cut by the array", trio.current_time())
+        except Exception as error:
+            self._report_failure(error)
+
+    def _report_failure(self, error: Exception) -> None:
+        self._report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
+
+    @property
+    def is_logged_in(self) -> bool:
+        return self.session is not None
+
+    @property
+    def session(self) -> Session | None:
+        """The session that is open through it."""
+        return None if self._protocol.closed else self._protocol.session
+
+    async def stop(self) -> None:
+        """Request a logout of the initiator, and wait until it has come."""
+        self._protocol.request_logout(trio.current_time())
+        await self._send()
+        await self.ended.wait()
+
+    def cut(self) -> None:
+        """End the connection without asking; one that is not served yet ends as soon as it is."""
+        self._serving.cancel()
+
+    async def _receive_until_closed(self) -> None:
+        with self._receiving:
+            try:
+                while not self._protocol.closed:
+                    await self._receive_once()
+            except (OSError, PoolFailed) as error:
+                self._lose_connection(error)
+
+    def _lose_connection(self, error: OSError | PoolFailed) -> None:
+        """The socket broke, or the pool: then what any connection has done since may be lost, and none may be answered."""
+        self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
+        if isinstance(error, PoolFailed):
+            self._protocol.take_output()
+            self._on_pool_failure(error)
+
+    async def _receive_once(self) -> None:
+        try:
+            size_bytes = self._socket.recv_into(self._received.free())
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(self._socket)
+            self._has_turn = True
+            return
+        except OSError as error:
+            if not passes(error):
+                raise
+            await trio.sleep(SCARCITY_PAUSE_S)
+            return
+        if not self._has_turn:
+            await trio.lowlevel.checkpoint()
+        self._has_turn = False
+        if not size_bytes:
+            self._protocol.connection_lost("the peer closed the connection", trio.current_time())
+            return
+        self._received.filled(size_bytes)
+        while self._execute_received():
+            await self._send_and_go_on()
+            await trio.lowlevel.checkpoint()
+        if not self._outlet.send_now() or self._executor.has_unhandled:
+            await self._send_and_go_on()
+        if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
+            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
+
+    def _execute_received(self) -> bool:
+        """Execute what whole PDUs in the buffer ask for; True if some are left, because there was enough to send first."""
+        view = self._received.view()
+        consumed_bytes = self._protocol.receive(view, trio.current_time())
+        is_paused = self._protocol.is_paused_by_output
+        if self._tap is not None:
+            self._tap.received(view[:consumed_bytes])
+        self._received.consumed(consumed_bytes)
+        self._executor.handle_events()
+        return is_paused
+
+    async def _send_and_go_on(self) -> None:
+        """Send what there is, and execute what had to wait for that or for the next turn of the loop."""
+        await self._outlet.send()
+        while self._executor.has_unhandled:
+            await self._turns.next_if_spent()
+            self._executor.handle_events()
+            await self._outlet.send()
+
+    def _open_memory(self) -> SessionMemory:
+        """What a session that begins may take. One too many, while others have not quite ended, is cut."""
+        memory = self._budget.open_session()
+        if memory is None:
+            self._report("warning", "too many sessions are ending, a new one is cut")
+            self.cut()
+            memory = self._budget.no_memory()
+        self._memory = self._executor.memory = memory
+        return memory
+
+    def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
+        """Begin a task of this connection, whatever happens to it afterwards; False if it is too late for that.
+
+        Other connections call in here until `serve` has returned, and the nursery takes nothing more a little earlier.
+        """
+        try:
+            self._nursery.start_soon(function, *arguments)
+        except RuntimeError:
+            return False
+        return True
+
+    def _has_output(self) -> None:
+        """There are R2Ts to send, because memory has come."""
+        self._start_soon(self._send)
+
+    def _peer_reads(self) -> None:
+        """A peer that takes what it is sent is alive, however slow it is."""
+        self._protocol.data_taken(trio.current_time())
+
+    def _superseded(self) -> None:
+        """Another connection has ended this one; its tasks end before that one goes on."""
+        self._executor.handle_events()
+        self._receiving.cancel()
+
+    async def _send(self) -> None:
+        """Commit, then send what the protocol has to say; a connection that cannot be written to ends."""
+        try:
+            await self._outlet.send()
+        except (OSError, PoolFailed) as error:
+            self._lose_connection(error)
+        if self._protocol.closed:
+            self._receiving.cancel()
+
+    async def _run_timers(self) -> None:
+        while True:
+            await trio.sleep(TIMER_INTERVAL_S)
+            deadline = self._protocol.next_timer()
+            if deadline is not None and trio.current_time() >= deadline:
+                self._protocol.handle_timer(trio.current_time())
+                if self._protocol.closed:
+                    self._receiving.cancel()
+                else:
+                    # Not from here: a peer that does not read would hold up the timer that ends it.
+                    self._start_soon(self._send)
+
+    async def _finish(self) -> None:
+        """Send what is left to send, and end commands under way: their nexus is gone."""
+        self._report_close()
+        self._executor.handle_events()
+        self._executor.lose_nexus()
+        with trio.move_on_after(LAST_WORDS_TIMEOUT_S), suppress(OSError):
+            await self._send()
+            self._socket.shutdown(socket.SHUT_WR)
+            reason = self._protocol.close_reason
+            if reason is not None and reason.code in ENDS_WITH_UNREAD_BYTES:
+                await self._discard_received()
+
+    async def _discard_received(self) -> None:
+        """Wait until the peer has closed its side."""
+        room = memoryview(bytearray(DISCARD_BYTES))
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            if not self._socket.recv_into(room):
+                return
+
+    def _report(self, level: str, event: str, **fields: object) -> None:
+        host = self.peer.rpartition(":")[0]
+        self._reporter.report(level, event, cause=host, lines=MAX_LINES_OF_HOST, peer=self.peer, **fields)
+
+    def _report_close(self) -> None:
+        reason = self._protocol.close_reason
+        is_refusal = reason is not None and reason.code is CloseCode.LOGIN_FAILED
+        level, event = ("warning", REFUSED_LOGIN) if is_refusal else ("info", "connection closed")
+        self._report(level, event, reason=str(reason))
+
+
+def _peer_name(connected: socket.socket) -> str:
+    try:
+        host, port = connected.getpeername()[:2]
+    except OSError:
+        return "unknown"
+    return f"{host}:{port}"

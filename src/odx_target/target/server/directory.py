@@ -1,0 +1,103 @@
+"""What the protocol asks about this array: its one target, its portals, its sessions."""
+
+import ipaddress
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from odx_target.iscsi.session.chap import Accounts, ChapAuthenticator, Entropy
+from odx_target.iscsi.session.directory import Authenticator, Portal
+from odx_target.iscsi.session.sessions import Session, SessionRegistry
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.target.config.settings import Portal as PortalAddress
+
+# Where a portal listens at all addresses of a machine; no initiator can connect to these.
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 - compared with, not bound
+ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """CHAP, for normal sessions and, if `discovery`, for those too; `entropy` makes challenges."""
+
+    accounts: Accounts
+    discovery: bool
+    entropy: Entropy
+
+
+class Directory:
+    """One target with the same LUNs for every initiator. `portals` are set once their ports are known.
+
+    `authentication` is whom initiators must prove to be, None: no one.
+    """
+
+    def __init__(
+        self,
+        iqn: str,
+        logical_units: Mapping[int, LogicalUnit],
+        sessions: SessionRegistry | None = None,
+        authentication: Authentication | None = None,
+        arrived_at: PortalAddress | None = None,
+    ) -> None:
+        self._iqn = iqn
+        self._logical_units = logical_units
+        self._portals: list[PortalAddress] = []
+        self._authentication = authentication
+        self._arrived_at = arrived_at
+        self.sessions = SessionRegistry() if sessions is None else sessions
+
+    def set_portals(self, portals: Sequence[PortalAddress]) -> None:
+        """Set where the array listens."""
+        self._portals = list(portals)
+
+    def seen_from(self, connected: socket.socket) -> "Directory":
+        """The same for one connection, which knows at which address of this machine it has arrived. Raises OSError."""
+        host, port = connected.getsockname()[:2]
+        arrived_at = PortalAddress(plain_host(host), port)
+        seen = Directory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
+        seen.set_portals(self._portals)
+        return seen
+
+    @property
+    def portal(self) -> str:
+        return str(self._arrived_at)
+
+    def target_names(self, initiator_name: str) -> Sequence[str]:  # noqa: ARG002 - every initiator sees the same
+        return [self._iqn]
+
+    def portals(self, target_name: str) -> Sequence[Portal]:  # noqa: ARG002 - there is one target
+        reachable = (self._reachable(portal) for portal in self._portals)
+        return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
+
+    def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
+        """The portal as this connection's host can dial it; None if it has no address that is known to serve."""
+        if portal.host not in ANY_ADDRESS:
+            return replace(portal, host=plain_host(portal.host))
+        if self._arrived_at is None:
+            return portal
+        # "::" takes IPv4 connections as well, "0.0.0.0" no others.
+        if portal.host == ANY_IPV4 and ":" in self._arrived_at.host:
+            return None
+        return replace(portal, host=self._arrived_at.host)
+
+    def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
+        authentication = self._authentication
+        if authentication is None or not (target_name or authentication.discovery):
+            return None
+        return ChapAuthenticator(authentication.accounts, initiator_name, authentication.entropy)
+
+    def nexus_of(self, session: Session) -> Nexus:
+        """A new nexus for a session that has begun; it sees all logical units."""
+        return Nexus(session.initiator_name, session.initiator_port_name, session.target_port_name, self._logical_units)
+
+
+def plain_host(host: str) -> str:
+    """An address as other machines may use it: no IPv4 address mapped into IPv6, no zone, which only this machine knows."""
+    host = host.partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host  # a name
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -1,0 +1,210 @@
+"""Portals: listening sockets, and a server for each connection that comes in."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import trio
+
+from odx_target.iscsi.host_names import look_up_error
+from odx_target.iscsi.limits import MAX_LOGINS
+from odx_target.iscsi.session.sessions import Session
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import Pool, PoolFailed
+from odx_target.store.error_kinds import passes, reason
+from odx_target.target.config.settings import Portal
+from odx_target.target.descriptors import DEFAULT_SOCKETS
+from odx_target.target.reporter import Reporter
+from odx_target.target.server.connection_server import ConnectionServer
+from odx_target.target.server.directory import Authentication, Directory
+from odx_target.target.server.memory_budget import MemoryBudget
+from odx_target.target.trace.tap import Tap
+from odx_target.target.troubles import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
+
+LISTEN_BACKLOG = 64
+# What accept() fails of goes away by itself, or not at all; trying again at once would spin.
+ACCEPT_PAUSE_S = 0.1
+
+
+class ConnectedSession(NamedTuple):
+    """A session and the address of its connection."""
+
+    peer: str
+    session: Session
+
+
+class Listener:
+    """The portals of one array and the connections made through them."""
+
+    def __init__(
+        self,
+        iqn: str,
+        sockets: Sequence[socket.socket],
+        device_server: DeviceServer,
+        logical_units: Mapping[int, LogicalUnit],
+        pool: Pool,
+        budget: MemoryBudget,
+        tap: Tap | None = None,
+        authentication: Authentication | None = None,
+        reporter: Reporter | None = None,
+        max_sockets: int = DEFAULT_SOCKETS,
+    ) -> None:
+        self._sockets = sockets
+        self._device_server = device_server
+        self._pool = pool
+        self._budget = budget
+        self._tap = tap
+        self._reporter = reporter or Reporter(trio.current_time)
+        self._directory = Directory(iqn, logical_units, authentication=authentication)
+        self._connections: dict[ConnectionServer, None] = {}  # the oldest first
+        self._max_sockets = max_sockets
+        self._accepting = trio.CancelScope()
+        self._accepted_last = trio.Event()
+        self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in sockets)
+        self._directory.set_portals(self.portals)
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Accept connections in the nursery. From here on the sockets are the listener's to close."""
+        nursery.start_soon(self._accept_all, nursery)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Take no more connections, ask those there to log out, and cut what is left after `timeout_s`."""
+        self._accepting.cancel()
+        await self._accepted_last.wait()
+        with trio.move_on_after(timeout_s):
+            async with trio.open_nursery() as nursery:
+                for connection in list(self._connections):
+                    nursery.start_soon(connection.stop)
+        for connection in list(self._connections):
+            connection.cut()
+            await connection.ended.wait()
+
+    async def _accept_all(self, connection_nursery: trio.Nursery) -> None:
+        try:
+            with self._accepting:
+                async with trio.open_nursery() as nursery:
+                    for listening in self._sockets:
+                        nursery.start_soon(self._accept, listening, connection_nursery)
+        finally:
+            close_sockets(self._sockets)
+            self._accepted_last.set()
+
+    async def _accept(self, listening: socket.socket, connection_nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(listening)
+            try:
+                connected, _ = listening.accept()
+            except BlockingIOError:
+                continue
+            except ConnectionAbortedError:  # the peer has gone already
+                continue
+            except OSError as error:
+                if passes(error):
+                    self._cut_oldest_login()
+                self._reporter.report("warning", CANNOT_ACCEPT, error=reason(error))
+                await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if not self._make_room():
+                self._reporter.report("warning", CONNECTION_REFUSED, limit=self._max_sockets)
+                connected.close()
+                continue
+            try:
+                server = ConnectionServer(
+                    connected,
+                    self._directory,
+                    self._device_server,
+                    self._pool,
+                    self._budget,
+                    self.pool_failed,
+                    self._tap,
+                    self._reporter,
+                )
+            except OSError:  # the peer has gone already
+                connected.close()
+                continue
+            except BaseException:
+                connected.close()
+                raise
+            self._connections[server] = None
+            connection_nursery.start_soon(self._serve, server)
+
+    def sessions(self) -> list[ConnectedSession]:
+        """The sessions that are open, the oldest first."""
+        found = [(connection.peer, connection.session) for connection in self._connections]
+        return [ConnectedSession(peer, session) for peer, session in found if session is not None]
+
+    def pool_failed(self, error: PoolFailed) -> None:
+        """A batch is lost in which any connection may have had a part: hosts log in again and find out."""
+        self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
+        for connection in list(self._connections):
+            connection.cut()
+
+    def _make_room(self) -> bool:
+        """Past either limit the connection goes that has been at its login for longest; False if all are logged in.
+
+        A flood of connections that do not log in keeps no host out: a login takes milliseconds.
+        """
+        logging_in = [server for server in self._connections if not server.is_logged_in]
+        if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:
+            return True
+        return self._cut_oldest_login()
+
+    def _cut_oldest_login(self) -> bool:
+        """Close the socket that has been at its login for longest; False if there is none."""
+        oldest = next((server for server in self._connections if not server.is_logged_in), None)
+        if oldest is None:
+            return False
+        self._reporter.report("warning", TOO_MANY_SOCKETS, limit=min(MAX_LOGINS, self._max_sockets), peer=oldest.peer)
+        del self._connections[oldest]
+        oldest.cut()
+        return True
+
+    async def _serve(self, server: ConnectionServer) -> None:
+        try:
+            await server.serve()
+        finally:
+            self._connections.pop(server, None)
+
+
+async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
+    """Listening sockets for all portals; whoever asked closes them. Raises OSError naming the portal that cannot be had."""
+    sockets: list[socket.socket] = []
+    try:
+        for portal in portals:
+            sockets.append(await _bind(portal))
+    except BaseException:
+        close_sockets(sockets)
+        raise
+    return sockets
+
+
+def close_sockets(sockets: Sequence[socket.socket]) -> None:
+    for listening in sockets:
+        listening.close()
+
+
+async def _bind(portal: Portal) -> socket.socket:
+    try:
+        found = await _addresses_of(portal)
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(LISTEN_BACKLOG)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen there: {error.strerror or error}", str(portal)) from error
+    return listening
+
+
+async def _addresses_of(portal: Portal) -> list[Any]:
+    """What getaddrinfo finds, best first. Raises OSError, also for names that the resolver does not even take."""
+    try:
+        return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
+    except UnicodeError as error:
+        raise look_up_error(portal.host, error) from error

@@ -1,0 +1,33 @@
+"""A session's share of the memory for reads, as the device server waits for it."""
+
+import trio
+
+from odx_target.target.server.allotment import Share
+
+
+class ShareToRead:
+    """Memory for the data that the tasks of one nexus read."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+
+    def take(self, size_bytes: int) -> bool:
+        """Claim memory at once; False, with nothing taken, where it would have to wait."""
+        return self._share.take(size_bytes)
+
+    async def wait_for(self, size_bytes: int) -> None:
+        """Claim memory, as soon as there is some."""
+        granted = trio.Event()
+        claim = self._share.wait(size_bytes, granted.set)
+        try:
+            await granted.wait()
+        except BaseException:
+            if granted.is_set():
+                self._share.give_back(size_bytes)
+            else:
+                self._share.withdraw(claim)
+            raise
+
+    def give_back(self, size_bytes: int) -> None:
+        """End a claim of this size."""
+        self._share.give_back(size_bytes)

@@ -1,0 +1,55 @@
+"""Task management functions: from iSCSI's numbers to the device server's functions, and back (RFC 7143 11.5, 11.6)."""
+
+from collections.abc import Callable
+
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
+from odx_target.iscsi.pdu.opcodes import TaskManagementResponse as Response
+from odx_target.iscsi.session.events import TaskManagement
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.nexus import Nexus
+
+
+def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
+    """Carry out a function. When this returns, no task that it ended changes anything any more."""
+    perform = _FUNCTIONS.get(request.function)
+    if perform is None:
+        return Response.FUNCTION_NOT_SUPPORTED
+    if request.function not in _WHOLE_TARGET and request.lun not in nexus.logical_units:
+        return Response.LUN_DOES_NOT_EXIST
+    return perform(device_server, nexus, request)
+
+
+def _abort_task(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
+    found = device_server.abort_task(nexus, request.lun, request.referenced_task_tag)
+    return Response.FUNCTION_COMPLETE if found else Response.TASK_DOES_NOT_EXIST
+
+
+def _abort_task_set(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
+    device_server.abort_task_set(nexus, request.lun)
+    return Response.FUNCTION_COMPLETE
+
+
+def _clear_task_set(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
+    device_server.clear_task_set(nexus, request.lun)
+    return Response.FUNCTION_COMPLETE
+
+
+def _reset_logical_unit(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
+    device_server.reset_logical_unit(nexus.logical_units[request.lun], nexus)
+    return Response.FUNCTION_COMPLETE
+
+
+def _reset_target(device_server: DeviceServer, nexus: Nexus, _request: TaskManagement) -> Response:
+    device_server.reset_target(nexus)
+    return Response.FUNCTION_COMPLETE
+
+
+_FUNCTIONS: dict[int, Callable[[DeviceServer, Nexus, TaskManagement], Response]] = {
+    Function.ABORT_TASK: _abort_task,
+    Function.ABORT_TASK_SET: _abort_task_set,
+    Function.CLEAR_TASK_SET: _clear_task_set,
+    Function.LOGICAL_UNIT_RESET: _reset_logical_unit,
+    Function.TARGET_WARM_RESET: _reset_target,
+    Function.TARGET_COLD_RESET: _reset_target,
+}
+_WHOLE_TARGET = {Function.TARGET_WARM_RESET, Function.TARGET_COLD_RESET}

@@ -1,0 +1,262 @@
+"""Which parameter lists and answers are put into words, and how: a row for each command.
+
+READ and WRITE have none: their data are not shown.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias, TypeVar
+
+from odx_target.copymgr.commands.parameter_lists import (
+    POPULATE_TOKEN_SHAPE,
+    WRITE_USING_TOKEN_SHAPE,
+    ListFlag,
+    decode_populate_token,
+    decode_write_using_token,
+)
+from odx_target.copymgr.commands.responses import STATUS_LAYOUT
+from odx_target.copymgr.describe import describe_rod_token_information, register
+from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
+from odx_target.copymgr.tokens.rod_types import rod_type_words
+from odx_target.iscsi.pdu.header import decode_lun
+from odx_target.scsi.command_table import SERVICE_ACTION_BITS
+from odx_target.scsi.commands.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
+from odx_target.scsi.commands.inquiry import STANDARD_INQUIRY_LAYOUT
+from odx_target.scsi.commands.operation_codes import ALL_COMMANDS
+from odx_target.scsi.commands.provisioning import LBA_STATUS_DESCRIPTOR, LBA_STATUS_HEADER, UNMAP_HEADER, unmap_descriptors
+from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
+from odx_target.scsi.describe.inquiry import claimed_standards
+from odx_target.scsi.describe.log_pages import describe_log_page
+from odx_target.scsi.describe.mode_pages import describe_mode_parameters_6, describe_mode_parameters_10
+from odx_target.scsi.describe.reports import (
+    describe_all_commands,
+    describe_defect_data_10,
+    describe_defect_data_12,
+    describe_one_command,
+    describe_task_management_functions,
+)
+from odx_target.scsi.describe.reservations import RESERVE_IN_DATA, RESERVE_OUT_LISTS
+from odx_target.scsi.describe.rows import Row, layout_rows
+from odx_target.scsi.layout import Layout
+from odx_target.scsi.reservations.persistent_reserve_in import PERSISTENT_RESERVE_IN
+from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESERVE_OUT
+from odx_target.target.trace.text import bytes_words, row_words, sense_words, token_words
+
+MOST_SHOWN_RANGES = 64
+"""As many as a token command may have here; a longer list ends with the number of the rest."""
+MOST_SHOWN_WORDS = 256
+"""Of one parameter list or answer: more registrations, pages or parameters than that nobody reads in a line."""
+MOST_DESCRIBED_BYTES = 4096
+"""Of such a list or answer: the array waits while it is put into words, and a peer may send the longest one ever again."""
+TOKEN_IN_LIST = 16
+"""Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
+
+Words: TypeAlias = list[str]
+Describe: TypeAlias = Callable[[bytes, bytes], Words]
+"""CDB and data -> words."""
+Found = TypeVar("Found")
+
+_DESCRIPTIONS = Descriptions()
+register(_DESCRIPTIONS)
+
+_INQUIRY_FIELDS = {
+    "peripheral_qualifier",
+    "peripheral_device_type",
+    "version",
+    "hisup",
+    "tpgs",
+    "third_party_copy",
+    "protect",
+    "cmdque",
+    "t10_vendor_identification",
+    "product_identification",
+    "product_revision_level",
+}
+_EVPD = 0x01
+_REPORTING_OPTIONS = 0x07
+
+
+def cdb_words(cdb: bytes) -> Words:
+    """The command's name, then its fields; its bytes where those are not known."""
+    name, *rows = describe_cdb(cdb, _DESCRIPTIONS)
+    if rows[-1].name == "cdb":
+        return ["unknown command" if name.value == "unknown" else name.value, f"cdb={bytes_words(cdb)}"]
+    return [name.value, *row_words(rows)]
+
+
+def parameter_list_bytes(cdb: bytes) -> int:
+    """PARAMETER LIST LENGTH of a command whose parameter list is put into words; 0 for any other."""
+    known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
+    length: int = known.layout.parse_prefix(cdb).get("parameter_list_length", 0) if known else 0
+    return length
+
+
+def wants_answer(cdb: bytes) -> bool:
+    """True if what answers this command is put into words."""
+    return _find(ANSWERS, cdb) is not None
+
+
+def parameter_list_words(cdb: bytes, data: bytes) -> Words:
+    """What a command sends, in words."""
+    return _words(_find(PARAMETER_LISTS, cdb), cdb, data)
+
+
+def answer_words(cdb: bytes, data: bytes) -> Words:
+    """What answers a command, in words."""
+    return _words(_find(ANSWERS, cdb), cdb, data)
+
+
+def _words(describe: Describe | None, cdb: bytes, data: bytes) -> Words:
+    """Data too short for their format, or otherwise not what they should be, are shown as they are."""
+    try:
+        return [] if describe is None else describe(cdb, data)
+    except (ValueError, LookupError):
+        return [f"not decoded: {bytes_words(data)}"]
+
+
+def _find(table: Mapping[tuple[int, int | None], Found], cdb: bytes) -> Found | None:
+    return table.get((cdb[0], None)) or table.get((cdb[0], cdb[1] & SERVICE_ACTION_BITS))
+
+
+def _need(data: bytes, size_bytes: int) -> None:
+    if len(data) < size_bytes:
+        raise ValueError(f"{len(data)} bytes of at least {size_bytes}")
+
+
+def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
+    """LBA+count of each."""
+    texts = [f"{lba}+{count_blocks}" for lba, count_blocks in ranges]
+    rest = [f"and {len(texts) - MOST_SHOWN_RANGES} more"] if len(texts) > MOST_SHOWN_RANGES else []
+    return f"ranges=[{', '.join(texts[:MOST_SHOWN_RANGES] + rest)}]"
+
+
+def _populate_token(_cdb: bytes, data: bytes) -> Words:
+    _need(data, POPULATE_TOKEN_SHAPE.header_bytes)
+    fields = decode_populate_token(data)
+    words = [f"populate_token_data_length={fields.data_length}"]
+    if fields.flags & ListFlag.IMMED:
+        words.append("immed=1")
+    if fields.flags & ListFlag.RTV:
+        words.append(f"rod_type={fields.rod_type:08x}h ({rod_type_words(fields.rod_type)})")
+    words.append(
+        f"inactivity_timeout={fields.inactivity_timeout_s}" + ("" if fields.inactivity_timeout_s else " (the default)")
+    )
+    return [*words, _range_words(fields.range_descriptor_length), _ranges(fields.ranges)]
+
+
+def _write_using_token(_cdb: bytes, data: bytes) -> Words:
+    """A list may end within its token."""
+    _need(data, TOKEN_IN_LIST)
+    header_bytes = WRITE_USING_TOKEN_SHAPE.header_bytes
+    fields = decode_write_using_token(data.ljust(header_bytes, b"\0"))
+    words = [f"write_using_token_data_length={fields.data_length}"]
+    if fields.flags & ListFlag.IMMED:
+        words.append("immed=1")
+    if fields.flags & ListFlag.DEL_TKN:
+        words.append("del_tkn=1")
+    token = data[TOKEN_IN_LIST : TOKEN_IN_LIST + TOKEN_BYTES]
+    words += [f"offset_into_rod={fields.offset_into_rod}", token_words(token)]
+    if len(data) < header_bytes:
+        return words
+    return [*words, _range_words(fields.range_descriptor_length), _ranges(fields.ranges)]
+
+
+def _range_words(length: int) -> str:
+    return f"block_device_range_descriptor_length={length}"
+
+
+def _unmap(_cdb: bytes, data: bytes) -> Words:
+    return [*row_words(layout_rows(UNMAP_HEADER, data)), _ranges(unmap_descriptors(data))]
+
+
+def _rod_token_information(_cdb: bytes, data: bytes) -> Words:
+    """An answer may be cut short anywhere by the allocation length."""
+    end = STATUS_LAYOUT.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
+    words = row_words(describe_rod_token_information(data[:end]))
+    return [*words, token_words(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
+
+
+def _all_rod_tokens(_cdb: bytes, data: bytes) -> Words:
+    _need(data, 8)
+    tokens = [data[at : at + MANAGEMENT_TOKEN_BYTES] for at in range(8, len(data), MANAGEMENT_TOKEN_BYTES)]
+    return [f"available_data={int.from_bytes(data[:4], 'big')}", *(token_words(token) for token in tokens)]
+
+
+def _inquiry(cdb: bytes, data: bytes) -> Words:
+    if not cdb[1] & _EVPD:
+        rows = (row for row in layout_rows(STANDARD_INQUIRY_LAYOUT, data) if row.name in _INQUIRY_FIELDS)
+        words = row_words(Row(row.name, row.value.rstrip(), row.words) for row in rows)
+        standards = claimed_standards(data)
+        return [*words, f"version_descriptors=[{', '.join(standards)}]"] if standards else words
+    return row_words(row for row in describe_vpd(data, _DESCRIPTIONS) if row.name != "page_code")
+
+
+def _of_layout(layout: Layout) -> Describe:
+    return lambda _cdb, data: row_words(layout_rows(layout, data))
+
+
+def _of_rows(describe: Callable[[bytes], list[Row]]) -> Describe:
+    def words(_cdb: bytes, data: bytes) -> Words:
+        said = row_words(describe(data[:MOST_DESCRIBED_BYTES]))
+        if len(said) <= MOST_SHOWN_WORDS and len(data) <= MOST_DESCRIBED_BYTES:
+            return said
+        return [*said[:MOST_SHOWN_WORDS], f"... ({len(data)} bytes in all)"]
+
+    return words
+
+
+def _lba_status(_cdb: bytes, data: bytes) -> Words:
+    header, size_bytes = LBA_STATUS_HEADER.size_bytes, LBA_STATUS_DESCRIPTOR.size_bytes
+    words = row_words(layout_rows(LBA_STATUS_HEADER, data))
+    for at in range(header, min(len(data) - size_bytes + 1, header + MOST_SHOWN_RANGES * size_bytes), size_bytes):
+        fields = LBA_STATUS_DESCRIPTOR.parse(data[at : at + size_bytes])
+        status = "mapped" if not fields["provisioning_status"] else f"provisioning_status {fields['provisioning_status']}"
+        words.append(f"{fields['logical_block_address']}+{fields['number_of_logical_blocks']} {status}")
+    return words
+
+
+def _report_luns(_cdb: bytes, data: bytes) -> Words:
+    _need(data, 8)
+    luns = [decode_lun(int.from_bytes(data[at : at + 8], "big")) for at in range(8, len(data) - 7, 8)]
+    return [f"lun_list_length={int.from_bytes(data[:4], 'big')}", f"luns=[{', '.join(map(str, luns[:MOST_SHOWN_RANGES]))}]"]
+
+
+def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
+    """All commands by their codes alone, `28` or `83/10`, since their names would fill a screen; or one of them."""
+    if cdb[2] & _REPORTING_OPTIONS != ALL_COMMANDS:
+        return row_words(describe_one_command(data))
+    rows = describe_all_commands(data)
+    codes = [row.value.replace("h", "") for row in rows if row.name == "command"]
+    length, *partial = row_words(row for row in rows if row.name != "command")
+    return [length, f"commands={len(codes)}", f"operation_codes=[{' '.join(codes)}]", *partial]
+
+
+PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
+    # operation code, service action or None: what makes words of the data sent
+    (0x15, None): _of_rows(describe_mode_parameters_6),
+    (0x42, None): _unmap,
+    (0x55, None): _of_rows(describe_mode_parameters_10),
+    (0x83, 0x10): _populate_token,
+    (0x83, 0x11): _write_using_token,
+    **{(PERSISTENT_RESERVE_OUT, action): _of_rows(describe) for action, describe in RESERVE_OUT_LISTS.items()},
+}
+
+ANSWERS: dict[tuple[int, int | None], Describe] = {
+    # operation code, service action or None: what makes words of the data received
+    (0x03, None): lambda _cdb, data: [sense_words(data)],
+    (0x12, None): _inquiry,
+    (0x1A, None): _of_rows(describe_mode_parameters_6),
+    (0x25, None): _of_layout(READ_CAPACITY_10_DATA),
+    (0x37, None): _of_rows(describe_defect_data_10),
+    (0x4D, None): _of_rows(describe_log_page),
+    (0x5A, None): _of_rows(describe_mode_parameters_10),
+    (0x84, 0x05): _rod_token_information,
+    (0x84, 0x07): _rod_token_information,
+    (0x84, 0x08): _all_rod_tokens,
+    (0x9E, 0x10): _of_layout(READ_CAPACITY_16_DATA),
+    (0x9E, 0x12): _lba_status,
+    (0xA0, None): _report_luns,
+    (0xA3, 0x0C): _supported_operation_codes,
+    (0xA3, 0x0D): _of_rows(describe_task_management_functions),
+    (0xB7, None): _of_rows(describe_defect_data_12),
+    **{(PERSISTENT_RESERVE_IN, action): _of_rows(describe) for action, describe in RESERVE_IN_DATA.items()},
+}

@@ -1,0 +1,106 @@
+"""Rows, tokens and sense data as parts of one line."""
+
+import hashlib
+from collections.abc import Iterable
+
+from odx_target.copymgr.tokens.format import TOKEN_BYTES
+from odx_target.copymgr.tokens.rod_types import RodType, rod_type_words
+from odx_target.scsi.describe.data import describe_sense
+from odx_target.scsi.describe.rows import Row
+from odx_target.scsi.tasks.task import Status
+
+HASH_CHARACTERS = 8
+"""Of a token's SHA-256: enough to tell the tokens of one trace from one another."""
+MOST_SHOWN_BYTES = 32
+LONGEST_VALUE = 256
+"""Characters shown of a field's value; the longest name of a target has 223."""
+
+# Said before them in words, or always the same.
+_NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}
+# A zero here is a value; anywhere else a zero says that a field is not used.
+_SHOWN_AT_ZERO = (
+    *("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count"),
+    *("wce", "d_sense", "swp"),
+)
+# But here it says that nothing is set.
+_NOT_SHOWN_AT_ZERO = {"disable_prefetch_transfer_length", "number_of_cache_segments"}
+# What authentication methods exchange to prove secrets (RFC 7143 12.1), upper-cased.
+_PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
+_UNKNOWN_BYTES = (1 << 128) - 1
+
+
+def row_words(rows: Iterable[Row]) -> list[str]:
+    """A word for each row that says something: `name=value` or `name=value (meaning)`; numbers in decimal."""
+    return [_word(row) for row in rows if _is_shown(row)]
+
+
+def _is_shown(row: Row) -> bool:
+    if row.name in _NOT_SHOWN:
+        return False
+    if row.value != "0" or row.words:
+        return True
+    return row.name not in _NOT_SHOWN_AT_ZERO and any(part in row.name for part in _SHOWN_AT_ZERO)
+
+
+def _word(row: Row) -> str:
+    if row.words.isdecimal() and not row.name.endswith("_code"):
+        return f"{row.name}={row.words}"
+    if row.words.isdecimal():
+        return f"{row.name}={row.value}"
+    value = row.value if len(row.value) <= LONGEST_VALUE else f"{row.value[:LONGEST_VALUE]}..."
+    return f"{row.name}={value} ({row.words})" if row.words else f"{row.name}={value}"
+
+
+def bytes_words(data: bytes | memoryview) -> str:
+    """The first bytes in hexadecimal."""
+    shown = bytes(data[:MOST_SHOWN_BYTES]).hex(" ")
+    return shown if len(data) <= MOST_SHOWN_BYTES else f"{shown} ... ({len(data)} bytes)"
+
+
+def token_words(token: bytes) -> str:
+    """A ROD token, told from others by its identifier and a hash; most of its bytes, and all secret ones, are not shown."""
+    kind = int.from_bytes(token[:4], "big")
+    if len(token) < 8:
+        return f"rod_token=[{len(token)} bytes]"
+    parts = [f"{kind:08x}h {rod_type_words(kind)}"]
+    if kind != RodType.BLOCK_DEVICE_ZERO and len(token) >= 64:
+        size_bytes = int.from_bytes(token[48:64], "big")
+        parts.append(f"identifier {token[8:16].hex()}")
+        parts.append("size unknown" if size_bytes == _UNKNOWN_BYTES else f"{size_bytes} bytes")
+    if len(token) == TOKEN_BYTES:
+        parts.append(f"sha256 {hashlib.sha256(token).hexdigest()[:HASH_CHARACTERS]}...")
+    return f"rod_token=[{', '.join(parts)}]"
+
+
+def key_value_words(key: str, value: str) -> str:
+    """The value of a text key. Of what proves a secret, and could be used to search for it, only the length is told.
+
+    A peer that writes such a key in other letters, or with blanks, sends no less of a secret.
+    """
+    return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
+
+
+def status_words(status: int) -> str:
+    """A SCSI status as the standard calls it."""
+    try:
+        return Status(status).name.replace("_", " ")
+    except ValueError:
+        return f"status {status:02x}h"
+
+
+def sense_words(sense: bytes) -> str:
+    """Sense data: the key, the code in words, and what else it tells."""
+    try:
+        rows = {row.name: row for row in describe_sense(sense)}
+    except ValueError:
+        return f"sense {bytes_words(sense)}"
+    key = rows["sense_key"]
+    parts = [key.words or f"sense key {key.value}"]
+    if "meaning" in rows:
+        parts.append(f"{rows['meaning'].value} {rows['meaning'].words}")
+    parts += [rows[name].words for name in ("at_fault", "progress") if name in rows]
+    if "information" in rows and rows["valid"].value == "1":
+        parts.append(_word(rows["information"]))
+    if rows.get("command_specific_information", key).value not in ("0", key.value):
+        parts.append(_word(rows["command_specific_information"]))
+    return ", ".join(parts)

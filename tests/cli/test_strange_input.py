@@ -1,0 +1,156 @@
+"""Every option and argument of every subcommand with what a new user, a script or a cat may type: one clear line, 1 or 2."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from odx_target.cli import main as cli
+from odx_target.cli.app import application
+
+URL = "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"
+CHARACTERS_OF_A_MESSAGE = 800
+STRANGE = (
+    "",
+    " ",
+    "-1",
+    "0",
+    "99999999999999999999",
+    "1e999",
+    "nan",
+    "x" * 100_000,
+    "\x1b[2J\x07",
+    "two\nlines",
+    "\udcff",
+    "ä",
+    "%s%n{0}",
+    ".",
+    "/dev/null",
+    "/no/such/folder/file",
+    "n" * 300 + "/" + "m" * 300,
+    "=",
+    ",",
+    "a=1,block=512,block=4096",
+    "iscsi://",
+    "iscsi://user%secret-of-a-user@[::1/iqn.2026-11.io.a/0",
+    "[::1]:99999",
+)
+WORKING: dict[str, list[str]] = {
+    # what makes each subcommand get as far as it can, and no farther
+    "serve": ["no-such-pool", "--lun", "a=1M", "--portal", "192.0.2.1:0"],
+    "copy": [URL, URL],
+    "windows-copy": [URL, URL],
+    "demo": [],
+    "decode": ["00"],
+    "token": [URL],
+    "token run": [URL, "/dev/null"],
+    "manage": ["no-such-pool"],
+    "manage add-lun": ["a=1M"],
+    "manage resize": ["a", "1M"],
+    "manage revoke": ["1"],
+    "manage cancel": ["1"],
+    "manage copy-rate": ["none"],
+}
+
+
+def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every subcommand that does something, by its words."""
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for word, inner in command.commands.items():
+        yield from leaves(inner, f"{name} {word}".strip())
+
+
+LEAVES = dict(leaves(get_command(application())))
+
+
+def words_of(name: str) -> list[str]:
+    """A subcommand with arguments that it takes."""
+    first, *rest = name.split()
+    if first == "manage":
+        return [first, *WORKING["manage"], *rest, *WORKING.get(name, [])]
+    return [*name.split(), *WORKING.get(name, WORKING[first])]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Types words in an empty folder; gives exit code and errors, without log lines."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME", raising=False)
+
+    def typed(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["odx-target", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        lines = capsys.readouterr().err.splitlines(keepends=True)
+        return int(ended.value.code or 0), "".join(line for line in lines if "[warning" not in line and "[info" not in line)
+
+    return typed
+
+
+def check(code: int, said: str, words: list[str]) -> None:
+    assert code in (1, 2), (words, said)
+    assert said.startswith("odx-target: "), (words, said)
+    assert said.count("\n") == 1, (words, said)
+    assert len(said) < CHARACTERS_OF_A_MESSAGE, words
+    assert said.rstrip("\n").isprintable(), (words, said)
+    assert "Traceback" not in said
+    assert "secret-of-a-user" not in said
+
+
+OPTIONS = {
+    # each once, whatever number of subcommands shares it
+    (option.opts[0], option.help): (name, option.opts[0], option.is_flag)
+    for name, command in LEAVES.items()
+    for option in command.params
+    if option.opts and option.opts[0].startswith("--") and option.name != "help"
+}
+
+
+@pytest.mark.parametrize(("name", "option", "is_flag"), OPTIONS.values(), ids=lambda value: str(value))
+def test_an_option_with_anything_behind_it(run: Callable[..., tuple[int, str]], name: str, option: str, is_flag: bool) -> None:
+    if is_flag:
+        words = [*words_of(name), f"{option}=x"]
+        code, said = run(*words)
+        check(code, said, words)
+        assert code == 2
+        return
+    words = [*words_of(name), option]
+    code, said = run(*words)
+    check(code, said, words)
+    assert code == 2, "nothing behind it"
+    for strange in STRANGE:
+        words = [*words_of(name), option, strange]
+        if name == "demo":
+            words.append("--nonsense")
+        check(*run(*words), words)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_arguments_of_every_kind(run: Callable[..., tuple[int, str]], name: str) -> None:
+    words = words_of(name)
+    end = next((index for index, word in enumerate(words) if word.startswith("--")), len(words))
+    for index in range(len(name.split()), end):
+        for strange in STRANGE:
+            changed = [*words[:index], strange, *words[index + 1 :]]
+            code, said = run(*changed)
+            if (code, said) != (0, ""):
+                check(code, said, changed)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_is_not_there_and_what_is_too_much(run: Callable[..., tuple[int, str]], name: str) -> None:
+    for words in ([*words_of(name), "--nonsense"], [*words_of(name), "too", "much"], [*words_of(name), "-x"]):
+        code, said = run(*words)
+        check(code, said, words)
+        assert code == 2
+
+
+def test_nothing_is_left_behind(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    for words in (["serve", "pool", "--lun", "a=1X"], ["serve", "pool", "--lun", "a=1M", "--portal", "192.0.2.1:0"]):
+        assert run(*words)[0] in (1, 2)
+    assert list(tmp_path.iterdir()) == []
