@@ -15,6 +15,8 @@ SOURCES = Path(__file__).parent.parent / "src"
 OURS: dict[str, tuple[tuple[str, ...], str]] = {
     # modules: (what of ours they may import, why no more)
     "odx_target": ((), "the root names the version and must cost nothing to import"),
+    "odx_target.turns": ((), "everything may count its steps"),
+    "odx_target.environment": (("odx_target.turns",), "everything is passed what it names"),
     "odx_target.store": (
         ("odx_target.store",),
         "it knows blocks and nothing of SCSI, so that it can be tested and replaced alone",
@@ -50,6 +52,9 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     "odx_target.cli": (ANYTHING := ("odx_target.*",), "the command line wires everything"),
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
+
+FOR_ALL = ("odx_target.environment", "odx_target.turns")
+"""All that is passed in has one name and one place."""
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
     # module: (who may import it, why nobody else)
@@ -143,9 +148,11 @@ def may_import(importer: str, imported: str) -> bool:
     allowed, _ = OURS[home]
     if allowed == ANYTHING:
         return True
+    if home == "odx_target":
+        return False
     if imported == "odx_target":  # the version, not the packages below
         return imported in allowed
-    return any(name != "odx_target" and within(imported, name) for name in allowed)
+    return imported in FOR_ALL or any(name != "odx_target" and within(imported, name) for name in allowed)
 
 
 def imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[int, str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES, CopyLimits, CopyOptions
-from odx_target.store.api import Steps
+from odx_target.turns import Steps
 from tests.copymgr.array import CopyArray, Range, code_of, data_of
 from tests.copymgr.golden import golden
 

@@ -8,7 +8,8 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from odx_target.initiator.result import Buffer, CommandResult, Status
+from odx_target.environment import Buffer
+from odx_target.initiator.result import CommandResult, Status
 
 GOOD = CommandResult(Status.GOOD)
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from odx_target.environment import Buffer
 from odx_target.initiator.copy_job import CopyJob, Method
 from odx_target.initiator.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import BadRequest
 from odx_target.initiator.offload import ListIdentifiers, StopReason
-from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.initiator.result import CommandResult
 from tests.initiator.copying import MIB, Copy, pattern
 from tests.initiator.driving import no_sleep, one_by_one, probe, run
 from tests.initiator.naive_target import Array, NaiveDisk, check_condition, token_limits

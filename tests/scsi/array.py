@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from odx_target.environment import Buffer
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.tasks.task import Reply, Task, TaskAttribute
-from odx_target.store.api import BLOCK_BYTES, Buffer
+from odx_target.store.api import BLOCK_BYTES
 from tests.scsi.memory_store import MemoryPool
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
 

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, PoolBusy, PoolFull, Steps, Usage
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolBusy, PoolFull, Usage
+from odx_target.turns import Steps
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)

@@ -30,7 +30,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.error_kinds import of_write
 from odx_target.store.head import MemoryHead

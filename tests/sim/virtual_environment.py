@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
-from odx_target.store.api import Lane, Turns
+from odx_target.environment import Lane
+from odx_target.turns import Turns
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

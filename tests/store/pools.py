@@ -7,7 +7,8 @@ from random import Random
 from tests.sim.simulated_disk import SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment
 
-from odx_target.store.api import BLOCK_BYTES, BlockSource, Buffer, PoolBusy, Volume
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES, BlockSource, PoolBusy, Volume
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool, open_pool
 
 SMALL = PoolOptions(segment_blocks=32)

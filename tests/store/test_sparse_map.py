@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tests.settings import searching
 from tests.store.map_model import MapModel, places_of
 
-from odx_target.store.api import Steps
 from odx_target.store.catalogue.node_codec import decode_inner, encode_inner
 from odx_target.store.map.block_map import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.inner import FAN_OUT, FEW_AGAIN, MOST_FEW, Few, Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf, expand, one_run, packed
+from odx_target.turns import Steps
 
 PIB_BLOCKS = 1 << 38
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS

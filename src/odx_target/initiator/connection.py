@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from odx_target.environment import Buffer
 from odx_target.initiator.errors import Breach, InitiatorError, LoginFailed, ProtocolViolation, Rejected
 from odx_target.initiator.exchange import CommandExchange, joined
 from odx_target.initiator.login import Login
-from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.initiator.result import CommandResult
 from odx_target.initiator.serial import following, is_behind
 from odx_target.initiator.text_exchanges import TextExchanges
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, append_pdu

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from odx_target.environment import Buffer
 from odx_target.initiator import cdb, inquiry
 from odx_target.initiator.copy_limits import CopyLimits, read_copy_limits
 from odx_target.initiator.errors import BadAnswer, InitiatorError
 from odx_target.initiator.inquiry import BlockLimits
-from odx_target.initiator.result import Buffer, CommandResult, Executor, Sleep, Status
+from odx_target.initiator.result import CommandResult, Executor, Sleep, Status
 from odx_target.initiator.sense import Sense, SenseKey, describe_result, read_sense
 
 MAXIMUM_UNIT_ATTENTIONS = 8

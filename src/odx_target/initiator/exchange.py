@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from odx_target.environment import Buffer
 from odx_target.initiator.errors import Breach, ProtocolViolation
-from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.initiator.result import CommandResult
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse, encode_lun
 from odx_target.iscsi.pdu.opcodes import NO_TAG

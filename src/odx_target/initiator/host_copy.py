@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from odx_target.environment import Buffer
 from odx_target.initiator.copy_plan import CopyPlan, Span
 from odx_target.initiator.disk import Disk
-from odx_target.initiator.result import Buffer, Job, Together
+from odx_target.initiator.result import Job, Together
 
 DEPTH = 8
 """Pieces under way at once: enough to keep reads and writes going while either waits for the network."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from odx_target.environment import Buffer
 from odx_target.initiator.errors import BadAnswer
-from odx_target.initiator.result import Buffer
 
 SUPPORTED_PAGES = 0x00
 DEVICE_IDENTIFICATION = 0x83

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
+from odx_target.environment import Buffer
 
 
 class Status(IntEnum):

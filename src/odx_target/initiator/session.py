@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import trio
 
+from odx_target.environment import Buffer
 from odx_target.initiator.connecting import Connect, connect_tcp, connected
 from odx_target.initiator.connection import (
     SIMPLE,
@@ -32,7 +33,7 @@ from odx_target.initiator.errors import (
 from odx_target.initiator.login import Login
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.redirection import enter_where_redirected
-from odx_target.initiator.result import Buffer, CommandResult, Job
+from odx_target.initiator.result import CommandResult, Job
 from odx_target.initiator.url import Portal
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse

@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
+from odx_target.environment import Buffer
 from odx_target.initiator.errors import ProtocolViolation
-from odx_target.iscsi.pdu.header import Buffer
 from odx_target.iscsi.pdu.headers import TextRequest, TextResponse
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, encode_pairs

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from odx_target.environment import Buffer
 from odx_target.initiator.errors import BadAnswer
-from odx_target.initiator.result import Buffer
 
 TOKEN_BYTES = 512
 RANGE_DESCRIPTOR_BYTES = 16

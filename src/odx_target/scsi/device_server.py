@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import cast
 
+from odx_target.environment import Buffer
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
 from odx_target.scsi.commands.mode_select import rows as mode_select_rows
 from odx_target.scsi.commands.operation_codes import operation_codes_row
@@ -27,7 +28,7 @@ from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
 from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.scsi.tasks.task_set import Arrival, Member, TaskSet
-from odx_target.store.api import Buffer, StoreError
+from odx_target.store.api import StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 _NO_ENTRY: Entry | None = None

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
+from odx_target.environment import Environment
 from odx_target.scsi.access import Access
 from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
@@ -15,7 +16,7 @@ from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Res
 from odx_target.scsi.reservations.transport_id import port_name
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import TaskSet
-from odx_target.store.api import BLOCK_BYTES, Environment, Pool, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 
 LOGICAL_BLOCK_BYTES = (512, 4096)
 

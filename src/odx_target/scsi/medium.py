@@ -11,8 +11,9 @@ that has a medium: a change behind its back could be undone by an edge that was 
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from odx_target.environment import Buffer
 from odx_target.scsi.limits import STEP_BYTES
-from odx_target.store.api import BLOCK_BYTES, BlockSource, Buffer, FrozenMap, PoolBusy, Volume
+from odx_target.store.api import BLOCK_BYTES, BlockSource, FrozenMap, PoolBusy, Volume
 
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 

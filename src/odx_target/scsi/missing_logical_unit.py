@@ -1,8 +1,8 @@
 """What stands for a LUN that has no logical unit."""
 
+from odx_target.environment import Event
 from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.tasks.task_set import TaskSet
-from odx_target.store.api import Event
 
 
 class MissingLogicalUnit(AddressedUnit):

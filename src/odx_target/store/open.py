@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from odx_target.store.api import CatalogueDamaged, Environment, Lane, StoreError
+from odx_target.environment import Environment, Lane
+from odx_target.store.api import CatalogueDamaged, StoreError
 from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue

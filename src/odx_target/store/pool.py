@@ -4,18 +4,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from odx_target.store.api import (
-    BLOCK_BYTES,
-    Environment,
-    FrozenMap,
-    Lane,
-    PoolStatus,
-    Scarcity,
-    StoreError,
-    Trouble,
-    Usage,
-    Volume,
-)
+from odx_target.environment import Environment, Lane
+from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolStatus, Scarcity, StoreError, Trouble, Usage, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.health import Health

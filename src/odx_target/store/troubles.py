@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from odx_target.environment import Environment
 from odx_target.store.api import (
     DamagedBlock,
     DamagedPlace,
-    Environment,
     PoolFull,
     PoolStatus,
     StoreError,

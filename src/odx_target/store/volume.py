@@ -3,7 +3,8 @@
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, DamagedBlock, OutOfResources, StoreError, Unreadable
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.contents import VolumeContents
 from odx_target.store.log.reader import Reader, Runs
@@ -13,7 +14,7 @@ from odx_target.store.map.block_map import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
 from odx_target.store.troubles import Troubles
-from odx_target.store.turns import Steps
+from odx_target.turns import Steps
 
 if TYPE_CHECKING:
     from odx_target.store.pool import LogPool

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import structlog
 
+from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
-from odx_target.store.api import Environment, Pool, Volume
+from odx_target.store.api import Pool, Volume
 from odx_target.target.config.settings import MOST_LUNS, Config, ConfigError, LunConfig
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
 

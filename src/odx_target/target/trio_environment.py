@@ -8,7 +8,9 @@ from typing import Self, TypeVar, TypeVarTuple
 
 import trio
 
-from odx_target.store.api import Lane, OutOfResources, Turns
+from odx_target.environment import Lane
+from odx_target.store.api import OutOfResources
+from odx_target.turns import Turns
 
 NO_THREAD = "can't start new thread"
 """How Python says that there is none."""

@@ -35,7 +35,8 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Reply, Task
-from odx_target.store.api import FrozenMap, PoolFull, Steps
+from odx_target.store.api import FrozenMap, PoolFull
+from odx_target.turns import Steps
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager

@@ -13,7 +13,7 @@ from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES, CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
-from odx_target.store.api import Steps
+from odx_target.turns import Steps
 
 Key: TypeAlias = tuple[LogicalUnit, int]
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.tokens.rod_source import Piece, PieceKind, RodSource
-from odx_target.store.api import BLOCK_BYTES, FrozenMap, Steps
+from odx_target.store.api import BLOCK_BYTES, FrozenMap
+from odx_target.turns import Steps
 
 # How far to look for the end of a hole: a longer one becomes several steps, which cost no more than to look on.
 _STEPS_TO_LOOK_AHEAD = 50

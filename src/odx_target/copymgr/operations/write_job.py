@@ -10,6 +10,7 @@ from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
+from odx_target.environment import Buffer
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.sense import (
@@ -20,7 +21,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     SenseKey,
 )
-from odx_target.store.api import BLOCK_BYTES, Buffer
+from odx_target.store.api import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager

@@ -10,7 +10,8 @@ from odx_target.copymgr.tokens.format import TOKEN_BYTES, decode_head
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.copymgr.tokens.rod_types import ROD_TYPES, RodType
-from odx_target.store.api import Environment, Pool, StoreError
+from odx_target.environment import Environment
+from odx_target.store.api import Pool, StoreError
 
 KEY_PREFIX = "copymgr/token/"
 FORMAT_VERSION = 1

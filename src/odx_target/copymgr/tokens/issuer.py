@@ -12,8 +12,9 @@ from odx_target.copymgr.tokens.format import (
     unsigned_token,
 )
 from odx_target.copymgr.tokens.rod_types import RodType
+from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit, naa_designator
-from odx_target.store.api import Environment, Pool
+from odx_target.store.api import Pool
 
 SECRET_KEY = "copymgr/secret"  # noqa: S105 - where the secret is kept, not the secret
 EPOCH_KEY = "copymgr/epoch"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
-from odx_target.store.api import Steps
+from odx_target.turns import Steps
 
 # The cause is remembered for twice as long as the token lived (SPC-4 5.16.6.7 asks for that).
 _TOMBSTONE_LIVES = 2

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from odx_target.environment import Buffer
 from odx_target.initiator.cdb import synchronize_cache_10
 from odx_target.initiator.errors import InitiatorError
-from odx_target.initiator.result import Buffer
 from odx_target.initiator.sense import SenseKey
 from odx_target.initiator.windows import cdb
 from odx_target.initiator.windows.capability import Capability

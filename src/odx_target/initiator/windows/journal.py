@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.environment import Buffer
+from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows.rules import Finding, Rule
 
 

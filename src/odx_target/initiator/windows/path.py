@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
+from odx_target.environment import Buffer
 from odx_target.initiator.errors import ConnectionLost
-from odx_target.initiator.result import Buffer, CommandResult
+from odx_target.initiator.result import CommandResult
 
 UNTAGGED = 0
 SIMPLE = 1

@@ -8,9 +8,10 @@ does not take of a target loses the connection, too.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from odx_target.environment import Buffer
 from odx_target.initiator.cdb import RECEIVE_ROD_TOKEN_INFORMATION, THIRD_PARTY_COPY_IN
 from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, InitiatorError, ProtocolViolation, Rejected
-from odx_target.initiator.result import Buffer, CommandResult, Status
+from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.windows import cdb, sense_table
 from odx_target.initiator.windows.connection import Broken
 from odx_target.initiator.windows.host import WindowsHost

@@ -1,12 +1,11 @@
 """A PDU header as data: what all classes of `pdu` share, and the parts of a header that several use."""
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Self
 
+from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.formats import FORMATS, HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import Opcode
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 LUN_NOT_SINGLE_LEVEL = -1
 """What `decode_lun` says of a field that is not a LUN of one level: no logical unit has this number."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
+from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.formats import SCSI_COMMAND, SCSI_DATA_OUT
-from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, Buffer, Header
+from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, Header
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
+from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.formats import READY_TO_TRANSFER, SCSI_DATA_IN, SCSI_RESPONSE
-from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW, Buffer, Header
+from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW, Header
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 

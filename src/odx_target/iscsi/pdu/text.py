@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from odx_target.iscsi.pdu.header import Buffer
+from odx_target.environment import Buffer
 
 MAX_KEY_BYTES = 63  # RFC 7143 6.1
 MAX_TEXT_BYTES = 65536  # one negotiation step over several PDUs: enough for what RFC 7143 lets keys hold, 4 MiB over 64 logins

@@ -26,10 +26,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.formats import SCSI_DATA_OUT
-from odx_target.iscsi.pdu.header import FINAL, Buffer
+from odx_target.iscsi.pdu.header import FINAL
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.pdu.responses import ReadyToTransfer
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused

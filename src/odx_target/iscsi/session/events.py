@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from odx_target.iscsi.pdu.header import Buffer
+from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.opcodes import RejectReason
 
 if TYPE_CHECKING:

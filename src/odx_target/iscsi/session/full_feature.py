@@ -24,10 +24,11 @@ as lost by its command.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.formats import HEADER_BYTES, SCSI_COMMAND
 from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers
-from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, Buffer, decode_lun
+from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, decode_lun
 from odx_target.iscsi.pdu.headers import PDU_CLASSES, decode_header
 from odx_target.iscsi.pdu.opcodes import (
     NO_TAG,

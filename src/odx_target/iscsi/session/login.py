@@ -16,6 +16,7 @@ and its MaxRecvDataSegmentLength in the first response of the operational stage.
 
 from dataclasses import dataclass, replace
 
+from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.names import check_name, prepare_name
 from odx_target.iscsi.negotiation.answerer import Answerer, Phase
@@ -23,7 +24,6 @@ from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, NONE, REJECT, RESERVE
 from odx_target.iscsi.negotiation.rules import DISCOVERY, NegotiationError, check_is_offer, check_length, note_key
 from odx_target.iscsi.negotiation.wishes import WISHES
 from odx_target.iscsi.pdu.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
-from odx_target.iscsi.pdu.header import Buffer
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs

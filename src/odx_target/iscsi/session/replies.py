@@ -12,10 +12,11 @@ of the buffers given.
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from odx_target.environment import Buffer
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.formats import SCSI_DATA_IN, SCSI_RESPONSE
 from odx_target.iscsi.pdu.framing import PADDING
-from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW, Buffer
+from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 from odx_target.iscsi.session.command_window import SERIAL_MASK
 from odx_target.iscsi.session.events import CommandReady

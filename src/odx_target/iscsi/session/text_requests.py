@@ -13,11 +13,11 @@ has changed nothing. What fails is answered by Reject, and the connection goes o
 
 from dataclasses import replace
 
+from odx_target.environment import Buffer
 from odx_target.iscsi.names import prepare_name
 from odx_target.iscsi.negotiation.answerer import Answerer, Phase
 from odx_target.iscsi.negotiation.keys import REJECT
 from odx_target.iscsi.negotiation.rules import NegotiationError
-from odx_target.iscsi.pdu.header import Buffer
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.pdu.requests import TextRequest
 from odx_target.iscsi.pdu.responses import TextResponse

@@ -7,9 +7,9 @@ moment the PDU is made.
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.framing import append_pdu
-from odx_target.iscsi.pdu.header import Buffer
 from odx_target.iscsi.pdu.opcodes import RejectReason
 from odx_target.iscsi.pdu.responses import (
     AsynchronousMessage,

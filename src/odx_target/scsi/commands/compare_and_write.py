@@ -8,6 +8,7 @@ from a disk the task's extents hold them. DPO changes nothing, nor does FUA_NV, 
 from collections.abc import Callable, Sequence
 from struct import Struct
 
+from odx_target.environment import Buffer
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.commands.data_out import exact_blocks
 from odx_target.scsi.commands.difference import first_difference
@@ -18,7 +19,6 @@ from odx_target.scsi.medium import slice_buffers
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Reply, Task
-from odx_target.store.api import Buffer
 
 COMPARE_AND_WRITE = 0x89
 NUMBER_OF_LOGICAL_BLOCKS_BYTE = 13

@@ -14,6 +14,7 @@ is an INVALID FIELD IN COMMAND INFORMATION UNIT, where the expected length stand
 
 from collections.abc import Sequence
 
+from odx_target.environment import Buffer
 from odx_target.scsi.medium import buffers_bytes, slice_buffers
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
@@ -22,7 +23,6 @@ from odx_target.scsi.sense import (
     CheckCondition,
 )
 from odx_target.scsi.tasks.task import Task
-from odx_target.store.api import Buffer
 
 
 def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from odx_target.environment import Buffer
 from odx_target.scsi.cdb import TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
 from odx_target.scsi.commands.data_out import whole_blocks
@@ -12,7 +13,6 @@ from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Reply, Task
-from odx_target.store.api import Buffer
 
 ORWRITE_16 = 0x8B
 TRANSFER_LENGTH_BYTE = 10

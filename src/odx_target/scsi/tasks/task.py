@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from odx_target.store.api import Buffer
+from odx_target.environment import Buffer
 
 if TYPE_CHECKING:
     from odx_target.scsi.logical_unit import LogicalUnit

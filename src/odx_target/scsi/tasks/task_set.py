@@ -19,11 +19,12 @@ that it holds itself, so no circle of waiting can close.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from odx_target.environment import Environment, Event
 from odx_target.scsi.access import Access
 from odx_target.scsi.command_table import Extent
 from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
 from odx_target.scsi.tasks.task import Task, TaskAttribute
-from odx_target.store.api import Environment, Event, Turns
+from odx_target.turns import Turns
 
 Extents = Sequence[tuple[int, int, bool]]
 

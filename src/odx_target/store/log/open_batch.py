@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from crc32c import crc32c
 
-from odx_target.store.api import BLOCK_BYTES, Buffer
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import HEAD_BYTES
 from odx_target.store.segments.segment import Segment
 

@@ -8,7 +8,8 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
-from odx_target.store.api import Buffer, StoreError
+from odx_target.environment import Buffer
+from odx_target.store.api import StoreError
 
 VALUE_BYTES_MAX = 64 * 1024
 """Longest remembered value: a persistent token with all its ranges needs a few KiB; a header of a batch stays small."""

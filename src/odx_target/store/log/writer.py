@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import is_
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, Environment, Lane, OutOfResources, PoolBusy, PoolFailed, StoreError
+from odx_target.environment import Buffer, Environment, Lane
+from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolBusy, PoolFailed, StoreError
 from odx_target.store.error_kinds import of_write, passes
 from odx_target.store.health import Health
 from odx_target.store.log.batch import CHECKSUM_BYTES, Position, encode_header, header_blocks

@@ -7,9 +7,9 @@ loop with it. So they are taken apart in pieces, a few in each turn.
 from collections.abc import Sequence
 from sys import getrefcount
 
-from odx_target.store.api import Environment
+from odx_target.environment import Environment
 from odx_target.store.map.inner import Inner, Node
-from odx_target.store.turns import Steps, Turns
+from odx_target.turns import Steps, Turns
 
 LEAVES_AT_ONCE = 64
 """To let go of so many takes some microseconds."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from odx_target.store.map.inner import Inner
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf
-from odx_target.store.turns import Steps
+from odx_target.turns import Steps
 
 ENTRIES_OF_A_STEP = 8
 """A leaf is looked through by loops that Python runs itself."""

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from odx_target.store.api import BLOCK_BYTES, Buffer, PoolFull
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
 from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS

@@ -3,7 +3,8 @@
 import errno
 from collections.abc import Sequence
 
-from odx_target.store.api import BLOCK_BYTES, Buffer
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
 
 
 class MemorySegment:

@@ -20,7 +20,7 @@ a read of it is under way: that read ends as if nothing had happened, or raises 
 from collections.abc import Sequence
 from typing import Protocol
 
-from odx_target.store.api import Buffer
+from odx_target.environment import Buffer
 
 PLACE_BITS = 14
 """A *place* is what the block map keeps of a block: `segment_number << PLACE_BITS | block_in_segment`; 0 is a hole."""

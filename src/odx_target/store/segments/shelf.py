@@ -10,7 +10,8 @@ room for the records that give blocks back.
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from odx_target.store.api import BLOCK_BYTES, Environment, Event, Lane, OutOfResources, PoolFull, StoreError
+from odx_target.environment import Environment, Event, Lane
+from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolFull, StoreError
 from odx_target.store.error_kinds import of_write
 from odx_target.store.health import Health
 from odx_target.store.log.footer import capacity_blocks

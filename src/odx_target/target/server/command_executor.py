@@ -22,11 +22,11 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.tasks.outcome import Outcome, Pending
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Reply, Task
-from odx_target.store.api import Turns
 from odx_target.target.server.memory_budget import SessionMemory
 from odx_target.target.server.outlet import Outlet
 from odx_target.target.server.share_to_read import ShareToRead
 from odx_target.target.server.task_management import perform_task_management
+from odx_target.turns import Turns
 
 Ts = TypeVarTuple("Ts")
 

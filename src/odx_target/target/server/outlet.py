@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from odx_target.environment import Buffer
 from odx_target.iscsi.session.session_memory import Share
 from odx_target.store.api import Pool, Scarcity
-from odx_target.target.server.send_queue import Buffer, SendQueue
+from odx_target.target.server.send_queue import SendQueue
 
 # Read data of small commands that a peer has not taken: past it the rest of its commands wait. The kernel has some MiB more by
 # then. Large reads take memory of their own.

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from odx_target.environment import Buffer
 from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
-
-Buffer = bytes | bytearray | memoryview
 
 # What the kernel has no memory for is tried again after this.
 SCARCITY_PAUSE_S = 0.05

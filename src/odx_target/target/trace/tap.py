@@ -6,7 +6,7 @@ With no tap a connection pays one `is None` for what it receives and one for wha
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-from odx_target.iscsi.pdu.header import Buffer
+from odx_target.environment import Buffer
 
 Address: TypeAlias = tuple[str, int]
 """Host and port; what a socket says more of an IPv6 address is left out."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from odx_target.iscsi.pdu.header import Buffer
+from odx_target.environment import Buffer
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
