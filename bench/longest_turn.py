@@ -24,7 +24,7 @@ from random import Random
 import trio
 import trio.testing
 
-from odx_target.cli.serving.collector import spare_collector
+from odx_target.cli.serving.garbage_collector import spare_collector
 from odx_target.cli.serving.serve import open_pool
 from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.scsi.nexus import Nexus

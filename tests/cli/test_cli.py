@@ -9,7 +9,7 @@ from odx_target import __version__
 from odx_target.cli import decode
 from odx_target.cli import main as cli
 from odx_target.cli.app import COMMANDS, wanted_commands
-from odx_target.cli.text.messages import LONGEST_MESSAGE, shown
+from odx_target.cli.text.messages import MAX_MESSAGE_CHARACTERS, shown
 from odx_target.target.config.settings import DEFAULT_IQN, Portal
 
 USAGE = 2
@@ -292,8 +292,8 @@ def test_a_target_may_have_any_name_in_any_locale(locale: str, encoding: str) ->
 
 def test_a_message_is_one_line_that_can_be_read() -> None:
     assert shown("Value error, a\n  b\x1b[2J") == "a b\\x1b[2J"
-    assert shown("x" * LONGEST_MESSAGE) == "x" * LONGEST_MESSAGE
+    assert shown("x" * MAX_MESSAGE_CHARACTERS) == "x" * MAX_MESSAGE_CHARACTERS
     long = shown("begin " + "x" * 100_000 + " end")
-    assert len(long) < LONGEST_MESSAGE + 10
+    assert len(long) < MAX_MESSAGE_CHARACTERS + 10
     assert long.startswith("begin x")
     assert long.endswith("x end")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.cli.text.pdu_rows import pdu_rows
+from odx_target.cli.text.describe_pdu import describe_pdu
 from odx_target.cli.text.tables import Row, print_rows
-from odx_target.cli.token.rows import descriptions, plain, token_rows
+from odx_target.cli.token.describe import describe_rod_token, descriptions, table_rows
 from odx_target.initiator.cdb import inquiry
 from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginRequest
 from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd
@@ -36,11 +36,11 @@ PAGES = {
 }
 
 DECODERS: dict[str, Callable[[bytes], list[Row]]] = {
-    "cdb": lambda data: plain(describe_cdb(data, descriptions())),
-    "sense": lambda data: plain(describe_sense(data)),
-    "vpd": lambda data: plain(describe_vpd(data, descriptions())),
-    "token": token_rows,
-    "pdu": pdu_rows,
+    "cdb": lambda data: table_rows(describe_cdb(data, descriptions())),
+    "sense": lambda data: table_rows(describe_sense(data)),
+    "vpd": lambda data: table_rows(describe_vpd(data, descriptions())),
+    "token": describe_rod_token,
+    "pdu": describe_pdu,
 }
 
 
@@ -71,7 +71,7 @@ def test_third_party_copy_pages(name: str) -> None:
 
 def test_the_identifier_of_a_token_is_a_number_and_no_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     token = golden("token_head")[:8] + bytes.fromhex("ab54a98ceb1f0ad2") + golden("token_head")[16:]
-    print_rows("token", token_rows(token))
+    print_rows("token", describe_rod_token(token))
     assert ["copy", "manager", "rod", "token", "identifier", "0xab54a98ceb1f0ad2", "12345678901234567890"] in [
         line.split() for line in capsys.readouterr().out.splitlines()
     ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from odx_target.cli import host
+from odx_target.cli import host_command
 from odx_target.cli import main as cli
 from odx_target.cli.failure import CommandFailure, Interrupted
 from odx_target.initiator.errors import ConnectionLost
@@ -29,7 +29,7 @@ def test_a_command_that_is_told_to_stop_cleans_up(number: signal.Signals) -> Non
                 cleaned.append(number)
 
     with pytest.raises(Interrupted) as interrupted:
-        host.run(work)
+        host_command.run(work)
     assert cleaned == [number]
     assert interrupted.value.number == number
 
@@ -39,7 +39,7 @@ def test_a_command_returns_its_result_and_takes_its_arguments() -> None:
         await trio.lowlevel.checkpoint()
         return one + other
 
-    assert host.run(add, 1, 2) == 3
+    assert host_command.run(add, 1, 2) == 3
 
 
 def test_an_error_of_a_target_is_one_plain_error() -> None:
@@ -47,7 +47,7 @@ def test_an_error_of_a_target_is_one_plain_error() -> None:
         raise ConnectionLost("gone")
 
     with pytest.raises(CommandFailure, match="gone"):
-        host.run(work)
+        host_command.run(work)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_windows_copy_says_how_far_it_came(
         report.offloaded_bytes, report.ordinary_bytes = offloaded_bytes, ordinary_bytes
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(host, "run", interrupted)
+    monkeypatch.setattr(host_command, "run", interrupted)
     urls = [f"iscsi://127.0.0.1:1/iqn.2026-11.io.a/{lun}" for lun in (0, 1)]
     monkeypatch.setattr(sys, "argv", ["odx-target", "windows-copy", *urls, "--file-size", "1M"])
     with pytest.raises(SystemExit) as ended:
@@ -85,7 +85,7 @@ def test_the_exit_code_names_the_signal(
         raise error
 
     run: Callable[..., object] = interrupted
-    monkeypatch.setattr(host, "run", run)
+    monkeypatch.setattr(host_command, "run", run)
     monkeypatch.setattr(sys, "argv", ["odx-target", "demo", "--size", "1M"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -97,7 +97,7 @@ def test_what_is_done_by_then_is_one_line(monkeypatch: pytest.MonkeyPatch, capsy
     def interrupted(*_: object) -> None:
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(host, "run", interrupted)
+    monkeypatch.setattr(host_command, "run", interrupted)
     urls = [f"iscsi://127.0.0.1:1/iqn.2026-11.io.a/{lun}" for lun in (0, 1)]
     monkeypatch.setattr(sys, "argv", ["odx-target", "copy", *urls])
     with pytest.raises(SystemExit) as ended:

@@ -15,7 +15,7 @@ import trio.testing
 import typer
 from typer.testing import CliRunner, Result
 
-from odx_target.cli import copy, decode, demo, host
+from odx_target.cli import copy, decode, demo, host_command
 from odx_target.cli.failure import CommandFailure, Interrupted
 from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.text.tables import dump
@@ -79,7 +79,7 @@ def disks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[NaiveDisk]]:
         trio.lowlevel.spawn_system_task(serve, Target(found, directory), far)
         return near
 
-    monkeypatch.setattr(host, "open_session", partial(open_session, connect=connect))
+    monkeypatch.setattr(host_command, "open_session", partial(open_session, connect=connect))
     yield found
     assert directory.sessions.sessions == []  # whatever happened, every session was logged out
 
@@ -343,7 +343,7 @@ def test_messages_of_errors_in_groups() -> None:
         raise ConnectFailed("nobody there")
 
     with pytest.raises(CommandFailure, match="nobody there"):
-        host.run(fail_twice)
+        host_command.run(fail_twice)
 
 
 def test_sizes() -> None:

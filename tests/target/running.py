@@ -11,7 +11,7 @@ from odx_target.initiator.session import InitiatorSession, open_session
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
-from odx_target.target.descriptors import DEFAULT_SOCKETS
+from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 
 LUNS = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20, 4096))
 OPTIONS = SessionOptions(isid=random_isid(b"tests"))

@@ -6,11 +6,11 @@ import pytest
 
 from odx_target.iscsi.names import MAX_NAME_BYTES
 from odx_target.target.config.chap import (
-    LARGEST_SECRET_FILE_BYTES,
-    LONGEST_SECRET_BYTES,
-    LONGEST_USER_BYTES,
-    MOST_USERS,
-    SHORTEST_SECRET_BYTES,
+    MAX_SECRET_BYTES,
+    MAX_SECRET_FILE_BYTES,
+    MAX_USER_BYTES,
+    MAX_USERS,
+    MIN_SECRET_BYTES,
     ChapUser,
     TargetChap,
     accounts_of,
@@ -115,12 +115,12 @@ def test_a_wrong_table_is_one_clear_line_without_a_secret(tmp_path: Path, text: 
     assert "1234567890123456" not in str(caught.value)
 
 
-@pytest.mark.parametrize("size_bytes", [SHORTEST_SECRET_BYTES, LONGEST_SECRET_BYTES])
+@pytest.mark.parametrize("size_bytes", [MIN_SECRET_BYTES, MAX_SECRET_BYTES])
 def test_lengths_of_secrets_that_may_be(size_bytes: int) -> None:
     assert chap_user("a", bytes([255]) * size_bytes).secret == target_chap("a", bytes([255]) * size_bytes).secret
 
 
-@pytest.mark.parametrize("size_bytes", [0, SHORTEST_SECRET_BYTES - 1, LONGEST_SECRET_BYTES + 1])
+@pytest.mark.parametrize("size_bytes", [0, MIN_SECRET_BYTES - 1, MAX_SECRET_BYTES + 1])
 def test_lengths_of_secrets_that_may_not(size_bytes: int) -> None:
     for refused in (chap_user, target_chap):
         with pytest.raises(ConfigError, match="bytes"):
@@ -133,8 +133,8 @@ def test_lengths_of_secrets_that_may_not(size_bytes: int) -> None:
 
 def test_limits_of_names() -> None:
     secret = SECRET.encode()
-    chap_user("u" * LONGEST_USER_BYTES, secret)
-    for name in ("u" * (LONGEST_USER_BYTES + 1), "ü" * (LONGEST_USER_BYTES // 2 + 1), "a\ud800"):
+    chap_user("u" * MAX_USER_BYTES, secret)
+    for name in ("u" * (MAX_USER_BYTES + 1), "ü" * (MAX_USER_BYTES // 2 + 1), "a\ud800"):
         with pytest.raises(ConfigError, match="want a name"):
             chap_user(name, secret)
     longest = "iqn.".ljust(MAX_NAME_BYTES, "x")
@@ -146,7 +146,7 @@ def test_limits_of_names() -> None:
 
 
 def test_limit_of_users() -> None:
-    users = [ChapUser(f"u{number}", SECRET.encode()) for number in range(MOST_USERS + 1)]
+    users = [ChapUser(f"u{number}", SECRET.encode()) for number in range(MAX_USERS + 1)]
     assert accounts_of(users[:-1], None) is not None
     with pytest.raises(ConfigError, match="over the limit"):
         accounts_of(users, None)
@@ -167,9 +167,9 @@ def test_secret_files(tmp_path: Path) -> None:
     for content, secret in ((b"x", b"x"), (b"x\n", b"x"), (b"x\r\n", b"x"), (b" x \n", b" x "), (b"x\n\n", b"x\n"), (b"", b"")):
         path.write_bytes(content)
         assert read_secret(path) == secret
-    path.write_bytes(b"x" * LARGEST_SECRET_FILE_BYTES)
-    assert len(read_secret(path)) == LARGEST_SECRET_FILE_BYTES
-    path.write_bytes(b"x" * (LARGEST_SECRET_FILE_BYTES + 1))
+    path.write_bytes(b"x" * MAX_SECRET_FILE_BYTES)
+    assert len(read_secret(path)) == MAX_SECRET_FILE_BYTES
+    path.write_bytes(b"x" * (MAX_SECRET_FILE_BYTES + 1))
     with pytest.raises(ConfigError, match="no secret"):
         read_secret(path)
     path.write_text("two\nlines of a secret\n")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from odx_target.target.config.settings import (
-    LARGEST_LUN_BYTES,
+    MAX_LUN_BYTES,
+    MAX_LUNS,
     MIN_POOL_LIMIT_BYTES,
-    MOST_LUNS,
     Config,
     ConfigError,
     LunConfig,
@@ -47,7 +47,7 @@ def test_wrong_sizes_are_refused(text: str) -> None:
         ("a=1M", LunConfig("a", 1 << 20, 512)),
         ("a.b-c_1=512,block=512", LunConfig("a.b-c_1", 512, 512)),
         ("d=8K,block=4096", LunConfig("d", 8192, 4096)),
-        (f"p={LARGEST_LUN_BYTES}", LunConfig("p", LARGEST_LUN_BYTES, 512)),
+        (f"p={MAX_LUN_BYTES}", LunConfig("p", MAX_LUN_BYTES, 512)),
     ],
 )
 def test_luns(text: str, lun: LunConfig) -> None:
@@ -72,7 +72,7 @@ def test_luns(text: str, lun: LunConfig) -> None:
         "-a=1M",
         "a b=1M",
         f"{'n' * 65}=1M",
-        f"p={LARGEST_LUN_BYTES + 512}",
+        f"p={MAX_LUN_BYTES + 512}",
     ],
 )
 def test_wrong_luns_are_refused(text: str) -> None:
@@ -86,8 +86,8 @@ def test_a_name_stands_for_one_lun() -> None:
 
 
 def test_the_number_of_luns_is_limited() -> None:
-    luns = [LunConfig(f"l{number}", 512) for number in range(MOST_LUNS + 1)]
-    assert len(check_luns(luns[:-1])) == MOST_LUNS
+    luns = [LunConfig(f"l{number}", 512) for number in range(MAX_LUNS + 1)]
+    assert len(check_luns(luns[:-1])) == MAX_LUNS
     with pytest.raises(ConfigError, match="limit"):
         check_luns(luns)
 

@@ -20,10 +20,10 @@ from odx_target.target.control.operations import ManagementError
 from odx_target.target.control.socket import (
     CONTROL_NAME,
     IDLE_TIMEOUT_S,
-    LONGEST_LINE_BYTES,
-    MOST_CONNECTIONS,
+    MAX_CONTROL_CONNECTIONS,
+    MAX_LINE_BYTES,
+    MAX_SOCKET_NAME_BYTES,
     SEND_TIMEOUT_S,
-    SOCKET_NAME_BYTES,
     opened_control,
     socket_name,
 )
@@ -117,18 +117,18 @@ async def test_refusals_and_failures_of_an_operation(tmp_path: Path) -> None:
 
 async def test_a_line_has_a_longest_length(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
-    longest = LUNS[:-1].ljust(LONGEST_LINE_BYTES) + b"\n"
+    longest = LUNS[:-1].ljust(MAX_LINE_BYTES) + b"\n"
     async with opened_control(path, echo):
         async with connected(path) as stream:
             await stream.send_all(longest)
             assert "result" in await answer(stream)
             await stream.send_all(b" " + longest)
-            assert str(LONGEST_LINE_BYTES) in (await answer(stream))["error"]
+            assert str(MAX_LINE_BYTES) in (await answer(stream))["error"]
             with pytest.raises((EOFError, trio.BrokenResourceError)):
                 await answer(stream)
         async with connected(path) as stream:
-            await stream.send_all(b"x" * (LONGEST_LINE_BYTES + 1))
-            assert str(LONGEST_LINE_BYTES) in (await answer(stream))["error"]
+            await stream.send_all(b"x" * (MAX_LINE_BYTES + 1))
+            assert str(MAX_LINE_BYTES) in (await answer(stream))["error"]
 
 
 async def test_there_are_only_so_many_connections(tmp_path: Path) -> None:
@@ -142,11 +142,11 @@ async def test_there_are_only_so_many_connections(tmp_path: Path) -> None:
                 await answer(stream)
                 await leave.wait()
 
-        for _ in range(MOST_CONNECTIONS):
+        for _ in range(MAX_CONTROL_CONNECTIONS):
             nursery.start_soon(stay)
         await wait_all_tasks_blocked(0.05)
         async with connected(path) as stream:
-            assert str(MOST_CONNECTIONS) in (await answer(stream))["error"]
+            assert str(MAX_CONTROL_CONNECTIONS) in (await answer(stream))["error"]
         leave.set()
         await wait_all_tasks_blocked(0.05)
         async with connected(path) as stream:
@@ -264,7 +264,7 @@ async def test_a_socket_that_somebody_put_in_its_place_stays(tmp_path: Path) -> 
 @pytest.mark.parametrize("too_long", [-1, 0, 1, 150])
 async def test_the_path_may_be_longer_than_a_socket_name(tmp_path: Path, too_long: int) -> None:
     folder = tmp_path
-    while (missing := SOCKET_NAME_BYTES + too_long - len(f"{folder}/{CONTROL_NAME}")) > 0:
+    while (missing := MAX_SOCKET_NAME_BYTES + too_long - len(f"{folder}/{CONTROL_NAME}")) > 0:
         folder /= "d" * min(missing - 1, 100)
         if missing == 1:
             break

@@ -11,11 +11,11 @@ from odx_target.cli.app import COMMANDS, application
 from odx_target.copymgr import limits
 from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
 from odx_target.target.config.chap import (
-    LARGEST_SECRET_FILE_BYTES,
-    LONGEST_SECRET_BYTES,
-    LONGEST_USER_BYTES,
-    MOST_USERS,
-    SHORTEST_SECRET_BYTES,
+    MAX_SECRET_BYTES,
+    MAX_SECRET_FILE_BYTES,
+    MAX_USER_BYTES,
+    MAX_USERS,
+    MIN_SECRET_BYTES,
     accounts_of,
 )
 from odx_target.target.config.settings import DEFAULT_IQN, Config, ConfigError, load_config
@@ -79,8 +79,8 @@ def test_the_example_of_chap_is_one(tmp_path: Path) -> None:
     accounts = accounts_of(config.chap_users, config.target_chap)
     assert accounts is not None
     assert set(accounts.by_user) == {"first-host", "any-host"}
-    assert f"{SHORTEST_SECRET_BYTES} to {LONGEST_SECRET_BYTES} bytes" in CONFIGURATION
-    for limit in (LARGEST_SECRET_FILE_BYTES, LONGEST_USER_BYTES, MOST_USERS):
+    assert f"{MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes" in CONFIGURATION
+    for limit in (MAX_SECRET_FILE_BYTES, MAX_USER_BYTES, MAX_USERS):
         assert f"at most {limit} " in CONFIGURATION
 
 

@@ -23,7 +23,7 @@ from odx_target.store.segments.directory import DirectorySegments
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.control.operations import perform
-from odx_target.target.troubles import LINES
+from odx_target.target.pool_trouble_log import LINES
 from tests.target.running import OPTIONS, is_good, remote_portal, running, session_with, settled
 
 Logs = list[Any]

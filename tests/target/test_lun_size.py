@@ -11,7 +11,7 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session import InitiatorSession
 from odx_target.target.array import Array
-from odx_target.target.config.settings import LARGEST_LUN_BYTES, Config, ConfigError, LunConfig, Portal
+from odx_target.target.config.settings import MAX_LUN_BYTES, Config, ConfigError, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, running, session_with, settled
 
 CAPACITY_DATA_HAS_CHANGED = (0x06, 0x2A, 0x09)
@@ -66,7 +66,7 @@ async def test_the_same_size_changes_nothing() -> None:
         ("first", MIB - 512, "LUN first: the pool has it with a size of 1048576 bytes, it cannot shrink to 1048064"),
         ("first", MIB + 100, "LUN first: size 1048676 is not a whole number of 512-byte blocks"),
         ("second", MIB + 512, "LUN second: size 1049088 is not a whole number of 4096-byte blocks"),
-        ("first", LARGEST_LUN_BYTES + 512, "over the limit"),
+        ("first", MAX_LUN_BYTES + 512, "over the limit"),
         ("third", MIB, "there is no LUN third"),
     ],
 )
@@ -82,9 +82,9 @@ async def test_sizes_that_cannot_be(name: str, size_bytes: int, said: str) -> No
 async def test_the_largest_lun() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)
-        assert array.resize_lun("first", LARGEST_LUN_BYTES)
+        assert array.resize_lun("first", MAX_LUN_BYTES)
         await session.execute(0, TEST_UNIT_READY)
-        assert await capacity_blocks(session, 0) == LARGEST_LUN_BYTES // 512
+        assert await capacity_blocks(session, 0) == MAX_LUN_BYTES // 512
 
 
 def on_disk(folder: Path, *luns: LunConfig) -> Array:

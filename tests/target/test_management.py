@@ -24,7 +24,7 @@ from odx_target.initiator.token_commands import (
 )
 from odx_target.store.api import PoolFailed
 from odx_target.target.array import Array
-from odx_target.target.config.settings import LARGEST_LUN_BYTES, MOST_LUNS
+from odx_target.target.config.settings import MAX_LUN_BYTES, MAX_LUNS
 from odx_target.target.control.operations import (
     OPERATIONS,
     TOKENS_OF_A_PAGE,
@@ -107,13 +107,13 @@ async def test_luns_that_cannot_be_added() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)
         assert await refused(array, "add-lun", {"lun": "first=1M"}) == ("LUN first: there is one of that name", False)
-        for wrong in ("a", "a=1", "a=0", f"a={LARGEST_LUN_BYTES + 512}", "-a=1M", 5, None):
+        for wrong in ("a", "a=1", "a=0", f"a={MAX_LUN_BYTES + 512}", "-a=1M", 5, None):
             assert (await refused(array, "add-lun", {"lun": wrong}))[1]
-        for number in range(MOST_LUNS - 2):
+        for number in range(MAX_LUNS - 2):
             await perform(array, "add-lun", {"lun": f"l{number}=512"})
         assert (await refused(array, "add-lun", {"lun": "more=512"})) == ("the pool has no free LUN number below 256", False)
         assert "more" not in array.pool.volumes
-        assert len((await do(array, "luns"))["luns"]) == MOST_LUNS  # type: ignore[arg-type]
+        assert len((await do(array, "luns"))["luns"]) == MAX_LUNS  # type: ignore[arg-type]
 
 
 async def test_resize() -> None:
@@ -138,7 +138,7 @@ async def test_resize() -> None:
         ({"name": "first", "size": "1000"}, "whole number", False),
         ({"name": "first", "size": 0, "shrink": True}, "whole number", False),
         ({"name": "second", "size": 4096 + 512, "shrink": True}, "whole number", False),
-        ({"name": "first", "size": LARGEST_LUN_BYTES + 512}, "over the limit", False),
+        ({"name": "first", "size": MAX_LUN_BYTES + 512}, "over the limit", False),
         ({"name": "first", "size": "big"}, "size 'big'", True),
         ({"name": "first", "size": -1}, "size", True),
         ({"name": "first", "size": True}, "size", True),

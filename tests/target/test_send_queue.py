@@ -2,7 +2,7 @@ import socket
 
 import trio
 
-from odx_target.target.server.send_queue import MOST_PIECES, SendQueue
+from odx_target.target.server.send_queue import MAX_PIECES, SendQueue
 
 
 async def _read_all(reader: trio.SocketStream, size_bytes: int) -> bytes:
@@ -36,4 +36,4 @@ async def test_what_does_not_fit_leaves_when_the_peer_reads_and_in_order() -> No
 
 
 async def test_more_pieces_than_one_call_takes() -> None:
-    await _sends([b"%05d" % number for number in range(MOST_PIECES * 2 + 1)])
+    await _sends([b"%05d" % number for number in range(MAX_PIECES * 2 + 1)])

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli import host
+from odx_target.cli import host_command
 from odx_target.cli.failure import Interrupted
-from odx_target.cli.text.progress import bar
+from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
 from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFailed
 from odx_target.initiator.copy_plan import CopyPlan, plan_copy
@@ -44,7 +44,7 @@ class Done:
         return f"{self.count_bytes} of {self.total_bytes} bytes are copied, {self.offloaded_bytes} of them by token"
 
 
-@host.as_host()
+@host_command.as_host()
 def copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="Where to.")],
@@ -56,7 +56,7 @@ def copy(
         int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of the tokens; 0: the target's.")
     ] = 0,
     *,
-    who: host.Host,
+    who: host_command.Host,
 ) -> None:
     """Copy blocks from one LUN to another.
 
@@ -66,7 +66,7 @@ def copy(
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
     done = Done()
     try:
-        report, elapsed_s = host.run(
+        report, elapsed_s = host_command.run(
             _copy, source, destination, who.options, method, (src_lba, dst_lba, blocks), settings, done
         )
     except Interrupted as interrupted:
@@ -83,7 +83,7 @@ async def _copy(
     settings: OffloadSettings,
     done: Done,
 ) -> tuple[CopyReport, float]:
-    async with host.open_disks(source, destination, wishes) as (from_disk, to_disk):
+    async with host_command.open_disks(source, destination, wishes) as (from_disk, to_disk):
         source_lba, destination_lba, count_blocks = where
         plan = plan_copy(
             from_disk,

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from odx_target.cli.text.describe_pdu import describe_pdu
 from odx_target.cli.text.hexadecimal import hexadecimal
-from odx_target.cli.text.pdu_rows import pdu_rows
 from odx_target.cli.text.tables import Row, print_rows
-from odx_target.cli.token.rows import descriptions, plain, token_rows
+from odx_target.cli.token.describe import describe_rod_token, descriptions, table_rows
 from odx_target.initiator.token_commands import TOKEN_BYTES
 from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd
 
@@ -28,19 +28,19 @@ Hex = Annotated[bytes, typer.Argument(parser=hexadecimal, metavar="HEX")]
 @app.command()
 def cdb(data: Hex) -> None:
     """A command descriptor block."""
-    _print("command descriptor block", data, lambda data: plain(describe_cdb(data, descriptions())))
+    _print("command descriptor block", data, lambda data: table_rows(describe_cdb(data, descriptions())))
 
 
 @app.command()
 def sense(data: Hex) -> None:
     """Sense data, fixed or descriptor format."""
-    _print("sense data", data, lambda data: plain(describe_sense(data)))
+    _print("sense data", data, lambda data: table_rows(describe_sense(data)))
 
 
 @app.command()
 def vpd(data: Hex) -> None:
     """A vital product data page, with its header."""
-    _print("vital product data", data, lambda data: plain(describe_vpd(data, descriptions())))
+    _print("vital product data", data, lambda data: table_rows(describe_vpd(data, descriptions())))
 
 
 @app.command()
@@ -48,13 +48,13 @@ def token(data: Hex) -> None:
     """A ROD token, or its first bytes."""
     if len(data) > TOKEN_BYTES:
         raise typer.BadParameter(f"a ROD token has {TOKEN_BYTES} bytes, not {len(data)}", param_hint="HEX")
-    _print("ROD token", data, token_rows)
+    _print("ROD token", data, describe_rod_token)
 
 
 @app.command()
 def pdu(data: Hex) -> None:
     """An iSCSI PDU: its header of 48 bytes, and what follows."""
-    _print("iSCSI PDU", data, pdu_rows)
+    _print("iSCSI PDU", data, describe_pdu)
 
 
 def _print(title: str, data: bytes, describe: Callable[[bytes], list[Row]]) -> None:

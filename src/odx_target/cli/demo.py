@@ -10,12 +10,12 @@ from typing import Annotated
 import trio
 import typer
 
-from odx_target.cli import host
+from odx_target.cli import host_command
 from odx_target.cli.copy import copy_with_bar
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.serve import open_pool
-from odx_target.cli.text.progress import bar
+from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.text.tables import print_columns
 from odx_target.initiator.connecting import connect_tcp
@@ -92,7 +92,7 @@ def demo(
         raise typer.BadParameter("whole MiB, at least one", param_hint="--size")
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="odx-target-demo-") as folder:
-        measured = host.run(_demo, Path(folder) / "pool", size_bytes)
+        measured = host_command.run(_demo, Path(folder) / "pool", size_bytes)
     _print_comparison(measured, size_bytes)
     if not all(one.is_equal for one in measured):
         raise CommandFailure("a copy differs from its source")
@@ -113,7 +113,7 @@ async def _demo(pool_dir: Path, size_bytes: int) -> list[Measured]:
 
     async with Array(config, open_pool=open_pool) as array:
         address = Address(array.portals[0].host, array.portals[0].port)
-        wishes = host.options(DEFAULT_INITIATOR_NAME, COMMAND_TIMEOUT_S)
+        wishes = host_command.options(DEFAULT_INITIATOR_NAME, COMMAND_TIMEOUT_S)
         async with open_session(address, config.iqn, wishes, connect) as session:
             disks = [await _disk(session, lun, name) for lun, name in enumerate(names)]
             await _fill(disks[0], size_bytes)

@@ -23,17 +23,17 @@ from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKin
 from odx_target.target.config.chap import accounts_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig, Portal
-from odx_target.target.descriptors import DEFAULT_SOCKETS
+from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.logical_units import add_logical_unit, attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
+from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.reporter import Reporter
-from odx_target.target.server.directory import Authentication
 from odx_target.target.server.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.server.memory_budget import MemoryBudget
+from odx_target.target.server.target_directory import Authentication
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
-from odx_target.target.troubles import report_trouble
 
 # Initiators are told, replies go out, then connections are cut: a stop must not hang on a peer that does not read.
 STOP_TIMEOUT_S = 1.0

@@ -8,7 +8,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
 from odx_target.store.api import Pool, Volume
-from odx_target.target.config.settings import MOST_LUNS, Config, ConfigError, LunConfig
+from odx_target.target.config.settings import MAX_LUNS, Config, ConfigError, LunConfig
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
 
 log = structlog.get_logger()
@@ -80,8 +80,8 @@ def _create(lun: LunConfig, pool: Pool) -> None:
 def _free_number(volumes: Mapping[str, Volume]) -> int:
     used = {int(volume.attributes[LUN_ATTRIBUTE]) for volume in volumes.values() if LUN_ATTRIBUTE in volume.attributes}
     number = max(used, default=-1) + 1
-    if number >= MOST_LUNS:
-        raise ConfigError(f"the pool has no free LUN number below {MOST_LUNS}")
+    if number >= MAX_LUNS:
+        raise ConfigError(f"the pool has no free LUN number below {MAX_LUNS}")
     return number
 
 

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from odx_target.iscsi.pdu.headers import NopOut
 from odx_target.target.trace import record_writer
-from odx_target.target.trace.opening import writer_of_lines
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.record_writer import RecordWriter
-from odx_target.target.trace.segments import SYN
+from odx_target.target.trace.tcp_segments import SYN
+from odx_target.target.trace.trace_files import writer_of_lines
 from tests.target.trace.packets import captured, missing_packets, segment
 from tests.target.trace.wire import FLUSH_TIMEOUT_S, Traced, encode
 

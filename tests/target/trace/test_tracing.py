@@ -19,8 +19,8 @@ from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, ConfigError, Portal
 from odx_target.target.control.operations import perform
 from odx_target.target.trace import tracing as tracing_module
-from odx_target.target.trace.opening import opened_tracing
-from odx_target.target.trace.segments import ACK, FIN, SYN
+from odx_target.target.trace.tcp_segments import ACK, FIN, SYN
+from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 from tests.target.running import LUNS
 from tests.target.trace.packets import captured, segment
@@ -153,7 +153,7 @@ def test_a_fault_in_here_ends_only_the_trace(traced: Traced, monkeypatch: pytest
     def broken(_seen: object) -> str:
         raise RuntimeError("no words")
 
-    monkeypatch.setattr(tracing_module, "line", broken)
+    monkeypatch.setattr(tracing_module, "describe_pdu", broken)
     tap = traced.connected()
     with capture_logs() as logs:
         tap.received(memoryview(encode(NopOut())))

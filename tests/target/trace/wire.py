@@ -7,10 +7,10 @@ from odx_target.iscsi.pdu import framing
 from odx_target.iscsi.pdu.headers import Buffer, LoginResponse, Pdu
 from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.iscsi.pdu.text import encode_pairs
-from odx_target.target.trace.opening import writer_of_lines, writer_of_packets
-from odx_target.target.trace.pcapng import MOST_SNAP_BYTES, file_header
+from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, file_header
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.tap import ConnectionTap
+from odx_target.target.trace.trace_files import writer_of_lines, writer_of_packets
 from odx_target.target.trace.tracing import Tracing
 
 PEER, LOCAL = ("127.0.0.1", 40000), ("127.0.0.1", 3260)
@@ -50,7 +50,7 @@ class Traced:
     """A tracing whose files are read back; its clock moves a millisecond with every look."""
 
     folder: Path
-    snap_bytes: int = MOST_SNAP_BYTES
+    snap_bytes: int = MAX_SNAP_BYTES
     now_ns: int = NOON_NS
     tracing: Tracing = field(init=False)
 

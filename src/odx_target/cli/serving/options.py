@@ -69,9 +69,9 @@ PcapSnapLength = Annotated[
     int | None,
     typer.Option(
         metavar="BYTES",
-        min=pcapng.LEAST_SNAP_BYTES,
-        max=pcapng.MOST_SNAP_BYTES,
-        help=f"What is kept of each packet: {pcapng.MOST_SNAP_BYTES}.",
+        min=pcapng.MIN_SNAP_BYTES,
+        max=pcapng.MAX_SNAP_BYTES,
+        help=f"What is kept of each packet: {pcapng.MAX_SNAP_BYTES}.",
     ),
 ]
 CopyRate = Annotated[

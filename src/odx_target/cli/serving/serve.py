@@ -15,7 +15,7 @@ import typer
 
 from odx_target.cli.failure import drop_output, first_error
 from odx_target.cli.serving import options
-from odx_target.cli.serving.collector import spare_collector
+from odx_target.cli.serving.garbage_collector import spare_collector
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.reload import reload
 from odx_target.store.api import Pool, StoreError
@@ -28,8 +28,8 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.operations import perform
 from odx_target.target.control.socket import CONTROL_NAME, opened_control
-from odx_target.target.descriptors import Descriptors, count_open, divide, raise_limit
-from odx_target.target.trace.opening import opened_tracing
+from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
+from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 from odx_target.target.trio_environment import TrioEnvironment
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-MAXIMUM_INPUT_CHARACTERS = 1 << 22
+MAX_INPUT_CHARACTERS = 1 << 22
 """No CDB, page, token or PDU of ours is longer."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
@@ -32,6 +32,6 @@ def _standard_input() -> str:
     if sys.stdin is None:
         raise typer.BadParameter("standard input is closed")
     try:
-        return sys.stdin.read(MAXIMUM_INPUT_CHARACTERS)
+        return sys.stdin.read(MAX_INPUT_CHARACTERS)
     except UnicodeDecodeError:
         raise typer.BadParameter("standard input is no text: want hexadecimal digits, as of those of xxd -p") from None

@@ -8,7 +8,7 @@ from odx_target.target.printable import printable
 
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
 """In URLs, also where one was typed in the place of something else."""
-LONGEST_MESSAGE = 600
+MAX_MESSAGE_CHARACTERS = 600
 """Of a longer one, which quotes an input that hardly anybody typed, both ends are shown."""
 
 
@@ -25,6 +25,6 @@ def error_text(error: Exception) -> str:
 def shown(message: str) -> str:
     """A message as it may be printed."""
     text = printable(" ".join(SECRETS.sub(r"\1...", message).replace("Value error, ", "").split()))
-    if len(text) <= LONGEST_MESSAGE:
+    if len(text) <= MAX_MESSAGE_CHARACTERS:
         return text
-    return f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"
+    return f"{text[: MAX_MESSAGE_CHARACTERS // 2]} ... {text[-MAX_MESSAGE_CHARACTERS // 2 :]}"

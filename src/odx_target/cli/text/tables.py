@@ -15,7 +15,7 @@ from odx_target.target.printable import printable
 
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
-MAXIMUM_DUMP_BYTES = 4096
+MAX_DUMP_BYTES = 4096
 """Longer data say no more to a reader."""
 GAP = "  "
 """Between columns, and before what stands below a name."""
@@ -153,7 +153,7 @@ def print_bytes(title: str, data: bytes) -> None:
 def dump(data: bytes) -> Sequence[str]:
     """Lines of a hex dump: offset and bytes; `*` stands for lines equal to the one above."""
     lines: list[str] = []
-    shown = data[:MAXIMUM_DUMP_BYTES]
+    shown = data[:MAX_DUMP_BYTES]
     previous = None
     for offset in range(0, len(shown), DUMP_BYTES):
         part = shown[offset : offset + DUMP_BYTES]

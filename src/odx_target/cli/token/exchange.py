@@ -5,7 +5,7 @@ import typer
 
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.text.tables import print_bytes, print_rows
-from odx_target.cli.token.rows import operation_rows, result_rows, sent_rows
+from odx_target.cli.token.describe import describe_command_result, describe_copy_operation, describe_sent_command
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.result import CommandResult, Status
@@ -26,7 +26,7 @@ IN_PROGRESS = frozenset(
 )
 POLL_DELAY_S = 0.5
 """Where the target gives no estimate, as ddpt waits."""
-MAXIMUM_POLL_DELAY_S = 5.0
+MAX_POLL_DELAY_S = 5.0
 
 
 async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in_bytes: int = 0) -> CommandResult:
@@ -35,9 +35,9 @@ async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in
     print_bytes("CDB", command)
     if data:
         print_bytes("parameter list", data)
-    print_rows("sent", sent_rows(command, data))
+    print_rows("sent", describe_sent_command(command, data))
     result = await disk.executor.execute(command, [data] if data else (), data_in_bytes)
-    print_rows("received", result_rows(result))
+    print_rows("received", describe_command_result(result))
     if len(result.data_in):
         print_bytes("data", bytes(result.data_in))
     return result
@@ -50,7 +50,7 @@ async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> Cop
         result = await send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
         must_be_good("RECEIVE ROD TOKEN INFORMATION", result)
         operation = read_rod_token_information(result.data_in)
-        print_rows("copy operation", operation_rows(bytes(result.data_in)))
+        print_rows("copy operation", describe_copy_operation(bytes(result.data_in)))
         if not poll or operation.status not in IN_PROGRESS:
             return operation
         await trio.sleep(_poll_delay_s(operation.update_delay_ms))
@@ -66,4 +66,4 @@ def _poll_delay_s(update_delay_ms: int) -> float:
     """The target's estimate, if it has one, within reason."""
     if not 0 < update_delay_ms < 0xFFFFFFFE:
         return POLL_DELAY_S
-    return min(update_delay_ms / 1000, MAXIMUM_POLL_DELAY_S)
+    return min(update_delay_ms / 1000, MAX_POLL_DELAY_S)

@@ -9,7 +9,7 @@ import trio
 import typer
 from typer.main import get_command
 
-from odx_target.cli import host
+from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.signatures import extended, parameter
 from odx_target.cli.text.messages import error_text, shown
@@ -54,7 +54,7 @@ class Script:
         """Do the lines of a file or of standard input. Raises CommandFailure, ConfigError, InitiatorError, OSError."""
         with ScriptLines(path, PROMPT) as lines:
             self._keep_going = self._keep_going or lines.is_typed
-            async with host.open_target(self._place, wishes) as session:
+            async with host_command.open_target(self._place, wishes) as session:
                 while (line := await lines.next()) is not None:
                     await self._do(session, lines.number, line)
         if self._failures and not lines.is_typed:
@@ -95,20 +95,20 @@ class Script:
         return self._disks[lun]
 
 
-@host.as_host()
+@host_command.as_host()
 def run(
     url: Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")],
     script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A file; without it, standard input.")] = STANDARD_INPUT,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Do what follows a step that fails, too.")] = False,
     *,
-    who: host.Host,
+    who: host_command.Host,
 ) -> None:
     """Do several steps in one session, a line for each, as they are typed behind `odx-target token`, but without the URL.
 
     A line may name another LUN of the target by --lun. `sleep SECONDS` waits, `help` lists the steps, # begins a comment.
     """
     place = who.url(url, "URL")
-    host.run(Script(place, keep_going=keep_going).run, script, who.options)
+    host_command.run(Script(place, keep_going=keep_going).run, script, who.options)
 
 
 def _application() -> typer.Typer:

@@ -12,7 +12,7 @@ import typer
 from odx_target.cli.failure import CommandFailure
 
 STANDARD_INPUT = Path("-")
-LONGEST_LINE_BYTES = 1 << 16
+MAX_LINE_BYTES = 1 << 16
 """A longer one is no command of a person."""
 READ_BYTES = 1 << 16
 
@@ -64,15 +64,15 @@ class ScriptLines:
 
     async def _next(self) -> bytes | None:
         while (end := self._buffer.find(b"\n")) < 0 and not self._ended:
-            if len(self._buffer) > LONGEST_LINE_BYTES:
+            if len(self._buffer) > MAX_LINE_BYTES:
                 break
             data = await self._read()
             self._buffer += data
             self._ended = not data
         if end < 0:
             end = len(self._buffer)
-        if end > LONGEST_LINE_BYTES:
-            raise CommandFailure(f"line {self.number + 1}: a line has at most {LONGEST_LINE_BYTES} bytes")
+        if end > MAX_LINE_BYTES:
+            raise CommandFailure(f"line {self.number + 1}: a line has at most {MAX_LINE_BYTES} bytes")
         if self._ended and not self._buffer:
             return None
         line = bytes(self._buffer[:end])

@@ -11,9 +11,9 @@ import typer
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.text.tables import print_rows
 from odx_target.cli.token import parameters
+from odx_target.cli.token.describe import describe_copy_operation, describe_rod_token
 from odx_target.cli.token.exchange import must_be_good, receive_information, send
 from odx_target.cli.token.parameters import read_token
-from odx_target.cli.token.rows import operation_rows, token_rows
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.result import Status
@@ -146,7 +146,7 @@ def status(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa
         command = cdb.receive_copy_status(identifier, ANSWER_ALLOCATION_BYTES)
         result = await send(disk, "RECEIVE COPY STATUS (LID4)", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
         must_be_good("RECEIVE COPY STATUS (LID4)", result)
-        print_rows("copy operation", operation_rows(bytes(result.data_in)))
+        print_rows("copy operation", describe_copy_operation(bytes(result.data_in)))
 
     return work
 
@@ -171,7 +171,7 @@ def list_tokens(steps: Steps) -> Work:  # noqa: ARG001 - as the others
         body = bytes(result.data_in)[8:]
         for start in range(0, len(body) - MANAGEMENT_TOKEN_BYTES + 1, MANAGEMENT_TOKEN_BYTES):
             token = body[start : start + MANAGEMENT_TOKEN_BYTES]
-            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", token_rows(token))
+            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", describe_rod_token(token))
         count = len(body) // MANAGEMENT_TOKEN_BYTES
         typer.echo(f"{count} token{'s' if count != 1 else ''}")
 

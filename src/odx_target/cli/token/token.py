@@ -7,12 +7,12 @@ from typing import Annotated
 import trio
 import typer
 
-from odx_target.cli import host
+from odx_target.cli import host_command
 from odx_target.cli.signatures import extended, parameter
 from odx_target.cli.text.tables import print_rows
 from odx_target.cli.token import script as token_script
+from odx_target.cli.token.describe import describe_rod_token
 from odx_target.cli.token.parameters import Identifier, Url, read_token
-from odx_target.cli.token.rows import token_rows
 from odx_target.cli.token.steps import STEPS, BuildStep, Steps, Work, receive
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import Disk
@@ -28,19 +28,19 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command()
-@host.as_host()
+@host_command.as_host()
 def info(
     url: Annotated[str | None, typer.Argument(metavar="URL", help="Ask this LUN for the results of an operation.")] = None,
     token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A token; with URL, written.")] = None,
     identifier: Identifier = 0,
     *,
-    who: host.Host,
+    who: host_command.Host,
 ) -> None:
     """Show what a token file says; or, with a URL, what RECEIVE ROD TOKEN INFORMATION says."""
     if url is not None:
         _alone(url, who, receive(Steps(), identifier, token_file))
     elif token_file is not None:
-        print_rows("token", token_rows(read_token(token_file)))
+        print_rows("token", describe_rod_token(read_token(token_file)))
     else:
         raise typer.BadParameter("give a URL or --token-file")
 
@@ -48,19 +48,19 @@ def info(
 def _command(build: BuildStep) -> Callable[..., None]:
     """A step that is a session's only one."""
 
-    def call(bound: BuildStep, url: str, who: host.Host) -> None:
+    def call(bound: BuildStep, url: str, who: host_command.Host) -> None:
         _alone(url, who, bound(Steps()))
 
-    added = [parameter("url", Url), parameter("who", host.Host)]
-    return host.as_host()(extended(build, added, call, without=["steps"], first=True))
+    added = [parameter("url", Url), parameter("who", host_command.Host)]
+    return host_command.as_host()(extended(build, added, call, without=["steps"], first=True))
 
 
-def _alone(url: str, who: host.Host, work: Work) -> None:
-    host.run(_on_disk, who.url(url, "URL"), who.options, work)
+def _alone(url: str, who: host_command.Host, work: Work) -> None:
+    host_command.run(_on_disk, who.url(url, "URL"), who.options, work)
 
 
 async def _on_disk(place: IscsiUrl, wishes: SessionOptions, work: Work) -> None:
-    async with host.open_target(place, wishes) as session:
+    async with host_command.open_target(place, wishes) as session:
         disk = Disk(session.logical_unit(place.lun), trio.sleep, str(place))
         await disk.command(cdb.test_unit_ready())  # takes the unit attentions of a new session
         await work(disk)

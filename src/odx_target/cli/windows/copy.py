@@ -9,7 +9,7 @@ from typing import Annotated
 import trio
 import typer
 
-from odx_target.cli import host
+from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure, Interrupted
 from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
@@ -27,7 +27,7 @@ from odx_target.initiator.windows.rules import Finding, Weight
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.target.config.settings import ConfigError, parse_size
 
-LARGEST_FRAGMENTS = 4096
+MAX_FRAGMENTS = 4096
 TOKEN_COMMANDS = {
     (0x83, 0x10): "POPULATE TOKEN",
     (0x84, 0x07): "RECEIVE ROD TOKEN INFORMATION",
@@ -68,12 +68,12 @@ def register(root: typer.Typer) -> None:
     root.command("windows-copy")(windows_copy)
 
 
-@host.as_host(INITIATOR_NAME, command_timeout=False)
+@host_command.as_host(INITIATOR_NAME, command_timeout=False)
 def windows_copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="Where to; what is there in the file's place is overwritten.")],
     file_size: Annotated[str, typer.Option("--file-size", metavar="SIZE", help="Size of the file, such as 1G.")] = "1G",
-    fragments: Annotated[int, typer.Option(min=1, max=LARGEST_FRAGMENTS, metavar="N", help="Extents of the source file.")] = 1,
+    fragments: Annotated[int, typer.Option(min=1, max=MAX_FRAGMENTS, metavar="N", help="Extents of the source file.")] = 1,
     src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where the file begins on the source.")] = 0,
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where it begins on the destination.")] = 0,
     zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; nothing is read.")] = False,
@@ -92,7 +92,7 @@ def windows_copy(
     list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first one.")] = 0,
     lifetime: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of tokens; 0: default.")] = 0,
     *,
-    who: host.Host,
+    who: host_command.Host,
 ) -> None:
     """Copy a file as Windows copies it, command by command, and compare.
 
@@ -127,7 +127,7 @@ def windows_copy(
     )
     report = CopyReport()
     try:
-        declined, equal = host.run(_copy, wish, report)
+        declined, equal = host_command.run(_copy, wish, report)
     except Interrupted as interrupted:
         raise Interrupted(interrupted.number, f"interrupted: {_progress(report, wish.size_bytes)}") from None
     if not equal:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from odx_target.cli.failure import CommandFailure
-from odx_target.cli.text.progress import bar
+from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import size
 from odx_target.initiator.result import Job
 from odx_target.initiator.session import run_together

@@ -8,8 +8,8 @@ from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.windows.journal import Entry, Exchange, LoginStep, Management, Remark
 from odx_target.initiator.windows.path import SIMPLE
 from odx_target.initiator.windows.rules import Finding
-from odx_target.target.trace.parameter_lists import answer_words, cdb_words, parameter_list_words
-from odx_target.target.trace.text import key_value_words, sense_words, status_words
+from odx_target.target.trace.command_data import describe_answer, describe_command, describe_parameter_list
+from odx_target.target.trace.one_line import describe_key_value, describe_sense_briefly, describe_status
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
@@ -36,8 +36,8 @@ _DETAILS = re.compile(
 def command_words(cdb: bytes, data: bytes, *, all_fields: bool = True) -> str:
     """A command and what it sends."""
     is_shown = data and (cdb[0] == TOKEN_OUT or all_fields)
-    sends = parameter_list_words(cdb, data) if is_shown else []
-    words = " ".join(_chosen(cdb_words(cdb), all_fields))
+    sends = describe_parameter_list(cdb, data) if is_shown else []
+    words = " ".join(_chosen(describe_command(cdb), all_fields))
     return f"{words} | sends {' '.join(_chosen(sends, all_fields))}" if sends else words
 
 
@@ -46,14 +46,14 @@ def end_words(exchange: Exchange, *, all_fields: bool = True) -> str:
     result = exchange.result
     if result is None:
         return exchange.fault
-    parts = [status_words(result.status)]
+    parts = [describe_status(result.status)]
     if result.sense:
-        parts.append(sense_words(bytes(result.sense)))
+        parts.append(describe_sense_briefly(bytes(result.sense)))
     is_shown = exchange.cdb[0] == TOKEN_IN or all_fields
     if is_shown and len(result.data_in) and exchange.cdb[0] not in READS:
         residual = f" residual_count={result.residual_bytes}" if result.residual_bytes else ""
         parts.append(f"data={len(result.data_in)}{residual}")
-        if result.status == Status.GOOD and (answers := answer_words(exchange.cdb, bytes(result.data_in))):
+        if result.status == Status.GOOD and (answers := describe_answer(exchange.cdb, bytes(result.data_in))):
             parts.append(f"answers {' '.join(_chosen(answers, all_fields))}")
     return " | ".join(parts)
 
@@ -104,7 +104,7 @@ class TracePrinter:
         elif isinstance(entry, Management):
             self.show(f"{self._time(entry.at_s)} {entry.path}: {entry.words}")
         elif isinstance(entry, LoginStep):
-            pairs = " ".join(f"{name}={key_value_words(name, value)}" for name, value in entry.pairs)
+            pairs = " ".join(f"{name}={describe_key_value(name, value)}" for name, value in entry.pairs)
             self.show(f"{self._time(entry.at_s)} {entry.what} | {pairs}")
         elif isinstance(entry, Remark):
             self.show(f"{self._time(entry.at_s)} {entry.disk} {entry.what}")

@@ -15,11 +15,11 @@ from odx_target.iscsi.names import check_name
 from odx_target.iscsi.session.chap import Account, Accounts, Credentials
 from odx_target.target.config.error import ConfigError
 
-SHORTEST_SECRET_BYTES = 12  # RFC 7143 9.2.1: one of less than 96 bits would need IPsec
-LONGEST_SECRET_BYTES = 255  # more than initiators take: Windows 16 bytes, open-iscsi 255
-LONGEST_USER_BYTES = 255  # RFC 7143 6.1, for every value that says nothing else
-MOST_USERS = 1024  # more hosts than one array of this kind serves; bounds what a file named by mistake can ask for
-LARGEST_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; stops at a file named by mistake
+MIN_SECRET_BYTES = 12  # RFC 7143 9.2.1: one of less than 96 bits would need IPsec
+MAX_SECRET_BYTES = 255  # more than initiators take: Windows 16 bytes, open-iscsi 255
+MAX_USER_BYTES = 255  # RFC 7143 6.1, for every value that says nothing else
+MAX_USERS = 1024  # more hosts than one array of this kind serves; bounds what a file named by mistake can ask for
+MAX_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; stops at a file named by mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ def read_secret(path: Path) -> bytes:
     """The secret that is the one line of a file; its line end does not belong to it. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_SECRET_FILE_BYTES + 1)
+            content = file.read(MAX_SECRET_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"secret file {path}: {error.strerror}") from error
-    if len(content) > LARGEST_SECRET_FILE_BYTES:
-        raise ConfigError(f"secret file {path}: more than {LARGEST_SECRET_FILE_BYTES} bytes are no secret")
+    if len(content) > MAX_SECRET_FILE_BYTES:
+        raise ConfigError(f"secret file {path}: more than {MAX_SECRET_FILE_BYTES} bytes are no secret")
     return content.removesuffix(b"\n").removesuffix(b"\r")
 
 
@@ -113,8 +113,8 @@ def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Account
     """What a target checks initiators by, None if it lets in all. Raises ConfigError for what does not go together."""
     if not users and target is not None:
         raise ConfigError("target-chap: mutual CHAP needs at least one chap user, initiators prove themselves first")
-    if len(users) > MOST_USERS:
-        raise ConfigError(f"chap: {len(users)} users are over the limit of {MOST_USERS}")
+    if len(users) > MAX_USERS:
+        raise ConfigError(f"chap: {len(users)} users are over the limit of {MAX_USERS}")
     user, times = max(Counter(each.user for each in users).items(), key=lambda item: item[1], default=("", 0))
     if times > 1:
         raise ConfigError(f"chap: user {user!r} is named twice")
@@ -141,13 +141,13 @@ def chap_warnings(users: Sequence[ChapUser], target: TargetChap | None, config_f
 
 
 def _check_credentials(table: str, user: str, secret: bytes) -> None:
-    if not user or not user.isprintable() or len(user.encode()) > LONGEST_USER_BYTES:
-        raise ConfigError(f"{table}: user {user[:80]!r}: want a name on one line, at most {LONGEST_USER_BYTES} bytes")
-    if len(secret) < SHORTEST_SECRET_BYTES:
-        least = f"RFC 7143 wants {SHORTEST_SECRET_BYTES} (96 bits) or more"
+    if not user or not user.isprintable() or len(user.encode()) > MAX_USER_BYTES:
+        raise ConfigError(f"{table}: user {user[:80]!r}: want a name on one line, at most {MAX_USER_BYTES} bytes")
+    if len(secret) < MIN_SECRET_BYTES:
+        least = f"RFC 7143 wants {MIN_SECRET_BYTES} (96 bits) or more"
         raise ConfigError(f"{table} user {user!r}: the secret has {len(secret)} bytes, {least}")
-    if len(secret) > LONGEST_SECRET_BYTES:
-        raise ConfigError(f"{table} user {user!r}: the secret has more than {LONGEST_SECRET_BYTES} bytes")
+    if len(secret) > MAX_SECRET_BYTES:
+        raise ConfigError(f"{table} user {user!r}: the secret has more than {MAX_SECRET_BYTES} bytes")
     if set(secret) & set(b"\0\r\n"):
         raise ConfigError(f"{table} user {user!r}: the secret is not on one line")
 

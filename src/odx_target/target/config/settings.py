@@ -13,7 +13,7 @@ from odx_target.target.config.chap import ChapUser, TargetChap, chap_users_of, t
 from odx_target.target.config.error import ConfigError as ConfigError
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
-from odx_target.target.trace.pcapng import LEAST_SNAP_BYTES, MOST_SNAP_BYTES
+from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")
 
@@ -22,9 +22,9 @@ DEFAULT_PORTAL_HOST = "127.0.0.1"
 DEFAULT_PORTAL_PORT = 3260  # RFC 7143 4.2.7.1: the port assigned to iSCSI
 
 LOGICAL_BLOCK_SIZES = (512, 4096)
-LARGEST_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what the map and READ CAPACITY(16) can name
-MOST_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
-LONGEST_NAME = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
+MAX_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what the map and READ CAPACITY(16) can name
+MAX_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
+MAX_LUN_NAME_CHARACTERS = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
 LONGEST_IQN = 223  # RFC 7143 4.2.7.1
 MIN_POOL_LIMIT_BYTES = 2 << 20  # two of the smallest segments
 NO_COPY_RATE = "none"
@@ -101,7 +101,7 @@ class ServeConfig:
 
     trace: Path | None = None
     pcap: Path | None = None
-    pcap_snap_bytes: int = MOST_SNAP_BYTES
+    pcap_snap_bytes: int = MAX_SNAP_BYTES
     control: Path | None = None
     """Where the control socket is; None: in the directory of the pool."""
 
@@ -144,14 +144,14 @@ def parse_copy_rate(value: object) -> int | None:
 
 def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
     """A checked LunConfig. Raises ConfigError."""
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {LONGEST_NAME}")
+    if not _NAME.fullmatch(name) or len(name) > MAX_LUN_NAME_CHARACTERS:
+        raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {MAX_LUN_NAME_CHARACTERS}")
     if block_bytes not in LOGICAL_BLOCK_SIZES:
         raise ConfigError(f"LUN {name}: block size {block_bytes} is not one of 512, 4096")
     if size_bytes < block_bytes or size_bytes % block_bytes:
         raise ConfigError(f"LUN {name}: size {size_bytes} is not a whole number of {block_bytes}-byte blocks, at least one")
-    if size_bytes > LARGEST_LUN_BYTES:
-        raise ConfigError(f"LUN {name}: size {size_bytes} is over the limit of {LARGEST_LUN_BYTES} bytes")
+    if size_bytes > MAX_LUN_BYTES:
+        raise ConfigError(f"LUN {name}: size {size_bytes} is over the limit of {MAX_LUN_BYTES} bytes")
     return LunConfig(name, size_bytes, block_bytes)
 
 
@@ -203,8 +203,8 @@ def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"LUN {name} is named twice")
-    if len(checked) > MOST_LUNS:
-        raise ConfigError(f"{len(checked)} LUNs are over the limit of {MOST_LUNS}")
+    if len(checked) > MAX_LUNS:
+        raise ConfigError(f"{len(checked)} LUNs are over the limit of {MAX_LUNS}")
     return checked
 
 
@@ -294,8 +294,8 @@ def _names(key: str, value: Any) -> tuple[str, ...]:
 
 
 def _snap_bytes(key: str, value: Any) -> int:
-    if type(value) is not int or not LEAST_SNAP_BYTES <= value <= MOST_SNAP_BYTES:
-        raise ConfigError(f"{key}: want a number of bytes from {LEAST_SNAP_BYTES} to {MOST_SNAP_BYTES}, not {value!r}")
+    if type(value) is not int or not MIN_SNAP_BYTES <= value <= MAX_SNAP_BYTES:
+        raise ConfigError(f"{key}: want a number of bytes from {MIN_SNAP_BYTES} to {MAX_SNAP_BYTES}, not {value!r}")
     return value
 
 

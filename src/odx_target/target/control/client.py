@@ -14,7 +14,7 @@ from odx_target.target.control.socket import CONTROL_NAME, socket_name
 # A shrink waits for commands under way, and a change is flushed to the disk.
 ANSWER_TIMEOUT_S = 120.0
 # A server that says more than this in one line is none of ours.
-LONGEST_ANSWER_BYTES = 64 << 20
+MAX_ANSWER_BYTES = 64 << 20
 _RECEIVE_BYTES = 1 << 16
 
 
@@ -65,7 +65,7 @@ def _exchange(where: Path, line: bytes) -> bytes:
 
 def _receive_line(connected: socket.socket) -> bytes:
     received = bytearray()
-    while not received.endswith(b"\n") and len(received) <= LONGEST_ANSWER_BYTES:
+    while not received.endswith(b"\n") and len(received) <= MAX_ANSWER_BYTES:
         part = connected.recv(_RECEIVE_BYTES)
         if not part:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

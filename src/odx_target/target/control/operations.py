@@ -14,8 +14,8 @@ from odx_target.target.config.settings import LunConfig, lun_config, parse_copy_
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
-from odx_target.target.control.rows import Data, copy_row, lun_row, rows_in_turns, token_row
-from odx_target.target.health import health_data
+from odx_target.target.control.describe import Data, describe_copy, describe_lun, describe_token, rows_in_turns
+from odx_target.target.control.health import describe_health
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -65,12 +65,14 @@ def _arguments(operation: Operation, given: Mapping[str, object]) -> dict[str, A
 
 
 async def _health(array: "Array") -> Data:
-    return health_data(array)
+    return describe_health(array)
 
 
 async def _luns(array: "Array") -> Data:
     return {
-        "luns": await rows_in_turns(array.environment.turns, sorted(array.logical_units.items()), lambda item: lun_row(item[1]))
+        "luns": await rows_in_turns(
+            array.environment.turns, sorted(array.logical_units.items()), lambda item: describe_lun(item[1])
+        )
     }
 
 
@@ -78,7 +80,7 @@ async def _add_lun(array: "Array", lun: LunConfig) -> Data:
     logical_unit = array.add_lun(lun)
     await array.committed()
     await array.pool.flush()
-    return lun_row(logical_unit)
+    return describe_lun(logical_unit)
 
 
 async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
@@ -93,7 +95,7 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
         await array.shrink_lun(name, size)
     await array.committed()
     await array.pool.flush()
-    return lun_row(logical_unit)
+    return describe_lun(logical_unit)
 
 
 async def _tokens(array: "Array", after: int) -> Data:
@@ -104,7 +106,7 @@ async def _tokens(array: "Array", after: int) -> Data:
 
     def row(identifier: int) -> Data | None:
         token = tokens.usable(identifier, now_s)
-        return None if token is None else token_row(token, units, now_s)
+        return None if token is None else describe_token(token, units, now_s)
 
     page = await rows_in_turns(array.environment.turns, tokens.identifiers(after), row, TOKENS_OF_A_PAGE + 1)
     is_last = len(page) <= TOKENS_OF_A_PAGE
@@ -124,7 +126,7 @@ async def _copies(array: "Array") -> Data:
     manager = array.copy_manager
     operations, now_s = list(manager.operations), array.environment.monotonic()
     return {
-        "copies": await rows_in_turns(array.environment.turns, operations, lambda each: copy_row(each, now_s)),
+        "copies": await rows_in_turns(array.environment.turns, operations, lambda each: describe_copy(each, now_s)),
         "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
     }
 
@@ -145,7 +147,7 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
         raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: say which by initiator and LUN")
     (operation,) = found
     array.copy_manager.terminate(operation)
-    return copy_row(operation, array.environment.monotonic())
+    return describe_copy(operation, array.environment.monotonic())
 
 
 async def _sessions(array: "Array") -> Data:

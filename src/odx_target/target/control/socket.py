@@ -35,16 +35,16 @@ CONTROL_MODE = 0o600
 # What accept() fails of goes away by itself, or not at all; trying again at once would spin.
 ACCEPT_PAUSE_S = 0.1
 # Far more than any request needs.
-LONGEST_LINE_BYTES = 1 << 16
+MAX_LINE_BYTES = 1 << 16
 # A person and some scripts; more are told so at once.
-MOST_CONNECTIONS = 16
+MAX_CONTROL_CONNECTIONS = 16
 # How long a client may take to send its next request, and to take an answer.
 IDLE_TIMEOUT_S = 60.0
 SEND_TIMEOUT_S = 10.0
 # Texts, numbers and signs of an answer that are written down in one go: about a millisecond.
 PARTS_AT_ONCE = 2000
 # sockaddr_un has 108 bytes, of which the last must be zero.
-SOCKET_NAME_BYTES = 107
+MAX_SOCKET_NAME_BYTES = 107
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
 """Does an operation by name with its arguments. Raises ManagementError."""
@@ -53,7 +53,7 @@ Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str
 @contextmanager
 def socket_name(path: Path) -> Iterator[str]:
     """A name under which a socket can be bound and reached, however long its path is. Raises OSError."""
-    if len(os.fsencode(path)) <= SOCKET_NAME_BYTES:
+    if len(os.fsencode(path)) <= MAX_SOCKET_NAME_BYTES:
         yield str(path)
         return
     descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -109,8 +109,8 @@ class _Conversations:
         try:
             async with stream:
                 with suppress(trio.BrokenResourceError):
-                    if self._count > MOST_CONNECTIONS:
-                        await _send(stream, _failure(f"there are {MOST_CONNECTIONS} connections already"))
+                    if self._count > MAX_CONTROL_CONNECTIONS:
+                        await _send(stream, _failure(f"there are {MAX_CONTROL_CONNECTIONS} connections already"))
                     else:
                         await self._converse(stream)
         finally:
@@ -119,8 +119,8 @@ class _Conversations:
     async def _converse(self, stream: trio.SocketStream) -> None:
         buffer = bytearray()
         while (line := await _receive_line(stream, buffer)) is not None:
-            if len(line) > LONGEST_LINE_BYTES:
-                await _send(stream, _failure(f"a request has at most {LONGEST_LINE_BYTES} bytes", is_usage=True))
+            if len(line) > MAX_LINE_BYTES:
+                await _send(stream, _failure(f"a request has at most {MAX_LINE_BYTES} bytes", is_usage=True))
                 return
             if not await _send(stream, await self._answer(line)):
                 return
@@ -156,7 +156,7 @@ async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes |
     """The next line, or what there is of one that is too long; None at the end or when nothing comes."""
     with trio.move_on_after(IDLE_TIMEOUT_S):
         while (end := buffer.find(b"\n")) < 0:
-            if len(buffer) > LONGEST_LINE_BYTES:
+            if len(buffer) > MAX_LINE_BYTES:
                 return bytes(buffer)
             received = await stream.receive_some()
             if not received:
@@ -194,7 +194,7 @@ def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
             listening.setblocking(False)
             listening.bind(name)
             Path(name).chmod(CONTROL_MODE)  # before anybody can connect
-            listening.listen(MOST_CONNECTIONS)
+            listening.listen(MAX_CONTROL_CONNECTIONS)
             found = Path(name).lstat()
         except BaseException:
             listening.close()

@@ -23,8 +23,8 @@ from odx_target.scsi.tasks.outcome import Outcome, Pending
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Reply, Task
 from odx_target.target.server.memory_budget import SessionMemory
-from odx_target.target.server.outlet import Outlet
-from odx_target.target.server.share_to_read import ShareToRead
+from odx_target.target.server.read_memory import SessionReadMemory
+from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.server.task_management import perform_task_management
 from odx_target.turns import Turns
 
@@ -53,7 +53,7 @@ class CommandExecutor:
     def __init__(
         self,
         protocol: TargetConnection,
-        outlet: Outlet,
+        sender: ResponseSender,
         device_server: DeviceServer,
         turns: Turns,
         nexus_of: Callable[[Session], Nexus],
@@ -62,7 +62,7 @@ class CommandExecutor:
         report: Report,
     ) -> None:
         self._protocol = protocol
-        self._outlet = outlet
+        self._sender = sender
         self._device_server = device_server
         self._turns = turns
         self._nexus_of = nexus_of
@@ -111,7 +111,7 @@ class CommandExecutor:
                     elif outcome.data_in:
                         early_bytes += outcome.transfer_bytes
                     if early_bytes >= EARLY_SEND_BYTES or task.read_memory_bytes:
-                        if not self._outlet.send_early(early_bytes):
+                        if not self._sender.send_early(early_bytes):
                             return
                         early_bytes = 0
                 else:
@@ -150,7 +150,7 @@ class CommandExecutor:
     def _hold_until_sent(self, task: Task) -> None:
         """A large read keeps its memory until the peer has taken the data."""
         assert self.memory is not None
-        self._outlet.hold(self.memory.read, task.read_memory_bytes)
+        self._sender.hold(self.memory.read, task.read_memory_bytes)
 
     def _execute_later(self, command: CommandReady, task: Task, pending: Pending) -> None:
         """Give a command that waits a task of its own, and memory for its data."""
@@ -203,7 +203,7 @@ class CommandExecutor:
         assert self.memory is not None
         self._nexus = self._nexus_of(session)
         self._nexus.end_undelivered = self._end_undelivered
-        self._nexus.read_memory = ShareToRead(self.memory.read)
+        self._nexus.read_memory = SessionReadMemory(self.memory.read)
         self._device_server.attach(self._nexus)
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 

@@ -17,15 +17,15 @@ from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes
+from odx_target.target.pool_trouble_log import REFUSED_LOGIN
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.command_executor import CommandExecutor
-from odx_target.target.server.directory import Directory
 from odx_target.target.server.memory_budget import MemoryBudget, SessionMemory
-from odx_target.target.server.outlet import Outlet
 from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
+from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.server.send_queue import SendQueue
+from odx_target.target.server.target_directory import TargetDirectory
 from odx_target.target.trace.tap import Tap, tap_of
-from odx_target.target.troubles import REFUSED_LOGIN
 
 Ts = TypeVarTuple("Ts")
 
@@ -49,7 +49,7 @@ class ConnectionServer:
     def __init__(
         self,
         connected: socket.socket,
-        directory: Directory,
+        directory: TargetDirectory,
         device_server: DeviceServer,
         pool: Pool,
         budget: MemoryBudget,
@@ -68,7 +68,7 @@ class ConnectionServer:
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
         self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
-        self._outlet = Outlet(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
+        self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
         self._has_turn = True  # one wake-up's worth of work without letting other connections run
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
@@ -78,7 +78,7 @@ class ConnectionServer:
         self._reporter = reporter or Reporter(trio.current_time)
         self._executor = CommandExecutor(
             self._protocol,
-            self._outlet,
+            self._sender,
             device_server,
             pool.turns,
             directory.nexus_of,
@@ -114,7 +114,7 @@ class ConnectionServer:
                 if self._memory is not None:
                     last_first.callback(self._memory.close)
                 last_first.callback(self._received.close)
-                last_first.callback(self._outlet.close)
+                last_first.callback(self._sender.close)
                 last_first.callback(self._protocol.take_output)
                 last_first.callback(self._executor.close)
                 self._protocol.on_wake = self._protocol.on_output = None
@@ -181,7 +181,7 @@ class ConnectionServer:
         while self._execute_received():
             await self._send_and_go_on()
             await trio.lowlevel.checkpoint()
-        if not self._outlet.send_now() or self._executor.has_unhandled:
+        if not self._sender.send_now() or self._executor.has_unhandled:
             await self._send_and_go_on()
         if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
             self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
@@ -199,11 +199,11 @@ class ConnectionServer:
 
     async def _send_and_go_on(self) -> None:
         """Send what there is, and execute what had to wait for that or for the next turn of the loop."""
-        await self._outlet.send()
+        await self._sender.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()
             self._executor.handle_events()
-            await self._outlet.send()
+            await self._sender.send()
 
     def _open_memory(self) -> SessionMemory:
         """What a session that begins may take. One too many, while others have not quite ended, is cut."""
@@ -242,7 +242,7 @@ class ConnectionServer:
     async def _send(self) -> None:
         """Commit, then send what the protocol has to say; a connection that cannot be written to ends."""
         try:
-            await self._outlet.send()
+            await self._sender.send()
         except (OSError, PoolFailed) as error:
             self._lose_connection(error)
         if self._protocol.closed:

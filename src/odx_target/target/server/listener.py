@@ -14,13 +14,13 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
 from odx_target.target.config.settings import Portal
-from odx_target.target.descriptors import DEFAULT_SOCKETS
+from odx_target.target.file_descriptors import DEFAULT_SOCKETS
+from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.connection_server import ConnectionServer
-from odx_target.target.server.directory import Authentication, Directory
 from odx_target.target.server.memory_budget import MemoryBudget
+from odx_target.target.server.target_directory import Authentication, TargetDirectory
 from odx_target.target.trace.tap import Tap
-from odx_target.target.troubles import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
 
 LISTEN_BACKLOG = 64
 # What accept() fails of goes away by itself, or not at all; trying again at once would spin.
@@ -56,7 +56,7 @@ class Listener:
         self._budget = budget
         self._tap = tap
         self._reporter = reporter or Reporter(trio.current_time)
-        self._directory = Directory(iqn, logical_units, authentication=authentication)
+        self._directory = TargetDirectory(iqn, logical_units, authentication=authentication)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._max_sockets = max_sockets
         self._accepting = trio.CancelScope()

@@ -10,7 +10,7 @@ RECEIVE_BUFFER_BYTES = 1 << 20
 # Discovery sessions send text alone, but may send PDUs as large as others.
 DISCOVERY_BUFFER_BYTES = 320 << 10
 # With less room than this left behind the unconsumed bytes, they move to the front: small receives cost a call each.
-LEAST_FREE_BYTES = 1 << 18
+MIN_FREE_BYTES = 1 << 18
 
 
 class ReceiveBuffer:
@@ -35,7 +35,7 @@ class ReceiveBuffer:
         view[:unconsumed] = self.view()
         self._view = view
         self._start, self._end = 0, unconsumed
-        self._least_free_bytes = min(LEAST_FREE_BYTES, size_bytes // 4)
+        self._least_free_bytes = min(MIN_FREE_BYTES, size_bytes // 4)
 
     def close(self) -> None:
         """Give the memory back; what refers to this object may live on for a while."""

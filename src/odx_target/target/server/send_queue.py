@@ -13,7 +13,7 @@ from odx_target.target.trace.tap import ConnectionTap
 # What the kernel has no memory for is tried again after this.
 SCARCITY_PAUSE_S = 0.05
 # sendmsg takes at most this many pieces (IOV_MAX of Linux).
-MOST_PIECES = 1024
+MAX_PIECES = 1024
 
 
 class SendQueue:
@@ -40,7 +40,7 @@ class SendQueue:
         """Send without waiting. True if nothing is left to send; else await `drain`. Raises OSError."""
         if self._tap is not None:
             self._tap.sent(buffers)
-        if not self._unsent and len(buffers) <= MOST_PIECES:
+        if not self._unsent and len(buffers) <= MAX_PIECES:
             if not buffers:
                 return True
             try:
@@ -62,7 +62,7 @@ class SendQueue:
         """Send everything, waiting for the peer to take it. Raises OSError."""
         async with self._draining:
             while self._unsent:
-                pieces = [self._unsent[index] for index in range(min(len(self._unsent), MOST_PIECES))]
+                pieces = [self._unsent[index] for index in range(min(len(self._unsent), MAX_PIECES))]
                 try:
                     sent = self._socket.sendmsg(pieces)
                 except OSError as error:

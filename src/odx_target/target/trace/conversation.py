@@ -21,11 +21,11 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.target.trace.frames import Piece
 
-MOST_KEPT_BYTES = 1 << 16
+MAX_KEPT_BYTES = 1 << 16
 """Of one parameter list or answer: the longest list of token commands and of UNMAP that our limits allow is far shorter."""
-MOST_KEPT_IN_ALL_BYTES = 1 << 20
+MAX_KEPT_IN_ALL_BYTES = 1 << 20
 """Of one connection: sixteen of the longest lists and answers at a time; past it commands are traced without theirs."""
-MOST_COMMANDS = 512
+MAX_COMMANDS = 512
 """Commands of one connection under way at a time: far over our command window; the oldest is forgotten."""
 
 LOGIN_TEXTS = (LoginRequest, LoginResponse)
@@ -117,7 +117,7 @@ class Conversation:
             command.parameter_list_bytes, command.parameter_list = length, bytearray()
         self._pop(pdu.initiator_task_tag)
         self._commands[pdu.initiator_task_tag] = command
-        if len(self._commands) > MOST_COMMANDS:
+        if len(self._commands) > MAX_COMMANDS:
             self._pop(next(iter(self._commands)))
         return command
 
@@ -140,7 +140,7 @@ class Conversation:
         """Keep a part of a parameter list; gives the whole once it is there."""
         if command is None or command.parameter_list is None or not data:
             return None
-        most_bytes = min(command.parameter_list_bytes, MOST_KEPT_BYTES)
+        most_bytes = min(command.parameter_list_bytes, MAX_KEPT_BYTES)
         self._put(command.parameter_list, offset, data, most_bytes)
         if len(command.parameter_list) < min(command.expected_bytes, most_bytes):
             return None
@@ -148,10 +148,10 @@ class Conversation:
         self._kept_bytes -= len(whole)
         return whole
 
-    def _put(self, kept: bytearray, offset: int, data: memoryview, most_bytes: int = MOST_KEPT_BYTES) -> None:
+    def _put(self, kept: bytearray, offset: int, data: memoryview, most_bytes: int = MAX_KEPT_BYTES) -> None:
         """Data arrive in order (DataPDUInOrder); what leaves a gap is not kept."""
         if offset == len(kept):
-            part = data[: max(0, min(most_bytes - offset, MOST_KEPT_IN_ALL_BYTES - self._kept_bytes))]
+            part = data[: max(0, min(most_bytes - offset, MAX_KEPT_IN_ALL_BYTES - self._kept_bytes))]
             kept += part
             self._kept_bytes += len(part)
 

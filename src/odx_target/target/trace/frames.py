@@ -11,9 +11,9 @@ from odx_target.iscsi.pdu.framing import FrameReader, FramingError
 from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginResponse, Pdu, UnknownOpcode, decode_header
 from odx_target.iscsi.pdu.opcodes import Stage
 
-LONGEST_DATA_SEGMENT_BYTES = (1 << 24) - 1
+MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
 """All that DataSegmentLength can say: the two ends judge what is too long, a trace shows it."""
-MOST_LOGIN_TEXT_BYTES = 1 << 16
+MAX_LOGIN_TEXT_BYTES = 1 << 16
 """As much as the protocol itself takes in one negotiation step; more is not looked at."""
 
 
@@ -35,7 +35,7 @@ class Frames:
     """Cuts what the two ends of one connection send; each call gets whole PDUs."""
 
     def __init__(self) -> None:
-        self._reader = FrameReader(LONGEST_DATA_SEGMENT_BYTES)
+        self._reader = FrameReader(MAX_DATA_SEGMENT_BYTES)
         self._login_text = bytearray()
         self.in_full_feature_phase = False
 
@@ -65,7 +65,7 @@ class Frames:
         return Piece(raw, pdu, additional_header, data, "" if good else "data digest does not match")
 
     def _follow_login(self, response: LoginResponse, data: memoryview) -> None:
-        if len(self._login_text) + len(data) <= MOST_LOGIN_TEXT_BYTES:
+        if len(self._login_text) + len(data) <= MAX_LOGIN_TEXT_BYTES:
             self._login_text += data
         if response.status or not response.transit or response.next_stage != Stage.FULL_FEATURE_PHASE:
             return

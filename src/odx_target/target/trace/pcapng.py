@@ -11,9 +11,9 @@ END_OF_OPTIONS, COMMENT, IF_NAME, IF_TSRESOL, EPB_FLAGS, SHB_USERAPPL, ISB_IFDRO
 NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
-LEAST_SNAP_BYTES = 128
+MIN_SNAP_BYTES = 128
 """The headers of IPv6, TCP and iSCSI are 108 bytes: with less nothing could be told of a PDU."""
-MOST_SNAP_BYTES = 262_144
+MAX_SNAP_BYTES = 262_144
 """What readers take as the largest packet; none here is longer."""
 
 _BLOCK = struct.Struct("<II")
@@ -25,7 +25,7 @@ _OPTION = struct.Struct("<HH")
 _UNKNOWN_LENGTH = -1
 
 
-def file_header(snap_bytes: int = MOST_SNAP_BYTES) -> bytes:
+def file_header(snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
     """What a file begins with; packets are cut after `snap_bytes`."""
     section = _SECTION.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _option(SHB_USERAPPL, b"odx-target")
     interface = _INTERFACE.pack(LINK_TYPE_RAW, 0, snap_bytes)
@@ -35,7 +35,7 @@ def file_header(snap_bytes: int = MOST_SNAP_BYTES) -> bytes:
     )
 
 
-def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MOST_SNAP_BYTES) -> bytes:
+def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
     """The block of one packet, seen `now_ns` after 1970."""
     captured = data[:snap_bytes]
     body = _PACKET.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF, len(captured), len(data)) + _padded(captured)

@@ -9,13 +9,13 @@ import structlog
 
 from odx_target.environment import Buffer
 from odx_target.target.trace import pcapng
+from odx_target.target.trace.command_data import parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
-from odx_target.target.trace.lines import line, line_of_fault
-from odx_target.target.trace.parameter_lists import parameter_list_bytes, wants_answer
+from odx_target.target.trace.pdu_line import describe_fault, describe_pdu
 from odx_target.target.trace.record_writer import RecordWriter
-from odx_target.target.trace.segments import SEQUENCE_MASK, Packet, Segments
 from odx_target.target.trace.tap import Address, ConnectionTap
+from odx_target.target.trace.tcp_segments import SEQUENCE_MASK, Packet, TcpSegments
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class Tracing:
         lines: RecordWriter | None = None,
         packets: RecordWriter | None = None,
         *,
-        snap_bytes: int = pcapng.MOST_SNAP_BYTES,
+        snap_bytes: int = pcapng.MAX_SNAP_BYTES,
         wall_clock_ns: WallClock = time.time_ns,
     ) -> None:
         self.is_on = True
@@ -76,13 +76,13 @@ class _ConnectionTrace:
 
     def __init__(self, tracing: Tracing, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
-        self._peer = _address_words(peer)
+        self._peer = _format_address(peer)
         self._frames = Frames()
         self._conversation = Conversation(parameter_list_bytes, wants_answer)
         self._began_at = tracing.times_switched_on
         self._packets = None if tracing.packets is None else _PacketWriter(tracing, tracing.packets, peer, local, number)
         self._has_failed = False
-        self._guarded(self._note, f"connected to {_address_words(local)}")
+        self._guarded(self._note, f"connected to {_format_address(local)}")
 
     def received(self, data: memoryview) -> None:
         """See what the peer sent."""
@@ -138,8 +138,8 @@ class _ConnectionTrace:
 
     def _words(self, piece: Piece) -> str:
         if piece.pdu is None:
-            return line_of_fault(piece)
-        words = line(self._conversation.see(piece.pdu, piece))
+            return describe_fault(piece)
+        words = describe_pdu(self._conversation.see(piece.pdu, piece))
         return f"{words} | {piece.fault}" if piece.fault else words
 
     def _note(self, text: str) -> None:
@@ -148,7 +148,7 @@ class _ConnectionTrace:
 
     def _write_lines(self, now_ns: int, direction: str, texts: Sequence[str]) -> None:
         if self._tracing.lines is not None:
-            head = f"{time_words(now_ns)} {self._peer} {direction} "
+            head = f"{format_time(now_ns)} {self._peer} {direction} "
             self._tracing.lines.write("".join(f"{head}{text}\n" for text in texts).encode(), len(texts))
 
 
@@ -162,7 +162,7 @@ class _PacketWriter:
     def __init__(self, tracing: Tracing, packets: RecordWriter, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
         self._packets = packets
-        self._segments = Segments(peer, local, number * SEQUENCE_NUMBER_STEP & SEQUENCE_MASK)
+        self._segments = TcpSegments(peer, local, number * SEQUENCE_NUMBER_STEP & SEQUENCE_MASK)
         self._shaken_hands_at: tuple[int, int] | None = None
         self._has_ended = False
         self._addresses = peer, local
@@ -198,12 +198,12 @@ class _PacketWriter:
         self._shaken_hands_at = now if self._packets.write(b"".join(blocks), count) else None
 
 
-def _address_words(address: Address) -> str:
+def _format_address(address: Address) -> str:
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def time_words(now_ns: int) -> str:
+def format_time(now_ns: int) -> str:
     """UTC, in microseconds."""
     seconds, rest_ns = divmod(now_ns, NANOSECONDS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"

@@ -9,7 +9,7 @@ from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi.session.chap import Accounts
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, Portal
-from odx_target.target.server.directory import Authentication, Directory, plain_host
+from odx_target.target.server.target_directory import Authentication, TargetDirectory, plain_host
 from tests.target.running import LUNS, OPTIONS
 
 
@@ -39,8 +39,8 @@ ADDRESSES = [
 ]
 
 
-def seen(listening_at: list[Portal], arrived_at: tuple[object, ...]) -> Directory:
-    directory = Directory("iqn.2026-11.io.odx-target:array", {})
+def seen(listening_at: list[Portal], arrived_at: tuple[object, ...]) -> TargetDirectory:
+    directory = TargetDirectory("iqn.2026-11.io.odx-target:array", {})
     directory.set_portals(listening_at)
     return directory.seen_from(Arrived(*arrived_at))  # type: ignore[arg-type]
 
@@ -65,7 +65,7 @@ def test_a_portal_is_named_by_the_address_that_was_reached() -> None:
 
 @pytest.mark.parametrize(("discovery", "target_name", "asks"), [(False, "", False), (False, "x", True), (True, "", True)])
 def test_a_session_that_names_a_target_authenticates_even_for_discovery(discovery: bool, target_name: str, asks: bool) -> None:
-    directory = Directory("x", {}, authentication=Authentication(Accounts([]), discovery, bytes))
+    directory = TargetDirectory("x", {}, authentication=Authentication(Accounts([]), discovery, bytes))
     assert (directory.authenticator("iqn.a", target_name) is not None) is asks
 
 

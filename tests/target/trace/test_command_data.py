@@ -2,15 +2,15 @@
 
 import pytest
 
-from odx_target.target.trace.parameter_lists import (
-    MOST_DESCRIBED_BYTES,
-    MOST_SHOWN_WORDS,
-    answer_words,
-    cdb_words,
-    parameter_list_words,
+from odx_target.target.trace.command_data import (
+    MAX_DESCRIBED_BYTES,
+    MAX_SHOWN_WORDS,
+    describe_answer,
+    describe_command,
+    describe_parameter_list,
     wants_answer,
 )
-from odx_target.target.trace.text import LONGEST_VALUE
+from odx_target.target.trace.one_line import MAX_VALUE_CHARACTERS
 from tests.scsi.array import UnitUnderTest, data_of
 
 MODE_SELECT_6 = "15 10 00 00 18 00"
@@ -22,18 +22,18 @@ def answer(cdb: str) -> str:
     """What our own array answers."""
     command = bytes.fromhex(cdb)
     assert wants_answer(command)
-    return " ".join(answer_words(command, data_of(UnitUnderTest().command(command))))
+    return " ".join(describe_answer(command, data_of(UnitUnderTest().command(command))))
 
 
 @pytest.mark.parametrize(("cdb", "header"), [(MODE_SELECT_6, "00 00 00 00"), (MODE_SELECT_10, "00 00 00 00 00 00 00 00")])
 def test_a_mode_select_that_switches_the_write_cache_off(cdb: str, header: str) -> None:
-    words = parameter_list_words(bytes.fromhex(cdb), bytes.fromhex(header + CACHING_PAGE))
+    words = describe_parameter_list(bytes.fromhex(cdb), bytes.fromhex(header + CACHING_PAGE))
     assert " ".join(words) == "page_code=8 (Caching) page_length=18 wce=0"
 
 
 def test_a_mode_select_with_a_block_descriptor() -> None:
     data = bytes.fromhex("00 00 00 08 00 00 20 00 00 00 02 00 0a 0a 04 00 08 00 00 00 00 00 00 00")
-    assert " ".join(parameter_list_words(bytes.fromhex(MODE_SELECT_6), data)) == (
+    assert " ".join(describe_parameter_list(bytes.fromhex(MODE_SELECT_6), data)) == (
         "block_descriptor_length=8 number_of_logical_blocks=8192 logical_block_length=512 "
         "page_code=0xa (Control) page_length=10 d_sense=1 swp=1"
     )
@@ -88,11 +88,11 @@ def test_standard_inquiry_data_tell_what_a_host_decides_by() -> None:
     cdb = bytes.fromhex("12 00 00 00 60 00")
     data = bytearray(96)
     data[5], data[58:66] = 0x19, bytes.fromhex("0307 0000 1234 0620")
-    words = answer_words(cdb, bytes(data))
+    words = describe_answer(cdb, bytes(data))
     assert words[:3] == ["tpgs=1", "third_party_copy=1", "protect=1"]
     assert words[-1] == "version_descriptors=[SPC-3, 1234h, 0620h]"
-    assert "version_descriptors" not in " ".join(answer_words(cdb, bytes(96)))
-    assert "version_descriptors=[SPC-3]" in answer_words(cdb, bytes(data[:61])), "an answer may end anywhere"
+    assert "version_descriptors" not in " ".join(describe_answer(cdb, bytes(96)))
+    assert "version_descriptors=[SPC-3]" in describe_answer(cdb, bytes(data[:61])), "an answer may end anywhere"
 
 
 @pytest.mark.parametrize("options", ["00", "80"])
@@ -107,12 +107,12 @@ def test_all_commands_are_told_as_codes(options: str) -> None:
 
 
 def test_a_list_of_all_commands_knows_those_of_token_copy() -> None:
-    words = answer_words(bytes.fromhex("a30c00000000000000ff0000"), bytes.fromhex("00000008 83 00 0010 00 01 0010"))
+    words = describe_answer(bytes.fromhex("a30c00000000000000ff0000"), bytes.fromhex("00000008 83 00 0010 00 01 0010"))
     assert words == ["command_data_length=8", "commands=1", "operation_codes=[83/10]"]
 
 
 def test_a_list_that_is_cut_short_ends_with_the_rest() -> None:
-    words = answer_words(bytes.fromhex("a30c00000000000000ff0000"), bytes.fromhex("00000008 83 00 00"))
+    words = describe_answer(bytes.fromhex("a30c00000000000000ff0000"), bytes.fromhex("00000008 83 00 00"))
     assert words == [
         "command_data_length=8",
         "commands=0",
@@ -124,30 +124,30 @@ def test_a_list_that_is_cut_short_ends_with_the_rest() -> None:
 @pytest.mark.parametrize("more", [0, 1, 5])
 def test_no_more_words_are_shown_than_the_limit(more: int) -> None:
     """A log page of many pages that it lists."""
-    count = MOST_SHOWN_WORDS - 2 + more  # behind the code and the length of the page
-    words = answer_words(bytes.fromhex("4d004000000000ffff00"), b"\0\0" + count.to_bytes(2, "big") + bytes(count))
+    count = MAX_SHOWN_WORDS - 2 + more  # behind the code and the length of the page
+    words = describe_answer(bytes.fromhex("4d004000000000ffff00"), b"\0\0" + count.to_bytes(2, "big") + bytes(count))
     assert words[-1].startswith("supported_page=" if not more else f"... ({count + 4} bytes in all)")
-    assert len(words) == MOST_SHOWN_WORDS + bool(more)
+    assert len(words) == MAX_SHOWN_WORDS + bool(more)
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_no_more_bytes_are_described_than_the_limit(more: int) -> None:
     """One long subpage that nobody here knows."""
-    size_bytes = MOST_DESCRIBED_BYTES + more
-    words = parameter_list_words(
+    size_bytes = MAX_DESCRIBED_BYTES + more
+    words = describe_parameter_list(
         bytes.fromhex(MODE_SELECT_10), bytes(8) + b"\x7e\1" + (size_bytes - 12).to_bytes(2, "big") + bytes(size_bytes - 12)
     )
     assert words[-1] == (
-        "... (4097 bytes in all)" if more else "page_body=" + ("00 " * 86)[:LONGEST_VALUE] + "... (4084 bytes)"
+        "... (4097 bytes in all)" if more else "page_body=" + ("00 " * 86)[:MAX_VALUE_CHARACTERS] + "... (4084 bytes)"
     )
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
     """Two digits and a blank for each byte."""
-    size_bytes = (LONGEST_VALUE + 1) // 3 + more
+    size_bytes = (MAX_VALUE_CHARACTERS + 1) // 3 + more
     parameter = b"\0\0\3" + bytes([size_bytes]) + b"\xab" * size_bytes
-    words = answer_words(bytes.fromhex("4d004d000000000fff00"), b"\x0d\0" + len(parameter).to_bytes(2, "big") + parameter)
+    words = describe_answer(bytes.fromhex("4d004d000000000fff00"), b"\x0d\0" + len(parameter).to_bytes(2, "big") + parameter)
     assert words[-1].endswith(f"{'...' if more else 'ab'} ({size_bytes} bytes)")
 
 
@@ -183,4 +183,4 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
 )
 def test_a_command_that_we_do_not_have_is_named_and_shown_as_it_is(cdb: str, name: str) -> None:
     padded = bytes.fromhex(cdb).ljust(16, b"\0")
-    assert cdb_words(padded) == [name, f"cdb={padded.hex(' ')}"]
+    assert describe_command(padded) == [name, f"cdb={padded.hex(' ')}"]

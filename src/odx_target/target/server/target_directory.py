@@ -26,7 +26,7 @@ class Authentication:
     entropy: Entropy
 
 
-class Directory:
+class TargetDirectory:
     """One target with the same LUNs for every initiator. `portals` are set once their ports are known.
 
     `authentication` is whom initiators must prove to be, None: no one.
@@ -51,11 +51,11 @@ class Directory:
         """Set where the array listens."""
         self._portals = list(portals)
 
-    def seen_from(self, connected: socket.socket) -> "Directory":
+    def seen_from(self, connected: socket.socket) -> "TargetDirectory":
         """The same for one connection, which knows at which address of this machine it has arrived. Raises OSError."""
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
-        seen = Directory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
+        seen = TargetDirectory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
         seen.set_portals(self._portals)
         return seen
 

@@ -11,8 +11,8 @@ from odx_target.scsi.tasks.task import Status
 
 HASH_CHARACTERS = 8
 """Of a token's SHA-256: enough to tell the tokens of one trace from one another."""
-MOST_SHOWN_BYTES = 32
-LONGEST_VALUE = 256
+MAX_SHOWN_BYTES = 32
+MAX_VALUE_CHARACTERS = 256
 """Characters shown of a field's value; the longest name of a target has 223."""
 
 # Said before them in words, or always the same.
@@ -29,7 +29,7 @@ _PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A
 _UNKNOWN_BYTES = (1 << 128) - 1
 
 
-def row_words(rows: Iterable[Row]) -> list[str]:
+def describe_rows(rows: Iterable[Row]) -> list[str]:
     """A word for each row that says something: `name=value` or `name=value (meaning)`; numbers in decimal."""
     return [_word(row) for row in rows if _is_shown(row)]
 
@@ -47,17 +47,17 @@ def _word(row: Row) -> str:
         return f"{row.name}={row.words}"
     if row.words.isdecimal():
         return f"{row.name}={row.value}"
-    value = row.value if len(row.value) <= LONGEST_VALUE else f"{row.value[:LONGEST_VALUE]}..."
+    value = row.value if len(row.value) <= MAX_VALUE_CHARACTERS else f"{row.value[:MAX_VALUE_CHARACTERS]}..."
     return f"{row.name}={value} ({row.words})" if row.words else f"{row.name}={value}"
 
 
-def bytes_words(data: bytes | memoryview) -> str:
+def describe_bytes(data: bytes | memoryview) -> str:
     """The first bytes in hexadecimal."""
-    shown = bytes(data[:MOST_SHOWN_BYTES]).hex(" ")
-    return shown if len(data) <= MOST_SHOWN_BYTES else f"{shown} ... ({len(data)} bytes)"
+    shown = bytes(data[:MAX_SHOWN_BYTES]).hex(" ")
+    return shown if len(data) <= MAX_SHOWN_BYTES else f"{shown} ... ({len(data)} bytes)"
 
 
-def token_words(token: bytes) -> str:
+def describe_token_briefly(token: bytes) -> str:
     """A ROD token, told from others by its identifier and a hash; most of its bytes, and all secret ones, are not shown."""
     kind = int.from_bytes(token[:4], "big")
     if len(token) < 8:
@@ -72,7 +72,7 @@ def token_words(token: bytes) -> str:
     return f"rod_token=[{', '.join(parts)}]"
 
 
-def key_value_words(key: str, value: str) -> str:
+def describe_key_value(key: str, value: str) -> str:
     """The value of a text key. Of what proves a secret, and could be used to search for it, only the length is told.
 
     A peer that writes such a key in other letters, or with blanks, sends no less of a secret.
@@ -80,7 +80,7 @@ def key_value_words(key: str, value: str) -> str:
     return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
 
 
-def status_words(status: int) -> str:
+def describe_status(status: int) -> str:
     """A SCSI status as the standard calls it."""
     try:
         return Status(status).name.replace("_", " ")
@@ -88,12 +88,12 @@ def status_words(status: int) -> str:
         return f"status {status:02x}h"
 
 
-def sense_words(sense: bytes) -> str:
+def describe_sense_briefly(sense: bytes) -> str:
     """Sense data: the key, the code in words, and what else it tells."""
     try:
         rows = {row.name: row for row in describe_sense(sense)}
     except ValueError:
-        return f"sense {bytes_words(sense)}"
+        return f"sense {describe_bytes(sense)}"
     key = rows["sense_key"]
     parts = [key.words or f"sense key {key.value}"]
     if "meaning" in rows:

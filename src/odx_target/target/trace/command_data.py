@@ -39,13 +39,13 @@ from odx_target.scsi.describe.rows import Row, layout_rows
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.reservations.persistent_reserve_in import PERSISTENT_RESERVE_IN
 from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESERVE_OUT
-from odx_target.target.trace.text import bytes_words, row_words, sense_words, token_words
+from odx_target.target.trace.one_line import describe_bytes, describe_rows, describe_sense_briefly, describe_token_briefly
 
-MOST_SHOWN_RANGES = 64
+MAX_SHOWN_RANGES = 64
 """As many as a token command may have here; a longer list ends with the number of the rest."""
-MOST_SHOWN_WORDS = 256
+MAX_SHOWN_WORDS = 256
 """Of one parameter list or answer: more registrations, pages or parameters than that nobody reads in a line."""
-MOST_DESCRIBED_BYTES = 4096
+MAX_DESCRIBED_BYTES = 4096
 """Of such a list or answer: the array waits while it is put into words, and a peer may send the longest one ever again."""
 TOKEN_IN_LIST = 16
 """Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
@@ -75,12 +75,12 @@ _EVPD = 0x01
 _REPORTING_OPTIONS = 0x07
 
 
-def cdb_words(cdb: bytes) -> Words:
+def describe_command(cdb: bytes) -> Words:
     """The command's name, then its fields; its bytes where those are not known."""
     name, *rows = describe_cdb(cdb, _DESCRIPTIONS)
     if rows[-1].name == "cdb":
-        return ["unknown command" if name.value == "unknown" else name.value, f"cdb={bytes_words(cdb)}"]
-    return [name.value, *row_words(rows)]
+        return ["unknown command" if name.value == "unknown" else name.value, f"cdb={describe_bytes(cdb)}"]
+    return [name.value, *describe_rows(rows)]
 
 
 def parameter_list_bytes(cdb: bytes) -> int:
@@ -95,12 +95,12 @@ def wants_answer(cdb: bytes) -> bool:
     return _find(ANSWERS, cdb) is not None
 
 
-def parameter_list_words(cdb: bytes, data: bytes) -> Words:
+def describe_parameter_list(cdb: bytes, data: bytes) -> Words:
     """What a command sends, in words."""
     return _words(_find(PARAMETER_LISTS, cdb), cdb, data)
 
 
-def answer_words(cdb: bytes, data: bytes) -> Words:
+def describe_answer(cdb: bytes, data: bytes) -> Words:
     """What answers a command, in words."""
     return _words(_find(ANSWERS, cdb), cdb, data)
 
@@ -110,7 +110,7 @@ def _words(describe: Describe | None, cdb: bytes, data: bytes) -> Words:
     try:
         return [] if describe is None else describe(cdb, data)
     except (ValueError, LookupError):
-        return [f"not decoded: {bytes_words(data)}"]
+        return [f"not decoded: {describe_bytes(data)}"]
 
 
 def _find(table: Mapping[tuple[int, int | None], Found], cdb: bytes) -> Found | None:
@@ -125,8 +125,8 @@ def _need(data: bytes, size_bytes: int) -> None:
 def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
     """LBA+count of each."""
     texts = [f"{lba}+{count_blocks}" for lba, count_blocks in ranges]
-    rest = [f"and {len(texts) - MOST_SHOWN_RANGES} more"] if len(texts) > MOST_SHOWN_RANGES else []
-    return f"ranges=[{', '.join(texts[:MOST_SHOWN_RANGES] + rest)}]"
+    rest = [f"and {len(texts) - MAX_SHOWN_RANGES} more"] if len(texts) > MAX_SHOWN_RANGES else []
+    return f"ranges=[{', '.join(texts[:MAX_SHOWN_RANGES] + rest)}]"
 
 
 def _populate_token(_cdb: bytes, data: bytes) -> Words:
@@ -154,7 +154,7 @@ def _write_using_token(_cdb: bytes, data: bytes) -> Words:
     if fields.flags & ListFlag.DEL_TKN:
         words.append("del_tkn=1")
     token = data[TOKEN_IN_LIST : TOKEN_IN_LIST + TOKEN_BYTES]
-    words += [f"offset_into_rod={fields.offset_into_rod}", token_words(token)]
+    words += [f"offset_into_rod={fields.offset_into_rod}", describe_token_briefly(token)]
     if len(data) < header_bytes:
         return words
     return [*words, _range_words(fields.range_descriptor_length), _ranges(fields.ranges)]
@@ -165,49 +165,49 @@ def _range_words(length: int) -> str:
 
 
 def _unmap(_cdb: bytes, data: bytes) -> Words:
-    return [*row_words(layout_rows(UNMAP_HEADER, data)), _ranges(unmap_descriptors(data))]
+    return [*describe_rows(layout_rows(UNMAP_HEADER, data)), _ranges(unmap_descriptors(data))]
 
 
 def _rod_token_information(_cdb: bytes, data: bytes) -> Words:
     """An answer may be cut short anywhere by the allocation length."""
     end = STATUS_LAYOUT.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
-    words = row_words(describe_rod_token_information(data[:end]))
-    return [*words, token_words(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
+    words = describe_rows(describe_rod_token_information(data[:end]))
+    return [*words, describe_token_briefly(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
 
 
 def _all_rod_tokens(_cdb: bytes, data: bytes) -> Words:
     _need(data, 8)
     tokens = [data[at : at + MANAGEMENT_TOKEN_BYTES] for at in range(8, len(data), MANAGEMENT_TOKEN_BYTES)]
-    return [f"available_data={int.from_bytes(data[:4], 'big')}", *(token_words(token) for token in tokens)]
+    return [f"available_data={int.from_bytes(data[:4], 'big')}", *(describe_token_briefly(token) for token in tokens)]
 
 
 def _inquiry(cdb: bytes, data: bytes) -> Words:
     if not cdb[1] & _EVPD:
         rows = (row for row in layout_rows(STANDARD_INQUIRY_LAYOUT, data) if row.name in _INQUIRY_FIELDS)
-        words = row_words(Row(row.name, row.value.rstrip(), row.words) for row in rows)
+        words = describe_rows(Row(row.name, row.value.rstrip(), row.words) for row in rows)
         standards = claimed_standards(data)
         return [*words, f"version_descriptors=[{', '.join(standards)}]"] if standards else words
-    return row_words(row for row in describe_vpd(data, _DESCRIPTIONS) if row.name != "page_code")
+    return describe_rows(row for row in describe_vpd(data, _DESCRIPTIONS) if row.name != "page_code")
 
 
 def _of_layout(layout: Layout) -> Describe:
-    return lambda _cdb, data: row_words(layout_rows(layout, data))
+    return lambda _cdb, data: describe_rows(layout_rows(layout, data))
 
 
 def _of_rows(describe: Callable[[bytes], list[Row]]) -> Describe:
     def words(_cdb: bytes, data: bytes) -> Words:
-        said = row_words(describe(data[:MOST_DESCRIBED_BYTES]))
-        if len(said) <= MOST_SHOWN_WORDS and len(data) <= MOST_DESCRIBED_BYTES:
+        said = describe_rows(describe(data[:MAX_DESCRIBED_BYTES]))
+        if len(said) <= MAX_SHOWN_WORDS and len(data) <= MAX_DESCRIBED_BYTES:
             return said
-        return [*said[:MOST_SHOWN_WORDS], f"... ({len(data)} bytes in all)"]
+        return [*said[:MAX_SHOWN_WORDS], f"... ({len(data)} bytes in all)"]
 
     return words
 
 
 def _lba_status(_cdb: bytes, data: bytes) -> Words:
     header, size_bytes = LBA_STATUS_HEADER.size_bytes, LBA_STATUS_DESCRIPTOR.size_bytes
-    words = row_words(layout_rows(LBA_STATUS_HEADER, data))
-    for at in range(header, min(len(data) - size_bytes + 1, header + MOST_SHOWN_RANGES * size_bytes), size_bytes):
+    words = describe_rows(layout_rows(LBA_STATUS_HEADER, data))
+    for at in range(header, min(len(data) - size_bytes + 1, header + MAX_SHOWN_RANGES * size_bytes), size_bytes):
         fields = LBA_STATUS_DESCRIPTOR.parse(data[at : at + size_bytes])
         status = "mapped" if not fields["provisioning_status"] else f"provisioning_status {fields['provisioning_status']}"
         words.append(f"{fields['logical_block_address']}+{fields['number_of_logical_blocks']} {status}")
@@ -217,16 +217,16 @@ def _lba_status(_cdb: bytes, data: bytes) -> Words:
 def _report_luns(_cdb: bytes, data: bytes) -> Words:
     _need(data, 8)
     luns = [decode_lun(int.from_bytes(data[at : at + 8], "big")) for at in range(8, len(data) - 7, 8)]
-    return [f"lun_list_length={int.from_bytes(data[:4], 'big')}", f"luns=[{', '.join(map(str, luns[:MOST_SHOWN_RANGES]))}]"]
+    return [f"lun_list_length={int.from_bytes(data[:4], 'big')}", f"luns=[{', '.join(map(str, luns[:MAX_SHOWN_RANGES]))}]"]
 
 
 def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
     """All commands by their codes alone, `28` or `83/10`, since their names would fill a screen; or one of them."""
     if cdb[2] & _REPORTING_OPTIONS != ALL_COMMANDS:
-        return row_words(describe_one_command(data))
+        return describe_rows(describe_one_command(data))
     rows = describe_all_commands(data)
     codes = [row.value.replace("h", "") for row in rows if row.name == "command"]
-    length, *partial = row_words(row for row in rows if row.name != "command")
+    length, *partial = describe_rows(row for row in rows if row.name != "command")
     return [length, f"commands={len(codes)}", f"operation_codes=[{' '.join(codes)}]", *partial]
 
 
@@ -242,7 +242,7 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
 
 ANSWERS: dict[tuple[int, int | None], Describe] = {
     # operation code, service action or None: what makes words of the data received
-    (0x03, None): lambda _cdb, data: [sense_words(data)],
+    (0x03, None): lambda _cdb, data: [describe_sense_briefly(data)],
     (0x12, None): _inquiry,
     (0x1A, None): _of_rows(describe_mode_parameters_6),
     (0x25, None): _of_layout(READ_CAPACITY_10_DATA),

@@ -7,7 +7,7 @@ import pytest
 
 GROW = """
 import gc, sys
-from odx_target.cli.serving.collector import spare_collector
+from odx_target.cli.serving.garbage_collector import spare_collector
 gc.collect()
 if sys.argv[1] == "spared":
     spare_collector()

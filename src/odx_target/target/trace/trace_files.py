@@ -12,7 +12,7 @@ from odx_target.target.config.settings import ConfigError
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.record_writer import RecordWriter
-from odx_target.target.trace.tracing import Tracing, WallClock, time_words
+from odx_target.target.trace.tracing import Tracing, WallClock, format_time
 
 log = structlog.get_logger()
 
@@ -21,7 +21,7 @@ REASON = "for the file took them more slowly than they came"
 
 
 @contextmanager
-def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcapng.MOST_SNAP_BYTES) -> Iterator[Tracing | None]:
+def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcapng.MAX_SNAP_BYTES) -> Iterator[Tracing | None]:
     """A tracing that writes lines to `trace` and packets to `pcap`; None if neither is named.
 
     Lines are added to what is there; packets begin anew, and only their owner may read them: they carry data and tokens.
@@ -52,7 +52,7 @@ def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -
     """Writes lines in a thread; where some are left out, a line says how many."""
 
     def gap(count: int) -> bytes:
-        return f"{time_words(wall_clock_ns())} {EVERY_PEER} -- {count} lines are left out here, {REASON}\n".encode()
+        return f"{format_time(wall_clock_ns())} {EVERY_PEER} -- {count} lines are left out here, {REASON}\n".encode()
 
     return RecordWriter(file, gap)
 

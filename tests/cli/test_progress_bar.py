@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from odx_target.cli.text.progress import bar
+from odx_target.cli.text.progress_bar import bar
 
 DEMO = [sys.executable, "-m", "odx_target", "demo", "--size", "8M"]
 TIMEOUT_S = 120

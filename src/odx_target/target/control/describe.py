@@ -34,7 +34,7 @@ async def rows_in_turns(
     return rows
 
 
-def lun_row(logical_unit: LogicalUnit) -> Data:
+def describe_lun(logical_unit: LogicalUnit) -> Data:
     return {
         "lun": logical_unit.number,
         "name": logical_unit.volume.name,
@@ -43,7 +43,7 @@ def lun_row(logical_unit: LogicalUnit) -> Data:
     }
 
 
-def token_row(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
+def describe_token(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
     """Never the token itself. Ranges are in the blocks of the logical unit that it was made of."""
     unit = units.get(creator_identity(token.creator) or b"")
     data = token_data(token, now_s)
@@ -57,7 +57,7 @@ def token_row(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float)
     }
 
 
-def copy_row(operation: CopyOperation, now_s: float) -> Data:
+def describe_copy(operation: CopyOperation, now_s: float) -> Data:
     return {
         **operation_data(operation, now_s),
         "lun": operation.logical_unit.volume.name,

@@ -9,10 +9,10 @@ from odx_target.target.server.send_queue import SendQueue
 
 # Read data of small commands that a peer has not taken: past it the rest of its commands wait. The kernel has some MiB more by
 # then. Large reads take memory of their own.
-MOST_UNSENT_BYTES = 512 << 10
+MAX_UNSENT_BYTES = 512 << 10
 
 
-class Outlet:
+class ResponseSender:
     """Commits the store's open batch and sends the output of the protocol.
 
     Memory of reads whose data a peer has not taken is kept with it, and given back once all has left.
@@ -46,7 +46,7 @@ class Outlet:
         self._small_bytes += size_bytes
         if self._queue.send_now(self._take_output()):
             self._all_sent()
-        return self._small_bytes <= MOST_UNSENT_BYTES
+        return self._small_bytes <= MAX_UNSENT_BYTES
 
     def send_now(self) -> bool:
         """Send everything, if that needs no waiting; else await `send`. Raises OSError, PoolFailed."""

@@ -24,10 +24,10 @@ from odx_target.iscsi.pdu.headers import (
     TaskManagementFunctionResponse,
     encode_lun,
 )
-from odx_target.target.trace.conversation import MOST_COMMANDS, MOST_KEPT_BYTES, MOST_KEPT_IN_ALL_BYTES, Conversation
+from odx_target.target.trace.command_data import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
+from odx_target.target.trace.conversation import MAX_COMMANDS, MAX_KEPT_BYTES, MAX_KEPT_IN_ALL_BYTES, Conversation
 from odx_target.target.trace.frames import Frames
-from odx_target.target.trace.lines import line
-from odx_target.target.trace.parameter_lists import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
+from odx_target.target.trace.pdu_line import describe_pdu
 from tests.initiator.golden import TOKEN, golden
 from tests.iscsi.examples import pdus
 from tests.target.trace.wire import encode
@@ -47,7 +47,7 @@ class Reader:
     def __call__(self, pdu: Pdu, data: bytes = b"", additional: bytes = b"") -> str:
         (piece,) = self._frames.cut(memoryview(encode(pdu, data, additional=additional)))
         assert piece.pdu is not None
-        return line(self._conversation.see(piece.pdu, piece))
+        return describe_pdu(self._conversation.see(piece.pdu, piece))
 
 
 def command(cdb: bytes, **fields: int | bool) -> ScsiCommand:
@@ -152,14 +152,14 @@ def test_a_write_using_token_that_ends_anywhere(size_bytes: int, last_words: str
 
 def test_of_a_list_no_more_is_kept_than_the_limit() -> None:
     read = Reader()
-    for length, words in [(MOST_KEPT_BYTES, "sends populate"), (MOST_KEPT_BYTES + 1, "sends (65536 of 65537 bytes) populate")]:
+    for length, words in [(MAX_KEPT_BYTES, "sends populate"), (MAX_KEPT_BYTES + 1, "sends (65536 of 65537 bytes) populate")]:
         cdb = b"\x83\x10".ljust(10, b"\0") + length.to_bytes(4, "big") + b"\0\0"
         assert words in read(command(cdb, write=True, expected_data_transfer_length=length), bytes(length))
 
 
 def test_of_all_lists_of_a_connection_no_more_is_kept_than_the_limit() -> None:
     conversation = Conversation(parameter_list_bytes, wants_answer)
-    length = MOST_KEPT_BYTES
+    length = MAX_KEPT_BYTES
 
     def see(pdu: Pdu, data: bytes = b"") -> None:
         (piece,) = Frames().cut(memoryview(encode(pdu, data)))
@@ -171,13 +171,13 @@ def test_of_all_lists_of_a_connection_no_more_is_kept_than_the_limit() -> None:
         return sum(len(command.parameter_list or b"") + len(command.answer) for command in commands)
 
     cdb = b"\x83\x10".ljust(10, b"\0") + (length + 1).to_bytes(4, "big") + b"\0\0"
-    tags = range(2 * MOST_KEPT_IN_ALL_BYTES // length)
+    tags = range(2 * MAX_KEPT_IN_ALL_BYTES // length)
     for tag in tags:
         see(
             ScsiCommand(initiator_task_tag=tag, cdb=cdb, write=True, expected_data_transfer_length=length + 1),
             bytes(length - 1),
         )
-        assert kept_bytes() == conversation._kept_bytes <= MOST_KEPT_IN_ALL_BYTES
+        assert kept_bytes() == conversation._kept_bytes <= MAX_KEPT_IN_ALL_BYTES
     for tag in tags:
         see(ScsiResponse(initiator_task_tag=tag))
         assert kept_bytes() == conversation._kept_bytes
@@ -292,11 +292,11 @@ def test_the_other_pdus() -> None:
 
 def test_no_more_commands_are_remembered_than_the_limit() -> None:
     conversation = Conversation(parameter_list_bytes, wants_answer)
-    for tag in range(MOST_COMMANDS + 2):
+    for tag in range(MAX_COMMANDS + 2):
         (piece,) = Frames().cut(memoryview(encode(ScsiCommand(initiator_task_tag=tag, cdb=bytes(16)))))
         assert piece.pdu is not None
         conversation.see(piece.pdu, piece)
-    for tag, known in [(0, False), (1, False), (2, True), (MOST_COMMANDS + 1, True)]:
+    for tag, known in [(0, False), (1, False), (2, True), (MAX_COMMANDS + 1, True)]:
         (piece,) = Frames().cut(memoryview(encode(ScsiResponse(initiator_task_tag=tag))))
         assert piece.pdu is not None
         assert (conversation.see(piece.pdu, piece).command is not None) is known

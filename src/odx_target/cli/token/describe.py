@@ -32,18 +32,18 @@ def descriptions() -> Descriptions:
     return found
 
 
-def plain(rows: Iterable[ScsiRow]) -> list[Row]:
+def table_rows(rows: Iterable[ScsiRow]) -> list[Row]:
     """Rows as `tables` takes them."""
     return [(row.name, row.value, row.words) for row in rows]
 
 
-def sent_rows(cdb: bytes, data: bytes) -> list[Row]:
+def describe_sent_command(cdb: bytes, data: bytes) -> list[Row]:
     """A command and its parameter list."""
     describe = _PARAMETER_LISTS.get((cdb[0], cdb[1]))
-    return plain(describe_cdb(cdb, descriptions())) + (plain(describe(data)) if describe and data else [])
+    return table_rows(describe_cdb(cdb, descriptions())) + (table_rows(describe(data)) if describe and data else [])
 
 
-def result_rows(result: CommandResult) -> list[Row]:
+def describe_command_result(result: CommandResult) -> list[Row]:
     """How a command ended: its status, its sense field by field, and how much less or more was moved."""
     try:
         status = Status(result.status).name.replace("_", " ")
@@ -61,16 +61,16 @@ def result_rows(result: CommandResult) -> list[Row]:
 
 def _sense_rows(sense: bytes) -> list[Row]:
     try:
-        return [(f"  {name}", value, words) for name, value, words in plain(describe_sense(sense))]
+        return [(f"  {name}", value, words) for name, value, words in table_rows(describe_sense(sense))]
     except ValueError:
         return []
 
 
-def operation_rows(data: bytes) -> list[Row]:
+def describe_copy_operation(data: bytes) -> list[Row]:
     """An answer to RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS."""
-    return plain(describe_rod_token_information(data))
+    return table_rows(describe_rod_token_information(data))
 
 
-def token_rows(token: bytes) -> list[Row]:
+def describe_rod_token(token: bytes) -> list[Row]:
     """What a token says of itself, in words; its secret half is left out. Raises ValueError."""
-    return plain(describe_token(token))
+    return table_rows(describe_token(token))

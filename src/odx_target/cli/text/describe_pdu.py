@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 from odx_target.cli.text.tables import Row
-from odx_target.cli.token.rows import plain, sent_rows
+from odx_target.cli.token.describe import describe_sent_command, table_rows
 from odx_target.iscsi.pdu.framing import FrameReader
 from odx_target.iscsi.pdu.headers import (
     HEADER_BYTES,
@@ -35,10 +35,10 @@ from odx_target.iscsi.pdu.opcodes import (
 )
 from odx_target.iscsi.pdu.text import decode_pairs
 from odx_target.scsi.describe.data import describe_sense
-from odx_target.target.trace.text import key_value_words
+from odx_target.target.trace.one_line import describe_key_value
 
 ATTRIBUTES = {0: "untagged", 1: "SIMPLE", 2: "ORDERED", 3: "HEAD OF QUEUE", 4: "ACA"}
-MAXIMUM_DATA_BYTES = (1 << 24) - 1
+MAX_DATA_BYTES = (1 << 24) - 1
 TAGS = ("initiator_task_tag", "target_transfer_tag", "referenced_task_tag")
 TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
 
@@ -56,14 +56,14 @@ _NAMES = {
 }
 
 
-def pdu_rows(data: bytes) -> list[Row]:
+def describe_pdu(data: bytes) -> list[Row]:
     """A header of 48 bytes, and what follows it as far as it is there. Raises ValueError."""
     pdu = decode_header(data)
     rows: list[Row] = [("PDU", type(pdu).__name__, f"operation code {pdu.opcode:#04x}")]
     rows += [_field_row(pdu, field.name) for field in fields(pdu)]
     if isinstance(pdu, ScsiCommand):
         immediate = data[HEADER_BYTES:] if not pdu.total_ahs_length else b""
-        rows += _indented(sent_rows(pdu.cdb, immediate[: pdu.data_segment_length]))
+        rows += _indented(describe_sent_command(pdu.cdb, immediate[: pdu.data_segment_length]))
     return rows + _segment_rows(pdu, data)
 
 
@@ -98,7 +98,7 @@ def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
     """The data segment, without digests; what is missing of it is said."""
     if len(data) == HEADER_BYTES and not pdu.data_segment_length:
         return []
-    frame = FrameReader(MAXIMUM_DATA_BYTES).cut(memoryview(data))
+    frame = FrameReader(MAX_DATA_BYTES).cut(memoryview(data))
     if frame is None:
         present = max(len(data) - HEADER_BYTES - 4 * pdu.total_ahs_length, 0)
         return [("data segment", f"{present} of {pdu.data_segment_length} bytes", "the rest is not there")]
@@ -112,10 +112,10 @@ def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
 
 def _content_rows(pdu: Pdu, segment: bytes) -> list[Row]:
     if isinstance(pdu, TEXTS):
-        return _indented([(name, key_value_words(name, value), "") for name, value in decode_pairs(segment)])
+        return _indented([(name, describe_key_value(name, value), "") for name, value in decode_pairs(segment)])
     if isinstance(pdu, ScsiResponse) and len(segment) > 2:
         sense = segment[2 : 2 + int.from_bytes(segment[:2], "big")]
-        return _indented(plain(describe_sense(sense)))
+        return _indented(table_rows(describe_sense(sense)))
     if not segment:
         return []
     return [("data segment", segment[:64].hex(" "), f"{len(segment)} bytes")]

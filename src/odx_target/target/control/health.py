@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import DamagedPlace
-from odx_target.target.troubles import REFUSED_LOGIN, REFUSED_SOCKETS, place_data
+from odx_target.target.pool_trouble_log import REFUSED_LOGIN, REFUSED_SOCKETS, describe_place
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -14,7 +14,7 @@ MAX_DAMAGED_SHOWN = 100
 """Blocks of one answer; the others are only counted."""
 
 
-def health_data(array: "Array") -> dict[str, object]:
+def describe_health(array: "Array") -> dict[str, object]:
     """The array's health as plain data. Times are seconds, `None` stands for nothing wrong."""
     status = array.pool.status()
     usage = array.pool.usage()
@@ -48,6 +48,6 @@ def _damaged_data(place: DamagedPlace, logical_units: Mapping[int, LogicalUnit])
         "lba": None,
         "count_blocks": None,
         "snapshot": None,
-        **place_data(place.volume, place.frozen_map, place.block, logical_units),
+        **describe_place(place.volume, place.frozen_map, place.block, logical_units),
         "times": place.count,
     }

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.target import descriptors
-from odx_target.target.descriptors import (
+from odx_target.target import file_descriptors
+from odx_target.target.file_descriptors import (
     MAX_READS,
     MAX_SEGMENTS,
     MAX_SOCKETS,
@@ -81,8 +81,8 @@ def test_the_soft_limit_is_raised_to_the_hard_one(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: tuple[int, int] | None, result: int
 ) -> None:
     calls: list[tuple[int, int]] = []
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _which: (soft, hard))
-    monkeypatch.setattr(descriptors.resource, "setrlimit", lambda _which, limits: calls.append(limits))
+    monkeypatch.setattr(file_descriptors.resource, "getrlimit", lambda _which: (soft, hard))
+    monkeypatch.setattr(file_descriptors.resource, "setrlimit", lambda _which, limits: calls.append(limits))
     assert raise_limit() == result
     assert calls == ([] if raised is None else [raised])
 
@@ -92,15 +92,15 @@ def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch, er
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _which: (256, 512))
-    monkeypatch.setattr(descriptors.resource, "setrlimit", refuse)
+    monkeypatch.setattr(file_descriptors.resource, "getrlimit", lambda _which: (256, 512))
+    monkeypatch.setattr(file_descriptors.resource, "setrlimit", refuse)
     assert raise_limit() == 256
 
 
 def test_what_is_open_is_counted() -> None:
-    before = descriptors.count_open()
+    before = file_descriptors.count_open()
     opened = os.open("/dev/null", os.O_RDONLY)
-    assert descriptors.count_open() == before + 1
+    assert file_descriptors.count_open() == before + 1
     os.close(opened)
 
 

@@ -14,11 +14,11 @@ from odx_target.target.trace.tap import Address
 
 FIN, SYN, PSH, ACK = 0x01, 0x02, 0x08, 0x10
 TCP_HEADER_BYTES = 20
-LONGEST_PAYLOAD_BYTES = 65_000
+MAX_PAYLOAD_BYTES = 65_000
 """Of one segment: with the headers of IPv6 and TCP it stays below the 65535 that an IP length can say."""
 
 # MSS, no operation, window scale 14: the largest window, so that no reader sees it overrun.
-_SYN_OPTIONS = struct.pack(">BBHBBBB", 2, 4, LONGEST_PAYLOAD_BYTES, 1, 3, 3, 14)
+_SYN_OPTIONS = struct.pack(">BBHBBBB", 2, 4, MAX_PAYLOAD_BYTES, 1, 3, 3, 14)
 _WINDOW = 0xFFFF
 _TCP = 6
 _HOP_LIMIT = 64
@@ -44,7 +44,7 @@ class _End:
     sequence_number: int
 
 
-class Segments:
+class TcpSegments:
     """One connection's two streams as IP packets."""
 
     def __init__(self, peer: Address, local: Address, first_sequence_number: int = 1) -> None:
@@ -66,8 +66,8 @@ class Segments:
     def data(self, inbound: bool, payload: memoryview) -> Iterator[Packet]:
         """The payload in as few segments as can be."""
         sender = self._peer if inbound else self._local
-        for at in range(0, len(payload), LONGEST_PAYLOAD_BYTES):
-            part = payload[at : at + LONGEST_PAYLOAD_BYTES]
+        for at in range(0, len(payload), MAX_PAYLOAD_BYTES):
+            part = payload[at : at + MAX_PAYLOAD_BYTES]
             is_last = at + len(part) == len(payload)
             yield self._segment(inbound, ACK | PSH if is_last else ACK, bytes(part))
             sender.sequence_number = (sender.sequence_number + len(part)) & SEQUENCE_MASK

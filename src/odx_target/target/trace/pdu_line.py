@@ -44,12 +44,12 @@ from odx_target.iscsi.pdu.opcodes import (
     TaskManagementResponse,
 )
 from odx_target.scsi.tasks.task import TaskAttribute
+from odx_target.target.trace.command_data import describe_answer, describe_command, describe_parameter_list
 from odx_target.target.trace.conversation import TEXTS, Command, Seen
 from odx_target.target.trace.frames import Piece
-from odx_target.target.trace.parameter_lists import answer_words, cdb_words, parameter_list_words
-from odx_target.target.trace.text import bytes_words, key_value_words, sense_words, status_words
+from odx_target.target.trace.one_line import describe_bytes, describe_key_value, describe_sense_briefly, describe_status
 
-LONGEST_TEXT_VALUE = 120
+MAX_TEXT_VALUE_CHARACTERS = 120
 """Characters shown of a key's value; lists of digests and targets are shorter."""
 
 NAMES: dict[type[Pdu], str] = {
@@ -107,17 +107,17 @@ _USUAL = {(ScsiCommand, "attribute"): TaskAttribute.SIMPLE, (ScsiResponse, "resp
 _WITH_LUN = (ScsiCommand, TaskManagementFunctionRequest, AsynchronousMessage)
 
 
-def line(seen: Seen) -> str:
+def describe_pdu(seen: Seen) -> str:
     """The line of a PDU, without time and peer."""
     pdu = seen.pdu
     parts = [" ".join([NAMES[type(pdu)], *_header_words(pdu)])]
     if isinstance(pdu, ScsiCommand) and seen.command is not None:
-        parts.append(" ".join(cdb_words(seen.command.cdb)))
+        parts.append(" ".join(describe_command(seen.command.cdb)))
     parts += _segment_parts(seen)
     if seen.command is not None and seen.parameter_list is not None:
         parts.append(f"sends {_sent_words(seen.command, seen.parameter_list)}")
     if seen.command is not None and seen.answer is not None:
-        parts.append("answers " + " ".join(answer_words(seen.command.cdb, seen.answer)))
+        parts.append("answers " + " ".join(describe_answer(seen.command.cdb, seen.answer)))
     parts.append(" ".join(_sequence_words(pdu)))
     return _printable(" | ".join(part for part in parts if part))
 
@@ -126,20 +126,20 @@ def _sent_words(command: Command, parameter_list: bytes) -> str:
     """A parameter list, and how much of it this is where that is not all."""
     whole_bytes = command.parameter_list_bytes
     part = f"({len(parameter_list)} of {whole_bytes} bytes) " if len(parameter_list) < whole_bytes else ""
-    return part + " ".join(parameter_list_words(command.cdb, parameter_list))
+    return part + " ".join(describe_parameter_list(command.cdb, parameter_list))
 
 
-def line_of_fault(piece: Piece) -> str:
+def describe_fault(piece: Piece) -> str:
     """The line of bytes that are no PDU, or of one that arrived damaged."""
-    return f"{len(piece.raw)} bytes: {piece.fault} | {bytes_words(piece.raw)}"
+    return f"{len(piece.raw)} bytes: {piece.fault} | {describe_bytes(piece.raw)}"
 
 
 def _header_words(pdu: Pdu) -> list[str]:
     words = [_field_word(pdu, field.name) for field in fields(pdu)]
     if isinstance(pdu, ScsiResponse) and not pdu.response:
-        words.append(status_words(pdu.status))
+        words.append(describe_status(pdu.status))
     if isinstance(pdu, ScsiDataIn) and pdu.has_status:
-        words.append(status_words(pdu.status))
+        words.append(describe_status(pdu.status))
     if isinstance(pdu, LoginResponse):
         words.append(_value_word(LoginStatus, pdu.status))
     return [word for word in words if word]
@@ -191,7 +191,7 @@ def _segment_parts(seen: Seen) -> list[str]:
     if isinstance(pdu, TEXTS):
         return [" ".join(_text_words(bytes(data), seen.continues_text))]
     if _begins_with_sense(pdu) and len(data) > 2:
-        return [sense_words(bytes(data[2 : 2 + int.from_bytes(data[:2], "big")]))]
+        return [describe_sense_briefly(bytes(data[2 : 2 + int.from_bytes(data[:2], "big")]))]
     if isinstance(pdu, Reject) and len(data) >= HEADER_BYTES:
         return [f"of {_name_of(bytes(data[:HEADER_BYTES]))}"]
     return [f"data={len(data)}"] if data else []
@@ -213,8 +213,8 @@ def _text_words(text: bytes, continues: bool) -> list[str]:
 
 
 def _shown_value(key: str, value: str) -> str:
-    shown = key_value_words(key, value)
-    return shown if len(shown) <= LONGEST_TEXT_VALUE else f"{shown[:LONGEST_TEXT_VALUE]}..."
+    shown = describe_key_value(key, value)
+    return shown if len(shown) <= MAX_TEXT_VALUE_CHARACTERS else f"{shown[:MAX_TEXT_VALUE_CHARACTERS]}..."
 
 
 def _printable(text: str) -> str:
@@ -226,5 +226,5 @@ def _name_of(header: bytes) -> str:
     try:
         pdu = decode_header(header)
     except ValueError:
-        return bytes_words(header)
+        return describe_bytes(header)
     return " ".join([NAMES[type(pdu)], *_header_words(pdu)])

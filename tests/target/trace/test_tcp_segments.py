@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.target.trace.segments import ACK, FIN, LONGEST_PAYLOAD_BYTES, PSH, SYN, Packet, Segments, checksum
 from odx_target.target.trace.tap import Address
+from odx_target.target.trace.tcp_segments import ACK, FIN, MAX_PAYLOAD_BYTES, PSH, SYN, Packet, TcpSegments, checksum
 from tests.target.trace.packets import Segment, ones_complement_sum, segment
 
 PEER, LOCAL = ("127.0.0.1", 40000), ("127.0.0.1", 3260)
@@ -19,12 +19,12 @@ def test_the_checksum_is_that_of_the_rfc(data: bytes) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.booleans(), st.integers(1, 3 * LONGEST_PAYLOAD_BYTES)), max_size=6),
+    st.lists(st.tuples(st.booleans(), st.integers(1, 3 * MAX_PAYLOAD_BYTES)), max_size=6),
     st.integers(0, 0xFFFF_FFFF),
 )
 @settings(max_examples=40, deadline=None)
 def test_both_streams_arrive_whole_and_in_order(turns: list[tuple[bool, int]], first: int) -> None:
-    made = Segments(PEER, LOCAL, first)
+    made = TcpSegments(PEER, LOCAL, first)
     packets = made.handshake()
     sent = {True: b"", False: b""}
     for index, (inbound, size_bytes) in enumerate(turns):
@@ -51,7 +51,7 @@ def streams(packets: list[Packet], first: int) -> dict[bool, bytes]:
 
 
 def all_segments(peer: Address, local: Address) -> list[Segment]:
-    made = Segments(peer, local)
+    made = TcpSegments(peer, local)
     packets = [*made.handshake(), *made.data(True, memoryview(b"abc")), *made.end()]
     return [segment(packet.data) for packet in packets]
 

@@ -40,11 +40,11 @@ def report_trouble(reporter: Reporter, trouble: Trouble, logical_units: Mapping[
     line = LINES[trouble.kind]
     fields: dict[str, Any] = {"reason": trouble.reason}
     if trouble.block is not None:
-        fields = {**place_data(trouble.volume, trouble.frozen_map, trouble.block, logical_units), **fields}
+        fields = {**describe_place(trouble.volume, trouble.frozen_map, trouble.block, logical_units), **fields}
     reporter.report(line.level, line.event, cause=trouble.volume, **fields)
 
 
-def place_data(
+def describe_place(
     volume: str | None, frozen_map: int | None, block: int, logical_units: Mapping[int, LogicalUnit]
 ) -> dict[str, Any]:
     """A block of the store as hosts know it, as far as a LUN shows it."""

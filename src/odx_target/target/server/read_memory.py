@@ -5,7 +5,7 @@ import trio
 from odx_target.target.server.allotment import Share
 
 
-class ShareToRead:
+class SessionReadMemory:
     """Memory for the data that the tasks of one nexus read."""
 
     def __init__(self, share: Share) -> None:
