@@ -47,11 +47,10 @@ from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, 
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, LoginStatus, Opcode, RejectReason
 from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.responses import AsynchronousMessage, LoginResponse, NopIn
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import (
-    CloseCode,
-    CloseReason,
     CommandAccepted,
     CommandEnded,
     CommandReady,

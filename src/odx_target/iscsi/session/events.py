@@ -2,43 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.opcodes import RejectReason
-
-if TYPE_CHECKING:
-    from odx_target.iscsi.session.sessions import Session
-
-
-class CloseCode(Enum):
-    """Kinds of reasons for the end of a connection."""
-
-    LOGGED_OUT = "logged out"
-    PEER_CLOSED = "connection lost"
-    LOGIN_FAILED = "login refused"
-    LOGIN_TIMEOUT = "login took too long"
-    PROTOCOL_ERROR = "protocol error"
-    HEADER_DIGEST = "header digest error"
-    PING_TIMEOUT = "no sign of life"
-    DATA_OUT_TIMEOUT = "data of a command did not come"
-    IDLE = "discovery session idle"
-    SESSION_REINSTATED = "session reinstated by a new login"
-    CONNECTION_REINSTATED = "connection reinstated by a new login"
-    TARGET_RESET = "target cold reset"
-    SHUTDOWN = "target stops"
-
-
-@dataclass(frozen=True, slots=True)
-class CloseReason:
-    """Why a connection ended; as text, one line."""
-
-    code: CloseCode
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.code.value}: {self.detail}" if self.detail else self.code.value
+from odx_target.iscsi.session.close_reason import CloseReason
+from odx_target.iscsi.session.sessions import Session
 
 
 @dataclass(slots=True, eq=False)
@@ -116,14 +85,14 @@ class TaskManagement:
 class SessionOpened:
     """Full feature phase begins; discovery sessions are not reported."""
 
-    session: "Session"
+    session: Session
 
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
     """The session and all its tasks have ended: nexus loss."""
 
-    session: "Session"
+    session: Session
     reason: CloseReason
 
 

@@ -46,10 +46,11 @@ from odx_target.iscsi.pdu.requests import (
     TextRequest,
 )
 from odx_target.iscsi.pdu.responses import LogoutResponse, NopIn, TaskManagementFunctionResponse
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import HELD_OBJECT_BYTES, SERIAL_MASK, HeldPdu, Turn
 from odx_target.iscsi.session.data_out import NO_MEMORY, DataOutCollector, Failure
 from odx_target.iscsi.session.directory import TargetDirectory
-from odx_target.iscsi.session.events import CloseCode, CloseReason, CommandReady, Event, PduRefused, TaskManagement
+from odx_target.iscsi.session.events import CommandReady, Event, PduRefused, TaskManagement
 from odx_target.iscsi.session.replies import BUSY, TASK_SET_FULL, ReplySender
 from odx_target.iscsi.session.session_memory import SessionMemory
 from odx_target.iscsi.session.sessions import Session

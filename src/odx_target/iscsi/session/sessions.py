@@ -22,7 +22,7 @@ from typing import Protocol, TypeAlias
 from odx_target.iscsi.limits import MAX_CONNECTIONS, MAX_DISCOVERY_SESSIONS
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.negotiation.rules import DISCOVERY
-from odx_target.iscsi.session.events import CloseCode, CloseReason
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 
 SessionKey: TypeAlias = tuple[str, bytes, str, int | str]
 """Initiator name, ISID, target name, and portal group tag; without a target name the portal."""
@@ -37,7 +37,7 @@ class Connection(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """An iSCSI session, which is an I_T nexus. `context` is the edge's own."""
+    """An iSCSI session, which is an I_T nexus."""
 
     initiator_name: str
     isid: bytes
@@ -48,7 +48,6 @@ class Session:
     parameters: Parameters
     connection: Connection
     tsih: int = 0
-    context: object = None
 
     @property
     def is_discovery(self) -> bool:

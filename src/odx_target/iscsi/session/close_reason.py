@@ -1,0 +1,33 @@
+"""The reason for the end of a connection."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class CloseCode(Enum):
+    """Kinds of reasons for the end of a connection."""
+
+    LOGGED_OUT = "logged out"
+    PEER_CLOSED = "connection lost"
+    LOGIN_FAILED = "login refused"
+    LOGIN_TIMEOUT = "login took too long"
+    PROTOCOL_ERROR = "protocol error"
+    HEADER_DIGEST = "header digest error"
+    PING_TIMEOUT = "no sign of life"
+    DATA_OUT_TIMEOUT = "data of a command did not come"
+    IDLE = "discovery session idle"
+    SESSION_REINSTATED = "session reinstated by a new login"
+    CONNECTION_REINSTATED = "connection reinstated by a new login"
+    TARGET_RESET = "target cold reset"
+    SHUTDOWN = "target stops"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReason:
+    """Why a connection ended; as text, one line."""
+
+    code: CloseCode
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code.value}: {self.detail}" if self.detail else self.code.value
