@@ -44,8 +44,11 @@ COMMAND_BUDGET_S = 4.0
 # Of the budget, kept for the commit, the answer and the network.
 ANSWER_RESERVE_S = 0.25
 
-# 65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout. About 3 KiB each.
+# 65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout.
 MAXIMUM_TOKENS = 65_536
+
+TOKEN_MEMORY_BYTES = 3 << 10
+"""About what one token takes of memory, with its ranges, beside the map that it keeps."""
 
 # A write that changes the blocks of one looks at all of them, and may have to end them all: some milliseconds for 256.
 MAXIMUM_CHANGE_VULNERABLE_TOKENS = 256
@@ -53,8 +56,11 @@ MAXIMUM_CHANGE_VULNERABLE_TOKENS = 256
 # How long the cause of a token's end is remembered, at least; past twice the token's life nobody can still want to know.
 MINIMUM_TOMBSTONE_S = 3600
 
-# About 200 bytes each; the oldest go first, and what they were about is then unknown.
+# The oldest go first, and what they were about is then unknown.
 MAXIMUM_TOMBSTONES = 65_536
+
+TOMBSTONE_MEMORY_BYTES = 200
+"""About what the remembered cause of a token's end takes of memory."""
 
 # Windows leaves one record for every WRITE USING TOKEN and never asks for it: a few times the command window of a session.
 MAXIMUM_RECORDS_PER_NEXUS = 255

@@ -14,13 +14,13 @@ from typing import Self
 
 import trio
 
-from odx_target.copymgr.limits import ANSWER_RESERVE_S, CopyLimits, CopyOptions
 from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.config.chap import accounts_of
+from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
@@ -208,8 +208,8 @@ class Array:
         self.copy_manager = CopyManager(
             self.pool,
             environment.with_jobs_in(self._copies.nursery),
-            _copy_limits(self.config),
-            _copy_options(self.config),
+            copy_limits_of(self.config),
+            copy_options_of(self.config),
         )
         self.copy_manager.on_internal_error = self._report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
@@ -270,21 +270,6 @@ class Array:
 def _authentication(config: Config, entropy: Callable[[int], bytes]) -> Authentication | None:
     accounts = accounts_of(config.chap_users, config.target_chap)
     return None if accounts is None else Authentication(accounts, config.chap_discovery, entropy)
-
-
-def _copy_limits(config: Config) -> CopyLimits:
-    if config.copy_budget_s is None:
-        return CopyLimits()
-    reserve_s = min(ANSWER_RESERVE_S, config.copy_budget_s / 2)
-    return CopyLimits(command_budget_s=config.copy_budget_s, answer_reserve_s=reserve_s)
-
-
-def _copy_options(config: Config) -> CopyOptions:
-    return CopyOptions(
-        lenient_lookup=not config.strict_list_identifiers,
-        token_causes_reported=config.report_token_causes,
-        zero_token_accepted=config.accept_zero_token,
-    )
 
 
 def _named(logical_units: Mapping[int, LogicalUnit], names: Sequence[str]) -> list[LogicalUnit]:

@@ -89,6 +89,9 @@ Control = Annotated[Path | None, _path("PATH", "Socket of `odx-target manage`; `
 RemoteLun = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="A LUN of which no tokens are made (23h/03h); may be repeated.")
 ]
+ShowLimits = Annotated[
+    bool, typer.Option("--show-limits", help="Print every limit and the memory that they allow, and do not serve.")
+]
 
 Parse: TypeAlias = Callable[[Any], Any]
 

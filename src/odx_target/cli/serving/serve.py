@@ -16,6 +16,7 @@ import typer
 from odx_target.cli.failure import drop_output, first_error
 from odx_target.cli.serving import options
 from odx_target.cli.serving.garbage_collector import spare_collector
+from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.reload import reload
 from odx_target.store.api import Pool, StoreError
@@ -62,6 +63,7 @@ def serve(
     accept_zero_token: options.AcceptZeroToken = None,
     control: options.Control = None,
     remote_lun: options.RemoteLun = None,
+    show_limits: options.ShowLimits = False,
 ) -> None:
     """Serve LUNs over iSCSI.
 
@@ -70,6 +72,9 @@ def serve(
     SIGTERM stop it.
     """
     settings, files = options.settings_of(config, locals())
+    if show_limits:
+        print_limits(settings)
+        return
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
     descriptors = divide(raise_limit(), count_open(), len(settings.portals))

@@ -8,6 +8,9 @@ from odx_target.store.log.batch import HEADER_BLOCKS_MAX, Batch, InvalidBatch, a
 from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
 from odx_target.store.segments.segment import Segment
 
+CHECKSUM_BYTES = array("I").itemsize
+"""Of one block."""
+
 TABLES_MAX = 1024
 """64 MiB of checksums for 64 GiB of data. Past it a read costs one more read of 64 KiB, which the page cache mostly has."""
 
@@ -69,7 +72,7 @@ def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "arr
             return table
     table = array("I")
     for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):
-        table.extend(array("I", bytes(4 * batch.header_blocks)))
+        table.extend(array("I", bytes(CHECKSUM_BYTES * batch.header_blocks)))
         table.extend(batch.data_checksums)
     return table
 

@@ -126,6 +126,7 @@ class Allotment:
     """`size_bytes` for at most `max_sessions` sessions, each with `guaranteed_bytes` of its own."""
 
     def __init__(self, size_bytes: int, max_sessions: int, guaranteed_bytes: int) -> None:
+        self.size_bytes = size_bytes
         self.guaranteed_bytes = guaranteed_bytes
         self.common_bytes = size_bytes - max_sessions * guaranteed_bytes
         self._max_shares = max_sessions

@@ -1,0 +1,36 @@
+"""What `odx-target serve --show-limits` prints."""
+
+import typer
+
+from odx_target.cli.text.sizes import size
+from odx_target.cli.text.tables import print_columns
+from odx_target.target.config.settings import Config
+from odx_target.cli.serving.limits import Limit, describe_limits, describe_memory
+
+HEADINGS = ("limit", "value", "reason")
+
+
+def print_limits(config: Config) -> None:
+    """Print the limits of an array, and the memory that they allow it at worst."""
+    for title, limits in describe_limits(config).items():
+        typer.echo(typer.style(title, bold=True))
+        print_columns(HEADINGS, [(limit.name, describe_value(limit), limit.reason) for limit in limits])
+        typer.echo()
+    typer.echo(typer.style("memory at worst", bold=True))
+    parts = describe_memory(config)
+    print_columns(("for", "memory", "how"), [(part.name, size(part.size_bytes), part.reason) for part in parts])
+    typer.echo(f"together: {size(sum(part.size_bytes for part in parts))}")
+    typer.echo("beside it: the process itself, and the map of blocks, which grows with what is written")
+
+
+def describe_value(limit: Limit) -> str:
+    """The value with its unit."""
+    match limit.unit:
+        case "bytes":
+            return size(limit.value)
+        case "bytes/s":
+            return f"{size(limit.value)}/s"
+        case "":
+            return f"{limit.value:,}"
+        case unit:
+            return f"{limit.value:,g} {unit}"

@@ -1,0 +1,21 @@
+"""The settings of a copy manager, from an array's configuration."""
+
+from odx_target.copymgr.limits import ANSWER_RESERVE_S, CopyLimits, CopyOptions
+from odx_target.target.config.settings import Config
+
+
+def copy_limits_of(config: Config) -> CopyLimits:
+    """The limits of the copy manager. At most half of a configured budget is kept for the answer."""
+    if config.copy_budget_s is None:
+        return CopyLimits()
+    reserve_s = min(ANSWER_RESERVE_S, config.copy_budget_s / 2)
+    return CopyLimits(command_budget_s=config.copy_budget_s, answer_reserve_s=reserve_s)
+
+
+def copy_options_of(config: Config) -> CopyOptions:
+    """The choices that the configuration makes for the copy manager."""
+    return CopyOptions(
+        lenient_lookup=not config.strict_list_identifiers,
+        token_causes_reported=config.report_token_causes,
+        zero_token_accepted=config.accept_zero_token,
+    )
