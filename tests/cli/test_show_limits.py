@@ -8,14 +8,14 @@ import pytest
 
 from odx_target.cli.app import run
 from odx_target.cli.serving.limit_tables import describe_value
+from odx_target.cli.serving.limits import NOT_SHOWN, SHOWN, describe_limits, describe_memory
 from odx_target.copymgr import limits as copy_limits
 from odx_target.iscsi import limits as iscsi_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.target.config.settings import Config
-from odx_target.cli.serving.limits import NOT_SHOWN, SHOWN, describe_limits, describe_memory
 from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES, MAX_SHARES, MIN_MEMORY_BYTES, SESSION_BYTES
 
-MODULES = {module for modules in SHOWN.values() for module, _ in modules}
+MODULES = list(dict.fromkeys(module for modules in SHOWN.values() for module, _ in modules))
 BOUNDS = ("MAX", "MIN", "MAXIMUM", "MINIMUM", "MOST", "LEAST")
 
 
@@ -42,8 +42,8 @@ def test_every_limit_of_a_module_is_shown_or_is_not_for_a_reason(module: ModuleT
 
 
 def test_the_limits_modules_are_all_there() -> None:
-    assert {iscsi_limits, scsi_limits, copy_limits} <= MODULES
-    assert {module for module, _ in NOT_SHOWN} <= MODULES
+    assert {iscsi_limits, scsi_limits, copy_limits} <= set(MODULES)
+    assert {module for module, _ in NOT_SHOWN} <= set(MODULES)
 
 
 def test_a_configured_budget_and_memory_limit_are_shown() -> None:

@@ -2,10 +2,10 @@
 
 import typer
 
+from odx_target.cli.serving.limits import Limit, describe_limits, describe_memory
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.settings import Config
-from odx_target.cli.serving.limits import Limit, describe_limits, describe_memory
 
 HEADINGS = ("limit", "value", "reason")
 
