@@ -68,7 +68,7 @@ def test_the_memory_of_sessions_is_the_memory_limit(limit_bytes: int) -> None:
     of_sessions = ("sessions", "discovery sessions", "logins", "unsolicited data", "data of writes", "data of reads")
     assert limit_bytes - 1 <= sum(parts[name] for name in of_sessions) <= limit_bytes
     assert parts["sessions"] == MAX_SHARES * SESSION_BYTES
-    assert parts["results of copies"] == copy_limits.MAXIMUM_RECORD_BYTES
+    assert parts["results of copies"] == copy_limits.MAX_RECORD_BYTES
 
 
 def test_the_command_prints_them_and_serves_nothing(

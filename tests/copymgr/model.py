@@ -91,7 +91,7 @@ class Model:
     def settle_time(self, now_s: float) -> None:
         """Tokens and records whose time is over."""
         for token in self.tokens:
-            last_s = min(token.used_s + token.timeout_s, token.created_s + self.limits.maximum_token_lifetime_s)
+            last_s = min(token.used_s + token.timeout_s, token.created_s + self.limits.max_token_lifetime_s)
             if token.end is None and token.issued and not token.leases and now_s >= last_s:
                 token.end = EXPIRED
 
@@ -136,25 +136,25 @@ class Model:
         size = self.block_lengths[lun]
         if not ranges:
             return "5/26/00"
-        if len(ranges) > self.limits.maximum_range_descriptors:
+        if len(ranges) > self.limits.max_range_descriptors:
             return "5/26/08"
-        if timeout_s > self.limits.maximum_inactivity_timeout_s:
+        if timeout_s > self.limits.max_inactivity_timeout_s:
             return "5/26/00"
         if rod_type is not None and rod_type not in MADE:
             return "5/26/00"
         named = [block for lba, count in ranges for block in range(lba, lba + count)]
-        if len(named) != len(set(named)) or len(named) * size > self.limits.maximum_rod_bytes:
+        if len(named) != len(set(named)) or len(named) * size > self.limits.max_rod_bytes:
             return "5/26/00"
-        if any(count * size > self.limits.maximum_range_bytes for _, count in ranges):
+        if any(count * size > self.limits.max_range_bytes for _, count in ranges):
             return "5/26/00"
         if any(lba + count > self.capacity(lun) for lba, count in ranges):
             return "5/21/00"
         return GOOD
 
     def check_room(self, nexus: object) -> str:
-        full = len(self.running) >= self.limits.maximum_concurrent_copies
+        full = len(self.running) >= self.limits.max_concurrent_copies
         mine = [record for record in self.records if record.nexus is nexus]
-        if len(mine) >= self.limits.maximum_records_per_nexus and all(record.under_way for record in mine):
+        if len(mine) >= self.limits.max_records_per_nexus and all(record.under_way for record in mine):
             full = True
         return "B/55/03" if full else GOOD
 
@@ -181,8 +181,8 @@ class Model:
     def check_tokens(self, lun: int, rod_type: int) -> str:
         alive = [token for token in self.tokens if token.end is None and not token.discarded]
         vulnerable = [token for token in alive if token.rod_type == VULNERABLE and token.lun == lun]
-        full = len(alive) >= self.limits.maximum_tokens
-        if rod_type == VULNERABLE and len(vulnerable) >= self.limits.maximum_change_vulnerable_tokens:
+        full = len(alive) >= self.limits.max_tokens
+        if rod_type == VULNERABLE and len(vulnerable) >= self.limits.max_change_vulnerable_tokens:
             full = True
         return "B/55/03" if full else GOOD
 
@@ -190,7 +190,7 @@ class Model:
         self, operation: ModelOperation, ranges: list[Range], rod_type: int, timeout_s: int, now_s: float
     ) -> ModelToken:
         size = self.block_lengths[operation.lun]
-        lives_s = max(timeout_s or self.limits.default_inactivity_timeout_s, self.limits.minimum_inactivity_timeout_s)
+        lives_s = max(timeout_s or self.limits.default_inactivity_timeout_s, self.limits.min_inactivity_timeout_s)
         blocks = {block * size // STORE_BLOCK for lba, count in ranges for block in range(lba, lba + count)}
         rod = self.rod_of(operation.lun, ranges)
         token = ModelToken(operation.lun, rod_type, rod, ranges, blocks, lives_s, now_s, now_s, now_s)
@@ -241,7 +241,7 @@ class Model:
         for record in self.same_identifier(operation):
             self.records.remove(record)
         while len([record for record in self.records if record.nexus is operation.nexus]) >= (
-            self.limits.maximum_records_per_nexus
+            self.limits.max_records_per_nexus
         ):
             self.evict(operation.nexus)
         operation.started_s = now_s

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.operations.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE, STEP_S, CopyRate
+from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S, STEP_S, CopyRate
 from odx_target.copymgr.tokens.format import ZERO_TOKEN
 from odx_target.scsi.tasks.task import Status
 from odx_target.store.api import BLOCK_BYTES
@@ -81,7 +81,7 @@ def test_no_rate_costs_nothing(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("rate", [LEAST_COPY_RATE, LEAST_COPY_RATE + 1, 150_000, RATE, 10 << 20, 1 << 50])
+@pytest.mark.parametrize("rate", [MIN_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S + 1, 150_000, RATE, 10 << 20, 1 << 50])
 def test_no_step_takes_longer_than_a_moment(way: str, rate: int) -> None:
     array = limited(rate)
     gaps: list[float] = []
@@ -104,12 +104,12 @@ def test_no_step_takes_longer_than_a_moment(way: str, rate: int) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_budget_ends_a_copy_honestly_and_another_goes_on(way: str) -> None:
-    array = limited(LEAST_COPY_RATE)
+    array = limited(MIN_COPY_RATE_BYTES_PER_S)
     began_s = array.environment.monotonic()
     reply = begin(array, way).wait(array.environment)
     count = int.from_bytes(reply.sense[3:7], "big")
     assert code_of(reply) == "A/0D/04"
-    assert count == 3.75 * LEAST_COPY_RATE // 512 == 960
+    assert count == 3.75 * MIN_COPY_RATE_BYTES_PER_S // 512 == 960
     assert array.environment.monotonic() - began_s <= 4.0
     assert b"".join(array.volume(1).read_now(0, 256) or []) == expected(way, count)
     answer = data_of(array.information(1, 2))
@@ -121,7 +121,7 @@ def test_the_budget_ends_a_copy_honestly_and_another_goes_on(way: str) -> None:
 
 
 def test_in_the_background_there_is_no_budget() -> None:
-    array = limited(LEAST_COPY_RATE)
+    array = limited(MIN_COPY_RATE_BYTES_PER_S)
     assert code_of(begin(array, "shared", IMMED).reply) == "good"
     array.environment.advance(3.999)
     assert count_of(array) < BLOCKS
@@ -161,7 +161,7 @@ def test_copies_share_the_rate() -> None:
 
 
 def test_behind_many_others_every_command_gets_something_done_in_time() -> None:
-    array = limited(LEAST_COPY_RATE, CopyLimits(maximum_records_per_nexus=1000))
+    array = limited(MIN_COPY_RATE_BYTES_PER_S, CopyLimits(max_records_per_nexus=1000))
     tokens = [array.token(0, 1, [(8 * index, 8)]) for index in range(200)]
     for index, token in enumerate(tokens):
         array.start_write_using(0, 10 + index, token, [(8 * index, 8)], flags=IMMED)
@@ -181,7 +181,7 @@ def test_the_rate_can_be_changed_and_lifted_under_a_copy() -> None:
     array.manager.copy_rate.set(2 * RATE)
     array.environment.advance(0.5)
     assert 256 + 512 - 40 <= count_of(array) <= 256 + 512
-    array.manager.copy_rate.set(LEAST_COPY_RATE)
+    array.manager.copy_rate.set(MIN_COPY_RATE_BYTES_PER_S)
     array.environment.advance(0.5)
     assert 896 - 60 <= count_of(array) <= 896
     array.manager.copy_rate.set(None)
@@ -191,7 +191,7 @@ def test_the_rate_can_be_changed_and_lifted_under_a_copy() -> None:
 
 
 def test_tokens_are_made_at_once_and_reads_and_writes_go_on() -> None:
-    array = limited(LEAST_COPY_RATE)
+    array = limited(MIN_COPY_RATE_BYTES_PER_S)
     begin(array, "shared", IMMED)
     began_s = array.environment.monotonic()
     token = array.token(0, 5, [(0, 2048)])
@@ -243,15 +243,15 @@ def test_a_logical_unit_that_shrinks_while_a_step_reads_its_source(monkeypatch: 
     assert b"".join(array.volume(1).read_now(0, 256) or []) == pattern(1, 0, 2048, 512)
 
 
-@pytest.mark.parametrize("rate", [0, -1, 1, LEAST_COPY_RATE - 1])
+@pytest.mark.parametrize("rate", [0, -1, 1, MIN_COPY_RATE_BYTES_PER_S - 1])
 def test_a_rate_at_which_a_block_takes_too_long_is_refused(rate: int) -> None:
-    with pytest.raises(ValueError, match=str(LEAST_COPY_RATE)):
+    with pytest.raises(ValueError, match=str(MIN_COPY_RATE_BYTES_PER_S)):
         CopyRate(CopyLimits()).set(rate)
 
 
 @searching(max_examples=100)
 @given(
-    rate=st.integers(LEAST_COPY_RATE, 64 << 20),
+    rate=st.integers(MIN_COPY_RATE_BYTES_PER_S, 64 << 20),
     moments=st.lists(st.tuples(st.floats(0.0, 0.2), st.integers(1, 256)), min_size=1, max_size=60),
 )
 def test_turns_never_exceed_the_rate_by_more_than_a_step(rate: int, moments: list[tuple[float, int]]) -> None:
@@ -289,8 +289,8 @@ def test_a_logical_unit_that_is_stopped_or_protected_is_written_no_more(way: str
     assert data_of(array.copy_status(1, 2))[5] == 2
 
 
-@pytest.mark.parametrize("rate", [MOST_COPY_RATE + 1, 10**400])
+@pytest.mark.parametrize("rate", [MAX_COPY_RATE_BYTES_PER_S + 1, 10**400])
 def test_a_rate_of_too_many_digits_is_refused(rate: int) -> None:
     with pytest.raises(ValueError, match="a copy rate is"):
         CopyRate(CopyLimits()).set(rate)
-    CopyRate(CopyLimits()).set(MOST_COPY_RATE)
+    CopyRate(CopyLimits()).set(MAX_COPY_RATE_BYTES_PER_S)

@@ -134,7 +134,7 @@ def test_a_background_that_takes_no_more_work(
 
 def test_aborted_commands_leave_room_for_honest_ones() -> None:
     """Each is aborted before its work has begun, and nobody runs in between."""
-    array = CopyArray(CopyLimits(maximum_concurrent_copies=8, maximum_tokens=8))
+    array = CopyArray(CopyLimits(max_concurrent_copies=8, max_tokens=8))
     for _ in range(100):
         populate_persistent(array, 0)
         assert array.server.abort_task(array.nexus, 0, TAG)

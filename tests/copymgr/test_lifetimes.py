@@ -25,7 +25,7 @@ def typed(array: CopyArray, rod_type: int, ranges: list[Range] = ONE, **fields: 
 
 @pytest.mark.parametrize(("asked", "lives"), [(0, 20), (1, 5), (4, 5), (5, 5), (6, 6), (100, 100)])
 def test_the_timeout_has_a_default_and_a_minimum(asked: int, lives: int) -> None:
-    limits = CopyLimits(minimum_inactivity_timeout_s=5, default_inactivity_timeout_s=20, maximum_inactivity_timeout_s=100)
+    limits = CopyLimits(min_inactivity_timeout_s=5, default_inactivity_timeout_s=20, max_inactivity_timeout_s=100)
     array = CopyArray(limits)
     token = array.token(0, 1, ONE, inactivity_timeout_s=asked)
     array.environment.advance(lives - 0.001)
@@ -58,7 +58,7 @@ def test_the_timeout_begins_when_the_token_is_issued() -> None:
 
 
 def test_however_often_it_is_used_a_token_has_a_last_day() -> None:
-    array = CopyArray(CopyLimits(maximum_inactivity_timeout_s=3600, maximum_token_lifetime_s=4000))
+    array = CopyArray(CopyLimits(max_inactivity_timeout_s=3600, max_token_lifetime_s=4000))
     token = array.token(0, 1, ONE, inactivity_timeout_s=3600)
     array.environment.advance(3000)
     assert use(array, token) == "good"
@@ -110,7 +110,7 @@ def test_many_uses_do_not_pile_up_in_the_schedule() -> None:
 
 
 def test_live_tokens_are_bounded_and_expired_ones_make_room() -> None:
-    array = CopyArray(CopyLimits(maximum_tokens=3))
+    array = CopyArray(CopyLimits(max_tokens=3))
     for number in range(3):
         array.token(0, number, ONE, inactivity_timeout_s=10)
     reply = array.populate(0, 9, ONE)
@@ -123,7 +123,7 @@ def test_live_tokens_are_bounded_and_expired_ones_make_room() -> None:
 
 
 def test_change_vulnerable_tokens_are_bounded_for_each_logical_unit() -> None:
-    array = CopyArray(CopyLimits(maximum_change_vulnerable_tokens=2))
+    array = CopyArray(CopyLimits(max_change_vulnerable_tokens=2))
     for _ in range(2):
         typed(array, CHANGE_VULNERABLE)
     assert code_of(array.populate(0, 5, ONE, flags=RTV, rod_type=CHANGE_VULNERABLE)) == "B/55/03"

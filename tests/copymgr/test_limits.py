@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr.limits import MOST_RANGE_DESCRIPTORS, CopyLimits
+from odx_target.copymgr.limits import MAX_NAMEABLE_RANGE_DESCRIPTORS, CopyLimits
 from odx_target.copymgr.operations.steps import Destination, StepKind, plan_step
 from odx_target.copymgr.tokens.rod_source import FrozenRod, PieceKind, ZeroRod
 from odx_target.store.api import BLOCK_BYTES
@@ -17,23 +17,23 @@ from tests.settings import searching
 @pytest.mark.parametrize(
     "fields",
     [
-        {"minimum_inactivity_timeout_s": 0},
-        {"minimum_inactivity_timeout_s": 200},
+        {"min_inactivity_timeout_s": 0},
+        {"min_inactivity_timeout_s": 200},
         {"default_inactivity_timeout_s": 4000},
-        {"maximum_inactivity_timeout_s": 1 << 32, "maximum_token_lifetime_s": 1 << 32},
-        {"maximum_token_lifetime_s": 3599},
-        {"maximum_range_descriptors": 0},
-        {"maximum_range_descriptors": MOST_RANGE_DESCRIPTORS + 1},
-        {"maximum_rod_bytes": BLOCK_BYTES + 512},
-        {"maximum_rod_bytes": BLOCK_BYTES, "optimal_transfer_bytes": 2 * BLOCK_BYTES},
+        {"max_inactivity_timeout_s": 1 << 32, "max_token_lifetime_s": 1 << 32},
+        {"max_token_lifetime_s": 3599},
+        {"max_range_descriptors": 0},
+        {"max_range_descriptors": MAX_NAMEABLE_RANGE_DESCRIPTORS + 1},
+        {"max_rod_bytes": BLOCK_BYTES + 512},
+        {"max_rod_bytes": BLOCK_BYTES, "optimal_transfer_bytes": 2 * BLOCK_BYTES},
         {"optimal_transfer_bytes": -BLOCK_BYTES},
         {"answer_reserve_s": 4.0},
         {"answer_reserve_s": -1.0},
         {"copy_step_bytes": 0},
         {"remap_step_bytes": 5000},
-        {"maximum_tokens": 0},
-        {"maximum_records_per_nexus": 0},
-        {"maximum_concurrent_copies": 0},
+        {"max_tokens": 0},
+        {"max_records_per_nexus": 0},
+        {"max_concurrent_copies": 0},
     ],
 )
 def test_limits_that_cannot_be(fields: dict[str, Any]) -> None:
@@ -44,10 +44,10 @@ def test_limits_that_cannot_be(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"maximum_inactivity_timeout_s": 0xFFFF_FFFF, "maximum_token_lifetime_s": 0xFFFF_FFFF},
-        {"maximum_range_descriptors": MOST_RANGE_DESCRIPTORS},
-        {"maximum_rod_bytes": 0},
-        {"maximum_rod_bytes": BLOCK_BYTES, "optimal_transfer_bytes": BLOCK_BYTES},
+        {"max_inactivity_timeout_s": 0xFFFF_FFFF, "max_token_lifetime_s": 0xFFFF_FFFF},
+        {"max_range_descriptors": MAX_NAMEABLE_RANGE_DESCRIPTORS},
+        {"max_rod_bytes": 0},
+        {"max_rod_bytes": BLOCK_BYTES, "optimal_transfer_bytes": BLOCK_BYTES},
         {"optimal_transfer_bytes": 0},
         {"copy_step_bytes": BLOCK_BYTES, "remap_step_bytes": BLOCK_BYTES},
     ],

@@ -10,11 +10,11 @@ from tests.copymgr.array import CopyArray, code_of, out_cdb
 from tests.copymgr.golden import golden
 
 LIMITS = CopyLimits(
-    maximum_range_descriptors=4,
-    maximum_rod_bytes=64 << 12,
-    maximum_range_bytes=32 << 12,
+    max_range_descriptors=4,
+    max_rod_bytes=64 << 12,
+    max_range_bytes=32 << 12,
     optimal_transfer_bytes=16 << 12,
-    maximum_inactivity_timeout_s=600,
+    max_inactivity_timeout_s=600,
 )
 CAPACITY = 256 * 8
 
@@ -156,7 +156,7 @@ def test_the_length_error_comes_before_the_identifier() -> None:
 
 
 def test_without_a_limit_for_the_rod_the_transfer_limit_bounds_a_range() -> None:
-    array = CopyArray(CopyLimits(maximum_rod_bytes=0), size_store_blocks=1 << 14)
+    array = CopyArray(CopyLimits(max_rod_bytes=0), size_store_blocks=1 << 14)
     limit = array.logical_units[0].block_limits.maximum_transfer_blocks
     assert code_of(array.populate(0, 1, [(0, limit), (limit, limit)])) == "good"
     reply = array.populate(0, 1, [(0, 1), (1, limit + 1)])

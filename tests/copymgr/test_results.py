@@ -143,7 +143,7 @@ def kept(array: CopyArray, luns: int = 1) -> set[int]:
 
 
 def test_records_are_bounded_and_those_missed_least_go_first() -> None:
-    array = CopyArray(CopyLimits(maximum_records_per_nexus=5))
+    array = CopyArray(CopyLimits(max_records_per_nexus=5))
     token = array.token(0, 0, ONE)  # told whole
     array.populate(0, 1, ONE)  # not told
     array.write_using(0, 2, token, [(64, 8)])
@@ -159,7 +159,7 @@ def test_records_are_bounded_and_those_missed_least_go_first() -> None:
 
 
 def test_other_nexuses_keep_theirs() -> None:
-    array = CopyArray(CopyLimits(maximum_records_per_nexus=2))
+    array = CopyArray(CopyLimits(max_records_per_nexus=2))
     other = array.new_nexus("iqn.other")
     array.populate(0, 1, ONE, nexus=other)
     for number in range(10):
@@ -170,7 +170,7 @@ def test_other_nexuses_keep_theirs() -> None:
 
 def test_bytes_of_records_are_bounded_over_all_nexuses() -> None:
     with_token = RECORD_OVERHEAD_BYTES + 512
-    array = CopyArray(CopyLimits(maximum_record_bytes=3 * with_token + 1))
+    array = CopyArray(CopyLimits(max_record_bytes=3 * with_token + 1))
     nexuses = [array.new_nexus(f"iqn.{number}") for number in range(4)]
     for number, nexus in enumerate(nexuses[:3]):
         array.populate(0, number, ONE, nexus=nexus)
@@ -186,7 +186,7 @@ def test_bytes_of_records_are_bounded_over_all_nexuses() -> None:
 
 
 def test_records_of_operations_under_way_are_never_given_up() -> None:
-    array = CopyArray(CopyLimits(maximum_records_per_nexus=2))
+    array = CopyArray(CopyLimits(max_records_per_nexus=2))
     array.populate(0, 0, ONE)
     array.manager.before_step = lambda operation: array.environment.sleep(10.0)
     for number in (1, 2):
@@ -200,7 +200,7 @@ def test_records_of_operations_under_way_are_never_given_up() -> None:
 
 
 def test_concurrent_copies_are_bounded() -> None:
-    array = CopyArray(CopyLimits(maximum_concurrent_copies=2))
+    array = CopyArray(CopyLimits(max_concurrent_copies=2))
     array.manager.before_step = lambda operation: array.environment.sleep(10.0)
     nexuses = [array.new_nexus(f"iqn.{number}") for number in range(3)]
     codes = [code_of(array.populate(0, 0, ONE, nexus=nexus, flags=IMMED)) for nexus in nexuses]

@@ -100,7 +100,7 @@ def test_04_a_token_of_an_earlier_life() -> None:
 
 
 def test_04_a_token_that_ended_too_long_ago() -> None:
-    array = CopyArray(CopyLimits(minimum_tombstone_s=100))
+    array = CopyArray(CopyLimits(min_tombstone_s=100))
     token = array.token(0, 1, ONE, inactivity_timeout_s=10)
     array.environment.advance(10)
     assert use(array, token) == "5/23/07"
@@ -111,7 +111,7 @@ def test_04_a_token_that_ended_too_long_ago() -> None:
 
 
 def test_04_causes_are_forgotten_oldest_first_when_there_are_too_many() -> None:
-    array = CopyArray(CopyLimits(maximum_tombstones=2))
+    array = CopyArray(CopyLimits(max_tombstones=2))
     tokens = [array.token(0, number, ONE) for number in range(3)]
     for token in tokens:
         array.manager.revoke(identifier(token))
@@ -189,7 +189,7 @@ def test_identifiers_are_not_used_again_after_a_restart() -> None:
     array.restart()
     second = identifier(array.token(0, 1, ONE))
     assert second - first == 1 << 32
-    array.manager.forge._next_identifier |= (1 << 32) - 1
+    array.manager.issuer._next_identifier |= (1 << 32) - 1
     third, fourth = (identifier(array.token(0, number, ONE)) for number in (1, 2))
     assert third & 0xFFFF_FFFF == 0xFFFF_FFFF
     assert fourth == (3 << 32) + 1

@@ -64,7 +64,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_bytes() -> None:
 
 
 def test_writes_pile_up_without_end_and_memory_does_not() -> None:
-    array = CopyArray(CopyLimits(maximum_records_per_nexus=64))
+    array = CopyArray(CopyLimits(max_records_per_nexus=64))
     token = array.token(0, 0, [(0, 8)])
     for number in range(1, 1000):
         assert code_of(array.write_using(1, number, token, [(0, 8)])) == "good"

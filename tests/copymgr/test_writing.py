@@ -368,7 +368,7 @@ def test_populate_in_a_pool_without_room(flags: int, rod_type: int, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(array.volume(0), "freeze", refuse)
         assert code_of(array.populate(0, 1, [(0, 8)], flags=flags, rod_type=rod_type)) == "5/55/0C"
-    array.manager.forge._next_identifier = 0
+    array.manager.issuer._next_identifier = 0
     with monkeypatch.context() as patch:
         patch.setattr(array.pool, "remember", refuse)
         assert code_of(array.populate(0, 1, [(0, 8)], flags=flags, rod_type=rod_type)) == "5/55/0D"

@@ -12,7 +12,7 @@ from odx_target.scsi.reservations.durable import KEY_PREFIX, decode, encode, rec
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations, ReservationType
 from odx_target.scsi.tasks.task import Reply
 from odx_target.store.api import PoolDamaged, PoolFailed
-from odx_target.store.log.records import VALUE_BYTES_MAX
+from odx_target.store.log.records import MAX_VALUE_BYTES
 from tests.scsi.reserving import (
     APTPL,
     CLEAR,
@@ -114,7 +114,7 @@ def test_what_makes_no_sense_keeps_the_pool_from_being_served(name: str) -> None
 def test_as_many_as_there_may_be_fit_one_value() -> None:
     longest = "n" * 255 + ",i,0x00023d000000"  # the longest name that a login lets through, and an ISID
     many = {NexusName(longest, number): 1 for number in range(MAXIMUM_REGISTRATIONS)}
-    assert len(encode(Reservations(many, None, 0, True))) <= VALUE_BYTES_MAX
+    assert len(encode(Reservations(many, None, 0, True))) <= MAX_VALUE_BYTES
 
 
 def test_a_volume_without_any_has_none() -> None:

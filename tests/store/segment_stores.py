@@ -44,7 +44,7 @@ class InDirectoryOneAtATime(InDirectory):
     """With one descriptor for all segments."""
 
     def open(self) -> SegmentStore:
-        return DirectorySegments(self.path, held_max=1)
+        return DirectorySegments(self.path, max_held=1)
 
 
 class OnSimulatedDisk:

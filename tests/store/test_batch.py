@@ -11,7 +11,7 @@ from tests.settings import searching
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import (
-    HEADER_BLOCKS_MAX,
+    MAX_HEADER_BLOCKS,
     Batch,
     InvalidBatch,
     Position,
@@ -21,8 +21,8 @@ from odx_target.store.log.batch import (
     header_blocks,
 )
 from odx_target.store.log.records import (
-    KEY_BYTES_MAX,
-    VALUE_BYTES_MAX,
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
     Clone,
     Forget,
     Freeze,
@@ -210,11 +210,11 @@ def test_data_that_no_record_accounts_for_is_refused() -> None:
 
 
 def test_the_longest_record_fits_the_longest_header() -> None:
-    record = encode(Remember("k" * KEY_BYTES_MAX, bytes(VALUE_BYTES_MAX)))
-    assert header_blocks(len(record), 0) <= HEADER_BLOCKS_MAX
+    record = encode(Remember("k" * MAX_KEY_BYTES, bytes(MAX_VALUE_BYTES)))
+    assert header_blocks(len(record), 0) <= MAX_HEADER_BLOCKS
 
 
-@pytest.mark.parametrize("blocks", [0, HEADER_BLOCKS_MAX + 1, 0xFFFF])
+@pytest.mark.parametrize("blocks", [0, MAX_HEADER_BLOCKS + 1, 0xFFFF])
 def test_a_header_of_impossible_length_is_refused(blocks: int) -> None:
     header, _ = encoded_batch(EXAMPLE, AT)
     damaged = header[:12] + blocks.to_bytes(2, "little") + header[14:]

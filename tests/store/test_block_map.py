@@ -1,7 +1,7 @@
 import pytest
 from tests.store.map_model import MapModel, check, places_of
 
-from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS, BlockMap
+from odx_target.store.map.block_map import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.difference import differences
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader, levels_for
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_LIMIT, Leaf
@@ -46,13 +46,13 @@ def test_what_is_assigned_is_read_across_every_border(block: int, count: int) ->
 
 
 def test_a_map_of_the_largest_size_is_small_while_it_is_sparse() -> None:
-    live = BlockMap(SIZE_LIMIT_BLOCKS)
-    last = SIZE_LIMIT_BLOCKS - 1
+    live = BlockMap(MAX_SIZE_BLOCKS)
+    last = MAX_SIZE_BLOCKS - 1
     live.assign(last, 5)
     assert live.place(last) == 5
     assert list(live.extents()) == [(0, last, False), (last, 1, True)]
     assert len(list(live.leaves())) == 1
-    live.clear(0, SIZE_LIMIT_BLOCKS)
+    live.clear(0, MAX_SIZE_BLOCKS)
     assert live.mapped_count() == 0
 
 
@@ -172,12 +172,12 @@ def test_an_unaligned_copy_makes_no_leaves_of_holes() -> None:
 
 
 def test_copying_a_huge_hole_costs_nothing_and_clears() -> None:
-    source = BlockMap(SIZE_LIMIT_BLOCKS)
-    source.assign(SIZE_LIMIT_BLOCKS - 1, 3)
-    target = BlockMap(SIZE_LIMIT_BLOCKS)
+    source = BlockMap(MAX_SIZE_BLOCKS)
+    source.assign(MAX_SIZE_BLOCKS - 1, 3)
+    target = BlockMap(MAX_SIZE_BLOCKS)
     target.assign(5, 9, 2000)
-    target.copy_range(source.freeze(), 1, 0, SIZE_LIMIT_BLOCKS - 1)
-    assert places_of(target) == {SIZE_LIMIT_BLOCKS - 2: 3}
+    target.copy_range(source.freeze(), 1, 0, MAX_SIZE_BLOCKS - 1)
+    assert places_of(target) == {MAX_SIZE_BLOCKS - 2: 3}
 
 
 def test_copying_within_one_volume_sees_the_moment_of_the_freeze() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from odx_target.store.map.leaf import (
     HOLES,
     LEAF_BLOCKS,
+    MAX_RUNS,
     PLACE_LIMIT,
-    RUNS_MAX,
     RUNS_TO_PACK,
     START_SHIFT,
     Entries,
@@ -115,7 +115,7 @@ def test_packing_changes_the_form_alone(leaf: Leaf) -> None:
 
 def test_a_leaf_turns_dense_past_the_limit_of_runs_and_not_before() -> None:
     leaf = Leaf(one_run(7), EPOCH)
-    for step in range(RUNS_MAX // 2):
+    for step in range(MAX_RUNS // 2):
         assert len(leaf.entries) == 2 * step + 1
         leaf.assign(2 * step + 1, 5000 + 2 * step, 1)
     assert len(leaf.entries) == LEAF_BLOCKS
@@ -145,7 +145,7 @@ def test_data_written_in_sequence_stays_small() -> None:
         [5 << START_SHIFT | 1],
         [1, 3 << START_SHIFT | 9, 3 << START_SHIFT | 10],
         [1, 4 << START_SHIFT | 9, 3 << START_SHIFT | 10],
-        [index << START_SHIFT | 5 for index in range(RUNS_MAX + 1)],
+        [index << START_SHIFT | 5 for index in range(MAX_RUNS + 1)],
         [*([1] * (LEAF_BLOCKS - 1)), PLACE_LIMIT],
     ],
 )
@@ -156,4 +156,4 @@ def test_entries_that_break_the_rules_are_known(entries: list[int]) -> None:
 def test_entries_that_keep_the_rules_are_known() -> None:
     assert is_sound(one_run(0))
     assert is_sound(HOLES)
-    assert is_sound(array("Q", [index << START_SHIFT | 5 for index in range(RUNS_MAX)]))
+    assert is_sound(array("Q", [index << START_SHIFT | 5 for index in range(MAX_RUNS)]))

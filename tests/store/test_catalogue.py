@@ -13,7 +13,7 @@ from tests.store.map_model import places_of
 from odx_target.store.api import Unwritable
 from odx_target.store.catalogue import transactional as transactional_catalogue
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint, FrozenMapState, VolumeState
-from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS, BlockMap
+from odx_target.store.map.block_map import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
 
@@ -275,8 +275,8 @@ def fail_if(is_failing: bool) -> None:
 
 
 def test_maps_of_the_largest_size_are_kept(kept: Kept) -> None:
-    live = BlockMap(SIZE_LIMIT_BLOCKS)
-    live.assign(SIZE_LIMIT_BLOCKS - 3, 8, 3)
+    live = BlockMap(MAX_SIZE_BLOCKS)
+    live.assign(MAX_SIZE_BLOCKS - 3, 8, 3)
     save(kept, checkpoint_of(live))
     assert described(load(kept)) == described(checkpoint_of(live))
 

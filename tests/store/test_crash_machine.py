@@ -19,7 +19,7 @@ from tests.store.pool_model import Blocks, Moment, block_of, values_of
 
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFailed, Scarcity, Unwritable
 from odx_target.store.open import LogPool, PoolOptions, open_pool
-from odx_target.store.segments.shelf import REFUSED_S
+from odx_target.store.segments.supply import REFUSED_S
 
 VOLUME_BLOCKS = 80
 SEGMENT_BLOCKS = 32

@@ -123,7 +123,7 @@ def test_held_segments_give_way_where_the_process_has_no_descriptors(
 
 
 def test_threads_that_read_do_not_pull_a_descriptor_from_the_loop(tmp_path: Path) -> None:
-    store = DirectorySegments(tmp_path, held_max=1)
+    store = DirectorySegments(tmp_path, max_held=1)
     segments = [make_durable(store.create(number, 2), number) for number in range(1, 5)]
 
     def read_much(number: int) -> bool:
@@ -150,10 +150,10 @@ class CacheMachine(RuleBasedStateMachine):
 
     holders = st.integers(0, 5)
 
-    @initialize(held_max=st.integers(0, 4))
-    def start(self, held_max: int) -> None:
-        self.cache = DescriptorCache(held_max)
-        self.held_max = held_max
+    @initialize(max_held=st.integers(0, 4))
+    def start(self, max_held: int) -> None:
+        self.cache = DescriptorCache(max_held)
+        self.max_held = max_held
         self.all = [Holder() for _ in range(6)]
 
     @rule(at=holders, pinned=st.booleans())
@@ -165,7 +165,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert all(each.descriptor >= 0 for each in before)
         assert not pinned or holder.descriptor >= 0
         may_stay = [each for each in self.all if each.is_pinned or each.descriptor == self.cache.in_use]
-        assert len(self.cache) <= max(self.held_max, len(may_stay))
+        assert len(self.cache) <= max(self.max_held, len(may_stay))
 
     @rule(at=holders)
     def unpin(self, at: int) -> None:

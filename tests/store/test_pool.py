@@ -7,8 +7,8 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, BlockSource, StoreError
-from odx_target.store.log.records import ATTRIBUTES_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX
-from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS
+from odx_target.store.log.records import MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES
+from odx_target.store.map.block_map import MAX_SIZE_BLOCKS
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import LogPool, PoolOptions, open_memory_pool
 
@@ -247,16 +247,16 @@ def test_volumes_can_be_resized(machine: Machine, pool: LogPool) -> None:
     assert read(machine, machine.pool.volumes["c"], 0, 6) == blocks(1, 2, 3, 0, 0, 0)
 
 
-@pytest.mark.parametrize("size_blocks", [-1, 0, SIZE_LIMIT_BLOCKS + 1])
+@pytest.mark.parametrize("size_blocks", [-1, 0, MAX_SIZE_BLOCKS + 1])
 def test_impossible_sizes_are_refused(pool: LogPool, size_blocks: int) -> None:
     with pytest.raises(StoreError, match="not within"):
         pool.create_volume("c", size_blocks, {})
 
 
 def test_the_largest_volume_can_be_made(machine: Machine) -> None:
-    volume = machine.pool.create_volume("c", SIZE_LIMIT_BLOCKS, {})
-    write(machine, volume, SIZE_LIMIT_BLOCKS - 1, [block(3)])
-    assert read(machine, volume, SIZE_LIMIT_BLOCKS - 2, 2) == blocks(0, 3)
+    volume = machine.pool.create_volume("c", MAX_SIZE_BLOCKS, {})
+    write(machine, volume, MAX_SIZE_BLOCKS - 1, [block(3)])
+    assert read(machine, volume, MAX_SIZE_BLOCKS - 2, 2) == blocks(0, 3)
 
 
 def test_remembered_values(machine: Machine, pool: LogPool) -> None:
@@ -275,13 +275,13 @@ def test_remembered_values(machine: Machine, pool: LogPool) -> None:
 
 
 def test_limits_of_what_is_remembered(machine: Machine, pool: LogPool) -> None:
-    pool.remember("k" * KEY_BYTES_MAX, bytes(VALUE_BYTES_MAX))
-    pool.create_volume("n" * NAME_BYTES_MAX, 1, {"key": "v" * (ATTRIBUTES_BYTES_MAX - 7)})
+    pool.remember("k" * MAX_KEY_BYTES, bytes(MAX_VALUE_BYTES))
+    pool.create_volume("n" * MAX_NAME_BYTES, 1, {"key": "v" * (MAX_ATTRIBUTES_BYTES - 7)})
     for refused in (
-        lambda: pool.remember("k" * (KEY_BYTES_MAX + 1), b""),
-        lambda: pool.remember("key", bytes(VALUE_BYTES_MAX + 1)),
-        lambda: pool.create_volume("n" * (NAME_BYTES_MAX + 1), 1, {}),
-        lambda: pool.create_volume("name", 1, {"key": "v" * (ATTRIBUTES_BYTES_MAX - 6)}),
+        lambda: pool.remember("k" * (MAX_KEY_BYTES + 1), b""),
+        lambda: pool.remember("key", bytes(MAX_VALUE_BYTES + 1)),
+        lambda: pool.create_volume("n" * (MAX_NAME_BYTES + 1), 1, {}),
+        lambda: pool.create_volume("name", 1, {"key": "v" * (MAX_ATTRIBUTES_BYTES - 6)}),
     ):
         with pytest.raises(StoreError, match="over the limit"):
             refused()
@@ -289,8 +289,8 @@ def test_limits_of_what_is_remembered(machine: Machine, pool: LogPool) -> None:
         pool.remember("\ud800", b"")
     pool.commit()
     again = machine.kill()
-    assert again.remembered("k" * KEY_BYTES_MAX) == bytes(VALUE_BYTES_MAX)
-    assert again.volumes["n" * NAME_BYTES_MAX].attributes == {"key": "v" * (ATTRIBUTES_BYTES_MAX - 7)}
+    assert again.remembered("k" * MAX_KEY_BYTES) == bytes(MAX_VALUE_BYTES)
+    assert again.volumes["n" * MAX_NAME_BYTES].attributes == {"key": "v" * (MAX_ATTRIBUTES_BYTES - 7)}
 
 
 def test_only_durable_frozen_maps_are_found_again(machine: Machine) -> None:

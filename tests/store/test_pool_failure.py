@@ -5,7 +5,7 @@ from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import PoolFailed, Unwritable
 from odx_target.store.catalogue.checkpointer import RETRY_S
-from odx_target.store.segments.shelf import REFUSED_S
+from odx_target.store.segments.supply import REFUSED_S
 
 SIZE = 200
 

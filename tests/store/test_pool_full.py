@@ -9,8 +9,8 @@ from tests.store.pools import Machine, block, blocks, read, when_ready, write
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull, StoreError
 from odx_target.store.log.writer import RESERVE_BLOCKS
 from odx_target.store.open import PoolOptions
-from odx_target.store.segments.segment import SEGMENT_BLOCKS_MAX
-from odx_target.store.segments.shelf import REFUSED_S
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
+from odx_target.store.segments.supply import REFUSED_S
 
 SEGMENT_BLOCKS = 64
 SIZE = 1000
@@ -236,9 +236,9 @@ def test_a_write_may_use_the_last_block_it_can_have(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("limit_bytes", "segment_blocks"),
     [
-        (1 << 40, SEGMENT_BLOCKS_MAX),
-        (1 << 30, SEGMENT_BLOCKS_MAX),
-        ((1 << 30) - 1, SEGMENT_BLOCKS_MAX // 2),
+        (1 << 40, MAX_SEGMENT_BLOCKS),
+        (1 << 30, MAX_SEGMENT_BLOCKS),
+        ((1 << 30) - 1, MAX_SEGMENT_BLOCKS // 2),
         (100 << 20, 1024),
         (16 << 20, 256),
         (2 << 20, 256),

@@ -10,7 +10,7 @@ from tests.store.segment_stores import KINDS, KeptSegments
 
 from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.segments import directory as directory_segments
-from odx_target.store.segments.directory import BUFFERS_PER_WRITE_MAX, DirectorySegments
+from odx_target.store.segments.directory import MAX_BUFFERS_PER_WRITE, DirectorySegments
 from odx_target.store.segments.segment import Segment, SegmentStore
 
 
@@ -77,7 +77,7 @@ def test_more_buffers_than_one_call_takes(store: SegmentStore) -> None:
     piece = BLOCK_BYTES // 256
     data = b"".join(block(value) for value in range(1, 9))
     pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
-    assert len(pieces) > BUFFERS_PER_WRITE_MAX
+    assert len(pieces) > MAX_BUFFERS_PER_WRITE
     segment.write(2, pieces)
     assert read(segment, 2, 8) == data
 

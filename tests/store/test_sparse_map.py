@@ -12,7 +12,7 @@ from tests.store.map_model import MapModel, places_of
 from odx_target.store.catalogue.node_codec import decode_inner, encode_inner
 from odx_target.store.map.block_map import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
-from odx_target.store.map.inner import FAN_OUT, FEW_AGAIN, MOST_FEW, Few, Inner, Node
+from odx_target.store.map.inner import FAN_OUT, FEW_AGAIN, MAX_FEW, Few, Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf, expand, one_run, packed
 from odx_target.turns import Steps
 
@@ -152,13 +152,13 @@ def test_children_are_those_of_a_dict(changes: list[tuple[int, int, bool]]) -> N
             model.get(slot) for slot in (0, first, FAN_OUT - 1)
         ]
         assert inner.following(first) == min((slot for slot in model if slot >= first), default=FAN_OUT)
-        assert isinstance(inner.children, list) or len(model) <= MOST_FEW
+        assert isinstance(inner.children, list) or len(model) <= MAX_FEW
         assert isinstance(inner.children, Few) or len(model) > FEW_AGAIN
     assert Inner.over(model.items(), epoch).present() == inner.present()
 
 
-@pytest.mark.parametrize("ours", [0, 3, MOST_FEW, 500])
-@pytest.mark.parametrize("theirs", [1, MOST_FEW, 500])
+@pytest.mark.parametrize("ours", [0, 3, MAX_FEW, 500])
+@pytest.mark.parametrize("theirs", [1, MAX_FEW, 500])
 def test_a_node_shares_children_of_another(ours: int, theirs: int) -> None:
     epoch = Epoch()
     target = Inner.over(((slot, Leaf(one_run(1), epoch)) for slot in range(ours)), epoch)

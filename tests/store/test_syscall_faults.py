@@ -19,7 +19,7 @@ from tests.store.pools import Directory, block, read, when_ready
 
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolFailed, PoolFull, Refused, StoreError, Unreadable, Unwritable
 from odx_target.store.open import PoolOptions, open_directory_pool
-from odx_target.store.segments.shelf import REFUSED_S
+from odx_target.store.segments.supply import REFUSED_S
 
 OPTIONS = PoolOptions(segment_blocks=32, descriptors=2)
 SIZE = 120

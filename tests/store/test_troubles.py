@@ -19,7 +19,7 @@ from odx_target.store.api import (
     TroubleKind,
 )
 from odx_target.store.open import PoolOptions
-from odx_target.store.segments.shelf import REFUSED_S
+from odx_target.store.segments.supply import REFUSED_S
 from odx_target.store.troubles import MAX_DAMAGED_PLACES, Troubles
 
 SIZE = 1000

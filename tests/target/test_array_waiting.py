@@ -59,7 +59,7 @@ async def read_up_to(peer: RawPeer, kind: type[ScsiResponse | TaskManagementFunc
 
 async def test_a_copy_and_its_abort_in_one_segment() -> None:
     async with running() as array:
-        limit = array.copy_manager.limits.maximum_concurrent_copies
+        limit = array.copy_manager.limits.max_concurrent_copies
         async with logged_in(array) as peer:
             for number in range(limit + 1):
                 command = populate(peer, number)

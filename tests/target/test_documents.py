@@ -94,12 +94,12 @@ def test_the_ways_of_an_invalid_token_and_the_limits_are_those_of_the_code() -> 
     for ascq in TOKEN_ERRORS:
         assert f"| 23h/{ascq:02X}h " in TOKEN_COPY
     for row in (
-        f"| {limits.MAXIMUM_RANGE_DESCRIPTORS} |",
-        f"{limits.MAXIMUM_ROD_BYTES >> 40} TiB; {limits.OPTIMAL_TRANSFER_BYTES >> 20} MiB",
-        f"{limits.MINIMUM_INACTIVITY_TIMEOUT_S} to {limits.MAXIMUM_INACTIVITY_TIMEOUT_S} seconds",
+        f"| {limits.MAX_RANGE_DESCRIPTORS} |",
+        f"{limits.MAX_ROD_BYTES >> 40} TiB; {limits.OPTIMAL_TRANSFER_BYTES >> 20} MiB",
+        f"{limits.MIN_INACTIVITY_TIMEOUT_S} to {limits.MAX_INACTIVITY_TIMEOUT_S} seconds",
         f"{limits.DEFAULT_INACTIVITY_TIMEOUT_S} by default",
-        f"{limits.MAXIMUM_TOKENS:,}, of them change vulnerable {limits.MAXIMUM_CHANGE_VULNERABLE_TOKENS} ",
-        f"| {limits.MAXIMUM_CONCURRENT_COPIES} |",
-        f"{limits.MAXIMUM_RECORDS_PER_NEXUS} for an I_T nexus, {limits.MAXIMUM_RECORD_BYTES >> 20} MiB in all",
+        f"{limits.MAX_TOKENS:,}, of them change vulnerable {limits.MAX_CHANGE_VULNERABLE_TOKENS} ",
+        f"| {limits.MAX_CONCURRENT_COPIES} |",
+        f"{limits.MAX_RECORDS_PER_NEXUS} for an I_T nexus, {limits.MAX_RECORD_BYTES >> 20} MiB in all",
     ):
         assert row in TOKEN_COPY

@@ -50,7 +50,7 @@ def pool_of(array: Array) -> LogPool:
 
 def flip(pool: LogPool, block: bytes) -> None:
     """Change a bit of a block in memory that is there once."""
-    (segment,) = [segment for segment in pool.shelf.segments.values() if block in segment._bytes]  # type: ignore[attr-defined]
+    (segment,) = [segment for segment in pool.supply.segments.values() if block in segment._bytes]  # type: ignore[attr-defined]
     at = segment._bytes.index(block)  # type: ignore[attr-defined]
     segment._bytes[at] ^= 1  # type: ignore[attr-defined]
 

@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 # Windows never sends more, and the parameter list of WRITE USING TOKEN with 64 descriptors still fits one unsolicited burst.
-MAXIMUM_RANGE_DESCRIPTORS = 64
+MAX_RANGE_DESCRIPTORS = 64
 
 # A RANGE DESCRIPTOR LENGTH of 16 bits cannot name more (SBC-4 5.24).
-MOST_RANGE_DESCRIPTORS = 0xFFFF // 16
+MAX_NAMEABLE_RANGE_DESCRIPTORS = 0xFFFF // 16
 
 # A token and a command may cover 1 TiB: a token costs as much for 1 TiB as for 1 MiB, and the count of a partial result in
 # blocks of 512 bytes (2^31) still fits the 32 bits that INFORMATION has in fixed format sense. Windows clips its requests
 # at the optimal transfer, which must not be more than this.
-MAXIMUM_ROD_BYTES = 1 << 40
+MAX_ROD_BYTES = 1 << 40
 
 # No reason to bound one range below the whole command: ranges move by map entries and long ones are cut into steps.
-MAXIMUM_RANGE_BYTES = MAXIMUM_ROD_BYTES
+MAX_RANGE_BYTES = MAX_ROD_BYTES
 
 # The chunk of Windows' copy engine: with this one POPULATE TOKEN goes with one WRITE USING TOKEN; with "not reported" Windows
 # writes in pieces of 64 MiB.
 OPTIMAL_TRANSFER_BYTES = 256 << 20
 
 # A second is the unit of the field. Shorter timeouts that are asked for cannot be; a larger minimum raises what is asked.
-MINIMUM_INACTIVITY_TIMEOUT_S = 1
+MIN_INACTIVITY_TIMEOUT_S = 1
 
 # Between two commands of one copy lie milliseconds; of a host that waits out a path failure up to 75 s. Windows deletes no
 # token, so every token of a copy lives at least this long: no longer than needed.
 DEFAULT_INACTIVITY_TIMEOUT_S = 120
 
 # A host may ask for an hour: long enough to carry a token by hand, short enough that a forgotten one frees its blocks soon.
-MAXIMUM_INACTIVITY_TIMEOUT_S = 3600
+MAX_INACTIVITY_TIMEOUT_S = 3600
 
 # However often it is used, a token ends after a day: it keeps every block that was overwritten since.
-MAXIMUM_TOKEN_LIFETIME_S = 86_400
+MAX_TOKEN_LIFETIME_S = 86_400
 
 # What Windows gives a synchronous command before it starts to think the array slow; nested hosts give less than 60 s.
 COMMAND_BUDGET_S = 4.0
@@ -45,28 +45,28 @@ COMMAND_BUDGET_S = 4.0
 ANSWER_RESERVE_S = 0.25
 
 # 65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout.
-MAXIMUM_TOKENS = 65_536
+MAX_TOKENS = 65_536
 
 TOKEN_MEMORY_BYTES = 3 << 10
 """About what one token takes of memory, with its ranges, beside the map that it keeps."""
 
 # A write that changes the blocks of one looks at all of them, and may have to end them all: some milliseconds for 256.
-MAXIMUM_CHANGE_VULNERABLE_TOKENS = 256
+MAX_CHANGE_VULNERABLE_TOKENS = 256
 
 # How long the cause of a token's end is remembered, at least; past twice the token's life nobody can still want to know.
-MINIMUM_TOMBSTONE_S = 3600
+MIN_TOMBSTONE_S = 3600
 
 # The oldest go first, and what they were about is then unknown.
-MAXIMUM_TOMBSTONES = 65_536
+MAX_TOMBSTONES = 65_536
 
 TOMBSTONE_MEMORY_BYTES = 200
 """About what the remembered cause of a token's end takes of memory."""
 
 # Windows leaves one record for every WRITE USING TOKEN and never asks for it: a few times the command window of a session.
-MAXIMUM_RECORDS_PER_NEXUS = 255
+MAX_RECORDS_PER_NEXUS = 255
 
 # All nexuses together: 64 sessions with full tables of records that hold a token.
-MAXIMUM_RECORD_BYTES = 16 << 20
+MAX_RECORD_BYTES = 16 << 20
 
 # Of a record, beside its sense data and token: the object and its places in tables.
 RECORD_OVERHEAD_BYTES = 512
@@ -76,7 +76,7 @@ RECORD_LIFETIME_S = 300.0
 
 # Operations under way at once, those of all nexuses: far more than 64 sessions have reason to start, few enough that each
 # gets its turn of the loop within a budget.
-MAXIMUM_CONCURRENT_COPIES = 1024
+MAX_CONCURRENT_COPIES = 1024
 
 # Where bytes must really move, so many go in one step; between steps other tasks run and an abort is noticed.
 COPY_STEP_BYTES = 1 << 20
@@ -98,51 +98,51 @@ REFUSALS_KEPT = 64
 class CopyLimits:
     """The limits of one copy manager. Raises ValueError where they contradict each other or a field of VPD page 8Fh."""
 
-    maximum_range_descriptors: int = MAXIMUM_RANGE_DESCRIPTORS
-    maximum_rod_bytes: int = MAXIMUM_ROD_BYTES
+    max_range_descriptors: int = MAX_RANGE_DESCRIPTORS
+    max_rod_bytes: int = MAX_ROD_BYTES
     """Per token and per command; 0: none, and the transfer limit of VPD page B0h then bounds each range."""
-    maximum_range_bytes: int = MAXIMUM_RANGE_BYTES
+    max_range_bytes: int = MAX_RANGE_BYTES
     optimal_transfer_bytes: int = OPTIMAL_TRANSFER_BYTES
     """0: not reported."""
-    minimum_inactivity_timeout_s: int = MINIMUM_INACTIVITY_TIMEOUT_S
+    min_inactivity_timeout_s: int = MIN_INACTIVITY_TIMEOUT_S
     default_inactivity_timeout_s: int = DEFAULT_INACTIVITY_TIMEOUT_S
-    maximum_inactivity_timeout_s: int = MAXIMUM_INACTIVITY_TIMEOUT_S
-    maximum_token_lifetime_s: int = MAXIMUM_TOKEN_LIFETIME_S
+    max_inactivity_timeout_s: int = MAX_INACTIVITY_TIMEOUT_S
+    max_token_lifetime_s: int = MAX_TOKEN_LIFETIME_S
     command_budget_s: float = COMMAND_BUDGET_S
     answer_reserve_s: float = ANSWER_RESERVE_S
-    maximum_tokens: int = MAXIMUM_TOKENS
-    maximum_change_vulnerable_tokens: int = MAXIMUM_CHANGE_VULNERABLE_TOKENS
+    max_tokens: int = MAX_TOKENS
+    max_change_vulnerable_tokens: int = MAX_CHANGE_VULNERABLE_TOKENS
     """Per logical unit."""
-    minimum_tombstone_s: float = MINIMUM_TOMBSTONE_S
-    maximum_tombstones: int = MAXIMUM_TOMBSTONES
-    maximum_records_per_nexus: int = MAXIMUM_RECORDS_PER_NEXUS
-    maximum_record_bytes: int = MAXIMUM_RECORD_BYTES
+    min_tombstone_s: float = MIN_TOMBSTONE_S
+    max_tombstones: int = MAX_TOMBSTONES
+    max_records_per_nexus: int = MAX_RECORDS_PER_NEXUS
+    max_record_bytes: int = MAX_RECORD_BYTES
     record_lifetime_s: float = RECORD_LIFETIME_S
-    maximum_concurrent_copies: int = MAXIMUM_CONCURRENT_COPIES
+    max_concurrent_copies: int = MAX_CONCURRENT_COPIES
     copy_step_bytes: int = COPY_STEP_BYTES
     remap_step_bytes: int = REMAP_STEP_BYTES
 
     def __post_init__(self) -> None:
         timeouts = (
             1,
-            self.minimum_inactivity_timeout_s,
+            self.min_inactivity_timeout_s,
             self.default_inactivity_timeout_s,
-            self.maximum_inactivity_timeout_s,
-            self.maximum_token_lifetime_s,
+            self.max_inactivity_timeout_s,
+            self.max_token_lifetime_s,
             0xFFFF_FFFF,
         )
         _require(list(timeouts) == sorted(timeouts), "minimum, default and maximum inactivity timeout and lifetime must rise")
-        _require(0 < self.maximum_range_descriptors <= MOST_RANGE_DESCRIPTORS, "the number of range descriptors")
-        for size_bytes in (self.maximum_rod_bytes, self.maximum_range_bytes, self.optimal_transfer_bytes):
+        _require(0 < self.max_range_descriptors <= MAX_NAMEABLE_RANGE_DESCRIPTORS, "the number of range descriptors")
+        for size_bytes in (self.max_rod_bytes, self.max_range_bytes, self.optimal_transfer_bytes):
             _require(size_bytes >= 0 and not size_bytes % BLOCK_BYTES, "sizes must be whole blocks of the store")
         _require(
-            not self.maximum_rod_bytes or self.optimal_transfer_bytes <= self.maximum_rod_bytes,
+            not self.max_rod_bytes or self.optimal_transfer_bytes <= self.max_rod_bytes,
             "the optimal transfer must not be larger than the maximum",
         )
         _require(0 <= self.answer_reserve_s < self.command_budget_s, "the reserve must be less than the budget")
         for step_bytes in (self.copy_step_bytes, self.remap_step_bytes):
             _require(step_bytes > 0 and not step_bytes % BLOCK_BYTES, "steps must be whole blocks of the store")
-        for count in (self.maximum_tokens, self.maximum_records_per_nexus, self.maximum_concurrent_copies):
+        for count in (self.max_tokens, self.max_records_per_nexus, self.max_concurrent_copies):
             _require(count > 0, "tokens, records and copies need room for one")
 
 

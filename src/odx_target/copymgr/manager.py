@@ -20,7 +20,7 @@ from odx_target.copymgr.refusal_log import RefusalLog
 from odx_target.copymgr.status import operation_data, token_data
 from odx_target.copymgr.tokens.change_watch import ChangeWatch
 from odx_target.copymgr.tokens.durable import DurableTokens
-from odx_target.copymgr.tokens.issuer import TokenForge
+from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.judgement import TokenJudge
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.table import TokenTable
@@ -62,11 +62,11 @@ class CopyManager:
         self.refusals = RefusalLog()
         self.records = RecordTable(self.limits)
         self.tokens = TokenTable(self.limits)
-        self.forge = TokenForge(pool, environment)
+        self.issuer = TokenIssuer(pool, environment)
         self.durable_tokens = DurableTokens(pool, environment)
         self.watch = ChangeWatch(self._cancel)
         self._identities: set[bytes] = set()
-        self.judge = TokenJudge(self.forge, self.tokens, self.options, self._identities)
+        self.judge = TokenJudge(self.issuer, self.tokens, self.options, self._identities)
         self.tokens.on_end += [self.watch.remove, self.durable_tokens.remove]
 
     def commands(self) -> list[CommandRow]:
@@ -75,7 +75,7 @@ class CopyManager:
 
     async def start(self) -> None:
         """Find the persistent tokens again. Raises PoolFull, PoolFailed where not even the secret can be kept."""
-        self.forge.open()
+        self.issuer.open()
         for token in self.durable_tokens.load():
             self.tokens.add(token)
             used_at_s = token.used_at_s
@@ -185,10 +185,10 @@ class CopyManager:
     def require_room(self, nexus: Nexus) -> None:
         """Raises Refusal when no further operation may begin, as ABORTED COMMAND: Windows then copies by reads and writes."""
         limit = None
-        if len(self.operations) >= self.limits.maximum_concurrent_copies:
-            limit = ("TOTAL CONCURRENT COPIES", self.limits.maximum_concurrent_copies)
+        if len(self.operations) >= self.limits.max_concurrent_copies:
+            limit = ("TOTAL CONCURRENT COPIES", self.limits.max_concurrent_copies)
         elif not self.records.has_room(nexus):
-            limit = ("MAXIMUM_RECORDS_PER_NEXUS", self.limits.maximum_records_per_nexus)
+            limit = ("MAXIMUM_RECORDS_PER_NEXUS", self.limits.max_records_per_nexus)
         if limit is not None:
             raise Refusal(
                 INSUFFICIENT_RESOURCES,

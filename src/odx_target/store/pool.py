@@ -13,10 +13,10 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import (
-    ATTRIBUTES_BYTES_MAX,
-    KEY_BYTES_MAX,
-    NAME_BYTES_MAX,
-    VALUE_BYTES_MAX,
+    MAX_ATTRIBUTES_BYTES,
+    MAX_KEY_BYTES,
+    MAX_NAME_BYTES,
+    MAX_VALUE_BYTES,
     Forget,
     Freeze,
     Release,
@@ -26,10 +26,10 @@ from odx_target.store.log.records import (
     encode,
 )
 from odx_target.store.log.writer import Log
-from odx_target.store.map.block_map import SIZE_LIMIT_BLOCKS
+from odx_target.store.map.block_map import MAX_SIZE_BLOCKS
 from odx_target.store.recovery import Recovered, position_to_json
-from odx_target.store.segments.segment import SEGMENT_BLOCKS_MAX, SEGMENT_BLOCKS_MIN, SEGMENT_DESCRIPTORS, SegmentStore
-from odx_target.store.segments.shelf import LIMIT_SEGMENTS_MIN, SegmentShelf
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BLOCKS, SEGMENT_DESCRIPTORS, SegmentStore
+from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS, SegmentSupply
 from odx_target.store.troubles import Troubles
 from odx_target.store.volume import LogFrozenMap, LogVolume
 
@@ -41,7 +41,7 @@ SEGMENTS_PER_LIMIT = 16
 COMMIT_PAUSE_S = 0.1
 """How long a batch that the operating system does not take rests before it is handed over again."""
 
-LIMITED_SEGMENT_BLOCKS_MIN = 256
+MIN_LIMITED_SEGMENT_BLOCKS = 256
 """1 MiB: smaller ones would be mostly made and sealed."""
 
 
@@ -62,15 +62,15 @@ class PoolOptions:
         limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES
         blocks = self.segment_blocks
         if blocks is None:
-            blocks = SEGMENT_BLOCKS_MAX
+            blocks = MAX_SEGMENT_BLOCKS
             while (
-                limit_blocks is not None and blocks > limit_blocks // SEGMENTS_PER_LIMIT and blocks > LIMITED_SEGMENT_BLOCKS_MIN
+                limit_blocks is not None and blocks > limit_blocks // SEGMENTS_PER_LIMIT and blocks > MIN_LIMITED_SEGMENT_BLOCKS
             ):
                 blocks //= 2
-        if not SEGMENT_BLOCKS_MIN <= blocks <= SEGMENT_BLOCKS_MAX:
-            raise StoreError(f"a segment has {SEGMENT_BLOCKS_MIN} to {SEGMENT_BLOCKS_MAX} blocks, not {blocks}")
-        if limit_blocks is not None and limit_blocks < LIMIT_SEGMENTS_MIN * blocks:
-            raise StoreError(f"the limit of a pool is at least {LIMIT_SEGMENTS_MIN * blocks * BLOCK_BYTES} bytes")
+        if not MIN_SEGMENT_BLOCKS <= blocks <= MAX_SEGMENT_BLOCKS:
+            raise StoreError(f"a segment has {MIN_SEGMENT_BLOCKS} to {MAX_SEGMENT_BLOCKS} blocks, not {blocks}")
+        if limit_blocks is not None and limit_blocks < MIN_LIMIT_SEGMENTS * blocks:
+            raise StoreError(f"the limit of a pool is at least {MIN_LIMIT_SEGMENTS * blocks * BLOCK_BYTES} bytes")
         return blocks
 
 
@@ -98,14 +98,14 @@ class LogPool:
         self._store = store
         self._release_lock = release_lock
         self._is_closed = self._is_given_up = False
-        self.shelf = SegmentShelf(store, environment, self.health, options.sizing(), options.limit_bytes)
-        self.shelf.adopt(recovered.segments, recovered.sizes)
+        self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
+        self.supply.adopt(recovered.segments, recovered.sizes)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
         self._flusher.durable_osn = recovered.durable_osn
-        self._flusher.dirty = {self.shelf.segments[number] for number in recovered.unsynced}
+        self._flusher.dirty = {self.supply.segments[number] for number in recovered.unsynced}
         index = ChecksumIndex(identity)
-        self.log = Log(identity, self.shelf, index, self._flusher, self.health, environment, recovered.position)
-        self.reader = Reader(self.log, self.shelf, index, environment)
+        self.log = Log(identity, self.supply, index, self._flusher, self.health, environment, recovered.position)
+        self.reader = Reader(self.log, self.supply, index, environment)
         self.checkpointer = Checkpointer(
             catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
         )
@@ -127,7 +127,7 @@ class LogPool:
     @property
     def used_bytes(self) -> int:
         """What the segments take on the disk."""
-        return self.shelf.used_bytes
+        return self.supply.used_bytes
 
     @property
     def failure(self) -> str | None:
@@ -142,16 +142,16 @@ class LogPool:
 
     def usage(self) -> Usage:
         unused_blocks = self.log.unused_blocks
-        available_blocks = self.shelf.available_blocks()
+        available_blocks = self.supply.available_blocks()
         return Usage(
-            self.shelf.used_bytes - unused_blocks * BLOCK_BYTES,
+            self.supply.used_bytes - unused_blocks * BLOCK_BYTES,
             None if available_blocks is None else (unused_blocks + available_blocks) * BLOCK_BYTES,
         )
 
     async def start(self) -> None:
         """Make a first segment ready; a pool that can have none opens without one, and its `status` says why."""
         try:
-            await self.shelf.make_first()
+            await self.supply.make_first()
         except StoreError as error:
             self.troubles.refused(error)
         if self.log.written_blocks >= self.log.checkpoint_due_blocks:
@@ -162,11 +162,11 @@ class LogPool:
         self.check_size(size_blocks)
         if name in self._volumes:
             raise StoreError(f"there is a volume {name!r} already")
-        _check_text("the name of a volume", name, NAME_BYTES_MAX)
+        _check_text("the name of a volume", name, MAX_NAME_BYTES)
         _check_text(
             "the attributes of a volume",
             "".join(f"{key}--{value}--" for key, value in attributes.items()),
-            ATTRIBUTES_BYTES_MAX,
+            MAX_ATTRIBUTES_BYTES,
         )
         identity = self._environment.entropy(VOLUME_IDENTITY_BYTES)
         record = VolumeCreated(self.contents.next_volume, size_blocks, identity, name, dict(attributes))
@@ -223,9 +223,9 @@ class LogPool:
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
         """As the interface says; also raises StoreError for a key or value past its limit."""
-        _check_text("a key", key, KEY_BYTES_MAX)
-        if len(value) > VALUE_BYTES_MAX:
-            raise StoreError(f"a value of {len(value)} bytes is over the limit of {VALUE_BYTES_MAX}")
+        _check_text("a key", key, MAX_KEY_BYTES)
+        if len(value) > MAX_VALUE_BYTES:
+            raise StoreError(f"a value of {len(value)} bytes is over the limit of {MAX_VALUE_BYTES}")
         record = Remember(key, bytes(value))
         encoded = encode(record)
         self.log.require_record(len(encoded), spare=spare)
@@ -263,8 +263,8 @@ class LogPool:
 
     @staticmethod
     def check_size(size_blocks: int) -> None:
-        if not 0 < size_blocks <= SIZE_LIMIT_BLOCKS:
-            raise StoreError(f"a volume of {size_blocks} blocks is not within 1 to {SIZE_LIMIT_BLOCKS}")
+        if not 0 < size_blocks <= MAX_SIZE_BLOCKS:
+            raise StoreError(f"a volume of {size_blocks} blocks is not within 1 to {MAX_SIZE_BLOCKS}")
 
     async def close(self) -> None:
         """As the interface says. Does nothing the second time. Raises PoolFailed if not all could be written."""
@@ -308,10 +308,10 @@ class LogPool:
         return self.contents.checkpoint(position_to_json(position), {"identity": self.identity.hex()}, segments)
 
 
-def _check_text(what: str, text: str, bytes_max: int) -> None:
+def _check_text(what: str, text: str, max_bytes: int) -> None:
     try:
         size_bytes = len(text.encode())
     except UnicodeEncodeError:
         raise StoreError(f"{what} is not Unicode text") from None
-    if not size_bytes <= bytes_max:
-        raise StoreError(f"{what} is over the limit of {bytes_max} bytes")
+    if not size_bytes <= max_bytes:
+        raise StoreError(f"{what} is over the limit of {max_bytes} bytes")

@@ -22,9 +22,9 @@ from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.contents import Contents
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import load_table
+from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
 from odx_target.store.log.records import Write
-from odx_target.store.log.replay import Replay
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)

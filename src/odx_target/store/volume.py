@@ -158,7 +158,7 @@ class LogVolume(_Readable):
             assign(at, place, count)
 
     async def room_made(self) -> None:
-        await self._pool.shelf.made()
+        await self._pool.supply.made()
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)

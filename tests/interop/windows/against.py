@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
-from odx_target.copymgr.limits import MAXIMUM_ROD_BYTES, CopyLimits
+from odx_target.copymgr.limits import MAX_ROD_BYTES, CopyLimits
 from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
@@ -143,7 +143,7 @@ async def array_of(profile: str, block_bytes: int, monkeypatch: pytest.MonkeyPat
     optimal_bytes, maximum_bytes = PROFILES[profile]
 
     def limits() -> CopyLimits:
-        return CopyLimits(optimal_transfer_bytes=optimal_bytes, maximum_rod_bytes=maximum_bytes or MAXIMUM_ROD_BYTES)
+        return CopyLimits(optimal_transfer_bytes=optimal_bytes, max_rod_bytes=maximum_bytes or MAX_ROD_BYTES)
 
     monkeypatch.setattr("odx_target.target.array.CopyLimits", limits)
     async with running(config(block_bytes)) as array:

@@ -254,16 +254,16 @@ def _session_memory(config: Config) -> list[MemoryPart]:
 
 def _other_memory() -> list[MemoryPart]:
     """What comes on top of that."""
-    checksums_bytes = segment.SEGMENT_BLOCKS_MAX * checksum_index.CHECKSUM_BYTES
+    checksums_bytes = segment.MAX_SEGMENT_BLOCKS * checksum_index.CHECKSUM_BYTES
     return [
-        _product("tokens", copy_limits.MAXIMUM_TOKENS, copy_limits.TOKEN_MEMORY_BYTES, "beside the maps they keep"),
-        _product("ended tokens", copy_limits.MAXIMUM_TOMBSTONES, copy_limits.TOMBSTONE_MEMORY_BYTES, "why they ended"),
-        MemoryPart("results of copies", copy_limits.MAXIMUM_RECORD_BYTES, "until a host asks for them or time is over"),
+        _product("tokens", copy_limits.MAX_TOKENS, copy_limits.TOKEN_MEMORY_BYTES, "beside the maps they keep"),
+        _product("ended tokens", copy_limits.MAX_TOMBSTONES, copy_limits.TOMBSTONE_MEMORY_BYTES, "why they ended"),
+        MemoryPart("results of copies", copy_limits.MAX_RECORD_BYTES, "until a host asks for them or time is over"),
         _product(
-            "copies", copy_limits.MAXIMUM_CONCURRENT_COPIES, copy_limits.COPY_STEP_BYTES, "a step each, where bytes must move"
+            "copies", copy_limits.MAX_CONCURRENT_COPIES, copy_limits.COPY_STEP_BYTES, "a step each, where bytes must move"
         ),
-        _product("reservations", settings.MAX_LUNS, records.VALUE_BYTES_MAX, "registrations of each LUN"),
-        _product("checksums", checksum_index.TABLES_MAX, checksums_bytes, "of segments in use"),
+        _product("reservations", settings.MAX_LUNS, records.MAX_VALUE_BYTES, "registrations of each LUN"),
+        _product("checksums", checksum_index.MAX_TABLES, checksums_bytes, "of segments in use"),
         _product("trace and capture", 2, record_writer.MAX_QUEUED_BYTES, "on the way to the files"),
         _product(
             "management", control_socket.MAX_CONTROL_CONNECTIONS, control_socket.MAX_LINE_BYTES, "requests, one a connection"

@@ -100,7 +100,7 @@ def check_list_identifier(list_identifier: int, *, is_in_progress: bool) -> None
 
 
 def data_length_too_small(request: Request) -> None:
-    if request.data_length < request.shape.minimum_data_length:
+    if request.data_length < request.shape.min_data_length:
         raise _bad_list("the data length has no room for a range descriptor", "DATA LENGTH", request.data_length, at=0)
 
 
@@ -121,26 +121,26 @@ def lengths_disagree(request: Request) -> None:
 
 def too_many_descriptors(request: Request) -> None:
     count = len(request.ranges)
-    if count > request.limits.maximum_range_descriptors:
+    if count > request.limits.max_range_descriptors:
         raise Refusal(
             TOO_MANY_SEGMENT_DESCRIPTORS,
             rule="too many range descriptors",
             field="BLOCK DEVICE RANGE DESCRIPTOR LENGTH",
             value=count,
             limit="MAXIMUM RANGE DESCRIPTORS",
-            allowed=request.limits.maximum_range_descriptors,
+            allowed=request.limits.max_range_descriptors,
         )
 
 
 def timeout_too_long(request: Request) -> None:
-    maximum_s = request.limits.maximum_inactivity_timeout_s
-    if request.inactivity_timeout_s > maximum_s:
+    max_s = request.limits.max_inactivity_timeout_s
+    if request.inactivity_timeout_s > max_s:
         raise _bad_list(
             "the timeout is too long",
             "INACTIVITY TIMEOUT",
             request.inactivity_timeout_s,
             at=_INACTIVITY_TIMEOUT_FIELD,
-            limit=("MAXIMUM INACTIVITY TIMEOUT", maximum_s),
+            limit=("MAXIMUM INACTIVITY TIMEOUT", max_s),
         )
 
 
@@ -159,11 +159,11 @@ def block_named_twice(request: Request) -> None:
 
 
 def too_much_in_all(request: Request) -> None:
-    maximum_bytes = request.limits.maximum_rod_bytes
+    max_bytes = request.limits.max_rod_bytes
     total_blocks = request.total_blocks
-    if maximum_bytes and total_blocks * request.logical_unit.block_bytes > maximum_bytes:
-        maximum_blocks = maximum_bytes // request.logical_unit.block_bytes
-        limit = ("MAXIMUM TOKEN TRANSFER SIZE", maximum_blocks)
+    if max_bytes and total_blocks * request.logical_unit.block_bytes > max_bytes:
+        max_blocks = max_bytes // request.logical_unit.block_bytes
+        limit = ("MAXIMUM TOKEN TRANSFER SIZE", max_blocks)
         raise _bad_list("too many blocks in all", "NUMBER OF LOGICAL BLOCKS", total_blocks, limit=limit)
 
 
@@ -171,18 +171,18 @@ def too_much_in_one(request: Request) -> None:
     """The transfer limit of VPD page B0h reaches here only where no MAXIMUM BYTES IN BLOCK ROD is reported."""
     limits = request.limits
     block_bytes = request.logical_unit.block_bytes
-    limit, maximum_blocks = "maximum bytes of one range, in blocks", limits.maximum_range_bytes // block_bytes
-    if not limits.maximum_rod_bytes:
+    limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
+    if not limits.max_rod_bytes:
         limit = "MAXIMUM TRANSFER LENGTH"
-        maximum_blocks = request.logical_unit.block_limits.maximum_transfer_blocks
+        max_blocks = request.logical_unit.block_limits.maximum_transfer_blocks
     for index, (_, count_blocks) in enumerate(request.ranges):
-        if maximum_blocks and count_blocks > maximum_blocks:
+        if max_blocks and count_blocks > max_blocks:
             raise _bad_list(
                 "too many blocks in one range",
                 "NUMBER OF LOGICAL BLOCKS",
                 count_blocks,
                 at=request.field_of(index) + LOGICAL_BLOCKS_IN_DESCRIPTOR,
-                limit=(limit, maximum_blocks),
+                limit=(limit, max_blocks),
             )
 
 

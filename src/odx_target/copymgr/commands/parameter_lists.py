@@ -79,12 +79,12 @@ class ListShape(NamedTuple):
     """Where the two parameter lists differ in their common part: bytes from the start of the list."""
 
     header_bytes: int
-    minimum_data_length: int
+    min_data_length: int
     range_length_field: int
 
 
-POPULATE_TOKEN_SHAPE = ListShape(header_bytes=16, minimum_data_length=0x001E, range_length_field=14)
-WRITE_USING_TOKEN_SHAPE = ListShape(header_bytes=536, minimum_data_length=0x0226, range_length_field=534)
+POPULATE_TOKEN_SHAPE = ListShape(header_bytes=16, min_data_length=0x001E, range_length_field=14)
+WRITE_USING_TOKEN_SHAPE = ListShape(header_bytes=536, min_data_length=0x0226, range_length_field=534)
 
 
 class Range(NamedTuple):

@@ -147,7 +147,7 @@ def _make_token(manager: "CopyManager", request: Request, rod_type: RodType) -> 
     now_s = manager.environment.monotonic()
     is_persistent = rod_type is RodType.POINT_IN_TIME_PERSISTENT
     try:
-        identifier, data = manager.forge.make(rod_type, logical_unit, request.total_blocks * logical_unit.block_bytes)
+        identifier, data = manager.issuer.make(rod_type, logical_unit, request.total_blocks * logical_unit.block_bytes)
     except PoolFull as error:
         raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN, rule=str(error)) from error
     frozen = _freeze(logical_unit, durable=is_persistent)
@@ -159,7 +159,7 @@ def _make_token(manager: "CopyManager", request: Request, rod_type: RodType) -> 
             rod=FrozenRod.of_ranges(frozen, request.ranges, logical_unit.block_bytes),
             creator=decode_head(data).creator,
             inactivity_timeout_s=_inactivity_timeout_s(manager, request),
-            lifetime_s=manager.limits.maximum_token_lifetime_s,
+            lifetime_s=manager.limits.max_token_lifetime_s,
             now_s=now_s,
         )
         if is_persistent:
@@ -176,7 +176,7 @@ def _make_token(manager: "CopyManager", request: Request, rod_type: RodType) -> 
 def _inactivity_timeout_s(manager: "CopyManager", request: Request) -> int:
     limits = manager.limits
     asked_s = request.inactivity_timeout_s or limits.default_inactivity_timeout_s
-    return max(asked_s, limits.minimum_inactivity_timeout_s)
+    return max(asked_s, limits.min_inactivity_timeout_s)
 
 
 def _freeze(logical_unit: LogicalUnit, *, durable: bool) -> FrozenMap:
@@ -213,8 +213,8 @@ def _full(manager: "CopyManager", logical_unit: LogicalUnit, rod_type: RodType) 
     """The limit that one more token would pass, and what it is."""
     limits = manager.limits
     if manager.tokens.is_full:
-        return "MAXIMUM_TOKENS", limits.maximum_tokens
+        return "MAXIMUM_TOKENS", limits.max_tokens
     vulnerable = len(manager.watch.tokens_of(logical_unit.volume))
-    if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE and vulnerable >= limits.maximum_change_vulnerable_tokens:
-        return "MAXIMUM_CHANGE_VULNERABLE_TOKENS", limits.maximum_change_vulnerable_tokens
+    if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE and vulnerable >= limits.max_change_vulnerable_tokens:
+        return "MAXIMUM_CHANGE_VULNERABLE_TOKENS", limits.max_change_vulnerable_tokens
     return None

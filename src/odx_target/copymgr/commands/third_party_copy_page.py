@@ -72,10 +72,10 @@ def _descriptor(descriptor_type: int, body: bytes) -> bytes:
 
 def _token_limits(limits: CopyLimits, block_bytes: int) -> bytes:
     return TOKEN_LIMITS_LAYOUT.build(
-        maximum_range_descriptors=limits.maximum_range_descriptors,
-        maximum_inactivity_timeout=limits.maximum_inactivity_timeout_s,
+        maximum_range_descriptors=limits.max_range_descriptors,
+        maximum_inactivity_timeout=limits.max_inactivity_timeout_s,
         default_inactivity_timeout=limits.default_inactivity_timeout_s,
-        maximum_token_transfer_size=limits.maximum_rod_bytes // block_bytes,
+        maximum_token_transfer_size=limits.max_rod_bytes // block_bytes,
         optimal_transfer_count=limits.optimal_transfer_bytes // block_bytes,
     )
 
@@ -95,14 +95,14 @@ def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
     block_rods = BLOCK_ROD_FEATURES_LAYOUT.build(
         descriptor_length=BLOCK_ROD_FEATURES_LAYOUT.size_bytes - 4,
         optimal_block_rod_length_granularity=BLOCK_BYTES // block_bytes,
-        maximum_bytes_in_block_rod=limits.maximum_rod_bytes,
+        maximum_bytes_in_block_rod=limits.max_rod_bytes,
         optimal_bytes_in_block_rod_transfer=limits.optimal_transfer_bytes,
     )
     features = ROD_TOKEN_FEATURES_LAYOUT.build(
         remote_tokens=_LOCAL_TOKENS_ONLY,
-        minimum_token_lifetime=limits.minimum_inactivity_timeout_s,
-        maximum_token_lifetime=limits.maximum_token_lifetime_s,
-        maximum_token_inactivity_timeout=limits.maximum_inactivity_timeout_s,
+        minimum_token_lifetime=limits.min_inactivity_timeout_s,
+        maximum_token_lifetime=limits.max_token_lifetime_s,
+        maximum_token_inactivity_timeout=limits.max_inactivity_timeout_s,
         rod_device_type_specific_features_length=len(block_rods),
     )
     return features + block_rods
@@ -121,7 +121,7 @@ def _rod_type(row: RodTypeRow) -> bytes:
 
 
 def _general_copy_operations(limits: CopyLimits, block_bytes: int) -> bytes:
-    concurrent = limits.maximum_concurrent_copies
+    concurrent = limits.max_concurrent_copies
     granularity = block_bytes.bit_length() - 1
     return GENERAL_COPY_OPERATIONS_LAYOUT.build(
         total_concurrent_copies=concurrent,

@@ -18,10 +18,10 @@ from odx_target.store.api import BLOCK_BYTES
 STEP_S = 1 / 32
 
 # One block of the store in one step: less would make steps longer.
-LEAST_COPY_RATE = int(BLOCK_BYTES / STEP_S)
+MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
 
 # More than any machine does, and few enough digits for every calculation here.
-MOST_COPY_RATE = 1 << 50
+MAX_COPY_RATE_BYTES_PER_S = 1 << 50
 
 
 class CopyRate:
@@ -35,12 +35,12 @@ class CopyRate:
         self._free_at_s = 0.0
 
     def set(self, bytes_per_s: int | None) -> None:
-        """Change or lift the limit; steps that have their turn already keep it. Raises ValueError below LEAST_COPY_RATE."""
+        """Change or lift the limit; steps that have their turn already keep it. Raises ValueError for a rate out of bounds."""
         if bytes_per_s is None:
             self.limits = self._full_speed
         else:
-            if not LEAST_COPY_RATE <= bytes_per_s <= MOST_COPY_RATE:
-                raise ValueError(f"a copy rate is {LEAST_COPY_RATE} to {MOST_COPY_RATE} bytes per second")
+            if not MIN_COPY_RATE_BYTES_PER_S <= bytes_per_s <= MAX_COPY_RATE_BYTES_PER_S:
+                raise ValueError(f"a copy rate is {MIN_COPY_RATE_BYTES_PER_S} to {MAX_COPY_RATE_BYTES_PER_S} bytes per second")
             most_bytes = int(bytes_per_s * STEP_S) // BLOCK_BYTES * BLOCK_BYTES
             self.limits = replace(
                 self._full_speed,

@@ -64,7 +64,7 @@ class RecordTable:
     def has_room(self, nexus: Nexus) -> bool:
         """True if a nexus may begin one more: not if all its records are of operations under way."""
         records = self._by_nexus.get(nexus)
-        if records is None or len(records) < self._limits.maximum_records_per_nexus:
+        if records is None or len(records) < self._limits.max_records_per_nexus:
             return True
         return self._victim(records) is not None
 
@@ -73,7 +73,7 @@ class RecordTable:
         key = (operation.logical_unit, operation.list_identifier)
         self._remove(operation.nexus, key)
         records = self._by_nexus.setdefault(operation.nexus, OrderedDict())
-        while len(records) >= self._limits.maximum_records_per_nexus:
+        while len(records) >= self._limits.max_records_per_nexus:
             self._evict(operation.nexus)
         records[key] = operation
         self.total_bytes += RECORD_OVERHEAD_BYTES
@@ -84,7 +84,7 @@ class RecordTable:
             return
         self.total_bytes += operation.record_bytes - RECORD_OVERHEAD_BYTES
         self._finished[operation] = now_s + self._limits.record_lifetime_s
-        while self.total_bytes > self._limits.maximum_record_bytes and self._evict_oldest_of_all(operation):
+        while self.total_bytes > self._limits.max_record_bytes and self._evict_oldest_of_all(operation):
             pass
 
     def release_token(self, operation: CopyOperation) -> None:

@@ -23,7 +23,7 @@ _EXTENT = struct.Struct(">QQ")
 
 
 class DurableTokens:
-    """The shelf of persistent tokens in a pool. Times in it are seconds since 1970."""
+    """The persistent tokens that a pool remembers. Times in it are seconds since 1970."""
 
     def __init__(self, pool: Pool, environment: Environment) -> None:
         self._pool = pool

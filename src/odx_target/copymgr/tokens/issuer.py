@@ -23,7 +23,7 @@ _EPOCH_BYTES = 4
 _SEQUENCE_BITS = 32
 
 
-class TokenForge:
+class TokenIssuer:
     """One per copy manager.
 
     An identifier is the number of this life of the copy manager and, in the lower half, the number of the token in it, so

@@ -9,7 +9,7 @@ import hmac
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head
-from odx_target.copymgr.tokens.issuer import TokenForge
+from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.rod_types import RodType, is_accepted
 from odx_target.copymgr.tokens.table import TokenTable
@@ -57,8 +57,8 @@ CONDITION_FOR_END: dict[TokenEnd, Condition] = {
 class TokenJudge:
     """Judges tokens. `identities` are the designators of the logical units of this copy manager."""
 
-    def __init__(self, forge: TokenForge, tokens: TokenTable, options: CopyOptions, identities: set[bytes]) -> None:
-        self._forge = forge
+    def __init__(self, issuer: TokenIssuer, tokens: TokenTable, options: CopyOptions, identities: set[bytes]) -> None:
+        self._issuer = issuer
         self._tokens = tokens
         self._options = options
         self._identities = identities
@@ -72,7 +72,7 @@ class TokenJudge:
             if not self._options.zero_token_accepted:
                 raise self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
             return None
-        if not self._forge.is_genuine(token):
+        if not self._issuer.is_genuine(token):
             raise self._not_ours(token)
         found = self._tokens.find(head.identifier, now_s)
         if not isinstance(found, RodToken):
@@ -90,7 +90,7 @@ class TokenJudge:
     def _not_ours(self, token: bytes) -> Refusal:
         head = decode_head(token)
         creator = creator_identity(head.creator)
-        if self._forge.claims_to_be_ours(token) or creator in self._identities:
+        if self._issuer.claims_to_be_ours(token) or creator in self._identities:
             return self.refusal(TOKEN_CORRUPT)
         if not is_accepted(head.rod_type):
             return self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)

@@ -72,10 +72,10 @@ class ZeroRod:
     """The block device zero ROD token: zeros for ever."""
 
     size_bytes: int | None = None
-    _LONGEST_PIECE_BYTES = 1 << 62
+    _MAX_PIECE_BYTES = 1 << 62
 
     def piece_at(self, offset_bytes: int) -> Piece:  # noqa: ARG002 - the same everywhere
-        return Piece(PieceKind.ZEROS, self._LONGEST_PIECE_BYTES)
+        return Piece(PieceKind.ZEROS, self._MAX_PIECE_BYTES)
 
     def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:  # noqa: ARG002 - the same everywhere
         return [bytes(size_bytes)]

@@ -31,7 +31,7 @@ class TokenTable:
 
     @property
     def is_full(self) -> bool:
-        return len(self.live) >= self._limits.maximum_tokens
+        return len(self.live) >= self._limits.max_tokens
 
     def add(self, token: RodToken) -> None:
         """A token begins; it is not issued yet."""
@@ -57,9 +57,9 @@ class TokenTable:
         token.end = end
         self.ended[end] += 1
         life_s = max(now_s - token.created_at_s, token.inactivity_timeout_s)
-        until_s = now_s + max(_TOMBSTONE_LIVES * life_s, self._limits.minimum_tombstone_s)
+        until_s = now_s + max(_TOMBSTONE_LIVES * life_s, self._limits.min_tombstone_s)
         self.tombstones[token.identifier] = (end, until_s)
-        while len(self.tombstones) > self._limits.maximum_tombstones:
+        while len(self.tombstones) > self._limits.max_tombstones:
             self.tombstones.popitem(last=False)
         self._leave(token)
 

@@ -20,7 +20,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
 
-LEVELS_MAX = 5
+MAX_LEVELS = 5
 """More than the largest map needs; what a damaged catalogue may not exceed."""
 
 
@@ -72,7 +72,7 @@ class TreeReader:
 
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
         """Raises PoolDamaged."""
-        if not (1 <= levels <= LEVELS_MAX and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
+        if not (1 <= levels <= MAX_LEVELS and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
             raise PoolDamaged("the catalogue holds a map of an impossible size")
         return FrozenRoot(self._inner(number, levels) if number else None, levels, size_blocks)
 

@@ -33,7 +33,7 @@ from odx_target.store.log.records import InvalidRecord, Record, Write, decode_al
 MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 1
 
-HEADER_BLOCKS_MAX = 32
+MAX_HEADER_BLOCKS = 32
 """The longest record is a remembered value of 64 KiB with its key; twice that leaves room for what comes."""
 
 _HEAD = struct.Struct("<8sHHHH16sIIQQIIIII")
@@ -136,7 +136,7 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
         raise InvalidBatch("no batch of this pool")
     if version != FORMAT_VERSION:
         raise InvalidBatch(f"a batch of format {version}")
-    if not 1 <= blocks <= HEADER_BLOCKS_MAX:
+    if not 1 <= blocks <= MAX_HEADER_BLOCKS:
         raise InvalidBatch(f"a header of {blocks} blocks")
     return int(blocks)
 

@@ -4,14 +4,14 @@ from array import array
 from collections.abc import Iterator
 
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log.batch import HEADER_BLOCKS_MAX, Batch, InvalidBatch, announced_header_blocks, decode_header
+from odx_target.store.log.batch import MAX_HEADER_BLOCKS, Batch, InvalidBatch, announced_header_blocks, decode_header
 from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
 from odx_target.store.segments.segment import Segment
 
 CHECKSUM_BYTES = array("I").itemsize
 """Of one block."""
 
-TABLES_MAX = 1024
+MAX_TABLES = 1024
 """64 MiB of checksums for 64 GiB of data. Past it a read costs one more read of 64 KiB, which the page cache mostly has."""
 
 
@@ -22,10 +22,10 @@ class ChecksumIndex:
     pay for keeping a better order.
     """
 
-    def __init__(self, pool_identity: bytes, tables_max: int = TABLES_MAX) -> None:
+    def __init__(self, pool_identity: bytes, max_tables: int = MAX_TABLES) -> None:
         self.tables: dict[int, array[int]] = {}
         self._pool_identity = pool_identity
-        self._tables_max = tables_max
+        self._max_tables = max_tables
         self._pinned: set[int] = set()
 
     def pin(self, number: int, table: "array[int]") -> None:
@@ -42,7 +42,7 @@ class ChecksumIndex:
         """Keep a table until others need its room."""
         self.tables.pop(number, None)
         self.tables[number] = table
-        if len(self.tables) - len(self._pinned) > self._tables_max:
+        if len(self.tables) - len(self._pinned) > self._max_tables:
             del self.tables[next(each for each in self.tables if each not in self._pinned)]
 
     def load_now(self, segment: Segment, size_blocks: int) -> "array[int] | None":
@@ -102,7 +102,7 @@ class SegmentView:
     """1 MiB: far fewer calls than batches."""
 
     def __init__(self, segment: Segment, size_blocks: int) -> None:
-        assert self.PIECE_BLOCKS >= HEADER_BLOCKS_MAX
+        assert self.PIECE_BLOCKS >= MAX_HEADER_BLOCKS
         self.number = segment.number
         self.size_blocks = size_blocks
         self._segment = segment

@@ -15,7 +15,7 @@ from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import PLACE_BITS, Segment
-from odx_target.store.segments.shelf import SegmentShelf
+from odx_target.store.segments.supply import SegmentSupply
 
 BLOCK_MASK = (1 << PLACE_BITS) - 1
 ZEROS_BLOCKS = 256
@@ -28,10 +28,10 @@ Runs = Sequence[tuple[int, int]]
 
 
 class Reader:
-    def __init__(self, log: Log, shelf: SegmentShelf, index: ChecksumIndex, environment: Environment) -> None:
+    def __init__(self, log: Log, supply: SegmentSupply, index: ChecksumIndex, environment: Environment) -> None:
         self._log = log
-        self._segments = shelf.segments
-        self._shelf = shelf
+        self._segments = supply.segments
+        self._supply = supply
         self._index = index
         self._tables = index.tables
         self._environment = environment
@@ -101,7 +101,7 @@ class Reader:
             raise DamagedBlock(block)
         table = self._tables.get(number)
         if table is None:
-            table = self._index.load_now(segment, self._shelf.size_blocks[number])
+            table = self._index.load_now(segment, self._supply.size_blocks[number])
             if table is None:
                 return None
         buffer = segment.read_now(at, count)
@@ -113,7 +113,7 @@ class Reader:
         wanted = []
         for _, place, count, block in missing:
             number = place >> PLACE_BITS
-            wanted.append((self._segments[number], self._shelf.size_blocks[number], place & BLOCK_MASK, count, block))
+            wanted.append((self._segments[number], self._supply.size_blocks[number], place & BLOCK_MASK, count, block))
         tables = {number: self._tables[number] for _, place, _, _ in missing if (number := place >> PLACE_BITS) in self._tables}
         known = set(tables)
         found = await self._environment.in_thread(self._read_in_thread, wanted, tables)

@@ -11,16 +11,16 @@ from typing import NamedTuple, TypeAlias
 from odx_target.environment import Buffer
 from odx_target.store.api import StoreError
 
-VALUE_BYTES_MAX = 64 * 1024
+MAX_VALUE_BYTES = 64 * 1024
 """Longest remembered value: a persistent token with all its ranges needs a few KiB; a header of a batch stays small."""
 
-KEY_BYTES_MAX = 1024
+MAX_KEY_BYTES = 1024
 """Longest key in UTF-8: keys are identifiers with a prefix."""
 
-NAME_BYTES_MAX = 255
+MAX_NAME_BYTES = 255
 """Longest volume name in UTF-8: what a file name may be."""
 
-ATTRIBUTES_BYTES_MAX = 16 * 1024
+MAX_ATTRIBUTES_BYTES = 16 * 1024
 """All attribute names and values of a volume in UTF-8."""
 
 

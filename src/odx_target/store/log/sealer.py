@@ -12,7 +12,7 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.footer import encode_footer, footer_blocks
 from odx_target.store.segments.segment import Segment
-from odx_target.store.segments.shelf import SegmentShelf
+from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.troubles import Troubles
 
 
@@ -22,7 +22,7 @@ class Sealer:
     def __init__(
         self,
         pool_identity: bytes,
-        shelf: SegmentShelf,
+        supply: SegmentSupply,
         checksums: ChecksumIndex,
         flusher: Flusher,
         environment: Environment,
@@ -30,7 +30,7 @@ class Sealer:
     ) -> None:
         self.full: list[tuple[Segment, array[int]]] = []
         self._pool_identity = pool_identity
-        self._shelf = shelf
+        self._supply = supply
         self._index = checksums
         self._flusher = flusher
         self._environment = environment
@@ -88,4 +88,4 @@ class Sealer:
         await self._environment.in_thread(segment.seal, size_blocks, lane=Lane.UPKEEP)
         if self._sizes.pop(segment, None) is not None:
             self._flusher.dirty.add(segment)
-            self._shelf.resize(segment.number, size_blocks)
+            self._supply.resize(segment.number, size_blocks)

@@ -28,7 +28,7 @@ from odx_target.store.log.open_batch import BufferCutter, Part, block_checksums
 from odx_target.store.log.records import WRITE, WRITE_BYTES, encode_write
 from odx_target.store.log.sealer import Sealer
 from odx_target.store.segments.segment import PLACE_BITS, Segment
-from odx_target.store.segments.shelf import SegmentShelf
+from odx_target.store.segments.supply import SegmentSupply
 
 NOTHING_PENDING = 1 << 62
 """Above every place."""
@@ -39,7 +39,7 @@ RESERVE_BLOCKS = 256
 CHECKPOINT_BLOCKS = 65_536
 """256 MiB of log between checkpoints: replayed in well under a second, and a checkpoint costs little beside writing so much."""
 
-UNSYNCED_SEGMENTS_MAX = 4
+MAX_UNSYNCED_SEGMENTS = 4
 """Past it the log is flushed without being asked: segments that are not durable keep their descriptors."""
 
 PART_BLOCKS = 900
@@ -55,7 +55,7 @@ class Log:
     def __init__(
         self,
         pool_identity: bytes,
-        shelf: SegmentShelf,
+        supply: SegmentSupply,
         checksums: ChecksumIndex,
         flusher: Flusher,
         health: Health,
@@ -73,7 +73,7 @@ class Log:
         self.checkpoint_due_blocks = CHECKPOINT_BLOCKS
         self.deferred: list[bytes] = []
         self._pool_identity = pool_identity
-        self._shelf = shelf
+        self._supply = supply
         self._index = checksums
         self._flusher = flusher
         self._health = health
@@ -85,8 +85,8 @@ class Log:
         self._is_stalled = False
         self._parts: list[Part] = []
         self._part: Part | None = None
-        self._sealer = Sealer(pool_identity, shelf, checksums, flusher, environment, health.troubles)
-        self._reserve = min(RESERVE_BLOCKS, shelf.capacity_blocks // 4)
+        self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
+        self._reserve = min(RESERVE_BLOCKS, supply.capacity_blocks // 4)
 
     @property
     def position(self) -> Position:
@@ -99,17 +99,17 @@ class Log:
     @property
     def unused_blocks(self) -> int:
         """How much of the segments that are made is still empty."""
-        return self._capacity - self._next + self._shelf.ready_blocks
+        return self._capacity - self._next + self._supply.ready_blocks
 
     def require_data(self, count_blocks: int) -> None:
         """Raise PoolFull, PoolBusy or PoolFailed unless so much data can be written."""
         if self._is_stalled or self._health.failure is not None:
             self._check_writable()
-        shelf = self._shelf
-        unused_for_data = self._capacity - self._next + shelf.ready_blocks - shelf.spare_blocks
+        supply = self._supply
+        unused_for_data = self._capacity - self._next + supply.ready_blocks - supply.spare_blocks
         if self.deferred or unused_for_data < 2 * (count_blocks + self._reserve) + 8:
-            reserve = self._reserve + shelf.spare_blocks
-            parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._shelf.capacity_blocks - 1))
+            reserve = self._reserve + supply.spare_blocks
+            parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._supply.capacity_blocks - 1))
             need = count_blocks + 2 * parts + reserve
             self._make_room(need, need + self._reserve)
 
@@ -117,7 +117,7 @@ class Log:
         """Raise PoolFull, PoolBusy or PoolFailed unless a record can be appended; `spare`: out of the reserve if need be."""
         self._check_writable()
         # Twice: a header that does not fit any more leaves the end of its segment unused.
-        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._shelf.spare_blocks)
+        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._supply.spare_blocks)
         if self.deferred or self.unused_blocks < need + self._reserve // 2:
             self._make_room(need, need, spare=spare)
 
@@ -224,7 +224,7 @@ class Log:
 
         What cannot be sealed or removed is when the pool is opened again.
         """
-        unused = await self._shelf.close()
+        unused = await self._supply.close()
         self._health.check()
         if self._segment is not None:
             self._sealer.full.append((self._segment, self._table[: self._next]))
@@ -232,7 +232,7 @@ class Log:
             self._next = self._capacity = 0
         await self._sealer.finish()
         with suppress(OSError, OutOfResources):
-            await self._environment.in_thread(self._shelf.store.delete, unused, lane=Lane.UPKEEP)
+            await self._environment.in_thread(self._supply.store.delete, unused, lane=Lane.UPKEEP)
 
     def drop_deferred(self, saved: list[bytes]) -> None:
         """A checkpoint has saved the effect of deferred records: those that still wait need not be logged any more."""
@@ -241,7 +241,7 @@ class Log:
 
     def segment_sizes(self) -> dict[int, int]:
         """How long each segment in use must at least be, as long as nothing else is written."""
-        sizes = self._shelf.size_blocks | self._sealer.sizes()
+        sizes = self._supply.size_blocks | self._sealer.sizes()
         if self._segment is not None:
             sizes[self._segment.number] = self.position.block
         return sizes
@@ -256,7 +256,7 @@ class Log:
         """Order segments; go on with less than `need_blocks` never, with less than is wanted where no more can be had."""
         deferred_blocks = 2 * header_blocks(sum(map(len, self.deferred)), 0)
         try:
-            self._shelf.order(wanted_blocks + self._reserve // 2 + deferred_blocks, spare=spare)
+            self._supply.order(wanted_blocks + self._reserve // 2 + deferred_blocks, spare=spare)
         except StoreError as error:
             if self.unused_blocks < need_blocks + deferred_blocks:
                 self._health.troubles.refused(error)
@@ -282,11 +282,11 @@ class Log:
         """Go on in the next segment."""
         if self._segment is not None:
             self._sealer.full.append((self._segment, self._table[: self._next]))
-        self._segment = self._shelf.take()
-        self._next, self._capacity = 0, self._shelf.capacity_blocks
+        self._segment = self._supply.take()
+        self._next, self._capacity = 0, self._supply.capacity_blocks
         self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
         self._index.pin(self._segment.number, self._table)
-        if len(self._flusher.dirty) > UNSYNCED_SEGMENTS_MAX:
+        if len(self._flusher.dirty) > MAX_UNSYNCED_SEGMENTS:
             self._flusher.start_soon()
 
     def _write_in_pieces(self, volume: int, block: int, data: BufferCutter, checksums: list[int]) -> list[tuple[int, int, int]]:

@@ -30,7 +30,7 @@ from odx_target.store.map.leaf import (
     one_run,
 )
 
-SIZE_LIMIT_BLOCKS = 1 << 48
+MAX_SIZE_BLOCKS = 1 << 48
 """An exabyte: far above what a LUN may announce, and four inner levels."""
 
 _NO_LEAF = Leaf(one_run(0), Epoch())
@@ -52,7 +52,7 @@ class BlockMap(MapReader):
     __slots__ = ("_discard", "_epoch")
 
     def __init__(self, size_blocks: int, discard: Discard = _drop) -> None:
-        assert size_blocks <= SIZE_LIMIT_BLOCKS
+        assert size_blocks <= MAX_SIZE_BLOCKS
         super().__init__(None, levels_for(size_blocks), size_blocks)
         self._epoch = Epoch()
         self._discard = discard
@@ -119,7 +119,7 @@ class BlockMap(MapReader):
 
     def resize(self, size_blocks: int) -> None:
         """Grow by holes, or cut off; what was cut off reads as holes if the map grows again."""
-        assert size_blocks <= SIZE_LIMIT_BLOCKS
+        assert size_blocks <= MAX_SIZE_BLOCKS
         if size_blocks < self.size_blocks:
             self.clear(size_blocks, self.size_blocks - size_blocks)
         for _ in range(self.levels, levels_for(size_blocks)):

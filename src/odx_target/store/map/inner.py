@@ -1,7 +1,7 @@
 """A node of a map above the leaves.
 
 Its children are kept in one of two forms: *dense*, a list of 1,024, or *few*, a dict of those that are there. Both answer
-`children[slot]`, with None for a subtree of holes. A node turns dense with its `MOST_FEW + 1`st child, and goes back with
+`children[slot]`, with None for a subtree of holes. A node turns dense with its `MAX_FEW + 1`st child, and goes back with
 `FEW_AGAIN` of them; a frozen one never changes, not even its form.
 """
 
@@ -14,7 +14,7 @@ from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
 FAN_OUT = LEAF_BLOCKS
 """Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a microsecond."""
 
-MOST_FEW = 85
+MAX_FEW = 85
 """A dict of so many takes a quarter of what a list of all takes; the next one would double it."""
 
 FEW_AGAIN = 42
@@ -46,7 +46,7 @@ class Inner:
     def over(cls, children: Iterable[tuple[int, Node]], epoch: Epoch) -> "Inner":
         """A node with these children by slot."""
         node = cls(Few(children), epoch)
-        if len(node.children) > MOST_FEW:
+        if len(node.children) > MAX_FEW:
             node._make_dense()
         return node
 
@@ -58,7 +58,7 @@ class Inner:
         """Set a child."""
         children = self.children
         children[slot] = node
-        if type(children) is Few and len(children) > MOST_FEW:
+        if type(children) is Few and len(children) > MAX_FEW:
             self._make_dense()
 
     def present(self, first: int = 0, end: int = FAN_OUT) -> list[tuple[int, Node]]:

@@ -3,12 +3,12 @@
 The *entries* of a leaf are an `array('Q')` in one of two forms, told apart by their length:
 
 - *dense*: 1,024 places, one a block;
-- *packed*: at most `RUNS_MAX` runs of consecutive places, in the order of their blocks. A run is one number, the block it
+- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number, the block it
   starts at above the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, each ends where
   the next starts, the last at the end of the leaf; a run of place 0 is a hole. Neighbours that could be one run are one.
 
 Data written in sequence is a few runs a leaf (a header stands in the log between batches), so it never becomes dense. A
-leaf turns dense when writes break it into more than `RUNS_MAX` runs, and packed again when it is saved with few of them.
+leaf turns dense when writes break it into more than `MAX_RUNS` runs, and packed again when it is saved with few of them.
 
 A leaf belongs to the map whose epoch it carries and may be changed only by that map; once the map was frozen the leaf has an
 older epoch and its content never changes again. Its *form* may: both forms say the same, and `entries` is replaced in one
@@ -32,11 +32,11 @@ START_SHIFT = 54
 PLACE_LIMIT = 1 << START_SHIFT
 PLACE_MASK = PLACE_LIMIT - 1
 
-RUNS_MAX = 128
+MAX_RUNS = 128
 """Of more runs a packed leaf is hardly read faster than a dense one, and leaves the more memory in pieces as it turns dense."""
 
 RUNS_TO_PACK = 64
-"""A dense leaf of so many runs is worth packing: far enough below RUNS_MAX that a few writes do not undo it."""
+"""A dense leaf of so many runs is worth packing: far enough below MAX_RUNS that a few writes do not undo it."""
 
 Entries: TypeAlias = "array[int]"
 
@@ -140,7 +140,7 @@ class Leaf:
             self.entries = smaller
 
     def _unpack_if_broken(self) -> None:
-        if len(self.entries) > RUNS_MAX:
+        if len(self.entries) > MAX_RUNS:
             self.entries = expand(self.entries)
 
 
@@ -164,7 +164,7 @@ def joined(left: Entries, right: Entries, index: int) -> Entries:
     """Entries of a leaf that starts at `index` of one leaf and goes on with the next one."""
     if len(left) < LEAF_BLOCKS and len(right) < LEAF_BLOCKS:
         runs = _joined_runs(left, right, index)
-        return runs if len(runs) <= RUNS_MAX else expand(runs)
+        return runs if len(runs) <= MAX_RUNS else expand(runs)
     dense_left = left if len(left) == LEAF_BLOCKS else expand(left)
     dense_right = right if len(right) == LEAF_BLOCKS else expand(right)
     return dense_left[index:] + dense_right[:index]
@@ -174,7 +174,7 @@ def is_sound(entries: Entries) -> bool:
     """True if entries that came from a disk keep the rules of a packed leaf (a dense one has none but its length)."""
     if len(entries) == LEAF_BLOCKS:
         return not max(entries) >> START_SHIFT
-    if not 0 < len(entries) <= RUNS_MAX or entries[0] >> START_SHIFT:
+    if not 0 < len(entries) <= MAX_RUNS or entries[0] >> START_SHIFT:
         return False
     starts = [packed >> START_SHIFT for packed in entries]
     return all(start < following for start, following in pairwise(starts))

@@ -28,11 +28,11 @@ class Held(Protocol):
 
 
 class DescriptorCache:
-    """A cache of at most `held_max` descriptors, and more only while more are pinned. The one taken in first gives way."""
+    """A cache of at most `max_held` descriptors, and more only while more are pinned. The one taken in first gives way."""
 
-    def __init__(self, held_max: int) -> None:
+    def __init__(self, max_held: int) -> None:
         self.in_use = NO_DESCRIPTOR
-        self._held_max = held_max
+        self._max_held = max_held
         self._held: dict[Held, None] = {}
         self._lock = Lock()
 
@@ -56,7 +56,7 @@ class DescriptorCache:
                 self._held[holder] = None
             else:
                 os.close(descriptor)
-            while len(self._held) > self._held_max and self._evict():
+            while len(self._held) > self._max_held and self._evict():
                 pass
 
     def drop(self, holder: Held) -> None:

@@ -18,7 +18,7 @@ from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
 from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 
-BUFFERS_PER_WRITE_MAX = 1024
+MAX_BUFFERS_PER_WRITE = 1024
 """IOV_MAX of Linux: what one pwritev takes."""
 
 _ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
@@ -49,7 +49,7 @@ class DirectorySegment:
         if descriptor < 0:
             descriptor = self._store.hold(self)
         offset = block * BLOCK_BYTES
-        if len(buffers) <= BUFFERS_PER_WRITE_MAX:
+        if len(buffers) <= MAX_BUFFERS_PER_WRITE:
             size_bytes = sum(map(len, buffers))
             if os.pwritev(descriptor, buffers, offset) == size_bytes:
                 return
@@ -121,19 +121,19 @@ class DirectorySegment:
 class DirectorySegments:
     """The files `NNNNNNNNNN.segment` of a directory that exists. Other files in it are left alone.
 
-    Holds `held_max` descriptors of segments, and one of the directory.
+    Holds `max_held` descriptors of segments, and one of the directory.
 
     `read_now` needs a segment that is held, and reads that do not wait: a file system in memory never waits, most others know
     RWF_NOWAIT; on the rest every read goes through a thread.
     """
 
-    def __init__(self, directory: Path, held_max: int = SEGMENT_DESCRIPTORS) -> None:
+    def __init__(self, directory: Path, max_held: int = SEGMENT_DESCRIPTORS) -> None:
         self._directory = directory
         self._is_closed = False
         self._unsynced_names: set[int] = set()
         self._segments: dict[int, DirectorySegment] = {}
         self._in_memory = _file_system(directory) in _IN_MEMORY
-        self.descriptors = DescriptorCache(held_max)
+        self.descriptors = DescriptorCache(max_held)
         self.waits_always = not self._in_memory and not _knows_nowait(directory)
         self.read_flags = 0 if self._in_memory else getattr(os, "RWF_NOWAIT", 0)
         self._directory_descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -237,7 +237,7 @@ def _touch(descriptor: int, size_blocks: int) -> None:
 def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
     rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
     while rest:
-        count_bytes = os.pwritev(descriptor, rest[:BUFFERS_PER_WRITE_MAX], offset)
+        count_bytes = os.pwritev(descriptor, rest[:MAX_BUFFERS_PER_WRITE], offset)
         if count_bytes == 0:
             raise OSError(errno.EIO, "the disk takes nothing more")
         offset += count_bytes

@@ -25,10 +25,10 @@ from odx_target.environment import Buffer
 PLACE_BITS = 14
 """A *place* is what the block map keeps of a block: `segment_number << PLACE_BITS | block_in_segment`; 0 is a hole."""
 
-SEGMENT_BLOCKS_MAX = 1 << PLACE_BITS
+MAX_SEGMENT_BLOCKS = 1 << PLACE_BITS
 """64 MiB of 4 KiB blocks."""
 
-SEGMENT_BLOCKS_MIN = 32
+MIN_SEGMENT_BLOCKS = 32
 """The longest header, of a remembered value of 64 KiB, must fit beside the footer; tests use segments this small."""
 
 SEGMENT_DESCRIPTORS = 512

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from odx_target.copymgr.operations.copy_rate import LEAST_COPY_RATE, MOST_COPY_RATE
+from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
 from odx_target.iscsi.host_names import host_name_fault
 from odx_target.iscsi.names import prepare_name
 from odx_target.target.config.chap import ChapUser, TargetChap, chap_users_of, target_chap_of
@@ -136,9 +136,11 @@ def parse_copy_rate(value: object) -> int | None:
     if value == NO_COPY_RATE:
         return None
     bytes_per_s = _size("copy rate", value)
-    if not LEAST_COPY_RATE <= bytes_per_s <= MOST_COPY_RATE:
-        most = f"{MOST_COPY_RATE >> 40}T"
-        raise ConfigError(f"copy rate {str(value)[:40]}: want {LEAST_COPY_RATE >> 10}K to {most} a second, or {NO_COPY_RATE}")
+    if not MIN_COPY_RATE_BYTES_PER_S <= bytes_per_s <= MAX_COPY_RATE_BYTES_PER_S:
+        most = f"{MAX_COPY_RATE_BYTES_PER_S >> 40}T"
+        raise ConfigError(
+            f"copy rate {str(value)[:40]}: want {MIN_COPY_RATE_BYTES_PER_S >> 10}K to {most} a second, or {NO_COPY_RATE}"
+        )
     return bytes_per_s
 
 

@@ -17,7 +17,7 @@ from odx_target.store.health import Health
 from odx_target.store.log.footer import capacity_blocks
 from odx_target.store.segments.segment import Segment, SegmentStore
 
-LIMIT_SEGMENTS_MIN = 2
+MIN_LIMIT_SEGMENTS = 2
 """One for data, and the one that is kept in hand."""
 
 READY_SEGMENTS = 2
@@ -30,7 +30,7 @@ ROOM_AGE_S = 1.0
 """How old a figure of the disk's room may be before it is asked for again."""
 
 
-class SegmentShelf:
+class SegmentSupply:
     """All segments by number.
 
     `segments` and `size_blocks` hold every one that has data or may get some; `ready_blocks` is what the empty ones take, of

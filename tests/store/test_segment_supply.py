@@ -8,7 +8,7 @@ from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFull
 from odx_target.store.open import PoolOptions
-from odx_target.store.segments.shelf import READY_SEGMENTS, REFUSED_S
+from odx_target.store.segments.supply import READY_SEGMENTS, REFUSED_S
 
 SIZE = 1000
 SEGMENT_BLOCKS = 64
@@ -35,7 +35,7 @@ def fill_what_is_ready(machine: Machine) -> int:
 
 
 def test_segments_are_ready_ahead(machine: Machine) -> None:
-    assert machine.pool.shelf.ready_blocks == READY_SEGMENTS * machine.pool.shelf.capacity_blocks
+    assert machine.pool.supply.ready_blocks == READY_SEGMENTS * machine.pool.supply.capacity_blocks
 
 
 def test_who_is_faster_than_the_disk_waits_and_nothing_has_changed(machine: Machine) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from odx_target.copymgr.tokens.issuer import TokenForge
+from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.store.api import PoolFull
 from tests.copymgr.array import CopyArray
@@ -12,18 +12,18 @@ def no_room(key: str, value: bytes) -> None:
 
 def test_a_pool_without_room_for_another_record_opens_and_makes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     array = CopyArray()
-    token = TokenForge(array.pool, array.environment).make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)[1]
+    token = TokenIssuer(array.pool, array.environment).make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)[1]
     monkeypatch.setattr(array.pool, "remember", no_room)
-    forge = TokenForge(array.pool, array.environment)
-    forge.open()
-    assert forge.is_genuine(token)
+    issuer = TokenIssuer(array.pool, array.environment)
+    issuer.open()
+    assert issuer.is_genuine(token)
     with pytest.raises(PoolFull):
-        forge.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)
+        issuer.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)
 
 
 def test_no_identifier_is_used_in_two_lives() -> None:
     array = CopyArray()
     logical_unit = array.logical_units[0]
-    lives = [TokenForge(array.pool, array.environment) for _ in range(3)]
-    identifiers = [forge.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512)[0] for forge in lives for _ in range(3)]
+    lives = [TokenIssuer(array.pool, array.environment) for _ in range(3)]
+    identifiers = [issuer.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512)[0] for issuer in lives for _ in range(3)]
     assert len(set(identifiers)) == len(identifiers)
