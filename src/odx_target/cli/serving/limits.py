@@ -102,32 +102,32 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
         (
             copy_limits,
             {
-                "MAXIMUM_TOKENS": "tokens alive; past it POPULATE TOKEN is refused",
-                "MAXIMUM_CHANGE_VULNERABLE_TOKENS": "change vulnerable tokens of a logical unit: a write looks at all",
-                "MAXIMUM_RANGE_DESCRIPTORS": "ranges of one command: as many as Windows sends",
-                "MAXIMUM_ROD_BYTES": "what one token stands for, and what one command writes",
-                "MAXIMUM_RANGE_BYTES": "one range: no less than a whole command",
+                "MAX_TOKENS": "tokens alive; past it POPULATE TOKEN is refused",
+                "MAX_CHANGE_VULNERABLE_TOKENS": "change vulnerable tokens of a logical unit: a write looks at all",
+                "MAX_RANGE_DESCRIPTORS": "ranges of one command: as many as Windows sends",
+                "MAX_ROD_BYTES": "what one token stands for, and what one command writes",
+                "MAX_RANGE_BYTES": "one range: no less than a whole command",
                 "OPTIMAL_TRANSFER_BYTES": "the chunk of the Windows copy engine",
-                "MINIMUM_INACTIVITY_TIMEOUT_S": "a shorter timeout that is asked for becomes this",
+                "MIN_INACTIVITY_TIMEOUT_S": "a shorter timeout that is asked for becomes this",
                 "DEFAULT_INACTIVITY_TIMEOUT_S": "a token that is not used ends: longer than a path failure takes",
-                "MAXIMUM_INACTIVITY_TIMEOUT_S": "the longest timeout that a host may ask for",
-                "MAXIMUM_TOKEN_LIFETIME_S": "a token ends however often it is used: it keeps overwritten blocks",
+                "MAX_INACTIVITY_TIMEOUT_S": "the longest timeout that a host may ask for",
+                "MAX_TOKEN_LIFETIME_S": "a token ends however often it is used: it keeps overwritten blocks",
                 "COMMAND_BUDGET_S": "WRITE USING TOKEN ends with a partial result before it (copy-budget)",
                 "ANSWER_RESERVE_S": "the part of that which is kept for the commit and the answer",
-                "MINIMUM_TOMBSTONE_S": "for how long the cause of a token's end is remembered, at least",
-                "MAXIMUM_TOMBSTONES": "causes remembered; the oldest go first",
-                "MAXIMUM_RECORDS_PER_NEXUS": "results of copies kept for one I_T nexus",
-                "MAXIMUM_RECORD_BYTES": "results of copies kept for all of them",
+                "MIN_TOMBSTONE_S": "for how long the cause of a token's end is remembered, at least",
+                "MAX_TOMBSTONES": "causes remembered; the oldest go first",
+                "MAX_RECORDS_PER_NEXUS": "results of copies kept for one I_T nexus",
+                "MAX_RECORD_BYTES": "results of copies kept for all of them",
                 "RECORD_LIFETIME_S": "for how long a host can ask for the result of a copy",
-                "MAXIMUM_CONCURRENT_COPIES": "token commands under way, those of all hosts",
+                "MAX_CONCURRENT_COPIES": "token commands under way, those of all hosts",
                 "STATUS_UPDATE_DELAY_MS": "asking for progress more often shows nothing new",
             },
         ),
         (
             copy_rate,
             {
-                "LEAST_COPY_RATE": "the smallest copy-rate: a block for each step",
-                "MOST_COPY_RATE": "the largest copy-rate: more than any machine does",
+                "MIN_COPY_RATE_BYTES_PER_S": "the smallest copy-rate: a block for each step",
+                "MAX_COPY_RATE_BYTES_PER_S": "the largest copy-rate: more than any machine does",
             },
         ),
     ),
@@ -141,8 +141,8 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
                 "MIN_POOL_LIMIT_BYTES": "the smallest pool-limit: two of the smallest segments",
             },
         ),
-        (segment, {"SEGMENT_BLOCKS_MAX": "blocks of 4 KiB in a segment, by which the log grows"}),
-        (checksum_index, {"TABLES_MAX": "segments whose checksums stay in memory; others are read when needed"}),
+        (segment, {"MAX_SEGMENT_BLOCKS": "blocks of 4 KiB in a segment, by which the log grows"}),
+        (checksum_index, {"MAX_TABLES": "segments whose checksums stay in memory; others are read when needed"}),
         (troubles, {"MAX_DAMAGED_PLACES": "damaged blocks that are listed one by one"}),
     ),
     "memory and settings": (
@@ -186,13 +186,13 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
 
 NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (iscsi_limits, "MAX_TRANSFER_BYTES"): "the same as the largest READ or WRITE, which is shown",
-    (copy_limits, "MOST_RANGE_DESCRIPTORS"): "what a field of the standard has room for; far more than is allowed",
+    (copy_limits, "MAX_NAMEABLE_RANGE_DESCRIPTORS"): "what a field of the standard has room for; far more than is allowed",
     (file_descriptors, "MIN_READS"): "descriptors that the array uses by itself",
     (file_descriptors, "MAX_READS"): "descriptors that the array uses by itself",
     (settings, "MAX_PORT"): "a rule of TCP",
     (settings, "MAX_PORT_DIGITS"): "a rule of TCP",
     (control_socket, "MAX_SOCKET_NAME_BYTES"): "a limit of Linux, which longer paths get around",
-    (segment, "SEGMENT_BLOCKS_MIN"): "segments this small are made by tests only",
+    (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",
     (memory_budget, "MAX_SHARES"): "follows from the number of sessions",
     (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
     (memory_budget, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
@@ -200,7 +200,7 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
 """Limits of the same modules that neither an operator nor a host meets as such, and why."""
 
 _ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R2T", "rod": "ROD"}
-_UNITS = {"_BYTES_PER_S": "bytes/s", "_COPY_RATE": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
+_UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
 """By the end of a constant's name."""
 _LEFT_OUT = ("_MS", "_S")
 """Ends of which the shown value says enough."""
