@@ -1,7 +1,7 @@
 """Which bits of a target's PDU headers Windows wants as RFC 7143 11 sets them, in 48 bytes of hexadecimal each."""
 
 from odx_target.initiator.windows.rules import Rule
-from odx_target.iscsi.pdu.formats import HEADER_BYTES
+from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import Opcode
 
 _RESERVED: dict[Opcode, tuple[str, bool]] = {

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from crc32c import crc32c
 
 from odx_target.environment import Buffer
-from odx_target.iscsi.pdu.formats import HEADER_BYTES
+from odx_target.iscsi.pdu.layout import HEADER_BYTES
 
 DIGEST_BYTES = 4
 MAX_ADDITIONAL_HEADER_BYTES = 255 * 4

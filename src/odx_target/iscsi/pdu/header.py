@@ -1,14 +1,14 @@
-"""A PDU header as data: what all classes of `pdu` share, and the parts of a header that several use."""
+"""A PDU header as data: the base class of all headers, and the fields that several of them have (RFC 7143 11.2.1)."""
 
 from dataclasses import dataclass, fields
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 from odx_target.environment import Buffer
-from odx_target.iscsi.pdu.formats import FORMATS, HEADER_BYTES
-from odx_target.iscsi.pdu.opcodes import Opcode
+from odx_target.iscsi.pdu.layout import Bits, Codec, Constant, Octets, Place
+from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 LUN_NOT_SINGLE_LEVEL = -1
-"""What `decode_lun` says of a field that is not a LUN of one level: no logical unit has this number."""
+"""The result of `decode_lun` for a field that is not a LUN of one level: no logical unit has this number."""
 
 IMMEDIATE = 0x40
 FINAL = 0x80
@@ -18,6 +18,36 @@ OVERFLOW = 0x04
 UNDERFLOW = 0x02
 HAS_STATUS = 0x01
 
+Immediate: TypeAlias = Annotated[bool, Bits(0, 1)]
+Final: TypeAlias = Annotated[bool, Bits(1, 0)]
+Overflow: TypeAlias = Annotated[bool, Bits(1, 5)]
+Underflow: TypeAlias = Annotated[bool, Bits(1, 6)]
+TotalAhsLength: TypeAlias = Annotated[int, Octets(4, 1)]
+DataSegmentLength: TypeAlias = Annotated[int, Octets(5, 3)]
+Lun: TypeAlias = Annotated[int, Octets(8, 8)]
+InitiatorTaskTag: TypeAlias = Annotated[int, Octets(16, 4)]
+TargetTransferTag: TypeAlias = Annotated[int, Octets(20, 4)]
+CmdSn: TypeAlias = Annotated[int, Octets(24, 4)]
+ExpStatSn: TypeAlias = Annotated[int, Octets(28, 4)]
+StatSn: TypeAlias = Annotated[int, Octets(24, 4)]
+ExpCmdSn: TypeAlias = Annotated[int, Octets(28, 4)]
+MaxCmdSn: TypeAlias = Annotated[int, Octets(32, 4)]
+
+# Fields of both PDUs of the login (RFC 7143 11.12, 11.13)
+Transit: TypeAlias = Annotated[bool, Bits(1, 0)]
+Continued: TypeAlias = Annotated[bool, Bits(1, 1)]
+CurrentStage: TypeAlias = Annotated[int, Bits(1, 4, 2)]
+NextStage: TypeAlias = Annotated[int, Bits(1, 6, 2)]
+VersionMax: TypeAlias = Annotated[int, Octets(2, 1)]
+Isid: TypeAlias = Annotated[bytes, Octets(8, 6)]
+Tsih: TypeAlias = Annotated[int, Octets(14, 2)]
+
+ALWAYS_FINAL = Constant(Bits(1, 0), 1)
+"""The first bit of the second byte, of a PDU that has no use for it (RFC 7143 11.2.1.3)."""
+NO_TASK = Constant(Octets(16, 4), NO_TAG)
+"""The initiator task tag of a PDU that belongs to no task."""
+
+_OPCODE = Bits(0, 2, 6)
 _FLAT_SPACE = 0x4000
 _LUN_SHIFT = 48
 
@@ -46,9 +76,10 @@ def encode_lun(number: int) -> int:
 
 @dataclass(slots=True)
 class Header:
-    """The basic header segment; coded by its construct definition unless the class has something faster."""
+    """The basic header segment; coded by the places of its fields unless the class has something faster."""
 
     opcode: ClassVar[Opcode]
+    constants: ClassVar[tuple[Constant, ...]] = ()
 
     def encode_header(self) -> bytes:
         """The 48 bytes. Raises an error of construct or struct for a value that its field cannot hold."""
@@ -61,15 +92,26 @@ class Header:
 
     @classmethod
     def decode_by_format(cls, header: Buffer) -> Self:
-        """The same by the construct definition, always."""
-        parsed = FORMATS[cls.opcode].parse(bytes(header[:HEADER_BYTES]))
-        values = {**parsed.bits, **parsed}
+        """The same by the places of the fields, always."""
+        values = _codec_of(cls).decode(header)
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def encode_by_format(header: Header) -> bytes:
-    """What `encode_header` gives, by the construct definition, always."""
+    """What `encode_header` gives, by the places of the fields, always."""
     values = {field.name: getattr(header, field.name) for field in fields(header)}
-    values["opcode"] = header.opcode
-    encoded: bytes = FORMATS[header.opcode].build({**values, "bits": values})
-    return encoded
+    return _codec_of(type(header)).encode({**values, "opcode": header.opcode})
+
+
+_CODECS: dict[Opcode, Codec] = {}
+
+
+def _codec_of(kind: type[Header]) -> Codec:
+    codec = _CODECS.get(kind.opcode)
+    if codec is None:
+        places: dict[str, tuple[Place, type]] = {"opcode": (_OPCODE, int)}
+        for field in fields(kind):
+            annotation: Any = field.type
+            places[field.name] = annotation.__metadata__[0], annotation.__origin__
+        codec = _CODECS[kind.opcode] = Codec(places, kind.constants)
+    return codec

@@ -8,8 +8,8 @@ A LUN is its 8-byte field as one integer; `decode_lun` and `encode_lun` turn it 
 from typing import TypeAlias, get_args
 
 from odx_target.environment import Buffer
-from odx_target.iscsi.pdu.formats import HEADER_BYTES
 from odx_target.iscsi.pdu.header import LUN_NOT_SINGLE_LEVEL, decode_lun, encode_by_format, encode_lun
+from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.requests import (
     LoginRequest,
     LogoutRequest,

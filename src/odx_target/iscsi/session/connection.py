@@ -42,8 +42,8 @@ from collections.abc import Callable, Sequence
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
-from odx_target.iscsi.pdu.formats import HEADER_BYTES
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, max_pdu_bytes
+from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, LoginStatus, Opcode, RejectReason
 from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.responses import AsynchronousMessage, LoginResponse, NopIn

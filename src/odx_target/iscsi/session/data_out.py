@@ -29,9 +29,9 @@ from typing import NamedTuple
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.negotiation.keys import Parameters
-from odx_target.iscsi.pdu.formats import SCSI_DATA_OUT
 from odx_target.iscsi.pdu.header import FINAL
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
+from odx_target.iscsi.pdu.requests import SCSI_DATA_OUT
 from odx_target.iscsi.pdu.responses import ReadyToTransfer
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused
 from odx_target.iscsi.session.liveness import AwaitedData

@@ -26,10 +26,10 @@ from typing import TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
-from odx_target.iscsi.pdu.formats import HEADER_BYTES, SCSI_COMMAND
 from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers
 from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, decode_lun
 from odx_target.iscsi.pdu.headers import PDU_CLASSES, decode_header
+from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import (
     NO_TAG,
     LogoutReason,
@@ -40,6 +40,7 @@ from odx_target.iscsi.pdu.opcodes import (
     TaskManagementResponse,
 )
 from odx_target.iscsi.pdu.requests import (
+    SCSI_COMMAND,
     LogoutRequest,
     NopOut,
     TaskManagementFunctionRequest,
