@@ -11,7 +11,7 @@ from odx_target.initiator.windows.journal import Entry, Exchange, Journal
 from odx_target.initiator.windows.layout import FileLayout, contiguous
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.settings import WindowsSettings
-from odx_target.target.trace.command_data import cdb_words
+from odx_target.target.trace.command_data import describe_command
 from tests.initiator.driving import run
 from tests.initiator.windows.scripted import GIB, MIB, Array, Clock, ScriptedDisk, ScriptedPath, limits
 
@@ -136,7 +136,7 @@ def step_of(entries: list[Entry], rule: Rule) -> str:
 def step_name(cdb: bytes) -> str:
     """A command as the tables of rules name it."""
     page = f" {cdb[2]:02X}h" if cdb[0] == 0x12 and cdb[1] & 1 else ""
-    return cdb_words(cdb)[0] + page
+    return describe_command(cdb)[0] + page
 
 
 def extents(block_bytes: int, *parts: tuple[int, int]) -> FileLayout:

@@ -49,6 +49,7 @@ from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.responses import AsynchronousMessage, LoginResponse, NopIn
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.digest_errors import close_reason_of_header_digest
 from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import (
     CommandAccepted,
@@ -63,7 +64,7 @@ from odx_target.iscsi.session.events import (
     TaskManagement,
 )
 from odx_target.iscsi.session.full_feature import FullFeature
-from odx_target.iscsi.session.liveness import Due, Liveness
+from odx_target.iscsi.session.liveness import TIMEOUT_REASONS, Due, Liveness
 from odx_target.iscsi.session.login import VERSION, Login, LoginAnswer, LoginRefused
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import Session
@@ -352,7 +353,7 @@ class TargetConnection:
 
     def _lose_stream(self, error: FramingError, header: Buffer) -> None:
         if error.fault is FrameFault.HEADER_DIGEST:
-            self._close(CloseReason(CloseCode.HEADER_DIGEST, str(error)))
+            self._close(close_reason_of_header_digest(error))
         elif self._full_feature is not None:
             self._refuse(PduRefused(RejectReason.PROTOCOL_ERROR, str(error), fatal=True), header)
         elif header[0] & 0x3F == Opcode.LOGIN_REQUEST:
@@ -382,11 +383,3 @@ class TargetConnection:
                 self._events.append(SessionClosed(self.session, reason))
         sessions.leave(self)
         self._events.append(ConnectionEnding(reason))
-
-
-TIMEOUT_REASONS = {
-    Due.LOGIN_TIMEOUT: CloseCode.LOGIN_TIMEOUT,
-    Due.PING_TIMEOUT: CloseCode.PING_TIMEOUT,
-    Due.DATA_OUT_TIMEOUT: CloseCode.DATA_OUT_TIMEOUT,
-    Due.IDLE: CloseCode.IDLE,
-}

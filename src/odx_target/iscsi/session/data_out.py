@@ -4,15 +4,6 @@ Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number
 *burst* is a run of Data-Out PDUs that ends with the F bit: the unsolicited one after the command, if its F bit was clear,
 then one per R2T. Several R2Ts may be open; their bursts come in the order asked for.
 
-What an initiator can do wrong, and what becomes of it:
-
-    data where none was allowed           the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
-    a burst longer or shorter than asked  the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
-    a data digest error                   Reject; the command ends with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
-    DataSN out of order                   the same without a Reject: it means that data was lost before (7.9)
-    buffer offset out of order            Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
-    data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
-
 Memory for the data is taken before it comes: for what may come unasked when the command does, where it cannot be delivered at
 once, and for the rest before any of it is asked for. Without memory for unasked data the command ends with TASK SET FULL; for
 the rest it waits, and those after it.
@@ -23,68 +14,26 @@ looked at: the tags say which task it is, and Windows does not fill it in depend
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.header import FINAL
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.pdu.requests import SCSI_DATA_OUT
 from odx_target.iscsi.pdu.responses import ReadyToTransfer
+from odx_target.iscsi.session.collection import Burst, Collection
+from odx_target.iscsi.session.command_failures import (
+    INCORRECT_AMOUNT_OF_DATA,
+    NO_MEMORY,
+    PROTOCOL_SERVICE_CRC_ERROR,
+    UNEXPECTED_UNSOLICITED_DATA,
+    WRONG_DIRECTION,
+    Failure,
+)
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused
 from odx_target.iscsi.session.liveness import AwaitedData
-from odx_target.iscsi.session.replies import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
 from odx_target.iscsi.session.session_memory import SessionMemory
 from odx_target.iscsi.session.writer import PduWriter
-
-
-class Failure(NamedTuple):
-    """How a command ends whose data cannot be taken."""
-
-    sense: bytes
-    status: int = CHECK_CONDITION
-
-
-UNEXPECTED_UNSOLICITED_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0C))
-INCORRECT_AMOUNT_OF_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0D))
-PROTOCOL_SERVICE_CRC_ERROR = Failure(fixed_sense(0x0B, 0x47, 0x05))
-WRONG_DIRECTION = Failure(WRONG_WAY)
-NO_MEMORY = Failure(b"", TASK_SET_FULL)
-
-
-@dataclass(slots=True)
-class Burst:
-    """A run of Data-Out PDUs that is expected; `end` is the buffer offset after its last byte."""
-
-    transfer_tag: int
-    end: int
-    data_sn: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Collection:
-    """One command's data on its way. `requested` is the buffer offset up to which data was asked for."""
-
-    command: CommandReady
-    wanted: int = 0
-    """How much of it is collected: all, but for more than any command takes."""
-    bursts: deque[Burst] = field(default_factory=deque)
-    pieces: list[Buffer] = field(default_factory=list)
-    received: int = 0
-    requested: int = 0
-    failure: Failure | None = None
-    is_accepted: bool = False
-    """The edge knows of the command."""
-
-    def keep(self, data: memoryview) -> None:
-        """Copy a piece: it must outlive the receive buffer."""
-        last = self.pieces[-1] if self.pieces else None
-        if isinstance(last, bytearray) and len(last) < limits.PIECE_BYTES:
-            last += data
-        else:
-            self.pieces.append(bytearray(data))
 
 
 class DataOutCollector:
@@ -165,8 +114,8 @@ class DataOutCollector:
         else:
             self._go_on(collection)
 
-    def receive(self, view: memoryview, at: int, data: memoryview, *, good: bool = True) -> None:
-        """Take the Data-Out PDU whose header is at `at`. Raises PduRefused; `good` is False after a digest error."""
+    def receive(self, view: memoryview, at: int, data: memoryview) -> None:
+        """Take the Data-Out PDU whose header is at `at`. Raises PduRefused."""
         _, flags, _, _, tag, transfer_tag, _, data_sn, offset = SCSI_DATA_OUT.unpack_from(view, at)
         collection = self._collections.get(tag)
         if collection is None:
@@ -176,13 +125,19 @@ class DataOutCollector:
             return
         final = flags & FINAL != 0
         self._data_has_come = True
-        if not good:
-            collection.failure = collection.failure or PROTOCOL_SERVICE_CRC_ERROR
-        elif not collection.failure:
+        if not collection.failure:
             self._take(collection, burst, data_sn, offset, data, final)
         burst.data_sn += 1
         if final:
             self._end_burst(collection, burst)
+
+    def lose(self, view: memoryview, at: int, failure: Failure) -> None:
+        """Count the Data-Out PDU whose header is at `at`, without its data: its command fails. Raises PduRefused."""
+        tag, transfer_tag = SCSI_DATA_OUT.unpack_from(view, at)[4:6]
+        collection = self._collections.get(tag)
+        if collection is not None and self._burst_of(collection, transfer_tag) is not None:
+            collection.failure = collection.failure or failure
+            self.receive(view, at, view[:0])
 
     def awaited_data(self) -> AwaitedData:
         """The state of the data that open bursts still have to bring, since the last call."""

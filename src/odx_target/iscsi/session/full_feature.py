@@ -17,8 +17,7 @@ is refused with the reason beside it:
 A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a check comes before its number
 is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not keep back those after
 it: the edge hears that it is accepted, keeps its place among them, and gets it with its data. A PDU whose data
-digest is wrong is answered with Reject DATA DIGEST ERROR and otherwise as if it had not come; only a Data-Out is remembered
-as lost by its command.
+digest is wrong is the business of `digest_errors`.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,13 +25,11 @@ from typing import TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
-from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers
 from odx_target.iscsi.pdu.header import FINAL, IMMEDIATE, READ, WRITE, decode_lun
-from odx_target.iscsi.pdu.headers import PDU_CLASSES, decode_header
+from odx_target.iscsi.pdu.headers import decode_header
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import (
     NO_TAG,
-    LogoutReason,
     LogoutStatus,
     Opcode,
     RejectReason,
@@ -48,10 +45,15 @@ from odx_target.iscsi.pdu.requests import (
 )
 from odx_target.iscsi.pdu.responses import LogoutResponse, NopIn, TaskManagementFunctionResponse
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
+from odx_target.iscsi.session.command_failures import NO_MEMORY, Failure
 from odx_target.iscsi.session.command_window import HELD_OBJECT_BYTES, SERIAL_MASK, HeldPdu, Turn
-from odx_target.iscsi.session.data_out import NO_MEMORY, DataOutCollector, Failure
+from odx_target.iscsi.session.data_out import DataOutCollector
+from odx_target.iscsi.session.digest_errors import refuse_data_digest
 from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import CommandReady, Event, PduRefused, TaskManagement
+from odx_target.iscsi.session.extended_cdb import extended_cdb
+from odx_target.iscsi.session.logout import logout_status
+from odx_target.iscsi.session.refused_opcodes import refusal_of
 from odx_target.iscsi.session.replies import BUSY, TASK_SET_FULL, ReplySender
 from odx_target.iscsi.session.session_memory import SessionMemory
 from odx_target.iscsi.session.sessions import Session
@@ -118,9 +120,7 @@ class FullFeature:
         if handler is None:
             raise refusal_of(view[at] & 0x3F, discovery=self._session.is_discovery)
         if not good:
-            if handler == self._receive_data_out:
-                self._collector.receive(view, at, data, good=False)
-            raise PduRefused(RejectReason.DATA_DIGEST_ERROR, "data digest does not match")
+            raise refuse_data_digest(view, at, self._collector)
         handler(view, at, additional, data)
 
     # SCSI commands and their data
@@ -298,13 +298,7 @@ class FullFeature:
         self._writer.send(NopIn(initiator_task_tag=request.initiator_task_tag), [echo] if echo else [])
 
     def _receive_logout(self, request: LogoutRequest) -> None:
-        if request.reason not in LOGOUT_ANSWERS:
-            raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"logout reason {request.reason}")
-        if self._session.is_discovery and request.reason != LogoutReason.CLOSE_SESSION:
-            raise PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, "a discovery session is left as a whole (RFC 7143 4.3)")
-        status = LOGOUT_ANSWERS[LogoutReason(request.reason)]
-        if request.reason == LogoutReason.CLOSE_CONNECTION and request.connection_id != self._session.connection_id:
-            status = LogoutStatus.CID_NOT_FOUND
+        status = logout_status(request, self._session)
         if status is LogoutStatus.CLOSED:
             self.tasks.abort_all()
         self._writer.send(LogoutResponse(response=status, initiator_task_tag=request.initiator_task_tag))
@@ -341,39 +335,3 @@ class FullFeature:
         else:
             self._window.complete()
         self._writer.send(TaskManagementFunctionResponse(response=response, initiator_task_tag=tag))
-
-
-LOGOUT_ANSWERS: dict[int, LogoutStatus] = {
-    LogoutReason.CLOSE_SESSION: LogoutStatus.CLOSED,
-    LogoutReason.CLOSE_CONNECTION: LogoutStatus.CLOSED,
-    LogoutReason.REMOVE_CONNECTION_FOR_RECOVERY: LogoutStatus.RECOVERY_NOT_SUPPORTED,
-}
-
-
-def refusal_of(opcode: int, *, discovery: bool) -> PduRefused:
-    """How a PDU is refused that is not taken in this phase or session."""
-    if opcode == Opcode.SNACK_REQUEST:
-        return PduRefused(RejectReason.SNACK_REJECT, "SNACK at error recovery level 0")
-    if opcode == Opcode.LOGIN_REQUEST:
-        return PduRefused(RejectReason.PROTOCOL_ERROR, "Login Request in full feature phase", fatal=True)
-    kind = PDU_CLASSES.get(opcode)
-    if kind is None:
-        return PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, f"unknown operation code {opcode:#04x}")
-    if opcode >= Opcode.NOP_IN:
-        return PduRefused(RejectReason.PROTOCOL_ERROR, f"{kind.__name__} is a target's to send", fatal=True)
-    where = "discovery" if discovery else "normal"
-    return PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, f"{kind.__name__} in a {where} session")
-
-
-def extended_cdb(additional: memoryview) -> bytes:
-    """What the AHS add to the CDB. Raises PduRefused."""
-    rest = b""
-    try:
-        for kind, content in additional_headers(additional):
-            if kind == AHS_EXTENDED_CDB:
-                rest += content
-    except ValueError as error:
-        raise PduRefused(RejectReason.INVALID_PDU_FIELD, str(error)) from error
-    if len(rest) + 16 > limits.MAX_CDB_BYTES:
-        raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"CDB of {len(rest) + 16} bytes")
-    return rest

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from odx_target.iscsi import limits
+from odx_target.iscsi.session.close_reason import CloseCode
 
 
 class Due(Enum):
@@ -25,6 +26,14 @@ class Due(Enum):
     DATA_OUT_TIMEOUT = "data-out timeout"
     IDLE = "idle"
     LOGOUT_TIMEOUT = "logout timeout"
+
+
+TIMEOUT_REASONS = {
+    Due.LOGIN_TIMEOUT: CloseCode.LOGIN_TIMEOUT,
+    Due.PING_TIMEOUT: CloseCode.PING_TIMEOUT,
+    Due.DATA_OUT_TIMEOUT: CloseCode.DATA_OUT_TIMEOUT,
+    Due.IDLE: CloseCode.IDLE,
+}
 
 
 class AwaitedData(Enum):

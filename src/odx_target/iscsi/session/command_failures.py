@@ -1,0 +1,29 @@
+"""The status and sense data of a command whose data cannot be taken (RFC 7143 11.4.7.2).
+
+Errors of the initiator in sending data, and their consequences:
+
+    data where none was allowed           the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
+    a burst longer or shorter than asked  the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
+    DataSN out of order                   data was lost before (7.9): ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR, no Reject
+    a data digest error                   see `digest_errors`
+    buffer offset out of order            Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
+    data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
+"""
+
+from typing import NamedTuple
+
+from odx_target.iscsi.session.replies import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
+
+
+class Failure(NamedTuple):
+    """The answer to a command whose data cannot be taken."""
+
+    sense: bytes
+    status: int = CHECK_CONDITION
+
+
+UNEXPECTED_UNSOLICITED_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0C))
+INCORRECT_AMOUNT_OF_DATA = Failure(fixed_sense(0x0B, 0x0C, 0x0D))
+PROTOCOL_SERVICE_CRC_ERROR = Failure(fixed_sense(0x0B, 0x47, 0x05))
+WRONG_DIRECTION = Failure(WRONG_WAY)
+NO_MEMORY = Failure(b"", TASK_SET_FULL)

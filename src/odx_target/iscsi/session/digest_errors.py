@@ -1,0 +1,29 @@
+"""The answer to a PDU whose digest is wrong (RFC 7143 7.8).
+
+header digest               the connection ends, since the lengths in the header cannot be trusted
+data digest of a Data-Out   Reject DATA DIGEST ERROR; when its open bursts have ended, the command ends with CHECK CONDITION,
+ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
+data digest of any other    Reject DATA DIGEST ERROR; otherwise as if the PDU had not come, so its CmdSN is still missing
+"""
+
+from odx_target.iscsi.pdu.framing import FramingError
+from odx_target.iscsi.pdu.opcodes import Opcode, RejectReason
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
+from odx_target.iscsi.session.command_failures import PROTOCOL_SERVICE_CRC_ERROR
+from odx_target.iscsi.session.data_out import DataOutCollector
+from odx_target.iscsi.session.events import PduRefused
+
+
+def close_reason_of_header_digest(error: FramingError) -> CloseReason:
+    """The end of a connection whose stream has a wrong header digest."""
+    return CloseReason(CloseCode.HEADER_DIGEST, str(error))
+
+
+def refuse_data_digest(view: memoryview, at: int, collector: DataOutCollector) -> PduRefused:
+    """Fail the command of a Data-Out whose data digest is wrong; return the refusal of this PDU or any other.
+
+    The header of the PDU is at `at` of `view`. Raises PduRefused for a Data-Out that breaks another rule as well.
+    """
+    if view[at] & 0x3F == Opcode.SCSI_DATA_OUT:
+        collector.lose(view, at, PROTOCOL_SERVICE_CRC_ERROR)
+    return PduRefused(RejectReason.DATA_DIGEST_ERROR, "data digest does not match")
