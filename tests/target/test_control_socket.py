@@ -17,16 +17,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from odx_target.target.control.client import NoServer, request
 from odx_target.target.control.operations import ManagementError
-from odx_target.target.control.socket import (
-    CONTROL_NAME,
+from odx_target.target.control.server import (
     IDLE_TIMEOUT_S,
     MAX_CONTROL_CONNECTIONS,
     MAX_LINE_BYTES,
-    MAX_SOCKET_NAME_BYTES,
     SEND_TIMEOUT_S,
-    opened_control,
-    socket_name,
+    serve_control,
 )
+from odx_target.target.control.socket_path import CONTROL_NAME, MAX_SOCKET_NAME_BYTES, socket_name
 
 LUNS = b'{"operation": "luns"}\n'
 
@@ -66,7 +64,7 @@ async def answer(stream: trio.SocketStream) -> dict[str, Any]:
 
 async def test_lines_are_answered_in_their_order(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo) as is_open, connected(path) as stream:
+    async with serve_control(path, echo) as is_open, connected(path) as stream:
         assert is_open
         await stream.send_all(LUNS + b'{"operation": "a", "arguments": {"b": [1]}}\n{"opera')
         assert await answer(stream) == {"result": {"operation": "luns", "arguments": {}}}
@@ -94,7 +92,7 @@ async def test_lines_are_answered_in_their_order(tmp_path: Path) -> None:
 )
 async def test_a_wrong_line_is_answered_and_the_next_one_too(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo), connected(path) as stream:
+    async with serve_control(path, echo), connected(path) as stream:
         await stream.send_all(line + b"\n" + LUNS)
         refused = await answer(stream)
         assert refused["usage"] is True
@@ -105,7 +103,7 @@ async def test_a_wrong_line_is_answered_and_the_next_one_too(tmp_path: Path, lin
 async def test_refusals_and_failures_of_an_operation(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
     with capture_logs() as logs:
-        async with opened_control(path, echo), connected(path) as stream:
+        async with serve_control(path, echo), connected(path) as stream:
             await stream.send_all(b'{"operation": "refuse"}\n{"operation": "refuse", "arguments": {"a": 1}}\n')
             assert await answer(stream) == {"error": "no", "usage": False}
             assert await answer(stream) == {"error": "no", "usage": True}
@@ -118,7 +116,7 @@ async def test_refusals_and_failures_of_an_operation(tmp_path: Path) -> None:
 async def test_a_line_has_a_longest_length(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
     longest = LUNS[:-1].ljust(MAX_LINE_BYTES) + b"\n"
-    async with opened_control(path, echo):
+    async with serve_control(path, echo):
         async with connected(path) as stream:
             await stream.send_all(longest)
             assert "result" in await answer(stream)
@@ -133,7 +131,7 @@ async def test_a_line_has_a_longest_length(tmp_path: Path) -> None:
 
 async def test_there_are_only_so_many_connections(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo), trio.open_nursery() as nursery:
+    async with serve_control(path, echo), trio.open_nursery() as nursery:
         leave = trio.Event()
 
         async def stay() -> None:
@@ -156,7 +154,7 @@ async def test_there_are_only_so_many_connections(tmp_path: Path) -> None:
 
 async def test_a_client_that_says_nothing_or_half_a_line_is_left(tmp_path: Path, autojump_clock: MockClock) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo):
+    async with serve_control(path, echo):
         for said in (b"", b'{"opera'):
             async with connected(path) as stream:
                 await stream.send_all(said)
@@ -167,7 +165,7 @@ async def test_a_client_that_says_nothing_or_half_a_line_is_left(tmp_path: Path,
 
 async def test_a_client_that_does_not_take_its_answer_is_left(tmp_path: Path, autojump_clock: MockClock) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo), connected(path) as stream:
+    async with serve_control(path, echo), connected(path) as stream:
         await stream.send_all(b'{"operation": "much"}\n')
         await trio.sleep(SEND_TIMEOUT_S + 1)
         with pytest.raises(EOFError):
@@ -176,7 +174,7 @@ async def test_a_client_that_does_not_take_its_answer_is_left(tmp_path: Path, au
 
 async def test_a_client_that_leaves_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo):
+    async with serve_control(path, echo):
         for said in (b"", b"x", LUNS, b'{"operation": "much"}\n'):
             async with connected(path) as stream:
                 await stream.send_all(said)
@@ -188,7 +186,7 @@ async def test_a_client_that_leaves_does_no_harm(tmp_path: Path) -> None:
 async def test_it_stops_while_an_operation_waits(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
     async with trio.open_nursery() as nursery:
-        async with opened_control(path, echo), connected(path) as stream:
+        async with serve_control(path, echo), connected(path) as stream:
             await stream.send_all(b'{"operation": "wait"}\n')
             await wait_all_tasks_blocked(0.01)
         assert not path.exists()
@@ -199,7 +197,7 @@ async def test_only_its_owner_may_use_it_and_it_goes_with_the_server(tmp_path: P
     path = tmp_path / CONTROL_NAME
     former = os.umask(0)
     try:
-        async with opened_control(path, echo):
+        async with serve_control(path, echo):
             mode = path.lstat().st_mode
             assert stat.S_ISSOCK(mode)
             assert stat.S_IMODE(mode) == 0o600
@@ -213,7 +211,7 @@ async def test_the_socket_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    async with opened_control(path, echo) as is_open, connected(path) as stream:
+    async with serve_control(path, echo) as is_open, connected(path) as stream:
         assert is_open
         await stream.send_all(LUNS)
         assert "result" in await answer(stream)
@@ -230,7 +228,7 @@ async def test_nothing_else_is_replaced(tmp_path: Path) -> None:
 
 async def test_the_socket_of_a_living_server_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo):
+    async with serve_control(path, echo):
         await assert_not_opened(path, "another server")
         async with connected(path) as stream:
             await stream.send_all(LUNS)
@@ -245,7 +243,7 @@ async def test_the_socket_of_a_living_server_is_left_alone(tmp_path: Path) -> No
 async def assert_not_opened(path: Path, words: str) -> None:
     """One warning, and the body runs."""
     with capture_logs() as logs:
-        async with opened_control(path, echo) as is_open:
+        async with serve_control(path, echo) as is_open:
             assert not is_open
     (warning,) = logs
     assert warning["log_level"] == "warning"
@@ -255,7 +253,7 @@ async def assert_not_opened(path: Path, words: str) -> None:
 async def test_a_socket_that_somebody_put_in_its_place_stays(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
     with socket.socket(socket.AF_UNIX) as other:
-        async with opened_control(path, echo):
+        async with serve_control(path, echo):
             path.unlink()
             other.bind(str(path))
         assert path.exists()
@@ -270,7 +268,7 @@ async def test_the_path_may_be_longer_than_a_socket_name(tmp_path: Path, too_lon
             break
     folder.mkdir(parents=True)
     path = folder / CONTROL_NAME
-    async with opened_control(path, echo) as is_open:
+    async with serve_control(path, echo) as is_open:
         assert is_open
         assert path.exists()
         got = await trio.to_thread.run_sync(partial(request, folder, "luns", {}))
@@ -280,7 +278,7 @@ async def test_the_path_may_be_longer_than_a_socket_name(tmp_path: Path, too_lon
 
 async def test_the_client_asks_a_pool_or_a_socket(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
-    async with opened_control(path, echo):
+    async with serve_control(path, echo):
         for where in (tmp_path, path):
             got = await trio.to_thread.run_sync(partial(request, where, "a", {"b": 1}))
             assert got == {"operation": "a", "arguments": {"b": 1}}

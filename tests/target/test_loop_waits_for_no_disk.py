@@ -18,7 +18,8 @@ from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.control.client import request
 from odx_target.target.control.operations import perform
-from odx_target.target.control.socket import CONTROL_NAME, opened_control
+from odx_target.target.control.server import serve_control
+from odx_target.target.control.socket_path import CONTROL_NAME
 from odx_target.target.trace.trace_files import opened_tracing
 from tests.target.loop_guard import CheckedConnection, LoopGuard, guarded
 from tests.target.running import OPTIONS, is_good, session_with, settled
@@ -96,7 +97,7 @@ async def live(guard: LoopGuard, config: Config, folder: Path) -> None:
             async def perform_operation(name: str, given: object) -> object:
                 return await perform(array, name, given)  # type: ignore[arg-type]
 
-            async with opened_control(control, perform_operation) as is_managed:  # type: ignore[arg-type]
+            async with serve_control(control, perform_operation) as is_managed:  # type: ignore[arg-type]
                 assert is_managed
                 async with session_with(array, replace(OPTIONS, header_digest=True)) as session:
                     for lun in (0, 1):

@@ -347,18 +347,10 @@ async def test_an_operation_that_is_not_there() -> None:
         assert "luns, add-lun, resize, tokens, revoke, copies, sessions, copy-rate, cancel" in message
 
 
-def test_every_operation_says_what_it_does() -> None:
+def test_every_argument_is_described() -> None:
     for name, operation in OPERATIONS.items():
         assert operation.name == name
-        assert operation.words
-        assert all(argument.words for argument in operation.arguments)
-    assert {name for name, operation in OPERATIONS.items() if operation.changes} == {
-        "add-lun",
-        "resize",
-        "revoke",
-        "copy-rate",
-        "cancel",
-    }
+        assert all(argument.description for argument in operation.arguments)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""`odx-target manage`: what can be asked of a running array, and done to it."""
+"""`odx-target manage`: show and change a running array.
+
+Each command sends one request to the array and prints the answer; `odx_target.target.control.operations` does the work.
+"""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -145,13 +145,17 @@ class Array:
             self._listener.pool_failed(error)
             raise
 
-    async def committed(self) -> None:
-        """Commit, waiting while that cannot be done. Raises PoolFailed, of which every host is told."""
+    async def make_durable(self) -> None:
+        """Commit and flush what management has changed, and wait until both are done.
+
+        Raises PoolFailed, after every connection has been closed for it.
+        """
         try:
             await self.pool.committed()
         except PoolFailed as error:
             self._listener.pool_failed(error)
             raise
+        await self.pool.flush()
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()

@@ -19,7 +19,7 @@ from odx_target.target import file_descriptors
 from odx_target.target.config import chap, settings, toml_file
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
-from odx_target.target.control import socket as control_socket
+from odx_target.target.control import server as control_server
 from odx_target.target.server import memory_budget
 from odx_target.target.trace import pcapng, record_writer
 
@@ -165,7 +165,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
             },
         ),
         (
-            control_socket,
+            control_server,
             {
                 "MAX_CONTROL_CONNECTIONS": "connections to the control socket",
                 "MAX_LINE_BYTES": "a request to it",
@@ -191,7 +191,6 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (file_descriptors, "MAX_READS"): "descriptors that the array uses by itself",
     (settings, "MAX_PORT"): "a rule of TCP",
     (settings, "MAX_PORT_DIGITS"): "a rule of TCP",
-    (control_socket, "MAX_SOCKET_NAME_BYTES"): "a limit of Linux, which longer paths get around",
     (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",
     (memory_budget, "MAX_SHARES"): "follows from the number of sessions",
     (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
@@ -266,7 +265,7 @@ def _other_memory() -> list[MemoryPart]:
         _product("checksums", checksum_index.MAX_TABLES, checksums_bytes, "of segments in use"),
         _product("trace and capture", 2, record_writer.MAX_QUEUED_BYTES, "on the way to the files"),
         _product(
-            "management", control_socket.MAX_CONTROL_CONNECTIONS, control_socket.MAX_LINE_BYTES, "requests, one a connection"
+            "management", control_server.MAX_CONTROL_CONNECTIONS, control_server.MAX_LINE_BYTES, "requests, one a connection"
         ),
     ]
 

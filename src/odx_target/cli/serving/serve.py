@@ -28,7 +28,8 @@ from odx_target.target.config.chap import chap_warnings
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.operations import perform
-from odx_target.target.control.socket import CONTROL_NAME, opened_control
+from odx_target.target.control.server import serve_control
+from odx_target.target.control.socket_path import CONTROL_NAME
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
@@ -121,7 +122,7 @@ async def _serve(
                 tap=tracing,
                 max_sockets=descriptors.sockets,
             ) as array,
-            opened_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+            serve_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         ):
             warn_of_open_portals(array.config, array.portals)
             managed_at = (control or settings.pool_dir) if is_managed else None

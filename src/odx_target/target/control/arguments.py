@@ -28,7 +28,7 @@ class Argument:
     """An argument of an operation. `parse` makes a value of what was given; raises ConfigError."""
 
     name: str
-    words: str
+    description: str
     parse: Callable[[object], Any]
     default: object = _REQUIRED
 

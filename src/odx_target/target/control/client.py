@@ -1,4 +1,4 @@
-"""Requests to the control socket of a running array."""
+"""The client of the control socket: sends a request to a running array and waits for the answer."""
 
 import errno
 import json
@@ -9,23 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.socket import CONTROL_NAME, socket_name
+from odx_target.target.control.socket_path import CONTROL_NAME, socket_name
 
-# A shrink waits for commands under way, and a change is flushed to the disk.
 ANSWER_TIMEOUT_S = 120.0
-# A server that says more than this in one line is none of ours.
+"""Long, because shrinking a LUN waits for commands under way, and each change is flushed to the disk."""
+
 MAX_ANSWER_BYTES = 64 << 20
+"""Far more than an array answers; what sends a longer line is no array."""
+
 _RECEIVE_BYTES = 1 << 16
 
 
 class NoServer(Exception):
-    """Nobody answers; the message is one line."""
+    """No array answers. The message is one line."""
 
 
 def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-    """What an operation of the array at `where`, a pool's directory or a control socket, gives.
+    """Have the array at `where`, a pool's directory or a control socket, perform an operation; returns its result.
 
-    Blocks. Raises ManagementError if the operation is refused, NoServer if nobody answers.
+    Blocks. Raises ManagementError if the operation is refused, NoServer if no array answers.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
     answer = _decoded(where, _exchange(where, line))

@@ -1,7 +1,7 @@
-"""What can be asked of a running array, and done to it, by whoever owns it: a table of operations.
+"""The operations that `odx-target manage` can ask a running array for, each as a function, and a table of them.
 
-An operation takes named arguments as JSON or a command line has them and gives plain data that JSON can hold. There is no
-I/O here: the control socket carries requests and answers, and any other way in uses the same table.
+An operation takes named arguments, as JSON or a command line has them, and returns plain data that JSON can hold. There is no
+I/O here: `server` carries requests and answers, and any other way to manage an array uses the same table.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,23 +21,21 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
     from odx_target.target.server.listener import ConnectedSession
 
-# Tokens of one answer: with 64 ranges each they are a few hundred KiB, which take milliseconds to write down.
 TOKENS_OF_A_PAGE = 100
+"""Tokens of one answer: with 64 ranges each they are a few hundred KiB of JSON, which take milliseconds to make."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation: what it does in words, the function that does it, and whether it changes anything."""
+    """An operation: its name, the function that performs it, and its arguments."""
 
     name: str
-    words: str
     perform: Callable[..., Awaitable[Data]]
     arguments: tuple[Argument, ...] = ()
-    changes: bool = False
 
 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
-    """Do an operation of the table. Raises ManagementError."""
+    """Perform the operation of this name with the arguments given. Raises ManagementError."""
     operation = OPERATIONS.get(name)
     if operation is None:
         raise ManagementError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}", is_usage=True)
@@ -56,7 +54,7 @@ def _arguments(operation: Operation, given: Mapping[str, object]) -> dict[str, A
     values = {}
     for name, argument in known.items():
         if argument.is_required and name not in given:
-            raise ManagementError(f"{operation.name} needs the argument {name!r}: {argument.words}", is_usage=True)
+            raise ManagementError(f"{operation.name} needs the argument {name!r}: {argument.description}", is_usage=True)
         try:
             values[name] = argument.parse(given[name]) if name in given else argument.default
         except ConfigError as error:
@@ -78,8 +76,7 @@ async def _luns(array: "Array") -> Data:
 
 async def _add_lun(array: "Array", lun: LunConfig) -> Data:
     logical_unit = array.add_lun(lun)
-    await array.committed()
-    await array.pool.flush()
+    await array.make_durable()
     return describe_lun(logical_unit)
 
 
@@ -93,8 +90,7 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
         raise ManagementError(f"LUN {name} has {size_bytes} bytes, all behind {size} would be lost: give --shrink if it may")
     else:
         await array.shrink_lun(name, size)
-    await array.committed()
-    await array.pool.flush()
+    await array.make_durable()
     return describe_lun(logical_unit)
 
 
@@ -117,8 +113,7 @@ async def _tokens(array: "Array", after: int) -> Data:
 async def _revoke(array: "Array", identifier: int) -> Data:
     if not array.copy_manager.revoke(identifier):
         raise ManagementError(f"there is no token {identifier:016x}")
-    await array.committed()
-    await array.pool.flush()  # or a loss of power would bring a persistent token back
+    await array.make_durable()  # or a loss of power would bring a persistent token back
     return {"identifier": f"{identifier:016x}"}
 
 
@@ -132,7 +127,7 @@ async def _copies(array: "Array") -> Data:
 
 
 async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> Data:
-    """End a copy as COPY OPERATION ABORT does; what is copied stays."""
+    """End a copy as COPY OPERATION ABORT does. Blocks that are copied stay."""
     found = [
         operation
         for operation in array.copy_manager.operations
@@ -181,58 +176,37 @@ async def _copy_rate(array: "Array", rate: int | None) -> Data:
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
-        Operation("luns", "the LUNs", _luns),
-        Operation(
-            "add-lun",
-            "add a LUN; hosts are told that there are more",
-            _add_lun,
-            (Argument("lun", "NAME=SIZE[,block=512|4096]", arguments.lun),),
-            changes=True,
-        ),
+        Operation("luns", _luns),
+        Operation("add-lun", _add_lun, (Argument("lun", "NAME=SIZE[,block=512|4096]", arguments.lun),)),
         Operation(
             "resize",
-            "change the size of a LUN; hosts are told",
             _resize,
             (
                 Argument("name", "the name of the LUN", arguments.text),
                 Argument("size", "bytes, or a text such as 10G", arguments.size),
-                Argument("shrink", "whether the end of the LUN may be lost", arguments.flag, False),
+                Argument("shrink", "true if the end of the LUN may be lost", arguments.flag, False),
             ),
-            changes=True,
         ),
         Operation(
             "tokens",
-            "the tokens that can be used, a page at a time",
             _tokens,
-            (Argument("after", "identifier of the last token of the page before", arguments.token_identifier, 0),),
+            (Argument("after", "identifier of the last token of the previous page", arguments.token_identifier, 0),),
         ),
+        Operation("revoke", _revoke, (Argument("identifier", "of the token, hexadecimal", arguments.token_identifier),)),
+        Operation("copies", _copies),
+        Operation("sessions", _sessions),
         Operation(
-            "revoke",
-            "end a token",
-            _revoke,
-            (Argument("identifier", "of the token, hexadecimal", arguments.token_identifier),),
-            changes=True,
-        ),
-        Operation("copies", "the copies by token that are under way, and the copy rate", _copies),
-        Operation("sessions", "the sessions of hosts", _sessions),
-        Operation(
-            "copy-rate",
-            "limit what all copies by token do in a second",
-            _copy_rate,
-            (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),),
-            changes=True,
+            "copy-rate", _copy_rate, (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),)
         ),
         Operation(
             "cancel",
-            "end a copy; what is copied stays",
             _cancel,
             (
                 Argument("list_identifier", "of the copy, as `copies` shows it", arguments.list_identifier),
                 Argument("initiator", "the initiator that asked for it", arguments.text, None),
                 Argument("lun", "the LUN that it was asked of", arguments.text, None),
             ),
-            changes=True,
         ),
-        Operation("health", "what is wrong with the array, and how much room it has", _health),
+        Operation("health", _health),
     )
 }

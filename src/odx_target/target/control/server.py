@@ -1,22 +1,21 @@
-"""The control socket: operations of a running array for those who may use its directory.
+"""The control socket as a running array serves it: requests come in, `operations` does them, answers go out.
 
-A stream socket in the file system that only its owner can open. Each line of a client is a request, each line to it an answer,
-both JSON objects:
+A stream socket in the file system that only its owner can open. Each line from a client is a request, and each line back is the
+answer to it. Both are JSON objects:
 
     {"operation": "resize", "arguments": {"name": "first", "size": "2G"}}
     {"result": {"lun": 0, "name": "first", "size_bytes": 2147483648, "block_bytes": 512}}
     {"error": "there is no LUN third", "usage": false}
 
-`usage` tells whether the request was wrong in itself. A connection may send any number of requests, one after the other.
+`usage` is true if the request itself was wrong. A connection may send any number of requests, one after the other.
 """
 
 import errno
 import json
-import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,47 +24,38 @@ import trio
 
 from odx_target.store.error_kinds import reason
 from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.socket_path import socket_name
 from odx_target.target.reporter import Reporter
 
 log = structlog.get_logger()
 
-CONTROL_NAME = "control"
 CONTROL_MODE = 0o600
 
-# What accept() fails of goes away by itself, or not at all; trying again at once would spin.
 ACCEPT_PAUSE_S = 0.1
-# Far more than any request needs.
+"""After accept() has failed: the cause passes by itself or not at all, and trying again at once would spin."""
+
 MAX_LINE_BYTES = 1 << 16
-# A person and some scripts; more are told so at once.
+"""Of a request: far more than any needs."""
+
 MAX_CONTROL_CONNECTIONS = 16
-# How long a client may take to send its next request, and to take an answer.
+"""A person and some scripts; a further client gets an error at once."""
+
 IDLE_TIMEOUT_S = 60.0
+"""For a client to send its next request."""
+
 SEND_TIMEOUT_S = 10.0
-# Texts, numbers and signs of an answer that are written down in one go: about a millisecond.
+"""For a client to take an answer."""
+
 PARTS_AT_ONCE = 2000
-# sockaddr_un has 108 bytes, of which the last must be zero.
-MAX_SOCKET_NAME_BYTES = 107
+"""Parts of an answer (texts, numbers, punctuation) that are encoded in one go: about a millisecond."""
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
-"""Does an operation by name with its arguments. Raises ManagementError."""
-
-
-@contextmanager
-def socket_name(path: Path) -> Iterator[str]:
-    """A name under which a socket can be bound and reached, however long its path is. Raises OSError."""
-    if len(os.fsencode(path)) <= MAX_SOCKET_NAME_BYTES:
-        yield str(path)
-        return
-    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{path.name}"
-    finally:
-        os.close(descriptor)
+"""Performs the operation of this name with these arguments, and returns its result. Raises ManagementError."""
 
 
 @asynccontextmanager
-async def opened_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
-    """Answer at `path` for as long as the body runs. Where that cannot be, it is one warning, and False for the body."""
+async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
+    """Answer requests at `path` while the body runs. Yields False, after a warning in the log, if there can be no socket."""
     try:
         listening, identity = await trio.to_thread.run_sync(_listen, path)
     except OSError as error:
@@ -85,7 +75,7 @@ async def opened_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
 
 
 async def _accept_all(listener: trio.SocketListener, conversations: "_Conversations", nursery: trio.Nursery) -> None:
-    """Accept clients for ever; what stands against one does not end the others, nor the array."""
+    """Accept clients for ever. A client that cannot be accepted ends neither the others nor the array."""
     reporter = Reporter(trio.current_time)
     while True:
         try:
@@ -136,7 +126,7 @@ class _Conversations:
 
 
 def _request(line: bytes) -> tuple[str, Mapping[str, object]]:
-    """Operation and arguments. Raises ManagementError."""
+    """Name and arguments of the operation that a line asks for. Raises ManagementError."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
@@ -153,7 +143,7 @@ def _failure(message: str, *, is_usage: bool = False) -> Mapping[str, object]:
 
 
 async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes | None:
-    """The next line, or what there is of one that is too long; None at the end or when nothing comes."""
+    """The next line, or the beginning of one that is too long; None at the end, or after a time without any."""
     with trio.move_on_after(IDLE_TIMEOUT_S):
         while (end := buffer.find(b"\n")) < 0:
             if len(buffer) > MAX_LINE_BYTES:
@@ -169,14 +159,14 @@ async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes |
 
 
 async def _send(stream: trio.SocketStream, answer: Mapping[str, object]) -> bool:
-    """False if the client does not take it."""
+    """Send an answer. False if the client does not take it in time."""
     with trio.move_on_after(SEND_TIMEOUT_S) as scope:
         await stream.send_all(await _encoded(answer) + b"\n")
     return not scope.cancelled_caught
 
 
 async def _encoded(answer: Mapping[str, object]) -> bytes:
-    """JSON of an answer; of a long list of rows made in pieces, between which others are served."""
+    """The JSON of an answer. A long one is made in pieces, and other tasks run between them."""
     parts = []
     for part in json.JSONEncoder().iterencode(answer):
         parts.append(part)
@@ -186,7 +176,7 @@ async def _encoded(answer: Mapping[str, object]) -> bytes:
 
 
 def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
-    """A listening socket and what tells its file from others. Raises OSError."""
+    """A listening socket, and the device and inode of its file. Raises OSError."""
     with socket_name(path) as name:
         _make_way(name)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -203,7 +193,7 @@ def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
 
 
 def _make_way(name: str) -> None:
-    """Remove the socket of a server that has died; nothing else. Raises OSError where something else is there."""
+    """Remove the socket of a server that has died. Raises OSError if anything else is there."""
     try:
         mode = Path(name).lstat().st_mode
     except FileNotFoundError:
