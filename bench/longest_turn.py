@@ -28,8 +28,8 @@ from odx_target.cli.serving.garbage_collector import spare_collector
 from odx_target.cli.serving.serve import open_pool
 from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.tasks.outcome import Pending
-from odx_target.scsi.tasks.task import Reply, Status
 from odx_target.store.api import PoolBusy
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal

@@ -11,8 +11,9 @@ from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.operations.steps import StepKind
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, in_cdb
 from tests.copymgr.model import (
     GOOD,

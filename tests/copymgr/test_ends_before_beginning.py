@@ -7,7 +7,7 @@ import pytest
 from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_populate_token
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation
-from odx_target.scsi.tasks.task import Reply
+from odx_target.scsi.reply import Reply
 from tests.copymgr.array import CopyArray, Range, code_of, out_cdb, pattern
 
 ONE: list[Range] = [(0, 16)]

@@ -6,7 +6,7 @@ import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.scsi.tasks.task import Status
+from odx_target.scsi.reply import Status
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, pattern
 from tests.copymgr.golden import golden
 
@@ -265,7 +265,7 @@ def test_a_logical_unit_that_goes_away() -> None:
     array.manager.detach_logical_unit(unit)
     array.environment.advance(100.0)
     assert written(array) == 32
-    assert 0x8F not in unit.vpd_pages
+    assert 0x8F not in unit.added_vpd_pages
     assert not unit.third_party_copy
     assert unit.on_reset == []
     array.manager.attach_logical_unit(unit)

@@ -50,7 +50,7 @@ def test_01_unsupported_token_type(rod_type: int) -> None:
 def test_01_the_zero_token_where_it_is_not_accepted() -> None:
     array = CopyArray(options=CopyOptions(zero_token_accepted=False))
     assert use(array, ZERO_TOKEN) == "5/23/01"
-    page = array.logical_units[0].vpd_pages[0x8F](array.logical_units[0])
+    page = array.logical_units[0].added_vpd_pages[0x8F](array.logical_units[0])
     assert bytes.fromhex("ffff0001") not in page
 
 

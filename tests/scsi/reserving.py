@@ -9,8 +9,8 @@ from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import recall
-from odx_target.scsi.tasks.task import Reply
 from odx_target.store.open import PoolOptions, open_pool
 from odx_target.store.pool import LogPool
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, data_of

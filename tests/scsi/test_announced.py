@@ -206,7 +206,7 @@ def test_zeros_that_promise_something_are_announced(where: str, field: str) -> N
 
 
 def test_every_standard_page_is_looked_at() -> None:
-    pages = {f"VPD page {code:02X}h" for code in UnitUnderTest().logical_unit.vpd_pages}
+    pages = {f"VPD page {code:02X}h" for code in vpd.all_pages(UnitUnderTest().logical_unit)}
     names = {"VPD page 00h", "VPD page 80h", "VPD page 83h"}
     assert pages - names == {where for where in ANNOUNCEMENTS if where.startswith("VPD")}
     assert list(mode_pages.PAGES) == [mode_pages.CACHING, mode_pages.CONTROL, mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL]

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from odx_target.scsi.commands.difference import first_difference
 from odx_target.scsi.limits import MAXIMUM_COMPARE_AND_WRITE_BYTES
 from odx_target.scsi.medium import Medium
-from odx_target.scsi.tasks.task import Reply
+from odx_target.scsi.reply import Reply
 from odx_target.store.api import PoolFailed
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 from tests.scsi.memory_store import MemoryVolume

@@ -3,7 +3,8 @@
 import pytest
 
 from odx_target.scsi.failures import reply_for
-from odx_target.scsi.tasks.task import Status, Task
+from odx_target.scsi.reply import Status
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import (
     DamagedBlock,
     OutOfResources,

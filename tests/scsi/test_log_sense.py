@@ -128,7 +128,7 @@ def test_a_failed_pool_is_an_informational_exception():
 def test_another_page_is_listed_and_told():
     """What other packages add."""
     unit = unit_with(0, 0)
-    unit.logical_unit.log_pages[0x30, 0x07] = lambda logical_unit: [(5, b"abc"), (9, logical_unit.serial_number.encode())]
+    unit.logical_unit.added_log_pages[0x30, 0x07] = lambda logical_unit: [(5, b"abc"), (9, logical_unit.serial_number.encode())]
     assert data_of(unit.command(cdb(0x00))) == bytes.fromhex("00 00 00 03 00 0c 2f"), "only pages without a subpage code"
     assert data_of(unit.command(cdb(0x00, 0xFF))).endswith(bytes.fromhex("30 07 30 ff"))
     assert data_of(unit.command(cdb(0x30, 0xFF)))[4:] == bytes.fromhex("30 07 30 ff")

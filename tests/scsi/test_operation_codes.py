@@ -3,8 +3,8 @@ import pytest
 from odx_target.scsi.command_table import CommandRow, CommandTable
 from odx_target.scsi.commands import mode_select
 from odx_target.scsi.commands.standard import standard_commands
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations import persistent_reserve_out
-from odx_target.scsi.tasks.task import Reply
 from odx_target.scsi.tasks.task_manager import TaskManager
 from tests.scsi.array import UnitUnderTest, data_of
 

@@ -4,8 +4,9 @@ import gc
 
 import pytest
 
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Pending, Waiting, run_unless_aborted
-from odx_target.scsi.tasks.task import Reply, Task, TaskAborted
+from odx_target.scsi.tasks.task import Task, TaskAborted
 from tests.sim.virtual_environment import VirtualEnvironment
 
 REPLY = Reply(transfer_bytes=5)

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from odx_target.scsi.limits import MAXIMUM_TASKS
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.actions import register_and_ignore_existing_key, reserve
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.place import Place
-from odx_target.scsi.tasks.task import Reply, Task, TaskAttribute
+from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from tests.scsi.array import Started, UnitUnderTest, code_of, data_of
 from tests.settings import searching
 
@@ -287,7 +289,7 @@ def test_a_reservation_takes_the_place_of_those_that_it_keeps_out() -> None:
     started = unit.begin(REGISTER, KEY, nexus=holder)
     assert not started.is_done, "an ordered task is ahead of it"
     reserving = unit.logical_unit.reservations
-    name = unit.logical_unit.name_of(holder)
+    name = unit.logical_unit.nexus_name(holder.initiator_port_name)
     change = register_and_ignore_existing_key(reserving, name, 7, persists=False)
     unit.logical_unit.reservations = reserve(change.after, name, 7, 0, 1).after
     unit.environment.settle()

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from odx_target.scsi.tasks.task import Reply
+from odx_target.scsi.reply import Reply
 from tests.scsi.array import code_of
 from tests.scsi.reservation_model import CONFLICT, GOOD, POWER_ON, TARGET_RESET, UNIT_RESET, Answer, Model
 from tests.scsi.reserving import (

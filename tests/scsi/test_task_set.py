@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Waiting
-from odx_target.scsi.tasks.task import Reply, TaskAttribute
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.tasks.task_set import MOST_PIECES, Member
 from tests.scsi.array import UnitUnderTest, code_of
 

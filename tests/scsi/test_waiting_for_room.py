@@ -2,7 +2,7 @@
 
 import pytest
 
-from odx_target.scsi.tasks.task import Status
+from odx_target.scsi.reply import Status
 from odx_target.store.api import PoolBusy
 from tests.scsi.array import UnitUnderTest, data_of
 

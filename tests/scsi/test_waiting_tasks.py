@@ -3,10 +3,12 @@
 import pytest
 
 from odx_target.scsi import device_server
-from odx_target.scsi.command_table import CommandRow, Extent
+from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.extent import Extent
+from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.tasks.outcome import Pending
-from odx_target.scsi.tasks.task import Reply, Status, TaskAttribute
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from tests.scsi.array import UnitUnderTest, code_of
 
 CDB = bytes.fromhex("c0 00 00 00 00 00").ljust(16, b"\0")

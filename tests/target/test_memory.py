@@ -11,7 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 from odx_target.initiator import cdb
 from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.headers import LoginResponse, ScsiDataIn, ScsiResponse
-from odx_target.scsi.tasks.task import Task, TaskAttribute
+from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.volume import LogVolume
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.server.connection_server import ConnectionServer

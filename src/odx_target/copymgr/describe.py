@@ -19,7 +19,7 @@ from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, MANAGEMENT_TOKEN_BY
 from odx_target.copymgr.tokens.rod_types import RodType, rod_type_words
 from odx_target.scsi.describe.data import Descriptions, describe_designators, describe_sense
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
-from odx_target.scsi.tasks.task import Status
+from odx_target.scsi.reply import Status
 
 _UNKNOWN_BYTES = (1 << 128) - 1
 _ROD_TYPE_WORDS = {int(rod_type): rod_type_words(rod_type) for rod_type in RodType}

@@ -91,7 +91,7 @@ class CopyManager:
         self.logical_units.append(logical_unit)
         self._identities.add(logical_unit.identity)
         logical_unit.third_party_copy = True
-        logical_unit.vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(unit, self.limits, self.options)
+        logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(unit, self.limits, self.options)
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
@@ -103,7 +103,7 @@ class CopyManager:
         self.remote_logical_units.discard(logical_unit)
         self._identities.discard(logical_unit.identity)
         logical_unit.third_party_copy = False
-        logical_unit.vpd_pages.pop(THIRD_PARTY_COPY, None)
+        logical_unit.added_vpd_pages.pop(THIRD_PARTY_COPY, None)
         logical_unit.on_reset.remove(self.logical_unit_reset)
         for token in self.watch.tokens_of(logical_unit.volume):
             self._cancel(token)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 
 from odx_target.scsi.access import Access
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
@@ -39,15 +40,6 @@ class CommandFlag(Flag):
     """Its blocks stand in its parameter list: until that is here it may touch any."""
     NOT_ORDERED = auto()
     """Never waits for other tasks: status and result retrieval."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Logical blocks that a task touches, for the order of tasks."""
-
-    lba: int
-    count_blocks: int
-    writes: bool
 
 
 @dataclass(frozen=True, slots=True)

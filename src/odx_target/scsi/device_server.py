@@ -5,27 +5,26 @@ from functools import partial
 from typing import cast
 
 from odx_target.environment import Buffer
-from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry, Extent
+from odx_target.scsi.admission import admit, check_reservation, check_state
+from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry
 from odx_target.scsi.commands.mode_select import rows as mode_select_rows
 from odx_target.scsi.commands.operation_codes import operation_codes_row
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAXIMUM_TASKS, STEPS_OF_A_WAITING_TASK
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.reservations.persistent_reserve_out import rows as persistent_reserve_out_rows
 from odx_target.scsi.sense import (
-    INITIALIZING_COMMAND_REQUIRED,
-    INVALID_MESSAGE_ERROR,
-    LOGICAL_UNIT_NOT_SUPPORTED,
-    WRITE_PROTECTED,
     CheckCondition,
-    unit_attention,
 )
 from odx_target.scsi.tasks.member_task import MemberTask
 from odx_target.scsi.tasks.outcome import Outcome, Pending, Waiting, run_unless_aborted
 from odx_target.scsi.tasks.place import Place
-from odx_target.scsi.tasks.task import Reply, ReservationConflict, Status, Task, TaskAborted, TaskAttribute
+from odx_target.scsi.tasks.task import ReservationConflict, Task, TaskAborted
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.scsi.tasks.task_set import Arrival, Member, TaskSet
 from odx_target.store.api import StoreError
@@ -103,7 +102,11 @@ class DeviceServer(TaskManager):
         try:
             entry = self.commands.find(cdb)
             entry.check(cdb)
-            return Place(task, entry, Arrival(entry.access_of(cdb), awaits_memory)) if entry.is_ordered else None
+            return (
+                Place(task, entry, Arrival(nexus.initiator_port_name, entry.access_of(cdb), awaits_memory))
+                if entry.is_ordered
+                else None
+            )
         except CheckCondition:  # it will be refused when its data is here, and changes nothing
             return None
 
@@ -119,9 +122,9 @@ class DeviceServer(TaskManager):
         try:
             if outcome is None:
                 assert place.member is not None
-                self._admit(task)
+                admit(task, self.commands)
                 place.data_arrived(place.member)
-                outcome = self._start_member(place.member, entry, holds_memory=holds_memory)
+                outcome = self._start_member(place.member, task, entry, holds_memory=holds_memory)
         except Exception as error:
             place.give_back()
             outcome = self._reply_to(error, task, entry)
@@ -136,47 +139,13 @@ class DeviceServer(TaskManager):
         task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
         entry = _NO_ENTRY
         try:
-            entry = self._admit(task)
+            entry = admit(task, self.commands)
             outcome = self._start(task, entry)
         except Exception as error:
             outcome = self._reply_to(error, task, entry)
         if isinstance(outcome, Reply):
             return task, self._ended(task, outcome)
         return task, outcome
-
-    def _admit(self, task: Task) -> Entry:
-        """The checks before a handler, most general first (SPC-4 5.3, SAM-5 5.3.3 and 8.6).
-
-        A reset is told before a reservation conflict, and that before any other unit attention, which stays for later; what is
-        wrong with the request itself may be told at any place.
-        """
-        if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
-            raise CheckCondition(INVALID_MESSAGE_ERROR)
-        entry = self._find(task)
-        _check_reservation(task, entry)
-        entry.check(task.cdb)
-        _check_state(task, entry)
-        return entry
-
-    def _find(self, task: Task) -> Entry:
-        """The command's entry, unless the LUN has nothing to run it or something else to say first."""
-        unknown: CheckCondition | None = None
-        entry = _NO_ENTRY
-        try:
-            entry = self.commands.find(task.cdb)
-        except CheckCondition as error:
-            unknown = error
-        if not task.logical_unit.is_present and (entry is None or not entry.without_logical_unit):
-            raise CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
-        if entry is None or not entry.ignores_unit_attention:
-            conflicts = entry is not None and _is_kept_out(task, entry)
-            attention = task.nexus.take_unit_attention(task.lun, only_of_resets=conflicts)
-            if attention is not None:
-                raise CheckCondition(unit_attention(*attention))
-        if entry is None:
-            assert unknown is not None
-            raise unknown
-        return entry
 
     def _start(self, task: Task, entry: Entry) -> Outcome:
         """Run the handler now, or as soon as the tasks that it must not pass have ended."""
@@ -186,10 +155,10 @@ class DeviceServer(TaskManager):
             return outcome if isinstance(outcome, Reply) else self._continue(task, entry, outcome)
         if len(tasks.members) >= MAXIMUM_TASKS:
             return Reply(Status.TASK_SET_FULL)
-        return self._start_member(tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered), entry)
+        member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
+        return self._start_member(member, task, entry)
 
-    def _start_member(self, member: Member, entry: Entry, *, holds_memory: bool = False) -> Outcome:
-        task = member.task
+    def _start_member(self, member: Member, task: Task, entry: Entry, *, holds_memory: bool = False) -> Outcome:
         tasks = task.logical_unit.tasks
         try:
             if tasks.must_wait(member):
@@ -198,7 +167,7 @@ class DeviceServer(TaskManager):
                     return Reply(Status.TASK_SET_FULL)
                 _own_data_out(task)
                 tasks.take_steps(STEPS_OF_A_WAITING_TASK)
-                return self._member_task(member, entry, Waiting(self._take_turn, member, entry))
+                return self._member_task(member, task, entry, Waiting(self._take_turn, member, task, entry))
             outcome = self._handle(task, entry)
         except Exception:
             tasks.leave(member)
@@ -206,7 +175,7 @@ class DeviceServer(TaskManager):
         if isinstance(outcome, Reply):
             tasks.leave(member)
             return outcome
-        return self._run_later(member, entry, outcome)
+        return self._run_later(member, task, entry, outcome)
 
     def _handle(self, task: Task, entry: Entry) -> Outcome:
         if self.before_command is not None:
@@ -222,32 +191,30 @@ class DeviceServer(TaskManager):
         except Exception as error:
             pending.abandon()
             return self._reply_to(error, task, entry)
-        return self._run_later(member, entry, pending)
+        return self._run_later(member, task, entry, pending)
 
-    def _run_later(self, member: Member, entry: Entry, pending: Pending) -> Outcome:
+    def _run_later(self, member: Member, task: Task, entry: Entry, pending: Pending) -> Outcome:
         """A member of the set goes on running when its owner says so."""
         member.is_running = True
-        member.task.logical_unit.tasks.take_steps(STEPS_OF_A_WAITING_TASK)
-        outcome = self._member_task(member, entry, pending)
+        task.logical_unit.tasks.take_steps(STEPS_OF_A_WAITING_TASK)
+        outcome = self._member_task(member, task, entry, pending)
         try:
-            _own_data_out(member.task)
+            _own_data_out(task)
         except Exception as error:  # there may be no memory for it
             outcome.abandon()
-            return self._reply_to(error, member.task, entry)
+            return self._reply_to(error, task, entry)
         return outcome
 
-    def _member_task(self, member: Member, entry: Entry, pending: Pending) -> MemberTask:
-        task = member.task
+    def _member_task(self, member: Member, task: Task, entry: Entry, pending: Pending) -> MemberTask:
         reply_to = partial(self._reply_to, task=task, entry=entry)
-        return MemberTask(task.logical_unit.tasks, member, pending, reply_to, partial(self._ended, task))
+        return MemberTask(task.logical_unit.tasks, member, task, pending, reply_to, partial(self._ended, task))
 
-    async def _take_turn(self, member: Member, entry: Entry) -> Reply:
+    async def _take_turn(self, member: Member, task: Task, entry: Entry) -> Reply:
         """Run the handler as soon as the tasks that it must not pass have ended."""
-        task = member.task
         await task.logical_unit.tasks.turn_of(member)
         task.raise_if_aborted()
-        _check_reservation(task, entry)  # one may have come meanwhile
-        _check_state(task, entry)
+        check_reservation(task, entry)  # one may have come meanwhile
+        check_state(task, entry)
         outcome = self._handle(task, entry)
         return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
 
@@ -269,23 +236,6 @@ class DeviceServer(TaskManager):
         if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:
             self.on_internal_error(error)
         return reply_for(error, task, entry)
-
-
-def _check_reservation(task: Task, entry: Entry) -> None:
-    """What begins after this goes on, whatever reservation comes (SPC-4 5.13.1)."""
-    if _is_kept_out(task, entry):
-        raise ReservationConflict
-
-
-def _check_state(task: Task, entry: Entry) -> None:
-    if entry.touches_medium and task.logical_unit.stopped:
-        raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
-    if entry.writes_medium and task.logical_unit.write_protected:
-        raise CheckCondition(WRITE_PROTECTED)
-
-
-def _is_kept_out(task: Task, entry: Entry) -> bool:
-    return task.logical_unit.reservation is not None and task.logical_unit.is_kept_out(task, entry.access_of(task.cdb))
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:

@@ -6,7 +6,9 @@ failed to do it (SPC-4 4.5.6).
 
 from typing import NamedTuple
 
-from odx_target.scsi.command_table import Entry, Extent
+from odx_target.scsi.command_table import Entry
+from odx_target.scsi.extent import Extent
+from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import (
     INTERNAL_TARGET_FAILURE,
     PERIPHERAL_DEVICE_WRITE_FAULT,
@@ -18,7 +20,7 @@ from odx_target.scsi.sense import (
     Condition,
     SenseKey,
 )
-from odx_target.scsi.tasks.task import Reply, Status, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import (
     BLOCK_BYTES,
     DamagedBlock,

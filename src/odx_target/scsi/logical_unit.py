@@ -8,15 +8,14 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.medium import Medium
-from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.pages.log import STANDARD_LOG_PAGES, Parameters
 from odx_target.scsi.pages.mode import ModeParameters
-from odx_target.scsi.pages.vital_product_data import STANDARD_PAGES
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import port_name
-from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
+
+LogParameters = list[tuple[int, bytes]]
+"""Codes and values of the parameters of a log page, by ascending code."""
 
 LOGICAL_BLOCK_BYTES = (512, 4096)
 
@@ -71,10 +70,11 @@ class LogicalUnit(AddressedUnit):
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
         self.maximum_transfer_blocks = self.block_limits.maximum_transfer_blocks
         self.medium = Medium(volume, block_bytes)
-        self.vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = dict(STANDARD_PAGES)
-        """By page code, what makes the whole page, its four-byte header included; the copy manager adds 8Fh."""
-        self.log_pages: dict[tuple[int, int], Callable[[LogicalUnit], Parameters]] = dict(STANDARD_LOG_PAGES)
-        """By page code and subpage code, what makes the parameters of a log page."""
+        self.added_vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = {}
+        """VPD pages besides the standard ones: by page code, the function that builds the whole page, its four-byte header
+        included. The copy manager adds 8Fh."""
+        self.added_log_pages: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]] = {}
+        """Log pages besides the standard ones: by page code and subpage code, the function that builds the parameters."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Called when the logical unit is reset, after its tasks have been aborted."""
         self.reservations = NO_RESERVATIONS
@@ -91,13 +91,13 @@ class LogicalUnit(AddressedUnit):
         if self.reservation is not None:
             self.tasks.refuse_arrivals(self.is_kept_out)
 
-    def is_kept_out(self, task: Task, access: Access) -> bool:
-        """True if a task of this access conflicts with the reservation there is."""
-        return self.reservation is not None and self._reservations.conflict(self.name_of(task.nexus), access)
+    def is_kept_out(self, initiator_port_name: str, access: Access) -> bool:
+        """True if a command of this initiator port and this access conflicts with the reservation."""
+        return self.reservation is not None and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
 
-    def name_of(self, nexus: Nexus) -> NexusName:
-        """What a nexus is known by here, whether it is there or not."""
-        return NexusName(port_name(nexus.initiator_port_name), self.relative_target_port)
+    def nexus_name(self, initiator_port_name: str) -> NexusName:
+        """The name under which the reservations of this logical unit know the nexus of an initiator port."""
+        return NexusName(port_name(initiator_port_name), self.relative_target_port)
 
     @property
     def mode_parameters(self) -> ModeParameters:

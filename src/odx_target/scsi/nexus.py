@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.logical_unit import LogicalUnit
 
 # POWER ON, RESET, OR BUS DEVICE RESET OCCURRED and its relatives: one of them says all that the others say.
 RESET_ASC = 0x29
@@ -38,7 +37,7 @@ class Nexus:
     initiator_name: str
     initiator_port_name: str
     target_port_name: str
-    logical_units: Mapping[int, "LogicalUnit"]
+    logical_units: Mapping[int, LogicalUnit]
     unit_attentions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By LUN, the (ASC, ASCQ) pairs still to be told, oldest first; a LUN without any has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
@@ -46,7 +45,7 @@ class Nexus:
     read_memory: ReadMemory | None = None
     """The transport's memory for data that is read; None: there is no limit."""
 
-    def lun_of(self, logical_unit: "LogicalUnit") -> int | None:
+    def lun_of(self, logical_unit: LogicalUnit) -> int | None:
         """The number by which this nexus knows a logical unit, or None."""
         if self.logical_units.get(logical_unit.number) is logical_unit:
             return logical_unit.number

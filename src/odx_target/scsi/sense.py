@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from odx_target.scsi.tasks.task import Reply, Status
+from odx_target.scsi.reply import Reply, Status
 
 
 class SenseKey(IntEnum):

@@ -9,9 +9,10 @@ from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.scsi.limits import STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager

@@ -25,8 +25,9 @@ from odx_target.copymgr.tokens.format import decode_head
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.copymgr.tokens.rod_types import RodType, type_to_make
-from odx_target.scsi.command_table import Extent
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INSUFFICIENT_RESOURCES,
     INSUFFICIENT_RESOURCES_TO_CREATE_ROD,
@@ -34,7 +35,7 @@ from odx_target.scsi.sense import (
     SenseKey,
 )
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import FrozenMap, PoolFull
 from odx_target.turns import Steps
 

@@ -23,10 +23,11 @@ from odx_target.copymgr.operations.write_job import WriteJob
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import RodSource, ZeroRod
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
-from odx_target.scsi.command_table import Extent
+from odx_target.scsi.extent import Extent
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 if TYPE_CHECKING:
     from odx_target.copymgr.manager import CopyManager

@@ -7,9 +7,10 @@ from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import SourceUnreadable
 from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, INTERNAL_TARGET_FAILURE, CheckCondition, SenseKey
 from odx_target.scsi.tasks.outcome import Pending
-from odx_target.scsi.tasks.task import Reply, TaskAborted
+from odx_target.scsi.tasks.task import TaskAborted
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadable
 
 if TYPE_CHECKING:

@@ -8,17 +8,19 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 
 from odx_target.scsi.cdb import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import whole_blocks
 from odx_target.scsi.commands.durability import flushed, reply_once_durable
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import take_memory, wait_for_memory
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 Decoder = Callable[[bytes], tuple[int, int, int]]
 """From a CDB to (byte 1, LBA, count of blocks)."""

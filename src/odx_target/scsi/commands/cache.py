@@ -5,14 +5,16 @@ from contextlib import suppress
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Status, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import Pool, StoreError
 
 # By operation code: the byte of the PREFETCH LENGTH.

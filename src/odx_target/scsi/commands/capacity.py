@@ -5,8 +5,9 @@ from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import BLOCK_BYTES
 
 READ_CAPACITY_10 = 0x25

@@ -4,8 +4,9 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 READ_DEFECT_DATA_10 = 0x37
 READ_DEFECT_DATA_12 = 0xB7

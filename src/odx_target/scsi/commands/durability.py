@@ -1,8 +1,9 @@
 """When the reply to a change may go out: at once, or when the change would survive a loss of power (SBC-4 4.15)."""
 
 from odx_target.scsi.cdb import FUA_BIT
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:

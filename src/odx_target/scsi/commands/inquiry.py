@@ -7,9 +7,10 @@ from odx_target.scsi.layout import Layout
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 INQUIRY = 0x12
 
@@ -48,7 +49,7 @@ def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
         if page_code == vpd.SUPPORTED_PAGES:
             return vpd.HEADER.build(**NOTHING_HERE, page_length=1) + bytes((vpd.SUPPORTED_PAGES,))
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
-    builder = logical_unit.vpd_pages.get(page_code)
+    builder = vpd.all_pages(logical_unit).get(page_code)
     if builder is None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     return builder(logical_unit)

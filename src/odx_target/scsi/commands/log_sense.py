@@ -6,9 +6,10 @@ from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import log as log_pages
 from odx_target.scsi.pages.log import NO_SUBPAGE, SUPPORTED_LOG_PAGES, SUPPORTED_SUBPAGES
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 LOG_SENSE = 0x4D
 PARAMETER_POINTER_BYTE = 5
@@ -39,7 +40,7 @@ def _listed_pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int) 
 
 
 def _parameters(logical_unit: LogicalUnit, page_code: int, subpage_code: int, pointer: int) -> bytes:
-    builder = logical_unit.log_pages.get((page_code, subpage_code))
+    builder = log_pages.all_pages(logical_unit).get((page_code, subpage_code))
     if builder is None:
         _check_page_code(logical_unit, page_code)
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=3)
@@ -50,7 +51,7 @@ def _parameters(logical_unit: LogicalUnit, page_code: int, subpage_code: int, po
 
 
 def _check_page_code(logical_unit: LogicalUnit, page_code: int) -> None:
-    if page_code != SUPPORTED_LOG_PAGES and all(code != page_code for code, _ in logical_unit.log_pages):
+    if page_code != SUPPORTED_LOG_PAGES and all(code != page_code for code, _ in log_pages.all_pages(logical_unit)):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=5)
 
 

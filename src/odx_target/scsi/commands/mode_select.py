@@ -20,6 +20,7 @@ from odx_target.scsi.pages.mode import (
     SHORT_BLOCK_DESCRIPTOR,
     ModeParameters,
 )
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -28,7 +29,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_manager import TaskManager
 
 MODE_SELECT_6 = 0x15

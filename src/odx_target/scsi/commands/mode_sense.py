@@ -15,9 +15,10 @@ from odx_target.scsi.pages.mode import (
     PAGES,
     SHORT_BLOCK_DESCRIPTOR,
 )
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_PARAMETERS_NOT_SUPPORTED, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 MODE_SENSE_6 = 0x1A
 MODE_SENSE_10 = 0x5A

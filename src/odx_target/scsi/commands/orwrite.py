@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 
 from odx_target.environment import Buffer
 from odx_target.scsi.cdb import TRANSFER_16
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import whole_blocks
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 ORWRITE_16 = 0x8B
 TRANSFER_LENGTH_BYTE = 10

@@ -5,14 +5,16 @@ from itertools import islice
 from struct import Struct
 
 from odx_target.scsi.cdb import cdb_layout
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import exact_blocks, parameter_list
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -21,7 +23,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import BLOCK_BYTES
 
 UNMAP = 0x42

@@ -7,6 +7,7 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_FIELD_IN_CDB,
@@ -17,7 +18,7 @@ from odx_target.scsi.sense import (
     unit_attention,
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 TEST_UNIT_READY = 0x00
 REQUEST_SENSE = 0x03

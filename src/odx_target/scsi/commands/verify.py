@@ -6,15 +6,17 @@ To verify is to read: the store compares every block that it reads with its chec
 from collections.abc import Sequence
 
 from odx_target.scsi.cdb import cdb_layout
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import all_blocks, whole_blocks
 from odx_target.scsi.commands.difference import first_difference
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 BYTCHK_MEDIUM_ONLY = 0
 BYTCHK_EACH_BLOCK = 1

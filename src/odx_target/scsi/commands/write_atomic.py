@@ -7,13 +7,15 @@ could not do as a whole. There are no atomic boundaries, and no alignment is ask
 from collections.abc import Sequence
 from struct import Struct
 
-from odx_target.scsi.command_table import CommandFlag, CommandRow, Extent
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import exact_blocks
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.commands.ranges import check_range
+from odx_target.scsi.extent import Extent
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 WRITE_ATOMIC_16 = 0x9C
 ATOMIC_BOUNDARY_BYTE = 10

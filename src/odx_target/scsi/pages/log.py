@@ -1,19 +1,16 @@
 """Log pages (SPC-4 7.3, SBC-3 6.4): their layouts and what makes them of a logical unit.
 
-A builder returns the log parameters, by ascending parameter code; which pages a logical unit has is its `log_pages`. All
-parameters are lists in binary format: there are no counters with thresholds, so that the PC field of LOG SENSE makes no
-difference, and nothing that LOG SELECT could set.
+A builder returns the log parameters, by ascending parameter code. Pages of other packages are in
+`LogicalUnit.added_log_pages`. Every parameter is a list in binary format. There are no counters with thresholds, so the PC
+field of LOG SENSE makes no difference and LOG SELECT would have nothing to set.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
+from odx_target.scsi.logical_unit import LogicalUnit, LogParameters
 from odx_target.scsi.sense import FAILURE_PREDICTION_THRESHOLD_EXCEEDED, NO_ADDITIONAL_SENSE_INFORMATION
-
-if TYPE_CHECKING:
-    from odx_target.scsi.logical_unit import LogicalUnit
 
 SUPPORTED_LOG_PAGES = 0x00
 LOGICAL_BLOCK_PROVISIONING = 0x0C
@@ -41,11 +38,8 @@ INFORMATIONAL_EXCEPTIONS_LAYOUT = Layout(
 )
 NO_TEMPERATURE = 0xFF
 
-Parameters = list[tuple[int, bytes]]
-"""Parameter codes, ascending, and values."""
 
-
-def logical_block_provisioning(logical_unit: "LogicalUnit") -> Parameters:
+def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
     """What the pool has used and has left, in threshold sets (SBC-3 6.4.4); what is left only where that is known."""
     usage = logical_unit.pool.usage()
     used = _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES))
@@ -59,7 +53,7 @@ def _resource_count(count: int) -> bytes:
     return RESOURCE_COUNT_LAYOUT.build(resource_count=min(count, _LARGEST_RESOURCE_COUNT), scope=SCOPE_NOT_DEDICATED)
 
 
-def informational_exceptions(logical_unit: "LogicalUnit") -> Parameters:
+def informational_exceptions(logical_unit: LogicalUnit) -> LogParameters:
     """All is well, or the pool takes no more writes (SPC-4 7.3.8)."""
     failed = logical_unit.pool.failure is not None
     condition = FAILURE_PREDICTION_THRESHOLD_EXCEEDED if failed else NO_ADDITIONAL_SENSE_INFORMATION
@@ -71,11 +65,16 @@ def informational_exceptions(logical_unit: "LogicalUnit") -> Parameters:
     return [(GENERAL_INFORMATIONAL_EXCEPTIONS, value)]
 
 
-STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[["LogicalUnit"], Parameters]] = {
+STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]] = {
     (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
     (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
 }
 """By page code and subpage code: what every logical unit has. The pages that list pages are not among them."""
+
+
+def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
+    """The log pages of a logical unit by page code and subpage code: the standard ones and those added to it."""
+    return STANDARD_LOG_PAGES | logical_unit.added_log_pages
 
 
 def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
@@ -92,14 +91,14 @@ def parameter(parameter_code: int, value: bytes) -> bytes:
     return header + value
 
 
-def supported_pages(logical_unit: "LogicalUnit") -> bytes:
+def supported_pages(logical_unit: LogicalUnit) -> bytes:
     """The codes of the pages without a subpage code, ascending (SPC-4 7.3.17)."""
-    codes = {page_code for page_code, subpage_code in logical_unit.log_pages if subpage_code == NO_SUBPAGE}
+    codes = {page_code for page_code, subpage_code in all_pages(logical_unit) if subpage_code == NO_SUBPAGE}
     return bytes(sorted(codes | {SUPPORTED_LOG_PAGES}))
 
 
-def supported_subpages(logical_unit: "LogicalUnit", page_code: int | None = None) -> bytes:
+def supported_subpages(logical_unit: LogicalUnit, page_code: int | None = None) -> bytes:
     """Page and subpage codes of all pages, or of those with one page code, ascending (SPC-4 7.3.18, 7.3.19)."""
-    pages = {*logical_unit.log_pages, (SUPPORTED_LOG_PAGES, NO_SUBPAGE)}
+    pages = {*all_pages(logical_unit), (SUPPORTED_LOG_PAGES, NO_SUBPAGE)}
     pages |= {(code, SUPPORTED_SUBPAGES) for code, _ in pages}
     return b"".join(bytes(each) for each in sorted(pages) if page_code in (None, each[0]))

@@ -1,16 +1,13 @@
 """Vital product data pages (SPC-4 7.8, SBC-4 6.6): their layouts and what makes them of a logical unit.
 
-A builder returns the whole page. Which pages a logical unit has is its `vpd_pages`; the copy manager adds one.
+A builder returns the whole page. Pages of other packages are in `LogicalUnit.added_vpd_pages`; the copy manager adds one.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
-
-if TYPE_CHECKING:
-    from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.logical_unit import LogicalUnit
 
 SUPPORTED_PAGES = 0x00
 UNIT_SERIAL_NUMBER = 0x80
@@ -76,16 +73,21 @@ def page(page_code: int, body: bytes) -> bytes:
     return HEADER.build(page_code=page_code, page_length=len(body)) + body
 
 
-def supported_pages(logical_unit: "LogicalUnit") -> bytes:
+def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], bytes]]:
+    """The pages of a logical unit by page code: the standard ones and those added to it."""
+    return STANDARD_PAGES | logical_unit.added_vpd_pages
+
+
+def supported_pages(logical_unit: LogicalUnit) -> bytes:
     """The page codes in ascending order: Windows ignores a list that is not."""
-    return page(SUPPORTED_PAGES, bytes(sorted(logical_unit.vpd_pages)))
+    return page(SUPPORTED_PAGES, bytes(sorted(all_pages(logical_unit))))
 
 
-def unit_serial_number(logical_unit: "LogicalUnit") -> bytes:
+def unit_serial_number(logical_unit: LogicalUnit) -> bytes:
     return page(UNIT_SERIAL_NUMBER, logical_unit.serial_number.encode("ascii"))
 
 
-def device_identification(logical_unit: "LogicalUnit") -> bytes:
+def device_identification(logical_unit: LogicalUnit) -> bytes:
     """Names of the logical unit, of the target port and of the target device (SPC-4 7.8.6)."""
     port = {"association": ASSOCIATION_TARGET_PORT, "piv": 1, "protocol_identifier": PROTOCOL_ISCSI}
     device = {**port, "association": ASSOCIATION_TARGET_DEVICE}
@@ -121,13 +123,13 @@ def _name_string(name: str) -> bytes:
     return encoded.ljust(-(-len(encoded) // 4) * 4, b"\0")
 
 
-def extended_inquiry_data(logical_unit: "LogicalUnit") -> bytes:  # noqa: ARG001 - the same for all of them
+def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all of them
     """Simple, ordered and head-of-queue tasks, and a volatile write cache, whether it is enabled or not."""
     body = EXTENDED_INQUIRY_LAYOUT.build(group_sup=0, headsup=1, ordsup=1, simpsup=1, v_sup=1)
     return page(EXTENDED_INQUIRY_DATA, body)
 
 
-def block_limits(logical_unit: "LogicalUnit") -> bytes:
+def block_limits(logical_unit: LogicalUnit) -> bytes:
     limits = logical_unit.block_limits
     body = BLOCK_LIMITS_LAYOUT.build(
         wsnz=1,
@@ -147,12 +149,12 @@ def block_limits(logical_unit: "LogicalUnit") -> bytes:
     return page(BLOCK_LIMITS, body)
 
 
-def block_device_characteristics(logical_unit: "LogicalUnit") -> bytes:  # noqa: ARG001 - the same for all of them
+def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all of them
     body = BLOCK_DEVICE_CHARACTERISTICS_LAYOUT.build(medium_rotation_rate=NON_ROTATING_MEDIUM)
     return page(BLOCK_DEVICE_CHARACTERISTICS, body)
 
 
-def logical_block_provisioning(logical_unit: "LogicalUnit") -> bytes:
+def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
     """Thin, by UNMAP and by WRITE SAME; what is deallocated reads as zeros. READ CAPACITY(16) says the same.
 
     The threshold exponent gives the unit of the log page of the same name; no threshold can be set.
@@ -168,7 +170,7 @@ def logical_block_provisioning(logical_unit: "LogicalUnit") -> bytes:
     return page(LOGICAL_BLOCK_PROVISIONING, body)
 
 
-STANDARD_PAGES: dict[int, Callable[["LogicalUnit"], bytes]] = {
+STANDARD_PAGES: dict[int, Callable[[LogicalUnit], bytes]] = {
     SUPPORTED_PAGES: supported_pages,
     UNIT_SERIAL_NUMBER: unit_serial_number,
     DEVICE_IDENTIFICATION: device_identification,

@@ -7,10 +7,11 @@ from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservations, ReservationType
 from odx_target.scsi.reservations.transport_id import encode_transport_id
 from odx_target.scsi.tasks.outcome import Outcome
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 
 PERSISTENT_RESERVE_IN = 0x5E
 READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS = range(4)

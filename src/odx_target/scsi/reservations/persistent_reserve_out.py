@@ -15,6 +15,7 @@ from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAXIMUM_RESERVE_OUT_BYTES
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.actions import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
@@ -38,7 +39,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.store.api import PoolFull
 
@@ -179,7 +180,7 @@ def _register_and_move(_task_manager: TaskManager, task: Task, _cdb: Fields, dat
 
 
 def _sender(task: Task) -> tuple[Reservations, NexusName]:
-    return task.logical_unit.reservations, task.logical_unit.name_of(task.nexus)
+    return task.logical_unit.reservations, task.logical_unit.nexus_name(task.nexus.initiator_port_name)
 
 
 def _keys(fields: Fields) -> tuple[int, int]:
@@ -205,7 +206,11 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
     logical_unit = task.logical_unit
     if transport_id.is_port:
         return [NexusName(transport_id.name, logical_unit.relative_target_port)]
-    names = [logical_unit.name_of(nexus) for nexus in task_manager.nexuses if nexus.lun_of(logical_unit) is not None]
+    names = [
+        logical_unit.nexus_name(nexus.initiator_port_name)
+        for nexus in task_manager.nexuses
+        if nexus.lun_of(logical_unit) is not None
+    ]
     found = [name for name in names if name.initiator_port_name.startswith(f"{transport_id.name},")]
     if not found:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_TRANSPORT_IDS_BYTE)

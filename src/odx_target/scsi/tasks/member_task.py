@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Pending, run_unless_aborted
-from odx_target.scsi.tasks.task import Reply
+from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import Member, TaskSet
 
 
@@ -16,19 +17,21 @@ class MemberTask(Pending):
         self,
         tasks: TaskSet,
         member: Member,
+        task: Task,
         rest: Pending,
         reply_to: Callable[[Exception], Reply],
         ended: Callable[[Reply], Reply],
     ) -> None:
         self._tasks = tasks
         self._member = member
+        self._task = task
         self._rest = rest
         self._reply_to = reply_to
         self._ended = ended
 
     async def _run(self) -> Reply:
         try:
-            reply = await run_unless_aborted(self._member.task, self._rest)
+            reply = await run_unless_aborted(self._task, self._rest)
         except Exception as error:
             reply = self._reply_to(error)
         finally:

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeAlias, TypeVarTuple
 
-from odx_target.scsi.tasks.task import Reply, Task, TaskAborted
+from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.task import Task, TaskAborted
 
 Ts = TypeVarTuple("Ts")
 

@@ -1,8 +1,10 @@
 """The place in a task set of a task whose data-out is still on its way."""
 
-from odx_target.scsi.command_table import Entry, Extent
+from odx_target.scsi.command_table import Entry
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import MAXIMUM_TASKS
-from odx_target.scsi.tasks.task import Reply, Status, Task
+from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import Arrival, Member
 
 
@@ -23,7 +25,7 @@ class Place:
         self._arrival = arrival
         self._refusal: Status | None = None
         tasks = task.logical_unit.tasks
-        if task.logical_unit.is_kept_out(task, arrival.access):
+        if task.logical_unit.is_kept_out(arrival.initiator_port_name, arrival.access):
             self._refusal = Status.RESERVATION_CONFLICT
         elif len(tasks.members) >= MAXIMUM_TASKS:
             self._refusal = Status.TASK_SET_FULL

@@ -1,38 +1,12 @@
 """A SCSI task and its reply: what passes between a transport and the device server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from odx_target.environment import Buffer
-
-if TYPE_CHECKING:
-    from odx_target.scsi.logical_unit import LogicalUnit
-    from odx_target.scsi.nexus import Nexus
-
-
-class Status(IntEnum):
-    """Status codes (SAM-5 5.3.1)."""
-
-    GOOD = 0x00
-    CHECK_CONDITION = 0x02
-    CONDITION_MET = 0x04
-    BUSY = 0x08
-    RESERVATION_CONFLICT = 0x18
-    TASK_SET_FULL = 0x28
-    ACA_ACTIVE = 0x30
-    TASK_ABORTED = 0x40
-
-
-class TaskAttribute(IntEnum):
-    """Task attributes, numbered as iSCSI sends them (RFC 7143 11.3.1)."""
-
-    UNTAGGED = 0
-    SIMPLE = 1
-    ORDERED = 2
-    HEAD_OF_QUEUE = 3
-    ACA = 4
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 class ReservationConflict(Exception):
@@ -54,8 +28,8 @@ class Task:
     puts a copy into `data_out`: that work reads `task.data_out` itself and keeps no view taken before.
     """
 
-    nexus: "Nexus"
-    logical_unit: "LogicalUnit"
+    nexus: Nexus
+    logical_unit: LogicalUnit
     cdb: bytes
     data_out: Sequence[Buffer] = ()
     attribute: int = TaskAttribute.SIMPLE
@@ -77,21 +51,6 @@ class Task:
             raise TaskAborted
 
 
-@dataclass(slots=True)
-class Reply:
-    """How a task ended.
-
-    `transfer_bytes` is what the command wanted to move, in or out; the transport compares it with what the initiator
-    expected to find residuals. `data_in` joined is at most that long.
-    """
-
-    status: int = Status.GOOD
-    data_in: Sequence[Buffer] = ()
-    transfer_bytes: int = 0
-    sense: bytes = field(default=b"")
-
-    @classmethod
-    def of_parameter_data(cls, data: bytes, allocation_bytes: int) -> "Reply":
-        """GOOD with as much of `data` as the ALLOCATION LENGTH leaves room for (SPC-4 4.2.5.6)."""
-        sent = data[:allocation_bytes]
-        return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))
+def tasks_of(logical_unit: LogicalUnit) -> list[Task]:
+    """The tasks of a logical unit that have not ended, by their place in the queue."""
+    return [task for task in logical_unit.tasks.tasks() if isinstance(task, Task)]

@@ -18,7 +18,7 @@ from odx_target.scsi.sense import (
     SCSI_BUS_RESET_OCCURRED,
     Condition,
 )
-from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.tasks.task import Task, tasks_of
 
 
 class TaskManager:
@@ -48,7 +48,7 @@ class TaskManager:
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return
-        self._clear(logical_unit, list(logical_unit.tasks.tasks()), self.nexuses, by=nexus)
+        self._clear(logical_unit, tasks_of(logical_unit), self.nexuses, by=nexus)
 
     def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
         """PREEMPT AND ABORT: end what these nexuses have under way on the logical unit (SPC-4 5.13.11.2.6).
@@ -56,7 +56,7 @@ class TaskManager:
         `by` itself goes on; the others whose tasks end are told (TAS 0).
         """
         logical_unit = by.logical_unit
-        ended = [task for task in logical_unit.tasks.tasks() if task.nexus in preempted and task is not by]
+        ended = [task for task in tasks_of(logical_unit) if task.nexus in preempted and task is not by]
         self._clear(logical_unit, ended, preempted, by=by.nexus)
         for nexus in preempted:
             for listener in self.on_preempt_and_abort:
@@ -113,11 +113,11 @@ class TaskManager:
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
         """Those attached that a logical unit knows by a name: one at most, or none while its session is away."""
-        return [nexus for nexus in self.nexuses if logical_unit.name_of(nexus) == name]
+        return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
     def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
         logical_unit = nexus.logical_units.get(lun)
-        return [] if logical_unit is None else list(logical_unit.tasks.tasks())
+        return [] if logical_unit is None else tasks_of(logical_unit)
 
     def _abort(self, tasks: Sequence[Task]) -> None:
         for logical_unit in {task.logical_unit: None for task in tasks}:
@@ -144,7 +144,7 @@ class TaskManager:
         return had
 
     def _reset(self, logical_unit: LogicalUnit, condition: Condition) -> None:
-        self._abort(list(logical_unit.tasks.tasks()))
+        self._abort(tasks_of(logical_unit))
         self._end_undelivered(logical_unit, self.nexuses)
         logical_unit.stopped = False
         logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)

@@ -18,12 +18,13 @@ that it holds itself, so no circle of waiting can close.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from odx_target.environment import Environment, Event
 from odx_target.scsi.access import Access
-from odx_target.scsi.command_table import Extent
+from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
-from odx_target.scsi.tasks.task import Task, TaskAttribute
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.turns import Turns
 
 Extents = Sequence[tuple[int, int, bool]]
@@ -38,10 +39,18 @@ MOST_PIECES = 16
 """Of the extents of a task, when it is compared with others: a list of an UNMAP may name 255, of a token 64 and more."""
 
 
+class QueuedTask(Protocol):
+    """The part of a task that its task set uses."""
+
+    attribute: int
+    aborted: bool
+
+
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """Of a task whose data-out is on its way: its access, for reservations, and if it has no memory for its data."""
+    """A task whose data-out is on its way: its initiator port and access, for reservations, and its wait for memory."""
 
+    initiator_port_name: str
     access: Access
     awaits_memory: Callable[[], bool]
     is_refused: bool = False
@@ -68,7 +77,7 @@ class Member:
         "writes",
     )
 
-    def __init__(self, task: Task, extents: Extents, *, is_ordered: bool, arrival: "Arrival | None" = None) -> None:
+    def __init__(self, task: QueuedTask, extents: Extents, *, is_ordered: bool, arrival: "Arrival | None" = None) -> None:
         self.task = task
         self.is_ordered = is_ordered
         self.arrival = arrival
@@ -131,7 +140,7 @@ class TaskSet:
         if self._environment is not None:
             self._environment.turns.take(count)
 
-    def join(self, task: Task, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
+    def join(self, task: QueuedTask, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
         """Make a task a member, in the place that its attribute gives it; `arrival` if its data-out is still on its way."""
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
@@ -155,11 +164,12 @@ class TaskSet:
             if waited_for is not None:  # perhaps in vain
                 waited_for.set()
 
-    def refuse_arrivals(self, is_kept_out: Callable[[Task, Access], bool]) -> None:
+    def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
         """A reservation has come: no task waits any more for those whose data is on its way and that it keeps out."""
         for member in list(self.members):
-            if member.arrival is not None and is_kept_out(member.task, member.arrival.access):
-                member.arrival.is_refused = True
+            arrival = member.arrival
+            if arrival is not None and is_kept_out(arrival.initiator_port_name, arrival.access):
+                arrival.is_refused = True
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
@@ -197,11 +207,11 @@ class TaskSet:
                     member.ended = self._make_event()
                 await member.ended.wait()
 
-    def tasks(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[QueuedTask]:
         """All tasks that have not ended, by their place in the queue."""
         return iter([member.task for member in self.members])
 
-    def abort(self, tasks: Sequence[Task]) -> None:
+    def abort(self, tasks: Sequence[QueuedTask]) -> None:
         """End tasks: they will change nothing any more, so nobody has to wait for them."""
         ended = {id(task) for task in tasks}
         for task in tasks:

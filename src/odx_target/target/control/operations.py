@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odx_target.scsi.tasks.task import tasks_of
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import LunConfig, lun_config, parse_copy_rate
@@ -150,7 +151,7 @@ async def _sessions(array: "Array") -> Data:
     tasks: dict[str, int] = {}
     for logical_unit in list(array.logical_units.values()):
         await turns.next_if_spent()
-        for task in logical_unit.tasks.tasks():
+        for task in tasks_of(logical_unit):
             turns.take()
             tasks[task.nexus.initiator_port_name] = tasks.get(task.nexus.initiator_port_name, 0) + 1
 

@@ -19,9 +19,10 @@ from odx_target.iscsi.session.connection import (
 from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome, Pending
 from odx_target.scsi.tasks.place import Place
-from odx_target.scsi.tasks.task import Reply, Task
+from odx_target.scsi.tasks.task import Task
 from odx_target.target.server.memory_budget import SessionMemory
 from odx_target.target.server.read_memory import SessionReadMemory
 from odx_target.target.server.response_sender import ResponseSender

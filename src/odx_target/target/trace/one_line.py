@@ -7,7 +7,7 @@ from odx_target.copymgr.tokens.format import TOKEN_BYTES
 from odx_target.copymgr.tokens.rod_types import RodType, rod_type_words
 from odx_target.scsi.describe.data import describe_sense
 from odx_target.scsi.describe.rows import Row
-from odx_target.scsi.tasks.task import Status
+from odx_target.scsi.reply import Status
 
 HASH_CHARACTERS = 8
 """Of a token's SHA-256: enough to tell the tokens of one trace from one another."""

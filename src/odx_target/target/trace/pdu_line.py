@@ -43,7 +43,7 @@ from odx_target.iscsi.pdu.opcodes import (
     TaskManagementFunction,
     TaskManagementResponse,
 )
-from odx_target.scsi.tasks.task import TaskAttribute
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.target.trace.command_data import describe_answer, describe_command, describe_parameter_list
 from odx_target.target.trace.conversation import TEXTS, Command, Seen
 from odx_target.target.trace.frames import Piece

@@ -1,0 +1,69 @@
+"""The checks that a command passes before its handler runs (SPC-4 5.3, SAM-5 5.3.3 and 8.6)."""
+
+from odx_target.scsi.command_table import CommandTable, Entry
+from odx_target.scsi.sense import (
+    INITIALIZING_COMMAND_REQUIRED,
+    INVALID_MESSAGE_ERROR,
+    LOGICAL_UNIT_NOT_SUPPORTED,
+    WRITE_PROTECTED,
+    CheckCondition,
+    unit_attention,
+)
+from odx_target.scsi.tasks.task import ReservationConflict, Task
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
+
+
+def admit(task: Task, commands: CommandTable) -> Entry:
+    """The checks before a handler, most general first (SPC-4 5.3, SAM-5 5.3.3 and 8.6).
+
+    A reset is told before a reservation conflict, and that before any other unit attention, which stays for later; what is
+    wrong with the request itself may be told at any place.
+    """
+    if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
+        raise CheckCondition(INVALID_MESSAGE_ERROR)
+    entry = _find(task, commands)
+    check_reservation(task, entry)
+    entry.check(task.cdb)
+    check_state(task, entry)
+    return entry
+
+
+def _find(task: Task, commands: CommandTable) -> Entry:
+    """The command's entry, unless the LUN has nothing to run it or something else to say first."""
+    unknown: CheckCondition | None = None
+    entry: Entry | None = None
+    try:
+        entry = commands.find(task.cdb)
+    except CheckCondition as error:
+        unknown = error
+    if not task.logical_unit.is_present and (entry is None or not entry.without_logical_unit):
+        raise CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+    if entry is None or not entry.ignores_unit_attention:
+        conflicts = entry is not None and _is_kept_out(task, entry)
+        attention = task.nexus.take_unit_attention(task.lun, only_of_resets=conflicts)
+        if attention is not None:
+            raise CheckCondition(unit_attention(*attention))
+    if entry is None:
+        assert unknown is not None
+        raise unknown
+    return entry
+
+
+def check_reservation(task: Task, entry: Entry) -> None:
+    """What begins after this goes on, whatever reservation comes (SPC-4 5.13.1)."""
+    if _is_kept_out(task, entry):
+        raise ReservationConflict
+
+
+def check_state(task: Task, entry: Entry) -> None:
+    if entry.touches_medium and task.logical_unit.stopped:
+        raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
+    if entry.writes_medium and task.logical_unit.write_protected:
+        raise CheckCondition(WRITE_PROTECTED)
+
+
+def _is_kept_out(task: Task, entry: Entry) -> bool:
+    logical_unit = task.logical_unit
+    if logical_unit.reservation is None:
+        return False
+    return logical_unit.is_kept_out(task.nexus.initiator_port_name, entry.access_of(task.cdb))
