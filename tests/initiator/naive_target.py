@@ -24,8 +24,8 @@ TOKEN_UNKNOWN = check_condition(5, 0x23, 4)
 LBA_OUT_OF_RANGE = check_condition(5, 0x21, 0)
 
 
-def token_limits(ranges: int = 64, maximum_blocks: int = 0, optimal_blocks: int = 0) -> bytes:
-    return struct.pack(">HH6xHLLQQ", 0, 0x20, ranges, 600, 60, maximum_blocks, optimal_blocks)
+def token_limits(ranges: int = 64, max_blocks: int = 0, optimal_blocks: int = 0) -> bytes:
+    return struct.pack(">HH6xHLLQQ", 0, 0x20, ranges, 600, 60, max_blocks, optimal_blocks)
 
 
 @dataclass

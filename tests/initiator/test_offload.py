@@ -128,7 +128,7 @@ def test_a_new_token_that_is_refused_ends_offloading_without_a_question(ascq: in
 
 
 def test_a_token_that_dies_half_way_is_replaced() -> None:
-    copy = Copy(limits=token_limits(maximum_blocks=0, optimal_blocks=1024))
+    copy = Copy(limits=token_limits(max_blocks=0, optimal_blocks=1024))
     copy.source.page = token_limits(optimal_blocks=4096)
     copy.destination.faults = Script(WRITE, [None, check_condition(5, 0x23, 0x07)])
     report = copy.run()
@@ -336,7 +336,7 @@ def test_the_host_copies_when_asked_to() -> None:
     [
         (token_limits(), bytes(60), 1, 1, 1),
         (token_limits(optimal_blocks=1024), bytes(60), 8, 8, 1),
-        (token_limits(maximum_blocks=2048, optimal_blocks=4096), bytes(60), 4, 4, 1),
+        (token_limits(max_blocks=2048, optimal_blocks=4096), bytes(60), 4, 4, 1),
         (token_limits(), struct.pack(">4xLL52x", 256, 0), 1, 1, 32),
         (token_limits(ranges=8), struct.pack(">4xLL52x", 256, 0), 4, 4, 8),
         (token_limits(ranges=0), struct.pack(">4xLL52x", 64, 0), 2, 2, 64),

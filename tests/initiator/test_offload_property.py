@@ -50,7 +50,7 @@ class Mood:
 limits = st.builds(
     token_limits,
     ranges=st.sampled_from([0, 1, 2, 64, 100]),
-    maximum_blocks=st.sampled_from([0, 8, 9, 40]),
+    max_blocks=st.sampled_from([0, 8, 9, 40]),
     optimal_blocks=st.sampled_from([0, 8, 16, 23]),
 )
 moods = st.builds(Mood, st.integers(0, 2**32), st.sampled_from([0, 0, 5, 30]), st.sampled_from([0, 20, 70]))

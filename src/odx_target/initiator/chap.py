@@ -11,7 +11,7 @@ from odx_target.initiator.errors import LoginFailed
 from odx_target.iscsi.negotiation.keys import decode_number
 
 ALGORITHM_MD5 = "5"
-MAXIMUM_CHALLENGE_BYTES = 1024
+MAX_CHALLENGE_BYTES = 1024
 CHALLENGE_BYTES = 16
 """Of our own: as many as a response has."""
 
@@ -74,6 +74,6 @@ def _binary(text: str) -> bytes:
         value = base64.b64decode(digits, validate=True)
     else:
         raise ValueError("neither 0x nor 0b")
-    if not 0 < len(value) <= MAXIMUM_CHALLENGE_BYTES:
+    if not 0 < len(value) <= MAX_CHALLENGE_BYTES:
         raise ValueError("no challenge of a usable length")
     return value

@@ -10,11 +10,11 @@ ROD_TOKEN_FEATURES = 0x0106
 ROD_TOKEN_LIMITS_BYTES = 0x20
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
-HOST_MAXIMUM_RANGES = 64
+MAX_HOST_RANGES = 64
 """Windows' class driver never sends more, so no target may be expected to have been tried with more."""
-MAXIMUM_RANGE_BLOCKS = 0xFFFFFFFF
+MAX_RANGE_BLOCKS = 0xFFFFFFFF
 """NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
-MAXIMUM_WRITE_BYTES = 256 << 20
+MAX_WRITE_BYTES = 256 << 20
 """What Windows lets one WRITE USING TOKEN do, so that it ends within 4 s."""
 DEFAULT_WRITE_BYTES = 64 << 20
 """The same for a target that names no OPTIMAL TRANSFER COUNT."""
@@ -29,12 +29,12 @@ class CopyLimits:
     `is_first` says whether the limits stand first in the page with their exact length: otherwise Windows does not see them.
     """
 
-    maximum_range_descriptors: int = 0
-    maximum_inactivity_timeout_s: int = 0
+    max_range_descriptors: int = 0
+    max_inactivity_timeout_s: int = 0
     default_inactivity_timeout_s: int = 0
-    maximum_token_transfer_blocks: int = 0
+    max_token_transfer_blocks: int = 0
     optimal_transfer_blocks: int = 0
-    maximum_rod_bytes: int = 0
+    max_rod_bytes: int = 0
     remote_tokens: int = 0
     is_first: bool = True
 
@@ -78,10 +78,10 @@ def read_copy_limits(page: bytes) -> tuple[CopyLimits | None, str]:
 
 def _read_limits(body: bytes, *, is_first: bool) -> CopyLimits:
     return CopyLimits(
-        maximum_range_descriptors=int.from_bytes(body[6:8], "big"),
-        maximum_inactivity_timeout_s=int.from_bytes(body[8:12], "big"),
+        max_range_descriptors=int.from_bytes(body[6:8], "big"),
+        max_inactivity_timeout_s=int.from_bytes(body[8:12], "big"),
         default_inactivity_timeout_s=int.from_bytes(body[12:16], "big"),
-        maximum_token_transfer_blocks=int.from_bytes(body[16:24], "big"),
+        max_token_transfer_blocks=int.from_bytes(body[16:24], "big"),
         optimal_transfer_blocks=int.from_bytes(body[24:32], "big"),
         is_first=is_first,
     )
@@ -109,29 +109,29 @@ def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
         length = int.from_bytes(body[position + 2 : position + 4], "big")
         entry = body[position : position + 4 + length]
         if entry[0] & 0x1F == 0 and len(entry) >= 16:
-            maximum_bytes = int.from_bytes(entry[8:16], "big")
-            return replace(limits, maximum_rod_bytes=0 if maximum_bytes == NO_LIMIT else maximum_bytes)
+            max_bytes = int.from_bytes(entry[8:16], "big")
+            return replace(limits, max_rod_bytes=0 if max_bytes == NO_LIMIT else max_bytes)
         position += 4 + length
     return limits
 
 
 def range_count_limit(limits: CopyLimits) -> Limit:
     """How many range descriptors a command may have."""
-    if 0 < limits.maximum_range_descriptors < HOST_MAXIMUM_RANGES:
-        return Limit(limits.maximum_range_descriptors, "MAXIMUM RANGE DESCRIPTORS")
-    return Limit(HOST_MAXIMUM_RANGES, "no host sends more range descriptors")
+    if 0 < limits.max_range_descriptors < MAX_HOST_RANGES:
+        return Limit(limits.max_range_descriptors, "MAXIMUM RANGE DESCRIPTORS")
+    return Limit(MAX_HOST_RANGES, "no host sends more range descriptors")
 
 
-def range_length_limit(limits: CopyLimits, block_bytes: int, maximum_transfer_blocks: int) -> Limit:
+def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks: int) -> Limit:
     """How many blocks one range descriptor may cover.
 
     MAXIMUM TRANSFER LENGTH of the Block Limits page holds only where the ROD token features say nothing (SBC-3 5.12.2).
     """
-    if limits.maximum_rod_bytes:
-        rod_blocks = limits.maximum_rod_bytes // block_bytes
+    if limits.max_rod_bytes:
+        rod_blocks = limits.max_rod_bytes // block_bytes
         return min(Limit(rod_blocks, "MAXIMUM BYTES IN BLOCK ROD"), _FIELD, key=_value)
-    if maximum_transfer_blocks:
-        return Limit(maximum_transfer_blocks, "MAXIMUM TRANSFER LENGTH of VPD page B0h")
+    if max_transfer_blocks:
+        return Limit(max_transfer_blocks, "MAXIMUM TRANSFER LENGTH of VPD page B0h")
     return _FIELD
 
 
@@ -148,7 +148,7 @@ def write_limit(limits: CopyLimits, block_bytes: int) -> Limit:
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
-        found.append(Limit(MAXIMUM_WRITE_BYTES // block_bytes, "256 MiB a command"))
+        found.append(Limit(MAX_WRITE_BYTES // block_bytes, "256 MiB a command"))
     else:
         found.append(Limit(DEFAULT_WRITE_BYTES // block_bytes, "64 MiB a command where no optimum is reported"))
     return min(found, key=_value)
@@ -156,10 +156,10 @@ def write_limit(limits: CopyLimits, block_bytes: int) -> Limit:
 
 def _command_limits(limits: CopyLimits, block_bytes: int) -> list[Limit]:
     found = []
-    if limits.maximum_token_transfer_blocks:
-        found.append(Limit(limits.maximum_token_transfer_blocks, "MAXIMUM TOKEN TRANSFER SIZE"))
-    if limits.maximum_rod_bytes:
-        found.append(Limit(limits.maximum_rod_bytes // block_bytes, "MAXIMUM BYTES IN BLOCK ROD"))
+    if limits.max_token_transfer_blocks:
+        found.append(Limit(limits.max_token_transfer_blocks, "MAXIMUM TOKEN TRANSFER SIZE"))
+    if limits.max_rod_bytes:
+        found.append(Limit(limits.max_rod_bytes // block_bytes, "MAXIMUM BYTES IN BLOCK ROD"))
     return found
 
 
@@ -167,4 +167,4 @@ def _value(limit: Limit) -> int:
     return limit.value
 
 
-_FIELD = Limit(MAXIMUM_RANGE_BLOCKS, "a range descriptor counts in 32 bits")
+_FIELD = Limit(MAX_RANGE_BLOCKS, "a range descriptor counts in 32 bits")

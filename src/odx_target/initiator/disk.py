@@ -12,9 +12,9 @@ from odx_target.initiator.inquiry import BlockLimits
 from odx_target.initiator.result import CommandResult, Executor, Sleep, Status
 from odx_target.initiator.sense import Sense, SenseKey, describe_result, read_sense
 
-MAXIMUM_UNIT_ATTENTIONS = 8
+MAX_UNIT_ATTENTIONS = 8
 """A command that meets more of them in a row has met a target that does nothing else."""
-MAXIMUM_BUSY = 40
+MAX_BUSY_ANSWERS = 40
 BUSY_DELAY_S = 0.25
 """As Windows' port driver: a busy target is asked again four times a second, for 10 s."""
 BECOMING_READY = (0x04, 0x01)
@@ -71,9 +71,9 @@ class Disk:
         unit_attentions = busy = 0
         while True:
             result = await self.executor.execute(command, data_out, data_in_bytes)
-            if _is_unit_attention(result) and unit_attentions < MAXIMUM_UNIT_ATTENTIONS:
+            if _is_unit_attention(result) and unit_attentions < MAX_UNIT_ATTENTIONS:
                 unit_attentions += 1
-            elif _is_busy(result) and busy < MAXIMUM_BUSY:
+            elif _is_busy(result) and busy < MAX_BUSY_ANSWERS:
                 busy += 1
                 await self.sleep(BUSY_DELAY_S)
             else:

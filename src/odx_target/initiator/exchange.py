@@ -10,7 +10,7 @@ from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse, encode_lun
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 
-MAXIMUM_SENSE_BYTES = 252
+MAX_SENSE_BYTES = 252
 """What SPC-4 lets sense data have."""
 
 Emit = Callable[[ScsiCommand | ScsiDataOut, Buffer], None]
@@ -119,7 +119,7 @@ class CommandExchange:
             sense_bytes = int.from_bytes(data[:2], "big")
             if sense_bytes > len(data) - 2:
                 raise ProtocolViolation(f"{sense_bytes} bytes of sense in a segment of {len(data)} bytes")
-            sense = bytes(data[2 : 2 + min(sense_bytes, MAXIMUM_SENSE_BYTES)])
+            sense = bytes(data[2 : 2 + min(sense_bytes, MAX_SENSE_BYTES)])
         residual = header.residual_count if header.underflow else -header.residual_count if header.overflow else 0
         return self._result(header.status, sense, residual)
 

@@ -10,8 +10,8 @@ from odx_target.initiator.result import Job, Together
 
 DEPTH = 8
 """Pieces under way at once: enough to keep reads and writes going while either waits for the network."""
-MAXIMUM_PIECE_BYTES = 1 << 20
-MINIMUM_PIECE_BYTES = 256 << 10
+MAX_PIECE_BYTES = 1 << 20
+MIN_PIECE_BYTES = 256 << 10
 """Below this the cost of a command begins to show; only a target's own limits make pieces smaller."""
 DEFAULT_PIECE_BYTES = 512 << 10
 
@@ -79,11 +79,11 @@ class HostCopy:
 def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
     """How much one READ and one WRITE carry, in bytes: the optimum if a disk names one, within both disks' maxima."""
     wanted = DEFAULT_PIECE_BYTES
-    maxima = [MAXIMUM_PIECE_BYTES]
+    maxima = [MAX_PIECE_BYTES]
     for disk in (source, destination):
         optimal_bytes = disk.block_limits.optimal_transfer_blocks * disk.block_bytes
-        if MINIMUM_PIECE_BYTES <= optimal_bytes <= MAXIMUM_PIECE_BYTES:
+        if MIN_PIECE_BYTES <= optimal_bytes <= MAX_PIECE_BYTES:
             wanted = optimal_bytes
-        if disk.block_limits.maximum_transfer_blocks:
-            maxima.append(disk.block_limits.maximum_transfer_blocks * disk.block_bytes)
+        if disk.block_limits.max_transfer_blocks:
+            maxima.append(disk.block_limits.max_transfer_blocks * disk.block_bytes)
     return max(plan.aligned(min(wanted, *maxima)), plan.unit_bytes)

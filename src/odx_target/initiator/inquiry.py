@@ -38,7 +38,7 @@ class Capacity:
 class BlockLimits:
     """The Block Limits page (SBC-3 6.5.3). 0 means not reported."""
 
-    maximum_transfer_blocks: int = 0
+    max_transfer_blocks: int = 0
     optimal_transfer_blocks: int = 0
 
 
@@ -89,7 +89,7 @@ def read_block_limits(page: bytes) -> BlockLimits:
     """Read the body of page B0h; what a short page leaves out is not reported."""
     body = page.ljust(12, b"\0")
     return BlockLimits(
-        maximum_transfer_blocks=int.from_bytes(body[4:8], "big"), optimal_transfer_blocks=int.from_bytes(body[8:12], "big")
+        max_transfer_blocks=int.from_bytes(body[4:8], "big"), optimal_transfer_blocks=int.from_bytes(body[8:12], "big")
     )
 
 

@@ -25,7 +25,7 @@ from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
 
-MAXIMUM_ROUNDS = 16
+MAX_ROUNDS = 16
 """More requests than any negotiation of ours needs; a target that wants more goes round in circles."""
 VERSION = 0x00
 """The only one (11.12.4)."""
@@ -93,8 +93,8 @@ class Login:
         self._check_status(response, data)
         self._check_flags(response)
         self._rounds += 1
-        if self._rounds > MAXIMUM_ROUNDS:
-            raise LoginFailed(f"the target wants more than {MAXIMUM_ROUNDS} login requests")
+        if self._rounds > MAX_ROUNDS:
+            raise LoginFailed(f"the target wants more than {MAX_ROUNDS} login requests")
         self._text.add(data)
         if response.continued:
             return self._request([], transit=self._asks_to_transit)

@@ -29,11 +29,11 @@ from odx_target.initiator.token_commands import (
     write_using_token_list,
 )
 
-MINIMUM_DISTANCE_BYTES = 1 << 20
+MIN_DISTANCE_BYTES = 1 << 20
 """Overlapping ranges closer than this would need a token for so little that reading and writing is faster."""
-MAXIMUM_IDENTIFIERS_IN_PROGRESS = 10
+MAX_IDENTIFIERS_IN_PROGRESS = 10
 """How many list identifiers that are still in use are stepped over."""
-MAXIMUM_FRUITLESS_TOKENS = 4
+MAX_FRUITLESS_TOKENS = 4
 """Tokens in a row that did not bring the copy forward by a whole step."""
 OPERATION_IN_PROGRESS = (0x00, 0x16)
 COPY_UNDERRUN = (0x0D, 0x04)
@@ -124,7 +124,7 @@ def why_not(source: Disk, destination: Disk, plan: CopyPlan) -> OffloadStop | No
         return OffloadStop(StopReason.SOURCE_CANNOT, source.no_copy_because, 0)
     if destination.copy_limits is None:
         return OffloadStop(StopReason.DESTINATION_CANNOT, destination.no_copy_because, 0)
-    if 0 < plan.distance_bytes < MINIMUM_DISTANCE_BYTES:
+    if 0 < plan.distance_bytes < MIN_DISTANCE_BYTES:
         return OffloadStop(StopReason.RANGES_TOO_CLOSE, f"{plan.distance_bytes} bytes apart", 0)
     return None
 
@@ -208,7 +208,7 @@ class OffloadCopy:
         before_bytes = self._chunk.start_bytes
         await self._spend(await self._populate())
         self._fruitless = self._fruitless + 1 if self._chunk.start_bytes == before_bytes else 0
-        if self._fruitless == MAXIMUM_FRUITLESS_TOKENS:
+        if self._fruitless == MAX_FRUITLESS_TOKENS:
             raise _Stopped(StopReason.NO_PROGRESS, f"{self._fruitless} tokens in a row ended too soon")
 
     def _advance(self, position_bytes: int) -> None:
@@ -320,7 +320,7 @@ class OffloadCopy:
 
     async def _originate(self, disk: Disk, command: Callable[[int, int], bytes], data: bytes) -> tuple[int, CommandResult]:
         """Send a command under a new list identifier; a further one if that is still in use."""
-        for _ in range(MAXIMUM_IDENTIFIERS_IN_PROGRESS):
+        for _ in range(MAX_IDENTIFIERS_IN_PROGRESS):
             identifier = self._list_identifiers.take()
             try:
                 result = await disk.command(command(identifier, len(data)), [data])
@@ -341,7 +341,7 @@ class OffloadCopy:
 
 def _range_limits(disk: Disk, limits: CopyLimits) -> tuple[int, int]:
     """How many range descriptors a command may have, and how many blocks each."""
-    length = range_length_limit(limits, disk.block_bytes, disk.block_limits.maximum_transfer_blocks)
+    length = range_length_limit(limits, disk.block_bytes, disk.block_limits.max_transfer_blocks)
     return range_count_limit(limits).value, max(length.value, 1)
 
 

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from odx_target.initiator.result import CommandResult, Status
 
-MINIMUM_FIXED_BYTES = 8
+MIN_SENSE_BYTES = 8
 """Up to the additional length; what a target leaves out after it counts as zero."""
 
 
@@ -133,9 +133,9 @@ def read_sense(data: bytes) -> Sense | None:
     if not data:
         return None
     response_code = data[0] & 0x7F
-    if response_code in {0x70, 0x71} and len(data) >= MINIMUM_FIXED_BYTES:
+    if response_code in {0x70, 0x71} and len(data) >= MIN_SENSE_BYTES:
         return _read_fixed(data, deferred=response_code == 0x71)
-    if response_code in {0x72, 0x73} and len(data) >= MINIMUM_FIXED_BYTES:
+    if response_code in {0x72, 0x73} and len(data) >= MIN_SENSE_BYTES:
         return _read_descriptors(data, deferred=response_code == 0x73)
     return None
 

@@ -12,7 +12,7 @@ from odx_target.iscsi.names import DESIGNATORS, MAX_NAME_BYTES, prepare_name
 SCHEME = "iscsi://"
 DEFAULT_PORT = 3260
 """The registered port of iSCSI (RFC 7143 4.2.7.1)."""
-MAXIMUM_LUN = 0x3FFF
+MAX_LUN = 0x3FFF
 """The largest number that flat space addressing can carry (SAM-5 4.7.7.3)."""
 TARGET_KEYS = ("target_user", "target_password")
 
@@ -107,8 +107,8 @@ def _port(text: str, port: str) -> int:
 
 
 def _lun(text: str, lun: str) -> int:
-    if not (lun.isascii() and lun.isdigit() and len(lun) <= 5 and int(lun) <= MAXIMUM_LUN):
-        raise BadUrl(f"{_shown(text)}: {lun!r} is not a LUN (0 to {MAXIMUM_LUN})")
+    if not (lun.isascii() and lun.isdigit() and len(lun) <= 5 and int(lun) <= MAX_LUN):
+        raise BadUrl(f"{_shown(text)}: {lun!r} is not a LUN (0 to {MAX_LUN})")
     return int(lun)
 
 

@@ -14,7 +14,8 @@ import re
 import stringprep
 from unicodedata import ucd_3_2_0
 
-MAX_NAME_BYTES = 223  # 4.2.7.1
+MAX_NAME_BYTES = 223
+"""RFC 7143 4.2.7.1."""
 DESIGNATORS = ("iqn.", "eui.", "naa.")
 
 _HEXADECIMAL_NAME = re.compile(r"eui\.[0-9a-f]{16}|naa\.(?:[0-9a-f]{16}|[0-9a-f]{32})")

@@ -43,10 +43,10 @@ def test_a_disk_is_enumerated_in_this_order() -> None:
     disk = bench.disks[0]
     assert (disk.capacity_blocks, disk.block_bytes, disk.has_write_cache, disk.is_long) == (209_715_200, 512, True, False)
     assert disk.capability is not None
-    assert disk.capability.maximum_range_descriptors == 64
+    assert disk.capability.max_range_descriptors == 64
     assert disk.capability.optimal_transfer_blocks == 0x80000
-    assert disk.capability.maximum_token_transfer_blocks == 0x200000
-    assert (disk.capability.maximum_inactivity_timeout_s, disk.capability.default_inactivity_timeout_s) == (600, 60)
+    assert disk.capability.max_token_transfer_blocks == 0x200000
+    assert (disk.capability.max_inactivity_timeout_s, disk.capability.default_inactivity_timeout_s) == (600, 60)
     assert disk.identity != bench.disks[1].identity
 
 
@@ -222,14 +222,14 @@ def test_a_device_that_takes_fewer_descriptors() -> None:
     ],
 )
 def test_list_identifiers_count_and_wrap(first: int, last: int, taken: list[int]) -> None:
-    bench = Bench(settings=WindowsSettings(first_list_identifier=first, maximum_list_identifier=last)).start()
+    bench = Bench(settings=WindowsSettings(first_list_identifier=first, max_list_identifier=last)).start()
     bench.copy(GIB)
     found = [int.from_bytes(cdb[2:6] if cdb[0] == 0x84 else cdb[6:10], "big") for _, cdb in bench.commands()]
     assert found == taken
 
 
 def test_settings_that_windows_would_ignore_are_refused() -> None:
-    for wrong in ({"maximum_list_identifier": 255}, {"first_list_identifier": 2**32}, {"maximum_duration_s": 3.0}):
+    for wrong in ({"max_list_identifier": 255}, {"first_list_identifier": 2**32}, {"max_duration_s": 3.0}):
         with pytest.raises(ValueError, match="must"):
             WindowsSettings(**wrong)
 

@@ -320,7 +320,7 @@ def test_f20_each_write_takes_five_seconds() -> None:
 
 
 def test_a_longer_duration_lets_a_request_go_on() -> None:
-    bench = Bench("B", settings=WindowsSettings(maximum_duration_s=30.0)).start()
+    bench = Bench("B", settings=WindowsSettings(max_duration_s=30.0)).start()
     bench.destination.seconds = lambda cdb: 5.0
     bench.copy(GIB)
     assert bench.rules() == []

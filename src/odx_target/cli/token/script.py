@@ -20,15 +20,13 @@ from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.url import MAXIMUM_LUN, IscsiUrl
+from odx_target.initiator.url import MAX_LUN, IscsiUrl
 from odx_target.target.config.error import ConfigError
 
 PROMPT = "token> "
 MAX_SLEEP_S = 3600.0
 
-Lun = Annotated[
-    int | None, typer.Option("--lun", min=0, max=MAXIMUM_LUN, metavar="N", help="Another LUN than that of the URL.")
-]
+Lun = Annotated[int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="Another LUN than that of the URL.")]
 Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="How long.")]
 
 

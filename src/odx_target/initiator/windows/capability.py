@@ -9,17 +9,17 @@ from odx_target.initiator.windows.settings import WindowsSettings
 PAGE_HEADER_BYTES = 4
 LISTED_PAGES_SEEN = 251
 COPY_PAGE = 0x8F
-LEAST_PAGE_LENGTH = 0x24
+MIN_PAGE_LENGTH = 0x24
 ROD_TOKEN_LIMITS = 0x0000
 ROD_TOKEN_LIMITS_BYTES = 0x20
-LARGEST_PARAMETER_LIST_BYTES = 65_535
+MAX_PARAMETER_LIST_BYTES = 65_535
 POPULATE_HEADER_BYTES = 16
 WRITE_HEADER_BYTES = 536
 RANGE_DESCRIPTOR_BYTES = 16
 UNLIMITED_BLOCKS = (1 << 64) - 1
 LARGE_OPTIMUM_BYTES = 256 << 20
 INFORMATION_AFTER_POPULATE_BYTES = 0x325
-LEAST_INFORMATION_AFTER_WRITE_BYTES = 287
+MIN_INFORMATION_AFTER_WRITE_BYTES = 287
 
 
 class Declined(Exception):
@@ -34,10 +34,10 @@ class Declined(Exception):
 class Capability:
     """The block device ROD token limits; 0 means not reported."""
 
-    maximum_range_descriptors: int
-    maximum_inactivity_timeout_s: int
+    max_range_descriptors: int
+    max_inactivity_timeout_s: int
     default_inactivity_timeout_s: int
-    maximum_token_transfer_blocks: int
+    max_token_transfer_blocks: int
     optimal_transfer_blocks: int
 
 
@@ -65,7 +65,7 @@ def read_capability(reply: bytes) -> Capability:
     """VPD page 8Fh: of all its descriptors only the first is looked at. Raises Declined."""
     if len(reply) < PAGE_HEADER_BYTES:
         raise Declined(Rule.NO_COPY_PAGE, f"{len(reply)} bytes")
-    if int.from_bytes(reply[2:4], "big") < LEAST_PAGE_LENGTH or len(reply) < PAGE_HEADER_BYTES + LEAST_PAGE_LENGTH:
+    if int.from_bytes(reply[2:4], "big") < MIN_PAGE_LENGTH or len(reply) < PAGE_HEADER_BYTES + MIN_PAGE_LENGTH:
         raise Declined(Rule.COPY_PAGE_LENGTH, f"page length {int.from_bytes(reply[2:4], 'big'):02X}h, {len(reply)} bytes")
     first = reply[PAGE_HEADER_BYTES:]
     kind, length = int.from_bytes(first[:2], "big"), int.from_bytes(first[2:4], "big")
@@ -74,10 +74,10 @@ def read_capability(reply: bytes) -> Capability:
     if length != ROD_TOKEN_LIMITS_BYTES:
         raise Declined(Rule.FIRST_DESCRIPTOR_LENGTH, f"{length:02X}h")
     return Capability(
-        maximum_range_descriptors=int.from_bytes(first[10:12], "big"),
-        maximum_inactivity_timeout_s=int.from_bytes(first[12:16], "big"),
+        max_range_descriptors=int.from_bytes(first[10:12], "big"),
+        max_inactivity_timeout_s=int.from_bytes(first[12:16], "big"),
         default_inactivity_timeout_s=int.from_bytes(first[16:20], "big"),
-        maximum_token_transfer_blocks=int.from_bytes(first[20:28], "big"),
+        max_token_transfer_blocks=int.from_bytes(first[20:28], "big"),
         optimal_transfer_blocks=int.from_bytes(first[28:36], "big"),
     )
 
@@ -100,28 +100,28 @@ def write_size(capability: Capability, block_bytes: int, settings: WindowsSettin
     elif optimum_blocks < LARGE_OPTIMUM_BYTES // block_bytes:
         limits.append((optimum_blocks, "OPTIMAL TRANSFER COUNT"))
     else:
-        limits.append((settings.maximum_write_bytes // block_bytes, "the largest WRITE USING TOKEN"))
+        limits.append((settings.max_write_bytes // block_bytes, "the largest WRITE USING TOKEN"))
     blocks, because = min(limits)
     return Size(_descriptors(capability, WRITE_HEADER_BYTES, settings), blocks, because)
 
 
 def information_after_write_bytes(capability: Capability, settings: WindowsSettings) -> int:
     """ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the whole buffer of the driver."""
-    wanted = WRITE_HEADER_BYTES + RANGE_DESCRIPTOR_BYTES * capability.maximum_range_descriptors
-    if not capability.maximum_range_descriptors:
-        wanted = LARGEST_PARAMETER_LIST_BYTES
-    return min(max(wanted, LEAST_INFORMATION_AFTER_WRITE_BYTES), LARGEST_PARAMETER_LIST_BYTES, settings.adapter_transfer_bytes)
+    wanted = WRITE_HEADER_BYTES + RANGE_DESCRIPTOR_BYTES * capability.max_range_descriptors
+    if not capability.max_range_descriptors:
+        wanted = MAX_PARAMETER_LIST_BYTES
+    return min(max(wanted, MIN_INFORMATION_AFTER_WRITE_BYTES), MAX_PARAMETER_LIST_BYTES, settings.adapter_transfer_bytes)
 
 
 def _maximum(capability: Capability) -> list[tuple[int, str]]:
-    if capability.maximum_token_transfer_blocks:
-        return [(capability.maximum_token_transfer_blocks, "MAXIMUM TOKEN TRANSFER SIZE")]
+    if capability.max_token_transfer_blocks:
+        return [(capability.max_token_transfer_blocks, "MAXIMUM TOKEN TRANSFER SIZE")]
     return [(UNLIMITED_BLOCKS, "no limit reported")]
 
 
 def _descriptors(capability: Capability, header_bytes: int, settings: WindowsSettings) -> int:
-    buffer_bytes = min(LARGEST_PARAMETER_LIST_BYTES, settings.adapter_transfer_bytes)
-    limits = [settings.maximum_descriptors, (buffer_bytes - header_bytes) // RANGE_DESCRIPTOR_BYTES]
-    if capability.maximum_range_descriptors:
-        limits.append(capability.maximum_range_descriptors)
+    buffer_bytes = min(MAX_PARAMETER_LIST_BYTES, settings.adapter_transfer_bytes)
+    limits = [settings.max_descriptors, (buffer_bytes - header_bytes) // RANGE_DESCRIPTOR_BYTES]
+    if capability.max_range_descriptors:
+        limits.append(capability.max_range_descriptors)
     return min(limits)

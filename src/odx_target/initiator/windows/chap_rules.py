@@ -6,10 +6,10 @@ Windows calls the secret by which a host proves itself the target's, and the oth
 import base64
 import re
 
-from odx_target.initiator.chap import ALGORITHM_MD5, MAXIMUM_CHALLENGE_BYTES
+from odx_target.initiator.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
 from odx_target.initiator.windows.rules import Rule
 
-LEAST_SECRET_BYTES, MOST_SECRET_BYTES = 12, 16
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 12, 16
 """Without IPsec; the lower bound is enforced, the upper one as its dialogs have it."""
 CHALLENGE_KEYS = frozenset({"CHAP_A", "CHAP_I", "CHAP_C"})
 DECLARATIONS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "AuthMethod"})
@@ -23,7 +23,7 @@ Broken = tuple[Rule, str] | None
 def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
     """Before anything is sent."""
     for rule, one in ((Rule.TARGET_SECRET_LENGTH, secret), (Rule.INITIATOR_SECRET_LENGTH, target_secret)):
-        if one is not None and not LEAST_SECRET_BYTES <= len(one.encode()) <= MOST_SECRET_BYTES:
+        if one is not None and not MIN_SECRET_BYTES <= len(one.encode()) <= MAX_SECRET_BYTES:
             return rule, f"{len(one.encode())} bytes"
     return None
 
@@ -50,7 +50,7 @@ def judge_challenge(keys: dict[str, str]) -> Broken:
     size_bytes = _size_bytes(keys.get("CHAP_C", ""))
     if not size_bytes:
         return Rule.CHAP_CHALLENGE, f"CHAP_C={keys.get('CHAP_C', '')[:20]}"
-    if size_bytes > MAXIMUM_CHALLENGE_BYTES:
+    if size_bytes > MAX_CHALLENGE_BYTES:
         return Rule.CHAP_CHALLENGE_LENGTH, f"{size_bytes} bytes"
     return None
 

@@ -118,11 +118,11 @@ class WindowsDisk:
             raise DiskUnusable(self.find(Rule.DISK_OFFLINE))
 
     def _commands(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> list[tuple[int, int]]:
-        most_blocks = self.host.settings.adapter_transfer_bytes // self.block_bytes
+        max_blocks = self.host.settings.adapter_transfer_bytes // self.block_bytes
         return [
-            (part.lba + at, min(most_blocks, part.count_blocks - at))
+            (part.lba + at, min(max_blocks, part.count_blocks - at))
             for part in layout.ranges(position_bytes, size_bytes)
-            for at in range(0, part.count_blocks, most_blocks)
+            for at in range(0, part.count_blocks, max_blocks)
         ]
 
     async def _submit(self, command: Command) -> Completion:

@@ -16,8 +16,8 @@ from odx_target.initiator.windows.settings import QerrOverride
 
 SERIAL_PAGE, IDENTIFICATION_PAGE = 0x80, 0x83
 BLOCK_LIMITS_PAGE, PROVISIONING_PAGE = 0xB0, 0xB2
-LARGEST_TEN_BYTE_LBA = 0xFFFFFFFF
-LEAST_CAPACITY_16_BYTES = 16
+MAX_TEN_BYTE_LBA = 0xFFFFFFFF
+MIN_CAPACITY_16_BYTES = 16
 MODE_RETRIES = 1
 EUI_64, NAA = 2, 3
 INVALID_FIELD_IN_CDB = (0x24, 0x00)
@@ -101,7 +101,7 @@ def _identity(page: bytes) -> bytes:
 
 async def _read_capacity(disk: WindowsDisk) -> None:
     reply = (await disk.ask(read_capacity_10(), 8)).data_in
-    if len(reply) >= 8 and int.from_bytes(reply[:4], "big") == LARGEST_TEN_BYTE_LBA:
+    if len(reply) >= 8 and int.from_bytes(reply[:4], "big") == MAX_TEN_BYTE_LBA:
         disk.is_long = True
         short = (await disk.ask(read_capacity_16(cdb.SHORT_CAPACITY_BYTES), cdb.SHORT_CAPACITY_BYTES)).data_in
         reply = short if len(short) == cdb.SHORT_CAPACITY_BYTES else b""
@@ -112,7 +112,7 @@ async def _read_capacity(disk: WindowsDisk) -> None:
     if disk.block_bytes not in BLOCK_SIZES:
         raise DiskUnusable(disk.find(Rule.NO_CAPACITY, f"blocks of {disk.block_bytes} bytes"))
     reply = (await disk.ask(read_capacity_16(cdb.LONG_CAPACITY_BYTES), cdb.LONG_CAPACITY_BYTES)).data_in
-    if len(reply) < LEAST_CAPACITY_16_BYTES:
+    if len(reply) < MIN_CAPACITY_16_BYTES:
         disk.find(Rule.SHORT_CAPACITY_16, f"{len(reply)} bytes")
 
 
@@ -133,11 +133,11 @@ async def _read_pages(disk: WindowsDisk) -> bool:
     except Declined as declined:
         disk.no_copy = disk.find(declined.rule, declined.detail)
     else:
-        optimum, maximum = disk.capability.optimal_transfer_blocks, disk.capability.maximum_token_transfer_blocks
+        optimum, maximum = disk.capability.optimal_transfer_blocks, disk.capability.max_token_transfer_blocks
         disk.remark(
-            f"limits: lifetime at most {disk.capability.maximum_inactivity_timeout_s} s,"
+            f"limits: lifetime at most {disk.capability.max_inactivity_timeout_s} s,"
             f" default {disk.capability.default_inactivity_timeout_s} s, largest {maximum} blocks, optimal {optimum} blocks,"
-            f" {disk.capability.maximum_range_descriptors} descriptors"
+            f" {disk.capability.max_range_descriptors} descriptors"
         )
         if 0 < maximum < optimum:
             disk.find(Rule.OPTIMUM_OVER_MAXIMUM, f"{optimum} blocks over {maximum}")

@@ -20,5 +20,5 @@ class WindowsHost:
     hold_off: HoldOff = field(init=False)
 
     def __post_init__(self) -> None:
-        self.list_identifiers = ListIdentifiers(self.settings.first_list_identifier, self.settings.maximum_list_identifier)
+        self.list_identifiers = ListIdentifiers(self.settings.first_list_identifier, self.settings.max_list_identifier)
         self.hold_off = HoldOff(self.settings.hold_off_s, self.settings.hold_off_scope)

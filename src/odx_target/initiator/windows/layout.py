@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from odx_target.initiator.token_commands import BlockRange
 
-MAXIMUM_RANGE_BLOCKS = 0xFFFFFFFF
+MAX_RANGE_BLOCKS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,11 @@ class FileLayout:
             skip = max(skip - extent.count_blocks, 0)
         return found
 
-    def descriptors(
-        self, position_bytes: int, size_bytes: int, maximum_descriptors: int, maximum_blocks: int
-    ) -> list[BlockRange]:
+    def descriptors(self, position_bytes: int, size_bytes: int, max_descriptors: int, max_blocks: int) -> list[BlockRange]:
         """The range descriptors of one command for the start of a piece, as far as the limits let it reach."""
-        limited = min(size_bytes, maximum_blocks * self.block_bytes)
+        limited = min(size_bytes, max_blocks * self.block_bytes)
         parts = [part for whole in self.ranges(position_bytes, limited) for part in _split(whole)]
-        return parts[:maximum_descriptors]
+        return parts[:max_descriptors]
 
 
 def count_blocks(ranges: Sequence[BlockRange]) -> int:
@@ -54,5 +52,5 @@ def contiguous(lba: int, size_bytes: int, block_bytes: int) -> FileLayout:
 
 
 def _split(extent: BlockRange) -> list[BlockRange]:
-    starts = range(0, extent.count_blocks, MAXIMUM_RANGE_BLOCKS)
-    return [BlockRange(extent.lba + at, min(MAXIMUM_RANGE_BLOCKS, extent.count_blocks - at)) for at in starts]
+    starts = range(0, extent.count_blocks, MAX_RANGE_BLOCKS)
+    return [BlockRange(extent.lba + at, min(MAX_RANGE_BLOCKS, extent.count_blocks - at)) for at in starts]

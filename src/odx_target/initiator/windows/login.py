@@ -16,7 +16,7 @@ from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError
 
 INITIATOR_NAME = "iqn.1991-05.com.microsoft:odx-target"
 RECEIVE_BYTES = 65_536
-MAXIMUM_BURST_BYTES = 262_144
+MAX_BURST_BYTES = 262_144
 FIRST_CONNECTION = 1
 DISCOVERY_KEYS: Pairs = [
     ("HeaderDigest", "None,CRC32C"),
@@ -30,7 +30,7 @@ NORMAL_KEYS: Pairs = [
     ("ErrorRecoveryLevel", "2"),
     ("InitialR2T", "No"),
     ("ImmediateData", "Yes"),
-    ("MaxBurstLength", str(MAXIMUM_BURST_BYTES)),
+    ("MaxBurstLength", str(MAX_BURST_BYTES)),
     ("FirstBurstLength", "65536"),
     ("MaxConnections", "32"),
     ("MaxOutstandingR2T", "16"),
@@ -66,7 +66,7 @@ def session_options(
         header_digest=digests,
         data_digest=digests,
         max_recv_data_segment_bytes=RECEIVE_BYTES,
-        max_burst_bytes=MAXIMUM_BURST_BYTES,
+        max_burst_bytes=MAX_BURST_BYTES,
         first_burst_bytes=RECEIVE_BYTES,
         command_timeout_s=command_timeout_s,
     )

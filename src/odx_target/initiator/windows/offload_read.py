@@ -69,9 +69,9 @@ def refuse(disk: WindowsDisk, layout: FileLayout, position_bytes: int, size_byte
     if disk.capability is None:
         assert disk.no_copy is not None
         return Failure(NtStatus.DEVICE_FEATURE_NOT_SUPPORTED, disk.no_copy)
-    longest_s, wanted_s = disk.capability.maximum_inactivity_timeout_s, disk.host.settings.token_lifetime_s
-    if 0 < longest_s < wanted_s:
-        finding = disk.find(Rule.LIFETIME_TOO_LONG, f"{wanted_s} s, at most {longest_s} s", position_bytes)
+    max_lifetime_s, wanted_s = disk.capability.max_inactivity_timeout_s, disk.host.settings.token_lifetime_s
+    if 0 < max_lifetime_s < wanted_s:
+        finding = disk.find(Rule.LIFETIME_TOO_LONG, f"{wanted_s} s, at most {max_lifetime_s} s", position_bytes)
         return Failure(NtStatus.INVALID_PARAMETER, finding)
     ranges = layout.ranges(position_bytes, size_bytes)
     aligned = not position_bytes % disk.block_bytes and not size_bytes % disk.block_bytes

@@ -54,7 +54,7 @@ class OffloadWrite:
             written_blocks, failure = await self._step()
             self._done_blocks += written_blocks
             elapsed_s = disk.host.clock.now() - began_s
-            if failure is None and self._done_blocks < total_blocks and elapsed_s >= disk.host.settings.maximum_duration_s:
+            if failure is None and self._done_blocks < total_blocks and elapsed_s >= disk.host.settings.max_duration_s:
                 disk.find(Rule.TOO_LONG, f"{elapsed_s:.1f} s", self._position)
                 break
         return Written(self._done_blocks * disk.block_bytes, failure)

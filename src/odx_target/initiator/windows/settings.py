@@ -6,9 +6,9 @@ from enum import Enum
 from odx_target.initiator.windows.nt_status import NtStatus
 
 MIB = 1 << 20
-MINIMUM_WRAP = 256
+MIN_WRAP = 256
 """A smaller MaximumListIdentifier in the registry is ignored."""
-MINIMUM_DURATION_S = 4.0
+MIN_DURATION_S = 4.0
 """CopyOffloadMaxTargetDuration: smaller values are ignored."""
 
 
@@ -40,7 +40,7 @@ class WindowsSettings:
     """All that can be set. Times in seconds, sizes in bytes. Raises ValueError for a wrap that Windows would ignore."""
 
     first_list_identifier: int = 0
-    maximum_list_identifier: int = 0xFFFFFFFF
+    max_list_identifier: int = 0xFFFFFFFF
     """MaximumListIdentifier: the one after it is 0."""
     token_lifetime_s: int = 0
     """The TTL of the offload read; 0: the target's default."""
@@ -48,12 +48,12 @@ class WindowsSettings:
     """The copy engine's offload writes."""
     read_request_bytes: int | None = None
     """The copy engine's offload reads; None: all that is left of the file."""
-    maximum_descriptors: int = 64
-    maximum_write_bytes: int = 256 * MIB
+    max_descriptors: int = 64
+    max_write_bytes: int = 256 * MIB
     """Of one WRITE USING TOKEN."""
     write_bytes_without_optimum: int = 64 * MIB
     """The same for a target that reports no OPTIMAL TRANSFER COUNT."""
-    maximum_duration_s: float = MINIMUM_DURATION_S
+    max_duration_s: float = MIN_DURATION_S
     """CopyOffloadMaxTargetDuration, looked at between two WRITE USING TOKENs."""
     scsi_timeout_s: float = 60.0 + 15.0
     """TimeOutValue of the disk and SrbTimeoutDelta of the iSCSI initiator."""
@@ -98,9 +98,9 @@ class WindowsSettings:
     """A smaller command window is noted."""
 
     def __post_init__(self) -> None:
-        if not MINIMUM_WRAP <= self.maximum_list_identifier <= 0xFFFFFFFF:
-            raise ValueError(f"the last list identifier must be {MINIMUM_WRAP} to {0xFFFFFFFF}")
-        if not 0 <= self.first_list_identifier <= self.maximum_list_identifier:
+        if not MIN_WRAP <= self.max_list_identifier <= 0xFFFFFFFF:
+            raise ValueError(f"the last list identifier must be {MIN_WRAP} to {0xFFFFFFFF}")
+        if not 0 <= self.first_list_identifier <= self.max_list_identifier:
             raise ValueError("the first list identifier must not be over the last")
-        if self.maximum_duration_s < MINIMUM_DURATION_S:
-            raise ValueError(f"the longest duration must be at least {MINIMUM_DURATION_S:g} s")
+        if self.max_duration_s < MIN_DURATION_S:
+            raise ValueError(f"the longest duration must be at least {MIN_DURATION_S:g} s")

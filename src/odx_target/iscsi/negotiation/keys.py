@@ -22,9 +22,12 @@ RESERVED_ANSWERS = frozenset({NOT_UNDERSTOOD, IRRELEVANT, REJECT})
 
 MAX_SEGMENT_BYTES = (1 << 24) - 1
 MIN_SEGMENT_BYTES = 512
-MAX_NUMBER = (1 << 64) - 1  # of a numerical-value (6.1)
-MAX_VALUE_BYTES = 255  # of every value, and of each in a list, whose key has no other limit (6.1)
-MAX_LARGE_VALUE_BYTES = 8192  # a large binary value (CHAP, SRP) in its hexadecimal form, with room to spare
+MAX_NUMBER = (1 << 64) - 1
+"""The largest numerical-value (6.1)."""
+MAX_VALUE_BYTES = 255
+"""The longest value, and the longest element of a list, if the key has no other limit (6.1)."""
+MAX_LARGE_VALUE_BYTES = 8192
+"""The longest large binary value (CHAP, SRP) in hexadecimal form, with room to spare."""
 
 
 class Kind(Enum):

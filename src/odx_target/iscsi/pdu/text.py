@@ -9,8 +9,10 @@ from typing import TypeAlias
 
 from odx_target.environment import Buffer
 
-MAX_KEY_BYTES = 63  # RFC 7143 6.1
-MAX_TEXT_BYTES = 65536  # one negotiation step over several PDUs: enough for what RFC 7143 lets keys hold, 4 MiB over 64 logins
+MAX_KEY_BYTES = 63
+"""RFC 7143 6.1."""
+MAX_TEXT_BYTES = 65536
+"""The keys of one negotiation step, over several PDUs: enough for all keys of RFC 7143, and 4 MiB for 64 logins."""
 MAX_KEYS = 4096
 """Of one negotiation, however many steps it has: each name is remembered until its end. The RFC has some fifty."""
 

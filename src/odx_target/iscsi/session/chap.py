@@ -33,12 +33,13 @@ from odx_target.iscsi.pdu.text import Pairs
 from odx_target.iscsi.session.directory import AuthenticationFailed
 
 METHOD = "CHAP"
-MAX_BINARY_BYTES = 1024  # RFC 7143 12.1.3, of challenges and responses
+MAX_BINARY_BYTES = 1024
+"""The longest challenge or response (RFC 7143 12.1.3)."""
 MIN_CHALLENGE_BYTES = 16
 """A challenge of ours has as many bytes as the algorithm's digest, and MD5 has the shortest."""
 STAND_IN_SECRET_BYTES = 16
 """What an unknown user's response is compared with: a secret of the usual length that nobody knows."""
-LONGEST_SHOWN_NAME = 64
+MAX_SHOWN_NAME_LENGTH = 64
 
 ALGORITHMS: dict[int, str] = {
     # IANA's PPP authentication algorithms -> as hashlib calls them
@@ -231,4 +232,4 @@ def _binary(key: str, text: str) -> bytes:
 
 def _shown(name: str) -> str:
     """A peer's text, cut and escaped for a log line."""
-    return ascii(name[:LONGEST_SHOWN_NAME])
+    return ascii(name[:MAX_SHOWN_NAME_LENGTH])

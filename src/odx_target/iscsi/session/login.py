@@ -47,7 +47,8 @@ NAMING_KEYS = frozenset({"InitiatorName", "TargetName", "SessionType"})
 SAME_IN_ALL_REQUESTS = ("isid", "tsih", "connection_id", "initiator_task_tag", "version_min", "version_max")
 """Fields of a Login Request that stay as in the first (11.12 to 11.12.7)."""
 
-VERSION = 0x00  # RFC 7143 11.12.4: the only one
+VERSION = 0x00
+"""The only version there is (RFC 7143 11.12.4)."""
 
 
 class LoginRefused(Exception):

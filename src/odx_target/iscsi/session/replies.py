@@ -28,7 +28,8 @@ BUSY = 0x08
 TASK_SET_FULL = 0x28
 JOINED_BYTES = 1024
 """Data of a segment up to this size is copied: a view costs as much memory, and initiators may ask for 512 bytes at a time."""
-MAX_SENSE_BYTES = 252  # SPC-4 4.5.1: the most sense data there can be
+MAX_SENSE_BYTES = 252
+"""The longest sense data (SPC-4 4.5.1)."""
 _DATA_IN = int(Opcode.SCSI_DATA_IN)
 _RESPONSE = int(Opcode.SCSI_RESPONSE)
 
@@ -41,7 +42,8 @@ def fixed_sense(sense_key: int, additional_sense_code: int, qualifier: int) -> b
     return bytes((0x70, 0, sense_key, 0, 0, 0, 0, 10, 0, 0, 0, 0, additional_sense_code, qualifier, 0, 0, 0, 0))
 
 
-WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)  # INVALID FIELD IN COMMAND INFORMATION UNIT
+WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)
+"""INVALID FIELD IN COMMAND INFORMATION UNIT."""
 
 
 def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
