@@ -11,7 +11,7 @@ from odx_target.copymgr.tokens.format import ZERO_TOKEN
 from odx_target.copymgr.tokens.rod_source import Piece, PieceKind
 from odx_target.environment import Buffer
 from odx_target.store.api import DamagedBlock, FrozenMap, PoolBusy, PoolFailed, PoolFull
-from odx_target.store.pool import PoolOptions
+from odx_target.store.pool_options import PoolOptions
 from tests.copymgr.array import CopyArray, Range, code_of, data_of, pattern
 from tests.copymgr.golden import golden
 

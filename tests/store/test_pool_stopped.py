@@ -3,7 +3,7 @@
 import pytest
 from tests.store.pools import Machine, block, read, write
 
-from odx_target.store.pool import PoolOptions
+from odx_target.store.pool_options import PoolOptions
 
 
 @pytest.mark.parametrize("steps", range(6))

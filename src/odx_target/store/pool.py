@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 
 from odx_target.environment import Environment, Lane
 from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolStatus, Scarcity, StoreError, Trouble, Usage, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.health import Health
+from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
@@ -18,60 +19,22 @@ from odx_target.store.log.records import (
     MAX_NAME_BYTES,
     MAX_VALUE_BYTES,
     Forget,
-    Freeze,
-    Release,
     Remember,
     VolumeCreated,
     VolumeDeleted,
-    encode,
 )
 from odx_target.store.log.writer import Log
-from odx_target.store.map.block_map import MAX_SIZE_BLOCKS
+from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, position_to_json
-from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BLOCKS, SEGMENT_DESCRIPTORS, SegmentStore
-from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS, SegmentSupply
+from odx_target.store.segments.segment import SegmentStore
+from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.troubles import Troubles
-from odx_target.store.volume import LogFrozenMap, LogVolume
+from odx_target.store.volume import LogFrozenMap, LogVolume, check_volume_size
 
 VOLUME_IDENTITY_BYTES = 16
 
-SEGMENTS_PER_LIMIT = 16
-"""A limit is used up in steps of a segment, so a small one needs small segments."""
-
 COMMIT_PAUSE_S = 0.1
 """How long a batch that the operating system does not take rests before it is handed over again."""
-
-MIN_LIMITED_SEGMENT_BLOCKS = 256
-"""1 MiB: smaller ones would be mostly made and sealed."""
-
-
-@dataclass(slots=True, frozen=True)
-class PoolOptions:
-    """How a pool is run. `limit_bytes` bounds the segments of the log, None: only the disk does."""
-
-    limit_bytes: int | None = None
-    segment_blocks: int | None = None
-    """Size of new segments; None: 64 MiB, or so much less that a limit holds some."""
-    checkpoint_blocks: int | None = None
-    """Log blocks between checkpoints; None: the log's own measure."""
-    descriptors: int = SEGMENT_DESCRIPTORS
-    """Segments of a directory that are held open at a time."""
-
-    def sizing(self) -> int:
-        """Blocks of new segments. Raises StoreError for options that contradict each other."""
-        limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES
-        blocks = self.segment_blocks
-        if blocks is None:
-            blocks = MAX_SEGMENT_BLOCKS
-            while (
-                limit_blocks is not None and blocks > limit_blocks // SEGMENTS_PER_LIMIT and blocks > MIN_LIMITED_SEGMENT_BLOCKS
-            ):
-                blocks //= 2
-        if not MIN_SEGMENT_BLOCKS <= blocks <= MAX_SEGMENT_BLOCKS:
-            raise StoreError(f"a segment has {MIN_SEGMENT_BLOCKS} to {MAX_SEGMENT_BLOCKS} blocks, not {blocks}")
-        if limit_blocks is not None and limit_blocks < MIN_LIMIT_SEGMENTS * blocks:
-            raise StoreError(f"the limit of a pool is at least {MIN_LIMIT_SEGMENTS * blocks * BLOCK_BYTES} bytes")
-        return blocks
 
 
 class LogPool:
@@ -97,7 +60,7 @@ class LogPool:
         self._catalogue = catalogue
         self._store = store
         self._release_lock = release_lock
-        self._is_closed = self._is_given_up = False
+        self._is_given_up = False
         self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
         self.supply.adopt(recovered.segments, recovered.sizes)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
@@ -113,8 +76,10 @@ class LogPool:
         self.log.written_blocks = recovered.replayed_blocks
         if options.checkpoint_blocks is not None:
             self.log.checkpoint_due_blocks = options.checkpoint_blocks
-        self._volumes = {each.name: LogVolume(self, each) for each in self.contents.volumes.values()}
-        self._frozen_maps = {each.identifier: LogFrozenMap(self, each) for each in self.contents.frozen_maps.values()}
+        ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.health, self.turns)
+        self._volumes = {each.name: LogVolume(ledger, each) for each in self.contents.volumes.values()}
+        for each in self.contents.frozen_maps.values():
+            ledger.frozen_maps[each.identifier] = LogFrozenMap(ledger, each)
 
     @property
     def volumes(self) -> Mapping[str, Volume]:
@@ -122,7 +87,7 @@ class LogPool:
 
     @property
     def frozen_maps(self) -> Mapping[int, FrozenMap]:
-        return self._frozen_maps
+        return self._ledger.frozen_maps
 
     @property
     def used_bytes(self) -> int:
@@ -159,7 +124,7 @@ class LogPool:
 
     def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> LogVolume:
         """As the interface says; also raises StoreError for arguments past their limits, PoolFull, PoolFailed."""
-        self.check_size(size_blocks)
+        check_volume_size(size_blocks)
         if name in self._volumes:
             raise StoreError(f"there is a volume {name!r} already")
         _check_text("the name of a volume", name, MAX_NAME_BYTES)
@@ -170,11 +135,8 @@ class LogPool:
         )
         identity = self._environment.entropy(VOLUME_IDENTITY_BYTES)
         record = VolumeCreated(self.contents.next_volume, size_blocks, identity, name, dict(attributes))
-        encoded = encode(record)
-        self.log.require_record(len(encoded))
-        self.log.append(encoded)
-        self.contents.apply(record)
-        volume = self._volumes[name] = LogVolume(self, self.contents.volumes[record.volume])
+        self._ledger.record(record)
+        volume = self._volumes[name] = LogVolume(self._ledger, self.contents.volumes[record.volume])
         return volume
 
     def delete_volume(self, name: str) -> None:
@@ -182,12 +144,8 @@ class LogPool:
         if name not in self._volumes:
             raise StoreError(f"there is no volume {name!r}")
         volume = self._volumes[name]
-        record = VolumeDeleted(volume.number)
-        encoded = encode(record)
-        self.log.require_record(len(encoded), spare=True)
-        volume.announce(0, volume.size_blocks)
-        self.log.append(encoded)
-        self.contents.apply(record)
+        announce = partial(volume.announce, 0, volume.size_blocks)
+        self._ledger.record(VolumeDeleted(volume.number), spare=True, announce=announce)
         del self._volumes[name]
         volume.detach()
 
@@ -226,51 +184,17 @@ class LogPool:
         _check_text("a key", key, MAX_KEY_BYTES)
         if len(value) > MAX_VALUE_BYTES:
             raise StoreError(f"a value of {len(value)} bytes is over the limit of {MAX_VALUE_BYTES}")
-        record = Remember(key, bytes(value))
-        encoded = encode(record)
-        self.log.require_record(len(encoded), spare=spare)
-        self.log.append(encoded)
-        self.contents.apply(record)
+        self._ledger.record(Remember(key, bytes(value)), spare=spare)
 
     def forget(self, key: str) -> None:
         if key in self.contents.remembered:
-            record = Forget(key)
-            self.log.append_or_defer(encode(record))
-            self.contents.apply(record)
-
-    def freeze(self, record: Freeze) -> LogFrozenMap:
-        """Carry out a freeze for a volume."""
-        if record.durable:
-            self.health.check()
-        self.log.append_or_defer(encode(record), matters=record.durable)
-        self.contents.apply(record)
-        frozen = LogFrozenMap(self, self.contents.frozen_maps[record.frozen], self.contents.volumes[record.volume].name)
-        self._frozen_maps[record.frozen] = frozen
-        return frozen
-
-    def release(self, frozen: LogFrozenMap, record: Release) -> None:
-        """Carry out a release for a frozen map."""
-        if self._is_closed or self._frozen_maps.pop(frozen.identifier, None) is None:
-            return
-        self.log.append_or_defer(encode(record), matters=frozen.durable)
-        self.contents.apply(record)
-
-    def own_frozen_map(self, source: object) -> LogFrozenMap:
-        """The frozen map as ours. Raises StoreError if it is released or of another pool."""
-        if not isinstance(source, LogFrozenMap) or self._frozen_maps.get(source.identifier) is not source:
-            raise StoreError("the frozen map is released, or of another pool")
-        return source
-
-    @staticmethod
-    def check_size(size_blocks: int) -> None:
-        if not 0 < size_blocks <= MAX_SIZE_BLOCKS:
-            raise StoreError(f"a volume of {size_blocks} blocks is not within 1 to {MAX_SIZE_BLOCKS}")
+            self._ledger.record_or_defer(Forget(key))
 
     async def close(self) -> None:
         """As the interface says. Does nothing the second time. Raises PoolFailed if not all could be written."""
-        if self._is_closed:
+        if self._ledger.is_closed:
             return
-        self._is_closed = True
+        self._ledger.is_closed = True
         try:
             self.commit()
             await self.log.finish()

@@ -1,23 +1,22 @@
 """Volumes and frozen maps of a pool that lives in a log."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.contents import VolumeContents
+from odx_target.store.ledger import Ledger
 from odx_target.store.log.reader import Reader, Runs
-from odx_target.store.log.records import Clone, Freeze, Release, Unmap, VolumeResized, encode
+from odx_target.store.log.records import Clone, Freeze, Release, Unmap, VolumeResized
 from odx_target.store.log.writer import Log
-from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.block_map import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
 from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
-
-if TYPE_CHECKING:
-    from odx_target.store.pool import LogPool
 
 _BLOCK_MASK = BLOCK_BYTES - 1
 
@@ -36,10 +35,10 @@ _EMPTY = FrozenRoot(None, 1, 0)
 class _Readable:
     """What volumes and frozen maps share: a map, and a reader of the places it names."""
 
-    def __init__(self, block_map: MapReader, pool: "LogPool", volume: str | None, frozen_map: int | None = None) -> None:
+    def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
-        self._reader: Reader = pool.reader
-        self._troubles: Troubles = pool.troubles
+        self._reader: Reader = ledger.reader
+        self._troubles: Troubles = ledger.health.troubles
         self._place = volume, frozen_map
 
     @property
@@ -91,12 +90,16 @@ class _Readable:
 class LogFrozenMap(_Readable):
     """A frozen map, from `LogVolume.freeze` or a durable one found after a restart."""
 
-    def __init__(self, pool: "LogPool", contents: FrozenMapState, volume: str | None = None) -> None:
-        super().__init__(contents.root, pool, volume, contents.identifier)
+    def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
+        super().__init__(contents.root, ledger, volume, contents.identifier)
         self.identifier = contents.identifier
         self.durable = contents.durable
-        self._pool = pool
+        self._ledger = ledger
         self.is_released = False
+
+    def belongs_to(self, ledger: Ledger) -> bool:
+        """True if the frozen map is of that pool and not released."""
+        return self._ledger is ledger and not self.is_released
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
         """How many of these blocks there are up to the end of so many leaves of the map that are there."""
@@ -105,24 +108,27 @@ class LogFrozenMap(_Readable):
     def release(self) -> None:
         if self.is_released:
             return
-        self._pool.turns.take(STEPS_OF_A_CHANGE)
+        ledger = self._ledger
+        ledger.turns.take(STEPS_OF_A_CHANGE)
         self.is_released = True
         self._map = _EMPTY
-        self._pool.release(self, Release(self.identifier))
+        if not ledger.is_closed:
+            del ledger.frozen_maps[self.identifier]
+            ledger.record_or_defer(Release(self.identifier), matters=self.durable)
 
 
 class LogVolume(_Readable):
     """A volume. `on_change` as the interface says."""
 
-    def __init__(self, pool: "LogPool", contents: VolumeContents) -> None:
-        super().__init__(contents.map, pool, contents.name)
+    def __init__(self, ledger: Ledger, contents: VolumeContents) -> None:
+        super().__init__(contents.map, ledger, contents.name)
         self.on_change: list[Callable[[int, int], None]] = []
         self._live_map = contents.map
         self._contents = contents
         self._number = contents.number
-        self._pool = pool
-        self._log: Log = pool.log
-        self._turns = pool.turns
+        self._ledger = ledger
+        self._log: Log = ledger.log
+        self._turns = ledger.turns
 
     @property
     def name(self) -> str:
@@ -158,32 +164,25 @@ class LogVolume(_Readable):
             assign(at, place, count)
 
     async def room_made(self) -> None:
-        await self._pool.supply.made()
+        await self._ledger.supply.made()
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)
         if count_blocks:
             self._turns.take(STEPS_OF_A_CHANGE)
-            record = Unmap(self._number, block, count_blocks)
-            encoded = encode(record)
-            self._log.require_record(len(encoded), spare=True)
-            self.announce(block, count_blocks)
-            self._log.append(encoded)
-            self._pool.contents.apply(record)
+            announce = partial(self.announce, block, count_blocks)
+            self._ledger.record(Unmap(self._number, block, count_blocks), spare=True, announce=announce)
 
     def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:
         """As the interface says; also raises StoreError for a frozen map that is released or of another pool."""
-        frozen = self._pool.own_frozen_map(source)
-        frozen.check_range(source_block, count_blocks)
+        if not isinstance(source, LogFrozenMap) or not source.belongs_to(self._ledger):
+            raise StoreError("the frozen map is released, or of another pool")
+        source.check_range(source_block, count_blocks)
         self.check_range(block, count_blocks)
         if count_blocks:
-            count_blocks = self._copied_at_once(frozen, source_block, block, count_blocks)
-            record = Clone(frozen.identifier, source_block, self._number, block, count_blocks)
-            encoded = encode(record)
-            self._log.require_record(len(encoded))
-            self.announce(block, count_blocks)
-            self._log.append(encoded)
-            self._pool.contents.apply(record)
+            count_blocks = self._copied_at_once(source, source_block, block, count_blocks)
+            record = Clone(source.identifier, source_block, self._number, block, count_blocks)
+            self._ledger.record(record, announce=partial(self.announce, block, count_blocks))
         return count_blocks
 
     def _copied_at_once(self, frozen: LogFrozenMap, source_block: int, block: int, count_blocks: int) -> int:
@@ -199,20 +198,22 @@ class LogVolume(_Readable):
         """As the interface says. Raises PoolFailed for a durable one in a failed pool, StoreError in a deleted volume."""
         self._check_present()
         self._turns.take(STEPS_OF_A_CHANGE)
-        return self._pool.freeze(Freeze(self._pool.contents.next_frozen, self._number, durable))
+        ledger = self._ledger
+        record = Freeze(ledger.contents.next_frozen, self._number, durable)
+        if durable:
+            ledger.health.check()
+        ledger.record_or_defer(record, matters=durable)
+        frozen = LogFrozenMap(ledger, ledger.contents.frozen_maps[record.frozen], self.name)
+        ledger.frozen_maps[record.frozen] = frozen
+        return frozen
 
     def resize(self, size_blocks: int) -> None:
         """Grow by holes or cut off. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""
         self._check_present()
-        self._pool.check_size(size_blocks)
-        record = VolumeResized(self._number, size_blocks)
-        encoded = encode(record)
-        old_blocks = self.size_blocks
-        self._log.require_record(len(encoded), spare=size_blocks < old_blocks)
-        if size_blocks < old_blocks:
-            self.announce(size_blocks, old_blocks - size_blocks)
-        self._log.append(encoded)
-        self._pool.contents.apply(record)
+        check_volume_size(size_blocks)
+        cut_blocks = self.size_blocks - size_blocks
+        announce = partial(self.announce, size_blocks, cut_blocks) if cut_blocks > 0 else None
+        self._ledger.record(VolumeResized(self._number, size_blocks), spare=cut_blocks > 0, announce=announce)
 
     def announce(self, block: int, count_blocks: int) -> None:
         """Blocks are about to change, and room for the record is there. Listeners may come and go meanwhile."""
@@ -226,3 +227,9 @@ class LogVolume(_Readable):
     def _check_present(self) -> None:
         if self._map.size_blocks == 0:
             raise StoreError(f"the volume {self.name!r} was deleted")
+
+
+def check_volume_size(size_blocks: int) -> None:
+    """Raise StoreError for a size that no volume can have."""
+    if not 0 < size_blocks <= MAX_SIZE_BLOCKS:
+        raise StoreError(f"a volume of {size_blocks} blocks is not within 1 to {MAX_SIZE_BLOCKS}")

@@ -1,10 +1,10 @@
 """The commands that ask about copy operations and end them (SPC-4 6.3, 6.18, 6.19, 6.22)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
 from odx_target.copymgr.commands.responses import all_rod_tokens, copy_status, management_token, rod_token_information
+from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.format import creator_identity
@@ -14,22 +14,19 @@ from odx_target.scsi.sense import INVALID_FIELD_IN_CDB
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 
-if TYPE_CHECKING:
-    from odx_target.copymgr.manager import CopyManager
-
 _LIST_IDENTIFIER_FIELD = 2
 
 STEPS_OF_A_REPORTED_TOKEN = 2
 
 
-def receive_rod_token_information(manager: "CopyManager", task: Task) -> Outcome:
+def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
     """The record of an operation with the token that it made, which stays until it was told whole, and longer."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
-    records = manager.records
+    records = copies.records
     named = (task.nexus, task.logical_unit, list_identifier)
-    is_lenient = manager.options.lenient_lookup
-    found = records.find_leniently(*named, manager.environment.monotonic()) if is_lenient else records.find(*named)
-    operation = _found(manager, found, list_identifier)
+    is_lenient = copies.options.lenient_lookup
+    found = records.find_leniently(*named, copies.environment.monotonic()) if is_lenient else records.find(*named)
+    operation = _found(copies, found, list_identifier)
     if not allocation_bytes:
         if not operation.is_in_progress:
             records.release_token(operation)
@@ -40,49 +37,49 @@ def receive_rod_token_information(manager: "CopyManager", task: Task) -> Outcome
     return Reply.of_parameter_data(information, allocation_bytes)
 
 
-def receive_copy_status(manager: "CopyManager", task: Task) -> Outcome:
+def receive_copy_status(copies: Copies, task: Task) -> Outcome:
     """The record of an operation without its token."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
-    operation = _found(manager, manager.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
+    operation = _found(copies, copies.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
     return Reply.of_parameter_data(copy_status(operation), allocation_bytes)
 
 
-def copy_operation_abort(manager: "CopyManager", task: Task) -> Outcome:
+def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
     """End an operation under way. Every change is preceded by a look at its state, so nothing is written after this."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
-    operation = manager.records.find(task.nexus, task.logical_unit, list_identifier)
+    operation = copies.records.find(task.nexus, task.logical_unit, list_identifier)
     if operation is not None and not operation.is_in_progress:
         operation = None
-    manager.terminate(_found(manager, operation, list_identifier))
+    copies.terminate(_found(copies, operation, list_identifier))
     return Reply()
 
 
-def report_all_rod_tokens(manager: "CopyManager", task: Task) -> Outcome:
+def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
     """The tokens made through this logical unit; those of others are nobody's business here. Looking prolongs no life.
 
     They are looked through in turns of the loop: reported are those of the beginning that have not ended before their turn.
     """
-    identifiers = manager.tokens.identifiers()
-    if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < manager.environment.turns.left:
-        return _all_rod_tokens(task, b"".join(_token_of(manager, task, each) for each in identifiers))
-    return Waiting(_report_in_turns, manager, task, identifiers)
+    identifiers = copies.tokens.identifiers()
+    if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < copies.environment.turns.left:
+        return _all_rod_tokens(task, b"".join(_token_of(copies, task, each) for each in identifiers))
+    return Waiting(_report_in_turns, copies, task, identifiers)
 
 
-async def _report_in_turns(manager: "CopyManager", task: Task, identifiers: Sequence[int]) -> Reply:
-    turns = manager.environment.turns
+async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int]) -> Reply:
+    turns = copies.environment.turns
     tokens = bytearray()
     for identifier in identifiers:
         await turns.next_if_spent()
         turns.take(STEPS_OF_A_REPORTED_TOKEN)
-        tokens += _token_of(manager, task, identifier)
+        tokens += _token_of(copies, task, identifier)
     await turns.next_if_spent()
     turns.take(len(tokens) * STEPS_OF_A_MEBIBYTE >> 20)
     return _all_rod_tokens(task, tokens)
 
 
-def _token_of(manager: "CopyManager", task: Task, identifier: int) -> bytes:
+def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
     """The management token of one that was made through the task's logical unit; empty if it is none of those, or has ended."""
-    token = manager.tokens.usable(identifier, manager.environment.monotonic())
+    token = copies.tokens.usable(identifier, copies.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity
     return management_token(token.data) if token is not None and is_of_unit else b""
 
@@ -92,8 +89,8 @@ def _all_rod_tokens(task: Task, tokens: bytes | bytearray) -> Reply:
     return Reply.of_parameter_data(all_rod_tokens(tokens), allocation_bytes)
 
 
-def _found(manager: "CopyManager", operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
-    if operation is None or manager.records.is_over(operation, manager.environment.monotonic()):
+def _found(copies: Copies, operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
+    if operation is None or copies.records.is_over(operation, copies.environment.monotonic()):
         raise Refusal(
             INVALID_FIELD_IN_CDB,
             cdb_field=_LIST_IDENTIFIER_FIELD,

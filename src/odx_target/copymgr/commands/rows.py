@@ -7,7 +7,6 @@ a write. Retrieving results never conflicts, COPY OPERATION ABORT does as a writ
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from odx_target.copymgr.commands.copy_results import (
     copy_operation_abort,
@@ -18,6 +17,7 @@ from odx_target.copymgr.commands.copy_results import (
 from odx_target.copymgr.commands.parameter_lists import CDB_LAYOUTS, ServiceAction
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
+from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.refusal import Refusal
 from odx_target.scsi.access import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow
@@ -25,10 +25,7 @@ from odx_target.scsi.extent import Extent
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
 
-if TYPE_CHECKING:
-    from odx_target.copymgr.manager import CopyManager
-
-Handler = Callable[["CopyManager", Task], Outcome]
+Handler = Callable[[Copies, Task], Outcome]
 
 # GROUP NUMBER is let through and means nothing: grouping is not supported.
 _OUT_USAGE = "00000000 ffffffffffffffff 3f 00"
@@ -91,19 +88,19 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
 )
 
 
-def command_rows(manager: "CopyManager") -> list[CommandRow]:
-    """The rows, bound to one copy manager."""
-    return [_row(manager, command) for command in COPY_COMMANDS]
+def command_rows(copies: Copies) -> list[CommandRow]:
+    """The rows, bound to the state of one copy manager."""
+    return [_row(copies, command) for command in COPY_COMMANDS]
 
 
-def _row(manager: "CopyManager", command: CopyCommand) -> CommandRow:
+def _row(copies: Copies, command: CopyCommand) -> CommandRow:
     operation_code, name, _ = CDB_LAYOUTS[command.service_action]
 
     def handle(task: Task) -> Outcome:
         try:
-            return command.handler(manager, task)
+            return command.handler(copies, task)
         except Refusal as refusal:
-            manager.note_refusal(task.nexus, command.service_action, refusal)
+            copies.note_refusal(task.nexus, command.service_action, refusal)
             raise
 
     return CommandRow(

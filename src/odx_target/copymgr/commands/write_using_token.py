@@ -1,23 +1,15 @@
 """WRITE USING TOKEN (SBC-4 5.55): writes what a token represents."""
 
-from typing import TYPE_CHECKING
-
-from odx_target.copymgr.commands.checks import (
-    WRITE_USING_TOKEN_CHECKS,
-    Request,
-    check_list_identifier,
-    check_list_length,
-    received_list,
-    run_checks,
-)
+from odx_target.copymgr.commands.checks import WRITE_USING_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.commands.parameter_lists import (
     OUT_CDB,
     WRITE_USING_TOKEN_SHAPE,
     ListFlag,
     ServiceAction,
-    WriteUsingTokenList,
     decode_write_using_token,
 )
+from odx_target.copymgr.commands.request import read_request
+from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
 from odx_target.copymgr.operations.write_job import WriteJob
 from odx_target.copymgr.refusal import Refusal
@@ -28,9 +20,6 @@ from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
-
-if TYPE_CHECKING:
-    from odx_target.copymgr.manager import CopyManager
 
 _OFFSET_INTO_ROD_FIELD = 8
 
@@ -43,31 +32,33 @@ def destination_extents(task: Task) -> list[Extent]:
     return [Extent(lba, count_blocks, True) for lba, count_blocks in decode_write_using_token(data).ranges if count_blocks]
 
 
-def write_using_token(manager: "CopyManager", task: Task) -> Outcome:
+def write_using_token(copies: Copies, task: Task) -> Outcome:
     """Check, judge the token, and write; at once where that takes no time."""
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
-    parameters, request = _checked(manager, task, list_identifier, list_bytes)
-    token = manager.judge.judge(parameters.token, manager.environment.monotonic())
+    request = read_request(copies, task, list_identifier, list_bytes, WRITE_USING_TOKEN_SHAPE, decode_write_using_token)
+    run_checks(WRITE_USING_TOKEN_CHECKS, request)
+    parameters = request.parameters
+    token = copies.judge.judge(parameters.token, copies.environment.monotonic())
     rod: RodSource = ZeroRod() if token is None else token.rod
     block_bytes = task.logical_unit.block_bytes
     # the zero token has no end and no places in it, so an offset means nothing (Windows sends one)
     offset_bytes = 0 if token is None else parameters.offset_into_rod * block_bytes
     _check_offset(rod, offset_bytes, parameters.offset_into_rod)
-    manager.require_room(task.nexus)
+    copies.require_room(task.nexus)
     in_background = bool(parameters.flags & ListFlag.IMMED)
-    operation = manager.begin(
+    operation = copies.begin(
         ServiceAction.WRITE_USING_TOKEN, list_identifier, request.total_blocks, task, in_background=in_background
     )
-    use = TokenUse(manager, token, delete=bool(parameters.flags & ListFlag.DEL_TKN))
-    job = WriteJob(manager, operation, rod, offset_bytes, parameters.ranges, use.end)
+    use = TokenUse(copies, token, delete=bool(parameters.flags & ListFlag.DEL_TKN))
+    job = WriteJob(copies, operation, rod, offset_bytes, parameters.ranges, use.end)
     if in_background:
-        start_in_background(manager, job)
+        start_in_background(copies, job)
         return Reply(transfer_bytes=list_bytes)
-    if manager.before_step is not None or manager.copy_rate.bytes_per_s is not None:
-        return ForegroundJob(manager, job)
-    return _run_now(manager, job)
+    if copies.before_step is not None or copies.copy_rate.bytes_per_s is not None:
+        return ForegroundJob(copies, job)
+    return _run_now(copies, job)
 
 
 class TokenUse:
@@ -77,54 +68,36 @@ class TokenUse:
     the time budget cut short has not: its initiator goes on with the same token.
     """
 
-    def __init__(self, manager: "CopyManager", token: RodToken | None, *, delete: bool) -> None:
-        self._manager = manager
+    def __init__(self, copies: Copies, token: RodToken | None, *, delete: bool) -> None:
+        self._copies = copies
         self._token = token
         self._delete = delete
         if token is not None:
-            manager.tokens.lease(token)
+            copies.tokens.lease(token)
 
     def end(self, is_over: bool, now_s: float) -> None:
         token = self._token
         if token is None:
             return
-        tokens = self._manager.tokens
+        tokens = self._copies.tokens
         if self._delete and is_over:
             tokens.finish(token, TokenEnd.DELETED, now_s)
         tokens.give_back(token, now_s)
         if token.is_persistent and token.end is None:
-            self._manager.durable_tokens.touch(token)
+            self._copies.durable_tokens.touch(token)
 
 
-def _run_now(manager: "CopyManager", job: WriteJob) -> Outcome:
+def _run_now(copies: Copies, job: WriteJob) -> Outcome:
     ending: Ending | None = None
     try:
         if job.work_now():
             ending = job.ending()
     except Exception as error:
-        ending = ending_for(manager, job, error)
+        ending = ending_for(copies, job, error)
     if ending is None:
-        return ForegroundJob(manager, job)
-    conclude(manager, job, ending)
-    return reply_to(manager, job, ending)
-
-
-def _checked(manager: "CopyManager", task: Task, list_identifier: int, list_bytes: int) -> tuple[WriteUsingTokenList, Request]:
-    data = received_list(task, list_bytes)
-    check_list_length(WRITE_USING_TOKEN_SHAPE, len(data))
-    check_list_identifier(list_identifier, is_in_progress=manager.is_in_progress(task, list_identifier))
-    parameters = decode_write_using_token(data)
-    request = Request(
-        shape=WRITE_USING_TOKEN_SHAPE,
-        limits=manager.limits,
-        logical_unit=task.logical_unit,
-        data_length=parameters.data_length,
-        flags=parameters.flags,
-        range_descriptor_length=parameters.range_descriptor_length,
-        ranges=parameters.ranges,
-    )
-    run_checks(WRITE_USING_TOKEN_CHECKS, request)
-    return parameters, request
+        return ForegroundJob(copies, job)
+    conclude(copies, job, ending)
+    return reply_to(copies, job, ending)
 
 
 def _check_offset(rod: RodSource, offset_bytes: int, offset_into_rod: int) -> None:

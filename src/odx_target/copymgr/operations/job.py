@@ -1,8 +1,8 @@
 """How the work of a copy operation is run, in the foreground or in the background, and how it ends."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
+from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import SourceUnreadable
@@ -12,12 +12,6 @@ from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, INTERNAL_TARGET_FAILUR
 from odx_target.scsi.tasks.outcome import Pending
 from odx_target.scsi.tasks.task import TaskAborted
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadable
-
-if TYPE_CHECKING:
-    from odx_target.copymgr.manager import CopyManager
-
-BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
-"""Called before each step of each operation; may wait, and may raise what a step may raise."""
 
 
 class Ending(NamedTuple):
@@ -42,50 +36,50 @@ class Job(Protocol):
 class ForegroundJob(Pending):
     """Does the work and answers the command. Raises CheckCondition, TaskAborted."""
 
-    def __init__(self, manager: "CopyManager", job: Job) -> None:
-        self._manager = manager
+    def __init__(self, copies: Copies, job: Job) -> None:
+        self._copies = copies
         self._job = job
 
     async def _run(self) -> Reply:
-        manager, job = self._manager, self._job
+        copies, job = self._copies, self._job
         ending = Ending(CopyStatus.TERMINATED)
         try:
             ending = await job.work()
         except TaskAborted:
             raise
         except Exception as error:
-            ending = ending_for(manager, job, error)
+            ending = ending_for(copies, job, error)
         finally:
-            conclude(manager, job, ending)
-        return reply_to(manager, job, ending)
+            conclude(copies, job, ending)
+        return reply_to(copies, job, ending)
 
     def _abandon(self) -> None:
-        conclude(self._manager, self._job, Ending(CopyStatus.TERMINATED))
+        conclude(self._copies, self._job, Ending(CopyStatus.TERMINATED))
 
 
-def start_in_background(manager: "CopyManager", job: Job) -> None:
+def start_in_background(copies: Copies, job: Job) -> None:
     """Do the work of a command that is answered already; only its record shows what goes wrong."""
     try:
-        manager.environment.start_soon(_run_in_background, manager, job)
+        copies.environment.start_soon(_run_in_background, copies, job)
     except BaseException:
-        conclude(manager, job, Ending(CopyStatus.TERMINATED))
+        conclude(copies, job, Ending(CopyStatus.TERMINATED))
         raise
 
 
-async def _run_in_background(manager: "CopyManager", job: Job) -> None:
+async def _run_in_background(copies: Copies, job: Job) -> None:
     ending = Ending(CopyStatus.TERMINATED)
     try:
         ending = await job.work()
     except Exception as error:
-        ending = ending_for(manager, job, error)
+        ending = ending_for(copies, job, error)
     finally:
-        conclude(manager, job, ending)
+        conclude(copies, job, ending)
 
 
-def conclude(manager: "CopyManager", job: Job, ending: Ending) -> None:
+def conclude(copies: Copies, job: Job, ending: Ending) -> None:
     """The operation ends, unless it was terminated before; its record tells how."""
     operation = job.operation
-    now_s = manager.environment.monotonic()
+    now_s = copies.environment.monotonic()
     try:
         job.close(ending, now_s)
     finally:
@@ -93,23 +87,23 @@ def conclude(manager: "CopyManager", job: Job, ending: Ending) -> None:
             operation.terminate()
         operation.finish(ending.status, ending.check)
         operation.forget_task()
-        manager.operation_ended(operation, now_s)
+        copies.operation_ended(operation, now_s)
 
 
-def reply_to(manager: "CopyManager", job: Job, ending: Ending) -> Reply:
+def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
     """The command's reply. Raises CheckCondition where that is the answer."""
     if ending.check is not None:
-        manager.note_refusal(job.operation.nexus, job.operation.service_action, ending.check)
+        copies.note_refusal(job.operation.nexus, job.operation.service_action, ending.check)
         raise ending.check
     return Reply(transfer_bytes=job.operation.list_bytes)
 
 
-def ending_for(manager: "CopyManager", job: Job, error: Exception) -> Ending:
+def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:
     """What an exception during the work means to the initiator."""
-    return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(manager, job, error))
+    return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(copies, job, error))
 
 
-def _check_for(manager: "CopyManager", job: Job, error: Exception) -> CheckCondition:
+def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
     if isinstance(error, CheckCondition):
         return error
     if isinstance(error, SourceUnreadable):
@@ -126,7 +120,7 @@ def _check_for(manager: "CopyManager", job: Job, error: Exception) -> CheckCondi
         if isinstance(error, kind):
             return Refusal(condition, key=key, rule=str(error))
     if not isinstance(error, StoreError):
-        manager.report_internal_error(error)
+        copies.report_internal_error(error)
     return Refusal(INTERNAL_TARGET_FAILURE, rule=str(error))
 
 

@@ -6,7 +6,9 @@
 The object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS read, for as long as it is kept.
 """
 
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from typing import TypeAlias
 
 from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES
@@ -134,3 +136,7 @@ class CopyOperation:
             if self.task is not None:
                 self.task.raise_if_aborted()
             raise CheckCondition(COMMANDS_CLEARED_BY_DEVICE_SERVER)
+
+
+BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
+"""Called before each step of each operation; may wait, and may raise what a step may raise."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from odx_target.copymgr.commands.parameter_lists import Range
+from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, refusal_of_source
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
@@ -23,9 +23,6 @@ from odx_target.scsi.sense import (
 )
 from odx_target.store.api import BLOCK_BYTES
 
-if TYPE_CHECKING:
-    from odx_target.copymgr.manager import CopyManager
-
 
 class WriteJob:
     """Writes the ROD from `offset_bytes` on into ranges of the operation's logical unit, in their order.
@@ -41,7 +38,7 @@ class WriteJob:
 
     def __init__(
         self,
-        manager: "CopyManager",
+        copies: Copies,
         operation: CopyOperation,
         rod: RodSource,
         offset_bytes: int,
@@ -49,10 +46,10 @@ class WriteJob:
         on_close: Callable[[bool, float], None],
     ) -> None:
         self.operation = operation
-        self._manager = manager
-        self._limits = manager.limits
-        self._environment = manager.environment
-        self._turns = manager.environment.turns
+        self._copies = copies
+        self._limits = copies.limits
+        self._environment = copies.environment
+        self._turns = copies.environment.turns
         self._pool = operation.logical_unit.pool
         self._medium = operation.logical_unit.medium
         self._block_bytes = operation.logical_unit.block_bytes
@@ -99,11 +96,11 @@ class WriteJob:
         await self._turns.next_if_spent()
         self.operation.raise_if_ended()
         while self.done_blocks < self._end_blocks and not self._is_time_up():
-            if self._manager.before_step is not None:
-                waiting = self._manager.before_step(self.operation)
+            if self._copies.before_step is not None:
+                waiting = self._copies.before_step(self.operation)
                 if waiting is not None:
                     await waiting
-            if self._manager.copy_rate.bytes_per_s is not None:
+            if self._copies.copy_rate.bytes_per_s is not None:
                 await self._wait_for_turn()
             await self._one_step()
             await self._pool.committed()
@@ -164,7 +161,7 @@ class WriteJob:
     async def _wait_for_turn(self) -> None:
         """Keep to the copy rate. Behind many others a command is let through just in time."""
         now_s = self._environment.monotonic()
-        wait_s = self._manager.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
+        wait_s = self._copies.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
         if self.operation.task is not None:
             wait_s = min(wait_s, max(0.0, self._latest_s - now_s))
         await self._environment.sleep(wait_s)
@@ -175,16 +172,16 @@ class WriteJob:
             self._done_in_range = 0
         lba, count_blocks = self._ranges[self._range_index]
         left_blocks = min(count_blocks - self._done_in_range, self._end_blocks - self.done_blocks)
-        can_share = self._pool is self._manager.pool
+        can_share = self._pool is self._copies.pool
         destination = Destination(lba + self._done_in_range, left_blocks, self._block_bytes, can_share)
         offset_bytes = self._offset_bytes + self.done_blocks * self._block_bytes
-        return plan_step(self._rod, offset_bytes, destination, self._manager.copy_rate.limits)
+        return plan_step(self._rod, offset_bytes, destination, self._copies.copy_rate.limits)
 
     def _step_done(self, step: Step) -> None:
         self._done_in_range += step.count_blocks
         self.operation.transfer_count_blocks += step.count_blocks
         self.operation.counter += 1
-        self._manager.counters.add_step(step.kind, step.count_blocks * self._block_bytes)
+        self._copies.counters.add_step(step.kind, step.count_blocks * self._block_bytes)
 
     async def _one_step(self) -> None:
         step = self._next_step()

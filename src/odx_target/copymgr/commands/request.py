@@ -1,0 +1,107 @@
+"""A POPULATE TOKEN or WRITE USING TOKEN command with its decoded parameter list."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from odx_target.copymgr.commands.parameter_lists import RANGE_DESCRIPTOR_BYTES, ListShape, Range
+from odx_target.copymgr.copies import Copies
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.refusal import Refusal
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.sense import OPERATION_IN_PROGRESS, PARAMETER_LIST_LENGTH_ERROR
+from odx_target.scsi.tasks.task import Task
+
+
+class ParameterList(Protocol):
+    """The fields that both parameter lists have."""
+
+    @property
+    def data_length(self) -> int: ...
+
+    @property
+    def flags(self) -> int: ...
+
+    @property
+    def range_descriptor_length(self) -> int: ...
+
+    @property
+    def ranges(self) -> Sequence[Range]: ...
+
+
+Parameters = TypeVar("Parameters", bound=ParameterList, covariant=True)
+
+
+@dataclass(slots=True, frozen=True)
+class Request(Generic[Parameters]):
+    """A command to be checked. `is_own_pool`: the blocks of the logical unit are in the pool of this copy manager."""
+
+    parameters: Parameters
+    shape: ListShape
+    limits: CopyLimits
+    logical_unit: LogicalUnit
+    is_own_pool: bool
+
+    @property
+    def total_blocks(self) -> int:
+        return sum(count_blocks for _, count_blocks in self.parameters.ranges)
+
+    def field_of(self, index: int) -> int:
+        """The byte of the parameter list at which a range descriptor begins."""
+        return self.shape.header_bytes + index * RANGE_DESCRIPTOR_BYTES
+
+
+def read_request(
+    copies: Copies,
+    task: Task,
+    list_identifier: int,
+    list_bytes: int,
+    shape: ListShape,
+    decode: Callable[[bytes], Parameters],
+) -> Request[Parameters]:
+    """Decode the parameter list of a command; `list_identifier` and `list_bytes` are those of its CDB.
+
+    Raises Refusal for a list that is too short, and for a list identifier that is in use.
+    """
+    data = _received_list(task, list_bytes)
+    _check_list_length(shape, len(data))
+    _check_list_identifier(list_identifier, is_in_progress=copies.is_in_progress(task, list_identifier))
+    return Request(decode(data), shape, copies.limits, task.logical_unit, copies.holds_blocks_of(task.logical_unit))
+
+
+def _received_list(task: Task, length_bytes: int) -> bytes:
+    """The parameter list of a task, as long as its CDB says. Refuse a list of which fewer bytes came."""
+    data = b"".join(task.data_out)[:length_bytes]
+    if len(data) < length_bytes:
+        raise Refusal(
+            PARAMETER_LIST_LENGTH_ERROR,
+            transfer_bytes=length_bytes,
+            rule="fewer bytes came than the CDB says",
+            field="PARAMETER LIST LENGTH",
+            value=length_bytes,
+            limit="bytes received",
+            allowed=len(data),
+        )
+    return data
+
+
+def _check_list_length(shape: ListShape, size_bytes: int) -> None:
+    """Refuse a list that ends within its header."""
+    if size_bytes < shape.header_bytes:
+        raise Refusal(
+            PARAMETER_LIST_LENGTH_ERROR,
+            rule="the parameter list ends within its header",
+            field="PARAMETER LIST LENGTH",
+            value=size_bytes,
+        )
+
+
+def _check_list_identifier(list_identifier: int, *, is_in_progress: bool) -> None:
+    """Refuse an identifier that names an operation under way; that operation goes on."""
+    if is_in_progress:
+        raise Refusal(
+            OPERATION_IN_PROGRESS,
+            rule="an operation with this list identifier is under way",
+            field="LIST IDENTIFIER",
+            value=list_identifier,
+        )

@@ -1,0 +1,46 @@
+"""What a pool shares with its volumes and frozen maps: its contents, and the log that records each change of them."""
+
+from collections.abc import Callable
+
+from odx_target.store.api import FrozenMap
+from odx_target.store.contents import Contents
+from odx_target.store.health import Health
+from odx_target.store.log.reader import Reader
+from odx_target.store.log.records import Record, encode
+from odx_target.store.log.writer import Log
+from odx_target.store.segments.supply import SegmentSupply
+from odx_target.turns import Turns
+
+
+class Ledger:
+    """The contents of one pool and its log; `frozen_maps` are those that are not released."""
+
+    def __init__(
+        self, contents: Contents, log: Log, reader: Reader, supply: SegmentSupply, health: Health, turns: Turns
+    ) -> None:
+        self.contents = contents
+        self.log = log
+        self.reader = reader
+        self.supply = supply
+        self.health = health
+        self.turns = turns
+        self.frozen_maps: dict[int, FrozenMap] = {}
+        self.is_closed = False
+
+    def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
+        """Log a change and carry it out. Raises PoolFull, PoolBusy, PoolFailed: then nothing has changed.
+
+        `spare`: the change may use the room that a full pool keeps for changes that give something back. `announce` is called
+        once there is room for the record, before the change.
+        """
+        encoded = encode(change)
+        self.log.require_record(len(encoded), spare=spare)
+        if announce is not None:
+            announce()
+        self.log.append(encoded)
+        self.contents.apply(change)
+
+    def record_or_defer(self, change: Record, *, matters: bool = True) -> None:
+        """Carry out a change that must not fail, and log it as soon as there is room; see `Log.append_or_defer`."""
+        self.log.append_or_defer(encode(change), matters=matters)
+        self.contents.apply(change)
