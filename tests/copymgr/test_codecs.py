@@ -20,13 +20,13 @@ from odx_target.copymgr.commands.parameter_lists import (
     encode_write_using_token,
 )
 from odx_target.copymgr.commands.responses import STATUS_LAYOUT
-from odx_target.copymgr.describe import (
+from odx_target.copymgr.describe_fields import (
     describe_populate_token,
     describe_rod_token_information,
     describe_third_party_copy,
     describe_token,
     describe_write_using_token,
-    register,
+    register_descriptions,
 )
 from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, TOKEN_LAYOUT, ZERO_TOKEN, decode_head
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
@@ -138,7 +138,7 @@ def test_a_token_says_what_it_is_of() -> None:
 @pytest.mark.parametrize("name", ["third_party_copy_page_512", "another_third_party_copy_page"])
 def test_pages_are_put_into_words(name: str) -> None:
     descriptions = Descriptions()
-    register(descriptions)
+    register_descriptions(descriptions)
     data = golden(name)
     rows = describe_vpd(data, descriptions)
     assert value_of(rows, "page_code") == "0x8f"
@@ -190,7 +190,7 @@ def test_descriptors_are_whole_and_ascending() -> None:
 
 def test_commands_are_put_into_words() -> None:
     descriptions = Descriptions()
-    register(descriptions)
+    register_descriptions(descriptions)
     rows = describe_cdb(golden("populate_token", "cdb"), descriptions)
     assert rows[0].value == "POPULATE TOKEN"
     assert value_of(rows, "list_identifier") == "0x101"

@@ -10,83 +10,56 @@ open batch; `Pool.commit` hands the batch to the operating system. No effect may
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Protocol
 
 from odx_target.environment import Buffer
+from odx_target.store.errors import (
+    CatalogueDamaged,
+    DamagedBlock,
+    OutOfResources,
+    PoolBusy,
+    PoolDamaged,
+    PoolFailed,
+    PoolFull,
+    PoolInUse,
+    Refused,
+    Scarcity,
+    StoreError,
+    Unreadable,
+    Unwritable,
+)
+from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind, Usage
 from odx_target.turns import Steps, Turns
 
+__all__ = [
+    "BLOCK_BYTES",
+    "BlockSource",
+    "CatalogueDamaged",
+    "DamagedBlock",
+    "DamagedPlace",
+    "FrozenMap",
+    "OutOfResources",
+    "Pool",
+    "PoolBusy",
+    "PoolDamaged",
+    "PoolFailed",
+    "PoolFull",
+    "PoolInUse",
+    "PoolStatus",
+    "Refused",
+    "Scarcity",
+    "StoreError",
+    "Trouble",
+    "TroubleCount",
+    "TroubleKind",
+    "Unreadable",
+    "Unwritable",
+    "Usage",
+    "Volume",
+]
+
 BLOCK_BYTES = 4096
-
-
-class StoreError(Exception):
-    """Something the store refuses or cannot do; the message is one clear line for a person."""
-
-
-class Scarcity(StoreError):
-    """Something is needed that cannot be had now. Nothing has changed, and the same call may succeed later."""
-
-
-class OutOfResources(Scarcity):
-    """There are no descriptors, or there is no memory, for what was asked."""
-
-
-class PoolFull(Scarcity):
-    """The disk or the configured limit of the pool leaves no room for a write."""
-
-
-class PoolBusy(Scarcity):
-    """Room is being made for what was asked, and nothing has changed: ask again after `Volume.room_made`."""
-
-
-class Refused(StoreError):
-    """The machine does not allow the pool to write: a file system is read-only, or a permission is missing.
-
-    Nothing has changed.
-    """
-
-
-class Unwritable(StoreError):
-    """The disk failed before anything was promised. Nothing has changed, and the same call may succeed later."""
-
-
-class PoolFailed(StoreError):
-    """The pool lost what it had promised to write; it takes no more writes until it is opened again."""
-
-
-class PoolDamaged(StoreError):
-    """The pool cannot be opened: its files contradict each other, or it is of a newer format."""
-
-
-class CatalogueDamaged(PoolDamaged):
-    """The catalogue cannot be used; the log has all that was in it."""
-
-
-class PoolInUse(StoreError):
-    """Another process holds the pool."""
-
-
-class DamagedBlock(StoreError):
-    """A block's data is lost: it does not match its checksum, or its place is gone. Reading again does not help.
-
-    `block` counts from the start of the volume or frozen map that was read.
-    """
-
-    def __init__(self, block: int) -> None:
-        super().__init__(f"block {block} does not match its checksum")
-        self.block = block
-
-
-class Unreadable(StoreError):
-    """A block could not be read, which says nothing of its data: the same read may succeed later.
-
-    `block` counts as for DamagedBlock.
-    """
-
-    def __init__(self, block: int, reason: str) -> None:
-        super().__init__(f"block {block} cannot be read: {reason}")
-        self.block = block
+"""The size of a block of the store."""
 
 
 class BlockSource(Protocol):
@@ -183,86 +156,6 @@ class Volume(BlockSource, Protocol):
     def resize(self, size_blocks: int) -> None:
         """Grow by holes, or cut off the end. Raises PoolFull, PoolBusy, PoolFailed: then nothing has changed."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How much of its disk a pool takes, and how much more its data may take, as far as that can be told."""
-
-    used_bytes: int
-    available_bytes: int | None
-    """None where no limit and no disk sets a bound that is known."""
-
-
-class TroubleKind(Enum):
-    """What an operator must act on."""
-
-    FAILED = auto()
-    """The pool takes no more writes."""
-    FULL = auto()
-    NO_SEGMENT = auto()
-    """There may be room, but no segment can be made of it now."""
-    STALLED = auto()
-    """The log cannot be written now; it is tried again."""
-    NOT_SEALED = auto()
-    """A segment that is full could not be finished now; it is tried again."""
-    CHECKPOINT_FAILED = auto()
-    DAMAGED_BLOCK = auto()
-    UNREADABLE_BLOCK = auto()
-    SCARCE = auto()
-    """A read or a flush could not be done for want of descriptors, memory or threads; hosts try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something met that an operator must act on; `block` belongs to a volume, or to a frozen map of it."""
-
-    kind: TroubleKind
-    reason: str
-    volume: str | None = None
-    frozen_map: int | None = None
-    block: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedPlace:
-    """A block that does not match its checksum, of a volume or of a frozen map of it, and how often it was met."""
-
-    volume: str | None
-    """None for a frozen map from before the pool was opened."""
-    frozen_map: int | None
-    block: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class TroubleCount:
-    """How often a kind of trouble was met since the pool was opened, and the last of them."""
-
-    kind: TroubleKind
-    count: int
-    reason: str
-    age_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    """What is wrong with a pool, if anything."""
-
-    failure: str | None
-    no_room: str | None
-    """Why changes are refused at present."""
-    is_full: bool
-    no_room_for_s: float | None
-    checkpoint_error: str | None
-    """Why the last checkpoint was not saved."""
-    checkpoint_age_s: float
-    """Since the last one was saved, or the pool opened."""
-    damaged: tuple[DamagedPlace, ...]
-    damaged_beyond: int
-    """Meetings with further blocks, which are not remembered one by one."""
-    met: tuple[TroubleCount, ...]
-    """All that was met since the pool was opened, over or not."""
 
 
 class Pool(Protocol):

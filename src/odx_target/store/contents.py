@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.records import (
     Clone,
     Forget,

@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from odx_target.store.api import PoolDamaged, PoolInUse, StoreError
+from odx_target.store.errors import PoolDamaged, PoolInUse, StoreError
 
 HEAD_NAME = "pool.json"
 LOCK_NAME = "lock"

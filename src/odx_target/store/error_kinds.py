@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable
 from enum import Enum, auto
 
-from odx_target.store.api import DamagedBlock, OutOfResources, PoolFull, Refused, StoreError, Unreadable, Unwritable
+from odx_target.store.errors import DamagedBlock, OutOfResources, PoolFull, Refused, StoreError, Unreadable, Unwritable
 
 
 class ErrorKind(Enum):

@@ -3,7 +3,7 @@
 import json
 from typing import NamedTuple, Protocol
 
-from odx_target.store.api import PoolDamaged
+from odx_target.store.errors import PoolDamaged
 
 FORMAT_VERSION = 1
 IDENTITY_BYTES = 16

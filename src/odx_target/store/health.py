@@ -1,6 +1,6 @@
 """The health of a pool. The first failed write or sync ends all writing: what the disk then holds is not known."""
 
-from odx_target.store.api import PoolFailed
+from odx_target.store.errors import PoolFailed
 from odx_target.store.troubles import Troubles
 
 

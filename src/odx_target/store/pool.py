@@ -5,9 +5,10 @@ from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Environment, Lane
-from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolStatus, Scarcity, StoreError, Trouble, Usage, Volume
+from odx_target.store.api import BLOCK_BYTES, FrozenMap, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.errors import Scarcity, StoreError
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
@@ -28,6 +29,7 @@ from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, position_to_json
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.status import PoolStatus, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volume import LogFrozenMap, LogVolume, check_volume_size
 

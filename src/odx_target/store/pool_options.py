@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.errors import StoreError
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BLOCKS, SEGMENT_DESCRIPTORS
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from odx_target.store.api import CatalogueDamaged, PoolDamaged
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.contents import Contents
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.log.end_of_log import Replay

@@ -3,17 +3,8 @@
 from collections.abc import Callable
 
 from odx_target.environment import Environment
-from odx_target.store.api import (
-    DamagedBlock,
-    DamagedPlace,
-    PoolFull,
-    PoolStatus,
-    StoreError,
-    Trouble,
-    TroubleCount,
-    TroubleKind,
-    Unreadable,
-)
+from odx_target.store.errors import DamagedBlock, PoolFull, StoreError, Unreadable
+from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind
 
 MAX_DAMAGED_PLACES = 1000
 """Remembered one by one; of a disk that is dying nobody reads more."""

@@ -5,9 +5,10 @@ from functools import partial
 from typing import Any
 
 from odx_target.environment import Buffer
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, StoreError, Unreadable
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.contents import VolumeContents
+from odx_target.store.errors import DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.reader import Reader, Runs
 from odx_target.store.log.records import Clone, Freeze, Release, Unmap, VolumeResized

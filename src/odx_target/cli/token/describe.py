@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from odx_target.cli.text.tables import Row
-from odx_target.copymgr.describe import (
+from odx_target.copymgr.describe_fields import (
     describe_populate_token,
     describe_rod_token_information,
     describe_token,
     describe_write_using_token,
-    register,
+    register_descriptions,
 )
 from odx_target.initiator.cdb import POPULATE_TOKEN, THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN
 from odx_target.initiator.result import CommandResult, Status
@@ -28,7 +28,7 @@ _PARAMETER_LISTS = {
 def descriptions() -> Descriptions:
     """All that this array can put into words."""
     found = Descriptions()
-    register(found)
+    register_descriptions(found)
     return found
 
 

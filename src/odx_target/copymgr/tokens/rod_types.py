@@ -15,10 +15,10 @@ class RodType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RodTypeRow:
-    """`token_in`: accepted by WRITE USING TOKEN; `token_out`: made by POPULATE TOKEN; `words` for a reader."""
+    """`token_in`: accepted by WRITE USING TOKEN; `token_out`: made by POPULATE TOKEN; `text`: the name, for people."""
 
     rod_type: RodType
-    words: str
+    text: str
     token_in: bool
     token_out: bool
 
@@ -41,12 +41,12 @@ ROD_TYPES: dict[int, RodTypeRow] = {
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
 
 
-def rod_type_words(rod_type: int) -> str:
+def describe_rod_type(rod_type: int) -> str:
     """What a ROD TYPE field means."""
     if rod_type == RodType.POINT_IN_TIME_ANY:
         return "point in time copy, any"
     row = ROD_TYPES.get(rod_type)
-    return "unknown" if row is None else row.words
+    return "unknown" if row is None else row.text
 
 
 def is_accepted(rod_type: int) -> bool:

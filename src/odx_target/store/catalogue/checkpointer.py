@@ -8,8 +8,8 @@ writing goes on.
 from collections.abc import Callable
 
 from odx_target.environment import Environment, Event, Lane
-from odx_target.store.api import PoolFailed, StoreError
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.errors import PoolFailed, StoreError
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.writer import Log
 from odx_target.store.map.discards import Discards

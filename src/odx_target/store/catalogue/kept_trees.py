@@ -6,7 +6,6 @@ read back cannot be a circle.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue.node_codec import (
     decode_inner,
     decode_leaf,
@@ -16,6 +15,7 @@ from odx_target.store.catalogue.node_codec import (
     sealed,
     unsealed,
 )
+from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf

@@ -14,8 +14,8 @@ from array import array
 
 from crc32c import crc32c
 
-from odx_target.store.api import PoolDamaged
 from odx_target.store.byte_order import disk_bytes, from_disk
+from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.inner import FAN_OUT, Inner
 from odx_target.store.map.leaf import HOLES, LEAF_BLOCKS, RUNS_TO_PACK, START_SHIFT, Entries, Epoch, Leaf, is_sound
 

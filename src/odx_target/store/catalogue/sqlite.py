@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from odx_target.store.api import (
+from odx_target.store.catalogue.interface import Checkpoint
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
+from odx_target.store.error_kinds import of_write, reason
+from odx_target.store.errors import (
     CatalogueDamaged,
     OutOfResources,
     PoolDamaged,
@@ -16,9 +19,6 @@ from odx_target.store.api import (
     StoreError,
     Unwritable,
 )
-from odx_target.store.catalogue.interface import Checkpoint
-from odx_target.store.catalogue.transactional import TransactionalCatalogue
-from odx_target.store.error_kinds import of_write, reason
 
 APPLICATION_ID = 0x4F445843
 """'ODXC': tells our file from any other database."""

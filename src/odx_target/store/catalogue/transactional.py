@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers
 from odx_target.store.catalogue.node_codec import sealed, unsealed
+from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096

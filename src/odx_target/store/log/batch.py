@@ -26,8 +26,9 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
+from odx_target.store.errors import StoreError
 from odx_target.store.log.records import InvalidRecord, Record, Write, decode_all
 
 MAGIC = b"ODXBATCH"

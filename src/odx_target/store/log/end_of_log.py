@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 from crc32c import crc32c
 
-from odx_target.store.api import BLOCK_BYTES, PoolDamaged
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.batch import MAGIC, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, read_header
 from odx_target.store.log.footer import decode_tail

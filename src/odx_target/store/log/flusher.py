@@ -7,7 +7,7 @@ was written.
 from contextlib import suppress
 
 from odx_target.environment import Environment, Event, Lane
-from odx_target.store.api import StoreError
+from odx_target.store.errors import StoreError
 from odx_target.store.health import Health
 from odx_target.store.segments.segment import Segment
 

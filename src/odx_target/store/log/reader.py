@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from crc32c import crc32c
 
 from odx_target.environment import Buffer, Environment
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolFailed, Scarcity, StoreError
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
+from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import PLACE_BITS, Segment

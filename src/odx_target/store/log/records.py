@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Buffer
-from odx_target.store.api import StoreError
+from odx_target.store.errors import StoreError
 
 MAX_VALUE_BYTES = 64 * 1024
 """Longest remembered value: a persistent token with all its ranges needs a few KiB; a header of a batch stays small."""

@@ -7,7 +7,7 @@ it need be. So what cannot be done is done with the next segment, or when the po
 from array import array
 
 from odx_target.environment import Environment, Lane
-from odx_target.store.api import OutOfResources
+from odx_target.store.errors import OutOfResources
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.footer import encode_footer, footer_blocks

@@ -18,8 +18,9 @@ from contextlib import suppress
 from operator import is_
 
 from odx_target.environment import Buffer, Environment, Lane
-from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolBusy, PoolFailed, StoreError
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_write, passes
+from odx_target.store.errors import OutOfResources, PoolBusy, PoolFailed, StoreError
 from odx_target.store.health import Health
 from odx_target.store.log.batch import CHECKSUM_BYTES, Position, encode_header, header_blocks
 from odx_target.store.log.checksum_index import ChecksumIndex

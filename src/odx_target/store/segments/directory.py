@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from odx_target.environment import Buffer
-from odx_target.store.api import BLOCK_BYTES, PoolFull
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
+from odx_target.store.errors import PoolFull
 from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 

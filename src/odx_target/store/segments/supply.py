@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from odx_target.environment import Environment, Event, Lane
-from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_write
+from odx_target.store.errors import OutOfResources, PoolFull, StoreError
 from odx_target.store.health import Health
 from odx_target.store.log.footer import capacity_blocks
 from odx_target.store.segments.segment import Segment, SegmentStore

@@ -14,9 +14,9 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_write_using_token,
 )
 from odx_target.copymgr.commands.responses import STATUS_LAYOUT
-from odx_target.copymgr.describe import describe_rod_token_information, register
+from odx_target.copymgr.describe_fields import describe_rod_token_information, register_descriptions
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
-from odx_target.copymgr.tokens.rod_types import rod_type_words
+from odx_target.copymgr.tokens.rod_types import describe_rod_type
 from odx_target.iscsi.pdu.header import decode_lun
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.commands.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
@@ -56,7 +56,7 @@ Describe: TypeAlias = Callable[[bytes, bytes], Words]
 Found = TypeVar("Found")
 
 _DESCRIPTIONS = Descriptions()
-register(_DESCRIPTIONS)
+register_descriptions(_DESCRIPTIONS)
 
 _INQUIRY_FIELDS = {
     "peripheral_qualifier",
@@ -136,7 +136,7 @@ def _populate_token(_cdb: bytes, data: bytes) -> Words:
     if fields.flags & ListFlag.IMMED:
         words.append("immed=1")
     if fields.flags & ListFlag.RTV:
-        words.append(f"rod_type={fields.rod_type:08x}h ({rod_type_words(fields.rod_type)})")
+        words.append(f"rod_type={fields.rod_type:08x}h ({describe_rod_type(fields.rod_type)})")
     words.append(
         f"inactivity_timeout={fields.inactivity_timeout_s}" + ("" if fields.inactivity_timeout_s else " (the default)")
     )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 from odx_target.copymgr.tokens.format import TOKEN_BYTES
-from odx_target.copymgr.tokens.rod_types import RodType, rod_type_words
+from odx_target.copymgr.tokens.rod_types import RodType, describe_rod_type
 from odx_target.scsi.describe.data import describe_sense
 from odx_target.scsi.describe.rows import Row
 from odx_target.scsi.reply import Status
@@ -62,7 +62,7 @@ def describe_token_briefly(token: bytes) -> str:
     kind = int.from_bytes(token[:4], "big")
     if len(token) < 8:
         return f"rod_token=[{len(token)} bytes]"
-    parts = [f"{kind:08x}h {rod_type_words(kind)}"]
+    parts = [f"{kind:08x}h {describe_rod_type(kind)}"]
     if kind != RodType.BLOCK_DEVICE_ZERO and len(token) >= 64:
         size_bytes = int.from_bytes(token[48:64], "big")
         parts.append(f"identifier {token[8:16].hex()}")

@@ -1,8 +1,8 @@
-"""What the copy manager sends and receives, in words, without a target.
+"""Texts for every field of what the copy manager sends and receives, a row each; traces shorten them in `target.trace`.
 
-Each function takes bytes and returns rows, as those of `odx_target.scsi.describe.data` do, to which `register`
-adds the commands and the VPD page. Input that cannot be what it is said to be raises ValueError; what ends early is described
-as far as it goes. The secret part of a token is never shown.
+Each function takes bytes and returns rows, like those of `odx_target.scsi.describe`. `register_descriptions` adds the commands
+and the VPD page to those of the device server. Bytes that cannot be what the name of the function says raise ValueError. Bytes
+that end early are described as far as they go. The secret part of a token is never shown.
 """
 
 from odx_target.copymgr.commands import third_party_copy_page as page
@@ -16,13 +16,13 @@ from odx_target.copymgr.commands.parameter_lists import (
 from odx_target.copymgr.commands.responses import FINISHED_DELAY, LOGICAL_BLOCKS, STATUS_LAYOUT
 from odx_target.copymgr.operations.operation import CopyStatus
 from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, TOKEN_LAYOUT
-from odx_target.copymgr.tokens.rod_types import RodType, rod_type_words
+from odx_target.copymgr.tokens.rod_types import RodType, describe_rod_type
 from odx_target.scsi.describe.data import Descriptions, describe_designators, describe_sense
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 from odx_target.scsi.reply import Status
 
 _UNKNOWN_BYTES = (1 << 128) - 1
-_ROD_TYPE_WORDS = {int(rod_type): rod_type_words(rod_type) for rod_type in RodType}
+_ROD_TYPE_WORDS = {int(rod_type): describe_rod_type(rod_type) for rod_type in RodType}
 _STATUS_WORDS = {
     CopyStatus.COMPLETED: "completed without error",
     CopyStatus.COMPLETED_WITH_ERROR: "completed with error",
@@ -42,7 +42,7 @@ _INFORMATION_WORDS: dict[str, dict[int, str]] = {
 }
 
 
-def register(descriptions: Descriptions) -> None:
+def register_descriptions(descriptions: Descriptions) -> None:
     """Make the commands and the VPD page of the copy manager known."""
     for service_action, (operation_code, name, layout) in CDB_LAYOUTS.items():
         descriptions.add_cdb(operation_code, service_action, name, layout)
@@ -54,7 +54,7 @@ def register(descriptions: Descriptions) -> None:
 def describe_populate_token(data: bytes) -> list[Row]:
     """A parameter list of POPULATE TOKEN."""
     words = {"rod_type": {**_ROD_TYPE_WORDS, 0: "none asked for"}, "inactivity_timeout": {0: "the default"}}
-    return layout_rows(POPULATE_TOKEN_HEADER, data, words) + _ranges(data[POPULATE_TOKEN_HEADER.size_bytes :])
+    return layout_rows(POPULATE_TOKEN_HEADER, data, words) + _describe_ranges(data[POPULATE_TOKEN_HEADER.size_bytes :])
 
 
 def describe_write_using_token(data: bytes) -> list[Row]:
@@ -62,7 +62,7 @@ def describe_write_using_token(data: bytes) -> list[Row]:
     rows: list[Row] = []
     for row in layout_rows(WRITE_USING_TOKEN_HEADER, data):
         rows += describe_token(data[16 : 16 + TOKEN_BYTES]) if row.name == "rod_token" else [row]
-    return rows + _ranges(data[WRITE_USING_TOKEN_HEADER.size_bytes :])
+    return rows + _describe_ranges(data[WRITE_USING_TOKEN_HEADER.size_bytes :])
 
 
 def describe_rod_token_information(data: bytes) -> list[Row]:
@@ -74,7 +74,7 @@ def describe_rod_token_information(data: bytes) -> list[Row]:
     end = STATUS_LAYOUT.size_bytes + fields["length_of_the_sense_data_field"]
     sense = data[STATUS_LAYOUT.size_bytes :][: fields["sense_data_length"]]
     if sense:
-        rows += _sense(sense)
+        rows += _describe_sense(sense)
     if len(data) < end + 4:
         return rows
     rows.append(Row("rod_token_descriptors_length", str(int.from_bytes(data[end : end + 4], "big"))))
@@ -96,9 +96,9 @@ def describe_token(token: bytes) -> list[Row]:
     rows: list[Row] = []
     for row in layout_rows(TOKEN_LAYOUT, token, words):
         if row.name == "creator_logical_unit_descriptor":
-            rows += _creator(token[16:48])
+            rows += _describe_creator(token[16:48])
         elif row.name == "target_device_descriptor":
-            rows += _target_device(token[128:256])
+            rows += _describe_target_device(token[128:256])
         elif row.name == "extended_rod_token_data":
             rows.append(Row(row.name, "not shown", "256 bytes, the secret part"))
         else:
@@ -123,7 +123,7 @@ def describe_third_party_copy(body: bytes) -> list[Row]:
     return rows
 
 
-def _ranges(data: bytes) -> list[Row]:
+def _describe_ranges(data: bytes) -> list[Row]:
     rows: list[Row] = []
     while len(data) >= RANGE_DESCRIPTOR_BYTES:
         rows += layout_rows(RANGE_DESCRIPTOR, data[:RANGE_DESCRIPTOR_BYTES])
@@ -131,29 +131,29 @@ def _ranges(data: bytes) -> list[Row]:
     return [*rows, raw_row("partial_range_descriptor", data)] if data else rows
 
 
-def _sense(sense: bytes) -> list[Row]:
+def _describe_sense(sense: bytes) -> list[Row]:
     try:
         return describe_sense(sense)
     except ValueError:
         return [raw_row("sense_data", sense)]
 
 
-def _creator(descriptor: bytes) -> list[Row]:
+def _describe_creator(descriptor: bytes) -> list[Row]:
     rows = layout_rows(CREATOR_LAYOUT, descriptor)
     return [Row(row.name, descriptor[8:28].hex()) if row.name == "designator" else row for row in rows]
 
 
-def _target_device(descriptor: bytes) -> list[Row]:
+def _describe_target_device(descriptor: bytes) -> list[Row]:
     if not any(descriptor):
         return [Row("target_device_descriptor", "", "zeros")]
     return describe_designators(descriptor[: 4 + descriptor[3]])
 
 
-def _token_limits(content: bytes) -> list[Row]:
+def _describe_token_limits(content: bytes) -> list[Row]:
     return layout_rows(page.TOKEN_LIMITS_LAYOUT, content)
 
 
-def _supported_commands(content: bytes) -> list[Row]:
+def _describe_supported_commands(content: bytes) -> list[Row]:
     """Only what the list length covers; padding follows."""
     rows, entries = [], content[1 : 1 + content[0]] if content else b""
     while len(entries) >= 2:
@@ -185,13 +185,13 @@ _OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
 }
 
 
-def _rod_token_features(content: bytes) -> list[Row]:
+def _describe_rod_token_features(content: bytes) -> list[Row]:
     rows = layout_rows(page.ROD_TOKEN_FEATURES_LAYOUT, content)
     entries = content[page.ROD_TOKEN_FEATURES_LAYOUT.size_bytes :]
     return rows + (layout_rows(page.BLOCK_ROD_FEATURES_LAYOUT, entries) if entries else [])
 
 
-def _supported_rod_types(content: bytes) -> list[Row]:
+def _describe_supported_rod_types(content: bytes) -> list[Row]:
     rows: list[Row] = []
     entries = content[page.SUPPORTED_ROD_TYPES_LAYOUT.size_bytes :]
     while len(entries) >= page.ROD_TYPE_LAYOUT.size_bytes:
@@ -200,20 +200,20 @@ def _supported_rod_types(content: bytes) -> list[Row]:
     return rows
 
 
-def _general_copy_operations(content: bytes) -> list[Row]:
+def _describe_general_copy_operations(content: bytes) -> list[Row]:
     return layout_rows(page.GENERAL_COPY_OPERATIONS_LAYOUT, content)
 
 
 _DESCRIPTORS = {
-    page.TOKEN_LIMITS: ("block device ROD token limits", _token_limits),
-    page.SUPPORTED_COMMANDS: ("supported commands", _supported_commands),
+    page.TOKEN_LIMITS: ("block device ROD token limits", _describe_token_limits),
+    page.SUPPORTED_COMMANDS: ("supported commands", _describe_supported_commands),
     0x0004: ("parameter data", None),
     0x0008: ("supported descriptors", None),
     0x000C: ("supported CSCD descriptor IDs", None),
     0x000D: ("copy group identifier", None),
-    page.ROD_TOKEN_FEATURES: ("ROD token features", _rod_token_features),
-    page.SUPPORTED_ROD_TYPES: ("supported ROD types", _supported_rod_types),
-    page.GENERAL_COPY_OPERATIONS: ("general copy operations", _general_copy_operations),
+    page.ROD_TOKEN_FEATURES: ("ROD token features", _describe_rod_token_features),
+    page.SUPPORTED_ROD_TYPES: ("supported ROD types", _describe_supported_rod_types),
+    page.GENERAL_COPY_OPERATIONS: ("general copy operations", _describe_general_copy_operations),
     0x9101: ("stream copy operations", None),
     0xC001: ("held data", None),
 }
