@@ -1,4 +1,4 @@
-"""Host names that can be looked up: the C library is given labels, and Python raises UnicodeError where it cannot make them."""
+"""Checks of host names before they are looked up, since Python raises UnicodeError if it cannot encode a label."""
 
 import errno
 
@@ -10,9 +10,9 @@ MAX_HOST_NAME_BYTES = 253
 
 
 def host_name_fault(name: str) -> str | None:
-    """What keeps a host name or address from being looked up, for an error message; None where nothing does.
+    """Return why a host name or address cannot be looked up, for an error message; None if it can.
 
-    Whether it exists is another question, which only the look-up answers.
+    A name without a fault need not exist.
     """
     labels = name.removesuffix(".").split(".")
     if not name:
@@ -31,5 +31,5 @@ def host_name_fault(name: str) -> str | None:
 
 
 def look_up_error(name: str, error: UnicodeError) -> OSError:
-    """What a look-up raises in place of UnicodeError: callers expect a name that is not found to be an OSError."""
+    """Return an OSError in place of a look-up's UnicodeError, since callers expect one for a name that is not found."""
     return OSError(errno.EINVAL, host_name_fault(name) or f"no host name: {error}")

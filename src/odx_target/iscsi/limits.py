@@ -5,15 +5,15 @@ MAX_CONNECTIONS = 64
 share of the memory for data."""
 
 MAX_DISCOVERY_SESSIONS = 16
-"""Discovery sessions in all. They have a bound of their own because anybody may have one where discovery asks for no
-authentication: strangers shall not keep hosts out of the targets. A host needs one for a few milliseconds."""
+"""Discovery sessions in all. They have a bound of their own because any host may have one where discovery asks for no
+authentication: strangers must not keep hosts away from the targets. A host needs one for a few milliseconds."""
 
 MAX_LOGINS = 80
 """Connections that have not logged in. A login takes milliseconds, so as many as there are sessions can log in at once, and a
-flood of sockets that do not costs little. Past it the one that has been at it for longest is closed."""
+flood of sockets that never log in costs little. Beyond it, the connection that has been logging in for longest is closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
-"""Declared as MaxRecvDataSegmentLength: the largest command Windows makes, and what libiscsi and Linux send at once,
+"""Declared as MaxRecvDataSegmentLength: the largest command of Windows, and as much as libiscsi and Linux send at once,
 so that most writes arrive as immediate data of one PDU and need no round trip."""
 
 MAX_FIRST_BURST_BYTES = 262144
@@ -26,48 +26,48 @@ MAX_OUTSTANDING_R2T = 8
 """R2Ts open per task: with bursts of 1 MiB that keeps 8 MiB on the way, more than any link here holds."""
 
 MAX_TRANSFER_BYTES = 16 << 20
-"""The most write data collected for one command, which is as much as logical units announce as MAXIMUM TRANSFER LENGTH. Of a
-command that expects to send more, this much is asked for: no command can use the rest, and the residual count says so."""
+"""The most write data collected for one command: the MAXIMUM TRANSFER LENGTH that logical units report. A command that
+expects to send more is asked for this much only: no command can use the rest, and the residual count shows it."""
 
 MAX_COLLECTED_BYTES = 32 << 20
-"""Write data asked for by R2T per connection, until its commands are answered: two of the largest, so one slow
-command does not stop all others. R2Ts beyond it wait."""
+"""Write data asked for by R2T per connection, until its commands are answered: two of the largest, so that one
+slow command does not stop all others. R2Ts beyond it wait."""
 
 MAX_HELD_BYTES = 1 << 20
 """Commands held, with their data, because an earlier CmdSN is missing. On one TCP connection that only happens on purpose
 or after a digest error, so it need not be much."""
 
 MAX_UNSENT_ANSWER_BYTES = 256 << 10
-"""Answers to pings, Rejects and the like that are made in one go, before they are sent and more is taken."""
+"""Answers to pings, Rejects and the like that may wait to be sent; beyond it, no PDUs are taken until they are sent."""
 
 COMMAND_WINDOW = 128
 """Commands an initiator may have under way (MaxCmdSN): the Linux initiator's default, and four times what benchmarks use."""
 
 MAX_IMMEDIATE_COMMANDS = 16
-"""Immediate commands under way; they are outside the command window and need a bound of their own."""
+"""Immediate commands under way. They are outside the command window and need a limit of their own."""
 
 MAX_CDB_BYTES = 260
 """The longest CDB SPC-4 4.3 allows (variable length, ADDITIONAL CDB LENGTH 252)."""
 
 LOGIN_TIMEOUT_S = 15.0
-"""From the connection's start to full feature phase; initiators give up after 15 (Linux) or about 30 seconds."""
+"""The time from the start of a connection to full feature phase. Initiators give up after 15 (Linux) or about 30 seconds."""
 
 PING_AFTER_IDLE_S = 30.0
-"""A connection silent this long is pinged. Windows sends no pings of its own, so a dead host is only found this way."""
+"""A connection that is silent for this long is pinged. Windows sends no pings, so a dead host is only found this way."""
 
 PING_TIMEOUT_S = 30.0
 """Silence after a ping that ends the connection: longer than a network's failover, shorter than a host's 60 s."""
 
 DATA_OUT_TIMEOUT_S = 60.0
-"""Data that is awaited for so long, with none of any command coming meanwhile, ends the connection. A write has its place in
-the order of commands before its data is here, so other hosts may wait for it: as long as for a dead host, and no longer."""
+"""A connection ends if it is sent no data for this long while data of a command is missing. A write has its place in the
+order of commands before its data is here, so other hosts may wait for it: as long as for a dead host, and no longer."""
 
 DISCOVERY_IDLE_S = 60.0
-"""A discovery session has no pings and nothing to wait for; silent this long it is closed."""
+"""A discovery session that is silent for this long is closed. It is not pinged, since it has nothing to wait for."""
 
 LOGOUT_TIME_S = 1.0
-"""How long initiators have to log out when the target stops; a stop is to take under two seconds."""
+"""The time initiators have to log out when the target stops, so that a stop takes less than two seconds."""
 
 PIECE_BYTES = 65536
-"""Data-Out smaller than this is joined to the piece before it, so that a flood of tiny PDUs costs no more memory than
-its data."""
+"""Data of a Data-Out is joined to the piece before it while that is shorter than this, so that a flood of tiny PDUs costs
+no more memory than its data."""

@@ -5,9 +5,9 @@
 A name is compared as `prepare_name` gives it: without characters that are mapped to nothing, in lower case, in normalization
 form KC of Unicode 3.2. So a host may write eui.02004567A425678D in capitals, as the RFC itself does.
 
-What a peer's name has to keep, `check_name` says. It is less than RFC 3722 asks of those who make names: hosts in the field
-have underscores and the like in theirs, which do no harm. What is refused cannot be shown, breaks the name of a port apart,
-or is no name at all.
+`check_name` has the rules for a peer's name. They are weaker than those of RFC 3722 for new names: hosts in the field have
+harmless characters such as underscores in theirs. A name is refused if it cannot be displayed, if it would split the name
+of a port, or if it is no name at all.
 """
 
 import re
@@ -20,7 +20,7 @@ DESIGNATORS = ("iqn.", "eui.", "naa.")
 
 _HEXADECIMAL_NAME = re.compile(r"eui\.[0-9a-f]{16}|naa\.(?:[0-9a-f]{16}|[0-9a-f]{32})")
 _NOT_IN_NAMES = frozenset(" ,\u3002")
-"""A comma ends the name in that of an initiator port; U+3002 looks like a dot (RFC 3722 6.1)."""
+"""A comma ends the initiator name within the name of an initiator port; U+3002 looks like a dot (RFC 3722 6.1)."""
 _PROHIBITED = (
     stringprep.in_table_c11_c12,
     stringprep.in_table_c21_c22,
@@ -31,12 +31,12 @@ _PROHIBITED = (
     stringprep.in_table_c7,
     stringprep.in_table_c8,
     stringprep.in_table_c9,
-    stringprep.in_table_d1,  # written from right to left: never beside Latin letters, with which every name begins (RFC 3454 6)
+    stringprep.in_table_d1,  # right-to-left text: not allowed beside Latin letters, which begin every name (RFC 3454 6)
 )
 
 
 def prepare_name(text: str) -> str:
-    """The name as it is compared byte for byte (RFC 3722 4, 5); every text has such a form."""
+    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). Every text has one."""
     if text.isascii():
         return text.lower()
     kept = (character for character in text if not stringprep.in_table_b1(character))
@@ -44,7 +44,7 @@ def prepare_name(text: str) -> str:
 
 
 def check_name(text: str) -> None:
-    """Refuse what is no iSCSI name (4.2.7.2 to 4.2.7.6). Raises ValueError."""
+    """Check that a text is an iSCSI name (RFC 7143 4.2.7.2 to 4.2.7.6). Raises ValueError."""
     prepared = prepare_name(text)
     shown = ascii(text[:MAX_NAME_BYTES])
     if max(len(text.encode()), len(prepared.encode())) > MAX_NAME_BYTES:

@@ -1,9 +1,9 @@
-"""The answering side of a negotiation (RFC 7143 6.2): the table of `text_keys`, interpreted.
+"""The answering side of a negotiation (RFC 7143 6.2), by the table of keys in `keys`.
 
-`Answerer` turns a list of offered pairs into the pairs to send back. A constant answers what is not a value: NotUnderstood
-for unknown keys, Irrelevant where the session's type leaves no use for the key, Reject for what may not be said by this
-sender or at this time, or is no value of the key; the value so far then stays. What is no negotiation at all raises
-NegotiationError: a key said twice, an answer to nothing, a key of another stage, a declaration out of range.
+`Answerer` turns a list of offered pairs into the pairs to send back. Some offers get a reserved answer, and
+the value then stays as it is: NotUnderstood for unknown keys, Irrelevant if the session's type has no use for the key, and
+Reject for a key that this sender may not send, or not now, and for a text that is no value of the key. An error of protocol
+raises NegotiationError: a key sent twice, an answer to nothing, a key of another stage, a declaration out of range.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ from odx_target.iscsi.pdu.text import Pairs
 
 
 class Phase(Enum):
-    """When keys are said; it decides which may be (RFC 7143 6.3, 12, 13)."""
+    """The phase in which keys are sent; it decides which keys are allowed (RFC 7143 6.3, 12, 13)."""
 
     SECURITY = auto()
     OPERATIONAL = auto()
@@ -45,17 +45,17 @@ class Phase(Enum):
 
 
 NOTHING_KEPT = {Kind.OBSOLETE_BOOLEAN: "No", Kind.OBSOLETE_NUMBER: REJECT}
-"""How keys of RFC 3720 that are gone are answered, by kind (13.25)."""
+"""The answers to obsolete keys of RFC 3720, by kind (13.25)."""
 
 
 @dataclass(slots=True)
 class Answerer:
     """The answering side for one login, or for one text exchange.
 
-    `wishes` has by key name what this side wants: a number, a boolean, or the supported choices of a list; a key without
-    a wish takes the first offered choice or the offer. Discovery sessions find many keys irrelevant: set `session_type`
-    in `parameters` before the first answer. `is_leading` is False for the login of a connection of a session that is there
-    already, whose session-wide parameters stay as they are (13, Leading Only).
+    `wishes` maps a key name to the value this side wants: a number, a boolean, or the supported choices of a list; a key
+    without a wish takes the first offered choice or the offer. Many keys are irrelevant in discovery sessions: set
+    `session_type` in `parameters` before the first answer. `is_leading` is False for the login of another connection of an
+    existing session, whose session-wide parameters stay as they are (13, Leading Only).
     """
 
     wishes: Mapping[str, Value | tuple[str, ...]]
@@ -71,11 +71,11 @@ class Answerer:
     ) -> Pairs:
         """The pairs to send back, in the order offered; declarations need none. Raises NegotiationError.
 
-        `requests` has by name the keys that ask for something, such as SendTargets, with what gives their answer.
+        `requests` maps the name of a key that is a request, such as SendTargets, to the function that makes its answer.
         """
         asked = requests or {}
         answers: dict[str, Pairs] = {}
-        # FirstBurstLength may not exceed MaxBurstLength (13.14), so that one comes first wherever it stands.
+        # FirstBurstLength may not exceed MaxBurstLength (13.14), so MaxBurstLength is answered first, wherever it stands.
         for name, value in sorted(offers, key=lambda pair: pair[0] == "FirstBurstLength"):
             self._note(name, value)
             answers[name] = asked[name](value) if name in asked else self._answer_one(name, value, phase)
@@ -95,7 +95,7 @@ class Answerer:
         return [] if answer is None else [(name, answer)]
 
     def _constant(self, key: Key, phase: Phase) -> str | None:
-        """The answer that does not depend on the value, if there is one."""
+        """The answer that does not depend on the offered value, if there is one."""
         if not key.sender & Sender.INITIATOR:
             return REJECT
         if phase is Phase.FULL_FEATURE and key.use in (Use.IO, Use.LO):

@@ -1,9 +1,8 @@
-"""The keys of RFC 7143 13 as a table: what kind of value, which default and range, how two wishes become one result,
-who may send it and when.
+"""The keys of RFC 7143 13 as a table: kind of value, default, range, result function, and who may send a key and when.
 
-The rows are all there is to know of a key; `negotiation` interprets them for either role. `use` is the RFC's own: IO only
-in the initialisation of a connection's login, LO only in the login of a session's first connection, ALL whenever keys may
-be sent, FFPO only in full feature phase.
+`answerer` and `offerer` interpret the rows, each for its role. `use` is named as in the RFC: IO (initialize only) is sent in
+the login of a connection, LO (leading only) in the login of a session's first connection, ALL whenever keys may be sent,
+FFPO (full feature phase only) in full feature phase.
 """
 
 from dataclasses import dataclass, fields
@@ -31,21 +30,21 @@ MAX_LARGE_VALUE_BYTES = 8192
 
 
 class Kind(Enum):
-    """What values of a key look like and how a result comes about (RFC 7143 6.1, 6.2)."""
+    """The form of a key's values, and the way to a result (RFC 7143 6.1, 6.2)."""
 
     LIST = auto()
-    """The offer is a list in order of preference, the result one of it."""
+    """The offer is a list in order of preference, and the result is one element of it."""
     MINIMUM = auto()
     MAXIMUM = auto()
     AND = auto()
     OR = auto()
     DECLARED_NUMBER = auto()
-    """Each side says its own; nothing is answered."""
+    """Each side declares its own value; there is no answer."""
     DECLARED_TEXT = auto()
     OBSOLETE_BOOLEAN = auto()
-    """Keys of RFC 3720 that are gone: No is always right (13.25)."""
+    """An obsolete key of RFC 3720; No is always a right answer (13.25)."""
     OBSOLETE_NUMBER = auto()
-    """The same, where only Reject is right."""
+    """An obsolete key of RFC 3720; only Reject is a right answer."""
     SECURITY = auto()
     """Belongs to an authentication method (12.1)."""
 
@@ -65,9 +64,9 @@ class Sender(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row. `field` is the attribute of Parameters that holds the result; empty if nothing of it is kept.
+    """One row. `field` is the attribute of Parameters that holds the result; empty if the result is not kept.
 
-    `max_value_bytes` bounds the value, or each of a list where `is_list`.
+    `max_value_bytes` limits the value, or each element of a list if `is_list`.
     """
 
     name: str
@@ -168,9 +167,9 @@ KEY_BY_NAME: dict[str, Key] = {key.name: key for key in KEYS}
 
 @dataclass(slots=True)
 class Parameters:
-    """What a connection and its session agreed on; starts with the defaults of the table.
+    """The values agreed on for a connection and its session; at first the defaults of the table.
 
-    `max_send_data_segment_length` is what the other side declared as its MaxRecvDataSegmentLength.
+    `max_send_data_segment_length` is the MaxRecvDataSegmentLength that the other side declared, in bytes.
     """
 
     header_digest: str = NONE
@@ -197,7 +196,7 @@ class Parameters:
     iscsi_protocol_level: int = 1
 
     def adopt(self, other: "Parameters") -> None:
-        """Take all values of another, which a negotiation has ended with."""
+        """Take all values of another, the result of a negotiation."""
         for each in fields(self):
             setattr(self, each.name, getattr(other, each.name))
 

@@ -1,4 +1,4 @@
-"""The offering side of a negotiation (RFC 7143 6.2): what an initiator offered, and whether it was answered as it may be."""
+"""The offering side of a negotiation (RFC 7143 6.2): an initiator's offers, and the check of their answers."""
 
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ from odx_target.iscsi.pdu.text import Pairs
 
 DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
 REPEATABLE = frozenset({"TargetAddress"})
-"""What may be said more than once (6.3)."""
+"""Keys that may be sent more than once (6.3)."""
 NO_ANSWER_NEEDED = {Kind.AND: "No", Kind.OR: "Yes"}
 """Offers of these settle the key by themselves (6.2.2)."""
 
@@ -34,7 +34,7 @@ NO_ANSWER_NEEDED = {Kind.AND: "No", Kind.OR: "Yes"}
 class Offerer:
     """The initiator's side for one login.
 
-    `offers` are the pairs it sends, over however many requests; `accept` takes what comes back. `parameters` holds the
+    `offers` are the pairs it sends, in one request or several; `accept` takes the answers. `parameters` holds the
     defaults until an answer replaces them.
     """
 

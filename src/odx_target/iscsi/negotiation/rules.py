@@ -1,4 +1,4 @@
-"""What two sides' wishes for a key come to (RFC 7143 6.2): the rules of `text_keys`' kinds, for both roles.
+"""The result of two sides' wishes for a key (RFC 7143 6.2): the rules for each kind of key, for both roles.
 
 The target only answers (`answerer`); the initiator offers and then checks (`offerer`).
 """
@@ -32,7 +32,7 @@ def first_common(offered: str, supported: tuple[str, ...]) -> str:
 
 
 def number_in_range(key: Key, text: str) -> int:
-    """The number that a text says. Raises ValueError for what is none, or none of the key's."""
+    """The number in a text. Raises ValueError if it is none, or outside the range of the key."""
     number = decode_number(text)
     if not key.lowest <= number <= key.highest:
         raise ValueError(f"{number} is not in {key.lowest}..{key.highest}")
@@ -47,7 +47,7 @@ BOOLEAN_RESULTS: dict[Kind, Callable[[bool, bool], bool]] = {
 
 
 def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
-    """What an offer and the answering side's wish come to. Raises ValueError for an offer that is no value of the key."""
+    """The result of an offer and the answering side's wish. Raises ValueError for an offer that is no value of the key."""
     if key.kind is Kind.LIST:
         return first_common(offered, wish if isinstance(wish, tuple) else (str(wish),))
     if key.kind in NUMBER_RESULTS:
@@ -56,9 +56,9 @@ def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
 
 
 def check_length(name: str, value: str) -> None:
-    """Check the limit of a key's value, or of each in a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
+    """Check the length of a key's value, or of each element of a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
 
-    A key that is not known may have any: it is for its own specification to say.
+    The value of an unknown key may have any length: only its own specification sets a limit.
     """
     key = KEY_BY_NAME.get(name)
     if key is None:
@@ -69,7 +69,7 @@ def check_length(name: str, value: str) -> None:
 
 
 def note_key(name: str, said: set[str]) -> None:
-    """Add a key to those said in this negotiation: none comes twice, and not more than can be remembered (6.2).
+    """Add a key to those sent in this negotiation: no key may come twice, nor more than MAX_KEYS of them (6.2).
 
     Raises NegotiationError.
     """
@@ -81,6 +81,6 @@ def note_key(name: str, said: set[str]) -> None:
 
 
 def check_is_offer(name: str, value: str) -> None:
-    """Refuse an answer where an offer or a declaration has to be (RFC 7143 6.2). Raises NegotiationError."""
+    """Check that a value is an offer or a declaration and not an answer (RFC 7143 6.2). Raises NegotiationError."""
     if value in RESERVED_ANSWERS:
         raise NegotiationError(f"{name}={value} answers nothing that was offered")

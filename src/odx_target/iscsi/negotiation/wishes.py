@@ -1,4 +1,4 @@
-"""What the target wants of a session, by key (RFC 7143 13)."""
+"""The values that the target wants for the keys of a session (RFC 7143 13)."""
 
 from odx_target.iscsi import limits
 from odx_target.iscsi.negotiation.keys import Value
@@ -13,9 +13,9 @@ WISHES: dict[str, Value | tuple[str, ...]] = {
     "DataPDUInOrder": True,
     "DataSequenceInOrder": True,
     "ErrorRecoveryLevel": 0,
-    "DefaultTime2Wait": 0,  # a lost connection leaves nothing that would need time
+    "DefaultTime2Wait": 0,  # a lost connection leaves nothing to wait for
     "DefaultTime2Retain": 0,  # nothing is kept of it either
     "TaskReporting": ("RFC3720",),
     "iSCSIProtocolLevel": 1,  # RFC 7144 defines 2, with task management functions that are not here
 }
-"""What the target wants where a result depends on both. Digests follow the initiator's order of preference."""
+"""Wishes for keys whose result depends on both sides. Digests follow the initiator's order of preference."""

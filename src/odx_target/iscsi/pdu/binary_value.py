@@ -8,7 +8,7 @@ _BASE64 = re.compile(r"0[bB]([A-Za-z0-9+/]+)={0,2}")
 
 
 def decode_binary(text: str, limit_bytes: int) -> bytes:
-    """The bytes of a large binary value, 1 to `limit_bytes` of them. Raises ValueError, which never tells the value.
+    """The bytes of a large binary value, 1 to `limit_bytes` of them. Raises ValueError without the value in its text.
 
     n hexadecimal digits are (n + 1) / 2 bytes, n characters of base64 without their padding n * 3 / 4 (6.1).
     """

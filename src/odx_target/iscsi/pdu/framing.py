@@ -2,7 +2,7 @@
 
 A PDU is its basic header, additional header segments (AHS), a header digest, data padded to four bytes, a data digest;
 all but the first may be missing. Digests are CRC32C, least significant byte first; the data digest covers the padding.
-Nothing is copied: what is cut out is slices of the stream, what is put in is the caller's buffers.
+Nothing is copied: the parts of a PDU that is cut out are slices of the stream, and a PDU to send keeps the caller's buffers.
 """
 
 import struct
@@ -17,13 +17,13 @@ from odx_target.iscsi.pdu.layout import HEADER_BYTES
 
 DIGEST_BYTES = 4
 MAX_ADDITIONAL_HEADER_BYTES = 255 * 4
-"""All that TotalAHSLength can say."""
+"""The largest value of TotalAHSLength, which counts in units of four bytes."""
 
 DEFAULT_MAX_DATA_SEGMENT_BYTES = 8192
-"""What each side takes until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
+"""The longest data segment that a side takes until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
 
 PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
-"""By length modulo 4: what follows a segment of that length."""
+"""The padding after a segment, by its length modulo 4."""
 
 AHS_EXTENDED_CDB = 1
 AHS_BIDIRECTIONAL_READ_LENGTH = 2
@@ -53,7 +53,7 @@ class FramingError(ValueError):
 
 
 class FrameReader:
-    """Cuts PDUs. Its attributes may change between two PDUs, as when the login ends."""
+    """Cuts PDUs out of a stream. Its attributes may change between two PDUs, as at the end of a login."""
 
     __slots__ = ("data_digest", "header_digest", "max_data_segment_bytes")
 
@@ -95,7 +95,7 @@ class FrameReader:
 
 
 def max_pdu_bytes(max_data_segment_bytes: int) -> int:
-    """How long a PDU can be whose data segment is at most this long: what a receive buffer must hold."""
+    """The longest PDU with a data segment of at most this length, in bytes: a receive buffer must hold one."""
     return HEADER_BYTES + MAX_ADDITIONAL_HEADER_BYTES + max_data_segment_bytes + 3 + 2 * DIGEST_BYTES
 
 

@@ -43,7 +43,7 @@ Isid: TypeAlias = Annotated[bytes, Octets(8, 6)]
 Tsih: TypeAlias = Annotated[int, Octets(14, 2)]
 
 ALWAYS_FINAL = Constant(Bits(1, 0), 1)
-"""The first bit of the second byte, of a PDU that has no use for it (RFC 7143 11.2.1.3)."""
+"""The F bit of a PDU that is always the last of its sequence."""
 NO_TASK = Constant(Octets(16, 4), NO_TAG)
 """The initiator task tag of a PDU that belongs to no task."""
 
@@ -76,7 +76,7 @@ def encode_lun(number: int) -> int:
 
 @dataclass(slots=True)
 class Header:
-    """The basic header segment; coded by the places of its fields unless the class has something faster."""
+    """The basic header segment, encoded by the places of its fields unless the class has a faster way."""
 
     opcode: ClassVar[Opcode]
     constants: ClassVar[tuple[Constant, ...]] = ()
@@ -92,13 +92,13 @@ class Header:
 
     @classmethod
     def decode_by_format(cls, header: Buffer) -> Self:
-        """The same by the places of the fields, always."""
+        """The result of `decode`, always by the places of the fields."""
         values = _codec_of(cls).decode(header)
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def encode_by_format(header: Header) -> bytes:
-    """What `encode_header` gives, by the places of the fields, always."""
+    """The result of `encode_header`, always by the places of the fields."""
     values = {field.name: getattr(header, field.name) for field in fields(header)}
     return _codec_of(type(header)).encode({**values, "opcode": header.opcode})
 

@@ -126,7 +126,7 @@ class LogoutStatus(IntEnum):
 
 
 class AsyncEvent(IntEnum):
-    """Events an Asynchronous Message tells (11.9.1)."""
+    """Events of an Asynchronous Message (11.9.1)."""
 
     SCSI_EVENT = 0
     LOGOUT_REQUESTED = 1

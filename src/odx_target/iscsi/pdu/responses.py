@@ -122,7 +122,7 @@ class ScsiResponse(Header):
 
 @dataclass(slots=True)
 class TaskManagementFunctionResponse(Header):
-    """How a task management function ended (11.6)."""
+    """The end of a task management function (11.6)."""
 
     opcode = Opcode.TASK_MANAGEMENT_FUNCTION_RESPONSE
     constants = (ALWAYS_FINAL,)
@@ -297,7 +297,7 @@ class ReadyToTransfer(Header):
 
 @dataclass(slots=True)
 class AsynchronousMessage(Header):
-    """Something the initiator did not ask for (11.9)."""
+    """A message that the initiator did not ask for (11.9)."""
 
     opcode = Opcode.ASYNCHRONOUS_MESSAGE
     constants = (ALWAYS_FINAL, NO_TASK)
@@ -316,7 +316,7 @@ class AsynchronousMessage(Header):
 
 @dataclass(slots=True)
 class Reject(Header):
-    """A PDU the target would not take; its header is the data segment (11.17)."""
+    """The refusal of a PDU, whose header is the data segment (11.17)."""
 
     opcode = Opcode.REJECT
     constants = (ALWAYS_FINAL, NO_TASK)

@@ -1,6 +1,6 @@
 """The text of login and text PDUs: key=value pairs, each ended by a zero byte (RFC 7143 6.1).
 
-A value longer than one PDU goes on in the next, marked by the C bit; `TextAssembly` puts the parts together.
+A text that is longer than one PDU continues in the next, which the C bit announces; `TextAssembly` joins the parts.
 """
 
 import re
@@ -14,7 +14,7 @@ MAX_KEY_BYTES = 63
 MAX_TEXT_BYTES = 65536
 """The keys of one negotiation step, over several PDUs: enough for all keys of RFC 7143, and 4 MiB for 64 logins."""
 MAX_KEYS = 4096
-"""Of one negotiation, however many steps it has: each name is remembered until its end. The RFC has some fifty."""
+"""Keys in one negotiation, over all its steps: each name is remembered until its end. The RFC has about fifty."""
 
 Pairs: TypeAlias = list[tuple[str, str]]
 
@@ -49,7 +49,7 @@ class TextAssembly:
 def decode_pairs(text: Buffer) -> Pairs:
     """The pairs of a whole text, in order.
 
-    A missing zero byte at the end is forgiven, as are empty strings between two. Raises TextError.
+    A missing zero byte at the end is accepted, and so are empty strings between two. Raises TextError.
     """
     pairs = []
     for part in bytes(text).split(b"\0"):

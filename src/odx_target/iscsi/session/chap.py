@@ -7,7 +7,7 @@
     DONE         none of these
 
 Each step takes exactly its keys. The second form of the response also asks the target to prove itself, which it does only
-after the initiator has. What leads to which end of the login (RFC 7143 11.13.5):
+after the initiator has. Login statuses and their causes (RFC 7143 11.13.5):
 
     0201h    no algorithm in common, unknown user, wrong secret, a reflected challenge or response, proof asked of a target
              that has no credentials of its own
@@ -36,9 +36,9 @@ METHOD = "CHAP"
 MAX_BINARY_BYTES = 1024
 """The longest challenge or response (RFC 7143 12.1.3)."""
 MIN_CHALLENGE_BYTES = 16
-"""A challenge of ours has as many bytes as the algorithm's digest, and MD5 has the shortest."""
+"""The target's challenge is as long as the digest of the algorithm; MD5 has the shortest."""
 STAND_IN_SECRET_BYTES = 16
-"""What an unknown user's response is compared with: a secret of the usual length that nobody knows."""
+"""The length of the random secret with which an unknown user's response is compared."""
 MAX_SHOWN_NAME_LENGTH = 64
 
 ALGORITHMS: dict[int, str] = {
@@ -70,7 +70,7 @@ class Account:
 
 
 class Accounts:
-    """All that a target knows of secrets: those of its initiators, and its own for initiators that ask it for proof."""
+    """The secrets a target knows: those of its initiators, and its own for initiators that ask it to authenticate."""
 
     def __init__(self, accounts: Iterable[Account], own: Credentials | None = None) -> None:
         self.by_user = {account.credentials.name: account for account in accounts}
@@ -101,7 +101,7 @@ class Challenge(NamedTuple):
     value: bytes
 
     def response(self, algorithm: str, secret: bytes) -> bytes:
-        """What proves the secret (RFC 1994 4.1)."""
+        """The response that proves the secret (RFC 1994 4.1)."""
         proof = bytes([self.identifier]) + secret + self.value
         return hashlib.new(algorithm, proof, usedforsecurity=False).digest()
 
@@ -121,7 +121,7 @@ class ChapAuthenticator:
 
     @property
     def done(self) -> bool:
-        """The initiator has proved who it is."""
+        """True once the initiator has proved its identity."""
         return self._step is Step.DONE
 
     def answer(self, pairs: Pairs) -> Pairs:

@@ -24,17 +24,17 @@ class Collection:
 
     command: CommandReady
     wanted: int = 0
-    """How much of it is collected: all, but for more than any command takes."""
+    """Bytes to collect: all of the data, up to MAX_TRANSFER_BYTES."""
     bursts: deque[Burst] = field(default_factory=deque)
     pieces: list[Buffer] = field(default_factory=list)
     received: int = 0
     requested: int = 0
     failure: Failure | None = None
     is_accepted: bool = False
-    """The edge knows of the command."""
+    """True once the command has been reported to the edge."""
 
     def keep(self, data: memoryview) -> None:
-        """Copy a piece: it must outlive the receive buffer."""
+        """Copy a piece, since it must outlive the receive buffer."""
         last = self.pieces[-1] if self.pieces else None
         if isinstance(last, bytearray) and len(last) < limits.PIECE_BYTES:
             last += data

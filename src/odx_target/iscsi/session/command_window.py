@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 SERIAL_MASK = 0xFFFFFFFF
 HELD_OBJECT_BYTES = 320
-"""What Python's objects for a held PDU take beside its bytes."""
+"""The memory of a held PDU's Python objects, in addition to its bytes."""
 _HALF = 1 << 31
 
 
@@ -30,7 +30,7 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes without its followers, headers and objects too: there may be any number of PDUs without data."""
+        """Its memory with headers and objects, without its followers. There may be any number of PDUs without data."""
         return HELD_OBJECT_BYTES + len(self.header) + len(self.additional_header) + len(self.data)
 
 
@@ -40,7 +40,7 @@ def is_before(left: int, right: int) -> bool:
 
 
 class Turn(Enum):
-    """What is to be done with a command."""
+    """The treatment of a command by its CmdSN."""
 
     NOW = auto()
     LATER = auto()
@@ -61,7 +61,7 @@ class CommandWindow:
 
     @property
     def is_closed(self) -> bool:
-        """No command may come until one is answered."""
+        """True if no command may come until one is answered."""
         return (self.max_cmd_sn + 1) & SERIAL_MASK == self.exp_cmd_sn
 
     @property
@@ -77,7 +77,7 @@ class CommandWindow:
         return Turn.LATER if distance else Turn.NOW
 
     def advance(self) -> None:
-        """The command whose turn it was counts as received."""
+        """Count the command whose turn it was as received."""
         self.exp_cmd_sn = (self.exp_cmd_sn + 1) & SERIAL_MASK
 
     def restore(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
@@ -100,7 +100,7 @@ class CommandWindow:
         self.held_bytes += pdu.size_bytes
 
     def next_held(self) -> HeldPdu | None:
-        """The held command whose turn has come, taken out; gaps that were plugged are passed over."""
+        """Take out the held command whose turn has come, and skip plugged gaps; None if there is none."""
         while self.exp_cmd_sn in self._held:
             pdu = self._take(self.exp_cmd_sn)
             if pdu is not None:
@@ -117,7 +117,7 @@ class CommandWindow:
         return pdu
 
     def complete(self) -> None:
-        """A command that was not immediate has been answered or aborted: room for one more."""
+        """Make room for one more, as a command that was not immediate has been answered or aborted."""
         self.max_cmd_sn = (self.max_cmd_sn + 1) & SERIAL_MASK
 
     def plug(self, cmd_sn: int, before: int) -> bool:

@@ -3,25 +3,24 @@
 Theory of operation
 -------------------
 The edge owns the socket and the clock. It gives what it has received to `receive` and gets back how much of it was used:
-whole PDUs only, so what is left goes in front of the next bytes (a buffer of MAX_PDU_BYTES always holds one). `receive`
-never raises for anything a peer sends. What is to be done then stands in two lists, which the edge empties after each call
-of any method here:
+whole PDUs only, so the edge puts the rest in front of the next bytes (a buffer of MAX_PDU_BYTES always holds one PDU).
+`receive` never raises for anything a peer sends. The edge then takes two lists, after each call of any method here:
 
-    take_events()   what has happened, as dataclasses of `events`
-    take_output()   buffers to send, in order, in one go; buffers given to `send_reply` come out as slices
+    take_events()   events, as dataclasses of `events`
+    take_output()   buffers to send, in order, in one go; buffers given to `send_reply` come out as slices of them
 
 Commands come as CommandReady, complete with their data, and are answered by `send_reply` whenever they are done, in any
 order, from the same call or much later. A command may be aborted in between: then its `aborted` is set and its answer is
-dropped. TaskManagement is answered by `send_task_management_response`, after the edge has seen to it that no task in its
-scope changes anything any more. When `closed` is set, the edge sends what is in the output, and closes: `close_reason`
-says why. Nothing more comes after that; methods called late do nothing.
+dropped. TaskManagement is answered by `send_task_management_response`, once no task in its scope can change anything any
+more. When `closed` is set, the edge sends the output and closes the socket; `close_reason` is the reason. No events follow,
+and methods called later do nothing.
 
-`handle_timer` is due at `next_timer()`. Another connection's login, or a target reset, can end this one: then `on_wake` is
-called, so that the edge looks at `closed`, `take_events` and `take_output`. Memory that a session waits for can come while
-another one gives it back: then `on_output` is called, because there are R2Ts to send.
+`handle_timer` is due at `next_timer()`. The login of another connection, or a target reset, can end this one: then
+`on_wake` is called, so that the edge looks at `closed`, `take_events` and `take_output`. Memory that a session waits for may
+come when another session gives it back: then `on_output` is called, because there are R2Ts to send.
 
 A memoryview in `data_out` points into the buffer given to `receive`, if all of the data came in one PDU or with the last
-one: whoever works with it after the next `receive` keeps that buffer unchanged.
+one. An edge that works with it after the next `receive` keeps that buffer unchanged.
 
 Phases
 ------
@@ -30,8 +29,8 @@ Phases
     full feature   what `full_feature` lists      logout, protocol error, header digest error, reinstatement, silence, stop
     closed         nothing
 
-What a breach of the protocol leads to
---------------------------------------
+Consequences of a breach of the protocol
+----------------------------------------
     in login: a status of class 2 in a Login Response, then the end; anything but a Login Request first: the end at once
     header digest wrong, in full feature phase: the end at once, since lengths cannot be trusted
     data segment longer than declared: Reject PROTOCOL ERROR, then the end
@@ -94,8 +93,8 @@ class TargetConnection:
     """The target's end of one connection.
 
     `now` is in seconds on any clock that does not go back; all later times are of the same clock. `portal_group_tag` is
-    that of the portal the connection came in by. `open_memory` gives a session that begins what it may take of the array's
-    memory.
+    that of the portal the connection came in by. `open_memory` returns the share of the
+    array's memory for a session that begins.
     """
 
     def __init__(
@@ -124,7 +123,7 @@ class TargetConnection:
     # What the edge calls
 
     def receive(self, view: memoryview, now: float) -> int:
-        """Take whole PDUs from the start of `view`; gives how many bytes they were. Leaves some if `is_paused_by_output`."""
+        """Take whole PDUs from the start of `view`; return their length in bytes. Leaves some if `is_paused_by_output`."""
         self._liveness.received(now)
         cut = self._reader.cut
         writer = self._writer
@@ -151,13 +150,13 @@ class TargetConnection:
         return not (self._writer.takes_more or self.closed)
 
     def take_events(self) -> list[Event]:
-        """What has happened since the last call."""
+        """Return the events since the last call."""
         events = self._events[:]
         self._events.clear()  # the list itself is shared with the parts of the connection
         return events
 
     def take_output(self) -> list[Buffer]:
-        """What is to be sent since the last call."""
+        """Return the buffers to send since the last call."""
         output = self._writer.take_output()
         self._writer.takes_more = not self.closed
         return output
@@ -175,9 +174,9 @@ class TargetConnection:
             self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """The edge will work with the data of a command after the next `receive`, and has a copy of it, `size_bytes` long.
+        """Account for a copy of a command's data, `size_bytes` long, with which the edge works after the next `receive`.
 
-        False if there is no memory for that, which the command is to be answered with. `release` ends it.
+        Return False if there is no memory for it: then the edge calls `refuse`. The edge ends the use by `release`.
         """
         return self._full_feature is not None and self._full_feature.keep(command, size_bytes)
 
@@ -187,7 +186,7 @@ class TargetConnection:
             self._full_feature.refuse(command)
 
     def release(self, command: CommandReady) -> None:
-        """The edge has done with the data of a command that it kept, whatever has become of the command."""
+        """End the use of a command's data that the edge kept, even if the command itself has ended otherwise."""
         if self._full_feature is not None:
             self._full_feature.release(command)
 
@@ -197,7 +196,7 @@ class TargetConnection:
             self._full_feature.abandon(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data is still on its way, without an answer; False if there are none.
+        """End the commands of a LUN whose data is still on its way, without an answer; return False if there are none.
 
         For a task management function of another nexus; those of this one have done it already.
         """
@@ -211,7 +210,7 @@ class TargetConnection:
     def send_asynchronous_message(
         self, event: int, *, parameter1: int = 0, parameter2: int = 0, parameter3: int = 0, lun: int = 0, data: bytes = b""
     ) -> None:
-        """Send the initiator something it did not ask for (RFC 7143 11.9); `lun` is the eight-byte field."""
+        """Send an Asynchronous Message (RFC 7143 11.9); `lun` is the eight-byte field."""
         if self._full_feature is not None and not self.closed:
             message = AsynchronousMessage(
                 lun=lun, async_event=event, parameter1=parameter1, parameter2=parameter2, parameter3=parameter3
@@ -232,15 +231,15 @@ class TargetConnection:
         self._liveness.logout_requested(now + time_s)
 
     def connection_lost(self, detail: str, now: float) -> None:  # noqa: ARG002 - every call from outside has the time
-        """The socket is gone, for the reason given."""
+        """End the connection because its socket is gone; `detail` is the reason."""
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
     def data_taken(self, now: float) -> None:
-        """The peer has taken data that waited for it, which shows that it is alive."""
+        """Note that the peer has taken data that was to be sent, which shows that it is alive."""
         self._liveness.received(now)
 
     def supersede(self, reason: CloseReason) -> None:
-        """Another connection ends this one."""
+        """End this connection because of another one."""
         if not self.closed:
             self._close(reason)
             if self.on_wake is not None:

@@ -4,12 +4,12 @@ Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number
 *burst* is a run of Data-Out PDUs that ends with the F bit: the unsolicited one after the command, if its F bit was clear,
 then one per R2T. Several R2Ts may be open; their bursts come in the order asked for.
 
-Memory for the data is taken before it comes: for what may come unasked when the command does, where it cannot be delivered at
-once, and for the rest before any of it is asked for. Without memory for unasked data the command ends with TASK SET FULL; for
-the rest it waits, and those after it.
+Memory for the data is taken before it comes: for unsolicited data when the command comes, unless the command can be
+delivered at once; for the rest before any of it is requested. Without memory for unsolicited data the command ends with TASK
+SET FULL. A command waits for the rest of its memory, and so do those after it.
 
 A command that has failed is answered when all its open bursts have ended, as the RFC asks. The LUN of a Data-Out is not
-looked at: the tags say which task it is, and Windows does not fill it in dependably.
+looked at: the tags identify the task, and Windows does not fill the LUN in reliably.
 """
 
 from collections import deque
@@ -39,9 +39,9 @@ from odx_target.iscsi.session.writer import PduWriter
 class DataOutCollector:
     """Collects data for one connection's commands.
 
-    `emit` takes a command whose data is complete, and before that, unless it was complete at once, CommandAccepted; `failed` is
-    called with a command that ends otherwise. `has_output` is called when
-    memory has come that was waited for, and R2Ts are to be sent: nothing was received then.
+    `emit` is called with a command whose data is complete, and before that, unless it was complete at once, with
+    CommandAccepted; `failed` is called with a command that fails. `has_output` is called when memory becomes available and
+    R2Ts are to be sent, although nothing was received.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class DataOutCollector:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        """Set memory aside for commands in turn: for all of a command's missing data, so that what begins can also finish."""
+        """Set memory aside for commands in turn: for all missing data of a command, so that each one that begins can finish."""
         while self._waiting and self._claim is None:
             missing = self._missing_bytes(self._waiting[0])
             if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
@@ -254,7 +254,7 @@ class DataOutCollector:
         collection.bursts.append(Burst(transfer_tag, collection.requested))
 
     def release(self, command: CommandReady) -> None:
-        """The command is answered or aborted: its memory is free, unless the edge still works with the data."""
+        """Give back the memory of a command that is answered or aborted, unless the edge still works with the data."""
         if command.is_kept or not (command.unsolicited_bytes or command.collected_bytes):
             return
         unsolicited_bytes, command.unsolicited_bytes = command.unsolicited_bytes, 0
@@ -280,7 +280,7 @@ class DataOutCollector:
         self._withdraw()
 
     def _end(self, collection: Collection) -> None:
-        """The command ends before all its data is here."""
+        """End a command before all its data is here."""
         self._forget(collection)
         if collection.is_accepted:
             self._emit(CommandEnded(collection.command))

@@ -1,4 +1,4 @@
-"""What the protocol asks of the edge: which targets there are, where they are reached, and who must say who it is."""
+"""The targets of an array, their portals, and the authentication of initiators, as the edge provides them to the protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from odx_target.iscsi.session.sessions import SessionRegistry
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """Where a target is reached: "192.0.2.1:3260" or "[2001:db8::1]:3260", and the portal group it belongs to."""
+    """An address of a target: "192.0.2.1:3260" or "[2001:db8::1]:3260", and the portal group it belongs to."""
 
     address: str
     portal_group_tag: int = 1
 
 
 class AuthenticationFailed(Exception):
-    """The initiator did not prove what it had to; the login ends with this status."""
+    """The initiator failed to authenticate itself; the login ends with this status."""
 
     def __init__(self, detail: str, status: LoginStatus = LoginStatus.AUTHENTICATION_FAILURE) -> None:
         super().__init__(detail)
@@ -35,7 +35,7 @@ class Authenticator(Protocol):
 
     @property
     def done(self) -> bool:
-        """The initiator has proved who it is."""
+        """True once the initiator has proved its identity."""
         ...
 
     def answer(self, pairs: Pairs) -> Pairs:
@@ -59,13 +59,13 @@ class TargetDirectory(Protocol):
         ...
 
     def target_names(self, initiator_name: str) -> Sequence[str]:
-        """The targets this initiator may log in to, in the order SendTargets tells them."""
+        """The targets this initiator may log in to, in the order of SendTargets."""
         ...
 
     def portals(self, target_name: str) -> Sequence[Portal]:
-        """Where SendTargets says the target is."""
+        """The portals of a target, as SendTargets lists them."""
         ...
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
-        """A fresh authentication, or None if none is asked for. `target_name` is empty where a discovery session names none."""
+        """A new authentication, or None if none is required. `target_name` is empty if a discovery session names no target."""
         ...

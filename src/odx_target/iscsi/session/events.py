@@ -1,4 +1,4 @@
-"""What a connection reports to the edge, as data."""
+"""The events that a connection reports to the edge, as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from odx_target.iscsi.session.sessions import Session
 
 @dataclass(slots=True, eq=False)
 class CommandReady:
-    """A SCSI command with all its data-out, its turn by CmdSN having come.
+    """A SCSI command with all its data-out, whose turn by CmdSN has come.
 
     It is also the handle to answer it with. `lun` is LUN_NOT_SINGLE_LEVEL (-1) where `lun_field`, the eight bytes as one
-    integer, is of another form. `data_out` may point into the view given to `receive`: whoever needs it after the next
+    integer, is of another form. `data_out` may point into the view given to `receive`: an edge that needs it after the next
     call keeps that buffer alive and unchanged.
     """
 
@@ -33,17 +33,17 @@ class CommandReady:
     cmd_sn: int
     data_out: Sequence[Buffer] = ()
     aborted: bool = False
-    """A task management function or the end of the connection has ended it; answers to it are dropped."""
+    """True if a task management function or the end of the connection has ended it; answers to it are dropped."""
     count_r2t: int = 0
     """R2Ts sent for it."""
     collected_bytes: int = 0
-    """What it takes of the session's memory for data that was asked for."""
+    """Memory of the session that it takes for data requested by R2T."""
     unsolicited_bytes: int = 0
-    """What it takes of the session's memory for data that came unasked."""
+    """Memory of the session that it takes for unsolicited data."""
     awaits_memory: bool = False
-    """There is no memory yet for all of its data, so that not all of it has been asked for."""
+    """True if there is no memory yet for all of its data, so that not all of it has been requested."""
     is_kept: bool = False
-    """The edge works with the data, even after the command has been aborted, and gives its memory back."""
+    """True while the edge works with the data, even after an abort of the command; the edge then gives the memory back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class CommandEnded:
 class TaskManagement:
     """A task management function for the device server; answer with `send_task_management_response`.
 
-    Tasks whose data was still on its way are dealt with already. `affected` are those the edge has, of this connection;
+    Tasks whose data was still on its way have already been aborted. `affected` are those the edge has, of this connection;
     a response of FUNCTION COMPLETE ends them without a reply.
     """
 

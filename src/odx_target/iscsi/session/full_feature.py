@@ -1,4 +1,4 @@
-"""Full feature phase: what each PDU of an initiator does once it is logged in.
+"""Full feature phase: the effect of each PDU of an initiator that is logged in.
 
 The table says which operation codes are taken in which kind of session and whether they count in CmdSN; everything else
 is refused with the reason beside it:
@@ -15,8 +15,8 @@ is refused with the reason beside it:
     any other             Reject COMMAND NOT SUPPORTED
 
 A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a check comes before its number
-is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not keep back those after
-it: the edge hears that it is accepted, keeps its place among them, and gets it with its data. A PDU whose data
+is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not hold up those
+after it: it is reported to the edge as accepted, which keeps its place in the order, and again with its data. A PDU whose data
 digest is wrong is the business of `digest_errors`.
 """
 
@@ -187,7 +187,7 @@ class FullFeature:
         self._fail(command, NO_MEMORY)
 
     def release(self, command: CommandReady) -> None:
-        """The edge has done with the data of a command."""
+        """End the edge's use of a command's data."""
         command.is_kept = False
         self._collector.release(command)
 
@@ -199,7 +199,7 @@ class FullFeature:
             self._replies.send(command, status, data_in, transfer_bytes, sense)
 
     def end(self) -> None:
-        """The connection ends, and all commands with it."""
+        """End all commands, because the connection ends."""
         self._has_ended = True
         self.tasks.abort_all()
 
@@ -219,7 +219,7 @@ class FullFeature:
         return ended
 
     def _show_window(self) -> None:
-        """Show an initiator that it may go on, where nothing else would."""
+        """Show an initiator that the window is open again, if no other PDU would."""
         self._writer.send(NopIn(), status=False)
 
     # The order of commands

@@ -1,4 +1,4 @@
-"""When a connection has been waited for long enough: the login, silence, an answer to a ping, data, a logout asked for.
+"""The timers of a connection: login, silence, the answer to a ping, awaited data, and a logout that was requested.
 
 state          timer                                      when it is due
 login          LOGIN_TIMEOUT_S from the start             the connection ends
@@ -17,7 +17,7 @@ from odx_target.iscsi.session.close_reason import CloseCode
 
 
 class Due(Enum):
-    """What has to be done now."""
+    """The action that is due."""
 
     NOTHING = "nothing"
     LOGIN_TIMEOUT = "login timeout"
@@ -37,7 +37,7 @@ TIMEOUT_REASONS = {
 
 
 class AwaitedData(Enum):
-    """The data that an initiator has announced or was asked for: all has come, some since the last look, or none."""
+    """The state of announced or requested data: none is missing; some has come since the last look; or none has."""
 
     NONE = auto()
     COMES = auto()
@@ -84,7 +84,7 @@ class Liveness:
         self._logout_by = until
 
     def next(self) -> tuple[float, Due]:
-        """When something is due next, and what."""
+        """The time of the next action, and the action."""
         if self._logout_by is not None:
             return self._logout_by, Due.LOGOUT_TIMEOUT
         if not self._logged_in:
@@ -101,7 +101,7 @@ class Liveness:
         return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
 
     def _look_for_data(self) -> None:
-        """See whether data is awaited, and since when, as exactly as the last bytes received tell."""
+        """Note since when data has been awaited, as exactly as the time of the last bytes shows."""
         awaited = self.awaited_data()
         if awaited is AwaitedData.NONE:
             self._data_awaited_since = None

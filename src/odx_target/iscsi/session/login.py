@@ -5,13 +5,13 @@ Stages, as CSG and NSG name them:
     SECURITY_NEGOTIATION -> LOGIN_OPERATIONAL_NEGOTIATION -> FULL_FEATURE_PHASE
     SECURITY_NEGOTIATION ----------------------------------> FULL_FEATURE_PHASE
 
-The initiator picks the first stage and asks for each step with the T bit; the target agrees unless authentication is not
-done yet. The keys of a request may be spread over several, all but the last with the C bit; each is answered by an empty
-response. So may those of a response, which each side takes 8192 bytes of during a login (6.3), whatever it has declared; then
-the requests between its parts are empty, and the stage can end with the last part only. The first complete request says
-who wants what, and is where most refusals are made. Every refusal is a LoginRefused with the status to send. The target
-offers nothing by itself: it answers, and declares its TargetPortalGroupTag in the first response (Windows waits for it there)
-and its MaxRecvDataSegmentLength in the first response of the operational stage.
+The initiator picks the first stage and asks for each transition with the T bit; the target agrees unless authentication is
+not complete yet. The keys of a request may be spread over several, all but the last with the C bit; each is answered by an
+empty response. The keys of a response may be spread too, since during a login each side takes only 8192 bytes in one PDU
+(6.3), whatever it has declared; then the requests between the parts are empty, and the stage can only end with the last part.
+The first complete request names the initiator and the target, and most refusals answer it. Every refusal is a LoginRefused
+with the status to send. The target offers nothing by itself: it answers, and declares its TargetPortalGroupTag in the first
+response (Windows waits for it there) and its MaxRecvDataSegmentLength in the first response of the operational stage.
 """
 
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ REFUSED_ADMISSIONS = {
 }
 
 NAMING_KEYS = frozenset({"InitiatorName", "TargetName", "SessionType"})
-"""What only the first complete request may say (6.3, 13.4, 13.5, 13.21): the session is made from it."""
+"""Keys that only the first complete request may have (6.3, 13.4, 13.5, 13.21): the session is made from them."""
 
 SAME_IN_ALL_REQUESTS = ("isid", "tsih", "connection_id", "initiator_task_tag", "version_min", "version_max")
 """Fields of a Login Request that stay as in the first (11.12 to 11.12.7)."""
@@ -61,7 +61,7 @@ class LoginRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoginAnswer:
-    """What the response to one request says beside its numbers."""
+    """The content of the response to one request, except for its numbers."""
 
     transit: bool
     current_stage: int
@@ -166,7 +166,7 @@ class Login:
             raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"no way from stage {self._stage} to {request.next_stage}")
 
     def _identify(self, request: LoginRequest, offers: Pairs) -> Session:
-        """Who logs in, to what; the first complete request has the keys for it (RFC 7143 6.2.1, 13.5, 13.21)."""
+        """Find the initiator and the target by the keys of the first complete request (RFC 7143 6.2.1, 13.5, 13.21)."""
         said = dict(offers)
         initiator_name, target_name = said.get("InitiatorName", ""), said.get("TargetName", "")
         session_type = said.get("SessionType", "Normal")
@@ -181,7 +181,7 @@ class Login:
         initiator_name = prepare_name(initiator_name)
         if target_name or session_type == "Normal":
             target_name = self._find_target(initiator_name, target_name)
-        # Without a target there is no portal group: then sessions are told apart by portal (7.4.2.1).
+        # Without a target there is no portal group: then the portal distinguishes sessions (7.4.2.1).
         port = self._portal_group_tag if target_name else self._directory.portal
         key = initiator_name, request.isid, target_name, port
         self._admit(key, request, is_discovery=session_type == DISCOVERY)
@@ -200,7 +200,7 @@ class Login:
         raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
 
     def _admit(self, key: SessionKey, request: LoginRequest, *, is_discovery: bool) -> None:
-        """Refuse at once what the registry would refuse at the end."""
+        """Refuse a login at once if the registry would refuse it at the end."""
         sessions = self._directory.sessions
         verdict = sessions.admission(key, request.tsih, request.connection_id, is_discovery=is_discovery)
         if verdict in REFUSED_ADMISSIONS:

@@ -1,12 +1,12 @@
 """Answers to SCSI commands: Data-In PDUs with the status in the last, or a SCSI Response (RFC 7143 11.4, 11.7).
 
 Data is cut to the initiator's MaxRecvDataSegmentLength, and a sequence of at most MaxBurstLength ends with the F bit. The
-status travels in the last Data-In when it is GOOD; every other status needs a SCSI Response. The residual count is what
-the initiator expected more than was moved (U), or what the command would have moved beyond it (O); never is more sent
-than was expected. A command that writes and was sent as one that reads, or as one that expects data and says no direction,
-is not GOOD, since nothing has been written; one that reads, sent as one that writes, is, and the residual count shows what
-was not sent. Nothing is copied: what is sent are slices
-of the buffers given.
+status travels in the last Data-In when it is GOOD; every other status needs a SCSI Response. The residual count is the
+number of expected bytes that were not moved (U), or of bytes that the command would have moved beyond the expected ones (O);
+no more is sent than was expected. A command that writes but was sent with the R bit, or with neither R nor W although it
+expects data, does not end with GOOD, since nothing has been written. A command that reads but was sent with the W bit does,
+and the residual count shows the bytes that were not sent. Data is not copied: the output consists of slices of the buffers
+given.
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,7 +86,7 @@ class ReplySender:
         self._parameters = parameters
 
     def send(self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes) -> None:
-        """Answer a command; `transfer_bytes` is what it wanted to move, in or out."""
+        """Answer a command; `transfer_bytes` is the number of bytes it was to move, in or out."""
         if data_in and command.reads:
             size = len(data_in[0]) if len(data_in) == 1 else sum(map(len, data_in))
             parameters = self._parameters
@@ -109,7 +109,7 @@ class ReplySender:
         self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
 
     def _send_single(self, command: CommandReady, data_in: Sequence[Buffer], size: int) -> None:
-        """The hot path: all that was expected in one PDU, GOOD."""
+        """The hot path: all expected data in one PDU, with status GOOD."""
         writer = self._writer
         window = writer.window
         stat_sn = writer.stat_sn

@@ -1,20 +1,20 @@
-"""What the protocol asks of the memory that a session may take: the edge shares it out among all sessions of an array."""
+"""The memory that a session may take. The edge shares it out among all sessions of an array."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
 class Share(Protocol):
-    """Memory for one purpose. What is taken is given back, size by size."""
+    """Memory for one purpose. Each size that is taken is given back."""
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once; False, with nothing taken, where it would have to wait."""
+        """Claim memory at once; return False and take nothing if that is not possible."""
 
     def wait(self, size_bytes: int, granted: Callable[[], None]) -> object:
-        """Claim memory that comes later: `granted` is called once it is there, but not before this returns."""
+        """Claim memory that comes later. `granted` is called when it is there, but not before this returns."""
 
     def withdraw(self, claim: object) -> None:
-        """Wait no longer for what `wait` has returned."""
+        """Stop waiting; `claim` is the result of `wait`."""
 
     def give_back(self, size_bytes: int) -> None:
         """End a claim of this size."""
@@ -25,15 +25,15 @@ class SessionMemory(Protocol):
 
     @property
     def unsolicited(self) -> Share:
-        """For data that came with a command, or after it unasked, and has to be kept."""
+        """For data that came with a command, or unsolicited after it, and has to be kept."""
 
     @property
     def written(self) -> Share:
-        """For data that is asked for by R2T."""
+        """For data that the target asks for by R2T."""
 
 
 class _Unlimited:
-    """All that is asked for."""
+    """A share that grants every claim."""
 
     def take(self, size_bytes: int) -> bool:  # noqa: ARG002
         return True
@@ -49,6 +49,6 @@ class _Unlimited:
 
 
 class UnlimitedMemory:
-    """For a session that stands for itself."""
+    """Memory of a session that shares with no other."""
 
     unsolicited = written = _Unlimited()

@@ -1,7 +1,7 @@
 """Sessions of all connections of an array: names, ISID and TSIH rules, reinstatement (RFC 7143 6.3).
 
-What a login's ISID and TSIH mean, where a session is known by initiator name, ISID, target and portal group, and a discovery
-session that names no target by the portal in place of the last two (7.4.2):
+The meaning of a login's ISID and TSIH. A session is known by initiator name, ISID, target name and portal group; a discovery
+session that names no target is known by the portal in place of the last two (7.4.2):
 
     session known   TSIH                      meaning
     no              0                         a new session
@@ -11,8 +11,8 @@ session that names no target by the portal in place of the last two (7.4.2):
     -               any other                 refused, the session does not exist
 
 A new session beyond the limit is refused; normal and discovery sessions have one each. Connections that are logging in do not
-count: they would keep others out, among them those that reinstate a session, without ever becoming one. The edge bounds them,
-and the login timeout ends them.
+count: otherwise they could keep others out without ever becoming sessions, even a login that reinstates a session. The edge
+bounds them, and the login timeout ends them.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _TSIH_COUNT = 0xFFFF
 
 
 class Connection(Protocol):
-    """What the registry needs of a connection: a way to end it because of another one."""
+    """A connection as the registry needs it: it can be ended because of another one."""
 
     def supersede(self, reason: CloseReason) -> None: ...
 
@@ -70,7 +70,7 @@ class Session:
 
 
 class Admission(Enum):
-    """What a login's TSIH amounts to."""
+    """The meaning of a login's TSIH."""
 
     NEW_SESSION = auto()
     SESSION_REINSTATEMENT = auto()
@@ -99,15 +99,15 @@ class SessionRegistry:
         return len(self._connections)
 
     def enter(self, connection: Connection) -> None:
-        """Know of a connection that is logging in."""
+        """Add a connection that is logging in."""
         self._connections.add(connection)
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection; harmless when it is not known."""
+        """Remove a connection; do nothing if it is not known."""
         self._connections.discard(connection)
 
     def admission(self, key: SessionKey, tsih: int, connection_id: int, *, is_discovery: bool = False) -> Admission:
-        """What the table above says of a login."""
+        """Return the meaning of a login, by the table above."""
         known = self._sessions.get(key)
         if tsih == 0 and known is not None:
             return Admission.SESSION_REINSTATEMENT
@@ -124,13 +124,13 @@ class SessionRegistry:
         return sum(session.is_discovery is is_discovery for session in self._sessions.values()) < limit
 
     def find(self, key: SessionKey) -> Session | None:
-        """The session of these names, if it is there."""
+        """The session with this key, or None."""
         return self._sessions.get(key)
 
     def open(self, session: Session, tsih: int) -> Admission:
-        """Begin a session whose login is complete, with `tsih` as the login has it; gives it its TSIH.
+        """Begin a session whose login is complete, and assign its TSIH. `tsih` is that of the Login Request.
 
-        The one it replaces is ended first. Answers as `admission` does; nothing happens if that is a refusal.
+        A session that it replaces is ended first. Return the result of `admission`; if that is a refusal, do nothing.
         """
         verdict = self.admission(session.key, tsih, session.connection_id, is_discovery=session.is_discovery)
         known = self._sessions.get(session.key)
@@ -146,7 +146,7 @@ class SessionRegistry:
         return verdict
 
     def close(self, session: Session) -> None:
-        """Forget a session, unless another has taken its place."""
+        """Remove a session, unless another has taken its place."""
         if self._sessions.get(session.key) is session:
             del self._sessions[session.key]
 

@@ -1,8 +1,8 @@
-"""The tasks of one connection and what task management does to them (RFC 7143 11.5, 11.6).
+"""The tasks of one connection, and task management (RFC 7143 11.5, 11.6).
 
-A task is here from its command to its answer. One whose data is still on its way belongs to the protocol alone and is
-aborted on the spot; one the edge has executes until the edge has heard of the function and answered it. Then it gets no
-reply. A function's answer says which:
+A task is here from its command to its answer. A task whose data is still on its way is known to the protocol alone and is
+aborted at once. A task that the edge has goes on until the edge has answered the function; then it gets no reply. The
+actor that answers a function depends on its scope:
 
     function                                   scope of tasks            who answers
     ABORT TASK                                 the referenced one        the protocol if it collects, is held, missing or
@@ -48,7 +48,7 @@ class Tasks:
         self.count_immediate = 0
 
     def end(self, command: CommandReady) -> bool:
-        """Take a task out, its place in the window free; False if it has ended before."""
+        """Remove a task and free its place in the window; return False if it has ended before."""
         active = self.active
         tag = command.initiator_task_tag
         if active.get(tag) is not command:
@@ -80,7 +80,7 @@ class Tasks:
         return len(self._abort_collecting(of_lun)) < len(of_lun)
 
     def manage(self, request: TaskManagementFunctionRequest) -> TaskManagement | TaskManagementResponse:
-        """Do what the protocol can do for a function: its answer, or the event that asks the edge."""
+        """Carry out a function as far as the protocol can; return its answer, or the event that asks the edge for one."""
         event = TaskManagement(
             request.function,
             decode_lun(request.lun),
@@ -113,7 +113,7 @@ class Tasks:
         return event if event.affected else TaskManagementResponse.FUNCTION_COMPLETE
 
     def _abort_collecting(self, commands: list[CommandReady]) -> list[CommandReady]:
-        """Abort those that still collect data; gives the others."""
+        """Abort the commands that still collect data; return the others."""
         collecting = [command for command in commands if self._collector.abort(command)]
         for command in collecting:
             command.aborted = True
@@ -122,5 +122,5 @@ class Tasks:
 
 
 def _is_same_lun(command: CommandReady, event: TaskManagement) -> bool:
-    """True if they name the same LUN, in whatever addressing method."""
+    """True if they name the same LUN, by any addressing method."""
     return command.lun_field == event.lun_field or command.lun == event.lun != LUN_NOT_SINGLE_LEVEL

@@ -2,8 +2,8 @@
 
 A request's keys may come in several PDUs (C bit). An answer longer than one PDU is sent in parts, each but the last with the
 C bit and a target transfer tag by which the initiator asks for the next. One exchange is under way at a time; a request
-without a transfer tag begins a new one. What an exchange declares holds from its end on: one that fails, or is begun anew,
-has changed nothing. What fails is answered by Reject, and the connection goes on:
+without a transfer tag begins a new one. Values declared in an exchange apply from its end on; an exchange that fails or is
+started again changes nothing. A failure is answered by Reject, and the connection goes on unless the table says otherwise:
 
     a transfer tag that is not the last one given, another task tag within the exchange     INVALID PDU FIELD
     text that cannot be read, a key said twice or in another way against 6.2                PROTOCOL ERROR
@@ -92,7 +92,7 @@ class TextExchange:
     def _send_part(self, request: TextRequest) -> None:
         limit = self._session.parameters.max_send_data_segment_length
         part, self._unsent = self._unsent[:limit], self._unsent[limit:]
-        # The exchange may only end where the initiator has said that it has no more to say.
+        # The exchange may only end after the initiator has set the F bit: it has no more keys to send.
         ends = not self._unsent and request.final
         self._transfer_tag = NO_TAG if ends else self._writer.new_transfer_tag()
         self._respond(request, part, final=ends, continued=bool(self._unsent))
@@ -111,7 +111,7 @@ class TextExchange:
         self._writer.send(response, [text] if text else [])
 
     def _send_targets(self, wanted: str) -> Pairs:
-        """All only in discovery sessions, nothing only where the session names a target (Appendix C)."""
+        """Answer SendTargets: All is for discovery sessions, an empty value for sessions that name a target (Appendix C)."""
         session = self._session
         if session.is_discovery:
             names = list(self._directory.target_names(session.initiator_name))
@@ -132,6 +132,6 @@ class TextExchange:
 
 
 def _as_names(wanted: str, names: list[str]) -> list[str]:
-    """Those of the names that are the wanted one."""
+    """The names that equal the wanted one as iSCSI names."""
     prepared = prepare_name(wanted)
     return [name for name in names if prepare_name(name) == prepared]

@@ -1,4 +1,4 @@
-"""What a target sends: PDUs with their numbers filled in, as a list of buffers.
+"""The output of a target: PDUs with their numbers filled in, as a list of buffers.
 
 StatSN goes up by one with every PDU that carries status; others show the next one. ExpCmdSN and MaxCmdSN are those of the
 moment the PDU is made.
@@ -38,14 +38,14 @@ Numbered: TypeAlias = (
 
 
 ANSWER_OBJECT_BYTES = 256
-"""What Python's objects for a PDU take beside its data."""
+"""The memory of a PDU's Python objects, in addition to its data."""
 
 
 class PduWriter:
     """The sending side of a connection. `output` is what is to be sent next.
 
-    `takes_more` is False once there are answers of MAX_UNSENT_ANSWER_BYTES, Data-In and SCSI Responses not counted: to cause
-    them costs an initiator nothing, and it may never read them.
+    `takes_more` is False once the answers to send reach MAX_UNSENT_ANSWER_BYTES, not counting Data-In and SCSI Responses:
+    an initiator can cause answers at no cost, and may never read them.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class PduWriter:
         self.append(pdu.encode_header(), data)
 
     def take_output(self) -> list[Buffer]:
-        """What is to be sent, for the caller to send; there is room for more."""
+        """Return the buffers to send, for the caller to send; then there is room for more."""
         output, self.output = self.output, []
         self._answer_bytes = 0
         self.takes_more = True
