@@ -25,7 +25,7 @@ def test_unit_ready() -> bytes:
 
 
 def inquiry(allocation_bytes: int, page: int | None = None) -> bytes:
-    """INQUIRY; with a page code, of a vital product data page (SPC-4 6.6)."""
+    """INQUIRY for standard data; with a page code, for a vital product data page (SPC-4 6.6)."""
     return struct.pack(">BBBHB", 0x12, 0 if page is None else 1, page or 0, allocation_bytes, 0)
 
 
@@ -51,7 +51,7 @@ def write_16(lba: int, count_blocks: int, *, force_unit_access: bool = False) ->
 
 
 def compare_and_write(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
-    """COMPARE AND WRITE (SBC-3 5.2); the data-out is what is expected, then what is to be written."""
+    """COMPARE AND WRITE (SBC-3 5.2); the data-out has the expected blocks, then the blocks to write."""
     return _COMPARE_AND_WRITE.pack(0x89, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
 
 

@@ -13,7 +13,7 @@ from odx_target.iscsi.negotiation.keys import decode_number
 ALGORITHM_MD5 = "5"
 MAX_CHALLENGE_BYTES = 1024
 CHALLENGE_BYTES = 16
-"""Of our own: as many as a response has."""
+"""The length of the initiator's challenges: that of a response."""
 
 
 def chap_response(identifier: int, secret: bytes, challenge: bytes) -> bytes:
@@ -36,7 +36,7 @@ def answer_challenge(user: str, secret: str, keys: Mapping[str, str]) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class OwnChallenge:
-    """What the target has to answer."""
+    """The initiator's challenge, which the target has to answer."""
 
     identifier: int
     value: bytes
@@ -48,13 +48,13 @@ class OwnChallenge:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys that ask for proof, beside those that give ours."""
+        """The keys that ask the target for proof, sent with the initiator's own response."""
         return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
 
     def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:
         """Check the target's CHAP_N and CHAP_R against its user and secret. Raises LoginFailed.
 
-        What we would have answered ourselves is no proof of the target's: it may be our own response, reflected.
+        The response that the initiator itself would have given proves nothing: the target may have reflected it.
         """
         try:
             response = _binary(keys["CHAP_R"])

@@ -12,7 +12,7 @@ Connect = Callable[[Portal], Awaitable[trio.abc.Stream]]
 
 
 async def connect_tcp(portal: Portal) -> trio.abc.Stream:
-    """A TCP connection. Raises OSError, also for a host name that the resolver does not even take."""
+    """Open a TCP connection. Raises OSError, also for a host name that cannot be encoded for the resolver."""
     try:
         return await trio.open_tcp_stream(portal.host, portal.port)
     except UnicodeError as error:
@@ -20,7 +20,7 @@ async def connect_tcp(portal: Portal) -> trio.abc.Stream:
 
 
 async def connected(portal: Portal, timeout_s: float, connect: Connect) -> trio.abc.Stream:
-    """A stream that `connect` makes in time. Raises ConnectFailed."""
+    """Return a stream made by `connect` within the timeout. Raises ConnectFailed."""
     try:
         with trio.fail_after(timeout_s):
             return await connect(portal)

@@ -1,8 +1,8 @@
 """The initiator's end of a connection without I/O (RFC 7143): bytes in, events out.
 
 The caller feeds `receive`, sends what `take_output` gives, and empties `events`. A request returns its initiator task tag
-at once; `Finished` with that tag tells how it ended. Commands wait inside while the target's window (MaxCmdSN) is closed.
-What the target may not do raises ProtocolViolation from `receive`: then the connection is of no more use.
+at once; the event `Finished` with that tag has the outcome. Commands wait here while the target's window (MaxCmdSN) is
+closed. If the target breaks a rule, `receive` raises ProtocolViolation: then the connection can no longer be used.
 """
 
 from collections import deque
@@ -61,7 +61,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class LogoutRequested:
-    """The target wants us to log out within so many seconds."""
+    """The target requests a logout within this time."""
 
     within_s: int
 
@@ -111,13 +111,13 @@ class InitiatorConnection:
 
     @property
     def place(self) -> str:
-        """What it logs in to, as messages name it."""
+        """The name of the target, or "discovery", for messages."""
         return self._login.place
 
     # Requests
 
     def log_in(self) -> int:
-        """Begin the login; `Finished` with the returned tag tells its end."""
+        """Begin the login; the event `Finished` with the returned tag reports its end."""
         self._send_login(*self._login.first())
         return LOGIN_TAG
 
@@ -137,7 +137,7 @@ class InitiatorConnection:
         return exchange.initiator_task_tag
 
     def task_management(self, function: TaskManagementFunction, lun: int, referenced_task_tag: int = NO_TAG) -> int:
-        """Send a task management function, ahead of whatever waits (11.5)."""
+        """Send a task management function before all commands that wait (11.5)."""
         tag = self._take_tag(TaskManagementFunctionRequest)
         referenced = self._pending.get(referenced_task_tag)
         request = TaskManagementFunctionRequest(
@@ -152,7 +152,7 @@ class InitiatorConnection:
         return tag
 
     def withdraw(self, initiator_task_tag: int) -> bool:
-        """Take back a command that still waits for the window; False if it has been sent."""
+        """Take back a command that still waits for the window; return False if it has been sent."""
         exchange = self._pending.get(initiator_task_tag)
         if not isinstance(exchange, CommandExchange) or exchange not in self._waiting:
             return False
@@ -161,7 +161,7 @@ class InitiatorConnection:
         return True
 
     def forget(self, initiator_task_tag: int) -> None:
-        """A command was aborted, and the target has said so: no answer to it will come."""
+        """Forget a command whose abort the target has confirmed: no answer to it will come."""
         self._pending.pop(initiator_task_tag, None)
 
     def text(self, pairs: Pairs) -> int:
@@ -295,7 +295,7 @@ class InitiatorConnection:
             self._offer_negotiation()
 
     def _offer_negotiation(self) -> None:
-        """Give the target a text exchange to say its keys in, unless one is under way or the session ends (11.9.1)."""
+        """Begin a text exchange in which the target can send its keys, unless one is under way or the session ends (11.9.1)."""
         if not (self._is_logging_out or self._texts.are_under_way):
             self.text([])
 
@@ -323,7 +323,7 @@ class InitiatorConnection:
         AsynchronousMessage: _take_message,
         Reject: _take_reject,
     }
-    """What each PDU of a target does; requests are no target's to send."""
+    """The method that takes each PDU of a target; a target may not send requests."""
 
     # Numbers and tags
 
@@ -358,7 +358,7 @@ class InitiatorConnection:
         self._widen(pdu)
 
     def _widen(self, pdu: Any) -> None:
-        """Take the command window from a PDU; one that is behind what we know is ignored (4.2.2.1)."""
+        """Take the command window from a PDU; ignore one that is older than the window known so far (4.2.2.1)."""
         if is_behind(following(pdu.max_cmd_sn), pdu.exp_cmd_sn):
             return
         if not self.logged_in:

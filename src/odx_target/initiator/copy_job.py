@@ -1,4 +1,4 @@
-"""A whole copy: by token where possible, by the host's reads and writes from wherever that stops."""
+"""A whole copy: by token as far as possible, then by the host's reads and writes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from odx_target.initiator.result import Together
 
 
 class Method(Enum):
-    """How to copy."""
+    """The way to copy."""
 
     AUTO = "auto"
     ODX = "odx"
@@ -38,7 +38,7 @@ class OffloadFailed(InitiatorError):
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What was copied and how; `stop` says why not all was offloaded."""
+    """The result of a copy; `stop` is the reason why not all of it was offloaded."""
 
     offloaded_bytes: int
     host_bytes: int
@@ -50,7 +50,7 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class CopyJob:
-    """A copy to be made. `on_progress` is told bytes done and whether the arrays did them."""
+    """A copy to be made. `on_progress` is called with a number of bytes, and True if the arrays copied them."""
 
     source: Disk
     destination: Disk

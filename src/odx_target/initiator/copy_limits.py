@@ -1,4 +1,4 @@
-"""What a logical unit says of token copy, and what a host makes of it (VPD page 8Fh, SPC-4 7.8.17, SBC-3 6.5.6)."""
+"""A logical unit's limits for token copy, and a host's sizes within them (VPD page 8Fh, SPC-4 7.8.17, SBC-3 6.5.6)."""
 
 from dataclasses import dataclass, replace
 
@@ -15,18 +15,19 @@ MAX_HOST_RANGES = 64
 MAX_RANGE_BLOCKS = 0xFFFFFFFF
 """NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
 MAX_WRITE_BYTES = 256 << 20
-"""What Windows lets one WRITE USING TOKEN do, so that it ends within 4 s."""
+"""The largest WRITE USING TOKEN of Windows, so that it ends within 4 s."""
 DEFAULT_WRITE_BYTES = 64 << 20
-"""The same for a target that names no OPTIMAL TRANSFER COUNT."""
+"""The largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
 DEFAULT_TOKEN_BYTES = 256 << 20
-"""What one token is asked to hold where the target names no limit: the request size of Windows' copy engine."""
+"""The size requested of one token if the target reports no limit: the request size of Windows' copy engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
     """The limits of page 8Fh as reported. 0 means not reported.
 
-    `is_first` says whether the limits stand first in the page with their exact length: otherwise Windows does not see them.
+    `is_first` is True if the limits are the first descriptor of the page and have their exact length: otherwise Windows does
+    not see them.
     """
 
     max_range_descriptors: int = 0
@@ -88,7 +89,7 @@ def _read_limits(body: bytes, *, is_first: bool) -> CopyLimits:
 
 
 def _lists_token_commands(body: bytes | None) -> bool:
-    """True if the supported commands descriptor names both; one that is missing is not held against the target."""
+    """True if the supported commands descriptor names both commands, or is missing."""
     if body is None:
         return True
     entries, position = body[1 : 1 + body[0]] if body else b"", 0
@@ -101,7 +102,7 @@ def _lists_token_commands(body: bytes | None) -> bool:
 
 
 def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
-    """Add what the ROD token features descriptor says: who may use tokens, and how much a block ROD may hold."""
+    """Add the fields of the ROD token features descriptor: the use of remote tokens, and the size of a block ROD."""
     if not body:
         return limits
     limits, position = replace(limits, remote_tokens=body[0] & 0xF), 44
@@ -116,14 +117,14 @@ def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
 
 
 def range_count_limit(limits: CopyLimits) -> Limit:
-    """How many range descriptors a command may have."""
+    """Return the number of range descriptors that a command may have."""
     if 0 < limits.max_range_descriptors < MAX_HOST_RANGES:
         return Limit(limits.max_range_descriptors, "MAXIMUM RANGE DESCRIPTORS")
     return Limit(MAX_HOST_RANGES, "no host sends more range descriptors")
 
 
 def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks: int) -> Limit:
-    """How many blocks one range descriptor may cover.
+    """Return the number of blocks that one range descriptor may cover.
 
     MAXIMUM TRANSFER LENGTH of the Block Limits page holds only where the ROD token features say nothing (SBC-3 5.12.2).
     """
@@ -136,7 +137,7 @@ def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks
 
 
 def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: int = 0) -> Limit:
-    """How many blocks a POPULATE TOKEN should represent. A timeout of its own lifts the optimum, as Windows has it."""
+    """Return the number of blocks for one POPULATE TOKEN. As in Windows, a requested timeout lifts the optimum."""
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks and not inactivity_timeout_s:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
@@ -144,7 +145,7 @@ def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: i
 
 
 def write_limit(limits: CopyLimits, block_bytes: int) -> Limit:
-    """How many blocks a WRITE USING TOKEN should write."""
+    """Return the number of blocks for one WRITE USING TOKEN."""
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))

@@ -1,4 +1,4 @@
-"""What is to be copied where, in which order, and in which steps nothing can be lost."""
+"""The source, destination and order of a copy, and the largest steps in which overlapping ranges lose no data."""
 
 import math
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Span:
 class CopyPlan:
     """A run of blocks to copy.
 
-    `unit_bytes` is what both block sizes divide: steps begin and end on it. Where source and destination overlap,
-    `distance_bytes` says how far apart they start; a step no longer than that never overwrites what it still has to read,
-    and steps must follow each other from the end if `backwards`. It is 0 where they do not overlap.
+    `unit_bytes` is the least common multiple of both block sizes: steps begin and end on it. If source and destination
+    overlap, `distance_bytes` is the distance of their starts; a step no longer than that never overwrites blocks that are
+    still to be read, and steps must follow each other from the end if `backwards`. It is 0 if they do not overlap.
     """
 
     source_lba: int
@@ -36,7 +36,7 @@ class CopyPlan:
     backwards: bool = False
 
     def aligned(self, size_bytes: int) -> int:
-        """The most whole units in so many bytes."""
+        """The size of as many whole units as fit into `size_bytes`."""
         return size_bytes // self.unit_bytes * self.unit_bytes
 
 
@@ -51,7 +51,7 @@ def plan_copy(
 ) -> CopyPlan:
     """Plan the copy of `count_blocks` blocks of the source, by default of all from `source_lba` on.
 
-    Two disks with equal identities are taken as one; `same_logical_unit` says so where they have none. Raises BadRequest.
+    Disks with equal identities are one; without identities, `same_logical_unit` is True if they are. Raises BadRequest.
     """
     unit_bytes = math.lcm(source.block_bytes, destination.block_bytes)
     size_bytes = _size_bytes(source, source_lba, count_blocks)

@@ -1,4 +1,4 @@
-"""A logical unit as a host sees it: what it is, what it can, and commands sent until they have an answer."""
+"""A logical unit as a host sees it: its properties, and commands that are repeated until they have an answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from odx_target.initiator.result import CommandResult, Executor, Sleep, Status
 from odx_target.initiator.sense import Sense, SenseKey, describe_result, read_sense
 
 MAX_UNIT_ATTENTIONS = 8
-"""A command that meets more of them in a row has met a target that does nothing else."""
+"""Unit attentions in a row after which a command is not sent again: the target reports nothing else."""
 MAX_BUSY_ANSWERS = 40
 BUSY_DELAY_S = 0.25
-"""As Windows' port driver: a busy target is asked again four times a second, for 10 s."""
+"""As in Windows' port driver: a command is sent to a busy target again four times a second, for 10 s."""
 BECOMING_READY = (0x04, 0x01)
 SMALL_ALLOCATION_BYTES = 255
 """For standard INQUIRY data: old targets take only the low byte of the allocation length."""
@@ -39,8 +39,8 @@ class CommandFailed(InitiatorError):
 class Disk:
     """A direct access logical unit.
 
-    `name` is for messages. `identity` is its designator, b"" where it has none. `copy_limits` is None where it cannot copy
-    by token; `no_copy_because` then says why.
+    `name` is for messages. `identity` is its designator, b"" where it has none. `copy_limits` is None if it cannot copy
+    by token; `no_copy_because` is then the reason.
     """
 
     executor: Executor
@@ -55,7 +55,7 @@ class Disk:
 
     @classmethod
     async def probe(cls, executor: Executor, sleep: Sleep, name: str) -> Self:
-        """Read what a logical unit is and can. Raises CommandFailed, BadAnswer."""
+        """Read the properties of a logical unit. Raises CommandFailed, BadAnswer."""
         disk = cls(executor, sleep, name)
         standard = inquiry.read_standard_inquiry(await disk.read("INQUIRY", cdb.inquiry(SMALL_ALLOCATION_BYTES), 255))
         if standard.qualifier or standard.device_type != inquiry.DIRECT_ACCESS:
@@ -67,7 +67,7 @@ class Disk:
         return disk
 
     async def command(self, command: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
-        """Send a command; again, unchanged, after a unit attention and while the target is busy."""
+        """Send a command; repeat it unchanged after a unit attention and while the target is busy."""
         unit_attentions = busy = 0
         while True:
             result = await self.executor.execute(command, data_out, data_in_bytes)
@@ -133,7 +133,7 @@ class Disk:
             self.copy_limits, self.no_copy_because = read_copy_limits(await self._read_page(inquiry.THIRD_PARTY_COPY))
 
     async def _read_page(self, page: int) -> bytes:
-        """The body of a page; b"" where the target refuses it: then there is nothing to know."""
+        """Return the body of a page; b"" if the target refuses it."""
         command = cdb.inquiry(inquiry.ALLOCATION_BYTES, page)
         try:
             return inquiry.read_page(await self.read(f"INQUIRY of page {page:02X}h", command, inquiry.ALLOCATION_BYTES), page)

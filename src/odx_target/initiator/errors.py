@@ -1,4 +1,4 @@
-"""What can go wrong on the host's side. Every message is one clear line for a person."""
+"""The errors of the initiator. Every message is one clear line for a person."""
 
 from enum import Enum, auto
 
@@ -33,11 +33,11 @@ class InitiatorError(Exception):
 
 
 class BadUrl(InitiatorError):
-    """An iSCSI URL that does not say what it must."""
+    """An iSCSI URL that is incomplete or malformed."""
 
 
 class BadRequest(InitiatorError):
-    """A request that no target is asked, since it cannot be right (ranges past the end, sizes that do not fit)."""
+    """A request that is not sent, since it cannot be right (ranges past the end, sizes that do not fit)."""
 
 
 class ConnectFailed(InitiatorError):
@@ -45,15 +45,15 @@ class ConnectFailed(InitiatorError):
 
 
 class ConnectionLost(InitiatorError):
-    """The connection ended while something was still expected of it."""
+    """The connection ended while an answer was still due."""
 
 
 class NoAnswer(ConnectionLost):
-    """A request other than a command had no answer in time, and so the connection is given up."""
+    """A request other than a command had no answer in time, so the connection is given up."""
 
 
 class LoginFailed(InitiatorError):
-    """The target refused the login, or the negotiation led nowhere."""
+    """The target refused the login, or the negotiation failed."""
 
 
 class LoginTimedOut(LoginFailed):
@@ -61,7 +61,7 @@ class LoginTimedOut(LoginFailed):
 
 
 class ProtocolViolation(InitiatorError):
-    """The target sent what RFC 7143 does not allow; `breach` says which kind of thing."""
+    """The target sent something that RFC 7143 does not allow; `breach` is the rule it broke."""
 
     def __init__(self, message: str, breach: Breach = Breach.INVALID_PDU) -> None:
         super().__init__(message)

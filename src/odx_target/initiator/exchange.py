@@ -1,4 +1,4 @@
-"""One SCSI command on its way: data sent as the target lets us, data that comes, and how it ends (RFC 7143 11.3-11.8)."""
+"""One SCSI command under way: the data sent, the data received, and the end (RFC 7143 11.3 to 11.8)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataI
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 
 MAX_SENSE_BYTES = 252
-"""What SPC-4 lets sense data have."""
+"""The longest sense data (SPC-4 4.5.1)."""
 
 Emit = Callable[[ScsiCommand | ScsiDataOut, Buffer], None]
 
@@ -32,7 +32,7 @@ class CommandExchange:
     cmd_sn: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
-    """How far into `data_out` was sent."""
+    """Bytes of `data_out` that have been sent, from its start."""
     _r2t_sn: int = 0
     _lun_field: int = field(init=False)
 
@@ -40,7 +40,7 @@ class CommandExchange:
         self._lun_field = encode_lun(self.lun)
 
     def start(self, parameters: Parameters, emit: Emit) -> None:
-        """Send the request with all data that need not be asked for."""
+        """Send the request with all data that needs no R2T."""
         size_bytes = len(self.data_out)
         immediate_bytes, unsolicited_bytes = self._unasked(parameters, size_bytes)
         self.sent_bytes = immediate_bytes + unsolicited_bytes
@@ -61,7 +61,7 @@ class CommandExchange:
             self._send_data(parameters, emit, NO_TAG, immediate_bytes, unsolicited_bytes)
 
     def _unasked(self, parameters: Parameters, size_bytes: int) -> tuple[int, int]:
-        """How many bytes go within the command, and how many after it without an R2T."""
+        """Return the number of bytes to send within the command, and after it without an R2T."""
         first_burst = min(size_bytes, parameters.first_burst_length, parameters.max_burst_length)
         immediate = min(first_burst, parameters.max_send_data_segment_length) if parameters.immediate_data else 0
         return immediate, 0 if parameters.initial_r2t else first_burst - immediate
@@ -81,7 +81,7 @@ class CommandExchange:
             emit(data_out, self.data_out[start:end])
 
     def ready_to_transfer(self, request: ReadyToTransfer, parameters: Parameters, emit: Emit) -> None:
-        """Send what the target asks for. Raises ProtocolViolation."""
+        """Send the data that the target requests. Raises ProtocolViolation."""
         offset, size_bytes = request.buffer_offset, request.desired_data_transfer_length
         if not 0 < size_bytes <= parameters.max_burst_length or offset + size_bytes > len(self.data_out):
             raise ProtocolViolation(
@@ -95,7 +95,7 @@ class CommandExchange:
         self._send_data(parameters, emit, request.target_transfer_tag, offset, size_bytes)
 
     def take_data(self, header: ScsiDataIn, data: memoryview) -> CommandResult | None:
-        """Keep data that came in; the last may bring the status. Raises ProtocolViolation."""
+        """Keep received data; the last Data-In may bring the status. Raises ProtocolViolation."""
         start, end = header.buffer_offset, header.buffer_offset + len(data)
         if start != self.received_bytes or end > len(self.data_in):
             raise ProtocolViolation(

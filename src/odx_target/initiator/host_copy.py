@@ -20,7 +20,7 @@ DEFAULT_PIECE_BYTES = 512 << 10
 class HostCopy:
     """A copy by the host's reads and writes.
 
-    `on_progress` is told the bytes of every piece written. `together` runs the pieces side by side.
+    `on_progress` is called with the size in bytes of every piece written. `together` runs the pieces concurrently.
     """
 
     source: Disk
@@ -77,7 +77,7 @@ class HostCopy:
 
 
 def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
-    """How much one READ and one WRITE carry, in bytes: the optimum if a disk names one, within both disks' maxima."""
+    """The size of one READ and one WRITE in bytes: the optimum if a disk reports one, within the limits of both disks."""
     wanted = DEFAULT_PIECE_BYTES
     maxima = [MAX_PIECE_BYTES]
     for disk in (source, destination):

@@ -1,4 +1,4 @@
-"""Readers of what a logical unit says of itself: capacity, identity, block limits (SPC-4 7.8, SBC-3 5.16, 6.5.3)."""
+"""Readers of a logical unit's properties: capacity, identity, block limits (SPC-4 7.8, SBC-3 5.16, 6.5.3)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ THIRD_PARTY_COPY = 0x8F
 BLOCK_LIMITS = 0xB0
 
 ALLOCATION_BYTES = 0xFFFF
-"""Asked of every page: the longest that INQUIRY can carry."""
+"""The allocation length for every page: the largest that INQUIRY can have."""
 
 DIRECT_ACCESS = 0x00
 SUPPORTED_BLOCK_BYTES = (512, 1024, 2048, 4096)
@@ -86,7 +86,7 @@ def _capacity(command: str, body: bytes, lba_bytes: int) -> Capacity:
 
 
 def read_block_limits(page: bytes) -> BlockLimits:
-    """Read the body of page B0h; what a short page leaves out is not reported."""
+    """Read the body of page B0h; fields missing from a short page count as not reported."""
     body = page.ljust(12, b"\0")
     return BlockLimits(
         max_transfer_blocks=int.from_bytes(body[4:8], "big"), optimal_transfer_blocks=int.from_bytes(body[8:12], "big")
@@ -94,7 +94,7 @@ def read_block_limits(page: bytes) -> BlockLimits:
 
 
 def read_identity(page: bytes) -> bytes:
-    """What names the logical unit in page 83h: its NAA designator, else EUI-64, else T10 (SPC-4 7.8.6); b"" without any."""
+    """The designator of the logical unit in page 83h: NAA, else EUI-64, else T10 (SPC-4 7.8.6); b"" if there is none."""
     found: dict[int, bytes] = {}
     position = 0
     while position + 4 <= len(page):

@@ -26,13 +26,13 @@ from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
 
 MAX_ROUNDS = 16
-"""More requests than any negotiation of ours needs; a target that wants more goes round in circles."""
+"""More requests than any negotiation needs; a target that wants more is going round in circles."""
 VERSION = 0x00
-"""The only one (11.12.4)."""
+"""The only version there is (11.12.4)."""
 REDIRECTION = 1
 """A status class."""
 UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
-"""Our side of keys that a target offers by itself; whatever else it offers is agreed to."""
+"""The initiator's wishes for keys that a target offers by itself; any other offer is accepted."""
 
 Request = tuple[LoginRequest, bytes]
 
@@ -67,7 +67,7 @@ class Login:
         self._answer = self._settle_method
 
     def first(self) -> Request:
-        """The first request: who logs in to what, and how it may prove itself."""
+        """Return the first request, with the names of both ends and the authentication methods on offer."""
         pairs = [("InitiatorName", self.options.initiator_name), ("SessionType", self.parameters.session_type)]
         if self.target_name is not None:
             pairs.append(("TargetName", self.target_name))
@@ -86,7 +86,7 @@ class Login:
 
     @property
     def place(self) -> str:
-        """What is logged in to, as messages name it."""
+        """The name of the target, or "discovery", for messages."""
         return self.target_name or "discovery"
 
     def _take_response(self, response: LoginResponse, data: bytes) -> Request | None:
@@ -127,7 +127,7 @@ class Login:
         return self._request(list(self._offerer.offers.items()))
 
     def _settle_method(self, answers: Pairs) -> Pairs:
-        """The target's choice of an authentication method; none told is none wanted."""
+        """Take the target's choice of an authentication method; no choice means none is wanted."""
         method = dict(answers).get("AuthMethod", "None")
         self._take_declarations(answers)
         if method == "CHAP" and self.options.user is not None:
@@ -176,7 +176,7 @@ class Login:
         self._offerer.settle_unanswered()
 
     def _request(self, pairs: Pairs, *, transit: bool = True) -> Request:
-        """A request of the present stage; `transit` is held back while proof is still to be given."""
+        """Make a request of the current stage, without the T bit while the initiator still has to authenticate itself."""
         security = self._stage == Stage.SECURITY_NEGOTIATION
         transit = transit and not any(name == "CHAP_A" for name, _ in pairs)
         self._asks_to_transit = transit
@@ -218,7 +218,7 @@ def _is_declaration(name: str) -> bool:
 
 
 def _portals(data: bytes) -> list[Portal]:
-    """Where a redirection leads (11.13.5). Raises LoginFailed where it names no address, or none that can be used."""
+    """Return the portals of a redirection (11.13.5). Raises LoginFailed if it names no address that can be used."""
     text = TextAssembly()
     text.add(data)
     portals: list[Portal] = []

@@ -2,10 +2,11 @@
 
 Rules. A copy is cut into chunks; for each: POPULATE TOKEN on the source, RECEIVE ROD TOKEN INFORMATION for the token and how
 much it holds, then WRITE USING TOKEN on the destination until all it holds is written. Commands are never asynchronous
-(IMMED is 0), one is under way at a time, and each new one takes the next list identifier. Whatever ends early says how far
-it came - INFORMATION in the sense data, or the TRANSFER COUNT - and the copy goes on from there. A token that dies after
-some use is replaced; one that is refused at its first use, and every other failure without progress, ends offloading: the
-rest is then for the host's own reads and writes. What was counted is written; what was not may be, and is written again.
+(IMMED is 0), one is under way at a time, and each new one takes the next list identifier. A command that ends early
+reports its progress - INFORMATION in the sense data, or the TRANSFER COUNT - and the copy goes on from there. A token that
+becomes invalid after some use is replaced. A token that is refused at its first use, and every other failure without
+progress, ends offloading: the host then reads and writes the rest. Blocks that were counted are written; blocks that were
+not may be, and are written again.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ from odx_target.initiator.token_commands import (
 MIN_DISTANCE_BYTES = 1 << 20
 """Overlapping ranges closer than this would need a token for so little that reading and writing is faster."""
 MAX_IDENTIFIERS_IN_PROGRESS = 10
-"""How many list identifiers that are still in use are stepped over."""
+"""List identifiers in a row that may still be in use; each is skipped."""
 MAX_FRUITLESS_TOKENS = 4
 """Tokens in a row that did not bring the copy forward by a whole step."""
 OPERATION_IN_PROGRESS = (0x00, 0x16)
@@ -70,7 +71,7 @@ class OffloadStop:
 
 @dataclass(frozen=True, slots=True)
 class OffloadOutcome:
-    """What the arrays did. `remaining` is what they did not, in the order in which it must be copied."""
+    """The result of offloading. `remaining` are the parts not copied, in the order in which they must be copied."""
 
     offloaded_bytes: int
     remaining: tuple[Span, ...]
@@ -82,10 +83,10 @@ class OffloadOutcome:
 
 @dataclass(frozen=True, slots=True)
 class OffloadSettings:
-    """How a host offloads.
+    """A host's settings for offloading.
 
     A token dies when unused for `inactivity_timeout_s`, 0: the target's default. With `delete_tokens` the last write of a
-    token deletes it (DEL_TKN), so that no array collects what nobody will use.
+    token deletes it (DEL_TKN), so that arrays do not keep unused tokens.
     """
 
     inactivity_timeout_s: int = 0
@@ -119,7 +120,7 @@ class _Token:
 
 
 def why_not(source: Disk, destination: Disk, plan: CopyPlan) -> OffloadStop | None:
-    """Why this copy should not be offloaded; None if it should."""
+    """Return the reason why this copy should not be offloaded; None if it should."""
     if source.copy_limits is None:
         return OffloadStop(StopReason.SOURCE_CANNOT, source.no_copy_because, 0)
     if destination.copy_limits is None:
@@ -132,7 +133,7 @@ def why_not(source: Disk, destination: Disk, plan: CopyPlan) -> OffloadStop | No
 class OffloadCopy:
     """One copy by token.
 
-    `on_progress` is told the bytes counted as written since the last time. Both disks must have copy limits.
+    `on_progress` is called with the number of bytes written since the last call. Both disks must have copy limits.
     """
 
     def __init__(
@@ -174,13 +175,13 @@ class OffloadCopy:
         )
 
     def _find_write_bytes(self, limits: CopyLimits) -> int:
-        """How much one WRITE USING TOKEN is asked to write."""
+        """Return the size of one WRITE USING TOKEN in bytes."""
         count, length = self._destination_ranges
         block_bytes = self._destination.block_bytes
         return max(min(write_limit(limits, block_bytes).value, count * length), 1) * block_bytes
 
     def _find_chunk_bytes(self) -> int:
-        """How much of the copy a token is asked to hold: whole units, and never more than the ranges are apart."""
+        """Return the bytes of the copy requested of one token: whole units, and no more than the distance of the ranges."""
         limits, block_bytes = self._source_limits, self._source.block_bytes
         limit = token_limit(limits, block_bytes, inactivity_timeout_s=self._settings.inactivity_timeout_s)
         count, length = self._source_ranges
@@ -190,8 +191,9 @@ class OffloadCopy:
         return max(self._plan.aligned(size_bytes), self._plan.unit_bytes)
 
     def _take_chunk(self) -> None:
-        """What the next token should hold. Forwards that begins where the last one ended, be that early; backwards, a chunk
-        is finished before the one in front of it.
+        """Choose the part of the copy for the next token.
+
+        Forwards it begins where the last token ended, even if that was early. Backwards, a chunk is finished before the next.
         """
         if not self._plan.backwards:
             start, end = self._chunk.start_bytes, self._untouched.end_bytes
@@ -244,7 +246,7 @@ class OffloadCopy:
             raise _Stopped(StopReason.TIMED_OUT, str(late)) from late
 
     def _check_token(self, operation: CopyOperation, asked_blocks: int) -> int:
-        """How many blocks the token that was delivered holds."""
+        """Return the number of blocks that the delivered token holds."""
         detail = None
         if operation.status not in {CopyOperationStatus.COMPLETED, CopyOperationStatus.COMPLETED_PARTIALLY}:
             failed = CommandResult(operation.completion_status, sense=operation.sense)
@@ -299,10 +301,10 @@ class OffloadCopy:
         return written_blocks * block_bytes
 
     async def _true_count(self, identifier: int, result: CommandResult, count_blocks: int) -> int:
-        """How many blocks a WRITE USING TOKEN that did not end with GOOD has written, from the first on."""
+        """Return the number of blocks, from the first on, written by a WRITE USING TOKEN that did not end with GOOD."""
         sense = read_sense(result.sense)
         if sense is not None and sense.is_invalid_token:
-            return 0  # the token is judged before any data moves
+            return 0  # the target checks the token before it moves any data
         if sense is not None and sense.is_copy_underrun and sense.information and sense.information <= count_blocks:
             return sense.information
         try:
@@ -340,7 +342,7 @@ class OffloadCopy:
 
 
 def _range_limits(disk: Disk, limits: CopyLimits) -> tuple[int, int]:
-    """How many range descriptors a command may have, and how many blocks each."""
+    """Return the number of range descriptors of a command, and of blocks in each."""
     length = range_length_limit(limits, disk.block_bytes, disk.block_limits.max_transfer_blocks)
     return range_count_limit(limits).value, max(length.value, 1)
 

@@ -1,4 +1,4 @@
-"""What an initiator wants of a session."""
+"""The options of an initiator's session."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from odx_target.initiator.url import IscsiUrl
 DEFAULT_INITIATOR_NAME = "iqn.2026-11.io.odx-target:initiator"
 MAX_RECV_DATA_SEGMENT_BYTES = 256 << 10
 MAX_BURST_BYTES = 1 << 20
-"""As long as the longest transfer of a host copy: one R2T asks for all of it."""
+"""The longest transfer of a host copy, so that one R2T can ask for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class SessionOptions:
     connect_timeout_s: float = 10.0
     login_timeout_s: float = 15.0
     command_timeout_s: float = 60.0
-    """As Windows' disks: TimeOutValue of a usual server."""
+    """The default of Windows' disks (TimeOutValue of a server)."""
     logout_timeout_s: float = 5.0
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
     target_user: str | None = None
-    """With `target_secret` and `entropy`: whom the target must prove to be (mutual CHAP)."""
+    """The user as which the target must authenticate itself (mutual CHAP); with `target_secret` and `entropy`."""
     target_secret: str | None = field(default=None, repr=False)
     entropy: Callable[[int], bytes] | None = field(default=None, repr=False)
-    """As many random bytes as asked for, for our own challenges."""
+    """Returns the requested number of random bytes, for the initiator's challenges."""
 
     @property
     def asks_for_proof(self) -> bool:
-        """The target must prove itself."""
+        """True if the target must authenticate itself."""
         return self.target_secret is not None
 
 

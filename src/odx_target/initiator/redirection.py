@@ -1,4 +1,4 @@
-"""Logins that a target sends elsewhere (RFC 7143 11.13.5): followed, so far and not in a circle."""
+"""Redirected logins (RFC 7143 11.13.5): they are followed, up to a limit and not in a circle."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -8,13 +8,13 @@ from odx_target.initiator.errors import ConnectFailed, InitiatorError, LoginFail
 from odx_target.initiator.url import Portal
 
 MAX_REDIRECTIONS = 8
-"""Of one login. Arrays redirect once, to spread hosts over their portals; a few more may lead through an array that moved."""
+"""Redirections of one login. Arrays redirect once, to spread hosts over portals; an array that moved may add a few."""
 
 T = TypeVar("T")
 
 
 class LoginRedirected(LoginFailed):
-    """The target is to be logged in to elsewhere: at the first of `portals` that can be reached. `place` is its name."""
+    """The target redirects the login to the first of `portals` that can be reached. `place` is the target's name."""
 
     def __init__(self, message: str, place: str, portals: Sequence[Portal]) -> None:
         super().__init__(message)
@@ -27,8 +27,8 @@ async def enter_where_redirected(
 ) -> T:
     """Enter a session at a portal, or at the one that the target redirects the login to.
 
-    Of several addresses the first is taken that can be connected to. Raises what the last attempt raises, and LoginFailed for
-    a circle or too many; both name the way there.
+    Of several addresses, the first that accepts a connection is taken. Raises the error of the last attempt, and LoginFailed
+    for a circle or too many redirections; both errors list the portals tried.
     """
     way = [portal]
     others: list[Portal] = []
@@ -58,7 +58,7 @@ def _unvisited(way: list[Portal], redirected: LoginRedirected) -> list[Portal]:
 
 
 def _on_the_way(failure: InitiatorError, way: list[Portal]) -> InitiatorError:
-    """The failure, saying how its portal was come to."""
+    """Add the portals that led to a failure to its message."""
     if len(way) > 1:
         failure.args = (f"{failure}, redirected {_shown(way)}",)
     return failure

@@ -1,4 +1,4 @@
-"""How a command ended, as an initiator sees it."""
+"""The end of a command as an initiator sees it."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended.
+    """The end of a command.
 
-    `residual_bytes` is positive where the target moved less than the initiator expected, negative where it had more to move
+    `residual_bytes` is positive if the target moved less than the initiator expected, negative if it had more to move
     (RFC 7143 11.4.5). `status` is a plain number, since a target may send any.
     """
 
@@ -36,7 +36,7 @@ class CommandResult:
 
 
 class Executor(Protocol):
-    """Carries commands to one logical unit: a session and a LUN, or a script in a test."""
+    """Sends commands to one logical unit: a session and a LUN, or a script in a test."""
 
     async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
         """Send a command and wait for its end.
@@ -48,9 +48,9 @@ class Executor(Protocol):
 
 
 Sleep: TypeAlias = Callable[[float], Coroutine[Any, Any, None]]
-"""Waits so many seconds."""
+"""Waits for a number of seconds."""
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 Together: TypeAlias = Callable[[Sequence[Job]], Coroutine[Any, Any, None]]
-"""Runs jobs side by side until all have ended; the first failure cancels the others and is raised."""
+"""Runs jobs concurrently until all have ended; the first failure cancels the others and is raised."""

@@ -1,4 +1,4 @@
-"""Sense data as an initiator reads them, both formats, and their words (SPC-4 4.5, annex F)."""
+"""Sense data as an initiator reads them, in both formats, and their descriptions (SPC-4 4.5, annex F)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -97,7 +97,7 @@ class FieldPointer:
 
 @dataclass(frozen=True, slots=True)
 class Sense:
-    """What sense data say. `information` is None where the VALID bit is 0 or nothing is there."""
+    """The content of sense data. `information` is None if the VALID bit is 0 or the field is missing."""
 
     key: int
     asc: int
@@ -112,12 +112,12 @@ class Sense:
 
     @property
     def is_invalid_token(self) -> bool:
-        """One of the causes of INVALID TOKEN OPERATION, 23h/xx."""
+        """True for INVALID TOKEN OPERATION of any cause, 23h/xx."""
         return self.key == SenseKey.ILLEGAL_REQUEST and self.asc == 0x23
 
     @property
     def is_copy_underrun(self) -> bool:
-        """A copy that ended early, with something done: 0Dh/04h under COPY ABORTED or, as Windows has it, ABORTED COMMAND."""
+        """True for a copy that ended early: 0Dh/04h with COPY ABORTED or, as Windows accepts too, ABORTED COMMAND."""
         return self.code == (0x0D, 0x04) and self.key in {SenseKey.COPY_ABORTED, SenseKey.ABORTED_COMMAND}
 
     def __str__(self) -> str:
@@ -129,7 +129,7 @@ class Sense:
 
 
 def read_sense(data: bytes) -> Sense | None:
-    """Read sense data of either format; None where they are too short or of a vendor's own."""
+    """Read sense data of either format; return None if they are too short or in a vendor's format."""
     if not data:
         return None
     response_code = data[0] & 0x7F
@@ -168,7 +168,7 @@ def _field_pointer(key: int, specific: bytes) -> FieldPointer | None:
 
 
 def describe_result(result: CommandResult) -> str:
-    """How a command ended, in a few words: the status, and for CHECK CONDITION the sense."""
+    """Describe the end of a command in a few words: the status, and for CHECK CONDITION the sense data."""
     if result.status == Status.CHECK_CONDITION:
         sense = read_sense(result.sense)
         return "CHECK CONDITION without readable sense data" if sense is None else str(sense)

@@ -1,6 +1,6 @@
 """An iSCSI session over a trio stream: the edge around `connection`.
 
-A session runs two tasks in its own nursery: one receives and wakes whoever waits for an answer, one sends. They end with
+A session runs two tasks in its own nursery: one receives and wakes the callers that wait for answers, one sends. They end with
 the session; nothing outlives it. When the connection fails, all that waits fails with it, and so does every later request.
 """
 
@@ -77,7 +77,7 @@ class InitiatorSession:
 
     @property
     def parameters(self) -> Parameters:
-        """What the login agreed."""
+        """The parameters agreed on in the login."""
         return self._connection.parameters
 
     @property
@@ -87,12 +87,12 @@ class InitiatorSession:
 
     @property
     def failure(self) -> InitiatorError | None:
-        """What ended the connection; None while it lives."""
+        """The error that ended the connection; None while it lives."""
         return self._failure
 
     @property
     def is_asked_to_log_out(self) -> bool:
-        """The target has asked for a logout (RFC 7143 11.9.1)."""
+        """True if the target has requested a logout (RFC 7143 11.9.1)."""
         return self._logout_requested
 
     def logical_unit(self, lun: int) -> RemoteLogicalUnit:
@@ -147,7 +147,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer("no answer to a ping"))
 
     async def send_targets(self) -> list[DiscoveredTarget]:
-        """Request the targets behind the portal (RFC 7143 appendix C). Raises ConnectionLost."""
+        """Request the targets of the portal (RFC 7143 appendix C). Raises ConnectionLost."""
         self._check()
         tag = self._connection.text([("SendTargets", "All")])
         with trio.move_on_after(self._options.login_timeout_s):
@@ -157,7 +157,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer("no answer to SendTargets"))
 
     async def log_in(self) -> None:
-        """Only for `open_session`, as are `log_out`, `send_all` and `receive_all`. Raises LoginFailed, ConnectionLost."""
+        """Log in; for `open_session` only, like `log_out`, `send_all`, `receive_all`. Raises LoginFailed, ConnectionLost."""
         tag, place = self._connection.log_in(), self._connection.place
         with trio.move_on_after(self._options.login_timeout_s):
             try:
@@ -178,7 +178,7 @@ class InitiatorSession:
                 return  # it has ended another way
 
     async def _give_up(self, lun: int, tag: int) -> None:
-        """Abort a command that has no answer; if even that has none, the connection is lost."""
+        """Abort a command that has no answer; if the abort has none either, the connection is lost."""
         if self._connection.withdraw(tag):
             return
         response = await self.task_management(TaskManagementFunction.ABORT_TASK, lun, tag)
@@ -204,7 +204,7 @@ class InitiatorSession:
             raise ConnectionLost("the target asked for a logout")
 
     def _fail(self, failure: InitiatorError) -> InitiatorError:
-        """The connection is of no more use: wake everybody who waits."""
+        """Mark the connection as failed and wake all callers that wait."""
         if self._failure is None:
             self._failure = failure
             for waiter in self._waiters.values():
@@ -222,14 +222,14 @@ class InitiatorSession:
     # The two tasks
 
     async def run(self) -> None:
-        """Only for `open_session`: send and receive until `stop`."""
+        """Send and receive until `stop`; for `open_session` only."""
         with self._running:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.receive_all)
                 nursery.start_soon(self.send_all)
 
     def stop(self) -> None:
-        """Only for `open_session`: end both tasks."""
+        """End both tasks; for `open_session` only."""
         self._running.cancel()
 
     async def send_all(self) -> None:

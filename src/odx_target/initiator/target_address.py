@@ -1,4 +1,4 @@
-"""Where a target says it is: the value of TargetAddress (RFC 7143 13.8), `HOST[:PORT][,PORTAL GROUP TAG]`."""
+"""The value of TargetAddress (RFC 7143 13.8): `HOST[:PORT][,PORTAL GROUP TAG]`."""
 
 import ipaddress
 import re

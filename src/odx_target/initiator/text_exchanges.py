@@ -1,4 +1,4 @@
-"""Text exchanges of one connection in full feature phase (RFC 7143 6.4, 11.10, 11.11): one at a time, the others wait."""
+"""Text exchanges of one connection in full feature phase (RFC 7143 6.4, 11.10, 11.11): one at a time; others wait."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, encode_pairs
 
 MAX_TEXT_BYTES = 16 << 20
-"""Of one answer: SendTargets of some ten thousand targets, each at several addresses."""
+"""The longest answer: SendTargets with about ten thousand targets at several addresses each."""
 
 
 class TextExchanges:
@@ -51,7 +51,7 @@ class TextExchanges:
         return None
 
     def end(self, tag: int) -> None:
-        """An exchange has ended, well or not; the next begins. Harmless for a tag of anything else."""
+        """End an exchange, successful or not, and begin the next. Do nothing for the tag of anything else."""
         if tag == self._tag:
             self._tag, self._assembly = None, TextAssembly(MAX_TEXT_BYTES)
             self._send_next()

@@ -55,7 +55,7 @@ COUNT_IS_TRUE = frozenset(
         CopyOperationStatus.TERMINATED,
     }
 )
-"""The statuses of a finished operation, under which TRANSFER COUNT is what was done from the first block on."""
+"""The statuses of a finished operation; with them, TRANSFER COUNT is the number of blocks done from the first on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class BlockRange:
 
 @dataclass(frozen=True, slots=True)
 class CopyOperation:
-    """What RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS tells of an operation.
+    """A copy operation as RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS reports it.
 
     `tokens` has the ROD tokens, `update_delay_ms` is ESTIMATED STATUS UPDATE DELAY as sent.
     """
@@ -146,7 +146,7 @@ def read_copy_status(data: Buffer) -> CopyOperation:
 
 
 def _read_operation(body: bytes) -> tuple[CopyOperation, int]:
-    """What both answers begin with, and where the sense area ends."""
+    """Read the common start of both answers; return it, and the offset of the end of the sense area."""
     if len(body) < ANSWER_HEADER_BYTES:
         raise BadAnswer(f"{len(body)} bytes of copy results, at least {ANSWER_HEADER_BYTES} were expected")
     action, status, counter, delay, completion, area, valid, units, count, segments = _ANSWER_HEADER.unpack_from(body)

@@ -1,6 +1,7 @@
 """iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN[?target_user=USER&target_password=SECRET]`.
 
-The form is libiscsi's; what stands behind the question mark is whom the target must prove to be (mutual CHAP).
+The form is that of libiscsi. After the question mark are the credentials by which the target must authenticate itself
+(mutual CHAP).
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ TARGET_KEYS = ("target_user", "target_password")
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """Where a target listens."""
+    """The address of a target's portal."""
 
     host: str
     port: int = DEFAULT_PORT
@@ -30,7 +31,7 @@ class Portal:
 
 @dataclass(frozen=True, slots=True)
 class IscsiUrl:
-    """A logical unit of a target behind a portal."""
+    """A logical unit of a target, and a portal by which to reach it."""
 
     portal: Portal
     target_name: str
@@ -113,7 +114,7 @@ def _lun(text: str, lun: str) -> int:
 
 
 def _shown(text: str) -> str:
-    """The text as a message may quote it: without secrets, wherever they were put, and on one line."""
+    """The text for a message: on one line, and without secrets in any position."""
     text = text.partition(f"{TARGET_KEYS[1]}=")[0]
     before, percent, rest = text.partition("%")
     place = rest.rpartition("@")[2].partition("?")[0] if "@" in rest else ""

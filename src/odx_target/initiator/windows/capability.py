@@ -1,4 +1,4 @@
-"""What Windows reads of VPD pages 00h and 8Fh, and the sizes that come of it."""
+"""VPD pages 00h and 8Fh as Windows reads them, and the sizes of commands that follow."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +23,7 @@ MIN_INFORMATION_AFTER_WRITE_BYTES = 287
 
 
 class Declined(Exception):
-    """A page is not as Windows wants it."""
+    """A page that Windows does not accept."""
 
     def __init__(self, rule: Rule, detail: str = "") -> None:
         super().__init__(rule.reason)
@@ -43,7 +43,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much one command covers at most, and which rule says so."""
+    """The largest size of one command, and the limit that it comes from."""
 
     descriptors: int
     blocks: int
@@ -83,7 +83,7 @@ def read_capability(reply: bytes) -> Capability:
 
 
 def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
-    """How much one POPULATE TOKEN may cover; a lifetime of its own lifts the optimum, and nothing else."""
+    """The largest POPULATE TOKEN; a requested lifetime lifts the optimum, but no other limit."""
     limits = _maximum(capability)
     if capability.optimal_transfer_blocks and not settings.token_lifetime_s:
         limits.append((capability.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
@@ -92,7 +92,7 @@ def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
 
 
 def write_size(capability: Capability, block_bytes: int, settings: WindowsSettings) -> Size:
-    """How much one WRITE USING TOKEN may cover."""
+    """The largest WRITE USING TOKEN."""
     limits = _maximum(capability)
     optimum_blocks = capability.optimal_transfer_blocks
     if not optimum_blocks:

@@ -1,4 +1,4 @@
-"""What Windows wants of CHAP: secrets of 12 to 16 bytes, MD5, and nothing but the keys of each step.
+"""Windows' requirements for CHAP: secrets of 12 to 16 bytes, MD5, and only the keys of each step.
 
 Windows calls the secret by which a host proves itself the target's, and the other one the initiator's.
 """
@@ -10,7 +10,7 @@ from odx_target.initiator.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
 from odx_target.initiator.windows.rules import Rule
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 12, 16
-"""Without IPsec; the lower bound is enforced, the upper one as its dialogs have it."""
+"""Limits without IPsec. Windows enforces the lower one; its dialogs name the upper one."""
 CHALLENGE_KEYS = frozenset({"CHAP_A", "CHAP_I", "CHAP_C"})
 DECLARATIONS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "AuthMethod"})
 
@@ -56,7 +56,7 @@ def judge_challenge(keys: dict[str, str]) -> Broken:
 
 
 def _size_bytes(text: str) -> int:
-    """How long a binary value is; 0 where it cannot be read (RFC 7143 6.1)."""
+    """The length of a binary value in bytes; 0 if it cannot be read (RFC 7143 6.1)."""
     if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
         return (len(text) - 1) // 2
     try:

@@ -21,7 +21,7 @@ FOLLOWED_BY = {
         inquiry(cdb.VPD_ALLOCATION_BYTES, BLOCK_LIMITS_PAGE), data_in_bytes=cdb.VPD_ALLOCATION_BYTES
     ),
 }
-"""What is sent before the retry."""
+"""The command that is sent before the retry."""
 
 
 @dataclass(slots=True)

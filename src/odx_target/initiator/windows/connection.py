@@ -1,6 +1,6 @@
-"""A connection with Windows' numbers in its login and Windows' eye for what comes back: each PDU as its bytes stand.
+"""A connection with Windows' numbers in its login and Windows' checks of the bytes of each PDU.
 
-What a target breaks raises Broken from `receive`; Windows then drops the connection.
+If a target breaks a rule, `receive` raises Broken; Windows then drops the connection.
 """
 
 from odx_target.initiator.connection import InitiatorConnection
@@ -24,7 +24,7 @@ SENSE_LENGTH_BYTES = 2
 
 
 class Broken(ProtocolViolation):
-    """A target's PDU breaks a rule; `rule` says which. `is_told` once somebody has told of it."""
+    """A target's PDU breaks a rule; `rule` says which. `is_told` is True once it has been reported."""
 
     def __init__(self, rule: Rule, detail: str) -> None:
         super().__init__(f"{rule.reason} ({detail})" if detail else rule.reason)
@@ -44,7 +44,7 @@ class WindowsConnection(InitiatorConnection):
 
     @property
     def waits_for_logout(self) -> bool:
-        """A logout was sent, and is not answered."""
+        """True if a logout was sent and is not answered yet."""
         return LogoutRequest in self._pending.values()
 
     def receive(self, view: memoryview) -> int:
@@ -61,7 +61,7 @@ class WindowsConnection(InitiatorConnection):
         return position
 
     def _judge(self, view: memoryview, at: int) -> int | None:
-        """Where the PDU at `at` ends, or None while a part of it is missing. Raises Broken."""
+        """The end of the PDU at `at`, or None while a part of it is missing. Raises Broken."""
         if len(view) - at < HEADER_BYTES:
             return None
         wrong = judge_header(bytes(view[at : at + HEADER_BYTES]))

@@ -14,7 +14,7 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class WindowsFile:
-    """A file on a disk. What lies at `valid_bytes` or beyond was never written and reads as zeros; None: all was."""
+    """A file on a disk. Data from `valid_bytes` on was never written and reads as zeros; None: all was written."""
 
     disk: WindowsDisk
     layout: FileLayout
@@ -27,7 +27,7 @@ class WindowsFile:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Blocks of the file system that it writes when it makes and closes a file."""
+    """Blocks that the file system writes when it creates and closes a file."""
 
     lba: int
     data: bytes
@@ -35,7 +35,7 @@ class Metadata:
 
 @dataclass(slots=True)
 class CopyReport:
-    """What moved how. `stop` is why token copy ended before the file did."""
+    """The bytes copied in each way. `stop` is the reason why token copy ended before the end of the file."""
 
     offloaded_bytes: int = 0
     ordinary_bytes: int = 0
@@ -69,7 +69,7 @@ class FileCopy:
         return self.report
 
     async def _prepare(self) -> None:
-        """What the source holds in caches is written, the destination is made."""
+        """Write the cached data of the source, and create the destination."""
         if self.source is not None:
             await self.source.disk.flush()
         await self._write_metadata()
@@ -82,12 +82,12 @@ class FileCopy:
             await self.destination.disk.write(self.metadata.lba, self.metadata.data, force_unit_access=True)
 
     def _why_not(self) -> Finding | None:
-        """Why token copy is not even tried."""
+        """Return the reason why token copy is not tried; None if it is."""
         for file in (self.source, self.destination):
             if file is not None and file.disk.capability is None:
                 return file.disk.no_copy
         disk, settings = self.destination.disk, self.host.settings
-        if self.destination.layout.size_bytes < settings.smallest_file_bytes:
+        if self.destination.layout.size_bytes < settings.min_file_bytes:
             return disk.find(Rule.FILE_TOO_SMALL, f"{self.destination.layout.size_bytes} bytes")
         left_s = self.host.hold_off.remaining_s(*self._pair, self.host.clock.now())
         return disk.find(Rule.HELD_OFF, f"for {left_s:.0f} s more") if left_s else None
@@ -97,7 +97,7 @@ class FileCopy:
         return (None if self.source is None else self.source.disk.key), self.destination.disk.key
 
     async def _round(self, position: int, left_bytes: int) -> int:
-        """One token, spent; returns how far the copy has come."""
+        """Copy by one token; return the position that the copy has reached."""
         token = await self._token(position, left_bytes)
         if isinstance(token, Failure):
             self._stop(token, first_write=False)

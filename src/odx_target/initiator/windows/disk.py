@@ -55,7 +55,7 @@ class WindowsDisk:
 
     @property
     def key(self) -> tuple[str, int, bytes]:
-        """What names the disk in marks of the host."""
+        """The identity of the disk in the host's hold-off marks."""
         return self.name, self.lun, self.identity
 
     def find(self, rule: Rule, detail: str = "", position_bytes: int | None = None) -> Finding:

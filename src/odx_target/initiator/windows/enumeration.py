@@ -1,4 +1,4 @@
-"""How a disk is found and started: the commands in their order, and what is made of the answers.
+"""Discovery and start of a disk: the commands in their order, and the evaluation of the answers.
 
 The port driver asks REPORT LUNS, INQUIRY and the pages that name the unit; the class driver then its capacity, the pages
 that say what it can, the mode pages, and the first two blocks.
@@ -27,7 +27,7 @@ BLOCK_SIZES = (512, 4096)
 
 
 async def report_all_luns(disk: WindowsDisk) -> list[int]:
-    """What REPORT LUNS lists: the numbers of single level LUNs. `disk` is LUN 0 of the target."""
+    """Return the numbers of the single level LUNs in REPORT LUNS. `disk` is LUN 0 of the target."""
     size_bytes = cdb.REPORT_LUNS_ALLOCATION_BYTES
     reply = (await disk.ask(report_luns(size_bytes), size_bytes)).data_in
     listed = min(int.from_bytes(reply[:4], "big"), len(reply) - 8)
@@ -35,7 +35,7 @@ async def report_all_luns(disk: WindowsDisk) -> list[int]:
 
 
 async def start(disks: Sequence[WindowsDisk], lun_0: WindowsDisk | None = None) -> None:
-    """Find and start disks of one target; what LUN 0 reports must list them. Raises DiskUnusable.
+    """Find and start disks of one target, which LUN 0 must list. Raises DiskUnusable.
 
     `lun_0` is the first of them if not given; no disk need be there.
     """
@@ -81,7 +81,7 @@ async def _identify(disk: WindowsDisk) -> None:
 
 
 async def _read_page(disk: WindowsDisk, page: int) -> bytes:
-    """A page as far as 255 bytes show it; b"" where it is not given."""
+    """Return the first 255 bytes of a page at most; b"" if the target does not return it."""
     completion = await disk.ask(inquiry(cdb.VPD_ALLOCATION_BYTES, page), cdb.VPD_ALLOCATION_BYTES)
     reply = completion.data_in
     return reply if completion.reading.is_good and len(reply) >= 4 and reply[1] == page else b""

@@ -1,4 +1,4 @@
-"""For three minutes after a failure that suggests that tokens do not work, none are tried."""
+"""The time after a failure of token copy, three minutes, during which Windows tries no tokens."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class HoldOff:
             self._marked_s[key] = now_s
 
     def remaining_s(self, source: Hashable, destination: Hashable, now_s: float) -> float:
-        """How long copies between the two are still held off; 0: not."""
+        """The time in seconds for which copies between the two are still held off; 0 if they are not."""
         marked = [self._marked_s[key] for key in self._keys(source, destination) if key in self._marked_s]
         return max([0.0, *(at_s + self.duration_s - now_s for at_s in marked)])
 

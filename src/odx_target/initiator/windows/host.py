@@ -1,4 +1,4 @@
-"""What all disks of one Windows host share."""
+"""The state that all disks of one Windows host share."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What happened, in order: commands, task management, logins, and the rules that were met."""
+"""The events of a session in order: commands, task management, logins, and the rules that were met."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ Entry: TypeAlias = Exchange | Management | LoginStep | Remark | Finding
 
 @dataclass(slots=True)
 class Journal:
-    """Keeps the findings; passes every entry on to `tell`."""
+    """Keeps the findings, and passes every entry to `tell`."""
 
     tell: Callable[[Entry], None] = lambda _: None
     findings: list[Finding] = field(default_factory=list)
@@ -78,5 +78,5 @@ class Journal:
 
     @property
     def declines(self) -> list[Finding]:
-        """What made Windows give up."""
+        """The findings that made Windows give up."""
         return [finding for finding in self.findings if finding.rule.declines]

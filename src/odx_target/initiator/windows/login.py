@@ -1,4 +1,4 @@
-"""How Windows logs in: two requests, their keys in their order, and what it insists on in the answers."""
+"""The login of Windows: two requests, the order of their keys, and the rules for the answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ def session_options(
 
 @dataclass(slots=True)
 class WindowsLogin(Login):
-    """A login; `tell` is told the keys of each request and response, `note` the rules that are broken without harm.
+    """A login; `tell` is called with the keys of each request and response, `note` with each rule broken without harm.
 
     Digests of the options are asked for without an alternative. Raises LoginDeclined for secrets that Windows does not take.
     """
@@ -153,7 +153,7 @@ class WindowsLogin(Login):
             self._judge_keys(seen)
 
     def _judge_keys(self, keys: dict[str, str]) -> None:
-        """What all PDUs of one response say together."""
+        """The keys of all PDUs of one response."""
         if self._answer == self._settle_method and "AuthMethod" in keys:
             _insist(judge_method(keys["AuthMethod"], self.options.user))
         elif self._answer == self._settle_proof:
@@ -196,7 +196,7 @@ def _declined(rule: Rule, detail: str = "") -> LoginDeclined:
 
 
 def _pairs(data: bytes) -> Pairs:
-    """The keys of one PDU, for the trace; what cannot be read is told as it stands."""
+    """The keys of one PDU, for the trace; text that cannot be read is given as it is."""
     text = TextAssembly()
     try:
         text.add(data)

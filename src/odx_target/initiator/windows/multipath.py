@@ -1,4 +1,4 @@
-"""What the multipath module makes of an ending before the class driver hears of it; only where a disk has several paths."""
+"""The multipath module's treatment of a command's end before the class driver's; only for disks with several paths."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -30,7 +30,7 @@ ROWS: tuple[MultipathRow, ...] = (
 
 
 def reaction_to(sense: Sense | None) -> Reaction | None:
-    """What the module does about sense data; None: nothing."""
+    """Return the action of the module for sense data; None if there is none."""
     if sense is None:
         return None
     return next((row.reaction for row in ROWS if (row.key, (row.asc, row.ascq)) == (sense.key, sense.code)), None)

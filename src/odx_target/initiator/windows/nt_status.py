@@ -1,4 +1,4 @@
-"""The statuses in which Windows' storage stack tells how a command ended."""
+"""The statuses by which Windows' storage stack reports the end of a command."""
 
 from enum import Enum
 

@@ -15,7 +15,7 @@ from odx_target.initiator.windows.token_answer import read_answer
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and how much of the file, from where it was asked, it stands for."""
+    """A token, and the bytes of the file that it represents, from the requested position on."""
 
     value: bytes
     size_bytes: int
@@ -23,7 +23,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An offload request that came to nothing, and why."""
+    """An offload request that failed, and the reason."""
 
     status: NtStatus
     finding: Finding
@@ -65,7 +65,7 @@ async def offload_read(disk: WindowsDisk, layout: FileLayout, position_bytes: in
 
 
 def refuse(disk: WindowsDisk, layout: FileLayout, position_bytes: int, size_bytes: int) -> Failure | None:
-    """What the class driver refuses without any command."""
+    """Return the failure of a request that the class driver refuses without a command; None if it does not refuse it."""
     if disk.capability is None:
         assert disk.no_copy is not None
         return Failure(NtStatus.DEVICE_FEATURE_NOT_SUPPORTED, disk.no_copy)

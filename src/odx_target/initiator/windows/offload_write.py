@@ -1,10 +1,10 @@
 """An offload write: WRITE USING TOKENs one after the other, until all is written, nothing more comes, or 4 s have passed.
 
 GOOD                                 all of the command is written
-truncated, INFORMATION not 0         INFORMATION blocks are
-truncated, INFORMATION 0             RECEIVE ROD TOKEN INFORMATION tells
-23h/xx                               the token is no good: stop, ask nothing
-anything else                        ask all the same; a count of 0: stop
+truncated, INFORMATION not 0         INFORMATION is the number of blocks written
+truncated, INFORMATION 0             RECEIVE ROD TOKEN INFORMATION has the count
+23h/xx                               the token is invalid: stop without asking
+anything else                        ask as well; stop at a count of 0
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from odx_target.initiator.windows.token_answer import read_answer
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How much an offload write wrote. Anything makes it a success; `failure` is why it ended early, if it failed."""
+    """The bytes that an offload write wrote; any number above 0 is a success. `failure` is the reason for an early end."""
 
     size_bytes: int
     failure: Failure | None = None

@@ -1,4 +1,4 @@
-"""What the behaviour stands on: ways to a logical unit, and a clock."""
+"""The interfaces below the behaviour: paths to a logical unit, and a clock."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -18,7 +18,7 @@ class NotSent(ConnectionLost):
 
 
 class ResetEnd(Enum):
-    """How a task management function ended."""
+    """The end of a task management function."""
 
     DONE = "done"
     REFUSED = "not done"
@@ -26,7 +26,7 @@ class ResetEnd(Enum):
 
 
 class Clock(Protocol):
-    """Time, real or not, in seconds from any beginning."""
+    """A clock, real or simulated, in seconds from any start."""
 
     def now(self) -> float: ...
 
@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 
 class Path(Protocol):
-    """One way to one logical unit: an I_T nexus."""
+    """One path to one logical unit: an I_T nexus."""
 
     @property
     def name(self) -> str: ...

@@ -43,7 +43,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """How a command came back: what is read of it, and the result itself where there is one."""
+    """The end of a command: its reading, and the result itself if there is one."""
 
     reading: Reading
     result: CommandResult | None = None
@@ -104,7 +104,7 @@ class DiskPort:
             repeats -= reaction is not Reaction.FAIL_OVER  # which ends when no path is left
 
     async def reset(self) -> None:
-        """What follows a timeout: reset the logical unit, else the target, else the session."""
+        """Recover from a timeout: reset the logical unit, else the target, else the session."""
         path = self.paths[self._active]
         try:
             for name, function in (("LOGICAL UNIT RESET", path.reset_logical_unit), ("TARGET WARM RESET", path.reset_target)):
@@ -141,7 +141,7 @@ class DiskPort:
                 raise
             except (ConnectionLost, ProtocolViolation) as lost:
                 self._tell(path, command, attribute, None, str(lost))
-                self._tell_of_breach(path, lost)
+                self._note_breach(path, lost)
                 raise _PathFailed from lost
             self._tell(path, command, attribute, result)
             if result.status not in {Status.BUSY, Status.TASK_SET_FULL} or not waits:
@@ -149,8 +149,8 @@ class DiskPort:
             waits -= 1
             await self.host.clock.sleep(settings.busy_delay_s)
 
-    def _tell_of_breach(self, path: Path, lost: InitiatorError) -> None:
-        """All commands under way fail with the same breach; the first tells of it."""
+    def _note_breach(self, path: Path, lost: InitiatorError) -> None:
+        """Note a breach once, although all commands under way fail with it."""
         if isinstance(lost, Broken):
             if not lost.is_told:
                 lost.is_told = True

@@ -1,4 +1,4 @@
-"""Why Windows gives up, or goes on otherwise than a target may expect: every reason is a row.
+"""The reasons for which Windows gives up, or goes on in a way that a target may not expect, as a table.
 
 The sections are those of interop/windows/README.md; `events` are what the iSCSI port driver writes to the System log
 (source iScsiPrt).
@@ -11,7 +11,7 @@ from odx_target.initiator.errors import Breach
 
 
 class Weight(Enum):
-    """What a rule means for a copy."""
+    """The consequence of a rule for a copy."""
 
     DECLINES = "Windows gives up"
     DROPS = "Windows drops the connection"
@@ -20,7 +20,7 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: where it is described, in words, and what Windows logs."""
+    """A rule: the clause that describes it, its text, and the event that Windows logs."""
 
     section: str
     reason: str
@@ -177,7 +177,7 @@ BREACHES: dict[Breach, Rule] = {
     Breach.NOT_CARRIED_OUT: Rule.INVALID_PDU,
     Breach.REJECTED: Rule.INVALID_PDU,
 }
-"""What the protocol calls a breach -> how Windows sees it."""
+"""The rule of Windows for each breach of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""What the class driver makes of a status and its sense data: the first row that fits.
+"""The class driver's reading of a status and its sense data: the first row that matches.
 
-INFORMATION is read without a look at the VALID bit; of sense data in descriptor format it is taken as lost.
+INFORMATION is read regardless of the VALID bit; in sense data of descriptor format it counts as lost.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIXED_INFORMATION_END = 7
 
 
 class Effect(Enum):
-    """What else an ending brings about."""
+    """A further effect of a command's end."""
 
     TRUNCATED = "part of the copy is done"
     START_UNIT = "START STOP UNIT before the retry"
@@ -93,7 +93,7 @@ ROWS: tuple[SenseRow, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a command ended, as the class driver reads it. `information` is that of fixed format sense data, valid or not."""
+    """The end of a command as the class driver reads it. `information` is from fixed format sense data, valid or not."""
 
     status: NtStatus
     retry_delay_s: float | None = None

@@ -1,4 +1,4 @@
-"""What can be set of the behaviour, with Windows' own values where they are known."""
+"""The settings of the behaviour, with Windows' own values if they are known."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -69,7 +69,7 @@ class WindowsSettings:
     busy_repeats: int = 20
     busy_delay_s: float = 0.25
     adapter_transfer_bytes: int = 262_144
-    smallest_file_bytes: int = 256 << 10
+    min_file_bytes: int = 256 << 10
     fallback_buffer_bytes: int = 262_144
     """The copy engine's buffer for ordinary reads and writes."""
     metadata_writes: int = 2
@@ -86,7 +86,7 @@ class WindowsSettings:
     reset_after_failover: bool = False
     """A LOGICAL UNIT RESET on the new path before the command is sent again."""
     multipath_retries: int = 3
-    """How often the multipath module itself sends a command again whose ending it handles; the number is inferred."""
+    """The number of times that the multipath module itself repeats a command whose end it handles; the value is inferred."""
     link_down_s: float = 15.0
     """LinkDownTime: how long a lost path is waited for before another one takes over."""
     reconnect_interval_s: float = 5.0

@@ -1,4 +1,4 @@
-"""How Windows reads the answer of RECEIVE ROD TOKEN INFORMATION: complete, or failed at once. Nobody asks twice."""
+"""The answer of RECEIVE ROD TOKEN INFORMATION as Windows reads it: complete, or failed at once. It never asks twice."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ COMPLETED_WITH_ERROR, TERMINATED = 0x02, 0x60
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the answer comes to. Without a rule, `count_blocks` is done and, after POPULATE TOKEN, `token` is there."""
+    """The meaning of the answer. Without a rule, `count_blocks` are done and, after POPULATE TOKEN, `token` is there."""
 
     count_blocks: int = 0
     token: bytes = b""
@@ -30,7 +30,7 @@ class Answer:
 
 
 def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool) -> Answer:
-    """Read the end of RECEIVE ROD TOKEN INFORMATION about a command that asked for so many blocks."""
+    """Read the end of RECEIVE ROD TOKEN INFORMATION for a command that asked for `asked_blocks` blocks."""
     reading = completion.reading
     if reading.status is NtStatus.DATA_OVERRUN:
         return Answer(rule=Rule.INFORMATION_MISTAKEN, detail=completion.words, status=reading.status)
