@@ -13,9 +13,11 @@ from odx_target.initiator.copy_job import CopyJob, CopyReport, Method
 from odx_target.initiator.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import ConnectionLost
-from odx_target.initiator.offload import ListIdentifiers
+from odx_target.initiator.list_identifiers import ListIdentifiers
+from odx_target.initiator.opening import open_session
 from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.initiator.session import InitiatorSession, open_session, run_together
+from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.initiator.connection import ConnectionEnding, Finished, LogoutRequested
+from odx_target.initiator.connection_events import ConnectionEnding, Finished, LogoutRequested
 from odx_target.initiator.errors import ProtocolViolation, Rejected
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.serial import following, is_behind

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from odx_target.initiator.chap import OwnChallenge
-from odx_target.initiator.connection import LOGIN_TAG, Finished
+from odx_target.initiator.connection_events import LOGIN_TAG, Finished
 from odx_target.initiator.errors import LoginFailed, ProtocolViolation
 from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopIn

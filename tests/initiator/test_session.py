@@ -18,8 +18,9 @@ from odx_target.initiator.errors import (
     LoginFailed,
     ProtocolViolation,
 )
+from odx_target.initiator.opening import discover, open_session
 from odx_target.initiator.result import CommandResult, Job
-from odx_target.initiator.session import discover, open_session, run_together
+from odx_target.initiator.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,

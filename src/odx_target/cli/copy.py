@@ -14,9 +14,10 @@ from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFa
 from odx_target.initiator.copy_plan import CopyPlan, plan_copy
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
-from odx_target.initiator.offload import ListIdentifiers, OffloadSettings
+from odx_target.initiator.list_identifiers import ListIdentifiers
+from odx_target.initiator.offload import OffloadSettings
 from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.session import run_together
+from odx_target.initiator.together import run_together
 from odx_target.initiator.url import IscsiUrl
 
 

@@ -22,8 +22,10 @@ from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.copy_job import Method
 from odx_target.initiator.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
+from odx_target.initiator.opening import open_session
 from odx_target.initiator.options import DEFAULT_INITIATOR_NAME
-from odx_target.initiator.session import InitiatorSession, open_session, run_together
+from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal, parse_size

@@ -7,14 +7,13 @@ closed. If the target breaks a rule, `receive` raises ProtocolViolation: then th
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from odx_target.environment import Buffer
-from odx_target.initiator.errors import Breach, InitiatorError, LoginFailed, ProtocolViolation, Rejected
+from odx_target.initiator.connection_events import LOGIN_TAG, ConnectionEnding, Event, Finished, LogoutRequested, Outcome
+from odx_target.initiator.errors import Breach, LoginFailed, ProtocolViolation, Rejected
 from odx_target.initiator.exchange import CommandExchange, joined
 from odx_target.initiator.login import Login
-from odx_target.initiator.result import CommandResult
 from odx_target.initiator.serial import following, is_behind
 from odx_target.initiator.text_exchanges import TextExchanges
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, append_pdu
@@ -46,36 +45,6 @@ from odx_target.iscsi.pdu.text import Pairs, TextError
 
 SIMPLE = 1
 """The task attribute (RFC 7143 11.3.1)."""
-
-Outcome: TypeAlias = CommandResult | int | Pairs | bytes | InitiatorError | None
-"""A command's result, a function's response, the pairs of a text, the data of a ping, a logout's None; or what failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A request has ended. The login's tag is LOGIN_TAG."""
-
-    initiator_task_tag: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class LogoutRequested:
-    """The target requests a logout within this time."""
-
-    within_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionEnding:
-    """The target will drop the connection."""
-
-    reason: str
-
-
-Event: TypeAlias = Finished | LogoutRequested | ConnectionEnding
-
-LOGIN_TAG = 0
 
 
 _Pending: TypeAlias = (

@@ -11,13 +11,14 @@ not may be, and are written again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 from odx_target.initiator import cdb
 from odx_target.initiator.copy_limits import CopyLimits, range_count_limit, range_length_limit, token_limit, write_limit
 from odx_target.initiator.copy_plan import CopyPlan, Span
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import BadAnswer, CommandTimedOut
+from odx_target.initiator.list_identifiers import ListIdentifiers
+from odx_target.initiator.offload_outcome import OffloadOutcome, OffloadStop, StopReason
 from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.sense import SenseKey, describe_result, read_sense
 from odx_target.initiator.token_commands import (
@@ -40,47 +41,6 @@ OPERATION_IN_PROGRESS = (0x00, 0x16)
 COPY_UNDERRUN = (0x0D, 0x04)
 
 
-class StopReason(Enum):
-    """Why the arrays did not copy, or not all."""
-
-    NOT_WANTED = "the host's reads and writes were asked for"
-    SOURCE_CANNOT = "the source cannot copy by token"
-    DESTINATION_CANNOT = "the destination cannot copy by token"
-    RANGES_TOO_CLOSE = "the ranges overlap and begin too close to each other"
-    POPULATE_REFUSED = "POPULATE TOKEN failed"
-    TOKEN_NOT_DELIVERED = "RECEIVE ROD TOKEN INFORMATION gave no token"  # noqa: S105 - not a secret
-    TOKEN_TOO_SHORT = "the token holds less than a block of the destination"  # noqa: S105 - not a secret
-    TOKEN_REFUSED = "the destination refused a new token"  # noqa: S105 - not a secret
-    WRITE_FAILED = "WRITE USING TOKEN failed"
-    NO_PROGRESS = "the copy did not come forward"
-    TIMED_OUT = "the target did not answer in time"
-
-
-@dataclass(frozen=True, slots=True)
-class OffloadStop:
-    """Why offloading ended before the end of the copy, and where: `position_bytes` counts from the start of the copy."""
-
-    reason: StopReason
-    detail: str
-    position_bytes: int
-    result: CommandResult | None = None
-
-    def __str__(self) -> str:
-        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value
-
-
-@dataclass(frozen=True, slots=True)
-class OffloadOutcome:
-    """The result of offloading. `remaining` are the parts not copied, in the order in which they must be copied."""
-
-    offloaded_bytes: int
-    remaining: tuple[Span, ...]
-    stop: OffloadStop | None
-    tokens: int
-    writes: int
-    partial_writes: int
-
-
 @dataclass(frozen=True, slots=True)
 class OffloadSettings:
     """A host's settings for offloading.
@@ -91,17 +51,6 @@ class OffloadSettings:
 
     inactivity_timeout_s: int = 0
     delete_tokens: bool = True
-
-
-class ListIdentifiers:
-    """The list identifiers of a host: one counter for all its disks, from 0 on, wrapping (SPC-4 5.16.4.2)."""
-
-    def __init__(self, first: int = 0) -> None:
-        self._next = first
-
-    def take(self) -> int:
-        taken, self._next = self._next, (self._next + 1) & 0xFFFFFFFF
-        return taken
 
 
 class _Stopped(Exception):

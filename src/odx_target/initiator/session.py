@@ -4,22 +4,14 @@ A session runs two tasks in its own nursery: one receives and wakes the callers 
 the session; nothing outlives it. When the connection fails, all that waits fails with it, and so does every later request.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
 
 from odx_target.environment import Buffer
-from odx_target.initiator.connecting import Connect, connect_tcp, connected
-from odx_target.initiator.connection import (
-    SIMPLE,
-    ConnectionEnding,
-    Finished,
-    InitiatorConnection,
-    LogoutRequested,
-    Outcome,
-)
+from odx_target.initiator.connection import SIMPLE, InitiatorConnection
+from odx_target.initiator.connection_events import ConnectionEnding, Finished, LogoutRequested, Outcome
 from odx_target.initiator.discovered import DiscoveredTarget, targets_of
 from odx_target.initiator.errors import (
     CommandTimedOut,
@@ -30,11 +22,8 @@ from odx_target.initiator.errors import (
     NoAnswer,
     ProtocolViolation,
 )
-from odx_target.initiator.login import Login
 from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.redirection import enter_where_redirected
-from odx_target.initiator.result import CommandResult, Job
-from odx_target.initiator.url import Portal
+from odx_target.initiator.result import CommandResult
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
 
@@ -277,73 +266,6 @@ class InitiatorSession:
             elif isinstance(event, ConnectionEnding):
                 self._fail(ConnectionLost(event.reason))
         events.clear()
-
-
-@asynccontextmanager
-async def open_session(
-    portal: Portal, target_name: str | None, options: SessionOptions, connect: Connect | None = None
-) -> AsyncIterator[InitiatorSession]:
-    """Connect and log in to a target, or for discovery if its name is None; log out and close at the end.
-
-    A login that the target redirects is followed. `connect` makes the stream, by default a TCP connection. Raises
-    ConnectFailed, LoginFailed, ConnectionLost.
-    """
-
-    def open_at(place: Portal) -> AbstractAsyncContextManager[InitiatorSession]:
-        return session_of(InitiatorConnection(Login(options, target_name)), place, options, connect)
-
-    async with AsyncExitStack() as stack:
-        yield await enter_where_redirected(stack, portal, open_at)
-
-
-@asynccontextmanager
-async def session_of(
-    connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
-) -> AsyncIterator[InitiatorSession]:
-    """A session through a connection of the caller's making. Raises as `open_session`, and LoginRedirected."""
-    stream = await connected(portal, options.connect_timeout_s, connect or connect_tcp)
-    session = InitiatorSession(stream, connection, options)
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.run)
-        try:
-            await session.log_in()
-            yield session
-        except Exception as error:
-            # Raised again outside the nursery, which would wrap it in a group.
-            failure = error
-        finally:
-            await session.log_out()
-            with trio.CancelScope(shield=True):
-                # Nothing here may raise Cancelled: it would take the place of an interrupt on its way out.
-                await trio.aclose_forcefully(stream)
-            session.stop()
-    if failure is not None:
-        raise failure
-
-
-async def discover(portal: Portal, options: SessionOptions, connect: Connect | None = None) -> list[DiscoveredTarget]:
-    """The targets behind a portal. Raises ConnectFailed, LoginFailed, ConnectionLost."""
-    async with open_session(portal, None, options, connect) as session:
-        return await session.send_targets()
-
-
-async def run_together(jobs: Sequence[Job]) -> None:
-    """Run jobs side by side until all have ended; the first InitiatorError cancels the others and is raised."""
-    failures: list[InitiatorError] = []
-
-    async def run(job: Job) -> None:
-        try:
-            await job()
-        except InitiatorError as failure:
-            failures.append(failure)
-            nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for job in jobs:
-            nursery.start_soon(run, job)
-    if failures:
-        raise failures[0]
 
 
 def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:

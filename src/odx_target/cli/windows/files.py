@@ -6,7 +6,7 @@ from odx_target.cli.failure import CommandFailure
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import size
 from odx_target.initiator.result import Job
-from odx_target.initiator.session import run_together
+from odx_target.initiator.together import run_together
 from odx_target.initiator.token_commands import BlockRange
 from odx_target.initiator.windows.copy_engine import Metadata, WindowsFile
 from odx_target.initiator.windows.disk import WindowsDisk

@@ -15,10 +15,11 @@ from odx_target.environment import Buffer
 from odx_target.initiator.connecting import Connect, connect_tcp
 from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import CommandTimedOut, InitiatorError, LoginFailed, LoginTimedOut, NoAnswer, Rejected
+from odx_target.initiator.opening import session_of
 from odx_target.initiator.options import SessionOptions, with_credentials
 from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.session import InitiatorSession, session_of
+from odx_target.initiator.session import InitiatorSession
 from odx_target.initiator.url import IscsiUrl, Portal
 from odx_target.initiator.windows.connection import Broken, WindowsConnection
 from odx_target.initiator.windows.journal import Journal, LoginStep, Management

@@ -1,0 +1,39 @@
+"""The events of an initiator's connection, as data."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.result import CommandResult
+from odx_target.iscsi.pdu.text import Pairs
+
+Outcome: TypeAlias = CommandResult | int | Pairs | bytes | InitiatorError | None
+"""A command's result, a function's response, the pairs of a text, the data of a ping, a logout's None; or what failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A request has ended. The login's tag is LOGIN_TAG."""
+
+    initiator_task_tag: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutRequested:
+    """The target requests a logout within this time."""
+
+    within_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEnding:
+    """The target will drop the connection."""
+
+    reason: str
+
+
+Event: TypeAlias = Finished | LogoutRequested | ConnectionEnding
+
+
+LOGIN_TAG = 0

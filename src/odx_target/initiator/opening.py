@@ -1,0 +1,64 @@
+"""Opened sessions: connected, logged in, and logged out at the end."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+import trio
+
+from odx_target.initiator.connecting import Connect, connect_tcp, connected
+from odx_target.initiator.connection import InitiatorConnection
+from odx_target.initiator.discovered import DiscoveredTarget
+from odx_target.initiator.login import Login
+from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.redirection import enter_where_redirected
+from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.url import Portal
+
+
+@asynccontextmanager
+async def open_session(
+    portal: Portal, target_name: str | None, options: SessionOptions, connect: Connect | None = None
+) -> AsyncIterator[InitiatorSession]:
+    """Connect and log in to a target, or for discovery if its name is None; log out and close at the end.
+
+    A login that the target redirects is followed. `connect` makes the stream, by default a TCP connection. Raises
+    ConnectFailed, LoginFailed, ConnectionLost.
+    """
+
+    def open_at(place: Portal) -> AbstractAsyncContextManager[InitiatorSession]:
+        return session_of(InitiatorConnection(Login(options, target_name)), place, options, connect)
+
+    async with AsyncExitStack() as stack:
+        yield await enter_where_redirected(stack, portal, open_at)
+
+
+@asynccontextmanager
+async def session_of(
+    connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
+) -> AsyncIterator[InitiatorSession]:
+    """A session through a connection of the caller's making. Raises as `open_session`, and LoginRedirected."""
+    stream = await connected(portal, options.connect_timeout_s, connect or connect_tcp)
+    session = InitiatorSession(stream, connection, options)
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.run)
+        try:
+            await session.log_in()
+            yield session
+        except Exception as error:
+            # Raised again outside the nursery, which would wrap it in a group.
+            failure = error
+        finally:
+            await session.log_out()
+            with trio.CancelScope(shield=True):
+                # Nothing here may raise Cancelled: it would take the place of an interrupt on its way out.
+                await trio.aclose_forcefully(stream)
+            session.stop()
+    if failure is not None:
+        raise failure
+
+
+async def discover(portal: Portal, options: SessionOptions, connect: Connect | None = None) -> list[DiscoveredTarget]:
+    """The targets behind a portal. Raises ConnectFailed, LoginFailed, ConnectionLost."""
+    async with open_session(portal, None, options, connect) as session:
+        return await session.send_targets()
