@@ -227,6 +227,45 @@ def test_a_module_keeps_the_rules(module: str) -> None:
     assert faults_of(path.read_text(), module, is_package=path.name == "__init__.py", known=known) == []
 
 
+def imports_within(known: frozenset[str]) -> dict[str, frozenset[str]]:
+    """Which modules of ours each one imports, also for types alone."""
+    found = {}
+    for module, path in MODULES.items():
+        names = imports(ast.parse(path.read_text()), module, is_package=path.name == "__init__.py")
+        imported = {name if name in known else name.rpartition(".")[0] for _, name in names}
+        found[module] = frozenset(imported & known - {module})
+    return found
+
+
+def circle(imported: dict[str, frozenset[str]]) -> list[str]:
+    """Modules that import each other, the first one again at the end; empty if there are none."""
+    done: set[str] = set()
+    for start in sorted(imported):
+        path = [start]
+        waiting = [iter(sorted(imported[start]))]
+        while waiting:
+            following = next(waiting[-1], None)
+            if following is None:
+                done.add(path.pop())
+                waiting.pop()
+            elif following in path:
+                return [*path[path.index(following) :], following]
+            elif following not in done:
+                path.append(following)
+                waiting.append(iter(sorted(imported[following])))
+    return []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circle(imports_within(frozenset(MODULES))) == []
+
+
+def test_a_circle_is_found() -> None:
+    imported = {"a": "b", "b": "cd", "c": "", "d": "eb", "e": ""}
+    assert circle({module: frozenset(names) for module, names in imported.items()}) == ["b", "d", "b"]
+    assert circle({module: frozenset(names) - {"b"} for module, names in imported.items()}) == []
+
+
 def test_every_exception_is_needed() -> None:
     for module, (excused, _) in EXCEPTIONS.items():
         assert module in MODULES, f"{module} is gone"
