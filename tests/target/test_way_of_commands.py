@@ -1,4 +1,4 @@
-"""docs/a-command.md follows three commands file by file: exactly the files that they pass, and functions that are called there."""
+"""docs/a-command.md follows three commands: exactly the files that they pass, and functions that are called there."""
 
 import re
 import sys
@@ -20,9 +20,6 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "a-command.md"
 SIZE_BYTES = 128 << 10
 FIRST_BURST_BYTES = 64 << 10
 READ_16, WRITE_16 = cdb.read_16(0, 8), cdb.write_16(0, SIZE_BYTES // 512)
-
-NAME = re.compile(r"[A-Za-z_]\w*\.[\w.]+|[a-z_]+_[a-z_]+|encode|conclude")
-"""Of functions, not of libraries or classes."""
 
 Calls = dict[str, set[str]]
 """Names of functions by file."""
@@ -104,7 +101,7 @@ def described(section: str) -> Calls:
     found: Calls = {}
     for step in re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]:
         file, *names = re.findall(r"`([^`]+)`", step)
-        found.setdefault(file, set()).update(name for name in names if NAME.fullmatch(name))
+        found.setdefault(file, set()).update(names)
     return found
 
 
