@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from odx_target.initiator.errors import BadUrl
 from odx_target.initiator.options import SessionOptions, with_credentials
-from odx_target.initiator.url import IscsiUrl, Portal, parse_portal_url, parse_url
+from odx_target.initiator.url import IscsiUrl, Portal, parse_url
 
 IQN = "iqn.2026-11.io.odx-target:array"
 
@@ -94,11 +94,6 @@ def test_no_url_shows_a_secret() -> None:
     assert str(url) == f"iscsi://me@host:3260/{IQN}/0"
     assert "hunter" not in repr(url)
     assert "hunter" not in repr(with_credentials(SessionOptions(bytes(6)), url))
-
-
-def test_a_portal_needs_no_target() -> None:
-    assert parse_portal_url("iscsi://host:1") == Portal("host", 1)
-    assert parse_portal_url(f"iscsi://[::1]/{IQN}/3") == Portal("::1", 3260)
 
 
 @given(st.text())

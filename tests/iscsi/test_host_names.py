@@ -8,7 +8,7 @@ from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.errors import BadUrl, ConnectFailed
 from odx_target.initiator.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
-from odx_target.initiator.url import parse_portal_url, parse_url
+from odx_target.initiator.url import parse_url
 from odx_target.iscsi.host_names import MAX_LABEL_BYTES, host_name_fault
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Portal, parse_portal
@@ -46,8 +46,6 @@ def test_names_that_cannot_be_looked_up(name: str, complaint: str) -> None:
     assert complaint in (host_name_fault(name) or "")
     with pytest.raises(ConfigError, match=complaint):
         parse_portal(f"{name}:3260")
-    with pytest.raises(BadUrl, match=complaint):
-        parse_portal_url(f"iscsi://{name}:3260")
     with pytest.raises(BadUrl, match=complaint):
         parse_url(f"iscsi://{name}/iqn.2026-11.io.odx-target:array/0")
 

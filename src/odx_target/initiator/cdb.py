@@ -1,6 +1,6 @@
 """Command descriptor blocks of the commands this initiator sends (SPC-4, SBC-3).
 
-Every function returns the whole CDB. Lengths are bytes unless the name says blocks.
+Every function returns the whole CDB. Lengths are in bytes unless the name has "blocks".
 """
 
 import struct

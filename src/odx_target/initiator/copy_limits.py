@@ -126,7 +126,7 @@ def range_count_limit(limits: CopyLimits) -> Limit:
 def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks: int) -> Limit:
     """Return the number of blocks that one range descriptor may cover.
 
-    MAXIMUM TRANSFER LENGTH of the Block Limits page holds only where the ROD token features say nothing (SBC-3 5.12.2).
+    MAXIMUM TRANSFER LENGTH of the Block Limits page applies only if the ROD token features report no limit (SBC-3 5.12.2).
     """
     if limits.max_rod_bytes:
         rod_blocks = limits.max_rod_bytes // block_bytes

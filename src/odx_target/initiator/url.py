@@ -61,11 +61,6 @@ def parse_url(text: str) -> IscsiUrl:
     return IscsiUrl(portal, name, _lun(text, path[1]), user, secret, target_user, target_secret)
 
 
-def parse_portal_url(text: str) -> Portal:
-    """Read `iscsi://HOST[:PORT]`, the URL of a portal without a target; what follows the portal is ignored. Raises BadUrl."""
-    return _split(text)[2]
-
-
 def _split(text: str) -> tuple[str | None, str | None, Portal, list[str], str | None]:
     if not text.lower().startswith(SCHEME):
         raise BadUrl(f"{_shown(text)}: an iSCSI URL begins with {SCHEME}")

@@ -218,8 +218,8 @@ class LiveSession:
         if self._session is None:
             return
         failure = self._session.failure
-        if isinstance(failure, Broken) and not failure.is_told:  # no command was under way to tell of it
-            failure.is_told = True
+        if isinstance(failure, Broken) and not failure.is_reported:  # no command was under way to report it
+            failure.is_reported = True
             self._plan.journal.find(failure.rule, self.name, failure.detail)
         if self._session.is_asked_to_log_out:
             self._note("the target asks for a logout: out and in again", LOGOUT_ASKED)

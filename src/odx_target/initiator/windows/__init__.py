@@ -1,5 +1,5 @@
-"""An initiator that behaves as Windows does: what it asks, what it sends, what makes it give up token copy and why.
+"""An initiator that behaves like Windows: its commands, their order, and the reasons for which it gives up token copy.
 
-Nothing here waits by itself or knows of sockets: commands go over a `Path`, time comes from a `Clock`. What is known of
-Windows and how surely stands in interop/windows/README.md; the numbers of `rules` are the sections there.
+Nothing here uses sockets or waits by itself: commands go over a `Path`, time comes from a `Clock`. The knowledge about
+Windows, and its certainty, is in interop/windows/README.md; the section numbers in `rules` are those of that document.
 """

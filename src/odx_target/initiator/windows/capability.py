@@ -51,7 +51,7 @@ class Size:
 
 
 def read_page_list(reply: bytes) -> list[int]:
-    """The pages that VPD page 00h lists, as far as 255 bytes show them. Raises Declined."""
+    """The pages listed in the first 255 bytes of VPD page 00h. Raises Declined."""
     if len(reply) < PAGE_HEADER_BYTES:
         raise Declined(Rule.NO_PAGE_LIST, f"{len(reply)} bytes")
     length = int.from_bytes(reply[2:4], "big")
@@ -62,7 +62,7 @@ def read_page_list(reply: bytes) -> list[int]:
 
 
 def read_capability(reply: bytes) -> Capability:
-    """VPD page 8Fh: of all its descriptors only the first is looked at. Raises Declined."""
+    """Read VPD page 8Fh, of which only the first descriptor matters. Raises Declined."""
     if len(reply) < PAGE_HEADER_BYTES:
         raise Declined(Rule.NO_COPY_PAGE, f"{len(reply)} bytes")
     if int.from_bytes(reply[2:4], "big") < MIN_PAGE_LENGTH or len(reply) < PAGE_HEADER_BYTES + MIN_PAGE_LENGTH:

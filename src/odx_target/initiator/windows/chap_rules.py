@@ -15,13 +15,13 @@ CHALLENGE_KEYS = frozenset({"CHAP_A", "CHAP_I", "CHAP_C"})
 DECLARATIONS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "AuthMethod"})
 
 _IDENTIFIER = re.compile(r"0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5]|0[xX][0-9a-fA-F]{1,2}")
-"""A byte."""
+"""A number of one byte, in decimal or hexadecimal."""
 
 Broken = tuple[Rule, str] | None
 
 
 def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
-    """Before anything is sent."""
+    """Check the options before anything is sent."""
     for rule, one in ((Rule.TARGET_SECRET_LENGTH, secret), (Rule.INITIATOR_SECRET_LENGTH, target_secret)):
         if one is not None and not MIN_SECRET_BYTES <= len(one.encode()) <= MAX_SECRET_BYTES:
             return rule, f"{len(one.encode())} bytes"

@@ -1,4 +1,4 @@
-"""The class driver's retries: how often, how late, and the last one untagged; and what an ending brings about beside them."""
+"""The class driver's retries: number, delay, the untagged last one; and the further effects of a command's end."""
 
 from dataclasses import dataclass
 

@@ -24,11 +24,11 @@ SENSE_LENGTH_BYTES = 2
 
 
 class Broken(ProtocolViolation):
-    """A target's PDU breaks a rule; `rule` says which. `is_told` is True once it has been reported."""
+    """A target's PDU breaks a rule; `is_reported` is True once `rule` has been noted."""
 
     def __init__(self, rule: Rule, detail: str) -> None:
         super().__init__(f"{rule.reason} ({detail})" if detail else rule.reason)
-        self.rule, self.detail, self.is_told = rule, detail, False
+        self.rule, self.detail, self.is_reported = rule, detail, False
 
 
 class WindowsConnection(InitiatorConnection):
@@ -72,7 +72,7 @@ class WindowsConnection(InitiatorConnection):
         try:
             frame = self._frames.cut(view, at)
         except FramingError:
-            return len(view)  # the base class meets it again, and says what it is
+            return len(view)  # the base class meets the same error, and reports it
         if frame is None:
             return None
         end, _, data, _ = frame

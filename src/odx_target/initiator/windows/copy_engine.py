@@ -45,17 +45,17 @@ class CopyReport:
 
 @dataclass(slots=True)
 class FileCopy:
-    """One copy between two files of the same size; `source` None: all of the source is beyond valid data, so zeros."""
+    """One copy between two files of the same size. Without a source, the file is written with zeros."""
 
     host: WindowsHost
     source: WindowsFile | None
     destination: WindowsFile
     report: CopyReport = field(default_factory=CopyReport)
     metadata: Metadata | None = None
-    """On the destination; None: no such writes."""
+    """Written on the destination; None for no such writes."""
 
     async def run(self) -> CopyReport:
-        """Copy all of it. Raises DiskUnusable where Windows cannot finish, InitiatorError when no path is left."""
+        """Copy the file. Raises DiskUnusable if Windows cannot finish, InitiatorError if no path is left."""
         await self._prepare()
         position, size_bytes = 0, self.destination.layout.size_bytes
         if (stop := self._why_not()) is None:
@@ -143,7 +143,7 @@ class FileCopy:
             self.host.hold_off.mark(*self._pair, self.host.clock.now())
 
     async def _ordinary(self, position: int, size_bytes: int) -> None:
-        """Reads and writes of the rest, a buffer at a time."""
+        """Copy the rest by reads and writes, a buffer at a time."""
         buffer_bytes = self.host.settings.fallback_buffer_bytes
         while position < size_bytes:
             count = min(buffer_bytes, size_bytes - position)

@@ -23,7 +23,7 @@ FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))
 
 
 class DiskUnusable(InitiatorError):
-    """Windows has no use for this disk, or none any more; `finding` says why."""
+    """Windows cannot use this disk, or cannot use it any longer; `finding` is the reason."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))

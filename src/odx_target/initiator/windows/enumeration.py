@@ -1,7 +1,7 @@
 """Discovery and start of a disk: the commands in their order, and the evaluation of the answers.
 
-The port driver asks REPORT LUNS, INQUIRY and the pages that name the unit; the class driver then its capacity, the pages
-that say what it can, the mode pages, and the first two blocks.
+The port driver sends REPORT LUNS, and INQUIRY for standard data and for the pages that name the unit. The class driver then
+reads the capacity, the pages with the capabilities, the mode pages, and the first two blocks.
 """
 
 from collections.abc import Sequence

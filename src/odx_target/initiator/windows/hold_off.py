@@ -8,7 +8,7 @@ from odx_target.initiator.windows.settings import HoldOffScope
 
 @dataclass(slots=True)
 class HoldOff:
-    """Marks with the time of their making. Disks are named by anything hashable."""
+    """The times of failures by disks. A disk is identified by any hashable value."""
 
     duration_s: float
     scope: HoldOffScope

@@ -32,7 +32,7 @@ class Written:
 
 @dataclass(slots=True)
 class OffloadWrite:
-    """One request. `token_offset_bytes` is where in the token it begins."""
+    """One request. `token_offset_bytes` is its start within the token."""
 
     disk: WindowsDisk
     layout: FileLayout
@@ -64,7 +64,7 @@ class OffloadWrite:
         return self.position_bytes + self._done_blocks * self.disk.block_bytes
 
     async def _step(self) -> tuple[int, Failure | None]:
-        """One WRITE USING TOKEN: the blocks written, and why it goes no further."""
+        """Send one WRITE USING TOKEN; return the blocks written, and the reason for an end."""
         disk, settings = self.disk, self.disk.host.settings
         assert disk.capability is not None
         size = write_size(disk.capability, disk.block_bytes, settings)
@@ -104,7 +104,7 @@ class OffloadWrite:
         return reading.information, None
 
     async def _ask(self, written: Completion, identifier: int, asked_blocks: int) -> tuple[int, Failure | None]:
-        """RECEIVE ROD TOKEN INFORMATION about a write that did not end well."""
+        """Send RECEIVE ROD TOKEN INFORMATION for a write that did not end with GOOD."""
         disk, settings = self.disk, self.disk.host.settings
         assert disk.capability is not None
         allocation = information_after_write_bytes(disk.capability, settings)

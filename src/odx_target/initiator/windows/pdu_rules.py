@@ -1,4 +1,4 @@
-"""Which bits of a target's PDU headers Windows wants as RFC 7143 11 sets them, in 48 bytes of hexadecimal each."""
+"""The bits of a target's PDU headers that Windows requires as in RFC 7143 11, in 48 bytes of hexadecimal each."""
 
 from odx_target.initiator.windows.rules import Rule
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
@@ -54,7 +54,7 @@ OPCODE_BITS, FIRST_FLAG = 0x3F, 0x80
 
 
 def judge_header(header: bytes) -> tuple[Rule, str] | None:
-    """The rule that a header breaks, and what is wrong; None: none. Counters and tags are not looked at.
+    """Return the rule that a header breaks, and the error; None if it breaks none. Counters and tags are not checked.
 
     `header` is its 48 bytes. Operation codes that targets do not send break the rule of unknown ones.
     """

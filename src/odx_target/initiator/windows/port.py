@@ -152,8 +152,8 @@ class DiskPort:
     def _note_breach(self, path: Path, lost: InitiatorError) -> None:
         """Note a breach once, although all commands under way fail with it."""
         if isinstance(lost, Broken):
-            if not lost.is_told:
-                lost.is_told = True
+            if not lost.is_reported:
+                lost.is_reported = True
                 self.host.journal.find(lost.rule, path.name, lost.detail)
         elif isinstance(lost, ProtocolViolation):
             self.host.journal.find(BREACHES[lost.breach], path.name, str(lost))

@@ -23,8 +23,8 @@ class Effect(Enum):
     RESET = "a bus reset is asked for"
     RESCAN = "the bus is scanned again"
     INQUIRY_CHANGED = "the same, and VPD page B0h is read anew"
-    CAPACITY_CHANGED = "an event tells of it"
-    SOFT_THRESHOLD = "an event tells of it all the same"
+    CAPACITY_CHANGED = "an event reports it"
+    SOFT_THRESHOLD = "an event reports it all the same"
     ALLOCATING = "reads and writes are sent again for longer"
 
 

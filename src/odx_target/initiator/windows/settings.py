@@ -29,7 +29,7 @@ class QerrOverride(Enum):
 
 
 class HoldOffScope(Enum):
-    """Whose copies are held off after a failure that suggests that tokens do not work there."""
+    """The disks whose copies are held off after a failure that suggests that tokens do not work there."""
 
     PAIR = "the pair of source and destination"
     LOGICAL_UNIT = "each of the two logical units"
@@ -37,7 +37,7 @@ class HoldOffScope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WindowsSettings:
-    """All that can be set. Times in seconds, sizes in bytes. Raises ValueError for a wrap that Windows would ignore."""
+    """The settings. Times are in seconds, sizes in bytes. Raises ValueError for values that Windows would ignore."""
 
     first_list_identifier: int = 0
     max_list_identifier: int = 0xFFFFFFFF
@@ -52,7 +52,7 @@ class WindowsSettings:
     max_write_bytes: int = 256 * MIB
     """Of one WRITE USING TOKEN."""
     write_bytes_without_optimum: int = 64 * MIB
-    """The same for a target that reports no OPTIMAL TRANSFER COUNT."""
+    """The size of a command for a target that reports no OPTIMAL TRANSFER COUNT."""
     max_duration_s: float = MIN_DURATION_S
     """CopyOffloadMaxTargetDuration, looked at between two WRITE USING TOKENs."""
     scsi_timeout_s: float = 60.0 + 15.0
@@ -63,7 +63,7 @@ class WindowsSettings:
     information_after_write_retries: int = 2
     ordinary_retries: int = 4
     space_allocation_retries: int = 32
-    """Of reads and writes while a thin disk allocates space."""
+    """Retries of reads and writes while a thin disk allocates space."""
     last_retry_untagged: bool = True
     qerr_override: QerrOverride = QerrOverride.WITH_TOKENS_OR_THIN
     busy_repeats: int = 20
@@ -75,27 +75,27 @@ class WindowsSettings:
     metadata_writes: int = 2
     """Writes of the file system before and after a copy, as far as the disk has a place for them."""
     new_token_after_a_token_died: bool = False
-    """True: a token refused after some use is replaced instead of ending token copy for the file."""
+    """True to replace a token that is refused after some use; else token copy ends for the file."""
     hold_off_s: float = 180.0
     hold_off_scope: HoldOffScope = HoldOffScope.PAIR
     hold_off_statuses: frozenset[NtStatus] = frozenset(
         {NtStatus.NOT_SUPPORTED, NtStatus.INVALID_DEVICE_REQUEST, NtStatus.DEVICE_UNREACHABLE}
     )
-    """Beside a token refused by the first write at the start of the destination."""
+    """Copies are held off after these statuses, and after a token is refused by the first write of a copy."""
     path_choice: PathChoice = PathChoice.ONE
     reset_after_failover: bool = False
     """A LOGICAL UNIT RESET on the new path before the command is sent again."""
     multipath_retries: int = 3
     """The number of times that the multipath module itself repeats a command whose end it handles; the value is inferred."""
     link_down_s: float = 15.0
-    """LinkDownTime: how long a lost path is waited for before another one takes over."""
+    """LinkDownTime: the time to wait for a lost path before another one takes over."""
     reconnect_interval_s: float = 5.0
     request_hold_s: float = 60.0
-    """MaxRequestHoldTime: how long a lost session is waited for."""
+    """MaxRequestHoldTime: the time to wait for a lost session."""
     login_attempts: int = 3
-    """Of a login or a discovery that is not answered; the number is inferred."""
+    """Attempts at a login or a discovery that is not answered; the number is inferred."""
     narrow_window_commands: int = 24
-    """A smaller command window is noted."""
+    """The smallest command window that is not noted."""
 
     def __post_init__(self) -> None:
         if not MIN_WRAP <= self.max_list_identifier <= 0xFFFFFFFF:

@@ -45,7 +45,7 @@ class FrameFault(Enum):
 
 
 class FramingError(ValueError):
-    """The stream cannot be followed beyond the PDU at hand; `fault` says why."""
+    """The stream cannot be followed beyond the PDU at hand; `fault` is the reason."""
 
     def __init__(self, fault: FrameFault, detail: str = "") -> None:
         super().__init__(fault.value + detail)
@@ -110,8 +110,8 @@ def append_pdu(
 ) -> None:
     """Add a PDU to a list of buffers to send.
 
-    `header` has its lengths set already: `additional_header` is whole words long, and `data` joined is as long as
-    DataSegmentLength says.
+    `header` has its lengths set already: `additional_header` is whole words long, and the length of `data` joined is
+    DataSegmentLength.
     """
     header += additional_header
     if header_digest:

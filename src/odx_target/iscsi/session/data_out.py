@@ -1,6 +1,6 @@
 """Collecting the data of writes: immediate, unsolicited, and asked for by R2T (RFC 7143 4.2.4.2, 11.7, 11.8).
 
-Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command says how much is here. A
+Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command counts its data. A
 *burst* is a run of Data-Out PDUs that ends with the F bit: the unsolicited one after the command, if its F bit was clear,
 then one per R2T. Several R2Ts may be open; their bursts come in the order asked for.
 

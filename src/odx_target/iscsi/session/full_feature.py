@@ -1,7 +1,6 @@
 """Full feature phase: the effect of each PDU of an initiator that is logged in.
 
-The table says which operation codes are taken in which kind of session and whether they count in CmdSN; everything else
-is refused with the reason beside it:
+The operation codes taken in each type of session, whether they count in CmdSN, and the refusal of all others:
 
     operation code        normal  discovery   CmdSN        done
     SCSI Command          yes     no          counts       when the edge answers

@@ -133,7 +133,7 @@ class Login:
         return self._respond(request)
 
     def _check_said(self, offers: Pairs) -> None:
-        """No key comes twice in a login, and none with an answer (6.2, 6.3): that comes before what the keys say."""
+        """Check that no key comes twice in a login, and none with an answer (6.2, 6.3), before their values are read."""
         for name, value in offers:
             check_is_offer(name, value)
             note_key(name, self._said)
