@@ -59,7 +59,7 @@ def test_a_configured_budget_and_memory_limit_are_shown() -> None:
 
 def test_constants_that_are_one_limit_have_one_value() -> None:
     """The first is not shown because the second is."""
-    assert iscsi_limits.MAX_TRANSFER_BYTES == scsi_limits.MAXIMUM_TRANSFER_BYTES
+    assert iscsi_limits.MAX_TRANSFER_BYTES == scsi_limits.MAX_TRANSFER_BYTES
 
 
 @pytest.mark.parametrize("limit_bytes", [MIN_MEMORY_BYTES, DEFAULT_MEMORY_BYTES, 3 << 30])

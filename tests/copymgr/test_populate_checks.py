@@ -157,7 +157,7 @@ def test_the_length_error_comes_before_the_identifier() -> None:
 
 def test_without_a_limit_for_the_rod_the_transfer_limit_bounds_a_range() -> None:
     array = CopyArray(CopyLimits(max_rod_bytes=0), size_store_blocks=1 << 14)
-    limit = array.logical_units[0].block_limits.maximum_transfer_blocks
+    limit = array.logical_units[0].block_limits.max_transfer_blocks
     assert code_of(array.populate(0, 1, [(0, limit), (limit, limit)])) == "good"
     reply = array.populate(0, 1, [(0, 1), (1, limit + 1)])
     assert reply.sense.hex(" ") == fixed("26 00", 40)

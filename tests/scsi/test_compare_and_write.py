@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from odx_target.scsi.commands.difference import first_difference
-from odx_target.scsi.limits import MAXIMUM_COMPARE_AND_WRITE_BYTES
-from odx_target.scsi.medium import Medium
+from odx_target.scsi.limits import MAX_COMPARE_AND_WRITE_BYTES
+from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.reply import Reply
 from odx_target.store.api import PoolFailed
 from tests.scsi.array import UnitUnderTest, code_of, data_of
@@ -110,9 +110,9 @@ def test_a_count_of_zero_moves_and_changes_nothing():
 @pytest.mark.parametrize("block_bytes", [512, 4096])
 def test_the_limit_is_announced_and_kept(block_bytes):
     unit = UnitUnderTest(block_bytes)
-    most = MAXIMUM_COMPARE_AND_WRITE_BYTES // block_bytes
+    most = MAX_COMPARE_AND_WRITE_BYTES // block_bytes
     assert data_of(unit.command("12 01 b0 00 40 00"))[5] == most
-    assert unit.command(cdb(1, most), bytes(MAXIMUM_COMPARE_AND_WRITE_BYTES) * 2).status == 0
+    assert unit.command(cdb(1, most), bytes(MAX_COMPARE_AND_WRITE_BYTES) * 2).status == 0
     past = unit.command(cdb(1, most + 1), bytes(2 * (most + 1) * block_bytes))
     assert code_of(past) == INVALID_FIELD
     assert past.sense[15:18] == bytes.fromhex("c0 00 0d")
@@ -120,7 +120,7 @@ def test_the_limit_is_announced_and_kept(block_bytes):
 
 def test_a_unit_whose_limit_is_one_block():
     unit = UnitUnderTest()
-    unit.logical_unit.block_limits = replace(unit.logical_unit.block_limits, maximum_compare_and_write_blocks=1)
+    unit.logical_unit.block_limits = replace(unit.logical_unit.block_limits, max_compare_and_write_blocks=1)
     assert unit.command(cdb(0, 1), bytes(1024)).status == 0
     assert code_of(unit.command(cdb(0, 2), bytes(2048))) == INVALID_FIELD
 
@@ -210,7 +210,7 @@ def test_a_damaged_block_is_a_medium_error(cold):
     reply = unit.command(cdb(15, 4), bytes(4096))
     assert code_of(reply) == (3, 0x11, 0)
     assert information_of(reply) == 16
-    assert not unit.logical_unit.medium._awaited
+    assert not unit.logical_unit.blocks._awaited
 
 
 def test_what_the_store_refuses_has_its_sense():
@@ -253,20 +253,20 @@ def test_blocks_that_change_while_they_are_waited_for_are_compared_as_they_are_t
     """A copy in the background belongs to no task, so no extents hold it up."""
     environment = VirtualEnvironment()
     volume = MemoryVolume(environment, 2)
-    medium = Medium(volume, 512)
+    blocks = LogicalBlocks(volume, 512)
     volume.is_cold = lambda: True
     seen = []
-    waiting = environment.spawn(medium.replace(9, 2, lambda present: seen.append(present) or [b"c" * 1024]))
+    waiting = environment.spawn(blocks.replace(9, 2, lambda present: seen.append(present) or [b"c" * 1024]))
     environment.settle()
     source = MemoryVolume(environment, 2)
     source.write(0, [b"b" * 4096])
-    medium.copy_from_now(source.freeze(), 0, 1, 1)
+    blocks.copy_from_now(source.freeze(), 0, 1, 1)
     volume.is_cold = lambda: is_cold_again
     environment.advance(0.01)
     assert waiting.done
     assert seen == [b"b" * 1024]
     assert volume.blocks[1] == b"b" * 512 + b"c" * 1024 + b"b" * 2560
-    assert not medium._awaited
+    assert not blocks._awaited
 
 
 SECTORS = 24
@@ -286,7 +286,7 @@ class CompareAndWriteMachine(RuleBasedStateMachine):
 
     def _place(self, data):
         lba = data.draw(st.integers(0, SECTORS - 1))
-        count = data.draw(st.integers(1, min(SECTORS - lba, MAXIMUM_COMPARE_AND_WRITE_BYTES // self.block_bytes)))
+        count = data.draw(st.integers(1, min(SECTORS - lba, MAX_COMPARE_AND_WRITE_BYTES // self.block_bytes)))
         return lba, count, slice(lba * self.block_bytes, (lba + count) * self.block_bytes)
 
     @rule(data=st.data(), byte=st.integers(0, 255), wrong=st.none() | st.floats(0, 1, exclude_max=True), fua=st.booleans())
@@ -316,7 +316,7 @@ class CompareAndWriteMachine(RuleBasedStateMachine):
         if hasattr(self, "unit"):
             blocks = self.unit.volume.blocks
             assert b"".join(blocks.get(block, bytes(4096)) for block in range(self.unit.volume.size_blocks)) == self.model
-            assert not self.unit.logical_unit.medium._awaited
+            assert not self.unit.logical_unit.blocks._awaited
 
 
 class CompareAndWriteOf4096Machine(CompareAndWriteMachine):

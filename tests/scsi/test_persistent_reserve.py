@@ -2,7 +2,7 @@
 
 import pytest
 
-from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS, MAXIMUM_RESERVE_OUT_BYTES
+from odx_target.scsi.limits import MAX_REGISTRATIONS, MAX_RESERVE_OUT_BYTES
 from tests.scsi.array import code_of, data_of
 from tests.scsi.reserving import (
     ALL_TG_PT,
@@ -226,7 +226,7 @@ def test_a_list_of_which_less_came_than_the_cdb_says_and_one_of_which_more_came(
 
 def test_the_longest_list_and_a_longer_one() -> None:
     cluster = Cluster(1)
-    data = basic_list(0, 1, SPEC_I_PT, specified(transport_id(port_name(1)))).ljust(MAXIMUM_RESERVE_OUT_BYTES, b"\0")
+    data = basic_list(0, 1, SPEC_I_PT, specified(transport_id(port_name(1)))).ljust(MAX_RESERVE_OUT_BYTES, b"\0")
     assert code_of(cluster.send(0, REGISTER, data + b"\0")) == LIST_LENGTH_ERROR
     assert cluster.send(0, REGISTER, data).status == 0
     assert cluster.keys() == [1, 1]
@@ -277,13 +277,13 @@ def test_a_device_name_stands_for_the_ports_that_are_known() -> None:
 
 def test_registrations_at_the_limit_and_past_it() -> None:
     cluster = Cluster(3)
-    names = [f"iqn.2001-04.com.example:{number},i,0x000000000000" for number in range(MAXIMUM_REGISTRATIONS)]
+    names = [f"iqn.2001-04.com.example:{number},i,0x000000000000" for number in range(MAX_REGISTRATIONS)]
     many = specified(*(transport_id(name) for name in names))
     assert code_of(cluster.send(0, REGISTER, basic_list(0, 1, SPEC_I_PT, many))) == NO_ROOM
     assert cluster.keys() == [], "all or none"
     one_less = specified(*(transport_id(name) for name in names[1:]))
     assert cluster.send(0, REGISTER, basic_list(0, 1, SPEC_I_PT, one_less)).status == 0
-    assert len(cluster.keys()) == MAXIMUM_REGISTRATIONS
+    assert len(cluster.keys()) == MAX_REGISTRATIONS
     assert code_of(cluster.out(1, REGISTER, 0, 2)) == NO_ROOM
     assert code_of(cluster.out(1, REGISTER_AND_IGNORE, 0, 2)) == NO_ROOM
     cluster.reserve(0, WE)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.actions import register_and_ignore_existing_key, reserve
@@ -330,8 +330,8 @@ def test_preempt_and_abort_ends_it() -> None:
 
 def test_a_full_set_has_no_place_and_the_command_stays_refused() -> None:
     unit = SlowLink()
-    places = [unit.accept(write(number * 8 % 8192, 1), tag=number) for number in range(MAXIMUM_TASKS)]
-    late = unit.accept(write(0, 1), tag=MAXIMUM_TASKS)
+    places = [unit.accept(write(number * 8 % 8192, 1), tag=number) for number in range(MAX_TASKS)]
+    late = unit.accept(write(0, 1), tag=MAX_TASKS)
     assert unit.command(read(0, 1)).status == TASK_SET_FULL
     for arriving in places:
         assert arriving.place is not None

@@ -1,6 +1,6 @@
 import pytest
 
-from odx_target.scsi.limits import MAXIMUM_TRANSFER_BYTES
+from odx_target.scsi.limits import MAX_TRANSFER_BYTES
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 GOOD, CONDITION_MET = 0x00, 0x04
@@ -66,7 +66,7 @@ def test_a_length_of_zero_is_all_to_the_end(cdb):
 
 
 def test_no_more_is_read_than_one_command_may_name():
-    most_store_blocks = MAXIMUM_TRANSFER_BYTES // 4096
+    most_store_blocks = MAX_TRANSFER_BYTES // 4096
     unit = ReadsOfUnit(size_store_blocks=most_store_blocks + 1)
     assert int.from_bytes(data_of(unit.command("12 01 b0 00 40 00"))[16:20], "big") == most_store_blocks * 8
     assert unit.command(long(0, 0)).status == GOOD

@@ -82,15 +82,15 @@ def test_the_parameter_list_length(length, code):
 def test_limits_of_unmap_at_and_past_them():
     unit = UnitUnderTest()
     limits = unit.logical_unit.block_limits
-    assert unmap(unit, *[(0, 8)] * limits.maximum_unmap_descriptors).status == 0
-    reply = unmap(unit, *[(0, 8)] * (limits.maximum_unmap_descriptors + 1))
+    assert unmap(unit, *[(0, 8)] * limits.max_unmap_descriptors).status == 0
+    reply = unmap(unit, *[(0, 8)] * (limits.max_unmap_descriptors + 1))
     assert code_of(reply) == INVALID_FIELD_IN_PARAMETER_LIST
-    unit.logical_unit.capacity_blocks = limits.maximum_unmap_blocks
+    unit.logical_unit.capacity_blocks = limits.max_unmap_blocks
     calls = []
     unit.volume.unmap = lambda block, count: calls.append((block, count))
-    assert unmap(unit, (0, limits.maximum_unmap_blocks)).status == 0
-    assert code_of(unmap(unit, (0, limits.maximum_unmap_blocks), (0, 1))) == INVALID_FIELD_IN_PARAMETER_LIST
-    assert calls == [(0, limits.maximum_unmap_blocks // 8)]
+    assert unmap(unit, (0, limits.max_unmap_blocks)).status == 0
+    assert code_of(unmap(unit, (0, limits.max_unmap_blocks), (0, 1))) == INVALID_FIELD_IN_PARAMETER_LIST
+    assert calls == [(0, limits.max_unmap_blocks // 8)]
 
 
 def test_a_range_past_the_end_is_found_before_anything_changes():
@@ -177,7 +177,7 @@ def test_write_same_takes_as_many_blocks_as_the_block_limits_say():
     unit = UnitUnderTest()
     unit.logical_unit.capacity_blocks = 1 << 40
     unit.volume.unmap = lambda block, count: None
-    most = unit.logical_unit.block_limits.maximum_write_same_blocks
+    most = unit.logical_unit.block_limits.max_write_same_blocks
     assert unit.command(write_same(0, most, 1)).status == 0
     assert code_of(unit.command(write_same(0, most + 1, 1))) == (5, 0x24, 0)
 

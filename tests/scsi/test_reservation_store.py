@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS
+from odx_target.scsi.limits import MAX_REGISTRATIONS
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import KEY_PREFIX, decode, encode, recall
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations, ReservationType
@@ -113,7 +113,7 @@ def test_what_makes_no_sense_keeps_the_pool_from_being_served(name: str) -> None
 
 def test_as_many_as_there_may_be_fit_one_value() -> None:
     longest = "n" * 255 + ",i,0x00023d000000"  # the longest name that a login lets through, and an ISID
-    many = {NexusName(longest, number): 1 for number in range(MAXIMUM_REGISTRATIONS)}
+    many = {NexusName(longest, number): 1 for number in range(MAX_REGISTRATIONS)}
     assert len(encode(Reservations(many, None, 0, True))) <= MAX_VALUE_BYTES
 
 

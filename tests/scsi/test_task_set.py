@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Waiting
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
-from odx_target.scsi.tasks.task_set import MOST_PIECES, Member
+from odx_target.scsi.tasks.task_set import MAX_PIECES, Member
 from tests.scsi.array import UnitUnderTest, code_of
 
 SIMPLE, ORDERED, HEAD = TaskAttribute.SIMPLE, TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE
@@ -169,7 +169,7 @@ def test_attributes_that_are_there_are_taken(attribute):
 
 def test_a_set_that_is_full_says_so():
     unit = SlowUnit()
-    unit.logical_unit.tasks.members = [None] * MAXIMUM_TASKS
+    unit.logical_unit.tasks.members = [None] * MAX_TASKS
     assert unit.command(bytes((READ, 0, 8, 65))).status == 0x28
 
 
@@ -335,12 +335,12 @@ def test_extents_in_few_pieces_meet_whatever_the_extents_do(ours, theirs):
         return Member(task, [(first, first + n, writes) for first, n, writes in extents], is_ordered=True)
 
     one, other = member(ours), member(theirs)
-    assert len(one.extents) <= MOST_PIECES
+    assert len(one.extents) <= MAX_PIECES
     meets = any(
         first < second + m and second < first + n and (writes or also)
         for first, n, writes in ours
         for second, m, also in theirs
     )
     assert one.overlaps(other) or not meets
-    if max(len(ours), len(theirs)) <= MOST_PIECES:
+    if max(len(ours), len(theirs)) <= MAX_PIECES:
         assert one.overlaps(other) is meets

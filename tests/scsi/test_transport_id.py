@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.reservations.transport_id import LONGEST_NAME_BYTES, TransportId, decode_transport_ids, encode_transport_id
+from odx_target.scsi.reservations.transport_id import MAX_NAME_BYTES, TransportId, decode_transport_ids, encode_transport_id
 from odx_target.scsi.sense import CheckCondition
 from tests.scsi.reserving import port_name, transport_id
 
@@ -18,7 +18,7 @@ def decode(data: bytes) -> list[TransportId]:
     return decode_transport_ids(data, 28)
 
 
-@pytest.mark.parametrize("name", [PORT, "iqn.a,i,0x000000000000", port_name(3), "n" * LONGEST_NAME_BYTES + ",i,0x00023d000001"])
+@pytest.mark.parametrize("name", [PORT, "iqn.a,i,0x000000000000", port_name(3), "n" * MAX_NAME_BYTES + ",i,0x00023d000001"])
 def test_a_port_there_and_back(name: str) -> None:
     data = encode_transport_id(name)
     assert data == transport_id(name)

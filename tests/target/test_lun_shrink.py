@@ -166,7 +166,7 @@ async def test_a_write_that_waits_for_its_block_ends_first(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("error", [PoolFull("full"), PoolFailed("failed"), DamagedBlock(3)])
-@pytest.mark.parametrize("where", ["medium", "remember"])
+@pytest.mark.parametrize("where", ["blocks", "remember"])
 async def test_what_cannot_be_done_leaves_the_lun_as_it_was(
     monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
 ) -> None:
@@ -178,8 +178,8 @@ async def test_what_cannot_be_done_leaves_the_lun_as_it_was(
             raise error
 
         with monkeypatch.context() as patch:
-            if where == "medium":
-                patch.setattr(array.logical_units[0].medium, "unmap", fail)
+            if where == "blocks":
+                patch.setattr(array.logical_units[0].blocks, "unmap", fail)
             else:
                 patch.setattr(array.pool, "remember", fail)
             with pytest.raises(type(error)):

@@ -51,14 +51,14 @@ class LunSizes(RuleBasedStateMachine):
         if count > 0:
             self.value += 1
             data = self.value.to_bytes(2, "big") * 256 * count
-            assert self.unit.medium.write_now(lba, [data])
+            assert self.unit.blocks.write_now(lba, [data])
             self.model[lba * 512 : (lba + count) * 512] = data
 
     @rule(lba=blocks, count=counts)
     def unmap(self, lba: int, count: int) -> None:
         count = min(count, self.unit.capacity_blocks - lba)
         if count > 0:
-            assert self.unit.medium.unmap_now(lba, count)
+            assert self.unit.blocks.unmap_now(lba, count)
             self.model[lba * 512 : (lba + count) * 512] = bytes(count * 512)
 
     @rule(count=counts)
@@ -96,7 +96,7 @@ class LunSizes(RuleBasedStateMachine):
         if hasattr(self, "unit"):
             assert self.unit.capacity_blocks * 512 == len(self.model)
             assert self.unit.volume.size_blocks == -(-len(self.model) // 4096)
-            assert b"".join(self.unit.medium.read_now(0, self.unit.capacity_blocks) or []) == self.model
+            assert b"".join(self.unit.blocks.read_now(0, self.unit.capacity_blocks) or []) == self.model
             for frozen, then in self.frozen:
                 assert b"".join(frozen.read_now(0, frozen.size_blocks) or [])[: len(then)] == then
 

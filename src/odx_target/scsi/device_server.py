@@ -11,7 +11,7 @@ from odx_target.scsi.commands.mode_select import rows as mode_select_rows
 from odx_target.scsi.commands.operation_codes import operation_codes_row
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import reply_for
-from odx_target.scsi.limits import MAXIMUM_TASKS, STEPS_OF_A_WAITING_TASK
+from odx_target.scsi.limits import MAX_TASKS, STEPS_OF_A_WAITING_TASK
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.nexus import Nexus
@@ -153,7 +153,7 @@ class DeviceServer(TaskManager):
         if not tasks.members:
             outcome = self._handle(task, entry)
             return outcome if isinstance(outcome, Reply) else self._continue(task, entry, outcome)
-        if len(tasks.members) >= MAXIMUM_TASKS:
+        if len(tasks.members) >= MAX_TASKS:
             return Reply(Status.TASK_SET_FULL)
         member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
         return self._start_member(member, task, entry)
@@ -240,7 +240,7 @@ class DeviceServer(TaskManager):
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
     """True if a command has to be compared with the tasks in the set; a simple read beside other reads has not."""
-    return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAXIMUM_TASKS
+    return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAX_TASKS
 
 
 def _extents(task: Task, entry: Entry) -> Sequence[Extent]:

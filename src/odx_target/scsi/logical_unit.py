@@ -7,7 +7,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.access import Access
 from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
-from odx_target.scsi.medium import Medium
+from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import port_name
@@ -68,8 +68,8 @@ class LogicalUnit(AddressedUnit):
         self.identity = naa_designator(volume.identity)
         self.serial_number = volume.identity.hex()
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
-        self.maximum_transfer_blocks = self.block_limits.maximum_transfer_blocks
-        self.medium = Medium(volume, block_bytes)
+        self.max_transfer_blocks = self.block_limits.max_transfer_blocks
+        self.blocks = LogicalBlocks(volume, block_bytes)
         self.added_vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = {}
         """VPD pages besides the standard ones: by page code, the function that builds the whole page, its four-byte header
         included. The copy manager adds 8Fh."""

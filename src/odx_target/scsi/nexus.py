@@ -10,7 +10,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 RESET_ASC = 0x29
 
 # Distinct conditions that one LUN can have pending; far more than exist, so that nothing is ever dropped in practice.
-MOST_UNIT_ATTENTIONS = 16
+MAX_UNIT_ATTENTIONS = 16
 
 
 class ReadMemory(Protocol):
@@ -64,7 +64,7 @@ class Nexus:
             self.unit_attentions[lun] = [(asc, ascq)]
             return
         pending = self.unit_attentions.setdefault(lun, [])
-        if (asc, ascq) not in pending and len(pending) < MOST_UNIT_ATTENTIONS:
+        if (asc, ascq) not in pending and len(pending) < MAX_UNIT_ATTENTIONS:
             pending.append((asc, ascq))
 
     def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> tuple[int, int] | None:

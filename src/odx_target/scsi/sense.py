@@ -157,7 +157,7 @@ _VALID = 0x80
 _SKSV = 0x80
 _COMMAND_DATA = 0x40
 _BIT_POINTER_VALID = 0x08
-_LARGEST_FIXED_INFORMATION = 0xFFFF_FFFF
+_MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
@@ -218,7 +218,7 @@ class CheckCondition(Exception):
 
     def _fixed_format(self) -> bytes:
         information = self.information
-        fits = information is not None and information <= _LARGEST_FIXED_INFORMATION
+        fits = information is not None and information <= _MAX_FIXED_INFORMATION
         command_specific = self.command_specific or 0
         flags, field = self._field_pointer()
         return _FIXED.pack(
@@ -226,7 +226,7 @@ class CheckCondition(Exception):
             self.sense_key,
             information if information is not None and fits else 0,
             FIXED_FORMAT_BYTES - 8,
-            command_specific if command_specific <= _LARGEST_FIXED_INFORMATION else 0,
+            command_specific if command_specific <= _MAX_FIXED_INFORMATION else 0,
             self.condition.asc,
             self.condition.ascq,
             flags,

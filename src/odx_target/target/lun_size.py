@@ -86,10 +86,10 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
         check_unchanged()
         end_blocks = volume_blocks(size_bytes) * BLOCK_BYTES // logical_unit.block_bytes
         if end_blocks > new_blocks:
-            await logical_unit.medium.unmap(new_blocks, end_blocks - new_blocks, check_unchanged)
+            await logical_unit.blocks.unmap(new_blocks, end_blocks - new_blocks, check_unchanged)
             check_unchanged()
         _remember(volume, pool, size_bytes, spare=True)
-        logical_unit.medium.cut_off(volume_blocks(size_bytes))
+        logical_unit.blocks.cut_off(volume_blocks(size_bytes))
     except BaseException:
         if logical_unit.capacity_blocks == new_blocks:
             logical_unit.capacity_blocks = old_blocks

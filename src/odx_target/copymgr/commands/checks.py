@@ -114,7 +114,7 @@ def too_much_in_one(request: Request[ParameterList]) -> None:
     limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
     if not limits.max_rod_bytes:
         limit = "MAXIMUM TRANSFER LENGTH"
-        max_blocks = request.logical_unit.block_limits.maximum_transfer_blocks
+        max_blocks = request.logical_unit.block_limits.max_transfer_blocks
     for index, (_, count_blocks) in enumerate(request.parameters.ranges):
         if max_blocks and count_blocks > max_blocks:
             raise _bad_list(

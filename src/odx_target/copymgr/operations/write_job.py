@@ -12,7 +12,7 @@ from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
 from odx_target.environment import Buffer
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
-from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.logical_blocks import buffers_bytes
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
     INITIALIZING_COMMAND_REQUIRED,
@@ -51,7 +51,7 @@ class WriteJob:
         self._environment = copies.environment
         self._turns = copies.environment.turns
         self._pool = operation.logical_unit.pool
-        self._medium = operation.logical_unit.medium
+        self._blocks = operation.logical_unit.blocks
         self._block_bytes = operation.logical_unit.block_bytes
         self._rod = rod
         self._offset_bytes = offset_bytes
@@ -200,15 +200,15 @@ class WriteJob:
         if step.kind is StepKind.SHARE:
             return self._share(step)
         if step.kind is StepKind.ZERO:
-            return step if self._medium.unmap_now(step.lba, step.count_blocks) else None
+            return step if self._blocks.unmap_now(step.lba, step.count_blocks) else None
         self._turns.take(step.count_blocks * self._block_bytes * STEPS_OF_A_MEBIBYTE // STEP_BYTES)
         data = self._rod.read_now(step.offset_bytes, self._bytes_to_read(step))
-        return step if data is not None and self._medium.write_now(step.lba, self._filled_up(data, step)) else None
+        return step if data is not None and self._blocks.write_now(step.lba, self._filled_up(data, step)) else None
 
     def _share(self, step: Step) -> Step | None:
         assert step.frozen is not None
         per_store_block = BLOCK_BYTES // self._block_bytes
-        shared_blocks = self._medium.copy_from_now(
+        shared_blocks = self._blocks.copy_from_now(
             step.frozen, step.source_block, step.lba // per_store_block, step.count_blocks // per_store_block
         )
         return step._replace(count_blocks=shared_blocks * per_store_block) if shared_blocks else None
@@ -217,14 +217,14 @@ class WriteJob:
         before_change = partial(self._check_before, step)
         if step.kind is StepKind.SHARE:
             while (done := self._share(step)) is None:
-                await self._medium.volume.room_made()
+                await self._blocks.volume.room_made()
                 before_change()
             return done
         if step.kind is StepKind.ZERO:
-            await self._medium.unmap(step.lba, step.count_blocks, before_change)
+            await self._blocks.unmap(step.lba, step.count_blocks, before_change)
             return step
         data = await self._rod.read(step.offset_bytes, self._bytes_to_read(step))
-        await self._medium.write(step.lba, self._filled_up(data, step), before_change)
+        await self._blocks.write(step.lba, self._filled_up(data, step), before_change)
         return step
 
     def _check_before(self, step: Step) -> None:

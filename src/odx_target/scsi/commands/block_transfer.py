@@ -15,8 +15,8 @@ from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import SMALL_READ_BYTES
+from odx_target.scsi.logical_blocks import buffers_bytes
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.medium import buffers_bytes
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
@@ -45,7 +45,7 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
     def read(task: Task) -> Outcome:
         logical_unit = task.logical_unit
         byte_1, lba, count_blocks = decode(task.cdb)
-        if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.maximum_transfer_blocks:
+        if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.max_transfer_blocks:
             _refuse(logical_unit, lba, count_blocks, length_field)
         if byte_1 & FUA_BIT:
             return Waiting(_read_durable, task, lba, count_blocks)
@@ -54,7 +54,7 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
         size_bytes = count_blocks * logical_unit.block_bytes
         if size_bytes > SMALL_READ_BYTES and not take_memory(task, size_bytes):
             return Waiting(_read_cold, task, lba, count_blocks)
-        data = logical_unit.medium.read_now(lba, count_blocks)
+        data = logical_unit.blocks.read_now(lba, count_blocks)
         if data is None:
             return Waiting(_read_cold, task, lba, count_blocks)
         return Reply(0, data, size_bytes)
@@ -68,14 +68,14 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
     def write(task: Task) -> Outcome:
         logical_unit = task.logical_unit
         byte_1, lba, count_blocks = decode(task.cdb)
-        if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.maximum_transfer_blocks:
+        if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.max_transfer_blocks:
             _refuse(logical_unit, lba, count_blocks, length_field)
         size_bytes = count_blocks * logical_unit.block_bytes
         data = task.data_out
         if buffers_bytes(data) != size_bytes:
             data = whole_blocks(task, size_bytes)
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
-        if data and not logical_unit.medium.write_now(lba, data):
+        if data and not logical_unit.blocks.write_now(lba, data):
             return Waiting(_write_cold, task, lba, size_bytes, byte_1)
         return Waiting(flushed, task, size_bytes) if durable else Reply(0, (), size_bytes)
 
@@ -90,7 +90,7 @@ def _refuse(logical_unit: LogicalUnit, lba: int, count_blocks: int, length_field
 async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
     size_bytes = count_blocks * task.logical_unit.block_bytes
     await wait_for_memory(task, size_bytes)
-    return Reply(data_in=await task.logical_unit.medium.read(lba, count_blocks), transfer_bytes=size_bytes)
+    return Reply(data_in=await task.logical_unit.blocks.read(lba, count_blocks), transfer_bytes=size_bytes)
 
 
 async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
@@ -103,7 +103,7 @@ async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
 async def _write_cold(task: Task, lba: int, size_bytes: int, byte_1: int) -> Reply:
     logical_unit = task.logical_unit
     data = whole_blocks(task, size_bytes)
-    await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
+    await logical_unit.blocks.write(lba, data, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)
 
 

@@ -46,16 +46,16 @@ def pre_fetch(task: Task) -> Outcome:
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)
     check_range(logical_unit, lba, count_blocks)
-    most_blocks = logical_unit.maximum_transfer_blocks
-    if count_blocks > most_blocks:
+    max_blocks = logical_unit.max_transfer_blocks
+    if count_blocks > max_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=_PREFETCH_LENGTH_BYTE[task.cdb[0]])
     wanted_blocks = count_blocks or logical_unit.capacity_blocks - lba
-    status = Status.CONDITION_MET if wanted_blocks <= most_blocks else Status.GOOD
-    return Reply() if immed else Waiting(_pre_fetch, task, lba, min(wanted_blocks, most_blocks), status)
+    status = Status.CONDITION_MET if wanted_blocks <= max_blocks else Status.GOOD
+    return Reply() if immed else Waiting(_pre_fetch, task, lba, min(wanted_blocks, max_blocks), status)
 
 
 async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) -> Reply:
-    medium = task.logical_unit.medium
+    blocks = task.logical_unit.blocks
     step_blocks = STEP_BYTES // task.logical_unit.block_bytes
     await wait_for_memory(task, min(step_blocks, count_blocks) * task.logical_unit.block_bytes)
     turns = task.logical_unit.environment.turns
@@ -63,8 +63,8 @@ async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) ->
     for first in range(lba, lba + count_blocks, step_blocks):
         task.raise_if_aborted()
         step = min(step_blocks, lba + count_blocks - first)
-        if medium.read_now(first, step) is None:
-            await medium.read(first, step)
+        if blocks.read_now(first, step) is None:
+            await blocks.read(first, step)
         turns.take(STEPS_OF_A_MEBIBYTE)
         await turns.next()
     return Reply(status)

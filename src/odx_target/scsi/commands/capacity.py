@@ -21,14 +21,14 @@ READ_CAPACITY_16_DATA = Layout(
 )
 
 # The 10-byte form says this of a larger logical unit: ask the 16-byte form (SBC-4 5.18.2).
-LARGEST_OF_10 = 0xFFFF_FFFF
+MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
 
 
 def read_capacity_10(task: Task) -> Outcome:
     """The last block's address, or that it needs more than 32 bits."""
     logical_unit = task.logical_unit
     data = READ_CAPACITY_10_DATA.build(
-        returned_logical_block_address=min(logical_unit.capacity_blocks - 1, LARGEST_OF_10),
+        returned_logical_block_address=min(logical_unit.capacity_blocks - 1, MAX_ADDRESS_OF_10),
         logical_block_length=logical_unit.block_bytes,
     )
     return Reply(data_in=(data,), transfer_bytes=len(data))

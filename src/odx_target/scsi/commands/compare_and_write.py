@@ -16,7 +16,7 @@ from odx_target.scsi.commands.durability import reply_once_durable, reply_when_d
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.medium import slice_buffers
+from odx_target.scsi.logical_blocks import slice_buffers
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
@@ -33,7 +33,7 @@ def compare_and_write(task: Task) -> Outcome:
     """Write if the blocks are as the initiator says, else MISCOMPARE with the offset of the first byte that differs."""
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = _CDB.unpack_from(task.cdb)
-    if count_blocks > logical_unit.block_limits.maximum_compare_and_write_blocks:
+    if count_blocks > logical_unit.block_limits.max_compare_and_write_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
@@ -41,7 +41,7 @@ def compare_and_write(task: Task) -> Outcome:
     exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     if not count_blocks:
         return Reply()
-    if logical_unit.medium.replace_now(lba, count_blocks, _compared(task, size_bytes)):
+    if logical_unit.blocks.replace_now(lba, count_blocks, _compared(task, size_bytes)):
         return reply_when_durable(task, 2 * size_bytes, force_unit_access=byte_1)
     return Waiting(_compare_and_write_cold, task, lba, count_blocks, byte_1)
 
@@ -50,7 +50,7 @@ async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_
     size_bytes = count_blocks * task.logical_unit.block_bytes
     await wait_for_memory(task, size_bytes)
     replacement = _compared(task, size_bytes)
-    await task.logical_unit.medium.replace(lba, count_blocks, replacement, before_change=task.raise_if_aborted)
+    await task.logical_unit.blocks.replace(lba, count_blocks, replacement, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, 2 * size_bytes, force_unit_access=byte_1)
 
 

@@ -25,7 +25,7 @@ MODE_SENSE_10 = 0x5A
 
 CURRENT_VALUES, CHANGEABLE_VALUES, DEFAULT_VALUES, SAVED_VALUES = range(4)
 
-_LARGEST_SHORT_COUNT = 0xFFFF_FFFF
+_MAX_SHORT_COUNT = 0xFFFF_FFFF
 
 
 def mode_sense(task: Task) -> Outcome:
@@ -71,7 +71,7 @@ def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> b
 def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:
     """The mode parameter block descriptor, of 8 or 16 bytes (SBC-3 6.5.2)."""
     layout = LONG_BLOCK_DESCRIPTOR if long_lba else SHORT_BLOCK_DESCRIPTOR
-    count_blocks = logical_unit.capacity_blocks if long_lba else min(logical_unit.capacity_blocks, _LARGEST_SHORT_COUNT)
+    count_blocks = logical_unit.capacity_blocks if long_lba else min(logical_unit.capacity_blocks, _MAX_SHORT_COUNT)
     return layout.build(number_of_logical_blocks=count_blocks, logical_block_length=logical_unit.block_bytes)
 
 

@@ -10,7 +10,7 @@ from odx_target.scsi.commands.durability import reply_once_durable, reply_when_d
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.medium import buffers_bytes
+from odx_target.scsi.logical_blocks import buffers_bytes
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
@@ -25,12 +25,12 @@ def orwrite(task: Task) -> Outcome:
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = TRANSFER_16.unpack_from(task.cdb)
     check_range(logical_unit, lba, count_blocks)
-    if count_blocks > logical_unit.maximum_transfer_blocks:
+    if count_blocks > logical_unit.max_transfer_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=TRANSFER_LENGTH_BYTE)
     size_bytes = count_blocks * logical_unit.block_bytes
     data = whole_blocks(task, size_bytes)
     present_blocks = buffers_bytes(data) // logical_unit.block_bytes
-    if present_blocks and not logical_unit.medium.replace_now(lba, present_blocks, _combined(data)):
+    if present_blocks and not logical_unit.blocks.replace_now(lba, present_blocks, _combined(data)):
         return Waiting(_orwrite_cold, task, lba, present_blocks, size_bytes, byte_1)
     return reply_when_durable(task, size_bytes, force_unit_access=byte_1)
 
@@ -38,7 +38,7 @@ def orwrite(task: Task) -> Outcome:
 async def _orwrite_cold(task: Task, lba: int, present_blocks: int, size_bytes: int, byte_1: int) -> Reply:
     await wait_for_memory(task, present_blocks * task.logical_unit.block_bytes)
     data = whole_blocks(task, size_bytes)
-    await task.logical_unit.medium.replace(lba, present_blocks, _combined(data), before_change=task.raise_if_aborted)
+    await task.logical_unit.blocks.replace(lba, present_blocks, _combined(data), before_change=task.raise_if_aborted)
     return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)
 
 

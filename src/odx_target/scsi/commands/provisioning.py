@@ -12,7 +12,7 @@ from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.layout import Layout
-from odx_target.scsi.limits import MAXIMUM_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.limits import MAX_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
@@ -45,7 +45,7 @@ _LBA_STATUS_STEPS = 30
 
 MAPPED = 0
 DEALLOCATED = 1
-_MOST_BLOCKS_OF_A_DESCRIPTOR = 0xFFFF_FFFF
+_MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 
 def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
@@ -61,9 +61,9 @@ def unmap(task: Task) -> Outcome:
     logical_unit = task.logical_unit
     ranges = _unmap_ranges(task)
     limits = logical_unit.block_limits
-    if len(ranges) > limits.maximum_unmap_descriptors:
+    if len(ranges) > limits.max_unmap_descriptors:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=2)
-    if sum(count_blocks for _, count_blocks in ranges) > limits.maximum_unmap_blocks:
+    if sum(count_blocks for _, count_blocks in ranges) > limits.max_unmap_blocks:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=UNMAP_HEADER.size_bytes + 8)
     for lba, count_blocks in ranges:
         check_range(logical_unit, lba, count_blocks)
@@ -71,7 +71,7 @@ def unmap(task: Task) -> Outcome:
     turns = logical_unit.environment.turns
     turns.take(len(ranges))
     for index, (lba, count_blocks) in enumerate(ranges):
-        if turns.left <= 0 or not logical_unit.medium.unmap_now(lba, count_blocks):
+        if turns.left <= 0 or not logical_unit.blocks.unmap_now(lba, count_blocks):
             return Waiting(_unmap_the_rest, task, ranges[index:], transfer_bytes)
     return reply_when_durable(task, transfer_bytes)
 
@@ -79,7 +79,7 @@ def unmap(task: Task) -> Outcome:
 async def _unmap_the_rest(task: Task, ranges: Sequence[tuple[int, int]], transfer_bytes: int) -> Reply:
     for lba, count_blocks in ranges:
         await task.logical_unit.environment.turns.next_if_spent()
-        await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
+        await task.logical_unit.blocks.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, transfer_bytes)
 
 
@@ -108,14 +108,14 @@ def write_same(task: Task) -> Outcome:
     """Write one block many times. Zeros deallocate, asked for or not: what is deallocated reads as zeros here."""
     logical_unit = task.logical_unit
     lba, count_blocks, ndob = _write_same_fields(task)
-    if not count_blocks or count_blocks > logical_unit.block_limits.maximum_write_same_blocks:
+    if not count_blocks or count_blocks > logical_unit.block_limits.max_write_same_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=10 if task.cdb[0] == WRITE_SAME_16 else 7)
     check_range(logical_unit, lba, count_blocks)
     block = _pattern(task, ndob=ndob)
     transfer_bytes = 0 if ndob else logical_unit.block_bytes
     if any(block):
         return Waiting(_write_same, task, lba, count_blocks, block)
-    if logical_unit.environment.turns.left > 0 and logical_unit.medium.unmap_now(lba, count_blocks):
+    if logical_unit.environment.turns.left > 0 and logical_unit.blocks.unmap_now(lba, count_blocks):
         return reply_when_durable(task, transfer_bytes)
     return Waiting(_unmap_range_cold, task, lba, count_blocks, transfer_bytes)
 
@@ -137,13 +137,13 @@ async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> 
 
     await wait_for_memory(task, min(STEP_BYTES, count_blocks * task.logical_unit.block_bytes))
     await turns.next_if_spent()
-    await task.logical_unit.medium.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
+    await task.logical_unit.blocks.write_same(lba, count_blocks, block, pause, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, task.logical_unit.block_bytes)
 
 
 async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_bytes: int) -> Reply:
     await task.logical_unit.environment.turns.next_if_spent()
-    await task.logical_unit.medium.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
+    await task.logical_unit.blocks.unmap(lba, count_blocks, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, transfer_bytes)
 
 
@@ -181,21 +181,21 @@ def _lba_status_now(task: Task) -> Reply:
     if lba >= logical_unit.capacity_blocks:
         raise CheckCondition(LBA_OUT_OF_RANGE, information=lba)
     room = (allocation_bytes - LBA_STATUS_HEADER.size_bytes) // LBA_STATUS_DESCRIPTOR.size_bytes
-    body = b"".join(_lba_status(logical_unit, lba, min(max(room, 1), MAXIMUM_LBA_STATUS_DESCRIPTORS)))
+    body = b"".join(_lba_status(logical_unit, lba, min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)))
     data = LBA_STATUS_HEADER.build(parameter_data_length=len(body) + 4) + body
     return Reply.of_parameter_data(data, allocation_bytes)
 
 
-def _lba_status(logical_unit: LogicalUnit, lba: int, most_descriptors: int) -> list[bytes]:
+def _lba_status(logical_unit: LogicalUnit, lba: int, max_descriptors: int) -> list[bytes]:
     """Descriptors from `lba` on, which may lie inside the first extent."""
     per_block = BLOCK_BYTES // logical_unit.block_bytes
     turns = logical_unit.environment.turns
     turns.take(_LBA_STATUS_STEPS)
     extents = logical_unit.volume.extents(lba // per_block, turns)
     descriptors: list[bytes] = []
-    for block, count_blocks, mapped in islice(extents, most_descriptors):
+    for block, count_blocks, mapped in islice(extents, max_descriptors):
         end = min((block + count_blocks) * per_block, logical_unit.capacity_blocks)
-        count = min(end - lba, _MOST_BLOCKS_OF_A_DESCRIPTOR)
+        count = min(end - lba, _MAX_BLOCKS_OF_DESCRIPTOR)
         if count <= 0:
             break
         descriptors.append(_FAST_LBA_STATUS_DESCRIPTOR.pack(lba, count, MAPPED if mapped else DEALLOCATED))

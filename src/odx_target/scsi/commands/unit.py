@@ -27,7 +27,7 @@ REPORT_LUNS = 0xA0
 REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS = (0xA3, 0x0D)
 
 REPORT_LUNS_HEADER = Layout("lun_list_length:32 -:32")
-LEAST_REPORT_LUNS_ALLOCATION_BYTES = 16
+MIN_REPORT_LUNS_ALLOCATION_BYTES = 16
 SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL = 0x00, 0x01, 0x02
 
 # LUNs below this are written in the peripheral device addressing method, up to 16,383 in the flat space one (SAM-5 4.7.7).
@@ -38,7 +38,7 @@ TASK_MANAGEMENT_FUNCTIONS = Layout(
     "ats:1 atss:1 cacas:1 ctss:1 lurs:1 qts:1 trs:1 wakes:1 -:5 qaes:1 qtss:1 itnrs:1 -:8 additional_length:8"
 )
 TASK_MANAGEMENT_TIMEOUTS = Layout("-:7 tmftmov:1 -:24 long_timeout:32 short_timeout:32")
-LEAST_TASK_MANAGEMENT_ALLOCATION_BYTES = 4
+MIN_TASK_MANAGEMENT_ALLOCATION_BYTES = 4
 
 
 def test_unit_ready(task: Task) -> Outcome:
@@ -100,7 +100,7 @@ def report_luns(task: Task) -> Outcome:
     fields = cdb_layout(REPORT_LUNS).parse(task.cdb)
     if fields["select_report"] not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
-    if fields["allocation_length"] < LEAST_REPORT_LUNS_ALLOCATION_BYTES:
+    if fields["allocation_length"] < MIN_REPORT_LUNS_ALLOCATION_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)
     luns = [] if fields["select_report"] == SELECT_WELL_KNOWN else sorted(task.nexus.logical_units)
     for lun in luns:
@@ -119,7 +119,7 @@ def lun_bytes(lun: int) -> bytes:
 def report_supported_task_management_functions(task: Task) -> Outcome:
     """ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET and target reset."""
     fields = cdb_layout(*REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS).parse(task.cdb)
-    if fields["allocation_length"] < LEAST_TASK_MANAGEMENT_ALLOCATION_BYTES:
+    if fields["allocation_length"] < MIN_TASK_MANAGEMENT_ALLOCATION_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)
     timeouts = TASK_MANAGEMENT_TIMEOUTS.build() if fields["repd"] else b""
     functions = TASK_MANAGEMENT_FUNCTIONS.build(ats=1, atss=1, ctss=1, lurs=1, trs=1, additional_length=len(timeouts))

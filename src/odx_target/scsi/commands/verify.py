@@ -66,7 +66,7 @@ async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) 
     logical_unit = task.logical_unit
     data = whole_blocks(task, size_bytes)
     if data:
-        await logical_unit.medium.write(lba, data, before_change=task.raise_if_aborted)
+        await logical_unit.blocks.write(lba, data, before_change=task.raise_if_aborted)
         await logical_unit.pool.committed()
         await logical_unit.pool.flush()
         written = b"".join(data)
@@ -88,9 +88,9 @@ async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | No
     for first in range(0, count_blocks, step_blocks):
         task.raise_if_aborted()
         step = min(step_blocks, count_blocks - first)
-        data = logical_unit.medium.read_now(lba + first, step)
+        data = logical_unit.blocks.read_now(lba + first, step)
         if data is None:
-            data = await logical_unit.medium.read(lba + first, step)
+            data = await logical_unit.blocks.read(lba + first, step)
         if expected is not None:
             offset_bytes = first * logical_unit.block_bytes
             wanted = expected[offset_bytes : offset_bytes + step * logical_unit.block_bytes]
@@ -106,7 +106,7 @@ async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | No
 
 
 def _check_length(task: Task, count_blocks: int) -> None:
-    if count_blocks > task.logical_unit.maximum_transfer_blocks:
+    if count_blocks > task.logical_unit.max_transfer_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=_LENGTH_BYTE[task.cdb[0]])
 
 

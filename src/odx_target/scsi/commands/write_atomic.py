@@ -33,16 +33,16 @@ def write_atomic(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=ATOMIC_BOUNDARY_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    if count_blocks > logical_unit.block_limits.maximum_atomic_transfer_blocks:
+    if count_blocks > logical_unit.block_limits.max_atomic_transfer_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=TRANSFER_LENGTH_BYTE)
     data = exact_blocks(task, size_bytes, cdb_field=TRANSFER_LENGTH_BYTE)
-    if count_blocks and not logical_unit.medium.write_now(lba, data):
+    if count_blocks and not logical_unit.blocks.write_now(lba, data):
         return Waiting(_write_cold, task, lba, size_bytes, byte_1)
     return reply_when_durable(task, size_bytes, force_unit_access=byte_1)
 
 
 async def _write_cold(task: Task, lba: int, size_bytes: int, byte_1: int) -> Reply:
-    await task.logical_unit.medium.write(lba, task.data_out, before_change=task.raise_if_aborted)
+    await task.logical_unit.blocks.write(lba, task.data_out, before_change=task.raise_if_aborted)
     return await reply_once_durable(task, size_bytes, force_unit_access=byte_1)
 
 

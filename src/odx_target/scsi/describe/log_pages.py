@@ -12,7 +12,7 @@ _NAMES = {
     (0x02, NO_SUBPAGE): "Write Error Counters",
     (0x03, NO_SUBPAGE): "Read Error Counters",
     (0x05, NO_SUBPAGE): "Verify Error Counters",
-    (0x06, NO_SUBPAGE): "Non-Medium Error",
+    (0x06, NO_SUBPAGE): "Non-LogicalBlocks Error",
     (log_pages.LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): "Logical Block Provisioning",
     (0x0D, NO_SUBPAGE): "Temperature",
     (0x0E, NO_SUBPAGE): "Start-Stop Cycle Counter",

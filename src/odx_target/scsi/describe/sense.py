@@ -27,7 +27,7 @@ RESPONSE_CODES = {
     0x73: "descriptor format, deferred",
 }
 _FIXED_CODES = (0x70, 0x71)
-_LEAST_BYTES = 8
+_MIN_SENSE_BYTES = 8
 _DESCRIPTORS = {0: INFORMATION_DESCRIPTOR, 1: COMMAND_SPECIFIC_DESCRIPTOR, 2: SENSE_KEY_SPECIFIC_DESCRIPTOR}
 _KEY_WORDS = {int(key): key.name.replace("_", " ") for key in SenseKey}
 _WORDS = {"sense_key": _KEY_WORDS, "response_code": RESPONSE_CODES}
@@ -35,8 +35,8 @@ _WORDS = {"sense_key": _KEY_WORDS, "response_code": RESPONSE_CODES}
 
 def sense_rows(sense: bytes) -> list[Row]:
     """Rows for fixed or descriptor format. Raises ValueError for less than 8 bytes or another response code."""
-    if len(sense) < _LEAST_BYTES:
-        raise ValueError(f"sense data has at least {_LEAST_BYTES} bytes, not {len(sense)}")
+    if len(sense) < _MIN_SENSE_BYTES:
+        raise ValueError(f"sense data has at least {_MIN_SENSE_BYTES} bytes, not {len(sense)}")
     response_code = sense[0] & 0x7F
     if response_code not in RESPONSE_CODES:
         raise ValueError(f"{response_code:#04x} is no response code of sense data")

@@ -29,7 +29,7 @@ USED_LBA_MAPPING_RESOURCE_COUNT = 0x0002
 RESOURCE_COUNT_LAYOUT = Layout("resource_count:32 -:6 scope:2 -:24")
 SCOPE_NOT_DEDICATED = 0b10
 """What other logical units use makes a difference: they share the pool."""
-_LARGEST_RESOURCE_COUNT = 0xFFFF_FFFF
+_MAX_RESOURCE_COUNT = 0xFFFF_FFFF
 
 GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
 INFORMATIONAL_EXCEPTIONS_LAYOUT = Layout(
@@ -50,7 +50,7 @@ def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
 
 
 def _resource_count(count: int) -> bytes:
-    return RESOURCE_COUNT_LAYOUT.build(resource_count=min(count, _LARGEST_RESOURCE_COUNT), scope=SCOPE_NOT_DEDICATED)
+    return RESOURCE_COUNT_LAYOUT.build(resource_count=min(count, _MAX_RESOURCE_COUNT), scope=SCOPE_NOT_DEDICATED)
 
 
 def informational_exceptions(logical_unit: LogicalUnit) -> LogParameters:

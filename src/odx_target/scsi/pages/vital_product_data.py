@@ -133,18 +133,18 @@ def block_limits(logical_unit: LogicalUnit) -> bytes:
     limits = logical_unit.block_limits
     body = BLOCK_LIMITS_LAYOUT.build(
         wsnz=1,
-        maximum_compare_and_write_length=limits.maximum_compare_and_write_blocks,
+        maximum_compare_and_write_length=limits.max_compare_and_write_blocks,
         optimal_transfer_length_granularity=limits.optimal_transfer_granularity_blocks,
-        maximum_transfer_length=limits.maximum_transfer_blocks,
+        maximum_transfer_length=limits.max_transfer_blocks,
         optimal_transfer_length=limits.optimal_transfer_blocks,
-        maximum_prefetch_length=limits.maximum_transfer_blocks,
-        maximum_unmap_lba_count=limits.maximum_unmap_blocks,
-        maximum_unmap_block_descriptor_count=limits.maximum_unmap_descriptors,
+        maximum_prefetch_length=limits.max_transfer_blocks,
+        maximum_unmap_lba_count=limits.max_unmap_blocks,
+        maximum_unmap_block_descriptor_count=limits.max_unmap_descriptors,
         optimal_unmap_granularity=limits.optimal_unmap_granularity_blocks,
         ugavalid=int(limits.optimal_unmap_granularity_blocks > 0),
         unmap_granularity_alignment=limits.unmap_granularity_alignment,
-        maximum_write_same_length=limits.maximum_write_same_blocks,
-        maximum_atomic_transfer_length=limits.maximum_atomic_transfer_blocks,
+        maximum_write_same_length=limits.max_write_same_blocks,
+        maximum_atomic_transfer_length=limits.max_atomic_transfer_blocks,
     )
     return page(BLOCK_LIMITS, body)
 

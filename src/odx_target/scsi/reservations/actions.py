@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS
+from odx_target.scsi.limits import MAX_REGISTRATIONS
 from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservation, Reservations, ReservationType
 from odx_target.scsi.sense import (
     INSUFFICIENT_REGISTRATION_RESOURCES,
@@ -30,7 +30,7 @@ SERVICE_ACTION_KEY_BYTE = 8
 FLAGS_BYTE, SPEC_I_PT_BIT = 20, 3
 TRANSPORT_ID_BYTE = 24
 
-_LARGEST_GENERATION = 0xFFFF_FFFF
+_MAX_GENERATION = 0xFFFF_FFFF
 
 Telling = tuple[NexusName, Condition]
 
@@ -200,7 +200,7 @@ def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
 
 def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
     """Other registrations, which counts."""
-    generation = (before.generation + 1) & _LARGEST_GENERATION
+    generation = (before.generation + 1) & _MAX_GENERATION
     return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
 
 
@@ -213,5 +213,5 @@ def _tellings(names: Iterable[NexusName], condition: Condition, *, but: NexusNam
 
 
 def _check_room(kept: Mapping[NexusName, int]) -> None:
-    if len(kept) > MAXIMUM_REGISTRATIONS:
+    if len(kept) > MAX_REGISTRATIONS:
         raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES)

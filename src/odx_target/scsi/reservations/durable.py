@@ -13,7 +13,7 @@ import struct
 import zlib
 from types import MappingProxyType
 
-from odx_target.scsi.limits import MAXIMUM_REGISTRATIONS
+from odx_target.scsi.limits import MAX_REGISTRATIONS
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations, ReservationType
 from odx_target.store.api import Pool, PoolDamaged
 
@@ -81,7 +81,7 @@ def decode(value: bytes) -> Reservations:
     if version != FORMAT_VERSION:
         raise ValueError(f"they are of format {version}, and format {FORMAT_VERSION} is known here")
     registrations = _registrations(body[_HEADER.size :])
-    if len(registrations) != count or count > MAXIMUM_REGISTRATIONS:
+    if len(registrations) != count or count > MAX_REGISTRATIONS:
         raise ValueError(f"they say {count} registrations and have {len(registrations)}")
     reservation = None if type_code == _NO_TYPE else _reservation(ReservationType(type_code), list(registrations), holder)
     return Reservations(MappingProxyType(registrations), reservation, persists_through_power_loss=True)

@@ -14,7 +14,7 @@ from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.layout import Layout
-from odx_target.scsi.limits import MAXIMUM_RESERVE_OUT_BYTES
+from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.actions import (
     FLAGS_BYTE,
@@ -67,7 +67,7 @@ MOVE_LIST = Layout(
     "transportid_length:32"
 )
 TRANSPORT_ID_LENGTH_BYTES = 4
-LEAST_TRANSPORT_ID_BYTES = 24
+MIN_TRANSPORT_ID_BYTES = 24
 TRANSPORT_ID_ALIGNMENT_BYTES = 4
 _TRANSPORT_IDS_BYTE = BASIC_LIST.size_bytes + TRANSPORT_ID_LENGTH_BYTES
 _RELATIVE_TARGET_PORT_BYTE = 18
@@ -121,7 +121,7 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 def _parameter_list(task: Task, length: int) -> bytes:
     """Raises CheckCondition for more than is taken, or fewer bytes than the CDB says or a list has."""
-    if not BASIC_LIST.size_bytes <= length <= MAXIMUM_RESERVE_OUT_BYTES:
+    if not BASIC_LIST.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return parameter_list(task, length)
 
@@ -222,7 +222,7 @@ def _destination(task: Task, fields: Fields, data: bytes) -> NexusName:
     length: int = fields["transportid_length"]
     if len(data) < MOVE_LIST.size_bytes + length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    if length < LEAST_TRANSPORT_ID_BYTES or length % TRANSPORT_ID_ALIGNMENT_BYTES:
+    if length < MIN_TRANSPORT_ID_BYTES or length % TRANSPORT_ID_ALIGNMENT_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_MOVE_LENGTH_BYTE)
     found = decode_transport_ids(data[MOVE_LIST.size_bytes :][:length], TRANSPORT_ID_BYTE)
     if len(found) != 1 or not found[0].is_port:

@@ -9,12 +9,12 @@ from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST, CheckConditio
 HEADER = Layout("tpid_format:2 -:2 protocol_identifier:4 -:8 additional_length:16")
 PROTOCOL_ISCSI = 5
 INITIATOR_DEVICE, INITIATOR_PORT = 0b00, 0b01
-LEAST_ADDITIONAL_BYTES = 20
+MIN_ADDITIONAL_BYTES = 20
 ALIGNMENT_BYTES = 4
 
 # An iSCSI name has 223 bytes at most (RFC 7143 4.2.7.2); separator, ISID and the terminating zero come on top.
-LONGEST_NAME_BYTES = 223
-_LONGEST_ADDITIONAL_BYTES = 244
+MAX_NAME_BYTES = 223
+_MAX_ADDITIONAL_BYTES = 244
 
 _ISID_DIGITS = 12
 _PORT = re.compile(r"(?P<name>[^,]+),i,0x(?P<isid>[0-9a-f]{1,12})")
@@ -36,7 +36,7 @@ def port_name(name: str) -> str:
 def encode_transport_id(initiator_port_name: str) -> bytes:
     """The TransportID of an initiator port: terminated, and padded to a multiple of four."""
     name = initiator_port_name.encode("utf-8") + b"\0"
-    additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, LEAST_ADDITIONAL_BYTES)
+    additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, MIN_ADDITIONAL_BYTES)
     header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))  # as HEADER has them; there may be hundreds in an answer
     return header + additional_bytes.to_bytes(2, "big") + name.ljust(additional_bytes, b"\0")
 
@@ -62,7 +62,7 @@ def _decode(data: bytes, first_byte: int) -> tuple[int, TransportId]:
     additional_bytes: int = fields["additional_length"]
     if (
         fields["protocol_identifier"] != PROTOCOL_ISCSI
-        or not LEAST_ADDITIONAL_BYTES <= additional_bytes <= _LONGEST_ADDITIONAL_BYTES
+        or not MIN_ADDITIONAL_BYTES <= additional_bytes <= _MAX_ADDITIONAL_BYTES
         or additional_bytes % ALIGNMENT_BYTES
         or len(data) < HEADER.size_bytes + additional_bytes
     ):

@@ -2,7 +2,7 @@
 
 from odx_target.scsi.command_table import Entry
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.limits import MAXIMUM_TASKS
+from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import Arrival, Member
@@ -27,7 +27,7 @@ class Place:
         tasks = task.logical_unit.tasks
         if task.logical_unit.is_kept_out(arrival.initiator_port_name, arrival.access):
             self._refusal = Status.RESERVATION_CONFLICT
-        elif len(tasks.members) >= MAXIMUM_TASKS:
+        elif len(tasks.members) >= MAX_TASKS:
             self._refusal = Status.TASK_SET_FULL
         else:
             self.member = tasks.join(task, _extents_known(task, entry), is_ordered=entry.is_ordered, arrival=arrival)

@@ -35,7 +35,7 @@ _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 WAKE_AT_ONCE = 16
 """So many of those who wait for tasks that are ended together are woken at once, more of them in turns of the loop."""
 
-MOST_PIECES = 16
+MAX_PIECES = 16
 """Of the extents of a task, when it is compared with others: a list of an UNMAP may name 255, of a token 64 and more."""
 
 
@@ -86,7 +86,7 @@ class Member:
         self.set_extents(extents)
 
     def set_extents(self, extents: Extents) -> None:
-        self.extents = extents = extents if len(extents) <= MOST_PIECES else _in_few_pieces(extents)
+        self.extents = extents = extents if len(extents) <= MAX_PIECES else _in_few_pieces(extents)
         if len(extents) == 1:
             self.first, self.end, self.writes = extents[0]
         else:
@@ -113,7 +113,7 @@ def _in_few_pieces(extents: Extents) -> Extents:
     A task may then wait for one that it only comes near to.
     """
     ascending = sorted(extents)
-    at_once = -(-len(ascending) // MOST_PIECES)
+    at_once = -(-len(ascending) // MAX_PIECES)
     groups = [ascending[at : at + at_once] for at in range(0, len(ascending), at_once)]
     return [(group[0][0], max(end for _, end, _ in group), any(writes for _, _, writes in group)) for group in groups]
 

@@ -71,7 +71,7 @@ class _AwaitedBlocks:
         self.stale = False
 
 
-class Medium:
+class LogicalBlocks:
     """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). Bounds are the caller's to check."""
 
     def __init__(self, volume: Volume, block_bytes: int) -> None:

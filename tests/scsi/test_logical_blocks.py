@@ -1,4 +1,4 @@
-"""The medium against a bytearray: any offset, any length, any order, data cold at random."""
+"""Logical blocks against a bytearray: any offset, any length, any order, data cold at random."""
 
 import random
 
@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from odx_target.scsi.medium import Medium, buffers_bytes, read_bytes, read_bytes_now, slice_buffers
+from odx_target.scsi.logical_blocks import LogicalBlocks, buffers_bytes, read_bytes, read_bytes_now, slice_buffers
 from tests.scsi.memory_store import MemoryVolume
 from tests.sim.virtual_environment import VirtualEnvironment
 
@@ -19,7 +19,7 @@ class MediumAndModel:
     def __init__(self, block_bytes: int, seed: int, cold: float = 0.5) -> None:
         self.environment = VirtualEnvironment()
         self.volume = MemoryVolume(self.environment, STORE_BLOCKS)
-        self.medium = Medium(self.volume, block_bytes)
+        self.blocks = LogicalBlocks(self.volume, block_bytes)
         self.block_bytes = block_bytes
         self.model = bytearray(SIZE_BYTES)
         chance = random.Random(seed)
@@ -55,15 +55,15 @@ class MediumMachine(RuleBasedStateMachine):
         content = bytes((byte + index) % 256 for index in range(count * self.block_bytes))
         cut = max(len(content) // pieces, 1)
         buffers = [content[index : index + cut] for index in range(0, len(content), cut)]
-        if not (now and self.both.medium.write_now(lba, buffers)):
-            self.both.environment.run(self.both.medium.write(lba, buffers))
+        if not (now and self.both.blocks.write_now(lba, buffers)):
+            self.both.environment.run(self.both.blocks.write(lba, buffers))
         self.both.model[place] = content
 
     @rule(data=st.data(), now=st.booleans())
     def unmap(self, data, now):
         lba, count, place = self._place(data)
-        if not (now and self.both.medium.unmap_now(lba, count)):
-            self.both.environment.run(self.both.medium.unmap(lba, count))
+        if not (now and self.both.blocks.unmap_now(lba, count)):
+            self.both.environment.run(self.both.blocks.unmap(lba, count))
         self.both.model[place] = bytes(count * self.block_bytes)
 
     @rule(data=st.data(), byte=st.integers(0, 255))
@@ -74,15 +74,15 @@ class MediumMachine(RuleBasedStateMachine):
         async def pause():
             await self.both.environment.sleep(0)
 
-        self.both.environment.run(self.both.medium.write_same(lba, count, block, pause))
+        self.both.environment.run(self.both.blocks.write_same(lba, count, block, pause))
         self.both.model[place] = block * count
 
     @rule(data=st.data(), now=st.booleans())
     def read(self, data, now):
         lba, count, place = self._place(data)
-        found = self.both.medium.read_now(lba, count) if now else None
+        found = self.both.blocks.read_now(lba, count) if now else None
         if found is None:
-            found = self.both.environment.run(self.both.medium.read(lba, count))
+            found = self.both.environment.run(self.both.blocks.read(lba, count))
         assert b"".join(found) == self.both.model[place]
 
     @rule(offset=st.integers(0, SIZE_BYTES), data=st.data())
@@ -97,7 +97,7 @@ class MediumMachine(RuleBasedStateMachine):
     def same_content(self):
         if hasattr(self, "both"):
             assert self.both.content() == self.both.model
-            assert not self.both.medium._awaited
+            assert not self.both.blocks._awaited
 
 
 class MediumOf4096Machine(MediumMachine):
@@ -129,7 +129,7 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
     def start_write(self, data, byte):
         sectors = self._free_sectors(data)
         content = bytes((byte,)) * (512 * len(sectors))
-        task = self.both.environment.spawn(self.both.medium.write(sectors[0], [content]))
+        task = self.both.environment.spawn(self.both.blocks.write(sectors[0], [content]))
         self.under_way.append((task, sectors, content))
         self.both.environment.settle()
         self._collect()
@@ -138,7 +138,7 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
     def write_now(self, data, byte):
         sectors = self._free_sectors(data)
         content = bytes((byte,)) * (512 * len(sectors))
-        if self.both.medium.write_now(sectors[0], [content]):
+        if self.both.blocks.write_now(sectors[0], [content]):
             self._done(sectors, content)
         else:
             self.busy -= set(sectors)
@@ -146,12 +146,12 @@ class ConcurrentWritesMachine(RuleBasedStateMachine):
     @rule(block=st.integers(0, STORE_BLOCKS - 1), source_block=st.integers(0, STORE_BLOCKS - 1))
     def copy_a_block(self, block, source_block):
         content = self.both.content()[source_block * 4096 :][:4096]
-        self.both.medium.copy_from_now(self.both.volume.freeze(), source_block, block, 1)
+        self.both.blocks.copy_from_now(self.both.volume.freeze(), source_block, block, 1)
         self.both.model[block * 4096 : block * 4096 + 4096] = content
 
     @rule(block=st.integers(0, STORE_BLOCKS - 1))
     def unmap_a_block(self, block):
-        assert self.both.medium.unmap_now(block * 8, 8)
+        assert self.both.blocks.unmap_now(block * 8, 8)
         self.both.model[block * 4096 : block * 4096 + 4096] = bytes(4096)
 
     @rule()
@@ -195,12 +195,12 @@ TestConcurrentWrites.settings = settings(max_examples=100, stateful_step_count=3
 def test_a_write_that_waits_for_an_edge_reads_it_again_when_others_change_it():
     environment = VirtualEnvironment()
     volume = MemoryVolume(environment, 2)
-    medium = Medium(volume, 512)
+    blocks = LogicalBlocks(volume, 512)
     volume.is_cold = lambda: True
-    waiting = environment.spawn(medium.write(1, [b"a" * 512]))
+    waiting = environment.spawn(blocks.write(1, [b"a" * 512]))
     environment.settle()
     volume.is_cold = lambda: False
-    assert medium.write_now(2, [b"b" * 512])
+    assert blocks.write_now(2, [b"b" * 512])
     volume.is_cold = lambda: True
     environment.advance(1.0)
     assert waiting.done
@@ -210,9 +210,9 @@ def test_a_write_that_waits_for_an_edge_reads_it_again_when_others_change_it():
 def test_a_change_behind_the_mediums_back_is_seen_once_the_block_is_in_memory():
     environment = VirtualEnvironment()
     volume = MemoryVolume(environment, 2)
-    medium = Medium(volume, 512)
+    blocks = LogicalBlocks(volume, 512)
     volume.is_cold = lambda: True
-    waiting = environment.spawn(medium.write(1, [b"a" * 512]))
+    waiting = environment.spawn(blocks.write(1, [b"a" * 512]))
     environment.settle()
     volume.write(0, [b"c" * 4096])
     volume.is_cold = lambda: False
@@ -224,7 +224,7 @@ def test_a_change_behind_the_mediums_back_is_seen_once_the_block_is_in_memory():
 def test_before_change_can_prevent_the_change():
     environment = VirtualEnvironment()
     volume = MemoryVolume(environment, 2)
-    medium = Medium(volume, 512)
+    blocks = LogicalBlocks(volume, 512)
     volume.is_cold = lambda: True
     aborted = False
 
@@ -232,15 +232,15 @@ def test_before_change_can_prevent_the_change():
         if aborted:
             raise InterruptedError
 
-    waiting = environment.spawn(medium.write(1, [b"a" * 512], raise_if_aborted))
-    unmapping = environment.spawn(medium.unmap(9, 1, raise_if_aborted))
+    waiting = environment.spawn(blocks.write(1, [b"a" * 512], raise_if_aborted))
+    unmapping = environment.spawn(blocks.unmap(9, 1, raise_if_aborted))
     environment.settle()
     aborted = True
     environment.advance(1.0)
     assert isinstance(waiting.error, InterruptedError)
     assert isinstance(unmapping.error, InterruptedError)
     assert not volume.blocks
-    assert not medium._awaited
+    assert not blocks._awaited
 
 
 @given(st.lists(st.binary(max_size=20), max_size=6), st.integers(0, 120), st.integers(0, 120))
@@ -254,7 +254,7 @@ def test_slice_buffers_is_a_slice_of_what_they_hold_together(buffers, skip, size
 def test_nothing_to_do_is_done(block_bytes):
     environment = VirtualEnvironment()
     volume = MemoryVolume(environment, 2)
-    medium = Medium(volume, block_bytes)
-    environment.run(medium.unmap(1, 0))
-    assert medium.unmap_now(1, 0)
+    blocks = LogicalBlocks(volume, block_bytes)
+    environment.run(blocks.unmap(1, 0))
+    assert blocks.unmap_now(1, 0)
     assert volume.writes == 0
