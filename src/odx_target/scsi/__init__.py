@@ -1,1 +1,1 @@
-"""SCSI: codecs, the command table and the device server."""
+"""SCSI: the device server and its command table, logical units, sense data, and the layouts of CDBs."""

@@ -16,12 +16,12 @@ from odx_target.scsi.tasks.task import Task
 
 SERVICE_ACTION_BITS = 0x1F
 NACA_BIT = 0x04
-# What a transport hands over: iSCSI pads shorter CDBs to this (RFC 7143 11.3.9).
 PADDED_CDB_BYTES = 16
+"""What a transport hands over: iSCSI pads shorter CDBs to this (RFC 7143 11.3.9)."""
 
-# Told by REPORT SUPPORTED OPERATION CODES: past this an initiator may think a command lost. Nothing here takes longer than
-# some seconds; the disk below may.
 RECOMMENDED_TIMEOUT_S = 30
+"""Reported by REPORT SUPPORTED OPERATION CODES: after this time an initiator may take a command for lost. Nothing here takes longer than
+some seconds; the disk below may."""
 
 
 class CommandFlag(Flag):

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from odx_target.scsi.logical_unit import LogicalUnit
 
-# POWER ON, RESET, OR BUS DEVICE RESET OCCURRED and its relatives: one of them says all that the others say.
 RESET_ASC = 0x29
+"""POWER ON, RESET, OR BUS DEVICE RESET OCCURRED and its relatives: one of them says all that the others say."""
 
-# Distinct conditions that one LUN can have pending; far more than exist, so that nothing is ever dropped in practice.
 MAX_UNIT_ATTENTIONS = 16
+"""Distinct conditions that one LUN can have pending; far more than exist, so that nothing is ever dropped in practice."""
 
 
 class ReadMemory(Protocol):

@@ -1,1 +1,1 @@
-"""Commands of a direct access block device, and what several of their handlers share."""
+"""The handlers of all commands of a direct access block device, and the checks that several of them share."""

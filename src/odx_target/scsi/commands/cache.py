@@ -17,8 +17,8 @@ from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import Pool, StoreError
 
-# By operation code: the byte of the PREFETCH LENGTH.
 _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
+"""By operation code: the byte of the PREFETCH LENGTH."""
 
 
 def synchronize_cache(task: Task) -> Outcome:

@@ -20,8 +20,8 @@ READ_CAPACITY_16_DATA = Layout(
     "-:16B"
 )
 
-# The 10-byte form says this of a larger logical unit: ask the 16-byte form (SBC-4 5.18.2).
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
+"""The 10-byte form says this of a larger logical unit: ask the 16-byte form (SBC-4 5.18.2)."""
 
 
 def read_capacity_10(task: Task) -> Outcome:

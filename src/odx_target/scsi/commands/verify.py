@@ -23,8 +23,8 @@ BYTCHK_EACH_BLOCK = 1
 BYTCHK_RESERVED = 2
 BYTCHK_ONE_BLOCK = 3
 
-# By operation code: the byte of the VERIFICATION LENGTH or TRANSFER LENGTH.
 _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
+"""By operation code: the byte of the VERIFICATION LENGTH or TRANSFER LENGTH."""
 
 
 def verify(task: Task) -> Outcome:

@@ -1,1 +1,1 @@
-"""Bytes in words, without a target: CDBs, sense data, pages, parameter lists."""
+"""Descriptions of CDBs, sense data, pages and parameter data as rows of text, without a target."""

@@ -1,1 +1,1 @@
-"""Pages that describe a logical unit: vital product data, mode and log pages (SPC-4 7)."""
+"""Mode pages, log pages and vital product data pages: their layouts and the functions that build them."""

@@ -1,1 +1,1 @@
-"""Persistent reservations (SPC-4 5.13, 6.15, 6.16)."""
+"""Persistent reservations: their rules, their two commands, and their storage (SPC-4 5.13)."""

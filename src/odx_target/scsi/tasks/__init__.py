@@ -1,1 +1,1 @@
-"""Tasks: what comes of them, their order, and task management (SAM-5)."""
+"""Tasks: a command under way, its outcome, its order in the task set, and task management (SAM-5)."""
