@@ -20,8 +20,8 @@ PADDED_CDB_BYTES = 16
 """What a transport hands over: iSCSI pads shorter CDBs to this (RFC 7143 11.3.9)."""
 
 RECOMMENDED_TIMEOUT_S = 30
-"""Reported by REPORT SUPPORTED OPERATION CODES: after this time an initiator may take a command for lost. Nothing here takes longer than
-some seconds; the disk below may."""
+"""Reported by REPORT SUPPORTED OPERATION CODES: after this time an initiator may take a command for lost. Nothing here takes
+longer than some seconds; the disk below may."""
 
 
 class CommandFlag(Flag):

@@ -38,8 +38,8 @@ STEPS_OF_A_MEBIBYTE = 500
 """What reading or writing that much takes of a turn of the loop, in its steps."""
 
 THRESHOLD_SET_BYTES = 1 << 20
-"""Used and available space are reported in units of this, which the provisioning page calls threshold sets (SBC-3 6.6.4): a count
-of 32 bits then reaches to 4 PiB."""
+"""The unit of used and available space, which the provisioning page calls threshold sets (SBC-3 6.6.4): a count of 32 bits
+then reaches to 4 PiB."""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """GET LBA STATUS reports at most this many extents, however long the allocation: 64 KiB of parameter data."""
