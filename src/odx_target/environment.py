@@ -1,4 +1,4 @@
-"""What is taken from the machine and passed in: time, randomness, threads, events and memory.
+"""The environment: time, randomness, threads, events and memory, which are taken from the machine and passed in.
 
 Nothing below the edge brings any of it itself, so that one virtual clock moves a whole array, and faults come when a test asks.
 """
@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, TypeVar, TypeVarTuple
 from odx_target.turns import Turns
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Bytes that are moved without being copied."""
+"""Bytes-like objects that are passed on without a copy."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -27,7 +27,7 @@ class Event(Protocol):
 
 
 class Lane(Enum):
-    """What threads wait for. Each lane has its own threads, so that much of one kind does not hold up another."""
+    """The kinds of work done in threads. Each has its own threads, so that much work of one kind does not delay another."""
 
     READS = auto()
     FLUSHES = auto()
@@ -43,7 +43,7 @@ class Environment(Protocol):
         ...
 
     def time(self) -> float:
-        """Seconds since 1970; only for what must outlive a restart."""
+        """Seconds since 1970; only for times that must outlive a restart."""
         ...
 
     def entropy(self, size_bytes: int) -> bytes:
@@ -55,12 +55,12 @@ class Environment(Protocol):
     async def sleep(self, delay_s: float) -> None: ...
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        """Run a blocking function beside the event loop. Not cancelled half-way."""
+        """Run a blocking function in a thread. It is not cancelled half-way."""
         ...
 
     @property
     def turns(self) -> Turns:
-        """How long anything may compute before the loop is given back, and a queue for its next turns."""
+        """The steps left in the present turn of the event loop, and the queue for the next turns."""
         ...
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:

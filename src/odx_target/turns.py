@@ -45,7 +45,7 @@ class Turns(Steps):
         super().__init__(STEPS_OF_A_TURN)
         self.of_a_turn = STEPS_OF_A_TURN
         self.taken = 0
-        """How often the loop was given back, for tests and figures."""
+        """The number of times the loop was given back, for tests and statistics."""
         self._make_event = make_event
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
@@ -68,6 +68,6 @@ class Turns(Steps):
         self.left = self.of_a_turn
 
     async def next_if_spent(self) -> None:
-        """`next`, unless there are steps left."""
+        """Await `next` unless steps are left."""
         if self.left <= 0:
             await self.next()

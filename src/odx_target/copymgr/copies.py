@@ -46,7 +46,7 @@ class Copies:
         self.operations: dict[CopyOperation, None] = {}
         """All that are under way, in the order in which they began."""
         self.remote_logical_units: set[LogicalUnit] = set()
-        """Those whose blocks pass for another copy manager's, as their owner chose: no tokens are made of them."""
+        """Those that are presented as another copy manager's by configuration: no tokens are made of their blocks."""
         self.counters = Counters()
         self.refusals = RefusalLog()
         self.records = RecordTable(self.limits)
@@ -59,7 +59,7 @@ class Copies:
         self.tokens.on_end += [self.watch.remove, self.durable_tokens.remove]
 
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
-        """True if tokens of a logical unit are this copy manager's to make."""
+        """True if this copy manager may make tokens of a logical unit."""
         return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
 
     def is_in_progress(self, task: Task, list_identifier: int) -> bool:
@@ -68,7 +68,7 @@ class Copies:
         return operation is not None and operation.is_in_progress
 
     def require_room(self, nexus: Nexus) -> None:
-        """Raises Refusal when no further operation may begin, as ABORTED COMMAND: Windows then copies by reads and writes."""
+        """Raise Refusal, as ABORTED COMMAND, if no further operation may begin: Windows then copies by reads and writes."""
         limit = None
         if len(self.operations) >= self.limits.max_concurrent_copies:
             limit = ("TOTAL CONCURRENT COPIES", self.limits.max_concurrent_copies)
@@ -86,7 +86,7 @@ class Copies:
     def begin(
         self, service_action: ServiceAction, list_identifier: int, requested_blocks: int, task: Task, *, in_background: bool
     ) -> CopyOperation:
-        """An operation begins; every check has been made."""
+        """Begin an operation; the caller has made every check."""
         now_s = self.environment.monotonic()
         self.counters.operations_started += 1
         number = self.counters.operations_started
@@ -99,17 +99,17 @@ class Copies:
         return operation
 
     def operation_ended(self, operation: CopyOperation, now_s: float) -> None:
-        """The last thing that whoever works for an operation says."""
+        """Note the end of an operation; the last call of its job."""
         self.operations.pop(operation, None)
         self.counters.operations_terminated += operation.status is CopyStatus.TERMINATED
         self.records.finished(operation, now_s)
 
     def terminate(self, operation: CopyOperation) -> None:
-        """End an operation from outside; from now on it changes nothing."""
+        """End an operation on behalf of another command or of management; from now on it changes nothing."""
         operation.terminate()
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Give back what tokens and records hold whose time is over, as far as the steps go; `now_s` is monotonic.
+        """End expired tokens and records, and give back what they hold, until the steps are spent; `now_s` is monotonic.
 
         True if something may be left.
         """

@@ -1,4 +1,4 @@
-"""What the copy manager has done since it started, as numbers."""
+"""Counters of the copy manager since it started."""
 
 from dataclasses import asdict, dataclass
 

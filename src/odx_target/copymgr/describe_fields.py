@@ -109,7 +109,7 @@ def describe_token(token: bytes) -> list[Row]:
 
 
 def describe_third_party_copy(body: bytes) -> list[Row]:
-    """VPD page 8Fh behind its header."""
+    """Describe VPD page 8Fh without its header."""
     rows: list[Row] = []
     header_bytes = page.DESCRIPTOR_HEADER.size_bytes
     while len(body) >= header_bytes:

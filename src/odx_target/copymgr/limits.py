@@ -1,4 +1,4 @@
-"""Every limit of the copy manager, with its reason. What an initiator may know of them stands in VPD page 8Fh.
+"""Every limit of the copy manager, with its reason. VPD page 8Fh reports those that an initiator may know.
 
 Bytes are what the limits count in, so that one set serves logical units of any block length.
 """
@@ -7,91 +7,93 @@ from dataclasses import dataclass
 
 from odx_target.store.api import BLOCK_BYTES
 
-# Windows never sends more, and the parameter list of WRITE USING TOKEN with 64 descriptors still fits one unsolicited burst.
 MAX_RANGE_DESCRIPTORS = 64
+"""Windows never sends more, and the parameter list of WRITE USING TOKEN with 64 descriptors still fits one
+unsolicited burst."""
 
-# A RANGE DESCRIPTOR LENGTH of 16 bits cannot name more (SBC-4 5.24).
 MAX_NAMEABLE_RANGE_DESCRIPTORS = 0xFFFF // 16
+"""A RANGE DESCRIPTOR LENGTH of 16 bits cannot name more (SBC-4 5.24)."""
 
-# A token and a command may cover 1 TiB: a token costs as much for 1 TiB as for 1 MiB, and the count of a partial result in
-# blocks of 512 bytes (2^31) still fits the 32 bits that INFORMATION has in fixed format sense. Windows clips its requests
-# at the optimal transfer, which must not be more than this.
 MAX_ROD_BYTES = 1 << 40
+"""A token and a command may cover 1 TiB: a token costs as much for 1 TiB as for 1 MiB, and the count of a partial result in
+blocks of 512 bytes (2^31) still fits the 32 bits that INFORMATION has in fixed format sense. Windows clips its requests
+at the optimal transfer, which must not be more than this."""
 
-# No reason to bound one range below the whole command: ranges move by map entries and long ones are cut into steps.
 MAX_RANGE_BYTES = MAX_ROD_BYTES
+"""No reason to bound one range below the whole command: ranges move by map entries and long ones are cut into steps."""
 
-# The chunk of Windows' copy engine: with this one POPULATE TOKEN goes with one WRITE USING TOKEN; with "not reported" Windows
-# writes in pieces of 64 MiB.
 OPTIMAL_TRANSFER_BYTES = 256 << 20
+"""The chunk of Windows' copy engine: with this one POPULATE TOKEN goes with one WRITE USING TOKEN; with "not reported" Windows
+writes in pieces of 64 MiB."""
 
-# A second is the unit of the field. Shorter timeouts that are asked for cannot be; a larger minimum raises what is asked.
 MIN_INACTIVITY_TIMEOUT_S = 1
+"""The field counts in seconds, so no timeout is shorter. A larger minimum raises the timeouts that initiators ask for."""
 
-# Between two commands of one copy lie milliseconds; of a host that waits out a path failure up to 75 s. Windows deletes no
-# token, so every token of a copy lives at least this long: no longer than needed.
 DEFAULT_INACTIVITY_TIMEOUT_S = 120
+"""Between two commands of one copy lie milliseconds; of a host that waits out a path failure up to 75 s. Windows deletes no
+token, so every token of a copy lives at least this long: no longer than needed."""
 
-# A host may ask for an hour: long enough to carry a token by hand, short enough that a forgotten one frees its blocks soon.
 MAX_INACTIVITY_TIMEOUT_S = 3600
+"""A host may ask for an hour: long enough to carry a token by hand, short enough that a forgotten one frees its blocks soon."""
 
-# However often it is used, a token ends after a day: it keeps every block that was overwritten since.
 MAX_TOKEN_LIFETIME_S = 86_400
+"""However often it is used, a token ends after a day: it keeps every block that was overwritten since."""
 
-# What Windows gives a synchronous command before it starts to think the array slow; nested hosts give less than 60 s.
 COMMAND_BUDGET_S = 4.0
+"""How long a synchronous command may take before Windows treats the array as slow; nested hosts allow less than 60 s."""
 
-# Of the budget, kept for the commit, the answer and the network.
 ANSWER_RESERVE_S = 0.25
+"""Of the budget, kept for the commit, the answer and the network."""
 
-# 65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout.
 MAX_TOKENS = 65_536
+"""65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout."""
 
 TOKEN_MEMORY_BYTES = 3 << 10
 """About what one token takes of memory, with its ranges, beside the map that it keeps."""
 
-# A write that changes the blocks of one looks at all of them, and may have to end them all: some milliseconds for 256.
 MAX_CHANGE_VULNERABLE_TOKENS = 256
+"""A write that changes the blocks of one looks at all of them, and may have to end them all: some milliseconds for 256."""
 
-# How long the cause of a token's end is remembered, at least; past twice the token's life nobody can still want to know.
 MIN_TOMBSTONE_S = 3600
+"""The cause of a token's end is remembered for at least so long; after twice the token's life no initiator still asks."""
 
-# The oldest go first, and what they were about is then unknown.
 MAX_TOMBSTONES = 65_536
+"""The oldest go first, and what they were about is then unknown."""
 
 TOMBSTONE_MEMORY_BYTES = 200
 """About what the remembered cause of a token's end takes of memory."""
 
-# Windows leaves one record for every WRITE USING TOKEN and never asks for it: a few times the command window of a session.
 MAX_RECORDS_PER_NEXUS = 255
+"""Windows leaves one record for every WRITE USING TOKEN and never asks for it: a few times the command window of a session."""
 
-# All nexuses together: 64 sessions with full tables of records that hold a token.
 MAX_RECORD_BYTES = 16 << 20
+"""All nexuses together: 64 sessions with full tables of records that hold a token."""
 
-# Of a record, beside its sense data and token: the object and its places in tables.
 RECORD_OVERHEAD_BYTES = 512
+"""Of a record, beside its sense data and token: the object and its places in tables."""
 
-# A host asks at once or, after a path failure, within its command timeout of 60 s and its transport's 15 s; a few times that.
 RECORD_LIFETIME_S = 300.0
+"""A host asks at once or, after a path failure, within its command timeout of 60 s and its transport's 15 s; a
+few times that."""
 
-# Operations under way at once, those of all nexuses: far more than 64 sessions have reason to start, few enough that each
-# gets its turn of the loop within a budget.
 MAX_CONCURRENT_COPIES = 1024
+"""Operations under way at once, those of all nexuses: far more than 64 sessions have reason to start, few enough that each
+gets its turn of the loop within a budget."""
 
-# Where bytes must really move, so many go in one step; between steps other tasks run and an abort is noticed.
 COPY_STEP_BYTES = 1 << 20
+"""The size of a step that moves bytes; between steps other tasks run and an abort is noticed."""
 
-# Moving map entries or making holes takes well under a millisecond for this much.
 REMAP_STEP_BYTES = 1 << 30
+"""Moving map entries or making holes takes well under a millisecond for this much."""
 
-# An initiator that asks for progress before this has passed learns nothing new: a few steps.
 STATUS_UPDATE_DELAY_MS = 100
+"""An initiator that asks for progress before this has passed learns nothing new: a few steps."""
 
-# What is over is given back in the background; a command that comes by does a little of it, and the room that it needs.
 STEPS_ON_THE_WAY = 100
+"""Steps that a command spends on expired tokens and records, most of which are ended in the background."""
 
-# Refusals kept with their reasons, for people; the newest.
 REFUSALS_KEPT = 64
+"""Refusals kept with their reasons, for people; the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class CopyLimits:
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """What an owner may choose.
+    """The options of an array's owner.
 
     `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION finds a result also through another nexus of the same initiator, because
     multipath drivers send the command and the question about it over different paths. `token_causes_reported`: tell why a

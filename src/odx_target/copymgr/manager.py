@@ -17,7 +17,7 @@ from odx_target.scsi.nexus import Nexus
 
 
 class CopyManager(Copies):
-    """Tokens and copy operations over one pool.
+    """The tokens and copy operations over one pool, offered to a device server.
 
     Give `commands()` to the device server, attach the logical units, and await `start` before the first command. `expire` is
     called now and then to give back what is over, in pieces; whether something is over is judged by the clock when it is used.
@@ -28,7 +28,7 @@ class CopyManager(Copies):
         return command_rows(self)
 
     async def start(self) -> None:
-        """Find the persistent tokens again. Raises PoolFull, PoolFailed where not even the secret can be kept."""
+        """Load the persistent tokens. Raises PoolFull, PoolFailed if not even the secret can be kept."""
         self.issuer.open()
         for token in self.durable_tokens.load():
             self.tokens.add(token)
@@ -49,7 +49,7 @@ class CopyManager(Copies):
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """A logical unit goes away: its operations end. Its tokens stay, but for those whose source nobody can watch."""
+        """Remove a logical unit: its operations end. Its tokens stay, except those that are change vulnerable."""
         if logical_unit not in self.logical_units:
             return
         self.logical_unit_reset(logical_unit)
@@ -69,7 +69,7 @@ class CopyManager(Copies):
         self.records.drop_logical_unit(logical_unit)
 
     def nexus_lost(self, nexus: Nexus) -> None:
-        """I_T nexus loss: commands end, background operations go on, and nobody can ask about them any more."""
+        """I_T nexus loss: commands end; background operations go on, but their records are gone."""
         for operation in [each for each in self.operations if each.nexus is nexus and each.task is not None]:
             self.terminate(operation)
         self.records.drop_nexus(nexus)
@@ -80,7 +80,7 @@ class CopyManager(Copies):
             self.terminate(operation)
 
     def revoke(self, identifier: int) -> bool:
-        """Management ends a token; False if there is none with that identifier."""
+        """Revoke a token on behalf of management; False if there is none with that identifier."""
         token = self.tokens.live.get(identifier)
         if token is None:
             return False
@@ -88,7 +88,7 @@ class CopyManager(Copies):
         return True
 
     async def expire_in_turns(self, commit: Callable[[], None]) -> None:
-        """Give it all back, a piece in each turn of the loop; each is committed. Raises what `commit` does."""
+        """Expire everything that is due, a piece in each turn of the loop, and commit each. Raises what `commit` raises."""
         turns = self.environment.turns
         await turns.next_if_spent()
         while self.expire(self.environment.monotonic(), turns):
@@ -97,7 +97,7 @@ class CopyManager(Copies):
         commit()
 
     def next_expiry(self) -> float | None:
-        """Before this monotonic time `expire` has nothing to do; None: there is nothing to expire."""
+        """The monotonic time before which `expire` has nothing to do; None if there is nothing to expire."""
         times = [time_s for time_s in (self.tokens.next_expiry(), self.records.next_expiry()) if time_s is not None]
         return min(times, default=None)
 

@@ -16,7 +16,7 @@ class RefusalLog:
         self._last: CheckCondition | None = None
 
     def note(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
-        """Keep a refusal; the same one is told once, however many hands it passes through."""
+        """Keep a refusal; the same exception counts once, even if it is noted again on its way up."""
         if check is self._last:
             return
         self._last = check

@@ -1,11 +1,11 @@
-"""What the rest of the array may know of the store.
+"""The interface of the store to the rest of the array.
 
 A *pool* holds *volumes*; a volume is a row of 4 KiB blocks, some of them holes that read as zeros. A *frozen map* is a
 volume as it was at one moment. Nothing here blocks the event loop: a call either answers at once from memory or the page
 cache, or is a coroutine.
 
 Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once and join the pool's
-open batch; `Pool.commit` hands the batch to the operating system. No effect may be acknowledged to anybody before
+open batch; `Pool.commit` hands the batch to the operating system. No effect may be acknowledged to an initiator before
 `commit` has returned: then it survives the death of the process. `Pool.flush` makes it survive the loss of power.
 """
 
@@ -71,7 +71,7 @@ class BlockSource(Protocol):
     def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
         """Read if that needs no waiting.
 
-        Returns buffers that, joined, are `count_blocks` blocks; each is whole blocks long and nobody else's to change; or
+        Returns buffers that, joined, are `count_blocks` blocks; each is whole blocks long and never changed afterwards; or
         None when the data must come from a disk first (then await `read`). Raises DamagedBlock.
         """
         ...
@@ -108,7 +108,7 @@ class Volume(BlockSource, Protocol):
     """A row of blocks that can be changed."""
 
     on_change: list[Callable[[int, int], None]]
-    """Called as (block, count_blocks) before a write, unmap, copy or cut takes effect; none of them costs nothing."""
+    """Called as (block, count_blocks) before a write, unmap, copy or cut takes effect. Without listeners this costs nothing."""
 
     @property
     def name(self) -> str: ...
@@ -120,7 +120,7 @@ class Volume(BlockSource, Protocol):
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """What the creator wanted remembered (LUN, logical block size...)."""
+        """The attributes given by the creator (LUN, logical block size...)."""
         ...
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
@@ -134,7 +134,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     async def room_made(self) -> None:
-        """Return when the room that is being made is there, or cannot be had: a change that met PoolBusy is tried again."""
+        """Return when the room being made is there, or cannot be had; a change that raised PoolBusy is then tried again."""
         ...
 
     def unmap(self, block: int, count_blocks: int) -> None:
@@ -163,7 +163,7 @@ class Pool(Protocol):
 
     @property
     def on_trouble(self) -> list[Callable[[Trouble], None]]:
-        """Called for everything that an operator must act on, each time that it is met."""
+        """Called for each trouble that an operator must act on, each time that it is met."""
         ...
 
     def status(self) -> PoolStatus: ...
@@ -173,12 +173,12 @@ class Pool(Protocol):
 
     @property
     def frozen_maps(self) -> Mapping[int, FrozenMap]:
-        """All that are not released, by identifier."""
+        """The frozen maps that are not released, by identifier."""
         ...
 
     @property
     def turns(self) -> Turns:
-        """Those of the loop that the pool lives in."""
+        """The turns of the event loop that the pool lives in."""
         ...
 
     @property
@@ -196,8 +196,8 @@ class Pool(Protocol):
         Raises OutOfResources or PoolFull where it cannot be handed over now. Then the batch stays open, in memory of the pool's
         own; nothing of it may be acknowledged before a later commit has returned, by whomever it is made.
 
-        Raises PoolFailed, once for each batch that is lost: also when somebody else's commit lost it. Whoever had a part
-        in that batch must not acknowledge it, so the caller tells everybody.
+        Raises PoolFailed, once for each batch that is lost, even if the commit of another caller lost it. No change that was
+        part of the batch may be acknowledged, so the caller reports the failure to all who wait for it.
         """
         ...
 
@@ -221,7 +221,7 @@ class Pool(Protocol):
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
         """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolBusy, PoolFailed.
 
-        `spare`: what gives something back and so may use the room that a full pool keeps for that.
+        `spare`: the value gives something back, and so may use the room that a full pool keeps for such changes.
         """
         ...
 
@@ -229,11 +229,11 @@ class Pool(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Why the pool takes no more writes until it is opened again; None while it does."""
+        """The reason why the pool takes no more writes until it is opened again; None while it takes them."""
         ...
 
     def usage(self) -> Usage:
-        """How much room there is: an estimate, from what the disk said last. Asks it again in the background."""
+        """An estimate of the room that is left, from the last answer of the disk, which is asked again in the background."""
         ...
 
     async def close(self) -> None:

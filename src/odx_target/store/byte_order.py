@@ -1,4 +1,4 @@
-"""Rows of numbers as they lie on a disk: little-endian, whatever the machine is.
+"""Arrays of numbers as they lie on a disk: little-endian on every machine.
 
 An `array` keeps numbers in the order of the machine, so what it holds goes to a disk, and comes from one, through here.
 """

@@ -1,4 +1,4 @@
-"""What a pool holds, and what each record makes of it.
+"""The contents of a pool, and the effect of each record on them.
 
 The same functions serve a live pool and the replay of its log, so both come to the same state. A live pool checks its
 arguments before it makes a record; a record of the log that does not fit means that the log or the checkpoint is damaged.

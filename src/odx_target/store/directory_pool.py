@@ -20,7 +20,7 @@ SEGMENTS_NAME = "segments"
 _NEW_HEAD_NAME = f"{HEAD_NAME}.new"
 
 _BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE_NAME}-journal", _NEW_HEAD_NAME})
-"""What a crash while a pool was being made may leave."""
+"""The files that a crash while a pool was being made may leave."""
 
 
 class DirectoryHead:

@@ -1,9 +1,9 @@
-"""What an error of the operating system means: the one table from errno to kind, and from kind to exception.
+"""The kinds of operating system errors: the one table from errno to kind, and from kind to exception.
 
-The kinds are told apart all the way up, because each asks for something else:
+The kinds stay distinct all the way up, because each needs a different reaction:
 
 - scarcity passes: the caller may try again, and nothing is broken;
-- a refusal needs a person who changes what the machine allows;
+- a refusal lasts until an operator changes what the machine allows;
 - damage is lost data: asking again does not help;
 - a failure says nothing of the data. It ends a pool only where something that was promised may be lost.
 """
@@ -59,7 +59,7 @@ def kind_of(error: OSError) -> ErrorKind:
 
 
 def passes(error: OSError) -> bool:
-    """True if the same call may succeed later without anybody's help."""
+    """True if the same call may succeed later by itself."""
     return kind_of(error) in (ErrorKind.SCARCITY, ErrorKind.NO_ROOM)
 
 

@@ -2,15 +2,15 @@
 
 
 class StoreError(Exception):
-    """Something the store refuses or cannot do; the message is one clear line for a person."""
+    """An action that the store refuses or cannot do; the message is one clear line for people."""
 
 
 class Scarcity(StoreError):
-    """Something is needed that cannot be had now. Nothing has changed, and the same call may succeed later."""
+    """A resource cannot be had now. Nothing has changed, and the same call may succeed later."""
 
 
 class OutOfResources(Scarcity):
-    """There are no descriptors, or there is no memory, for what was asked."""
+    """There are no descriptors, or there is no memory, for the call."""
 
 
 class PoolFull(Scarcity):
@@ -18,7 +18,7 @@ class PoolFull(Scarcity):
 
 
 class PoolBusy(Scarcity):
-    """Room is being made for what was asked, and nothing has changed: ask again after `Volume.room_made`."""
+    """Room is being made for the change, and nothing has changed: repeat the call after `Volume.room_made`."""
 
 
 class Refused(StoreError):
@@ -41,7 +41,7 @@ class PoolDamaged(StoreError):
 
 
 class CatalogueDamaged(PoolDamaged):
-    """The catalogue cannot be used; the log has all that was in it."""
+    """The catalogue cannot be used; the log has everything that it held."""
 
 
 class PoolInUse(StoreError):
@@ -60,7 +60,7 @@ class DamagedBlock(StoreError):
 
 
 class Unreadable(StoreError):
-    """A block could not be read, which says nothing of its data: the same read may succeed later.
+    """A block could not be read. Its data may be intact: the same read may succeed later.
 
     `block` counts as for DamagedBlock.
     """

@@ -1,4 +1,4 @@
-"""The health of a pool. The first failed write or sync ends all writing: what the disk then holds is not known."""
+"""The health of a pool. The first failed write or sync ends all writing, as the state of the disk is then unknown."""
 
 from odx_target.store.errors import PoolFailed
 from odx_target.store.troubles import Troubles

@@ -1,4 +1,4 @@
-"""What a pool shares with its volumes and frozen maps: its contents, and the log that records each change of them."""
+"""The ledger that a pool shares with its volumes and frozen maps: its contents, and the log that records each change."""
 
 from collections.abc import Callable
 

@@ -24,7 +24,7 @@ __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_m
 
 
 class PoolParts(NamedTuple):
-    """What a pool lives in. `release` gives up whatever keeps others out, last of all."""
+    """The storage of a pool. `release` is called last of all and gives up the lock."""
 
     head: HeadStore
     segments: SegmentStore

@@ -36,7 +36,7 @@ from odx_target.store.volume import LogFrozenMap, LogVolume, check_volume_size
 VOLUME_IDENTITY_BYTES = 16
 
 COMMIT_PAUSE_S = 0.1
-"""How long a batch that the operating system does not take rests before it is handed over again."""
+"""The pause before a batch that the operating system did not take is handed over again."""
 
 
 class LogPool:
@@ -93,7 +93,7 @@ class LogPool:
 
     @property
     def used_bytes(self) -> int:
-        """What the segments take on the disk."""
+        """The bytes that the segments take on the disk."""
         return self.supply.used_bytes
 
     @property
@@ -160,7 +160,7 @@ class LogPool:
                 self.commit()
             except Scarcity:
                 await self._environment.sleep(COMMIT_PAUSE_S)
-                # The batch may have been lost meanwhile, of which only one is told by `commit`.
+                # The batch may have been lost meanwhile, which `commit` reports to one caller only.
                 self.health.check()
             else:
                 return

@@ -16,11 +16,11 @@ MIN_LIMITED_SEGMENT_BLOCKS = 256
 
 @dataclass(slots=True, frozen=True)
 class PoolOptions:
-    """How a pool is run. `limit_bytes` bounds the segments of the log, None: only the disk does."""
+    """The options of a pool. `limit_bytes` bounds the segments of the log; None: only the disk does."""
 
     limit_bytes: int | None = None
     segment_blocks: int | None = None
-    """Size of new segments; None: 64 MiB, or so much less that a limit holds some."""
+    """The size of new segments; None: 64 MiB, or less where the limit would hold too few of them."""
     checkpoint_blocks: int | None = None
     """Log blocks between checkpoints; None: the log's own measure."""
     descriptors: int = SEGMENT_DESCRIPTORS

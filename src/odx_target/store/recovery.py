@@ -1,12 +1,12 @@
-"""Opening what a pool left behind: the last checkpoint, then the log behind it.
+"""The recovery of a pool: the last checkpoint, then the log after it.
 
-Steps, each of which may be cut off by another crash and then starts again from the first:
+The steps are these; after a crash during any of them, all are done again from the first:
 
 1. load the checkpoint; every segment it lists must be there, as long as it says;
-2. replay the log behind it; the state is then that of the last commit that is whole;
+2. replay the log after it; the state is then that of the last complete commit;
 3. seal every segment that the replay went through and that has no right footer, the last one at the end of the log: new
-   batches go to a new segment, never behind a torn tail;
-4. delete all other segments: those made ahead of need, and those behind the end of the log.
+   batches go to a new segment, never after a torn tail;
+4. delete all other segments: those made in advance, and those after the end of the log.
 
 Nothing has to be synced in between: until the first flush of the new life has synced the segments of the replay too
 (`unsynced`), a loss of power leaves a shorter chain at worst, and what no longer follows it is deleted by the next recovery.
@@ -74,7 +74,7 @@ def position_to_json(position: Position) -> dict[str, int]:
 
 
 def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
-    """What `_of_checkpoint` says of the last checkpoint. Raises CatalogueDamaged."""
+    """`_of_checkpoint` for the last checkpoint. Raises CatalogueDamaged."""
     try:
         return _of_checkpoint(catalogue.load(), pool_identity)
     except PoolDamaged as error:
@@ -118,7 +118,7 @@ def _apply(contents: Contents, batch: Batch) -> None:
 
 
 def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, pool_identity: bytes) -> int:
-    """See to it that a segment ends with a footer behind its used blocks; returns its size."""
+    """Make a segment end with a footer after its used blocks; returns its size in blocks."""
     segment = store.open(number)
     if size_blocks:
         footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, number, size_blocks)

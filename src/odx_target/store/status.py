@@ -1,4 +1,4 @@
-"""What a pool reports of itself: how much room there is, and what troubles it met. Re-exported by `store.api`."""
+"""The reports of a pool: its use of the disk, and the troubles it met. Re-exported by `store.api`."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of its disk a pool takes, and how much more its data may take, as far as that can be told."""
+    """The bytes of the disk that a pool takes, and those that are left for its data, as far as they are known."""
 
     used_bytes: int
     available_bytes: int | None
@@ -14,7 +14,7 @@ class Usage:
 
 
 class TroubleKind(Enum):
-    """What an operator must act on."""
+    """The kinds of trouble that an operator must act on."""
 
     FAILED = auto()
     """The pool takes no more writes."""
@@ -29,12 +29,12 @@ class TroubleKind(Enum):
     DAMAGED_BLOCK = auto()
     UNREADABLE_BLOCK = auto()
     SCARCE = auto()
-    """A read or a flush could not be done for want of descriptors, memory or threads; hosts try again."""
+    """A read or a flush could not be done for want of descriptors, memory or threads; initiators try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something met that an operator must act on; `block` belongs to a volume, or to a frozen map of it."""
+    """A trouble that an operator must act on; `block` belongs to a volume, or to a frozen map of it."""
 
     kind: TroubleKind
     reason: str
@@ -45,7 +45,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class DamagedPlace:
-    """A block that does not match its checksum, of a volume or of a frozen map of it, and how often it was met."""
+    """A damaged block of a volume or of a frozen map of it, and the number of times it was met."""
 
     volume: str | None
     """None for a frozen map from before the pool was opened."""
@@ -56,7 +56,7 @@ class DamagedPlace:
 
 @dataclass(frozen=True, slots=True)
 class TroubleCount:
-    """How often a kind of trouble was met since the pool was opened, and the last of them."""
+    """The number of troubles of a kind since the pool was opened, and the last of them."""
 
     kind: TroubleKind
     count: int
@@ -66,7 +66,7 @@ class TroubleCount:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """What is wrong with a pool, if anything."""
+    """The troubles of a pool, present and past."""
 
     failure: str | None
     no_room: str | None
@@ -79,6 +79,6 @@ class PoolStatus:
     """Since the last one was saved, or the pool opened."""
     damaged: tuple[DamagedPlace, ...]
     damaged_beyond: int
-    """Meetings with further blocks, which are not remembered one by one."""
+    """The number of times that further damaged blocks were met; those are not listed one by one."""
     met: tuple[TroubleCount, ...]
-    """All that was met since the pool was opened, over or not."""
+    """All troubles since the pool was opened, also those that are over."""

@@ -1,4 +1,4 @@
-"""Troubles of a pool that an operator must know of: reported to listeners at once, and kept to be asked for."""
+"""The troubles of a pool that an operator must know of: reported to listeners at once, and kept for status requests."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from odx_target.store.errors import DamagedBlock, PoolFull, StoreError, Unreadab
 from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind
 
 MAX_DAMAGED_PLACES = 1000
-"""Remembered one by one; of a disk that is dying nobody reads more."""
+"""Damaged blocks that are remembered one by one; an operator reads no longer list."""
 
 
 class Troubles:

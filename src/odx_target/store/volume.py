@@ -34,7 +34,7 @@ _EMPTY = FrozenRoot(None, 1, 0)
 
 
 class _Readable:
-    """What volumes and frozen maps share: a map, and a reader of the places it names."""
+    """The common part of volumes and frozen maps: a map, and a reader of the places in it."""
 
     def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
@@ -103,7 +103,7 @@ class LogFrozenMap(_Readable):
         return self._ledger is ledger and not self.is_released
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """How many of these blocks there are up to the end of so many leaves of the map that are there."""
+        """The number of these blocks up to the end of the first `leaves` leaves of the map that exist."""
         return self._map.reach(block, count_blocks, leaves)
 
     def release(self) -> None:
@@ -187,7 +187,7 @@ class LogVolume(_Readable):
         return count_blocks
 
     def _copied_at_once(self, frozen: LogFrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """How many blocks go in one piece; takes the steps for it."""
+        """The number of blocks that are copied in one piece; takes the steps for them."""
         self._turns.take(STEPS_OF_A_CHANGE)
         if not (source_block ^ block) & INDEX_MASK:
             return count_blocks
@@ -217,12 +217,12 @@ class LogVolume(_Readable):
         self._ledger.record(VolumeResized(self._number, size_blocks), spare=cut_blocks > 0, announce=announce)
 
     def announce(self, block: int, count_blocks: int) -> None:
-        """Blocks are about to change, and room for the record is there. Listeners may come and go meanwhile."""
+        """Report to the listeners that blocks are about to change. Listeners may be added and removed meanwhile."""
         for listener in tuple(self.on_change):
             listener(block, count_blocks)
 
     def detach(self) -> None:
-        """The volume was deleted: it has no blocks any more."""
+        """Take the blocks away after the volume was deleted."""
         self._map = self._live_map = BlockMap(0)
 
     def _check_present(self) -> None:

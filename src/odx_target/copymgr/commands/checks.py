@@ -88,7 +88,7 @@ def type_cannot_be_made(request: Request[PopulateTokenList]) -> None:
 
 
 def block_named_twice(request: Request[ParameterList]) -> None:
-    """An empty range overlaps nothing. The pointer is to the second of two that overlap."""
+    """Refuse ranges that overlap; an empty one overlaps none. The field pointer is to the second of the two."""
     if not _overlap(request.parameters.ranges):
         return
     index = next(
@@ -108,7 +108,7 @@ def too_much_in_all(request: Request[ParameterList]) -> None:
 
 
 def too_much_in_one(request: Request[ParameterList]) -> None:
-    """The transfer limit of VPD page B0h reaches here only where no MAXIMUM BYTES IN BLOCK ROD is reported."""
+    """The transfer limit of VPD page B0h applies only where no MAXIMUM BYTES IN BLOCK ROD is reported."""
     limits = request.limits
     block_bytes = request.logical_unit.block_bytes
     limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
@@ -132,12 +132,12 @@ def source_beyond_capacity(request: Request[ParameterList]) -> None:
 
 
 def destination_beyond_capacity(request: Request[ParameterList]) -> None:
-    """Without INFORMATION: Windows reads it as a count of blocks written, whatever the sense."""
+    """INFORMATION stays empty, as Windows reads it as a count of blocks written under any sense."""
     _check_capacity(request, information=False)
 
 
 def blocks_of_another_array(request: Request[ParameterList]) -> None:
-    """The logical unit only shows what another array holds: its token would have to be made there."""
+    """Refuse a logical unit that presents the blocks of another array, which would have to make the token."""
     if not request.is_own_pool:
         raise Refusal(REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED, rule="the blocks are in the hands of another copy manager")
 

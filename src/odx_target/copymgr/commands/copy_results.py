@@ -20,7 +20,7 @@ STEPS_OF_A_REPORTED_TOKEN = 2
 
 
 def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
-    """The record of an operation with the token that it made, which stays until it was told whole, and longer."""
+    """Report the record of an operation with the token that it made; the record stays at least until all of it was reported."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     records = copies.records
     named = (task.nexus, task.logical_unit, list_identifier)
@@ -38,14 +38,14 @@ def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
 
 
 def receive_copy_status(copies: Copies, task: Task) -> Outcome:
-    """The record of an operation without its token."""
+    """Report the record of an operation without its token."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     operation = _found(copies, copies.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
     return Reply.of_parameter_data(copy_status(operation), allocation_bytes)
 
 
 def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
-    """End an operation under way. Every change is preceded by a look at its state, so nothing is written after this."""
+    """End an operation under way. It checks its state before each change, so it writes nothing after this."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
     operation = copies.records.find(task.nexus, task.logical_unit, list_identifier)
     if operation is not None and not operation.is_in_progress:
@@ -55,9 +55,9 @@ def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
 
 
 def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
-    """The tokens made through this logical unit; those of others are nobody's business here. Looking prolongs no life.
+    """Report the tokens made through this logical unit, and not those of others. A report prolongs no token's life.
 
-    They are looked through in turns of the loop: reported are those of the beginning that have not ended before their turn.
+    A long list is read in several turns of the loop. It has the tokens that were alive at its start and do not end meanwhile.
     """
     identifiers = copies.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < copies.environment.turns.left:
@@ -78,7 +78,7 @@ async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int
 
 
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
-    """The management token of one that was made through the task's logical unit; empty if it is none of those, or has ended."""
+    """The management token of a token made through the task's logical unit; empty for any other, and for one that has ended."""
     token = copies.tokens.usable(identifier, copies.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity
     return management_token(token.data) if token is not None and is_of_unit else b""

@@ -43,7 +43,7 @@ def source_extents(task: Task) -> list[Extent]:
 
 
 def populate_token(copies: Copies, task: Task) -> Outcome:
-    """Check, freeze, and make the token. The data are those of this moment, however long the operation then takes."""
+    """Check, freeze, and make the token. It represents the data of this moment, even if the operation then takes long."""
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
@@ -68,9 +68,9 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
 
 
 class PopulateJob:
-    """What is left to do once the token is made: wait until a persistent one is durable, then issue it.
+    """The rest of POPULATE TOKEN once the token is made: wait until a persistent token is durable, then issue it.
 
-    `token` is None where no blocks were asked for: there is nothing to represent, and no token.
+    `token` is None where the command names no blocks.
     """
 
     def __init__(self, copies: Copies, operation: CopyOperation, token: RodToken | None) -> None:
@@ -113,7 +113,7 @@ class PopulateJob:
 
 
 def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: RodType) -> RodToken:
-    """A token that nobody knows yet; of a persistent one the pool knows. Raises Refusal for want of room."""
+    """Make a token that is not issued yet; a persistent one is remembered by the pool. Raises Refusal for want of room."""
     logical_unit = request.logical_unit
     _require_room_for_token(copies, logical_unit, rod_type)
     now_s = copies.environment.monotonic()
@@ -168,8 +168,8 @@ def _remember(copies: Copies, token: RodToken) -> None:
 def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> None:
     """ABORTED COMMAND with INSUFFICIENT RESOURCES, not the 55h/0Dh that SPC also offers.
 
-    Windows takes it for what it is and copies this one file by reads and writes. Any other code under ILLEGAL REQUEST is an
-    invalid request to it, after which it tries no offload on the logical unit for minutes.
+    Windows then copies this one file by reads and writes. It takes any other code under ILLEGAL REQUEST for an
+    invalid request, after which it tries no offload on the logical unit for minutes.
     """
     if _full(copies, logical_unit, rod_type) is not None:
         copies.expire(copies.environment.monotonic(), Steps(STEPS_ON_THE_WAY))
@@ -182,7 +182,7 @@ def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type:
 
 
 def _full(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> tuple[str, int] | None:
-    """The limit that one more token would pass, and what it is."""
+    """The name and the value of the limit that one more token would exceed, or None."""
     limits = copies.limits
     if copies.tokens.is_full:
         return "MAXIMUM_TOKENS", limits.max_tokens

@@ -70,7 +70,7 @@ def read_request(
 
 
 def _received_list(task: Task, length_bytes: int) -> bytes:
-    """The parameter list of a task, as long as its CDB says. Refuse a list of which fewer bytes came."""
+    """The parameter list of a task, as long as its CDB says. Refuse it if fewer bytes came."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise Refusal(

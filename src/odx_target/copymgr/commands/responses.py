@@ -1,4 +1,4 @@
-"""What the 84h commands answer (SPC-4 6.18, 6.19, 6.22)."""
+"""The parameter data of the commands with operation code 84h (SPC-4 6.18, 6.19, 6.22)."""
 
 import struct
 
@@ -12,7 +12,7 @@ STATUS_LAYOUT = Layout(
     "estimated_status_update_delay:32 extended_copy_completion_status:8 length_of_the_sense_data_field:8 "
     "sense_data_length:8 transfer_count_units:8 transfer_count:64 segments_processed:16 -:48"
 )
-"""What RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION begin with; sense data follow."""
+"""The fields at the start of RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION; sense data follow."""
 
 LOGICAL_BLOCKS = 0xF1
 FINISHED_DELAY = 0xFFFF_FFFE
@@ -51,7 +51,7 @@ def rod_token_information(operation: CopyOperation) -> bytes:
 
 
 def management_token(token: bytes) -> bytes:
-    """The part of a token that does not let anybody use it."""
+    """The part of a token that is reported to management and does not suffice to use the token."""
     return token[:MANAGEMENT_TOKEN_BYTES]
 
 

@@ -27,8 +27,8 @@ from odx_target.scsi.tasks.task import Task
 
 Handler = Callable[[Copies, Task], Outcome]
 
-# GROUP NUMBER is let through and means nothing: grouping is not supported.
 _OUT_USAGE = "00000000 ffffffffffffffff 3f 00"
+"""GROUP NUMBER is accepted and ignored: grouping is not supported."""
 _ABORT_USAGE = "ffffffff 0000000000000000 00 00"
 _IN_USAGE = "ffffffff 00000000ffffffff 00 00"
 _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
@@ -36,7 +36,7 @@ _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
 
 @dataclass(frozen=True, slots=True)
 class CopyCommand:
-    """A command: bits that mean something behind the service action, handler, flags, the blocks it touches, reservations."""
+    """A command: its CDB usage data after the service action, handler, flags, the extents it touches, and its access class."""
 
     service_action: ServiceAction
     usage: str

@@ -44,8 +44,8 @@ GENERAL_COPY_OPERATIONS_LAYOUT = Layout(
     "data_segment_granularity:8 inline_data_granularity:8 -:144"
 )
 
-# Only what was made within this target device (REMOTE TOKENS 0h).
 _LOCAL_TOKENS_ONLY = 0
+"""Only what was made within this target device (REMOTE TOKENS 0h)."""
 _DESCRIPTOR_ALIGNMENT_BYTES = 4
 
 
@@ -91,7 +91,7 @@ def _supported_commands() -> bytes:
 
 
 def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
-    """What is said "per segment" belongs to EXTENDED COPY and is not reported."""
+    """Fields "per segment" belong to EXTENDED COPY and are not reported."""
     block_rods = BLOCK_ROD_FEATURES_LAYOUT.build(
         descriptor_length=BLOCK_ROD_FEATURES_LAYOUT.size_bytes - 4,
         optimal_block_rod_length_granularity=BLOCK_BYTES // block_bytes,

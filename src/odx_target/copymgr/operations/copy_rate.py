@@ -1,12 +1,12 @@
-"""How fast WRITE USING TOKEN may go: a limit in bytes per second for all copies of an array together.
+"""The copy rate: a limit in bytes per second for all WRITE USING TOKEN commands of an array together.
 
-It counts every block, also one that is only handed over or becomes a hole: whoever sets a limit wants to see copies take
+It counts every block, also one that is only shared or becomes a hole: an owner who sets a limit wants copies to take
 their time, or wants hosts to be served meanwhile.
 
 1. The work is cut so that a step at this rate takes `STEP_S` at most.
 2. Steps take turns in the order in which they ask. A step is done at the end of its turn.
 3. A turn begins where the last one ended, also if that was a moment ago: what a busy event loop was late is made up for.
-4. After a pause longer than a step it begins now: nobody saves up for a burst.
+4. After a pause longer than a step the next turn begins now: unused turns do not add up to a burst.
 """
 
 from dataclasses import replace
@@ -14,14 +14,14 @@ from dataclasses import replace
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.store.api import BLOCK_BYTES
 
-# Short enough that an abort is noticed, a poll sees progress and a command ends in time; a power of two, as blocks are.
 STEP_S = 1 / 32
+"""Short enough that an abort is noticed, a poll sees progress and a command ends in time; a power of two, as blocks are."""
 
 # One block of the store in one step: less would make steps longer.
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
 
-# More than any machine does, and few enough digits for every calculation here.
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
+"""More than any machine does, and few enough digits for every calculation here."""
 
 
 class CopyRate:
@@ -30,7 +30,7 @@ class CopyRate:
     def __init__(self, limits: CopyLimits) -> None:
         self.bytes_per_s: int | None = None
         self.limits = limits
-        """What steps keep to now."""
+        """The limits of steps at the present rate."""
         self._full_speed = limits
         self._free_at_s = 0.0
 

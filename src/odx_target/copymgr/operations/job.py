@@ -1,4 +1,4 @@
-"""How the work of a copy operation is run, in the foreground or in the background, and how it ends."""
+"""Jobs: the work of a copy operation, in the foreground or in the background, and its end."""
 
 from typing import NamedTuple, Protocol
 
@@ -15,14 +15,14 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadab
 
 
 class Ending(NamedTuple):
-    """How an operation ended, and with which sense."""
+    """The end of an operation: its status and its sense data."""
 
     status: CopyStatus
     check: CheckCondition | None = None
 
 
 class Job(Protocol):
-    """The work of one operation. `close` gives back what it holds and is called once, whatever happened."""
+    """The work of one operation. `close` gives back what it holds and is called exactly once."""
 
     operation: CopyOperation
 
@@ -58,7 +58,7 @@ class ForegroundJob(Pending):
 
 
 def start_in_background(copies: Copies, job: Job) -> None:
-    """Do the work of a command that is answered already; only its record shows what goes wrong."""
+    """Do the work of a command that is answered already; only its record shows a failure."""
     try:
         copies.environment.start_soon(_run_in_background, copies, job)
     except BaseException:
@@ -77,7 +77,7 @@ async def _run_in_background(copies: Copies, job: Job) -> None:
 
 
 def conclude(copies: Copies, job: Job, ending: Ending) -> None:
-    """The operation ends, unless it was terminated before; its record tells how."""
+    """End the operation, unless it was terminated before; its record keeps the result."""
     operation = job.operation
     now_s = copies.environment.monotonic()
     try:
@@ -99,7 +99,7 @@ def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:
-    """What an exception during the work means to the initiator."""
+    """The ending that an exception during the work is reported as."""
     return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(copies, job, error))
 
 
@@ -125,6 +125,6 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
 
 
 def refusal_of_source(error: SourceUnreadable) -> Refusal:
-    """The sense data for a block of the source that cannot be read; its LBA means nothing to who writes by the token."""
+    """The refusal for a source block that cannot be read, without its LBA, which means nothing at the destination."""
     condition, key = BLOCK_FAILURES[type(error.cause)]
     return Refusal(condition, key=key, rule=f"the source: {error.cause}")

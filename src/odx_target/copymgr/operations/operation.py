@@ -25,7 +25,7 @@ class CopyStatus(IntEnum):
     COMPLETED = 0x01
     COMPLETED_WITH_ERROR = 0x02
     PARTIAL = 0x03
-    """Without error, but fewer blocks than asked for."""
+    """Without error, but fewer blocks than requested."""
     RESIDUAL = 0x04
     """Of EXTENDED COPY alone."""
     IN_PROGRESS = 0x10
@@ -92,7 +92,7 @@ class CopyOperation:
 
     @property
     def status(self) -> CopyStatus:
-        """An aborted task has ended its operation, even if whoever works for it has not looked yet."""
+        """True also as soon as the task is aborted, before the job has noticed it."""
         if self.task is not None and self.task.aborted and self._status is CopyStatus.IN_FOREGROUND:
             self.terminate()
         return self._status

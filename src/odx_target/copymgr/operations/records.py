@@ -48,7 +48,7 @@ class RecordTable:
     ) -> CopyOperation | None:
         """The operation that this nexus means, or else the latest that another nexus of the same initiator means.
 
-        A record whose time is over hides no other, given up or not.
+        An expired record hides no other, even before it is removed.
         """
         exact = self.find(nexus, logical_unit, list_identifier)
         if exact is not None and not self.is_over(exact, now_s):
@@ -95,7 +95,7 @@ class RecordTable:
             self.total_bytes += operation.record_bytes - before_bytes
 
     def drop_nexus(self, nexus: Nexus) -> None:
-        """I_T nexus loss: nobody can ask any more."""
+        """Drop the records of an I_T nexus that is lost."""
         for key in list(self._by_nexus.get(nexus, ())):
             self._remove(nexus, key)
 
@@ -106,7 +106,7 @@ class RecordTable:
                 self._remove(nexus, key)
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Give up records whose time is over, as far as the steps go; True if some may be left."""
+        """Remove expired records until the steps are spent; True if some may be left."""
         while self._finished:
             operation, until_s = next(iter(self._finished.items()))
             if now_s < until_s:
@@ -118,7 +118,7 @@ class RecordTable:
         return False
 
     def is_over(self, operation: CopyOperation, now_s: float) -> bool:
-        """True if the time of a record is over, given up or not."""
+        """True if a record has expired, even if it is not removed yet."""
         until_s = self._finished.get(operation)
         return until_s is not None and now_s >= until_s
 
@@ -140,7 +140,7 @@ class RecordTable:
             del self._by_nexus[nexus]
 
     def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
-        """The record that is missed least: of a write, then with a token that was told, then the oldest of the others."""
+        """The record to give up first: that of a write, then one whose token was reported, then the oldest of the others."""
         for operation in records.values():
             if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
                 return operation

@@ -8,8 +8,8 @@ from odx_target.copymgr.tokens.rod_source import Piece, PieceKind, RodSource
 from odx_target.store.api import BLOCK_BYTES, FrozenMap
 from odx_target.turns import Steps
 
-# How far to look for the end of a hole: a longer one becomes several steps, which cost no more than to look on.
 _STEPS_TO_LOOK_AHEAD = 50
+"""The search for the end of a hole stops here: a longer hole becomes several steps, which cost no more than searching on."""
 
 
 class StepKind(Enum):
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """What is left of a range: `count_blocks` blocks of `block_bytes` from `lba`; `can_share`: in the pool of the source."""
+    """The rest of a range: `count_blocks` blocks of `block_bytes` from `lba`; `can_share`: it is in the pool of the source."""
 
     lba: int
     count_blocks: int
@@ -74,7 +74,7 @@ def _share(piece: Piece, offset_bytes: int, destination: Destination, wanted_byt
 
 
 def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
-    """How many bytes from the start of the piece are known to be zeros."""
+    """The number of bytes at the start of the piece that are known to be zeros."""
     if piece.kind is PieceKind.ZEROS:
         return wanted_bytes
     if piece.frozen is None:

@@ -27,13 +27,13 @@ from odx_target.store.api import BLOCK_BYTES
 class WriteJob:
     """Writes the ROD from `offset_bytes` on into ranges of the operation's logical unit, in their order.
 
-    1. The work is cut into steps, which are done in order: what is counted is written, without a gap.
-    2. As much as costs next to nothing is done at once by `work_now`; the rest by `work`, a step at a time.
-    3. Right before each change it is asked whether the operation was ended: nothing is written after that.
-    4. In the foreground it stops in time for the answer, though never before the first step, which waits no longer than that.
-    5. A ROD that is shorter than the request is written to its end, the last block filled up with zeros (SBC-4 5.55.2).
+    1. The work is cut into steps, which are done in order: all blocks that are counted are written, without a gap.
+    2. `work_now` does at once what costs next to nothing; `work` does the rest, a step at a time.
+    3. Right before each change the job checks whether the operation was ended: after that nothing is written.
+    4. In the foreground it stops in time for the answer, but always does its first step, which waits no longer than that.
+    5. A ROD that is shorter than the request is written to its end, and its last block is padded with zeros (SBC-4 5.55.2).
 
-    `on_close` is told whether the work came to its end by itself, and when.
+    `on_close` is called with True if the work came to its own end, and the monotonic time of the end.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class WriteJob:
         return self.ending()
 
     def ending(self) -> Ending:
-        """How it ended, seen from what was written."""
+        """The ending that follows from the blocks written."""
         if self.done_blocks == self.operation.requested_blocks:
             return Ending(CopyStatus.COMPLETED)
         if self._failure is not None and not self._is_out_of_time:
@@ -147,7 +147,7 @@ class WriteJob:
         )
 
     def _is_time_up(self) -> bool:
-        """True if one more step might come too late: only for a host that waits, and not before one step is done."""
+        """True if one more step might be too late; never in the background, nor before the first step is done."""
         if self.operation.task is None or not self.done_blocks:
             return False
         self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > self._latest_s
@@ -155,11 +155,11 @@ class WriteJob:
 
     @property
     def _latest_s(self) -> float:
-        """When a command must have come to its end."""
+        """The time by which a command must have ended."""
         return self.operation.started_at_s + self._limits.command_budget_s - self._limits.answer_reserve_s
 
     async def _wait_for_turn(self) -> None:
-        """Keep to the copy rate. Behind many others a command is let through just in time."""
+        """Keep to the copy rate. A command does not wait beyond its time budget."""
         now_s = self._environment.monotonic()
         wait_s = self._copies.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
         if self.operation.task is not None:
@@ -196,7 +196,7 @@ class WriteJob:
             self._step_done(done)
 
     def _do_now(self, step: Step) -> Step | None:
-        """What was done of a step, from its beginning on; None, with nothing done, where it must be waited for."""
+        """The part of a step that was done at once, from its start; None, with nothing done, if it has to wait."""
         if step.kind is StepKind.SHARE:
             return self._share(step)
         if step.kind is StepKind.ZERO:
@@ -228,7 +228,7 @@ class WriteJob:
         return step
 
     def _check_before(self, step: Step) -> None:
-        """Called before each change. Raises what `raise_if_ended` does, and Refusal where the LUN takes it no more."""
+        """Check before each change. Raises what `raise_if_ended` raises, and Refusal if the logical unit no longer takes it."""
         self.operation.raise_if_ended()
         logical_unit = self.operation.logical_unit
         if logical_unit.stopped:
@@ -255,6 +255,6 @@ class WriteJob:
         return [*data, bytes(missing_bytes)] if missing_bytes else data
 
     def _stop_before(self, error: SourceUnreadable) -> None:
-        """Write what can be read, and nothing behind it."""
+        """End the work before a block that cannot be read."""
         self._end_blocks = self.done_blocks + error.good_bytes // self._block_bytes
         self._failure = refusal_of_source(error)

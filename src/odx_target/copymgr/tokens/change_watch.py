@@ -8,7 +8,7 @@ from odx_target.store.api import Volume
 
 
 class ChangeWatch:
-    """Watches volumes for tokens; a volume that nobody watches pays nothing.
+    """Watches volumes for change vulnerable tokens; writes to other volumes cost nothing.
 
     The unit is the store's block: with logical blocks of 512 bytes a write to a neighbour in the same block cancels too,
     which the type allows. `cancel` is called with each token whose source changes.

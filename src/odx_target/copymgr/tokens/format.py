@@ -15,7 +15,7 @@ from odx_target.scsi.layout import Layout
 TOKEN_BYTES = 512
 ROD_TOKEN_LENGTH = TOKEN_BYTES - 8
 MANAGEMENT_TOKEN_BYTES = 96
-"""How much of a token REPORT ALL ROD TOKENS shows: too little to use it."""
+"""The part of a token that REPORT ALL ROD TOKENS reports: too little to use it."""
 
 MAKER_BYTES = 16
 RANDOM_BYTES = 32
@@ -53,7 +53,7 @@ _DESIGNATOR_LENGTHS = {_TYPE_EUI_64: (8, 12, 16), _TYPE_NAA: (8, 16)}
 
 
 class TokenHead(NamedTuple):
-    """What is read of a token that is presented."""
+    """The fields that are read of a token that an initiator presents."""
 
     rod_type: int
     rod_token_length: int

@@ -1,4 +1,4 @@
-"""Makes tokens, and tells its own from all others. The secret and the count of lives are remembered by the pool."""
+"""Makes tokens, and recognizes its own. The pool remembers the secret and the number of starts that made tokens."""
 
 import hashlib
 import hmac
@@ -26,7 +26,7 @@ _SEQUENCE_BITS = 32
 class TokenIssuer:
     """One per copy manager.
 
-    An identifier is the number of this life of the copy manager and, in the lower half, the number of the token in it, so
+    The upper half of an identifier counts the starts of the copy manager, and the lower half the tokens since then, so
     that none is ever used twice.
     """
 
@@ -38,9 +38,9 @@ class TokenIssuer:
         self._next_identifier = 0
 
     def open(self) -> None:
-        """Read or make the secret; does nothing the second time. Raises PoolFull, PoolFailed for a new pool.
+        """Load the secret, or make one. Does nothing the second time. Raises PoolFull, PoolFailed for a new pool.
 
-        A life begins with its first token: a pool without room for one more record can still be opened.
+        A start is counted with its first token: a pool without room for one more record can still be opened.
         """
         if self._secret:
             return

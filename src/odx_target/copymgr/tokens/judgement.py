@@ -1,4 +1,4 @@
-"""Is a token that somebody presents one that may be used? If not, which of the eleven ways to be invalid is it?
+"""The judgement of a token that an initiator presents: it may be used, or it is invalid in one of eleven ways.
 
 `TOKEN_ERRORS` says what raises each code. Several may apply; they are considered in the order of `judge`, which is the
 standard's (SBC-4 table 154): length, corrupt, type, remote, then the causes of an end, then unknown.
@@ -82,7 +82,7 @@ class TokenJudge:
         return found
 
     def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
-        """What to raise for an invalid token, as much of it as may be told."""
+        """The refusal of an invalid token, with its cause if causes may be reported."""
         told = condition if self._options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
         rule = TOKEN_ERRORS[condition.ascq][1]
         return Refusal(told, rule=rule, field="ROD TOKEN", value=value)

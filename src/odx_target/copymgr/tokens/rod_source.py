@@ -26,7 +26,7 @@ class PieceKind(Enum):
 
 
 class Piece(NamedTuple):
-    """A run of a ROD: `size_bytes` from the offset asked for on; of a mapped one, where it lies in the frozen map."""
+    """A run of a ROD: `size_bytes` from the given offset on; for a mapped run also its place in the frozen map."""
 
     kind: PieceKind
     size_bytes: int
@@ -48,7 +48,7 @@ class RodSource(Protocol):
 
     @property
     def size_bytes(self) -> int | None:
-        """How many there are; None: as many as anybody asks for."""
+        """The size of the ROD in bytes; None for one without an end."""
         ...
 
     def piece_at(self, offset_bytes: int) -> Piece:
@@ -104,7 +104,7 @@ class FrozenRod:
 
     @property
     def extents(self) -> list[tuple[int, int]]:
-        """Without empty ones, and with neighbours in one."""
+        """(offset in the frozen map, size) in bytes: no extent is empty, and adjacent ones are joined."""
         before = [0, *self._ends[:-1]]
         return [(start, end - first) for start, first, end in zip(self._starts, before, self._ends, strict=True)]
 
@@ -159,7 +159,7 @@ class FrozenRod:
 
 
 def _joined(extents: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Without the empty ones, and with neighbours in one: longer runs share more."""
+    """The extents without empty ones, and with adjacent ones joined: longer runs share more."""
     present = [extent for extent in extents if extent[1]]
     if all(start + size_bytes != following for (start, size_bytes), (following, _) in pairwise(present)):
         return present

@@ -8,7 +8,7 @@ from odx_target.store.api import Volume
 
 
 class TokenEnd(Enum):
-    """Why a token is no more; the value is for people."""
+    """The cause of a token's end; the value is for people."""
 
     EXPIRED = "its inactivity timeout or its lifetime is over"
     CANCELLED = "the copy manager ended it"
@@ -17,12 +17,12 @@ class TokenEnd(Enum):
 
 
 class RodToken:
-    """What the copy manager knows of a token that it made.
+    """A token that the copy manager made, and its state.
 
-    1. Made by POPULATE TOKEN at the moment of the freeze, and not yet *issued*: nobody knows it.
+    1. Made by POPULATE TOKEN at the moment of the freeze, and not yet *issued*: no initiator has it.
     2. Issued when that command ends; then its inactivity timeout runs.
     3. Leased while a copy uses it: it does not expire. When the last lease ends the timeout runs anew.
-    4. Ended, for a cause. What it held is released as soon as no copy uses it.
+    4. Ended, for a cause. Its frozen map is released as soon as no copy uses it.
 
     `data` are the 512 bytes; they are a secret, so `__repr__` shows the identifier alone. Times are monotonic seconds.
     """
@@ -80,9 +80,9 @@ class RodToken:
 
     @property
     def expires_at_s(self) -> float:
-        """When it expires if nobody uses it until then."""
+        """The monotonic time at which it expires unless it is used before."""
         return min(self.used_at_s + self.inactivity_timeout_s, self.created_at_s + self.lifetime_s)
 
     def is_expired(self, now_s: float) -> bool:
-        """True if its time is over; never while it is in use or not yet issued."""
+        """True if it has expired; never while it is in use or not yet issued."""
         return self.is_issued and not self.leases and now_s >= self.expires_at_s

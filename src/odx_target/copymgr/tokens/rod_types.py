@@ -35,14 +35,14 @@ ROD_TYPES: dict[int, RodTypeRow] = {
         RodTypeRow(RodType.BLOCK_DEVICE_ZERO, "block device zero", token_in=True, token_out=False),
     )
 }
-"""By type. "Any" is only ever asked for, so it is none of them."""
+"""By type. "Any" can be requested, but no token has that type."""
 
-# "Any" asks for the most lasting type that can be had (SBC-4 5.24.2).
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
+""""Any" asks for the most lasting type that can be had (SBC-4 5.24.2)."""
 
 
 def describe_rod_type(rod_type: int) -> str:
-    """What a ROD TYPE field means."""
+    """Describe the value of a ROD TYPE field."""
     if rod_type == RodType.POINT_IN_TIME_ANY:
         return "point in time copy, any"
     row = ROD_TYPES.get(rod_type)

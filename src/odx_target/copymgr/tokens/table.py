@@ -1,4 +1,4 @@
-"""All tokens of a copy manager: those that live, and for a while the causes of those that do not."""
+"""All live tokens of a copy manager and, for a while, the causes of the end of the others."""
 
 import heapq
 from bisect import bisect_right
@@ -9,16 +9,16 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
-# The cause is remembered for twice as long as the token lived (SPC-4 5.16.6.7 asks for that).
 _TOMBSTONE_LIVES = 2
+"""The cause is remembered for twice as long as the token lived (SPC-4 5.16.6.7 asks for that)."""
 
 
 STEPS_OF_A_TOKEN = 10
-"""To end one, beside what its frozen map takes."""
+"""The steps to end a token, without those of its frozen map."""
 
 
 class TokenTable:
-    """Tokens by identifier. `on_end` hears of every token that leaves, whatever the reason."""
+    """Tokens by identifier. `on_end` is called for every token that leaves the table."""
 
     def __init__(self, limits: CopyLimits) -> None:
         self._limits = limits
@@ -34,22 +34,22 @@ class TokenTable:
         return len(self.live) >= self._limits.max_tokens
 
     def add(self, token: RodToken) -> None:
-        """A token begins; it is not issued yet."""
+        """Add a token that is not issued yet."""
         self.live[token.identifier] = token
 
     def issue(self, token: RodToken, now_s: float) -> None:
-        """A token is about to be told to an initiator; its timeout runs from now on."""
+        """Issue a token, right before it is reported to an initiator; its timeout runs from now on."""
         token.is_issued = True
         token.used_at_s = now_s
         self._arm(token)
 
     def discard(self, token: RodToken) -> None:
-        """A token that nobody was told of is not to be."""
+        """Remove a token that was never issued."""
         if self.live.pop(token.identifier, None) is not None:
             self._leave(token)
 
     def finish(self, token: RodToken, end: TokenEnd, now_s: float) -> None:
-        """A token ends for a cause; does nothing if it has ended already. One whose time was over has expired before."""
+        """End a token for a cause; does nothing if it has ended already. The cause of one that had expired is EXPIRED."""
         if self.live.pop(token.identifier, None) is None:
             return
         if token.is_expired(now_s):
@@ -64,11 +64,11 @@ class TokenTable:
         self._leave(token)
 
     def lease(self, token: RodToken) -> None:
-        """A copy begins to use a token."""
+        """Note that a copy begins to use a token."""
         token.leases += 1
 
     def give_back(self, token: RodToken, now_s: float) -> None:
-        """A copy has ended: the timeout runs anew, and a token that has ended meanwhile lets go of what it held."""
+        """Note that a copy has ended: the timeout starts again; a token that has ended releases its frozen map."""
         token.leases -= 1
         token.used_at_s = now_s
         if token.identifier in self.live:
@@ -77,7 +77,7 @@ class TokenTable:
             token.rod.release()
 
     def find(self, identifier: int, now_s: float) -> RodToken | TokenEnd | None:
-        """A live token, or why it is none, or None if nothing is known of it."""
+        """The live token, or the cause of its end, or None for an unknown identifier."""
         token = self.live.get(identifier)
         if token is not None:
             if not token.is_expired(now_s):
@@ -87,7 +87,7 @@ class TokenTable:
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """End what is over, as far as the steps go; True if something may be left."""
+        """Expire tokens and tombstones until the steps are spent; True if some may be left."""
         while self._schedule and self._schedule[0][0] <= now_s:
             if steps.left <= 0:
                 return True
@@ -107,21 +107,21 @@ class TokenTable:
         return False
 
     def identifiers(self, after: int = 0) -> list[int]:
-        """Of all live tokens behind that one, in order. A list of 65,536 takes no time worth a turn of the loop."""
+        """The identifiers of all live tokens after that one, in order. 65,536 of them take far less than a turn of the loop."""
         identifiers = list(self.live)  # they ascend: what comes later has a higher one
         return identifiers[bisect_right(identifiers, after) :]
 
     def usable(self, identifier: int, now_s: float) -> RodToken | None:
-        """The token if a host may have it and its time is not over."""
+        """The token if it is issued and has not expired."""
         token = self.live.get(identifier)
         return token if token is not None and token.is_issued and not token.is_expired(now_s) else None
 
     def next_expiry(self) -> float | None:
-        """No token expires before this monotonic time; None: none is going to."""
+        """The monotonic time before which no token expires; None if none is going to."""
         return self._schedule[0][0] if self._schedule else None
 
     def issued(self) -> Iterator[RodToken]:
-        """Tokens that a host may have."""
+        """The issued tokens."""
         return (token for token in self.live.values() if token.is_issued)
 
     def _arm(self, token: RodToken) -> None:

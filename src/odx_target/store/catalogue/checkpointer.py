@@ -16,11 +16,11 @@ from odx_target.store.map.discards import Discards
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
-"""How long after one that failed: a disk that is full takes as much of a checkpoint as it has room for, each time."""
+"""The pause after a checkpoint that failed: each attempt may fill what room a full disk has left."""
 
 
 class Checkpointer:
-    """`take` makes a checkpoint of the moment. Where one fails, the log simply stays the longer, and `troubles` hears of it.
+    """`take` makes a checkpoint of the moment. If it fails, the log stays longer, and the failure is reported to `troubles`.
 
     One in the background is tried again until it is saved or the pool ends.
     """

@@ -1,4 +1,4 @@
-"""What a pool keeps outside its log, so that recovery need not replay the log from its beginning."""
+"""The catalogue: checkpoints kept outside the log, so that recovery need not replay the log from its beginning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,14 +38,14 @@ class Checkpoint:
     """Where replay goes on; values that JSON can hold, opaque here."""
 
     pool: Mapping[str, Any] = field(default_factory=dict)
-    """What else the pool must know (its identity, the next identifiers it gives out); as above."""
+    """Other values of the pool (its identity, the next identifiers to give out); as above."""
 
     volumes: tuple[VolumeState, ...] = ()
     frozen_maps: tuple[FrozenMapState, ...] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     segments: Mapping[int, int] | None = None
-    """How many blocks each segment that there must be has at least, by number; None: that was not kept."""
+    """The least size in blocks of each segment that must exist, by number; None if it was not kept."""
 
     def roots(self) -> list[FrozenRoot]:
         """All trees, some of which may share nodes."""

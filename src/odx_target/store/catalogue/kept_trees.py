@@ -37,7 +37,7 @@ class TreeWriter:
 
     @property
     def written(self) -> int:
-        """How many nodes were given numbers."""
+        """The number of nodes that have been numbered."""
         return len(self._numbered)
 
     def bodies(self, roots: Iterable[FrozenRoot]) -> Iterator[tuple[int, bytes]]:

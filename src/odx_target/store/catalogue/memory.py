@@ -9,7 +9,7 @@ from odx_target.store.catalogue.transactional import TransactionalCatalogue
 
 @dataclass
 class CatalogueContent:
-    """What survives; give it to another MemoryCatalogue to open the pool again."""
+    """The saved checkpoint; passed to another MemoryCatalogue, it opens the pool again."""
 
     head: bytes | None = None
     values: dict[str, bytes] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from odx_target.store.errors import (
 )
 
 APPLICATION_ID = 0x4F445843
-"""'ODXC': tells our file from any other database."""
+"""'ODXC': marks the file as a catalogue, not another database."""
 
 FORMAT = 1
 

@@ -21,7 +21,7 @@ _HEAD = b"head"
 
 @dataclass
 class NodeCounts:
-    """How nodes were numbered and when it is time to sweep."""
+    """The numbering of nodes, and when the next sweep is due."""
 
     next_number: int = 1
     written: int = 0

@@ -1,6 +1,6 @@
 """A batch: a header of one or more blocks, then the data blocks of its records.
 
-What makes a batch part of the log, checked by whoever reads it:
+A batch is part of the log if, as every reader checks:
 
 - its magic, format version and pool identity are right;
 - it says of itself where it lies, and lies there;
@@ -82,7 +82,7 @@ class Batch:
 
 
 def header_blocks(records_bytes: int, data_blocks: int) -> int:
-    """Blocks of a header with so many bytes of records."""
+    """The number of blocks of a header with so many bytes of records and data blocks."""
     return -(-(HEAD_BYTES + records_bytes + data_blocks * CHECKSUM_BYTES) // BLOCK_BYTES)
 
 
@@ -129,7 +129,7 @@ def encode_header(
 
 
 def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
-    """How long the header that begins with this block says it is. Raises InvalidBatch where no header begins."""
+    """The length, in blocks, that the header beginning with this block states. Raises InvalidBatch if none begins there."""
     if len(block) < BLOCK_BYTES:
         raise InvalidBatch("cut off")
     magic, version, _, blocks, _, identity, *_ = _HEAD.unpack_from(block)

@@ -96,7 +96,7 @@ def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch 
 
 
 class SegmentView:
-    """Reads a segment from front to back in large pieces. What lies beyond its end is missing from what is returned."""
+    """Reads a segment from front to back in large pieces. Blocks beyond its end are left out of the result."""
 
     PIECE_BLOCKS = 256
     """1 MiB: far fewer calls than batches."""

@@ -1,13 +1,13 @@
-"""Finding the end of the log, and what the log says up to there.
+"""The end of the log: reads the log from the last checkpoint and decides where it ends.
 
 From the position of the checkpoint on, batch follows batch: in the same segment, or at the start of a later one. Each must
 name its predecessor, and header and data must match their checksums. The first that does not is the end: there the power
 was lost while it was being written.
 
-Unless it was not. Every batch tells up to where the log had been made durable before it was written. If anything behind the
-end claims that the end itself was durable, then it is no torn tail but damage, and what was promised to be safe would be
+There is one exception. Every batch states up to where the log was durable before it was written. If any header after the
+end claims that the end itself was durable, then this is no torn tail but damage, and acknowledged data would be
 dropped silently. So a batch whose data alone is damaged stays (reading those blocks fails, and nothing else), and a damaged
-header is a reason not to open the pool.
+header is a reason to refuse to open the pool.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Replay:
         self._proven_osn: int | None = None
 
     def groups(self) -> Iterator[list[Batch]]:
-        """Batches that count together, one commit after the other."""
+        """Groups of batches, each the batches of one commit, in order."""
         group: list[Batch] = []
         position = self.end
         while (batch := self._next(position)) is not None:
@@ -83,7 +83,7 @@ class Replay:
         )
 
     def _was_durable(self, batch: Batch) -> bool:
-        """True if a batch behind this one says that this one had been made durable."""
+        """True if a later batch states that this one was durable."""
         if self._proven_osn is None:
             self._proven_osn = max(self._durable_osns(), default=0)
         return batch.end.osn <= self._proven_osn
@@ -94,7 +94,7 @@ class Replay:
             raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
 
     def _durable_osns(self) -> Iterator[int]:
-        """What all headers behind the end of the log so far, whatever is damaged between, say to be durable."""
+        """The durable OSNs that all headers after the present end state, past any damage in between."""
         for number in sorted(self._sizes):
             if number >= self.end.segment:
                 start = self.end.block if number == self.end.segment else 0

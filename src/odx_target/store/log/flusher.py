@@ -1,4 +1,4 @@
-"""Making the log durable: one sync shared by all who wait for it.
+"""The flusher makes the log durable; all callers that wait share one sync.
 
 A caller that comes while a sync runs waits for the next one, since the running one may have begun before the caller's data
 was written.

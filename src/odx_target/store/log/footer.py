@@ -48,7 +48,7 @@ def encode_footer(pool_identity: bytes, segment: int, table: "array[int]") -> by
 
 
 def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: int, size_blocks: int) -> Footer | None:
-    """What the last of `size_blocks` blocks says of the segment; None where it is not the end of its footer."""
+    """The fields of the footer, decoded from the last of `size_blocks` blocks; None if that is not the end of a footer."""
     tail = bytes(last_block[-_TAIL.size :])
     if len(tail) < _TAIL.size:
         return None

@@ -1,4 +1,4 @@
-"""What the open batch is made of: parts, each of which becomes one batch in the log."""
+"""The parts of the open batch, each of which becomes one batch in the log."""
 
 from array import array
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""Ending segments that are full: their footer, and the cut behind it.
+"""The sealer ends segments that are full: it writes their footer, and cuts them after it.
 
-Neither holds anything that was promised: a footer repeats what the headers say, and without the cut a file is only longer than
-it need be. So what cannot be done is done with the next segment, or when the pool is opened again.
+Neither holds acknowledged data: a footer repeats what the headers say, and without the cut a file is only longer than
+it need be. So a step that fails is repeated with the next segment, or when the pool is opened again.
 """
 
 from array import array
@@ -51,7 +51,7 @@ class Sealer:
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """How long the segments that have a footer will be, by number, until they are."""
+        """The final sizes, by number, of the segments that have a footer and are not cut yet."""
         return {segment.number: blocks for segment, blocks in self._sizes.items()}
 
     def _write_footers(self) -> list[Segment]:

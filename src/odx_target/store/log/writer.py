@@ -38,13 +38,13 @@ RESERVE_BLOCKS = 256
 """1 MiB: 256 commits of unmap, release or forget in a pool that is full for data."""
 
 CHECKPOINT_BLOCKS = 65_536
-"""256 MiB of log between checkpoints: replayed in well under a second, and a checkpoint costs little beside writing so much."""
+"""256 MiB of log between checkpoints: replayed in well under a second; a checkpoint costs little beside it."""
 
 MAX_UNSYNCED_SEGMENTS = 4
 """Past it the log is flushed without being asked: segments that are not durable keep their descriptors."""
 
 PART_BLOCKS = 900
-"""Data blocks that a header of one block can certainly account for; for counting room ahead."""
+"""The data blocks that a header of one block has room for in any case; for counting room in advance."""
 
 
 class Log:
@@ -99,7 +99,7 @@ class Log:
 
     @property
     def unused_blocks(self) -> int:
-        """How much of the segments that are made is still empty."""
+        """The empty blocks of the segments that are made."""
         return self._capacity - self._next + self._supply.ready_blocks
 
     def require_data(self, count_blocks: int) -> None:
@@ -135,7 +135,7 @@ class Log:
         """Add a record that must not fail. In a pool without any room it waits for room, or for a checkpoint.
 
         Nothing else can be logged meanwhile, so the order of records stays as it was. In a failed pool nothing is logged;
-        if it `matters` after a restart, the next commit tells.
+        if it `matters` after a restart, the next commit raises PoolFailed.
         """
         try:
             self.require_record(len(record), spare=True)
@@ -172,7 +172,7 @@ class Log:
         """Hand the open batch to the operating system.
 
         Raises OutOfResources or PoolFull where it does not take the batch now: the next commit tries again. Raises PoolFailed:
-        the data is then kept in `lost`. Also raises it, once, where anything was lost that nobody who commits has been told of.
+        the data is then kept in `lost`. Also raises it, once, if data was lost that no commit has reported.
         """
         parts = self._parts
         if not parts:
@@ -223,7 +223,7 @@ class Log:
     async def finish(self) -> None:
         """Seal what is open and remove empty segments; nothing is written afterwards. Raises PoolFailed.
 
-        What cannot be sealed or removed is when the pool is opened again.
+        A segment that cannot be sealed or removed now is sealed or removed when the pool is opened again.
         """
         unused = await self._supply.close()
         self._health.check()
@@ -241,7 +241,7 @@ class Log:
             del self.deferred[: len(saved)]
 
     def segment_sizes(self) -> dict[int, int]:
-        """How long each segment in use must at least be, as long as nothing else is written."""
+        """The least size in blocks of each segment in use, as of now."""
         sizes = self._supply.size_blocks | self._sealer.sizes()
         if self._segment is not None:
             sizes[self._segment.number] = self.position.block

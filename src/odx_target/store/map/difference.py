@@ -1,4 +1,4 @@
-"""What differs between two frozen maps; nodes they share are passed over at once."""
+"""The differences between two frozen maps; nodes that they share are skipped."""
 
 from collections.abc import Iterator
 

@@ -12,12 +12,12 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.turns import Steps, Turns
 
 LEAVES_AT_ONCE = 64
-"""To let go of so many takes some microseconds."""
+"""The number of nodes that are freed in some microseconds."""
 
 _CHILDREN_OF_A_STEP = 64
 
 _OURS_ALONE = 2
-"""References to a node that nothing but the one who asks has: a variable, and the argument of the question."""
+"""The reference count of a node that only the caller has: its variable, and the argument of `getrefcount`."""
 
 
 class Discards:
@@ -38,7 +38,7 @@ class Discards:
         self._environment = environment
 
     def add(self, nodes: Sequence[Node]) -> None:
-        """Discard subtrees, those of which nothing else has a part."""
+        """Discard subtrees; parts that are used elsewhere stay."""
         if self._environment is None or not nodes:
             return
         if len(nodes) > LEAVES_AT_ONCE or any(type(node) is Inner for node in nodes):

@@ -1,4 +1,4 @@
-"""Reading a radix tree of leaves, and the root of one that nobody changes any more."""
+"""The reading of a radix tree of leaves, and the root of one that no longer changes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -122,7 +122,7 @@ class MapReader:
         return node, rest
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """How many of these blocks there are up to the end of so many leaves that are there."""
+        """The number of these blocks up to the end of the first `leaves` leaves that exist."""
         end = block + count_blocks
         at = block
         while at < end and leaves:

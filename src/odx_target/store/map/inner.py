@@ -15,7 +15,7 @@ FAN_OUT = LEAF_BLOCKS
 """Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a microsecond."""
 
 MAX_FEW = 85
-"""A dict of so many takes a quarter of what a list of all takes; the next one would double it."""
+"""A dict of so many children takes a quarter of the memory of a full list; one more child would double the dict."""
 
 FEW_AGAIN = 42
 """Half of that, so that a node near the border does not change its form with every write."""

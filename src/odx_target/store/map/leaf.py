@@ -27,7 +27,7 @@ LEAF_BITS = 10
 INDEX_MASK = LEAF_BLOCKS - 1
 
 START_SHIFT = 54
-"""What 64 bits leave for a place beside the 10 bits of a block in its leaf."""
+"""The bits of a place: those that 64 bits leave beside the 10 bits of a block in its leaf."""
 
 PLACE_LIMIT = 1 << START_SHIFT
 PLACE_MASK = PLACE_LIMIT - 1
@@ -47,7 +47,7 @@ _STEP = (1 << START_SHIFT) + 1
 
 
 class Epoch:
-    """What a map stamps its nodes with between two freezes; each is the only one of its kind."""
+    """The stamp of the nodes that a map owns between two freezes; each stamp is unique."""
 
     __slots__ = ()
 

@@ -16,7 +16,7 @@ NO_DESCRIPTOR = -1
 
 
 class Held(Protocol):
-    """What a descriptor can be held for."""
+    """An owner of a cached descriptor."""
 
     descriptor: int
     """The descriptor, or NO_DESCRIPTOR; changed by the cache alone."""

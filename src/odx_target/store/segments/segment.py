@@ -2,7 +2,7 @@
 
 A *segment* is a row of blocks with a number. The life of one:
 
-1. `SegmentStore.create` makes it with room for a given count of blocks. Creating may be slow and is done ahead of need.
+1. `SegmentStore.create` makes it with room for a given count of blocks. Creating may be slow and is done in advance.
 2. The one log writer fills it from block 0 upwards with `write`, at explicit places. It never writes a block twice, but for
    the first block of a batch that never became whole.
 3. `seal` cuts it to the blocks that count, the footer included. From then on nothing about it changes.
@@ -66,7 +66,7 @@ class SegmentStore(Protocol):
         ...
 
     def room_blocks(self) -> int | None:
-        """How many blocks more there is room for; None where that is not known, or nothing bounds it."""
+        """The number of blocks that there is still room for; None if that is unknown or unbounded."""
         ...
 
     def describe(self, number: int) -> str:
@@ -76,7 +76,7 @@ class SegmentStore(Protocol):
     def create(self, number: int, size_blocks: int) -> Segment:
         """Make a segment of zeros and see to it that it can be filled. Raises PoolFull when there is no room, else OSError.
 
-        Nobody waits for it, so whatever makes filling it cheaper is done now.
+        No caller waits for it, so work that makes filling it cheaper is done now.
         """
         ...
 

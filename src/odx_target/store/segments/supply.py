@@ -1,9 +1,9 @@
-"""The segments of a pool: those in use, and empty ones made ahead of need.
+"""The segments of a pool: those in use, and empty ones made in advance.
 
 Making a segment may take tens of milliseconds, so it is always done in a thread: while the log fills one, the next are made.
 A log that fills them faster than the disk makes them orders more and waits; the event loop never does.
 
-A limit in bytes keeps one more segment in hand than data may use: in a full pool, and also after it was opened again, there is
+A limit in bytes keeps one segment in reserve that data may not use: in a full pool, also after it was opened again, there is
 room for the records that give blocks back.
 """
 
@@ -19,16 +19,16 @@ from odx_target.store.log.footer import capacity_blocks
 from odx_target.store.segments.segment import Segment, SegmentStore
 
 MIN_LIMIT_SEGMENTS = 2
-"""One for data, and the one that is kept in hand."""
+"""One segment for data, and the one kept in reserve."""
 
 READY_SEGMENTS = 2
-"""Made ahead of need: one may be used up while another is being made."""
+"""Empty segments made in advance: one may be used up while another is being made."""
 
 REFUSED_S = 1.0
-"""How long a disk that has refused a segment is not asked again: asking a full one can take milliseconds each time."""
+"""The pause after a disk has refused a segment: each request to a full disk can take milliseconds."""
 
 ROOM_AGE_S = 1.0
-"""How old a figure of the disk's room may be before it is asked for again."""
+"""The age at which the known room of the disk is asked for again."""
 
 
 class SegmentSupply:
@@ -82,7 +82,7 @@ class SegmentSupply:
         return segment
 
     def order(self, count_blocks: int, *, spare: bool = False) -> None:
-        """Have so many blocks ready soon; `made` waits for them. `spare`: out of the segment kept in hand if need be.
+        """Order so many empty blocks; `made` waits for them. `spare`: the segment kept in reserve may be used.
 
         Raises PoolFull, OutOfResources, Refused, Unwritable where none can be had now, PoolFailed.
         """
@@ -101,7 +101,7 @@ class SegmentSupply:
             await self._making.wait()
 
     async def make_first(self) -> None:
-        """Have an empty segment before the first write, be it the one that is kept in hand.
+        """Make an empty segment before the first write, even if it is the one kept in reserve.
 
         Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
@@ -154,7 +154,7 @@ class SegmentSupply:
         try:
             await self._make_one()
         except StoreError:
-            self._forget_order()  # The writer that needs the room asks again, and is told.
+            self._forget_order()  # The writer that needs the room orders again, and gets the error.
             self._making = None
         else:
             if self.ready_blocks >= self._ordered_blocks:
@@ -186,7 +186,7 @@ class SegmentSupply:
         self._add(segment, self._segment_blocks)
         self._ready.append(segment)
         self.ready_blocks += self.capacity_blocks
-        # What was made out of what is kept in hand is not for data.
+        # A segment made out of the reserve is not for data.
         self.spare_blocks = self.capacity_blocks if is_spare else 0
 
     def _create(self, number: int) -> Segment:
