@@ -1,6 +1,6 @@
-"""`odx-target` and its subcommands, and what becomes of their errors: one line and an exit code.
+"""`odx-target` and its subcommands. Every error becomes one line on standard error and an exit code.
 
-A subcommand is imported when it is typed: `serve` need not wait for what `windows-copy` is made of.
+A subcommand is imported only when it is run, so that `serve` does not wait for the modules of `windows-copy`.
 """
 
 import os
@@ -34,9 +34,9 @@ COMMANDS = {
     "windows-copy": "windows.copy",
 }
 TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
-"""Set by who wants to report a fault of ours."""
+"""If this environment variable is set, an internal error shows its traceback."""
 COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
-"""Environment variables in which shells hand over the line that is to be completed."""
+"""Environment variables in which shells pass the line to complete."""
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
@@ -67,7 +67,7 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The subcommand that is typed or completed; all of them where help must name them."""
+    """The subcommand that is run or completed, or all of them if the help must list them."""
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
     if not words and "--version" in arguments:
@@ -76,7 +76,7 @@ def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) ->
 
 
 def run() -> int:
-    """Run what `sys.argv` says; whatever goes wrong becomes one line on standard error. Returns the exit code."""
+    """Run the subcommand in `sys.argv`. Any error becomes one line on standard error. Returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # closed, or replaced by a test
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -108,7 +108,7 @@ def _place(error: Exception) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Where a command is missing, the message is the help of what there is."""
+    """The message on one line. If a command is missing, it is the whole help, which is printed before."""
     if not message.startswith("Usage: "):
         return message
     typer.echo(message)
@@ -116,7 +116,7 @@ def _one_line(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    """Print the message, if there is anything to say."""
+    """Print the message, if it is not empty, and return the code."""
     if message:
         with suppress(OSError):
             typer.echo(f"odx-target: {shown(message)}", err=True)

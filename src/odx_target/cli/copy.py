@@ -1,4 +1,4 @@
-"""`odx-target copy`: copy between LUNs, by token where the arrays can."""
+"""`odx-target copy`: copy between LUNs, by token if the arrays can do that."""
 
 import time
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ def register(root: typer.Typer) -> None:
 
 @dataclass(slots=True)
 class Done:
-    """How far a copy has come."""
+    """The progress of a copy."""
 
     total_bytes: int | None = None
-    """None: not even begun."""
+    """None if the copy has not begun."""
     count_bytes: int = 0
     offloaded_bytes: int = 0
 
@@ -47,21 +47,27 @@ class Done:
 
 @host_command.as_host()
 def copy(
-    src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
-    dst: Annotated[str, typer.Argument(metavar="DST", help="Where to.")],
-    method: Annotated[Method, typer.Option(help="odx: by token or not at all; host: by reads and writes.")] = Method.AUTO,
-    blocks: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many blocks of the source; all.")] = None,
+    src: Annotated[str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    dst: Annotated[str, typer.Argument(metavar="DST", help="The destination, in the same form.")],
+    method: Annotated[Method, typer.Option(help="odx: only by token; host: only by reads and writes.")] = Method.AUTO,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of blocks of the source; default: all.")
+    ] = None,
     src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the source.")] = 0,
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the destination.")] = 0,
     inactivity_timeout: Annotated[
-        int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of the tokens; 0: the target's.")
+        int,
+        typer.Option(
+            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0: the default of the target."
+        ),
     ] = 0,
     *,
     who: host_command.Host,
 ) -> None:
     """Copy blocks from one LUN to another.
 
-    The arrays move the data if they can copy by token; from wherever that ends the host goes on with reads and writes.
+    The arrays copy the data if they can copy by token. If they stop before the end, the host copies the rest by reads and
+    writes.
     """
     source, destination = who.url(src, "SRC"), who.url(dst, "DST")
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
@@ -106,7 +112,7 @@ async def copy_with_bar(
     title: str = "copy",
     done: Done | None = None,
 ) -> tuple[CopyReport, float]:
-    """Copy under a progress bar; returns the report and the seconds, and keeps account in `done`. Raises InitiatorError."""
+    """Copy under a progress bar, and keep `done` up to date. Returns the report and the seconds. Raises InitiatorError."""
     done = done or Done()
     done.total_bytes = plan.size_bytes
     with bar(title, plan.size_bytes) as show:
@@ -127,7 +133,7 @@ async def copy_with_bar(
 
 
 def summary(report: CopyReport, elapsed_s: float) -> str:
-    """The last line: how much, how fast, who moved it, and why not the arrays."""
+    """The last line: the size, the rate, and how much was copied by token, with the reason if not all."""
     total_bytes = report.offloaded_bytes + report.host_bytes
     line = (
         f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "

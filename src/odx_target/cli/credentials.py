@@ -1,7 +1,7 @@
-"""Whom a host proves to be by CHAP, and whom the target must prove to be: from the URL, from options, or from the environment.
+"""The CHAP users and secrets of a host and of its targets: from the URL, from options, or from the environment.
 
-Of each target the URL wins, then the options, then the variables that libiscsi reads. Everybody on the machine can see a
-command line, and with it a secret in a URL.
+For each target the URL takes precedence, then the options, then the variables that libiscsi reads. Every user of the machine
+can see a command line, and with it a secret in a URL.
 """
 
 import os
@@ -20,7 +20,7 @@ USER_VARIABLE, SECRET_VARIABLE = "LIBISCSI_CHAP_USERNAME", "LIBISCSI_CHAP_PASSWO
 TARGET_USER_VARIABLE, TARGET_SECRET_VARIABLE = "LIBISCSI_CHAP_TARGET_USERNAME", "LIBISCSI_CHAP_TARGET_PASSWORD"
 
 ChapUser = Annotated[
-    str | None, typer.Option("--chap-user", metavar="NAME", help=f"The CHAP user to prove to be, else ${USER_VARIABLE}.")
+    str | None, typer.Option("--chap-user", metavar="NAME", help=f"The CHAP user to log in as, else ${USER_VARIABLE}.")
 ]
 ChapSecretFile = Annotated[
     Path | None,
@@ -28,7 +28,9 @@ ChapSecretFile = Annotated[
 ]
 TargetChapUser = Annotated[
     str | None,
-    typer.Option("--target-chap-user", metavar="NAME", help=f"Whom the target must prove to be, else ${TARGET_USER_VARIABLE}."),
+    typer.Option(
+        "--target-chap-user", metavar="NAME", help=f"The CHAP user of the target (mutual CHAP), else ${TARGET_USER_VARIABLE}."
+    ),
 ]
 TargetChapSecretFile = Annotated[
     Path | None,
@@ -40,7 +42,7 @@ TargetChapSecretFile = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What was given beside URLs; None where nothing was."""
+    """Users and secrets that were given outside the URLs; None if not given."""
 
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -55,7 +57,10 @@ def credentials_of(
     target_chap_secret_file: Path | None,
     environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
-    """The options and the environment. Warns of secrets that others can read. Raises ConfigError for a file that has none."""
+    """Users and secrets from options and environment.
+
+    Warns of files that others can read. Raises ConfigError for a file without a secret.
+    """
     return Credentials(
         chap_user or environment.get(USER_VARIABLE) or None,
         _secret(chap_secret_file) or environment.get(SECRET_VARIABLE) or None,
@@ -65,7 +70,7 @@ def credentials_of(
 
 
 def with_given(place: IscsiUrl, given: Credentials, parameter: str) -> IscsiUrl:
-    """The URL with what it leaves open of users and secrets. Raises typer.BadParameter for a user without a secret."""
+    """The URL, completed with the users and secrets that it lacks. Raises typer.BadParameter for a user without a secret."""
     user = place.user or given.user
     secret = place.secret if place.secret is not None else given.secret
     if user is not None and secret is None:

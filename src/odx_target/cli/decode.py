@@ -1,4 +1,4 @@
-"""`odx-target decode`: bytes in words, without a target."""
+"""`odx-target decode`: explain bytes, without a target."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -13,7 +13,8 @@ from odx_target.initiator.token_commands import TOKEN_BYTES
 from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd
 
 app = typer.Typer(
-    help="Put bytes into words. HEX may hold blanks, colons and newlines; - reads it from standard input.", no_args_is_help=True
+    help="Explain bytes field by field. HEX may contain blanks, colons and newlines; - reads standard input.",
+    no_args_is_help=True,
 )
 
 
@@ -53,7 +54,7 @@ def token(data: Hex) -> None:
 
 @app.command()
 def pdu(data: Hex) -> None:
-    """An iSCSI PDU: its header of 48 bytes, and what follows."""
+    """An iSCSI PDU: its header of 48 bytes, and the data after it."""
     _print("iSCSI PDU", data, describe_pdu)
 
 

@@ -1,4 +1,4 @@
-"""`odx-target demo`: a copy by token beside a copy by reads and writes, on an array of its own."""
+"""`odx-target demo`: compare a copy by token with one by reads and writes, on an array that it starts itself."""
 
 import random
 import tempfile
@@ -32,20 +32,20 @@ from odx_target.target.config.settings import Config, ConfigError, LunConfig, Po
 
 PIECE_BYTES = 1 << 20
 DEPTH = 4
-"""Pieces written or read back side by side."""
+"""Pieces written or read back at the same time."""
 SIZE_STEP_BYTES = PIECE_BYTES
 COMMAND_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
 class Wire:
-    """Bytes that crossed the network, both ways."""
+    """Bytes that crossed the network, in both directions."""
 
     total_bytes: int = 0
 
 
 class CountingStream(trio.abc.Stream):
-    """A stream that counts what passes."""
+    """A stream that counts the bytes sent and received."""
 
     def __init__(self, stream: trio.abc.Stream, wire: Wire) -> None:
         self._stream, self._wire = stream, wire
@@ -68,7 +68,7 @@ class CountingStream(trio.abc.Stream):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One copy, as the table shows it."""
+    """The figures of one copy."""
 
     name: str
     wire_bytes: int
@@ -83,7 +83,7 @@ def register(root: typer.Typer) -> None:
 
 
 def demo(
-    size_text: Annotated[str, typer.Option("--size", metavar="SIZE", help="How much to copy, whole MiB.")] = "256M",
+    size_text: Annotated[str, typer.Option("--size", metavar="SIZE", help="Amount to copy, in whole MiB.")] = "256M",
 ) -> None:
     """Copy data by token and by reads and writes, check both, and compare."""
     try:
@@ -174,7 +174,7 @@ async def _each_piece(disk: Disk, size_bytes: int, act: Callable[[int, bytes], A
 
 
 def _pieces(disk: Disk, size_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """What the source holds: the same data each time it is asked for."""
+    """The data of the source, the same at each call."""
     for index in range(size_bytes // PIECE_BYTES):
         # Incompressible and different everywhere; nothing secret depends on it.
         yield index * PIECE_BYTES // disk.block_bytes, random.Random(index).randbytes(PIECE_BYTES)  # noqa: S311

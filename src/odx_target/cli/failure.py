@@ -1,4 +1,4 @@
-"""How a subcommand ends early: with one clear line and an exit code."""
+"""Exceptions that end a subcommand with one line and an exit code."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ class Interrupted(Exception):
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One error to report to a person, out of a group that trio raised."""
+    """The one error to report, out of a group that trio raised."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -34,7 +34,7 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def drop_output() -> None:
-    """Keep the interpreter from flushing once more, at its end, what cannot be written."""
+    """Drop buffered output that cannot be written, so that the interpreter does not try again at its end."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
         return

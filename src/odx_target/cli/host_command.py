@@ -1,4 +1,4 @@
-"""What the subcommands that act as a host share: sessions to the URLs they were given, and errors as one line."""
+"""The common part of the subcommands that act as a host: options, sessions to targets, errors as one line."""
 
 import re
 import secrets
@@ -30,11 +30,11 @@ from odx_target.initiator.session import InitiatorSession
 from odx_target.initiator.url import IscsiUrl, parse_url
 
 LOGOUT_TIMEOUT_S = 1.0
-"""A command that was interrupted waits no longer for a target that does not answer."""
+"""After an interrupt, the wait for a target that does not answer."""
 
 DEFAULT_COMMAND_TIMEOUT_S = 60.0
 
-# Any characters that a login can carry: what names a target takes is for testers to find out.
+# Any characters that a login can carry, so that testers can find out which names a target accepts.
 _INITIATOR_NAME = re.compile(r"(?:iqn|eui|naa)\.[!-~]{1,219}")
 
 T = TypeVar("T")
@@ -48,13 +48,13 @@ CommandTimeout = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Who a command is to its targets."""
+    """The identity of a command towards its targets: session options and credentials."""
 
     options: SessionOptions
     credentials: Credentials
 
     def url(self, text: str, parameter: str) -> IscsiUrl:
-        """A URL of the command line, with users and secrets that were given elsewhere. Raises typer.BadParameter."""
+        """A URL of the command line, with users and secrets from options and environment. Raises typer.BadParameter."""
         try:
             return with_given(parse_url(text), self.credentials, parameter)
         except BadUrl as bad:
@@ -64,7 +64,7 @@ class Host:
 def as_host(
     initiator_name: str = DEFAULT_INITIATOR_NAME, *, command_timeout: bool = True
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Makes a command one with the options of a host, which it gets as its argument `who`, a Host."""
+    """A decorator that adds the options of a host to a command, which receives them as its argument `who`, a Host."""
     rows = [
         parameter("initiator_name", InitiatorName, initiator_name),
         *([parameter("command_timeout", CommandTimeout, DEFAULT_COMMAND_TIMEOUT_S)] if command_timeout else []),
@@ -87,7 +87,7 @@ def _host(initiator_name: str, command_timeout: float = DEFAULT_COMMAND_TIMEOUT_
 def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
     """A host's identity: a new ISID each time, so that two commands at once do not end each other's session.
 
-    Raises typer.BadParameter for a name that cannot be.
+    Raises typer.BadParameter for a name that is no iSCSI name.
     """
     if not _INITIATOR_NAME.fullmatch(initiator_name):
         raise typer.BadParameter(f"{initiator_name!r} is not an iSCSI name (iqn., eui. or naa.)", param_hint="--initiator-name")
@@ -101,7 +101,7 @@ def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
 
 
 def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
-    """Run a command's work; whatever goes wrong with a target or a group of tasks is one plain error.
+    """Run the work of a command. An error of a target or of a group of tasks becomes a single plain error.
 
     SIGINT and SIGTERM cancel it, so that it can log out and clean up. Raises CommandFailure, Interrupted.
     """
@@ -135,7 +135,7 @@ async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: 
 
 @asynccontextmanager
 async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[InitiatorSession]:
-    """A session to the target of a URL. Raises InitiatorError; where there is no session, it says with whom."""
+    """A session to the target of a URL. Raises InitiatorError, which names the portal if the login fails."""
     is_open = False
     try:
         async with open_session(target.portal, target.target_name, with_credentials(wishes, target)) as session:
@@ -149,7 +149,7 @@ async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator
 
 @asynccontextmanager
 async def open_disks(source: IscsiUrl, destination: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[tuple[Disk, Disk]]:
-    """Two logical units, through one session if they are of one target."""
+    """Two logical units, through one session if both are at the same target."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_target(source, wishes))
         other = session

@@ -19,7 +19,7 @@ from odx_target.target.control.client import NoServer, request
 
 SHOWN_RANGES = 4
 
-app = typer.Typer(help="Look into a running array and change it.", no_args_is_help=True)
+app = typer.Typer(help="Show and change a running array.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -38,13 +38,13 @@ def manage(
         typer.Argument(readable=False, metavar="POOL", help="The directory of the pool that is served, or a control socket."),
     ],
 ) -> None:
-    """Look into a running array and change it."""
+    """Show and change a running array."""
     context.obj = pool
 
 
 @app.command("luns")
 def luns(context: typer.Context, as_json: Json = False) -> None:
-    """The LUNs."""
+    """List the LUNs."""
     answer = _ask(context, "luns")
     if not _printed(answer, as_json):
         rows = [_lun_cells(lun) for lun in answer["luns"]]
@@ -57,7 +57,7 @@ def add_lun(
     lun: Annotated[str, typer.Argument(metavar="NAME=SIZE", help="As a=10G or b=2T,block=4096 (else 512).")],
     as_json: Json = False,
 ) -> None:
-    """Add a LUN; hosts are told that there are more."""
+    """Add a LUN. Hosts are notified."""
     answer = _ask(context, "add-lun", lun=lun)
     if not _printed(answer, as_json):
         typer.echo(_lun_line(answer))
@@ -68,10 +68,12 @@ def resize(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The LUN.")],
     new_size: Annotated[str, typer.Argument(metavar="SIZE", help="Its new size, such as 10G.")],
-    shrink: Annotated[bool, typer.Option("--shrink", help="Its end, with all data in it, may be lost.")] = False,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Allow a smaller size: the data at the end of the LUN is lost.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Change the size of a LUN; hosts are told."""
+    """Change the size of a LUN. Hosts are notified."""
     answer = _ask(context, "resize", name=name, size=new_size, shrink=shrink)
     if not _printed(answer, as_json):
         typer.echo(_lun_line(answer))
@@ -79,7 +81,7 @@ def resize(
 
 @app.command("health")
 def health(context: typer.Context, as_json: Json = False) -> None:
-    """What is wrong with the array, and how much room it has."""
+    """Show what is wrong with the array, and how much room it has."""
     answer = _ask(context, "health")
     if not _printed(answer, as_json):
         for line in health_lines(answer):
@@ -88,7 +90,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("tokens")
 def tokens(context: typer.Context, as_json: Json = False) -> None:
-    """The tokens that can be used. What is shown of one is not enough to use it."""
+    """List the tokens that can be used. Only a part of each is shown, too little to use it."""
     answer = {"tokens": list(_all_tokens(context))}
     if not _printed(answer, as_json):
         headings = ("identifier", "type", "LUN", "ranges: LBA, blocks", "size", "age", "left", "in use")
@@ -101,7 +103,7 @@ def revoke(
     identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Of the token, as `tokens` shows it.")],
     as_json: Json = False,
 ) -> None:
-    """End a token: whoever uses it from now on is answered TOKEN REVOKED (23h/06h). Copies under way go on."""
+    """End a token: later commands that use it get TOKEN REVOKED (23h/06h). Copies under way go on."""
     answer = _ask(context, "revoke", identifier=identifier.removeprefix("0x"))
     if not _printed(answer, as_json):
         typer.echo(f"revoked {answer['identifier']}")
@@ -109,7 +111,7 @@ def revoke(
 
 @app.command("copies")
 def copies(context: typer.Context, as_json: Json = False) -> None:
-    """The copies by token that are under way, and the copy rate."""
+    """List the copies by token that are under way, and show the copy rate."""
     answer = _ask(context, "copies")
     if not _printed(answer, as_json):
         headings = ("command", "initiator", "LUN", "list identifier", "done", "of", "percent", "seconds")
@@ -121,11 +123,16 @@ def copies(context: typer.Context, as_json: Json = False) -> None:
 def cancel(
     context: typer.Context,
     list_identifier: Annotated[str, typer.Argument(metavar="LIST-IDENTIFIER", help="Of the copy, as `copies` shows it.")],
-    initiator: Annotated[str | None, typer.Option("--initiator", metavar="IQN", help="Whose copy, if several have it.")] = None,
-    lun: Annotated[str | None, typer.Option("--lun", metavar="NAME", help="Of which LUN, if several have it.")] = None,
+    initiator: Annotated[
+        str | None,
+        typer.Option("--initiator", metavar="IQN", help="The initiator of the copy, if several copies have this identifier."),
+    ] = None,
+    lun: Annotated[
+        str | None, typer.Option("--lun", metavar="NAME", help="The LUN of the copy, if several copies have this identifier.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """End a copy by token, as COPY OPERATION ABORT does. What is copied stays; its host is told that it was ended."""
+    """End a copy by token, as COPY OPERATION ABORT does. Copied blocks stay. The host is informed."""
     chosen = {name: value for name, value in (("initiator", initiator), ("lun", lun)) if value is not None}
     answer = _ask(context, "cancel", list_identifier=list_identifier, **chosen)
     if not _printed(answer, as_json):
@@ -135,7 +142,7 @@ def cancel(
 
 @app.command("sessions")
 def sessions(context: typer.Context, as_json: Json = False) -> None:
-    """The sessions of hosts."""
+    """List the sessions of hosts."""
     answer = _ask(context, "sessions")
     if not _printed(answer, as_json):
         headings = ("initiator", "ISID", "TSIH", "peer", "type", "tasks that wait")
@@ -145,10 +152,10 @@ def sessions(context: typer.Context, as_json: Json = False) -> None:
 @app.command("copy-rate")
 def copy_rate(
     context: typer.Context,
-    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes a second for all copies together, such as 64M.")],
+    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes per second, such as 64M, or none.")],
     as_json: Json = False,
 ) -> None:
-    """Limit what all copies by token do in a second, from now on."""
+    """Limit the rate of all copies by token together, from now on."""
     answer = _ask(context, "copy-rate", rate=rate)
     if not _printed(answer, as_json):
         typer.echo(_rate_line(answer))

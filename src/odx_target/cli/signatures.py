@@ -1,4 +1,4 @@
-"""Options that many subcommands share, added to a function's signature, where typer finds them."""
+"""Functions with added parameters: options that many subcommands share, in the signature that typer reads."""
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +22,7 @@ def extended(
     without: Collection[str] = (),
     first: bool = False,
 ) -> Callable[..., Extended]:
-    """A function with the parameters of `function`, but for those named in `without`, and more, which stand first or last.
+    """A function with the parameters of `function`, except those in `without`, and with `parameters`, first or last.
 
     It calls `call` with `function`, to which its own arguments are bound already, and with the others by name.
     """

@@ -1,7 +1,7 @@
-"""One array: a pool, its logical units, their copy manager, and the portals where initiators reach them.
+"""An array: a pool, its logical units, their copy manager, and the portals where initiators connect.
 
-Everything that lives as long as the array runs in one nursery, opened by `async with`; there is no module state, so one
-process may hold as many arrays as it likes.
+All tasks of an array run in one nursery, which `async with` opens. There is no module state, so a process can have any number
+of arrays.
 """
 
 import secrets
@@ -35,19 +35,20 @@ from odx_target.target.server.target_directory import Authentication
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
-# Initiators are told, replies go out, then connections are cut: a stop must not hang on a peer that does not read.
 STOP_TIMEOUT_S = 1.0
-# How late the memory of an expired token may be given back; its use is judged by the clock at once.
+"""For initiators to log out and to take their replies; then connections are cut, so that no peer can hold up the stop."""
+
 EXPIRY_INTERVAL_S = 1.0
+"""Between two searches for expired tokens, whose memory is then given back. A token cannot be used as soon as it expires."""
 
 OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 
 
 class Array:
-    """An array that serves from `async with` to its end.
+    """An array that serves while its `async with` body runs.
 
     `open_pool` opens the store that `config` names. `entropy` and `wall_clock` may be replaced for tests; other time is
-    trio's. `tap` is shown the bytes of every connection; at most `max_sockets` of hosts are open at a time.
+    trio's. `tap` sees the bytes of every connection; at most `max_sockets` sockets of hosts are open at a time.
 
     Raises ConfigError for settings that contradict each other, StoreError when the pool cannot be opened and OSError when a
     portal cannot be bound.
@@ -84,13 +85,13 @@ class Array:
 
     @property
     def portals(self) -> tuple[Portal, ...]:
-        """Where it listens, with the ports that were picked."""
+        """The portals, with the ports that were picked."""
         return self._listener.portals
 
     def resize_lun(self, name: str, size_bytes: int) -> bool:
-        """Enlarge a LUN while it is served; every host learns of it with its next command. False if it has this size already.
+        """Enlarge a LUN while it is served, and notify every host. False if it has this size already.
 
-        Raises ConfigError for a name that is not there and a size that cannot be, PoolFull and PoolFailed.
+        Raises ConfigError for an unknown name or an invalid size, PoolFull and PoolFailed.
         """
         logical_unit = self.logical_unit_named(name)
         if not grow_logical_unit(logical_unit, size_bytes):
@@ -100,7 +101,7 @@ class Array:
         return True
 
     async def shrink_lun(self, name: str, size_bytes: int) -> None:
-        """Cut off the end of a LUN while it is served; every host is told.
+        """Make a LUN smaller while it is served, and notify every host.
 
         Raises ConfigError as `resize_lun` does, DamagedBlock, PoolFull and PoolFailed.
         """
@@ -110,9 +111,9 @@ class Array:
         self.device_server.capacity_changed(logical_unit)
 
     def add_lun(self, lun: LunConfig) -> LogicalUnit:
-        """One more LUN for every host, which is told that there is one.
+        """Add a LUN for every host, and notify them all.
 
-        Raises ConfigError where its name is taken or there are too many, StoreError when it cannot be created.
+        Raises ConfigError if the name is taken or there are too many LUNs, StoreError if it cannot be created.
         """
         logical_unit = add_logical_unit(lun, self.pool, self.environment, self.config.iqn)
         self.commit()
@@ -133,9 +134,9 @@ class Array:
         return self._listener.sessions()
 
     def commit(self) -> None:
-        """Commit what management has changed, or leave that to a later commit where it cannot be done now.
+        """Commit what management has changed, or leave it to a later commit if it cannot be done now.
 
-        No host hears of the change before. Raises PoolFailed, of which every host is told.
+        Hosts are notified afterwards. Raises PoolFailed, after every connection has been closed for it.
         """
         try:
             self.pool.commit()
@@ -180,7 +181,7 @@ class Array:
             except trio.Cancelled:
                 if error is None:
                     raise
-                # What ended the body, or went wrong at the stop, says more than the cancellation that came of it.
+                # The error that ended the body or the stop is more useful than the cancellation that it caused.
 
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True):
@@ -191,7 +192,7 @@ class Array:
                 await self.pool.close()
 
     async def _start(self) -> None:
-        # Portals first: nothing is made on a disk for an array that cannot be reached.
+        # Portals first: if they cannot be bound, nothing is created on disk.
         sockets = await bind_portals(self.config.portals)
         try:
             environment = self.environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
@@ -249,7 +250,7 @@ class Array:
         while True:
             await trio.sleep(EXPIRY_INTERVAL_S)
             self.reporter.tick()
-            # What tokens held is given back in the log.
+            # Giving back the blocks of tokens writes to the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)
 

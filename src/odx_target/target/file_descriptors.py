@@ -1,7 +1,7 @@
-"""The file descriptors of a serving process, and who may have how many.
+"""The file descriptors of a serving process, and how they are divided.
 
-Sockets are refused before anything else goes without: a stranger who connects must not cost a host its data. So sockets get a
-share that leaves the others theirs, and of the rest segments get what they can use.
+A client that connects must never take the descriptor that a host's read or write needs. So sockets get a fixed share, and are
+refused beyond it; segments get what is left.
 
     open at the start   standard input, output and error, and what the process was given
     upkeep              what one array needs beside its hosts (`UPKEEP`)

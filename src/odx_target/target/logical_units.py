@@ -1,4 +1,4 @@
-"""Which LUN shows which volume: found in the pool, or created as the configuration says."""
+"""The logical units of an array: found in the pool, or created from the configuration."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volu
 
 log = structlog.get_logger()
 
-# What a volume remembers of the LUN that shows it.
+# Attributes of a volume, about the LUN that presents it.
 LUN_ATTRIBUTE = "lun"
 BLOCK_ATTRIBUTE = "block_bytes"
 

@@ -1,4 +1,4 @@
-"""How large a LUN is, and making it larger or smaller while it is served.
+"""The size of a LUN, and changing it while it is served.
 
 A volume has whole blocks of the store; a LUN of 512-byte blocks may end inside the last one, so its size is kept beside it.
 """
@@ -16,12 +16,12 @@ KEY_PREFIX = "lun size: "
 
 
 def volume_blocks(size_bytes: int) -> int:
-    """How many blocks of the store hold a LUN."""
+    """The number of store blocks that a LUN needs."""
     return -(-size_bytes // BLOCK_BYTES)
 
 
 def size_bytes_of(volume: Volume, pool: Pool) -> int:
-    """The size of the LUN that shows a volume."""
+    """The size of the LUN that presents a volume."""
     changed = pool.remembered(_key(volume))
     return int(volume.attributes[SIZE_ATTRIBUTE]) if changed is None else int.from_bytes(changed, "big")
 
@@ -62,13 +62,13 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     """Cut off the end of a logical unit that is served. Tokens keep what they represent.
 
     1. Commands that begin from now on find the new end.
-    2. Commands that are already at work behind it end as they would have.
+    2. Commands that already work beyond the new end complete as usual.
     3. What stays of the old end in the last block of the store becomes zeros: so it must read if the LUN grows again.
     4. Size and volume change, in one batch of the log.
 
-    Commit the pool afterwards. Raises ConfigError for a size that cannot be or that somebody else changes at the same time,
+    Commit the pool afterwards. Raises ConfigError for an invalid size, or if the size is changed by another request meanwhile,
     DamagedBlock, PoolFull and PoolFailed: then the LUN is as large as before. If the pool fails between 3 and 4, the few blocks
-    that 3 is about stay zeros.
+    of step 3 stay zeros.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)

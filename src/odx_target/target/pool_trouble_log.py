@@ -1,4 +1,4 @@
-"""Lines of the log for what is wrong with a pool, and the events that are counted."""
+"""Log lines for troubles of a pool, and the names of events that are counted."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ def report_trouble(reporter: Reporter, trouble: Trouble, logical_units: Mapping[
 def describe_place(
     volume: str | None, frozen_map: int | None, block: int, logical_units: Mapping[int, LogicalUnit]
 ) -> dict[str, Any]:
-    """A block of the store as hosts know it, as far as a LUN shows it."""
+    """Describe a block of the store by LUN and LBA, if a LUN presents it."""
     found: dict[str, Any] = {} if frozen_map is None else {"snapshot": frozen_map}
     for logical_unit in logical_units.values():
         if logical_unit.volume.name == volume:

@@ -1,4 +1,4 @@
-"""Log lines that an operator needs, no matter how often their causes come: some for each cause and minute, the rest counted."""
+"""Log lines with a limit: a few for each cause and minute; further ones are only counted."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -10,17 +10,17 @@ import structlog
 log = structlog.get_logger()
 
 INTERVAL_S = 60.0
-"""After its lines a cause is silent for the rest of so long."""
+"""The limit on lines of a cause applies to each such interval."""
 
 MAX_CAUSES = 1024
-"""Causes held apart; past it all others of an event share one. Strangers can make up as many as they like."""
+"""Causes that are counted apart. Beyond it, all others of an event share one, since clients can invent any number of causes."""
 
 _OTHERS = "others"
 
 
 @dataclass(slots=True)
 class _Interval:
-    """What has been said of a cause since `began_s`; `fields` are those of the last line that was left out."""
+    """The lines of a cause since `began_s`; `fields` are those of the last line that was left out."""
 
     began_s: float
     level: str
@@ -41,7 +41,7 @@ class Reporter:
         self._intervals: dict[tuple[str, Hashable], _Interval] = {}
 
     def report(self, level: str, event: str, /, *, cause: Hashable = None, lines: int = 1, **fields: Any) -> None:
-        """Log an event, or count it if its cause has had its `lines` lately. `fields` are shown."""
+        """Log an event with its fields, or only count it if its cause had its `lines` in this interval."""
         self.counts[event] += 1
         key = self._key(event, cause)
         interval = self._intervals.get(key)

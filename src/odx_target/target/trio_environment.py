@@ -1,4 +1,4 @@
-"""The machine's time, randomness and threads, as trio gives them."""
+"""The environment of a real array: time, randomness and threads by trio."""
 
 import secrets
 import time
@@ -13,7 +13,7 @@ from odx_target.store.api import OutOfResources
 from odx_target.turns import Turns
 
 NO_THREAD = "can't start new thread"
-"""How Python says that there is none."""
+"""Python's message for this error."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

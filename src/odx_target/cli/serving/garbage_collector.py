@@ -1,27 +1,30 @@
-"""Python's garbage collector in a process that serves.
+"""Settings of Python's garbage collector for a process that serves.
 
-A full collection looks at every container object without a pause, half a microsecond for each, and everybody waits: for
-100,000 blocks scattered over a LUN of 1 PiB, whose map has some 270,000 such objects, that is 150 ms. The map has no cycles and
-goes by its counts of references alone, so what a full collection can find is little. It is made rare; what is young is still
-collected often, a few thousand objects at a time.
+A full collection visits every container object without a pause, half a microsecond for each, and all hosts wait. For 100,000
+blocks scattered over a LUN of 1 PiB, whose map has some 270,000 such objects, that takes 150 ms. The map has no reference
+cycles, so a full collection finds little. Full collections are therefore made rare; young objects are still collected often, a
+few thousand at a time.
 """
 
 import gc
 
 YOUNG_OBJECTS = 700
-"""New objects between two collections of the youngest, as Python has it."""
+"""New objects between two collections of the youngest generation; Python's default."""
 
 COLLECTIONS_OF_YOUNG = 5
-"""So many, then those that outlived one are looked at too: 4,200 at most, about 2 ms."""
+"""Collections of the youngest generation before one of the middle generation too: at most 4,200 objects, about 2 ms."""
 
 COLLECTIONS_OF_OLDER = 100
-"""So many, then all are looked at: 420,000 objects more than there were. Old garbage in cycles takes as much at most."""
+"""Collections of the middle generation before a full one: after 420,000 new objects.
+
+So many can be garbage in cycles at most.
+"""
 
 
 def spare_collector() -> None:
-    """Take what is there now for what stays, and make full collections rare.
+    """Exempt all present objects from collection, and make full collections rare.
 
-    It is for the whole process, so only `serve` does it.
+    It affects the whole process, so only `serve` calls it.
     """
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, COLLECTIONS_OF_YOUNG, COLLECTIONS_OF_OLDER)

@@ -1,4 +1,4 @@
-"""Log lines for a person on standard error; set up only by the command line."""
+"""Log lines on standard error; only the command line sets this up."""
 
 import io
 import logging
@@ -23,7 +23,7 @@ MAX_QUEUED_BYTES = 1 << 20
 
 
 class _Stream:
-    """What is standard error at that moment, as records are written to it."""
+    """Standard error, whatever file that is at the moment, as a sink of records."""
 
     path = Path("/dev/stderr")
     has_failed = False
@@ -50,7 +50,7 @@ class _Stream:
 
 
 def _descriptor() -> int | None:
-    """That of standard error, unless it is none of the operating system's."""
+    """The file descriptor of standard error, or None if it has none."""
     try:
         return sys.stderr.fileno()
     except io.UnsupportedOperation:
@@ -58,7 +58,7 @@ def _descriptor() -> int | None:
 
 
 class StandardError:
-    """Writes lines to standard error. An array goes on when nobody reads its log any more."""
+    """Writes lines to standard error. If they cannot be written, the array goes on."""
 
     def __init__(self) -> None:
         self._stream = _Stream()
@@ -78,7 +78,7 @@ class StandardError:
 
     @contextmanager
     def in_thread(self) -> Iterator[None]:
-        """While the body runs, a thread writes the lines: nobody waits for a terminal, pipe or file that takes none."""
+        """While the body runs, a thread writes the lines, so that the array never waits for a slow terminal, pipe or file."""
         self._writer = RecordWriter(self._stream, _gap, MAX_QUEUED_BYTES)
         try:
             yield
@@ -94,7 +94,7 @@ def _gap(count: int) -> bytes:
 def configure_logging(level: str) -> StandardError:
     """Write log lines of `level` and above to standard error; errors inside the array show their stack only at debug.
 
-    Returns what writes them.
+    Returns the writer.
     """
     standard_error = StandardError()
     structlog.configure(
@@ -112,7 +112,7 @@ def configure_logging(level: str) -> StandardError:
 
 
 def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What a peer has sent is not to steer the terminal."""
+    """Escape what a peer has sent, so that it cannot control the terminal."""
     for key, value in line.items():
         if isinstance(value, str):
             line[key] = printable(value)

@@ -1,4 +1,4 @@
-"""The options of `odx-target serve`, and the settings that they make together with FILE.toml."""
+"""The options of `odx-target serve`, and the settings from them and FILE.toml."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -34,60 +34,63 @@ def _path(metavar: str, words: str) -> Any:
 
 PoolDir = Annotated[
     Path | None,
-    typer.Argument(metavar="POOL", readable=False, help="Where the pool lives; without it, in a temporary directory."),
+    typer.Argument(metavar="POOL", readable=False, help="The directory of the pool; default: a temporary one."),
 ]
 Lun = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=SIZE",
-        help="A LUN to make, as a=10G or b=2T,block=4096 (else 512); may be repeated.",
+        help="A LUN to create, as a=10G or b=2T,block=4096 (default: 512); may be repeated.",
     ),
 ]
 PortalOption = Annotated[
     list[str] | None,
-    typer.Option("--portal", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one; may be repeated."),
+    typer.Option("--portal", metavar="HOST:PORT", help="An address to listen on; port 0 picks a free port; may be repeated."),
 ]
 Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="The name of the target.")]
-ConfigFile = Annotated[Path | None, _path("FILE.toml", "Settings; options given here win.")]
-PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="The most that the pool may use on disk, such as 10G.")]
+ConfigFile = Annotated[Path | None, _path("FILE.toml", "Settings; options on the command line take precedence.")]
+PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="Maximum size of the pool on disk, such as 10G.")]
 MemoryLimit = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="The most memory that all sessions may take together: 512M; at least 320M."),
+    typer.Option(metavar="SIZE", help="Maximum memory of all sessions together; default: 512M; at least 320M."),
 ]
 ChapUser = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The CHAP user that initiators must prove to be, in place of FILE.toml's.")
+    str | None, typer.Option(metavar="NAME", help="The CHAP user that initiators must log in as; replaces those of FILE.toml.")
 ]
-ChapSecretFile = Annotated[Path | None, _path("FILE", "Its secret, one line of 12 bytes or more.")]
-TargetChapUser = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Whom the target proves to be where an initiator asks (mutual CHAP).")
-]
-TargetChapSecretFile = Annotated[Path | None, _path("FILE", "Its secret, another one.")]
+ChapSecretFile = Annotated[Path | None, _path("FILE", "The secret of that user, one line of at least 12 bytes.")]
+TargetChapUser = Annotated[str | None, typer.Option(metavar="NAME", help="The CHAP user of the target itself (mutual CHAP).")]
+TargetChapSecretFile = Annotated[Path | None, _path("FILE", "The secret of that user, different from the other.")]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help=f"One of {', '.join(LOG_LEVELS)}.")]
-Trace = Annotated[Path | None, _path("FILE", "A line for every PDU; SIGUSR1 switches off and on.")]
-Pcap = Annotated[Path | None, _path("FILE", "The sessions as pcapng, data and tokens included.")]
+Trace = Annotated[Path | None, _path("FILE", "Write a line for every PDU; SIGUSR1 switches tracing off and on.")]
+Pcap = Annotated[Path | None, _path("FILE", "Write the sessions as pcapng, data and tokens included.")]
 PcapSnapLength = Annotated[
     int | None,
     typer.Option(
         metavar="BYTES",
         min=pcapng.MIN_SNAP_BYTES,
         max=pcapng.MAX_SNAP_BYTES,
-        help=f"What is kept of each packet: {pcapng.MAX_SNAP_BYTES}.",
+        help=f"Bytes kept of each packet; default: {pcapng.MAX_SNAP_BYTES}.",
     ),
 ]
 CopyRate = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Bytes a second for all copies by token together, such as 64M; or none.")
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="Maximum rate of all copies by token together, in bytes per second, such as 64M; or none."
+    ),
 ]
 ReportTokenCauses = Annotated[
     bool | None,
-    typer.Option("--report-token-causes/--no-report-token-causes", help="Tell hosts why a token is invalid; yes."),
+    typer.Option(
+        "--report-token-causes/--no-report-token-causes", help="Report to hosts why a token is invalid; default: yes."
+    ),
 ]
 AcceptZeroToken = Annotated[
     bool | None,
-    typer.Option("--accept-zero-token/--no-accept-zero-token", help="Let hosts write zeros by the zero token; yes."),
+    typer.Option("--accept-zero-token/--no-accept-zero-token", help="Accept the zero token, which writes zeros; default: yes."),
 ]
-Control = Annotated[Path | None, _path("PATH", "Socket of `odx-target manage`; `control` in the pool.")]
+Control = Annotated[Path | None, _path("PATH", "The socket of `odx-target manage`; default: `control` in the pool.")]
 RemoteLun = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="A LUN of which no tokens are made (23h/03h); may be repeated.")
+    list[str] | None, typer.Option(metavar="NAME", help="A LUN that refuses POPULATE TOKEN (23h/03h); may be repeated.")
 ]
 ShowLimits = Annotated[
     bool, typer.Option("--show-limits", help="Print every limit and the memory that they allow, and do not serve.")
@@ -120,9 +123,9 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
 
 
 def settings_of(file: Path | None, given: Mapping[str, object]) -> tuple[Config, ServeConfig]:
-    """What a file and the options say; None is an option that was not given.
+    """The settings from a file and from the options; an option that was not given is None.
 
-    Raises ConfigError for a file or an option that cannot be, and for options that do not go together.
+    Raises ConfigError for an invalid file or option, and for options that exclude each other.
     """
     array = load_config(file) if file else Config()
     files = load_serve_config(file) if file else ServeConfig()

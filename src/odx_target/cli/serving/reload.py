@@ -1,4 +1,4 @@
-"""What a running `serve` does when it is told to read its settings again: LUNs that are named larger grow."""
+"""Reading the settings again on SIGHUP: LUNs grow to the sizes in the file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 async def reload(array: Array, path: Path | None) -> None:
-    """Read the LUNs of a configuration file again. What cannot be is one line of the log, and the array goes on."""
+    """Read the LUNs of a configuration file again, and grow them. An error is logged on one line, and the array goes on."""
     if path is None:
         log.warning("nothing to read again: no --config names a file")
         return

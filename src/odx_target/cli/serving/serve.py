@@ -1,4 +1,4 @@
-"""`odx-target serve`: run an array until it is told to stop."""
+"""`odx-target serve`: serve an array until a signal stops it."""
 
 import ipaddress
 import signal
@@ -68,9 +68,9 @@ def serve(
 ) -> None:
     """Serve LUNs over iSCSI.
 
-    The target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260 if nothing else is said. A pool remembers its LUNs and
-    their sizes: a later start needs no --lun. SIGHUP lets LUNs grow to the sizes that FILE.toml has by then, SIGINT and
-    SIGTERM stop it.
+    The default target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260. A pool remembers its LUNs and their sizes, so
+    a later start needs no --lun. On SIGHUP, LUNs grow to the sizes that FILE.toml has by then. SIGINT and SIGTERM stop the
+    array.
     """
     settings, files = options.settings_of(config, locals())
     if show_limits:
@@ -91,7 +91,7 @@ def serve(
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
-    """Nothing is left behind of a pool that could not have been served. Raises ConfigError."""
+    """Check before a pool is created that it will have a LUN. Raises ConfigError."""
     if settings.luns:
         return
     if settings.pool_dir is None:
@@ -139,7 +139,7 @@ async def _serve(
 
 
 def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
-    """Log each portal through which strangers may use the LUNs: any but those on the loopback, unless CHAP is configured."""
+    """Log each portal that other machines reach without CHAP: every one that is not on the loopback."""
     if settings.chap_users:
         return
     for portal in portals:
@@ -162,7 +162,7 @@ def _toggle(tracing: Tracing | None) -> None:
 
 
 async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors: int = SEGMENT_DESCRIPTORS) -> Pool:
-    """The pool that a configuration names: a directory, or memory."""
+    """Open the pool of a configuration: in a directory or in memory."""
     limits = PoolOptions(limit_bytes=config.pool_limit_bytes, descriptors=descriptors)
     if config.pool_dir is None:
         return await open_memory_pool(environment, limits)
@@ -170,7 +170,7 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
 
 
 def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    """Blocks while nobody reads it. An array whose output nobody takes, as on a disk that is full, serves all the same."""
+    """Print how to connect; blocks while a pipe is not read. If the output cannot be written, the array serves all the same."""
     try:
         _print_how_to_connect(array, managed_at)
     except OSError as error:

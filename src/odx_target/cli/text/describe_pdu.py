@@ -1,4 +1,4 @@
-"""An iSCSI PDU as rows for a reader."""
+"""An iSCSI PDU as rows of a table."""
 
 from dataclasses import fields
 
@@ -57,7 +57,7 @@ _NAMES = {
 
 
 def describe_pdu(data: bytes) -> list[Row]:
-    """A header of 48 bytes, and what follows it as far as it is there. Raises ValueError."""
+    """Describe a PDU: its header of 48 bytes, and as much after it as there is. Raises ValueError."""
     pdu = decode_header(data)
     rows: list[Row] = [("PDU", type(pdu).__name__, f"operation code {pdu.opcode:#04x}")]
     rows += [_field_row(pdu, field.name) for field in fields(pdu)]
@@ -95,7 +95,7 @@ def _meaning(pdu: Pdu, name: str, value: int) -> str:
 
 
 def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
-    """The data segment, without digests; what is missing of it is said."""
+    """The data segment, without digests, and how much of it is missing."""
     if len(data) == HEADER_BYTES and not pdu.data_segment_length:
         return []
     frame = FrameReader(MAX_DATA_BYTES).cut(memoryview(data))

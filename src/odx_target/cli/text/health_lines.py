@@ -1,4 +1,4 @@
-"""An array's health, in lines for a person."""
+"""The health of an array as lines of text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from odx_target.cli.text.sizes import size
 
 
 def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong first, then the room and what was refused."""
+    """What is wrong first, then the room, then what was refused."""
     yield "well" if health["is_well"] else "NOT WELL"
     yield f"writes: {_writes(health)}"
     yield f"checkpoint: {_checkpoint(health)}"

@@ -1,4 +1,4 @@
-"""Bytes as people paste them."""
+"""Bytes from pasted hexadecimal text."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""No CDB, page, token or PDU of ours is longer."""
+"""Longer than any CDB, page, token or PDU of an array."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 

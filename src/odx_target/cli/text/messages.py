@@ -1,4 +1,4 @@
-"""Errors as a person reads them: one line, of a length that can be read, that cannot steer the terminal."""
+"""Error messages for the terminal: one line, not too long, without control characters and secrets."""
 
 import re
 
@@ -7,13 +7,13 @@ import typer
 from odx_target.target.printable import printable
 
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
-"""In URLs, also where one was typed in the place of something else."""
+"""Secrets in URLs, also in a URL that was typed as another argument."""
 MAX_MESSAGE_CHARACTERS = 600
-"""Of a longer one, which quotes an input that hardly anybody typed, both ends are shown."""
+"""A longer message, which quotes a long input, is cut in the middle."""
 
 
 def error_text(error: Exception) -> str:
-    """What an error says."""
+    """The message of an error."""
     if isinstance(error, typer.TyperException):
         return error.format_message()
     if isinstance(error, OSError):
@@ -23,7 +23,7 @@ def error_text(error: Exception) -> str:
 
 
 def shown(message: str) -> str:
-    """A message as it may be printed."""
+    """A message as it is printed: on one line, without control characters and secrets."""
     text = printable(" ".join(SECRETS.sub(r"\1...", message).replace("Value error, ", "").split()))
     if len(text) <= MAX_MESSAGE_CHARACTERS:
         return text

@@ -1,4 +1,4 @@
-"""A bar for work that takes a while: on standard error, on a terminal only, gone when the work is done."""
+"""A progress bar on standard error, only on a terminal, removed when the work is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Adds bytes that are done; `how` is one word or two about them."""
+    """Adds completed bytes; `how` describes them in a word or two."""
 
     def __call__(self, count_bytes: int, how: str = "") -> None: ...
 
@@ -31,7 +31,7 @@ def bar(title: str, total_bytes: int) -> Iterator[Advance]:
 
 
 def _show_nothing(count_bytes: int, how: str = "") -> None:
-    """What a bar that nobody sees does."""
+    """Do nothing, in place of a bar."""
 
 
 def _progress() -> "Progress":

@@ -16,9 +16,9 @@ from odx_target.target.printable import printable
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAX_DUMP_BYTES = 4096
-"""Longer data say no more to a reader."""
+"""Longer data is cut off."""
 GAP = "  "
-"""Between columns, and before what stands below a name."""
+"""Between columns, and as the indent below a name."""
 
 _LONG_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){8,}")
 
@@ -27,25 +27,25 @@ Row = tuple[str, str, str]
 
 
 def width_of_terminal() -> int | None:
-    """Columns of standard output; None where it is no terminal."""
+    """The width of standard output in characters; None if it is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:
-    """A table of fields under a title. What a target sent cannot steer the terminal."""
+    """Print a table of fields under a title. Control characters sent by a target are escaped."""
     cells = [tuple(map(printable, (_name(name), _spaced(value), words))) for name, value, words in rows]
     typer.echo(typer.style(title, bold=True))
     typer.echo("\n".join([*field_lines(cells, width_of_terminal()), ""]))
 
 
 def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of any columns."""
+    """Print a table with any columns."""
     cells = [tuple(map(printable, row)) for row in rows]
     typer.echo("\n".join(column_lines(headings, cells, width_of_terminal())))
 
 
 def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Lines of fields, their values and meanings; a row whose words do not fit has its value and its meaning below its name."""
+    """The lines of a table of fields. A row that is too wide has its value and its meaning below its name."""
     widths = _widths([HEADINGS, *rows], width, width // len(HEADINGS) if width else None)
     if widths is None:
         return [line for row in rows for line in _below_name(row, width)]
@@ -57,7 +57,7 @@ def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
 
 
 def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Lines of a table; where its words do not fit, a line for each cell, behind its heading."""
+    """The lines of a table. If it is too wide, each cell is on a line of its own, after its heading."""
     widths = _widths([headings, *rows], width)
     if widths is not None:
         return [*_heading_lines(headings, widths), *(line for row in rows for line in _row_lines(row, widths))]
@@ -73,12 +73,12 @@ def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
 
 
 def _name(name: str) -> str:
-    """A field as the standard spells it: in words, after the blanks that show that it belongs to what is above."""
+    """The name of a field with blanks for underscores; its indent stays."""
     return name.replace("_", " ")
 
 
 def _spaced(value: str) -> str:
-    """Bytes apart from each other, so that a line ends between two of them; numbers begin with 0x or stand under meaning."""
+    """Long hexadecimal bytes with blanks between them, so that a line can break there."""
     return bytes.fromhex(value).hex(" ") if _LONG_HEXADECIMAL.fullmatch(value) else value
 
 
@@ -144,7 +144,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def print_bytes(title: str, data: bytes) -> None:
-    """A hex dump, 16 bytes a line, runs of equal lines left out."""
+    """Print a hex dump, 16 bytes on a line, without repeated lines."""
     typer.echo(f"{title} ({len(data)} bytes)")
     for line in dump(data):
         typer.echo(f"  {line}")

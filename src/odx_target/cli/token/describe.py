@@ -1,4 +1,4 @@
-"""What the token commands sent and received, as rows for a reader."""
+"""Token commands and their results as rows of tables."""
 
 from collections.abc import Iterable
 
@@ -26,25 +26,25 @@ _PARAMETER_LISTS = {
 
 
 def descriptions() -> Descriptions:
-    """All that this array can put into words."""
+    """The descriptions of all CDBs and pages, those of copy by token included."""
     found = Descriptions()
     register_descriptions(found)
     return found
 
 
 def table_rows(rows: Iterable[ScsiRow]) -> list[Row]:
-    """Rows as `tables` takes them."""
+    """Rows in the form that `tables` prints."""
     return [(row.name, row.value, row.words) for row in rows]
 
 
 def describe_sent_command(cdb: bytes, data: bytes) -> list[Row]:
-    """A command and its parameter list."""
+    """Describe a command and its parameter list."""
     describe = _PARAMETER_LISTS.get((cdb[0], cdb[1]))
     return table_rows(describe_cdb(cdb, descriptions())) + (table_rows(describe(data)) if describe and data else [])
 
 
 def describe_command_result(result: CommandResult) -> list[Row]:
-    """How a command ended: its status, its sense field by field, and how much less or more was moved."""
+    """Describe how a command ended: its status, its sense data, and the residual count."""
     try:
         status = Status(result.status).name.replace("_", " ")
     except ValueError:
@@ -67,10 +67,10 @@ def _sense_rows(sense: bytes) -> list[Row]:
 
 
 def describe_copy_operation(data: bytes) -> list[Row]:
-    """An answer to RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS."""
+    """Describe an answer to RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS."""
     return table_rows(describe_rod_token_information(data))
 
 
 def describe_rod_token(token: bytes) -> list[Row]:
-    """What a token says of itself, in words; its secret half is left out. Raises ValueError."""
+    """Describe the fields of a token, without its secret part. Raises ValueError."""
     return table_rows(describe_token(token))

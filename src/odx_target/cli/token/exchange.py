@@ -1,4 +1,4 @@
-"""One command of token copy: sent once, and both sides of it shown."""
+"""Sends one command of token copy, and shows what was sent and received."""
 
 import trio
 import typer
@@ -25,12 +25,12 @@ IN_PROGRESS = frozenset(
     }
 )
 POLL_DELAY_S = 0.5
-"""Where the target gives no estimate, as ddpt waits."""
+"""Between two polls if the target gives no estimate; the same as ddpt."""
 MAX_POLL_DELAY_S = 5.0
 
 
 async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in_bytes: int = 0) -> CommandResult:
-    """Send one command, once, and show both sides of it."""
+    """Send a command, without retries, and show what was sent and received."""
     typer.echo(f"{name} to {disk.name}")
     print_bytes("CDB", command)
     if data:
@@ -44,7 +44,7 @@ async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in
 
 
 async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
-    """RECEIVE ROD TOKEN INFORMATION, shown. Raises CommandFailure if the target refuses it, BadAnswer."""
+    """Send RECEIVE ROD TOKEN INFORMATION and show the answer. Raises CommandFailure if the target refuses it, BadAnswer."""
     while True:
         command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
         result = await send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
@@ -57,7 +57,7 @@ async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> Cop
 
 
 def must_be_good(name: str, result: CommandResult) -> None:
-    """Raises CommandFailure for a status other than GOOD."""
+    """Raise CommandFailure for a status other than GOOD."""
     if result.status != Status.GOOD:
         raise CommandFailure(f"{name}: {describe_result(result)}")
 

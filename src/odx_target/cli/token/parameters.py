@@ -1,4 +1,4 @@
-"""What can be typed behind the commands of `odx-target token`."""
+"""The arguments and options of the commands of `odx-target token`."""
 
 import re
 from pathlib import Path
@@ -77,13 +77,14 @@ Kind = Annotated[int | None, typer.Option("--rod-type", parser=rod_type, metavar
 InactivityTimeout = Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="0: the default.")]
 Identifier = Annotated[int, typer.Option("--list-identifier", parser=list_identifier, metavar="N")]
 Immediate = Annotated[
-    bool, typer.Option("--immed", help="IMMED: run in the background; alone poll until it ends, in a script go on at once.")
+    bool,
+    typer.Option("--immed", help="IMMED: run in the background. A single command then polls until it ends; a script goes on."),
 ]
 TokenOut = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="Write the token there.")]
 TokenIn = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="The token to use; in a script, else the last one made.")
+    Path | None, typer.Option("--token-file", metavar="FILE", help="The token to use; default in a script: the last one made.")
 ]
 Zero = Annotated[bool, typer.Option("--zero", help="Use the block device zero token: write zeros.")]
-Offset = Annotated[int, typer.Option("--offset-into-rod", min=0, metavar="BLOCKS", help="Blocks of the destination.")]
+Offset = Annotated[int, typer.Option("--offset-into-rod", min=0, metavar="BLOCKS", help="In blocks of the destination.")]
 DeleteToken = Annotated[bool, typer.Option("--del-tkn", help="Delete the token afterwards.")]
 Poll = Annotated[bool, typer.Option("--poll", help="Ask again until the operation has ended.")]

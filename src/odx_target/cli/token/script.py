@@ -1,4 +1,4 @@
-"""`odx-target token run`: several commands of token copy in one session, so that one can ask about another and stop it."""
+"""`odx-target token run`: several commands of token copy in one session, so that one can query or stop another."""
 
 import shlex
 from dataclasses import dataclass
@@ -26,20 +26,20 @@ from odx_target.target.config.error import ConfigError
 PROMPT = "token> "
 MAX_SLEEP_S = 3600.0
 
-Lun = Annotated[int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="Another LUN than that of the URL.")]
+Lun = Annotated[int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="A LUN other than that of the URL.")]
 Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="How long.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line: what to do, and with which LUN; None: that of the URL."""
+    """The work of one line, and its LUN; None: the LUN of the URL."""
 
     work: Work
     lun: int | None
 
 
 class Script:
-    """Reads lines into steps, and does them on one session."""
+    """Reads steps from lines and performs them in one session."""
 
     def __init__(self, place: IscsiUrl, *, keep_going: bool) -> None:
         self._place = place
@@ -49,7 +49,7 @@ class Script:
         self._failures = 0
 
     async def run(self, path: Path, wishes: SessionOptions) -> None:
-        """Do the lines of a file or of standard input. Raises CommandFailure, ConfigError, InitiatorError, OSError."""
+        """Perform the lines of a file or of standard input. Raises CommandFailure, ConfigError, InitiatorError, OSError."""
         with ScriptLines(path, PROMPT) as lines:
             self._keep_going = self._keep_going or lines.is_typed
             async with host_command.open_target(self._place, wishes) as session:
@@ -71,7 +71,7 @@ class Script:
             typer.echo(f"odx-target: {shown(said)}", err=True)
 
     def step(self, line: str) -> Step | None:
-        """What a line asks for; None for one that is empty, a comment or asks for help. Raises ConfigError."""
+        """The step of a line; None if the line is empty, a comment or a request for help. Raises ConfigError."""
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
@@ -85,7 +85,7 @@ class Script:
         return found if isinstance(found, Step) else None
 
     async def _disk(self, session: InitiatorSession, lun: int) -> Disk:
-        """A LUN of the session, its unit attentions taken by the first step that uses it."""
+        """A LUN of the session. Its first use clears its unit attentions."""
         if lun not in self._disks:
             disk = Disk(session.logical_unit(lun), trio.sleep, f"LUN {lun}")
             await disk.command(cdb.test_unit_ready())
@@ -97,20 +97,20 @@ class Script:
 def run(
     url: Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")],
     script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A file; without it, standard input.")] = STANDARD_INPUT,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Do what follows a step that fails, too.")] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Continue after a step that fails.")] = False,
     *,
     who: host_command.Host,
 ) -> None:
-    """Do several steps in one session, a line for each, as they are typed behind `odx-target token`, but without the URL.
+    """Perform several steps in one session. Each line is a command of `odx-target token`, without the URL.
 
-    A line may name another LUN of the target by --lun. `sleep SECONDS` waits, `help` lists the steps, # begins a comment.
+    A line may select another LUN of the target with --lun. `sleep SECONDS` waits, `help` lists the steps, # begins a comment.
     """
     place = who.url(url, "URL")
     host_command.run(Script(place, keep_going=keep_going).run, script, who.options)
 
 
 def _application() -> typer.Typer:
-    """The steps as subcommands, which give a Step."""
+    """The steps as subcommands, each of which returns a Step."""
     app = typer.Typer(
         help="Steps of a session, a line for each.",
         add_completion=False,

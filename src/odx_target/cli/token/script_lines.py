@@ -13,19 +13,19 @@ from odx_target.cli.failure import CommandFailure
 
 STANDARD_INPUT = Path("-")
 MAX_LINE_BYTES = 1 << 16
-"""A longer one is no command of a person."""
+"""Longer than any command of a script."""
 READ_BYTES = 1 << 16
 
 
 class ScriptLines:
-    """Lines as they come, of a file, or of standard input for `-`; where a person types, `prompt` is shown before each.
+    """The lines of a file, or of standard input for `-`. On a terminal, `prompt` is shown before each.
 
     Raises typer.BadParameter where the file cannot be opened.
     """
 
     def __init__(self, path: Path, prompt: str) -> None:
         self.number = 0
-        """Of the line that was read last."""
+        """The number of the line that was read last."""
         self.is_typed = path == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty()
         self._prompt = prompt if self.is_typed else ""
         self._buffer = bytearray()
@@ -49,7 +49,7 @@ class ScriptLines:
             os.close(self._owned)
 
     async def next(self) -> str | None:
-        """The next line, None at the end. Raises CommandFailure for what is no text, OSError."""
+        """The next line, None at the end. Raises CommandFailure for a line that is not UTF-8, OSError."""
         typer.echo(self._prompt, nl=False)
         line = await self._next()
         if line is None:

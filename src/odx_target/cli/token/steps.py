@@ -1,4 +1,4 @@
-"""The single commands of token copy, as steps of a session: each checks what was typed, and gives the work to do."""
+"""The commands of token copy as steps of a session: each checks its arguments and returns the work to do."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -31,16 +31,16 @@ MANAGEMENT_TOKEN_BYTES = 96
 LIST_ALLOCATION_BYTES = 8 + 1024 * MANAGEMENT_TOKEN_BYTES
 
 Work: TypeAlias = Callable[[Disk], Awaitable[None]]
-"""What a step does with a disk. Raises CommandFailure, InitiatorError, OSError."""
+"""Does a step on a disk. Raises CommandFailure, InitiatorError, OSError."""
 
 
 BuildStep: TypeAlias = Callable[..., Work]
-"""Makes a step of Steps and of what was typed. Raises typer.BadParameter."""
+"""Makes the work of a step from a Steps and the arguments. Raises typer.BadParameter."""
 
 
 @dataclass(slots=True)
 class Steps:
-    """What the steps of one session share: whether others may follow, and the token that was seen last."""
+    """State that the steps of one session share: whether others may follow, and the last token."""
 
     others_follow: bool = False
     token: bytes = b""
@@ -186,4 +186,4 @@ STEPS: dict[str, BuildStep] = {
     "abort": abort,
     "list": list_tokens,
 }
-"""By the name that is typed."""
+"""The steps by the name of their command."""

@@ -19,7 +19,7 @@ from odx_target.initiator.disk import Disk
 from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.url import IscsiUrl
 
-app = typer.Typer(help="Send single commands of token copy, and see every field.", no_args_is_help=True)
+app = typer.Typer(help="Send single commands of token copy, and show every field.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -30,13 +30,16 @@ def register(root: typer.Typer) -> None:
 @app.command()
 @host_command.as_host()
 def info(
-    url: Annotated[str | None, typer.Argument(metavar="URL", help="Ask this LUN for the results of an operation.")] = None,
-    token_file: Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A token; with URL, written.")] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The LUN to ask for the result of an operation.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="The token to show; with a URL, the file to write the token to."),
+    ] = None,
     identifier: Identifier = 0,
     *,
     who: host_command.Host,
 ) -> None:
-    """Show what a token file says; or, with a URL, what RECEIVE ROD TOKEN INFORMATION says."""
+    """Show the fields of a token file or, with a URL, the answer to RECEIVE ROD TOKEN INFORMATION."""
     if url is not None:
         _alone(url, who, receive(Steps(), identifier, token_file))
     elif token_file is not None:

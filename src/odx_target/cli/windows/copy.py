@@ -1,4 +1,4 @@
-"""`odx-target windows-copy`: copy a file between two LUNs as Windows would, and say where Windows would have given up."""
+"""`odx-target windows-copy`: copy a file between two LUNs as Windows would, and report where Windows would have given up."""
 
 import contextlib
 from collections import Counter
@@ -40,12 +40,12 @@ VERDICTS = {
 }
 
 connect = connect_tcp
-"""How portals are reached; tests put something else here."""
+"""Opens connections to portals; tests replace it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was typed."""
+    """The arguments of the command."""
 
     source: IscsiUrl
     destination: IscsiUrl
@@ -70,27 +70,34 @@ def register(root: typer.Typer) -> None:
 
 @host_command.as_host(INITIATOR_NAME, command_timeout=False)
 def windows_copy(
-    src: Annotated[str, typer.Argument(metavar="SRC", help="Where from: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
-    dst: Annotated[str, typer.Argument(metavar="DST", help="Where to; what is there in the file's place is overwritten.")],
+    src: Annotated[str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    dst: Annotated[
+        str, typer.Argument(metavar="DST", help="The destination; blocks in the place of the file are overwritten.")
+    ],
     file_size: Annotated[str, typer.Option("--file-size", metavar="SIZE", help="Size of the file, such as 1G.")] = "1G",
     fragments: Annotated[int, typer.Option(min=1, max=MAX_FRAGMENTS, metavar="N", help="Extents of the source file.")] = 1,
     src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where the file begins on the source.")] = 0,
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where it begins on the destination.")] = 0,
     zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; nothing is read.")] = False,
     fill: Annotated[
-        bool, typer.Option("--fill", help="First write a pattern to the file on the source: data are lost.")
+        bool, typer.Option("--fill", help="First write a pattern to the file on the source; its data is lost.")
     ] = False,
     valid_size: Annotated[
-        str | None, typer.Option("--valid-size", metavar="SIZE", help="What was ever written of the source file.")
+        str | None, typer.Option("--valid-size", metavar="SIZE", help="The part of the source file that was ever written.")
     ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print all fields and bytes of commands and answers.")] = False,
     paths: Annotated[int, typer.Option(min=1, max=8, metavar="N", help="Sessions to each target, as MPIO makes them.")] = 1,
     path_choice: Annotated[
         str, typer.Option(metavar="HOW", help="one, other (for RECEIVE ROD TOKEN INFORMATION) or round-robin.")
     ] = "one",
-    digests: Annotated[bool, typer.Option("--digests", help="Header and data digests, or no login.")] = False,
-    list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first one.")] = 0,
-    lifetime: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Of tokens; 0: default.")] = 0,
+    digests: Annotated[bool, typer.Option("--digests", help="Require header and data digests.")] = False,
+    list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first list identifier.")] = 0,
+    lifetime: Annotated[
+        int,
+        typer.Option(
+            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of tokens; 0: the default of the target."
+        ),
+    ] = 0,
     *,
     who: host_command.Host,
 ) -> None:
@@ -137,7 +144,7 @@ def windows_copy(
 
 
 async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
-    """Copy and compare, and keep account in `report`.
+    """Copy and compare, and keep `report` up to date.
 
     Returns why Windows would have given up, if so, and whether the file is the same at both ends.
     """

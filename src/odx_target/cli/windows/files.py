@@ -1,4 +1,4 @@
-"""The files of the Windows behaviour: where they lie on their disks, what is in them, whether they are equal."""
+"""The files of the Windows behaviour: their place on the disks, their content, and the comparison."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.layout import FileLayout
 
 CLUSTER_BYTES = 4096
-"""What NTFS gives files room by: a whole number of blocks of either length."""
+"""The unit in which NTFS allocates: a whole number of blocks of either length."""
 COMPARED_TOGETHER = 8
 """Reads under way at once while the result is compared; the copy itself is compared after its end."""
 

@@ -1,4 +1,4 @@
-"""What the Windows behaviour did, as lines for a person, in the words of `serve --trace`."""
+"""The commands of the Windows behaviour as lines of text, in the form of `serve --trace`."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -84,7 +84,7 @@ class _Run:
 
 @dataclass(slots=True)
 class TracePrinter:
-    """Turns entries into lines; runs of ordinary reads and writes are one, unless all fields and bytes are wanted.
+    """Prints entries as lines. A run of ordinary reads and writes is one line, unless all fields and bytes are wanted.
 
     `show` takes each line; call `finish` at the end.
     """

@@ -1,1 +1,1 @@
-"""What an array is told at its start: settings, CHAP, TOML files."""
+"""The configuration of an array: settings, CHAP, TOML files."""

@@ -1,4 +1,4 @@
-"""Who must prove what: the CHAP part of an array's configuration, from a TOML file, the command line, or Python.
+"""The CHAP part of an array's configuration, from a TOML file, the command line, or Python.
 
 A secret is never part of a message or of a representation.
 """
@@ -24,9 +24,9 @@ MAX_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; stops at
 
 @dataclass(frozen=True, slots=True)
 class ChapUser:
-    """A user that initiators prove to be; `initiator` is the only initiator name that may use it, None: any.
+    """A user that initiators log in as. `initiator` is the only initiator name that may use it; None: any.
 
-    `secret_file` is where the secret was read from, if from a file of its own.
+    `secret_file` is the file of the secret, if it has one of its own.
     """
 
     user: str
@@ -37,7 +37,7 @@ class ChapUser:
 
 @dataclass(frozen=True, slots=True)
 class TargetChap:
-    """How the target proves itself to initiators that ask for it (mutual CHAP)."""
+    """The user and secret of the target itself, for initiators that ask for mutual CHAP."""
 
     user: str
     secret: bytes = field(repr=False)
@@ -110,7 +110,10 @@ def target_chap_of(value: Any, base: Path) -> TargetChap:
 
 
 def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Accounts | None:
-    """What a target checks initiators by, None if it lets in all. Raises ConfigError for what does not go together."""
+    """The accounts by which a target checks initiators; None if every initiator may log in.
+
+    Raises ConfigError for settings that contradict each other.
+    """
     if not users and target is not None:
         raise ConfigError("target-chap: mutual CHAP needs at least one chap user, initiators prove themselves first")
     if len(users) > MAX_USERS:
@@ -129,7 +132,10 @@ def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Account
 
 
 def chap_warnings(users: Sequence[ChapUser], target: TargetChap | None, config_file: Path | None) -> list[str]:
-    """What is allowed and yet unwise, a line each; `config_file` is where secrets without a file of their own stand."""
+    """Warnings, one line each, about settings that are allowed but unsafe.
+
+    `config_file` has the secrets that have no file of their own.
+    """
     files = dict.fromkeys(each.secret_file or config_file for each in users)
     if target is not None:
         files[target.secret_file or config_file] = None
@@ -161,7 +167,7 @@ def _chap_user(row: Mapping[str, Any], base: Path) -> ChapUser:
 
 
 def _user_and_secret(table: str, row: Mapping[str, Any], base: Path, others: Sequence[str]) -> tuple[str, bytes, Path | None]:
-    """What both tables have. A value is never shown: it may be a secret under the wrong key."""
+    """The user, the secret and its file in a table. An error shows no value: it may be a secret under the wrong key."""
     known = ("user", "secret", "secret-file", *others)
     if unknown := sorted(row.keys() - set(known)):
         raise ConfigError(f"{table}: unknown key {unknown[0]!r}; known are {', '.join(known)}")

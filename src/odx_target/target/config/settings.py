@@ -1,4 +1,4 @@
-"""What an array is told at its start: LUNs, portals, name, limits; from the command line, a TOML file, or Python."""
+"""The settings of an array: LUNs, portals, name, limits; from the command line, a TOML file, or Python."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -63,9 +63,9 @@ class Portal:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that an array is told.
+    """The settings of an array.
 
-    `pool_dir` None keeps the pool in memory. `pool_limit_bytes` bounds what the log may use, None: the disk does.
+    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` bounds the size of the log; None: only the disk does.
     """
 
     pool_dir: Path | None = None
@@ -74,36 +74,36 @@ class Config:
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
     memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
-    """What all sessions together may take of the machine's memory, beside what the array itself needs."""
+    """The memory that all sessions together may take, beside what the array itself needs."""
     log_level: str = "info"
     strict_list_identifiers: bool = False
-    """True: results of a token command are told only to the nexus that sent it. False also tells other sessions of the
-    same initiator, as multipath hosts need."""
+    """True if only the nexus that sent a token command can fetch its result. With False other sessions of the same
+    initiator can, which multipath hosts need."""
     copy_budget_s: float | None = None
-    """How long a WRITE USING TOKEN may take before it ends with what it has; None: the copy manager's own limit."""
+    """The time after which a WRITE USING TOKEN ends with a partial result; None: the default of the copy manager."""
     copy_rate_bytes_per_s: int | None = None
-    """What all copies by token together may do in a second; None: as fast as they can."""
+    """The maximum rate of all copies by token together; None: no limit."""
     report_token_causes: bool = True
-    """True: a host learns in which way its token is invalid; False: only that it is."""
+    """True if the sense data says why a token is invalid; with False it only says that it is."""
     accept_zero_token: bool = True
     remote_luns: tuple[str, ...] = ()
-    """Names of LUNs whose blocks pass for another copy manager's: tokens can be written to them, but are not made of them."""
+    """Names of LUNs presented as another copy manager's: tokens can be written to them, but not made from them."""
     chap_users: tuple[ChapUser, ...] = ()
-    """Whom initiators must prove to be; none: every initiator is let in."""
+    """The users that initiators must log in as; none: every initiator may log in."""
     target_chap: TargetChap | None = None
     chap_discovery: bool = True
-    """True if discovery sessions must prove it too."""
+    """True if discovery sessions need CHAP too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeConfig:
-    """What `serve` is told beside the array: files to write what it sees to, as `Tracing` has them."""
+    """The settings of `serve` itself: its trace, its capture, and the control socket."""
 
     trace: Path | None = None
     pcap: Path | None = None
     pcap_snap_bytes: int = MAX_SNAP_BYTES
     control: Path | None = None
-    """Where the control socket is; None: in the directory of the pool."""
+    """The path of the control socket; None: in the directory of the pool."""
 
 
 def parse_size(text: str) -> int:
@@ -211,12 +211,12 @@ def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
 
 
 def load_config(path: Path) -> Config:
-    """What a TOML file says of the array; docs/configuration.md lists the keys. Raises ConfigError."""
+    """The settings of the array in a TOML file; docs/configuration.md lists the keys. Raises ConfigError."""
     return _load(path, Config(), _KEYS)
 
 
 def load_serve_config(path: Path) -> ServeConfig:
-    """What the same file says of `serve` itself. Raises ConfigError."""
+    """The settings of `serve` itself in the same file. Raises ConfigError."""
     return _load(path, ServeConfig(), _SERVE_KEYS)
 
 
@@ -308,7 +308,7 @@ def _seconds(key: str, value: Any) -> float:
 
 
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
-"""By key, from its value and the folder of the file to what it sets."""
+"""By key: a function that makes settings from the value and the folder of the file."""
 
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},

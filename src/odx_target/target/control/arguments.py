@@ -1,4 +1,4 @@
-"""The arguments of management operations: what was given, as JSON or a command line has it, made into values."""
+"""The arguments of management operations: values from JSON or from a command line, checked and converted."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _REQUIRED = object()
 
 
 class ManagementError(Exception):
-    """An operation that is not done; the message is one clear line. `is_usage`: it was not even understood."""
+    """An operation was refused; the message is one line. `is_usage` is true if the request itself was wrong."""
 
     def __init__(self, message: str, *, is_usage: bool = False) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class ManagementError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of an operation. `parse` makes a value of what was given; raises ConfigError."""
+    """An argument of an operation. `parse` converts the given value; raises ConfigError."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""What management shows of LUNs, tokens and copies: a row for each, as plain data."""
+"""LUNs, tokens and copies as plain data, for the answers of management operations."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
@@ -12,16 +12,16 @@ from odx_target.turns import Turns
 
 Data: TypeAlias = dict[str, object]
 
-# To make a row and to write it down.
 STEPS_OF_A_ROW = 10
+"""Steps of the loop's turn that making and encoding a row takes."""
 
 Item = TypeVar("Item")
 
 
 async def rows_in_turns(
-    turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], most: int | None = None
+    turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], max_rows: int | None = None
 ) -> list[Data]:
-    """The rows of items, `most` of them at most, without those that are None; made in turns of the loop."""
+    """The rows of `items`, at most `max_rows`, without those that are None. Other tasks run while they are made."""
     rows: list[Data] = []
     for item in items:
         await turns.next_if_spent()
@@ -29,7 +29,7 @@ async def rows_in_turns(
         data = row(item)
         if data is not None:
             rows.append(data)
-            if len(rows) == most:
+            if len(rows) == max_rows:
                 break
     return rows
 
@@ -44,7 +44,7 @@ def describe_lun(logical_unit: LogicalUnit) -> Data:
 
 
 def describe_token(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
-    """Never the token itself. Ranges are in the blocks of the logical unit that it was made of."""
+    """A token without its secret bytes. Ranges are in blocks of the logical unit that it was made from."""
     unit = units.get(creator_identity(token.creator) or b"")
     data = token_data(token, now_s)
     del data["creator"], data["extents"]

@@ -1,4 +1,4 @@
-"""What is wrong with an array, if anything, as plain data."""
+"""The health of an array as plain data."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 MAX_DAMAGED_SHOWN = 100
-"""Blocks of one answer; the others are only counted."""
+"""Damaged blocks in one answer; the others are only counted."""
 
 
 def describe_health(array: "Array") -> dict[str, object]:

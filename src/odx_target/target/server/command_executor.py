@@ -1,4 +1,4 @@
-"""What a connection has executed: the events of its protocol, in order, each command by the device server."""
+"""The executor of one connection: handles the events of its protocol in order, and gives commands to the device server."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -31,25 +31,28 @@ from odx_target.turns import Turns
 
 Ts = TypeVarTuple("Ts")
 
-# So much read data leaves before the rest of the batch is executed: the initiator works on it meanwhile, and it is still in
-# the processor's cache.
 EARLY_SEND_BYTES = 1 << 18
+"""Read data that is sent before the rest of a batch is executed: the initiator can begin to work on it, and the processor
+still has it in its cache."""
 
 
 class StartSoon(Protocol):
-    """Begins a task of the connection; False if it is too late for that."""
+    """Starts a task of the connection. Returns False if the connection has ended."""
 
     def __call__(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool: ...
 
 
 class Report(Protocol):
-    """Writes a line to the log, unless there are too many of its kind."""
+    """Logs an event, unless there are too many of its kind."""
 
     def __call__(self, level: str, event: str, **fields: object) -> None: ...
 
 
 class CommandExecutor:
-    """Executes for one connection. `send` sends what the protocol has to say; `memory` is set when a session begins."""
+    """Executes the commands of one connection.
+
+    `send` sends the output of the protocol; `memory` is set when a session begins.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class CommandExecutor:
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
         self._places: dict[CommandReady, Place] = {}
-        """Of the commands whose data is on its way."""
+        """The places in their task sets of commands whose data is still on its way."""
         self.memory: SessionMemory | None = None
 
     @property

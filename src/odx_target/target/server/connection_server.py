@@ -29,12 +29,14 @@ from odx_target.target.trace.tap import Tap, tap_of
 
 Ts = TypeVarTuple("Ts")
 
-# The protocol's timers (login, ping) count in seconds; looking once a second is close enough.
 TIMER_INTERVAL_S = 1.0
-# What the kernel has no memory for is tried again after this.
+"""Between two checks of the timers of the protocol (login, ping), which count in seconds."""
+
 SCARCITY_PAUSE_S = 0.05
-# What a connection says last is worth this much waiting for a peer that does not read.
+"""Before another try when the kernel lacks memory."""
+
 LAST_WORDS_TIMEOUT_S = 1.0
+"""For a peer to take the last PDUs of a connection that ends."""
 # Ends at which the peer may still be sending. To close with its bytes unread would reset the connection, and some hosts then
 # throw away the Reject or the login status before anybody has seen it.
 ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
@@ -90,7 +92,7 @@ class ConnectionServer:
         self._protocol.on_output = self._has_output
 
     async def serve(self) -> None:
-        """Run the connection; whatever goes wrong ends it, and nothing else."""
+        """Run the connection. An error ends this connection and nothing else."""
         try:
             with self._serving:
                 async with trio.open_nursery() as self._nursery:
@@ -240,7 +242,7 @@ class ConnectionServer:
         self._receiving.cancel()
 
     async def _send(self) -> None:
-        """Commit, then send what the protocol has to say; a connection that cannot be written to ends."""
+        """Commit, then send the output of the protocol. A connection that cannot be written to ends."""
         try:
             await self._sender.send()
         except (OSError, PoolFailed) as error:

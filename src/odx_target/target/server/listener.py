@@ -23,8 +23,8 @@ from odx_target.target.server.target_directory import Authentication, TargetDire
 from odx_target.target.trace.tap import Tap
 
 LISTEN_BACKLOG = 64
-# What accept() fails of goes away by itself, or not at all; trying again at once would spin.
 ACCEPT_PAUSE_S = 0.1
+"""After accept() has failed: the cause passes by itself or not at all, and trying again at once would spin."""
 
 
 class ConnectedSession(NamedTuple):
@@ -168,7 +168,10 @@ class Listener:
 
 
 async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
-    """Listening sockets for all portals; whoever asked closes them. Raises OSError naming the portal that cannot be had."""
+    """Listening sockets for all portals; the caller closes them.
+
+    Raises OSError, which names the portal that cannot be bound.
+    """
     sockets: list[socket.socket] = []
     try:
         for portal in portals:

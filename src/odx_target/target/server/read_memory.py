@@ -1,4 +1,4 @@
-"""A session's share of the memory for reads, as the device server waits for it."""
+"""A session's share of the memory for reads, in the form that the device server uses."""
 
 import trio
 

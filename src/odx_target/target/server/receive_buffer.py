@@ -1,16 +1,18 @@
-"""Where a connection's bytes arrive: one buffer, used again and again."""
+"""The receive buffer of a connection, used again and again."""
 
 import mmap
 
-# Before the login is done: the largest PDU is of 8 KiB then, so that one is always whole after a move to the front. Strangers
-# by the thousand cost no more.
 LOGIN_BUFFER_BYTES = 16 << 10
-# All that one wake-up takes: enough for three of the largest PDUs, so that one is always whole after a move to the front.
+"""Until the login is done. The largest PDU has 8 KiB then, so one always fits after a move to the front."""
+
 RECEIVE_BUFFER_BYTES = 1 << 20
-# Discovery sessions send text alone, but may send PDUs as large as others.
+"""What one wake-up can receive: three of the largest PDUs, so one always fits after a move to the front."""
+
 DISCOVERY_BUFFER_BYTES = 320 << 10
-# With less room than this left behind the unconsumed bytes, they move to the front: small receives cost a call each.
+"""Discovery sessions send only text, but their PDUs may be as large as others."""
+
 MIN_FREE_BYTES = 1 << 18
+"""If less room is left after the unconsumed bytes, they move to the front, because each small receive costs a call."""
 
 
 class ReceiveBuffer:
@@ -53,7 +55,7 @@ class ReceiveBuffer:
         return self._view[self._end :]
 
     def filled(self, size_bytes: int) -> None:
-        """So many bytes have been received into `free`."""
+        """Note that so many bytes were received into `free`."""
         self._end += size_bytes
 
     def view(self) -> memoryview:
@@ -61,5 +63,5 @@ class ReceiveBuffer:
         return self._view[self._start : self._end]
 
     def consumed(self, size_bytes: int) -> None:
-        """The first bytes of `view` have been dealt with."""
+        """Drop the first bytes of `view`."""
         self._start += size_bytes

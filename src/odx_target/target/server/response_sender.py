@@ -1,4 +1,4 @@
-"""The way out of a connection: what has been done is committed, then all answers to it leave in one call."""
+"""The output of a connection: commits what has been done, then sends all responses in one call."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,9 +7,9 @@ from odx_target.iscsi.session.session_memory import Share
 from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
-# Read data of small commands that a peer has not taken: past it the rest of its commands wait. The kernel has some MiB more by
-# then. Large reads take memory of their own.
 MAX_UNSENT_BYTES = 512 << 10
+"""Read data of small commands that a peer has not taken; beyond it the rest of its commands wait. The kernel holds some MiB
+more by then. Large reads take memory of their own."""
 
 
 class ResponseSender:

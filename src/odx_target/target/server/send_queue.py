@@ -1,4 +1,4 @@
-"""What a connection has yet to send: tried at once, the rest when the socket can be written to."""
+"""The send queue of a connection: sends at once what the socket takes, and the rest when it can be written to."""
 
 import socket
 from collections import deque
@@ -10,10 +10,11 @@ from odx_target.environment import Buffer
 from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
 
-# What the kernel has no memory for is tried again after this.
 SCARCITY_PAUSE_S = 0.05
-# sendmsg takes at most this many pieces (IOV_MAX of Linux).
+"""Before another try when the kernel lacks memory."""
+
 MAX_PIECES = 1024
+"""Buffers of one sendmsg call (IOV_MAX of Linux)."""
 
 
 class SendQueue:

@@ -1,4 +1,4 @@
-"""What the protocol asks about this array: its one target, its portals, its sessions."""
+"""The directory of an array for the iSCSI protocol: its one target, its portals, its sessions."""
 
 import ipaddress
 import socket
@@ -29,7 +29,7 @@ class Authentication:
 class TargetDirectory:
     """One target with the same LUNs for every initiator. `portals` are set once their ports are known.
 
-    `authentication` is whom initiators must prove to be, None: no one.
+    `authentication` has the CHAP accounts; None: every initiator may log in.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""Sessions made visible: one readable line per PDU, and pcapng files that Wireshark opens.
+"""Traces and captures of sessions: one line of text per PDU, and pcapng files that Wireshark opens.
 
-`tap` is what a connection knows of all this; `tracing` is the tap that `odx-target serve` gives to its array. Behind it
-`frames` cuts the tapped bytes into PDUs, `conversation` joins what belongs to one command, `lines` puts a PDU into words, and
-`pcapng` with `segments` makes packets of it.
+A connection knows only the interface in `tap`; `tracing` is the tap that `odx-target serve` gives to its array. It uses
+`frames` to cut the bytes into PDUs, `conversation` to join the PDUs of one command, `pdu_line` with `command_data` and
+`one_line` to describe a PDU, and `pcapng` with `tcp_segments` to make packets of it. `trace_files`, `record_writer` and
+`record_file` write the files.
 """

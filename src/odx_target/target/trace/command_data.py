@@ -1,4 +1,4 @@
-"""Which parameter lists and answers are put into words, and how: a row for each command.
+"""The parameter lists and answers that a trace describes, and how: a table by command.
 
 READ and WRITE have none: their data are not shown.
 """
@@ -44,9 +44,9 @@ from odx_target.target.trace.one_line import describe_bytes, describe_rows, desc
 MAX_SHOWN_RANGES = 64
 """As many as a token command may have here; a longer list ends with the number of the rest."""
 MAX_SHOWN_WORDS = 256
-"""Of one parameter list or answer: more registrations, pages or parameters than that nobody reads in a line."""
+"""Of one parameter list or answer: a line with more would be too long to read."""
 MAX_DESCRIBED_BYTES = 4096
-"""Of such a list or answer: the array waits while it is put into words, and a peer may send the longest one ever again."""
+"""Of such a list or answer: the array waits while it is described, and a peer may send the longest one again and again."""
 TOKEN_IN_LIST = 16
 """Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
 
@@ -84,24 +84,24 @@ def describe_command(cdb: bytes) -> Words:
 
 
 def parameter_list_bytes(cdb: bytes) -> int:
-    """PARAMETER LIST LENGTH of a command whose parameter list is put into words; 0 for any other."""
+    """PARAMETER LIST LENGTH of a command whose parameter list is described; 0 for any other."""
     known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
     length: int = known.layout.parse_prefix(cdb).get("parameter_list_length", 0) if known else 0
     return length
 
 
 def wants_answer(cdb: bytes) -> bool:
-    """True if what answers this command is put into words."""
+    """True if the answer to this command is described."""
     return _find(ANSWERS, cdb) is not None
 
 
 def describe_parameter_list(cdb: bytes, data: bytes) -> Words:
-    """What a command sends, in words."""
+    """Describe a parameter list."""
     return _words(_find(PARAMETER_LISTS, cdb), cdb, data)
 
 
 def describe_answer(cdb: bytes, data: bytes) -> Words:
-    """What answers a command, in words."""
+    """Describe the data of an answer."""
     return _words(_find(ANSWERS, cdb), cdb, data)
 
 

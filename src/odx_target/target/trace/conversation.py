@@ -1,6 +1,6 @@
-"""What belongs to one command, joined over its PDUs: the CDB, the parameter list it sends, the data that answer it.
+"""The commands of a connection, each joined from its PDUs: its CDB, its parameter list, the data of its answer.
 
-Only what can be put into words is kept, and only so much of it; the data of reads and writes are never kept.
+Only lists and answers that can be described are kept, up to a limit. The data of reads and writes is never kept.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Command:
     writes: bool
     wants_answer: bool = False
     parameter_list_bytes: int = 0
-    """PARAMETER LIST LENGTH of a list that is worth keeping; the initiator may send fewer bytes, or others behind it."""
+    """PARAMETER LIST LENGTH of a list that is worth keeping; the initiator may send fewer bytes, or others after it."""
     parameter_list: bytearray | None = None
     answer: bytearray = field(default_factory=bytearray)
 
@@ -67,7 +67,7 @@ class Seen:
 class Conversation:
     """The commands of one connection.
 
-    The two callables say of a CDB what is worth keeping: how many bytes of a parameter list, and whether an answer.
+    The two callables decide by the CDB what is kept: how many bytes of a parameter list, and whether the answer.
     """
 
     def __init__(self, parameter_list_bytes: Callable[[bytes], int], wants_answer: Callable[[bytes], bool]) -> None:
@@ -78,7 +78,7 @@ class Conversation:
         self._cut_texts: dict[type[Pdu], bool] = {}
 
     def forget(self) -> None:
-        """Begin again behind a pause: what was under way before may have ended in it.
+        """Begin again after a pause, in which commands under way may have ended.
 
         The texts of a login are not forgotten, and have to be seen in the pause too: the rest of a cut value shows no key.
         """

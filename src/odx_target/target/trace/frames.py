@@ -12,9 +12,9 @@ from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginResponse, Pdu, Unkno
 from odx_target.iscsi.pdu.opcodes import Stage
 
 MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
-"""All that DataSegmentLength can say: the two ends judge what is too long, a trace shows it."""
+"""The largest DataSegmentLength: a trace shows also what the two ends refuse as too long."""
 MAX_LOGIN_TEXT_BYTES = 1 << 16
-"""As much as the protocol itself takes in one negotiation step; more is not looked at."""
+"""As much as the protocol itself accepts in one negotiation step; more is ignored."""
 
 
 class Piece(NamedTuple):

@@ -15,14 +15,14 @@ MAX_SHOWN_BYTES = 32
 MAX_VALUE_CHARACTERS = 256
 """Characters shown of a field's value; the longest name of a target has 223."""
 
-# Said before them in words, or always the same.
+# Shown before them in another form, or always the same.
 _NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}
 # A zero here is a value; anywhere else a zero says that a field is not used.
 _SHOWN_AT_ZERO = (
     *("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count"),
     *("wce", "d_sense", "swp"),
 )
-# But here it says that nothing is set.
+# But in these a zero means that nothing is set.
 _NOT_SHOWN_AT_ZERO = {"disable_prefetch_transfer_length", "number_of_cache_segments"}
 # What authentication methods exchange to prove secrets (RFC 7143 12.1), upper-cased.
 _PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
@@ -30,7 +30,7 @@ _UNKNOWN_BYTES = (1 << 128) - 1
 
 
 def describe_rows(rows: Iterable[Row]) -> list[str]:
-    """A word for each row that says something: `name=value` or `name=value (meaning)`; numbers in decimal."""
+    """A text for each row that is worth showing: `name=value` or `name=value (meaning)`; numbers in decimal."""
     return [_word(row) for row in rows if _is_shown(row)]
 
 
@@ -58,7 +58,7 @@ def describe_bytes(data: bytes | memoryview) -> str:
 
 
 def describe_token_briefly(token: bytes) -> str:
-    """A ROD token, told from others by its identifier and a hash; most of its bytes, and all secret ones, are not shown."""
+    """Describe a ROD token by its type, its identifier and a hash; its secret bytes are not shown."""
     kind = int.from_bytes(token[:4], "big")
     if len(token) < 8:
         return f"rod_token=[{len(token)} bytes]"
@@ -73,7 +73,7 @@ def describe_token_briefly(token: bytes) -> str:
 
 
 def describe_key_value(key: str, value: str) -> str:
-    """The value of a text key. Of what proves a secret, and could be used to search for it, only the length is told.
+    """The value of a text key. Of a value that proves a secret, and could be used to search for it, only the length is shown.
 
     A peer that writes such a key in other letters, or with blanks, sends no less of a secret.
     """
@@ -89,7 +89,7 @@ def describe_status(status: int) -> str:
 
 
 def describe_sense_briefly(sense: bytes) -> str:
-    """Sense data: the key, the code in words, and what else it tells."""
+    """Describe sense data: the sense key, the code, and other fields that are set."""
     try:
         rows = {row.name: row for row in describe_sense(sense)}
     except ValueError:

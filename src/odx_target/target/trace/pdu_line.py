@@ -1,7 +1,7 @@
 """A PDU as one line: its name, its important fields, its command and what that carries, its sequence numbers.
 
-Fields that say nothing (a tag that is none, a number that is zero) are left out. Data are not shown, only how many; of CHAP
-challenges and responses only the length.
+Fields without a value (no tag, a number that is zero) are left out. Of data, and of CHAP challenges and responses, only the
+length is shown.
 """
 
 from dataclasses import fields
@@ -198,7 +198,7 @@ def _segment_parts(seen: Seen) -> list[str]:
 
 
 def _begins_with_sense(pdu: Pdu) -> bool:
-    """True if a data segment is sense data behind their length (RFC 7143 11.4.7, 11.9.4)."""
+    """True if a data segment is a length and sense data (RFC 7143 11.4.7, 11.9.4)."""
     return isinstance(pdu, ScsiResponse) or (isinstance(pdu, AsynchronousMessage) and pdu.async_event == AsyncEvent.SCSI_EVENT)
 
 

@@ -1,4 +1,4 @@
-"""What an array tells whoever wants to see its connections: the bytes of each, as they come and go.
+"""The interface by which a trace sees the bytes of every connection.
 
 With no tap a connection pays one `is None` for what it receives and one for what it sends.
 """
@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from odx_target.environment import Buffer
 
 Address: TypeAlias = tuple[str, int]
-"""Host and port; what a socket says more of an IPv6 address is left out."""
+"""Host and port, without the flow and scope of an IPv6 address."""
 
 
 class ConnectionTap(Protocol):
@@ -26,7 +26,7 @@ class ConnectionTap(Protocol):
 
 
 class Tap(Protocol):
-    """Is told of every connection that is made."""
+    """Sees every connection of an array."""
 
     def errors(self) -> list[str]:
         """Why what is seen is not kept at present."""

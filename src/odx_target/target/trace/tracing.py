@@ -1,4 +1,4 @@
-"""The tap behind `odx-target serve --trace` and `--pcap`: connections to lines and packets, on and off at any time."""
+"""The tap of `odx-target serve --trace` and `--pcap`: writes lines and packets; can be switched off and on at any time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ class Tracing:
 
 
 class _ConnectionTrace:
-    """One connection. The login is followed even while tracing is off: it says how PDUs are cut, and what is not told."""
+    """The trace of one connection. It follows the login even while tracing is off, since digests and secrets depend on it."""
 
     def __init__(self, tracing: Tracing, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
@@ -105,7 +105,7 @@ class _ConnectionTrace:
         return self._tracing.is_on or not self._frames.in_full_feature_phase
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
-        """Whatever goes wrong in here ends the trace of this connection, not the connection."""
+        """Run a step of the trace. An error ends the trace of this connection, not the connection."""
         if self._has_failed:
             return
         try:
