@@ -20,7 +20,7 @@ from random import Random
 
 from odx_target.store.catalogue.interface import Checkpoint, VolumeState
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
-from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.copy_on_write import BlockMap
 
 TIB_BLOCKS = 1 << 28
 GIB_BLOCKS = 1 << 18

@@ -1,7 +1,7 @@
 import pytest
 from tests.store.map_model import MapModel, check, places_of
 
-from odx_target.store.map.block_map import MAX_SIZE_BLOCKS, BlockMap
+from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.difference import differences
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader, levels_for
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_LIMIT, Leaf

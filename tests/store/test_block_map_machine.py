@@ -7,7 +7,7 @@ from tests.store.map_model import MapModel, check
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
 from odx_target.store.catalogue.memory import MemoryCatalogue
-from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.difference import differences
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS

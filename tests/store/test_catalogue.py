@@ -13,7 +13,7 @@ from tests.store.map_model import places_of
 from odx_target.store.api import Unwritable
 from odx_target.store.catalogue import transactional as transactional_catalogue
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint, FrozenMapState, VolumeState
-from odx_target.store.map.block_map import MAX_SIZE_BLOCKS, BlockMap
+from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
 

@@ -19,7 +19,7 @@ from odx_target.store.catalogue.kept_trees import NumberSet, TreeReader, TreeWri
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.catalogue.node_codec import DENSE_LEAF, PACKED_INNER, PACKED_LEAF, node_name, sealed
 from odx_target.store.catalogue.sqlite import FORMAT, SqliteCatalogue
-from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.leaf import LEAF_BLOCKS, expand, one_run
 
 

@@ -107,10 +107,10 @@ def test_held_segments_give_way_where_the_process_has_no_descriptors(
     limit = len(segments_open(tmp_path))
     real = os.open
 
-    def short_of_descriptors(*arguments: object) -> int:
+    def short_of_descriptors(*arguments: object, **named: object) -> int:
         if len(segments_open(tmp_path)) >= limit:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(descriptor_cache.os, "open", short_of_descriptors)
     assert store.create(3, 4).read_now(0, 1) == block(0)

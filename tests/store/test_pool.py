@@ -8,7 +8,7 @@ from tests.store.pools import Machine, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, BlockSource, StoreError
 from odx_target.store.log.records import MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES
-from odx_target.store.map.block_map import MAX_SIZE_BLOCKS
+from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import LogPool, PoolOptions, open_memory_pool
 

@@ -10,7 +10,7 @@ from tests.settings import searching
 from tests.store.map_model import MapModel, places_of
 
 from odx_target.store.catalogue.node_codec import decode_inner, encode_inner
-from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.inner import FAN_OUT, FEW_AGAIN, MAX_FEW, Few, Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf, expand, one_run, packed

@@ -23,7 +23,7 @@ from odx_target.store.log.records import (
     VolumeResized,
     Write,
 )
-from odx_target.store.map.block_map import BlockMap
+from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 

@@ -12,7 +12,7 @@ from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
 from odx_target.store.errors import CatalogueDamaged, StoreError
-from odx_target.store.head import FORMAT_VERSION, IDENTITY_BYTES, Head, HeadStore, MemoryHead, decode_head, encode_head
+from odx_target.store.format_head import FORMAT_VERSION, IDENTITY_BYTES, Head, HeadStore, MemoryHead, decode_head, encode_head
 from odx_target.store.pool import LogPool
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, recover

@@ -13,7 +13,7 @@ from odx_target.store.ledger import Ledger
 from odx_target.store.log.reader import Reader, Runs
 from odx_target.store.log.records import Clone, Freeze, Release, Unmap, VolumeResized
 from odx_target.store.log.writer import Log
-from odx_target.store.map.block_map import MAX_SIZE_BLOCKS, BlockMap
+from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
 from odx_target.store.troubles import Troubles

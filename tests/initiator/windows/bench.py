@@ -11,7 +11,7 @@ from odx_target.initiator.windows.journal import Entry, Exchange, Journal
 from odx_target.initiator.windows.layout import FileLayout, contiguous
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.settings import WindowsSettings
-from odx_target.target.trace.command_data import describe_command
+from odx_target.target.trace.parameter_list_text import describe_command
 from tests.initiator.driving import run
 from tests.initiator.windows.scripted import GIB, MIB, Array, Clock, ScriptedDisk, ScriptedPath, limits
 

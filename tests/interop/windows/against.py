@@ -145,6 +145,6 @@ async def array_of(profile: str, block_bytes: int, monkeypatch: pytest.MonkeyPat
     def limits() -> CopyLimits:
         return CopyLimits(optimal_transfer_bytes=optimal_bytes, max_rod_bytes=maximum_bytes or MAX_ROD_BYTES)
 
-    monkeypatch.setattr("odx_target.target.array.CopyLimits", limits)
+    monkeypatch.setattr("odx_target.target.config.copy_settings.CopyLimits", limits)
     async with running(config(block_bytes)) as array:
         yield array

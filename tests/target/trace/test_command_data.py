@@ -2,7 +2,8 @@
 
 import pytest
 
-from odx_target.target.trace.command_data import (
+from odx_target.target.trace.one_line import MAX_VALUE_CHARACTERS
+from odx_target.target.trace.parameter_list_text import (
     MAX_DESCRIBED_BYTES,
     MAX_SHOWN_WORDS,
     describe_answer,
@@ -10,7 +11,6 @@ from odx_target.target.trace.command_data import (
     describe_parameter_list,
     wants_answer,
 )
-from odx_target.target.trace.one_line import MAX_VALUE_CHARACTERS
 from tests.scsi.array import UnitUnderTest, data_of
 
 MODE_SELECT_6 = "15 10 00 00 18 00"

@@ -24,9 +24,9 @@ from odx_target.iscsi.pdu.headers import (
     TaskManagementFunctionResponse,
     encode_lun,
 )
-from odx_target.target.trace.command_data import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import MAX_COMMANDS, MAX_KEPT_BYTES, MAX_KEPT_IN_ALL_BYTES, Conversation
 from odx_target.target.trace.frames import Frames
+from odx_target.target.trace.parameter_list_text import ANSWERS, PARAMETER_LISTS, parameter_list_bytes, wants_answer
 from odx_target.target.trace.pdu_line import describe_pdu
 from tests.initiator.golden import TOKEN, golden
 from tests.iscsi.examples import pdus

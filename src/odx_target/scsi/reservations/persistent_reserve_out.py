@@ -16,7 +16,9 @@ from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.reservations.actions import (
+from odx_target.scsi.reservations.durable import keep
+from odx_target.scsi.reservations.holders import NexusName, Reservations
+from odx_target.scsi.reservations.service_actions import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
     TRANSPORT_ID_BYTE,
@@ -29,8 +31,6 @@ from odx_target.scsi.reservations.actions import (
     release,
     reserve,
 )
-from odx_target.scsi.reservations.durable import keep
-from odx_target.scsi.reservations.holders import NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import TransportId, decode_transport_ids
 from odx_target.scsi.sense import (
     INSUFFICIENT_REGISTRATION_RESOURCES,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
 from odx_target.iscsi.host_names import host_name_fault
-from odx_target.iscsi.names import prepare_name
+from odx_target.iscsi.names import MAX_NAME_BYTES, prepare_name
 from odx_target.target.config.chap import ChapUser, TargetChap, chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError as ConfigError
 from odx_target.target.config.toml_file import read_table
@@ -25,7 +25,6 @@ LOGICAL_BLOCK_SIZES = (512, 4096)
 MAX_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what the map and READ CAPACITY(16) can name
 MAX_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
 MAX_LUN_NAME_CHARACTERS = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
-LONGEST_IQN = 223  # RFC 7143 4.2.7.1
 MIN_POOL_LIMIT_BYTES = 2 << 20  # two of the smallest segments
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
@@ -186,7 +185,7 @@ def parse_portal(text: str) -> Portal:
 def parse_iqn(text: str) -> str:
     """A target name that RFC 7143 4.2.7 allows, its capitals made small (RFC 3722 1). Raises ConfigError."""
     name = prepare_name(text)
-    if not _IQN.fullmatch(name) or len(name) > LONGEST_IQN:
+    if not _IQN.fullmatch(name) or len(name) > MAX_NAME_BYTES:
         raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa.")
     return name
 

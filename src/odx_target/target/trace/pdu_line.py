@@ -44,10 +44,10 @@ from odx_target.iscsi.pdu.opcodes import (
     TaskManagementResponse,
 )
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
-from odx_target.target.trace.command_data import describe_answer, describe_command, describe_parameter_list
 from odx_target.target.trace.conversation import TEXTS, Command, Seen
 from odx_target.target.trace.frames import Piece
 from odx_target.target.trace.one_line import describe_bytes, describe_key_value, describe_sense_briefly, describe_status
+from odx_target.target.trace.parameter_list_text import describe_answer, describe_command, describe_parameter_list
 
 MAX_TEXT_VALUE_CHARACTERS = 120
 """Characters shown of a key's value; lists of digests and targets are shorter."""

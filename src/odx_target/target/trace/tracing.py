@@ -9,9 +9,9 @@ import structlog
 
 from odx_target.environment import Buffer
 from odx_target.target.trace import pcapng
-from odx_target.target.trace.command_data import parameter_list_bytes, wants_answer
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
+from odx_target.target.trace.parameter_list_text import parameter_list_bytes, wants_answer
 from odx_target.target.trace.pdu_line import describe_fault, describe_pdu
 from odx_target.target.trace.record_writer import RecordWriter
 from odx_target.target.trace.tap import Address, ConnectionTap
