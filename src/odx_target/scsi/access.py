@@ -1,10 +1,10 @@
-"""What a command does to a logical unit that somebody else has reserved (SPC-4 5.13.1 table 65, SBC-3 4.17 table 13)."""
+"""Kinds of access by which a reservation of another I_T nexus conflicts with a command (SPC-4 table 65, SBC-3 table 13)."""
 
 from enum import Enum, auto
 
 
 class Access(Enum):
-    """The three kinds of rows that those tables have. Whoever holds the reservation, or shares in it, may do all of it."""
+    """The three kinds of rows in those tables. A nexus that holds the reservation, or shares in it, may do all three."""
 
     ALLOWED = auto()
     """Never in conflict."""

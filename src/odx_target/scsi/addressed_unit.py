@@ -1,11 +1,11 @@
-"""What a LUN addresses, as far as the device server must know it before it runs a command."""
+"""The part of a logical unit that the device server checks before it runs a command."""
 
 from odx_target.scsi.reservations.holders import Reservation
 from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class AddressedUnit:
-    """A logical unit, or what stands for one where there is none. It is ready, writable, and reserved by nobody."""
+    """A logical unit, or a stand-in for a LUN that has none. Initially ready, writable and not reserved."""
 
     is_present: bool
 
@@ -16,4 +16,4 @@ class AddressedUnit:
         self.descriptor_format_sense = False
         self.third_party_copy = False
         self.reservation: Reservation | None = None
-        """Looked at before every command."""
+        """Checked before every command."""

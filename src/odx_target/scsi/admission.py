@@ -14,10 +14,10 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 def admit(task: Task, commands: CommandTable) -> Entry:
-    """The checks before a handler, most general first (SPC-4 5.3, SAM-5 5.3.3 and 8.6).
+    """Check a task before its handler runs, most general check first, and return its command's entry.
 
-    A reset is told before a reservation conflict, and that before any other unit attention, which stays for later; what is
-    wrong with the request itself may be told at any place.
+    A reset is reported before a reservation conflict, and a reservation conflict before any other unit attention, which then
+    stays pending. Faults of the request itself may be reported at any point. Raises CheckCondition, ReservationConflict.
     """
     if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
         raise CheckCondition(INVALID_MESSAGE_ERROR)
@@ -29,7 +29,7 @@ def admit(task: Task, commands: CommandTable) -> Entry:
 
 
 def _find(task: Task, commands: CommandTable) -> Entry:
-    """The command's entry, unless the LUN has nothing to run it or something else to say first."""
+    """Return the command's entry. Raises CheckCondition for an unknown command, a missing logical unit, or a unit attention."""
     unknown: CheckCondition | None = None
     entry: Entry | None = None
     try:
@@ -50,7 +50,7 @@ def _find(task: Task, commands: CommandTable) -> Entry:
 
 
 def check_reservation(task: Task, entry: Entry) -> None:
-    """What begins after this goes on, whatever reservation comes (SPC-4 5.13.1)."""
+    """Raise ReservationConflict if a reservation keeps the task out. One made later does not affect it (SPC-4 5.13.1)."""
     if _is_kept_out(task, entry):
         raise ReservationConflict
 

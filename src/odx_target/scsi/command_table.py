@@ -1,7 +1,7 @@
-"""The command table: one row says all about a command.
+"""The command table: one row holds everything about a command.
 
-The row dispatches, checks the CDB, and answers REPORT SUPPORTED OPERATION CODES. Other packages add rows (the copy manager
-does); scsi never imports them.
+Rows serve to find the handler, to check the CDB, and to answer REPORT SUPPORTED OPERATION CODES. Other packages, such as the
+copy manager, add rows; scsi never imports those packages.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,27 +17,27 @@ from odx_target.scsi.tasks.task import Task
 SERVICE_ACTION_BITS = 0x1F
 NACA_BIT = 0x04
 PADDED_CDB_BYTES = 16
-"""What a transport hands over: iSCSI pads shorter CDBs to this (RFC 7143 11.3.9)."""
+"""Length of a CDB from a transport: iSCSI pads shorter CDBs to 16 bytes (RFC 7143 11.3.9)."""
 
 RECOMMENDED_TIMEOUT_S = 30
-"""Reported by REPORT SUPPORTED OPERATION CODES: after this time an initiator may take a command for lost. Nothing here takes
-longer than some seconds; the disk below may."""
+"""Reported by REPORT SUPPORTED OPERATION CODES: after this time an initiator may regard a command as lost. No command
+takes longer than a few seconds, unless the disk below does."""
 
 
 class CommandFlag(Flag):
-    """What the device server does around a handler."""
+    """Properties of a command that the device server acts on around its handler."""
 
     NONE = 0
     IGNORES_UNIT_ATTENTION = auto()
-    """Runs although a unit attention is pending (INQUIRY, REPORT LUNS, REQUEST SENSE)."""
+    """Runs even if a unit attention is pending (INQUIRY, REPORT LUNS, REQUEST SENSE)."""
     WITHOUT_LOGICAL_UNIT = auto()
-    """Answered also for a LUN that does not exist: the task's logical unit then has `is_present` False."""
+    """Also answered for a LUN without a logical unit; `is_present` of the task's logical unit is then False."""
     READS_MEDIUM = auto()
     """Refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
-    """Refused while the logical unit is stopped or write protected; needed where `extents` has any that write."""
+    """Refused while the logical unit is stopped or write protected; required if `extents` returns any that write."""
     EXTENTS_IN_DATA_OUT = auto()
-    """Its blocks stand in its parameter list: until that is here it may touch any."""
+    """Its blocks are named in its parameter list; until the list arrives, it is assumed to touch all blocks."""
     NOT_ORDERED = auto()
     """Never waits for other tasks: status and result retrieval."""
 
@@ -46,10 +46,10 @@ class CommandFlag(Flag):
 class CommandRow:
     """One command.
 
-    `usage` has a byte for each byte of the CDB: the operation code, then which bits mean something, with the service action
-    itself in byte 1 (SPC-4 6.35.3); a bit set in a CDB where `usage` has none is INVALID FIELD IN CDB. `service_action` is
-    None for a command that has none. `extents` names the blocks that a task will touch, None: none at all; it may raise
-    CheckCondition as a handler may.
+    `usage` is the CDB usage data (SPC-4 6.35.3): the operation code, then a mask of the bits in use for each byte of the CDB,
+    with the service action itself in byte 1. A CDB with any other bit set is refused with INVALID FIELD IN CDB.
+    `service_action` is None for a command without one. `extents` returns the blocks that a task will touch, and may raise
+    CheckCondition; None means that the command touches no blocks.
     """
 
     name: str
@@ -60,11 +60,11 @@ class CommandRow:
     flags: CommandFlag = CommandFlag.NONE
     extents: Callable[[Task], Sequence[Extent]] | None = None
     nominal_timeout_s: int = 0
-    """How long it takes when all is well; 0 is "not indicated"."""
+    """Usual duration of the command; 0 means "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
     access: Access | Callable[[bytes], Access] | None = None
-    """What a reservation does to it, of the command or of a single CDB. None is what the flags say: READS for one that only
-    reads the medium, else WRITES, so that a row that says nothing is kept out."""
+    """Kind of access for reservations, of the command or by its CDB. None derives it from the flags: READS for a command that
+    only reads the medium, else WRITES, so that a row without any flags conflicts with every reservation."""
 
     @property
     def cdb_bytes(self) -> int:
@@ -72,7 +72,7 @@ class CommandRow:
 
 
 class Entry:
-    """A row made ready for use: flags as plain truth values and the forbidden bits as one number."""
+    """A row prepared for fast checks: its flags as booleans, and its forbidden bits as one integer."""
 
     __slots__ = (
         "access",
@@ -102,11 +102,11 @@ class Entry:
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 
     def access_of(self, cdb: bytes) -> Access:
-        """What a reservation does to this command, or to this CDB where that differs."""
+        """Return the kind of access of this CDB, by which reservations conflict with it."""
         return self.access if isinstance(self.access, Access) else self.access(cdb)
 
     def check(self, cdb: bytes) -> None:
-        """Raises CheckCondition for a CDB that is cut short or has a bit set that means nothing (SPC-4 4.2.5.6)."""
+        """Raise CheckCondition for a CDB that is too short or has a reserved bit set (SPC-4 4.2.5.6)."""
         if len(cdb) == PADDED_CDB_BYTES and not int.from_bytes(cdb, "big") & self.forbidden:
             return
         if len(cdb) < self.row.cdb_bytes:
@@ -118,7 +118,7 @@ class Entry:
 
 
 def forbidden_bits(row: CommandRow) -> bytes:
-    """For each byte of the CDB the bits that must be zero. NACA is among them: there is no ACA here (SAM-5 5.2)."""
+    """Return, for each byte of the CDB, the bits that must be zero. NACA is one, as ACA is not supported (SAM-5 5.2)."""
     allowed = bytearray(row.usage)
     allowed[0] = 0xFF
     if row.service_action is not None:
@@ -128,7 +128,7 @@ def forbidden_bits(row: CommandRow) -> bytes:
 
 
 class CommandTable:
-    """All rows, found by operation code and service action. Raises ValueError when two rows claim the same command."""
+    """All rows, by operation code and service action. Raises ValueError if two rows are for the same command."""
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
         self.without_service_action: dict[int, Entry] = {}
@@ -148,7 +148,7 @@ class CommandTable:
         group[key] = Entry(row)
 
     def find(self, cdb: bytes) -> Entry:
-        """The entry for a CDB. Raises CheckCondition for an operation code or service action that is not there."""
+        """Return the entry for a CDB. Raises CheckCondition for an unsupported operation code or service action."""
         entry = self.without_service_action.get(cdb[0]) if cdb else None
         if entry is not None:
             return entry
@@ -161,7 +161,7 @@ class CommandTable:
         return entry
 
     def rows(self) -> Iterator[CommandRow]:
-        """All rows, by operation code and service action."""
+        """All rows, sorted by operation code and service action."""
         entries = [*self.without_service_action.values()]
         entries += [entry for group in self.with_service_action.values() for entry in group.values()]
         return iter(sorted((entry.row for entry in entries), key=lambda row: (row.operation_code, row.service_action or 0)))

@@ -1,4 +1,4 @@
-"""The device server: takes a command, finds its row, checks it, and sees that a reply comes of it (SAM-5 4.6.16)."""
+"""The device server: checks commands, orders them, and runs their handlers (SAM-5 4.6.16)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -36,10 +36,10 @@ _NO_ENTRY: Entry | None = None
 class DeviceServer(TaskManager):
     """Executes commands of all nexuses on all their logical units.
 
-    `rows` are the commands; those that need the device server itself are added: REPORT SUPPORTED OPERATION CODES, which tells
-    of all of them, PERSISTENT RESERVE OUT and MODE SELECT, which tell other nexuses or end what they do. Two rules may step in:
-    `before_command(task)` may return an outcome in place of the handler's, or None; `after_command(task, reply)` returns
-    the reply to send. `on_internal_error(error)` hears of every exception that is nobody's fault but ours.
+    `rows` are the commands. Those that need the device server are added to them: REPORT SUPPORTED OPERATION CODES, which lists
+    all of them, and PERSISTENT RESERVE OUT and MODE SELECT, which notify other nexuses or abort their tasks. Two hooks may
+    intervene: `before_command(task)` may return an outcome to replace the handler's, or None; `after_command(task, reply)`
+    returns the reply to send. `on_internal_error(error)` is called for every exception that is a fault of the array itself.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
@@ -51,16 +51,16 @@ class DeviceServer(TaskManager):
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
-        # Only rows that say WITHOUT_LOGICAL_UNIT meet it, and they ask for no more than `is_present` before anything else.
+        # Only commands with the flag WITHOUT_LOGICAL_UNIT see it, and they check `is_present` first.
         self._missing = cast(LogicalUnit, MissingLogicalUnit())
 
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """Execute a command; never raises for anything that an initiator sends.
+        """Execute a command. Raises nothing, whatever an initiator sends.
 
-        Returns the task and its outcome: a reply, or pending work that is the caller's to run or to abandon, and whose reply
-        counts only if the task has not been aborted meanwhile. `data_out` is not looked at after this returns.
+        Returns the task and its outcome: a reply, or pending work, which the caller runs or abandons. The reply of pending work
+        must not be sent if the task has been aborted. `data_out` is not used after the return.
         """
         logical_unit = nexus.logical_units.get(lun)
         entry = self._plain.get(cdb[0]) if len(cdb) == PADDED_CDB_BYTES else None
@@ -90,10 +90,10 @@ class DeviceServer(TaskManager):
     def accept(
         self, nexus: Nexus, lun: int, cdb: bytes, attribute: int, tag: int, awaits_memory: Callable[[], bool]
     ) -> Place | None:
-        """Give a command whose data-out is still on its way its place in the task set; None if it needs none.
+        """Give a command whose data-out has not arrived its place in the task set; None if it needs none.
 
-        The place is the caller's to `execute_accepted` or to give back. `awaits_memory` is true while the transport has no
-        memory for all of the data.
+        The caller passes the place to `execute_accepted` or gives it back. `awaits_memory` returns True while the transport
+        has no memory for all of the data.
         """
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None or attribute > TaskAttribute.HEAD_OF_QUEUE:
@@ -107,14 +107,14 @@ class DeviceServer(TaskManager):
                 if entry.is_ordered
                 else None
             )
-        except CheckCondition:  # it will be refused when its data is here, and changes nothing
+        except CheckCondition:  # it changes nothing, and is refused when its data arrives
             return None
 
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
-        """Execute a command that has its place, as `execute` does, now that its data is here.
+        """Execute a command that has a place, as `execute` does, after its data-out has arrived.
 
-        `holds_memory`: others may wait for the memory of the data. Then it is refused with TASK SET FULL where it would have
-        to wait for one of them.
+        `holds_memory` is True if other tasks may wait for the memory that the data occupies. The command is then refused with
+        TASK SET FULL if it would have to wait for one of them.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out
@@ -135,7 +135,7 @@ class DeviceServer(TaskManager):
     def _execute_with_care(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """The same where something is out of the ordinary: every check in its order, every rule asked."""
+        """Execute a command that the fast path of `execute` does not cover, with all checks in their order, and the hooks."""
         task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
         entry = _NO_ENTRY
         try:
@@ -185,7 +185,7 @@ class DeviceServer(TaskManager):
         return entry.handler(task)
 
     def _continue(self, task: Task, entry: Entry, pending: Pending) -> Outcome:
-        """A handler has to wait: its task joins the set."""
+        """Add a task whose handler has to wait to the task set."""
         try:
             member = task.logical_unit.tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
         except Exception as error:
@@ -194,7 +194,7 @@ class DeviceServer(TaskManager):
         return self._run_later(member, task, entry, pending)
 
     def _run_later(self, member: Member, task: Task, entry: Entry, pending: Pending) -> Outcome:
-        """A member of the set goes on running when its owner says so."""
+        """Mark a member as running, and return its pending work for the caller to run."""
         member.is_running = True
         task.logical_unit.tasks.take_steps(STEPS_OF_A_WAITING_TASK)
         outcome = self._member_task(member, task, entry, pending)
@@ -213,7 +213,7 @@ class DeviceServer(TaskManager):
         """Run the handler as soon as the tasks that it must not pass have ended."""
         await task.logical_unit.tasks.turn_of(member)
         task.raise_if_aborted()
-        check_reservation(task, entry)  # one may have come meanwhile
+        check_reservation(task, entry)  # a reservation may have been made meanwhile
         check_state(task, entry)
         outcome = self._handle(task, entry)
         return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
@@ -239,7 +239,7 @@ class DeviceServer(TaskManager):
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
-    """True if a command has to be compared with the tasks in the set; a simple read beside other reads has not."""
+    """True if a command has to be compared with the tasks in the set; a simple read among other reads need not be."""
     return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAX_TASKS
 
 
@@ -248,6 +248,6 @@ def _extents(task: Task, entry: Entry) -> Sequence[Extent]:
 
 
 def _own_data_out(task: Task) -> None:
-    """The transport takes its buffers back when `execute` returns; a task that waits keeps a copy."""
+    """Copy the data-out of a task that waits: the transport reuses its buffers once `execute` has returned."""
     if task.data_out:
         task.data_out = [b"".join(task.data_out)]

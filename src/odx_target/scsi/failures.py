@@ -1,7 +1,7 @@
-"""What goes wrong inside, in SCSI's words: the one table from exceptions to statuses and sense data.
+"""Map exceptions to SCSI statuses and sense data.
 
-What passes by itself asks the initiator to try again: BUSY where nothing was begun (SAM-5 5.3.1), ABORTED COMMAND where a disk
-failed to do it (SPC-4 4.5.6).
+For a temporary failure the initiator is asked to retry: by BUSY if nothing was begun (SAM-5 5.3.1), by ABORTED COMMAND if a
+disk failed (SPC-4 4.5.6).
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ from odx_target.store.api import (
 
 
 class Failure(NamedTuple):
-    """A condition, under another sense key than its own where there is one."""
+    """A condition and, if not None, the sense key that replaces the condition's own."""
 
     condition: Condition
     key: SenseKey | None = None
@@ -48,27 +48,27 @@ STORE_FAILURES: dict[type[StoreError], Failure] = {
     Unwritable: Failure(WRITE_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFailed: Failure(PERIPHERAL_DEVICE_WRITE_FAULT),
 }
-"""What says nothing of a block. Any other StoreError is an internal target failure."""
+"""Failures that do not concern one particular block. Any other StoreError is an internal target failure."""
 
 BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
     DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
     Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
 }
-"""What ends a read at one block, whose LBA is in INFORMATION."""
+"""Failures to read one block; INFORMATION holds its LBA."""
 
 BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
-"""What the status BUSY answers."""
+"""Exceptions that are answered with the status BUSY."""
 
 
 def reply_for(error: Exception, task: Task, entry: Entry | None) -> Reply:
-    """The reply for an exception that ended a task."""
+    """Return the reply for an exception that ended a task."""
     if isinstance(error, BUSY_FAILURES):
         return Reply(Status.BUSY)
     return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
 
 
 def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> CheckCondition:
-    """What to tell the initiator about an exception that ended its task."""
+    """Return the sense data to send for an exception that ended a task."""
     if isinstance(error, CheckCondition):
         return error
     if isinstance(error, DamagedBlock | Unreadable):
@@ -81,7 +81,7 @@ def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> Ch
 
 
 def _first_bad_lba(error: DamagedBlock | Unreadable, task: Task, entry: Entry | None) -> int:
-    """The first logical block in the store block at fault, or, if the task began behind it, the task's first."""
+    """Return the first LBA of the task that lies in the store block at fault."""
     per_block = BLOCK_BYTES // task.logical_unit.block_bytes
     lba = error.block * per_block
     for extent in _extents(task, entry):

@@ -1,12 +1,12 @@
 """Logical blocks over the store's 4 KiB blocks.
 
-Whole store blocks go straight through, without a copy. A write that begins or ends inside a store block reads that block,
-changes its part and writes it back. When the block has to come from a disk first, others may change it while the read waits:
-such a write notices, and reads again.
+Whole store blocks are passed on without a copy. A write that begins or ends inside a store block reads that block, changes
+part of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile; the write detects
+this and reads the block again.
 
-`..._now` methods answer at once or say that they cannot, for want of a block in memory or of room that is still being made
-in the pool; their coroutine twins wait. Only these methods may change a volume
-that has a medium: a change behind its back could be undone by an edge that was read before.
+`..._now` methods either finish at once or report that they cannot, because a block is not in memory or the pool is still
+making room; the coroutines of the same names wait. A logical unit's volume must be changed by these methods only: a write
+in progress could otherwise overwrite the change with the old content of an edge block.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,12 +19,12 @@ ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 
 def buffers_bytes(data: Sequence[Buffer]) -> int:
-    """How many bytes the buffers hold together."""
+    """Total length of the buffers in bytes."""
     return len(data[0]) if len(data) == 1 else sum(len(part) for part in data)
 
 
 def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> list[Buffer]:
-    """`size_bytes` of the joined buffers from `skip_bytes` on, as views."""
+    """Views of `size_bytes` bytes of the joined buffers, from offset `skip_bytes` on."""
     pieces: list[Buffer] = []
     for part in data:
         if skip_bytes >= len(part):
@@ -40,14 +40,14 @@ def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> l
 
 
 def read_bytes_now(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
-    """Bytes of a volume or frozen map, wherever they begin; None when they must come from a disk. Raises DamagedBlock."""
+    """Read bytes at any offset of a volume or frozen map; None if a disk must be read. Raises DamagedBlock."""
     block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
     data = source.read_now(block, _blocks_for(skip_bytes + size_bytes))
     return None if data is None else slice_buffers(data, skip_bytes, size_bytes)
 
 
 async def read_bytes(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer]:
-    """As `read_bytes_now`, waiting for the disk."""
+    """Read as `read_bytes_now` does, waiting for the disk."""
     block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
     data = await source.read(block, _blocks_for(skip_bytes + size_bytes))
     return slice_buffers(data, skip_bytes, size_bytes)
@@ -58,11 +58,11 @@ def _blocks_for(size_bytes: int) -> int:
 
 
 Replacement = Callable[[bytes], Sequence[Buffer]]
-"""From what blocks hold to what they shall hold."""
+"""Function from the present content of blocks to their new content."""
 
 
 class _AwaitedBlocks:
-    """Store blocks that are being read to be written with a part, or all, of them changed."""
+    """Store blocks that are being read in order to be written back changed; stale if they change meanwhile."""
 
     __slots__ = ("blocks", "stale")
 
@@ -72,7 +72,7 @@ class _AwaitedBlocks:
 
 
 class LogicalBlocks:
-    """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). Bounds are the caller's to check."""
+    """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). The caller checks the bounds."""
 
     def __init__(self, volume: Volume, block_bytes: int) -> None:
         self.volume = volume
@@ -83,17 +83,17 @@ class LogicalBlocks:
         self._awaited: list[_AwaitedBlocks] = []
 
     def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
-        """Buffers with `count_blocks` logical blocks, or None when they must come from a disk. Raises DamagedBlock."""
+        """Read `count_blocks` logical blocks; None if a disk must be read. Raises DamagedBlock."""
         if not (lba | count_blocks) & self._inside:
             return self.volume.read_now(lba >> self._shift, count_blocks >> self._shift)
         return read_bytes_now(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     async def read(self, lba: int, count_blocks: int) -> list[Buffer]:
-        """As `read_now`, waiting for the disk; the data is that of the moment of the call."""
+        """Read as `read_now` does, waiting for the disk; the data is as of the moment of the call."""
         return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:
-        """Replace whole logical blocks from `lba` on; False, with nothing done, when it has to wait.
+        """Write whole logical blocks from `lba` on. Return False, with nothing done, if this would have to wait.
 
         The buffers must stay unchanged until the pool's next commit. Raises PoolFull, PoolFailed, DamagedBlock.
         """
@@ -110,7 +110,7 @@ class LogicalBlocks:
         return True
 
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
-        """As `write_now`, waiting. `before_change` runs right before the change and may raise to prevent it."""
+        """Write as `write_now` does, waiting. `before_change` runs right before the change and may raise to prevent it."""
         edges = self._edges(lba, buffers_bytes(data))
         awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
@@ -118,7 +118,7 @@ class LogicalBlocks:
             if before_change is not None:
                 before_change()
             try:
-                if self.write_now(lba, data):  # what has come from the disk is in memory now, as a rule, and fresher
+                if self.write_now(lba, data):  # blocks just read are usually in memory now, and fresher
                     return
                 if awaited is not None and not awaited.stale:
                     self._write_with_edges(lba, data, contents)
@@ -134,9 +134,9 @@ class LogicalBlocks:
                 self._awaited.remove(awaited)
 
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
-        """Put in the place of logical blocks what `replacement` makes of them; False, with nothing done, when it has to wait.
+        """Replace logical blocks by what `replacement` returns for them. Return False, with nothing done, if it has to wait.
 
-        `replacement` gives as many bytes as it is given, or raises to leave the blocks as they are. Raises as `write_now` does.
+        `replacement` returns as many bytes as it gets, or raises to leave the blocks unchanged. Raises as `write_now` does.
         """
         block, count_store_blocks = self._covering(lba, count_blocks)
         present = self.volume.read_now(block, count_store_blocks)
@@ -151,7 +151,7 @@ class LogicalBlocks:
     async def replace(
         self, lba: int, count_blocks: int, replacement: Replacement, before_change: Callable[[], None] | None = None
     ) -> None:
-        """As `replace_now`, waiting: what is replaced is what the blocks hold at that moment, whoever wrote it."""
+        """Replace as `replace_now` does, waiting. `replacement` gets the content as of the moment of the change."""
         block, count_store_blocks = self._covering(lba, count_blocks)
         present: list[Buffer] | None = None
         awaited: _AwaitedBlocks | None = None
@@ -175,14 +175,14 @@ class LogicalBlocks:
                 self._awaited.remove(awaited)
 
     def unmap_now(self, lba: int, count_blocks: int) -> bool:
-        """Make logical blocks read as zeros, store blocks that they cover whole as holes; False when it has to wait."""
+        """Make logical blocks read as zeros, and whole store blocks holes. Return False if this would have to wait."""
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         if not all(self._zero_part_now(part_lba, part_blocks) for part_lba, part_blocks in edges):
             return False
         return self._unmap_store_blocks_now(block, count_store_blocks)
 
     async def unmap(self, lba: int, count_blocks: int, before_change: Callable[[], None] | None = None) -> None:
-        """As `unmap_now`, waiting; `before_change` as for `write`."""
+        """Unmap as `unmap_now` does, waiting; `before_change` as for `write`."""
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         for part_lba, part_blocks in edges:
             if not self._zero_part_now(part_lba, part_blocks):
@@ -202,12 +202,12 @@ class LogicalBlocks:
         pause: Callable[[], Awaitable[None]],
         before_change: Callable[[], None] | None = None,
     ) -> None:
-        """Write one logical block `count_blocks` times, in steps; `pause` runs between two of them."""
+        """Write one logical block `count_blocks` times, in steps; `pause` is awaited between steps."""
         step_blocks = STEP_BYTES // self.block_bytes
         pattern = memoryview(logical_block * min(step_blocks, count_blocks))
         end = lba + count_blocks
         while lba < end:
-            # the first step ends on a boundary, so that only the ends of the whole range have edges
+            # the first step ends on a step boundary, so that only the ends of the whole range can be partial store blocks
             step = min(step_blocks - lba % step_blocks, end - lba)
             await self.write(lba, [pattern[: step * self.block_bytes]], before_change)
             lba += step
@@ -215,7 +215,7 @@ class LogicalBlocks:
                 await pause()
 
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """`Volume.copy_from`, in store blocks, reported to tasks that wait for edges; 0 when it has to wait.
+        """Call `Volume.copy_from`, after marking awaited blocks as stale. Counts in store blocks; returns 0 if it has to wait.
 
         Raises PoolFull, PoolFailed.
         """
@@ -227,13 +227,16 @@ class LogicalBlocks:
             return 0
 
     def cut_off(self, size_blocks: int) -> None:
-        """`Volume.resize` to fewer store blocks, reported to waiting tasks. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Shrink the volume to `size_blocks` store blocks, and mark awaited blocks as stale if cut off.
+
+        Raises PoolFull, PoolBusy, PoolFailed.
+        """
         if self._awaited:
             self.changing(size_blocks, self.volume.size_blocks - size_blocks)
         self.volume.resize(size_blocks)
 
     def changing(self, block: int, count_blocks: int) -> None:
-        """Whoever waits for one of these store blocks has to read it again."""
+        """Mark awaited store blocks in this range as stale, so that the tasks that wait for them read them again."""
         for awaited in self._awaited:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
 
@@ -243,7 +246,7 @@ class LogicalBlocks:
         return block, -(-(lba + count_blocks) // self._blocks_per_store_block) - block
 
     def _replace(self, lba: int, count_blocks: int, present: Sequence[Buffer], replacement: Replacement) -> None:
-        """Write the store blocks whose content is `present`, the part that was asked for replaced."""
+        """Write back store blocks whose content is `present`, with the given logical blocks replaced."""
         content = b"".join(present)
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
         end_bytes = before_bytes + count_blocks * self.block_bytes
@@ -253,7 +256,7 @@ class LogicalBlocks:
         self.volume.write(block, [part for part in whole if part])
 
     def _edges(self, lba: int, size_bytes: int) -> tuple[int, ...]:
-        """The store blocks, at most two, that are covered only in part."""
+        """The store blocks, at most two, that the range covers only in part."""
         offset_bytes = lba * self.block_bytes
         end_bytes = offset_bytes + size_bytes
         edges = {position // BLOCK_BYTES for position in (offset_bytes, end_bytes) if position % BLOCK_BYTES}
@@ -270,7 +273,7 @@ class LogicalBlocks:
         return True
 
     def _write_with_edges(self, lba: int, data: Sequence[Buffer], contents: Sequence[bytes]) -> None:
-        """Write whole store blocks: `data` with what `contents`, one block for each edge, has before and after it."""
+        """Write whole store blocks: `data`, completed by `contents`, the present content of each edge block."""
         if not data:
             return
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
@@ -285,7 +288,7 @@ class LogicalBlocks:
         self.volume.write(block, whole)
 
     def _split(self, lba: int, count_blocks: int) -> tuple[list[tuple[int, int]], int, int]:
-        """Parts (lba, count) at the ends that cover no whole store block, and the store blocks (first, count) between."""
+        """Split a range into partial store blocks at its ends (lba, count) and whole store blocks between (first, count)."""
         per_block = self._blocks_per_store_block
         end = lba + count_blocks
         first_whole = -(-lba // per_block) * per_block
@@ -298,7 +301,7 @@ class LogicalBlocks:
         return [part for part in parts if part[1]], first_whole // per_block, (last_whole - first_whole) // per_block
 
     def _zero_part_now(self, lba: int, count_blocks: int) -> bool:
-        """Zero logical blocks inside one store block; what reads as zeros already stays as it is."""
+        """Zero logical blocks inside one store block, unless they read as zeros already."""
         present = self.read_now(lba, count_blocks)
         if present is None:
             return False

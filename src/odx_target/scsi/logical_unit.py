@@ -1,4 +1,4 @@
-"""A logical unit: a volume as SCSI shows it."""
+"""Logical units: volumes as SCSI presents them."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,17 +19,17 @@ LogParameters = list[tuple[int, bytes]]
 
 LOGICAL_BLOCK_BYTES = (512, 4096)
 
-# A name of NAA format 6h begins with 24 bits that say who made it. These are "ROD" in ASCII with the locally
-# administered bit set, as it happens, so that no company can ever have them.
+# A name in NAA format 6h begins with 24 bits that identify a company. These are "ROD" in ASCII; the locally administered
+# bit happens to be set in them, so they can never be assigned to a company.
 LOCALLY_ADMINISTERED_COMPANY_ID = bytes.fromhex("524f44")
 
 
 class LogicalUnit(AddressedUnit):
-    """What initiators reach under a LUN.
+    """A volume that initiators address by a LUN.
 
-    `number` is the LUN by default (a nexus may know it by another), `block_bytes` the logical block length, 512 or 4096,
-    `capacity_blocks` how many logical blocks are shown, at most what the volume holds; `target_name` is the iSCSI name of the
-    target device. Raises ValueError for a block length or capacity that cannot be.
+    `number` is its default LUN (a nexus may use another), `block_bytes` the logical block length, 512 or 4096,
+    `capacity_blocks` its capacity in logical blocks, at most that of the volume, `target_name` the iSCSI name of the target
+    device. Raises ValueError for any other block length, or a capacity that does not fit.
     """
 
     is_present = True
@@ -96,16 +96,16 @@ class LogicalUnit(AddressedUnit):
         return self.reservation is not None and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
 
     def nexus_name(self, initiator_port_name: str) -> NexusName:
-        """The name under which the reservations of this logical unit know the nexus of an initiator port."""
+        """Return the name by which this logical unit's reservations identify the nexus of an initiator port."""
         return NexusName(port_name(initiator_port_name), self.relative_target_port)
 
     @property
     def mode_parameters(self) -> ModeParameters:
-        """What the mode pages show, and MODE SELECT can change."""
+        """The mode parameters that MODE SENSE reports and MODE SELECT can change."""
         return ModeParameters(self.write_cache_enabled, self.descriptor_format_sense, self.software_write_protect)
 
     def set_mode_parameters(self, parameters: ModeParameters) -> None:
-        """Apply them to the commands that come next."""
+        """Apply mode parameters to all later commands."""
         self.write_cache_enabled = parameters.write_cache_enabled
         self.descriptor_format_sense = parameters.descriptor_format_sense
         self.software_write_protect = parameters.software_write_protect
@@ -113,7 +113,7 @@ class LogicalUnit(AddressedUnit):
 
 
 def naa_designator(identity: bytes) -> bytes:
-    """16 bytes in NAA format 6h (SPC-4 7.8.6.6.5) that depend on `identity` alone: unique and stable as that is."""
+    """16 bytes in NAA format 6h (SPC-4 7.8.6.6.5) derived from `identity` alone, and as unique and stable as it is."""
     digest = hashlib.sha256(b"logical unit name:" + identity).digest()
     number = 0x6 << 124 | int.from_bytes(LOCALLY_ADMINISTERED_COMPANY_ID, "big") << 100 | int.from_bytes(digest, "big") >> 156
     return number.to_bytes(16, "big")

@@ -1,4 +1,4 @@
-"""What stands for a LUN that has no logical unit."""
+"""Stand-in for a LUN that has no logical unit."""
 
 from odx_target.environment import Event
 from odx_target.scsi.addressed_unit import AddressedUnit
@@ -6,7 +6,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """Only commands that are answered without a logical unit meet it; it has neither medium nor volume nor name."""
+    """Seen only by commands that are answered without a logical unit; it has no medium, volume or name."""
 
     is_present = False
 

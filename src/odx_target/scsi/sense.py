@@ -1,4 +1,4 @@
-"""Sense data: every outcome has a name, and this is the one place that makes bytes of it (SPC-4 4.5).
+"""Sense data: conditions by name, and their encoding (SPC-4 4.5).
 
 A handler raises `CheckCondition(NAME, ...)`; nothing outside this module writes a sense byte.
 """
@@ -48,7 +48,7 @@ _PROTECT = SenseKey.DATA_PROTECT
 _COPY = SenseKey.COPY_ABORTED
 _MISCOMPARE = SenseKey.MISCOMPARE
 
-# What a device server has to say about itself.
+# State of the logical unit.
 NO_ADDITIONAL_SENSE_INFORMATION = Condition(_NO, 0x00, 0x00, "no additional sense information")
 NOT_READY_CAUSE_NOT_REPORTABLE = Condition(_NOT_READY, 0x04, 0x00, "logical unit not ready, cause not reportable")
 BECOMING_READY = Condition(_NOT_READY, 0x04, 0x01, "logical unit is in process of becoming ready")
@@ -63,7 +63,7 @@ WRITE_ERROR = Condition(_MEDIUM, 0x0C, 0x00, "write error")
 INTERNAL_TARGET_FAILURE = Condition(_HARDWARE, 0x44, 0x00, "internal target failure")
 MISCOMPARE_DURING_VERIFY_OPERATION = Condition(_MISCOMPARE, 0x1D, 0x00, "miscompare during verify operation")
 
-# Requests that cannot be honoured.
+# Invalid requests.
 INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT = Condition(_ILLEGAL, 0x0E, 0x03, "invalid field in command information unit")
 PARAMETER_LIST_LENGTH_ERROR = Condition(_ILLEGAL, 0x1A, 0x00, "parameter list length error")
 INVALID_COMMAND_OPERATION_CODE = Condition(_ILLEGAL, 0x20, 0x00, "invalid command operation code")
@@ -100,7 +100,7 @@ INQUIRY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x03, "inquiry data has c
 REPORTED_LUNS_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x0E, "reported LUNs data has changed")
 THIN_PROVISIONING_SOFT_THRESHOLD_REACHED = Condition(_ATTENTION, 0x38, 0x07, "thin provisioning soft threshold reached")
 
-# Told by log pages alone.
+# Reported by log pages only.
 FAILURE_PREDICTION_THRESHOLD_EXCEEDED = Condition(_NO, 0x5D, 0x00, "failure prediction threshold exceeded")
 
 # Third-party copy in general.
@@ -126,7 +126,7 @@ INSUFFICIENT_RESOURCES = Condition(_ILLEGAL, 0x55, 0x03, "insufficient resources
 INSUFFICIENT_RESOURCES_TO_CREATE_ROD = Condition(_ILLEGAL, 0x55, 0x0C, "insufficient resources to create ROD")
 INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN = Condition(_ILLEGAL, 0x55, 0x0D, "insufficient resources to create ROD token")
 
-# Tokens: the eleven ways to be invalid.
+# Invalid tokens.
 INVALID_TOKEN_CAUSE_NOT_REPORTABLE = Condition(_ILLEGAL, 0x23, 0x00, "invalid token operation, cause not reportable")
 UNSUPPORTED_TOKEN_TYPE = Condition(_ILLEGAL, 0x23, 0x01, "invalid token operation, unsupported token type")
 REMOTE_TOKEN_USAGE_NOT_SUPPORTED = Condition(_ILLEGAL, 0x23, 0x02, "invalid token operation, remote token usage not supported")
@@ -142,7 +142,7 @@ TOKEN_DELETED = Condition(_ILLEGAL, 0x23, 0x09, "invalid token operation, token 
 INVALID_TOKEN_LENGTH = Condition(_ILLEGAL, 0x23, 0x0A, "invalid token operation, invalid token length")
 
 CONDITIONS: tuple[Condition, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Condition))
-"""Every condition with a name."""
+"""Every named condition."""
 
 _WORDS = {(condition.asc, condition.ascq): condition.words for condition in CONDITIONS}
 
@@ -161,23 +161,23 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """What an additional sense code and its qualifier mean, as far as this array ever says it."""
+    """Return the meaning of an additional sense code and its qualifier, if this array ever sends them."""
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 
 def unit_attention(asc: int, ascq: int) -> Condition:
-    """The unit attention with this code."""
+    """Return the unit attention condition with this additional sense code and qualifier."""
     return Condition(SenseKey.UNIT_ATTENTION, asc, ascq, sense_words(asc, ascq))
 
 
 @dataclass(slots=True, eq=False)
 class CheckCondition(Exception):
-    """A command ends with CHECK CONDITION. Handlers raise it; the device server turns it into a Reply.
+    """The command ends with CHECK CONDITION. Handlers raise it; the device server turns it into a Reply.
 
     `cdb_field` or `data_field` is the byte at fault in the CDB or the parameter list, `bit` the bit in it (SPC-4
     4.5.2.4.2); `information` fills INFORMATION and sets VALID; `command_specific` fills COMMAND-SPECIFIC INFORMATION;
-    `key` replaces the condition's own sense key; `transfer_bytes` is what the command wanted to move, where it is refused for
-    the length of its data-out, so that the residual count shows by how much that fell short.
+    `key` replaces the condition's own sense key; `transfer_bytes` is how much data the command asks for, if it is refused for
+    the length of its data-out, so that the residual count shows the difference.
     """
 
     condition: Condition
@@ -198,16 +198,16 @@ class CheckCondition(Exception):
         return self.condition.key if self.key is None else self.key
 
     def sense(self, *, descriptor_format: bool = False) -> bytes:
-        """The sense data, fixed format (18 bytes) unless asked otherwise."""
+        """Return the sense data, in fixed format (18 bytes) by default."""
         return self._descriptor_format() if descriptor_format else self._fixed_format()
 
     def reply(self, *, descriptor_format: bool = False) -> Reply:
-        """The reply a transport sends for it."""
+        """Return the reply that carries this sense data."""
         sense = self.sense(descriptor_format=descriptor_format)
         return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 
     def _field_pointer(self) -> tuple[int, int]:
-        """Bytes 15 and 16-17 of the fixed format: what a pointer is into, and the pointer."""
+        """Return the field pointer as in fixed format: the flags of byte 15, and the pointer of bytes 16 and 17."""
         field = self.data_field if self.cdb_field is None else self.cdb_field
         if field is None:
             return 0, 0

@@ -9,8 +9,9 @@ from odx_target.scsi.tasks.task_set import Member, TaskSet
 
 
 class MemberTask(Pending):
-    """Leaves the set at either end. `rest` is what its handler has left to do, `reply_to` what an exception means to the
-    initiator, and `ended` has the last word on the reply.
+    """Pending work of a task that leaves the task set when the work is run or abandoned.
+
+    `rest` is the rest of its handler's work, `reply_to` turns an exception into a reply, and `ended` returns the final reply.
     """
 
     def __init__(

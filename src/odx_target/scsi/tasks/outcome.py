@@ -1,7 +1,7 @@
-"""What comes of a command: a reply at once, or work that is pending and has an owner.
+"""The outcome of a command: a reply, or pending work, which has an owner.
 
-Work that waits holds things meanwhile: a place in a task set, a copy operation, a lease. A coroutine alone cannot be trusted
-to give them back, since the `finally` of one that never began never runs. So work that waits is an object with two ends.
+Pending work holds resources: a place in a task set, a copy operation, a lease. A coroutine could not be relied upon to release
+them, as the `finally` of a coroutine that is never started does not run. So pending work is an object that is run or abandoned.
 """
 
 import warnings
@@ -16,21 +16,21 @@ Ts = TypeVarTuple("Ts")
 
 
 class Pending(ABC):
-    """What is left to do of a command. It has one owner, who runs it or abandons it, once, or gives it to another owner.
+    """The rest of a command's work. Its owner runs it or abandons it, once, or passes it on to another owner.
 
-    Either end gives back all that was taken for the work. One that is dropped instead is a fault in its owner, reported by a
-    ResourceWarning. Subclasses write `_run` and `_abandon`; in `_run` no `await` comes before the `try` that gives back.
+    Both release everything that was taken for the work. To drop it instead is a fault of the owner, reported by a
+    ResourceWarning. Subclasses implement `_run` and `_abandon`; in `_run`, no `await` may precede the `try` that releases.
     """
 
     _has_ended = False
 
     async def run(self) -> Reply:
-        """Do the work. It may be cancelled wherever it waits. Raises what a handler may raise."""
+        """Do the work. It may be cancelled wherever it waits. Raises the same exceptions as handlers."""
         self._end()
         return await self._run()
 
     def abandon(self) -> None:
-        """Do nothing of it, and give back what it holds."""
+        """Release what the work holds, without doing it."""
         self._end()
         self._abandon()
 
@@ -51,7 +51,7 @@ class Pending(ABC):
 
 
 class Waiting(Pending, Generic[*Ts]):
-    """Work that holds nothing before it begins: the call of a coroutine function."""
+    """The call of a coroutine function, as work that holds no resources before it begins."""
 
     def __init__(self, function: Callable[[*Ts], Awaitable[Reply]], *arguments: *Ts) -> None:
         self._function = function
@@ -65,11 +65,11 @@ class Waiting(Pending, Generic[*Ts]):
 
 
 Outcome: TypeAlias = Reply | Pending
-"""What a handler returns."""
+"""The result of a handler."""
 
 
 async def run_unless_aborted(task: Task, pending: Pending) -> Reply:
-    """Run the work of a task, or abandon it where the task was aborted before. Raises TaskAborted."""
+    """Run the work of a task; if the task has been aborted, abandon the work and raise TaskAborted."""
     if task.aborted:
         pending.abandon()
         raise TaskAborted

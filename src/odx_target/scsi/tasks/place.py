@@ -1,4 +1,4 @@
-"""The place in a task set of a task whose data-out is still on its way."""
+"""Places in the task set for tasks whose data-out has not arrived yet."""
 
 from odx_target.scsi.command_table import Entry
 from odx_target.scsi.extent import Extent
@@ -9,11 +9,11 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 
 
 class Place:
-    """Taken when a command is accepted, so that nothing that comes later overtakes it, as the control mode page announces
-    (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
+    """The place of a task, taken when its command is accepted, so that no later command overtakes it, as the control mode page
+    promises (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
 
-    It has one owner, who executes its task or gives the place back. Whatever ends the task takes the place away. Without
-    `member` the task was refused when it came, and stays so: its order could not be kept.
+    Its owner executes the task or gives the place back; the place is also lost when the task is aborted. If `member` is None,
+    the task was refused on arrival and stays refused, since its order could no longer be kept.
     """
 
     __slots__ = ("_arrival", "_refusal", "entry", "member", "task")
@@ -33,7 +33,7 @@ class Place:
             self.member = tasks.join(task, _extents_known(task, entry), is_ordered=entry.is_ordered, arrival=arrival)
 
     def refusal(self) -> Reply | None:
-        """How the task ends without being looked at, if it does."""
+        """Return the reply that ends the task without execution; None if the task can be executed."""
         if self.task.aborted:
             return Reply(Status.TASK_ABORTED)
         if self._arrival.is_refused:
@@ -41,18 +41,18 @@ class Place:
         return None if self._refusal is None else Reply(self._refusal)
 
     def data_arrived(self, member: Member) -> None:
-        """The task has its data-out now. Raises CheckCondition for a parameter list without blocks to find in it."""
+        """Note that the data-out has arrived. Raises CheckCondition if its parameter list is invalid."""
         in_data_out = self.entry.extents if self.entry.extents_in_data_out else None
         self.task.logical_unit.tasks.data_arrived(member, None if in_data_out is None else in_data_out(self.task))
 
     def give_back(self) -> None:
-        """Nobody waits for the task any more. Does nothing the second time."""
+        """Leave the task set, so that no other task waits for this one. Does nothing when repeated."""
         if self.member is not None:
             self.task.logical_unit.tasks.leave(self.member)
 
 
 def _extents_known(task: Task, entry: Entry) -> list[Extent]:
-    """The blocks that a task may touch, as far as its CDB says. Raises CheckCondition."""
+    """Return the blocks that a task may touch, as far as its CDB says. Raises CheckCondition."""
     if entry.extents_in_data_out:
         return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]
     return [] if entry.extents is None else list(entry.extents(task))

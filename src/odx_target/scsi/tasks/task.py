@@ -1,4 +1,4 @@
-"""A SCSI task and its reply: what passes between a transport and the device server."""
+"""SCSI tasks, as the device server and the handlers of commands see them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 class ReservationConflict(Exception):
-    """A command stands against a persistent reservation; the device server alone catches it."""
+    """The command conflicts with a persistent reservation. Only the device server catches this."""
 
 
 class TaskAborted(Exception):
-    """A task that task management has ended finds out; the device server alone catches it."""
+    """Task management has aborted the task. Only the device server catches this."""
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One command on its way through the device server.
+    """One command that is being executed.
 
-    `aborted` is set by task management; a handler that has waited looks at it (`raise_if_aborted`) before it changes
-    anything, so that nothing lands after the answer to the function that aborted it.
+    `aborted` is set by task management; a handler that has waited checks it (`raise_if_aborted`) before it changes
+    anything, so that nothing is changed after the response to the function that aborted the task.
 
-    `data_out` belongs to the transport only until the handler returns. Where a handler returns pending work the device server
-    puts a copy into `data_out`: that work reads `task.data_out` itself and keeps no view taken before.
+    `data_out` refers to the transport's buffers until the handler returns. If it returns pending work, the device server
+    replaces `data_out` by a copy; that work must use `task.data_out`, not a view taken earlier.
     """
 
     nexus: Nexus
@@ -36,21 +36,21 @@ class Task:
     tag: int = 0
     aborted: bool = False
     lun: int = 0
-    """The number by which the nexus knows the logical unit."""
+    """The LUN by which the nexus addresses the logical unit."""
     read_memory_bytes: int = 0
-    """What it has claimed of the nexus' memory for reads; the transport gives it back."""
+    """Bytes claimed from the nexus' memory for reads; the transport releases them."""
 
     @property
     def data_out_bytes(self) -> int:
-        """How many bytes of data-out the transport delivered."""
+        """Length in bytes of the data-out that the transport delivered."""
         return sum(len(part) for part in self.data_out)
 
     def raise_if_aborted(self) -> None:
-        """Raises TaskAborted once task management has ended the task."""
+        """Raise TaskAborted if task management has aborted the task."""
         if self.aborted:
             raise TaskAborted
 
 
 def tasks_of(logical_unit: LogicalUnit) -> list[Task]:
-    """The tasks of a logical unit that have not ended, by their place in the queue."""
+    """Return the tasks of a logical unit that have not ended, in the order of its task set."""
     return [task for task in logical_unit.tasks.tasks() if isinstance(task, Task)]

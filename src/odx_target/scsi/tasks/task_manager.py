@@ -1,7 +1,7 @@
-"""Task management (SAM-5 clause 7) and the coming and going of nexuses.
+"""Task management (SAM-5 clause 7), and attaching and detaching nexuses.
 
-After any of these functions returns, no task that it ended changes the medium: the task is marked, and whoever acts for it
-looks at the mark before each change.
+Once one of these functions has returned, the tasks that it aborted no longer change the medium: they are marked as aborted,
+and handlers check that mark before each change.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ from odx_target.scsi.tasks.task import Task, tasks_of
 
 
 class TaskManager:
-    """The nexuses that are attached, and what can be done to the tasks of all their logical units.
+    """The attached nexuses, and the task management functions for their logical units.
 
-    `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` are told after the fact.
+    The functions in `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` are called after the event.
     """
 
     def __init__(self) -> None:
@@ -34,26 +34,26 @@ class TaskManager:
         self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
-        """End one task of the nexus; False if there is none with that tag."""
+        """Abort one task of the nexus (SAM-5 7.2). Return False if there is none with that tag."""
         found = [task for task in self._tasks(nexus, lun) if task.nexus is nexus and task.tag == tag]
         self._abort(found)
         return bool(found)
 
     def abort_task_set(self, nexus: Nexus, lun: int) -> None:
-        """End all tasks of the nexus on a LUN."""
+        """Abort all tasks of the nexus on a LUN (SAM-5 7.3)."""
         self._abort([task for task in self._tasks(nexus, lun) if task.nexus is nexus])
 
     def clear_task_set(self, nexus: Nexus, lun: int) -> None:
-        """End all tasks on a LUN, of every nexus; the others are told (SAM-5 7.5, TST 000b)."""
+        """Abort all tasks of every nexus on a LUN, and notify the other nexuses that lost any (SAM-5 7.5, TST 000b)."""
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return
         self._clear(logical_unit, tasks_of(logical_unit), self.nexuses, by=nexus)
 
     def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
-        """PREEMPT AND ABORT: end what these nexuses have under way on the logical unit (SPC-4 5.13.11.2.6).
+        """Abort the tasks of preempted nexuses on the logical unit, for PREEMPT AND ABORT (SPC-4 5.13.11.2.6).
 
-        `by` itself goes on; the others whose tasks end are told (TAS 0).
+        The task `by` itself continues. The other nexuses that lose tasks are notified (TAS 0).
         """
         logical_unit = by.logical_unit
         ended = [task for task in tasks_of(logical_unit) if task.nexus in preempted and task is not by]
@@ -63,24 +63,24 @@ class TaskManager:
                 listener(nexus, logical_unit)
 
     def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - SAM makes no exception for it
-        """LOGICAL UNIT RESET (SAM-5 6.3.3): every task ends, every nexus is told, `by`, who asked for it, as well."""
+        """LOGICAL UNIT RESET (SAM-5 6.3.3): abort every task and notify every nexus, including the requester `by`."""
         self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
 
     def reset_target(self, by: Nexus | None) -> None:
-        """Hard reset (SAM-5 6.3.2) of all logical units that `by` sees, of all that anybody sees if it is None."""
+        """Hard reset (SAM-5 6.3.2) of all logical units of `by`; if it is None, of those of all attached nexuses."""
         nexuses = self.nexuses if by is None else [by]
         for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
 
     def attach(self, nexus: Nexus) -> None:
-        """A nexus has begun; the first command on each of its LUNs is told of it."""
+        """Add a new nexus; the first command on each of its LUNs reports a unit attention."""
         if nexus not in self.nexuses:
             self.nexuses.append(nexus)
             for lun in nexus.logical_units:
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
 
     def detach(self, nexus: Nexus) -> None:
-        """I_T nexus loss (SAM-5 6.3.4): its tasks end. Does nothing the second time."""
+        """Remove a nexus and abort its tasks: I_T nexus loss (SAM-5 6.3.4). Does nothing when repeated."""
         if nexus in self.nexuses:
             self.nexuses.remove(nexus)
             for lun in nexus.logical_units:
@@ -89,30 +89,30 @@ class TaskManager:
                 listener(nexus)
 
     def capacity_changed(self, logical_unit: LogicalUnit) -> None:
-        """Report to every nexus that the capacity is another (SBC-4 4.10)."""
+        """Report to every nexus that the capacity has changed (SBC-4 4.10)."""
         self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
 
     def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
-        """There is one more for all nexuses that see it: it is new to them, and their others tell of it (SPC-4 6.33)."""
+        """Report a new logical unit on all LUNs of the nexuses that have access to it (SPC-4 6.33)."""
         for nexus in self.nexuses:
             added = nexus.lun_of(logical_unit)
             for lun in nexus.logical_units if added is not None else ():
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun == added else REPORTED_LUNS_DATA_HAS_CHANGED)
 
     def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
-        """Establish a unit attention for every nexus that sees the logical unit, except one."""
+        """Establish a unit attention for every nexus that has access to the logical unit, except `but`."""
         for nexus in self.nexuses:
             if nexus is not but:
                 self.tell(nexus, logical_unit, condition)
 
     def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition) -> None:
-        """Establish a unit attention for one nexus, if it sees the logical unit."""
+        """Establish a unit attention for one nexus, if it has access to the logical unit."""
         lun = nexus.lun_of(logical_unit)
         if lun is not None:
             _tell(nexus, lun, condition)
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
-        """Those attached that a logical unit knows by a name: one at most, or none while its session is away."""
+        """Return the attached nexuses of this name: at most one, and none while the initiator is not logged in."""
         return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
     def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
@@ -127,7 +127,7 @@ class TaskManager:
                 listener(task)
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[Task], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
-        """End tasks, and the undelivered ones of some nexuses; all that lose any are told, but for who asked for it."""
+        """Abort tasks, and the undelivered ones of `nexuses`. Notify all nexuses that lose any, except `by`."""
         self._abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
         told.pop(by, None)
@@ -135,7 +135,7 @@ class TaskManager:
             _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
     def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[Nexus, int]:
-        """End the tasks whose data is still on its way; gives the nexuses that had any, with their LUN."""
+        """Abort the tasks whose data-out has not arrived. Return the nexuses that had any, with their LUN."""
         had: dict[Nexus, int] = {}
         for nexus in nexuses:
             lun = nexus.lun_of(logical_unit)

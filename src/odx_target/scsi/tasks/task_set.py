@@ -1,19 +1,20 @@
-"""The task set of a logical unit: which tasks may run beside each other, and which wait (SAM-5 clause 8).
+"""The task set of a logical unit: which tasks may run concurrently, and which must wait (SAM-5 clause 8).
 
-1. A task that ends at once and that no member can hold up (the set is empty, or all only read and so does it) never joins.
-2. A task waits for every task ahead of it, and for every running task, that conflicts with it.
-3. Two tasks conflict when their extents share a store block and one of them writes it (a store block, because half of one
-   is changed by reading and writing all of it).
-4. An ORDERED task conflicts with all tasks ahead of it, and all tasks behind it conflict with it. A HEAD OF QUEUE task goes
-   to the head: it waits for running tasks by rule 3 alone, and SIMPLE tasks behind it wait for it. UNTAGGED is SIMPLE.
-5. Tasks whose row says NOT_ORDERED are members only so that task management finds them.
-6. A task whose data-out is still on its way is a member from its command on: it does not run, and tasks behind it wait for it
-   as for any other. One that is HEAD OF QUEUE goes to the head when its data is here, so that until then those that came before
-   it pass it.
-7. A task that holds memory for data-out does not wait while one ahead of it waits for memory for its own: it is refused.
+1. A task that ends at once, and that no member can delay (the set is empty, or the task and all members only read), does not
+   join.
+2. A task waits for every conflicting task that is ahead of it or is running.
+3. Two tasks conflict when their extents share a store block and one of them writes it (a store
+   block, because to change part of one it is read and written as a whole).
+4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task goes to the
+   front: it waits only for running tasks that overlap it (rule 3), and SIMPLE tasks after it wait for it. UNTAGGED is SIMPLE.
+5. Tasks of commands with the flag NOT_ORDERED are members only so that task management finds them.
+6. A task whose data-out has not arrived is a member as soon as its command arrives: it does not run, and later tasks wait for
+   it as for any other. A HEAD OF QUEUE task moves to the front only when its data arrives; until then earlier tasks may
+   run before it.
+7. A task that holds memory for data-out is refused, and does not wait, if a task ahead of it waits for such memory.
 
-"Ahead" is the order of arrival, but for rule 4. Nobody waits for a task behind it that does not run, nor, by rule 7, for memory
-that it holds itself, so no circle of waiting can close.
+"Ahead" means earlier in the order of arrival, except as rule 4 says. No task waits for a later task that is not running, nor,
+by rule 7, for memory that it holds itself. So there is no deadlock.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,10 +34,10 @@ _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 
 
 WAKE_AT_ONCE = 16
-"""So many of those who wait for tasks that are ended together are woken at once, more of them in turns of the loop."""
+"""If more tasks than this have to be woken after an abort, they are woken over several turns of the event loop."""
 
 MAX_PIECES = 16
-"""Of the extents of a task, when it is compared with others: a list of an UNMAP may name 255, of a token 64 and more."""
+"""Limit of extents per task, so that comparing tasks is fast. An UNMAP may name 255 extents, a token 64 and more."""
 
 
 class QueuedTask(Protocol):
@@ -48,19 +49,22 @@ class QueuedTask(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """A task whose data-out is on its way: its initiator port and access, for reservations, and its wait for memory."""
+    """A task whose data-out has not arrived. Reservations use its initiator port and kind of access.
+
+    `awaits_memory` returns True while the transport has no memory for all of the data.
+    """
 
     initiator_port_name: str
     access: Access
     awaits_memory: Callable[[], bool]
     is_refused: bool = False
-    """A reservation has come that keeps it out."""
+    """True if a reservation that was made after its command keeps it out."""
 
 
 class Member:
     """A task in the set. `extents` counts in store blocks: (first, end, writes).
 
-    While its data-out is on its way `arrival` says what can be known of that.
+    `arrival` is None once its data-out has arrived.
     """
 
     __slots__ = (
@@ -97,7 +101,7 @@ class Member:
         self.is_barrier = self.is_ordered and (self.writes or self.stops_later_tasks)
 
     def overlaps(self, other: "Member") -> bool:
-        """True if they share a store block that one of them writes."""
+        """True if the two tasks share a store block that one of them writes."""
         if self.end <= other.first or other.end <= self.first or not (self.writes or other.writes):
             return False
         return any(
@@ -108,9 +112,9 @@ class Member:
 
 
 def _in_few_pieces(extents: Extents) -> Extents:
-    """Extents that cover these and perhaps what lies between some of them, so that comparing two tasks stays cheap.
+    """Merge extents into at most MAX_PIECES, including gaps between them, so that comparing two tasks is fast.
 
-    A task may then wait for one that it only comes near to.
+    A task may then wait for another that only touches such a gap.
     """
     ascending = sorted(extents)
     at_once = -(-len(ascending) // MAX_PIECES)
@@ -121,8 +125,8 @@ def _in_few_pieces(extents: Extents) -> Extents:
 class TaskSet:
     """Tasks of one logical unit that have not ended.
 
-    `make_event` makes what tasks wait for; `blocks_per_store_block` converts the extents of the logical unit's commands; many
-    tasks that are ended together are woken in turns of the loop of `environment`.
+    `make_event` creates the events that tasks wait for. `blocks_per_store_block` is the number of logical blocks in a store
+    block. `environment` allows the tasks that wait for aborted ones to be woken over several turns of the event loop.
     """
 
     def __init__(
@@ -133,15 +137,15 @@ class TaskSet:
         self._blocks_per_store_block = blocks_per_store_block
         self.members: list[Member] = []
         self.barriers = 0
-        """How many members a read would have to look at."""
+        """Number of members that a read may conflict with."""
 
     def take_steps(self, count: int) -> None:
-        """Count work in the present turn of the loop."""
+        """Count work, in steps, in the present turn of the event loop."""
         if self._environment is not None:
             self._environment.turns.take(count)
 
     def join(self, task: QueuedTask, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
-        """Make a task a member, in the place that its attribute gives it; `arrival` if its data-out is still on its way."""
+        """Add a task at the position that its attribute demands. `arrival` is given if its data-out has not arrived."""
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
             self.members.insert(0, member)
@@ -151,7 +155,7 @@ class TaskSet:
         return member
 
     def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
-        """The data-out of a task is here; `extents` where only that says which blocks it touches."""
+        """Note that a task's data-out has arrived; `extents` is given if the blocks are named only there."""
         member.arrival = None
         if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
             self.members.remove(member)
@@ -161,11 +165,11 @@ class TaskSet:
             member.set_extents(self._in_store_blocks(extents))
             self.barriers += member.is_barrier
             waited_for, member.ended = member.ended, None
-            if waited_for is not None:  # perhaps in vain
+            if waited_for is not None:  # those tasks may no longer have to wait for this one
                 waited_for.set()
 
     def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
-        """A reservation has come: no task waits any more for those whose data is on its way and that it keeps out."""
+        """Remove the tasks that a new reservation keeps out and whose data-out has not arrived, so that none waits for them."""
         for member in list(self.members):
             arrival = member.arrival
             if arrival is not None and is_kept_out(arrival.initiator_port_name, arrival.access):
@@ -173,7 +177,7 @@ class TaskSet:
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
-        """A task has ended, or is to change nothing any more; does nothing the second time."""
+        """Remove a member that has ended or will change nothing any more. Does nothing when repeated."""
         try:
             self.members.remove(member)
         except ValueError:
@@ -187,12 +191,12 @@ class TaskSet:
         return self._last_blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:
-        """True if a member that cannot run yet has one ahead of it for whose data there is no memory yet."""
+        """True if a task ahead of this member waits for memory for its data-out."""
         ahead = self.members[: self.members.index(member)]
         return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
 
     async def turn_of(self, member: Member) -> None:
-        """Wait until a member may run, or has been aborted."""
+        """Wait until a member may run or has been aborted."""
         while not member.task.aborted and (blocker := self._last_blocker(member)) is not None:
             if blocker.ended is None:
                 blocker.ended = self._make_event()
@@ -200,7 +204,7 @@ class TaskSet:
         member.is_running = True
 
     async def running_ended(self, store_block: int) -> None:
-        """Wait until the tasks have ended that run now and touch this block of the store or one behind it."""
+        """Wait until all tasks that now run and touch store blocks from `store_block` on have ended."""
         for member in [each for each in self.members if each.is_running and each.end > store_block]:
             if member in self.members:
                 if member.ended is None:
@@ -208,11 +212,11 @@ class TaskSet:
                 await member.ended.wait()
 
     def tasks(self) -> Iterator[QueuedTask]:
-        """All tasks that have not ended, by their place in the queue."""
+        """All tasks that have not ended, in the order of the set."""
         return iter([member.task for member in self.members])
 
     def abort(self, tasks: Sequence[QueuedTask]) -> None:
-        """End tasks: they will change nothing any more, so nobody has to wait for them."""
+        """Mark tasks as aborted and remove them: they will change nothing any more, so no task has to wait for them."""
         ended = {id(task) for task in tasks}
         for task in tasks:
             task.aborted = True
@@ -228,7 +232,7 @@ class TaskSet:
                 event.set()
 
     async def _wake(self, events: Sequence[Event], turns: Turns) -> None:
-        """Wake who waits for ended tasks, a few in each turn of the loop: each has something left to do."""
+        """Wake the tasks that wait for aborted ones, a few in each turn of the event loop, since each has work to do."""
         for event in events:
             await turns.next_if_spent()
             turns.take(STEPS_OF_AN_ABORTED_TASK)
@@ -243,7 +247,7 @@ class TaskSet:
         ]
 
     def _last_blocker(self, member: Member) -> Member | None:
-        """The last member that one has to wait for, so that of many in a row the end of one wakes one."""
+        """Return the last member that a member must wait for: the last, so that the end of one task wakes only the next."""
         if not member.is_ordered:
             return None
         is_ahead = False
