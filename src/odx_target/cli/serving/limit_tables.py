@@ -1,4 +1,4 @@
-"""What `odx-target serve --show-limits` prints."""
+"""The tables that `odx-target serve --show-limits` prints."""
 
 import typer
 

@@ -234,7 +234,7 @@ def describe_memory(config: Config) -> list[MemoryPart]:
 
 
 def _session_memory(config: Config) -> list[MemoryPart]:
-    """What `memory-limit` bounds."""
+    """The memory that `memory-limit` bounds."""
     budget = memory_budget.MemoryBudget(config.memory_limit_bytes)
     return [
         _product("sessions", memory_budget.MAX_SHARES, memory_budget.SESSION_BYTES, "receive buffer, answers, records"),
@@ -252,7 +252,7 @@ def _session_memory(config: Config) -> list[MemoryPart]:
 
 
 def _other_memory() -> list[MemoryPart]:
-    """What comes on top of that."""
+    """The memory that `memory-limit` does not bound."""
     checksums_bytes = segment.MAX_SEGMENT_BLOCKS * checksum_index.CHECKSUM_BYTES
     return [
         _product("tokens", copy_limits.MAX_TOKENS, copy_limits.TOKEN_MEMORY_BYTES, "beside the maps they keep"),

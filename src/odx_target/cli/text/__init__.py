@@ -1,1 +1,1 @@
-"""What a terminal shows: tables, sizes, dumps, progress, errors."""
+"""Output for a terminal: tables, sizes, dumps, progress, errors."""

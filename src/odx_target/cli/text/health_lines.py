@@ -7,7 +7,7 @@ from odx_target.cli.text.sizes import size
 
 
 def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong first, then the room, then what was refused."""
+    """Lines about the health of an array: first its troubles, then the room that is left, then what was refused."""
     yield "well" if health["is_well"] else "NOT WELL"
     yield f"writes: {_writes(health)}"
     yield f"checkpoint: {_checkpoint(health)}"

@@ -87,7 +87,7 @@ def _longest_word(text: str) -> int:
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int | None, longest_word: int | None = None) -> list[int] | None:
-    """What each column gets: its longest text if there is room; else its longest word, and an equal share of what is left.
+    """The width of each column: its longest text if there is room, else its longest word and an equal share of the rest.
 
     Words above `longest_word` do not count: a row with such a one stands by itself. None where there is no room for the words.
     """

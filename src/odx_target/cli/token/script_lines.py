@@ -80,7 +80,7 @@ class ScriptLines:
         return line
 
     async def _read(self) -> bytes:
-        """What there is, as soon as there is something: a thread that waits could not be interrupted."""
+        """Read the bytes that are there, as soon as there are any: a thread that waits could not be interrupted."""
         try:
             await trio.lowlevel.wait_readable(self._descriptor)
         except PermissionError:  # a regular file, which never makes one wait

@@ -233,14 +233,14 @@ def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[W
 
 
 def _kind(entry: Entry) -> str:
-    """What an entry counts as in the totals; "" for the rest."""
+    """The kind under which an entry counts in the totals; "" if it does not count."""
     if isinstance(entry, Management):
         return TASK_MANAGEMENT
     return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
 
 
 def _events(entry: Entry) -> list[int]:
-    """What Windows would write to its System log of an entry; where either of two numbers may come, the first."""
+    """The event that Windows would write to its System log for an entry; the first where it may be one of two."""
     if isinstance(entry, Management):
         return [entry.event] if entry.event else []
     return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []

@@ -204,7 +204,7 @@ class LiveSession:
                     await self._wanted.wait()
 
     async def renew(self) -> None:
-        """Drop the session and log in again; whoever asks while that is under way shares in it. Raises what it fails with."""
+        """Drop the session and log in again; callers that ask meanwhile wait for the same login. Raises as the login does."""
         if self._changed.is_set():
             self._tell_of_loss()
             self._session, self._failure, self._changed = None, None, trio.Event()

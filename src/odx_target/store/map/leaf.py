@@ -12,7 +12,7 @@ leaf turns dense when writes break it into more than `MAX_RUNS` runs, and packed
 
 A leaf belongs to the map whose epoch it carries and may be changed only by that map; once the map was frozen the leaf has an
 older epoch and its content never changes again. Its *form* may: both forms say the same, and `entries` is replaced in one
-step, so whoever loads `entries` once sees one or the other.
+step, so a reader that loads `entries` once sees one or the other.
 """
 
 from array import array

@@ -34,7 +34,7 @@ class Claim:
 
 
 class Share:
-    """What one session holds of an allotment."""
+    """The part of an allotment that one session holds."""
 
     __slots__ = ("_allotment", "_is_closed", "large_bytes", "small_bytes", "waiting")
 
@@ -140,7 +140,7 @@ class Allotment:
 
     @property
     def used_bytes(self) -> int:
-        """What all sessions hold."""
+        """The memory that all sessions hold together."""
         return sum(share.used_bytes for share in self._shares)
 
     @property

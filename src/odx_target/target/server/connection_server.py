@@ -208,7 +208,7 @@ class ConnectionServer:
             await self._sender.send()
 
     def _open_memory(self) -> SessionMemory:
-        """What a session that begins may take. One too many, while others have not quite ended, is cut."""
+        """Open the share of memory of a session that begins. Cut the session if too many others are still ending."""
         memory = self._budget.open_session()
         if memory is None:
             self._report("warning", "too many sessions are ending, a new one is cut")

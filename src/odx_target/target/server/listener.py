@@ -206,7 +206,7 @@ async def _bind(portal: Portal) -> socket.socket:
 
 
 async def _addresses_of(portal: Portal) -> list[Any]:
-    """What getaddrinfo finds, best first. Raises OSError, also for names that the resolver does not even take."""
+    """Look up addresses, best first. Raises OSError, also for names that the resolver refuses to look up."""
     try:
         return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
     except UnicodeError as error:

@@ -44,7 +44,7 @@ MAX_SHARES = MAX_CONNECTIONS + 4
 FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SESSION_BYTES + MAX_LOGINS * LOGIN_BYTES
 
 MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
-"""What a session has of each allotment at least: one command of the size that Windows sends, and what belongs to it."""
+"""The part of each allotment that a session can always have: one command of the size that Windows sends."""
 
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
@@ -56,7 +56,7 @@ MAX_MEMORY_BYTES = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class SessionMemory:
-    """What a session holds of the allotments."""
+    """The parts of the allotments that a session holds."""
 
     unsolicited: Share
     written: Share
@@ -87,7 +87,7 @@ class MemoryBudget:
 
     @property
     def used_bytes(self) -> int:
-        """What sessions hold of the allotments now."""
+        """The memory that sessions hold now, by allotment."""
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
     def open_session(self) -> SessionMemory | None:

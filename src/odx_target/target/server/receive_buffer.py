@@ -6,7 +6,7 @@ LOGIN_BUFFER_BYTES = 16 << 10
 """Until the login is done. The largest PDU has 8 KiB then, so one always fits after a move to the front."""
 
 RECEIVE_BUFFER_BYTES = 1 << 20
-"""What one wake-up can receive: three of the largest PDUs, so one always fits after a move to the front."""
+"""The room for one wake-up: three of the largest PDUs, so that one always fits after a move to the front."""
 
 DISCOVERY_BUFFER_BYTES = 320 << 10
 """Discovery sessions send only text, but their PDUs may be as large as others."""

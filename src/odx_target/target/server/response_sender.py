@@ -27,7 +27,7 @@ class ResponseSender:
 
     @property
     def unsent_bytes(self) -> int:
-        """What the peer has not taken."""
+        """The bytes that the peer has not taken yet."""
         return self._queue.unsent_bytes
 
     def hold(self, share: Share, size_bytes: int) -> None:

@@ -34,7 +34,7 @@ class SendQueue:
 
     @property
     def unsent_bytes(self) -> int:
-        """What the peer has not taken."""
+        """The bytes that the peer has not taken yet."""
         return sum(map(len, self._unsent))
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:

@@ -14,7 +14,7 @@ INBOUND, OUTBOUND = 1, 2
 MIN_SNAP_BYTES = 128
 """The headers of IPv6, TCP and iSCSI are 108 bytes: with less nothing could be told of a PDU."""
 MAX_SNAP_BYTES = 262_144
-"""What readers take as the largest packet; none here is longer."""
+"""The largest packet that readers accept; none here is longer."""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")
@@ -26,7 +26,7 @@ _UNKNOWN_LENGTH = -1
 
 
 def file_header(snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
-    """What a file begins with; packets are cut after `snap_bytes`."""
+    """The blocks at the beginning of a file; packets are cut after `snap_bytes`."""
     section = _SECTION.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _option(SHB_USERAPPL, b"odx-target")
     interface = _INTERFACE.pack(LINK_TYPE_RAW, 0, snap_bytes)
     interface += _option(IF_NAME, b"odx-target") + _option(IF_TSRESOL, bytes((NANOSECONDS,)))

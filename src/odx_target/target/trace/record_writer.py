@@ -14,14 +14,14 @@ MAX_QUEUED_BYTES = 16 << 20
 """A tenth of a second of full speed; more would only delay what is left out."""
 
 WRITE_BYTES = 1 << 20
-"""What one write to the file takes from the queue: few calls for many small records."""
+"""The bytes that one write takes from the queue, so that many small records need few calls."""
 
 CLOSE_TIMEOUT_S = 2.0
 """How long the end of the array waits for a file that takes nothing."""
 
 
 class Sink(Protocol):
-    """What is written to, by one thread at a time; it may take as long as it likes."""
+    """The file that is written to, by one thread at a time. A write may take long."""
 
     path: Path
 
@@ -84,7 +84,7 @@ class RecordWriter:
 
     @property
     def error(self) -> str | None:
-        """What stands against writing, with the name of the file."""
+        """The reason why the file cannot be written, with its name."""
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:

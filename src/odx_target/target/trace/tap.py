@@ -36,7 +36,7 @@ class Tap(Protocol):
 
 
 def tap_of(tap: Tap | None, connected: Any) -> ConnectionTap | None:
-    """What sees a connected socket, if anything does."""
+    """The tap of a connected socket, if there is one."""
     if tap is None:
         return None
     try:
