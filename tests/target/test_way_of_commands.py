@@ -12,6 +12,7 @@ import pytest
 import odx_target
 from odx_target.initiator import cdb, token_commands
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse
+from odx_target.target.array import Array
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -42,6 +43,13 @@ def recording(calls: Calls) -> Iterator[None]:
         sys.setprofile(None)
 
 
+async def settled(array: Array) -> None:
+    """Wait until the segments are there that an array makes ahead of need: nothing else goes on in it by itself."""
+    supply = array.pool.supply  # type: ignore[attr-defined]
+    while supply._making is not None:
+        await supply.made()
+
+
 async def way_of(peer: RawPeer, request: bytes) -> tuple[Calls, bytes]:
     """The calls from a request's arrival to its answer, whose first bytes are returned too."""
     calls: Calls = {}
@@ -58,6 +66,7 @@ def token_command(peer: RawPeer, command: bytes, parameters: bytes) -> tuple[Scs
 
 async def way_of_read() -> Calls:
     async with running() as array, logged_in(array) as peer:
+        await settled(array)
         assert (await peer.status_of(peer.write(cdb.write_16(0, 8), 4096), b"1" * 4096))[0] == 0
         calls, _ = await way_of(peer, peer.encode(peer.read(READ_16, 4096)))
         await peer.take(ScsiDataIn)
@@ -66,6 +75,7 @@ async def way_of_read() -> Calls:
 
 async def way_of_write() -> Calls:
     async with running() as array, logged_in(array) as peer:
+        await settled(array)
         command = peer.write(WRITE_16, SIZE_BYTES)
         calls, _ = await way_of(peer, peer.encode(command, b"1" * FIRST_BURST_BYTES))
         asked = await peer.take(ReadyToTransfer)
@@ -77,6 +87,7 @@ async def way_of_write() -> Calls:
 
 async def way_of_write_using_token() -> Calls:
     async with running() as array, logged_in(array) as peer:
+        await settled(array)
         ranges = [token_commands.BlockRange(0, 64)]
         populate = token_commands.populate_token_list(ranges)
         assert await peer.status_of(*token_command(peer, cdb.populate_token(1, len(populate)), populate)) == (0, b"")

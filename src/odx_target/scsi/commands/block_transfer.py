@@ -94,7 +94,7 @@ async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
 
 
 async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
-    """What is read must have been made durable first (SBC-4 5.14, FUA)."""
+    """Make the data durable, then read it (SBC-4 5.14, FUA)."""
     await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     return await _read_cold(task, lba, count_blocks)

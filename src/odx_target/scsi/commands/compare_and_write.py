@@ -55,7 +55,7 @@ async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_
 
 
 def _compared(task: Task, size_bytes: int) -> Callable[[bytes], Sequence[Buffer]]:
-    """What gives the new content for the present one, or raises CheckCondition when that is not the expected one."""
+    """A function from the present content to the new one. It raises CheckCondition if the present one is not as expected."""
     expected = b"".join(slice_buffers(task.data_out, 0, size_bytes))
     written = slice_buffers(task.data_out, size_bytes, size_bytes)
 

@@ -49,7 +49,7 @@ def test_unit_ready(task: Task) -> Outcome:
 
 
 def request_sense(task: Task) -> Outcome:
-    """What the next command would be told, which a unit attention then is not any more; always with GOOD."""
+    """Return the sense data that the next command would get, and clear the unit attention. Status is always GOOD."""
     fields = cdb_layout(REQUEST_SENSE).parse(task.cdb)
     sense = _pending_sense(task).sense(descriptor_format=bool(fields["desc"]))
     return Reply.of_parameter_data(sense, fields["allocation_length"])

@@ -1,4 +1,4 @@
-"""What a target says that it can do and what is defective, in words, without a target.
+"""Describe reports of supported commands and of defects, without a target.
 
 REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36), READ DEFECT DATA
 (SBC-3 5.16, 5.17). Each function takes bytes and returns rows; input that ends early is described as far as it goes.

@@ -1,4 +1,4 @@
-"""What PERSISTENT RESERVE IN answers and PERSISTENT RESERVE OUT sends, in words, without a target.
+"""Describe answers of PERSISTENT RESERVE IN and parameters of PERSISTENT RESERVE OUT, without a target.
 
 Each function takes bytes and returns rows; input that ends early is described as far as it goes.
 """

@@ -28,7 +28,7 @@ AVAILABLE_LBA_MAPPING_RESOURCE_COUNT = 0x0001
 USED_LBA_MAPPING_RESOURCE_COUNT = 0x0002
 RESOURCE_COUNT_LAYOUT = Layout("resource_count:32 -:6 scope:2 -:24")
 SCOPE_NOT_DEDICATED = 0b10
-"""What other logical units use makes a difference: they share the pool."""
+"""The figures depend on other logical units too, since they share the pool."""
 _MAX_RESOURCE_COUNT = 0xFFFF_FFFF
 
 GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
@@ -40,7 +40,7 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """What the pool has used and has left, in threshold sets (SBC-3 6.4.4); what is left only where that is known."""
+    """Room used and room left in the pool, in threshold sets (SBC-3 6.4.4); the room left only if it is known."""
     usage = logical_unit.pool.usage()
     used = _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES))
     if usage.available_bytes is None:

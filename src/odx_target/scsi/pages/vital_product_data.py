@@ -179,4 +179,4 @@ STANDARD_PAGES: dict[int, Callable[[LogicalUnit], bytes]] = {
     BLOCK_DEVICE_CHARACTERISTICS: block_device_characteristics,
     LOGICAL_BLOCK_PROVISIONING: logical_block_provisioning,
 }
-"""What every logical unit has."""
+"""The pages of every logical unit."""

@@ -42,7 +42,7 @@ def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reserv
 
 
 def recall(pool: Pool, volume_identity: bytes) -> Reservations:
-    """What is remembered of a volume's logical unit.
+    """The reservations that the pool remembers for the logical unit of a volume.
 
     Raises PoolDamaged for a value that makes no sense: to let everybody in instead could cost the data of a cluster.
     """

@@ -60,7 +60,7 @@ _EXCLUSIVE_ACCESS = (
 
 
 class NexusName(NamedTuple):
-    """What an I_T nexus is known by for ever: the name of its initiator port, for iSCSI name and ISID, and the target port."""
+    """The lasting name of an I_T nexus: that of its initiator port (for iSCSI name and ISID) and of the target port."""
 
     initiator_port_name: str
     relative_target_port: int

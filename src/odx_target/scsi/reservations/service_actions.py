@@ -37,7 +37,7 @@ Telling = tuple[NexusName, Condition]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a service action comes to: the new state, the unit attentions to establish, and whose registration was preempted."""
+    """The result of a service action: the new state, the unit attentions to establish, and the preempted nexuses."""
 
     after: Reservations
     told: Sequence[Telling] = ()

@@ -1,0 +1,43 @@
+"""The words of the sources: how docstrings begin, which words they do without, and how limits are named."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parent.parent / "src"
+MODULES = sorted(SOURCES.rglob("*.py"))
+FIRST_WORDS = frozenset({"Let", "Tell", "Tells", "Hold", "Say", "Says", "What", "Whether", "Who", "Whoever", "Whom", "Whose"})
+"""A docstring that begins with one of these has to be read twice."""
+NOBODY_IN_PARTICULAR = re.compile(r"\b(whoever|somebody|someone)\b", re.IGNORECASE)
+"""The one who acts has a name: the initiator, the device server, the caller."""
+LIMIT_BY_ANOTHER_NAME = re.compile(r"_?(MOST|LEAST|MAXIMUM|MINIMUM|LONGEST|SHORTEST|LARGEST|SMALLEST)_\w+|\w+_(MAX|MIN)")
+"""Limits are called MAX_ and MIN_, so that they are found."""
+
+
+def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, text) of all docstrings, also those below constants."""
+    for node in ast.walk(tree):
+        for statement in getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []:
+            match statement:
+                case ast.Expr(ast.Constant(str(text))):
+                    yield statement.lineno, text
+
+
+def constants(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, name) of what a module or a class assigns."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from ((node.lineno, target.id) for target in targets if isinstance(target, ast.Name))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCES)))
+def test_words_of_a_module(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    found = [f"{line}: {text.split()[0]}" for line, text in texts(tree) if text.split()[0].strip(".,:") in FIRST_WORDS]
+    found += [f"{line}: {match[0]}" for line, text in texts(tree) if (match := NOBODY_IN_PARTICULAR.search(text))]
+    found += [f"{line}: {name}" for line, name in constants(tree) if LIMIT_BY_ANOTHER_NAME.fullmatch(name)]
+    assert found == []
