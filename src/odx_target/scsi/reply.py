@@ -1,4 +1,4 @@
-"""How a task ends: a status, and data or sense data."""
+"""Replies: a status, and data or sense data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ class Status(IntEnum):
 
 @dataclass(slots=True)
 class Reply:
-    """How a task ended.
+    """The end of a task: its status, and data or sense data.
 
-    `transfer_bytes` is what the command wanted to move, in or out; the transport compares it with what the initiator
-    expected to find residuals. `data_in` joined is at most that long.
+    `transfer_bytes` is the amount of data, in or out, that the command asks for; the transport compares it with the expected
+    data transfer length to compute the residual count. The total length of `data_in` is at most that.
     """
 
     status: int = Status.GOOD
@@ -35,6 +35,6 @@ class Reply:
 
     @classmethod
     def of_parameter_data(cls, data: bytes, allocation_bytes: int) -> "Reply":
-        """GOOD with as much of `data` as the ALLOCATION LENGTH leaves room for (SPC-4 4.2.5.6)."""
+        """Return GOOD with as much of `data` as the ALLOCATION LENGTH allows (SPC-4 4.2.5.6)."""
         sent = data[:allocation_bytes]
         return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))

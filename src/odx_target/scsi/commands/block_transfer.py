@@ -23,9 +23,9 @@ from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 
 Decoder = Callable[[bytes], tuple[int, int, int]]
-"""From a CDB to (byte 1, LBA, count of blocks)."""
+"""Function from a CDB to (byte 1, LBA, count of blocks)."""
 
-# A transfer length of zero in the 6-byte forms (SBC-4 5.13).
+# Meaning of a transfer length of zero in the 6-byte forms (SBC-4 5.13).
 BLOCKS_OF_ZERO_IN_6 = 256
 _LBA_BITS_OF_BYTE_1 = 0x1F
 
@@ -40,7 +40,7 @@ def _decoder(layout: Struct) -> Decoder:
 
 
 def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome]:
-    """A READ; `length_field` is the byte of its TRANSFER LENGTH."""
+    """Make the handler of a READ; `length_field` is the byte of its TRANSFER LENGTH."""
 
     def read(task: Task) -> Outcome:
         logical_unit = task.logical_unit
@@ -63,7 +63,7 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
 
 
 def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome]:
-    """A WRITE; `length_field` is the byte of its TRANSFER LENGTH."""
+    """Make the handler of a WRITE; `length_field` is the byte of its TRANSFER LENGTH."""
 
     def write(task: Task) -> Outcome:
         logical_unit = task.logical_unit

@@ -22,7 +22,7 @@ _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
 
 
 def synchronize_cache(task: Task) -> Outcome:
-    """Make all that was written durable: the store flushes as a whole, so a range asks for no less."""
+    """Make all written data durable. The store flushes only as a whole, so the range makes no difference."""
     fields = cdb_layout(task.cdb[0]).parse(task.cdb)
     check_range(task.logical_unit, fields["logical_block_address"], fields["number_of_logical_blocks"])
     if fields["immed"]:
@@ -33,7 +33,7 @@ def synchronize_cache(task: Task) -> Outcome:
 
 
 async def _flush_in_background(pool: Pool) -> None:
-    with suppress(StoreError):  # a pool that failed says so to every command from then on
+    with suppress(StoreError):  # a failed pool reports that to every later command
         await pool.flush()
 
 
@@ -81,7 +81,7 @@ def _prefetch_extents(task: Task) -> Sequence[Extent]:
 
 
 def _synchronize_cache_row(name: str, usage: str) -> CommandRow:
-    """Needs no more than a medium to read, yet a reservation keeps it out like a write (SBC-3 table 13)."""
+    """Make a row. The command needs only a readable medium, yet conflicts with reservations like a write (SBC-3 table 13)."""
     mask = bytes.fromhex(usage)
     return CommandRow(name, mask[0], mask, synchronize_cache, flags=CommandFlag.READS_MEDIUM, access=Access.WRITES)
 

@@ -1,8 +1,8 @@
 """COMPARE AND WRITE (SBC-3 5.2): what VMware calls atomic test and set.
 
 The first half of the data-out is compared with the blocks; if all of it is equal, the second half is written in their place.
-No other task changes the blocks in between: what is in memory is compared and written in one go, and while the blocks come
-from a disk the task's extents hold them. DPO changes nothing, nor does FUA_NV, there being no non-volatile cache.
+No other task changes the blocks in between: blocks in memory are compared and written without a pause, and while blocks
+are read from a disk, tasks that touch them wait. DPO and FUA_NV have no effect, as there is no non-volatile cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ _CDB = Struct(">xBQ3xB")
 
 
 def compare_and_write(task: Task) -> Outcome:
-    """Write if the blocks are as the initiator says, else MISCOMPARE with the offset of the first byte that differs."""
+    """Write if the blocks equal the expected data, else report MISCOMPARE with the offset of the first different byte."""
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = _CDB.unpack_from(task.cdb)
     if count_blocks > logical_unit.block_limits.max_compare_and_write_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    # nor may there be any for no blocks: 256 look like 0 in the CDB
+    # also refuses data for a count of 0, which is how a count of 256 appears in the CDB
     exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     if not count_blocks:
         return Reply()

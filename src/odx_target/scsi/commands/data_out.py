@@ -1,4 +1,4 @@
-"""How much data-out a command gets, and what becomes of one that gets another amount than its CDB names (RFC 7143 11.4.5).
+"""Checks of the amount of data-out against the length that the CDB names (RFC 7143 11.4.5).
 
 A transport delivers as many bytes as the initiator said that it would send. GOOD means that they have been dealt with, and
 the residual count shows how far they were from what the CDB names. So a command takes its data by one of these:
@@ -26,7 +26,7 @@ from odx_target.scsi.tasks.task import Task
 
 
 def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
-    """The blocks that came of `size_bytes` that the CDB names. Raises CheckCondition if the last one is cut off."""
+    """Return the blocks that arrived, out of `size_bytes` in the CDB. Raises CheckCondition if the last is incomplete."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -37,7 +37,7 @@ def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
 
 
 def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
-    """The `size_bytes` that the CDB names in `cdb_field`, at `bit`. Raises CheckCondition if fewer came."""
+    """Return the `size_bytes` that the CDB names in `cdb_field`, at `bit`. Raises CheckCondition if fewer arrived."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes > size_bytes:
         return slice_buffers(task.data_out, 0, size_bytes)
@@ -45,7 +45,7 @@ def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None =
 
 
 def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
-    """As `all_blocks`. Raises CheckCondition also if more came."""
+    """Return the data as `all_blocks` does. Raises CheckCondition also if more arrived."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -55,7 +55,7 @@ def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None
 
 
 def parameter_list(task: Task, length_bytes: int) -> bytes:
-    """A parameter list of the length that the CDB names. Raises CheckCondition if less came."""
+    """Return a parameter list of the length that the CDB names. Raises CheckCondition if less arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR, transfer_bytes=length_bytes)
@@ -63,5 +63,5 @@ def parameter_list(task: Task, length_bytes: int) -> bytes:
 
 
 def _cut_off(size_bytes: int) -> CheckCondition:
-    """The refusal of data-out that ends within a block, for a command that names `size_bytes`."""
+    """Return the error for data-out that ends inside a block; the CDB names `size_bytes`."""
     return CheckCondition(INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT, transfer_bytes=size_bytes)

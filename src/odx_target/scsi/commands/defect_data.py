@@ -1,4 +1,4 @@
-"""READ DEFECT DATA (SBC-3 5.16, 5.17): no block has ever been found defective, in any format of address."""
+"""READ DEFECT DATA (SBC-3 5.16, 5.17): all defect lists are empty, in any address format."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
@@ -16,7 +16,7 @@ HEADER_12 = Layout("-:8 -:3 plistv:1 glistv:1 defect_list_format:3 generation_co
 
 
 def read_defect_data(task: Task) -> Outcome:
-    """The lists that are asked for, all of them empty."""
+    """Report the requested lists, which are always empty."""
     fields = cdb_layout(task.cdb[0]).parse(task.cdb)
     header = HEADER_10 if task.cdb[0] == READ_DEFECT_DATA_10 else HEADER_12
     data = header.build(plistv=fields["req_plist"], glistv=fields["req_glist"], defect_list_format=fields["defect_list_format"])

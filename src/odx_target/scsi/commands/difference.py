@@ -1,11 +1,11 @@
-"""Where two pieces of data first differ."""
+"""Search for the first difference of two byte strings."""
 
-# Below this a byte by byte search costs less than cutting further.
+# Below this length a byte by byte search is faster than further bisection.
 _FEW_BYTES = 64
 
 
 def first_difference(present: bytes, expected: bytes) -> int | None:
-    """The offset in bytes of the first difference of two pieces of the same length; None if there is none."""
+    """Return the byte offset of the first difference of two byte strings of equal length; None if there is none."""
     if present == expected:
         return None
     first, end = 0, len(present)

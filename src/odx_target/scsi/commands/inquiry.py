@@ -28,11 +28,11 @@ VERSION_SPC_4 = 0x06
 RESPONSE_DATA_FORMAT = 2
 
 NOTHING_HERE = {"peripheral_qualifier": 0b011, "peripheral_device_type": 0x1F}
-"""A LUN that the target could have, and has not."""
+"""Peripheral qualifier and device type of a LUN that has no logical unit."""
 
 
 def inquiry(task: Task) -> Outcome:
-    """Standard data or a page of vital product data; a LUN without logical unit has the first and page 00h."""
+    """Report standard data or a VPD page; without a logical unit, only standard data and page 00h."""
     fields = cdb_layout(INQUIRY).parse(task.cdb)
     page_code: int = fields["page_code"]
     if fields["evpd"]:
@@ -56,7 +56,7 @@ def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
 
 
 def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
-    """The 96 bytes of standard INQUIRY data."""
+    """Build the 96 bytes of standard INQUIRY data."""
     peripheral = {} if logical_unit.is_present else NOTHING_HERE
     return STANDARD_INQUIRY_LAYOUT.build(
         **peripheral,

@@ -1,4 +1,4 @@
-"""LOG SENSE (SPC-4 6.8). Nothing is saved, and nothing can be reset: there is no LOG SELECT."""
+"""LOG SENSE (SPC-4 6.8). Nothing is saved or can be reset, so there is no LOG SELECT."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
@@ -16,7 +16,7 @@ PARAMETER_POINTER_BYTE = 5
 
 
 def log_sense(task: Task) -> Outcome:
-    """One page, from the parameter that PARAMETER POINTER names or the next behind it."""
+    """Report one page, from the first parameter whose code is at least PARAMETER POINTER."""
     fields = cdb_layout(LOG_SENSE).parse(task.cdb)
     page_code, subpage_code, pointer = fields["page_code"], fields["subpage_code"], fields["parameter_pointer"]
     body = _listed_pages(task.logical_unit, page_code, subpage_code)
@@ -28,7 +28,7 @@ def log_sense(task: Task) -> Outcome:
 
 
 def _listed_pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int) -> bytes | None:
-    """The body of a page that lists pages; None for any other page. Raises CheckCondition for a page code without pages."""
+    """Return the body of a page that lists pages, else None. Raises CheckCondition for a page code that has no pages."""
     if (page_code, subpage_code) == (SUPPORTED_LOG_PAGES, NO_SUBPAGE):
         return log_pages.supported_pages(logical_unit)
     if subpage_code != SUPPORTED_SUBPAGES:

@@ -43,7 +43,7 @@ _HEADERS = {MODE_SELECT_6: (HEADER_6, 3), MODE_SELECT_10: (HEADER_10, 6)}
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """The rows for a device server: the nexuses of `task_manager` are told of what another of them has changed."""
+    """The rows for a device server: `task_manager` notifies the other nexuses of a change."""
 
     def mode_select(task: Task) -> Outcome:
         fields = cdb_layout(task.cdb[0]).parse(task.cdb)
@@ -62,7 +62,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
-    """Apply parameters from now on; what was written before is made durable where no cache shall hold it any more."""
+    """Apply parameters to later commands. If the write cache is disabled, data written so far is made durable."""
     logical_unit = task.logical_unit
     before = logical_unit.mode_parameters
     if after == before:
@@ -74,7 +74,7 @@ def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length
 
 
 def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_length_byte: int) -> ModeParameters:
-    """The parameters that a list asks for. Raises CheckCondition for a list that is cut off or asks for anything else."""
+    """Return the parameters that a list asks for. Raises CheckCondition if it is cut off or not supported."""
     if len(data) < header.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     fields = header.parse(data)
@@ -96,7 +96,7 @@ def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_
 
 
 def _check_descriptor(layout: Layout, data: bytes, present: bytes, offset: int) -> None:
-    """Nothing may change; a number of blocks of zero, or of all ones, asks for none."""
+    """Refuse any change by a block descriptor; a number of blocks of zero, or all ones, means no change."""
     wanted, current = layout.parse(data), layout.parse(present)
     count_bits = layout.fields[0].bits
     if wanted["number_of_logical_blocks"] not in (0, current["number_of_logical_blocks"], (1 << count_bits) - 1):
@@ -107,7 +107,7 @@ def _check_descriptor(layout: Layout, data: bytes, present: bytes, offset: int) 
 
 
 def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: ModeParameters) -> tuple[int, ModeParameters]:
-    """Where the next page begins, and the parameters with this page's changes."""
+    """Return the offset of the next page, and the parameters with this page's changes."""
     start = offset + PAGE_HEADER.size_bytes
     if len(data) < start:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)

@@ -1,4 +1,4 @@
-"""MODE SENSE (SPC-4 6.13, 6.14). Nothing is saved: a reset and a restart bring the defaults back."""
+"""MODE SENSE (SPC-4 6.13, 6.14). Nothing is saved: a reset or a restart restores the defaults."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
@@ -29,7 +29,7 @@ _MAX_SHORT_COUNT = 0xFFFF_FFFF
 
 
 def mode_sense(task: Task) -> Outcome:
-    """The 6 and the 10 byte form: header, block descriptor unless DBD forbids it, pages."""
+    """Handle the 6-byte and 10-byte forms: report header, block descriptor unless DBD is set, and pages."""
     fields = cdb_layout(task.cdb[0]).parse(task.cdb)
     if fields["page_control"] == SAVED_VALUES:
         raise CheckCondition(SAVING_PARAMETERS_NOT_SUPPORTED)
@@ -58,7 +58,7 @@ def _pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_co
 
 
 def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> bytes:
-    """One page, header and body: current values, a mask of those that can be changed, or what the unit was made with."""
+    """Build one page, header and body: current values, a mask of changeable fields, or default values."""
     page = PAGES[page_code]
     if page_control == CHANGEABLE_VALUES:
         body = page.changeable_bits()
@@ -69,7 +69,7 @@ def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> b
 
 
 def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:
-    """The mode parameter block descriptor, of 8 or 16 bytes (SBC-3 6.5.2)."""
+    """Build the mode parameter block descriptor, of 8 or 16 bytes (SBC-3 6.5.2)."""
     layout = LONG_BLOCK_DESCRIPTOR if long_lba else SHORT_BLOCK_DESCRIPTOR
     count_blocks = logical_unit.capacity_blocks if long_lba else min(logical_unit.capacity_blocks, _MAX_SHORT_COUNT)
     return layout.build(number_of_logical_blocks=count_blocks, logical_block_length=logical_unit.block_bytes)

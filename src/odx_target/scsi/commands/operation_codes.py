@@ -1,4 +1,4 @@
-"""REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): the command table tells of itself."""
+"""REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): a report of the command table."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb import cdb_layout
@@ -24,7 +24,7 @@ TIMEOUTS_DESCRIPTOR = Layout(
 
 
 def operation_codes_row(table: CommandTable) -> CommandRow:
-    """The row of the command that reports all rows of `table`, its own included once it has been added."""
+    """Return the row of the command that reports all rows of `table`, its own included once it has been added."""
 
     def report_supported_operation_codes(task: Task) -> Outcome:
         fields = cdb_layout(OPERATION_CODE, SERVICE_ACTION).parse(task.cdb)
@@ -52,13 +52,13 @@ def operation_codes_row(table: CommandTable) -> CommandRow:
 
 
 def all_commands(table: CommandTable, *, with_timeouts: bool) -> bytes:
-    """The descriptors of all commands."""
+    """Build the descriptors of all commands."""
     body = b"".join(_descriptor(row, with_timeouts=with_timeouts) for row in table.rows())
     return ALL_COMMANDS_HEADER.build(command_data_length=len(body)) + body
 
 
 def one_command(row: CommandRow | None, *, with_timeouts: bool) -> bytes:
-    """Support, CDB length and usage mask of one command; None is one that is not supported."""
+    """Build the report of one command: support, CDB length and usage mask. None is an unsupported command."""
     if row is None:
         return ONE_COMMAND_HEADER.build(support=NOT_SUPPORTED)
     header = ONE_COMMAND_HEADER.build(ctdp=int(with_timeouts), support=SUPPORTED, cdb_size=row.cdb_bytes)
@@ -85,7 +85,7 @@ def _timeouts(row: CommandRow) -> bytes:
 
 
 def _requested(table: CommandTable, option: int, operation_code: int, service_action: int) -> CommandRow | None:
-    """The row asked for. Raises CheckCondition when the way of asking does not suit the command."""
+    """Return the requested row. Raises CheckCondition if the reporting option does not suit the command."""
     plain = table.without_service_action.get(operation_code)
     group = table.with_service_action.get(operation_code)
     if option == ONE_WITHOUT_SERVICE_ACTION and group is not None:

@@ -1,11 +1,11 @@
-"""Is a range of logical blocks within the logical unit?"""
+"""Check of ranges of logical blocks against the capacity."""
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
 
 
 def check_range(logical_unit: LogicalUnit, lba: int, count_blocks: int) -> None:
-    """Raises CheckCondition, with the first block that is not there, for a range past the end.
+    """Raise CheckCondition, with the first LBA out of range, for a range past the end.
 
     An empty range may begin right behind the last block (SBC-4 5.13).
     """

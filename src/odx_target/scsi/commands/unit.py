@@ -67,9 +67,9 @@ def _pending_sense(task: Task) -> CheckCondition:
 
 
 def start_stop_unit(task: Task) -> Outcome:
-    """Stop: medium access is refused until a start or a reset; what was written is made durable first, unless NO_FLUSH.
+    """Start, or stop: medium access is then refused until a start or a reset. Data is made durable first, unless NO_FLUSH.
 
-    There is no medium to load or eject and there are no power conditions: asking for them is an invalid field.
+    Loading or ejecting a medium, and power conditions, are not supported and refused as invalid fields.
     """
     fields = cdb_layout(START_STOP_UNIT).parse(task.cdb)
     if fields["start"]:
@@ -90,13 +90,13 @@ async def _stop(task: Task) -> Reply:
 
 
 def _start_stop_access(cdb: bytes) -> Access:
-    """To start is allowed under any reservation, to stop or to ask for a power condition is not (SBC-3 table 13)."""
+    """Starting is allowed under any reservation; stopping and power conditions are not (SBC-3 table 13)."""
     fields = cdb_layout(START_STOP_UNIT).parse_prefix(cdb)
     return Access.ALLOWED if fields.get("start") and not fields["power_condition"] else Access.WRITES
 
 
 def report_luns(task: Task) -> Outcome:
-    """The LUNs of this nexus; there are no well-known logical units."""
+    """Report the LUNs of this nexus; there are no well-known logical units."""
     fields = cdb_layout(REPORT_LUNS).parse(task.cdb)
     if fields["select_report"] not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
@@ -111,13 +111,13 @@ def report_luns(task: Task) -> Outcome:
 
 
 def lun_bytes(lun: int) -> bytes:
-    """A LUN as 8 bytes."""
+    """Encode a LUN as 8 bytes."""
     method = 0 if lun < PERIPHERAL_DEVICE_LUNS else FLAT_SPACE_METHOD
     return (method | lun).to_bytes(2, "big").ljust(8, b"\0")
 
 
 def report_supported_task_management_functions(task: Task) -> Outcome:
-    """ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET and target reset."""
+    """Report ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET and target reset."""
     fields = cdb_layout(*REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS).parse(task.cdb)
     if fields["allocation_length"] < MIN_TASK_MANAGEMENT_ALLOCATION_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)

@@ -28,7 +28,7 @@ _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 
 
 def verify(task: Task) -> Outcome:
-    """Read blocks to see that they can be read, or compare them with data-out; all of them, or with one block each."""
+    """Check that blocks can be read, or compare them with data-out: all of it, or each with the same block."""
     logical_unit = task.logical_unit
     lba, count_blocks, bytchk = _fields(task, "verification_length")
     if bytchk == BYTCHK_RESERVED:
@@ -51,7 +51,7 @@ async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer
 
 
 def write_and_verify(task: Task) -> Outcome:
-    """Write, make it durable, and read it back: to see that it can be read, or to compare it with what was to be written."""
+    """Write blocks, make them durable, and read them back to check that they are readable, or equal to the data-out."""
     lba, count_blocks, bytchk = _fields(task, "transfer_length")
     if bytchk not in (BYTCHK_MEDIUM_ONLY, BYTCHK_EACH_BLOCK):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)

@@ -1,6 +1,6 @@
-"""The names of commands that this array does not have, and whose fields nobody here knows (SPC-4 6.1, SBC-3 5.1).
+"""Names of commands that this array does not support and whose fields are not described (SPC-4 6.1, SBC-3 5.1).
 
-Hosts ask for them to find out what a target can do.
+Hosts send them to find out which commands a target supports.
 """
 
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
@@ -9,7 +9,7 @@ VARIABLE_LENGTH = 0x7F
 """CDBs of 32 bytes, with their service action in bytes 8 and 9 (SPC-4 4.2.3)."""
 
 COMMAND_NAMES: dict[tuple[int, int | None], str] = {
-    # operation code, service action or None where it has none or is not known
+    # operation code, service action or None if it has none or it is not known
     (0x04, None): "FORMAT UNIT",
     (0x07, None): "REASSIGN BLOCKS",
     (0x16, None): "RESERVE(6)",
@@ -81,7 +81,7 @@ COMMAND_NAMES: dict[tuple[int, int | None], str] = {
 
 
 def command_name(cdb: bytes, names: dict[tuple[int, int | None], str]) -> str | None:
-    """The name that `names` has for a CDB, if any."""
+    """Return the name of a CDB's command in `names`, if any."""
     is_long = cdb[0] == VARIABLE_LENGTH
     action = int.from_bytes(cdb[8:10], "big") if is_long else int.from_bytes(cdb[1:2], "big") & SERVICE_ACTION_BITS
     return names.get((cdb[0], action)) or names.get((cdb[0], None))

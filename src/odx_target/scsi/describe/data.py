@@ -1,8 +1,7 @@
-"""CDBs, sense data and VPD pages in words, without a target.
+"""Describe CDBs, sense data and VPD pages, without a target.
 
-Each function takes bytes and returns rows. What other packages know of is added to a `Descriptions` by them: the copy manager
-adds its commands and its VPD page. Input that cannot be what it is said to be raises ValueError; input that ends early is
-described as far as it goes.
+Each function takes bytes and returns rows. Other packages add their own formats to a `Descriptions`: the copy manager adds its
+commands and its VPD page. Invalid input raises ValueError; input that ends early is described as far as it goes.
 """
 
 from collections.abc import Callable
@@ -21,7 +20,7 @@ DescribePage = Callable[[bytes], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class PageDescription:
-    """A VPD page's name and what makes rows of its body, the bytes behind the header."""
+    """A VPD page's name, and the function that describes its body (the bytes after the header)."""
 
     name: str
     describe: DescribePage
@@ -29,27 +28,27 @@ class PageDescription:
 
 @dataclass(slots=True)
 class Descriptions:
-    """All that can be put into words; starts with what this package knows."""
+    """All formats that can be described; initially those of this package."""
 
     cdbs: dict[tuple[int, int | None], CdbLayout] = field(default_factory=lambda: dict(CDB_LAYOUTS))
     vpd_pages: dict[int, PageDescription] = field(default_factory=lambda: dict(VPD_PAGES))
     names: dict[tuple[int, int | None], str] = field(default_factory=lambda: dict(COMMAND_NAMES))
 
     def add_cdb(self, operation_code: int, service_action: int | None, name: str, layout: Layout) -> None:
-        """Make a command known; its layout has the whole CDB, operation code and CONTROL included."""
+        """Add a command; its layout covers the whole CDB, including operation code and CONTROL."""
         self.cdbs[operation_code, service_action] = CdbLayout(name, layout)
 
     def add_name(self, operation_code: int, service_action: int | None, name: str) -> None:
-        """Make a command known by its name alone; without a service action it is that of all that have no other."""
+        """Add a command by name only; without a service action, the name is for all service actions without one."""
         self.names[operation_code, service_action] = name
 
     def add_vpd_page(self, page_code: int, name: str, describe: DescribePage) -> None:
-        """Make a VPD page known."""
+        """Add a VPD page."""
         self.vpd_pages[page_code] = PageDescription(name, describe)
 
 
 def describe_cdb(cdb: bytes, descriptions: Descriptions | None = None) -> list[Row]:
-    """A row for the command's name and one for each field. Raises ValueError for no bytes at all."""
+    """Describe a CDB: a row for the command's name and one for each field. Raises ValueError for an empty CDB."""
     if not cdb:
         raise ValueError("a CDB has at least one byte")
     descriptions = descriptions or Descriptions()
@@ -72,12 +71,12 @@ def _find_cdb(cdb: bytes, cdbs: dict[tuple[int, int | None], CdbLayout]) -> CdbL
 
 
 def describe_sense(sense: bytes) -> list[Row]:
-    """Fixed or descriptor format sense data. Raises ValueError for anything else."""
+    """Describe sense data in fixed or descriptor format. Raises ValueError for anything else."""
     return sense_rows(sense)
 
 
 def describe_vpd(page: bytes, descriptions: Descriptions | None = None) -> list[Row]:
-    """A VPD page with its header. Raises ValueError for less than a header."""
+    """Describe a VPD page with its header. Raises ValueError for less than a header."""
     header = vpd.HEADER.parse(page)
     body = page[vpd.HEADER.size_bytes :][: header["page_length"]]
     pages = (descriptions or Descriptions()).vpd_pages
@@ -115,7 +114,7 @@ _DESIGNATOR_WORDS = {"association": _ASSOCIATIONS, "designator_type": _DESIGNATO
 
 
 def describe_designators(body: bytes) -> list[Row]:
-    """Designation descriptors one after another, as in VPD page 83h (SPC-4 7.8.6)."""
+    """Describe a list of designation descriptors, as in VPD page 83h (SPC-4 7.8.6)."""
     rows: list[Row] = []
     header_bytes = vpd.DESIGNATOR_HEADER.size_bytes
     while len(body) >= header_bytes:

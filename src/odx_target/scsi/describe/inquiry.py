@@ -1,4 +1,4 @@
-"""Version descriptors of standard INQUIRY data in words (SPC-4 6.4.2 table 142)."""
+"""Version descriptors of standard INQUIRY data, as text (SPC-4 6.4.2 table 142)."""
 
 from odx_target.scsi.commands.inquiry import STANDARD_INQUIRY_LAYOUT
 from odx_target.scsi.pages.version_descriptors import STANDARDS
@@ -8,7 +8,7 @@ _REVISION_BITS = 0x1F
 
 
 def claimed_standards(data: bytes) -> list[str]:
-    """The standards that standard INQUIRY data claim, without their revisions; those not known here by their code."""
+    """Return the standards that INQUIRY data claim, without revisions; unknown ones as their codes."""
     fields = STANDARD_INQUIRY_LAYOUT.parse_prefix(data)
     codes = [fields.get(f"version_descriptor_{index}", 0) for index in range(1, VERSION_DESCRIPTORS + 1)]
     return [STANDARDS.get(code & ~_REVISION_BITS, f"{code:04x}h") for code in codes if code]

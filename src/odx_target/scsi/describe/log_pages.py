@@ -46,7 +46,7 @@ _ASC = "informational_exception_additional_sense_code"
 
 
 def describe_log_page(data: bytes) -> list[Row]:
-    """A log page with its header."""
+    """Describe a log page with its header."""
     fields = log_pages.HEADER.parse_prefix(data)
     page_code, subpage_code = fields.get("page_code", 0), fields.get("subpage_code", 0)
     name = _NAMES.get((page_code, subpage_code)) or _list_name(page_code, subpage_code)

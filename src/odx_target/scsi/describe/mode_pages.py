@@ -1,4 +1,4 @@
-"""Mode parameters in words, without a target: what MODE SENSE answers and MODE SELECT sends (SPC-4 7.5).
+"""Describe the parameter data of MODE SENSE and MODE SELECT, without a target (SPC-4 7.5).
 
 Each function takes bytes and returns rows; input that ends early is described as far as it goes.
 """
@@ -38,12 +38,12 @@ _NAMES = {
 
 
 def describe_mode_parameters_6(data: bytes) -> list[Row]:
-    """The header of the 6-byte commands, block descriptors, and pages."""
+    """Describe the header of the 6-byte commands, block descriptors, and pages."""
     return _mode_parameters(HEADER_6, data)
 
 
 def describe_mode_parameters_10(data: bytes) -> list[Row]:
-    """The header of the 10-byte commands, block descriptors, and pages."""
+    """Describe the header of the 10-byte commands, block descriptors, and pages."""
     return _mode_parameters(HEADER_10, data)
 
 

@@ -43,7 +43,7 @@ _FUNCTION_WORDS = {name: {1: words} for name, words in _FUNCTIONS.items()}
 
 
 def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], CdbLayout] = CDB_LAYOUTS) -> list[Row]:
-    """A list of all commands: a row for each, its code and service action, and its name where `cdbs` knows it."""
+    """Describe a list of all commands: a row each, with its codes, and its name if `cdbs` has it."""
     rows = layout_rows(ALL_COMMANDS_HEADER, data)
     rest = data[ALL_COMMANDS_HEADER.size_bytes :]
     while len(rest) >= COMMAND_DESCRIPTOR.size_bytes:
@@ -59,7 +59,7 @@ def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], Cdb
 
 
 def describe_one_command(data: bytes) -> list[Row]:
-    """Decode the answer about one command: its support, the bits of its CDB that count, and the time it may take."""
+    """Describe the report about one command: its support, the bits of its CDB that count, and the time it may take."""
     rows = layout_rows(ONE_COMMAND_HEADER, data, {"support": _SUPPORT_WORDS})
     if len(data) < ONE_COMMAND_HEADER.size_bytes:
         return rows
@@ -71,18 +71,18 @@ def describe_one_command(data: bytes) -> list[Row]:
 
 
 def describe_task_management_functions(data: bytes) -> list[Row]:
-    """The functions that are supported and, where they were asked for, the timeouts."""
+    """Describe the supported task management functions and, if they are included, the timeouts."""
     rows = layout_rows(TASK_MANAGEMENT_FUNCTIONS, data, _FUNCTION_WORDS)
     return rows + layout_rows(TASK_MANAGEMENT_TIMEOUTS, data[TASK_MANAGEMENT_FUNCTIONS.size_bytes :])
 
 
 def describe_defect_data_10(data: bytes) -> list[Row]:
-    """The header of the 10-byte command, and the address descriptors as they are."""
+    """Describe the header of the 10-byte command; address descriptors are not decoded."""
     return _defect_data(HEADER_10, data)
 
 
 def describe_defect_data_12(data: bytes) -> list[Row]:
-    """The header of the 12-byte command, and the address descriptors as they are."""
+    """Describe the header of the 12-byte command; address descriptors are not decoded."""
     return _defect_data(HEADER_12, data)
 
 

@@ -77,7 +77,7 @@ def describe_move_list(data: bytes) -> list[Row]:
 
 
 def _rows(layout: Layout, data: bytes) -> list[Row]:
-    """A layout's rows, keys as hosts write them."""
+    """Describe fields by a layout; reservation keys as hosts write them."""
     values = layout.parse_prefix(data)
     return [_key(row.name, values[row.name]) if row.name in _KEY_NAMES else row for row in layout_rows(layout, data, _WORDS)]
 

@@ -24,7 +24,7 @@ def layout_rows(layout: Layout, data: bytes, words: Mapping[str, Mapping[int, st
 
 
 def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = None) -> Row:
-    """A number in hexadecimal with its decimal or its meaning; bytes as text where they are that, else in hexadecimal."""
+    """A number in hexadecimal with its decimal or its meaning; bytes as text if they are printable, else in hexadecimal."""
     if isinstance(value, bytes):
         is_text = value.isascii() and value.decode("ascii").rstrip("\0").isprintable() and any(value)
         return Row(name, value.rstrip(b"\0").decode("ascii") if is_text else value.hex(" "))
@@ -35,5 +35,5 @@ def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = N
 
 
 def raw_row(name: str, data: bytes) -> Row:
-    """Bytes that nobody here can put into words."""
+    """Describe bytes whose format is not known."""
     return Row(name, data.hex(" "), f"{len(data)} bytes")

@@ -1,4 +1,4 @@
-"""Sense data in words (SPC-4 4.5)."""
+"""Describe sense data (SPC-4 4.5)."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ _WORDS = {"sense_key": _KEY_WORDS, "response_code": RESPONSE_CODES}
 
 
 def sense_rows(sense: bytes) -> list[Row]:
-    """Rows for fixed or descriptor format. Raises ValueError for less than 8 bytes or another response code."""
+    """Describe sense data in fixed or descriptor format. Raises ValueError for less than 8 bytes or another response code."""
     if len(sense) < _MIN_SENSE_BYTES:
         raise ValueError(f"sense data has at least {_MIN_SENSE_BYTES} bytes, not {len(sense)}")
     response_code = sense[0] & 0x7F
@@ -84,7 +84,7 @@ def _code_row(fields: dict[str, int]) -> list[Row]:
 
 
 def _sense_key_specific(sense_key: int, specific: bytes) -> list[Row]:
-    """Bytes 15 to 17 of the fixed format, by sense key (SPC-4 4.5.2.4)."""
+    """Describe bytes 15 to 17 of the fixed format, by sense key (SPC-4 4.5.2.4)."""
     fields = FIELD_POINTER.parse(specific)
     describe = _SPECIFIC.get(sense_key)
     if not fields["sksv"] or describe is None:

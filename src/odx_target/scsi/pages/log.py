@@ -1,4 +1,4 @@
-"""Log pages (SPC-4 7.3, SBC-3 6.4): their layouts and what makes them of a logical unit.
+"""Log pages (SPC-4 7.3, SBC-3 6.4): their layouts, and the functions that build them for a logical unit.
 
 A builder returns the log parameters, by ascending parameter code. Pages of other packages are in
 `LogicalUnit.added_log_pages`. Every parameter is a list in binary format. There are no counters with thresholds, so the PC
@@ -54,7 +54,7 @@ def _resource_count(count: int) -> bytes:
 
 
 def informational_exceptions(logical_unit: LogicalUnit) -> LogParameters:
-    """All is well, or the pool takes no more writes (SPC-4 7.3.8)."""
+    """Report a predicted failure if the pool accepts no more writes (SPC-4 7.3.8)."""
     failed = logical_unit.pool.failure is not None
     condition = FAILURE_PREDICTION_THRESHOLD_EXCEEDED if failed else NO_ADDITIONAL_SENSE_INFORMATION
     value = INFORMATIONAL_EXCEPTIONS_LAYOUT.build(
@@ -69,7 +69,7 @@ STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]
     (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
     (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
 }
-"""By page code and subpage code: what every logical unit has. The pages that list pages are not among them."""
+"""By page code and subpage code: the pages of every logical unit, except those that list pages."""
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
@@ -78,13 +78,13 @@ def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[Logi
 
 
 def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
-    """A page, header and body."""
+    """Build a page, header and body."""
     spf = int(subpage_code != NO_SUBPAGE)
     return HEADER.build(spf=spf, page_code=page_code, subpage_code=subpage_code, page_length=len(body)) + body
 
 
 def parameter(parameter_code: int, value: bytes) -> bytes:
-    """A log parameter, header and value."""
+    """Build a log parameter, header and value."""
     header = PARAMETER_HEADER.build(
         parameter_code=parameter_code, format_and_linking=BINARY_FORMAT_LIST, parameter_length=len(value)
     )

@@ -1,4 +1,4 @@
-"""Mode pages (SPC-4 7.5, SBC-3 6.5): what they look like, and which of their fields MODE SELECT can change."""
+"""Mode pages (SPC-4 7.5, SBC-3 6.5): their layouts, and which of their fields MODE SELECT can change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ SHORT_BLOCK_DESCRIPTOR = Layout("number_of_logical_blocks:32 -:8 logical_block_l
 LONG_BLOCK_DESCRIPTOR = Layout("number_of_logical_blocks:64 -:32 logical_block_length:32")
 PAGE_HEADER = Layout("ps:1 spf:1 page_code:6 page_length:8")
 
-# Bodies, behind the page header.
+# Bodies, without the page header.
 CACHING_LAYOUT = Layout(
     "ic:1 abpf:1 cap:1 disc:1 size:1 wce:1 mf:1 rcd:1 demand_read_retention_priority:4 write_retention_priority:4 "
     "disable_prefetch_transfer_length:16 minimum_prefetch:16 maximum_prefetch:16 maximum_prefetch_ceiling:16 "
@@ -36,7 +36,7 @@ INFORMATIONAL_EXCEPTIONS_LAYOUT = Layout(
 
 @dataclass(frozen=True, slots=True)
 class ModeParameters:
-    """All that can be changed, of one logical unit, for all nexuses (TST 000b)."""
+    """The changeable mode parameters of a logical unit, shared by all nexuses (TST 000b)."""
 
     write_cache_enabled: bool
     """True if written data may be lost with the power until a SYNCHRONIZE CACHE."""
@@ -46,23 +46,23 @@ class ModeParameters:
 
 @dataclass(frozen=True, slots=True)
 class ModePage:
-    """The body of a page: `changeable` has, by field, what it is in `ModeParameters`; `fixed` are other fields that are set."""
+    """The body of a page: `changeable` maps fields to attributes of `ModeParameters`; `fixed` has values of other fields."""
 
     layout: Layout
     changeable: Mapping[str, str]
     fixed: Mapping[str, int]
 
     def build(self, parameters: ModeParameters) -> bytes:
-        """The body that shows these parameters."""
+        """Build the body for these parameters."""
         values = {field: int(getattr(parameters, name)) for field, name in self.changeable.items()}
         return self.layout.build(**self.fixed, **values)
 
     def changeable_bits(self) -> bytes:
-        """The body with ones where MODE SELECT may have its way."""
+        """Build the body with ones in the fields that MODE SELECT can change."""
         return self.layout.build(**dict.fromkeys(self.changeable, 1))
 
     def select(self, body: bytes, parameters: ModeParameters) -> ModeParameters:
-        """The parameters as a body wants them."""
+        """Return the parameters that a body sets."""
         fields = self.layout.parse(body)
         return replace(parameters, **{name: bool(fields[field]) for field, name in self.changeable.items()})
 

@@ -26,7 +26,7 @@ MANDATORY_OPERATION_CODES: dict[int, frozenset[int]] = {
     # further REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
     SBC_3: frozenset({0x00, 0x12, 0xA0, 0x03, 0x04, 0x1D, 0x25, 0x28, 0x88, 0x9E}),
 }
-"""Of the standards that this array is built by and that name commands."""
+"""Standards that this array implements and that define commands."""
 
 CLAIMED = (SAM_5, SPC_4, ISCSI)
-"""Not SBC-3: FORMAT UNIT and SEND DIAGNOSTIC are not here."""
+"""SBC-3 is missing, as FORMAT UNIT and SEND DIAGNOSTIC are not supported."""

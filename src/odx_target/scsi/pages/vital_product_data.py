@@ -1,4 +1,4 @@
-"""Vital product data pages (SPC-4 7.8, SBC-4 6.6): their layouts and what makes them of a logical unit.
+"""Vital product data pages (SPC-4 7.8, SBC-4 6.6): their layouts, and the functions that build them for a logical unit.
 
 A builder returns the whole page. Pages of other packages are in `LogicalUnit.added_vpd_pages`; the copy manager adds one.
 """
@@ -17,7 +17,7 @@ BLOCK_LIMITS = 0xB0
 BLOCK_DEVICE_CHARACTERISTICS = 0xB1
 LOGICAL_BLOCK_PROVISIONING = 0xB2
 
-# Eight characters, as T10 hands them out (SPC-4 6.4.2); this one is not registered.
+# Eight characters, as T10 assigns them (SPC-4 6.4.2); this one is not registered.
 T10_VENDOR_IDENTIFICATION = b"ODX     "
 PRODUCT_IDENTIFICATION = b"odx-target".ljust(16)
 PRODUCT_REVISION_LEVEL = b"0001"
@@ -79,7 +79,7 @@ def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], by
 
 
 def supported_pages(logical_unit: LogicalUnit) -> bytes:
-    """The page codes in ascending order: Windows ignores a list that is not."""
+    """The page codes in ascending order: Windows ignores an unsorted list."""
     return page(SUPPORTED_PAGES, bytes(sorted(all_pages(logical_unit))))
 
 
@@ -155,7 +155,7 @@ def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: A
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
-    """Thin, by UNMAP and by WRITE SAME; what is deallocated reads as zeros. READ CAPACITY(16) says the same.
+    """Thin provisioning, by UNMAP and WRITE SAME; deallocated blocks read as zeros. READ CAPACITY(16) reports the same.
 
     The threshold exponent gives the unit of the log page of the same name; no threshold can be set.
     """

@@ -1,6 +1,6 @@
 """Reservations that persist through a loss of power, as the pool remembers them (SPC-4 5.13.5.1).
 
-A value for each logical unit that APTPL is on for, in the log with everything else:
+One value for each logical unit with APTPL on, kept in the pool's log:
 
     version, type of the reservation (0: none), number of registrations, place of the holder among them (FFFFh: none)
     for each registration: key, relative target port, length of the initiator port's name, the name
@@ -28,9 +28,9 @@ _NO_HOLDER = 0xFFFF
 
 
 def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reservations) -> bool:
-    """Remember or forget what has to be, in the open batch; whether a flush is needed before it may be told.
+    """Store or remove the reservations in the open batch. Return True if a flush must come before the reply.
 
-    What gives registrations back, or only changes them, is done in a full pool too: a cluster must be able to fence.
+    A change that needs no more space than before also succeeds in a full pool, since a cluster must be able to fence.
     Raises PoolFull, PoolFailed; then nothing has changed.
     """
     if after.persists_through_power_loss:
@@ -44,7 +44,7 @@ def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reserv
 def recall(pool: Pool, volume_identity: bytes) -> Reservations:
     """The reservations that the pool remembers for the logical unit of a volume.
 
-    Raises PoolDamaged for a value that makes no sense: to let everybody in instead could cost the data of a cluster.
+    Raises PoolDamaged for an invalid value: to admit all nexuses instead could destroy a cluster's data.
     """
     value = pool.remembered(_key(volume_identity))
     if value is None:
@@ -56,7 +56,7 @@ def recall(pool: Pool, volume_identity: bytes) -> Reservations:
 
 
 def encode(reservations: Reservations) -> bytes:
-    """The value that is remembered."""
+    """Encode reservations as a value for the pool."""
     names = list(reservations.registrations)
     reservation = reservations.reservation
     holder = None if reservation is None else reservation.holder
@@ -73,7 +73,7 @@ def encode(reservations: Reservations) -> bytes:
 
 
 def decode(value: bytes) -> Reservations:
-    """Raises ValueError, struct.error for what `encode` cannot have made."""
+    """Decode a value of `encode`. Raises ValueError or struct.error for any other value."""
     body = value[: -_CHECKSUM.size]
     if _CHECKSUM.pack(zlib.crc32(body)) != value[-_CHECKSUM.size :]:
         raise ValueError("their checksum is wrong")

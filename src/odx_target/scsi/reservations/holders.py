@@ -1,12 +1,12 @@
-"""Persistent reservations of a logical unit: who is registered, who holds what, and whom that keeps out (SPC-4 5.13).
+"""Persistent reservations of a logical unit: registrations, the reservation, and which nexuses it keeps out (SPC-4 5.13).
 
-1. A registration is a reservation key that belongs to an I_T nexus. It outlives the nexus: who comes back under the same names
-   has it still. Resets and I_T nexus loss do not touch it.
-2. There is one reservation at most, of the whole logical unit. Of an all registrants type every registered nexus is a holder,
-   else the one that it was made by or moved to.
+1. A registration is a reservation key that belongs to an I_T nexus. It outlives the nexus: a new nexus with the same names has
+   it again. Resets and I_T nexus loss do not affect it.
+2. There is at most one reservation, of the whole logical unit. Under an all registrants type every registered nexus is a
+   holder; under the other types, the nexus that made the reservation or to which it was moved.
 3. A holder is always registered: a reservation ends with the registration of its last holder.
 
-A `Reservations` never changes: a service action makes another one of it, so that what fails half-way has changed nothing.
+`Reservations` are immutable: a service action returns new ones, so that one that fails half-way has changed nothing.
 """
 
 from collections.abc import Mapping
@@ -33,17 +33,17 @@ class ReservationType(IntEnum):
 
     @property
     def keeps_readers_out(self) -> bool:
-        """An Exclusive Access type."""
+        """True for the Exclusive Access types."""
         return self in _EXCLUSIVE_ACCESS
 
     @property
     def is_all_registrants(self) -> bool:
-        """Every registered nexus is a holder."""
+        """True if every registered nexus is a holder."""
         return self in _ALL_REGISTRANTS
 
     @property
     def lets_registrants_in(self) -> bool:
-        """A registrants only or all registrants type."""
+        """True for the registrants only and all registrants types."""
         return self not in _HOLDER_ALONE
 
 
@@ -68,7 +68,7 @@ class NexusName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`holder` is None for an all registrants type."""
+    """A reservation; `holder` is None for an all registrants type."""
 
     type: ReservationType
     holder: NexusName | None
@@ -76,14 +76,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """Everything that a logical unit keeps of persistent reservations; `registrations` has the keys, oldest first."""
+    """Registrations and reservation of a logical unit; `registrations` has the reservation keys, oldest first."""
 
     registrations: Mapping[NexusName, int] = field(default_factory=lambda: MappingProxyType({}))
     reservation: Reservation | None = None
     generation: int = 0
-    """PRGENERATION: counts what changes registrations; starts at zero with every power on (SPC-4 6.15.2)."""
+    """PRGENERATION: counts changes of the registrations; starts at zero with every power on (SPC-4 6.15.2)."""
     persists_through_power_loss: bool = False
-    """The last APTPL bit."""
+    """The latest APTPL bit received (SPC-4 5.13.5.1)."""
 
     def is_holder(self, name: NexusName) -> bool:
         """True if a nexus holds the reservation, alone or with others (SPC-4 5.13.10)."""
@@ -92,7 +92,7 @@ class Reservations:
         return name in self.registrations if self.reservation.type.is_all_registrants else name == self.reservation.holder
 
     def conflict(self, name: NexusName, access: Access) -> bool:
-        """True if a command of this nexus has to end with RESERVATION CONFLICT."""
+        """True if a command of this nexus must end with RESERVATION CONFLICT."""
         reservation = self.reservation
         if reservation is None or access is Access.ALLOWED:
             return False

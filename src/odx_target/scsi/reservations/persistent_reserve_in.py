@@ -1,4 +1,4 @@
-"""PERSISTENT RESERVE IN (SPC-4 6.15): who is registered, who holds a reservation, and what this device server can do."""
+"""PERSISTENT RESERVE IN (SPC-4 6.15): report registrations, the reservation, and the capabilities."""
 
 from collections.abc import Callable
 from struct import Struct
@@ -27,7 +27,7 @@ FULL_STATUS_DESCRIPTOR = Layout(
     "additional_descriptor_length:32"
 )
 
-# There may be hundreds; the same descriptor as a struct.
+# The same descriptor as a struct, for speed: there may be hundreds.
 _FAST_FULL_STATUS = Struct(">Q4xBB4xHI")
 
 KEY_BYTES = 8
@@ -46,12 +46,12 @@ TYPE_MASK_BITS = {
 
 
 def read_keys(reservations: Reservations) -> bytes:
-    """The key of every registration; one that is used twice is there twice."""
+    """READ KEYS: the key of every registration; a key that two of them use is listed twice."""
     return _with_header(reservations, b"".join(key.to_bytes(KEY_BYTES, "big") for key in reservations.registrations.values()))
 
 
 def read_reservation(reservations: Reservations) -> bytes:
-    """The reservation, if there is one; that of all registrants has no key."""
+    """READ RESERVATION: the reservation, if any; under an all registrants type its key is zero."""
     reservation = reservations.reservation
     if reservation is None:
         return _with_header(reservations, b"")
@@ -60,7 +60,7 @@ def read_reservation(reservations: Reservations) -> bytes:
 
 
 def report_capabilities(reservations: Reservations) -> bytes:
-    """All six types, SPEC_I_PT, ALL_TG_PT and APTPL; nothing of RESERVE and RELEASE, and no lost reservations to replace."""
+    """REPORT CAPABILITIES: all six types, SPEC_I_PT, ALL_TG_PT and APTPL; CRH is zero, and no lost reservations."""
     return CAPABILITIES.build(
         length=CAPABILITIES.size_bytes,
         sip_c=1,
@@ -74,7 +74,7 @@ def report_capabilities(reservations: Reservations) -> bytes:
 
 
 def read_full_status(reservations: Reservations) -> bytes:
-    """Every registration with its nexus; a descriptor each, so ALL_TG_PT is zero."""
+    """READ FULL STATUS: a descriptor for each registered nexus, so ALL_TG_PT is zero."""
     return _with_header(
         reservations, b"".join(_full_status(reservations, name, key) for name, key in reservations.registrations.items())
     )

@@ -1,7 +1,7 @@
-"""PERSISTENT RESERVE OUT (SPC-4 6.16): parameter lists in, service actions done, everybody told.
+"""PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, notify nexuses.
 
 Which nexus may do what under a reservation (SPC-4 table 66) follows from the service actions themselves: each but REGISTER and
-REGISTER AND IGNORE EXISTING KEY wants the sender's own key.
+REGISTER AND IGNORE EXISTING KEY requires the sender's own key.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ PERSISTENT_RESERVE_OUT = 0x5F
 
 
 class ServiceAction(IntEnum):
-    """SPC-4 table 213. REPLACE LOST RESERVATION is not here: nothing is ever lost but with the pool."""
+    """SPC-4 table 213. REPLACE LOST RESERVATION is not supported: reservations are lost only together with the pool."""
 
     REGISTER = 0x00
     RESERVE = 0x01
@@ -75,11 +75,11 @@ _MOVE_LENGTH_BYTE = 20
 
 Fields = dict[str, Any]
 Act = Callable[[TaskManager, Task, Fields, bytes], Change]
-"""From a task, the fields of its CDB and its parameter list to what it changes."""
+"""Function from a task, the fields of its CDB, and its parameter list to the change that they ask for."""
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """The rows for a device server: a preempted nexus is told, and its tasks end."""
+    """Return the rows for a device server; `task_manager` notifies preempted nexuses and aborts their tasks."""
     return [_row(task_manager, service_action, act) for service_action, act in _ACTS.items()]
 
 
@@ -103,7 +103,7 @@ def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> 
 
 
 def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_bytes: int, *, aborts: bool) -> Outcome:
-    """One step without a pause: nobody sees half of it. Only the answer waits for the disk, where APTPL asks for that."""
+    """Apply a change without a pause, so that no other task sees half of it. With APTPL the reply waits for the disk."""
     logical_unit = task.logical_unit
     try:
         must_flush = keep(logical_unit.pool, logical_unit.volume.identity, logical_unit.reservations, change.after)
@@ -120,14 +120,14 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 
 def _parameter_list(task: Task, length: int) -> bytes:
-    """Raises CheckCondition for more than is taken, or fewer bytes than the CDB says or a list has."""
+    """Return the parameter list. Raises CheckCondition if it is too long, or shorter than a list or the CDB says."""
     if not BASIC_LIST.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return parameter_list(task, length)
 
 
 def _basic_fields(data: bytes) -> Fields:
-    """A basic list without SPEC_I_PT (SPC-4 6.16.3)."""
+    """Parse a basic parameter list without SPEC_I_PT (SPC-4 6.16.3)."""
     fields = BASIC_LIST.parse(data)
     if fields["spec_i_pt"]:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
@@ -137,7 +137,7 @@ def _basic_fields(data: bytes) -> Fields:
 
 
 def _register(task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
-    """ALL_TG_PT changes nothing: the target device has one target port."""
+    """REGISTER. ALL_TG_PT makes no difference, as the target device has one target port."""
     specified = None
     if BASIC_LIST.parse(data)["spec_i_pt"]:
         fields, specified = BASIC_LIST.parse(data), _specified_nexuses(task_manager, task, data)
@@ -188,7 +188,7 @@ def _keys(fields: Fields) -> tuple[int, int]:
 
 
 def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> list[NexusName]:
-    """The nexuses that the TransportIDs of a REGISTER name, through the port that it came through."""
+    """Return the nexuses between the initiator ports in a REGISTER's TransportIDs and the target port that received it."""
     if len(data) < _TRANSPORT_IDS_BYTE:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     length = int.from_bytes(data[BASIC_LIST.size_bytes : _TRANSPORT_IDS_BYTE], "big")
@@ -202,7 +202,7 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 
 
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
-    """The name of a whole device stands for those of its ports that are known here now."""
+    """Return the initiator ports of a TransportID; the name of a whole device means its ports that are logged in."""
     logical_unit = task.logical_unit
     if transport_id.is_port:
         return [NexusName(transport_id.name, logical_unit.relative_target_port)]
@@ -218,7 +218,7 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
 
 
 def _destination(task: Task, fields: Fields, data: bytes) -> NexusName:
-    """The nexus that a REGISTER AND MOVE names: one port of an initiator, and the target port that there is."""
+    """Return the nexus that a REGISTER AND MOVE names, by an initiator port and the only target port."""
     length: int = fields["transportid_length"]
     if len(data) < MOVE_LIST.size_bytes + length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)

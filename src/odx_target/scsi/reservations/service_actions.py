@@ -1,7 +1,8 @@
 """The service actions of PERSISTENT RESERVE OUT as functions from reservations to reservations (SPC-4 5.13.7 to 5.13.11).
 
-Each takes what there is, who asks and what the parameter list says, and returns a `Change`. Where it raises, nothing changes:
-ReservationConflict for who is not registered, has another key or stands in another's way, CheckCondition for what cannot be.
+Each takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. If it raises,
+nothing changes: ReservationConflict if the sender is not registered, gives the wrong key or conflicts with the reservation,
+CheckCondition for an invalid request.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.task import ReservationConflict
 
-# Where the sense data points to.
+# Positions that the sense data points to.
 SCOPE_AND_TYPE_BYTE = 2
 SCOPE_BIT, TYPE_BIT = 7, 3
 SERVICE_ACTION_KEY_BYTE = 8
@@ -53,9 +54,9 @@ def register(
     persists: bool,
     specified: Sequence[NexusName] | None = None,
 ) -> Change:
-    """REGISTER: take a key, another one, or none any more if `new_key` is zero (SPC-4 5.13.7 table 67).
+    """REGISTER: register, change the key, or unregister if `new_key` is zero (SPC-4 5.13.7 table 67).
 
-    `specified` are nexuses to be registered with it, None where SPEC_I_PT is zero.
+    `specified` are further nexuses to register with the same key; None if SPEC_I_PT is zero.
     """
     if before.registrations.get(sender, 0) != key:
         raise ReservationConflict
@@ -72,7 +73,7 @@ def register_and_ignore_existing_key(before: Reservations, sender: NexusName, ne
 
 
 def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
-    """RESERVE: become the holder; asking again for what one has is no error (SPC-4 5.13.9)."""
+    """RESERVE: become the holder. A repeated request of the holder is not an error (SPC-4 5.13.9)."""
     _verify(before, sender, key)
     wanted = _reservation(sender, scope, type_code)
     if before.reservation is None:
@@ -83,7 +84,7 @@ def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_
 
 
 def release(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
-    """RELEASE: nothing happens unless it comes from a holder (SPC-4 5.13.11.2.2)."""
+    """RELEASE: end the reservation; no effect if the sender is not a holder (SPC-4 5.13.11.2.2)."""
     _verify(before, sender, key)
     if before.reservation is None or not before.is_holder(sender):
         return Change(before)
@@ -94,16 +95,16 @@ def release(before: Reservations, sender: NexusName, key: int, scope: int, type_
 
 
 def clear(before: Reservations, sender: NexusName, key: int) -> Change:
-    """CLEAR: no reservation and no registration is left (SPC-4 5.13.11.2.7)."""
+    """CLEAR: remove the reservation and all registrations (SPC-4 5.13.11.2.7)."""
     _verify(before, sender, key)
     told = _tellings(before.registrations, RESERVATIONS_PREEMPTED, but=sender)
     return Change(_registered(before, {}, None), told)
 
 
 def preempt(before: Reservations, sender: NexusName, key: int, service_action_key: int, scope: int, type_code: int) -> Change:
-    """PREEMPT: end all registrations with a key, and take over the reservation if one of them holds it (SPC-4 5.13.11.2.4).
+    """PREEMPT: remove all registrations with a key, and take over the reservation if one of them holds it (SPC-4 5.13.11.2.4).
 
-    A key of zero stands for every registration, under an all registrants type alone.
+    A key of zero means every registration, and is valid only under an all registrants type.
     """
     _verify(before, sender, key)
     reservation = before.reservation
@@ -137,7 +138,7 @@ def register_and_move(
     unregisters: bool,
     persists: bool,
 ) -> Change:
-    """REGISTER AND MOVE: register another nexus and make it the holder in one's own place (SPC-4 5.13.8)."""
+    """REGISTER AND MOVE: register another nexus and make it the holder instead of the sender (SPC-4 5.13.8)."""
     _verify(before, sender, key)
     reservation = before.reservation
     if reservation is None:
@@ -149,7 +150,7 @@ def register_and_move(
     if destination.initiator_port_name == sender.initiator_port_name:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
     kept = {**before.registrations, destination: new_key}
-    _check_room(kept)  # before one's own registration is gone: there has to be a moment with both
+    _check_room(kept)  # before the sender is unregistered: there must be room for both
     if unregisters:
         del kept[sender]
     after = _registered(before, kept, Reservation(reservation.type, destination))
@@ -175,7 +176,7 @@ def _register_known(before: Reservations, sender: NexusName, new_key: int, *, pe
 
 
 def _unregistered(before: Reservations, sender: NexusName) -> tuple[Reservations, list[Telling]]:
-    """SPC-4 5.13.11.2.3."""
+    """Return the state without the sender's registration, and the unit attentions (SPC-4 5.13.11.2.3)."""
     kept = _without(before, [sender])
     reservation = before.reservation
     if reservation is None or not before.is_holder(sender) or (reservation.type.is_all_registrants and kept):
@@ -199,7 +200,7 @@ def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
 
 
 def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
-    """Other registrations, which counts."""
+    """Return the state with other registrations, which increments PRGENERATION."""
     generation = (before.generation + 1) & _MAX_GENERATION
     return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
 
