@@ -28,8 +28,8 @@ from odx_target.turns import Steps
 class Copies:
     """The tokens, the copy operations under way and their records, over one pool.
 
-    `before_step` may delay or fail each step of each operation. `on_internal_error` is called with each exception that is a
-    fault of this program where no command is left to answer.
+    `before_step` may delay or fail each step of each operation. If an exception is a fault of this program, and no command is
+    left that could report it, `on_internal_error` is called with it.
     """
 
     def __init__(

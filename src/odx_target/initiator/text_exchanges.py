@@ -32,7 +32,10 @@ class TextExchanges:
         self._send_next()
 
     def take(self, response: TextResponse, data: Buffer) -> Pairs | None:
-        """The pairs of a whole answer; None where more of it has been asked for. Raises ProtocolViolation, TextError."""
+        """Return the pairs of a complete answer. Otherwise ask the target for the rest, and return None.
+
+        Raises ProtocolViolation, TextError.
+        """
         if response.initiator_task_tag != self._tag:
             raise ProtocolViolation("the target answers a Text Request that was not sent yet")
         goes_on = response.target_transfer_tag != NO_TAG

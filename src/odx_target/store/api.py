@@ -196,7 +196,8 @@ class Pool(Protocol):
         Raises OutOfResources or PoolFull where it cannot be handed over now. Then the batch stays open, in memory of the pool's
         own; nothing of it may be acknowledged before a later commit has returned, by whomever it is made.
 
-        Raises PoolFailed, once for each batch that is lost, even if the commit of another caller lost it. No change that was
+        Raises PoolFailed if a batch is lost. Each loss is reported by one commit only, which need not be the one that lost
+        it. No change that was
         part of the batch may be acknowledged, so the caller reports the failure to all who wait for it.
         """
         ...

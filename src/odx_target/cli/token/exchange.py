@@ -63,7 +63,7 @@ def must_be_good(name: str, result: CommandResult) -> None:
 
 
 def _poll_delay_s(update_delay_ms: int) -> float:
-    """The target's estimate, if it has one, within reason."""
+    """The delay until the next poll: the target's estimate if it gives one, up to a limit."""
     if not 0 < update_delay_ms < 0xFFFFFFFE:
         return POLL_DELAY_S
     return min(update_delay_ms / 1000, MAX_POLL_DELAY_S)

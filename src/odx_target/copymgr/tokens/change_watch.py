@@ -1,4 +1,4 @@
-"""Cancels change vulnerable tokens when a block that they represent is about to change."""
+"""Cancels tokens of the change vulnerable type when a block that they represent is about to be written."""
 
 from collections.abc import Callable
 

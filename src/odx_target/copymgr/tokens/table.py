@@ -87,7 +87,7 @@ class TokenTable:
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Expire tokens and tombstones until the steps are spent; True if some may be left."""
+        """Remove expired tokens and tombstones until the steps are spent; True if expired ones may remain."""
         while self._schedule and self._schedule[0][0] <= now_s:
             if steps.left <= 0:
                 return True

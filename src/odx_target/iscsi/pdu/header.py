@@ -82,7 +82,7 @@ class Header:
     constants: ClassVar[tuple[Constant, ...]] = ()
 
     def encode_header(self) -> bytes:
-        """The 48 bytes. Raises an error of construct or struct for a value that its field cannot hold."""
+        """The 48 bytes. Raises `construct.ConstructError` or `struct.error` for a value that does not fit its field."""
         return encode_by_format(self)
 
     @classmethod

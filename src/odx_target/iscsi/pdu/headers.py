@@ -2,7 +2,8 @@
 
 `decode_header` makes an object of 48 bytes, `encode_header` makes 48 bytes of an object. Both ends of a connection use
 them. Segments that follow a header (AHS, digests, data, padding) are `framing`'s business; here are only their lengths.
-A LUN is its 8-byte field as one integer; `decode_lun` and `encode_lun` turn it into a plain number and back.
+A LUN attribute holds the whole 8-byte field as one integer; `decode_lun` makes a plain LUN number of it, and `encode_lun` the
+reverse.
 """
 
 from typing import TypeAlias, get_args

@@ -30,7 +30,10 @@ class NodeCounts:
     """Left over by the last sweep."""
 
     def sweep_is_due(self) -> bool:
-        """So that the dead are never many more than the living, and a sweep's cost is spread over as many writes."""
+        """True if more nodes were written than the last sweep left over, plus a minimum.
+
+        So dead nodes never far outnumber live ones, and the cost of a sweep is spread over as many writes.
+        """
         return self.written > self.swept + SWEEP_AFTER_NODES
 
 

@@ -129,7 +129,7 @@ def encode_header(
 
 
 def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
-    """The length, in blocks, that the header beginning with this block states. Raises InvalidBatch if none begins there."""
+    """The length of a header in blocks, as its first block states it. Raises InvalidBatch if none begins there."""
     if len(block) < BLOCK_BYTES:
         raise InvalidBatch("cut off")
     magic, version, _, blocks, _, identity, *_ = _HEAD.unpack_from(block)

@@ -1,7 +1,7 @@
 """Subtrees that no map needs any more.
 
-To let go of a tree of millions of nodes takes Python as long as it takes to free them all, one after the other, and the event
-loop with it. So they are taken apart in pieces, a few in each turn.
+When the last reference to a tree of millions of nodes goes, Python frees them all at once, and the event loop stands still
+meanwhile. So they are taken apart in pieces, a few in each turn.
 """
 
 from collections.abc import Sequence

@@ -30,8 +30,8 @@ class RecordFile:
 
     Blocks; for one thread at a time. Raises OSError if it cannot be opened.
 
-    `append` keeps what is there already; `header` goes before the first record. `private` lets only the owner read a regular
-    file, also one that was there with other permissions, and refuses a symbolic link. After an error nothing is written for
+    `append` keeps what is there already; `header` goes before the first record. `private` makes a regular file readable by
+    its owner only, even if it existed with other permissions; a symbolic link is refused. After an error nothing is written for
     `RETRY_S`, or until `retry`; a regular file then ends with its last whole record. `error` says why. `now` is a clock that
     never goes back.
     """
