@@ -20,7 +20,7 @@ from tests.interop.serving import IQN, Served, serve
 from tests.target.raw_peer import KEYS, RawPeer
 
 from odx_target.initiator import cdb
-from odx_target.initiator.token_commands import BlockRange, populate_token_list
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list
 from odx_target.iscsi.limits import MAX_CONNECTIONS
 from odx_target.iscsi.pdu.headers import NopOut, ReadyToTransfer
 from odx_target.iscsi.pdu.opcodes import Opcode

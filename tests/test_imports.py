@@ -124,10 +124,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "the pool's directory: its lock, its format and its two parts above",
     ),
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
-    "odx_target.initiator.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
-    "odx_target.initiator.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),
-    "odx_target.initiator.opening": (frozenset({"trio"}), "the start and the end of the initiator's sessions"),
-    "odx_target.initiator.together": (frozenset({"trio"}), "the initiator's jobs that run concurrently"),
+    "odx_target.initiator.session.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
+    "odx_target.initiator.session.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),
+    "odx_target.initiator.session.opening": (frozenset({"trio"}), "the start and the end of the initiator's sessions"),
+    "odx_target.initiator.session.together": (frozenset({"trio"}), "the initiator's jobs that run concurrently"),
 }
 
 

@@ -12,7 +12,7 @@ from odx_target.cli import host_command
 from odx_target.cli import main as cli
 from odx_target.cli.failure import CommandFailure, Interrupted
 from odx_target.initiator.errors import ConnectionLost
-from odx_target.initiator.windows.copy_engine import CopyReport
+from odx_target.initiator.windows.copying.copy_engine import CopyReport
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,9 +13,9 @@ from typer.main import get_command
 from odx_target.cli import main as cli
 from odx_target.cli.manage import app
 from odx_target.initiator import cdb
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal
 from odx_target.target.control.operations import OPERATIONS
 from tests.interop.serving import IQN, Served, serve

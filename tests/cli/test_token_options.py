@@ -7,13 +7,13 @@ import trio
 from trio.testing import MockClock
 
 from odx_target.initiator import cdb
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.token_commands import (
     BlockRange,
     populate_token_list,
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.target.config.settings import Config, ConfigError
 from tests.target.running import LUNS, is_good, running, session_with, settled
 

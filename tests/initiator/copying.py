@@ -3,10 +3,10 @@
 import random
 from dataclasses import dataclass, field
 
-from odx_target.initiator.copy_job import CopyJob, CopyReport, Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, CopyReport, Method
+from odx_target.initiator.copying.copy_plan import plan_copy
+from odx_target.initiator.copying.offload import OffloadSettings
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload import OffloadSettings
 from tests.initiator.driving import one_by_one, probe, run
 from tests.initiator.naive_target import Array, NaiveDisk, token_limits
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from odx_target.initiator.connection import InitiatorConnection
-from odx_target.initiator.login import Login
-from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.session.connection import InitiatorConnection
+from odx_target.initiator.session.login import Login
+from odx_target.initiator.session.options import SessionOptions
 from odx_target.iscsi.pdu.framing import FrameReader, append_pdu
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, Pdu, decode_header
 from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs

@@ -9,15 +9,15 @@ import trio
 
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
-from odx_target.initiator.copy_job import CopyJob, CopyReport, Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, CopyReport, Method
+from odx_target.initiator.copying.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import ConnectionLost
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.together import run_together
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import SessionOptions, random_isid
+from odx_target.initiator.session.session import InitiatorSession
+from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal

@@ -9,14 +9,14 @@ import pytest
 import trio
 from bench.tgt import tgt
 
-from odx_target.initiator.copy_job import CopyJob, Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, Method
+from odx_target.initiator.copying.copy_plan import plan_copy
+from odx_target.initiator.copying.offload_outcome import StopReason
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload_outcome import StopReason
-from odx_target.initiator.opening import discover, open_session
-from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.together import run_together
+from odx_target.initiator.session.opening import discover, open_session
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import IscsiUrl, parse_url
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from tests.initiator.naive_portal import OPTIONS

@@ -21,7 +21,7 @@ from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.text.tables import dump
 from odx_target.cli.token import token
 from odx_target.initiator.errors import ConnectFailed
-from odx_target.initiator.opening import open_session
+from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.url import Portal
 from odx_target.iscsi.pdu.headers import LoginRequest, ScsiCommand, ScsiResponse
 from tests.initiator.golden import golden

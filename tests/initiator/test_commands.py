@@ -7,10 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.initiator import cdb, inquiry
-from odx_target.initiator.copy_limits import CopyLimits, read_copy_limits
-from odx_target.initiator.errors import BadAnswer
-from odx_target.initiator.sense import FieldPointer, Sense, read_sense
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.copy_limits import CopyLimits, read_copy_limits
+from odx_target.initiator.copying.token_commands import (
     BlockRange,
     CopyOperation,
     populate_token_list,
@@ -18,6 +16,8 @@ from odx_target.initiator.token_commands import (
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.initiator.errors import BadAnswer
+from odx_target.initiator.sense import FieldPointer, Sense, read_sense
 from tests.initiator.golden import TOKEN, golden
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.initiator.connection_events import ConnectionEnding, Finished, LogoutRequested
 from odx_target.initiator.errors import ProtocolViolation, Rejected
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.serial import following, is_behind
+from odx_target.initiator.session.connection_events import ConnectionEnding, Finished, LogoutRequested
+from odx_target.initiator.session.serial import following, is_behind
 from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginResponse,

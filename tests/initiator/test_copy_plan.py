@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from odx_target.environment import Buffer
-from odx_target.initiator.copy_job import CopyJob, Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, Method
+from odx_target.initiator.copying.copy_plan import plan_copy
+from odx_target.initiator.copying.offload_outcome import StopReason
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import BadRequest
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload_outcome import StopReason
 from odx_target.initiator.result import CommandResult
 from tests.initiator.copying import MIB, Copy, pattern
 from tests.initiator.driving import no_sleep, one_by_one, probe, run

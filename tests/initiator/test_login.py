@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from odx_target.initiator.chap import OwnChallenge
-from odx_target.initiator.connection_events import LOGIN_TAG, Finished
 from odx_target.initiator.errors import LoginFailed, ProtocolViolation
-from odx_target.initiator.options import SessionOptions, random_isid
+from odx_target.initiator.session.chap import OwnChallenge
+from odx_target.initiator.session.connection_events import LOGIN_TAG, Finished
+from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopIn
 from odx_target.iscsi.pdu.text import encode_pairs
 from tests.initiator.naive_portal import (

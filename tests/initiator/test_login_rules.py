@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from odx_target.initiator.errors import Breach, ProtocolViolation
-from odx_target.initiator.text_exchanges import MAX_TEXT_BYTES
+from odx_target.initiator.session.text_exchanges import MAX_TEXT_BYTES
 from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,

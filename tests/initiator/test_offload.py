@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from odx_target.initiator.copy_job import Method, OffloadFailed
+from odx_target.initiator.copying.copy_job import Method, OffloadFailed
+from odx_target.initiator.copying.offload import OffloadSettings
+from odx_target.initiator.copying.offload_outcome import StopReason
 from odx_target.initiator.disk import BUSY_DELAY_S, Disk
 from odx_target.initiator.errors import CommandTimedOut, ConnectionLost
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload import OffloadSettings
-from odx_target.initiator.offload_outcome import StopReason
 from odx_target.initiator.result import CommandResult, Status
 from tests.initiator.copying import MIB, Copy, of
 from tests.initiator.driving import run

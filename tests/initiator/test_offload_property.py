@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.initiator.copy_job import CopyJob, Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, Method
+from odx_target.initiator.copying.copy_plan import plan_copy
+from odx_target.initiator.copying.offload import OffloadSettings
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload import OffloadSettings
 from odx_target.initiator.result import CommandResult, Status
 from tests.initiator.driving import one_by_one, probe, run
 from tests.initiator.naive_target import Array, NaiveDisk, check_condition, token_limits

@@ -7,12 +7,12 @@ import pytest
 import trio
 import trio.testing
 
-from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import ConnectFailed, LoginFailed
-from odx_target.initiator.opening import discover, open_session
-from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.redirection import MAX_REDIRECTIONS, LoginRedirected
-from odx_target.initiator.target_address import parse_target_address
+from odx_target.initiator.session.discovered import DiscoveredTarget
+from odx_target.initiator.session.opening import discover, open_session
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.redirection import MAX_REDIRECTIONS, LoginRedirected
+from odx_target.initiator.session.target_address import parse_target_address
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.headers import (
     LoginRequest,

@@ -9,8 +9,6 @@ import pytest
 import trio
 import trio.testing
 
-from odx_target.initiator.connecting import Connect
-from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import (
     CommandTimedOut,
     ConnectFailed,
@@ -18,9 +16,11 @@ from odx_target.initiator.errors import (
     LoginFailed,
     ProtocolViolation,
 )
-from odx_target.initiator.opening import discover, open_session
 from odx_target.initiator.result import CommandResult, Job
-from odx_target.initiator.together import run_together
+from odx_target.initiator.session.connecting import Connect
+from odx_target.initiator.session.discovered import DiscoveredTarget
+from odx_target.initiator.session.opening import discover, open_session
+from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.initiator.errors import BadUrl
-from odx_target.initiator.options import SessionOptions, with_credentials
+from odx_target.initiator.session.options import SessionOptions, with_credentials
 from odx_target.initiator.url import IscsiUrl, Portal, parse_url
 
 IQN = "iqn.2026-11.io.odx-target:array"

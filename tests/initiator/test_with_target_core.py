@@ -13,17 +13,17 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.initiator.connection import InitiatorConnection
-from odx_target.initiator.connection_events import Finished
-from odx_target.initiator.copy_job import CopyJob, Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, Method
+from odx_target.initiator.copying.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.login import Login
-from odx_target.initiator.opening import discover, open_session
-from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.together import run_together
+from odx_target.initiator.session.connection import InitiatorConnection
+from odx_target.initiator.session.connection_events import Finished
+from odx_target.initiator.session.login import Login
+from odx_target.initiator.session.opening import discover, open_session
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.iscsi.session.connection import CommandReady, TargetConnection, TaskManagement

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.initiator import cdb as cdbs
-from odx_target.initiator.token_commands import ZERO_TOKEN, BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.copying.token_commands import ZERO_TOKEN, BlockRange, populate_token_list, write_using_token_list
 from odx_target.iscsi.pdu.headers import ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse
 from odx_target.target.trace.tap import ConnectionTap
 from tests.initiator.golden import golden

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from odx_target.initiator import cdb
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import SessionOptions, random_isid
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal
 from tests.interop.serving import IQN, Served, serve
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.initiator.connecting import connect_tcp
 from odx_target.initiator.errors import BadUrl, ConnectFailed
-from odx_target.initiator.opening import discover
+from odx_target.initiator.session.connecting import connect_tcp
+from odx_target.initiator.session.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.initiator.url import parse_url
 from odx_target.iscsi.host_names import MAX_LABEL_BYTES, host_name_fault

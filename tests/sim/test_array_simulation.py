@@ -18,16 +18,16 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from odx_target.initiator import cdb
-from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, LoginFailed
-from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.initiator.result import CommandResult
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.token_commands import (
     BlockRange,
     populate_token_list,
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, LoginFailed
+from odx_target.initiator.result import CommandResult
+from odx_target.initiator.session.options import SessionOptions, random_isid
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.store.volume import LogFrozenMap, LogVolume
 from odx_target.target.array import Array

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from odx_target.initiator import cdb
-from odx_target.initiator.options import random_isid
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.options import random_isid
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.target.array import Array
 from tests.sim.test_array_simulation import make_cold
 from tests.target.running import OPTIONS, running, session_with, settled

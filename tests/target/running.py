@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 from odx_target.cli.serving.serve import open_pool
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import SessionOptions, random_isid
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import SessionOptions, random_isid
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal

@@ -8,9 +8,9 @@ import trio
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
-from odx_target.initiator.opening import discover, open_session
-from odx_target.initiator.options import random_isid
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.opening import discover, open_session
+from odx_target.initiator.session.options import random_isid
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.iscsi.limits import MAX_CONNECTIONS
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementResponse
 from odx_target.store.api import PoolFailed, PoolInUse

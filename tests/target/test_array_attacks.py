@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
-from odx_target.initiator.opening import discover
+from odx_target.initiator.session.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi import limits
 from odx_target.iscsi.limits import MAX_LOGINS

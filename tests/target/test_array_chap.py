@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from odx_target.cli.serving.serve import open_pool
-from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import LoginFailed
-from odx_target.initiator.opening import discover
-from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.session.discovered import DiscoveredTarget
+from odx_target.initiator.session.opening import discover
+from odx_target.initiator.session.options import SessionOptions
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.config.settings import Config, ConfigError

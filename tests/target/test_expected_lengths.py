@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from odx_target.initiator import cdb
-from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.iscsi.pdu.headers import ScsiDataIn, ScsiResponse
 from odx_target.target.array import Array
 from tests.target.raw_peer import RawPeer, logged_in

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import InitiatorError
-from odx_target.initiator.options import SessionOptions, random_isid
+from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.target import file_descriptors
 from odx_target.target.file_descriptors import (
     MAX_READS,

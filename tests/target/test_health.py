@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from odx_target.cli.text.health_lines import health_lines
 from odx_target.initiator import cdb
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.initiator.errors import LoginFailed
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import random_isid
-from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import random_isid
 from odx_target.iscsi.limits import MAX_CONNECTIONS
 from odx_target.store.api import PoolFailed, TroubleKind, Unwritable
 from odx_target.store.pool import LogPool

@@ -10,8 +10,8 @@ import trio
 from odx_target.cli.serving.reload import reload
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.pool import LogPool
 from odx_target.store.segments import directory as directory_segments
 from odx_target.target.array import Array

@@ -9,14 +9,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
-from odx_target.initiator.result import CommandResult
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.token_commands import (
     BlockRange,
     populate_token_list,
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.initiator.result import CommandResult
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import DamagedBlock, PoolFailed, PoolFull
 from odx_target.store.volume import LogVolume
 from odx_target.target.array import Array

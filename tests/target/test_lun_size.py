@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from odx_target.cli.serving.reload import reload
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.target.array import Array
 from odx_target.target.config.settings import MAX_LUN_BYTES, Config, ConfigError, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, running, session_with, settled

@@ -13,15 +13,15 @@ from trio.testing import MockClock
 
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.initiator import cdb
-from odx_target.initiator.result import CommandResult
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.token_commands import (
     BlockRange,
     CopyOperationStatus,
     populate_token_list,
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.initiator.result import CommandResult
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import PoolFailed
 from odx_target.target.array import Array
 from odx_target.target.config.settings import MAX_LUN_BYTES, MAX_LUNS

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 from odx_target.cli.serving.serve import open_pool
 from odx_target.environment import Lane
 from odx_target.initiator import cdb
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal

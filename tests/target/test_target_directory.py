@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from odx_target.cli.serving.serve import open_pool
-from odx_target.initiator.opening import discover
+from odx_target.initiator.session.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi.session.chap import Accounts
 from odx_target.target.array import Array

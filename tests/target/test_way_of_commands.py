@@ -10,7 +10,8 @@ from types import FrameType
 import pytest
 
 import odx_target
-from odx_target.initiator import cdb, token_commands
+from odx_target.initiator import cdb
+from odx_target.initiator.copying import token_commands
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse
 from odx_target.target.array import Array
 from tests.target.raw_peer import RawPeer, logged_in

@@ -10,14 +10,14 @@ from odx_target.cli import host_command
 from odx_target.cli.failure import Interrupted
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
-from odx_target.initiator.copy_job import CopyJob, CopyReport, Method, OffloadFailed
-from odx_target.initiator.copy_plan import CopyPlan, plan_copy
+from odx_target.initiator.copying.copy_job import CopyJob, CopyReport, Method, OffloadFailed
+from odx_target.initiator.copying.copy_plan import CopyPlan, plan_copy
+from odx_target.initiator.copying.offload import OffloadSettings
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload import OffloadSettings
-from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.together import run_together
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import IscsiUrl
 
 

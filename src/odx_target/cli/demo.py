@@ -18,14 +18,14 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.text.tables import print_columns
-from odx_target.initiator.connecting import connect_tcp
-from odx_target.initiator.copy_job import Method
-from odx_target.initiator.copy_plan import plan_copy
+from odx_target.initiator.copying.copy_job import Method
+from odx_target.initiator.copying.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import DEFAULT_INITIATOR_NAME
-from odx_target.initiator.session import InitiatorSession
-from odx_target.initiator.together import run_together
+from odx_target.initiator.session.connecting import connect_tcp
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import DEFAULT_INITIATOR_NAME
+from odx_target.initiator.session.session import InitiatorSession
+from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal, parse_size

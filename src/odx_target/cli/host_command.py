@@ -24,9 +24,9 @@ from odx_target.cli.failure import CommandFailure, Interrupted, first_error
 from odx_target.cli.signatures import extended, parameter
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import BadUrl, ConnectFailed, InitiatorError
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import DEFAULT_INITIATOR_NAME, SessionOptions, random_isid, with_credentials
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import DEFAULT_INITIATOR_NAME, SessionOptions, random_isid, with_credentials
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import IscsiUrl, parse_url
 
 LOGOUT_TIMEOUT_S = 1.0

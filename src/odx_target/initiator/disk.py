@@ -6,7 +6,7 @@ from typing import Self
 
 from odx_target.environment import Buffer
 from odx_target.initiator import cdb, inquiry
-from odx_target.initiator.copy_limits import CopyLimits, read_copy_limits
+from odx_target.initiator.copying.copy_limits import CopyLimits, read_copy_limits
 from odx_target.initiator.errors import BadAnswer, InitiatorError
 from odx_target.initiator.inquiry import BlockLimits
 from odx_target.initiator.result import CommandResult, Executor, Sleep, Status

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from odx_target.initiator.token_commands import BlockRange
+from odx_target.initiator.copying.token_commands import BlockRange
 from odx_target.initiator.windows import enumeration
-from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.layout import FileLayout, contiguous
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal
-from odx_target.initiator.windows.layout import FileLayout, contiguous
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.trace.parameter_list_text import describe_command

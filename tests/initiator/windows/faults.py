@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.windows.copy_engine import CopyReport
+from odx_target.initiator.windows.copying.copy_engine import CopyReport
 from odx_target.initiator.windows.rules import Rule
 from tests.initiator.windows.bench import RRTI, Bench
 from tests.initiator.windows.scripted import (

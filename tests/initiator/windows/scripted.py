@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from odx_target.environment import Buffer
 from odx_target.initiator.errors import CommandTimedOut, ConnectionLost
 from odx_target.initiator.result import CommandResult, Status
-from odx_target.initiator.windows.path import SIMPLE, ResetEnd
+from odx_target.initiator.windows.session.path import SIMPLE, ResetEnd
 from tests.initiator.naive_target import GOOD, INVALID_FIELD_IN_CDB, TOKEN_UNKNOWN, check_condition, token_information
 
 GIB, MIB = 1 << 30, 1 << 20

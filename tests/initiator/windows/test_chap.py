@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from odx_target.initiator.chap import chap_response
 from odx_target.initiator.errors import LoginFailed
-from odx_target.initiator.windows.connection import WindowsConnection
-from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, session_options
+from odx_target.initiator.session.chap import chap_response
 from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.session.connection import WindowsConnection
+from odx_target.initiator.windows.session.login import LoginDeclined, WindowsLogin, session_options
 from odx_target.iscsi.pdu.headers import LoginRequest
 from tests.initiator.naive_portal import TARGET, Pair, Portal, keys_of
 from tests.initiator.windows.wire_target import OPERATIONAL, SECURITY

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from odx_target.initiator.copying.token_commands import BlockRange
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.token_commands import BlockRange
 from odx_target.initiator.windows import enumeration
-from odx_target.initiator.windows.copy_engine import FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.copy_engine import FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.layout import FileLayout, contiguous
 from odx_target.initiator.windows.disk import DiskUnusable
-from odx_target.initiator.windows.layout import FileLayout, contiguous
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.driving import run

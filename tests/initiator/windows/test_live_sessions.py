@@ -11,8 +11,8 @@ import trio.testing
 from odx_target.cli.windows.session import discover, plan_login
 from odx_target.initiator.errors import InitiatorError, LoginFailed
 from odx_target.initiator.windows.journal import Entry, Journal, LoginStep
-from odx_target.initiator.windows.login import LoginDeclined
 from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.session.login import LoginDeclined
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.iscsi.pdu.headers import (
     LoginRequest,

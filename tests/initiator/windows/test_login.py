@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from odx_target.initiator.errors import LoginFailed
-from odx_target.initiator.options import with_credentials
+from odx_target.initiator.session.options import with_credentials
 from odx_target.initiator.url import parse_url
-from odx_target.initiator.windows.connection import WindowsConnection
-from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, isid, session_options
 from odx_target.initiator.windows.rules import Finding, Rule
+from odx_target.initiator.windows.session.connection import WindowsConnection
+from odx_target.initiator.windows.session.login import LoginDeclined, WindowsLogin, isid, session_options
 from odx_target.iscsi.pdu.headers import LoginRequest
 from odx_target.iscsi.pdu.text import Pairs
 from tests.initiator.naive_portal import TARGET, Pair, Portal

@@ -4,7 +4,7 @@ import pytest
 
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows import enumeration
-from odx_target.initiator.windows.copy_engine import FileCopy, Metadata, WindowsFile
+from odx_target.initiator.windows.copying.copy_engine import FileCopy, Metadata, WindowsFile
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import QerrOverride, WindowsSettings
 from tests.initiator.driving import run

@@ -7,7 +7,7 @@ from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.url import Portal as Address
 from odx_target.initiator.windows.journal import Journal
-from odx_target.initiator.windows.login import session_options
+from odx_target.initiator.windows.session.login import session_options
 from tests.initiator.naive_portal import TARGET
 from tests.initiator.test_redirection import Network
 

@@ -3,8 +3,8 @@
 import pytest
 
 from odx_target.initiator.windows import enumeration
-from odx_target.initiator.windows.copy_engine import FileCopy, WindowsFile
-from odx_target.initiator.windows.layout import contiguous
+from odx_target.initiator.windows.copying.copy_engine import FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.layout import contiguous
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.driving import run
 from tests.initiator.naive_target import GOOD

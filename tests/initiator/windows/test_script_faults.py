@@ -6,8 +6,8 @@ from odx_target.initiator.errors import ConnectionLost
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows.disk import DiskUnusable
 from odx_target.initiator.windows.nt_status import NtStatus
-from odx_target.initiator.windows.path import ResetEnd
 from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.session.path import ResetEnd
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.naive_target import INVALID_FIELD_IN_CDB, check_condition, token_information
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, words

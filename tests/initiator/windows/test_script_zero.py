@@ -2,10 +2,10 @@
 
 import pytest
 
-from odx_target.initiator.token_commands import ZERO_TOKEN
-from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
-from odx_target.initiator.windows.layout import contiguous
-from odx_target.initiator.windows.offload_write import OffloadWrite, Written
+from odx_target.initiator.copying.token_commands import ZERO_TOKEN
+from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.layout import contiguous
+from odx_target.initiator.windows.copying.offload_write import OffloadWrite, Written
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.driving import run

@@ -5,10 +5,10 @@ import pytest
 from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.windows.disk import DiskUnusable
 from odx_target.initiator.windows.host import WindowsHost
-from odx_target.initiator.windows.multipath import Reaction, reaction_to
 from odx_target.initiator.windows.nt_status import NtStatus
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.sense_table import ROWS, Effect, read_result, read_sense_data
+from odx_target.initiator.windows.session.multipath import Reaction, reaction_to
 from tests.initiator.driving import run
 from tests.initiator.naive_target import check_condition
 from tests.initiator.windows.bench import Bench

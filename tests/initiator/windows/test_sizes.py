@@ -3,14 +3,14 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.initiator.token_commands import BlockRange
-from odx_target.initiator.windows.capability import (
+from odx_target.initiator.copying.token_commands import BlockRange
+from odx_target.initiator.windows.copying.capability import (
     Capability,
     information_after_write_bytes,
     populate_size,
     write_size,
 )
-from odx_target.initiator.windows.layout import FileLayout, count_blocks
+from odx_target.initiator.windows.copying.layout import FileLayout, count_blocks
 from odx_target.initiator.windows.settings import WindowsSettings
 
 MIB = 1 << 20

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from odx_target.initiator.windows.pdu_rules import judge_header
 from odx_target.initiator.windows.rules import Rule, Weight
+from odx_target.initiator.windows.session.pdu_rules import judge_header
 from odx_target.iscsi.pdu import headers as pdus
 from odx_target.iscsi.pdu.headers import PDU_CLASSES, ReadyToTransfer, ScsiDataIn, ScsiResponse
 from odx_target.iscsi.pdu.opcodes import Opcode

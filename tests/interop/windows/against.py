@@ -9,14 +9,14 @@ import trio
 
 from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.copymgr.limits import MAX_ROD_BYTES, CopyLimits
-from odx_target.initiator.connecting import connect_tcp
+from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
-from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.layout import FileLayout, contiguous
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
-from odx_target.initiator.windows.layout import FileLayout, contiguous
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig

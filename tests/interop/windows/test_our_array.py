@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import trio
 
-from odx_target.initiator.token_commands import ZERO_TOKEN, BlockRange
+from odx_target.initiator.copying.token_commands import ZERO_TOKEN, BlockRange
 from odx_target.initiator.url import Portal
-from odx_target.initiator.windows.connection import WindowsConnection
-from odx_target.initiator.windows.copy_engine import FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.copy_engine import FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.layout import FileLayout
+from odx_target.initiator.windows.copying.offload_read import Token, offload_read
+from odx_target.initiator.windows.copying.offload_write import OffloadWrite, Written
 from odx_target.initiator.windows.journal import LoginStep
-from odx_target.initiator.windows.layout import FileLayout
 from odx_target.initiator.windows.nt_status import NtStatus
-from odx_target.initiator.windows.offload_read import Token, offload_read
-from odx_target.initiator.windows.offload_write import OffloadWrite, Written
 from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.session.connection import WindowsConnection
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.iscsi.pdu.headers import ScsiDataOut
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, extents

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from odx_target.initiator.url import IscsiUrl
-from odx_target.initiator.windows.connection import WindowsConnection
-from odx_target.initiator.windows.copy_engine import Metadata
+from odx_target.initiator.windows.copying.copy_engine import Metadata
+from odx_target.initiator.windows.copying.offload_read import Token, offload_read
+from odx_target.initiator.windows.copying.offload_write import OffloadWrite
 from odx_target.initiator.windows.journal import Entry, Exchange, LoginStep, Management
-from odx_target.initiator.windows.offload_read import Token, offload_read
-from odx_target.initiator.windows.offload_write import OffloadWrite
 from odx_target.initiator.windows.rules import Finding, Rule
+from odx_target.initiator.windows.session.connection import WindowsConnection
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.config.settings import Config, LunConfig

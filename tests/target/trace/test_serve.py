@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.initiator.opening import discover
-from odx_target.initiator.options import SessionOptions, random_isid
+from odx_target.initiator.session.opening import discover
+from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.url import Portal
 from tests.interop.serving import Served, serve
 

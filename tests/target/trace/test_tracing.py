@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb as cdbs
-from odx_target.initiator.opening import open_session
-from odx_target.initiator.options import SessionOptions, random_isid
-from odx_target.initiator.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
 from odx_target.iscsi.pdu.opcodes import Stage

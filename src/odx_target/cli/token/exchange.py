@@ -7,15 +7,15 @@ from odx_target.cli.failure import CommandFailure
 from odx_target.cli.text.tables import print_bytes, print_rows
 from odx_target.cli.token.describe import describe_command_result, describe_copy_operation, describe_sent_command
 from odx_target.initiator import cdb
-from odx_target.initiator.disk import Disk
-from odx_target.initiator.result import CommandResult, Status
-from odx_target.initiator.sense import describe_result
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.token_commands import (
     ANSWER_ALLOCATION_BYTES,
     CopyOperation,
     CopyOperationStatus,
     read_rod_token_information,
 )
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.sense import describe_result
 
 IN_PROGRESS = frozenset(
     {

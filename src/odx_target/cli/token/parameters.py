@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from odx_target.initiator.token_commands import TOKEN_BYTES, BlockRange, RodType
+from odx_target.initiator.copying.token_commands import TOKEN_BYTES, BlockRange, RodType
 
 ROD_TYPES = {
     "access": RodType.ACCESS_UPON_REFERENCE,

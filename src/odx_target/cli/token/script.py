@@ -18,8 +18,8 @@ from odx_target.cli.token.steps import STEPS, BuildStep, Steps, Work
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
-from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import MAX_LUN, IscsiUrl
 from odx_target.target.config.error import ConfigError
 

@@ -15,16 +15,16 @@ from odx_target.cli.token.describe import describe_copy_operation, describe_rod_
 from odx_target.cli.token.exchange import must_be_good, receive_information, send
 from odx_target.cli.token.parameters import read_token
 from odx_target.initiator import cdb
-from odx_target.initiator.disk import Disk
-from odx_target.initiator.result import Status
-from odx_target.initiator.sense import describe_result
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.token_commands import (
     ANSWER_ALLOCATION_BYTES,
     ZERO_TOKEN,
     CopyOperationStatus,
     populate_token_list,
     write_using_token_list,
 )
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.result import Status
+from odx_target.initiator.sense import describe_result
 from odx_target.target.config.private_file import write_private
 
 MANAGEMENT_TOKEN_BYTES = 96

@@ -16,7 +16,7 @@ from odx_target.cli.token.parameters import Identifier, Url, read_token
 from odx_target.cli.token.steps import STEPS, BuildStep, Steps, Work, receive
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import Disk
-from odx_target.initiator.options import SessionOptions
+from odx_target.initiator.session.options import SessionOptions
 from odx_target.initiator.url import IscsiUrl
 
 app = typer.Typer(help="Send single commands of token copy, and show every field.", no_args_is_help=True)

@@ -15,15 +15,15 @@ from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
 from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.cli.windows.trace import TracePrinter
-from odx_target.initiator.connecting import connect_tcp
+from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
-from odx_target.initiator.windows.copy_engine import CopyReport, FileCopy, WindowsFile
+from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
-from odx_target.initiator.windows.login import INITIATOR_NAME
 from odx_target.initiator.windows.rules import Finding, Weight
+from odx_target.initiator.windows.session.login import INITIATOR_NAME
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.target.config.settings import ConfigError, parse_size
 

@@ -5,13 +5,13 @@ from functools import partial
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import size
+from odx_target.initiator.copying.token_commands import BlockRange
 from odx_target.initiator.result import Job
-from odx_target.initiator.together import run_together
-from odx_target.initiator.token_commands import BlockRange
-from odx_target.initiator.windows.copy_engine import Metadata, WindowsFile
+from odx_target.initiator.session.together import run_together
+from odx_target.initiator.windows.copying.copy_engine import Metadata, WindowsFile
+from odx_target.initiator.windows.copying.layout import FileLayout
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
-from odx_target.initiator.windows.layout import FileLayout
 
 CLUSTER_BYTES = 4096
 """The unit in which NTFS allocates: a whole number of blocks of either length."""

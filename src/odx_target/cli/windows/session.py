@@ -12,20 +12,20 @@ from typing import TypeVar
 import trio
 
 from odx_target.environment import Buffer
-from odx_target.initiator.connecting import Connect, connect_tcp
-from odx_target.initiator.discovered import DiscoveredTarget
 from odx_target.initiator.errors import CommandTimedOut, InitiatorError, LoginFailed, LoginTimedOut, NoAnswer, Rejected
-from odx_target.initiator.opening import session_of
-from odx_target.initiator.options import SessionOptions, with_credentials
-from odx_target.initiator.redirection import enter_where_redirected
 from odx_target.initiator.result import CommandResult
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.connecting import Connect, connect_tcp
+from odx_target.initiator.session.discovered import DiscoveredTarget
+from odx_target.initiator.session.opening import session_of
+from odx_target.initiator.session.options import SessionOptions, with_credentials
+from odx_target.initiator.session.redirection import enter_where_redirected
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import IscsiUrl, Portal
-from odx_target.initiator.windows.connection import Broken, WindowsConnection
 from odx_target.initiator.windows.journal import Journal, LoginStep, Management
-from odx_target.initiator.windows.login import LoginDeclined, WindowsLogin, session_options
-from odx_target.initiator.windows.path import NotSent, ResetEnd
 from odx_target.initiator.windows.rules import Finding, Rule
+from odx_target.initiator.windows.session.connection import Broken, WindowsConnection
+from odx_target.initiator.windows.session.login import LoginDeclined, WindowsLogin, session_options
+from odx_target.initiator.windows.session.path import NotSent, ResetEnd
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementResponse
 from odx_target.iscsi.pdu.text import Pairs

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.windows.journal import Entry, Exchange, LoginStep, Management, Remark
-from odx_target.initiator.windows.path import SIMPLE
 from odx_target.initiator.windows.rules import Finding
+from odx_target.initiator.windows.session.path import SIMPLE
 from odx_target.target.trace.one_line import describe_key_value, describe_sense_briefly, describe_status
 from odx_target.target.trace.parameter_list_text import describe_answer, describe_command, describe_parameter_list
 

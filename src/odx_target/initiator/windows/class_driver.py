@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from odx_target.initiator.cdb import inquiry
 from odx_target.initiator.windows import cdb
-from odx_target.initiator.windows.path import SIMPLE, UNTAGGED
-from odx_target.initiator.windows.port import Command, Completion, DiskPort
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.sense_table import Effect
+from odx_target.initiator.windows.session.path import SIMPLE, UNTAGGED
+from odx_target.initiator.windows.session.port import Command, Completion, DiskPort
 
 BLOCK_LIMITS_PAGE = 0xB0
 NOTES = {

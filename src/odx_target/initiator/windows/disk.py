@@ -8,14 +8,14 @@ from odx_target.initiator.cdb import synchronize_cache_10
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.sense import SenseKey
 from odx_target.initiator.windows import cdb
-from odx_target.initiator.windows.capability import Capability
 from odx_target.initiator.windows.class_driver import ClassDriver
+from odx_target.initiator.windows.copying.capability import Capability
+from odx_target.initiator.windows.copying.layout import FileLayout
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Remark
-from odx_target.initiator.windows.layout import FileLayout
-from odx_target.initiator.windows.path import Path
-from odx_target.initiator.windows.port import Command, Completion, DiskPort
 from odx_target.initiator.windows.rules import Finding, Rule
+from odx_target.initiator.windows.session.path import Path
+from odx_target.initiator.windows.session.port import Command, Completion, DiskPort
 
 FLUSH_TIMEOUT_FACTOR = 4
 FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from odx_target.initiator.cdb import inquiry, read_capacity_10, read_capacity_16, report_luns, test_unit_ready
 from odx_target.initiator.windows import cdb
-from odx_target.initiator.windows.capability import COPY_PAGE, Declined, read_capability, read_page_list
+from odx_target.initiator.windows.copying.capability import COPY_PAGE, Declined, read_capability, read_page_list
 from odx_target.initiator.windows.disk import DiskUnusable, WindowsDisk
-from odx_target.initiator.windows.port import Command
 from odx_target.initiator.windows.rules import Rule
+from odx_target.initiator.windows.session.port import Command
 from odx_target.initiator.windows.settings import QerrOverride
 
 SERIAL_PAGE, IDENTIFICATION_PAGE = 0x80, 0x83

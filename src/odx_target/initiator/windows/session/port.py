@@ -13,13 +13,13 @@ from odx_target.initiator.cdb import RECEIVE_ROD_TOKEN_INFORMATION, THIRD_PARTY_
 from odx_target.initiator.errors import CommandTimedOut, ConnectionLost, InitiatorError, ProtocolViolation, Rejected
 from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.windows import cdb, sense_table
-from odx_target.initiator.windows.connection import Broken
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Exchange, Management
-from odx_target.initiator.windows.multipath import Reaction, reaction_to
-from odx_target.initiator.windows.path import SIMPLE, NotSent, Path, ResetEnd
 from odx_target.initiator.windows.rules import BREACHES, Rule
 from odx_target.initiator.windows.sense_table import Reading
+from odx_target.initiator.windows.session.connection import Broken
+from odx_target.initiator.windows.session.multipath import Reaction, reaction_to
+from odx_target.initiator.windows.session.path import SIMPLE, NotSent, Path, ResetEnd
 from odx_target.initiator.windows.settings import PathChoice
 
 RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 import trio
 
 from odx_target.environment import Buffer
-from odx_target.initiator.connection import SIMPLE, InitiatorConnection
-from odx_target.initiator.connection_events import ConnectionEnding, Finished, LogoutRequested, Outcome
-from odx_target.initiator.discovered import DiscoveredTarget, targets_of
 from odx_target.initiator.errors import (
     CommandTimedOut,
     ConnectionLost,
@@ -22,8 +19,11 @@ from odx_target.initiator.errors import (
     NoAnswer,
     ProtocolViolation,
 )
-from odx_target.initiator.options import SessionOptions
 from odx_target.initiator.result import CommandResult
+from odx_target.initiator.session.connection import SIMPLE, InitiatorConnection
+from odx_target.initiator.session.connection_events import ConnectionEnding, Finished, LogoutRequested, Outcome
+from odx_target.initiator.session.discovered import DiscoveredTarget, targets_of
+from odx_target.initiator.session.options import SessionOptions
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction, TaskManagementResponse
 

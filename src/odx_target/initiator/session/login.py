@@ -11,11 +11,11 @@ request. A failure names the target.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from odx_target.initiator.chap import ALGORITHM_MD5, OwnChallenge, answer_challenge
 from odx_target.initiator.errors import LoginFailed
-from odx_target.initiator.options import SessionOptions, operational_offers
-from odx_target.initiator.redirection import LoginRedirected
-from odx_target.initiator.target_address import parse_target_address
+from odx_target.initiator.session.chap import ALGORITHM_MD5, OwnChallenge, answer_challenge
+from odx_target.initiator.session.options import SessionOptions, operational_offers
+from odx_target.initiator.session.redirection import LoginRedirected
+from odx_target.initiator.session.target_address import parse_target_address
 from odx_target.initiator.url import Portal
 from odx_target.iscsi.negotiation.answerer import Answerer
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, Parameters

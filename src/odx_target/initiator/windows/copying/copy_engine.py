@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from odx_target.initiator.token_commands import ZERO_TOKEN
+from odx_target.initiator.copying.token_commands import ZERO_TOKEN
+from odx_target.initiator.windows.copying.layout import FileLayout
+from odx_target.initiator.windows.copying.offload_read import Failure, Token, offload_read
+from odx_target.initiator.windows.copying.offload_write import OffloadWrite
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
-from odx_target.initiator.windows.layout import FileLayout
 from odx_target.initiator.windows.nt_status import NtStatus
-from odx_target.initiator.windows.offload_read import Failure, Token, offload_read
-from odx_target.initiator.windows.offload_write import OffloadWrite
 from odx_target.initiator.windows.rules import Finding, Rule
 
 

@@ -10,12 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from odx_target.environment import Buffer
-from odx_target.initiator.connection_events import LOGIN_TAG, ConnectionEnding, Event, Finished, LogoutRequested, Outcome
 from odx_target.initiator.errors import Breach, LoginFailed, ProtocolViolation, Rejected
-from odx_target.initiator.exchange import CommandExchange, joined
-from odx_target.initiator.login import Login
-from odx_target.initiator.serial import following, is_behind
-from odx_target.initiator.text_exchanges import TextExchanges
+from odx_target.initiator.session.connection_events import (
+    LOGIN_TAG,
+    ConnectionEnding,
+    Event,
+    Finished,
+    LogoutRequested,
+    Outcome,
+)
+from odx_target.initiator.session.exchange import CommandExchange, joined
+from odx_target.initiator.session.login import Login
+from odx_target.initiator.session.serial import following, is_behind
+from odx_target.initiator.session.text_exchanges import TextExchanges
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, append_pdu
 from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from odx_target.initiator.token_commands import BlockRange
+from odx_target.initiator.copying.token_commands import BlockRange
 
 MAX_RANGE_BLOCKS = 0xFFFFFFFF
 

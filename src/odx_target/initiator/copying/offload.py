@@ -13,15 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from odx_target.initiator import cdb
-from odx_target.initiator.copy_limits import CopyLimits, range_count_limit, range_length_limit, token_limit, write_limit
-from odx_target.initiator.copy_plan import CopyPlan, Span
-from odx_target.initiator.disk import Disk
-from odx_target.initiator.errors import BadAnswer, CommandTimedOut
-from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.offload_outcome import OffloadOutcome, OffloadStop, StopReason
-from odx_target.initiator.result import CommandResult, Status
-from odx_target.initiator.sense import SenseKey, describe_result, read_sense
-from odx_target.initiator.token_commands import (
+from odx_target.initiator.copying.copy_limits import CopyLimits, range_count_limit, range_length_limit, token_limit, write_limit
+from odx_target.initiator.copying.copy_plan import CopyPlan, Span
+from odx_target.initiator.copying.offload_outcome import OffloadOutcome, OffloadStop, StopReason
+from odx_target.initiator.copying.token_commands import (
     ANSWER_ALLOCATION_BYTES,
     BlockRange,
     CopyOperation,
@@ -30,6 +25,11 @@ from odx_target.initiator.token_commands import (
     read_rod_token_information,
     write_using_token_list,
 )
+from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import BadAnswer, CommandTimedOut
+from odx_target.initiator.list_identifiers import ListIdentifiers
+from odx_target.initiator.result import CommandResult, Status
+from odx_target.initiator.sense import SenseKey, describe_result, read_sense
 
 MIN_DISTANCE_BYTES = 1 << 20
 """Overlapping ranges closer than this would need a token for so little that reading and writing is faster."""

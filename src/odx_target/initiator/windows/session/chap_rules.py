@@ -6,7 +6,7 @@ Windows calls the secret by which a host proves itself the target's, and the oth
 import base64
 import re
 
-from odx_target.initiator.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
+from odx_target.initiator.session.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
 from odx_target.initiator.windows.rules import Rule
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 12, 16

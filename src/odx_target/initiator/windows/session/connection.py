@@ -3,12 +3,12 @@
 If a target breaks a rule, `receive` raises Broken; Windows then drops the connection.
 """
 
-from odx_target.initiator.connection import InitiatorConnection
 from odx_target.initiator.errors import ProtocolViolation
-from odx_target.initiator.exchange import CommandExchange
-from odx_target.initiator.windows.login import WindowsLogin
-from odx_target.initiator.windows.pdu_rules import judge_header
+from odx_target.initiator.session.connection import InitiatorConnection
+from odx_target.initiator.session.exchange import CommandExchange
 from odx_target.initiator.windows.rules import BREACHES, Rule
+from odx_target.initiator.windows.session.login import WindowsLogin
+from odx_target.initiator.windows.session.pdu_rules import judge_header
 from odx_target.iscsi.pdu.framing import DIGEST_BYTES, FramingError
 from odx_target.iscsi.pdu.headers import (
     HEADER_BYTES,

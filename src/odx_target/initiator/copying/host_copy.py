@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from odx_target.environment import Buffer
-from odx_target.initiator.copy_plan import CopyPlan, Span
+from odx_target.initiator.copying.copy_plan import CopyPlan, Span
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.result import Job, Together
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from odx_target.initiator.cdb import populate_token, receive_rod_token_information
-from odx_target.initiator.token_commands import populate_token_list
-from odx_target.initiator.windows.capability import INFORMATION_AFTER_POPULATE_BYTES, populate_size
+from odx_target.initiator.copying.token_commands import populate_token_list
+from odx_target.initiator.windows.copying.capability import INFORMATION_AFTER_POPULATE_BYTES, populate_size
+from odx_target.initiator.windows.copying.layout import FileLayout, count_blocks
+from odx_target.initiator.windows.copying.token_answer import read_answer
 from odx_target.initiator.windows.disk import WindowsDisk
-from odx_target.initiator.windows.layout import FileLayout, count_blocks
 from odx_target.initiator.windows.nt_status import NtStatus
-from odx_target.initiator.windows.port import Command
 from odx_target.initiator.windows.rules import Finding, Rule
-from odx_target.initiator.windows.token_answer import read_answer
+from odx_target.initiator.windows.session.port import Command
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from odx_target.initiator.copy_plan import Span
+from odx_target.initiator.copying.copy_plan import Span
 from odx_target.initiator.result import CommandResult
 
 

@@ -5,13 +5,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 import trio
 
-from odx_target.initiator.connecting import Connect, connect_tcp, connected
-from odx_target.initiator.connection import InitiatorConnection
-from odx_target.initiator.discovered import DiscoveredTarget
-from odx_target.initiator.login import Login
-from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.redirection import enter_where_redirected
-from odx_target.initiator.session import InitiatorSession
+from odx_target.initiator.session.connecting import Connect, connect_tcp, connected
+from odx_target.initiator.session.connection import InitiatorConnection
+from odx_target.initiator.session.discovered import DiscoveredTarget
+from odx_target.initiator.session.login import Login
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.redirection import enter_where_redirected
+from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal
 
 

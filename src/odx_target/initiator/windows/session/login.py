@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from odx_target.initiator.errors import LoginFailed
-from odx_target.initiator.login import Login, Request
-from odx_target.initiator.options import SessionOptions
-from odx_target.initiator.redirection import LoginRedirected
-from odx_target.initiator.windows.chap_rules import judge_challenge, judge_method, judge_secrets
+from odx_target.initiator.session.login import Login, Request
+from odx_target.initiator.session.options import SessionOptions
+from odx_target.initiator.session.redirection import LoginRedirected
 from odx_target.initiator.windows.rules import Finding, Rule
+from odx_target.initiator.windows.session.chap_rules import judge_challenge, judge_method, judge_secrets
 from odx_target.iscsi.negotiation.offerer import Offerer
 from odx_target.iscsi.pdu.headers import LoginResponse
 from odx_target.iscsi.pdu.opcodes import LoginStatus

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from odx_target.initiator.cdb import receive_rod_token_information, write_using_token
-from odx_target.initiator.token_commands import BlockRange, write_using_token_list
-from odx_target.initiator.windows.capability import information_after_write_bytes, write_size
+from odx_target.initiator.copying.token_commands import BlockRange, write_using_token_list
+from odx_target.initiator.windows.copying.capability import information_after_write_bytes, write_size
+from odx_target.initiator.windows.copying.layout import FileLayout, count_blocks
+from odx_target.initiator.windows.copying.offload_read import Failure, refuse
+from odx_target.initiator.windows.copying.token_answer import read_answer
 from odx_target.initiator.windows.disk import WindowsDisk
-from odx_target.initiator.windows.layout import FileLayout, count_blocks
 from odx_target.initiator.windows.nt_status import NtStatus
-from odx_target.initiator.windows.offload_read import Failure, refuse
-from odx_target.initiator.windows.port import Command, Completion
 from odx_target.initiator.windows.rules import Rule
-from odx_target.initiator.windows.token_answer import read_answer
+from odx_target.initiator.windows.session.port import Command, Completion
 
 
 @dataclass(frozen=True, slots=True)

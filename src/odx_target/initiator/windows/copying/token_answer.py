@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 from odx_target.initiator.cdb import POPULATE_TOKEN, WRITE_USING_TOKEN
 from odx_target.initiator.windows.nt_status import NtStatus
-from odx_target.initiator.windows.port import Completion
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.sense_table import read_sense_data
+from odx_target.initiator.windows.session.port import Completion
 
 HEADER_BYTES = 32
 BLOCKS = 0xF1

@@ -1,0 +1,1 @@
+"""A session as its initiator sees it: portals, login, commands on their way (RFC 7143)."""

@@ -1,0 +1,1 @@
+"""Logins, paths and retries below the disk, as Windows has them."""
