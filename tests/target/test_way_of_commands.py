@@ -8,12 +8,12 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from trio.lowlevel import current_task
 
 import odx_target
 from odx_target.initiator import cdb
 from odx_target.initiator.copying import token_commands
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse
-from odx_target.target.array import Array
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -23,17 +23,19 @@ SIZE_BYTES = 128 << 10
 FIRST_BURST_BYTES = 64 << 10
 READ_16, WRITE_16 = cdb.read_16(0, 8), cdb.write_16(0, SIZE_BYTES // 512)
 
+CONNECTION_TASK = "Listener._serve"
+
 Calls = dict[str, set[str]]
 """Names of functions by file."""
 
 
 @contextmanager
 def recording(calls: Calls) -> Iterator[None]:
-    """Note every function of ours that is entered."""
+    """Note every function of ours that the task of a connection enters; what else goes on in an array has tasks of its own."""
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(f"{SOURCES}/"):
+        if event == "call" and code.co_filename.startswith(f"{SOURCES}/") and current_task().name.endswith(CONNECTION_TASK):
             file = str(Path(code.co_filename).relative_to(SOURCES))
             calls.setdefault(file, set()).add(code.co_qualname.replace("<locals>.", ""))
 
@@ -42,13 +44,6 @@ def recording(calls: Calls) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
-
-
-async def settled(array: Array) -> None:
-    """Wait until the segments are there that an array makes ahead of need: nothing else goes on in it by itself."""
-    supply = array.pool.supply  # type: ignore[attr-defined]
-    while supply._making is not None:
-        await supply.made()
 
 
 async def way_of(peer: RawPeer, request: bytes) -> tuple[Calls, bytes]:
@@ -67,7 +62,6 @@ def token_command(peer: RawPeer, command: bytes, parameters: bytes) -> tuple[Scs
 
 async def way_of_read() -> Calls:
     async with running() as array, logged_in(array) as peer:
-        await settled(array)
         assert (await peer.status_of(peer.write(cdb.write_16(0, 8), 4096), b"1" * 4096))[0] == 0
         calls, _ = await way_of(peer, peer.encode(peer.read(READ_16, 4096)))
         await peer.take(ScsiDataIn)
@@ -76,7 +70,6 @@ async def way_of_read() -> Calls:
 
 async def way_of_write() -> Calls:
     async with running() as array, logged_in(array) as peer:
-        await settled(array)
         command = peer.write(WRITE_16, SIZE_BYTES)
         calls, _ = await way_of(peer, peer.encode(command, b"1" * FIRST_BURST_BYTES))
         asked = await peer.take(ReadyToTransfer)
@@ -88,7 +81,6 @@ async def way_of_write() -> Calls:
 
 async def way_of_write_using_token() -> Calls:
     async with running() as array, logged_in(array) as peer:
-        await settled(array)
         ranges = [token_commands.BlockRange(0, 64)]
         populate = token_commands.populate_token_list(ranges)
         assert await peer.status_of(*token_command(peer, cdb.populate_token(1, len(populate)), populate)) == (0, b"")

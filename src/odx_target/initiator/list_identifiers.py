@@ -1,12 +1,17 @@
 """The list identifiers of a host's copy commands (SPC-4 5.16.4.2)."""
 
+from dataclasses import dataclass
 
+
+@dataclass(slots=True)
 class ListIdentifiers:
-    """The list identifiers of a host: one counter for all its disks, from 0 on, wrapping (SPC-4 5.16.4.2)."""
+    """The one counter of a host, for all its disks, targets and paths; after `max_identifier` comes 0."""
 
-    def __init__(self, first: int = 0) -> None:
-        self._next = first
+    following: int = 0
+    max_identifier: int = 0xFFFFFFFF
 
     def take(self) -> int:
-        taken, self._next = self._next, (self._next + 1) & 0xFFFFFFFF
+        """Return the next identifier."""
+        taken = self.following
+        self.following = 0 if taken >= self.max_identifier else taken + 1
         return taken

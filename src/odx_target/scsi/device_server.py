@@ -30,7 +30,6 @@ from odx_target.scsi.tasks.task_set import Arrival, Member, TaskSet
 from odx_target.store.api import StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
-_NO_ENTRY: Entry | None = None
 
 
 class DeviceServer(TaskManager):
@@ -137,7 +136,7 @@ class DeviceServer(TaskManager):
     ) -> tuple[Task, Outcome]:
         """Execute a command that the fast path of `execute` does not cover, with all checks in their order, and the hooks."""
         task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
-        entry = _NO_ENTRY
+        entry: Entry | None = None
         try:
             entry = admit(task, self.commands)
             outcome = self._start(task, entry)

@@ -1,8 +1,8 @@
 """Layouts: a wire format written as a line of fields, and the codec and description that follow from it.
 
 `"rdprotect:3 dpo:1 fua:1 -:3 logical_block_address:32 name:8B"` is read from left to right, most significant bit first, as
-the standards draw it: a number is a count of bits, `B` a count of bytes kept as bytes, `-` is reserved (built as zeros,
-ignored when parsed).
+the standards draw it: `:3` is a number of 3 bits, `:8B` are 8 bytes that stay bytes, and a field called `-` is reserved (built
+as zeros, ignored when parsed).
 """
 
 from dataclasses import dataclass

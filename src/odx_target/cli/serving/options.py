@@ -40,7 +40,7 @@ Lun = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=SIZE",
-        help="A LUN to create, as a=10G or b=2T,block=4096 (default: 512); may be repeated.",
+        help="A LUN to create, such as disk=10G or disk=2T,block=4096 (512-byte blocks by default); may be repeated.",
     ),
 ]
 PortalOption = Annotated[

@@ -4,19 +4,15 @@ from dataclasses import fields
 
 from odx_target.cli.text.tables import Row
 from odx_target.cli.token.describe import describe_sent_command, table_rows
+from odx_target.iscsi.pdu.field_values import FIELD_VALUES
 from odx_target.iscsi.pdu.framing import FrameReader
 from odx_target.iscsi.pdu.headers import (
     HEADER_BYTES,
     LoginRequest,
     LoginResponse,
-    LogoutRequest,
-    LogoutResponse,
     Pdu,
-    Reject,
     ScsiCommand,
     ScsiResponse,
-    TaskManagementFunctionRequest,
-    TaskManagementFunctionResponse,
     TextRequest,
     TextResponse,
     decode_header,
@@ -24,14 +20,6 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import (
     NO_TAG,
-    AsyncEvent,
-    LoginStatus,
-    LogoutReason,
-    LogoutStatus,
-    RejectReason,
-    Stage,
-    TaskManagementFunction,
-    TaskManagementResponse,
 )
 from odx_target.iscsi.pdu.text import decode_pairs
 from odx_target.scsi.describe.data import describe_sense
@@ -41,19 +29,6 @@ ATTRIBUTES = {0: "untagged", 1: "SIMPLE", 2: "ORDERED", 3: "HEAD OF QUEUE", 4: "
 MAX_DATA_BYTES = (1 << 24) - 1
 TAGS = ("initiator_task_tag", "target_transfer_tag", "referenced_task_tag")
 TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
-
-_NAMES = {
-    (TaskManagementFunctionRequest, "function"): TaskManagementFunction,
-    (TaskManagementFunctionResponse, "response"): TaskManagementResponse,
-    (LoginRequest, "current_stage"): Stage,
-    (LoginRequest, "next_stage"): Stage,
-    (LoginResponse, "current_stage"): Stage,
-    (LoginResponse, "next_stage"): Stage,
-    (LoginResponse, "status"): LoginStatus,
-    (LogoutRequest, "reason"): LogoutReason,
-    (LogoutResponse, "response"): LogoutStatus,
-    (Reject, "reason"): RejectReason,
-}
 
 
 def describe_pdu(data: bytes) -> list[Row]:
@@ -87,7 +62,7 @@ def _field_row(pdu: Pdu, name: str) -> Row:
 
 
 def _meaning(pdu: Pdu, name: str, value: int) -> str:
-    names = AsyncEvent if name == "async_event" else _NAMES.get((type(pdu), name))
+    names = FIELD_VALUES.get((type(pdu), name))
     try:
         return "" if names is None else names(value).name.lower().replace("_", " ")
     except ValueError:

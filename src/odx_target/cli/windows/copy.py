@@ -42,6 +42,12 @@ VERDICTS = {
 connect = connect_tcp
 """Opens connections to portals; tests replace it."""
 
+PATH_CHOICES = {
+    "one": PathChoice.ONE,
+    "other": PathChoice.OTHER_FOR_INFORMATION,
+    "round-robin": PathChoice.ROUND_ROBIN,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -106,15 +112,8 @@ def windows_copy(
     Prints every command, and every reason for which Windows would have given up token copy. Exit code 1 if there was one,
     or if the copies differ.
     """
-    choices = {
-        "one": PathChoice.ONE,
-        "other": PathChoice.OTHER_FOR_INFORMATION,
-        "round-robin": PathChoice.ROUND_ROBIN,
-    }
-    if path_choice not in choices:
-        raise typer.BadParameter(f"{path_choice!r} is none of {', '.join(choices)}", param_hint="--path-choice")
     settings = WindowsSettings(
-        first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=choices[path_choice]
+        first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=_path_choice(path_choice)
     )
     wish = Wish(
         who.url(src, "SRC"),
@@ -132,6 +131,17 @@ def windows_copy(
         who.options.initiator_name,
         settings,
     )
+    _run(wish)
+
+
+def _path_choice(text: str) -> PathChoice:
+    if text not in PATH_CHOICES:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(PATH_CHOICES)}", param_hint="--path-choice")
+    return PATH_CHOICES[text]
+
+
+def _run(wish: Wish) -> None:
+    """Copy, and raise CommandFailure if Windows would have given up token copy, or if the copies differ."""
     report = CopyReport()
     try:
         declined, equal = host_command.run(_copy, wish, report)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from odx_target.initiator.list_identifiers import ListIdentifiers
 from odx_target.initiator.windows.copying.hold_off import HoldOff
 from odx_target.initiator.windows.journal import Journal
-from odx_target.initiator.windows.list_identifiers import ListIdentifiers
 from odx_target.initiator.windows.session.path import Clock
 from odx_target.initiator.windows.settings import WindowsSettings
 

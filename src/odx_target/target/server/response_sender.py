@@ -56,9 +56,7 @@ class ResponseSender:
             return False
         if not self._queue.send_now(self._take_output()):
             return False
-        self._small_bytes = 0
-        if self._held:
-            self._all_sent()
+        self._all_sent()
         return True
 
     async def send(self) -> None:

@@ -7,6 +7,7 @@ length is shown.
 from dataclasses import fields
 from enum import IntEnum
 
+from odx_target.iscsi.pdu.field_values import FIELD_VALUES
 from odx_target.iscsi.pdu.header import decode_lun
 from odx_target.iscsi.pdu.headers import (
     HEADER_BYTES,
@@ -35,13 +36,7 @@ from odx_target.iscsi.pdu.opcodes import (
     NO_TAG,
     AsyncEvent,
     LoginStatus,
-    LogoutReason,
-    LogoutStatus,
-    RejectReason,
     ResponseCode,
-    Stage,
-    TaskManagementFunction,
-    TaskManagementResponse,
 )
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.target.trace.conversation import TEXTS, Command, Seen
@@ -88,19 +83,9 @@ _TAGS = {
     "referenced_task_tag": "referenced_tag",
 }
 _VALUES: dict[tuple[type[Pdu], str], type[IntEnum]] = {
+    **FIELD_VALUES,
     (ScsiCommand, "attribute"): TaskAttribute,
     (ScsiResponse, "response"): ResponseCode,
-    (TaskManagementFunctionRequest, "function"): TaskManagementFunction,
-    (TaskManagementFunctionResponse, "response"): TaskManagementResponse,
-    (LoginRequest, "current_stage"): Stage,
-    (LoginRequest, "next_stage"): Stage,
-    (LoginResponse, "current_stage"): Stage,
-    (LoginResponse, "next_stage"): Stage,
-    (LoginResponse, "status"): LoginStatus,
-    (LogoutRequest, "reason"): LogoutReason,
-    (LogoutResponse, "response"): LogoutStatus,
-    (AsynchronousMessage, "async_event"): AsyncEvent,
-    (Reject, "reason"): RejectReason,
 }
 # What a field mostly is need not be said.
 _USUAL = {(ScsiCommand, "attribute"): TaskAttribute.SIMPLE, (ScsiResponse, "response"): 0}
