@@ -1,18 +1,19 @@
-"""Checks of host names before they are looked up, since Python raises UnicodeError if it cannot encode a label."""
+"""Checks of host names before they are looked up, because Python raises UnicodeError for a label that it cannot encode."""
 
 import errno
 
 MAX_LABEL_BYTES = 63
-"""RFC 1035 2.3.4. Internationalized names are measured in the form that goes into the DNS (RFC 5891 4.4)."""
+"""Longest label of a host name (RFC 1035 2.3.4). Internationalized names are measured in their DNS form (RFC 5891 4.4)."""
 
 MAX_HOST_NAME_BYTES = 253
-"""RFC 1035 2.3.4: 255 bytes on the wire, where each label has a length byte and the last one is empty."""
+"""Longest host name (RFC 1035 2.3.4). The limit on the wire is 255 bytes: each label there has a length byte, and an empty
+label ends the name."""
 
 
 def host_name_fault(name: str) -> str | None:
-    """Return why a host name or address cannot be looked up, for an error message; None if it can.
+    """Return the reason why a host name or address cannot be looked up, for an error message; None if it can be looked up.
 
-    A name without a fault need not exist.
+    The host is not looked up here, so a name without a fault may still not exist.
     """
     labels = name.removesuffix(".").split(".")
     if not name:
@@ -31,5 +32,5 @@ def host_name_fault(name: str) -> str | None:
 
 
 def look_up_error(name: str, error: UnicodeError) -> OSError:
-    """Return an OSError in place of a look-up's UnicodeError, since callers expect one for a name that is not found."""
+    """Return the OSError to raise when a look-up raised UnicodeError: callers handle OSError for names that are not found."""
     return OSError(errno.EINVAL, host_name_fault(name) or f"no host name: {error}")

@@ -1,73 +1,82 @@
 """Every limit of the target's side, with its reason."""
 
 MAX_CONNECTIONS = 64
-"""Normal sessions in all, and so connections that are logged in to a target. Each costs a receive buffer of 1 MiB, and its
-share of the memory for data."""
+"""Number of normal sessions, and so of connections that are logged in to a target. Each connection has a receive buffer of 1
+MiB and a share of the memory for data."""
 
 MAX_DISCOVERY_SESSIONS = 16
-"""Discovery sessions in all. They have a bound of their own because any host may have one where discovery asks for no
-authentication: strangers must not keep hosts away from the targets. A host needs one for a few milliseconds."""
+"""Number of discovery sessions. They have their own limit because a host may need no authentication for discovery: unknown
+hosts must not keep other hosts away from the targets. A host needs a discovery session for a few milliseconds."""
 
 MAX_LOGINS = 80
-"""Connections that have not logged in. A login takes milliseconds, so as many as there are sessions can log in at once, and a
-flood of sockets that never log in costs little. Beyond it, the connection that has been logging in for longest is closed."""
+"""Number of connections that have not logged in. A login takes milliseconds, so all sessions can log in at once, and a flood of
+sockets that never log in costs little. When the limit is exceeded, the connection that has been logging in for longest is
+closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
-"""Declared as MaxRecvDataSegmentLength: the largest command of Windows, and as much as libiscsi and Linux send at once,
-so that most writes arrive as immediate data of one PDU and need no round trip."""
+"""Declared as MaxRecvDataSegmentLength. It equals the largest command of Windows and the most that libiscsi and Linux send at
+once. So most writes arrive as immediate data of one PDU and need no round trip."""
 
 MAX_FIRST_BURST_BYTES = 262144
-"""FirstBurstLength: as much as one PDU can bring; more would only be memory that initiators fill unasked."""
+"""Value of FirstBurstLength: as much as one PDU can carry. A larger value would only allow initiators to fill more memory
+before the target asks for data."""
 
 MAX_BURST_BYTES = 1 << 20
-"""MaxBurstLength: one R2T asks for at most this. Hosts rarely write more at once; larger bursts would save nothing."""
+"""Value of MaxBurstLength: the most that one R2T asks for. Hosts rarely write more at once, so larger bursts would save
+nothing."""
 
 MAX_OUTSTANDING_R2T = 8
-"""R2Ts open per task: with bursts of 1 MiB that keeps 8 MiB on the way, more than any link here holds."""
+"""Number of open R2Ts per task. With bursts of 1 MiB, 8 MiB are on their way, which is more than any link here holds."""
 
 MAX_TRANSFER_BYTES = 16 << 20
-"""The most write data collected for one command: the MAXIMUM TRANSFER LENGTH that logical units report. A command that
-expects to send more is asked for this much only: no command can use the rest, and the residual count shows it."""
+"""Most write data that is collected for one command. It equals the MAXIMUM TRANSFER LENGTH that logical units report. A
+command that expects to send more is asked for this much only: no command can use more, and the residual count reports the
+difference."""
 
 MAX_COLLECTED_BYTES = 32 << 20
-"""Write data asked for by R2T per connection, until its commands are answered: two of the largest, so that one
-slow command does not stop all others. R2Ts beyond it wait."""
+"""Most write data that R2Ts of one connection ask for until the commands are answered. It is enough for two of the largest
+commands, so that one slow command does not stop all others. R2Ts beyond the limit wait."""
 
 MAX_HELD_BYTES = 1 << 20
-"""Commands held, with their data, because an earlier CmdSN is missing. On one TCP connection that only happens on purpose
-or after a digest error, so it need not be much."""
+"""Most bytes of commands, with their data, that are held because an earlier CmdSN is missing. On one TCP connection a CmdSN is
+missing only after a digest error or by intent, so a small limit is enough."""
 
 MAX_UNSENT_ANSWER_BYTES = 256 << 10
-"""Answers to pings, Rejects and the like that may wait to be sent; beyond it, no PDUs are taken until they are sent."""
+"""Most bytes of ping answers, Rejects and similar answers that wait to be sent. Beyond this limit no more PDUs are taken until
+these answers have been sent."""
 
 COMMAND_WINDOW = 128
-"""Commands an initiator may have under way (MaxCmdSN): the Linux initiator's default, and four times what benchmarks use."""
+"""Number of commands that an initiator may have under way (MaxCmdSN): the default of the Linux initiator, and four times the
+number that benchmarks use."""
 
 MAX_IMMEDIATE_COMMANDS = 16
-"""Immediate commands under way. They are outside the command window and need a limit of their own."""
+"""Number of immediate commands under way. The command window does not count them, so they need a limit of their own."""
 
 MAX_CDB_BYTES = 260
-"""The longest CDB SPC-4 4.3 allows (variable length, ADDITIONAL CDB LENGTH 252)."""
+"""Longest CDB that SPC-4 4.3 allows: variable length, with ADDITIONAL CDB LENGTH 252."""
 
 LOGIN_TIMEOUT_S = 15.0
-"""The time from the start of a connection to full feature phase. Initiators give up after 15 (Linux) or about 30 seconds."""
+"""Time from the start of a connection to full feature phase. Initiators give up after 15 seconds (Linux) or about 30
+seconds."""
 
 PING_AFTER_IDLE_S = 30.0
-"""A connection that is silent for this long is pinged. Windows sends no pings, so a dead host is only found this way."""
+"""A connection that has been silent for this long is pinged. Windows sends no pings, so only a ping of the target finds a dead
+Windows host."""
 
 PING_TIMEOUT_S = 30.0
-"""Silence after a ping that ends the connection: longer than a network's failover, shorter than a host's 60 s."""
+"""A connection that stays silent for this long after a ping is closed. The time is longer than a network's failover and shorter
+than the 60 s of a host."""
 
 DATA_OUT_TIMEOUT_S = 60.0
-"""A connection ends if it is sent no data for this long while data of a command is missing. A write has its place in the
-order of commands before its data is here, so other hosts may wait for it: as long as for a dead host, and no longer."""
+"""A connection is closed if data of a command is missing and no data has arrived for this long. A write has its place in the
+order of commands before its data arrives, so other hosts may wait for it. They wait no longer than for a dead host."""
 
 DISCOVERY_IDLE_S = 60.0
-"""A discovery session that is silent for this long is closed. It is not pinged, since it has nothing to wait for."""
+"""A discovery session that has been silent for this long is closed. It is not pinged, since it has nothing to wait for."""
 
 LOGOUT_TIME_S = 1.0
-"""The time initiators have to log out when the target stops, so that a stop takes less than two seconds."""
+"""Time that initiators have to log out when the target stops. It is short, so that a stop takes less than two seconds."""
 
 PIECE_BYTES = 65536
-"""Data of a Data-Out is joined to the piece before it while that is shorter than this, so that a flood of tiny PDUs costs
-no more memory than its data."""
+"""Data of a Data-Out is joined to the piece before it while that piece is shorter than this. So a flood of tiny PDUs takes no
+more memory than its data."""

@@ -1,13 +1,13 @@
-"""iSCSI names (RFC 7143 4.2.7) and how they are prepared to be compared (RFC 3722, a profile of RFC 3454).
+"""iSCSI names (RFC 7143 4.2.7) and how they are prepared for comparison (RFC 3722, a profile of RFC 3454).
 
-    iqn.YYYY-MM.REVERSED.DOMAIN[:ANYTHING]      eui. and 16 hexadecimal digits      naa. and 16 or 32 of them
+    iqn.YYYY-MM.REVERSED.DOMAIN[:ANYTHING]      eui. and 16 hexadecimal digits      naa. and 16 or 32 hexadecimal digits
 
-A name is compared as `prepare_name` gives it: without characters that are mapped to nothing, in lower case, in normalization
-form KC of Unicode 3.2. So a host may write eui.02004567A425678D in capitals, as the RFC itself does.
+Names are compared in the form that `prepare_name` returns: lower case, in normalization form KC of Unicode 3.2, without the
+characters that are mapped to nothing. So a host may write eui.02004567A425678D in capitals, as the RFC itself does.
 
-`check_name` has the rules for a peer's name. They are weaker than those of RFC 3722 for new names: hosts in the field have
-harmless characters such as underscores in theirs. A name is refused if it cannot be displayed, if it would split the name
-of a port, or if it is no name at all.
+`check_name` has the rules for a peer's name. They are weaker than the rules of RFC 3722 for new names, because names of
+existing hosts have harmless characters such as underscores. A name is refused if it cannot be displayed, if it has no form of
+an iSCSI name, or if it has a comma or space, which would break the name of a port.
 """
 
 import re
@@ -15,12 +15,13 @@ import stringprep
 from unicodedata import ucd_3_2_0
 
 MAX_NAME_BYTES = 223
-"""RFC 7143 4.2.7.1."""
+"""Longest iSCSI name (RFC 7143 4.2.7.1)."""
 DESIGNATORS = ("iqn.", "eui.", "naa.")
 
 _HEXADECIMAL_NAME = re.compile(r"eui\.[0-9a-f]{16}|naa\.(?:[0-9a-f]{16}|[0-9a-f]{32})")
 _NOT_IN_NAMES = frozenset(" ,\u3002")
-"""A comma ends the initiator name within the name of an initiator port; U+3002 looks like a dot (RFC 3722 6.1)."""
+"""Characters that are refused in names. A comma ends the initiator name within the name of an initiator port; U+3002 looks like
+a dot (RFC 3722 6.1)."""
 _PROHIBITED = (
     stringprep.in_table_c11_c12,
     stringprep.in_table_c21_c22,
@@ -36,7 +37,7 @@ _PROHIBITED = (
 
 
 def prepare_name(text: str) -> str:
-    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). Every text has one."""
+    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). This never fails."""
     if text.isascii():
         return text.lower()
     kept = (character for character in text if not stringprep.in_table_b1(character))

@@ -1,9 +1,14 @@
-"""The answering side of a negotiation (RFC 7143 6.2), by the table of keys in `keys`.
+"""The answering side of a negotiation (RFC 7143 6.2), which works by the table of keys in `keys`.
 
-`Answerer` turns a list of offered pairs into the pairs to send back. Some offers get a reserved answer, and
-the value then stays as it is: NotUnderstood for unknown keys, Irrelevant if the session's type has no use for the key, and
-Reject for a key that this sender may not send, or not now, and for a text that is no value of the key. An error of protocol
-raises NegotiationError: a key sent twice, an answer to nothing, a key of another stage, a declaration out of range.
+`Answerer` takes a list of offered pairs and returns the pairs to send back. Some offers get a reserved answer, and the value of
+the key stays as it is:
+
+NotUnderstood    the key is unknown
+Irrelevant       sessions of this type do not use the key
+Reject           the sender may not send the key, or not in this phase, or the text is not a value of the key
+
+Errors of protocol raise NegotiationError: a key that is sent twice, an answer without an offer, a key of another stage, a
+declared value out of range.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,17 +50,17 @@ class Phase(Enum):
 
 
 NOTHING_KEPT = {Kind.OBSOLETE_BOOLEAN: "No", Kind.OBSOLETE_NUMBER: REJECT}
-"""The answers to obsolete keys of RFC 3720, by kind (13.25)."""
+"""Answers to obsolete keys of RFC 3720, by kind of key (13.25)."""
 
 
 @dataclass(slots=True)
 class Answerer:
-    """The answering side for one login, or for one text exchange.
+    """The answering side of one login, or of one text exchange.
 
-    `wishes` maps a key name to the value this side wants: a number, a boolean, or the supported choices of a list; a key
-    without a wish takes the first offered choice or the offer. Many keys are irrelevant in discovery sessions: set
-    `session_type` in `parameters` before the first answer. `is_leading` is False for the login of another connection of an
-    existing session, whose session-wide parameters stay as they are (13, Leading Only).
+    `wishes` maps a key name to the value that this side wants: a number, a boolean, or the supported choices of a list. For a
+    key without a wish, the result is the first offered choice or the offer itself. Many keys are irrelevant in discovery
+    sessions, so set `session_type` in `parameters` before the first answer. `is_leading` is False if the login adds a
+    connection to an existing session; the session-wide parameters then stay as they are (13, Leading Only).
     """
 
     wishes: Mapping[str, Value | tuple[str, ...]]
@@ -69,13 +74,14 @@ class Answerer:
         phase: Phase = Phase.OPERATIONAL,
         requests: Mapping[str, Callable[[str], Pairs]] | None = None,
     ) -> Pairs:
-        """The pairs to send back, in the order offered; declarations need none. Raises NegotiationError.
+        """Return the pairs to send back, in the order of the offers. Declarations get no answer. Raises NegotiationError.
 
-        `requests` maps the name of a key that is a request, such as SendTargets, to the function that makes its answer.
+        Some keys are requests, such as SendTargets: `requests` maps their names to the functions that make the answers.
         """
         asked = requests or {}
         answers: dict[str, Pairs] = {}
-        # FirstBurstLength may not exceed MaxBurstLength (13.14), so MaxBurstLength is answered first, wherever it stands.
+        # FirstBurstLength may not exceed MaxBurstLength (13.14), so MaxBurstLength is answered first, wherever it is in the
+        # list.
         for name, value in sorted(offers, key=lambda pair: pair[0] == "FirstBurstLength"):
             self._note(name, value)
             answers[name] = asked[name](value) if name in asked else self._answer_one(name, value, phase)
@@ -95,7 +101,7 @@ class Answerer:
         return [] if answer is None else [(name, answer)]
 
     def _constant(self, key: Key, phase: Phase) -> str | None:
-        """The answer that does not depend on the offered value, if there is one."""
+        """Return the answer if it does not depend on the offered value; None otherwise."""
         if not key.sender & Sender.INITIATOR:
             return REJECT
         if phase is Phase.FULL_FEATURE and key.use in (Use.IO, Use.LO):
@@ -136,7 +142,7 @@ class Answerer:
 
 
 def _check_phase(key: Key, phase: Phase) -> None:
-    """A key of another stage is a protocol error (6.3)."""
+    """Raise NegotiationError if the key belongs to another stage (6.3)."""
     if phase is Phase.SECURITY and not key.in_security_stage:
         raise NegotiationError(f"{key.name} does not belong into the security stage")
     if phase is not Phase.SECURITY and key.kind is Kind.SECURITY:
@@ -146,7 +152,7 @@ def _check_phase(key: Key, phase: Phase) -> None:
 
 
 def _neutral_wish(key: Key, offered: str) -> Value:
-    """A wish that lets any offer be the result."""
+    """Return the wish that makes the offered value the result."""
     if key.kind in BOOLEAN_RESULTS:
         return offered == "Yes"
     return key.highest if key.kind is Kind.MINIMUM else key.lowest

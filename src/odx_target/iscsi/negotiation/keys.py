@@ -1,8 +1,11 @@
-"""The keys of RFC 7143 13 as a table: kind of value, default, range, result function, and who may send a key and when.
+"""The keys of RFC 7143 13 as a table: kind of value, default, range, result function, who may send a key, and when.
 
-`answerer` and `offerer` interpret the rows, each for its role. `use` is named as in the RFC: IO (initialize only) is sent in
-the login of a connection, LO (leading only) in the login of a session's first connection, ALL whenever keys may be sent,
-FFPO (full feature phase only) in full feature phase.
+`answerer` and `offerer` interpret the rows, each for its role. `use` says when a key may be sent, in the terms of the RFC:
+
+IO (initialize only)              in the login of a connection
+LO (leading only)                 in the login of the first connection of a session
+ALL                               whenever keys may be sent
+FFPO (full feature phase only)    in full feature phase
 """
 
 from dataclasses import dataclass, fields
@@ -22,15 +25,15 @@ RESERVED_ANSWERS = frozenset({NOT_UNDERSTOOD, IRRELEVANT, REJECT})
 MAX_SEGMENT_BYTES = (1 << 24) - 1
 MIN_SEGMENT_BYTES = 512
 MAX_NUMBER = (1 << 64) - 1
-"""The largest numerical-value (6.1)."""
+"""Largest numerical-value (6.1)."""
 MAX_VALUE_BYTES = 255
-"""The longest value, and the longest element of a list, if the key has no other limit (6.1)."""
+"""Longest value, or element of a list, of a key that has no other limit (6.1)."""
 MAX_LARGE_VALUE_BYTES = 8192
-"""The longest large binary value (CHAP, SRP) in hexadecimal form, with room to spare."""
+"""Longest large binary value (CHAP, SRP) in hexadecimal form, and some more."""
 
 
 class Kind(Enum):
-    """The form of a key's values, and the way to a result (RFC 7143 6.1, 6.2)."""
+    """The form of a key's values, and how the result is found (RFC 7143 6.1, 6.2)."""
 
     LIST = auto()
     """The offer is a list in order of preference, and the result is one element of it."""
@@ -42,11 +45,11 @@ class Kind(Enum):
     """Each side declares its own value; there is no answer."""
     DECLARED_TEXT = auto()
     OBSOLETE_BOOLEAN = auto()
-    """An obsolete key of RFC 3720; No is always a right answer (13.25)."""
+    """An obsolete key of RFC 3720; No is always a valid answer (13.25)."""
     OBSOLETE_NUMBER = auto()
-    """An obsolete key of RFC 3720; only Reject is a right answer."""
+    """An obsolete key of RFC 3720; Reject is the only valid answer."""
     SECURITY = auto()
-    """Belongs to an authentication method (12.1)."""
+    """A key of an authentication method (12.1)."""
 
 
 class Use(Enum):
@@ -64,9 +67,10 @@ class Sender(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row. `field` is the attribute of Parameters that holds the result; empty if the result is not kept.
+    """One row of the table of keys. `field` is the attribute of Parameters that holds the result; empty if the result is not
+    kept.
 
-    `max_value_bytes` limits the value, or each element of a list if `is_list`.
+    `max_value_bytes` limits the value. If `is_list`, it limits each element.
     """
 
     name: str
@@ -156,7 +160,7 @@ KEYS: tuple[Key, ...] = (
     Key("OFMarker", Kind.OBSOLETE_BOOLEAN, Use.ALL),
     Key("IFMarkInt", Kind.OBSOLETE_NUMBER, Use.ALL),
     Key("OFMarkInt", Kind.OBSOLETE_NUMBER, Use.ALL),
-    _text("X#NodeArchitecture", Use.LO, Sender.BOTH),  # 13.26; taken and not kept, as 13.26.2 allows
+    _text("X#NodeArchitecture", Use.LO, Sender.BOTH),  # 13.26; accepted and not kept, as 13.26.2 allows
     *(_security(name, is_list=True) for name in _SECURITY_LISTS),  # 12.1 to 12.1.3
     *(_security(name) for name in _SECURITY_TEXTS),
     *(_security(name, MAX_LARGE_VALUE_BYTES) for name in _SECURITY_BINARIES),
@@ -167,7 +171,7 @@ KEY_BY_NAME: dict[str, Key] = {key.name: key for key in KEYS}
 
 @dataclass(slots=True)
 class Parameters:
-    """The values agreed on for a connection and its session; at first the defaults of the table.
+    """The values agreed on for a connection and its session; at first the defaults of the table of keys.
 
     `max_send_data_segment_length` is the MaxRecvDataSegmentLength that the other side declared, in bytes.
     """
@@ -196,13 +200,15 @@ class Parameters:
     iscsi_protocol_level: int = 1
 
     def adopt(self, other: "Parameters") -> None:
-        """Take all values of another, the result of a negotiation."""
+        """Copy all values from the parameters that a negotiation ended with."""
         for each in fields(self):
             setattr(self, each.name, getattr(other, each.name))
 
 
 def decode_number(text: str) -> int:
-    """A number below 2^64, in decimal or in hexadecimal after 0x (RFC 7143 6.1). Raises ValueError."""
+    """Return the number below 2^64 that a text gives in decimal, or in hexadecimal after 0x (RFC 7143 6.1). Raises
+    ValueError.
+    """
     digits, base = (text[2:], 16) if text[:2] in ("0x", "0X") else (text, 10)
     if not digits.isascii() or not digits.isalnum() or len(digits) > MAX_VALUE_BYTES:
         raise ValueError(f"{text[:40]!a} is no number")
@@ -213,14 +219,14 @@ def decode_number(text: str) -> int:
 
 
 def decode_boolean(text: str) -> bool:
-    """Yes or No. Raises ValueError."""
+    """Return True for Yes and False for No. Raises ValueError for any other text."""
     if text not in ("Yes", "No"):
         raise ValueError(f"{text[:40]!a} is neither Yes nor No")
     return text == "Yes"
 
 
 def encode_value(value: Value) -> str:
-    """A value as its text."""
+    """Return the text of a value, as it is sent."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     return str(value)

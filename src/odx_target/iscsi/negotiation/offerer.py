@@ -27,15 +27,15 @@ DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
 REPEATABLE = frozenset({"TargetAddress"})
 """Keys that may be sent more than once (6.3)."""
 NO_ANSWER_NEEDED = {Kind.AND: "No", Kind.OR: "Yes"}
-"""Offers of these settle the key by themselves (6.2.2)."""
+"""Offers that decide the result of the key alone, by kind of key (6.2.2)."""
 
 
 @dataclass(slots=True)
 class Offerer:
-    """The initiator's side for one login.
+    """The initiator's side of one login.
 
-    `offers` are the pairs it sends, in one request or several; `accept` takes the answers. `parameters` holds the
-    defaults until an answer replaces them.
+    `offers` are the pairs that the initiator sends, in one request or several; `accept` takes the answers. `parameters` holds
+    the default values until answers replace them.
     """
 
     offers: dict[str, str]
@@ -52,7 +52,7 @@ class Offerer:
             self._accept_one(name, value)
 
     def unanswered(self) -> list[str]:
-        """Offers that need an answer and have none yet."""
+        """Names of the offers that need an answer and have none yet."""
         return [
             name
             for name, offered in self.offers.items()
@@ -62,7 +62,7 @@ class Offerer:
         ]
 
     def settle_unanswered(self) -> None:
-        """Keep the offers that were not answered because they needed no answer."""
+        """Keep the values of offers that were not answered because they need no answer."""
         for name, offered in self.offers.items():
             key = KEY_BY_NAME.get(name)
             if key is not None and name not in self.answered and NO_ANSWER_NEEDED.get(key.kind) == offered:
@@ -92,7 +92,7 @@ class Offerer:
     def _accept_declaration(self, key: Key, value: str) -> None:
         if value in RESERVED_ANSWERS:
             raise NegotiationError(f"the target answered {key.name}={value}")
-        if not key.sender & Sender.TARGET or key.name == "TargetName":  # that one only in answer to SendTargets (13.4)
+        if not key.sender & Sender.TARGET or key.name == "TargetName":  # TargetName only answers SendTargets (13.4)
             raise NegotiationError(f"{key.name} is not the target's to send")
         if key.kind is Kind.DECLARED_TEXT:
             setattr(self.parameters, key.field, value) if key.field else None
@@ -104,7 +104,9 @@ class Offerer:
 
 
 def _checked_answer(key: Key, offered: str, answer: str) -> Value:
-    """The answer as a value. Raises ValueError where no wish of the target leads from the offer to it."""
+    """Return the answer as a value. Raises ValueError if the target cannot derive the answer from the offer, whatever its
+    wish.
+    """
     if key.kind is Kind.LIST:
         if answer not in offered.split(","):
             raise ValueError("that was not offered")

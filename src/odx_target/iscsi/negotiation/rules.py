@@ -1,6 +1,6 @@
-"""The result of two sides' wishes for a key (RFC 7143 6.2): the rules for each kind of key, for both roles.
+"""The rules by which an offer and a wish give the result for a key (RFC 7143 6.2), for each kind of key and for both roles.
 
-The target only answers (`answerer`); the initiator offers and then checks (`offerer`).
+The target only answers (`answerer`). The initiator makes offers and checks the answers (`offerer`).
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ DISCOVERY = "Discovery"
 
 
 class NegotiationError(ValueError):
-    """The other side broke a rule of negotiation for which there is no answer: the login or the text exchange ends."""
+    """The other side broke a rule of negotiation that no answer can report, so the login or the text exchange ends."""
 
 
 def first_common(offered: str, supported: tuple[str, ...]) -> str:
-    """The first value of an offered list that is supported. Raises ValueError."""
+    """Return the first value of an offered list that is supported. Raises ValueError if no value is."""
     for choice in offered.split(","):
         if choice in supported:
             return choice
@@ -32,7 +32,9 @@ def first_common(offered: str, supported: tuple[str, ...]) -> str:
 
 
 def number_in_range(key: Key, text: str) -> int:
-    """The number in a text. Raises ValueError if it is none, or outside the range of the key."""
+    """Return the number in a text. Raises ValueError if the text is not a number, or if the number is out of the key's
+    range.
+    """
     number = decode_number(text)
     if not key.lowest <= number <= key.highest:
         raise ValueError(f"{number} is not in {key.lowest}..{key.highest}")
@@ -47,7 +49,7 @@ BOOLEAN_RESULTS: dict[Kind, Callable[[bool, bool], bool]] = {
 
 
 def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
-    """The result of an offer and the answering side's wish. Raises ValueError for an offer that is no value of the key."""
+    """Return the result of an offer and the answering side's wish. Raises ValueError if the offer is not a value of the key."""
     if key.kind is Kind.LIST:
         return first_common(offered, wish if isinstance(wish, tuple) else (str(wish),))
     if key.kind in NUMBER_RESULTS:
@@ -58,7 +60,7 @@ def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
 def check_length(name: str, value: str) -> None:
     """Check the length of a key's value, or of each element of a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
 
-    The value of an unknown key may have any length: only its own specification sets a limit.
+    The value of an unknown key may have any length, since only the specification of the key sets a limit.
     """
     key = KEY_BY_NAME.get(name)
     if key is None:
@@ -69,9 +71,9 @@ def check_length(name: str, value: str) -> None:
 
 
 def note_key(name: str, said: set[str]) -> None:
-    """Add a key to those sent in this negotiation: no key may come twice, nor more than MAX_KEYS of them (6.2).
+    """Add a key to the set of keys that were sent in this negotiation.
 
-    Raises NegotiationError.
+    Raises NegotiationError if the key was sent before, or if the negotiation has more than MAX_KEYS keys (6.2).
     """
     if name in said:
         raise NegotiationError(f"{name} is said a second time")
@@ -81,6 +83,6 @@ def note_key(name: str, said: set[str]) -> None:
 
 
 def check_is_offer(name: str, value: str) -> None:
-    """Check that a value is an offer or a declaration and not an answer (RFC 7143 6.2). Raises NegotiationError."""
+    """Check that a value is an offer or a declaration and not a reserved answer (RFC 7143 6.2). Raises NegotiationError."""
     if value in RESERVED_ANSWERS:
         raise NegotiationError(f"{name}={value} answers nothing that was offered")

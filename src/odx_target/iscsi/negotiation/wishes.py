@@ -6,16 +6,16 @@ from odx_target.iscsi.negotiation.keys import Value
 WISHES: dict[str, Value | tuple[str, ...]] = {
     "MaxConnections": 1,
     "ImmediateData": True,
-    "InitialR2T": False,  # the result function is OR, so this leaves it to the initiator
+    "InitialR2T": False,  # the result function is OR, so the initiator decides
     "MaxBurstLength": limits.MAX_BURST_BYTES,
     "FirstBurstLength": limits.MAX_FIRST_BURST_BYTES,
     "MaxOutstandingR2T": limits.MAX_OUTSTANDING_R2T,
     "DataPDUInOrder": True,
     "DataSequenceInOrder": True,
     "ErrorRecoveryLevel": 0,
-    "DefaultTime2Wait": 0,  # a lost connection leaves nothing to wait for
-    "DefaultTime2Retain": 0,  # nothing is kept of it either
+    "DefaultTime2Wait": 0,  # no state is kept after a connection is lost, so there is nothing to wait for
+    "DefaultTime2Retain": 0,  # for the same reason
     "TaskReporting": ("RFC3720",),
-    "iSCSIProtocolLevel": 1,  # RFC 7144 defines 2, with task management functions that are not here
+    "iSCSIProtocolLevel": 1,  # RFC 7144 defines level 2, with task management functions that this target does not have
 }
-"""Wishes for keys whose result depends on both sides. Digests follow the initiator's order of preference."""
+"""The target's wishes for keys whose result depends on both sides. For digests the initiator's order of preference decides."""

@@ -1,1 +1,1 @@
-"""PDUs: headers, text and framing, as bytes and as data (RFC 7143 11). Both ends of a connection use it."""
+"""Headers, text and framing of PDUs, as bytes and as data (RFC 7143 11), for both ends of a connection."""

@@ -8,9 +8,10 @@ _BASE64 = re.compile(r"0[bB]([A-Za-z0-9+/]+)={0,2}")
 
 
 def decode_binary(text: str, limit_bytes: int) -> bytes:
-    """The bytes of a large binary value, 1 to `limit_bytes` of them. Raises ValueError without the value in its text.
+    """Return the bytes of a large binary value, at least 1 and at most `limit_bytes`.
 
-    n hexadecimal digits are (n + 1) / 2 bytes, n characters of base64 without their padding n * 3 / 4 (6.1).
+    n hexadecimal digits encode (n + 1) / 2 bytes, and n characters of base64 without padding encode n * 3 / 4 bytes (6.1).
+    Raises ValueError, whose text does not show the value.
     """
     value = _decode(text)
     if len(value) > limit_bytes:
@@ -28,5 +29,5 @@ def _decode(text: str) -> bytes:
 
 
 def encode_binary(value: bytes) -> str:
-    """The value in hexadecimal."""
+    """Return the text of a binary value, in hexadecimal after 0x."""
     return f"0x{value.hex()}"

@@ -1,4 +1,4 @@
-"""Fields of PDU headers whose values have names (RFC 7143 11)."""
+"""The fields of PDU headers whose values have names (RFC 7143 11)."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -38,4 +38,5 @@ FIELD_VALUES: Mapping[tuple[type[Pdu], str], type[IntEnum]] = {
     (AsynchronousMessage, "async_event"): AsyncEvent,
     (Reject, "reason"): RejectReason,
 }
-"""The values by class and field; a status of a SCSI command has its names in SAM."""
+"""The enumeration of a field's values, by header class and field name. The status of a SCSI command is not here: SAM defines
+it."""

@@ -1,8 +1,8 @@
-"""Cutting PDUs out of a byte stream and putting them into one (RFC 7143 11.2), for both ends of a connection.
+"""Framing of PDUs for both ends of a connection: cutting PDUs out of a byte stream, and adding PDUs to one (RFC 7143 11.2).
 
-A PDU is its basic header, additional header segments (AHS), a header digest, data padded to four bytes, a data digest;
-all but the first may be missing. Digests are CRC32C, least significant byte first; the data digest covers the padding.
-Nothing is copied: the parts of a PDU that is cut out are slices of the stream, and a PDU to send keeps the caller's buffers.
+A PDU has a basic header, additional header segments (AHS), a header digest, data padded to four bytes, and a data digest. Only
+the basic header is always there. Digests are CRC32C, least significant byte first; the data digest covers the padding. Nothing
+is copied: the parts of a received PDU are slices of the stream, and a PDU to send keeps the caller's buffers.
 """
 
 import struct
@@ -17,13 +17,13 @@ from odx_target.iscsi.pdu.layout import HEADER_BYTES
 
 DIGEST_BYTES = 4
 MAX_ADDITIONAL_HEADER_BYTES = 255 * 4
-"""The largest value of TotalAHSLength, which counts in units of four bytes."""
+"""Length of the longest additional header segments: TotalAHSLength has one byte and counts units of four bytes."""
 
 DEFAULT_MAX_DATA_SEGMENT_BYTES = 8192
-"""The longest data segment that a side takes until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
+"""Longest data segment that a side accepts until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
 
 PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
-"""The padding after a segment, by its length modulo 4."""
+"""Padding after a segment, indexed by the length of the segment modulo 4."""
 
 AHS_EXTENDED_CDB = 1
 AHS_BIDIRECTIONAL_READ_LENGTH = 2
@@ -34,18 +34,19 @@ _DIGEST = struct.Struct("<I")
 _AHS = struct.Struct(">HB")
 
 Frame: TypeAlias = tuple[int, memoryview, memoryview, bool]
-"""Where the PDU ends, its AHS, its data without padding, and whether the data digest is right (or not in use)."""
+"""A PDU in a stream: the position after its end, its AHS, its data without padding, and whether the data digest is right (True
+if no digest is in use)."""
 
 
 class FrameFault(Enum):
-    """Why a stream cannot be followed any further."""
+    """Reasons why no more PDUs can be cut out of a stream."""
 
     HEADER_DIGEST = "header digest does not match"
     DATA_TOO_LONG = "data segment is longer than the receiver declared"
 
 
 class FramingError(ValueError):
-    """The stream cannot be followed beyond the PDU at hand; `fault` is the reason."""
+    """No more PDUs can be cut out of the stream, from the current PDU on; `fault` is the reason."""
 
     def __init__(self, fault: FrameFault, detail: str = "") -> None:
         super().__init__(fault.value + detail)
@@ -53,7 +54,7 @@ class FramingError(ValueError):
 
 
 class FrameReader:
-    """Cuts PDUs out of a stream. Its attributes may change between two PDUs, as at the end of a login."""
+    """Cuts PDUs out of a stream. Its attributes may change between two PDUs, for example at the end of a login."""
 
     __slots__ = ("data_digest", "header_digest", "max_data_segment_bytes")
 
@@ -63,7 +64,7 @@ class FrameReader:
         self.data_digest = False
 
     def cut(self, view: memoryview, at: int = 0) -> Frame | None:
-        """The PDU whose header starts at `at`, or None while a part of it is missing. Raises FramingError."""
+        """Return the PDU whose header starts at `at`, or None while the stream has only a part of it. Raises FramingError."""
         available = len(view) - at
         if available < HEADER_BYTES:
             return None
@@ -95,7 +96,9 @@ class FrameReader:
 
 
 def max_pdu_bytes(max_data_segment_bytes: int) -> int:
-    """The longest PDU with a data segment of at most this length, in bytes: a receive buffer must hold one."""
+    """Return the length in bytes of the longest PDU with a data segment of at most this length: a receive buffer must hold
+    one.
+    """
     return HEADER_BYTES + MAX_ADDITIONAL_HEADER_BYTES + max_data_segment_bytes + 3 + 2 * DIGEST_BYTES
 
 
@@ -110,8 +113,8 @@ def append_pdu(
 ) -> None:
     """Add a PDU to a list of buffers to send.
 
-    `header` has its lengths set already: `additional_header` is whole words long, and the length of `data` joined is
-    DataSegmentLength.
+    The lengths in `header` must be set: TotalAHSLength counts the words of `additional_header`, which are whole, and
+    DataSegmentLength is the length of all parts of `data` together.
     """
     header += additional_header
     if header_digest:
@@ -132,9 +135,10 @@ def append_pdu(
 
 
 def additional_headers(segments: Buffer) -> Iterator[tuple[int, bytes]]:
-    """The type and content of each AHS (11.2.2): for an extended CDB that is what follows the first 16 bytes.
+    """Iterate over the type and content of each AHS (11.2.2). The content of an extended CDB is the part after its first 16
+    bytes.
 
-    Raises ValueError when a length goes past the end.
+    Raises ValueError if a length goes past the end.
     """
     at = 0
     while at < len(segments):
@@ -149,7 +153,7 @@ def additional_headers(segments: Buffer) -> Iterator[tuple[int, bytes]]:
 
 
 def encode_extended_cdb(cdb: bytes) -> bytes:
-    """The AHS that carries a CDB's bytes from the 17th on (11.2.2.3)."""
+    """Return the AHS that carries the bytes of a CDB after its first 16 bytes (11.2.2.3)."""
     rest = cdb[16:]
     segment = _AHS.pack(len(rest) + 1, AHS_EXTENDED_CDB) + b"\0" + rest
     return segment + PADDING[len(segment) & 3]

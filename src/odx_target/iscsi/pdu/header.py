@@ -8,7 +8,7 @@ from odx_target.iscsi.pdu.layout import Bits, Codec, Constant, Octets, Place
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 LUN_NOT_SINGLE_LEVEL = -1
-"""The result of `decode_lun` for a field that is not a LUN of one level: no logical unit has this number."""
+"""Result of `decode_lun` for a field that is not a LUN of one level. No logical unit has this number."""
 
 IMMEDIATE = 0x40
 FINAL = 0x80
@@ -33,7 +33,7 @@ StatSn: TypeAlias = Annotated[int, Octets(24, 4)]
 ExpCmdSn: TypeAlias = Annotated[int, Octets(28, 4)]
 MaxCmdSn: TypeAlias = Annotated[int, Octets(32, 4)]
 
-# Fields of both PDUs of the login (RFC 7143 11.12, 11.13)
+# Fields of the Login Request and the Login Response (RFC 7143 11.12, 11.13)
 Transit: TypeAlias = Annotated[bool, Bits(1, 0)]
 Continued: TypeAlias = Annotated[bool, Bits(1, 1)]
 CurrentStage: TypeAlias = Annotated[int, Bits(1, 4, 2)]
@@ -53,9 +53,9 @@ _LUN_SHIFT = 48
 
 
 def decode_lun(field: int) -> int:
-    """The number in a single-level LUN field, by peripheral or flat space addressing (SAM-5 4.7.7).
+    """Return the number in a single-level LUN field, by peripheral or flat space addressing (SAM-5 4.7.7).
 
-    Returns LUN_NOT_SINGLE_LEVEL for any other form (buses, several levels, well-known logical units).
+    Returns LUN_NOT_SINGLE_LEVEL for any other form: bus addressing, several levels, well-known logical units.
     """
     first, rest = field >> _LUN_SHIFT, field & ((1 << _LUN_SHIFT) - 1)
     if rest:
@@ -68,7 +68,7 @@ def decode_lun(field: int) -> int:
 
 
 def encode_lun(number: int) -> int:
-    """The 8-byte field of LUN 0..16383: peripheral addressing below 256, flat space from there."""
+    """Return the 8-byte field of LUN 0..16383: peripheral addressing below 256, flat space addressing from 256 on."""
     if not 0 <= number < _FLAT_SPACE:
         raise ValueError(f"LUN {number} does not fit a single-level field")
     return (number if number < 0x100 else number + _FLAT_SPACE) << _LUN_SHIFT
@@ -76,29 +76,31 @@ def encode_lun(number: int) -> int:
 
 @dataclass(slots=True)
 class Header:
-    """The basic header segment, encoded by the places of its fields unless the class has a faster way."""
+    """A basic header segment. It is encoded by the places of its fields, except where a class has a faster way."""
 
     opcode: ClassVar[Opcode]
     constants: ClassVar[tuple[Constant, ...]] = ()
 
     def encode_header(self) -> bytes:
-        """The 48 bytes. Raises `construct.ConstructError` or `struct.error` for a value that does not fit its field."""
+        """Return the 48 bytes. Raises `construct.ConstructError` or `struct.error` for a value that does not fit its field."""
         return encode_by_format(self)
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """The header at the start of `header`, 48 bytes of this class' opcode; reserved bits are ignored."""
+        """Return the header in the first 48 bytes of `header`, which must have the opcode of this class. Reserved bits are
+        ignored.
+        """
         return cls.decode_by_format(header)
 
     @classmethod
     def decode_by_format(cls, header: Buffer) -> Self:
-        """The result of `decode`, always by the places of the fields."""
+        """Return the result of `decode`, always by the places of the fields."""
         values = _codec_of(cls).decode(header)
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def encode_by_format(header: Header) -> bytes:
-    """The result of `encode_header`, always by the places of the fields."""
+    """Return the result of `encode_header`, always by the places of the fields."""
     values = {field.name: getattr(header, field.name) for field in fields(header)}
     return _codec_of(type(header)).encode({**values, "opcode": header.opcode})
 

@@ -1,9 +1,9 @@
-"""iSCSI PDU headers as data: one class per PDU, named as RFC 7143 11 names it, fields in its order.
+"""iSCSI PDU headers as data: one class per PDU, with the names and the order of fields of RFC 7143 11.
 
-`decode_header` makes an object of 48 bytes, `encode_header` makes 48 bytes of an object. Both ends of a connection use
-them. Segments that follow a header (AHS, digests, data, padding) are `framing`'s business; here are only their lengths.
-A LUN attribute holds the whole 8-byte field as one integer; `decode_lun` makes a plain LUN number of it, and `encode_lun` the
-reverse.
+`decode_header` makes an object from 48 bytes, and `encode_header` makes 48 bytes from an object. Both ends of a connection use
+them. A header has only the lengths of the segments that follow it; `framing` cuts and adds the segments themselves (AHS,
+digests, data, padding). A LUN attribute holds the whole 8-byte field as one integer; `decode_lun` converts it to a plain LUN
+number, and `encode_lun` converts a number to the field.
 """
 
 from typing import TypeAlias, get_args
@@ -90,11 +90,11 @@ PDU_CLASSES: dict[int, type[Pdu]] = {kind.opcode: kind for kind in get_args(Pdu)
 
 
 class UnknownOpcode(ValueError):
-    """A header names an operation that RFC 7143 does not have."""
+    """The operation code of a header is none of those of RFC 7143."""
 
 
 def decode_header(header: Buffer) -> Pdu:
-    """The PDU whose 48-byte header is at the start of `header`.
+    """Return the PDU whose 48-byte header is at the start of `header`.
 
     Reserved bits are ignored. Raises UnknownOpcode, and ValueError for fewer than 48 bytes.
     """

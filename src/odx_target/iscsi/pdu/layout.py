@@ -1,8 +1,8 @@
-"""Where the fields of a PDU header are (RFC 7143 11), and the codec that follows from it.
+"""The places of fields in PDU headers (RFC 7143 11), and the codec that is made from them.
 
 Each field of a header class is annotated with its place: `Octets` for whole bytes, `Bits` for a part of one of the first two
-bytes. `Codec` makes a construct definition of these places. What no field takes is reserved: ignored when read, and written
-as zero. `Constant` is the exception: bits or bytes that are always written with one value.
+bytes. `Codec` makes a construct definition from these places. Places without a field are reserved: they are ignored when read,
+and written as zero. `Constant` is the exception: bits or bytes that are always written with one value.
 
     lun: Annotated[int, Octets(8, 8)] = 0
     final: Annotated[bool, Bits(1, 0)] = True
@@ -19,7 +19,7 @@ from odx_target.environment import Buffer
 HEADER_BYTES = 48
 
 _BIT_FIELD_BYTES = 2
-"""The opcode with its flags, and the flags of the PDU."""
+"""Number of bytes that are divided into bits: the first has the opcode and its flags, the second the flags of the PDU."""
 _INTEGERS = {1: Int8ub, 2: Int16ub, 3: Int24ub, 4: Int32ub, 8: Int64ub}
 
 
@@ -40,19 +40,19 @@ class Bits:
         return self.count
 
     def subconstruct(self, kind: object) -> Any:
-        """The field as construct wants it; `kind` is its Python type."""
+        """Return the construct definition of the field; `kind` is the Python type of its value."""
         return Flag if kind is bool else BitsInteger(self.count)
 
 
 @dataclass(frozen=True, slots=True)
 class Octets:
-    """Whole bytes from the third on: an integer, or bytes as they are."""
+    """Whole bytes, from the third byte of the header on: an integer, or a byte string."""
 
     start: int
     size: int
 
     def subconstruct(self, kind: object) -> Any:
-        """The field as construct wants it; `kind` is its Python type."""
+        """Return the construct definition of the field; `kind` is the Python type of its value."""
         return Bytes(self.size) if kind is bytes else _INTEGERS[self.size]
 
 
@@ -75,7 +75,7 @@ class Codec:
     """Converts the values of one header class to 48 bytes and back."""
 
     def __init__(self, fields: Mapping[str, tuple[Place, type]], constants: Iterable[Constant]) -> None:
-        """Raises ValueError if two fields overlap, or one goes past the end of the header."""
+        """Raise ValueError if two fields overlap, or if a field ends after the header."""
         subconstructs = [(place, name / place.subconstruct(kind)) for name, (place, kind) in fields.items()]
         subconstructs += [(constant.place, constant.subconstruct()) for constant in constants]
         bits = [(place, part) for place, part in subconstructs if isinstance(place, Bits)]
@@ -86,18 +86,18 @@ class Codec:
         )
 
     def decode(self, header: Buffer) -> dict[str, Any]:
-        """The values by name, of the header at the start of `header`."""
+        """Return the values, by field name, of the header at the start of `header`."""
         parsed = self._format.parse(bytes(header[:HEADER_BYTES]))
         return {**parsed.bits, **parsed}
 
     def encode(self, values: dict[str, Any]) -> bytes:
-        """The 48 bytes. Raises an error of construct for a value that its field cannot hold."""
+        """Return the 48 bytes. Raises an error of construct for a value that does not fit its field."""
         encoded: bytes = self._format.build({**values, "bits": values})
         return encoded
 
 
 def _with_padding(parts: Sequence[tuple[Place, Any]], start: int, end: int) -> list[Any]:
-    """The parts in the order of their places, with padding where there is none, from `start` to `end`."""
+    """Return the parts in the order of their places, from `start` to `end`, with padding in each gap."""
     padded = []
     at = start
     for place, part in sorted(parts, key=lambda item: item[0].start):

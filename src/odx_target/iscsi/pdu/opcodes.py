@@ -1,13 +1,13 @@
-"""Numbers that name things in iSCSI PDUs (RFC 7143 11)."""
+"""Enumerations of the numbers in iSCSI PDUs (RFC 7143 11)."""
 
 from enum import IntEnum
 
 NO_TAG = 0xFFFFFFFF
-"""The reserved value of an initiator task tag or target transfer tag: there is none."""
+"""Reserved value of an initiator task tag or target transfer tag. It means that the PDU has no tag."""
 
 
 class Opcode(IntEnum):
-    """Operation codes (11.2.1.2); those from NOP_IN on are sent by targets."""
+    """Operation codes of PDUs (11.2.1.2); targets send those from NOP_IN on."""
 
     NOP_OUT = 0x00
     SCSI_COMMAND = 0x01
@@ -30,7 +30,7 @@ class Opcode(IntEnum):
 
 
 class TaskManagementFunction(IntEnum):
-    """Function codes (11.5.1)."""
+    """Function codes of a Task Management Function Request (11.5.1)."""
 
     ABORT_TASK = 1
     ABORT_TASK_SET = 2
@@ -43,7 +43,7 @@ class TaskManagementFunction(IntEnum):
 
 
 class TaskManagementResponse(IntEnum):
-    """Response codes (11.6.1)."""
+    """Response codes of a Task Management Function Response (11.6.1)."""
 
     FUNCTION_COMPLETE = 0
     TASK_DOES_NOT_EXIST = 1
@@ -63,7 +63,7 @@ class ResponseCode(IntEnum):
 
 
 class RejectReason(IntEnum):
-    """Why a PDU is rejected (11.17.1)."""
+    """Reasons in a Reject (11.17.1)."""
 
     DATA_DIGEST_ERROR = 0x02
     SNACK_REJECT = 0x03
@@ -78,7 +78,7 @@ class RejectReason(IntEnum):
 
 
 class Stage(IntEnum):
-    """Stages of the login phase (11.12.3); 2 is not used."""
+    """Stages of the login phase (11.12.3); the number 2 is not used."""
 
     SECURITY_NEGOTIATION = 0
     LOGIN_OPERATIONAL_NEGOTIATION = 1
@@ -109,7 +109,7 @@ class LoginStatus(IntEnum):
 
 
 class LogoutReason(IntEnum):
-    """Reason codes (11.14.1)."""
+    """Reason codes of a Logout Request (11.14.1)."""
 
     CLOSE_SESSION = 0
     CLOSE_CONNECTION = 1
@@ -117,7 +117,7 @@ class LogoutReason(IntEnum):
 
 
 class LogoutStatus(IntEnum):
-    """Response codes (11.15.1)."""
+    """Response codes of a Logout Response (11.15.1)."""
 
     CLOSED = 0
     CID_NOT_FOUND = 1

@@ -1,7 +1,8 @@
-"""Headers that initiators send, each as its fields with their places (RFC 7143 11).
+"""Headers of the PDUs that initiators send, as classes whose fields are annotated with their places (RFC 7143 11).
 
-The headers of the hot path also have a `struct.Struct`; a test proves that it is equal. In its format there is one character
-per field: B one byte, I four, Q eight; x is reserved. The first I is TotalAHSLength and DataSegmentLength together.
+Headers that are sent often also have a faster codec, a `struct.Struct`; a test proves that both codecs agree. In the format of
+a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a reserved byte. The first I is
+TotalAHSLength and DataSegmentLength together.
 """
 
 import struct
@@ -39,7 +40,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 @dataclass(slots=True)
 class NopOut(Header):
-    """A ping, or the answer to the target's (11.18)."""
+    """A ping, or the answer to a ping of the target (11.18)."""
 
     opcode = Opcode.NOP_OUT
     constants = (ALWAYS_FINAL,)
@@ -58,7 +59,7 @@ SCSI_COMMAND = struct.Struct(">BB2xIQIIII16s")
 
 @dataclass(slots=True)
 class ScsiCommand(Header):
-    """A command, perhaps with immediate data (11.3)."""
+    """A SCSI command, with immediate data if it has any (11.3)."""
 
     opcode = Opcode.SCSI_COMMAND
     immediate: Immediate = False
@@ -90,7 +91,7 @@ class ScsiCommand(Header):
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """A SCSI Command header, fast."""
+        """Decode a SCSI Command header, faster than `decode_by_format`."""
         byte_0, flags, lengths, lun, tag, expected, cmd_sn, exp_stat_sn, cdb = SCSI_COMMAND.unpack_from(header)
         return cls(
             byte_0 & IMMEDIATE != 0,
@@ -111,7 +112,7 @@ class ScsiCommand(Header):
 
 @dataclass(slots=True)
 class TaskManagementFunctionRequest(Header):
-    """A task management function (11.5)."""
+    """A request for a task management function (11.5)."""
 
     opcode = Opcode.TASK_MANAGEMENT_FUNCTION_REQUEST
     constants = (ALWAYS_FINAL,)
@@ -130,7 +131,7 @@ class TaskManagementFunctionRequest(Header):
 
 @dataclass(slots=True)
 class LoginRequest(Header):
-    """A step of the login (11.12)."""
+    """The initiator's step of a login (11.12)."""
 
     opcode = Opcode.LOGIN_REQUEST
     immediate: Immediate = True
@@ -152,7 +153,7 @@ class LoginRequest(Header):
 
 @dataclass(slots=True)
 class TextRequest(Header):
-    """Keys outside the login, SendTargets above all (11.10)."""
+    """A request that sends text keys outside a login, mostly SendTargets (11.10)."""
 
     opcode = Opcode.TEXT_REQUEST
     immediate: Immediate = False
@@ -172,7 +173,7 @@ SCSI_DATA_OUT = struct.Struct(">BB2xIQII4xI4xII4x")
 
 @dataclass(slots=True)
 class ScsiDataOut(Header):
-    """Data of a write, asked for or not (11.7)."""
+    """Data of a write, unsolicited or in answer to an R2T (11.7)."""
 
     opcode = Opcode.SCSI_DATA_OUT
     immediate: Immediate = False
@@ -201,7 +202,7 @@ class ScsiDataOut(Header):
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """A SCSI Data-Out header, fast."""
+        """Decode a SCSI Data-Out header, faster than `decode_by_format`."""
         byte_0, flags, lengths, lun, tag, transfer_tag, exp_stat_sn, data_sn, offset = SCSI_DATA_OUT.unpack_from(header)
         return cls(
             byte_0 & IMMEDIATE != 0,
@@ -219,7 +220,7 @@ class ScsiDataOut(Header):
 
 @dataclass(slots=True)
 class LogoutRequest(Header):
-    """The end of a connection or session (11.14)."""
+    """A request to close a connection or session (11.14)."""
 
     opcode = Opcode.LOGOUT_REQUEST
     constants = (ALWAYS_FINAL,)
@@ -235,7 +236,7 @@ class LogoutRequest(Header):
 
 @dataclass(slots=True)
 class SnackRequest(Header):
-    """A request to send something again (11.16); refused at ErrorRecoveryLevel 0."""
+    """A request to send PDUs again (11.16); it is refused at ErrorRecoveryLevel 0."""
 
     opcode = Opcode.SNACK_REQUEST
     constants = (ALWAYS_FINAL,)

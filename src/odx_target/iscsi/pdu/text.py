@@ -1,6 +1,6 @@
 """The text of login and text PDUs: key=value pairs, each ended by a zero byte (RFC 7143 6.1).
 
-A text that is longer than one PDU continues in the next, which the C bit announces; `TextAssembly` joins the parts.
+If a text is longer than one PDU, the C bit is set and the text continues in the next PDU. `TextAssembly` joins the parts.
 """
 
 import re
@@ -10,11 +10,13 @@ from typing import TypeAlias
 from odx_target.environment import Buffer
 
 MAX_KEY_BYTES = 63
-"""RFC 7143 6.1."""
+"""Longest name of a key (RFC 7143 6.1)."""
 MAX_TEXT_BYTES = 65536
-"""The keys of one negotiation step, over several PDUs: enough for all keys of RFC 7143, and 4 MiB for 64 logins."""
+"""Most bytes of text in one negotiation step, which may have several PDUs. It is enough for all keys of RFC 7143; 64 logins can
+take 4 MiB."""
 MAX_KEYS = 4096
-"""Keys in one negotiation, over all its steps: each name is remembered until its end. The RFC has about fifty."""
+"""Most keys in one negotiation, over all its steps. Each key name is kept until the negotiation ends. The RFC has about fifty
+keys."""
 
 Pairs: TypeAlias = list[tuple[str, str]]
 
@@ -22,11 +24,11 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9.\-+@_#]*")
 
 
 class TextError(ValueError):
-    """Bytes that are not key=value pairs as RFC 7143 6.1 has them."""
+    """The bytes are not key=value pairs as RFC 7143 6.1 defines them."""
 
 
 class TextAssembly:
-    """Collects the data segments of one negotiation step until one comes without the C bit."""
+    """Collects the data segments of one negotiation step. A segment without the C bit is the last."""
 
     __slots__ = ("_max_bytes", "_parts")
 
@@ -35,21 +37,21 @@ class TextAssembly:
         self._parts = bytearray()
 
     def add(self, segment: Buffer) -> None:
-        """Take a segment. Raises TextError past `max_bytes`."""
+        """Add a segment. Raises TextError if the text is longer than `max_bytes`."""
         if len(self._parts) + len(segment) > self._max_bytes:
             raise TextError(f"more than {self._max_bytes} bytes of keys in one step")
         self._parts += segment
 
     def take(self) -> Pairs:
-        """The pairs of all segments; the next step starts empty. Raises TextError."""
+        """Return the pairs of all segments, and start the next step without text. Raises TextError."""
         whole, self._parts = self._parts, bytearray()
         return decode_pairs(whole)
 
 
 def decode_pairs(text: Buffer) -> Pairs:
-    """The pairs of a whole text, in order.
+    """Return the pairs of a whole text, in order.
 
-    A missing zero byte at the end is accepted, and so are empty strings between two. Raises TextError.
+    The zero byte at the end may be missing, and additional zero bytes are ignored. Raises TextError.
     """
     pairs = []
     for part in bytes(text).split(b"\0"):
@@ -74,10 +76,10 @@ def _decode_pair(part: bytes) -> tuple[str, str]:
 
 
 def encode_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
-    """The text of pairs, each with its zero byte."""
+    """Return the text of pairs, with a zero byte after each pair."""
     return b"".join(f"{key}={value}\0".encode() for key, value in pairs)
 
 
 def _shown(part: bytes) -> str:
-    """A peer's bytes, cut and escaped for a log line."""
+    """Return a peer's bytes, cut and escaped for a log line."""
     return ascii(part[:40].decode("utf-8", "backslashreplace"))
