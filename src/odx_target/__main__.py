@@ -1,4 +1,4 @@
-"""`python -m odx_target` is `odx-target`."""
+"""Entry point of `python -m odx_target`, which runs the `odx-target` program."""
 
 from odx_target.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The state of the copy manager: what its commands and its copy operations work on."""
+"""The state of the copy manager, which its commands and copy operations share."""
 
 from collections.abc import Callable
 
@@ -26,10 +26,10 @@ from odx_target.turns import Steps
 
 
 class Copies:
-    """The tokens, the copy operations under way and their records, over one pool.
+    """The tokens, the copy operations under way, and the records of operations, for one pool.
 
-    `before_step` may delay or fail each step of each operation. If an exception is a fault of this program, and no command is
-    left that could report it, `on_internal_error` is called with it.
+    `before_step` may delay or fail each step of each operation. `on_internal_error` is called with an exception that is a fault
+    of this program, if there is no command any more that could report it.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Copies:
         self.on_internal_error: Callable[[BaseException], None] | None = None
         self.logical_units: list[LogicalUnit] = []
         self.operations: dict[CopyOperation, None] = {}
-        """All that are under way, in the order in which they began."""
+        """All operations under way, in the order in which they began."""
         self.remote_logical_units: set[LogicalUnit] = set()
-        """Those that are presented as another copy manager's by configuration: no tokens are made of their blocks."""
+        """Logical units whose blocks belong to another copy manager, by configuration: no tokens are made of their blocks."""
         self.counters = Counters()
         self.refusals = RefusalLog()
         self.records = RecordTable(self.limits)
@@ -59,16 +59,16 @@ class Copies:
         self.tokens.on_end += [self.watch.remove, self.durable_tokens.remove]
 
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
-        """True if this copy manager may make tokens of a logical unit."""
+        """True if this copy manager may make tokens for the blocks of a logical unit."""
         return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
 
     def is_in_progress(self, task: Task, list_identifier: int) -> bool:
-        """True if the identifier of a command names an operation under way."""
+        """True if the list identifier belongs to an operation under way."""
         operation = self.records.find(task.nexus, task.logical_unit, list_identifier)
         return operation is not None and operation.is_in_progress
 
     def require_room(self, nexus: Nexus) -> None:
-        """Raise Refusal, as ABORTED COMMAND, if no further operation may begin: Windows then copies by reads and writes."""
+        """Raise Refusal, as ABORTED COMMAND, if no further operation may begin. Windows then copies by reads and writes."""
         limit = None
         if len(self.operations) >= self.limits.max_concurrent_copies:
             limit = ("TOTAL CONCURRENT COPIES", self.limits.max_concurrent_copies)
@@ -86,7 +86,7 @@ class Copies:
     def begin(
         self, service_action: ServiceAction, list_identifier: int, requested_blocks: int, task: Task, *, in_background: bool
     ) -> CopyOperation:
-        """Begin an operation; the caller has made every check."""
+        """Begin an operation. The caller must have made all checks."""
         now_s = self.environment.monotonic()
         self.counters.operations_started += 1
         number = self.counters.operations_started
@@ -99,25 +99,25 @@ class Copies:
         return operation
 
     def operation_ended(self, operation: CopyOperation, now_s: float) -> None:
-        """Note the end of an operation; the last call of its job."""
+        """Record the end of an operation. This is the last call of its job."""
         self.operations.pop(operation, None)
         self.counters.operations_terminated += operation.status is CopyStatus.TERMINATED
         self.records.finished(operation, now_s)
 
     def terminate(self, operation: CopyOperation) -> None:
-        """End an operation on behalf of another command or of management; from now on it changes nothing."""
+        """End an operation for another command or for management. The operation changes nothing afterwards."""
         operation.terminate()
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """End expired tokens and records, and give back what they hold, until the steps are spent; `now_s` is monotonic.
+        """Remove expired tokens and records, and release their resources, until the steps are used up; `now_s` is monotonic.
 
-        True if something may be left.
+        Returns True if some may remain.
         """
         tokens_left = self.tokens.expire(now_s, steps)
         return self.records.expire(now_s, steps) or tokens_left
 
     def note_refusal(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
-        """Remember why a command was refused or fell short."""
+        """Keep the reason why a command was refused or did only a part of its work."""
         self.refusals.note(nexus, service_action, check)
 
     def report_internal_error(self, error: BaseException) -> None:
@@ -125,5 +125,5 @@ class Copies:
             self.on_internal_error(error)
 
     def cancel(self, token: RodToken) -> None:
-        """End a token whose source has changed or cannot be watched any more."""
+        """End a token because its source has changed or can no longer be watched."""
         self.tokens.finish(token, TokenEnd.CANCELLED, self.environment.monotonic())

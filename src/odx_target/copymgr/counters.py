@@ -11,10 +11,10 @@ class Counters:
     operations_started: int = 0
     operations_terminated: int = 0
     shared_bytes: int = 0
-    """Copied by handing over map entries."""
+    """Bytes copied by sharing map entries."""
     zeroed_bytes: int = 0
     moved_bytes: int = 0
-    """Copied by reading and writing."""
+    """Bytes copied by reading and writing."""
     steps: int = 0
 
     def add_step(self, kind: StepKind, size_bytes: int) -> None:

@@ -1,8 +1,8 @@
-"""Texts for every field of what the copy manager sends and receives, a row each; traces shorten them in `target.trace`.
+"""Descriptions of all fields that the copy manager sends and receives, one row for each field. `target.trace` shortens them.
 
-Each function takes bytes and returns rows, like those of `odx_target.scsi.describe`. `register_descriptions` adds the commands
-and the VPD page to those of the device server. Bytes that cannot be what the name of the function says raise ValueError. Bytes
-that end early are described as far as they go. The secret part of a token is never shown.
+Each function takes bytes and returns rows, like the functions in `odx_target.scsi.describe`. `register_descriptions` adds the
+commands and the VPD page to those of the device server. Bytes that cannot have the format raise ValueError. Bytes that end
+early are described as far as they go. The secret part of a token is never shown.
 """
 
 from odx_target.copymgr.commands import third_party_copy_page as page
@@ -43,7 +43,7 @@ _INFORMATION_WORDS: dict[str, dict[int, str]] = {
 
 
 def register_descriptions(descriptions: Descriptions) -> None:
-    """Make the commands and the VPD page of the copy manager known."""
+    """Add the commands and the VPD page of the copy manager to `descriptions`."""
     for service_action, (operation_code, name, layout) in CDB_LAYOUTS.items():
         descriptions.add_cdb(operation_code, service_action, name, layout)
     for key, name in _OTHER_COMMANDS.items():
@@ -52,13 +52,13 @@ def register_descriptions(descriptions: Descriptions) -> None:
 
 
 def describe_populate_token(data: bytes) -> list[Row]:
-    """A parameter list of POPULATE TOKEN."""
+    """Describe a parameter list of POPULATE TOKEN."""
     words = {"rod_type": {**_ROD_TYPE_WORDS, 0: "none asked for"}, "inactivity_timeout": {0: "the default"}}
     return layout_rows(POPULATE_TOKEN_HEADER, data, words) + _describe_ranges(data[POPULATE_TOKEN_HEADER.size_bytes :])
 
 
 def describe_write_using_token(data: bytes) -> list[Row]:
-    """A parameter list of WRITE USING TOKEN, with its token."""
+    """Describe a parameter list of WRITE USING TOKEN, including its token."""
     rows: list[Row] = []
     for row in layout_rows(WRITE_USING_TOKEN_HEADER, data):
         rows += describe_token(data[16 : 16 + TOKEN_BYTES]) if row.name == "rod_token" else [row]
@@ -66,7 +66,7 @@ def describe_write_using_token(data: bytes) -> list[Row]:
 
 
 def describe_rod_token_information(data: bytes) -> list[Row]:
-    """An answer of RECEIVE ROD TOKEN INFORMATION, or of RECEIVE COPY STATUS (LID4), which ends after the sense data."""
+    """Describe a response to RECEIVE ROD TOKEN INFORMATION. RECEIVE COPY STATUS (LID4) ends after the sense data."""
     rows = layout_rows(STATUS_LAYOUT, data, _INFORMATION_WORDS)
     if len(data) < STATUS_LAYOUT.size_bytes:
         return rows
@@ -83,7 +83,7 @@ def describe_rod_token_information(data: bytes) -> list[Row]:
 
 
 def describe_token(token: bytes) -> list[Row]:
-    """A ROD token, or the beginning of one, such as what REPORT ALL ROD TOKENS shows. Raises ValueError below 8 bytes."""
+    """Describe a ROD token, or the beginning of one, as in REPORT ALL ROD TOKENS. Raises ValueError for less than 8 bytes."""
     if len(token) < 8:
         raise ValueError("a ROD token has at least the 8 bytes of its type and length")
     words: dict[str, dict[int, str]] = {
@@ -154,7 +154,7 @@ def _describe_token_limits(content: bytes) -> list[Row]:
 
 
 def _describe_supported_commands(content: bytes) -> list[Row]:
-    """Only what the list length covers; padding follows."""
+    """Describe the commands within the list length; padding follows them."""
     rows, entries = [], content[1 : 1 + content[0]] if content else b""
     while len(entries) >= 2:
         operation_code, count = entries[0], entries[1]
@@ -179,7 +179,7 @@ _OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
     (0x84, 0x03): "RECEIVE COPY OPERATING PARAMETERS",
     (0x84, 0x04): "RECEIVE COPY FAILURE DETAILS (LID1)",
     (0x84, 0x06): "RECEIVE COPY DATA (LID4)",
-    # Any other service action.
+    # Names for all other service actions.
     (0x83, None): "THIRD-PARTY COPY OUT",
     (0x84, None): "THIRD-PARTY COPY IN",
 }
@@ -217,4 +217,4 @@ _DESCRIPTORS = {
     0x9101: ("stream copy operations", None),
     0xC001: ("held data", None),
 }
-"""By type: what it is, and what makes rows of it where that is known here."""
+"""For each descriptor type: its name, and the function that describes its content, if there is one."""

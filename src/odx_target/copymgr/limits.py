@@ -1,6 +1,6 @@
-"""Every limit of the copy manager, with its reason. VPD page 8Fh reports those that an initiator may know.
+"""All limits of the copy manager, with their reasons. VPD page 8Fh reports the limits that concern initiators.
 
-Bytes are what the limits count in, so that one set serves logical units of any block length.
+The limits count bytes, so that they are valid for logical units of any block length.
 """
 
 from dataclasses import dataclass
@@ -8,104 +8,106 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_RANGE_DESCRIPTORS = 64
-"""Windows never sends more, and the parameter list of WRITE USING TOKEN with 64 descriptors still fits one
-unsolicited burst."""
+"""Number of range descriptors in a parameter list. Windows never sends more, and a WRITE USING TOKEN list with 64 descriptors
+still fits one unsolicited burst."""
 
 MAX_NAMEABLE_RANGE_DESCRIPTORS = 0xFFFF // 16
-"""A RANGE DESCRIPTOR LENGTH of 16 bits cannot name more (SBC-4 5.24)."""
+"""Number of range descriptors that a RANGE DESCRIPTOR LENGTH of 16 bits can express (SBC-4 5.24)."""
 
 MAX_ROD_BYTES = 1 << 40
-"""A token and a command may cover 1 TiB: a token costs as much for 1 TiB as for 1 MiB, and the count of a partial result in
-blocks of 512 bytes (2^31) still fits the 32 bits that INFORMATION has in fixed format sense. Windows clips its requests
-at the optimal transfer, which must not be more than this."""
+"""Size of a token, and of all ranges of a command together. A token for 1 TiB costs no more than a token for 1 MiB. The number
+of blocks in a partial result, at 512 bytes each, is then at most 2^31, which fits the 32 bits of INFORMATION in fixed format
+sense. Windows limits its requests to the optimal transfer, which must not be larger than this limit."""
 
 MAX_RANGE_BYTES = MAX_ROD_BYTES
-"""No reason to bound one range below the whole command: ranges move by map entries and long ones are cut into steps."""
+"""Size of one range. It is the limit of the whole command, because long ranges are cut into steps anyway."""
 
 OPTIMAL_TRANSFER_BYTES = 256 << 20
-"""The chunk of Windows' copy engine: with this one POPULATE TOKEN goes with one WRITE USING TOKEN; with "not reported" Windows
-writes in pieces of 64 MiB."""
+"""Size of the chunks in which Windows copies: it then sends one WRITE USING TOKEN for each POPULATE TOKEN. If this value is not
+reported, Windows writes in pieces of 64 MiB."""
 
 MIN_INACTIVITY_TIMEOUT_S = 1
-"""The field counts in seconds, so no timeout is shorter. A larger minimum raises the timeouts that initiators ask for."""
+"""The shortest timeout that the field can express. A larger minimum would raise the timeouts that hosts ask for."""
 
 DEFAULT_INACTIVITY_TIMEOUT_S = 120
-"""Between two commands of one copy lie milliseconds; of a host that waits out a path failure up to 75 s. Windows deletes no
-token, so every token of a copy lives at least this long: no longer than needed."""
+"""Normally a few milliseconds pass between two commands of one copy, but up to 75 s on a host that waits for a failed path.
+Windows deletes no token, so every token of a copy lives at least this long; a longer timeout would keep blocks for nothing."""
 
 MAX_INACTIVITY_TIMEOUT_S = 3600
-"""A host may ask for an hour: long enough to carry a token by hand, short enough that a forgotten one frees its blocks soon."""
+"""A host may ask for an hour, in which a person can pass on a token by hand. A forgotten token still frees its blocks."""
 
 MAX_TOKEN_LIFETIME_S = 86_400
-"""However often it is used, a token ends after a day: it keeps every block that was overwritten since."""
+"""A token ends after a day, however often it is used, since it keeps all blocks that have been overwritten meanwhile."""
 
 COMMAND_BUDGET_S = 4.0
-"""How long a synchronous command may take before Windows treats the array as slow; nested hosts allow less than 60 s."""
+"""Time limit of a synchronous command; Windows treats the array as slow after more. Nested hosts time out in less than 60 s."""
 
 ANSWER_RESERVE_S = 0.25
-"""Of the budget, kept for the commit, the answer and the network."""
+"""Part of the command budget that is reserved for the commit, the response and the network."""
 
 MAX_TOKENS = 65_536
-"""65,536 tokens are 16 TiB of 256 MiB chunks, or half a thousand small files a second at the default timeout."""
+"""Number of tokens: enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second at the default timeout."""
 
 TOKEN_MEMORY_BYTES = 3 << 10
-"""About what one token takes of memory, with its ranges, beside the map that it keeps."""
+"""Approximate memory of one token with its ranges, without the frozen map."""
 
 MAX_CHANGE_VULNERABLE_TOKENS = 256
-"""A write that changes the blocks of one looks at all of them, and may have to end them all: some milliseconds for 256."""
+"""Number of such tokens per logical unit. A write to a block of one of them examines all of them, and may have to end them all:
+this takes some milliseconds for 256."""
 
 MIN_TOMBSTONE_S = 3600
-"""The cause of a token's end is remembered for at least so long; after twice the token's life no initiator still asks."""
+"""The cause of a token's end is kept for twice the token's life, but at least for this time."""
 
 MAX_TOMBSTONES = 65_536
-"""The oldest go first, and what they were about is then unknown."""
+"""Number of ended tokens whose cause is kept. The oldest are dropped first, and their tokens are then reported as unknown."""
 
 TOMBSTONE_MEMORY_BYTES = 200
-"""About what the remembered cause of a token's end takes of memory."""
+"""Approximate memory for the cause of one ended token."""
 
 MAX_RECORDS_PER_NEXUS = 255
-"""Windows leaves one record for every WRITE USING TOKEN and never asks for it: a few times the command window of a session."""
+"""Windows leaves a record for every WRITE USING TOKEN and never asks for it. This limit is a few times the command window of a
+session."""
 
 MAX_RECORD_BYTES = 16 << 20
-"""All nexuses together: 64 sessions with full tables of records that hold a token."""
+"""Memory for the records of all nexuses: enough for 64 sessions with full tables of records that hold a token."""
 
 RECORD_OVERHEAD_BYTES = 512
-"""Of a record, beside its sense data and token: the object and its places in tables."""
+"""Memory of a record, besides its sense data and token: the object and its entries in tables."""
 
 RECORD_LIFETIME_S = 300.0
-"""A host asks at once or, after a path failure, within its command timeout of 60 s and its transport's 15 s; a
-few times that."""
+"""A host asks for a result at once or, after a path failure, within its command timeout of 60 s plus the 15 s of its transport.
+This limit is a few times as long."""
 
 MAX_CONCURRENT_COPIES = 1024
-"""Operations under way at once, those of all nexuses: far more than 64 sessions have reason to start, few enough that each
-gets its turn of the loop within a budget."""
+"""Number of operations under way for all nexuses. 64 sessions hardly start as many, and with as many, each operation still gets
+its turn of the event loop within its time budget."""
 
 COPY_STEP_BYTES = 1 << 20
-"""The size of a step that moves bytes; between steps other tasks run and an abort is noticed."""
+"""Size of a step that reads and writes. Between two steps other tasks run, and aborts are noticed."""
 
 REMAP_STEP_BYTES = 1 << 30
-"""Moving map entries or making holes takes well under a millisecond for this much."""
+"""Size of a step that shares map entries or makes holes, which takes well under a millisecond."""
 
 STATUS_UPDATE_DELAY_MS = 100
-"""An initiator that asks for progress before this has passed learns nothing new: a few steps."""
+"""Delay after which an initiator should ask for progress again; a few steps are done in this time."""
 
 STEPS_ON_THE_WAY = 100
-"""Steps that a command spends on expired tokens and records, most of which are ended in the background."""
+"""Steps that one command spends on removing expired tokens and records; most of them are removed in the background."""
 
 REFUSALS_KEPT = 64
-"""Refusals kept with their reasons, for people; the newest."""
+"""Number of the latest refusals whose reasons are kept for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
-    """The limits of one copy manager. Raises ValueError where they contradict each other or a field of VPD page 8Fh."""
+    """The limits of one copy manager. Raises ValueError if they contradict each other or do not fit a field of VPD page 8Fh."""
 
     max_range_descriptors: int = MAX_RANGE_DESCRIPTORS
     max_rod_bytes: int = MAX_ROD_BYTES
-    """Per token and per command; 0: none, and the transfer limit of VPD page B0h then bounds each range."""
+    """Limit per token and per command. 0 means no such limit; the transfer limit of VPD page B0h then applies to each range."""
     max_range_bytes: int = MAX_RANGE_BYTES
     optimal_transfer_bytes: int = OPTIMAL_TRANSFER_BYTES
-    """0: not reported."""
+    """0 means "not reported"."""
     min_inactivity_timeout_s: int = MIN_INACTIVITY_TIMEOUT_S
     default_inactivity_timeout_s: int = DEFAULT_INACTIVITY_TIMEOUT_S
     max_inactivity_timeout_s: int = MAX_INACTIVITY_TIMEOUT_S
@@ -114,7 +116,7 @@ class CopyLimits:
     answer_reserve_s: float = ANSWER_RESERVE_S
     max_tokens: int = MAX_TOKENS
     max_change_vulnerable_tokens: int = MAX_CHANGE_VULNERABLE_TOKENS
-    """Per logical unit."""
+    """Limit per logical unit."""
     min_tombstone_s: float = MIN_TOMBSTONE_S
     max_tombstones: int = MAX_TOMBSTONES
     max_records_per_nexus: int = MAX_RECORDS_PER_NEXUS
@@ -150,12 +152,14 @@ class CopyLimits:
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """The options of an array's owner.
+    """Options that the owner of an array can set.
 
-    `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION finds a result also through another nexus of the same initiator, because
-    multipath drivers send the command and the question about it over different paths. `token_causes_reported`: tell why a
-    token is invalid; without it every cause is told as "cause not reportable". `zero_token_accepted`: the block device zero
-    token may be used.
+    `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION also finds a result of another nexus of the same initiator, because
+    multipath drivers may send this command over another path than the copy command.
+
+    `token_causes_reported`: report why a token is invalid; if False, the sense data is always "cause not reportable".
+
+    `zero_token_accepted`: accept the block device zero token.
     """
 
     lenient_lookup: bool = True

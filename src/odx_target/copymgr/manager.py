@@ -1,7 +1,7 @@
 """The copy manager of an array: one for all its sessions, logical units and ports.
 
-A token made through one nexus may be used through every other and on every logical unit. A list identifier belongs to the
-nexus and the logical unit that it was used with.
+A token that was made through one nexus may be used through any nexus and on any logical unit. A list identifier is valid only
+together with the nexus and the logical unit that it was used with.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,19 @@ from odx_target.scsi.nexus import Nexus
 
 
 class CopyManager(Copies):
-    """The tokens and copy operations over one pool, offered to a device server.
+    """The tokens and copy operations of one pool, as a part of a device server.
 
-    Give `commands()` to the device server, attach the logical units, and await `start` before the first command. `expire` is
-    called now and then to give back what is over, in pieces; whether something is over is judged by the clock when it is used.
+    Add `commands()` to the commands of the device server, attach the logical units, and await `start` before the first command.
+    `expire` is called from time to time, and releases the resources of expired tokens and records in pieces. Commands do not
+    depend on these calls: whether a token or record has expired is decided by the clock when it is used.
     """
 
     def commands(self) -> list[CommandRow]:
-        """The rows for the command table."""
+        """Return the rows for the command table."""
         return command_rows(self)
 
     async def start(self) -> None:
-        """Load the persistent tokens. Raises PoolFull, PoolFailed if not even the secret can be kept."""
+        """Load the persistent tokens. Raises PoolFull or PoolFailed if even the secret cannot be stored."""
         self.issuer.open()
         for token in self.durable_tokens.load():
             self.tokens.add(token)
@@ -39,7 +40,7 @@ class CopyManager(Copies):
         await self.pool.flush()
 
     def attach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Offer third-party copy on a logical unit; does nothing the second time."""
+        """Offer third-party copy on a logical unit. Does nothing if the logical unit is already attached."""
         if logical_unit in self.logical_units:
             return
         self.logical_units.append(logical_unit)
@@ -49,7 +50,7 @@ class CopyManager(Copies):
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Remove a logical unit: its operations end. Its tokens stay, except those that are change vulnerable."""
+        """Remove a logical unit and end its operations. Its tokens stay valid, except change vulnerable ones."""
         if logical_unit not in self.logical_units:
             return
         self.logical_unit_reset(logical_unit)
@@ -63,24 +64,24 @@ class CopyManager(Copies):
             self.cancel(token)
 
     def logical_unit_reset(self, logical_unit: LogicalUnit) -> None:
-        """Logical unit reset (SPC-4 5.16.4.5): operations end, records are gone, tokens live on."""
+        """Handle a logical unit reset (SPC-4 5.16.4.5): end its operations and drop their records. Tokens stay valid."""
         for operation in [each for each in self.operations if each.logical_unit is logical_unit]:
             self.terminate(operation)
         self.records.drop_logical_unit(logical_unit)
 
     def nexus_lost(self, nexus: Nexus) -> None:
-        """I_T nexus loss: commands end; background operations go on, but their records are gone."""
+        """Handle an I_T nexus loss: end foreground operations, and drop all records. Background operations continue."""
         for operation in [each for each in self.operations if each.nexus is nexus and each.task is not None]:
             self.terminate(operation)
         self.records.drop_nexus(nexus)
 
     def nexus_preempted(self, nexus: Nexus, logical_unit: LogicalUnit) -> None:
-        """PREEMPT AND ABORT: operations end as by COPY OPERATION ABORT, in the background too (SPC-4 5.13.11.2.6)."""
+        """Handle PREEMPT AND ABORT: end operations as COPY OPERATION ABORT does, also in the background (SPC-4 5.13.11.2.6)."""
         for operation in [each for each in self.operations if (each.nexus, each.logical_unit) == (nexus, logical_unit)]:
             self.terminate(operation)
 
     def revoke(self, identifier: int) -> bool:
-        """Revoke a token on behalf of management; False if there is none with that identifier."""
+        """Revoke a token for management. Return False if there is no token with that identifier."""
         token = self.tokens.live.get(identifier)
         if token is None:
             return False
@@ -88,7 +89,9 @@ class CopyManager(Copies):
         return True
 
     async def expire_in_turns(self, commit: Callable[[], None]) -> None:
-        """Expire everything that is due, a piece in each turn of the loop, and commit each. Raises what `commit` raises."""
+        """Remove expired tokens and records, a piece per turn of the event loop. Calls `commit` after each; raises its
+        errors.
+        """
         turns = self.environment.turns
         await turns.next_if_spent()
         while self.expire(self.environment.monotonic(), turns):
@@ -97,12 +100,12 @@ class CopyManager(Copies):
         commit()
 
     def next_expiry(self) -> float | None:
-        """The monotonic time before which `expire` has nothing to do; None if there is nothing to expire."""
+        """Return the earliest monotonic time at which `expire` may have work to do; None if nothing is going to expire."""
         times = [time_s for time_s in (self.tokens.next_expiry(), self.records.next_expiry()) if time_s is not None]
         return min(times, default=None)
 
     def status(self) -> dict[str, object]:
-        """Tokens, operations, counters and the latest refusals as plain data."""
+        """Return tokens, operations, counters and the latest refusals as plain data."""
         now_s = self.environment.monotonic()
         return {
             "tokens": [token_data(token, now_s) for token in self.tokens.issued()],

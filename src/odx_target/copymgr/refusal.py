@@ -1,4 +1,4 @@
-"""A refusal knows its reason as data: which rule, which field, which limit."""
+"""Refusal of a command, with its reason as data: the rule, the field and the limit."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from odx_target.scsi.sense import CheckCondition
 
 @dataclass(slots=True, eq=False)
 class Refusal(CheckCondition):
-    """A command of the copy manager is refused.
+    """The copy manager refuses a command.
 
-    `rule` names the check that failed, `field` the field in the standard's words, `value` what stood there; `limit` names the
-    limit that was passed and `allowed` what it is.
+    `rule` names the check that failed, `field` is the standard's name of the field, and `value` is its content. `limit` is the
+    name of the exceeded limit, and `allowed` is its value.
     """
 
     rule: str = ""
@@ -30,7 +30,7 @@ class Refusal(CheckCondition):
         return words
 
     def explain(self) -> dict[str, object]:
-        """The reason as plain data; what does not apply is left out."""
+        """Return the reason as plain data; values that do not apply are omitted."""
         reason: dict[str, object] = {
             "condition": self.condition.words,
             "code": f"{self.sense_key:X}/{self.condition.asc:02X}/{self.condition.ascq:02X}",

@@ -1,4 +1,4 @@
-"""The latest refusals with their reasons, and how many of each kind there were."""
+"""The latest refusals with their reasons, and the number of refusals of each kind."""
 
 from collections import Counter, deque
 
@@ -16,7 +16,7 @@ class RefusalLog:
         self._last: CheckCondition | None = None
 
     def note(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
-        """Keep a refusal; the same exception counts once, even if it is noted again on its way up."""
+        """Record a refusal. The same exception counts once, even if it is passed here again on its way up the call stack."""
         if check is self._last:
             return
         self._last = check
@@ -26,10 +26,10 @@ class RefusalLog:
 
     @property
     def latest(self) -> list[dict[str, object]]:
-        """Oldest first, at most as many as are kept."""
+        """Return the latest refusals, oldest first; their number is limited."""
         return list(self._latest)
 
     @property
     def counts(self) -> dict[str, int]:
-        """By sense code."""
+        """Return the number of refusals by sense code."""
         return dict(self._counts)

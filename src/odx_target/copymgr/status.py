@@ -1,4 +1,4 @@
-"""Tokens and operations as plain data, for people and metrics. Never the bytes of a token."""
+"""Tokens and operations as plain data, for people and metrics. The bytes of a token are never included."""
 
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.tokens.format import creator_identity
@@ -6,7 +6,7 @@ from odx_target.copymgr.tokens.rod_token import RodToken
 
 
 def token_data(token: RodToken, now_s: float) -> dict[str, object]:
-    """One token; times are seconds from now."""
+    """Describe a token as plain data; times are seconds from now."""
     creator = creator_identity(token.creator) or b""
     return {
         "identifier": f"{token.identifier:016x}",
@@ -22,7 +22,7 @@ def token_data(token: RodToken, now_s: float) -> dict[str, object]:
 
 
 def operation_data(operation: CopyOperation, now_s: float) -> dict[str, object]:
-    """One operation under way."""
+    """Describe an operation under way as plain data."""
     return {
         "command": operation.service_action.name.lower(),
         "initiator": operation.nexus.initiator_name,

@@ -1,1 +1,1 @@
-"""The commands of token copy: rows, parameter lists, checks, answers."""
+"""The commands of token copy: their rows in the command table, parameter lists, checks and responses."""

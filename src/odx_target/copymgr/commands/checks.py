@@ -1,7 +1,7 @@
-"""The checks of POPULATE TOKEN and WRITE USING TOKEN, as two tables in the order in which they are made.
+"""The checks of POPULATE TOKEN and WRITE USING TOKEN, as two tables. The checks are made in the order of the table.
 
-Each check raises a `Refusal` with the rule, the field and the limit. An empty parameter list is no error and is not checked;
-the token itself is judged in `tokens.judgement`.
+A check that fails raises a `Refusal` with the rule, the field and the limit. An empty parameter list is no error, and the
+checks are not made for it. The token itself is checked in `tokens.judgement`.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from odx_target.scsi.sense import (
 )
 
 LOGICAL_BLOCKS_IN_DESCRIPTOR = 8
-"""Where NUMBER OF LOGICAL BLOCKS stands in a range descriptor."""
+"""Byte offset of NUMBER OF LOGICAL BLOCKS in a range descriptor."""
 
 _INACTIVITY_TIMEOUT_FIELD = 4
 _ROD_TYPE_FIELD = 8
@@ -88,7 +88,7 @@ def type_cannot_be_made(request: Request[PopulateTokenList]) -> None:
 
 
 def block_named_twice(request: Request[ParameterList]) -> None:
-    """Refuse ranges that overlap; an empty one overlaps none. The field pointer is to the second of the two."""
+    """Refuse overlapping ranges; the field pointer is to the second of the two ranges. An empty range overlaps no other."""
     if not _overlap(request.parameters.ranges):
         return
     index = next(
@@ -108,7 +108,7 @@ def too_much_in_all(request: Request[ParameterList]) -> None:
 
 
 def too_much_in_one(request: Request[ParameterList]) -> None:
-    """The transfer limit of VPD page B0h applies only where no MAXIMUM BYTES IN BLOCK ROD is reported."""
+    """Refuse a range that is too long. If no MAXIMUM BYTES IN BLOCK ROD is reported, the limit is that of VPD page B0h."""
     limits = request.limits
     block_bytes = request.logical_unit.block_bytes
     limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
@@ -127,17 +127,20 @@ def too_much_in_one(request: Request[ParameterList]) -> None:
 
 
 def source_beyond_capacity(request: Request[ParameterList]) -> None:
-    """INFORMATION is the first block that is not there."""
+    """Refuse a source range beyond the last block; INFORMATION is the first LBA beyond the last block."""
     _check_capacity(request, information=True)
 
 
 def destination_beyond_capacity(request: Request[ParameterList]) -> None:
-    """INFORMATION stays empty, as Windows reads it as a count of blocks written under any sense."""
+    """Refuse a destination range beyond the last block; INFORMATION stays empty.
+
+    Windows reads INFORMATION as the number of blocks written, whatever the sense key is.
+    """
     _check_capacity(request, information=False)
 
 
 def blocks_of_another_array(request: Request[ParameterList]) -> None:
-    """Refuse a logical unit that presents the blocks of another array, which would have to make the token."""
+    """Refuse a logical unit whose blocks belong to another array, because that array would have to make the token."""
     if not request.is_own_pool:
         raise Refusal(REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED, rule="the blocks are in the hands of another copy manager")
 
@@ -168,7 +171,7 @@ WRITE_USING_TOKEN_CHECKS: tuple[Check[WriteUsingTokenList], ...] = (
 
 
 def run_checks(checks: Sequence[Check[Made]], request: Request[Made]) -> None:
-    """Make the checks in their order; the first that fails raises a Refusal."""
+    """Run the checks in their order. The first check that fails raises Refusal."""
     for check in checks:
         check(request)
 

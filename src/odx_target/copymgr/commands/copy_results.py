@@ -1,4 +1,4 @@
-"""The commands that ask about copy operations and end them (SPC-4 6.3, 6.18, 6.19, 6.22)."""
+"""The commands that report copy operations and tokens, and that end operations (SPC-4 6.3, 6.18, 6.19, 6.22)."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,10 @@ STEPS_OF_A_REPORTED_TOKEN = 2
 
 
 def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
-    """Report the record of an operation with the token that it made; the record stays at least until all of it was reported."""
+    """Report the record of an operation, with the token that the operation made.
+
+    The record is kept at least until all of the record has been reported.
+    """
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     records = copies.records
     named = (task.nexus, task.logical_unit, list_identifier)
@@ -45,7 +48,7 @@ def receive_copy_status(copies: Copies, task: Task) -> Outcome:
 
 
 def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
-    """End an operation under way. It checks its state before each change, so it writes nothing after this."""
+    """End an operation. The operation checks its state before each change, so it writes nothing afterwards."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
     operation = copies.records.find(task.nexus, task.logical_unit, list_identifier)
     if operation is not None and not operation.is_in_progress:
@@ -55,9 +58,10 @@ def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
 
 
 def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
-    """Report the tokens made through this logical unit, and not those of others. A report prolongs no token's life.
+    """Report the tokens that were made through this logical unit. A report does not prolong the life of a token.
 
-    A long list is read in several turns of the loop. It has the tokens that were alive at its start and do not end meanwhile.
+    A long list is built in several turns of the event loop. It contains the tokens that existed at the start of the command and
+    have not ended since.
     """
     identifiers = copies.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < copies.environment.turns.left:
@@ -78,7 +82,7 @@ async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int
 
 
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
-    """The management token of a token made through the task's logical unit; empty for any other, and for one that has ended."""
+    """Return the management token of a usable token that was made through the task's logical unit; empty for any other."""
     token = copies.tokens.usable(identifier, copies.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity
     return management_token(token.data) if token is not None and is_of_unit else b""

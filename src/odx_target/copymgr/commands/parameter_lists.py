@@ -1,7 +1,8 @@
 """The CDBs and parameter lists of the token commands (SPC-4 6, SBC-4 5.24 and 5.55).
 
-Each format is a layout, from which the builders and the descriptions follow. The commands themselves use struct, because
-a copy of many small files sends thousands of them a second; a test holds both to the same bytes.
+Each format is a `Layout`, from which the builders and the descriptions are made. The commands themselves decode with struct,
+because a copy of many small files sends thousands of commands a second. A test checks that the layouts and the structs describe
+the same bytes.
 """
 
 import struct
@@ -16,7 +17,7 @@ THIRD_PARTY_COPY_IN = 0x84
 
 
 class ServiceAction(IntEnum):
-    """Service actions of 83h and 84h; the numbers of the two do not meet here."""
+    """Service actions of operation codes 83h and 84h. No number is used by both operation codes here."""
 
     POPULATE_TOKEN = 0x10
     WRITE_USING_TOKEN = 0x11
@@ -44,11 +45,11 @@ CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, Layout]] = {
 }
 
 OUT_CDB = struct.Struct(">6xII2x")
-"""LIST IDENTIFIER, PARAMETER LIST LENGTH."""
+"""Fields of the CDB of both commands with data-out: LIST IDENTIFIER and PARAMETER LIST LENGTH."""
 ABORT_CDB = struct.Struct(">2xI10x")
-"""LIST IDENTIFIER."""
+"""Field of the CDB of COPY OPERATION ABORT: LIST IDENTIFIER."""
 IN_CDB = struct.Struct(">2xI4xI2x")
-"""LIST IDENTIFIER, ALLOCATION LENGTH."""
+"""Fields of the CDB of commands with data-in: LIST IDENTIFIER and ALLOCATION LENGTH."""
 
 POPULATE_TOKEN_HEADER = Layout(
     "populate_token_data_length:16 -:6 rtv:1 immed:1 -:8 inactivity_timeout:32 rod_type:32 -:16 "
@@ -68,7 +69,7 @@ RANGE_DESCRIPTOR_BYTES = _RANGE.size
 
 
 class ListFlag(IntFlag):
-    """Byte 2 of both parameter lists; bit 1 differs in meaning."""
+    """Flags in byte 2 of both parameter lists; bit 1 has a different meaning in each."""
 
     IMMED = 0x01
     RTV = 0x02
@@ -76,7 +77,7 @@ class ListFlag(IntFlag):
 
 
 class ListShape(NamedTuple):
-    """Where the two parameter lists differ in their common part: bytes from the start of the list."""
+    """Sizes and offsets, in bytes, of the common fields that differ between the two parameter lists."""
 
     header_bytes: int
     min_data_length: int
@@ -95,7 +96,7 @@ class Range(NamedTuple):
 
 
 class PopulateTokenList(NamedTuple):
-    """The parameter list of POPULATE TOKEN; `ranges` are the descriptors that arrived whole."""
+    """The parameter list of POPULATE TOKEN; `ranges` are the descriptors that arrived completely."""
 
     data_length: int
     flags: int
@@ -106,7 +107,7 @@ class PopulateTokenList(NamedTuple):
 
 
 class WriteUsingTokenList(NamedTuple):
-    """The parameter list of WRITE USING TOKEN; `ranges` are the descriptors that arrived whole."""
+    """The parameter list of WRITE USING TOKEN; `ranges` are the descriptors that arrived completely."""
 
     data_length: int
     flags: int
@@ -130,7 +131,7 @@ def decode_write_using_token(data: bytes) -> WriteUsingTokenList:
 
 
 def _ranges(data: bytes, start: int, range_length: int) -> list[Range]:
-    """The descriptors that are complete both by their length field and in what arrived (SBC-4 5.24.2)."""
+    """Return the descriptors that lie completely within the length field and within the received data (SBC-4 5.24.2)."""
     whole_bytes = min(range_length, len(data) - start) // RANGE_DESCRIPTOR_BYTES * RANGE_DESCRIPTOR_BYTES
     return [Range(*fields) for fields in _RANGE.iter_unpack(memoryview(data)[start : start + whole_bytes])]
 
@@ -138,7 +139,7 @@ def _ranges(data: bytes, start: int, range_length: int) -> list[Range]:
 def encode_populate_token(
     ranges: Iterable[tuple[int, int]], *, flags: int = 0, inactivity_timeout_s: int = 0, rod_type: int = 0
 ) -> bytes:
-    """A parameter list of POPULATE TOKEN; `ranges` are (LBA, number of blocks)."""
+    """Encode a parameter list of POPULATE TOKEN; `ranges` are pairs of LBA and number of blocks."""
     descriptors = _encode_ranges(ranges)
     header = POPULATE_TOKEN_HEADER.build(
         populate_token_data_length=len(descriptors) + 14,
@@ -154,7 +155,7 @@ def encode_populate_token(
 def encode_write_using_token(
     token: bytes, ranges: Iterable[tuple[int, int]], *, flags: int = 0, offset_into_rod: int = 0
 ) -> bytes:
-    """A parameter list of WRITE USING TOKEN; `offset_into_rod` in blocks of the destination."""
+    """Encode a parameter list of WRITE USING TOKEN; `offset_into_rod` counts blocks of the destination."""
     descriptors = _encode_ranges(ranges)
     header = WRITE_USING_TOKEN_HEADER.build(
         write_using_token_data_length=len(descriptors) + 534,

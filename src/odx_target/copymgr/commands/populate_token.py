@@ -1,4 +1,4 @@
-"""POPULATE TOKEN (SBC-4 5.24): freezes ranges as they are now and makes a token for them."""
+"""POPULATE TOKEN (SBC-4 5.24): freeze the present content of ranges, and make a token that represents it."""
 
 from odx_target.copymgr.commands.checks import POPULATE_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.commands.parameter_lists import (
@@ -35,7 +35,7 @@ from odx_target.turns import Steps
 
 
 def source_extents(task: Task) -> list[Extent]:
-    """The blocks that a POPULATE TOKEN reads; none of a list that will be refused."""
+    """Return the blocks that a POPULATE TOKEN reads; empty if its parameter list is too short and will be refused."""
     data = b"".join(task.data_out)
     if len(data) < POPULATE_TOKEN_SHAPE.header_bytes:
         return []
@@ -43,7 +43,10 @@ def source_extents(task: Task) -> list[Extent]:
 
 
 def populate_token(copies: Copies, task: Task) -> Outcome:
-    """Check, freeze, and make the token. It represents the data of this moment, even if the operation then takes long."""
+    """Check the command, freeze the blocks, and make the token.
+
+    The token represents the data at the time of this call, however long the operation takes.
+    """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
@@ -68,9 +71,9 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
 
 
 class PopulateJob:
-    """The rest of POPULATE TOKEN once the token is made: wait until a persistent token is durable, then issue it.
+    """The work of POPULATE TOKEN after the token is made: wait until a persistent token is durable, then issue the token.
 
-    `token` is None where the command names no blocks.
+    `token` is None if the command names no blocks.
     """
 
     def __init__(self, copies: Copies, operation: CopyOperation, token: RodToken | None) -> None:
@@ -96,7 +99,7 @@ class PopulateJob:
         return Ending(CopyStatus.COMPLETED)
 
     def close(self, ending: Ending, now_s: float) -> None:
-        """Issue the token, or take it back."""
+        """Issue the token, or discard it if the operation failed."""
         token = self._token
         if ending.status is not CopyStatus.COMPLETED:
             if token is not None:
@@ -113,7 +116,7 @@ class PopulateJob:
 
 
 def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: RodType) -> RodToken:
-    """Make a token that is not issued yet; a persistent one is remembered by the pool. Raises Refusal for want of room."""
+    """Make a token that is not issued yet; the pool stores a persistent token. Raises Refusal if there is no room."""
     logical_unit = request.logical_unit
     _require_room_for_token(copies, logical_unit, rod_type)
     now_s = copies.environment.monotonic()
@@ -166,10 +169,11 @@ def _remember(copies: Copies, token: RodToken) -> None:
 
 
 def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> None:
-    """ABORTED COMMAND with INSUFFICIENT RESOURCES, not the 55h/0Dh that SPC also offers.
+    """Raise Refusal, as ABORTED COMMAND with INSUFFICIENT RESOURCES, if there is no room for one more token.
 
-    Windows then copies this one file by reads and writes. It takes any other code under ILLEGAL REQUEST for an
-    invalid request, after which it tries no offload on the logical unit for minutes.
+    SPC-4 also offers 55h/0Dh under ILLEGAL REQUEST, but Windows takes an unexpected code under ILLEGAL REQUEST for an invalid
+    request, and then tries no offload on the logical unit for minutes. After ABORTED COMMAND, Windows copies only this one file
+    by reads and writes.
     """
     if _full(copies, logical_unit, rod_type) is not None:
         copies.expire(copies.environment.monotonic(), Steps(STEPS_ON_THE_WAY))
@@ -182,7 +186,7 @@ def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type:
 
 
 def _full(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> tuple[str, int] | None:
-    """The name and the value of the limit that one more token would exceed, or None."""
+    """Return the name and the value of the limit that one more token would exceed; None if there is room."""
     limits = copies.limits
     if copies.tokens.is_full:
         return "MAXIMUM_TOKENS", limits.max_tokens

@@ -34,7 +34,7 @@ Parameters = TypeVar("Parameters", bound=ParameterList, covariant=True)
 
 @dataclass(slots=True, frozen=True)
 class Request(Generic[Parameters]):
-    """A command to be checked. `is_own_pool`: the blocks of the logical unit are in the pool of this copy manager."""
+    """A command to be checked. `is_own_pool` is True if the logical unit's blocks are in the pool of this copy manager."""
 
     parameters: Parameters
     shape: ListShape
@@ -47,7 +47,7 @@ class Request(Generic[Parameters]):
         return sum(count_blocks for _, count_blocks in self.parameters.ranges)
 
     def field_of(self, index: int) -> int:
-        """The byte of the parameter list at which a range descriptor begins."""
+        """Return the byte offset of a range descriptor in the parameter list."""
         return self.shape.header_bytes + index * RANGE_DESCRIPTOR_BYTES
 
 
@@ -59,9 +59,9 @@ def read_request(
     shape: ListShape,
     decode: Callable[[bytes], Parameters],
 ) -> Request[Parameters]:
-    """Decode the parameter list of a command; `list_identifier` and `list_bytes` are those of its CDB.
+    """Decode the parameter list of a command. `list_identifier` and `list_bytes` are from the CDB.
 
-    Raises Refusal for a list that is too short, and for a list identifier that is in use.
+    Raises Refusal if the list is too short, or if the list identifier is in use.
     """
     data = _received_list(task, list_bytes)
     _check_list_length(shape, len(data))
@@ -70,7 +70,7 @@ def read_request(
 
 
 def _received_list(task: Task, length_bytes: int) -> bytes:
-    """The parameter list of a task, as long as its CDB says. Refuse it if fewer bytes came."""
+    """Return the parameter list of a task, at the length that its CDB states. Raises Refusal if fewer bytes arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise Refusal(
@@ -86,7 +86,7 @@ def _received_list(task: Task, length_bytes: int) -> bytes:
 
 
 def _check_list_length(shape: ListShape, size_bytes: int) -> None:
-    """Refuse a list that ends within its header."""
+    """Raise Refusal if the list ends within its header."""
     if size_bytes < shape.header_bytes:
         raise Refusal(
             PARAMETER_LIST_LENGTH_ERROR,
@@ -97,7 +97,7 @@ def _check_list_length(shape: ListShape, size_bytes: int) -> None:
 
 
 def _check_list_identifier(list_identifier: int, *, is_in_progress: bool) -> None:
-    """Refuse an identifier that names an operation under way; that operation goes on."""
+    """Raise Refusal if the identifier belongs to an operation that is under way; that operation continues."""
     if is_in_progress:
         raise Refusal(
             OPERATION_IN_PROGRESS,

@@ -12,7 +12,9 @@ STATUS_LAYOUT = Layout(
     "estimated_status_update_delay:32 extended_copy_completion_status:8 length_of_the_sense_data_field:8 "
     "sense_data_length:8 transfer_count_units:8 transfer_count:64 segments_processed:16 -:48"
 )
-"""The fields at the start of RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION; sense data follow."""
+"""The fields at the start of the responses to RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION.
+
+The sense data follow these fields."""
 
 LOGICAL_BLOCKS = 0xF1
 FINISHED_DELAY = 0xFFFF_FFFE
@@ -23,7 +25,7 @@ _SENSE_GRANULARITY_BYTES = 4
 
 
 def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
-    """The answer of RECEIVE COPY STATUS (LID4); `trailer_bytes` are announced to follow."""
+    """Build the response to RECEIVE COPY STATUS (LID4). AVAILABLE DATA includes `trailer_bytes`, which the caller appends."""
     is_in_progress = operation.is_in_progress
     sense = operation.sense
     sense_field_bytes = -(-len(sense) // _SENSE_GRANULARITY_BYTES) * _SENSE_GRANULARITY_BYTES
@@ -44,17 +46,17 @@ def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
 
 
 def rod_token_information(operation: CopyOperation) -> bytes:
-    """The answer of RECEIVE ROD TOKEN INFORMATION: the length of the token descriptors is always there."""
+    """Build the response to RECEIVE ROD TOKEN INFORMATION. It has a length of token descriptors even if there are none."""
     descriptors = bytes(2) + operation.token if operation.token and not operation.is_in_progress else b""
     trailer = len(descriptors).to_bytes(4, "big") + descriptors
     return copy_status(operation, len(trailer)) + trailer
 
 
 def management_token(token: bytes) -> bytes:
-    """The part of a token that is reported to management and does not suffice to use the token."""
+    """Return the part of a token that is reported to management. This part is too short to be used as a token."""
     return token[:MANAGEMENT_TOKEN_BYTES]
 
 
 def all_rod_tokens(management_tokens: bytes | bytearray) -> bytes:
-    """The answer of REPORT ALL ROD TOKENS, from the management tokens one after the other."""
+    """Build the response to REPORT ALL ROD TOKENS from the concatenated management tokens."""
     return b"".join(((len(management_tokens) + 4).to_bytes(4, "big"), bytes(4), management_tokens))

@@ -1,7 +1,7 @@
 """The third-party copy VPD page, 8Fh (SPC-4 7.8.17, SBC-4 6.6.8).
 
-Descriptors ascend by type, which puts the block device ROD token limits first: Windows looks at no other. What belongs to
-EXTENDED COPY alone is not here.
+Descriptors are in ascending order of type. So the block device ROD token limits, the only descriptor that Windows reads, come
+first. Descriptors that only EXTENDED COPY uses are omitted.
 """
 
 from itertools import groupby
@@ -45,12 +45,12 @@ GENERAL_COPY_OPERATIONS_LAYOUT = Layout(
 )
 
 _LOCAL_TOKENS_ONLY = 0
-"""Only what was made within this target device (REMOTE TOKENS 0h)."""
+"""REMOTE TOKENS 0h: only tokens that were made within this target device are accepted."""
 _DESCRIPTOR_ALIGNMENT_BYTES = 4
 
 
 def third_party_copy_page(logical_unit: LogicalUnit, limits: CopyLimits, options: CopyOptions) -> bytes:
-    """The whole page for a logical unit."""
+    """Build the whole page for a logical unit."""
     block_bytes = logical_unit.block_bytes
     descriptors = (
         (TOKEN_LIMITS, _token_limits(limits, block_bytes)),
@@ -81,7 +81,7 @@ def _token_limits(limits: CopyLimits, block_bytes: int) -> bytes:
 
 
 def _supported_commands() -> bytes:
-    """Operation codes ascending, each with its service actions ascending (SPC-4 7.8.17.4)."""
+    """Build the list of operation codes, each with its service actions, in ascending order (SPC-4 7.8.17.4)."""
     commands = sorted((CDB_LAYOUTS[action][0], int(action)) for action in ServiceAction)
     entries = b""
     for operation_code, group in groupby(commands, key=lambda command: command[0]):
@@ -91,7 +91,7 @@ def _supported_commands() -> bytes:
 
 
 def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
-    """Fields "per segment" belong to EXTENDED COPY and are not reported."""
+    """Build the descriptor of ROD token features. Its fields "per segment" belong to EXTENDED COPY and stay zero."""
     block_rods = BLOCK_ROD_FEATURES_LAYOUT.build(
         descriptor_length=BLOCK_ROD_FEATURES_LAYOUT.size_bytes - 4,
         optimal_block_rod_length_granularity=BLOCK_BYTES // block_bytes,

@@ -1,4 +1,4 @@
-"""WRITE USING TOKEN (SBC-4 5.55): writes what a token represents."""
+"""WRITE USING TOKEN (SBC-4 5.55): write the data that a token represents."""
 
 from odx_target.copymgr.commands.checks import WRITE_USING_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.commands.parameter_lists import (
@@ -25,7 +25,7 @@ _OFFSET_INTO_ROD_FIELD = 8
 
 
 def destination_extents(task: Task) -> list[Extent]:
-    """The blocks that a WRITE USING TOKEN writes; none of a list that will be refused."""
+    """Return the blocks that a WRITE USING TOKEN writes; empty if its parameter list is too short and will be refused."""
     data = b"".join(task.data_out)
     if len(data) < WRITE_USING_TOKEN_SHAPE.header_bytes:
         return []
@@ -33,7 +33,7 @@ def destination_extents(task: Task) -> list[Extent]:
 
 
 def write_using_token(copies: Copies, task: Task) -> Outcome:
-    """Check, judge the token, and write; at once where that takes no time."""
+    """Check the command and its token, then write the data: in the background with IMMED, else at once or as pending work."""
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
@@ -43,7 +43,7 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
     token = copies.judge.judge(parameters.token, copies.environment.monotonic())
     rod: RodSource = ZeroRod() if token is None else token.rod
     block_bytes = task.logical_unit.block_bytes
-    # the zero token has no end and no places in it, so an offset means nothing (Windows sends one)
+    # the zero token represents zeros without end, so its offset has no meaning and is ignored (Windows sends one)
     offset_bytes = 0 if token is None else parameters.offset_into_rod * block_bytes
     _check_offset(rod, offset_bytes, parameters.offset_into_rod)
     copies.require_room(task.nexus)
@@ -62,10 +62,10 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
 
 
 class TokenUse:
-    """A lease on a token for one command; None stands for the zero token, which needs none and cannot be deleted.
+    """A lease on a token for one command. The token is None for the zero token, which needs no lease and cannot be deleted.
 
-    DEL_TKN deletes a token when its command has come to its end, all of the request written or all of the ROD. A command that
-    the time budget cut short has not: its initiator goes on with the same token.
+    DEL_TKN deletes the token when its command is complete: all requested blocks, or the whole ROD, are written. If the time
+    budget ended the command early, the token stays, because the initiator continues with the same token.
     """
 
     def __init__(self, copies: Copies, token: RodToken | None, *, delete: bool) -> None:

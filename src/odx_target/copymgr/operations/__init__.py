@@ -1,1 +1,1 @@
-"""Copy operations: work under way, its pace, and what is remembered of it (SPC-4 5.16.4)."""
+"""Copy operations: their work, the rate of copying, and their records (SPC-4 5.16.4)."""

@@ -1,12 +1,13 @@
 """The copy rate: a limit in bytes per second for all WRITE USING TOKEN commands of an array together.
 
-It counts every block, also one that is only shared or becomes a hole: an owner who sets a limit wants copies to take
-their time, or wants hosts to be served meanwhile.
+Every written block counts, even a block that is only shared or becomes a hole. A limit is set to slow down copies, or to serve
+hosts in the meantime, and both purposes concern all blocks.
 
-1. The work is cut so that a step at this rate takes `STEP_S` at most.
-2. Steps take turns in the order in which they ask. A step is done at the end of its turn.
-3. A turn begins where the last one ended, also if that was a moment ago: what a busy event loop was late is made up for.
-4. After a pause longer than a step the next turn begins now: unused turns do not add up to a burst.
+1. The work is cut so that a step at this rate takes at most `STEP_S`.
+2. Steps get their turns in the order in which they ask. A step is done at the end of its turn.
+3. A turn begins at the end of the turn before it, even if that was a moment ago, so that delays of a busy event loop are made
+   up for.
+4. After a pause longer than a step, the next turn begins at the present time, so that unused turns do not add up to a burst.
 """
 
 from dataclasses import replace
@@ -15,27 +16,28 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.store.api import BLOCK_BYTES
 
 STEP_S = 1 / 32
-"""Short enough that an abort is noticed, a poll sees progress and a command ends in time; a power of two, as blocks are."""
+"""Duration of a step: short enough to notice an abort, to show progress and to end a command in time. It is a power of two,
+like block sizes."""
 
-# One block of the store in one step: less would make steps longer.
+# Smallest rate: one block of the store in one step. At a lower rate, steps would take longer.
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""More than any machine does, and few enough digits for every calculation here."""
+"""Largest rate: more than any machine reaches, and small enough for all calculations here."""
 
 
 class CopyRate:
-    """The limit and the turns taken under it; `bytes_per_s` None: there is none."""
+    """The limit and the turns under it. If `bytes_per_s` is None, there is no limit."""
 
     def __init__(self, limits: CopyLimits) -> None:
         self.bytes_per_s: int | None = None
         self.limits = limits
-        """The limits of steps at the present rate."""
+        """Copy limits whose step sizes suit the present rate."""
         self._full_speed = limits
         self._free_at_s = 0.0
 
     def set(self, bytes_per_s: int | None) -> None:
-        """Change or lift the limit; steps that have their turn already keep it. Raises ValueError for a rate out of bounds."""
+        """Change or remove the limit; turns already given stay valid. Raises ValueError if the rate is out of bounds."""
         if bytes_per_s is None:
             self.limits = self._full_speed
         else:
@@ -51,7 +53,7 @@ class CopyRate:
         self._free_at_s = 0.0
 
     def wait_for_turn_s(self, size_bytes: int, now_s: float) -> float:
-        """Take the next turn for a step of this size; seconds until it may be done. `now_s` is monotonic."""
+        """Take the next turn for a step, and return the seconds until the step may be done. `now_s` is monotonic."""
         if self.bytes_per_s is None:
             return 0.0
         begins_at_s = self._free_at_s if now_s - self._free_at_s < STEP_S else now_s

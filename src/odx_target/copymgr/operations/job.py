@@ -1,4 +1,4 @@
-"""Jobs: the work of a copy operation, in the foreground or in the background, and its end."""
+"""Jobs: a job is the work of one copy operation, in the foreground or in the background."""
 
 from typing import NamedTuple, Protocol
 
@@ -15,26 +15,26 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadab
 
 
 class Ending(NamedTuple):
-    """The end of an operation: its status and its sense data."""
+    """The end of an operation: its status, and its sense data if it failed."""
 
     status: CopyStatus
     check: CheckCondition | None = None
 
 
 class Job(Protocol):
-    """The work of one operation. `close` gives back what it holds and is called exactly once."""
+    """The work of one operation. `close` releases the resources of the job, and is called exactly once."""
 
     operation: CopyOperation
 
     async def work(self) -> Ending:
-        """Do it all. May raise what the store and `CopyOperation.raise_if_ended` raise."""
+        """Do all the work. May raise the exceptions of the store and of `CopyOperation.raise_if_ended`."""
         ...
 
     def close(self, ending: Ending, now_s: float) -> None: ...
 
 
 class ForegroundJob(Pending):
-    """Does the work and answers the command. Raises CheckCondition, TaskAborted."""
+    """Pending work of a foreground operation, which ends with the reply to the command. Raises CheckCondition, TaskAborted."""
 
     def __init__(self, copies: Copies, job: Job) -> None:
         self._copies = copies
@@ -58,7 +58,7 @@ class ForegroundJob(Pending):
 
 
 def start_in_background(copies: Copies, job: Job) -> None:
-    """Do the work of a command that is answered already; only its record shows a failure."""
+    """Do the work of a command whose reply has been sent. A failure is visible only in the record of the operation."""
     try:
         copies.environment.start_soon(_run_in_background, copies, job)
     except BaseException:
@@ -77,7 +77,7 @@ async def _run_in_background(copies: Copies, job: Job) -> None:
 
 
 def conclude(copies: Copies, job: Job, ending: Ending) -> None:
-    """End the operation, unless it was terminated before; its record keeps the result."""
+    """End an operation, unless it was already terminated. Its record keeps the result."""
     operation = job.operation
     now_s = copies.environment.monotonic()
     try:
@@ -91,7 +91,7 @@ def conclude(copies: Copies, job: Job, ending: Ending) -> None:
 
 
 def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
-    """The command's reply. Raises CheckCondition where that is the answer."""
+    """Return the reply to the command. Raises CheckCondition if the operation ended with sense data."""
     if ending.check is not None:
         copies.note_refusal(job.operation.nexus, job.operation.service_action, ending.check)
         raise ending.check
@@ -99,7 +99,7 @@ def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:
-    """The ending that an exception during the work is reported as."""
+    """Return the ending that reports an exception of the work."""
     return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(copies, job, error))
 
 
@@ -109,12 +109,12 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
     if isinstance(error, SourceUnreadable):
         return refusal_of_source(error)
     if isinstance(error, DamagedBlock | Unreadable):
-        # an edge of the destination that had to be read to be changed in part
+        # the block at fault holds an edge of the written range and had to be read first, to change only a part of it
         lba = error.block * BLOCK_BYTES // job.operation.logical_unit.block_bytes
         condition, key = BLOCK_FAILURES[type(error)]
         return Refusal(condition, key=key, information=lba, rule=f"the destination: {error}")
     if isinstance(error, BUSY_FAILURES):
-        # not the status BUSY: a part may have been transferred, which the record of the operation shows
+        # not the status BUSY, because a part may have been written, and only the record of the operation shows how much
         return Refusal(INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule=str(error) or "out of memory")
     for kind, (condition, key) in STORE_FAILURES.items():
         if isinstance(error, kind):
@@ -125,6 +125,6 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
 
 
 def refusal_of_source(error: SourceUnreadable) -> Refusal:
-    """The refusal for a source block that cannot be read, without its LBA, which means nothing at the destination."""
+    """Return the refusal for an unreadable source block. Its LBA is omitted, as it has no meaning at the destination."""
     condition, key = BLOCK_FAILURES[type(error.cause)]
     return Refusal(condition, key=key, rule=f"the source: {error.cause}")

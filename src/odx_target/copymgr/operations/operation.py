@@ -1,9 +1,9 @@
-"""A copy operation, under way or finished, and what can be asked about it (SPC-4 5.16.4).
+"""A copy operation, under way or finished, and its status for other commands (SPC-4 5.16.4).
 
     none --accepted--> IN_FOREGROUND or IN_BACKGROUND --+--> COMPLETED, COMPLETED_WITH_ERROR, PARTIAL
                                                         +--> TERMINATED by COPY OPERATION ABORT, reset, task management
 
-The object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS read, for as long as it is kept.
+The object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS report.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,9 @@ class CopyStatus(IntEnum):
     COMPLETED = 0x01
     COMPLETED_WITH_ERROR = 0x02
     PARTIAL = 0x03
-    """Without error, but fewer blocks than requested."""
+    """Ended without an error, but with fewer blocks than requested."""
     RESIDUAL = 0x04
-    """Of EXTENDED COPY alone."""
+    """Used by EXTENDED COPY only."""
     IN_PROGRESS = 0x10
     IN_FOREGROUND = 0x11
     IN_BACKGROUND = 0x12
@@ -35,10 +35,10 @@ class CopyStatus(IntEnum):
 
 
 class CopyOperation:
-    """One POPULATE TOKEN or WRITE USING TOKEN; `number` says in which order they began.
+    """One POPULATE TOKEN or WRITE USING TOKEN. `number` gives the order in which operations began.
 
-    `task` is the command of a foreground operation, None of one in the background. `transfer_count_blocks` are the blocks
-    done without a gap from the first one. Times are monotonic seconds.
+    `task` is the command of a foreground operation, and None for a background operation. `transfer_count_blocks` is the number
+    of blocks done without a gap from the first one. Times are monotonic seconds.
     """
 
     __slots__ = (
@@ -80,19 +80,19 @@ class CopyOperation:
         self.task: Task | None = None if in_background else task
         self.started_at_s = now_s
         _, self.list_bytes = OUT_CDB.unpack_from(task.cdb)
-        """The length of the parameter list, which the reply accounts for."""
+        """Length of the parameter list; the reply reports these bytes as transferred."""
         self.transfer_count_blocks = 0
         self.counter = 0
         self.completion_status = Status.GOOD
         self.sense = b""
         self.token = b""
-        """The token that was made, until it is released."""
+        """The token that the operation made; empty after `release_token`."""
         self.token_delivered = False
         self._status = CopyStatus.IN_BACKGROUND if in_background else CopyStatus.IN_FOREGROUND
 
     @property
     def status(self) -> CopyStatus:
-        """True also as soon as the task is aborted, before the job has noticed it."""
+        """The status of the operation. An aborted task makes it TERMINATED at once, before the job notices the abort."""
         if self.task is not None and self.task.aborted and self._status is CopyStatus.IN_FOREGROUND:
             self.terminate()
         return self._status
@@ -103,16 +103,16 @@ class CopyOperation:
 
     @property
     def holds_token(self) -> bool:
-        """True if a token waits that was never reported whole."""
+        """True if the record holds a token that has not been completely reported."""
         return bool(self.token) and not self.token_delivered
 
     @property
     def record_bytes(self) -> int:
-        """About what the record takes of memory."""
+        """Approximate memory of the record."""
         return RECORD_OVERHEAD_BYTES + len(self.sense) + len(self.token)
 
     def finish(self, status: CopyStatus, check: CheckCondition | None) -> None:
-        """The operation ends by itself; nothing changes for one that was terminated."""
+        """Record that the operation has ended by itself. Does nothing if it was terminated."""
         if not self.is_in_progress:
             return
         self._status = status
@@ -121,17 +121,20 @@ class CopyOperation:
             self.sense = check.sense(descriptor_format=self.logical_unit.descriptor_format_sense)
 
     def terminate(self) -> None:
-        """End it from outside: nothing it would still do happens. Does nothing to one that has ended."""
+        """End the operation from outside, so that it changes nothing more. Does nothing if it has ended."""
         if CopyStatus.IN_PROGRESS <= self._status <= CopyStatus.IN_BACKGROUND:
             self._status = CopyStatus.TERMINATED
             self.completion_status = Status.TASK_ABORTED
 
     def forget_task(self) -> None:
-        """The record is kept for long; the command and its data are not."""
+        """Drop the reference to the command and its data, since the record is kept for a long time."""
         self.task = None
 
     def raise_if_ended(self) -> None:
-        """To be called before each change. Raises TaskAborted, or CheckCondition for what COPY OPERATION ABORT ended."""
+        """Raise TaskAborted, or CheckCondition after COPY OPERATION ABORT, if the operation was terminated.
+
+        This method must be called before each change.
+        """
         if self.status is CopyStatus.TERMINATED:
             if self.task is not None:
                 self.task.raise_if_aborted()
@@ -139,4 +142,4 @@ class CopyOperation:
 
 
 BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
-"""Called before each step of each operation; may wait, and may raise what a step may raise."""
+"""Function called before each step of each operation. It may wait, and may raise the exceptions of a step."""

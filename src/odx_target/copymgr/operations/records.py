@@ -1,7 +1,7 @@
-"""The records of copy operations: found by list identifier, bounded in number, bytes and time (SPC-4 5.16.4.5).
+"""The records of copy operations, with limits on their number, memory and age (SPC-4 5.16.4.5).
 
-A list identifier is the initiator's: it means something together with the I_T nexus that used it and the logical unit that it
-was used on, so that two programs on one host that copy on two disks do not take each other's results.
+A record is found by its list identifier together with the I_T nexus and the logical unit of the command. So two programs on one
+host that choose the same identifier for different disks get their own results.
 """
 
 from collections import OrderedDict
@@ -28,7 +28,7 @@ class RecordTable:
         self._limits = limits
         self._by_nexus: dict[Nexus, OrderedDict[Key, CopyOperation]] = {}
         self._finished: OrderedDict[CopyOperation, float] = OrderedDict()
-        """Records of finished operations -> when they are given up, in that order."""
+        """Records of finished operations, with the time when each expires, in the order of these times."""
         self.total_bytes = 0
         self.evictions = 0
 
@@ -39,16 +39,16 @@ class RecordTable:
         return sum(len(records) for records in self._by_nexus.values())
 
     def find(self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int) -> CopyOperation | None:
-        """The operation that this nexus means."""
+        """Return the operation of this nexus with this list identifier, or None."""
         records = self._by_nexus.get(nexus)
         return None if records is None else records.get((logical_unit, list_identifier))
 
     def find_leniently(
         self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int, now_s: float
     ) -> CopyOperation | None:
-        """The operation that this nexus means, or else the latest that another nexus of the same initiator means.
+        """Return the operation of this nexus, or else the latest operation of another nexus of the same initiator.
 
-        An expired record hides no other, even before it is removed.
+        An expired record counts as absent, even before it is removed.
         """
         exact = self.find(nexus, logical_unit, list_identifier)
         if exact is not None and not self.is_over(exact, now_s):
@@ -62,14 +62,14 @@ class RecordTable:
         return max(living, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
-        """True if a nexus may begin one more: not if all its records are of operations under way."""
+        """True if a nexus may begin one more operation; False if all its records belong to operations under way."""
         records = self._by_nexus.get(nexus)
         if records is None or len(records) < self._limits.max_records_per_nexus:
             return True
         return self._victim(records) is not None
 
     def add(self, operation: CopyOperation) -> None:
-        """An operation begins; the finished one with the same identifier is replaced (SPC-4 5.16.4.2)."""
+        """Add the record of an operation that begins. It replaces a finished one with the same identifier (SPC-4 5.16.4.2)."""
         key = (operation.logical_unit, operation.list_identifier)
         self._remove(operation.nexus, key)
         records = self._by_nexus.setdefault(operation.nexus, OrderedDict())
@@ -79,7 +79,7 @@ class RecordTable:
         self.total_bytes += RECORD_OVERHEAD_BYTES
 
     def finished(self, operation: CopyOperation, now_s: float) -> None:
-        """An operation has ended, and its record has grown by its sense data and token."""
+        """Record the end of an operation, and count the memory of its sense data and token."""
         if operation in self._finished or not self._holds(operation):
             return
         self.total_bytes += operation.record_bytes - RECORD_OVERHEAD_BYTES
@@ -88,25 +88,25 @@ class RecordTable:
             pass
 
     def release_token(self, operation: CopyOperation) -> None:
-        """The initiator has no use for the token any more; the rest of the record stays."""
+        """Drop the token of a record because the initiator does not need it any more. The other fields stay."""
         before_bytes = operation.record_bytes
         operation.token = b""
         if operation in self._finished:
             self.total_bytes += operation.record_bytes - before_bytes
 
     def drop_nexus(self, nexus: Nexus) -> None:
-        """Drop the records of an I_T nexus that is lost."""
+        """Drop the records of a lost I_T nexus."""
         for key in list(self._by_nexus.get(nexus, ())):
             self._remove(nexus, key)
 
     def drop_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Logical unit reset: the records are gone."""
+        """Drop all records of a logical unit after its reset."""
         for nexus, records in list(self._by_nexus.items()):
             for key in [key for key in records if key[0] is logical_unit]:
                 self._remove(nexus, key)
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired records until the steps are spent; True if some may be left."""
+        """Remove expired records until the steps are used up. Return True if some may remain."""
         while self._finished:
             operation, until_s = next(iter(self._finished.items()))
             if now_s < until_s:
@@ -123,7 +123,7 @@ class RecordTable:
         return until_s is not None and now_s >= until_s
 
     def next_expiry(self) -> float | None:
-        """No record is given up before this monotonic time."""
+        """Return the monotonic time at which the next record expires; None if no record will."""
         return next(iter(self._finished.values()), None)
 
     def _holds(self, operation: CopyOperation) -> bool:
@@ -140,7 +140,7 @@ class RecordTable:
             del self._by_nexus[nexus]
 
     def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
-        """The record to give up first: that of a write, then one whose token was reported, then the oldest of the others."""
+        """Return the record to evict first: of a write, else with a completely reported token, else the oldest finished one."""
         for operation in records.values():
             if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
                 return operation
@@ -155,7 +155,7 @@ class RecordTable:
         self._remove(nexus, (victim.logical_unit, victim.list_identifier))
 
     def _evict_oldest_of_all(self, but: CopyOperation) -> bool:
-        """Give up one record of any nexus, though not `but`; False if there is none to give up."""
+        """Evict one record of any nexus, but not `but`. Return False if no record can be evicted."""
         victims = [self._victim(records) for records in self._by_nexus.values()]
         candidates = [victim for victim in victims if victim is not None and victim is not but]
         if not candidates:

@@ -1,4 +1,4 @@
-"""Cuts a WRITE USING TOKEN into steps, each of one kind and each whole logical blocks of the destination."""
+"""Cuts a WRITE USING TOKEN into steps. A step is of one kind, and covers whole logical blocks of the destination."""
 
 from enum import Enum, auto
 from typing import NamedTuple
@@ -9,20 +9,20 @@ from odx_target.store.api import BLOCK_BYTES, FrozenMap
 from odx_target.turns import Steps
 
 _STEPS_TO_LOOK_AHEAD = 50
-"""The search for the end of a hole stops here: a longer hole becomes several steps, which cost no more than searching on."""
+"""Number of map entries to search for the end of a hole. A longer hole is cut into several steps, which costs no more."""
 
 
 class StepKind(Enum):
     SHARE = auto()
-    """Blocks of the store change owners; no data moves."""
+    """Blocks of the store are shared with the source; no data is copied."""
     ZERO = auto()
-    """The source reads as zeros: holes are made."""
+    """The source reads as zeros, so holes are made in the destination."""
     MOVE = auto()
-    """Read and write."""
+    """Data is read from the source and written to the destination."""
 
 
 class Step(NamedTuple):
-    """`count_blocks` logical blocks from `lba` on get the bytes of the ROD from `offset_bytes` on."""
+    """Writes the bytes of the ROD from `offset_bytes` on to `count_blocks` logical blocks from `lba` on."""
 
     kind: StepKind
     offset_bytes: int
@@ -30,11 +30,14 @@ class Step(NamedTuple):
     count_blocks: int
     frozen: FrozenMap | None = None
     source_block: int = 0
-    """Of a shared one, where it begins in the frozen map, in blocks of the store."""
+    """For SHARE: the first block in the frozen map, in blocks of the store."""
 
 
 class Destination(NamedTuple):
-    """The rest of a range: `count_blocks` blocks of `block_bytes` from `lba`; `can_share`: it is in the pool of the source."""
+    """The remaining part of a range: `count_blocks` blocks of `block_bytes` bytes from `lba` on.
+
+    `can_share` is True if the destination is in the same pool as the source.
+    """
 
     lba: int
     count_blocks: int
@@ -47,14 +50,14 @@ class Destination(NamedTuple):
 
 
 def plan_step(rod: RodSource, offset_bytes: int, destination: Destination, limits: CopyLimits) -> Step:
-    """The next step, from an offset within the ROD; at least one block."""
+    """Plan the next step, of at least one block, from a byte offset within the ROD."""
     piece = rod.piece_at(offset_bytes)
     wanted_bytes = min(piece.size_bytes, destination.count_blocks * destination.block_bytes)
     if piece.kind is PieceKind.MAPPED and destination.can_share:
         shared = _share(piece, offset_bytes, destination, min(wanted_bytes, limits.remap_step_bytes))
         if shared is not None:
             return shared
-    # a step that is cut short ends on a block of the store, because parts of blocks become no holes
+    # a zero step that is cut short ends on a store block boundary, because parts of store blocks cannot become holes
     longest_bytes = limits.remap_step_bytes - destination.offset_bytes % BLOCK_BYTES
     zeros_blocks = min(_zero_bytes(piece, wanted_bytes), longest_bytes) // destination.block_bytes
     if zeros_blocks:
@@ -64,7 +67,7 @@ def plan_step(rod: RodSource, offset_bytes: int, destination: Destination, limit
 
 
 def _share(piece: Piece, offset_bytes: int, destination: Destination, wanted_bytes: int) -> Step | None:
-    """Sharing goes by whole blocks of the store, which begin at the same place on both sides."""
+    """Plan a SHARE step, or return None. Only whole store blocks can be shared, at the same alignment on both sides."""
     store_blocks = wanted_bytes // BLOCK_BYTES
     if piece.map_offset_bytes % BLOCK_BYTES or destination.offset_bytes % BLOCK_BYTES or not store_blocks:
         return None
@@ -74,7 +77,7 @@ def _share(piece: Piece, offset_bytes: int, destination: Destination, wanted_byt
 
 
 def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
-    """The number of bytes at the start of the piece that are known to be zeros."""
+    """Return the number of bytes at the start of the piece that are known to be zeros."""
     if piece.kind is PieceKind.ZEROS:
         return wanted_bytes
     if piece.frozen is None:
@@ -85,7 +88,11 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
 
 
 def _move_bytes(piece: Piece, wanted_bytes: int, destination: Destination, limits: CopyLimits) -> int:
-    """Up to where the two sides are aligned, if they ever are; else so that the next step begins on a block of the store."""
+    """Return the size of a MOVE step in bytes.
+
+    If sharing is possible after the next store block boundary, the step ends at that boundary. Else its size lets the next step
+    begin on a store block boundary.
+    """
     before_bytes = destination.offset_bytes % BLOCK_BYTES
     is_alignable = piece.kind is PieceKind.MAPPED and piece.map_offset_bytes % BLOCK_BYTES == before_bytes
     if is_alignable and destination.can_share and before_bytes:

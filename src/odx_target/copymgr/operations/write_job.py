@@ -25,15 +25,16 @@ from odx_target.store.api import BLOCK_BYTES
 
 
 class WriteJob:
-    """Writes the ROD from `offset_bytes` on into ranges of the operation's logical unit, in their order.
+    """Writes the ROD from `offset_bytes` on into ranges of the operation's logical unit, in the given order.
 
-    1. The work is cut into steps, which are done in order: all blocks that are counted are written, without a gap.
-    2. `work_now` does at once what costs next to nothing; `work` does the rest, a step at a time.
-    3. Right before each change the job checks whether the operation was ended: after that nothing is written.
-    4. In the foreground it stops in time for the answer, but always does its first step, which waits no longer than that.
+    1. The work is cut into steps, which are done in order: the blocks that are counted as done have no gap.
+    2. `work_now` does the steps that are quick, at once. `work` does the remaining steps, one at a time.
+    3. Right before each change, the job checks whether the operation was ended: nothing is written after its end.
+    4. In the foreground, the job stops early enough for the response. It always does its first step, which waits no longer than
+       the time budget allows.
     5. A ROD that is shorter than the request is written to its end, and its last block is padded with zeros (SBC-4 5.55.2).
 
-    `on_close` is called with True if the work came to its own end, and the monotonic time of the end.
+    `on_close` is called with two arguments: True if the work is complete, and the monotonic time of the end.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class WriteJob:
         return self.operation.transfer_count_blocks
 
     def work_now(self) -> bool:
-        """Do what can be done without waiting or taking long; False if something is left."""
+        """Do the steps that need no waiting and little time. Return False if steps remain."""
         spent_bytes = dict.fromkeys(StepKind, 0)
         allowed_bytes = {
             StepKind.SHARE: self._limits.remap_step_bytes,
@@ -113,7 +114,7 @@ class WriteJob:
         return self.ending()
 
     def ending(self) -> Ending:
-        """The ending that follows from the blocks written."""
+        """Return the ending that follows from the number of blocks written."""
         if self.done_blocks == self.operation.requested_blocks:
             return Ending(CopyStatus.COMPLETED)
         if self._failure is not None and not self._is_out_of_time:
@@ -132,7 +133,7 @@ class WriteJob:
         return max(0, min(requested_blocks, rod_blocks))
 
     def _underrun(self) -> CheckCondition:
-        """COPY ABORTED with the count in INFORMATION; with nothing done the key is another (SBC-4 5.55.2)."""
+        """Return COPY ABORTED with the number of written blocks, or ILLEGAL REQUEST if there are none (SBC-4 5.55.2)."""
         nothing_done = not self.done_blocks
         late = self._is_out_of_time
         return Refusal(
@@ -147,7 +148,7 @@ class WriteJob:
         )
 
     def _is_time_up(self) -> bool:
-        """True if one more step might be too late; never in the background, nor before the first step is done."""
+        """True if one more step might end too late. Always False in the background, and before the first step is done."""
         if self.operation.task is None or not self.done_blocks:
             return False
         self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > self._latest_s
@@ -155,11 +156,11 @@ class WriteJob:
 
     @property
     def _latest_s(self) -> float:
-        """The time by which a command must have ended."""
+        """The monotonic time by which the command must have ended."""
         return self.operation.started_at_s + self._limits.command_budget_s - self._limits.answer_reserve_s
 
     async def _wait_for_turn(self) -> None:
-        """Keep to the copy rate. A command does not wait beyond its time budget."""
+        """Wait as the copy rate demands, but in the foreground not beyond the time budget of the command."""
         now_s = self._environment.monotonic()
         wait_s = self._copies.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
         if self.operation.task is not None:
@@ -196,7 +197,7 @@ class WriteJob:
             self._step_done(done)
 
     def _do_now(self, step: Step) -> Step | None:
-        """The part of a step that was done at once, from its start; None, with nothing done, if it has to wait."""
+        """Do a step at once. Return the part that was done, from its start, or None if the step has to wait and did nothing."""
         if step.kind is StepKind.SHARE:
             return self._share(step)
         if step.kind is StepKind.ZERO:
@@ -228,7 +229,10 @@ class WriteJob:
         return step
 
     def _check_before(self, step: Step) -> None:
-        """Check before each change. Raises what `raise_if_ended` raises, and Refusal if the logical unit no longer takes it."""
+        """Raise if a step must not change the medium any more.
+
+        Raises the exceptions of `raise_if_ended`, and Refusal if the logical unit does not accept the write any more.
+        """
         self.operation.raise_if_ended()
         logical_unit = self.operation.logical_unit
         if logical_unit.stopped:
@@ -255,6 +259,6 @@ class WriteJob:
         return [*data, bytes(missing_bytes)] if missing_bytes else data
 
     def _stop_before(self, error: SourceUnreadable) -> None:
-        """End the work before a block that cannot be read."""
+        """End the work before the source block that cannot be read."""
         self._end_blocks = self.done_blocks + error.good_bytes // self._block_bytes
         self._failure = refusal_of_source(error)

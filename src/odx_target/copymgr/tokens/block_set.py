@@ -1,11 +1,11 @@
-"""Which blocks of a volume are meant: a set of numbers kept as runs."""
+"""A set of blocks of a volume, stored as runs of block numbers."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 
 class BlockSet:
-    """Blocks as runs (first, end) that ascend and do not touch; however many, a change costs nearly the same."""
+    """Set of blocks, as separate runs (first, end) in ascending order. A change costs little, however many runs there are."""
 
     def __init__(self, runs: Iterable[tuple[int, int]] = ()) -> None:
         self._firsts: list[int] = []
@@ -14,7 +14,7 @@ class BlockSet:
             self.add(first, end)
 
     def touches(self, first: int, end: int) -> bool:
-        """True if a block from `first` to before `end` is in the set."""
+        """True if the set contains a block from `first` up to, but not including, `end`."""
         at = bisect_left(self._firsts, end)
         return at > 0 and self._ends[at - 1] > first
 

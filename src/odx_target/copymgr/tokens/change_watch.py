@@ -1,4 +1,4 @@
-"""Cancels tokens of the change vulnerable type when a block that they represent is about to be written."""
+"""Cancels change vulnerable tokens when a block that they represent is about to be written."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,11 @@ from odx_target.store.api import Volume
 
 
 class ChangeWatch:
-    """Watches volumes for change vulnerable tokens; writes to other volumes cost nothing.
+    """Watches volumes for change vulnerable tokens. Writes to volumes without such tokens cost nothing.
 
-    The unit is the store's block: with logical blocks of 512 bytes a write to a neighbour in the same block cancels too,
-    which the type allows. `cancel` is called with each token whose source changes.
+    Changes are noticed per block of the store. So with logical blocks of 512 bytes, a write to another logical block in the
+    same store block also cancels the token, which this ROD type allows. `cancel` is called with each token whose source
+    changes.
     """
 
     def __init__(self, cancel: Callable[[RodToken], None]) -> None:
@@ -27,7 +28,7 @@ class ChangeWatch:
         token.volume = volume
 
     def remove(self, token: RodToken) -> None:
-        """A token has ended; does nothing for one that is not watched for."""
+        """Stop watching for a token that has ended. Does nothing for a token that is not watched for."""
         if token.volume is None:
             return
         watched = self._watched[id(token.volume)]
@@ -38,16 +39,17 @@ class ChangeWatch:
         token.volume = None
 
     def tokens_of(self, volume: Volume) -> list[RodToken]:
-        """The tokens for which a volume is watched."""
+        """Return the tokens for which a volume is watched."""
         watched = self._watched.get(id(volume))
         return [] if watched is None else list(watched.tokens)
 
 
 class _WatchedVolume:
-    """Listens to the changes of a volume.
+    """Listener for the changes of one volume.
 
-    A write asks one set of all watched blocks, so that it costs the same however many tokens there are; only one that hits it
-    looks at the tokens, each of which knows its blocks. Blocks of tokens that have ended stay in the set until they are hit.
+    Each write is checked against one set with the blocks of all tokens, so its cost does not depend on the number of tokens.
+    Only if a write hits the set, the tokens are examined one by one. Blocks of ended tokens stay in the set until a write hits
+    them.
     """
 
     def __init__(self, volume: Volume, cancel: Callable[[RodToken], None]) -> None:

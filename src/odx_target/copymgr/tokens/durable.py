@@ -1,6 +1,6 @@
-"""Persistent tokens as the pool remembers them, so that they survive a restart.
+"""Persistent tokens, stored in the pool so that they survive a restart.
 
-The token is remembered in the batch that freezes its source, so that after a crash there are both or neither.
+A token is stored in the same batch of the log that freezes its source. So after a crash the pool has both or neither.
 """
 
 import struct
@@ -15,7 +15,7 @@ from odx_target.store.api import Pool, StoreError
 
 KEY_PREFIX = "copymgr/token/"
 FORMAT_VERSION = 1
-# A token in use is remembered anew when this part of its timeout has passed, not after each of many commands.
+# A token in use is stored again when this fraction of its timeout has passed, and not after each command.
 _TOUCH_AFTER = 0.25
 
 _FIXED = struct.Struct(f">B7xQddIIIxxH{TOKEN_BYTES}s")
@@ -23,22 +23,22 @@ _EXTENT = struct.Struct(">QQ")
 
 
 class DurableTokens:
-    """The persistent tokens that a pool remembers. Times in it are seconds since 1970."""
+    """The persistent tokens that a pool stores. Times in the pool are seconds since 1970."""
 
     def __init__(self, pool: Pool, environment: Environment) -> None:
         self._pool = pool
         self._environment = environment
         self._touched_at_s: dict[int, float] = {}
         self.damaged = 0
-        """Entries found that made no sense and were forgotten."""
+        """Number of invalid entries that were found and removed."""
 
     def put(self, token: RodToken) -> None:
-        """Remember a token. Raises PoolFull, PoolFailed."""
+        """Store a token. Raises PoolFull, PoolFailed."""
         self._pool.remember(_key(token.identifier), self._encode(token))
         self._touched_at_s[token.identifier] = token.used_at_s
 
     def touch(self, token: RodToken) -> None:
-        """A token was used. In a pool that takes no more writes it just ends earlier after a restart."""
+        """Store the time of a token's use. If the pool accepts no more writes, the token just ends earlier after a restart."""
         if token.used_at_s - self._touched_at_s.get(token.identifier, 0.0) < token.inactivity_timeout_s * _TOUCH_AFTER:
             return
         try:
@@ -47,13 +47,13 @@ class DurableTokens:
             return
 
     def remove(self, token: RodToken) -> None:
-        """A token has ended."""
+        """Remove a token that has ended."""
         if self._touched_at_s.pop(token.identifier, None) is not None:
-            with suppress(StoreError):  # found again after a restart, it ends by its timeout
+            with suppress(StoreError):  # a token that stays in the pool ends by its timeout after a restart
                 self._pool.forget(_key(token.identifier))
 
     def load(self) -> list[RodToken]:
-        """All that are remembered and still have their frozen map; the others are forgotten."""
+        """Return all stored tokens whose frozen map still exists, and remove the others from the pool."""
         tokens = []
         for key in self._pool.remembered_keys(KEY_PREFIX):
             token = self._decode(self._pool.remembered(key) or b"")
@@ -99,7 +99,7 @@ class DurableTokens:
             lifetime_s=lifetime_s,
             now_s=now_s,
         )
-        # a wall clock that was set back must not make a token live longer than from now on
+        # if the wall clock was set back, the token must not count as made or used in the future
         token.created_at_s = now_s - max(0.0, wall_now_s - created_s)
         token.used_at_s = now_s - max(0.0, wall_now_s - used_s)
         return token

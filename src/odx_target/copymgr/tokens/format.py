@@ -1,9 +1,9 @@
-"""The 512 bytes of a ROD token (SPC-4 6.18.4, SBC-4 4.28) and how ours fill what is left to the vendor.
+"""The 512 bytes of a ROD token (SPC-4 6.18.4, SBC-4 4.28), and our use of the vendor specific bytes:
 
-256-271  maker: says which copy manager made it, so that an altered token of ours is told from a stranger's
+256-271  maker: identifies the copy manager that made the token, to distinguish an altered token of ours from a foreign one
 272-303  256 random bits
 304-479  zeros
-480-511  HMAC-SHA256 of bytes 0 to 479 under the pool's secret
+480-511  HMAC-SHA256 of bytes 0 to 479, with the secret of the pool as its key
 """
 
 import struct
@@ -15,7 +15,7 @@ from odx_target.scsi.layout import Layout
 TOKEN_BYTES = 512
 ROD_TOKEN_LENGTH = TOKEN_BYTES - 8
 MANAGEMENT_TOKEN_BYTES = 96
-"""The part of a token that REPORT ALL ROD TOKENS reports: too little to use it."""
+"""Length of the part of a token that REPORT ALL ROD TOKENS reports. This part is too short to be used as a token."""
 
 MAKER_BYTES = 16
 RANDOM_BYTES = 32
@@ -45,7 +45,7 @@ _CSCD_IDENTIFICATION = 0xE4
 _CODE_SET_BINARY, _CODE_SET_UTF_8 = 1, 3
 _TYPE_EUI_64, _TYPE_NAA, _TYPE_NAME_STRING = 2, 3, 8
 _PROTOCOL_ISCSI = 0x50
-# PIV, and association with the target device (SPC-4 7.8.6.2.1).
+# PIV is 1, and the association is with the target device (SPC-4 7.8.6.2.1).
 _OF_TARGET_DEVICE = 0xA0
 _TARGET_DEVICE_BYTES = 128
 _LBPME_LBPRZ = 0xC000
@@ -53,7 +53,7 @@ _DESIGNATOR_LENGTHS = {_TYPE_EUI_64: (8, 12, 16), _TYPE_NAA: (8, 16)}
 
 
 class TokenHead(NamedTuple):
-    """The fields that are read of a token that an initiator presents."""
+    """The fields of a token that are checked when an initiator presents it."""
 
     rod_type: int
     rod_token_length: int
@@ -62,17 +62,17 @@ class TokenHead(NamedTuple):
 
 
 def decode_head(token: bytes) -> TokenHead:
-    """The first fields of 512 bytes."""
+    """Decode the first fields of a token of 512 bytes."""
     return TokenHead._make(_HEAD.unpack_from(token))
 
 
 def maker_of(token: bytes) -> bytes:
-    """The maker, if the token is one of ours."""
+    """Return the maker field of a token; meaningless if another copy manager made the token."""
     return token[256 : 256 + MAKER_BYTES]
 
 
 def creator_identity(creator: bytes) -> bytes | None:
-    """The NAA or EUI-64 designator of a creator logical unit descriptor; None if it is not well formed."""
+    """Return the NAA or EUI-64 designator of a creator logical unit descriptor; None if the descriptor is not well formed."""
     code, _, _, code_set, kind, length, designator, _ = _CREATOR.unpack(creator)
     well_formed = code == _CSCD_IDENTIFICATION and code_set & 0x0F == _CODE_SET_BINARY
     if not well_formed or length not in _DESIGNATOR_LENGTHS.get(kind & 0x3F, ()):
@@ -91,7 +91,7 @@ def unsigned_token(
     maker: bytes,
     random_bits: bytes,
 ) -> bytes:
-    """Bytes 0 to 479 of a token for `size_bytes` of the logical unit whose NAA designator is `identity`."""
+    """Build bytes 0 to 479 of a token for `size_bytes` of the logical unit whose NAA designator is `identity`."""
     creator = _CREATOR.pack(_CSCD_IDENTIFICATION, 0, 0, _CODE_SET_BINARY, _TYPE_NAA, len(identity), identity, block_bytes)
     exponent = (4096 // block_bytes).bit_length() - 1
     token = _TOKEN.pack(
@@ -113,7 +113,7 @@ def unsigned_token(
 
 
 def target_device_descriptor(target_name: str, fallback_identity: bytes) -> bytes:
-    """A designation descriptor that names the target device: its iSCSI name, or an NAA where the name does not fit."""
+    """Build a designation descriptor of the target device: its iSCSI name, or an NAA designator if the name is too long."""
     name = target_name.encode("utf-8") + b"\0"
     name = name.ljust(-(-len(name) // 4) * 4, b"\0")
     code_set, kind = _CODE_SET_UTF_8, _TYPE_NAME_STRING

@@ -1,4 +1,4 @@
-"""Makes tokens, and recognizes its own. The pool remembers the secret and the number of starts that made tokens."""
+"""Makes tokens, and verifies that a token is genuine. The pool stores the secret and the number of starts that made tokens."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit, naa_designator
 from odx_target.store.api import Pool
 
-SECRET_KEY = "copymgr/secret"  # noqa: S105 - where the secret is kept, not the secret
+SECRET_KEY = "copymgr/secret"  # noqa: S105 - the name under which the secret is stored, not the secret
 EPOCH_KEY = "copymgr/epoch"
 SECRET_BYTES = 32
 _EPOCH_BYTES = 4
@@ -24,10 +24,10 @@ _SEQUENCE_BITS = 32
 
 
 class TokenIssuer:
-    """One per copy manager.
+    """Makes the tokens of one copy manager.
 
-    The upper half of an identifier counts the starts of the copy manager, and the lower half the tokens since then, so
-    that none is ever used twice.
+    The upper half of a token identifier is the number of starts of the copy manager, the lower half is the number of tokens
+    made since the start. So no identifier is used twice.
     """
 
     def __init__(self, pool: Pool, environment: Environment) -> None:
@@ -38,9 +38,10 @@ class TokenIssuer:
         self._next_identifier = 0
 
     def open(self) -> None:
-        """Load the secret, or make one. Does nothing the second time. Raises PoolFull, PoolFailed for a new pool.
+        """Load the secret, or make one. Does nothing when repeated. Raises PoolFull, PoolFailed for a new pool.
 
-        A start is counted with its first token: a pool without room for one more record can still be opened.
+        A start is counted only when it makes its first token, so that a pool without room for one more record can still be
+        opened.
         """
         if self._secret:
             return
@@ -51,7 +52,7 @@ class TokenIssuer:
         self._secret = secret
 
     def make(self, rod_type: RodType, logical_unit: LogicalUnit, size_bytes: int) -> tuple[int, bytes]:
-        """A new identifier and its token. Raises PoolFull, PoolFailed."""
+        """Return a new identifier and its token. Raises PoolFull, PoolFailed."""
         self.open()
         if not self._next_identifier & ((1 << _SEQUENCE_BITS) - 1):
             self._begin_epoch()
@@ -70,12 +71,12 @@ class TokenIssuer:
         return identifier, unsigned + self._mac(unsigned)
 
     def is_genuine(self, token: bytes) -> bool:
-        """True if this pool's secret signed these 512 bytes."""
+        """True if a token of 512 bytes was signed with the secret of this pool."""
         self.open()
         return hmac.compare_digest(self._mac(token[:SIGNED_BYTES]), token[SIGNED_BYTES:])
 
     def claims_to_be_ours(self, token: bytes) -> bool:
-        """True if 512 bytes name this copy manager as their maker, genuine or not."""
+        """True if a token of 512 bytes names this copy manager as its maker, even if the token is not genuine."""
         return maker_of(token) == self._maker
 
     def _mac(self, unsigned: bytes) -> bytes:

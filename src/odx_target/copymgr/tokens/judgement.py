@@ -1,7 +1,7 @@
-"""The judgement of a token that an initiator presents: it may be used, or it is invalid in one of eleven ways.
+"""Checks whether a token that an initiator presents may be used. An invalid token is reported by one of eleven codes.
 
-`TOKEN_ERRORS` says what raises each code. Several may apply; they are considered in the order of `judge`, which is the
-standard's (SBC-4 table 154): length, corrupt, type, remote, then the causes of an end, then unknown.
+`TOKEN_ERRORS` lists the cause of each code. If several causes apply, the first in the order of `judge` is reported. This is the
+order of the standard (SBC-4 table 154): length, corrupt, type, remote, then the ways in which a token ends, then unknown.
 """
 
 import hmac
@@ -29,7 +29,7 @@ from odx_target.scsi.sense import (
 )
 
 TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
-    # ASCQ of ASC 23h: (condition, when it is raised)
+    # ASCQ of ASC 23h: (condition, its cause)
     0x00: (INVALID_TOKEN_CAUSE_NOT_REPORTABLE, "any of the others, where the owner chose not to tell causes"),
     0x01: (UNSUPPORTED_TOKEN_TYPE, "ROD TYPE is none that is accepted, or the zero token where the owner chose not to"),
     0x02: (REMOTE_TOKEN_USAGE_NOT_SUPPORTED, "well formed, not ours, and it names another copy manager as its creator"),
@@ -55,7 +55,7 @@ CONDITION_FOR_END: dict[TokenEnd, Condition] = {
 
 
 class TokenJudge:
-    """Judges tokens. `identities` are the designators of the logical units of this copy manager."""
+    """Checks tokens. `identities` are the designators of the logical units of this copy manager."""
 
     def __init__(self, issuer: TokenIssuer, tokens: TokenTable, options: CopyOptions, identities: set[bytes]) -> None:
         self._issuer = issuer
@@ -64,7 +64,7 @@ class TokenJudge:
         self._identities = identities
 
     def judge(self, token: bytes, now_s: float) -> RodToken | None:
-        """The live token that 512 bytes are, None for the zero token. Raises Refusal for every other."""
+        """Return the live token with these 512 bytes; None for the zero token. Raises Refusal for an invalid token."""
         head = decode_head(token)
         if head.rod_token_length != ROD_TOKEN_LENGTH:
             raise self.refusal(INVALID_TOKEN_LENGTH, head.rod_token_length)
@@ -82,7 +82,7 @@ class TokenJudge:
         return found
 
     def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
-        """The refusal of an invalid token, with its cause if causes may be reported."""
+        """Return the refusal of an invalid token, with its cause if causes may be reported."""
         told = condition if self._options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
         rule = TOKEN_ERRORS[condition.ascq][1]
         return Refusal(told, rule=rule, field="ROD TOKEN", value=value)

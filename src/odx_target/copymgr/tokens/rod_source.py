@@ -1,7 +1,7 @@
-"""Where the bytes of a ROD come from: a frozen map of this pool, zeros without end, later another array.
+"""Sources of the bytes of a ROD: a frozen map of this pool, or endless zeros; later perhaps another array.
 
-A source is asked for the *piece* at an offset: the longest run from there that can be treated in one way. It can also be read
-across pieces, for the blocks that two of them share.
+A source returns the *piece* at an offset: the longest run from there that can be handled in one way. A source can also be read
+across the boundaries of pieces, for blocks that belong to two of them.
 """
 
 from array import array
@@ -19,14 +19,14 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Unreadabl
 
 class PieceKind(Enum):
     MAPPED = auto()
-    """Blocks of a frozen map: can be shared where they are aligned."""
+    """Blocks of a frozen map, which can be shared if they are aligned."""
     ZEROS = auto()
     BYTES = auto()
-    """Can only be read."""
+    """Bytes that can only be read."""
 
 
 class Piece(NamedTuple):
-    """A run of a ROD: `size_bytes` from the given offset on; for a mapped run also its place in the frozen map."""
+    """A run of `size_bytes` bytes of a ROD; a mapped run also has its position in the frozen map."""
 
     kind: PieceKind
     size_bytes: int
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 
 class SourceUnreadable(Exception):
-    """The source cannot be read at a block; `good_bytes` of what was asked for lie before it, and `cause` says why."""
+    """The source cannot be read at some block. `good_bytes` of the requested bytes lie before that block."""
 
     def __init__(self, good_bytes: int, cause: DamagedBlock | Unreadable) -> None:
         super().__init__(f"the source ends after {good_bytes} bytes: {cause}")
@@ -48,36 +48,36 @@ class RodSource(Protocol):
 
     @property
     def size_bytes(self) -> int | None:
-        """The size of the ROD in bytes; None for one without an end."""
+        """The size of the ROD in bytes; None for a ROD without an end."""
         ...
 
     def piece_at(self, offset_bytes: int) -> Piece:
-        """The run from an offset below `size_bytes` on; at least one byte long."""
+        """Return the piece that begins at an offset below `size_bytes`; it has at least one byte."""
         ...
 
     def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
-        """Bytes within the ROD, None when they must be waited for. Raises SourceUnreadable."""
+        """Return bytes within the ROD; None if reading them has to wait. Raises SourceUnreadable."""
         ...
 
     async def read(self, offset_bytes: int, size_bytes: int) -> list[Buffer]:
-        """As `read_now`, waiting. Raises SourceUnreadable."""
+        """Return bytes within the ROD, and wait for a disk if necessary. Raises SourceUnreadable."""
         ...
 
     def release(self) -> None:
-        """Nobody will use it any more. Does nothing the second time."""
+        """Release the resources of the source, which is not used any more. Does nothing when repeated."""
         ...
 
 
 class ZeroRod:
-    """The block device zero ROD token: zeros for ever."""
+    """The ROD of the block device zero token: zeros without end."""
 
     size_bytes: int | None = None
     _MAX_PIECE_BYTES = 1 << 62
 
-    def piece_at(self, offset_bytes: int) -> Piece:  # noqa: ARG002 - the same everywhere
+    def piece_at(self, offset_bytes: int) -> Piece:  # noqa: ARG002 - every offset is the same
         return Piece(PieceKind.ZEROS, self._MAX_PIECE_BYTES)
 
-    def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:  # noqa: ARG002 - the same everywhere
+    def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:  # noqa: ARG002 - every offset is the same
         return [bytes(size_bytes)]
 
     async def read(self, offset_bytes: int, size_bytes: int) -> list[Buffer]:
@@ -88,7 +88,7 @@ class ZeroRod:
 
 
 class FrozenRod:
-    """Extents (offset_bytes, size_bytes) of a frozen map, in their order; packed, because there may be many tokens."""
+    """A ROD of extents (offset_bytes, size_bytes) of a frozen map, in order. They are packed to save memory."""
 
     def __init__(self, frozen: FrozenMap, extents: Sequence[tuple[int, int]]) -> None:
         self.frozen = frozen
@@ -99,12 +99,12 @@ class FrozenRod:
 
     @classmethod
     def of_ranges(cls, frozen: FrozenMap, ranges: Sequence[Range], block_bytes: int) -> "FrozenRod":
-        """The ROD of ranges of logical blocks."""
+        """Return the ROD of ranges of logical blocks."""
         return cls(frozen, [(lba * block_bytes, count_blocks * block_bytes) for lba, count_blocks in ranges])
 
     @property
     def extents(self) -> list[tuple[int, int]]:
-        """(offset in the frozen map, size) in bytes: no extent is empty, and adjacent ones are joined."""
+        """The extents as (offset in the frozen map, size) in bytes. No extent is empty, and adjacent extents are joined."""
         before = [0, *self._ends[:-1]]
         return [(start, end - first) for start, first, end in zip(self._starts, before, self._ends, strict=True)]
 
@@ -113,7 +113,7 @@ class FrozenRod:
         return len(self._starts)
 
     def piece_at(self, offset_bytes: int) -> Piece:
-        """The rest of the extent at an offset."""
+        """Return the remaining part of the extent at an offset."""
         index = bisect_right(self._ends, offset_bytes)
         before_bytes = self._ends[index - 1] if index else 0
         rest_bytes = self._ends[index] - offset_bytes
@@ -144,11 +144,11 @@ class FrozenRod:
         self.frozen.release()
 
     def store_blocks(self) -> list[tuple[int, int]]:
-        """The store's blocks that hold a part of the ROD, as (first, end), in the order of the extents."""
+        """Return the store blocks that hold a part of the ROD, as (first, end), in the order of the extents."""
         return [(start // BLOCK_BYTES, -(-(start + size_bytes) // BLOCK_BYTES)) for start, size_bytes in self.extents]
 
     def _parts(self, offset_bytes: int, size_bytes: int) -> list[tuple[int, int, int]]:
-        """(bytes before it, offset in the frozen map, size) of each extent's share of a run."""
+        """Cut a run of the ROD at the boundaries of extents, into (bytes before the part, offset in the frozen map, size)."""
         parts, done_bytes = [], 0
         while done_bytes < size_bytes:
             piece = self.piece_at(offset_bytes + done_bytes)
@@ -159,7 +159,7 @@ class FrozenRod:
 
 
 def _joined(extents: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The extents without empty ones, and with adjacent ones joined: longer runs share more."""
+    """Remove empty extents, and join adjacent ones, since longer runs can share more blocks."""
     present = [extent for extent in extents if extent[1]]
     if all(start + size_bytes != following for (start, size_bytes), (following, _) in pairwise(present)):
         return present

@@ -1,4 +1,4 @@
-"""A live token: a lease on a frozen map, with the clocks that end it."""
+"""A live token: a lease on a frozen map, with the timeouts that end it."""
 
 from enum import Enum
 
@@ -8,7 +8,7 @@ from odx_target.store.api import Volume
 
 
 class TokenEnd(Enum):
-    """The cause of a token's end; the value is for people."""
+    """The cause of a token's end; the values are texts for people."""
 
     EXPIRED = "its inactivity timeout or its lifetime is over"
     CANCELLED = "the copy manager ended it"
@@ -17,14 +17,16 @@ class TokenEnd(Enum):
 
 
 class RodToken:
-    """A token that the copy manager made, and its state.
+    """A token that this copy manager made, and its state.
 
-    1. Made by POPULATE TOKEN at the moment of the freeze, and not yet *issued*: no initiator has it.
-    2. Issued when that command ends; then its inactivity timeout runs.
-    3. Leased while a copy uses it: it does not expire. When the last lease ends the timeout runs anew.
-    4. Ended, for a cause. Its frozen map is released as soon as no copy uses it.
+    1. POPULATE TOKEN makes the token when it freezes the blocks. The token is not *issued* yet: no initiator has it.
+    2. At the end of that command the token is issued, and its inactivity timeout begins.
+    3. While a copy uses the token, the copy holds a lease, and the token does not expire. When the last lease ends, the timeout
+       begins again.
+    4. A token ends for one of several causes. Its frozen map is released when no copy uses it any more.
 
-    `data` are the 512 bytes; they are a secret, so `__repr__` shows the identifier alone. Times are monotonic seconds.
+    `data` are the 512 bytes of the token. They are secret, so `__repr__` shows only the identifier. Times are monotonic
+    seconds.
     """
 
     __slots__ = (
@@ -69,7 +71,7 @@ class RodToken:
         self.is_issued = False
         self.is_scheduled = False
         self.volume: Volume | None = None
-        """The volume that is watched for changes, of a change vulnerable token."""
+        """For a change vulnerable token: the volume that is watched for changes."""
 
     def __repr__(self) -> str:
         return f"<token {self.identifier:#018x} {self.rod_type.name} {self.rod.size_bytes} bytes>"
@@ -80,9 +82,9 @@ class RodToken:
 
     @property
     def expires_at_s(self) -> float:
-        """The monotonic time at which it expires unless it is used before."""
+        """The monotonic time at which the token expires if it is not used before."""
         return min(self.used_at_s + self.inactivity_timeout_s, self.created_at_s + self.lifetime_s)
 
     def is_expired(self, now_s: float) -> bool:
-        """True if it has expired; never while it is in use or not yet issued."""
+        """True if the token has expired. A token that is in use or not yet issued never expires."""
         return self.is_issued and not self.leases and now_s >= self.expires_at_s

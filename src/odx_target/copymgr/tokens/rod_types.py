@@ -1,4 +1,4 @@
-"""ROD types: one row says what a type is, and whether tokens of it can be made or are accepted (SPC-4 7.8.17.8)."""
+"""Table of ROD types: which tokens can be made, and which are accepted (SPC-4 7.8.17.8)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +15,11 @@ class RodType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RodTypeRow:
-    """`token_in`: accepted by WRITE USING TOKEN; `token_out`: made by POPULATE TOKEN; `text`: the name, for people."""
+    """One ROD type.
+
+    `token_in` is True if WRITE USING TOKEN accepts such tokens, `token_out` if POPULATE TOKEN makes them; `text` is the name
+    for people.
+    """
 
     rod_type: RodType
     text: str
@@ -35,10 +39,10 @@ ROD_TYPES: dict[int, RodTypeRow] = {
         RodTypeRow(RodType.BLOCK_DEVICE_ZERO, "block device zero", token_in=True, token_out=False),
     )
 }
-"""By type. "Any" can be requested, but no token has that type."""
+"""Rows by ROD type. The type "any" is missing, because it can be requested, but no token has it."""
 
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
-""""Any" asks for the most lasting type that can be had (SBC-4 5.24.2)."""
+"""Type of the token that is made if "any" is requested, which asks for the most lasting type (SBC-4 5.24.2)."""
 
 
 def describe_rod_type(rod_type: int) -> str:
@@ -50,13 +54,13 @@ def describe_rod_type(rod_type: int) -> str:
 
 
 def is_accepted(rod_type: int) -> bool:
-    """True if tokens of a type are accepted at all."""
+    """True if tokens of this type are accepted."""
     row = ROD_TYPES.get(rod_type)
     return row is not None and row.token_in
 
 
 def type_to_make(rod_type_valid: bool, rod_type: int) -> RodType | None:
-    """The type of token that a POPULATE TOKEN gets, None if it asks for one that cannot be made."""
+    """Return the type of the token that a POPULATE TOKEN makes; None if it requests a type that cannot be made."""
     if not rod_type_valid:
         return RodType.POINT_IN_TIME_DEFAULT
     if rod_type == RodType.POINT_IN_TIME_ANY:

@@ -1,4 +1,4 @@
-"""All live tokens of a copy manager and, for a while, the causes of the end of the others."""
+"""The live tokens of a copy manager and, for a limited time, the causes why other tokens ended."""
 
 import heapq
 from bisect import bisect_right
@@ -10,21 +10,21 @@ from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
 _TOMBSTONE_LIVES = 2
-"""The cause is remembered for twice as long as the token lived (SPC-4 5.16.6.7 asks for that)."""
+"""The cause of a token's end is kept for twice as long as the token lived, as SPC-4 5.16.6.7 demands."""
 
 
 STEPS_OF_A_TOKEN = 10
-"""The steps to end a token, without those of its frozen map."""
+"""Steps for removing one token, without the steps for releasing its frozen map."""
 
 
 class TokenTable:
-    """Tokens by identifier. `on_end` is called for every token that leaves the table."""
+    """Tokens by identifier. `on_end` is called for every token that is removed from the table."""
 
     def __init__(self, limits: CopyLimits) -> None:
         self._limits = limits
         self.live: dict[int, RodToken] = {}
         self.tombstones: OrderedDict[int, tuple[TokenEnd, float]] = OrderedDict()
-        """Identifier -> (cause, until when it is remembered)."""
+        """By token identifier: the cause of the token's end, and the time until which it is kept."""
         self.ended: dict[TokenEnd, int] = dict.fromkeys(TokenEnd, 0)
         self.on_end: list[Callable[[RodToken], None]] = []
         self._schedule: list[tuple[float, int]] = []
@@ -38,7 +38,7 @@ class TokenTable:
         self.live[token.identifier] = token
 
     def issue(self, token: RodToken, now_s: float) -> None:
-        """Issue a token, right before it is reported to an initiator; its timeout runs from now on."""
+        """Issue a token, right before it is reported to an initiator. Its timeout begins now."""
         token.is_issued = True
         token.used_at_s = now_s
         self._arm(token)
@@ -49,7 +49,7 @@ class TokenTable:
             self._leave(token)
 
     def finish(self, token: RodToken, end: TokenEnd, now_s: float) -> None:
-        """End a token for a cause; does nothing if it has ended already. The cause of one that had expired is EXPIRED."""
+        """End a token for a cause; a token that has expired ends as EXPIRED. Does nothing if the token has already ended."""
         if self.live.pop(token.identifier, None) is None:
             return
         if token.is_expired(now_s):
@@ -64,11 +64,11 @@ class TokenTable:
         self._leave(token)
 
     def lease(self, token: RodToken) -> None:
-        """Note that a copy begins to use a token."""
+        """Count one more copy that uses a token."""
         token.leases += 1
 
     def give_back(self, token: RodToken, now_s: float) -> None:
-        """Note that a copy has ended: the timeout starts again; a token that has ended releases its frozen map."""
+        """Count one copy less that uses a token, and begin its timeout again. An ended token then releases its frozen map."""
         token.leases -= 1
         token.used_at_s = now_s
         if token.identifier in self.live:
@@ -77,7 +77,7 @@ class TokenTable:
             token.rod.release()
 
     def find(self, identifier: int, now_s: float) -> RodToken | TokenEnd | None:
-        """The live token, or the cause of its end, or None for an unknown identifier."""
+        """Return the live token, or the cause of its end, or None for an unknown identifier."""
         token = self.live.get(identifier)
         if token is not None:
             if not token.is_expired(now_s):
@@ -87,7 +87,7 @@ class TokenTable:
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired tokens and tombstones until the steps are spent; True if expired ones may remain."""
+        """Remove expired tokens and tombstones until the steps are used up. Return True if expired ones may remain."""
         while self._schedule and self._schedule[0][0] <= now_s:
             if steps.left <= 0:
                 return True
@@ -107,25 +107,25 @@ class TokenTable:
         return False
 
     def identifiers(self, after: int = 0) -> list[int]:
-        """The identifiers of all live tokens after that one, in order. 65,536 of them take far less than a turn of the loop."""
-        identifiers = list(self.live)  # they ascend: what comes later has a higher one
+        """Return the identifiers of live tokens above `after`, in order. 65,536 take far less than a turn of the loop."""
+        identifiers = list(self.live)  # in ascending order, because newer tokens have higher identifiers
         return identifiers[bisect_right(identifiers, after) :]
 
     def usable(self, identifier: int, now_s: float) -> RodToken | None:
-        """The token if it is issued and has not expired."""
+        """Return the token if it is issued and has not expired, else None."""
         token = self.live.get(identifier)
         return token if token is not None and token.is_issued and not token.is_expired(now_s) else None
 
     def next_expiry(self) -> float | None:
-        """The monotonic time before which no token expires; None if none is going to."""
+        """Return the monotonic time before which no token expires; None if no token is going to expire."""
         return self._schedule[0][0] if self._schedule else None
 
     def issued(self) -> Iterator[RodToken]:
-        """The issued tokens."""
+        """Return the issued tokens."""
         return (token for token in self.live.values() if token.is_issued)
 
     def _arm(self, token: RodToken) -> None:
-        """At most one entry for each token: where it comes up too early it is put in again."""
+        """Schedule the expiry of a token, with at most one entry per token. An entry that comes up too early is added again."""
         if not token.is_scheduled:
             token.is_scheduled = True
             heapq.heappush(self._schedule, (token.expires_at_s, token.identifier))
