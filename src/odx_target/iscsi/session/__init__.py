@@ -1,1 +1,1 @@
-"""Sessions and connections as a target sees them, without I/O (RFC 7143 4, 6, 11)."""
+"""The target's end of sessions and connections, without I/O (RFC 7143 4, 6, 11)."""

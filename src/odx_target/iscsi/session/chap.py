@@ -1,21 +1,21 @@
-"""CHAP as the target runs it (RFC 7143 12.1.3, 9.2.1; RFC 1994), one login's exchange without I/O.
+"""The target's side of CHAP for one login, without I/O (RFC 7143 12.1.3, 9.2.1; RFC 1994).
 
-    step         initiator sends                        target answers             then
-    ALGORITHM    CHAP_A                                 CHAP_A, CHAP_I, CHAP_C     RESPONSE
-    RESPONSE     CHAP_N, CHAP_R                         nothing                    DONE
-                 CHAP_N, CHAP_R, CHAP_I, CHAP_C         CHAP_N, CHAP_R             DONE
-    DONE         none of these
+step         initiator sends                        target answers             next step
+ALGORITHM    CHAP_A                                 CHAP_A, CHAP_I, CHAP_C     RESPONSE
+RESPONSE     CHAP_N, CHAP_R                         no keys                    DONE
+             CHAP_N, CHAP_R, CHAP_I, CHAP_C         CHAP_N, CHAP_R             DONE
+DONE         no keys of CHAP
 
-Each step takes exactly its keys. The second form of the response also asks the target to prove itself, which it does only
-after the initiator has. Login statuses and their causes (RFC 7143 11.13.5):
+In each step exactly the keys of the table are allowed. With CHAP_I and CHAP_C the initiator asks the target to prove its
+identity; the target does so only after the initiator has proved its own. Login statuses and their causes (RFC 7143 11.13.5):
 
-    0201h    no algorithm in common, unknown user, wrong secret, a reflected challenge or response, proof asked of a target
-             that has no credentials of its own
-    0202h    a user that has proved itself under an initiator name that it may not use
-    0207h    keys of the step are missing
-    0200h    keys of another step or method, the same key twice, values that cannot be read
+0201h    no algorithm in common, unknown user, wrong secret, a challenge or response of the target sent back to it,
+         proof requested from a target that has no credentials of its own
+0202h    the user has proved its identity, but may not use this initiator name
+0207h    keys of the step are missing
+0200h    keys of another step or method, the same key twice, values that cannot be read
 
-An unknown user costs the same work as a wrong secret, and is answered the same.
+An unknown user takes the same work as a wrong secret, and gets the same status.
 """
 
 import hashlib
@@ -34,15 +34,15 @@ from odx_target.iscsi.session.directory import AuthenticationFailed
 
 METHOD = "CHAP"
 MAX_BINARY_BYTES = 1024
-"""The longest challenge or response (RFC 7143 12.1.3)."""
+"""Longest challenge or response (RFC 7143 12.1.3)."""
 MIN_CHALLENGE_BYTES = 16
-"""The target's challenge is as long as the digest of the algorithm; MD5 has the shortest."""
+"""Shortest challenge of the target. A challenge is as long as the digest of the algorithm, and MD5 has the shortest digest."""
 STAND_IN_SECRET_BYTES = 16
-"""The length of the random secret with which an unknown user's response is compared."""
+"""Length of the random secret that is compared with the response of an unknown user."""
 MAX_SHOWN_NAME_LENGTH = 64
 
 ALGORITHMS: dict[int, str] = {
-    # IANA's PPP authentication algorithms -> as hashlib calls them
+    # IANA's number of a PPP authentication algorithm -> its name in hashlib
     5: "md5",
     6: "sha1",
     7: "sha256",
@@ -50,12 +50,12 @@ ALGORITHMS: dict[int, str] = {
 }
 
 Entropy = Callable[[int], bytes]
-"""As many random bytes as asked for."""
+"""A function that returns a given number of random bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A name and the secret that proves it."""
+    """A user name and the secret that proves its identity."""
 
     name: str
     secret: bytes = field(repr=False)
@@ -63,14 +63,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Credentials by which initiators prove themselves; `initiator_name` is the only one that may use them, None: any."""
+    """Credentials of an initiator. Only initiators with this `initiator_name` may use them; if it is None, all initiators
+    may.
+    """
 
     credentials: Credentials
     initiator_name: str | None = None
 
 
 class Accounts:
-    """The secrets a target knows: those of its initiators, and its own for initiators that ask it to authenticate."""
+    """The credentials of a target's initiators, and the target's own for initiators that ask the target to authenticate."""
 
     def __init__(self, accounts: Iterable[Account], own: Credentials | None = None) -> None:
         self.by_user = {account.credentials.name: account for account in accounts}
@@ -86,7 +88,7 @@ class Step(Enum):
 class StepKeys(NamedTuple):
     needed: frozenset[str]
     together: frozenset[str]
-    """All of these or none."""
+    """Keys that are only allowed all together."""
 
 
 STEP_KEYS: dict[Step, StepKeys] = {
@@ -101,13 +103,13 @@ class Challenge(NamedTuple):
     value: bytes
 
     def response(self, algorithm: str, secret: bytes) -> bytes:
-        """The response that proves the secret (RFC 1994 4.1)."""
+        """Return the response that proves the knowledge of the secret (RFC 1994 4.1)."""
         proof = bytes([self.identifier]) + secret + self.value
         return hashlib.new(algorithm, proof, usedforsecurity=False).digest()
 
 
 class ChapAuthenticator:
-    """The exchange of one login; `entropy` makes its challenge."""
+    """The CHAP exchange of one login; `entropy` gives the random bytes of the challenge."""
 
     method = METHOD
 
@@ -125,7 +127,7 @@ class ChapAuthenticator:
         return self._step is Step.DONE
 
     def answer(self, pairs: Pairs) -> Pairs:
-        """The keys of the next response. Raises AuthenticationFailed; then the login is over."""
+        """Return the keys of the next response. Raises AuthenticationFailed, which ends the login."""
         keys = _keys_of_step(self._step, pairs)
         if self._step is Step.ALGORITHM:
             return self._answer_algorithms(keys["CHAP_A"])
@@ -170,7 +172,7 @@ class ChapAuthenticator:
             raise AuthenticationFailed(detail, LoginStatus.AUTHORIZATION_FAILURE)
 
     def _is_reflected(self, response: bytes) -> bool:
-        """True if it is what the target would have answered to its own challenge (9.2.1)."""
+        """True if the response is the target's own response to its own challenge (9.2.1)."""
         own = self._accounts.own
         return own is not None and hmac.compare_digest(self._challenge.response(self._algorithm, own.secret), response)
 
@@ -211,7 +213,7 @@ def _first_known(offered: str) -> int:
 
 
 def _asked(keys: dict[str, str]) -> Challenge | None:
-    """The initiator's own challenge, if it sent one."""
+    """Return the challenge of an initiator that asks the target to authenticate; None if the initiator does not ask."""
     if "CHAP_I" not in keys:
         return None
     try:
@@ -231,5 +233,5 @@ def _binary(key: str, text: str) -> bytes:
 
 
 def _shown(name: str) -> str:
-    """A peer's text, cut and escaped for a log line."""
+    """Return a peer's text, cut and escaped for a log line."""
     return ascii(name[:MAX_SHOWN_NAME_LENGTH])

@@ -1,11 +1,11 @@
-"""The reason for the end of a connection."""
+"""The reason why a connection ended."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class CloseCode(Enum):
-    """Kinds of reasons for the end of a connection."""
+    """Kinds of reasons why a connection ended."""
 
     LOGGED_OUT = "logged out"
     PEER_CLOSED = "connection lost"
@@ -24,7 +24,7 @@ class CloseCode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CloseReason:
-    """Why a connection ended; as text, one line."""
+    """The reason why a connection ended. Its `str` is one line."""
 
     code: CloseCode
     detail: str = ""

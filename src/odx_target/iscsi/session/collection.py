@@ -1,4 +1,4 @@
-"""The data of one write command on its way, and the bursts that bring it (RFC 7143 4.2.4.2)."""
+"""The data of one write command while it is transferred, and the bursts that carry it (RFC 7143 4.2.4.2)."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from odx_target.iscsi.session.events import CommandReady
 
 @dataclass(slots=True)
 class Burst:
-    """A run of Data-Out PDUs that is expected; `end` is the buffer offset after its last byte."""
+    """A sequence of Data-Out PDUs that is still to come; `end` is the buffer offset after its last byte."""
 
     transfer_tag: int
     end: int
@@ -20,21 +20,21 @@ class Burst:
 
 @dataclass(slots=True, eq=False)
 class Collection:
-    """One command's data on its way. `requested` is the buffer offset up to which data was asked for."""
+    """The data of one command while it is transferred. `requested` is the buffer offset up to which data was requested."""
 
     command: CommandReady
     wanted: int = 0
-    """Bytes to collect: all of the data, up to MAX_TRANSFER_BYTES."""
+    """Bytes to collect: the expected data transfer length, but at most MAX_TRANSFER_BYTES."""
     bursts: deque[Burst] = field(default_factory=deque)
     pieces: list[Buffer] = field(default_factory=list)
     received: int = 0
     requested: int = 0
     failure: Failure | None = None
     is_accepted: bool = False
-    """True once the command has been reported to the edge."""
+    """True after the command was reported by CommandAccepted."""
 
     def keep(self, data: memoryview) -> None:
-        """Copy a piece, since it must outlive the receive buffer."""
+        """Add a copy of a piece of data, because the receive buffer is used again."""
         last = self.pieces[-1] if self.pieces else None
         if isinstance(last, bytearray) and len(last) < limits.PIECE_BYTES:
             last += data

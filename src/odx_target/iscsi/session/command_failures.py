@@ -1,13 +1,14 @@
-"""The status and sense data of a command whose data cannot be taken (RFC 7143 11.4.7.2).
+"""Status and sense data of commands whose data cannot be accepted (RFC 7143 11.4.7.2).
 
 Errors of the initiator in sending data, and their consequences:
 
-    data where none was allowed           the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
-    a burst longer or shorter than asked  the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
-    DataSN out of order                   data was lost before (7.9): ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR, no Reject
-    a data digest error                   see `digest_errors`
-    buffer offset out of order            Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
-    data for an unknown task or tag       ignored: it may have been on its way when the task was aborted
+data that is not allowed               the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
+a burst longer or shorter than asked   the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA
+DataSN out of order                    the command ends with ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR, because data
+                                       was lost before (7.9); there is no Reject
+a data digest error                    see `digest_errors`
+buffer offset out of order             Reject PROTOCOL ERROR, and the connection ends, as for R2Ts answered out of order
+data for an unknown task or tag        ignored: the data may have been sent before the initiator learned of an abort
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from odx_target.iscsi.session.replies import CHECK_CONDITION, TASK_SET_FULL, WRO
 
 
 class Failure(NamedTuple):
-    """The answer to a command whose data cannot be taken."""
+    """The answer to a command whose data cannot be accepted."""
 
     sense: bytes
     status: int = CHECK_CONDITION

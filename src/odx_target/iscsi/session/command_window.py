@@ -1,8 +1,9 @@
-"""The command window of a session: which CmdSN may come, and in which order commands run (RFC 7143 4.2.2.1).
+"""The command window of a session: which CmdSN are accepted, and in which order commands run (RFC 7143 4.2.2.1).
 
-Commands from ExpCmdSN to MaxCmdSN are taken; any other is silently ignored, as the RFC asks. One that comes early is held
-until those before it have come. MaxCmdSN moves on when a command is answered, not when it arrives, so an initiator never
-has more than `size` under way. Numbers wrap at 2^32. Immediate commands are outside of all this.
+Commands from ExpCmdSN to MaxCmdSN are accepted; all other commands are silently ignored, as the RFC requires. A command that
+arrives early is held until all commands before it have arrived. MaxCmdSN goes up when a command is answered, not when it
+arrives, so an initiator never has more than `size` commands under way. Numbers wrap at 2^32. Immediate commands are not counted
+here.
 """
 
 from collections.abc import Callable
@@ -11,13 +12,13 @@ from enum import Enum, auto
 
 SERIAL_MASK = 0xFFFFFFFF
 HELD_OBJECT_BYTES = 320
-"""The memory of a held PDU's Python objects, in addition to its bytes."""
+"""Memory that the Python objects of a held PDU take, in addition to its bytes."""
 _HALF = 1 << 31
 
 
 @dataclass(slots=True)
 class HeldPdu:
-    """A command that came early, copied out of the receive buffer, and the Data-Out PDUs that came after it."""
+    """A command that arrived early, copied out of the receive buffer, with the Data-Out PDUs that arrived after it."""
 
     header: bytes
     additional_header: bytes
@@ -30,7 +31,9 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        """Its memory with headers and objects, without its followers. There may be any number of PDUs without data."""
+        """Memory of this PDU with its headers and objects, but without its followers. Without the objects, an initiator could
+        hold any number of PDUs without data.
+        """
         return HELD_OBJECT_BYTES + len(self.header) + len(self.additional_header) + len(self.data)
 
 
@@ -40,7 +43,7 @@ def is_before(left: int, right: int) -> bool:
 
 
 class Turn(Enum):
-    """The treatment of a command by its CmdSN."""
+    """When a command runs, according to its CmdSN."""
 
     NOW = auto()
     LATER = auto()
@@ -48,7 +51,9 @@ class Turn(Enum):
 
 
 class CommandWindow:
-    """ExpCmdSN, MaxCmdSN, and commands that came early. `on_release` is called with the size of each held PDU that goes."""
+    """ExpCmdSN, MaxCmdSN, and the commands that arrived early. `on_release` is called with the size of each held PDU that is
+    removed.
+    """
 
     __slots__ = ("_held", "exp_cmd_sn", "held_bytes", "max_cmd_sn", "on_release")
 
@@ -61,7 +66,7 @@ class CommandWindow:
 
     @property
     def is_closed(self) -> bool:
-        """True if no command may come until one is answered."""
+        """True if the initiator may send no more commands until one is answered."""
         return (self.max_cmd_sn + 1) & SERIAL_MASK == self.exp_cmd_sn
 
     @property
@@ -69,7 +74,9 @@ class CommandWindow:
         return bool(self._held)
 
     def turn(self, cmd_sn: int) -> Turn:
-        """Where a command stands. NOW does not move the window: `advance` does, once the command is accepted."""
+        """Return when a command runs. NOW does not move the window: the caller does so by `advance` after it accepts the
+        command.
+        """
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         distance = (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK
         if distance >= size or cmd_sn in self._held:
@@ -77,11 +84,11 @@ class CommandWindow:
         return Turn.LATER if distance else Turn.NOW
 
     def advance(self) -> None:
-        """Count the command whose turn it was as received."""
+        """Count the next expected command as received."""
         self.exp_cmd_sn = (self.exp_cmd_sn + 1) & SERIAL_MASK
 
     def restore(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
-        """Take back what was counted for a command that then had to be refused."""
+        """Set ExpCmdSN and MaxCmdSN back to the given values, because a command was refused after it was counted."""
         self.exp_cmd_sn, self.max_cmd_sn = exp_cmd_sn, max_cmd_sn
 
     def hold(self, cmd_sn: int, pdu: HeldPdu) -> None:
@@ -94,13 +101,15 @@ class CommandWindow:
         return any(held is not None and held.task_tag == task_tag for held in self._held.values())
 
     def follow(self, pdu: HeldPdu) -> None:
-        """Keep a Data-Out with the held command it belongs to; there has to be one."""
+        """Keep a Data-Out with the held command that it belongs to. The command must be held."""
         command = next(held for held in self._held.values() if held is not None and held.task_tag == pdu.task_tag)
         command.followers.append(pdu)
         self.held_bytes += pdu.size_bytes
 
     def next_held(self) -> HeldPdu | None:
-        """Take out the held command whose turn has come, and skip plugged gaps; None if there is none."""
+        """Remove and return the held command that is next in order; None if it is not held. Commands that `plug` counted are
+        skipped.
+        """
         while self.exp_cmd_sn in self._held:
             pdu = self._take(self.exp_cmd_sn)
             if pdu is not None:
@@ -117,13 +126,13 @@ class CommandWindow:
         return pdu
 
     def complete(self) -> None:
-        """Make room for one more, as a command that was not immediate has been answered or aborted."""
+        """Raise MaxCmdSN by one, because a command that was not immediate has been answered or aborted."""
         self.max_cmd_sn = (self.max_cmd_sn + 1) & SERIAL_MASK
 
     def plug(self, cmd_sn: int, before: int) -> bool:
         """Count a missing or held command as received, because it was aborted (RFC 7143 11.5.1).
 
-        False if it is not inside the window or does not come before `before`: then there is nothing to plug.
+        Returns False, and counts no command, if `cmd_sn` is outside the window or is not before `before`.
         """
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         if (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK >= size or not is_before(cmd_sn, before):

@@ -1,15 +1,15 @@
-"""Collecting the data of writes: immediate, unsolicited, and asked for by R2T (RFC 7143 4.2.4.2, 11.7, 11.8).
+"""Collecting the data of writes: immediate, unsolicited, and requested by R2T (RFC 7143 4.2.4.2, 11.7, 11.8).
 
-Data comes in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command counts its data. A
-*burst* is a run of Data-Out PDUs that ends with the F bit: the unsolicited one after the command, if its F bit was clear,
-then one per R2T. Several R2Ts may be open; their bursts come in the order asked for.
+Data arrives in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command counts its data. A *burst* is a
+sequence of Data-Out PDUs that ends with the F bit. First comes the unsolicited burst, if the F bit of the command is clear,
+then one burst per R2T. Several R2Ts may be open; their bursts arrive in the order of the R2Ts.
 
-Memory for the data is taken before it comes: for unsolicited data when the command comes, unless the command can be
-delivered at once; for the rest before any of it is requested. Without memory for unsolicited data the command ends with TASK
-SET FULL. A command waits for the rest of its memory, and so do those after it.
+Memory is claimed before data arrives. For unsolicited data it is claimed when the command arrives, except if the command can be
+delivered at once; without this memory the command ends with TASK SET FULL. For other data it is claimed before any of the data
+is requested; a command waits for this memory, and so do the commands after it.
 
-A command that has failed is answered when all its open bursts have ended, as the RFC asks. The LUN of a Data-Out is not
-looked at: the tags identify the task, and Windows does not fill the LUN in reliably.
+A command that has failed is answered when all its open bursts have ended, as the RFC requires. The LUN of a Data-Out is
+ignored: the tags identify the task, and Windows does not set the LUN reliably.
 """
 
 from collections import deque
@@ -37,11 +37,11 @@ from odx_target.iscsi.session.writer import PduWriter
 
 
 class DataOutCollector:
-    """Collects data for one connection's commands.
+    """Collects data for the commands of one connection.
 
-    `emit` is called with a command whose data is complete, and before that, unless it was complete at once, with
-    CommandAccepted; `failed` is called with a command that fails. `has_output` is called when memory becomes available and
-    R2Ts are to be sent, although nothing was received.
+    `emit` is called with a command whose data is complete. If the data was not complete at once, `emit` is called with
+    CommandAccepted before that. `failed` is called with a command that fails. `has_output` is called when memory becomes
+    available and R2Ts are to be sent, although no PDU was received.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class DataOutCollector:
         self._unsolicited = memory.unsolicited
         self._written = memory.written
         self._has_output = has_output
-        self._claim: object | None = None  # of the first that waits
+        self._claim: object | None = None  # of the first command that waits
         self._collections: dict[int, Collection] = {}
         self._data_has_come = False
         self._waiting: deque[Collection] = deque()
         self.collected_bytes = 0
-        """Set aside for data asked for by R2T, until its command is answered."""
+        """Memory claimed for data requested by R2T. Each command keeps its part until it is answered."""
 
     def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
-        """Take a command that writes, or has data; `final` is its F bit, `data` its immediate data."""
+        """Start to collect for a command that writes or has data; `final` is its F bit, `data` its immediate data."""
         parameters = self._parameters
         size_bytes = len(data)
         if (
@@ -78,7 +78,7 @@ class DataOutCollector:
             and parameters.immediate_data
             and command.writes
             and not command.reads
-        ):  # the hot path: all of it is here
+        ):  # the hot path: all data is here
             command.data_out = (data,)
             self._emit(command)
             return
@@ -94,7 +94,7 @@ class DataOutCollector:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
         else:
             collection.received = collection.requested = size_bytes
-            if size_bytes == expected and final:  # nothing is expected
+            if size_bytes == expected and final:  # no more data is expected
                 self._emit(command)
                 return
             unsolicited_bytes = unsolicited_limit if more_follows else size_bytes
@@ -115,7 +115,7 @@ class DataOutCollector:
             self._go_on(collection)
 
     def receive(self, view: memoryview, at: int, data: memoryview) -> None:
-        """Take the Data-Out PDU whose header is at `at`. Raises PduRefused."""
+        """Process the Data-Out PDU whose header is at `at`. Raises PduRefused."""
         _, flags, _, _, tag, transfer_tag, _, data_sn, offset = SCSI_DATA_OUT.unpack_from(view, at)
         collection = self._collections.get(tag)
         if collection is None:
@@ -132,7 +132,7 @@ class DataOutCollector:
             self._end_burst(collection, burst)
 
     def lose(self, view: memoryview, at: int, failure: Failure) -> None:
-        """Count the Data-Out PDU whose header is at `at`, without its data: its command fails. Raises PduRefused."""
+        """Count the Data-Out PDU whose header is at `at`, but drop its data, and fail its command. Raises PduRefused."""
         tag, transfer_tag = SCSI_DATA_OUT.unpack_from(view, at)[4:6]
         collection = self._collections.get(tag)
         if collection is not None and self._burst_of(collection, transfer_tag) is not None:
@@ -140,7 +140,7 @@ class DataOutCollector:
             self.receive(view, at, view[:0])
 
     def awaited_data(self) -> AwaitedData:
-        """The state of the data that open bursts still have to bring, since the last call."""
+        """Return whether open bursts wait for data, and if so, whether any has arrived since the last call."""
         comes, self._data_has_come = self._data_has_come, False
         if not any(collection.bursts for collection in self._collections.values()):
             return AwaitedData.NONE
@@ -168,7 +168,7 @@ class DataOutCollector:
             return
         collection.received += len(data)
         if final and collection.received == collection.wanted:
-            collection.pieces.append(data)  # the last piece goes on at once, so it need not be copied
+            collection.pieces.append(data)  # the command is delivered at once, so its last piece need not be copied
         else:
             collection.keep(data)
 
@@ -179,14 +179,15 @@ class DataOutCollector:
         short = collection.received != burst.end
         if burst.transfer_tag == NO_TAG:
             collection.requested = collection.received
-            # A command longer than the first burst must fill it; a shorter one may leave the rest to an R2T (11.4.7.2).
+            # A command longer than the first burst must fill the first burst; a shorter command may send the remaining data
+            # after an R2T (11.4.7.2).
             short = short and command.expected_data_transfer_length > first_burst
         if short and not collection.failure:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
         self._go_on(collection)
 
     def _go_on(self, collection: Collection) -> None:
-        """Deliver, fail, or ask for more, as far as open bursts allow."""
+        """Do the next step for a command: deliver it, fail it, or request more data."""
         command = collection.command
         if collection.failure:
             if not collection.bursts:
@@ -203,7 +204,9 @@ class DataOutCollector:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        """Set memory aside for commands in turn: for all missing data of a command, so that each one that begins can finish."""
+        """Claim memory for waiting commands in order. A command gets memory for all its missing data, so that each command that
+        begins can finish.
+        """
         while self._waiting and self._claim is None:
             missing = self._missing_bytes(self._waiting[0])
             if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
@@ -230,7 +233,7 @@ class DataOutCollector:
         return collection.wanted - collection.received
 
     def _ask(self, collection: Collection) -> None:
-        """Send R2Ts as far as agreed."""
+        """Send R2Ts, as many as MaxOutstandingR2T allows."""
         parameters = self._parameters
         while len(collection.bursts) < parameters.max_outstanding_r2t and collection.requested < collection.wanted:
             self._send_r2t(collection, min(parameters.max_burst_length, collection.wanted - collection.requested))
@@ -254,7 +257,7 @@ class DataOutCollector:
         collection.bursts.append(Burst(transfer_tag, collection.requested))
 
     def release(self, command: CommandReady) -> None:
-        """Give back the memory of a command that is answered or aborted, unless the edge still works with the data."""
+        """Give back the memory of a command that is answered or aborted, unless the connection server still uses the data."""
         if command.is_kept or not (command.unsolicited_bytes or command.collected_bytes):
             return
         unsolicited_bytes, command.unsolicited_bytes = command.unsolicited_bytes, 0
@@ -267,7 +270,7 @@ class DataOutCollector:
         self._serve_waiting()
 
     def abort(self, command: CommandReady) -> bool:
-        """Stop collecting for a command; False if all its data is here already."""
+        """Stop collecting for a command; return False if all its data is here already."""
         collection = self._collections.get(command.initiator_task_tag)
         if collection is None or collection.command is not command:
             return False
@@ -275,12 +278,12 @@ class DataOutCollector:
         return True
 
     def stop(self) -> None:
-        """Request nothing more; the connection ends."""
+        """Request no more data, because the connection ends."""
         self._waiting.clear()
         self._withdraw()
 
     def _end(self, collection: Collection) -> None:
-        """End a command before all its data is here."""
+        """End a command before all its data has arrived."""
         self._forget(collection)
         if collection.is_accepted:
             self._emit(CommandEnded(collection.command))

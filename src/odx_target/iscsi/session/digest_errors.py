@@ -2,8 +2,8 @@
 
 header digest               the connection ends, since the lengths in the header cannot be trusted
 data digest of a Data-Out   Reject DATA DIGEST ERROR; when its open bursts have ended, the command ends with CHECK CONDITION,
-ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
-data digest of any other    Reject DATA DIGEST ERROR; otherwise as if the PDU had not come, so its CmdSN is still missing
+                            ABORTED COMMAND, PROTOCOL SERVICE CRC ERROR
+data digest of other PDUs   Reject DATA DIGEST ERROR; the PDU is not executed, and its CmdSN is still missing
 """
 
 from odx_target.iscsi.pdu.framing import FramingError
@@ -15,12 +15,12 @@ from odx_target.iscsi.session.events import PduRefused
 
 
 def close_reason_of_header_digest(error: FramingError) -> CloseReason:
-    """The end of a connection whose stream has a wrong header digest."""
+    """Return the reason for closing a connection whose stream has a wrong header digest."""
     return CloseReason(CloseCode.HEADER_DIGEST, str(error))
 
 
 def refuse_data_digest(view: memoryview, at: int, collector: DataOutCollector) -> PduRefused:
-    """Fail the command of a Data-Out whose data digest is wrong; return the refusal of this PDU or any other.
+    """Return the refusal of a PDU whose data digest is wrong. If the PDU is a Data-Out, fail its command.
 
     The header of the PDU is at `at` of `view`. Raises PduRefused for a Data-Out that breaks another rule as well.
     """

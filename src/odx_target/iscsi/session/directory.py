@@ -1,4 +1,6 @@
-"""The targets of an array, their portals, and the authentication of initiators, as the edge provides them to the protocol."""
+"""Interfaces to the targets of an array, their portals, and the authentication of initiators. The connection server implements
+them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +13,14 @@ from odx_target.iscsi.session.sessions import SessionRegistry
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """An address of a target: "192.0.2.1:3260" or "[2001:db8::1]:3260", and the portal group it belongs to."""
+    """An address of a target, such as "192.0.2.1:3260" or "[2001:db8::1]:3260", and the tag of its portal group."""
 
     address: str
     portal_group_tag: int = 1
 
 
 class AuthenticationFailed(Exception):
-    """The initiator failed to authenticate itself; the login ends with this status."""
+    """The initiator failed to authenticate; the login ends with this status."""
 
     def __init__(self, detail: str, status: LoginStatus = LoginStatus.AUTHENTICATION_FAILURE) -> None:
         super().__init__(detail)
@@ -26,11 +28,11 @@ class AuthenticationFailed(Exception):
 
 
 class Authenticator(Protocol):
-    """One login's authentication (RFC 7143 12.1), such as CHAP."""
+    """The authentication of one login by one method (RFC 7143 12.1), such as CHAP."""
 
     @property
     def method(self) -> str:
-        """The value of AuthMethod."""
+        """Name of the method, as a value of AuthMethod."""
         ...
 
     @property
@@ -39,33 +41,35 @@ class Authenticator(Protocol):
         ...
 
     def answer(self, pairs: Pairs) -> Pairs:
-        """Take the method's keys of one login request and give those of the response. Raises AuthenticationFailed.
+        """Take the method's keys of a login request; return the keys of the response. Raises AuthenticationFailed.
 
-        Called for every complete request after the method was agreed on, with no keys too, and with those that came in the
-        request that agreed on it, if any.
+        Called for every complete request after the request that agreed on the method, even if it has no keys of the method.
+        Also called for the request that agreed on the method, if it has such keys.
         """
         ...
 
 
 class TargetDirectory(Protocol):
-    """The targets of an array as one initiator may see them."""
+    """The targets of an array that initiators may see."""
 
     @property
     def sessions(self) -> SessionRegistry: ...
 
     @property
     def portal(self) -> str:
-        """The address of the portal that the connection came in by."""
+        """Address of the portal through which the connection came in."""
         ...
 
     def target_names(self, initiator_name: str) -> Sequence[str]:
-        """The targets this initiator may log in to, in the order of SendTargets."""
+        """Names of the targets that this initiator may log in to, in the order of SendTargets."""
         ...
 
     def portals(self, target_name: str) -> Sequence[Portal]:
-        """The portals of a target, as SendTargets lists them."""
+        """The portals of a target, in the order of SendTargets."""
         ...
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
-        """A new authentication, or None if none is required. `target_name` is empty if a discovery session names no target."""
+        """Return a new authentication; None if none is required. `target_name` is empty if a discovery session names no
+        target.
+        """
         ...

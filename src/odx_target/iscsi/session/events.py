@@ -1,4 +1,4 @@
-"""The events that a connection reports to the edge, as data."""
+"""The events that a connection reports to the connection server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,45 +12,47 @@ from odx_target.iscsi.session.sessions import Session
 
 @dataclass(slots=True, eq=False)
 class CommandReady:
-    """A SCSI command with all its data-out, whose turn by CmdSN has come.
+    """A SCSI command with all its data-out, which is next in the order of CmdSN.
 
-    It is also the handle to answer it with. `lun` is LUN_NOT_SINGLE_LEVEL (-1) where `lun_field`, the eight bytes as one
-    integer, is of another form. `data_out` may point into the view given to `receive`: an edge that needs it after the next
-    call keeps that buffer alive and unchanged.
+    This object is also the argument of `send_reply`, which answers the command. `lun_field` has the eight bytes of the LUN as
+    one integer; `lun` is LUN_NOT_SINGLE_LEVEL (-1) if the field is not a LUN of one level. `data_out` may point into the view
+    given to `receive`: a caller that needs the data after the next call of `receive` must keep the buffer of the view
+    unchanged.
     """
 
     lun: int
     lun_field: int
     cdb: bytes
     attribute: int
-    """Numbered as in RFC 7143 11.3.1: untagged, simple, ordered, head of queue, ACA."""
+    """Task attribute, numbered as in RFC 7143 11.3.1: untagged, simple, ordered, head of queue, ACA."""
     initiator_task_tag: int
     expected_data_transfer_length: int
-    """In bytes. Of a command that neither reads nor writes it should be 0 (RFC 7143 11.3.1)."""
+    """Number of bytes. It should be 0 for a command that neither reads nor writes (RFC 7143 11.3.1)."""
     reads: bool
     writes: bool
     immediate: bool
     cmd_sn: int
     data_out: Sequence[Buffer] = ()
     aborted: bool = False
-    """True if a task management function or the end of the connection has ended it; answers to it are dropped."""
+    """True if a task management function or the end of the connection has ended the command. Answers to it are then dropped."""
     count_r2t: int = 0
-    """R2Ts sent for it."""
+    """Number of R2Ts sent for the command."""
     collected_bytes: int = 0
-    """Memory of the session that it takes for data requested by R2T."""
+    """Memory of the session that the command uses for data requested by R2T."""
     unsolicited_bytes: int = 0
-    """Memory of the session that it takes for unsolicited data."""
+    """Memory of the session that the command uses for unsolicited data."""
     awaits_memory: bool = False
-    """True if there is no memory yet for all of its data, so that not all of it has been requested."""
+    """True while the command waits for memory, so that not all of its data has been requested."""
     is_kept: bool = False
-    """True while the edge works with the data, even after an abort of the command; the edge then gives the memory back."""
+    """True while the connection server uses the data, even after an abort of the command. It gives the memory back by
+    `release`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAccepted:
-    """The turn of a SCSI command by CmdSN has come, and its data is still on its way.
+    """A SCSI command is next in the order of CmdSN, but its data has not all arrived.
 
-    Either the command itself or CommandEnded follows, unless the session ends first.
+    CommandReady or CommandEnded follows, unless the session ends first.
     """
 
     command: CommandReady
@@ -58,17 +60,17 @@ class CommandAccepted:
 
 @dataclass(frozen=True, slots=True)
 class CommandEnded:
-    """A command that was accepted has failed or been aborted before all its data had come."""
+    """An accepted command has failed or been aborted before all its data had arrived."""
 
     command: CommandReady
 
 
 @dataclass(slots=True, eq=False)
 class TaskManagement:
-    """A task management function for the device server; answer with `send_task_management_response`.
+    """A task management function for the device server, which is answered by `send_task_management_response`.
 
-    Tasks whose data was still on its way have already been aborted. `affected` are those the edge has, of this connection;
-    a response of FUNCTION COMPLETE ends them without a reply.
+    Tasks whose data had not all arrived have already been aborted. `affected` are the other tasks of this connection in the
+    scope of the function; a response of FUNCTION COMPLETE ends them without a reply.
     """
 
     function: int
@@ -83,7 +85,7 @@ class TaskManagement:
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """Full feature phase begins; discovery sessions are not reported."""
+    """A session has entered full feature phase. Discovery sessions are not reported."""
 
     session: Session
 
@@ -98,7 +100,7 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True)
 class PduRejected:
-    """A PDU was answered with Reject; for a log line."""
+    """A PDU was answered with Reject. This event is for a log line."""
 
     reason: RejectReason
     detail: str
@@ -106,7 +108,7 @@ class PduRejected:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnding:
-    """Send what is in the output, then close. The last event of a connection."""
+    """The last event of a connection: the connection server sends the output and then closes the socket."""
 
     reason: CloseReason
 
@@ -124,7 +126,7 @@ Event: TypeAlias = (
 
 
 class PduRefused(Exception):
-    """A PDU that is answered with Reject; raised inside the protocol only. `fatal` ends the connection as well."""
+    """A PDU is to be answered with Reject. Only raised inside the protocol. If `fatal`, the connection also ends."""
 
     def __init__(self, reason: RejectReason, detail: str, *, fatal: bool = False) -> None:
         super().__init__(detail)

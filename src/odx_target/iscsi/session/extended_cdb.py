@@ -7,7 +7,7 @@ from odx_target.iscsi.session.events import PduRefused
 
 
 def extended_cdb(additional: memoryview) -> bytes:
-    """Return the bytes that the AHS add to the CDB. Raises PduRefused."""
+    """Return the bytes of the CDB that are in additional header segments (AHS). Raises PduRefused."""
     rest = b""
     try:
         for kind, content in additional_headers(additional):

@@ -1,12 +1,14 @@
-"""The timers of a connection: login, silence, the answer to a ping, awaited data, and a logout that was requested.
+"""The timers of a connection, and what each does when it is due.
 
-state          timer                                      when it is due
+state          timer                                      action
 login          LOGIN_TIMEOUT_S from the start             the connection ends
 normal         PING_AFTER_IDLE_S from the last bytes      a NOP-In asks for an answer
-pinged         PING_TIMEOUT_S from the ping               the connection ends; any bytes lead back to normal
-data awaited   DATA_OUT_TIMEOUT_S from the last Data-Out  the connection ends, beside normal and pinged
+pinged         PING_TIMEOUT_S from the ping               the connection ends
+data awaited   DATA_OUT_TIMEOUT_S from the last Data-Out  the connection ends
 discovery      DISCOVERY_IDLE_S from the last bytes       the connection ends
 leaving        the time allowed for the logout            the connection ends
+
+Any bytes that arrive change the state from pinged to normal. The timer for awaited data runs in both of these states.
 """
 
 from collections.abc import Callable
@@ -37,7 +39,7 @@ TIMEOUT_REASONS = {
 
 
 class AwaitedData(Enum):
-    """The state of announced or requested data: none is missing; some has come since the last look; or none has."""
+    """The state of announced or requested data: NONE is missing, some COMES since the last check, or all of it STAYS_AWAY."""
 
     NONE = auto()
     COMES = auto()
@@ -45,7 +47,7 @@ class AwaitedData(Enum):
 
 
 class Liveness:
-    """One connection's timers, on the clock of the `now` arguments."""
+    """The timers of one connection, on the clock of the `now` arguments."""
 
     __slots__ = (
         "_data_awaited_since",
@@ -69,7 +71,7 @@ class Liveness:
         self._data_awaited_since: float | None = None
 
     def received(self, now: float) -> None:
-        """Bytes have come: the peer is alive."""
+        """Note that bytes have arrived, which shows that the peer is alive."""
         self.last_received = now
         self._pinged_at = None
 
@@ -84,7 +86,7 @@ class Liveness:
         self._logout_by = until
 
     def next(self) -> tuple[float, Due]:
-        """The time of the next action, and the action."""
+        """Return the time of the next action, and the action."""
         if self._logout_by is not None:
             return self._logout_by, Due.LOGOUT_TIMEOUT
         if not self._logged_in:
@@ -101,7 +103,7 @@ class Liveness:
         return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
 
     def _look_for_data(self) -> None:
-        """Note since when data has been awaited, as exactly as the time of the last bytes shows."""
+        """Note the time since which data has been awaited. It is the time when the last bytes arrived."""
         awaited = self.awaited_data()
         if awaited is AwaitedData.NONE:
             self._data_awaited_since = None

@@ -1,17 +1,20 @@
-"""The login phase of one connection (RFC 7143 6, 11.12, 11.13): requests in, answers out, no PDU sent here.
+"""The login phase of one connection (RFC 7143 6, 11.12, 11.13), without I/O: it takes requests and returns answers.
 
-Stages, as CSG and NSG name them:
+Stages, by their names in CSG and NSG:
 
     SECURITY_NEGOTIATION -> LOGIN_OPERATIONAL_NEGOTIATION -> FULL_FEATURE_PHASE
     SECURITY_NEGOTIATION ----------------------------------> FULL_FEATURE_PHASE
 
-The initiator picks the first stage and asks for each transition with the T bit; the target agrees unless authentication is
-not complete yet. The keys of a request may be spread over several, all but the last with the C bit; each is answered by an
-empty response. The keys of a response may be spread too, since during a login each side takes only 8192 bytes in one PDU
-(6.3), whatever it has declared; then the requests between the parts are empty, and the stage can only end with the last part.
-The first complete request names the initiator and the target, and most refusals answer it. Every refusal is a LoginRefused
-with the status to send. The target offers nothing by itself: it answers, and declares its TargetPortalGroupTag in the first
-response (Windows waits for it there) and its MaxRecvDataSegmentLength in the first response of the operational stage.
+The initiator chooses the first stage and asks for each transition with the T bit. The target agrees if authentication is
+complete. The keys of a request may be spread over several PDUs, all but the last with the C bit; each of these gets an empty
+response. The keys of a response may be spread too, since during a login each side takes only 8192 bytes in one PDU (6.3),
+whatever length it has declared. The requests between the parts of a response are then empty, and the stage can only end with
+the last part.
+
+The first complete request names the initiator and the target; most refusals answer this request. Every refusal is a
+LoginRefused with the status to send. The target offers no keys by itself: it answers, and declares two keys.
+TargetPortalGroupTag is in the first response, because Windows waits for it there. MaxRecvDataSegmentLength is in the first
+response of the operational stage.
 """
 
 from dataclasses import dataclass, replace
@@ -42,17 +45,17 @@ REFUSED_ADMISSIONS = {
 }
 
 NAMING_KEYS = frozenset({"InitiatorName", "TargetName", "SessionType"})
-"""Keys that only the first complete request may have (6.3, 13.4, 13.5, 13.21): the session is made from them."""
+"""Keys that only the first complete request may have, because they identify the session (6.3, 13.4, 13.5, 13.21)."""
 
 SAME_IN_ALL_REQUESTS = ("isid", "tsih", "connection_id", "initiator_task_tag", "version_min", "version_max")
-"""Fields of a Login Request that stay as in the first (11.12 to 11.12.7)."""
+"""Fields that must have the same value in all Login Requests of a login (11.12 to 11.12.7)."""
 
 VERSION = 0x00
-"""The only version there is (RFC 7143 11.12.4)."""
+"""The only version of iSCSI (RFC 7143 11.12.4)."""
 
 
 class LoginRefused(Exception):
-    """The login ends with this status."""
+    """The login is refused and ends with this status."""
 
     def __init__(self, status: LoginStatus, detail: str) -> None:
         super().__init__(detail)
@@ -61,20 +64,20 @@ class LoginRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoginAnswer:
-    """The content of the response to one request, except for its numbers."""
+    """The content of the response to one request, without its sequence numbers."""
 
     transit: bool
     current_stage: int
     next_stage: int
     text: bytes
     continued: bool = False
-    """The text goes on in the next response."""
+    """True if the text continues in the next response."""
     session: Session | None = None
-    """The session that begins with this response, its login complete."""
+    """The session that begins with this response; None if the login is not complete."""
 
 
 class Login:
-    """One connection's login. `connection` is what a session remembers, to end it when another login replaces it."""
+    """The login of one connection. The session keeps `connection`, to end it when another login replaces the session."""
 
     def __init__(self, directory: TargetDirectory, connection: Connection, portal_group_tag: int) -> None:
         self._directory = directory
@@ -93,7 +96,7 @@ class Login:
 
     @property
     def started(self) -> bool:
-        """A login request has come."""
+        """True if a Login Request has arrived."""
         return self._first is not None
 
     @property
@@ -101,7 +104,7 @@ class Login:
         return self._answerer.parameters
 
     def receive(self, request: LoginRequest, data: Buffer) -> LoginAnswer:
-        """Take a request with its data segment. Raises LoginRefused."""
+        """Return the answer to a request with its data segment. Raises LoginRefused."""
         try:
             return self._receive(request, data)
         except (TextError, NegotiationError) as error:
@@ -133,13 +136,15 @@ class Login:
         return self._respond(request)
 
     def _check_said(self, offers: Pairs) -> None:
-        """Check that no key comes twice in a login, and none with an answer (6.2, 6.3), before their values are read."""
+        """Check that no key is sent twice in a login, or with a reserved answer as its value (6.2, 6.3), before the values are
+        read.
+        """
         for name, value in offers:
             check_is_offer(name, value)
             note_key(name, self._said)
 
     def _respond(self, request: LoginRequest) -> LoginAnswer:
-        """As much of the answers as one response holds; with the last of them the stage may end."""
+        """Return the next part of the answers that fits one response. The stage can end with the last part."""
         part, self._unsent = (
             self._unsent[:DEFAULT_MAX_DATA_SEGMENT_BYTES],
             self._unsent[DEFAULT_MAX_DATA_SEGMENT_BYTES:],
@@ -166,7 +171,7 @@ class Login:
             raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"no way from stage {self._stage} to {request.next_stage}")
 
     def _identify(self, request: LoginRequest, offers: Pairs) -> Session:
-        """Find the initiator and the target by the keys of the first complete request (RFC 7143 6.2.1, 13.5, 13.21)."""
+        """Return the session that the keys of the first complete request identify (RFC 7143 6.2.1, 13.5, 13.21)."""
         said = dict(offers)
         initiator_name, target_name = said.get("InitiatorName", ""), said.get("TargetName", "")
         session_type = said.get("SessionType", "Normal")
@@ -181,7 +186,7 @@ class Login:
         initiator_name = prepare_name(initiator_name)
         if target_name or session_type == "Normal":
             target_name = self._find_target(initiator_name, target_name)
-        # Without a target there is no portal group: then the portal distinguishes sessions (7.4.2.1).
+        # A session without a target has no portal group, so its key has the portal instead (7.4.2.1).
         port = self._portal_group_tag if target_name else self._directory.portal
         key = initiator_name, request.isid, target_name, port
         self._admit(key, request, is_discovery=session_type == DISCOVERY)
@@ -190,7 +195,7 @@ class Login:
         return Session(*key, request.connection_id, self.parameters, self._connection)
 
     def _find_target(self, initiator_name: str, target_name: str) -> str:
-        """The target's own name; the initiator may have written it another way."""
+        """Return the name of a target as the array writes it: the initiator may have written an equal name differently."""
         if not target_name:
             raise LoginRefused(LoginStatus.MISSING_PARAMETER, "TargetName is missing")
         prepared = prepare_name(target_name)
@@ -200,7 +205,7 @@ class Login:
         raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
 
     def _admit(self, key: SessionKey, request: LoginRequest, *, is_discovery: bool) -> None:
-        """Refuse a login at once if the registry would refuse it at the end."""
+        """Refuse a login now if the session registry would refuse it at the end."""
         sessions = self._directory.sessions
         verdict = sessions.admission(key, request.tsih, request.connection_id, is_discovery=is_discovery)
         if verdict in REFUSED_ADMISSIONS:
@@ -266,7 +271,7 @@ class Login:
         return LoginAnswer(True, leaving, self._stage, text, session=self._session)
 
     def _check_integrity(self) -> None:
-        """FirstBurstLength may not exceed MaxBurstLength (13.14); its default gives way, what was agreed on cannot."""
+        """Check that FirstBurstLength does not exceed MaxBurstLength (13.14). If only its default does, lower it."""
         parameters = self.parameters
         if parameters.first_burst_length <= parameters.max_burst_length:
             return
@@ -285,7 +290,9 @@ def _is_security(name: str) -> bool:
 
 
 def reinstated_parameters(known: Parameters) -> Parameters:
-    """The start of a connection reinstatement: the session's values, the connection's own back at their defaults."""
+    """Return the parameters at the start of a connection reinstatement: those of the session, but defaults for those of the
+    connection.
+    """
     fresh = Parameters()
     return replace(
         known,

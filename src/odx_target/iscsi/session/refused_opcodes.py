@@ -1,4 +1,4 @@
-"""The refusal of a PDU that is not taken in full feature phase, or not in a session of this type."""
+"""Refusals of PDUs that are not allowed in full feature phase, or not in a session of this type."""
 
 from odx_target.iscsi.pdu.headers import PDU_CLASSES
 from odx_target.iscsi.pdu.opcodes import Opcode, RejectReason
@@ -6,7 +6,7 @@ from odx_target.iscsi.session.events import PduRefused
 
 
 def refusal_of(opcode: int, *, discovery: bool) -> PduRefused:
-    """The refusal of a PDU by its operation code; `discovery` is True in a discovery session."""
+    """Return the refusal of a PDU by its operation code; `discovery` is True in a discovery session."""
     if opcode == Opcode.SNACK_REQUEST:
         return PduRefused(RejectReason.SNACK_REJECT, "SNACK at error recovery level 0")
     if opcode == Opcode.LOGIN_REQUEST:

@@ -1,12 +1,15 @@
 """Answers to SCSI commands: Data-In PDUs with the status in the last, or a SCSI Response (RFC 7143 11.4, 11.7).
 
-Data is cut to the initiator's MaxRecvDataSegmentLength, and a sequence of at most MaxBurstLength ends with the F bit. The
-status travels in the last Data-In when it is GOOD; every other status needs a SCSI Response. The residual count is the
-number of expected bytes that were not moved (U), or of bytes that the command would have moved beyond the expected ones (O);
-no more is sent than was expected. A command that writes but was sent with the R bit, or with neither R nor W although it
-expects data, does not end with GOOD, since nothing has been written. A command that reads but was sent with the W bit does,
-and the residual count shows the bytes that were not sent. Data is not copied: the output consists of slices of the buffers
-given.
+Data is cut into segments of at most the initiator's MaxRecvDataSegmentLength. A sequence of at most MaxBurstLength ends with
+the F bit. GOOD status is in the last Data-In; every other status needs a SCSI Response. The residual count is the number of
+expected bytes that were not moved (U), or of bytes that the command would have moved beyond the expected ones (O); no more
+bytes are sent than were expected.
+
+The R and W bits of a command may not fit its operation. A command that writes does not end with GOOD if it has the R bit, or
+has neither bit although it expects data, since no data was written. A command that reads ends with GOOD although it has the W
+bit, and the residual count shows the bytes that were not sent.
+
+Data is not copied: the output has slices of the caller's buffers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,27 +30,29 @@ CHECK_CONDITION = 0x02
 BUSY = 0x08
 TASK_SET_FULL = 0x28
 JOINED_BYTES = 1024
-"""Data of a segment up to this size is copied: a view costs as much memory, and initiators may ask for 512 bytes at a time."""
+"""Data of a segment up to this size is copied: a view takes as much memory, and initiators may ask for 512 bytes at a time."""
 MAX_SENSE_BYTES = 252
-"""The longest sense data (SPC-4 4.5.1)."""
+"""Longest sense data (SPC-4 4.5.1)."""
 _DATA_IN = int(Opcode.SCSI_DATA_IN)
 _RESPONSE = int(Opcode.SCSI_RESPONSE)
 
 Segment: TypeAlias = tuple[int, int, list[Buffer], bool]
-"""Offset, length, buffers, and whether a sequence ends with it."""
+"""Offset, length and buffers of a segment, and True if a sequence ends with this segment."""
 
 
 def fixed_sense(sense_key: int, additional_sense_code: int, qualifier: int) -> bytes:
-    """Fixed-format sense data for what goes wrong in the transport (RFC 7143 11.4.7.2)."""
+    """Return fixed-format sense data for an error of the transport (RFC 7143 11.4.7.2)."""
     return bytes((0x70, 0, sense_key, 0, 0, 0, 0, 10, 0, 0, 0, 0, additional_sense_code, qualifier, 0, 0, 0, 0))
 
 
 WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)
-"""INVALID FIELD IN COMMAND INFORMATION UNIT."""
+"""Sense data of INVALID FIELD IN COMMAND INFORMATION UNIT."""
 
 
 def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
-    """The flags and count for a command that moved `moved` bytes of `expected`, and would have moved `wanted`."""
+    """Return the residual flags and count of a command that moved `moved` of `expected` bytes, but `wanted` to move another
+    number.
+    """
     if wanted > expected:
         return OVERFLOW, min(wanted - expected, SERIAL_MASK)
     if moved < expected:
@@ -56,7 +61,7 @@ def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
 
 
 def cut_segments(data: Sequence[Buffer], size: int, max_segment: int, max_burst: int) -> Iterator[Segment]:
-    """The first `size` bytes of joined `data`, cut for sending."""
+    """Cut the first `size` bytes of `data` into segments. The parts of `data` count as one sequence of bytes."""
     buffers = iter(data)
     current = memoryview(b"")
     offset = 0
@@ -77,7 +82,7 @@ def cut_segments(data: Sequence[Buffer], size: int, max_segment: int, max_burst:
 
 
 class ReplySender:
-    """Makes the answers to one connection's commands."""
+    """Makes the answers to the commands of one connection."""
 
     __slots__ = ("_parameters", "_writer")
 
@@ -86,7 +91,7 @@ class ReplySender:
         self._parameters = parameters
 
     def send(self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes) -> None:
-        """Answer a command; `transfer_bytes` is the number of bytes it was to move, in or out."""
+        """Answer a command; `transfer_bytes` is the number of bytes that its CDB asks to move, in or out."""
         if data_in and command.reads:
             size = len(data_in[0]) if len(data_in) == 1 else sum(map(len, data_in))
             parameters = self._parameters
@@ -101,15 +106,15 @@ class ReplySender:
                 self._send_data(command, status, data_in, size, transfer_bytes, sense)
             return
         expected = command.expected_data_transfer_length
-        if data_in:  # a command that reads, sent as one that writes: nothing may be sent
+        if data_in:  # a command that reads was sent as one that writes: no data may be sent
             transfer_bytes, expected = max(transfer_bytes, sum(map(len, data_in))), 0
-        elif expected and transfer_bytes and status == GOOD and not command.writes:  # nothing was written
+        elif expected and transfer_bytes and status == GOOD and not command.writes:  # no data was written
             status, sense, transfer_bytes = CHECK_CONDITION, WRONG_WAY, 0
         moved = min(transfer_bytes, expected) if command.writes else 0
         self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
 
     def _send_single(self, command: CommandReady, data_in: Sequence[Buffer], size: int) -> None:
-        """The hot path: all expected data in one PDU, with status GOOD."""
+        """Send all expected data in one PDU with status GOOD. This is the hot path."""
         writer = self._writer
         window = writer.window
         stat_sn = writer.stat_sn
@@ -149,7 +154,7 @@ class ReplySender:
     ) -> None:
         expected = command.expected_data_transfer_length
         moved = min(size, expected)
-        if moved < size:  # slices would keep all of it in memory until the initiator has read its part
+        if moved < size:  # slices would keep all of the data in memory until the initiator has received its part
             data_in = [b"".join(data_in)[:moved]]
         flags, count = residual(expected, moved, max(size, transfer_bytes))
         parameters = self._parameters

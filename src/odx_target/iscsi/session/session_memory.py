@@ -1,35 +1,35 @@
-"""The memory that a session may take. The edge shares it out among all sessions of an array."""
+"""The memory that a session may use. The connection server divides memory among all sessions of an array."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
 class Share(Protocol):
-    """Memory for one purpose. Each size that is taken is given back."""
+    """Memory for one purpose. Each size that is taken must be given back."""
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once; return False and take nothing if that is not possible."""
+        """Claim memory at once. If there is not enough, return False and claim none."""
 
     def wait(self, size_bytes: int, granted: Callable[[], None]) -> object:
-        """Claim memory that comes later. `granted` is called when it is there, but not before this returns."""
+        """Claim memory that is not available yet. `granted` is called when it is, but never before this method returns."""
 
     def withdraw(self, claim: object) -> None:
-        """Stop waiting; `claim` is the result of `wait`."""
+        """Stop waiting for memory; `claim` is the result of `wait`."""
 
     def give_back(self, size_bytes: int) -> None:
-        """End a claim of this size."""
+        """Give back memory of this size."""
 
 
 class SessionMemory(Protocol):
-    """The shares of a session that the protocol uses."""
+    """The shares of memory that the protocol uses for a session."""
 
     @property
     def unsolicited(self) -> Share:
-        """For data that came with a command, or unsolicited after it, and has to be kept."""
+        """Memory for data that arrived with a command, or unsolicited after it, and has to be kept."""
 
     @property
     def written(self) -> Share:
-        """For data that the target asks for by R2T."""
+        """Memory for data that the target requests by R2T."""
 
 
 class _Unlimited:
@@ -49,6 +49,6 @@ class _Unlimited:
 
 
 class UnlimitedMemory:
-    """Memory of a session that shares with no other."""
+    """The memory of a session that shares with no other session. It has no limit."""
 
     unsolicited = written = _Unlimited()

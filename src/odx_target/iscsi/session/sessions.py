@@ -1,18 +1,19 @@
-"""Sessions of all connections of an array: names, ISID and TSIH rules, reinstatement (RFC 7143 6.3).
+"""The sessions of all connections of an array: names, rules for ISID and TSIH, reinstatement (RFC 7143 6.3).
 
-The meaning of a login's ISID and TSIH. A session is known by initiator name, ISID, target name and portal group; a discovery
-session that names no target is known by the portal in place of the last two (7.4.2):
+The key of a session is initiator name, ISID, target name and portal group. The key of a discovery session without a target has
+the portal instead of target name and portal group (7.4.2). The meaning of a login depends on its key and its TSIH:
 
-    session known   TSIH                      meaning
-    no              0                         a new session
-    yes             0                         session reinstatement: the old one ends, a new one begins
-    yes             its own, same CID         connection reinstatement: the same, but TSIH and session parameters stay
-    yes             its own, another CID      a second connection: refused, MaxConnections is 1
-    -               any other                 refused, the session does not exist
+key known        TSIH                                  meaning
+no               0                                     a new session
+yes              0                                     session reinstatement: the old session ends, a new one begins
+yes              that of the session, same CID         connection reinstatement: as above, but TSIH and session parameters
+                                                       stay
+yes              that of the session, another CID      a second connection: refused, because MaxConnections is 1
+yes or no        any other                             refused, because the session does not exist
 
-A new session beyond the limit is refused; normal and discovery sessions have one each. Connections that are logging in do not
-count: otherwise they could keep others out without ever becoming sessions, even a login that reinstates a session. The edge
-bounds them, and the login timeout ends them.
+A new session beyond the limit is refused. Normal and discovery sessions have separate limits. Connections that are logging in
+do not count: if they did, they could keep other hosts out without ever becoming sessions. The connection server limits their
+number, and the login timeout ends them.
 """
 
 from dataclasses import dataclass
@@ -25,12 +26,12 @@ from odx_target.iscsi.negotiation.rules import DISCOVERY
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 
 SessionKey: TypeAlias = tuple[str, bytes, str, int | str]
-"""Initiator name, ISID, target name, and portal group tag; without a target name the portal."""
+"""Initiator name, ISID, target name and portal group tag. Without a target name, the portal replaces the tag."""
 _TSIH_COUNT = 0xFFFF
 
 
 class Connection(Protocol):
-    """A connection as the registry needs it: it can be ended because of another one."""
+    """A connection, as the registry needs it: it can be ended because of another connection."""
 
     def supersede(self, reason: CloseReason) -> None: ...
 
@@ -43,7 +44,7 @@ class Session:
     isid: bytes
     target_name: str
     port: int | str
-    """The portal group tag; without a target name the portal."""
+    """The portal group tag; the address of the portal if there is no target name."""
     connection_id: int
     parameters: Parameters
     connection: Connection
@@ -59,18 +60,18 @@ class Session:
 
     @property
     def initiator_port_name(self) -> str:
-        """As RFC 7143 4.2.7 and SAM-5 name it."""
+        """Name of the initiator port (RFC 7143 4.2.7, SAM-5)."""
         return f"{self.initiator_name},i,0x{self.isid.hex()}"
 
     @property
     def target_port_name(self) -> str:
-        """Of a session that names a target."""
+        """Name of the target port, for a session with a target."""
         assert isinstance(self.port, int)
         return f"{self.target_name},t,0x{self.port:04x}"
 
 
 class Admission(Enum):
-    """The meaning of a login's TSIH."""
+    """The meaning of a login, by its key and its TSIH."""
 
     NEW_SESSION = auto()
     SESSION_REINSTATEMENT = auto()
@@ -81,7 +82,7 @@ class Admission(Enum):
 
 
 class SessionRegistry:
-    """All connections and sessions of one array. As a session has one connection, the limits bound both."""
+    """All connections and sessions of one array. Each session has one connection, so the limits apply to both."""
 
     def __init__(self, max_sessions: int = MAX_CONNECTIONS, max_discovery_sessions: int = MAX_DISCOVERY_SESSIONS) -> None:
         self._max_sessions = max_sessions
@@ -103,11 +104,11 @@ class SessionRegistry:
         self._connections.add(connection)
 
     def leave(self, connection: Connection) -> None:
-        """Remove a connection; do nothing if it is not known."""
+        """Remove a connection; do nothing if it is unknown."""
         self._connections.discard(connection)
 
     def admission(self, key: SessionKey, tsih: int, connection_id: int, *, is_discovery: bool = False) -> Admission:
-        """Return the meaning of a login, by the table above."""
+        """Return the meaning of a login, by the table in the docstring of this module."""
         known = self._sessions.get(key)
         if tsih == 0 and known is not None:
             return Admission.SESSION_REINSTATEMENT
@@ -124,13 +125,14 @@ class SessionRegistry:
         return sum(session.is_discovery is is_discovery for session in self._sessions.values()) < limit
 
     def find(self, key: SessionKey) -> Session | None:
-        """The session with this key, or None."""
+        """Return the session with this key, or None."""
         return self._sessions.get(key)
 
     def open(self, session: Session, tsih: int) -> Admission:
-        """Begin a session whose login is complete, and assign its TSIH. `tsih` is that of the Login Request.
+        """Begin a session whose login is complete, and assign its TSIH. `tsih` is the TSIH of the Login Request.
 
-        A session that it replaces is ended first. Return the result of `admission`; if that is a refusal, do nothing.
+        A session that is replaced is ended first. Returns the result of `admission`; if that is a refusal, nothing else is
+        done.
         """
         verdict = self.admission(session.key, tsih, session.connection_id, is_discovery=session.is_discovery)
         known = self._sessions.get(session.key)
@@ -146,7 +148,7 @@ class SessionRegistry:
         return verdict
 
     def close(self, session: Session) -> None:
-        """Remove a session, unless another has taken its place."""
+        """Remove a session, unless another session with the same key has replaced it."""
         if self._sessions.get(session.key) is session:
             del self._sessions[session.key]
 
@@ -157,7 +159,7 @@ class SessionRegistry:
 
     def _unused_tsih(self) -> int:
         used = {session.tsih for session in self._sessions.values()}
-        while True:  # at most one more round than there are sessions, which are far fewer than numbers
+        while True:  # ends, because there are far fewer sessions than numbers
             self._last_tsih = self._last_tsih % _TSIH_COUNT + 1
             if self._last_tsih not in used:
                 return self._last_tsih

@@ -1,18 +1,18 @@
 """The tasks of one connection, and task management (RFC 7143 11.5, 11.6).
 
-A task is here from its command to its answer. A task whose data is still on its way is known to the protocol alone and is
-aborted at once. A task that the edge has goes on until the edge has answered the function; then it gets no reply. The
-actor that answers a function depends on its scope:
+A task is here from the arrival of its command to its answer. A task whose data has not all arrived is aborted at once. A task
+that was already reported to the connection server goes on until the server has answered the function; then it ends without a
+reply. Who answers a function depends on its scope:
 
-    function                                   scope of tasks            who answers
-    ABORT TASK                                 the referenced one        the protocol if it collects, is held, missing or
-                                                                         unknown, else the edge
-    ABORT TASK SET, CLEAR TASK SET,            those of the LUN          the edge
-    LOGICAL UNIT RESET
-    TARGET WARM RESET, TARGET COLD RESET       all of the connection     the edge
-    CLEAR ACA                                  -                         the protocol: not supported
-    TASK REASSIGN                              -                         the protocol: reassignment not supported
-    any other                                  -                         the protocol: rejected
+function                                scope of tasks            answered by
+ABORT TASK                              the referenced task       the protocol, if the task is unknown, missing, held, or
+                                                                  still receives data; else the connection server
+ABORT TASK SET, CLEAR TASK SET,         tasks of the LUN          the connection server
+LOGICAL UNIT RESET
+TARGET WARM RESET, TARGET COLD RESET    all of the connection     the connection server
+CLEAR ACA                               -                         the protocol: not supported
+TASK REASSIGN                           -                         the protocol: reassignment not supported
+any other                               -                         the protocol: rejected
 """
 
 from odx_target.iscsi.pdu.header import LUN_NOT_SINGLE_LEVEL, decode_lun
@@ -37,7 +37,7 @@ REFUSALS: dict[int, TaskManagementResponse] = {
 
 
 class Tasks:
-    """Active tasks by initiator task tag. `count_immediate` are those outside the command window."""
+    """Active tasks by initiator task tag. `count_immediate` is the number of active tasks outside the command window."""
 
     __slots__ = ("_collector", "_window", "active", "count_immediate")
 
@@ -69,18 +69,22 @@ class Tasks:
         self.end(command)
 
     def abort_all(self) -> None:
-        """End all tasks, as the end of the connection does."""
+        """End all tasks, because the connection ends."""
         self._collector.stop()
         for command in list(self.active.values()):
             self.abort(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End those of a LUN whose data is still on its way, because of another nexus; False if there are none."""
+        """End the tasks of a LUN whose data has not all arrived, because another nexus aborted them; False if there are
+        none.
+        """
         of_lun = [task for task in self.active.values() if task.lun == lun]
         return len(self._abort_collecting(of_lun)) < len(of_lun)
 
     def manage(self, request: TaskManagementFunctionRequest) -> TaskManagement | TaskManagementResponse:
-        """Carry out a function as far as the protocol can; return its answer, or the event that asks the edge for one."""
+        """Do the protocol's part of a function. Return its answer, or the event that asks the connection server for the
+        answer.
+        """
         event = TaskManagement(
             request.function,
             decode_lun(request.lun),
@@ -104,7 +108,7 @@ class Tasks:
     ) -> TaskManagement | TaskManagementResponse:
         command = self.active.get(request.referenced_task_tag)
         if command is None:
-            # A command that never came counts as received, so that those after it may run.
+            # An aborted command that never arrived counts as received, so that the commands after it may run.
             plugged = self._window.plug(request.ref_cmd_sn, request.cmd_sn)
             return TaskManagementResponse.FUNCTION_COMPLETE if plugged else TaskManagementResponse.TASK_DOES_NOT_EXIST
         if not _is_same_lun(command, event):
@@ -113,7 +117,7 @@ class Tasks:
         return event if event.affected else TaskManagementResponse.FUNCTION_COMPLETE
 
     def _abort_collecting(self, commands: list[CommandReady]) -> list[CommandReady]:
-        """Abort the commands that still collect data; return the others."""
+        """Abort the commands whose data has not all arrived; return the other commands."""
         collecting = [command for command in commands if self._collector.abort(command)]
         for command in collecting:
             command.aborted = True
@@ -122,5 +126,5 @@ class Tasks:
 
 
 def _is_same_lun(command: CommandReady, event: TaskManagement) -> bool:
-    """True if they name the same LUN, by any addressing method."""
+    """True if a command and a function have the same LUN, by any addressing method."""
     return command.lun_field == event.lun_field or command.lun == event.lun != LUN_NOT_SINGLE_LEVEL

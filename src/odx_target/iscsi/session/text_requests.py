@@ -1,14 +1,15 @@
-"""Text requests in full feature phase (RFC 7143 6.4, 11.10, 11.11, Appendix C): SendTargets and the few keys allowed there.
+"""Text requests in full feature phase: SendTargets and the few keys allowed there (RFC 7143 6.4, 11.10, 11.11, Appendix C).
 
-A request's keys may come in several PDUs (C bit). An answer longer than one PDU is sent in parts, each but the last with the
-C bit and a target transfer tag by which the initiator asks for the next. One exchange is under way at a time; a request
-without a transfer tag begins a new one. Values declared in an exchange apply from its end on; an exchange that fails or is
-started again changes nothing. A failure is answered by Reject, and the connection goes on unless the table says otherwise:
+The keys of a request may be spread over several PDUs by the C bit. An answer longer than one PDU is sent in parts. Each part
+but the last has the C bit and a target transfer tag, by which the initiator asks for the next part. One exchange is under way
+at a time; a request without a transfer tag begins a new exchange. Declared values apply from the end of the exchange; an
+exchange that fails or begins again changes no values. A failure is answered by Reject. The connection goes on, except in the
+last case:
 
-    a transfer tag that is not the last one given, another task tag within the exchange     INVALID PDU FIELD
-    text that cannot be read, a key said twice or in another way against 6.2                PROTOCOL ERROR
-    keys where the rest of an answer was to be asked for, another I bit in the exchange     PROTOCOL ERROR
-    F and C bit together: a PDU that contradicts itself (7.7)                               PROTOCOL ERROR, and the end
+a transfer tag other than the last, a task tag other than at the start of the exchange    INVALID PDU FIELD
+text that cannot be read, a key sent twice or otherwise against 6.2                       PROTOCOL ERROR
+keys in a request for the next part of an answer, a changed I bit in the exchange         PROTOCOL ERROR
+F and C bit together, so that the PDU contradicts itself (7.7)                            PROTOCOL ERROR, connection ends
 """
 
 from dataclasses import replace
@@ -63,7 +64,7 @@ class TextExchange:
             raise PduRefused(RejectReason.PROTOCOL_ERROR, str(error)) from error
 
     def _check_goes_on(self, request: TextRequest) -> None:
-        """Check a request against the exchange that it names (11.10.3, 11.10.4)."""
+        """Check that a request continues the exchange that is under way (11.10.3, 11.10.4)."""
         first = self._first
         if first is None or request.target_transfer_tag != self._transfer_tag:
             raise PduRefused(RejectReason.INVALID_PDU_FIELD, "Text Request names no exchange that is under way")
@@ -92,7 +93,7 @@ class TextExchange:
     def _send_part(self, request: TextRequest) -> None:
         limit = self._session.parameters.max_send_data_segment_length
         part, self._unsent = self._unsent[:limit], self._unsent[limit:]
-        # The exchange may only end after the initiator has set the F bit: it has no more keys to send.
+        # The exchange may only end after the initiator has set the F bit, which means that it has no more keys to send.
         ends = not self._unsent and request.final
         self._transfer_tag = NO_TAG if ends else self._writer.new_transfer_tag()
         self._respond(request, part, final=ends, continued=bool(self._unsent))
@@ -111,7 +112,7 @@ class TextExchange:
         self._writer.send(response, [text] if text else [])
 
     def _send_targets(self, wanted: str) -> Pairs:
-        """Answer SendTargets: All is for discovery sessions, an empty value for sessions that name a target (Appendix C)."""
+        """Answer SendTargets: All is for discovery sessions, an empty value for sessions with a target (Appendix C)."""
         session = self._session
         if session.is_discovery:
             names = list(self._directory.target_names(session.initiator_name))
@@ -132,6 +133,6 @@ class TextExchange:
 
 
 def _as_names(wanted: str, names: list[str]) -> list[str]:
-    """The names that equal the wanted one as iSCSI names."""
+    """Return the names that equal the wanted name by the rules for iSCSI names."""
     prepared = prepare_name(wanted)
     return [name for name in names if prepare_name(name) == prepared]

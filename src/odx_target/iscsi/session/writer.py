@@ -1,7 +1,7 @@
-"""The output of a target: PDUs with their numbers filled in, as a list of buffers.
+"""The output of a target: a list of buffers, with PDUs whose sequence numbers are filled in.
 
-StatSN goes up by one with every PDU that carries status; others show the next one. ExpCmdSN and MaxCmdSN are those of the
-moment the PDU is made.
+StatSN goes up by one with every PDU that carries status; other PDUs show the next StatSN. ExpCmdSN and MaxCmdSN have the values
+of the moment when the PDU is made.
 """
 
 from collections.abc import Sequence
@@ -38,14 +38,14 @@ Numbered: TypeAlias = (
 
 
 ANSWER_OBJECT_BYTES = 256
-"""The memory of a PDU's Python objects, in addition to its data."""
+"""Memory that the Python objects of a PDU take, in addition to its data."""
 
 
 class PduWriter:
-    """The sending side of a connection. `output` is what is to be sent next.
+    """The sending side of a connection. `output` has the buffers to send next.
 
-    `takes_more` is False once the answers to send reach MAX_UNSENT_ANSWER_BYTES, not counting Data-In and SCSI Responses:
-    an initiator can cause answers at no cost, and may never read them.
+    `takes_more` becomes False when unsent answers reach MAX_UNSENT_ANSWER_BYTES, because an initiator can cause answers at no
+    cost and may never read them. Data-In and SCSI Responses are not counted.
     """
 
     __slots__ = (
@@ -70,7 +70,7 @@ class PduWriter:
         self.takes_more = True
 
     def send(self, pdu: Numbered, data: Sequence[Buffer] = (), *, status: bool = True) -> None:
-        """Number a PDU and add it to the output. Without `status` it does not use up a StatSN."""
+        """Number a PDU and add it to the output. If `status` is False, the PDU does not use up a StatSN."""
         window = self.window
         pdu.stat_sn, pdu.exp_cmd_sn, pdu.max_cmd_sn = self.stat_sn, window.exp_cmd_sn, window.max_cmd_sn
         if status:
@@ -82,7 +82,7 @@ class PduWriter:
         self.append(pdu.encode_header(), data)
 
     def take_output(self) -> list[Buffer]:
-        """Return the buffers to send, for the caller to send; then there is room for more."""
+        """Return the buffers for the caller to send, and take more PDUs again."""
         output, self.output = self.output, []
         self._answer_bytes = 0
         self.takes_more = True
@@ -93,10 +93,10 @@ class PduWriter:
         append_pdu(self.output, header, data, header_digest=self.header_digest, data_digest=self.data_digest)
 
     def reject(self, reason: RejectReason, bad_header: Buffer) -> None:
-        """Answer a PDU with Reject, its header attached (RFC 7143 11.17)."""
+        """Answer a PDU with Reject, which carries the header of the PDU (RFC 7143 11.17)."""
         self.send(Reject(reason=reason), [bytes(bad_header)])
 
     def new_transfer_tag(self) -> int:
-        """A target transfer tag that is not in use: they come in turn, and 0xFFFFFFFF is never one."""
+        """Return a target transfer tag that is not in use. Tags are assigned in turn; 0xFFFFFFFF is never assigned."""
         self._last_transfer_tag = (self._last_transfer_tag + 1) % SERIAL_MASK
         return self._last_transfer_tag
