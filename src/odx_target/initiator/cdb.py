@@ -1,4 +1,4 @@
-"""Command descriptor blocks of the commands this initiator sends (SPC-4, SBC-3).
+"""Functions that return the command descriptor blocks (CDBs) of this initiator's commands (SPC-4, SBC-3).
 
 Every function returns the whole CDB. Lengths are in bytes unless the name has "blocks".
 """
@@ -25,7 +25,7 @@ def test_unit_ready() -> bytes:
 
 
 def inquiry(allocation_bytes: int, page: int | None = None) -> bytes:
-    """INQUIRY for standard data; with a page code, for a vital product data page (SPC-4 6.6)."""
+    """CDB of INQUIRY for standard data, or for a vital product data page if its code is given (SPC-4 6.6)."""
     return struct.pack(">BBBHB", 0x12, 0 if page is None else 1, page or 0, allocation_bytes, 0)
 
 
@@ -38,7 +38,7 @@ def read_capacity_10() -> bytes:
 
 
 def read_capacity_16(allocation_bytes: int = 32) -> bytes:
-    """READ CAPACITY (16), service action 10h of 9Eh (SBC-3 5.16)."""
+    """CDB of READ CAPACITY (16), service action 10h of operation code 9Eh (SBC-3 5.16)."""
     return struct.pack(">BB8xLBB", 0x9E, 0x10, allocation_bytes, 0, 0)
 
 
@@ -51,40 +51,40 @@ def write_16(lba: int, count_blocks: int, *, force_unit_access: bool = False) ->
 
 
 def compare_and_write(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
-    """COMPARE AND WRITE (SBC-3 5.2); the data-out has the expected blocks, then the blocks to write."""
+    """CDB of COMPARE AND WRITE (SBC-3 5.2). The data-out has the expected blocks, then the blocks to write."""
     return _COMPARE_AND_WRITE.pack(0x89, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
 
 
 def synchronize_cache_10() -> bytes:
-    """SYNCHRONIZE CACHE (10) of the whole medium: a count of 0 reaches to the end (SBC-3 5.23)."""
+    """CDB of SYNCHRONIZE CACHE (10) for the whole medium: a count of 0 means all blocks to the end (SBC-3 5.23)."""
     return struct.pack(">B9x", 0x35)
 
 
 def populate_token(list_identifier: int, parameter_list_bytes: int) -> bytes:
-    """POPULATE TOKEN (SBC-3 5.12); its list identifier stands at byte 6."""
+    """CDB of POPULATE TOKEN (SBC-3 5.12); the list identifier is at byte 6."""
     return _TOKEN_OUT.pack(THIRD_PARTY_COPY_OUT, POPULATE_TOKEN, list_identifier, parameter_list_bytes, 0, 0)
 
 
 def write_using_token(list_identifier: int, parameter_list_bytes: int) -> bytes:
-    """WRITE USING TOKEN (SBC-3 5.51); its list identifier stands at byte 6."""
+    """CDB of WRITE USING TOKEN (SBC-3 5.51); the list identifier is at byte 6."""
     return _TOKEN_OUT.pack(THIRD_PARTY_COPY_OUT, WRITE_USING_TOKEN, list_identifier, parameter_list_bytes, 0, 0)
 
 
 def copy_operation_abort(list_identifier: int) -> bytes:
-    """COPY OPERATION ABORT (SPC-4 6.3); its list identifier stands at byte 2."""
+    """CDB of COPY OPERATION ABORT (SPC-4 6.3); the list identifier is at byte 2."""
     return struct.pack(">BBL10x", THIRD_PARTY_COPY_OUT, COPY_OPERATION_ABORT, list_identifier)
 
 
 def receive_rod_token_information(list_identifier: int, allocation_bytes: int) -> bytes:
-    """RECEIVE ROD TOKEN INFORMATION (SPC-4 6.28); its list identifier stands at byte 2."""
+    """CDB of RECEIVE ROD TOKEN INFORMATION (SPC-4 6.28); the list identifier is at byte 2."""
     return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, RECEIVE_ROD_TOKEN_INFORMATION, list_identifier, allocation_bytes, 0, 0)
 
 
 def receive_copy_status(list_identifier: int, allocation_bytes: int) -> bytes:
-    """RECEIVE COPY STATUS (LID4) (SPC-4 6.24)."""
+    """CDB of RECEIVE COPY STATUS (LID4) (SPC-4 6.24)."""
     return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, RECEIVE_COPY_STATUS_LID4, list_identifier, allocation_bytes, 0, 0)
 
 
 def report_all_rod_tokens(allocation_bytes: int) -> bytes:
-    """REPORT ALL ROD TOKENS (SPC-4 6.37)."""
+    """CDB of REPORT ALL ROD TOKENS (SPC-4 6.37)."""
     return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, REPORT_ALL_ROD_TOKENS, 0, allocation_bytes, 0, 0)

@@ -1,4 +1,4 @@
-"""A logical unit as a host sees it: its properties, and commands that are repeated until they have an answer."""
+"""A logical unit as a host uses it: its properties, and commands that are repeated after busy statuses and unit attentions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from odx_target.initiator.result import CommandResult, Executor, Sleep, Status
 from odx_target.initiator.sense import Sense, SenseKey, describe_result, read_sense
 
 MAX_UNIT_ATTENTIONS = 8
-"""Unit attentions in a row after which a command is not sent again: the target reports nothing else."""
+"""Most unit attentions in a row after which a command is sent again. A target that reports more may do so forever."""
 MAX_BUSY_ANSWERS = 40
 BUSY_DELAY_S = 0.25
-"""As in Windows' port driver: a command is sent to a busy target again four times a second, for 10 s."""
+"""Time between two attempts of a command at a busy target. With 40 attempts this is 10 s, as in the port driver of Windows."""
 BECOMING_READY = (0x04, 0x01)
 SMALL_ALLOCATION_BYTES = 255
-"""For standard INQUIRY data: old targets take only the low byte of the allocation length."""
+"""Allocation length for standard INQUIRY data: old targets use only the low byte of this field."""
 
 
 class CommandFailed(InitiatorError):
@@ -39,8 +39,8 @@ class CommandFailed(InitiatorError):
 class Disk:
     """A direct access logical unit.
 
-    `name` is for messages. `identity` is its designator, b"" where it has none. `copy_limits` is None if it cannot copy
-    by token; `no_copy_because` is then the reason.
+    `name` is for messages. `identity` is its designator, b"" if it has none. `copy_limits` is None if it cannot copy by token;
+    `no_copy_because` is then the reason.
     """
 
     executor: Executor
@@ -67,7 +67,7 @@ class Disk:
         return disk
 
     async def command(self, command: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
-        """Send a command; repeat it unchanged after a unit attention and while the target is busy."""
+        """Send a command. It is sent again, unchanged, after a unit attention and while the target is busy."""
         unit_attentions = busy = 0
         while True:
             result = await self.executor.execute(command, data_out, data_in_bytes)
@@ -87,13 +87,13 @@ class Disk:
         return result.data_in
 
     async def write(self, name: str, command: bytes, data_out: Sequence[Buffer]) -> None:
-        """Send a command with data that must end with GOOD. Raises CommandFailed."""
+        """Send a command with data. It must end with GOOD. Raises CommandFailed."""
         result = await self.command(command, data_out)
         if result.status != Status.GOOD:
             raise CommandFailed(f"{self.name}: {name}", result)
 
     async def read_blocks(self, lba: int, count_blocks: int) -> Buffer:
-        """Raises CommandFailed, BadAnswer for less data than asked."""
+        """Read whole blocks. Raises CommandFailed, and BadAnswer if the target sends less data."""
         size_bytes = count_blocks * self.block_bytes
         data = await self.read(f"READ of {count_blocks} blocks at {lba}", cdb.read_16(lba, count_blocks), size_bytes)
         if len(data) != size_bytes:
@@ -106,7 +106,7 @@ class Disk:
         await self.write(f"WRITE of {count_blocks} blocks at {lba}", cdb.write_16(lba, count_blocks), [data])
 
     async def synchronize_cache(self) -> None:
-        """Make what was written durable; a target that does not know the command has no cache. Raises CommandFailed."""
+        """Make written data durable. A target that does not support SYNCHRONIZE CACHE has no cache. Raises CommandFailed."""
         try:
             await self.read("SYNCHRONIZE CACHE", cdb.synchronize_cache_10(), 0)
         except CommandFailed as failure:
@@ -133,7 +133,7 @@ class Disk:
             self.copy_limits, self.no_copy_because = read_copy_limits(await self._read_page(inquiry.THIRD_PARTY_COPY))
 
     async def _read_page(self, page: int) -> bytes:
-        """Return the body of a page; b"" if the target refuses it."""
+        """Return the body of a page; b"" if the target refuses the page."""
         command = cdb.inquiry(inquiry.ALLOCATION_BYTES, page)
         try:
             return inquiry.read_page(await self.read(f"INQUIRY of page {page:02X}h", command, inquiry.ALLOCATION_BYTES), page)

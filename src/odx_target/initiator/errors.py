@@ -4,52 +4,52 @@ from enum import Enum, auto
 
 
 class Breach(Enum):
-    """Which rule of RFC 7143 a target broke."""
+    """The rules of RFC 7143 that a target can break."""
 
     INVALID_PDU = auto()
-    """A PDU that cannot be read, or may not come where it came."""
+    """A PDU cannot be read, or is not allowed in this state."""
     UNKNOWN_OPCODE = auto()
     HEADER_DIGEST = auto()
     DATA_DIGEST = auto()
     SEGMENT_TOO_LONG = auto()
-    """Longer than the MaxRecvDataSegmentLength that was declared (13.12)."""
+    """A data segment is longer than the MaxRecvDataSegmentLength that was declared (13.12)."""
     UNKNOWN_TASK_TAG = auto()
     STAT_SN = auto()
     INVALID_R2T = auto()
     DATA_IN_ORDER = auto()
     TOO_MUCH_DATA = auto()
-    """More than the expected data transfer length (11.4.5.2)."""
+    """The target sends more data than the expected data transfer length (11.4.5.2)."""
     DATA_IN_RESPONSE = auto()
-    """A SCSI Response with more than sense data in it (11.4.7)."""
+    """A SCSI Response has more data than sense data (11.4.7)."""
     RESIDUAL = auto()
-    """A residual count that the data that came contradict (11.4.5)."""
+    """A residual count contradicts the data that arrived (11.4.5)."""
     NOT_CARRIED_OUT = auto()
-    """A SCSI Response that is no SCSI status (11.4.3)."""
+    """The response code of a SCSI Response says that there is no SCSI status (11.4.3)."""
     REJECTED = auto()
 
 
 class InitiatorError(Exception):
-    """Something failed between this host and a target."""
+    """An operation between this host and a target failed."""
 
 
 class BadUrl(InitiatorError):
-    """An iSCSI URL that is incomplete or malformed."""
+    """An iSCSI URL is incomplete or malformed."""
 
 
 class BadRequest(InitiatorError):
-    """A request that is not sent, since it cannot be right (ranges past the end, sizes that do not fit)."""
+    """A request is not sent because it must fail: a range past the end, sizes that do not fit."""
 
 
 class ConnectFailed(InitiatorError):
-    """No connection to the portal."""
+    """No connection to the portal could be opened."""
 
 
 class ConnectionLost(InitiatorError):
-    """The connection ended while an answer was still due."""
+    """The connection ended while an answer was still expected."""
 
 
 class NoAnswer(ConnectionLost):
-    """A request other than a command had no answer in time, so the connection is given up."""
+    """A request that is not a SCSI command got no answer in time, so the connection is closed."""
 
 
 class LoginFailed(InitiatorError):
@@ -61,7 +61,7 @@ class LoginTimedOut(LoginFailed):
 
 
 class ProtocolViolation(InitiatorError):
-    """The target sent something that RFC 7143 does not allow; `breach` is the rule it broke."""
+    """The target sent a PDU that RFC 7143 does not allow; `breach` is the rule that it broke."""
 
     def __init__(self, message: str, breach: Breach = Breach.INVALID_PDU) -> None:
         super().__init__(message)
@@ -73,8 +73,8 @@ class Rejected(InitiatorError):
 
 
 class CommandTimedOut(InitiatorError):
-    """No answer in time; the command was aborted."""
+    """A command got no answer in time and was aborted."""
 
 
 class BadAnswer(InitiatorError):
-    """A command succeeded, but its data contradict the standard."""
+    """A command succeeded, but its data contradicts the standard."""

@@ -1,4 +1,4 @@
-"""Readers of a logical unit's properties: capacity, identity, block limits (SPC-4 7.8, SBC-3 5.16, 6.5.3)."""
+"""Readers for the properties of a logical unit: capacity, identity, block limits (SPC-4 7.8, SBC-3 5.16, 6.5.3)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ THIRD_PARTY_COPY = 0x8F
 BLOCK_LIMITS = 0xB0
 
 ALLOCATION_BYTES = 0xFFFF
-"""The allocation length for every page: the largest that INQUIRY can have."""
+"""Allocation length for every page: the largest value of the field in INQUIRY."""
 
 DIRECT_ACCESS = 0x00
 SUPPORTED_BLOCK_BYTES = (512, 1024, 2048, 4096)
@@ -43,7 +43,7 @@ class BlockLimits:
 
 
 def read_standard_inquiry(data: Buffer) -> StandardInquiry:
-    """Raises BadAnswer."""
+    """Read standard INQUIRY data. Raises BadAnswer."""
     body = bytes(data)
     if len(body) < 5:
         raise BadAnswer(f"standard INQUIRY data of {len(body)} bytes")
@@ -58,7 +58,7 @@ def read_standard_inquiry(data: Buffer) -> StandardInquiry:
 
 
 def read_page(data: Buffer, page: int) -> bytes:
-    """The body of a vital product data page, without its 4-byte header. Raises BadAnswer."""
+    """Return the body of a vital product data page, without its 4-byte header. Raises BadAnswer."""
     body = bytes(data)
     if len(body) < 4 or body[1] != page:
         raise BadAnswer(f"not the VPD page {page:02X}h that was asked for")
@@ -66,12 +66,12 @@ def read_page(data: Buffer, page: int) -> bytes:
 
 
 def read_capacity_10(data: Buffer) -> Capacity:
-    """READ CAPACITY (10) data (SBC-3 5.15). Raises BadAnswer."""
+    """Read the data of READ CAPACITY (10) (SBC-3 5.15). Raises BadAnswer."""
     return _capacity("READ CAPACITY (10)", bytes(data), 4)
 
 
 def read_capacity_16(data: Buffer) -> Capacity:
-    """READ CAPACITY (16) data (SBC-3 5.16.2). Raises BadAnswer."""
+    """Read the data of READ CAPACITY (16) (SBC-3 5.16.2). Raises BadAnswer."""
     return _capacity("READ CAPACITY (16)", bytes(data), 8)
 
 
@@ -86,7 +86,7 @@ def _capacity(command: str, body: bytes, lba_bytes: int) -> Capacity:
 
 
 def read_block_limits(page: bytes) -> BlockLimits:
-    """Read the body of page B0h; fields missing from a short page count as not reported."""
+    """Read the body of page B0h. Fields that are missing from a short page count as not reported."""
     body = page.ljust(12, b"\0")
     return BlockLimits(
         max_transfer_blocks=int.from_bytes(body[4:8], "big"), optimal_transfer_blocks=int.from_bytes(body[8:12], "big")
@@ -94,7 +94,7 @@ def read_block_limits(page: bytes) -> BlockLimits:
 
 
 def read_identity(page: bytes) -> bytes:
-    """The designator of the logical unit in page 83h: NAA, else EUI-64, else T10 (SPC-4 7.8.6); b"" if there is none."""
+    """Return the designator of the logical unit in page 83h: NAA, else EUI-64, else T10 (SPC-4 7.8.6); b"" if there is none."""
     found: dict[int, bytes] = {}
     position = 0
     while position + 4 <= len(page):

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ListIdentifiers:
-    """The one counter of a host, for all its disks, targets and paths; after `max_identifier` comes 0."""
+    """The counter of list identifiers that a host uses for all disks, targets and paths; 0 follows after `max_identifier`."""
 
     following: int = 0
     max_identifier: int = 0xFFFFFFFF
 
     def take(self) -> int:
-        """Return the next identifier."""
+        """Return the next list identifier, and count it as used."""
         taken = self.following
         self.following = 0 if taken >= self.max_identifier else taken + 1
         return taken

@@ -1,4 +1,4 @@
-"""The end of a command as an initiator sees it."""
+"""The result of a command, and the interface through which a host sends commands."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from odx_target.environment import Buffer
 
 
 class Status(IntEnum):
-    """Status codes (SAM-5 5.3.1)."""
+    """Status codes of commands (SAM-5 5.3.1)."""
 
     GOOD = 0x00
     CHECK_CONDITION = 0x02
@@ -25,8 +25,8 @@ class Status(IntEnum):
 class CommandResult:
     """The end of a command.
 
-    `residual_bytes` is positive if the target moved less than the initiator expected, negative if it had more to move
-    (RFC 7143 11.4.5). `status` is a plain number, since a target may send any.
+    `residual_bytes` is positive if the target moved less than the initiator expected, and negative if the target had more to
+    move (RFC 7143 11.4.5). `status` is a plain number, since a target may send any value.
     """
 
     status: int
@@ -36,21 +36,21 @@ class CommandResult:
 
 
 class Executor(Protocol):
-    """Sends commands to one logical unit: a session and a LUN, or a script in a test."""
+    """Sends commands to one logical unit, through a session and a LUN, or to a script in a test."""
 
     async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
         """Send a command and wait for its end.
 
-        `data_out` joined is the data to the target, `data_in_bytes` the most that is taken from it. Raises ConnectionLost,
-        CommandTimedOut and other InitiatorErrors where there is no status to report.
+        The buffers of `data_out` are sent one after the other; at most `data_in_bytes` are received. Raises ConnectionLost,
+        CommandTimedOut and other InitiatorErrors if the command ends without a status.
         """
         ...
 
 
 Sleep: TypeAlias = Callable[[float], Coroutine[Any, Any, None]]
-"""Waits for a number of seconds."""
+"""A function that waits for a number of seconds."""
 
 Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 Together: TypeAlias = Callable[[Sequence[Job]], Coroutine[Any, Any, None]]
-"""Runs jobs concurrently until all have ended; the first failure cancels the others and is raised."""
+"""A function that runs jobs concurrently until all have ended. The first failure cancels the other jobs and is raised."""

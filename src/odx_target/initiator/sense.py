@@ -1,4 +1,4 @@
-"""Sense data as an initiator reads them, in both formats, and their descriptions (SPC-4 4.5, annex F)."""
+"""Decoding of sense data in both formats, and texts for them (SPC-4 4.5, annex F)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -6,7 +6,7 @@ from enum import IntEnum
 from odx_target.initiator.result import CommandResult, Status
 
 MIN_SENSE_BYTES = 8
-"""Up to the additional length; what a target leaves out after it counts as zero."""
+"""Shortest sense data that is read: it ends with the additional length. Missing bytes after that count as zero."""
 
 
 class SenseKey(IntEnum):
@@ -84,7 +84,7 @@ CODE_WORDS: dict[tuple[int, int], str] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldPointer:
-    """The byte, and perhaps the bit, that an ILLEGAL REQUEST complains of (SPC-4 4.5.2.4.2)."""
+    """The byte, and the bit if it is given, that caused an ILLEGAL REQUEST (SPC-4 4.5.2.4.2)."""
 
     in_cdb: bool
     byte: int
@@ -117,7 +117,7 @@ class Sense:
 
     @property
     def is_copy_underrun(self) -> bool:
-        """True for a copy that ended early: 0Dh/04h with COPY ABORTED or, as Windows accepts too, ABORTED COMMAND."""
+        """True for a copy that ended early: 0Dh/04h with COPY ABORTED, or with ABORTED COMMAND, which Windows accepts too."""
         return self.code == (0x0D, 0x04) and self.key in {SenseKey.COPY_ABORTED, SenseKey.ABORTED_COMMAND}
 
     def __str__(self) -> str:
@@ -129,7 +129,7 @@ class Sense:
 
 
 def read_sense(data: bytes) -> Sense | None:
-    """Read sense data of either format; return None if they are too short or in a vendor's format."""
+    """Read sense data of either format; return None if it is too short or in a vendor's format."""
     if not data:
         return None
     response_code = data[0] & 0x7F

@@ -1,6 +1,6 @@
 """iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN[?target_user=USER&target_password=SECRET]`.
 
-The form is that of libiscsi. After the question mark are the credentials by which the target must authenticate itself
+The form is that of libiscsi. The credentials after the question mark are those by which the target must authenticate itself
 (mutual CHAP).
 """
 
@@ -12,9 +12,9 @@ from odx_target.iscsi.names import DESIGNATORS, MAX_NAME_BYTES, prepare_name
 
 SCHEME = "iscsi://"
 DEFAULT_PORT = 3260
-"""The registered port of iSCSI (RFC 7143 4.2.7.1)."""
+"""Registered port of iSCSI (RFC 7143 4.2.7.1)."""
 MAX_LUN = 0x3FFF
-"""The largest number that flat space addressing can carry (SAM-5 4.7.7.3)."""
+"""Largest LUN of flat space addressing (SAM-5 4.7.7.3)."""
 TARGET_KEYS = ("target_user", "target_password")
 
 
@@ -31,7 +31,7 @@ class Portal:
 
 @dataclass(frozen=True, slots=True)
 class IscsiUrl:
-    """A logical unit of a target, and a portal by which to reach it."""
+    """A logical unit of a target, and a portal through which it is reached."""
 
     portal: Portal
     target_name: str
@@ -42,13 +42,13 @@ class IscsiUrl:
     target_secret: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """The URL without its secrets."""
+        """Return the URL without its secrets."""
         user = "" if self.user is None else f"{self.user}@"
         return f"{SCHEME}{user}{self.portal}/{self.target_name}/{self.lun}"
 
 
 def parse_url(text: str) -> IscsiUrl:
-    """Read a URL of a logical unit. Raises BadUrl."""
+    """Read the URL of a logical unit. Raises BadUrl."""
     user, secret, portal, path, query = _split(text)
     if len(path) != 2 or not all(path):
         raise BadUrl(f"{_shown(text)}: expected iscsi://HOST:PORT/IQN/LUN")
@@ -109,7 +109,7 @@ def _lun(text: str, lun: str) -> int:
 
 
 def _shown(text: str) -> str:
-    """The text for a message: on one line, and without secrets in any position."""
+    """Return the text for a message: on one line, and without the secrets, even if the text is malformed."""
     text = text.partition(f"{TARGET_KEYS[1]}=")[0]
     before, percent, rest = text.partition("%")
     place = rest.rpartition("@")[2].partition("?")[0] if "@" in rest else ""

@@ -1,1 +1,1 @@
-"""Copying as a host does it: by token, by reads and writes, and the plan for both."""
+"""A host's copies: by token, by reads and writes, and the plan for both."""

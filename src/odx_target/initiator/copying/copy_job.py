@@ -15,7 +15,7 @@ from odx_target.initiator.result import Together
 
 
 class Method(Enum):
-    """The way to copy."""
+    """The way in which a copy is made."""
 
     AUTO = "auto"
     ODX = "odx"
@@ -23,7 +23,7 @@ class Method(Enum):
 
 
 class OffloadFailed(InitiatorError):
-    """A copy that had to be offloaded could not be, or not to its end."""
+    """A copy that had to be offloaded was not offloaded, or only a part of it."""
 
     def __init__(self, stop: OffloadStop, offloaded_bytes: int, size_bytes: int) -> None:
         super().__init__(f"{offloaded_bytes} of {size_bytes} bytes were offloaded, then: {stop}")
@@ -32,7 +32,7 @@ class OffloadFailed(InitiatorError):
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """The result of a copy; `stop` is the reason why not all of it was offloaded."""
+    """The result of a copy; `stop` is the reason why some of it was not offloaded."""
 
     offloaded_bytes: int
     host_bytes: int
@@ -44,7 +44,7 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class CopyJob:
-    """A copy to be made. `on_progress` is called with a number of bytes, and True if the arrays copied them."""
+    """A copy that is to be made. `on_progress` is called with a number of copied bytes, and True if the arrays copied them."""
 
     source: Disk
     destination: Disk

@@ -1,4 +1,4 @@
-"""A logical unit's limits for token copy, and a host's sizes within them (VPD page 8Fh, SPC-4 7.8.17, SBC-3 6.5.6)."""
+"""The limits of a logical unit for token copy, and the sizes of a host's commands (VPD page 8Fh, SPC-4 7.8.17, SBC-3 6.5.6)."""
 
 from dataclasses import dataclass, replace
 
@@ -11,23 +11,23 @@ ROD_TOKEN_LIMITS_BYTES = 0x20
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 MAX_HOST_RANGES = 64
-"""Windows' class driver never sends more, so no target may be expected to have been tried with more."""
+"""Most range descriptors in a command: the class driver of Windows never sends more, so few targets were tested with more."""
 MAX_RANGE_BLOCKS = 0xFFFFFFFF
-"""NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
+"""Most blocks in a range descriptor: NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
 MAX_WRITE_BYTES = 256 << 20
-"""The largest WRITE USING TOKEN of Windows, so that it ends within 4 s."""
+"""Size of the largest WRITE USING TOKEN, as in Windows, so that each command ends within 4 s."""
 DEFAULT_WRITE_BYTES = 64 << 20
-"""The largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
+"""Size of the largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
 DEFAULT_TOKEN_BYTES = 256 << 20
-"""The size requested of one token if the target reports no limit: the request size of Windows' copy engine."""
+"""Size requested for one token if the target reports no limit: the request size of Windows' copy engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
-    """The limits of page 8Fh as reported. 0 means not reported.
+    """The limits as page 8Fh reports them; 0 means not reported.
 
-    `is_first` is True if the limits are the first descriptor of the page and have their exact length: otherwise Windows does
-    not see them.
+    `is_first` is True if the descriptor of the limits is the first in the page and has its exact length. Otherwise Windows
+    ignores the limits.
     """
 
     max_range_descriptors: int = 0
@@ -42,14 +42,14 @@ class CopyLimits:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit with the reason for it."""
+    """A limit, and the reason for it."""
 
     value: int
     because: str
 
 
 def descriptors(page: bytes) -> list[tuple[int, bytes]]:
-    """The third-party copy descriptors of the body of page 8Fh: (type, body after the length)."""
+    """Return the type and the content of each third-party copy descriptor in the body of page 8Fh."""
     found, position = [], 0
     while position + 4 <= len(page):
         kind = int.from_bytes(page[position : position + 2], "big")
@@ -62,7 +62,7 @@ def descriptors(page: bytes) -> list[tuple[int, bytes]]:
 def read_copy_limits(page: bytes) -> tuple[CopyLimits | None, str]:
     """Read the body of page 8Fh.
 
-    Returns the limits, or None with the reason why the logical unit cannot copy by token, in a few words.
+    Returns the limits and an empty text. If the logical unit cannot copy by token, returns None and a short reason.
     """
     found = descriptors(page)
     by_type = dict(reversed(found))
@@ -89,7 +89,7 @@ def _read_limits(body: bytes, *, is_first: bool) -> CopyLimits:
 
 
 def _lists_token_commands(body: bytes | None) -> bool:
-    """True if the supported commands descriptor names both commands, or is missing."""
+    """True if the supported commands descriptor has both token commands, or if there is no such descriptor."""
     if body is None:
         return True
     entries, position = body[1 : 1 + body[0]] if body else b"", 0
@@ -102,7 +102,7 @@ def _lists_token_commands(body: bytes | None) -> bool:
 
 
 def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
-    """Add the fields of the ROD token features descriptor: the use of remote tokens, and the size of a block ROD."""
+    """Add the fields of the ROD token features descriptor: the support of remote tokens, and the size of a block ROD."""
     if not body:
         return limits
     limits, position = replace(limits, remote_tokens=body[0] & 0xF), 44
@@ -117,14 +117,14 @@ def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
 
 
 def range_count_limit(limits: CopyLimits) -> Limit:
-    """Return the number of range descriptors that a command may have."""
+    """Return the limit for the number of range descriptors in a command."""
     if 0 < limits.max_range_descriptors < MAX_HOST_RANGES:
         return Limit(limits.max_range_descriptors, "MAXIMUM RANGE DESCRIPTORS")
     return Limit(MAX_HOST_RANGES, "no host sends more range descriptors")
 
 
 def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks: int) -> Limit:
-    """Return the number of blocks that one range descriptor may cover.
+    """Return the limit for the number of blocks in one range descriptor.
 
     MAXIMUM TRANSFER LENGTH of the Block Limits page applies only if the ROD token features report no limit (SBC-3 5.12.2).
     """
@@ -137,7 +137,7 @@ def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks
 
 
 def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: int = 0) -> Limit:
-    """Return the number of blocks for one POPULATE TOKEN. As in Windows, a requested timeout lifts the optimum."""
+    """Return the limit in blocks for one POPULATE TOKEN. As in Windows, the optimum is ignored if a timeout is requested."""
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks and not inactivity_timeout_s:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
@@ -145,7 +145,7 @@ def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: i
 
 
 def write_limit(limits: CopyLimits, block_bytes: int) -> Limit:
-    """Return the number of blocks for one WRITE USING TOKEN."""
+    """Return the limit in blocks for one WRITE USING TOKEN."""
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))

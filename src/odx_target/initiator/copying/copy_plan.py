@@ -1,4 +1,4 @@
-"""The source, destination and order of a copy, and the largest steps in which overlapping ranges lose no data."""
+"""The plan of a copy: source, destination, order, and the largest steps in which overlapping ranges lose no data."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from odx_target.initiator.errors import BadRequest
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Part of a copy: bytes counted from its start."""
+    """Part of a copy. Its bytes are counted from the start of the copy."""
 
     start_bytes: int
     end_bytes: int
@@ -21,11 +21,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
-    """A run of blocks to copy.
+    """The plan of the copy of consecutive blocks.
 
-    `unit_bytes` is the least common multiple of both block sizes: steps begin and end on it. If source and destination
-    overlap, `distance_bytes` is the distance of their starts; a step no longer than that never overwrites blocks that are
-    still to be read, and steps must follow each other from the end if `backwards`. It is 0 if they do not overlap.
+    `unit_bytes` is the least common multiple of both block sizes: each step begins and ends at a multiple of it.
+    `distance_bytes` is the distance between the starts of source and destination if they overlap, and 0 if they do not. A step
+    that is no longer than this distance never overwrites blocks that are still to be read. If `backwards` is True, the steps
+    must begin at the end of the copy.
     """
 
     source_lba: int
@@ -36,7 +37,7 @@ class CopyPlan:
     backwards: bool = False
 
     def aligned(self, size_bytes: int) -> int:
-        """The size of as many whole units as fit into `size_bytes`."""
+        """Return the largest whole number of units, in bytes, that fits into `size_bytes`."""
         return size_bytes // self.unit_bytes * self.unit_bytes
 
 
@@ -49,9 +50,10 @@ def plan_copy(
     count_blocks: int | None = None,
     same_logical_unit: bool = False,
 ) -> CopyPlan:
-    """Plan the copy of `count_blocks` blocks of the source, by default of all from `source_lba` on.
+    """Plan the copy of `count_blocks` blocks of the source, by default of all blocks from `source_lba` on.
 
-    Disks with equal identities are one; without identities, `same_logical_unit` is True if they are. Raises BadRequest.
+    Disks with equal identities are the same disk. For disks without identities, `same_logical_unit` says if they are. Raises
+    BadRequest.
     """
     unit_bytes = math.lcm(source.block_bytes, destination.block_bytes)
     size_bytes = _size_bytes(source, source_lba, count_blocks)

@@ -1,4 +1,4 @@
-"""Copying by reads and writes of the host, several in flight."""
+"""Copying by reads and writes of the host, with several pieces under way at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from odx_target.initiator.disk import Disk
 from odx_target.initiator.result import Job, Together
 
 DEPTH = 8
-"""Pieces under way at once: enough to keep reads and writes going while either waits for the network."""
+"""Number of pieces under way at once. It is enough to continue reading while writes wait for the network, and the reverse."""
 MAX_PIECE_BYTES = 1 << 20
 MIN_PIECE_BYTES = 256 << 10
-"""Below this the cost of a command begins to show; only a target's own limits make pieces smaller."""
+"""With smaller pieces the cost of each command is noticeable. Pieces are smaller only if a target's own limits require it."""
 DEFAULT_PIECE_BYTES = 512 << 10
 
 
@@ -31,7 +31,9 @@ class HostCopy:
     depth: int = DEPTH
 
     async def run(self, spans: Sequence[Span]) -> None:
-        """Copy the spans, in their order where the plan has one. Raises InitiatorError; then any part may be written."""
+        """Copy the spans, in order if the plan needs an order. Raises InitiatorError; any part of the copy may then be
+        written.
+        """
         pieces = (piece for span in spans for piece in self._pieces(span))
         if self.plan.distance_bytes:
             await self._run_in_steps(pieces)
@@ -39,12 +41,12 @@ class HostCopy:
             await self.together([lambda: self._work(pieces)] * self.depth)
 
     async def _work(self, pieces: Iterator[Span]) -> None:
-        """Take pieces until there are none; all workers share one iterator."""
+        """Copy pieces until there are no more. All workers share one iterator."""
         for piece in pieces:
             await self._write(piece, await self._read(piece))
 
     async def _run_in_steps(self, pieces: Iterator[Span]) -> None:
-        """Overlapping ranges: read some pieces whole before any of them is written."""
+        """Copy between overlapping ranges: read several pieces completely before any of them is written."""
         while batch := [piece for _, piece in zip(range(self.depth), pieces, strict=False)]:
             held: dict[Span, Buffer] = {}
 
@@ -77,7 +79,9 @@ class HostCopy:
 
 
 def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
-    """The size of one READ and one WRITE in bytes: the optimum if a disk reports one, within the limits of both disks."""
+    """Return the size of one READ and one WRITE in bytes: the optimum if a disk reports one, within the limits of both
+    disks.
+    """
     wanted = DEFAULT_PIECE_BYTES
     maxima = [MAX_PIECE_BYTES]
     for disk in (source, destination):

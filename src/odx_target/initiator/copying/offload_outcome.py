@@ -1,4 +1,4 @@
-"""The result of offloading, and the reasons for which it ends early."""
+"""The result of offloading, and the reasons why it ends early."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,7 +8,7 @@ from odx_target.initiator.result import CommandResult
 
 
 class StopReason(Enum):
-    """Why the arrays did not copy, or not all."""
+    """Reasons why the arrays copied only a part of the data, or none."""
 
     NOT_WANTED = "the host's reads and writes were asked for"
     SOURCE_CANNOT = "the source cannot copy by token"
@@ -25,7 +25,7 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OffloadStop:
-    """Why offloading ended before the end of the copy, and where: `position_bytes` counts from the start of the copy."""
+    """The reason why offloading ended before the end of the copy; `position_bytes` is the place, from the start of the copy."""
 
     reason: StopReason
     detail: str
@@ -38,7 +38,7 @@ class OffloadStop:
 
 @dataclass(frozen=True, slots=True)
 class OffloadOutcome:
-    """The result of offloading. `remaining` are the parts not copied, in the order in which they must be copied."""
+    """The result of offloading. `remaining` are the parts that are not copied, in the order in which they must be copied."""
 
     offloaded_bytes: int
     remaining: tuple[Span, ...]

@@ -1,4 +1,6 @@
-"""Parameter lists and answers of the token commands, as a host writes and reads them (SPC-4 6.24, 6.28; SBC-3 5.12, 5.51)."""
+"""The host's encoding and decoding of parameter lists and answers of the token commands (SPC-4 6.24, 6.28; SBC-3 5.12,
+5.51).
+"""
 
 import struct
 from collections.abc import Sequence
@@ -15,12 +17,13 @@ WRITE_HEADER_BYTES = 536
 TOKEN_DESCRIPTOR_BYTES = 2 + TOKEN_BYTES
 ANSWER_HEADER_BYTES = 32
 ANSWER_ALLOCATION_BYTES = ANSWER_HEADER_BYTES + 255 + 4 + TOKEN_DESCRIPTOR_BYTES
-"""The longest answer to RECEIVE ROD TOKEN INFORMATION: its sense area has an 8-bit length. Windows asks for the same."""
+"""Length of the longest answer to RECEIVE ROD TOKEN INFORMATION, whose sense area has an 8-bit length. Windows uses the same
+allocation length."""
 ZERO_TOKEN = bytes.fromhex("ffff0001000001f8").ljust(TOKEN_BYTES, b"\0")
-"""The block device zero ROD token: writes zeros, and needs no POPULATE TOKEN."""
+"""The block device zero ROD token. WRITE USING TOKEN writes zeros with it, and no POPULATE TOKEN is needed."""
 _ANSWER_HEADER = struct.Struct(">4xBBHLBBBBQH")
 BLOCKS = 0xF1
-"""TRANSFER COUNT UNITS: logical blocks."""
+"""Value of TRANSFER COUNT UNITS for logical blocks."""
 
 
 class RodType(IntEnum):
@@ -35,7 +38,7 @@ class RodType(IntEnum):
 
 
 class CopyOperationStatus(IntEnum):
-    """COPY OPERATION STATUS (SPC-4 table 228)."""
+    """Values of COPY OPERATION STATUS (SPC-4 table 228)."""
 
     COMPLETED = 0x01
     COMPLETED_WITH_ERROR = 0x02
@@ -55,7 +58,7 @@ COUNT_IS_TRUE = frozenset(
         CopyOperationStatus.TERMINATED,
     }
 )
-"""The statuses of a finished operation; with them, TRANSFER COUNT is the number of blocks done from the first on."""
+"""Statuses of finished operations. With these, TRANSFER COUNT is the number of blocks done, counted from the first block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class BlockRange:
 class CopyOperation:
     """A copy operation as RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS reports it.
 
-    `tokens` has the ROD tokens, `update_delay_ms` is ESTIMATED STATUS UPDATE DELAY as sent.
+    `tokens` has the ROD tokens. `update_delay_ms` is the value of ESTIMATED STATUS UPDATE DELAY.
     """
 
     service_action: int
@@ -86,14 +89,14 @@ class CopyOperation:
 
     @property
     def true_count_blocks(self) -> int:
-        """The transfer count where it can be believed, else 0."""
+        """The transfer count in blocks, if it is valid; 0 otherwise."""
         return self.transfer_count if self.transfer_count_units == BLOCKS and self.status in COUNT_IS_TRUE else 0
 
 
 def populate_token_list(
     ranges: Sequence[BlockRange], *, inactivity_timeout_s: int = 0, rod_type: int | None = None, immediate: bool = False
 ) -> bytes:
-    """The parameter list of POPULATE TOKEN (SBC-3 5.12.2). With a ROD type, RTV is set."""
+    """Return the parameter list of POPULATE TOKEN (SBC-3 5.12.2). If a ROD type is given, the RTV bit is set."""
     flags = (0x02 if rod_type is not None else 0) | (0x01 if immediate else 0)
     descriptors = _range_descriptors(ranges)
     header = struct.pack(
@@ -115,7 +118,7 @@ def write_using_token_list(
     delete_token: bool = False,
     immediate: bool = False,
 ) -> bytes:
-    """The parameter list of WRITE USING TOKEN (SBC-3 5.51.2). The offset is in blocks of the destination."""
+    """Return the parameter list of WRITE USING TOKEN (SBC-3 5.51.2). The offset is in blocks of the destination."""
     flags = (0x02 if delete_token else 0) | (0x01 if immediate else 0)
     descriptors = _range_descriptors(ranges)
     header = struct.pack(">HB5xQ", WRITE_HEADER_BYTES - 2 + len(descriptors), flags, offset_into_rod_blocks)
@@ -146,7 +149,7 @@ def read_copy_status(data: Buffer) -> CopyOperation:
 
 
 def _read_operation(body: bytes) -> tuple[CopyOperation, int]:
-    """Read the common start of both answers; return it, and the offset of the end of the sense area."""
+    """Read the part that both answers begin with. Returns the operation, and the offset of the end of the sense area."""
     if len(body) < ANSWER_HEADER_BYTES:
         raise BadAnswer(f"{len(body)} bytes of copy results, at least {ANSWER_HEADER_BYTES} were expected")
     action, status, counter, delay, completion, area, valid, units, count, segments = _ANSWER_HEADER.unpack_from(body)

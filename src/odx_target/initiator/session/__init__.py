@@ -1,1 +1,1 @@
-"""A session as its initiator sees it: portals, login, commands on their way (RFC 7143)."""
+"""The initiator's end of a session: connection, login, commands under way (RFC 7143)."""

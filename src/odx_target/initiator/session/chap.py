@@ -1,4 +1,6 @@
-"""CHAP as the initiator answers it, and asks the target for it (RFC 7143 12.1.3, 9.2.1; RFC 1994)."""
+"""The initiator's side of CHAP: it answers the target's challenge, and can challenge the target (RFC 7143 12.1.3, 9.2.1; RFC
+1994).
+"""
 
 import base64
 import hashlib
@@ -13,16 +15,16 @@ from odx_target.iscsi.negotiation.keys import decode_number
 ALGORITHM_MD5 = "5"
 MAX_CHALLENGE_BYTES = 1024
 CHALLENGE_BYTES = 16
-"""The length of the initiator's challenges: that of a response."""
+"""Length of the initiator's challenges: the same as the length of an MD5 response."""
 
 
 def chap_response(identifier: int, secret: bytes, challenge: bytes) -> bytes:
-    """The 16 bytes that prove the secret."""
+    """Return the 16 bytes that prove the knowledge of the secret."""
     return hashlib.md5(bytes([identifier]) + secret + challenge, usedforsecurity=False).digest()
 
 
 def answer_challenge(user: str, secret: str, keys: Mapping[str, str]) -> dict[str, str]:
-    """The keys that answer the target's CHAP_A, CHAP_I and CHAP_C. Raises LoginFailed."""
+    """Return the keys that answer the target's CHAP_A, CHAP_I and CHAP_C. Raises LoginFailed."""
     if keys.get("CHAP_A") != ALGORITHM_MD5:
         raise LoginFailed(f"the target wants CHAP algorithm {keys.get('CHAP_A', 'none')[:20]!r}, only MD5 (5) is known")
     try:
@@ -43,18 +45,18 @@ class OwnChallenge:
 
     @classmethod
     def fresh(cls, entropy: Callable[[int], bytes]) -> Self:
-        """A challenge that was never used."""
+        """Return a challenge from new random bytes."""
         return cls(entropy(1)[0], entropy(CHALLENGE_BYTES))
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys that ask the target for proof, sent with the initiator's own response."""
+        """The keys of this challenge. They are sent together with the initiator's own response."""
         return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
 
     def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:
         """Check the target's CHAP_N and CHAP_R against its user and secret. Raises LoginFailed.
 
-        The response that the initiator itself would have given proves nothing: the target may have reflected it.
+        A response made with the initiator's own secret is refused: the target may have got it by reflecting the challenge.
         """
         try:
             response = _binary(keys["CHAP_R"])
@@ -66,7 +68,7 @@ class OwnChallenge:
 
 
 def _binary(text: str) -> bytes:
-    """A binary value in hexadecimal after 0x or in base64 after 0b (RFC 7143 6.1). Raises ValueError."""
+    """Return the bytes of a value in hexadecimal after 0x or in base64 after 0b (RFC 7143 6.1). Raises ValueError."""
     prefix, digits = text[:2].lower(), text[2:]
     if prefix == "0x":
         value = bytes.fromhex(digits.rjust(len(digits) + len(digits) % 2, "0"))

@@ -1,4 +1,4 @@
-"""Streams to portals."""
+"""Opening of streams to portals."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +12,7 @@ Connect = Callable[[Portal], Awaitable[trio.abc.Stream]]
 
 
 async def connect_tcp(portal: Portal) -> trio.abc.Stream:
-    """Open a TCP connection. Raises OSError, also for a host name that cannot be encoded for the resolver."""
+    """Open a TCP connection. Raises OSError, even for a host name that cannot be encoded for the resolver."""
     try:
         return await trio.open_tcp_stream(portal.host, portal.port)
     except UnicodeError as error:
@@ -20,7 +20,7 @@ async def connect_tcp(portal: Portal) -> trio.abc.Stream:
 
 
 async def connected(portal: Portal, timeout_s: float, connect: Connect) -> trio.abc.Stream:
-    """Return a stream made by `connect` within the timeout. Raises ConnectFailed."""
+    """Return the stream that `connect` opens within the timeout. Raises ConnectFailed."""
     try:
         with trio.fail_after(timeout_s):
             return await connect(portal)
@@ -31,7 +31,7 @@ async def connected(portal: Portal, timeout_s: float, connect: Connect) -> trio.
 
 
 def _reason(error: OSError) -> str:
-    """The first plain cause: trio groups what happened at each address of a name."""
+    """Return the text of the first single error: trio groups the errors of all addresses of a host name."""
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]

@@ -1,4 +1,4 @@
-"""The events of an initiator's connection, as data."""
+"""The events that an initiator's connection reports."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,12 +8,13 @@ from odx_target.initiator.result import CommandResult
 from odx_target.iscsi.pdu.text import Pairs
 
 Outcome: TypeAlias = CommandResult | int | Pairs | bytes | InitiatorError | None
-"""A command's result, a function's response, the pairs of a text, the data of a ping, a logout's None; or what failed."""
+"""The result of a command, the response of a function, the pairs of a text, the data of a ping, or None for a logout or login.
+If the request failed, its error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A request has ended. The login's tag is LOGIN_TAG."""
+    """A request has ended. The tag of the login is LOGIN_TAG."""
 
     initiator_task_tag: int
     outcome: Outcome

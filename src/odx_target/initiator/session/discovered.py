@@ -7,14 +7,14 @@ from odx_target.iscsi.pdu.text import Pairs
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredTarget:
-    """A target that SendTargets named, with its addresses as reported ("HOST:PORT,TAG")."""
+    """A target in the answer to SendTargets, with its addresses as reported ("HOST:PORT,TAG")."""
 
     name: str
     addresses: tuple[str, ...]
 
 
 def targets_of(pairs: Pairs) -> list[DiscoveredTarget]:
-    """The targets in the order reported; an address belongs to the name before it."""
+    """Return the targets in the order reported; an address belongs to the name before it."""
     found: list[tuple[str, list[str]]] = []
     for key, value in pairs:
         if key == "TargetName":

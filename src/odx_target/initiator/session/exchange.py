@@ -1,4 +1,4 @@
-"""One SCSI command under way: the data sent, the data received, and the end (RFC 7143 11.3 to 11.8)."""
+"""One SCSI command under way: its data in both directions, and its end (RFC 7143 11.3 to 11.8)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,16 +11,17 @@ from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataI
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 
 MAX_SENSE_BYTES = 252
-"""The longest sense data (SPC-4 4.5.1)."""
+"""Longest sense data (SPC-4 4.5.1)."""
 
 Emit = Callable[[ScsiCommand | ScsiDataOut, Buffer], None]
 
 
 @dataclass(slots=True, eq=False)
 class CommandExchange:
-    """A command between its request and its status.
+    """A command from its request to its status.
 
-    `data_out` is what it sends, `data_in` room for what it expects. A command expects data one way only.
+    `data_out` is the data to send, and `data_in` the buffer for expected data. Only one of them has bytes, since a command
+    moves data in one direction only.
     """
 
     lun: int
@@ -32,7 +33,7 @@ class CommandExchange:
     cmd_sn: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
-    """Bytes of `data_out` that have been sent, from its start."""
+    """Number of bytes of `data_out` that have been sent, from its start."""
     _r2t_sn: int = 0
     _lun_field: int = field(init=False)
 
@@ -61,13 +62,13 @@ class CommandExchange:
             self._send_data(parameters, emit, NO_TAG, immediate_bytes, unsolicited_bytes)
 
     def _unasked(self, parameters: Parameters, size_bytes: int) -> tuple[int, int]:
-        """Return the number of bytes to send within the command, and after it without an R2T."""
+        """Return the number of bytes to send within the command, and the number to send after it without an R2T."""
         first_burst = min(size_bytes, parameters.first_burst_length, parameters.max_burst_length)
         immediate = min(first_burst, parameters.max_send_data_segment_length) if parameters.immediate_data else 0
         return immediate, 0 if parameters.initial_r2t else first_burst - immediate
 
     def _send_data(self, parameters: Parameters, emit: Emit, transfer_tag: int, offset: int, size_bytes: int) -> None:
-        """One sequence of Data-Out PDUs."""
+        """Send one sequence of Data-Out PDUs."""
         for data_sn, (start, end) in enumerate(_pieces(offset, size_bytes, parameters.max_send_data_segment_length)):
             data_out = ScsiDataOut(
                 final=end == offset + size_bytes,
@@ -95,7 +96,7 @@ class CommandExchange:
         self._send_data(parameters, emit, request.target_transfer_tag, offset, size_bytes)
 
     def take_data(self, header: ScsiDataIn, data: memoryview) -> CommandResult | None:
-        """Keep received data; the last Data-In may bring the status. Raises ProtocolViolation."""
+        """Store received data; return the result if the PDU has the status. Raises ProtocolViolation."""
         start, end = header.buffer_offset, header.buffer_offset + len(data)
         if start != self.received_bytes or end > len(self.data_in):
             raise ProtocolViolation(
@@ -110,7 +111,7 @@ class CommandExchange:
         return self._result(header.status, b"", residual)
 
     def take_response(self, header: ScsiResponse, data: memoryview) -> CommandResult:
-        """The end of the command. Raises ProtocolViolation for sense data that do not fit their segment."""
+        """Return the result of the command. Raises ProtocolViolation if the sense data is longer than its segment."""
         if header.response:
             message = f"the target could not carry out a command (SCSI Response code {header.response:02X}h)"
             raise ProtocolViolation(message, Breach.NOT_CARRIED_OUT)
@@ -124,7 +125,9 @@ class CommandExchange:
         return self._result(header.status, sense, residual)
 
     def _result(self, status: int, sense: bytes, residual_bytes: int) -> CommandResult:
-        """The outcome, with as much data as came. A target that claims more than it sent is not believed."""
+        """Return the result with the data that arrived. Raises ProtocolViolation if the target claims another length than it
+        sent.
+        """
         claimed_bytes = len(self.data_in) - max(residual_bytes, 0)
         if status == 0 and self.data_in and self.received_bytes != claimed_bytes:
             message = f"the target sent {self.received_bytes} bytes of data and claims {claimed_bytes}"
@@ -134,7 +137,7 @@ class CommandExchange:
 
 
 def joined(data_out: Buffer | Sequence[Buffer]) -> memoryview:
-    """Data to send as one buffer; copied only if it is in several."""
+    """Return data to send as one buffer; it is copied only if there are several buffers."""
     if isinstance(data_out, bytes | bytearray | memoryview):
         return memoryview(data_out).cast("B")
     if len(data_out) == 1:

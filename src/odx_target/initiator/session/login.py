@@ -1,11 +1,11 @@
-"""The login phase as the initiator drives it, without I/O (RFC 7143 6, 11.12, 11.13).
+"""The initiator's side of the login phase, without I/O (RFC 7143 6, 11.12, 11.13).
 
     SECURITY --AuthMethod settled--> OPERATIONAL --keys settled--> DONE
         |  ^                              |  ^
-        +--+ CHAP, one way or both        +--+ the target wants another round
+        +--+ CHAP, one way or both        +--+ the target needs another request
 
-Each step is one request and its response; a response may be continued over several (C bit), each asked for by an empty
-request. A failure names the target.
+Each step is one request and its response. A response may be spread over several PDUs by the C bit; the initiator asks for
+each further PDU by an empty request. The text of a failure names the target.
 """
 
 from collections.abc import Callable
@@ -26,22 +26,22 @@ from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
 
 MAX_ROUNDS = 16
-"""More requests than any negotiation needs; a target that wants more is going round in circles."""
+"""Most requests of one login. No negotiation needs more: a target that asks for more will never end the login."""
 VERSION = 0x00
-"""The only version there is (11.12.4)."""
+"""The only version of iSCSI (11.12.4)."""
 REDIRECTION = 1
-"""A status class."""
+"""Status class of a redirection."""
 UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
-"""The initiator's wishes for keys that a target offers by itself; any other offer is accepted."""
+"""The initiator's wishes for keys that a target offers by itself. For other keys, any offer is accepted."""
 
 Request = tuple[LoginRequest, bytes]
 
 
 @dataclass(slots=True)
 class Login:
-    """One login. `target_name` None makes it a discovery session.
+    """One login. If `target_name` is None, it opens a discovery session.
 
-    `parameters` holds what was agreed once `take` has returned None; `tsih` names the session then.
+    After `take` has returned None, `parameters` has the agreed values, and `tsih` is the handle of the session.
     """
 
     options: SessionOptions
@@ -75,7 +75,7 @@ class Login:
         return self._request(pairs)
 
     def take(self, response: LoginResponse, data: bytes) -> Request | None:
-        """The next request, or None when the session is in full feature phase. Raises LoginFailed, LoginRedirected."""
+        """Return the next request, or None when the session is in full feature phase. Raises LoginFailed, LoginRedirected."""
         try:
             return self._take_response(response, data)
         except (TextError, NegotiationError) as error:
@@ -86,7 +86,7 @@ class Login:
 
     @property
     def place(self) -> str:
-        """The name of the target, or "discovery", for messages."""
+        """Name of the target, or "discovery", for messages."""
         return self.target_name or "discovery"
 
     def _take_response(self, response: LoginResponse, data: bytes) -> Request | None:
@@ -127,7 +127,7 @@ class Login:
         return self._request(list(self._offerer.offers.items()))
 
     def _settle_method(self, answers: Pairs) -> Pairs:
-        """Take the target's choice of an authentication method; no choice means none is wanted."""
+        """Take the target's choice of an authentication method. Without a choice, none is used."""
         method = dict(answers).get("AuthMethod", "None")
         self._take_declarations(answers)
         if method == "CHAP" and self.options.user is not None:
@@ -176,7 +176,7 @@ class Login:
         self._offerer.settle_unanswered()
 
     def _request(self, pairs: Pairs, *, transit: bool = True) -> Request:
-        """Make a request of the current stage, without the T bit while the initiator still has to authenticate itself."""
+        """Make a request of the current stage. The T bit is not set while the initiator still has to authenticate."""
         security = self._stage == Stage.SECURITY_NEGOTIATION
         transit = transit and not any(name == "CHAP_A" for name, _ in pairs)
         self._asks_to_transit = transit
@@ -218,7 +218,7 @@ def _is_declaration(name: str) -> bool:
 
 
 def _portals(data: bytes) -> list[Portal]:
-    """Return the portals of a redirection (11.13.5). Raises LoginFailed if it names no address that can be used."""
+    """Return the portals of a redirection (11.13.5). Raises LoginFailed if there is no usable address."""
     text = TextAssembly()
     text.add(data)
     portals: list[Portal] = []

@@ -1,4 +1,4 @@
-"""Opened sessions: connected, logged in, and logged out at the end."""
+"""Opening of sessions: connecting, logging in, and logging out at the end."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,10 +19,10 @@ from odx_target.initiator.url import Portal
 async def open_session(
     portal: Portal, target_name: str | None, options: SessionOptions, connect: Connect | None = None
 ) -> AsyncIterator[InitiatorSession]:
-    """Connect and log in to a target, or for discovery if its name is None; log out and close at the end.
+    """Connect and log in to a target; log out and close at the end. If the name is None, open a discovery session.
 
-    A login that the target redirects is followed. `connect` makes the stream, by default a TCP connection. Raises
-    ConnectFailed, LoginFailed, ConnectionLost.
+    If the target redirects the login, the login is repeated at the new portal. `connect` opens the stream, by default a TCP
+    connection. Raises ConnectFailed, LoginFailed, ConnectionLost.
     """
 
     def open_at(place: Portal) -> AbstractAsyncContextManager[InitiatorSession]:
@@ -36,7 +36,7 @@ async def open_session(
 async def session_of(
     connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
 ) -> AsyncIterator[InitiatorSession]:
-    """A session through a connection of the caller's making. Raises as `open_session`, and LoginRedirected."""
+    """Open a session through a connection that the caller made. Raises the errors of `open_session`, and LoginRedirected."""
     stream = await connected(portal, options.connect_timeout_s, connect or connect_tcp)
     session = InitiatorSession(stream, connection, options)
     failure: Exception | None = None
@@ -46,12 +46,12 @@ async def session_of(
             await session.log_in()
             yield session
         except Exception as error:
-            # Raised again outside the nursery, which would wrap it in a group.
+            # Raise the error again outside the nursery, which would wrap it in a group.
             failure = error
         finally:
             await session.log_out()
             with trio.CancelScope(shield=True):
-                # Nothing here may raise Cancelled: it would take the place of an interrupt on its way out.
+                # Do not raise Cancelled here: it would replace an interrupt that is being raised.
                 await trio.aclose_forcefully(stream)
             session.stop()
     if failure is not None:
@@ -59,6 +59,6 @@ async def session_of(
 
 
 async def discover(portal: Portal, options: SessionOptions, connect: Connect | None = None) -> list[DiscoveredTarget]:
-    """The targets behind a portal. Raises ConnectFailed, LoginFailed, ConnectionLost."""
+    """Return the targets that a portal reports. Raises ConnectFailed, LoginFailed, ConnectionLost."""
     async with open_session(portal, None, options, connect) as session:
         return await session.send_targets()

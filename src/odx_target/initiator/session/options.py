@@ -8,15 +8,15 @@ from odx_target.initiator.url import IscsiUrl
 DEFAULT_INITIATOR_NAME = "iqn.2026-11.io.odx-target:initiator"
 MAX_RECV_DATA_SEGMENT_BYTES = 256 << 10
 MAX_BURST_BYTES = 1 << 20
-"""The longest transfer of a host copy, so that one R2T can ask for all of it."""
+"""Length of the longest transfer of a host copy. One R2T can ask for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """Identity and wishes of one session.
+    """The identity of one session, and the values that the initiator wants.
 
-    `isid` is 6 bytes (RFC 7143 11.12.5); two sessions of one initiator name to one target need different ones, or the second
-    ends the first. Times are seconds. With a digest wanted, the target may still decline it.
+    `isid` has 6 bytes (RFC 7143 11.12.5). Two sessions of one initiator name to one target need different ISIDs, because the
+    second would otherwise end the first. Times are seconds. Digests are offered if wanted, but the target may decline them.
     """
 
     isid: bytes
@@ -31,15 +31,15 @@ class SessionOptions:
     connect_timeout_s: float = 10.0
     login_timeout_s: float = 15.0
     command_timeout_s: float = 60.0
-    """The default of Windows' disks (TimeOutValue of a server)."""
+    """Timeout of a command. The default is that of Windows' disks (TimeOutValue of a server)."""
     logout_timeout_s: float = 5.0
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
     target_user: str | None = None
-    """The user as which the target must authenticate itself (mutual CHAP); with `target_secret` and `entropy`."""
+    """User name with which the target must authenticate itself (mutual CHAP). It needs `target_secret` and `entropy`."""
     target_secret: str | None = field(default=None, repr=False)
     entropy: Callable[[int], bytes] | None = field(default=None, repr=False)
-    """Returns the requested number of random bytes, for the initiator's challenges."""
+    """A function that returns a number of random bytes, for the initiator's challenges."""
 
     @property
     def asks_for_proof(self) -> bool:
@@ -48,12 +48,12 @@ class SessionOptions:
 
 
 def random_isid(entropy: bytes) -> bytes:
-    """An ISID of the random format (type 10b) of 5 bytes of entropy."""
+    """Return an ISID of the random format (type 10b), made from 5 random bytes."""
     return bytes([0x80]) + entropy[:5].ljust(5, b"\0")
 
 
 def operational_offers(options: SessionOptions, *, discovery: bool) -> dict[str, str]:
-    """The keys an initiator offers in the operational stage (RFC 7143 13)."""
+    """Return the keys that an initiator offers in the operational stage (RFC 7143 13)."""
     offers = {
         "HeaderDigest": "CRC32C,None" if options.header_digest else "None",
         "DataDigest": "CRC32C,None" if options.data_digest else "None",
@@ -77,7 +77,7 @@ def operational_offers(options: SessionOptions, *, discovery: bool) -> dict[str,
 
 
 def with_credentials(options: SessionOptions, url: IscsiUrl) -> SessionOptions:
-    """The options with the users and secrets of a URL."""
+    """Return the options with the users and secrets of a URL."""
     return replace(options, user=url.user, secret=url.secret, target_user=url.target_user, target_secret=url.target_secret)
 
 

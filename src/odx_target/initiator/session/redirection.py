@@ -1,4 +1,4 @@
-"""Redirected logins (RFC 7143 11.13.5): they are followed, up to a limit and not in a circle."""
+"""Redirected logins (RFC 7143 11.13.5). Redirections are followed up to a limit, and never to the same portal twice."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -8,13 +8,14 @@ from odx_target.initiator.errors import ConnectFailed, InitiatorError, LoginFail
 from odx_target.initiator.url import Portal
 
 MAX_REDIRECTIONS = 8
-"""Redirections of one login. Arrays redirect once, to spread hosts over portals; an array that moved may add a few."""
+"""Most redirections of one login. Arrays redirect once, to spread hosts over portals; an array that has moved may redirect a
+few times more."""
 
 T = TypeVar("T")
 
 
 class LoginRedirected(LoginFailed):
-    """The target redirects the login to the first of `portals` that can be reached. `place` is the target's name."""
+    """The target redirects the login to the first of `portals` that can be reached. `place` is the name of the target."""
 
     def __init__(self, message: str, place: str, portals: Sequence[Portal]) -> None:
         super().__init__(message)
@@ -25,10 +26,10 @@ class LoginRedirected(LoginFailed):
 async def enter_where_redirected(
     stack: AsyncExitStack, portal: Portal, open_at: Callable[[Portal], AbstractAsyncContextManager[T]]
 ) -> T:
-    """Enter a session at a portal, or at the one that the target redirects the login to.
+    """Enter a session at a portal, or at the portal to which the target redirects the login.
 
-    Of several addresses, the first that accepts a connection is taken. Raises the error of the last attempt, and LoginFailed
-    for a circle or too many redirections; both errors list the portals tried.
+    If a redirection has several addresses, the first that accepts a connection is used. Raises the error of the last attempt.
+    Raises LoginFailed for a circle or too many redirections. The errors list the portals that were tried.
     """
     way = [portal]
     others: list[Portal] = []

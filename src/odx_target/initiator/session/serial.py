@@ -9,5 +9,5 @@ def following(number: int) -> int:
 
 
 def is_behind(first: int, second: int) -> bool:
-    """True if `first` comes before `second`."""
+    """True if `first` comes before `second` in serial number order."""
     return 0 < (second - first) % _MODULUS < _HALF

@@ -1,7 +1,7 @@
-"""An iSCSI session over a trio stream: the edge around `connection`.
+"""An iSCSI session over a trio stream. It does the I/O for `connection`.
 
-A session runs two tasks in its own nursery: one receives and wakes the callers that wait for answers, one sends. They end with
-the session; nothing outlives it. When the connection fails, all that waits fails with it, and so does every later request.
+A session runs two tasks in its own nursery: one receives and wakes the callers that wait for answers, the other sends. Both end
+with the session. When the connection fails, all waiting requests and all later requests fail.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction, TaskMan
 
 RECEIVE_BYTES = 1 << 20
 JOIN_BYTES = 16 << 10
-"""Buffers up to this size are joined before they are sent; copying them is cheaper than a system call each."""
+"""Buffers up to this size are joined before they are sent: copying is cheaper than one system call for each."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,7 +50,7 @@ class RemoteLogicalUnit:
 
 
 class InitiatorSession:
-    """A session that is logged in; made by `open_session`. Requests may be made from any number of tasks at once."""
+    """A session that is logged in. `open_session` makes it. Several tasks may make requests at the same time."""
 
     def __init__(self, stream: trio.abc.Stream, connection: InitiatorConnection, options: SessionOptions) -> None:
         self._stream = stream
@@ -61,7 +61,7 @@ class InitiatorSession:
         self._failure: InitiatorError | None = None
         self._ended = trio.Event()
         self._logout_requested = False
-        # A session that is cancelled still has to log out, for which both of its tasks are needed.
+        # A session that is cancelled still has to log out, and needs both tasks for that.
         self._running = trio.CancelScope(shield=True)
 
     @property
@@ -71,12 +71,12 @@ class InitiatorSession:
 
     @property
     def is_usable(self) -> bool:
-        """True if requests are still taken: neither lost, nor asked by the target to log out."""
+        """True if new requests are accepted: the connection is not lost, and the target has not asked for a logout."""
         return self._failure is None and not self._logout_requested
 
     @property
     def failure(self) -> InitiatorError | None:
-        """The error that ended the connection; None while it lives."""
+        """The error that ended the connection; None while the connection works."""
         return self._failure
 
     @property
@@ -85,7 +85,7 @@ class InitiatorSession:
         return self._logout_requested
 
     def logical_unit(self, lun: int) -> RemoteLogicalUnit:
-        """An Executor for one LUN."""
+        """Return an Executor for one LUN."""
         return RemoteLogicalUnit(self, lun)
 
     async def execute(
@@ -99,7 +99,7 @@ class InitiatorSession:
     ) -> CommandResult:
         """Send a SCSI command and wait for its end.
 
-        Raises CommandTimedOut, the command then being aborted; ConnectionLost, ProtocolViolation, Rejected.
+        Raises CommandTimedOut after the command was aborted. Also raises ConnectionLost, ProtocolViolation, Rejected.
         """
         self._check()
         tag = self._connection.command(lun, cdb, data_out, data_in_bytes, attribute)
@@ -116,7 +116,7 @@ class InitiatorSession:
         raise CommandTimedOut(f"no answer to command {cdb[0]:02X}h of LUN {lun} in {limit_s:g} s; it was aborted")
 
     async def task_management(self, function: TaskManagementFunction, lun: int = 0, referenced_task_tag: int = NO_TAG) -> int:
-        """Send a task management function; returns its response code (RFC 7143 11.6.1). Raises ConnectionLost."""
+        """Send a task management function; return its response code (RFC 7143 11.6.1). Raises ConnectionLost."""
         self._check()
         tag = self._connection.task_management(function, lun, referenced_task_tag)
         with trio.move_on_after(self._options.command_timeout_s):
@@ -126,7 +126,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer(f"no answer to {function.name.replace('_', ' ')}"))
 
     async def ping(self, data: bytes = b"") -> bytes:
-        """Send a NOP-Out; returns the target's echo. Raises ConnectionLost."""
+        """Send a NOP-Out; return the target's echo. Raises ConnectionLost."""
         self._check()
         tag = self._connection.ping(data)
         with trio.move_on_after(self._options.command_timeout_s):
@@ -157,17 +157,17 @@ class InitiatorSession:
         raise self._fail(LoginTimedOut(f"{place}: no end of the login in {self._options.login_timeout_s:g} s"))
 
     async def log_out(self) -> None:
-        """End the session in good order if it still lives, within a bounded time."""
+        """Log out if the connection still works. Waits for at most `logout_timeout_s`."""
         if self._failure is not None or not self._connection.logged_in:
             return
         with trio.move_on_after(self._options.logout_timeout_s, shield=True):
             try:
                 await self._outcome(self._connection.log_out())
             except InitiatorError:
-                return  # it has ended another way
+                return  # the session has ended in another way
 
     async def _give_up(self, lun: int, tag: int) -> None:
-        """Abort a command that has no answer; if the abort has none either, the connection is lost."""
+        """Abort a command that got no answer. If the abort gets no answer either, the connection is lost."""
         if self._connection.withdraw(tag):
             return
         response = await self.task_management(TaskManagementFunction.ABORT_TASK, lun, tag)
@@ -211,7 +211,7 @@ class InitiatorSession:
     # The two tasks
 
     async def run(self) -> None:
-        """Send and receive until `stop`; for `open_session` only."""
+        """Send and receive until `stop` is called; for `open_session` only."""
         with self._running:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.receive_all)
@@ -269,7 +269,7 @@ class InitiatorSession:
 
 
 def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:
-    """The same bytes in fewer buffers: neighbours that are small are joined."""
+    """Return the same bytes in fewer buffers: small buffers that follow each other are joined."""
     joined: list[Buffer] = []
     small: list[Buffer] = []
     for buffer in buffers:

@@ -13,7 +13,7 @@ MAX_NUMBER = 0xFFFF
 
 
 def parse_target_address(text: str) -> Portal:
-    """The portal that an address names; port and tag are numbers of 16 bits. Raises ValueError."""
+    """Return the portal of a TargetAddress; port and tag are numbers of 16 bits. Raises ValueError."""
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:100]!r} is no HOST:PORT")
@@ -38,7 +38,7 @@ def _ipv6_address(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    """A binary value of 16 bits (13.9): decimal, hexadecimal or base64."""
+    """Return the number of a binary value of 16 bits (13.9): decimal, hexadecimal or base64."""
     try:
         number = int.from_bytes(decode_binary(text, 2), "big") if text[:2].lower() == "0b" else decode_number(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Text exchanges of one connection in full feature phase (RFC 7143 6.4, 11.10, 11.11): one at a time; others wait."""
+"""Text exchanges of one connection in full feature phase (RFC 7143 6.4, 11.10, 11.11). One exchange runs at a time."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,11 +10,14 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, encode_pairs
 
 MAX_TEXT_BYTES = 16 << 20
-"""The longest answer: SendTargets with about ten thousand targets at several addresses each."""
+"""Longest answer: SendTargets with about ten thousand targets that have several addresses each."""
 
 
 class TextExchanges:
-    """`send` sends a request. An answer in several PDUs is put together, each part asked for by an empty request."""
+    """The text exchanges of one connection. An exchange waits until the exchange before it has ended.
+
+    `send` sends a request. If an answer has several PDUs, an empty request asks for each next PDU, and the parts are joined.
+    """
 
     def __init__(self, send: Callable[[TextRequest, Buffer], None]) -> None:
         self._send = send
@@ -32,7 +35,7 @@ class TextExchanges:
         self._send_next()
 
     def take(self, response: TextResponse, data: Buffer) -> Pairs | None:
-        """Return the pairs of a complete answer. Otherwise ask the target for the rest, and return None.
+        """Return the pairs of a complete answer. If it is not complete, ask the target for the next part, and return None.
 
         Raises ProtocolViolation, TextError.
         """
@@ -54,7 +57,9 @@ class TextExchanges:
         return None
 
     def end(self, tag: int) -> None:
-        """End an exchange, successful or not, and begin the next. Do nothing for the tag of anything else."""
+        """End the exchange with this tag, successful or not, and begin the next. Do nothing if the tag belongs to no exchange
+        under way.
+        """
         if tag == self._tag:
             self._tag, self._assembly = None, TextAssembly(MAX_TEXT_BYTES)
             self._send_next()

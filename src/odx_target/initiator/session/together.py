@@ -9,7 +9,7 @@ from odx_target.initiator.result import Job
 
 
 async def run_together(jobs: Sequence[Job]) -> None:
-    """Run jobs side by side until all have ended; the first InitiatorError cancels the others and is raised."""
+    """Run jobs concurrently until all have ended. The first InitiatorError cancels the other jobs and is raised."""
     failures: list[InitiatorError] = []
 
     async def run(job: Job) -> None:

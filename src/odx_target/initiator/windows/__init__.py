@@ -1,5 +1,5 @@
-"""An initiator that behaves like Windows: its commands, their order, and the reasons for which it gives up token copy.
+"""An initiator that behaves like Windows: its commands, their order, and the reasons why it gives up token copy.
 
-Nothing here uses sockets or waits by itself: commands go over a `Path`, time comes from a `Clock`. The knowledge about
-Windows, and its certainty, is in interop/windows/README.md; the section numbers in `rules` are those of that document.
+Nothing here uses sockets or clocks directly: commands are sent through a `Path`, and time comes from a `Clock`. What is known
+about Windows, and how certain it is, is in interop/windows/README.md; the section numbers in `rules` refer to that document.
 """

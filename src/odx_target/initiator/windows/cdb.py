@@ -1,4 +1,4 @@
-"""The commands of Windows that our own host does not send; each function returns the whole CDB."""
+"""The commands of Windows that `odx_target.initiator.cdb` does not have; each function returns the whole CDB."""
 
 import struct
 
@@ -25,7 +25,7 @@ def mode_sense_6(page: int) -> bytes:
 
 
 def mode_select_6(parameter_list_bytes: int, *, save: bool) -> bytes:
-    """With PF; `save` is the SP bit."""
+    """CDB of MODE SELECT (6) with the PF bit; `save` is the SP bit."""
     return bytes([0x15, 0x10 | save, 0, 0, parameter_list_bytes, 0])
 
 
@@ -38,14 +38,14 @@ def report_target_port_groups() -> bytes:
 
 
 def read(lba: int, count_blocks: int, *, long: bool = False) -> bytes:
-    """READ (10), or READ (16) where the disk is too large or the place too far."""
+    """CDB of READ (10), or of READ (16) if `long` or if the blocks are beyond the range of READ (10)."""
     if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
         return read_16(lba, count_blocks)
     return struct.pack(">BBLxHx", 0x28, 0, lba, count_blocks)
 
 
 def write(lba: int, count_blocks: int, *, long: bool = False, force_unit_access: bool = False) -> bytes:
-    """WRITE (10) or WRITE (16)."""
+    """CDB of WRITE (10), or of WRITE (16) if `long` or if the blocks are beyond the range of WRITE (10)."""
     if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
         return write_16(lba, count_blocks, force_unit_access=force_unit_access)
     return struct.pack(">BBLxHx", 0x2A, FUA if force_unit_access else 0, lba, count_blocks)

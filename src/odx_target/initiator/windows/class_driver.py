@@ -1,4 +1,4 @@
-"""The class driver's retries: number, delay, the untagged last one; and the further effects of a command's end."""
+"""The retries of the class driver, and further effects of a command's end, such as START STOP UNIT before a retry."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ FOLLOWED_BY = {
         inquiry(cdb.VPD_ALLOCATION_BYTES, BLOCK_LIMITS_PAGE), data_in_bytes=cdb.VPD_ALLOCATION_BYTES
     ),
 }
-"""The command that is sent before the retry."""
+"""The command that is sent before the retry, by effect of the failed command."""
 
 
 @dataclass(slots=True)
@@ -34,9 +34,9 @@ class ClassDriver:
     async def submit(
         self, command: Command, retries: int, *, last_untagged: bool = False, allocating_retries: int | None = None
     ) -> Completion:
-        """Send a command, and again as its ending and `retries` allow: always the same CDB and data.
+        """Send a command. Repeat it with the same CDB and data, at most `retries` times, if its end allows a retry.
 
-        `allocating_retries` counts instead while a thin disk allocates space. Raises InitiatorError when no path is left.
+        While a thin disk allocates space, `allocating_retries` replaces `retries`. Raises InitiatorError when no path is left.
         """
         sent = 0
         while True:

@@ -1,4 +1,4 @@
-"""A disk as the class driver knows it once it is started."""
+"""A disk as the class driver uses it after its start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from odx_target.initiator.windows.session.port import Command, Completion, DiskP
 
 FLUSH_TIMEOUT_FACTOR = 4
 FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))
-"""INVALID FIELD IN CDB."""
+"""Sense data of a target that refuses the FUA bit: INVALID FIELD IN CDB."""
 
 
 class DiskUnusable(InitiatorError):
@@ -32,9 +32,10 @@ class DiskUnusable(InitiatorError):
 
 @dataclass(slots=True)
 class WindowsDisk:
-    """One disk of a host. What `enumeration` finds is here: `capability` None means no token copy, for `no_copy`'s reason.
+    """One disk of a host, with the properties that `enumeration` found.
 
-    `identity` is the designator of VPD page 83h.
+    `capability` is None if Windows does not copy by token; `no_copy` is then the reason. `identity` is the designator of VPD
+    page 83h.
     """
 
     host: WindowsHost
@@ -62,21 +63,21 @@ class WindowsDisk:
         return self.host.journal.find(rule, self.name, detail, position_bytes)
 
     def remark(self, what: str) -> None:
-        """Note something that is no command."""
+        """Add a remark to the journal."""
         self.host.journal.add(Remark(self.host.clock.now(), self.name, what))
 
     async def ask(self, command: bytes, data_in_bytes: int = 0, retries: int | None = None) -> Completion:
-        """Send a command without data, with the retries of ordinary commands if not told otherwise."""
+        """Send a command without data. The default of `retries` is the number for ordinary commands."""
         count = self.host.settings.ordinary_retries if retries is None else retries
         return await self.driver.submit(Command(command, data_in_bytes=data_in_bytes), count)
 
     async def flush(self) -> None:
-        """SYNCHRONIZE CACHE (10) of everything; a refusal changes nothing."""
+        """Send SYNCHRONIZE CACHE (10) for all blocks. A refusal is ignored."""
         command = Command(synchronize_cache_10(), timeout_factor=FLUSH_TIMEOUT_FACTOR)
         await self.driver.submit(command, self.host.settings.ordinary_retries)
 
     async def read(self, lba: int, count_blocks: int) -> bytes:
-        """An ordinary read of at most what the adapter carries. Raises DiskUnusable."""
+        """Read at most as many bytes as the adapter can transfer, by an ordinary READ. Raises DiskUnusable."""
         command = Command(cdb.read(lba, count_blocks, long=self.is_long), data_in_bytes=count_blocks * self.block_bytes)
         completion = await self._submit(command)
         self._check(completion)
@@ -85,7 +86,7 @@ class WindowsDisk:
         return completion.data_in
 
     async def write(self, lba: int, data: Buffer, *, force_unit_access: bool = False) -> None:
-        """An ordinary write of whole blocks, at most what the adapter carries. Raises DiskUnusable."""
+        """Write whole blocks by an ordinary WRITE, at most as many bytes as the adapter can transfer. Raises DiskUnusable."""
         if force_unit_access and self.has_write_cache:
             completion = await self._submit(self._write_command(lba, data, force_unit_access=True))
             sense = completion.reading.sense
@@ -97,12 +98,12 @@ class WindowsDisk:
         self._check(await self._submit(self._write_command(lba, data)))
 
     async def read_file(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> bytes:
-        """A piece of a file, in commands as long as the adapter carries. Raises DiskUnusable."""
+        """Read a piece of a file, in commands as long as the adapter can transfer. Raises DiskUnusable."""
         pieces = [await self.read(lba, count) for lba, count in self._commands(layout, position_bytes, size_bytes)]
         return b"".join(pieces)
 
     async def write_file(self, layout: FileLayout, position_bytes: int, data: bytes) -> None:
-        """Write a piece of a file, in commands as long as the adapter carries. Raises DiskUnusable."""
+        """Write a piece of a file, in commands as long as the adapter can transfer. Raises DiskUnusable."""
         rest = memoryview(data)
         for lba, count in self._commands(layout, position_bytes, len(data)):
             await self.write(lba, rest[: count * self.block_bytes])
@@ -113,7 +114,7 @@ class WindowsDisk:
         return Command(cdb.write(lba, count_blocks, long=self.is_long, force_unit_access=force_unit_access), [data])
 
     def check_online(self) -> None:
-        """Raises DiskUnusable once the disk has been taken offline."""
+        """Raise DiskUnusable if the disk has been taken offline."""
         if self.driver.offline:
             raise DiskUnusable(self.find(Rule.DISK_OFFLINE))
 

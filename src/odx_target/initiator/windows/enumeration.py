@@ -1,6 +1,6 @@
 """Discovery and start of a disk: the commands in their order, and the evaluation of the answers.
 
-The port driver sends REPORT LUNS, and INQUIRY for standard data and for the pages that name the unit. The class driver then
+The port driver sends REPORT LUNS, and INQUIRY for standard data and for the pages that identify the unit. The class driver then
 reads the capacity, the pages with the capabilities, the mode pages, and the first two blocks.
 """
 
@@ -27,7 +27,7 @@ BLOCK_SIZES = (512, 4096)
 
 
 async def report_all_luns(disk: WindowsDisk) -> list[int]:
-    """Return the numbers of the single level LUNs in REPORT LUNS. `disk` is LUN 0 of the target."""
+    """Return the numbers of the single-level LUNs that REPORT LUNS reports. `disk` is LUN 0 of the target."""
     size_bytes = cdb.REPORT_LUNS_ALLOCATION_BYTES
     reply = (await disk.ask(report_luns(size_bytes), size_bytes)).data_in
     listed = min(int.from_bytes(reply[:4], "big"), len(reply) - 8)
@@ -37,7 +37,7 @@ async def report_all_luns(disk: WindowsDisk) -> list[int]:
 async def start(disks: Sequence[WindowsDisk], lun_0: WindowsDisk | None = None) -> None:
     """Find and start disks of one target, which LUN 0 must list. Raises DiskUnusable.
 
-    `lun_0` is the first of them if not given; no disk need be there.
+    `lun_0` is the disk to which REPORT LUNS is sent, by default the first of `disks`. LUN 0 need not be a disk.
     """
     luns = await report_all_luns(disks[0] if lun_0 is None else lun_0)
     for disk in disks:
@@ -62,7 +62,7 @@ async def start_one(disk: WindowsDisk) -> None:
 
 
 async def _identify(disk: WindowsDisk) -> None:
-    """The port driver's part."""
+    """Do the port driver's part of the start: identify the unit."""
     size_bytes = cdb.INQUIRY_ALLOCATION_BYTES
     standard = (await disk.ask(inquiry(size_bytes), size_bytes)).data_in
     if len(standard) < 8 or standard[0] != 0:
@@ -81,14 +81,14 @@ async def _identify(disk: WindowsDisk) -> None:
 
 
 async def _read_page(disk: WindowsDisk, page: int) -> bytes:
-    """Return the first 255 bytes of a page at most; b"" if the target does not return it."""
+    """Return at most the first 255 bytes of a page; b"" if the target does not return the page."""
     completion = await disk.ask(inquiry(cdb.VPD_ALLOCATION_BYTES, page), cdb.VPD_ALLOCATION_BYTES)
     reply = completion.data_in
     return reply if completion.reading.is_good and len(reply) >= 4 and reply[1] == page else b""
 
 
 def _identity(page: bytes) -> bytes:
-    """The NAA designator of the logical unit, else its EUI-64 (SPC-4 7.8.6)."""
+    """Return the NAA designator of the logical unit, else its EUI-64 (SPC-4 7.8.6)."""
     found: dict[int, bytes] = {}
     position = 4
     while position + 4 <= len(page):
@@ -117,7 +117,7 @@ async def _read_capacity(disk: WindowsDisk) -> None:
 
 
 async def _read_pages(disk: WindowsDisk) -> bool:
-    """Pages 00h, B2h, B0h and 8Fh, each if listed; returns whether the disk is thin."""
+    """Read pages 00h, B2h, B0h and 8Fh, each if it is listed. Returns True if the disk is thin."""
     try:
         listed = read_page_list(await _read_page(disk, 0))
     except Declined as declined:
@@ -172,7 +172,7 @@ async def _read_modes(disk: WindowsDisk) -> None:
 
 
 def _mode_page(reply: bytes, page: int) -> bytes:
-    """A mode page out of the data of MODE SENSE (6); b"" where it is not there."""
+    """Return a mode page from the data of MODE SENSE (6); b"" if the data does not have it."""
     if len(reply) < 4:
         return b""
     body = reply[4 + reply[3] :]

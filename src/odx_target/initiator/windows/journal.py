@@ -1,4 +1,4 @@
-"""The events of a session in order: commands, task management, logins, and the rules that were met."""
+"""The entries of a journal, in order: commands, task management, logins, remarks, and the rules that were met."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A command and its end; `fault` is why it has no result."""
+    """A command and its end. If it has no result, `fault` is the reason."""
 
     at_s: float
     disk: str
@@ -25,7 +25,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """Task management, or the loss and return of a path, in words; `event` is its number in the System log, 0: none."""
+    """Task management, or the loss and return of a path. `event` is its number in the System log; 0 if it is not logged.
+
+    `what` describes the event as text.
+    """
 
     at_s: float
     path: str
@@ -48,7 +51,7 @@ class LoginStep:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about a disk that is no command, in words."""
+    """A text about a disk, for an event that is not a command."""
 
     at_s: float
     disk: str
@@ -60,7 +63,7 @@ Entry: TypeAlias = Exchange | Management | LoginStep | Remark | Finding
 
 @dataclass(slots=True)
 class Journal:
-    """Keeps the findings, and passes every entry to `tell`."""
+    """Keeps the findings, and calls `tell` with every entry."""
 
     tell: Callable[[Entry], None] = lambda _: None
     findings: list[Finding] = field(default_factory=list)
@@ -71,7 +74,7 @@ class Journal:
         self.tell(entry)
 
     def find(self, rule: Rule, where: str = "", detail: str = "", position_bytes: int | None = None) -> Finding:
-        """Note that a rule was met."""
+        """Add the finding that a rule was met."""
         finding = Finding(rule, where, detail, position_bytes)
         self.add(finding)
         return finding

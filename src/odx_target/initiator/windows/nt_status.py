@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class NtStatus(Enum):
-    """NTSTATUS codes, without their prefix."""
+    """NTSTATUS codes, without their prefix STATUS_."""
 
     SUCCESS = "SUCCESS"
     ACCESS_DENIED = "ACCESS_DENIED"

@@ -1,7 +1,7 @@
-"""The reasons for which Windows gives up, or goes on in a way that a target may not expect, as a table.
+"""A table of the reasons why Windows gives up, or goes on in a way that a target may not expect.
 
-The sections are those of interop/windows/README.md; `events` are what the iSCSI port driver writes to the System log
-(source iScsiPrt).
+The sections are those of interop/windows/README.md. `events` are the numbers of the events that the iSCSI port driver writes to
+the System log (source iScsiPrt).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: the clause that describes it, its text, and the event that Windows logs."""
+    """A rule: the section that describes it, its text, its weight, and the events that Windows logs."""
 
     section: str
     reason: str
@@ -157,7 +157,7 @@ class Rule(Enum):
 
     @property
     def declines(self) -> bool:
-        """True if a target may not break it: Windows gives up token copy or the whole disk, or drops the connection."""
+        """True if Windows gives up token copy or the whole disk, or drops the connection, when a target breaks the rule."""
         return self.value.weight is not Weight.NOTES
 
 

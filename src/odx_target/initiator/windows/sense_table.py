@@ -1,6 +1,6 @@
-"""The class driver's reading of a status and its sense data: the first row that matches.
+"""A table by which the class driver interprets a status and its sense data. The first row that matches counts.
 
-INFORMATION is read regardless of the VALID bit; in sense data of descriptor format it counts as lost.
+INFORMATION is read even if the VALID bit is 0. In sense data of descriptor format, INFORMATION counts as lost.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,9 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SenseRow:
-    """A row. None matches anything; `retry_delay_s` None: no retry, 0: at once."""
+    """A row of the table. An `asc` or `ascq` of None matches any value. A `retry_delay_s` of None means no retry, 0 a retry at
+    once.
+    """
 
     key: SenseKey
     asc: int | None
@@ -93,7 +95,7 @@ ROWS: tuple[SenseRow, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The end of a command as the class driver reads it. `information` is from fixed format sense data, valid or not."""
+    """The class driver's interpretation of a command's end. `information` comes from fixed format sense data, valid or not."""
 
     status: NtStatus
     retry_delay_s: float | None = None
@@ -125,14 +127,14 @@ _STATUSES = {
 
 
 def read_result(result: CommandResult) -> Reading:
-    """Read the end of a command; for BUSY and TASK SET FULL, the port driver has tried before."""
+    """Interpret the end of a command. For BUSY and TASK SET FULL, the port driver has already repeated the command."""
     if result.status == Status.CHECK_CONDITION:
         return read_sense_data(result.sense)
     return _STATUSES.get(Status(result.status), _WITHOUT_SENSE) if result.status in set(Status) else _WITHOUT_SENSE
 
 
 def read_sense_data(data: bytes) -> Reading:
-    """Read sense data, of a command's end or out of a copy operation's record."""
+    """Interpret sense data, from the end of a command or from the answer about a copy operation."""
     sense = read_sense(data)
     row = next((row for row in ROWS if sense is not None and row.fits(sense)), None)
     if sense is None or row is None:

@@ -1,4 +1,4 @@
-"""The settings of the behaviour, with Windows' own values if they are known."""
+"""The settings of the Windows-like initiator. Defaults are Windows' own values if they are known."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,13 +7,13 @@ from odx_target.initiator.windows.nt_status import NtStatus
 
 MIB = 1 << 20
 MIN_WRAP = 256
-"""A smaller MaximumListIdentifier in the registry is ignored."""
+"""Smallest value of MaximumListIdentifier in the registry. Windows ignores smaller values."""
 MIN_DURATION_S = 4.0
-"""CopyOffloadMaxTargetDuration: smaller values are ignored."""
+"""Smallest value of CopyOffloadMaxTargetDuration. Windows ignores smaller values."""
 
 
 class PathChoice(Enum):
-    """On which path of a disk a command goes."""
+    """The path of a disk on which a command is sent."""
 
     ONE = "all on one path, until it fails"
     OTHER_FOR_INFORMATION = "RECEIVE ROD TOKEN INFORMATION on another path than the command it asks about"
@@ -41,29 +41,29 @@ class WindowsSettings:
 
     first_list_identifier: int = 0
     max_list_identifier: int = 0xFFFFFFFF
-    """MaximumListIdentifier: the one after it is 0."""
+    """MaximumListIdentifier: the largest list identifier. The next one is 0."""
     token_lifetime_s: int = 0
-    """The TTL of the offload read; 0: the target's default."""
+    """Inactivity timeout that the offload read requests; 0 means the target's default."""
     write_request_bytes: int = 256 * MIB
-    """The copy engine's offload writes."""
+    """Size of an offload write of the copy engine."""
     read_request_bytes: int | None = None
-    """The copy engine's offload reads; None: all that is left of the file."""
+    """Size of an offload read of the copy engine; None means all remaining bytes of the file."""
     max_descriptors: int = 64
     max_write_bytes: int = 256 * MIB
-    """Of one WRITE USING TOKEN."""
+    """Size of the largest WRITE USING TOKEN."""
     write_bytes_without_optimum: int = 64 * MIB
-    """The size of a command for a target that reports no OPTIMAL TRANSFER COUNT."""
+    """Size of the largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
     max_duration_s: float = MIN_DURATION_S
-    """CopyOffloadMaxTargetDuration, looked at between two WRITE USING TOKENs."""
+    """CopyOffloadMaxTargetDuration, which is checked between two WRITE USING TOKEN commands."""
     scsi_timeout_s: float = 60.0 + 15.0
-    """TimeOutValue of the disk and SrbTimeoutDelta of the iSCSI initiator."""
+    """Timeout of a command: TimeOutValue of the disk plus SrbTimeoutDelta of the iSCSI initiator."""
     populate_retries: int = 1
     information_after_populate_retries: int = 1
     write_retries: int = 2
     information_after_write_retries: int = 2
     ordinary_retries: int = 4
     space_allocation_retries: int = 32
-    """Retries of reads and writes while a thin disk allocates space."""
+    """Number of retries of reads and writes while a thin disk allocates space."""
     last_retry_untagged: bool = True
     qerr_override: QerrOverride = QerrOverride.WITH_TOKENS_OR_THIN
     busy_repeats: int = 20
@@ -71,31 +71,32 @@ class WindowsSettings:
     adapter_transfer_bytes: int = 262_144
     min_file_bytes: int = 256 << 10
     fallback_buffer_bytes: int = 262_144
-    """The copy engine's buffer for ordinary reads and writes."""
+    """Size of the copy engine's buffer for ordinary reads and writes."""
     metadata_writes: int = 2
-    """Writes of the file system before and after a copy, as far as the disk has a place for them."""
+    """Number of writes of the file system before and after a copy, if the disk has a place for them."""
     new_token_after_a_token_died: bool = False
-    """True to replace a token that is refused after some use; else token copy ends for the file."""
+    """True to replace a token that is refused after it was used before. If False, token copy ends for the file."""
     hold_off_s: float = 180.0
     hold_off_scope: HoldOffScope = HoldOffScope.PAIR
     hold_off_statuses: frozenset[NtStatus] = frozenset(
         {NtStatus.NOT_SUPPORTED, NtStatus.INVALID_DEVICE_REQUEST, NtStatus.DEVICE_UNREACHABLE}
     )
-    """Copies are held off after these statuses, and after a token is refused by the first write of a copy."""
+    """Statuses of token copy after which copies are held off. Copies are also held off if the first write of a copy refuses the
+    token."""
     path_choice: PathChoice = PathChoice.ONE
     reset_after_failover: bool = False
-    """A LOGICAL UNIT RESET on the new path before the command is sent again."""
+    """True to send LOGICAL UNIT RESET on the new path before the command is sent again."""
     multipath_retries: int = 3
-    """The number of times that the multipath module itself repeats a command whose end it handles; the value is inferred."""
+    """Number of times that the multipath module repeats a command itself. The value is inferred."""
     link_down_s: float = 15.0
-    """LinkDownTime: the time to wait for a lost path before another one takes over."""
+    """LinkDownTime: the time to wait for a lost path before another path is used."""
     reconnect_interval_s: float = 5.0
     request_hold_s: float = 60.0
     """MaxRequestHoldTime: the time to wait for a lost session."""
     login_attempts: int = 3
-    """Attempts at a login or a discovery that is not answered; the number is inferred."""
+    """Number of attempts at a login or a discovery that gets no answer. The number is inferred."""
     narrow_window_commands: int = 24
-    """The smallest command window that is not noted."""
+    """Size of the smallest command window that is not noted."""
 
     def __post_init__(self) -> None:
         if not MIN_WRAP <= self.max_list_identifier <= 0xFFFFFFFF:

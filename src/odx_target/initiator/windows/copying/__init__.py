@@ -1,1 +1,1 @@
-"""The copy of a file as Windows does it: offload reads and writes, and when it gives them up."""
+"""The way in which Windows copies a file: offload reads and writes, and when they are given up."""

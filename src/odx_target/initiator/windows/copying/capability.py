@@ -1,4 +1,4 @@
-"""VPD pages 00h and 8Fh as Windows reads them, and the sizes of commands that follow."""
+"""How Windows reads VPD pages 00h and 8Fh, and the sizes of commands that it derives from them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +23,7 @@ MIN_INFORMATION_AFTER_WRITE_BYTES = 287
 
 
 class Declined(Exception):
-    """A page that Windows does not accept."""
+    """Windows does not accept a page."""
 
     def __init__(self, rule: Rule, detail: str = "") -> None:
         super().__init__(rule.reason)
@@ -32,7 +32,7 @@ class Declined(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """The block device ROD token limits; 0 means not reported."""
+    """The block device ROD token limits of VPD page 8Fh; 0 means not reported."""
 
     max_range_descriptors: int
     max_inactivity_timeout_s: int
@@ -51,7 +51,7 @@ class Size:
 
 
 def read_page_list(reply: bytes) -> list[int]:
-    """The pages listed in the first 255 bytes of VPD page 00h. Raises Declined."""
+    """Return the pages listed in the first 255 bytes of VPD page 00h. Raises Declined."""
     if len(reply) < PAGE_HEADER_BYTES:
         raise Declined(Rule.NO_PAGE_LIST, f"{len(reply)} bytes")
     length = int.from_bytes(reply[2:4], "big")
@@ -62,7 +62,7 @@ def read_page_list(reply: bytes) -> list[int]:
 
 
 def read_capability(reply: bytes) -> Capability:
-    """Read VPD page 8Fh, of which only the first descriptor matters. Raises Declined."""
+    """Read VPD page 8Fh, of which Windows uses only the first descriptor. Raises Declined."""
     if len(reply) < PAGE_HEADER_BYTES:
         raise Declined(Rule.NO_COPY_PAGE, f"{len(reply)} bytes")
     if int.from_bytes(reply[2:4], "big") < MIN_PAGE_LENGTH or len(reply) < PAGE_HEADER_BYTES + MIN_PAGE_LENGTH:
@@ -83,7 +83,9 @@ def read_capability(reply: bytes) -> Capability:
 
 
 def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
-    """The largest POPULATE TOKEN; a requested lifetime lifts the optimum, but no other limit."""
+    """Return the size of the largest POPULATE TOKEN. If a token lifetime is requested, the optimum is ignored, but no other
+    limit.
+    """
     limits = _maximum(capability)
     if capability.optimal_transfer_blocks and not settings.token_lifetime_s:
         limits.append((capability.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
@@ -92,7 +94,7 @@ def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
 
 
 def write_size(capability: Capability, block_bytes: int, settings: WindowsSettings) -> Size:
-    """The largest WRITE USING TOKEN."""
+    """Return the size of the largest WRITE USING TOKEN."""
     limits = _maximum(capability)
     optimum_blocks = capability.optimal_transfer_blocks
     if not optimum_blocks:
@@ -106,7 +108,7 @@ def write_size(capability: Capability, block_bytes: int, settings: WindowsSettin
 
 
 def information_after_write_bytes(capability: Capability, settings: WindowsSettings) -> int:
-    """ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the whole buffer of the driver."""
+    """Return ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the whole buffer of the driver."""
     wanted = WRITE_HEADER_BYTES + RANGE_DESCRIPTOR_BYTES * capability.max_range_descriptors
     if not capability.max_range_descriptors:
         wanted = MAX_PARAMETER_LIST_BYTES

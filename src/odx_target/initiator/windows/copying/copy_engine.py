@@ -14,7 +14,9 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class WindowsFile:
-    """A file on a disk. Data from `valid_bytes` on was never written and reads as zeros; None: all was written."""
+    """A file on a disk. Data from `valid_bytes` on was never written and reads as zeros. None means that all data was
+    written.
+    """
 
     disk: WindowsDisk
     layout: FileLayout
@@ -35,7 +37,7 @@ class Metadata:
 
 @dataclass(slots=True)
 class CopyReport:
-    """The bytes copied in each way. `stop` is the reason why token copy ended before the end of the file."""
+    """The number of bytes copied in each way. `stop` is the reason why token copy ended before the end of the file."""
 
     offloaded_bytes: int = 0
     ordinary_bytes: int = 0
@@ -52,7 +54,7 @@ class FileCopy:
     destination: WindowsFile
     report: CopyReport = field(default_factory=CopyReport)
     metadata: Metadata | None = None
-    """Written on the destination; None for no such writes."""
+    """Blocks that the file system writes on the destination; None if there are no such writes."""
 
     async def run(self) -> CopyReport:
         """Copy the file. Raises DiskUnusable if Windows cannot finish, InitiatorError if no path is left."""
@@ -82,7 +84,7 @@ class FileCopy:
             await self.destination.disk.write(self.metadata.lba, self.metadata.data, force_unit_access=True)
 
     def _why_not(self) -> Finding | None:
-        """Return the reason why token copy is not tried; None if it is."""
+        """Return the reason why token copy is not tried; None if it is tried."""
         for file in (self.source, self.destination):
             if file is not None and file.disk.capability is None:
                 return file.disk.no_copy
@@ -118,9 +120,9 @@ class FileCopy:
         return position + spent
 
     async def _token(self, position: int, left_bytes: int) -> Token | Failure:
-        """A token for as much as the source gives; what does not fill a block of the destination is left to the next.
+        """Return a token for as much data as the source gives, rounded down to whole blocks of the destination.
 
-        The file system answers for what was never written by itself, with the zero token.
+        For data that was never written, the source is not asked: the file system itself uses the zero token.
         """
         if self.source is None or position >= self.source.written_bytes:
             return Token(ZERO_TOKEN, left_bytes)
@@ -143,7 +145,7 @@ class FileCopy:
             self.host.hold_off.mark(*self._pair, self.host.clock.now())
 
     async def _ordinary(self, position: int, size_bytes: int) -> None:
-        """Copy the rest by reads and writes, a buffer at a time."""
+        """Copy the remaining bytes by reads and writes, one buffer at a time."""
         buffer_bytes = self.host.settings.fallback_buffer_bytes
         while position < size_bytes:
             count = min(buffer_bytes, size_bytes - position)

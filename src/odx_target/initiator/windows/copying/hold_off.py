@@ -1,4 +1,4 @@
-"""The time after a failure of token copy, three minutes, during which Windows tries no tokens."""
+"""The hold-off: after a failure of token copy, Windows tries no tokens for three minutes."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from odx_target.initiator.windows.settings import HoldOffScope
 
 @dataclass(slots=True)
 class HoldOff:
-    """The times of failures by disks. A disk is identified by any hashable value."""
+    """The times of failures by disk. A disk is identified by any hashable value."""
 
     duration_s: float
     scope: HoldOffScope
@@ -19,7 +19,9 @@ class HoldOff:
             self._marked_s[key] = now_s
 
     def remaining_s(self, source: Hashable, destination: Hashable, now_s: float) -> float:
-        """The time in seconds for which copies between the two are still held off; 0 if they are not."""
+        """Return the number of seconds for which copies between the two disks are still held off; 0 if they are not held
+        off.
+        """
         marked = [self._marked_s[key] for key in self._keys(source, destination) if key in self._marked_s]
         return max([0.0, *(at_s + self.duration_s - now_s for at_s in marked)])
 

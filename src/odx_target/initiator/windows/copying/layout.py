@@ -1,4 +1,4 @@
-"""Where a file lies on its disk, and how a piece of it becomes range descriptors."""
+"""The blocks of a file on its disk, and the range descriptors of a piece of the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MAX_RANGE_BLOCKS = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """A file as extents in file order, in blocks of `block_bytes`. Raises ValueError for an empty extent."""
+    """The extents of a file, in file order, in blocks of `block_bytes`. Raises ValueError for an empty extent."""
 
     extents: tuple[BlockRange, ...]
     block_bytes: int
@@ -24,7 +24,7 @@ class FileLayout:
         return sum(extent.count_blocks for extent in self.extents) * self.block_bytes
 
     def ranges(self, position_bytes: int, size_bytes: int) -> list[BlockRange]:
-        """The blocks of a piece of the file, in file order."""
+        """Return the blocks of a piece of the file, in file order."""
         skip, left = position_bytes // self.block_bytes, size_bytes // self.block_bytes
         found = []
         for extent in self.extents:
@@ -36,7 +36,9 @@ class FileLayout:
         return found
 
     def descriptors(self, position_bytes: int, size_bytes: int, max_descriptors: int, max_blocks: int) -> list[BlockRange]:
-        """The range descriptors of one command for the start of a piece, as far as the limits let it reach."""
+        """Return the range descriptors of one command. They begin at the start of a piece and end at the limits of a
+        command.
+        """
         limited = min(size_bytes, max_blocks * self.block_bytes)
         parts = [part for whole in self.ranges(position_bytes, limited) for part in _split(whole)]
         return parts[:max_descriptors]
@@ -47,7 +49,7 @@ def count_blocks(ranges: Sequence[BlockRange]) -> int:
 
 
 def contiguous(lba: int, size_bytes: int, block_bytes: int) -> FileLayout:
-    """A file in one extent."""
+    """Return the layout of a file with one extent."""
     return FileLayout((BlockRange(lba, size_bytes // block_bytes),), block_bytes)
 
 

@@ -1,4 +1,6 @@
-"""An offload read: however large the request, one POPULATE TOKEN, cut to the limits, and its answer."""
+"""An offload read: one POPULATE TOKEN, cut to the limits whatever the size of the request, and the command that fetches the
+token.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ from odx_target.initiator.windows.session.port import Command
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, and the bytes of the file that it represents, from the requested position on."""
+    """A token, and the number of bytes that it represents, from the requested position on."""
 
     value: bytes
     size_bytes: int
@@ -23,7 +25,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An offload request that failed, and the reason."""
+    """The status of an offload request that failed, and the reason."""
 
     status: NtStatus
     finding: Finding
@@ -65,7 +67,7 @@ async def offload_read(disk: WindowsDisk, layout: FileLayout, position_bytes: in
 
 
 def refuse(disk: WindowsDisk, layout: FileLayout, position_bytes: int, size_bytes: int) -> Failure | None:
-    """Return the failure of a request that the class driver refuses without a command; None if it does not refuse it."""
+    """Return the failure of a request that the class driver refuses without sending a command; None if it does not refuse."""
     if disk.capability is None:
         assert disk.no_copy is not None
         return Failure(NtStatus.DEVICE_FEATURE_NOT_SUPPORTED, disk.no_copy)

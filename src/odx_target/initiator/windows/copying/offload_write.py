@@ -1,10 +1,11 @@
-"""An offload write: WRITE USING TOKENs one after the other, until all is written, nothing more comes, or 4 s have passed.
+"""An offload write: WRITE USING TOKEN commands in sequence, until all data is written, one fails, or 4 s have passed.
 
-GOOD                                 all of the command is written
-truncated, INFORMATION not 0         INFORMATION is the number of blocks written
-truncated, INFORMATION 0             RECEIVE ROD TOKEN INFORMATION has the count
-23h/xx                               the token is invalid: stop without asking
-anything else                        ask as well; stop at a count of 0
+end of the command                    what Windows does
+GOOD                                  counts all blocks of the command as written
+truncated, INFORMATION not 0          counts the number of blocks in INFORMATION as written
+truncated, INFORMATION 0              reads the count by RECEIVE ROD TOKEN INFORMATION
+23h/xx                                stops, because the token is invalid
+any other                             reads the count as above; stops if it is 0
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ from odx_target.initiator.windows.session.port import Command, Completion
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The bytes that an offload write wrote; any number above 0 is a success. `failure` is the reason for an early end."""
+    """The number of bytes that an offload write wrote; any number above 0 is a success. `failure` is the reason for an early
+    end.
+    """
 
     size_bytes: int
     failure: Failure | None = None
@@ -32,7 +35,7 @@ class Written:
 
 @dataclass(slots=True)
 class OffloadWrite:
-    """One request. `token_offset_bytes` is its start within the token."""
+    """One offload write. `token_offset_bytes` is the place in the token where the data begins."""
 
     disk: WindowsDisk
     layout: FileLayout
@@ -43,7 +46,7 @@ class OffloadWrite:
     _done_blocks: int = 0
 
     async def run(self) -> Written:
-        """Raises InitiatorError when no path is left."""
+        """Write the data of the token. Raises InitiatorError when no path is left."""
         disk = self.disk
         refused = refuse(disk, self.layout, self.position_bytes, self.size_bytes)
         if refused is not None:
@@ -64,7 +67,7 @@ class OffloadWrite:
         return self.position_bytes + self._done_blocks * self.disk.block_bytes
 
     async def _step(self) -> tuple[int, Failure | None]:
-        """Send one WRITE USING TOKEN; return the blocks written, and the reason for an end."""
+        """Send one WRITE USING TOKEN; return the number of blocks written, and the reason if the offload write must end."""
         disk, settings = self.disk, self.disk.host.settings
         assert disk.capability is not None
         size = write_size(disk.capability, disk.block_bytes, settings)
@@ -104,7 +107,7 @@ class OffloadWrite:
         return reading.information, None
 
     async def _ask(self, written: Completion, identifier: int, asked_blocks: int) -> tuple[int, Failure | None]:
-        """Send RECEIVE ROD TOKEN INFORMATION for a write that did not end with GOOD."""
+        """Read the count by RECEIVE ROD TOKEN INFORMATION after a write that did not end with GOOD."""
         disk, settings = self.disk, self.disk.host.settings
         assert disk.capability is not None
         allocation = information_after_write_bytes(disk.capability, settings)

@@ -1,4 +1,6 @@
-"""The answer of RECEIVE ROD TOKEN INFORMATION as Windows reads it: complete, or failed at once. It never asks twice."""
+"""How Windows reads the answer of RECEIVE ROD TOKEN INFORMATION. An operation in progress counts as failed: Windows never asks
+twice.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +20,7 @@ COMPLETED_WITH_ERROR, TERMINATED = 0x02, 0x60
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The meaning of the answer. Without a rule, `count_blocks` are done and, after POPULATE TOKEN, `token` is there."""
+    """The meaning of an answer. If `rule` is None, `count_blocks` are done, and after POPULATE TOKEN `token` is set."""
 
     count_blocks: int = 0
     token: bytes = b""
@@ -30,7 +32,7 @@ class Answer:
 
 
 def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool) -> Answer:
-    """Read the end of RECEIVE ROD TOKEN INFORMATION for a command that asked for `asked_blocks` blocks."""
+    """Read the answer of RECEIVE ROD TOKEN INFORMATION about a command of `asked_blocks` blocks."""
     reading = completion.reading
     if reading.status is NtStatus.DATA_OVERRUN:
         return Answer(rule=Rule.INFORMATION_MISTAKEN, detail=completion.words, status=reading.status)
@@ -46,7 +48,7 @@ def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool)
 
 
 def _judge(reply: bytes, asked_blocks: int, action: int) -> Answer:
-    """The status and the count."""
+    """Check the status and the count."""
     status, count = reply[5] & 0x7F, int.from_bytes(reply[16:24], "big")
     if status in {COMPLETED_WITH_ERROR, TERMINATED}:
         sense = reply[HEADER_BYTES : HEADER_BYTES + min(reply[13], reply[14])]

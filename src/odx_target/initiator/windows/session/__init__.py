@@ -1,1 +1,1 @@
-"""Logins, paths and retries below the disk, as Windows has them."""
+"""Windows' logins, paths, and retries by its port driver and multipath module."""

@@ -1,6 +1,7 @@
 """Windows' requirements for CHAP: secrets of 12 to 16 bytes, MD5, and only the keys of each step.
 
-Windows calls the secret by which a host proves itself the target's, and the other one the initiator's.
+The names of the two rules about secrets are those of Windows. TARGET_SECRET_LENGTH is about the secret by which the host proves
+its identity, INITIATOR_SECRET_LENGTH about that of the target.
 """
 
 import base64
@@ -10,18 +11,18 @@ from odx_target.initiator.session.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
 from odx_target.initiator.windows.rules import Rule
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 12, 16
-"""Limits without IPsec. Windows enforces the lower one; its dialogs name the upper one."""
+"""Lengths of a secret without IPsec. Windows enforces the lower limit; its dialogs mention the upper limit."""
 CHALLENGE_KEYS = frozenset({"CHAP_A", "CHAP_I", "CHAP_C"})
 DECLARATIONS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "AuthMethod"})
 
 _IDENTIFIER = re.compile(r"0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5]|0[xX][0-9a-fA-F]{1,2}")
-"""A number of one byte, in decimal or hexadecimal."""
+"""Matches a number of one byte, in decimal or hexadecimal."""
 
 Broken = tuple[Rule, str] | None
 
 
 def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
-    """Check the options before anything is sent."""
+    """Return the rule that the secrets in the options break, and a detail. This is checked before the login."""
     for rule, one in ((Rule.TARGET_SECRET_LENGTH, secret), (Rule.INITIATOR_SECRET_LENGTH, target_secret)):
         if one is not None and not MIN_SECRET_BYTES <= len(one.encode()) <= MAX_SECRET_BYTES:
             return rule, f"{len(one.encode())} bytes"
@@ -29,7 +30,7 @@ def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
 
 
 def judge_method(method: str, user: str | None) -> Broken:
-    """The target's AuthMethod, for a host with or without a user."""
+    """Return the rule that the target's AuthMethod breaks, and a detail. `user` is None if the host has no credentials."""
     if method not in {"CHAP", "None"}:
         return Rule.UNKNOWN_AUTH_METHOD, method[:40]
     if user is None and method == "CHAP":
@@ -40,7 +41,7 @@ def judge_method(method: str, user: str | None) -> Broken:
 
 
 def judge_challenge(keys: dict[str, str]) -> Broken:
-    """The response that brings the challenge."""
+    """Return the rule that the keys of the target's challenge break, and a detail."""
     if unknown := keys.keys() - CHALLENGE_KEYS - DECLARATIONS:
         return Rule.CHAP_KEY, ", ".join(sorted(unknown))
     if keys.get("CHAP_A") != ALGORITHM_MD5:
@@ -56,7 +57,7 @@ def judge_challenge(keys: dict[str, str]) -> Broken:
 
 
 def _size_bytes(text: str) -> int:
-    """The length of a binary value in bytes; 0 if it cannot be read (RFC 7143 6.1)."""
+    """Return the length of a binary value in bytes; 0 if it cannot be read (RFC 7143 6.1)."""
     if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
         return (len(text) - 1) // 2
     try:

@@ -1,4 +1,4 @@
-"""A connection with Windows' numbers in its login and Windows' checks of the bytes of each PDU.
+"""A connection with the sequence numbers of Windows' login, and Windows' checks of the bytes of each PDU.
 
 If a target breaks a rule, `receive` raises Broken; Windows then drops the connection.
 """
@@ -24,7 +24,7 @@ SENSE_LENGTH_BYTES = 2
 
 
 class Broken(ProtocolViolation):
-    """A target's PDU breaks a rule; `is_reported` is True once `rule` has been noted."""
+    """A PDU of the target breaks a rule; `is_reported` is True after `rule` has been noted in the journal."""
 
     def __init__(self, rule: Rule, detail: str) -> None:
         super().__init__(f"{rule.reason} ({detail})" if detail else rule.reason)
@@ -32,7 +32,7 @@ class Broken(ProtocolViolation):
 
 
 class WindowsConnection(InitiatorConnection):
-    """One connection. The login's initiator task tag, CmdSN and ExpStatSN begin at 1."""
+    """One connection. The initiator task tag, CmdSN and ExpStatSN of its login begin at 1."""
 
     login_task_tag = FIRST_TAG
 
@@ -48,7 +48,7 @@ class WindowsConnection(InitiatorConnection):
         return LogoutRequest in self._pending.values()
 
     def receive(self, view: memoryview) -> int:
-        """As the base class does, and with Windows' rules. Raises Broken."""
+        """Process PDUs like the base class, and check the rules of Windows. Raises Broken."""
         position = 0
         try:
             while (end := self._judge(view, position)) is not None:
@@ -61,18 +61,18 @@ class WindowsConnection(InitiatorConnection):
         return position
 
     def _judge(self, view: memoryview, at: int) -> int | None:
-        """The end of the PDU at `at`, or None while a part of it is missing. Raises Broken."""
+        """Return the end of the PDU at `at`, or None while a part of it is missing. Raises Broken."""
         if len(view) - at < HEADER_BYTES:
             return None
         wrong = judge_header(bytes(view[at : at + HEADER_BYTES]))
         if wrong is not None:
             rule, detail = wrong
-            # What follows a segment without padding is read from the wrong byte on.
+            # After a segment without padding, the next PDU is read from the wrong byte on.
             raise Broken(rule, detail) if self._padding_is_zero else Broken(Rule.PADDING, f"what follows reads: {detail}")
         try:
             frame = self._frames.cut(view, at)
         except FramingError:
-            return len(view)  # the base class meets the same error, and reports it
+            return len(view)  # the base class finds the same error and reports it
         if frame is None:
             return None
         end, _, data, _ = frame
@@ -101,7 +101,7 @@ class WindowsConnection(InitiatorConnection):
                 raise Broken(Rule.DATA_IN_RESPONSE, f"{len(data)} bytes, of which {sense_bytes} are sense data")
 
     def _judge_r2t(self, pdu: ReadyToTransfer) -> None:
-        """With DataSequenceInOrder an R2T asks for what follows all that was sent (RFC 7143 13.19)."""
+        """Check the offset of an R2T. With DataSequenceInOrder it must be the end of all data sent so far (RFC 7143 13.19)."""
         exchange = self._pending.get(pdu.initiator_task_tag)
         if isinstance(exchange, CommandExchange) and pdu.buffer_offset != exchange.sent_bytes:
             raise Broken(Rule.INVALID_R2T, f"byte {pdu.buffer_offset} where {exchange.sent_bytes} is due")

@@ -44,7 +44,7 @@ ORDERS = (("DataPDUInOrder", Rule.DATA_PDU_ORDER), ("DataSequenceInOrder", Rule.
 
 
 class LoginDeclined(LoginFailed):
-    """The target broke a rule of the login that Windows insists on."""
+    """The target broke a rule of the login for which Windows ends the login."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))
@@ -52,14 +52,14 @@ class LoginDeclined(LoginFailed):
 
 
 def isid(number: int) -> bytes:
-    """The ISID of a host's session: its format, and a qualifier that differs from session to session."""
+    """Return the ISID of a host's session: a fixed format, and a qualifier that differs from session to session."""
     return bytes([0x40, 0x00, 0x01, 0x37]) + (number & 0xFFFF).to_bytes(2, "big")
 
 
 def session_options(
     number: int, initiator_name: str = INITIATOR_NAME, command_timeout_s: float = 75.0, *, digests: bool = False
 ) -> SessionOptions:
-    """The options of session `number` of a host; `digests`: header and data digests or no session."""
+    """Return the options of session `number` of a host. With `digests`, the login fails if the target declines a digest."""
     return SessionOptions(
         isid(number),
         initiator_name,
@@ -74,9 +74,10 @@ def session_options(
 
 @dataclass(slots=True)
 class WindowsLogin(Login):
-    """A login; `tell` is called with the keys of each request and response, `note` with each rule broken without harm.
+    """A login of Windows. Raises LoginDeclined for secrets that Windows does not accept.
 
-    Digests of the options are asked for without an alternative. Raises LoginDeclined for secrets that Windows does not take.
+    `tell` is called with the keys of each request and response, and `note` with each finding that does not end the login. If
+    the options have digests, they are offered without an alternative.
     """
 
     tell: Callable[[str, Pairs], None] = lambda *_: None
@@ -101,7 +102,7 @@ class WindowsLogin(Login):
         return self._told(self._request(pairs, transit=request.transit))
 
     def take(self, response: LoginResponse, data: bytes) -> Request | None:
-        """The next request, or None in full feature phase. Raises LoginDeclined, LoginFailed, LoginRedirected."""
+        """Return the next request, or None in full feature phase. Raises LoginDeclined, LoginFailed, LoginRedirected."""
         pairs = _pairs(data)
         self.tell("login response", pairs)
         if response.status == LoginStatus.SUCCESS:
@@ -153,7 +154,7 @@ class WindowsLogin(Login):
             self._judge_keys(seen)
 
     def _judge_keys(self, keys: dict[str, str]) -> None:
-        """The keys of all PDUs of one response."""
+        """Check the keys of one response, which may have several PDUs."""
         if self._answer == self._settle_method and "AuthMethod" in keys:
             _insist(judge_method(keys["AuthMethod"], self.options.user))
         elif self._answer == self._settle_proof:
@@ -196,7 +197,7 @@ def _declined(rule: Rule, detail: str = "") -> LoginDeclined:
 
 
 def _pairs(data: bytes) -> Pairs:
-    """The keys of one PDU, for the trace; text that cannot be read is given as it is."""
+    """Return the keys of one PDU, for the trace. If they cannot be read, return one pair with the bytes in hexadecimal."""
     text = TextAssembly()
     try:
         text.add(data)

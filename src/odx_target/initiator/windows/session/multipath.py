@@ -1,4 +1,6 @@
-"""The multipath module's treatment of a command's end before the class driver's; only for disks with several paths."""
+"""The reactions of the multipath module to a command's end, before the class driver gets it; only for disks with several
+paths.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -26,11 +28,11 @@ ROWS: tuple[MultipathRow, ...] = (
     MultipathRow(SenseKey.NOT_READY, 0x04, 0x0A, Reaction.SAME_PATH),
     MultipathRow(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00, Reaction.FAIL_OVER),
 )
-"""All others are passed up."""
+"""The ends of commands that the multipath module handles. It reports all others to the class driver."""
 
 
 def reaction_to(sense: Sense | None) -> Reaction | None:
-    """Return the action of the module for sense data; None if there is none."""
+    """Return the reaction of the module to sense data; None if it has none."""
     if sense is None:
         return None
     return next((row.reaction for row in ROWS if (row.key, (row.asc, row.ascq)) == (sense.key, sense.code)), None)

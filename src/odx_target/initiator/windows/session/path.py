@@ -1,4 +1,4 @@
-"""The interfaces below the behaviour: paths to a logical unit, and a clock."""
+"""The interfaces that the behaviour of Windows uses: paths to a logical unit, and a clock."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -10,11 +10,11 @@ from odx_target.initiator.result import CommandResult
 
 UNTAGGED = 0
 SIMPLE = 1
-"""Task attributes as the SCSI Command PDU has them (RFC 7143 11.3.1)."""
+"""Task attributes of the SCSI Command PDU (RFC 7143 11.3.1)."""
 
 
 class NotSent(ConnectionLost):
-    """The path had no session any more, so the command never left."""
+    """The path had no session, so the command was not sent."""
 
 
 class ResetEnd(Enum):
@@ -41,26 +41,26 @@ class Path(Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """True if there is a session that takes commands."""
+        """True if there is a session that accepts commands."""
         ...
 
     async def execute(
         self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0, *, attribute: int, timeout_s: float
     ) -> CommandResult:
-        """Send a command and wait for its end, without any abort.
+        """Send a command and wait for its end. The command is never aborted.
 
-        Raises NotSent, CommandTimedOut, Rejected; ConnectionLost and ProtocolViolation where the session ended with it.
+        Raises NotSent, CommandTimedOut, Rejected. Raises ConnectionLost or ProtocolViolation if the session ended as well.
         """
         ...
 
     async def reset_logical_unit(self) -> ResetEnd:
-        """LOGICAL UNIT RESET. Raises ConnectionLost, ProtocolViolation."""
+        """Send LOGICAL UNIT RESET. Raises ConnectionLost, ProtocolViolation."""
         ...
 
     async def reset_target(self) -> ResetEnd:
-        """TARGET WARM RESET. Raises ConnectionLost, ProtocolViolation."""
+        """Send TARGET WARM RESET. Raises ConnectionLost, ProtocolViolation."""
         ...
 
     async def reconnect(self) -> None:
-        """Drop the session if it lives and log in again, once. Raises InitiatorError."""
+        """Drop the session if there is one, and try once to log in again. Raises InitiatorError."""
         ...

@@ -1,12 +1,11 @@
-"""The bits of a target's PDU headers that Windows requires as in RFC 7143 11, in 48 bytes of hexadecimal each."""
+"""The bits of a target's PDU headers that Windows checks, as a mask of 48 bytes in hexadecimal for each PDU (RFC 7143 11)."""
 
 from odx_target.initiator.windows.rules import Rule
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import Opcode
 
 _RESERVED: dict[Opcode, tuple[str, bool]] = {
-    # operation code: the bits that must be 0, and whether the first bit of byte 1 must be 1
-    #                       0  flags  2  3  lengths  LUN or reserved    tag      24..35 counters             36..47
+    # operation code: the bits that must be 0, and True if the first bit of byte 1 must be 1
     Opcode.NOP_IN: (
         "C07FFFFF 00000000 0000000000000000 00000000 00000000 000000000000000000000000 FFFFFFFFFFFFFFFFFFFFFFFF",
         True,
@@ -54,9 +53,9 @@ OPCODE_BITS, FIRST_FLAG = 0x3F, 0x80
 
 
 def judge_header(header: bytes) -> tuple[Rule, str] | None:
-    """Return the rule that a header breaks, and the error; None if it breaks none. Counters and tags are not checked.
+    """Return the rule that a header of 48 bytes breaks, and a detail; None if it breaks none.
 
-    `header` is its 48 bytes. Operation codes that targets do not send break the rule of unknown ones.
+    Counters and tags are not checked. Operation codes that targets do not send break Rule.UNKNOWN_OPCODE.
     """
     opcode = header[0] & OPCODE_BITS
     if opcode not in _MASKS:

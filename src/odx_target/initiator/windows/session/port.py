@@ -1,8 +1,8 @@
-"""Below the class driver: a disk's paths, BUSY tried again, resets after a timeout, failover and new logins.
+"""The layer below the class driver: the paths of a disk, repeats after BUSY, resets after a timeout, failover and new logins.
 
-A command whose connection is lost has failed; the class driver hears of it once the session is restored, or another path
-has taken over and the command has ended there. A command that finds no session is held until there is one. What Windows
-does not take of a target loses the connection, too.
+A command whose connection is lost has failed. Its end is reported to the class driver when the session is restored, or when the
+command has ended on another path. A command that finds no session waits for one. If a target breaks a rule of PDUs, the
+connection is lost as well.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from odx_target.initiator.windows.session.path import SIMPLE, NotSent, Path, Res
 from odx_target.initiator.windows.settings import PathChoice
 
 RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69
-"""Numbers in the System log, as are those of the rules."""
+"""Numbers of events in the System log, in addition to those of the rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as the class driver hands it down; `timeout_s` None: that of the disk, times the factor."""
+    """A command of the class driver. If `timeout_s` is None, the timeout is that of the disk times `timeout_factor`."""
 
     cdb: bytes
     data_out: Sequence[Buffer] = ()
@@ -43,7 +43,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The end of a command: its reading, and the result itself if there is one."""
+    """The end of a command: its interpretation, and the result itself if there is one."""
 
     reading: Reading
     result: CommandResult | None = None
@@ -76,9 +76,9 @@ class DiskPort:
     paths: Sequence[Path]
     _active: int = 0
     _lost: set[int] = field(default_factory=set)
-    """Paths that were left for want of a session; each is of use again once it has one."""
+    """Indexes of paths that were left because they had no session. A path is used again when it has one."""
     _without_unit: set[int] = field(default_factory=set)
-    """Paths on which the unit is gone."""
+    """Indexes of paths on which the logical unit no longer exists."""
 
     async def send(self, command: Command, attribute: int) -> Completion:
         """Send a command until there is an answer. Raises InitiatorError when no path comes back."""
@@ -101,10 +101,10 @@ class DiskPort:
             reaction = reaction_to(completion.reading.sense) if len(self.paths) > 1 else None
             if reaction is None or not repeats or not await self._react(number, reaction):
                 return completion
-            repeats -= reaction is not Reaction.FAIL_OVER  # which ends when no path is left
+            repeats -= reaction is not Reaction.FAIL_OVER  # failovers end when no path is left
 
     async def reset(self) -> None:
-        """Recover from a timeout: reset the logical unit, else the target, else the session."""
+        """Recover from a timeout: reset the logical unit. If that fails, reset the target, and then restore the session."""
         path = self.paths[self._active]
         try:
             for name, function in (("LOGICAL UNIT RESET", path.reset_logical_unit), ("TARGET WARM RESET", path.reset_target)):
@@ -167,13 +167,13 @@ class DiskPort:
         return self._active
 
     def _following(self, number: int) -> int:
-        """The next path that works; the same one if there is no other."""
+        """Return the next path that works; the same path if there is no other."""
         self._lost -= {at for at in self._lost if self.paths[at].is_usable}
         failed, count = self._lost | self._without_unit, len(self.paths)
         return next((at % count for at in range(number + 1, number + count) if at % count not in failed), number)
 
     async def _react(self, number: int, reaction: Reaction) -> bool:
-        """The multipath module's part; whether the command is to be sent again."""
+        """Do what the multipath module does for a reaction. Returns True if the command is to be sent again."""
         if reaction is Reaction.FAIL_OVER:
             return await self._leave(number, self._without_unit)
         if reaction is Reaction.ASK_GROUPS:
@@ -181,7 +181,9 @@ class DiskPort:
         return True
 
     async def _fail_over(self, number: int) -> bool:
-        """Wait for the session to come back: False; or go on on another path: True. Raises InitiatorError."""
+        """Wait for the session to be restored and return False, or change to another path and return True. Raises
+        InitiatorError.
+        """
         path, settings = self.paths[number], self.host.settings
         if self._following(number) == number:
             await self._restore(path, settings.request_hold_s)
@@ -206,7 +208,7 @@ class DiskPort:
         return True
 
     async def _restore(self, path: Path, hold_s: float) -> None:
-        """Log in again, and again for so long. Raises InitiatorError."""
+        """Log in again; repeat that for at most `hold_s`. Raises InitiatorError."""
         settings, clock = self.host.settings, self.host.clock
         deadline_s = clock.now() + hold_s
         while True:
