@@ -1,6 +1,7 @@
-"""The environment: time, randomness, threads, events and memory, which are taken from the machine and passed in.
+"""The environment: time, randomness, threads, events and memory. The array gets them from its caller, not from the machine
+itself.
 
-Nothing below the edge brings any of it itself, so that one virtual clock moves a whole array, and faults come when a test asks.
+So one virtual clock can control a whole array, and a test can cause faults at chosen times.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class Event(Protocol):
-    """Something that happens once and can be waited for."""
+    """An event that happens once, and that tasks can wait for."""
 
     def set(self) -> None: ...
 
@@ -32,22 +33,22 @@ class Lane(Enum):
     READS = auto()
     FLUSHES = auto()
     UPKEEP = auto()
-    """Segments made, sealed and deleted, checkpoints, opening and closing."""
+    """Making, sealing and deleting segments, checkpoints, opening and closing."""
 
 
 class Environment(Protocol):
-    """Time, randomness, waiting and threads: all that the array takes from the machine, passed in."""
+    """Time, randomness, waiting and threads: everything that the array needs from the machine."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back; for timeouts and budgets."""
+        """Return the seconds of a clock that never goes back, for timeouts and budgets."""
         ...
 
     def time(self) -> float:
-        """Seconds since 1970; only for times that must outlive a restart."""
+        """Return the seconds since 1970. Use it only for times that must survive a restart."""
         ...
 
     def entropy(self, size_bytes: int) -> bytes:
-        """Bytes from a cryptographic source."""
+        """Return random bytes from a cryptographic source."""
         ...
 
     def event(self) -> Event: ...
@@ -55,7 +56,7 @@ class Environment(Protocol):
     async def sleep(self, delay_s: float) -> None: ...
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        """Run a blocking function in a thread. It is not cancelled half-way."""
+        """Run a blocking function in a thread. A cancellation does not interrupt the function."""
         ...
 
     @property
@@ -66,7 +67,7 @@ class Environment(Protocol):
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         """Run a job in the background until it ends or the array stops.
 
-        Every job begins, so it can give back what was taken for it; in an array that is stopping its first wait raises.
-        Where nothing can begin any more this raises RuntimeError.
+        Every job is started, so it can release the resources that were taken for it. If the array is stopping, the first wait
+        of the job raises. Raises RuntimeError if no job can be started any more.
         """
         ...

@@ -1,8 +1,9 @@
-"""Work that may take long is done in pieces: the event loop is given back between two of them.
+"""Long work is done in pieces, and between two pieces the event loop runs other tasks.
 
-The measure is the *step*: looking at one node of a map, one of its runs, one token, one record - about a microsecond, so that
-a turn stays well below what anybody notices. All of an array share one budget: however many have much to do, together they
-take one turn, then everybody else is served, then it is the next one's turn.
+Work is measured in *steps*. A step is the work on one node of a map, one run of blocks, one token or one record, and takes
+about a microsecond. The length of a turn is limited, so that other tasks do not notice the delay. All long work of an array
+shares one budget of steps per turn. When the budget is used up, all other tasks run, and then the next piece of long work gets
+its turn.
 """
 
 from collections import deque
@@ -10,17 +11,17 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 STEPS_OF_A_TURN = 1000
-"""One to three milliseconds where Python takes a microsecond or two for a step."""
+"""Steps of one turn, which takes one to three milliseconds if Python needs one or two microseconds for a step."""
 
 
 class Steps:
-    """A number of steps to take; `left` says how many are left, and is below zero after a piece that could not be cut."""
+    """A budget of steps. `left` is the number of remaining steps; it is negative if a piece took more steps than remained."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def take(self, count: int = 1) -> int:
-        """Take steps, whether they are left or not; returns how many are left then."""
+        """Use up steps, even more than remain. Return the number of remaining steps."""
         self.left -= count
         return self.left
 
@@ -32,26 +33,26 @@ class _Event(Protocol):
 
 
 class Turns(Steps):
-    """The steps that are left in the present turn of a loop, and a queue for the next ones.
+    """The remaining steps of the present turn of the event loop, and a queue for the next turns.
 
-    1. What is done at once takes its steps from here, and is put off when none are left.
-    2. What was put off awaits `next`: when that returns the loop has gone round, and there are `of_a_turn` steps again.
-    3. Turns are given in the order in which they are asked for, one each time the loop goes round.
+    1. Work that is done at once takes its steps from here. If no steps remain, the work has to be put off.
+    2. To put off work, await `next`. When `next` returns, other tasks have run, and `of_a_turn` steps are available again.
+    3. Turns are given in the order in which they were asked for, one each time the event loop goes round.
 
-    `make_event` makes what is waited for, `go_round` returns when everybody else has had a turn.
+    `make_event` makes an event to wait for. `go_round` returns when all other tasks have had a turn.
     """
 
     def __init__(self, make_event: Callable[[], _Event], go_round: Callable[[], Awaitable[None]]) -> None:
         super().__init__(STEPS_OF_A_TURN)
         self.of_a_turn = STEPS_OF_A_TURN
         self.taken = 0
-        """The number of times the loop was given back, for tests and statistics."""
+        """Number of times that `next` has returned, for tests and statistics."""
         self._make_event = make_event
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
 
     async def next(self) -> None:
-        """Give the loop back until it is the caller's turn. May be cancelled."""
+        """Wait until the event loop has run the other tasks and it is the caller's turn. May be cancelled."""
         queue = self._queue
         mine = self._make_event()
         queue.append(mine)
@@ -68,6 +69,6 @@ class Turns(Steps):
         self.left = self.of_a_turn
 
     async def next_if_spent(self) -> None:
-        """Await `next` unless steps are left."""
+        """Await `next` if no steps remain."""
         if self.left <= 0:
             await self.next()

@@ -4,11 +4,11 @@ from enum import Enum, auto
 
 
 class Access(Enum):
-    """The three kinds of rows in those tables. A nexus that holds the reservation, or shares in it, may do all three."""
+    """Kinds of access. A nexus that holds the reservation, or shares in it, is allowed all three kinds."""
 
     ALLOWED = auto()
-    """Never in conflict."""
+    """The command never conflicts with a reservation."""
     READS = auto()
-    """In conflict with the Exclusive Access types."""
+    """The command conflicts with reservations of the Exclusive Access types."""
     WRITES = auto()
-    """In conflict with all types."""
+    """The command conflicts with reservations of all types."""

@@ -5,7 +5,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class AddressedUnit:
-    """A logical unit, or a stand-in for a LUN that has none. Initially ready, writable and not reserved."""
+    """A logical unit, or the substitute for a missing one. Initially it is ready, writable and not reserved."""
 
     is_present: bool
 
@@ -16,4 +16,4 @@ class AddressedUnit:
         self.descriptor_format_sense = False
         self.third_party_copy = False
         self.reservation: Reservation | None = None
-        """Checked before every command."""
+        """The reservation that is checked before every command; None if there is no reservation."""

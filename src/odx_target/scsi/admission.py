@@ -50,7 +50,7 @@ def _find(task: Task, commands: CommandTable) -> Entry:
 
 
 def check_reservation(task: Task, entry: Entry) -> None:
-    """Raise ReservationConflict if a reservation keeps the task out. One made later does not affect it (SPC-4 5.13.1)."""
+    """Raise ReservationConflict if a reservation prevents the command. Later reservations have no effect (SPC-4 5.13.1)."""
     if _is_kept_out(task, entry):
         raise ReservationConflict
 

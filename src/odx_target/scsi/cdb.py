@@ -1,7 +1,7 @@
 """The layouts of command descriptor blocks, and struct decoders for those on the hot path (SPC-4, SBC-4).
 
-Fields that this array does not honour are named too, so that any CDB can be put into words; the usage mask in a command's
-row says which are honoured.
+Fields that this array ignores are named too, so that every CDB can be described. The usage mask in a command's row shows which
+fields are used.
 """
 
 import struct
@@ -114,16 +114,16 @@ _COMMANDS: dict[tuple[int, int | None], tuple[str, str]] = {
 CDB_LAYOUTS: dict[tuple[int, int | None], CdbLayout] = {
     key: CdbLayout(name, Layout(f"operation_code:8 {fields} control:8")) for key, (name, fields) in _COMMANDS.items()
 }
-"""By operation code and service action (None for a command without)."""
+"""Command layouts by operation code and service action. The service action is None for a command without one."""
 
 
 def cdb_layout(operation_code: int, service_action: int | None = None) -> Layout:
-    """The layout of one command's CDB."""
+    """Return the layout of a command's CDB."""
     return CDB_LAYOUTS[operation_code, service_action].layout
 
 
-# The hot path: each gives (byte 1, LOGICAL BLOCK ADDRESS, count of logical blocks); of the 6-byte form byte 1 is the upper part
-# of the address.
+# Decoders for the hot path. Each returns byte 1, the LOGICAL BLOCK ADDRESS and the number of logical blocks. In the 6-byte
+# form, byte 1 holds the upper bits of the address.
 TRANSFER_6 = struct.Struct(">xBHB")
 TRANSFER_10 = struct.Struct(">xBIxH")
 TRANSFER_12 = struct.Struct(">xBII")

@@ -1,7 +1,7 @@
 """The command table: one row holds everything about a command.
 
-Rows serve to find the handler, to check the CDB, and to answer REPORT SUPPORTED OPERATION CODES. Other packages, such as the
-copy manager, add rows; scsi never imports those packages.
+The rows are used to find the handler, to check the CDB, and to answer REPORT SUPPORTED OPERATION CODES. Other packages, such as
+the copy manager, add rows. The scsi package never imports those packages.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,11 +35,11 @@ class CommandFlag(Flag):
     READS_MEDIUM = auto()
     """Refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
-    """Refused while the logical unit is stopped or write protected; required if `extents` returns any that write."""
+    """Refused while the logical unit is stopped or write protected. Required if `extents` returns an extent that is written."""
     EXTENTS_IN_DATA_OUT = auto()
-    """Its blocks are named in its parameter list; until the list arrives, it is assumed to touch all blocks."""
+    """The parameter list of the command names its blocks. Until the list arrives, the command counts as touching all blocks."""
     NOT_ORDERED = auto()
-    """Never waits for other tasks: status and result retrieval."""
+    """The command never waits for other tasks; used for commands that retrieve a status or results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ class CommandRow:
     """Usual duration of the command; 0 means "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
     access: Access | Callable[[bytes], Access] | None = None
-    """Kind of access for reservations, of the command or by its CDB. None derives it from the flags: READS for a command that
-    only reads the medium, else WRITES, so that a row without any flags conflicts with every reservation."""
+    """Kind of access by which reservations conflict with the command, or a function that returns it for a CDB. If None, the
+    kind follows from the flags: READS for a command that only reads the medium, else WRITES. So a row without flags conflicts
+    with every reservation."""
 
     @property
     def cdb_bytes(self) -> int:
@@ -118,7 +119,7 @@ class Entry:
 
 
 def forbidden_bits(row: CommandRow) -> bytes:
-    """Return, for each byte of the CDB, the bits that must be zero. NACA is one, as ACA is not supported (SAM-5 5.2)."""
+    """Return, for each byte of the CDB, the bits that must be zero, including NACA, as ACA is not supported (SAM-5 5.2)."""
     allowed = bytearray(row.usage)
     allowed[0] = 0xFF
     if row.service_action is not None:
@@ -161,7 +162,7 @@ class CommandTable:
         return entry
 
     def rows(self) -> Iterator[CommandRow]:
-        """All rows, sorted by operation code and service action."""
+        """Return all rows, sorted by operation code and service action."""
         entries = [*self.without_service_action.values()]
         entries += [entry for group in self.with_service_action.values() for entry in group.values()]
         return iter(sorted((entry.row for entry in entries), key=lambda row: (row.operation_code, row.service_action or 0)))

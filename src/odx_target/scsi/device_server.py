@@ -35,9 +35,10 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 class DeviceServer(TaskManager):
     """Executes commands of all nexuses on all their logical units.
 
-    `rows` are the commands. Those that need the device server are added to them: REPORT SUPPORTED OPERATION CODES, which lists
-    all of them, and PERSISTENT RESERVE OUT and MODE SELECT, which notify other nexuses or abort their tasks. Two hooks may
-    intervene: `before_command(task)` may return an outcome to replace the handler's, or None; `after_command(task, reply)`
+    `rows` are the commands. The commands that need the device server are added to them: REPORT SUPPORTED OPERATION CODES, which
+    lists all of them, and PERSISTENT RESERVE OUT and MODE SELECT, which notify other nexuses or abort their tasks.
+
+    `before_command(task)` may return an outcome that replaces the handler's outcome, or None. `after_command(task, reply)`
     returns the reply to send. `on_internal_error(error)` is called for every exception that is a fault of the array itself.
     """
 
@@ -50,7 +51,8 @@ class DeviceServer(TaskManager):
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
-        # Only commands with the flag WITHOUT_LOGICAL_UNIT see it, and they check `is_present` first.
+        # Substitute for a missing logical unit. Only commands with the flag WITHOUT_LOGICAL_UNIT get it, and they check
+        # `is_present`.
         self._missing = cast(LogicalUnit, MissingLogicalUnit())
 
     def execute(
@@ -89,10 +91,10 @@ class DeviceServer(TaskManager):
     def accept(
         self, nexus: Nexus, lun: int, cdb: bytes, attribute: int, tag: int, awaits_memory: Callable[[], bool]
     ) -> Place | None:
-        """Give a command whose data-out has not arrived its place in the task set; None if it needs none.
+        """Add a command whose data-out has not arrived to the task set, and return its place; None if it needs no place.
 
-        The caller passes the place to `execute_accepted` or gives it back. `awaits_memory` returns True while the transport
-        has no memory for all of the data.
+        The caller passes the place to `execute_accepted` or gives it back. `awaits_memory` returns True while the transport has
+        no memory for all of the data.
         """
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None or attribute > TaskAttribute.HEAD_OF_QUEUE:
@@ -106,7 +108,7 @@ class DeviceServer(TaskManager):
                 if entry.is_ordered
                 else None
             )
-        except CheckCondition:  # it changes nothing, and is refused when its data arrives
+        except CheckCondition:  # an invalid command changes nothing, and is refused when its data arrives
             return None
 
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
@@ -147,7 +149,7 @@ class DeviceServer(TaskManager):
         return task, outcome
 
     def _start(self, task: Task, entry: Entry) -> Outcome:
-        """Run the handler now, or as soon as the tasks that it must not pass have ended."""
+        """Run the handler now, or when the tasks that must run before it have ended."""
         tasks = task.logical_unit.tasks
         if not tasks.members:
             outcome = self._handle(task, entry)
@@ -199,7 +201,7 @@ class DeviceServer(TaskManager):
         outcome = self._member_task(member, task, entry, pending)
         try:
             _own_data_out(task)
-        except Exception as error:  # there may be no memory for it
+        except Exception as error:  # there may be no memory for the copy
             outcome.abandon()
             return self._reply_to(error, task, entry)
         return outcome
@@ -209,7 +211,7 @@ class DeviceServer(TaskManager):
         return MemberTask(task.logical_unit.tasks, member, task, pending, reply_to, partial(self._ended, task))
 
     async def _take_turn(self, member: Member, task: Task, entry: Entry) -> Reply:
-        """Run the handler as soon as the tasks that it must not pass have ended."""
+        """Wait until the tasks that must run before this one have ended, then run its handler."""
         await task.logical_unit.tasks.turn_of(member)
         task.raise_if_aborted()
         check_reservation(task, entry)  # a reservation may have been made meanwhile
@@ -238,7 +240,7 @@ class DeviceServer(TaskManager):
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
-    """True if a command has to be compared with the tasks in the set; a simple read among other reads need not be."""
+    """True if a command must be compared with the tasks in the set. False for a simple read that no task can delay."""
     return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAX_TASKS
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Logical blocks that a task touches, for the order of tasks."""
+    """Logical blocks that a task touches. The order of tasks depends on them."""
 
     lba: int
     count_blocks: int

@@ -1,7 +1,7 @@
 """Map exceptions to SCSI statuses and sense data.
 
-For a temporary failure the initiator is asked to retry: by BUSY if nothing was begun (SAM-5 5.3.1), by ABORTED COMMAND if a
-disk failed (SPC-4 4.5.6).
+After a temporary failure, the initiator is asked to retry: by BUSY if the command has not begun (SAM-5 5.3.1), by ABORTED
+COMMAND if a disk failed (SPC-4 4.5.6).
 """
 
 from typing import NamedTuple
@@ -54,7 +54,7 @@ BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
     DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
     Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
 }
-"""Failures to read one block; INFORMATION holds its LBA."""
+"""Failures to read one block; the LBA of the block is in INFORMATION."""
 
 BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
 """Exceptions that are answered with the status BUSY."""

@@ -113,7 +113,7 @@ class LogicalUnit(AddressedUnit):
 
 
 def naa_designator(identity: bytes) -> bytes:
-    """16 bytes in NAA format 6h (SPC-4 7.8.6.6.5) derived from `identity` alone, and as unique and stable as it is."""
+    """Derive a name in NAA format 6h (SPC-4 7.8.6.6.5) from `identity`. The name is as unique and stable as `identity`."""
     digest = hashlib.sha256(b"logical unit name:" + identity).digest()
     number = 0x6 << 124 | int.from_bytes(LOCALLY_ADMINISTERED_COMPANY_ID, "big") << 100 | int.from_bytes(digest, "big") >> 156
     return number.to_bytes(16, "big")

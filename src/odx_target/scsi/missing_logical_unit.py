@@ -1,4 +1,4 @@
-"""Stand-in for a LUN that has no logical unit."""
+"""Substitute for the logical unit of a LUN that has none."""
 
 from odx_target.environment import Event
 from odx_target.scsi.addressed_unit import AddressedUnit
@@ -6,7 +6,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """Seen only by commands that are answered without a logical unit; it has no medium, volume or name."""
+    """Substitute that only commands which run without a logical unit get. It has no medium, volume or name."""
 
     is_present = False
 

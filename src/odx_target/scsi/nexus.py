@@ -7,23 +7,24 @@ from typing import Protocol
 from odx_target.scsi.logical_unit import LogicalUnit
 
 RESET_ASC = 0x29
-"""POWER ON, RESET, OR BUS DEVICE RESET OCCURRED and the other reset conditions: one of them makes the others redundant."""
+"""Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED. A pending reset
+condition makes the others redundant."""
 
 MAX_UNIT_ATTENTIONS = 16
-"""Limit of pending conditions per LUN; more than there are kinds, so that none is dropped in practice."""
+"""Limit of pending conditions per LUN. There are fewer kinds of conditions, so none is dropped in practice."""
 
 
 class ReadMemory(Protocol):
-    """The memory that one nexus may take for reads."""
+    """The memory that the commands of one nexus may claim for reads."""
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once. Return False, with nothing claimed, if it would have to wait."""
+        """Claim memory at once. Return False, without a claim, if the claim would have to wait."""
 
     async def wait_for(self, size_bytes: int) -> None:
-        """Claim memory, waiting until it is available."""
+        """Claim memory, and wait until it is available."""
 
     def give_back(self, size_bytes: int) -> None:
-        """End a claim of this size."""
+        """Release a claim of this size."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +40,7 @@ class Nexus:
     target_port_name: str
     logical_units: Mapping[int, LogicalUnit]
     unit_attentions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """By LUN, the (ASC, ASCQ) pairs still to be reported, oldest first; a LUN without any has no entry."""
+    """Pending unit attentions by LUN, as (ASC, ASCQ), oldest first. A LUN without pending unit attentions has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
     """Function of the transport that aborts a LUN's tasks whose data-out has not arrived. Returns False if there are none."""
     read_memory: ReadMemory | None = None

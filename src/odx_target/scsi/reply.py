@@ -24,8 +24,8 @@ class Status(IntEnum):
 class Reply:
     """The end of a task: its status, and data or sense data.
 
-    `transfer_bytes` is the amount of data, in or out, that the command asks for; the transport compares it with the expected
-    data transfer length to compute the residual count. The total length of `data_in` is at most that.
+    `transfer_bytes` is the amount of data, in or out, that the command asks for. The transport computes the residual count from
+    it and the expected data transfer length. `data_in` has at most `transfer_bytes` bytes.
     """
 
     status: int = Status.GOOD
@@ -35,6 +35,6 @@ class Reply:
 
     @classmethod
     def of_parameter_data(cls, data: bytes, allocation_bytes: int) -> "Reply":
-        """Return GOOD with as much of `data` as the ALLOCATION LENGTH allows (SPC-4 4.2.5.6)."""
+        """Return GOOD with as much of `data` as ALLOCATION LENGTH allows (SPC-4 4.2.5.6)."""
         sent = data[:allocation_bytes]
         return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))

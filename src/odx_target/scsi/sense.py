@@ -1,6 +1,6 @@
 """Sense data: conditions by name, and their encoding (SPC-4 4.5).
 
-A handler raises `CheckCondition(NAME, ...)`; nothing outside this module writes a sense byte.
+A handler raises `CheckCondition(NAME, ...)`. Only this module encodes sense data.
 """
 
 import struct
@@ -161,7 +161,7 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """Return the meaning of an additional sense code and its qualifier, if this array ever sends them."""
+    """Return the meaning of an additional sense code and its qualifier; "unnamed condition" if this array never sends them."""
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 
@@ -172,12 +172,12 @@ def unit_attention(asc: int, ascq: int) -> Condition:
 
 @dataclass(slots=True, eq=False)
 class CheckCondition(Exception):
-    """The command ends with CHECK CONDITION. Handlers raise it; the device server turns it into a Reply.
+    """The command ends with CHECK CONDITION. Handlers raise this exception; the device server turns it into a Reply.
 
-    `cdb_field` or `data_field` is the byte at fault in the CDB or the parameter list, `bit` the bit in it (SPC-4
-    4.5.2.4.2); `information` fills INFORMATION and sets VALID; `command_specific` fills COMMAND-SPECIFIC INFORMATION;
-    `key` replaces the condition's own sense key; `transfer_bytes` is how much data the command asks for, if it is refused for
-    the length of its data-out, so that the residual count shows the difference.
+    `cdb_field` or `data_field` is the byte at fault in the CDB or the parameter list, `bit` is the bit in that byte (SPC-4
+    4.5.2.4.2). `information` fills INFORMATION and sets VALID. `command_specific` fills COMMAND-SPECIFIC INFORMATION. `key`
+    replaces the condition's own sense key. `transfer_bytes` is the amount of data that the command asks for. It is set if the
+    command is refused because of the length of its data-out, so that the residual count shows the difference.
     """
 
     condition: Condition
@@ -194,7 +194,7 @@ class CheckCondition(Exception):
 
     @property
     def sense_key(self) -> SenseKey:
-        """The sense key that is sent."""
+        """The sense key of the sense data."""
         return self.condition.key if self.key is None else self.key
 
     def sense(self, *, descriptor_format: bool = False) -> bytes:
@@ -207,7 +207,7 @@ class CheckCondition(Exception):
         return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 
     def _field_pointer(self) -> tuple[int, int]:
-        """Return the field pointer as in fixed format: the flags of byte 15, and the pointer of bytes 16 and 17."""
+        """Return the field pointer of the fixed format: the flags of byte 15, and the pointer of bytes 16 and 17."""
         field = self.data_field if self.cdb_field is None else self.cdb_field
         if field is None:
             return 0, 0

@@ -1,7 +1,7 @@
 """READ and WRITE of all lengths (SBC-4 5.13 to 5.16, 5.40 to 5.43).
 
-The handlers are made per CDB form by two functions, so that one command costs one struct call, a few comparisons and the
-store. DPO is accepted and changes nothing. FUA makes a write durable before its reply, and a read see durable data.
+Two functions make a handler for each CDB form, so that a command costs only one struct call, a few comparisons and the work of
+the store. DPO is accepted and has no effect. With FUA, a write is durable before its reply, and a read returns durable data.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from odx_target.scsi.tasks.task import Task
 Decoder = Callable[[bytes], tuple[int, int, int]]
 """Function from a CDB to (byte 1, LBA, count of blocks)."""
 
-# Meaning of a transfer length of zero in the 6-byte forms (SBC-4 5.13).
+# Number of blocks that a transfer length of zero means in the 6-byte forms (SBC-4 5.13).
 BLOCKS_OF_ZERO_IN_6 = 256
 _LBA_BITS_OF_BYTE_1 = 0x1F
 
@@ -40,7 +40,7 @@ def _decoder(layout: Struct) -> Decoder:
 
 
 def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome]:
-    """Make the handler of a READ; `length_field` is the byte of its TRANSFER LENGTH."""
+    """Make the handler of a READ command; `length_field` is the byte offset of TRANSFER LENGTH in its CDB."""
 
     def read(task: Task) -> Outcome:
         logical_unit = task.logical_unit
@@ -63,7 +63,7 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
 
 
 def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome]:
-    """Make the handler of a WRITE; `length_field` is the byte of its TRANSFER LENGTH."""
+    """Make the handler of a WRITE command; `length_field` is the byte offset of TRANSFER LENGTH in its CDB."""
 
     def write(task: Task) -> Outcome:
         logical_unit = task.logical_unit
@@ -94,7 +94,7 @@ async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
 
 
 async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
-    """Make the data durable, then read it (SBC-4 5.14, FUA)."""
+    """Make all written data durable, then read (FUA, SBC-4 5.14)."""
     await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     return await _read_cold(task, lba, count_blocks)

@@ -18,7 +18,7 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import Pool, StoreError
 
 _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
-"""By operation code: the byte of the PREFETCH LENGTH."""
+"""Byte offset of PREFETCH LENGTH in the CDB, by operation code."""
 
 
 def synchronize_cache(task: Task) -> Outcome:
@@ -33,15 +33,15 @@ def synchronize_cache(task: Task) -> Outcome:
 
 
 async def _flush_in_background(pool: Pool) -> None:
-    with suppress(StoreError):  # a failed pool reports that to every later command
+    with suppress(StoreError):  # a failed pool reports its failure to every later command
         await pool.flush()
 
 
 def pre_fetch(task: Task) -> Outcome:
-    """Read blocks so that they are in memory: CONDITION MET if all of them are, GOOD if there was no room for all.
+    """Read blocks into memory. The status is CONDITION MET if all blocks were read, GOOD if there are too many for one command.
 
-    A length of zero is all blocks to the end, of which as many are read as one command may name. With IMMED nothing is
-    read, and the answer is GOOD: no task would answer for it, so an initiator could pile up any number of reads.
+    A length of zero means all blocks up to the last one. With IMMED nothing is read, and the status is GOOD. Otherwise an
+    initiator could start any number of reads that do not count as tasks.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)
@@ -81,7 +81,10 @@ def _prefetch_extents(task: Task) -> Sequence[Extent]:
 
 
 def _synchronize_cache_row(name: str, usage: str) -> CommandRow:
-    """Make a row. The command needs only a readable medium, yet conflicts with reservations like a write (SBC-3 table 13)."""
+    """Make the row of a SYNCHRONIZE CACHE command.
+
+    The command needs only a readable medium, but it conflicts with reservations as a write does (SBC-3 table 13).
+    """
     mask = bytes.fromhex(usage)
     return CommandRow(name, mask[0], mask, synchronize_cache, flags=CommandFlag.READS_MEDIUM, access=Access.WRITES)
 

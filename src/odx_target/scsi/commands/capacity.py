@@ -21,11 +21,11 @@ READ_CAPACITY_16_DATA = Layout(
 )
 
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
-"""Address in the 10-byte form for a larger logical unit; hosts then use the 16-byte form (SBC-4 5.18.2)."""
+"""Address that READ CAPACITY(10) reports for a larger logical unit; hosts then use the 16-byte form (SBC-4 5.18.2)."""
 
 
 def read_capacity_10(task: Task) -> Outcome:
-    """Report the last block's address, or FFFFFFFFh if it needs more than 32 bits."""
+    """Report the address of the last block, or FFFFFFFFh if the address needs more than 32 bits."""
     logical_unit = task.logical_unit
     data = READ_CAPACITY_10_DATA.build(
         returned_logical_block_address=min(logical_unit.capacity_blocks - 1, MAX_ADDRESS_OF_10),
@@ -35,13 +35,13 @@ def read_capacity_10(task: Task) -> Outcome:
 
 
 def read_capacity_16(task: Task) -> Outcome:
-    """Report the last block's address, the physical block length, and thin provisioning as in VPD page B2h."""
+    """Report the address of the last block, the physical block length, and thin provisioning as in VPD page B2h."""
     allocation_bytes: int = cdb_layout(*READ_CAPACITY_16).parse(task.cdb)["allocation_length"]
     return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), allocation_bytes)
 
 
 def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
-    """Build the 32 bytes. A physical block is a block of the store; logical block 0 is aligned to one."""
+    """Build the parameter data of READ CAPACITY(16). A physical block is a store block; logical block 0 is aligned to one."""
     return READ_CAPACITY_16_DATA.build(
         returned_logical_block_address=logical_unit.capacity_blocks - 1,
         logical_block_length=logical_unit.block_bytes,

@@ -1,8 +1,8 @@
-"""COMPARE AND WRITE (SBC-3 5.2): what VMware calls atomic test and set.
+"""COMPARE AND WRITE (SBC-3 5.2), which VMware calls atomic test and set.
 
-The first half of the data-out is compared with the blocks; if all of it is equal, the second half is written in their place.
-No other task changes the blocks in between: blocks in memory are compared and written without a pause, and while blocks
-are read from a disk, tasks that touch them wait. DPO and FUA_NV have no effect, as there is no non-volatile cache.
+The first half of the data-out is compared with the blocks. If all bytes are equal, the second half is written in their place.
+No other task changes the blocks in between: blocks in memory are compared and written without a pause, and while blocks are
+read from a disk, tasks that touch the same blocks wait. DPO and FUA_NV have no effect, as there is no non-volatile cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ _CDB = Struct(">xBQ3xB")
 
 
 def compare_and_write(task: Task) -> Outcome:
-    """Write if the blocks equal the expected data, else report MISCOMPARE with the offset of the first different byte."""
+    """Write if the blocks equal the expected data. Otherwise report MISCOMPARE with the offset of the first different byte."""
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = _CDB.unpack_from(task.cdb)
     if count_blocks > logical_unit.block_limits.max_compare_and_write_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    # also refuses data for a count of 0, which is how a count of 256 appears in the CDB
+    # this also refuses data-out with a count of 0, since a count of 256 appears as 0 in the CDB
     exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     if not count_blocks:
         return Reply()
@@ -55,7 +55,7 @@ async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_
 
 
 def _compared(task: Task, size_bytes: int) -> Callable[[bytes], Sequence[Buffer]]:
-    """A function from the present content to the new one. It raises CheckCondition if the present one is not as expected."""
+    """Return a function from the present to the new content. It raises CheckCondition if the content is not as expected."""
     expected = b"".join(slice_buffers(task.data_out, 0, size_bytes))
     written = slice_buffers(task.data_out, size_bytes, size_bytes)
 

@@ -1,15 +1,15 @@
-"""Checks of the amount of data-out against the length that the CDB names (RFC 7143 11.4.5).
+"""Checks of the amount of data-out against the length in the CDB (RFC 7143 11.4.5).
 
-A transport delivers as many bytes as the initiator said that it would send. GOOD means that they have been dealt with, and
-the residual count shows how far they were from what the CDB names. So a command takes its data by one of these:
+A transport delivers as many bytes as the initiator announced, which may differ from the length in the CDB. After the status
+GOOD, the residual count reports the difference. A command takes its data-out by one of these functions:
 
-    `whole_blocks`      may do a part of its work: fewer blocks, or none, are written, and the residual count shows it
-    `all_blocks`        all or nothing: fewer blocks are refused, of more the first ones count
-    `exact_blocks`      another number of blocks than the CDB names means that one of the two is wrong
-    `parameter_list`    a list that ends before the length in the CDB is refused
+    `whole_blocks`      for commands that may do a part of their work: if blocks are missing, only the others are written
+    `all_blocks`        for commands that do all or nothing: missing blocks are an error, additional blocks are ignored
+    `exact_blocks`      for commands where both missing and additional blocks are an error
+    `parameter_list`    for parameter lists: a list shorter than its length in the CDB is an error
 
-Where blocks are missing the field pointer is to the CDB, which asks for them. Data that ends within a block suits no CDB: it
-is an INVALID FIELD IN COMMAND INFORMATION UNIT, where the expected length stands.
+If blocks are missing, the field pointer of the sense data is to the field in the CDB. Data-out that ends within a block is
+reported as INVALID FIELD IN COMMAND INFORMATION UNIT, because the wrong length is the expected length of the transport.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from odx_target.scsi.tasks.task import Task
 
 
 def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
-    """Return the blocks that arrived, out of `size_bytes` in the CDB. Raises CheckCondition if the last is incomplete."""
+    """Return the blocks that arrived, at most `size_bytes`. Raises CheckCondition if the last block is incomplete."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -37,7 +37,7 @@ def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
 
 
 def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
-    """Return the `size_bytes` that the CDB names in `cdb_field`, at `bit`. Raises CheckCondition if fewer arrived."""
+    """Return `size_bytes` of data-out, the length in `cdb_field` of the CDB. Raises CheckCondition if fewer bytes arrived."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes > size_bytes:
         return slice_buffers(task.data_out, 0, size_bytes)
@@ -45,7 +45,7 @@ def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None =
 
 
 def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
-    """Return the data as `all_blocks` does. Raises CheckCondition also if more arrived."""
+    """Return the data-out as `all_blocks` does. Raises CheckCondition also if more bytes arrived."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -55,7 +55,7 @@ def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None
 
 
 def parameter_list(task: Task, length_bytes: int) -> bytes:
-    """Return a parameter list of the length that the CDB names. Raises CheckCondition if less arrived."""
+    """Return the parameter list, of the length in the CDB. Raises CheckCondition if fewer bytes arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR, transfer_bytes=length_bytes)
@@ -63,5 +63,5 @@ def parameter_list(task: Task, length_bytes: int) -> bytes:
 
 
 def _cut_off(size_bytes: int) -> CheckCondition:
-    """Return the error for data-out that ends inside a block; the CDB names `size_bytes`."""
+    """Return the error for data-out that ends within a block; `size_bytes` is the length in the CDB."""
     return CheckCondition(INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT, transfer_bytes=size_bytes)

@@ -17,7 +17,7 @@ def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: in
 
 
 async def reply_once_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Reply:
-    """Reply as `reply_when_durable` does, in a handler that already waits."""
+    """Reply as `reply_when_durable` does; for handlers that are coroutines."""
     outcome = reply_when_durable(task, transfer_bytes, force_unit_access=force_unit_access)
     return outcome if isinstance(outcome, Reply) else await outcome.run()
 

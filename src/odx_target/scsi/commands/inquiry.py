@@ -32,7 +32,7 @@ NOTHING_HERE = {"peripheral_qualifier": 0b011, "peripheral_device_type": 0x1F}
 
 
 def inquiry(task: Task) -> Outcome:
-    """Report standard data or a VPD page; without a logical unit, only standard data and page 00h."""
+    """Report standard data or a VPD page. Without a logical unit, report only standard data and page 00h."""
     fields = cdb_layout(INQUIRY).parse(task.cdb)
     page_code: int = fields["page_code"]
     if fields["evpd"]:

@@ -1,7 +1,8 @@
 """MODE SELECT (SPC-4 6.11, 6.12): the write cache, the format of sense data, software write protection.
 
-A parameter list is looked at as a whole before anything of it counts. It is what MODE SENSE tells, changed in bits that are
-changeable; block descriptors may be there, but neither capacity nor block length can be changed.
+A parameter list is checked as a whole before any part of it takes effect. It has the format of MODE SENSE data, and may differ
+from the present values only in changeable bits. Block descriptors are accepted, but they cannot change the capacity or the
+block length.
 """
 
 from odx_target.scsi.cdb import cdb_layout
@@ -38,12 +39,12 @@ MODE_SELECT_10 = 0x55
 _PAGE_FORMAT_BIT = 4
 _SUBPAGE_FORMAT_BIT = 6
 _HIGHEST_PAGE_CODE_BIT = 5
-# By operation code: the header, and the byte of its BLOCK DESCRIPTOR LENGTH.
+# By operation code: the layout of the header, and the byte offset of BLOCK DESCRIPTOR LENGTH in it.
 _HEADERS = {MODE_SELECT_6: (HEADER_6, 3), MODE_SELECT_10: (HEADER_10, 6)}
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """The rows for a device server: `task_manager` notifies the other nexuses of a change."""
+    """Return the rows for a device server. `task_manager` notifies the other nexuses of a change."""
 
     def mode_select(task: Task) -> Outcome:
         fields = cdb_layout(task.cdb[0]).parse(task.cdb)
@@ -74,7 +75,7 @@ def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length
 
 
 def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_length_byte: int) -> ModeParameters:
-    """Return the parameters that a list asks for. Raises CheckCondition if it is cut off or not supported."""
+    """Return the parameters that a list asks for. Raises CheckCondition if the list is incomplete or not supported."""
     if len(data) < header.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     fields = header.parse(data)
@@ -96,7 +97,7 @@ def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_
 
 
 def _check_descriptor(layout: Layout, data: bytes, present: bytes, offset: int) -> None:
-    """Refuse any change by a block descriptor; a number of blocks of zero, or all ones, means no change."""
+    """Refuse any change by a block descriptor. A number of blocks of zero, or of all ones, means no change."""
     wanted, current = layout.parse(data), layout.parse(present)
     count_bits = layout.fields[0].bits
     if wanted["number_of_logical_blocks"] not in (0, current["number_of_logical_blocks"], (1 << count_bits) - 1):

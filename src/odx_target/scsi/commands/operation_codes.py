@@ -24,7 +24,7 @@ TIMEOUTS_DESCRIPTOR = Layout(
 
 
 def operation_codes_row(table: CommandTable) -> CommandRow:
-    """Return the row of the command that reports all rows of `table`, its own included once it has been added."""
+    """Return the row of the command that reports all rows of `table`, including rows that are added later."""
 
     def report_supported_operation_codes(task: Task) -> Outcome:
         fields = cdb_layout(OPERATION_CODE, SERVICE_ACTION).parse(task.cdb)
@@ -58,7 +58,7 @@ def all_commands(table: CommandTable, *, with_timeouts: bool) -> bytes:
 
 
 def one_command(row: CommandRow | None, *, with_timeouts: bool) -> bytes:
-    """Build the report of one command: support, CDB length and usage mask. None is an unsupported command."""
+    """Build the report of one command: support, CDB length and usage mask. `row` is None for an unsupported command."""
     if row is None:
         return ONE_COMMAND_HEADER.build(support=NOT_SUPPORTED)
     header = ONE_COMMAND_HEADER.build(ctdp=int(with_timeouts), support=SUPPORTED, cdb_size=row.cdb_bytes)

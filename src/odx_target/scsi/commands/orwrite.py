@@ -1,4 +1,4 @@
-"""ORWRITE (SBC-3 5.6): blocks are combined with data-out by OR. DPO and FUA_NV have no effect."""
+"""ORWRITE (SBC-3 5.6): combine blocks with data-out by a bitwise OR. DPO and FUA_NV have no effect."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +21,7 @@ TRANSFER_LENGTH_BYTE = 10
 
 
 def orwrite(task: Task) -> Outcome:
-    """Combine blocks with data-out. No other write comes between reading and writing them."""
+    """Combine blocks with data-out by OR. No other task writes the blocks between reading and writing them."""
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = TRANSFER_16.unpack_from(task.cdb)
     check_range(logical_unit, lba, count_blocks)

@@ -36,11 +36,11 @@ UNMAP_DESCRIPTOR = Layout("unmap_logical_block_address:64 number_of_logical_bloc
 LBA_STATUS_HEADER = Layout("parameter_data_length:32 -:32")
 LBA_STATUS_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:4 provisioning_status:4 -:24")
 
-# The same descriptors as structs, for speed: a file system that trims sends UNMAPs with thousands of extents.
+# The same descriptors as structs, for speed: a file system that trims sends UNMAP commands with thousands of extents.
 _FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
 _FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
 
-# Of a GET LBA STATUS, beside those of its extents.
+# Steps of one GET LBA STATUS, without the steps for its extents.
 _LBA_STATUS_STEPS = 30
 
 MAPPED = 0
@@ -49,7 +49,7 @@ _MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 
 def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
-    """Return (LBA, count of blocks) of each whole descriptor of an UNMAP parameter list of at least a header."""
+    """Return (LBA, number of blocks) of each complete descriptor in an UNMAP parameter list, which has at least a header."""
     stated_bytes = UNMAP_HEADER.parse(data)["unmap_block_descriptor_data_length"]
     body = data[UNMAP_HEADER.size_bytes :][:stated_bytes]
     whole_bytes = len(body) - len(body) % UNMAP_DESCRIPTOR.size_bytes
@@ -57,7 +57,7 @@ def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
 
 
 def unmap(task: Task) -> Outcome:
-    """Deallocate ranges, which may overlap. All are checked before the first change."""
+    """Deallocate ranges, which may overlap. All ranges are checked before the first change."""
     logical_unit = task.logical_unit
     ranges = _unmap_ranges(task)
     limits = logical_unit.block_limits
@@ -105,7 +105,7 @@ def _unmap_extents(task: Task) -> Sequence[Extent]:
 
 
 def write_same(task: Task) -> Outcome:
-    """Write one block many times. Zeros always deallocate, since deallocated blocks read as zeros."""
+    """Write one block many times. A block of zeros always deallocates, because deallocated blocks read as zeros."""
     logical_unit = task.logical_unit
     lba, count_blocks, ndob = _write_same_fields(task)
     if not count_blocks or count_blocks > logical_unit.block_limits.max_write_same_blocks:
@@ -160,8 +160,8 @@ def _write_same_extents(task: Task) -> Sequence[Extent]:
 def get_lba_status(task: Task) -> Outcome:
     """Report which blocks are mapped, from the requested LBA on, limited by the allocation length and the time of one turn.
 
-    An answer that ends before the end of the logical unit, also within an extent, is as good as a whole one (SBC-4 5.6): its
-    reader asks again from there. It is about the moment at which the command has its turn.
+    The report may end before the last block, even within an extent (SBC-4 5.6). The initiator then continues with another
+    command. The report describes the moment at which the command has its turn.
     """
     if task.logical_unit.environment.turns.left > 0:
         return _lba_status_now(task)
@@ -187,7 +187,7 @@ def _lba_status_now(task: Task) -> Reply:
 
 
 def _lba_status(logical_unit: LogicalUnit, lba: int, max_descriptors: int) -> list[bytes]:
-    """Build descriptors from `lba` on, which may lie inside the first extent."""
+    """Build descriptors from `lba` on, which may lie within the first extent."""
     per_block = BLOCK_BYTES // logical_unit.block_bytes
     turns = logical_unit.environment.turns
     turns.take(_LBA_STATUS_STEPS)

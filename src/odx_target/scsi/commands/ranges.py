@@ -5,9 +5,9 @@ from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
 
 
 def check_range(logical_unit: LogicalUnit, lba: int, count_blocks: int) -> None:
-    """Raise CheckCondition, with the first LBA out of range, for a range past the end.
+    """Raise CheckCondition, with the first LBA out of range, if a range extends beyond the last block.
 
-    An empty range may begin right behind the last block (SBC-4 5.13).
+    An empty range may begin directly after the last block (SBC-4 5.13).
     """
     if lba + count_blocks > logical_unit.capacity_blocks:
         raise CheckCondition(LBA_OUT_OF_RANGE, information=max(lba, logical_unit.capacity_blocks))

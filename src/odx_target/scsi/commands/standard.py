@@ -37,5 +37,5 @@ _FAMILIES = (
 
 
 def standard_commands() -> list[CommandRow]:
-    """The rows, to be given to a device server together with other packages' rows."""
+    """Return the rows, for a device server that also gets rows of other packages."""
     return [row for family in _FAMILIES for row in family.ROWS]

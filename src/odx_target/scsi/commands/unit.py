@@ -30,7 +30,8 @@ REPORT_LUNS_HEADER = Layout("lun_list_length:32 -:32")
 MIN_REPORT_LUNS_ALLOCATION_BYTES = 16
 SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL = 0x00, 0x01, 0x02
 
-# LUNs below this are written in the peripheral device addressing method, up to 16,383 in the flat space one (SAM-5 4.7.7).
+# LUNs below this number use the peripheral device addressing method, larger ones up to 16,383 the flat space method (SAM-5
+# 4.7.7).
 PERIPHERAL_DEVICE_LUNS = 256
 FLAT_SPACE_METHOD = 0x4000
 
@@ -42,7 +43,7 @@ MIN_TASK_MANAGEMENT_ALLOCATION_BYTES = 4
 
 
 def test_unit_ready(task: Task) -> Outcome:
-    """GOOD unless an initiator has stopped the logical unit."""
+    """Report GOOD unless an initiator has stopped the logical unit."""
     if task.logical_unit.stopped:
         raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
     return Reply()
@@ -67,9 +68,10 @@ def _pending_sense(task: Task) -> CheckCondition:
 
 
 def start_stop_unit(task: Task) -> Outcome:
-    """Start, or stop: medium access is then refused until a start or a reset. Data is made durable first, unless NO_FLUSH.
+    """Start or stop the logical unit. While it is stopped, commands that access the medium are refused.
 
-    Loading or ejecting a medium, and power conditions, are not supported and refused as invalid fields.
+    A start or a reset ends the stop. Before a stop, all data is made durable unless NO_FLUSH is set. Loading or ejecting a
+    medium and power conditions are not supported, and refused as invalid fields.
     """
     fields = cdb_layout(START_STOP_UNIT).parse(task.cdb)
     if fields["start"]:
@@ -90,7 +92,7 @@ async def _stop(task: Task) -> Reply:
 
 
 def _start_stop_access(cdb: bytes) -> Access:
-    """Starting is allowed under any reservation; stopping and power conditions are not (SBC-3 table 13)."""
+    """Return the access class. Only starting is allowed under any reservation (SBC-3 table 13)."""
     fields = cdb_layout(START_STOP_UNIT).parse_prefix(cdb)
     return Access.ALLOWED if fields.get("start") and not fields["power_condition"] else Access.WRITES
 

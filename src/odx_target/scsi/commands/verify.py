@@ -1,6 +1,6 @@
 """VERIFY and WRITE AND VERIFY (SBC-3 5.28 to 5.30, 5.38 to 5.40).
 
-To verify is to read: the store compares every block that it reads with its checksum.
+Blocks are verified by reading them: the store checks the checksum of every block that it reads.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ BYTCHK_RESERVED = 2
 BYTCHK_ONE_BLOCK = 3
 
 _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
-"""By operation code: the byte of the VERIFICATION LENGTH or TRANSFER LENGTH."""
+"""Byte offset of VERIFICATION LENGTH or TRANSFER LENGTH in the CDB, by operation code."""
 
 
 def verify(task: Task) -> Outcome:
-    """Check that blocks can be read, or compare them with data-out: all of it, or each with the same block."""
+    """Check that blocks can be read. With BYTCHK, compare them with data-out: all blocks of it, or one block with each."""
     logical_unit = task.logical_unit
     lba, count_blocks, bytchk = _fields(task, "verification_length")
     if bytchk == BYTCHK_RESERVED:
@@ -37,7 +37,7 @@ def verify(task: Task) -> Outcome:
     wanted_blocks = {BYTCHK_EACH_BLOCK: count_blocks, BYTCHK_ONE_BLOCK: min(count_blocks, 1)}.get(bytchk, 0)
     _check_length(task, wanted_blocks)
     transfer_bytes = wanted_blocks * logical_unit.block_bytes
-    all_blocks(task, transfer_bytes, cdb_field=1, bit=2)  # BYTCHK asks for them
+    all_blocks(task, transfer_bytes, cdb_field=1, bit=2)  # BYTCHK demands this data-out
     return Waiting(_verify, task, lba, count_blocks, bytchk, transfer_bytes)
 
 
@@ -51,7 +51,7 @@ async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer
 
 
 def write_and_verify(task: Task) -> Outcome:
-    """Write blocks, make them durable, and read them back to check that they are readable, or equal to the data-out."""
+    """Write blocks, make them durable, and read them back to check them. With BYTCHK, compare them with the data-out."""
     lba, count_blocks, bytchk = _fields(task, "transfer_length")
     if bytchk not in (BYTCHK_MEDIUM_ONLY, BYTCHK_EACH_BLOCK):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)
@@ -76,9 +76,10 @@ async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) 
 
 
 async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | None, repeated_bytes: int | None = None) -> None:
-    """Read blocks, in steps, and compare them with `expected`, or its first `repeated_bytes` for each block; None: only read.
+    """Read blocks in steps, and compare them with `expected`. If it is None, the blocks are only read.
 
-    Raises CheckCondition with where in `expected` the first difference is.
+    If `repeated_bytes` is given, each block is compared with that many first bytes of `expected`. Raises CheckCondition with
+    the offset of the first difference in `expected`.
     """
     logical_unit = task.logical_unit
     step_blocks = STEP_BYTES // logical_unit.block_bytes

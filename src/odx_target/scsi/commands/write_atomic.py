@@ -1,7 +1,7 @@
-"""WRITE ATOMIC(16) (SBC-4 4.29, 5.48): all blocks are written or none, and no reader sees only some of them.
+"""WRITE ATOMIC(16) (SBC-4 4.29, 5.48): either all blocks are written or none, and a reader never sees only some of them.
 
-Every write of the store is so, since it is one operation of the log; this command promises it, and refuses a write that it
-could not do as a whole. There are no atomic boundaries, and no alignment is asked for.
+Every write of the store is atomic, because it is one operation of the log. Unlike WRITE, this command refuses a write that
+cannot be done as a whole. There are no atomic boundaries, and no alignment is required.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _CDB = Struct(">xBQHH")
 
 
 def write_atomic(task: Task) -> Outcome:
-    """Write in one operation of the store, or not at all. Unlike WRITE, too little data-out is refused."""
+    """Write in one operation of the store, or not at all. Unlike WRITE, the command is refused if data-out is incomplete."""
     logical_unit = task.logical_unit
     byte_1, lba, boundary_blocks, count_blocks = _CDB.unpack_from(task.cdb)
     if boundary_blocks:

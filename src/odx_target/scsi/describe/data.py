@@ -39,7 +39,7 @@ class Descriptions:
         self.cdbs[operation_code, service_action] = CdbLayout(name, layout)
 
     def add_name(self, operation_code: int, service_action: int | None, name: str) -> None:
-        """Add a command by name only; without a service action, the name is for all service actions without one."""
+        """Add a command by name only. If `service_action` is None, the name applies to all service actions without a name."""
         self.names[operation_code, service_action] = name
 
     def add_vpd_page(self, page_code: int, name: str, describe: DescribePage) -> None:
@@ -76,7 +76,7 @@ def describe_sense(sense: bytes) -> list[Row]:
 
 
 def describe_vpd(page: bytes, descriptions: Descriptions | None = None) -> list[Row]:
-    """Describe a VPD page with its header. Raises ValueError for less than a header."""
+    """Describe a VPD page including its header. Raises ValueError if `page` is shorter than a header."""
     header = vpd.HEADER.parse(page)
     body = page[vpd.HEADER.size_bytes :][: header["page_length"]]
     pages = (descriptions or Descriptions()).vpd_pages
@@ -156,4 +156,4 @@ VPD_PAGES: dict[int, PageDescription] = {
         "Logical Block Provisioning", _of_layout(vpd.LOGICAL_BLOCK_PROVISIONING_LAYOUT, _PROVISIONING_WORDS)
     ),
 }
-"""By page code."""
+"""Descriptions of VPD pages, by page code."""

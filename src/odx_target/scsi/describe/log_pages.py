@@ -24,7 +24,7 @@ _NAMES = {
     (log_pages.INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): "Informational Exceptions",
 }
 _PARAMETERS: dict[tuple[int, int], tuple[str, Layout]] = {
-    # page code, parameter code: the parameter's name, and the layout of its value
+    # (page code, parameter code): the parameter's name, and the layout of its value
     (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.AVAILABLE_LBA_MAPPING_RESOURCE_COUNT): (
         "available LBA mapping resource count",
         log_pages.RESOURCE_COUNT_LAYOUT,

@@ -43,7 +43,7 @@ _FUNCTION_WORDS = {name: {1: words} for name, words in _FUNCTIONS.items()}
 
 
 def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], CdbLayout] = CDB_LAYOUTS) -> list[Row]:
-    """Describe a list of all commands: a row each, with its codes, and its name if `cdbs` has it."""
+    """Describe a list of all commands. Each command is one row, with its codes, and with its name if `cdbs` has it."""
     rows = layout_rows(ALL_COMMANDS_HEADER, data)
     rest = data[ALL_COMMANDS_HEADER.size_bytes :]
     while len(rest) >= COMMAND_DESCRIPTOR.size_bytes:
@@ -59,7 +59,7 @@ def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], Cdb
 
 
 def describe_one_command(data: bytes) -> list[Row]:
-    """Describe the report about one command: its support, the bits of its CDB that count, and the time it may take."""
+    """Describe the report about one command: its support, its CDB usage data, and its timeouts."""
     rows = layout_rows(ONE_COMMAND_HEADER, data, {"support": _SUPPORT_WORDS})
     if len(data) < ONE_COMMAND_HEADER.size_bytes:
         return rows

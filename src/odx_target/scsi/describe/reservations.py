@@ -26,7 +26,7 @@ _WORDS = {"type": _TYPE_WORDS}
 
 
 def describe_keys(data: bytes) -> list[Row]:
-    """READ KEYS."""
+    """Describe the parameter data of READ KEYS."""
     rows, keys = layout_rows(reserve_in.HEADER, data), data[reserve_in.HEADER.size_bytes :]
     whole_bytes = len(keys) - len(keys) % reserve_in.KEY_BYTES
     for at in range(0, whole_bytes, reserve_in.KEY_BYTES):
@@ -35,18 +35,18 @@ def describe_keys(data: bytes) -> list[Row]:
 
 
 def describe_reservation(data: bytes) -> list[Row]:
-    """READ RESERVATION."""
+    """Describe the parameter data of READ RESERVATION."""
     rows = layout_rows(reserve_in.HEADER, data)
     return rows + _rows(reserve_in.RESERVATION_DESCRIPTOR, data[reserve_in.HEADER.size_bytes :])
 
 
 def describe_capabilities(data: bytes) -> list[Row]:
-    """REPORT CAPABILITIES."""
+    """Describe the parameter data of REPORT CAPABILITIES."""
     return layout_rows(reserve_in.CAPABILITIES, data)
 
 
 def describe_full_status(data: bytes) -> list[Row]:
-    """READ FULL STATUS."""
+    """Describe the parameter data of READ FULL STATUS."""
     rows, rest = layout_rows(reserve_in.HEADER, data), data[reserve_in.HEADER.size_bytes :]
     descriptor = reserve_in.FULL_STATUS_DESCRIPTOR
     while rest:
@@ -60,7 +60,7 @@ def describe_full_status(data: bytes) -> list[Row]:
 
 
 def describe_basic_list(data: bytes) -> list[Row]:
-    """The parameter list of every service action but REGISTER AND MOVE."""
+    """Describe the parameter list of all service actions except REGISTER AND MOVE."""
     end = BASIC_LIST.size_bytes
     rows = _rows(BASIC_LIST, data)
     if len(data) <= end:
@@ -72,12 +72,12 @@ def describe_basic_list(data: bytes) -> list[Row]:
 
 
 def describe_move_list(data: bytes) -> list[Row]:
-    """The parameter list of REGISTER AND MOVE."""
+    """Describe the parameter list of REGISTER AND MOVE."""
     return _rows(MOVE_LIST, data) + _transport_ids(data[MOVE_LIST.size_bytes :])
 
 
 def _rows(layout: Layout, data: bytes) -> list[Row]:
-    """Describe fields by a layout; reservation keys as hosts write them."""
+    """Describe the fields of a layout. Reservation keys are shown in hexadecimal, as hosts show them."""
     values = layout.parse_prefix(data)
     return [_key(row.name, values[row.name]) if row.name in _KEY_NAMES else row for row in layout_rows(layout, data, _WORDS)]
 
@@ -107,9 +107,9 @@ RESERVE_IN_DATA: dict[int, Callable[[bytes], list[Row]]] = {
     reserve_in.REPORT_CAPABILITIES: describe_capabilities,
     reserve_in.READ_FULL_STATUS: describe_full_status,
 }
-"""By service action."""
+"""Functions that describe the parameter data of PERSISTENT RESERVE IN, by service action."""
 
 RESERVE_OUT_LISTS: dict[int, Callable[[bytes], list[Row]]] = {
     action: describe_move_list if action is ServiceAction.REGISTER_AND_MOVE else describe_basic_list for action in ServiceAction
 }
-"""By service action."""
+"""Functions that describe the parameter list of PERSISTENT RESERVE OUT, by service action."""

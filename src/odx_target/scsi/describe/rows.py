@@ -11,7 +11,7 @@ _FIRST_NUMBER_THAT_DIFFERS = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`name` as the standard calls the field, `value` as it stands in the bytes, `words` for a reader; may be empty."""
+    """One described field: the standard's name for it, its value, and the meaning of the value, which may be empty."""
 
     name: str
     value: str
@@ -19,12 +19,12 @@ class Row:
 
 
 def layout_rows(layout: Layout, data: bytes, words: Mapping[str, Mapping[int, str]] | None = None) -> list[Row]:
-    """A row for each named field that lies within `data`; `words` has, by field, what its values mean."""
+    """Return a row for each named field that lies within `data`. `words` maps field names to the meanings of their values."""
     return [value_row(name, value, (words or {}).get(name)) for name, value in layout.parse_prefix(data).items()]
 
 
 def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = None) -> Row:
-    """A number in hexadecimal with its decimal or its meaning; bytes as text if they are printable, else in hexadecimal."""
+    """Describe a number in hexadecimal, with its meaning or its decimal form, or bytes as text if they are printable."""
     if isinstance(value, bytes):
         is_text = value.isascii() and value.decode("ascii").rstrip("\0").isprintable() and any(value)
         return Row(name, value.rstrip(b"\0").decode("ascii") if is_text else value.hex(" "))

@@ -1,8 +1,8 @@
 """Log pages (SPC-4 7.3, SBC-3 6.4): their layouts, and the functions that build them for a logical unit.
 
-A builder returns the log parameters, by ascending parameter code. Pages of other packages are in
-`LogicalUnit.added_log_pages`. Every parameter is a list in binary format. There are no counters with thresholds, so the PC
-field of LOG SENSE makes no difference and LOG SELECT would have nothing to set.
+A builder returns the log parameters, by ascending parameter code. Pages of other packages are in `LogicalUnit.added_log_pages`.
+Every parameter is a list in binary format. There are no counters with thresholds. So the PC field of LOG SENSE has no effect,
+and LOG SELECT is not supported.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ AVAILABLE_LBA_MAPPING_RESOURCE_COUNT = 0x0001
 USED_LBA_MAPPING_RESOURCE_COUNT = 0x0002
 RESOURCE_COUNT_LAYOUT = Layout("resource_count:32 -:6 scope:2 -:24")
 SCOPE_NOT_DEDICATED = 0b10
-"""The figures depend on other logical units too, since they share the pool."""
+"""The values depend on other logical units too, because all share the pool."""
 _MAX_RESOURCE_COUNT = 0xFFFF_FFFF
 
 GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
@@ -40,7 +40,7 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """Room used and room left in the pool, in threshold sets (SBC-3 6.4.4); the room left only if it is known."""
+    """Report the used and, if known, the available space of the pool, in threshold sets (SBC-3 6.4.4)."""
     usage = logical_unit.pool.usage()
     used = _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES))
     if usage.available_bytes is None:
@@ -69,11 +69,11 @@ STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]
     (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
     (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
 }
-"""By page code and subpage code: the pages of every logical unit, except those that list pages."""
+"""Builders of the pages that every logical unit has, by page code and subpage code; without the pages that list pages."""
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
-    """The log pages of a logical unit by page code and subpage code: the standard ones and those added to it."""
+    """Return the builders of all log pages of a logical unit, including added ones, by page code and subpage code."""
     return STANDARD_LOG_PAGES | logical_unit.added_log_pages
 
 
@@ -92,13 +92,13 @@ def parameter(parameter_code: int, value: bytes) -> bytes:
 
 
 def supported_pages(logical_unit: LogicalUnit) -> bytes:
-    """The codes of the pages without a subpage code, ascending (SPC-4 7.3.17)."""
+    """Return the page codes of the pages without a subpage code, ascending (SPC-4 7.3.17)."""
     codes = {page_code for page_code, subpage_code in all_pages(logical_unit) if subpage_code == NO_SUBPAGE}
     return bytes(sorted(codes | {SUPPORTED_LOG_PAGES}))
 
 
 def supported_subpages(logical_unit: LogicalUnit, page_code: int | None = None) -> bytes:
-    """Page and subpage codes of all pages, or of those with one page code, ascending (SPC-4 7.3.18, 7.3.19)."""
+    """Return the page and subpage codes of all pages, or of those with one page code, ascending (SPC-4 7.3.18, 7.3.19)."""
     pages = {*all_pages(logical_unit), (SUPPORTED_LOG_PAGES, NO_SUBPAGE)}
     pages |= {(code, SUPPORTED_SUBPAGES) for code, _ in pages}
     return b"".join(bytes(each) for each in sorted(pages) if page_code in (None, each[0]))

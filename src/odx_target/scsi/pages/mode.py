@@ -39,14 +39,14 @@ class ModeParameters:
     """The changeable mode parameters of a logical unit, shared by all nexuses (TST 000b)."""
 
     write_cache_enabled: bool
-    """True if written data may be lost with the power until a SYNCHRONIZE CACHE."""
+    """True if written data may be lost in a power failure before the next SYNCHRONIZE CACHE."""
     descriptor_format_sense: bool
     software_write_protect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ModePage:
-    """The body of a page: `changeable` maps fields to attributes of `ModeParameters`; `fixed` has values of other fields."""
+    """The body of a mode page. `changeable` maps fields to attributes of `ModeParameters`; `fixed` has other values."""
 
     layout: Layout
     changeable: Mapping[str, str]
@@ -71,7 +71,7 @@ PAGES: dict[int, ModePage] = {
     CACHING: ModePage(CACHING_LAYOUT, {"wce": "write_cache_enabled"}, {}),
     # QERR 00b and TAS 0: an error ends one command, and a task that another nexus aborts ends without a status.
     CONTROL: ModePage(CONTROL_LAYOUT, {"d_sense": "descriptor_format_sense", "swp": "software_write_protect"}, {}),
-    # There is nothing to predict.
+    # DEXCPT 1: reporting of informational exceptions is disabled.
     INFORMATIONAL_EXCEPTIONS_CONTROL: ModePage(INFORMATIONAL_EXCEPTIONS_LAYOUT, {}, {"dexcpt": 1}),
 }
-"""By page code, ascending."""
+"""Mode pages by page code, ascending."""

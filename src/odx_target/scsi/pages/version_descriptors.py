@@ -1,6 +1,6 @@
-"""Version descriptors (SPC-4 6.4.2 table 142), without revisions, and which of them standard INQUIRY data has.
+"""Version descriptors (SPC-4 6.4.2 table 142), without revisions, and those that standard INQUIRY data contain.
 
-A standard is claimed only if every command is there that it makes mandatory for a direct access block device.
+A standard is claimed only if all commands are supported that it makes mandatory for a direct access block device.
 """
 
 SAM_5, SPC_4, SBC_3, ISCSI = 0x00A0, 0x0460, 0x04C0, 0x0960
@@ -23,10 +23,10 @@ STANDARDS = {
 MANDATORY_OPERATION_CODES: dict[int, frozenset[int]] = {
     # TEST UNIT READY, INQUIRY, REPORT LUNS
     SPC_4: frozenset({0x00, 0x12, 0xA0}),
-    # further REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
+    # also REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
     SBC_3: frozenset({0x00, 0x12, 0xA0, 0x03, 0x04, 0x1D, 0x25, 0x28, 0x88, 0x9E}),
 }
-"""Standards that this array implements and that define commands."""
+"""Operation codes that a standard makes mandatory, for the standards that this array implements and that define commands."""
 
 CLAIMED = (SAM_5, SPC_4, ISCSI)
-"""SBC-3 is missing, as FORMAT UNIT and SEND DIAGNOSTIC are not supported."""
+"""Standards that standard INQUIRY data claim. SBC-3 is missing, as FORMAT UNIT and SEND DIAGNOSTIC are not supported."""

@@ -17,7 +17,7 @@ BLOCK_LIMITS = 0xB0
 BLOCK_DEVICE_CHARACTERISTICS = 0xB1
 LOGICAL_BLOCK_PROVISIONING = 0xB2
 
-# Eight characters, as T10 assigns them (SPC-4 6.4.2); this one is not registered.
+# Eight characters that T10 assigns to vendors (SPC-4 6.4.2); this identification is not registered.
 T10_VENDOR_IDENTIFICATION = b"ODX     "
 PRODUCT_IDENTIFICATION = b"odx-target".ljust(16)
 PRODUCT_REVISION_LEVEL = b"0001"
@@ -69,17 +69,17 @@ PROTOCOL_ISCSI = 5
 
 
 def page(page_code: int, body: bytes) -> bytes:
-    """A page of a connected direct access block device: header and body."""
+    """Build a page of a connected direct access block device, header and body."""
     return HEADER.build(page_code=page_code, page_length=len(body)) + body
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], bytes]]:
-    """The pages of a logical unit by page code: the standard ones and those added to it."""
+    """Return the builders of all VPD pages of a logical unit by page code, including pages of other packages."""
     return STANDARD_PAGES | logical_unit.added_vpd_pages
 
 
 def supported_pages(logical_unit: LogicalUnit) -> bytes:
-    """The page codes in ascending order: Windows ignores an unsorted list."""
+    """Build the list of page codes, in ascending order because Windows ignores an unsorted list."""
     return page(SUPPORTED_PAGES, bytes(sorted(all_pages(logical_unit))))
 
 
@@ -88,7 +88,7 @@ def unit_serial_number(logical_unit: LogicalUnit) -> bytes:
 
 
 def device_identification(logical_unit: LogicalUnit) -> bytes:
-    """Names of the logical unit, of the target port and of the target device (SPC-4 7.8.6)."""
+    """Build the page with the names of the logical unit, the target port and the target device (SPC-4 7.8.6)."""
     port = {"association": ASSOCIATION_TARGET_PORT, "piv": 1, "protocol_identifier": PROTOCOL_ISCSI}
     device = {**port, "association": ASSOCIATION_TARGET_DEVICE}
     port_name = f"{logical_unit.target_name},t,0x{logical_unit.target_port_group:04x}"
@@ -118,13 +118,13 @@ def _designator(designator: bytes, code_set: int, designator_type: int, **fields
 
 
 def _name_string(name: str) -> bytes:
-    """Terminated, and padded to a multiple of four (SPC-4 7.8.6.11)."""
+    """Encode a name with a terminating zero, padded to a multiple of four bytes (SPC-4 7.8.6.11)."""
     encoded = name.encode("utf-8") + b"\0"
     return encoded.ljust(-(-len(encoded) // 4) * 4, b"\0")
 
 
-def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all of them
-    """Simple, ordered and head-of-queue tasks, and a volatile write cache, whether it is enabled or not."""
+def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
+    """Report support of simple, ordered and head-of-queue tasks, and of a volatile write cache, even if it is disabled."""
     body = EXTENDED_INQUIRY_LAYOUT.build(group_sup=0, headsup=1, ordsup=1, simpsup=1, v_sup=1)
     return page(EXTENDED_INQUIRY_DATA, body)
 
@@ -149,15 +149,15 @@ def block_limits(logical_unit: LogicalUnit) -> bytes:
     return page(BLOCK_LIMITS, body)
 
 
-def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all of them
+def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
     body = BLOCK_DEVICE_CHARACTERISTICS_LAYOUT.build(medium_rotation_rate=NON_ROTATING_MEDIUM)
     return page(BLOCK_DEVICE_CHARACTERISTICS, body)
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
-    """Thin provisioning, by UNMAP and WRITE SAME; deallocated blocks read as zeros. READ CAPACITY(16) reports the same.
+    """Report thin provisioning by UNMAP and WRITE SAME, with zeros in deallocated blocks, as READ CAPACITY(16) does.
 
-    The threshold exponent gives the unit of the log page of the same name; no threshold can be set.
+    The threshold exponent gives the unit of the log page of the same name. Thresholds cannot be set.
     """
     body = LOGICAL_BLOCK_PROVISIONING_LAYOUT.build(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,
@@ -179,4 +179,4 @@ STANDARD_PAGES: dict[int, Callable[[LogicalUnit], bytes]] = {
     BLOCK_DEVICE_CHARACTERISTICS: block_device_characteristics,
     LOGICAL_BLOCK_PROVISIONING: logical_block_provisioning,
 }
-"""The pages of every logical unit."""
+"""Builders of the pages that every logical unit has, by page code."""

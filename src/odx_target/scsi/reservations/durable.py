@@ -1,12 +1,12 @@
-"""Reservations that persist through a loss of power, as the pool remembers them (SPC-4 5.13.5.1).
+"""Reservations that persist through a loss of power, and their form in the pool (SPC-4 5.13.5.1).
 
-One value for each logical unit with APTPL on, kept in the pool's log:
+The pool's log keeps one value for each logical unit with APTPL on:
 
-    version, type of the reservation (0: none), number of registrations, place of the holder among them (FFFFh: none)
+    version, type of the reservation (0: none), number of registrations, index of the holder's registration (FFFFh: none)
     for each registration: key, relative target port, length of the initiator port's name, the name
-    CRC-32 of all that
+    CRC-32 of the bytes before it
 
-PRGENERATION is not kept: it starts at zero with every power on.
+PRGENERATION is not stored, since it starts at zero after every power on.
 """
 
 import struct
@@ -28,10 +28,10 @@ _NO_HOLDER = 0xFFFF
 
 
 def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reservations) -> bool:
-    """Store or remove the reservations in the open batch. Return True if a flush must come before the reply.
+    """Store or remove the reservations in the open batch. Return True if a flush is necessary before the reply.
 
-    A change that needs no more space than before also succeeds in a full pool, since a cluster must be able to fence.
-    Raises PoolFull, PoolFailed; then nothing has changed.
+    A change that needs no additional space also succeeds in a full pool, because a cluster must be able to fence nodes. Raises
+    PoolFull, PoolFailed; then nothing has changed.
     """
     if after.persists_through_power_loss:
         key, value = _key(volume_identity), encode(after)
@@ -42,9 +42,9 @@ def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reserv
 
 
 def recall(pool: Pool, volume_identity: bytes) -> Reservations:
-    """The reservations that the pool remembers for the logical unit of a volume.
+    """Return the reservations that the pool stores for the logical unit of a volume.
 
-    Raises PoolDamaged for an invalid value: to admit all nexuses instead could destroy a cluster's data.
+    Raises PoolDamaged for an invalid value: if all nexuses were admitted instead, they could destroy a cluster's data.
     """
     value = pool.remembered(_key(volume_identity))
     if value is None:
@@ -73,7 +73,7 @@ def encode(reservations: Reservations) -> bytes:
 
 
 def decode(value: bytes) -> Reservations:
-    """Decode a value of `encode`. Raises ValueError or struct.error for any other value."""
+    """Decode a value that `encode` has made. Raises ValueError or struct.error for any other value."""
     body = value[: -_CHECKSUM.size]
     if _CHECKSUM.pack(zlib.crc32(body)) != value[-_CHECKSUM.size :]:
         raise ValueError("their checksum is wrong")

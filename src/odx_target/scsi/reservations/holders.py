@@ -1,12 +1,12 @@
-"""Persistent reservations of a logical unit: registrations, the reservation, and which nexuses it keeps out (SPC-4 5.13).
+"""Persistent reservations of a logical unit: registrations, the reservation, and the nexuses that are refused (SPC-4 5.13).
 
-1. A registration is a reservation key that belongs to an I_T nexus. It outlives the nexus: a new nexus with the same names has
-   it again. Resets and I_T nexus loss do not affect it.
-2. There is at most one reservation, of the whole logical unit. Under an all registrants type every registered nexus is a
-   holder; under the other types, the nexus that made the reservation or to which it was moved.
+1. A registration is a reservation key that belongs to an I_T nexus. A registration outlives its nexus: a new nexus with the
+   same names has the same registration. Resets and I_T nexus loss do not affect registrations.
+2. There is at most one reservation, for the whole logical unit. Under an all registrants type, every registered nexus is a
+   holder. Under the other types, the holder is the nexus that made the reservation or to which the reservation was moved.
 3. A holder is always registered: a reservation ends with the registration of its last holder.
 
-`Reservations` are immutable: a service action returns new ones, so that one that fails half-way has changed nothing.
+`Reservations` are immutable. A service action returns a new object, so a service action that fails has changed nothing.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from typing import NamedTuple
 from odx_target.scsi.access import Access
 
 LU_SCOPE = 0
-"""The only scope (SPC-4 6.15.3.3)."""
+"""The only scope of a reservation: the logical unit (SPC-4 6.15.3.3)."""
 
 
 class ReservationType(IntEnum):
-    """SPC-4 6.15.3.4."""
+    """Types of persistent reservations (SPC-4 6.15.3.4)."""
 
     WRITE_EXCLUSIVE = 0x1
     EXCLUSIVE_ACCESS = 0x3
@@ -33,7 +33,7 @@ class ReservationType(IntEnum):
 
     @property
     def keeps_readers_out(self) -> bool:
-        """True for the Exclusive Access types."""
+        """True for the Exclusive Access types, which also prevent reads."""
         return self in _EXCLUSIVE_ACCESS
 
     @property
@@ -43,7 +43,7 @@ class ReservationType(IntEnum):
 
     @property
     def lets_registrants_in(self) -> bool:
-        """True for the registrants only and all registrants types."""
+        """True for the registrants only and all registrants types, which admit all registered nexuses."""
         return self not in _HOLDER_ALONE
 
 
@@ -60,7 +60,7 @@ _EXCLUSIVE_ACCESS = (
 
 
 class NexusName(NamedTuple):
-    """The lasting name of an I_T nexus: that of its initiator port (for iSCSI name and ISID) and of the target port."""
+    """The permanent name of an I_T nexus: the name of its initiator port (for iSCSI, name and ISID) and its target port."""
 
     initiator_port_name: str
     relative_target_port: int
@@ -76,12 +76,12 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """Registrations and reservation of a logical unit; `registrations` has the reservation keys, oldest first."""
+    """The registrations and the reservation of a logical unit. `registrations` has the reservation keys, oldest first."""
 
     registrations: Mapping[NexusName, int] = field(default_factory=lambda: MappingProxyType({}))
     reservation: Reservation | None = None
     generation: int = 0
-    """PRGENERATION: counts changes of the registrations; starts at zero with every power on (SPC-4 6.15.2)."""
+    """PRGENERATION: number of changes of the registrations since the last power on (SPC-4 6.15.2)."""
     persists_through_power_loss: bool = False
     """The latest APTPL bit received (SPC-4 5.13.5.1)."""
 

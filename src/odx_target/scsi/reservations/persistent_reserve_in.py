@@ -27,12 +27,12 @@ FULL_STATUS_DESCRIPTOR = Layout(
     "additional_descriptor_length:32"
 )
 
-# The same descriptor as a struct, for speed: there may be hundreds.
+# The same descriptor as a struct, for speed: a report may have hundreds of descriptors.
 _FAST_FULL_STATUS = Struct(">Q4xBB4xHI")
 
 KEY_BYTES = 8
-# SPC-4 table 208: TEST UNIT READY and the retrieval of copy results pass all types, MODE SENSE and its like the Write
-# Exclusive ones; that is the newest reading of table 65.
+# ALLOW COMMANDS (SPC-4 table 208): TEST UNIT READY and commands that retrieve copy results are allowed under all types of
+# reservations, MODE SENSE and similar commands under the Write Exclusive types. This is the newest version of table 65.
 ALLOWS_WHAT_THE_NEWEST_TABLE_ALLOWS = 0b100
 
 TYPE_MASK_BITS = {
@@ -46,12 +46,12 @@ TYPE_MASK_BITS = {
 
 
 def read_keys(reservations: Reservations) -> bytes:
-    """READ KEYS: the key of every registration; a key that two of them use is listed twice."""
+    """READ KEYS: report the key of every registration. A key that two registrations share is listed twice."""
     return _with_header(reservations, b"".join(key.to_bytes(KEY_BYTES, "big") for key in reservations.registrations.values()))
 
 
 def read_reservation(reservations: Reservations) -> bytes:
-    """READ RESERVATION: the reservation, if any; under an all registrants type its key is zero."""
+    """READ RESERVATION: report the reservation, if any. Under an all registrants type, its key is zero."""
     reservation = reservations.reservation
     if reservation is None:
         return _with_header(reservations, b"")
@@ -60,7 +60,7 @@ def read_reservation(reservations: Reservations) -> bytes:
 
 
 def report_capabilities(reservations: Reservations) -> bytes:
-    """REPORT CAPABILITIES: all six types, SPEC_I_PT, ALL_TG_PT and APTPL; CRH is zero, and no lost reservations."""
+    """REPORT CAPABILITIES: report support of all six types, SPEC_I_PT, ALL_TG_PT and APTPL, but not of CRH."""
     return CAPABILITIES.build(
         length=CAPABILITIES.size_bytes,
         sip_c=1,
@@ -74,7 +74,7 @@ def report_capabilities(reservations: Reservations) -> bytes:
 
 
 def read_full_status(reservations: Reservations) -> bytes:
-    """READ FULL STATUS: a descriptor for each registered nexus, so ALL_TG_PT is zero."""
+    """READ FULL STATUS: report a descriptor for each registered nexus. Each names a target port, so ALL_TG_PT is zero."""
     return _with_header(
         reservations, b"".join(_full_status(reservations, name, key) for name, key in reservations.registrations.items())
     )

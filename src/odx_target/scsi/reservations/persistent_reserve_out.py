@@ -1,7 +1,7 @@
 """PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, notify nexuses.
 
-Which nexus may do what under a reservation (SPC-4 table 66) follows from the service actions themselves: each but REGISTER and
-REGISTER AND IGNORE EXISTING KEY requires the sender's own key.
+The rights of a nexus under a reservation (SPC-4 table 66) follow from the service actions: every service action except REGISTER
+and REGISTER AND IGNORE EXISTING KEY requires the key of the sender.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ _MOVE_LENGTH_BYTE = 20
 
 Fields = dict[str, Any]
 Act = Callable[[TaskManager, Task, Fields, bytes], Change]
-"""Function from a task, the fields of its CDB, and its parameter list to the change that they ask for."""
+"""Function from a task, the fields of its CDB, and its parameter list to the requested change."""
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
@@ -103,7 +103,7 @@ def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> 
 
 
 def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_bytes: int, *, aborts: bool) -> Outcome:
-    """Apply a change without a pause, so that no other task sees half of it. With APTPL the reply waits for the disk."""
+    """Apply a change without a pause, so that no other task sees a partial change. With APTPL, the reply waits for the disk."""
     logical_unit = task.logical_unit
     try:
         must_flush = keep(logical_unit.pool, logical_unit.volume.identity, logical_unit.reservations, change.after)
@@ -120,14 +120,14 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 
 def _parameter_list(task: Task, length: int) -> bytes:
-    """Return the parameter list. Raises CheckCondition if it is too long, or shorter than a list or the CDB says."""
+    """Return the parameter list. Raises CheckCondition if it is too long, too short, or shorter than its length in the CDB."""
     if not BASIC_LIST.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return parameter_list(task, length)
 
 
 def _basic_fields(data: bytes) -> Fields:
-    """Parse a basic parameter list without SPEC_I_PT (SPC-4 6.16.3)."""
+    """Parse a basic parameter list, in which SPEC_I_PT must be zero (SPC-4 6.16.3)."""
     fields = BASIC_LIST.parse(data)
     if fields["spec_i_pt"]:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
@@ -137,7 +137,7 @@ def _basic_fields(data: bytes) -> Fields:
 
 
 def _register(task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
-    """REGISTER. ALL_TG_PT makes no difference, as the target device has one target port."""
+    """Handle REGISTER. ALL_TG_PT has no effect, because the target device has only one target port."""
     specified = None
     if BASIC_LIST.parse(data)["spec_i_pt"]:
         fields, specified = BASIC_LIST.parse(data), _specified_nexuses(task_manager, task, data)
@@ -202,7 +202,7 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 
 
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
-    """Return the initiator ports of a TransportID; the name of a whole device means its ports that are logged in."""
+    """Return the initiator ports of a TransportID. The name of a whole device stands for its ports that are logged in."""
     logical_unit = task.logical_unit
     if transport_id.is_port:
         return [NexusName(transport_id.name, logical_unit.relative_target_port)]

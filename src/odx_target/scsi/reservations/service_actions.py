@@ -1,8 +1,8 @@
 """The service actions of PERSISTENT RESERVE OUT as functions from reservations to reservations (SPC-4 5.13.7 to 5.13.11).
 
-Each takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. If it raises,
-nothing changes: ReservationConflict if the sender is not registered, gives the wrong key or conflicts with the reservation,
-CheckCondition for an invalid request.
+Each function takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. If a
+function raises, nothing changes. It raises ReservationConflict if the sender is not registered, uses the wrong key or conflicts
+with the reservation, and CheckCondition if the request is invalid.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +56,7 @@ def register(
 ) -> Change:
     """REGISTER: register, change the key, or unregister if `new_key` is zero (SPC-4 5.13.7 table 67).
 
-    `specified` are further nexuses to register with the same key; None if SPEC_I_PT is zero.
+    `specified` are other nexuses to register with the same key; None if SPEC_I_PT is zero.
     """
     if before.registrations.get(sender, 0) != key:
         raise ReservationConflict
@@ -73,7 +73,7 @@ def register_and_ignore_existing_key(before: Reservations, sender: NexusName, ne
 
 
 def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
-    """RESERVE: become the holder. A repeated request of the holder is not an error (SPC-4 5.13.9)."""
+    """RESERVE: make the sender the holder. Repeating the request is not an error (SPC-4 5.13.9)."""
     _verify(before, sender, key)
     wanted = _reservation(sender, scope, type_code)
     if before.reservation is None:
@@ -84,7 +84,7 @@ def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_
 
 
 def release(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
-    """RELEASE: end the reservation; no effect if the sender is not a holder (SPC-4 5.13.11.2.2)."""
+    """RELEASE: end the reservation. Does nothing if the sender is not a holder (SPC-4 5.13.11.2.2)."""
     _verify(before, sender, key)
     if before.reservation is None or not before.is_holder(sender):
         return Change(before)
@@ -200,7 +200,7 @@ def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
 
 
 def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
-    """Return the state with other registrations, which increments PRGENERATION."""
+    """Return the state with the registrations `kept`; this increments PRGENERATION."""
     generation = (before.generation + 1) & _MAX_GENERATION
     return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
 

@@ -1,4 +1,4 @@
-"""TransportIDs of iSCSI: an initiator port's name as PERSISTENT RESERVE sends it (SPC-4 7.6.4.6)."""
+"""TransportIDs of iSCSI: the names of initiator ports in PERSISTENT RESERVE (SPC-4 7.6.4.6)."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ INITIATOR_DEVICE, INITIATOR_PORT = 0b00, 0b01
 MIN_ADDITIONAL_BYTES = 20
 ALIGNMENT_BYTES = 4
 
-# An iSCSI name has 223 bytes at most (RFC 7143 4.2.7.2); separator, ISID and the terminating zero come on top.
+# An iSCSI name has at most 223 bytes (RFC 7143 4.2.7.2). The separator, the ISID and the terminating zero are added to it.
 MAX_NAME_BYTES = 223
 _MAX_ADDITIONAL_BYTES = 244
 
@@ -22,29 +22,29 @@ _PORT = re.compile(r"(?P<name>[^,]+),i,0x(?P<isid>[0-9a-f]{1,12})")
 
 @dataclass(frozen=True, slots=True)
 class TransportId:
-    """`name` is that of the initiator port, as "iqn...,i,0x" and the ISID's twelve digits, or of the whole device."""
+    """The name of an initiator port, as "iqn...,i,0x" and the twelve digits of the ISID, or the name of a whole device."""
 
     name: str
     is_port: bool
 
 
 def port_name(name: str) -> str:
-    """A port's name as all are compared here: iSCSI names and hexadecimal digits know no case (RFC 7143 4.2.7.2, 6.1)."""
+    """Return a port name in lower case. Port names are compared without regard to case (RFC 7143 4.2.7.2, 6.1)."""
     return name.lower()
 
 
 def encode_transport_id(initiator_port_name: str) -> bytes:
-    """The TransportID of an initiator port: terminated, and padded to a multiple of four."""
+    """Encode the TransportID of an initiator port, with a terminating zero, padded to a multiple of four bytes."""
     name = initiator_port_name.encode("utf-8") + b"\0"
     additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, MIN_ADDITIONAL_BYTES)
-    header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))  # as HEADER has them; there may be hundreds in an answer
+    header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))  # the same bytes as of HEADER, but faster, for hundreds of them
     return header + additional_bytes.to_bytes(2, "big") + name.ljust(additional_bytes, b"\0")
 
 
 def decode_transport_ids(data: bytes, first_byte: int) -> list[TransportId]:
-    """TransportIDs one after another; `first_byte` is where they begin in the parameter list.
+    """Decode a list of TransportIDs; `first_byte` is the byte offset of the list in the parameter list.
 
-    Raises CheckCondition for one that is cut short, of another protocol or no name.
+    Raises CheckCondition for a TransportID that is incomplete, of another protocol, or without a valid name.
     """
     found, at = [], 0
     while at < len(data):

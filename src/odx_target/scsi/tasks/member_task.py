@@ -11,7 +11,8 @@ from odx_target.scsi.tasks.task_set import Member, TaskSet
 class MemberTask(Pending):
     """Pending work of a task that leaves the task set when the work is run or abandoned.
 
-    `rest` is the rest of its handler's work, `reply_to` turns an exception into a reply, and `ended` returns the final reply.
+    `rest` is the remaining work of its handler, `reply_to` turns an exception into a reply, and `ended` returns the final
+    reply.
     """
 
     def __init__(

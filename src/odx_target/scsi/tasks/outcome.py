@@ -1,7 +1,8 @@
 """The outcome of a command: a reply, or pending work, which has an owner.
 
-Pending work holds resources: a place in a task set, a copy operation, a lease. A coroutine could not be relied upon to release
-them, as the `finally` of a coroutine that is never started does not run. So pending work is an object that is run or abandoned.
+Pending work holds resources, such as a place in a task set, a copy operation or a lease. If pending work were a coroutine that
+is never started, its `finally` block would not run, and its resources would never be released. So pending work is an object
+that is either run or abandoned.
 """
 
 import warnings
@@ -16,21 +17,22 @@ Ts = TypeVarTuple("Ts")
 
 
 class Pending(ABC):
-    """The rest of a command's work. Its owner runs it or abandons it, once, or passes it on to another owner.
+    """The remaining work of a command. Its owner must run it or abandon it once, or pass it on to another owner.
 
-    Both release everything that was taken for the work. To drop it instead is a fault of the owner, reported by a
-    ResourceWarning. Subclasses implement `_run` and `_abandon`; in `_run`, no `await` may precede the `try` that releases.
+    Both `run` and `abandon` release everything that was taken for the work. If the owner drops the work instead, a
+    ResourceWarning reports this fault. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try`
+    that releases.
     """
 
     _has_ended = False
 
     async def run(self) -> Reply:
-        """Do the work. It may be cancelled wherever it waits. Raises the same exceptions as handlers."""
+        """Do the work, which may be cancelled wherever it waits. Raises the same exceptions as handlers."""
         self._end()
         return await self._run()
 
     def abandon(self) -> None:
-        """Release what the work holds, without doing it."""
+        """Release the resources of the work, without doing it."""
         self._end()
         self._abandon()
 
@@ -51,7 +53,7 @@ class Pending(ABC):
 
 
 class Waiting(Pending, Generic[*Ts]):
-    """The call of a coroutine function, as work that holds no resources before it begins."""
+    """Pending work that calls a coroutine function, and holds no resources before it begins."""
 
     def __init__(self, function: Callable[[*Ts], Awaitable[Reply]], *arguments: *Ts) -> None:
         self._function = function
@@ -69,7 +71,7 @@ Outcome: TypeAlias = Reply | Pending
 
 
 async def run_unless_aborted(task: Task, pending: Pending) -> Reply:
-    """Run the work of a task; if the task has been aborted, abandon the work and raise TaskAborted."""
+    """Run the work of a task. If the task has been aborted, abandon the work and raise TaskAborted."""
     if task.aborted:
         pending.abandon()
         raise TaskAborted

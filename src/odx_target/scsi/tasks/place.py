@@ -9,11 +9,11 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 
 
 class Place:
-    """The place of a task, taken when its command is accepted, so that no later command overtakes it, as the control mode page
-    promises (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
+    """The place of a task in its task set, taken when its command arrives.
 
-    Its owner executes the task or gives the place back; the place is also lost when the task is aborted. If `member` is None,
-    the task was refused on arrival and stays refused, since its order could no longer be kept.
+    So no later command overtakes the task, as the control mode page promises (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
+    The owner of the place executes the task or gives the place back. The place is also lost when the task is aborted. If
+    `member` is None, the task was refused on arrival and stays refused, since its order could no longer be kept.
     """
 
     __slots__ = ("_arrival", "_refusal", "entry", "member", "task")
@@ -52,7 +52,7 @@ class Place:
 
 
 def _extents_known(task: Task, entry: Entry) -> list[Extent]:
-    """Return the blocks that a task may touch, as far as its CDB says. Raises CheckCondition."""
+    """Return the blocks that a task may touch, as far as its CDB shows. Raises CheckCondition."""
     if entry.extents_in_data_out:
         return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]
     return [] if entry.extents is None else list(entry.extents(task))

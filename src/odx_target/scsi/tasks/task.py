@@ -21,11 +21,11 @@ class TaskAborted(Exception):
 class Task:
     """One command that is being executed.
 
-    `aborted` is set by task management; a handler that has waited checks it (`raise_if_aborted`) before it changes
-    anything, so that nothing is changed after the response to the function that aborted the task.
+    Task management sets `aborted`. A handler that has waited checks it by `raise_if_aborted` before it changes anything. So
+    nothing is changed after the response to the function that aborted the task.
 
-    `data_out` refers to the transport's buffers until the handler returns. If it returns pending work, the device server
-    replaces `data_out` by a copy; that work must use `task.data_out`, not a view taken earlier.
+    `data_out` refers to the transport's buffers until the handler returns. If the handler returns pending work, the device
+    server replaces `data_out` by a copy. The pending work must use `task.data_out`, not a view taken earlier.
     """
 
     nexus: Nexus

@@ -1,7 +1,7 @@
 """Task management (SAM-5 clause 7), and attaching and detaching nexuses.
 
-Once one of these functions has returned, the tasks that it aborted no longer change the medium: they are marked as aborted,
-and handlers check that mark before each change.
+When one of these functions returns, the tasks that it aborted no longer change the medium: they are marked as aborted, and
+handlers check this mark before each change.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class TaskManager:
         self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
-        """Abort one task of the nexus (SAM-5 7.2). Return False if there is none with that tag."""
+        """Abort one task of the nexus (SAM-5 7.2). Return False if no task has that tag."""
         found = [task for task in self._tasks(nexus, lun) if task.nexus is nexus and task.tag == tag]
         self._abort(found)
         return bool(found)
@@ -62,12 +62,12 @@ class TaskManager:
             for listener in self.on_preempt_and_abort:
                 listener(nexus, logical_unit)
 
-    def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - SAM makes no exception for it
+    def reset_logical_unit(self, logical_unit: LogicalUnit, by: Nexus | None) -> None:  # noqa: ARG002 - `by` is notified too
         """LOGICAL UNIT RESET (SAM-5 6.3.3): abort every task and notify every nexus, including the requester `by`."""
         self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
 
     def reset_target(self, by: Nexus | None) -> None:
-        """Hard reset (SAM-5 6.3.2) of all logical units of `by`; if it is None, of those of all attached nexuses."""
+        """Hard reset (SAM-5 6.3.2) of all logical units of `by`, or, if it is None, of all attached nexuses."""
         nexuses = self.nexuses if by is None else [by]
         for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
@@ -80,7 +80,7 @@ class TaskManager:
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
 
     def detach(self, nexus: Nexus) -> None:
-        """Remove a nexus and abort its tasks: I_T nexus loss (SAM-5 6.3.4). Does nothing when repeated."""
+        """Remove a nexus and abort its tasks, as an I_T nexus loss demands (SAM-5 6.3.4). Does nothing when repeated."""
         if nexus in self.nexuses:
             self.nexuses.remove(nexus)
             for lun in nexus.logical_units:
@@ -112,7 +112,7 @@ class TaskManager:
             _tell(nexus, lun, condition)
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
-        """Return the attached nexuses of this name: at most one, and none while the initiator is not logged in."""
+        """Return the attached nexuses of this name: one, or none while the initiator is not logged in."""
         return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
     def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
@@ -127,7 +127,7 @@ class TaskManager:
                 listener(task)
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[Task], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
-        """Abort tasks, and the undelivered ones of `nexuses`. Notify all nexuses that lose any, except `by`."""
+        """Abort `tasks`, and tasks of `nexuses` without their data-out. Notify the nexuses that lose tasks, except `by`."""
         self._abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
         told.pop(by, None)
@@ -135,7 +135,7 @@ class TaskManager:
             _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
     def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[Nexus, int]:
-        """Abort the tasks whose data-out has not arrived. Return the nexuses that had any, with their LUN."""
+        """Abort the tasks of `nexuses` whose data-out has not arrived. Return the nexuses that lost tasks, with their LUN."""
         had: dict[Nexus, int] = {}
         for nexus in nexuses:
             lun = nexus.lun_of(logical_unit)

@@ -1,20 +1,21 @@
 """The task set of a logical unit: which tasks may run concurrently, and which must wait (SAM-5 clause 8).
 
-1. A task that ends at once, and that no member can delay (the set is empty, or the task and all members only read), does not
-   join.
+1. A task that ends at once does not join the set if no member can delay it: if the set is empty, or if the task and all members
+   only read.
 2. A task waits for every conflicting task that is ahead of it or is running.
-3. Two tasks conflict when their extents share a store block and one of them writes it (a store
-   block, because to change part of one it is read and written as a whole).
+3. Two tasks conflict if their extents share a store block and one of them writes it. Store blocks count, because a change of a
+   part of a store block reads and writes the whole block.
 4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task goes to the
-   front: it waits only for running tasks that overlap it (rule 3), and SIMPLE tasks after it wait for it. UNTAGGED is SIMPLE.
+   front: it waits only for running tasks that overlap it (rule 3), and SIMPLE tasks after it wait for it. UNTAGGED is treated
+   as SIMPLE.
 5. Tasks of commands with the flag NOT_ORDERED are members only so that task management finds them.
 6. A task whose data-out has not arrived is a member as soon as its command arrives: it does not run, and later tasks wait for
-   it as for any other. A HEAD OF QUEUE task moves to the front only when its data arrives; until then earlier tasks may
+   it as for any other task. A HEAD OF QUEUE task moves to the front only when its data arrives; until then earlier tasks may
    run before it.
 7. A task that holds memory for data-out is refused, and does not wait, if a task ahead of it waits for such memory.
 
-"Ahead" means earlier in the order of arrival, except as rule 4 says. No task waits for a later task that is not running, nor,
-by rule 7, for memory that it holds itself. So there is no deadlock.
+"Ahead" means earlier in the order of arrival, except as rule 4 says. A task never waits for a later task that is not running,
+nor, by rule 7, for memory that it holds itself. So there is no deadlock.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ WAKE_AT_ONCE = 16
 """If more tasks than this have to be woken after an abort, they are woken over several turns of the event loop."""
 
 MAX_PIECES = 16
-"""Limit of extents per task, so that comparing tasks is fast. An UNMAP may name 255 extents, a token 64 and more."""
+"""Limit of extents per task, so that comparing tasks is fast. An UNMAP may have 255 extents, a token command 64 by default."""
 
 
 class QueuedTask(Protocol):
@@ -58,7 +59,7 @@ class Arrival:
     access: Access
     awaits_memory: Callable[[], bool]
     is_refused: bool = False
-    """True if a reservation that was made after its command keeps it out."""
+    """True if a reservation that was made after the command arrived prevents the command."""
 
 
 class Member:
@@ -112,9 +113,9 @@ class Member:
 
 
 def _in_few_pieces(extents: Extents) -> Extents:
-    """Merge extents into at most MAX_PIECES, including gaps between them, so that comparing two tasks is fast.
+    """Merge extents into at most MAX_PIECES, so that comparing two tasks is fast. A merged extent includes the gaps in it.
 
-    A task may then wait for another that only touches such a gap.
+    So a task may have to wait for another task that only touches such a gap.
     """
     ascending = sorted(extents)
     at_once = -(-len(ascending) // MAX_PIECES)
@@ -126,7 +127,7 @@ class TaskSet:
     """Tasks of one logical unit that have not ended.
 
     `make_event` creates the events that tasks wait for. `blocks_per_store_block` is the number of logical blocks in a store
-    block. `environment` allows the tasks that wait for aborted ones to be woken over several turns of the event loop.
+    block. If `environment` is given, tasks that wait for aborted tasks are woken over several turns of the event loop.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class TaskSet:
             self._environment.turns.take(count)
 
     def join(self, task: QueuedTask, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
-        """Add a task at the position that its attribute demands. `arrival` is given if its data-out has not arrived."""
+        """Add a task at the position that its attribute demands. `arrival` is given if the task's data-out has not arrived."""
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
             self.members.insert(0, member)
@@ -155,7 +156,7 @@ class TaskSet:
         return member
 
     def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
-        """Note that a task's data-out has arrived; `extents` is given if the blocks are named only there."""
+        """Record that a task's data-out has arrived. `extents` is given if only the parameter list names the blocks."""
         member.arrival = None
         if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
             self.members.remove(member)
@@ -165,11 +166,11 @@ class TaskSet:
             member.set_extents(self._in_store_blocks(extents))
             self.barriers += member.is_barrier
             waited_for, member.ended = member.ended, None
-            if waited_for is not None:  # those tasks may no longer have to wait for this one
+            if waited_for is not None:  # those tasks may no longer have to wait for this task
                 waited_for.set()
 
     def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
-        """Remove the tasks that a new reservation keeps out and whose data-out has not arrived, so that none waits for them."""
+        """Remove the tasks without data-out that a new reservation prevents, so that no other task waits for them."""
         for member in list(self.members):
             arrival = member.arrival
             if arrival is not None and is_kept_out(arrival.initiator_port_name, arrival.access):
@@ -177,7 +178,7 @@ class TaskSet:
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
-        """Remove a member that has ended or will change nothing any more. Does nothing when repeated."""
+        """Remove a member that has ended or that will change nothing more. Does nothing when repeated."""
         try:
             self.members.remove(member)
         except ValueError:
@@ -204,7 +205,7 @@ class TaskSet:
         member.is_running = True
 
     async def running_ended(self, store_block: int) -> None:
-        """Wait until all tasks that now run and touch store blocks from `store_block` on have ended."""
+        """Wait until all tasks have ended that are now running and touch store blocks from `store_block` on."""
         for member in [each for each in self.members if each.is_running and each.end > store_block]:
             if member in self.members:
                 if member.ended is None:
@@ -216,7 +217,7 @@ class TaskSet:
         return iter([member.task for member in self.members])
 
     def abort(self, tasks: Sequence[QueuedTask]) -> None:
-        """Mark tasks as aborted and remove them: they will change nothing any more, so no task has to wait for them."""
+        """Mark tasks as aborted and remove them. They will change nothing more, so no task has to wait for them."""
         ended = {id(task) for task in tasks}
         for task in tasks:
             task.aborted = True
@@ -232,7 +233,7 @@ class TaskSet:
                 event.set()
 
     async def _wake(self, events: Sequence[Event], turns: Turns) -> None:
-        """Wake the tasks that wait for aborted ones, a few in each turn of the event loop, since each has work to do."""
+        """Wake the tasks that wait for aborted tasks, a few in each turn of the event loop, since each has work to do."""
         for event in events:
             await turns.next_if_spent()
             turns.take(STEPS_OF_AN_ABORTED_TASK)
@@ -247,7 +248,7 @@ class TaskSet:
         ]
 
     def _last_blocker(self, member: Member) -> Member | None:
-        """Return the last member that a member must wait for: the last, so that the end of one task wakes only the next."""
+        """Return the last member that a member must wait for. So the end of a task wakes only one other task."""
         if not member.is_ordered:
             return None
         is_ahead = False
