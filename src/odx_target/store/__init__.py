@@ -1,1 +1,1 @@
-"""Copy-on-write volumes over one log. Knows blocks, nothing of SCSI."""
+"""Copy-on-write volumes that share one log. This package handles blocks and does not depend on SCSI."""

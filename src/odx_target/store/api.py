@@ -1,12 +1,13 @@
 """The interface of the store to the rest of the array.
 
-A *pool* holds *volumes*; a volume is a row of 4 KiB blocks, some of them holes that read as zeros. A *frozen map* is a
-volume as it was at one moment. Nothing here blocks the event loop: a call either answers at once from memory or the page
-cache, or is a coroutine.
+A *pool* holds *volumes*. A volume is a row of 4 KiB blocks; some of them may be holes, which read as zeros. A *frozen map* is
+a volume as it was at one moment. No call here blocks the event loop: it either answers at once from memory or the page
+cache, or it is a coroutine.
 
 Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once and join the pool's
-open batch; `Pool.commit` hands the batch to the operating system. No effect may be acknowledged to an initiator before
-`commit` has returned: then it survives the death of the process. `Pool.flush` makes it survive the loss of power.
+open batch. `Pool.commit` hands the batch to the operating system, so that it survives the death of the process. No change
+may be acknowledged to an initiator before `commit` has returned. `Pool.flush` makes committed changes survive the loss of
+power.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 BLOCK_BYTES = 4096
-"""The size of a block of the store."""
+"""Size of a block of the store."""
 
 
 class BlockSource(Protocol):
@@ -69,24 +70,25 @@ class BlockSource(Protocol):
     def size_blocks(self) -> int: ...
 
     def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
-        """Read if that needs no waiting.
+        """Read blocks without waiting for a disk.
 
-        Returns buffers that, joined, are `count_blocks` blocks; each is whole blocks long and never changed afterwards; or
-        None when the data must come from a disk first (then await `read`). Raises DamagedBlock.
+        Returns buffers that make up `count_blocks` blocks when joined. Each buffer holds whole blocks and is never changed
+        afterwards. Returns None if the data must first come from a disk; then await `read`. Raises DamagedBlock.
         """
         ...
 
     async def read(self, block: int, count_blocks: int) -> list[Buffer]:
-        """Read, waiting for the disk if need be. The data is that of the moment of the call.
+        """Read blocks, and wait for the disk if necessary. The data is that of the moment of the call.
 
         Raises DamagedBlock, Unreadable, OutOfResources.
         """
         ...
 
     def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Runs (block, count_blocks, mapped) from `block` on; neighbours differ in `mapped`.
+        """Yield runs (block, count_blocks, mapped) from `block` on; neighbouring runs differ in `mapped`.
 
-        They go to the end, or to where `steps` are spent: there is one at least, and the last may be cut short.
+        The runs end at the end of the blocks, or when `steps` are spent. At least one run is yielded, and the last run may
+        be cut short.
         """
         ...
 
@@ -96,11 +98,14 @@ class FrozenMap(BlockSource, Protocol):
 
     @property
     def identifier(self) -> int:
-        """Unique in the pool for ever; `Pool.frozen_maps` finds a durable one by it after a restart."""
+        """Number that is never given to another frozen map of the pool.
+
+        After a restart, `Pool.frozen_maps` lists a durable frozen map under the same identifier.
+        """
         ...
 
     def release(self) -> None:
-        """Give the blocks back. Does nothing the second time."""
+        """Give up the frozen map and its blocks. A second call does nothing."""
         ...
 
 
@@ -108,53 +113,57 @@ class Volume(BlockSource, Protocol):
     """A row of blocks that can be changed."""
 
     on_change: list[Callable[[int, int], None]]
-    """Called as (block, count_blocks) before a write, unmap, copy or cut takes effect. Without listeners this costs nothing."""
+    """Listeners, called with (block, count_blocks) before a write, unmap, copy or cut changes blocks."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def identity(self) -> bytes:
-        """16 bytes, unique and stable for the life of the volume."""
+        """16 bytes that no other volume has and that never change."""
         ...
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """The attributes given by the creator (LUN, logical block size...)."""
+        """Attributes that the creator gave to the volume, such as its LUN and logical block size."""
         ...
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
-        """Replace blocks from `block` on with the joined `data`, whole blocks in all.
+        """Replace the blocks from `block` on with the joined `data`, which must be whole blocks in total.
 
         The buffers must stay unchanged until `Pool.commit`.
 
-        Raises PoolFull, PoolBusy, OutOfResources, Refused, Unwritable, PoolFailed, as all that changes a pool: then nothing
-        has changed.
+        Raises PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed, as every change of a pool may. Nothing
+        has changed if it raises.
         """
         ...
 
     async def room_made(self) -> None:
-        """Return when the room being made is there, or cannot be had; a change that raised PoolBusy is then tried again."""
+        """Wait until the pool has made more room or failed to. Then repeat the change that raised PoolBusy."""
         ...
 
     def unmap(self, block: int, count_blocks: int) -> None:
-        """Make blocks holes. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Turn blocks into holes. Raises PoolFull, PoolBusy, PoolFailed."""
         ...
 
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Share the data of a frozen map of the same pool with blocks; no data moves.
+        """Copy blocks from a frozen map of the same pool by sharing their data; no data moves.
 
-        Returns how many have it now: all of them, or as many from the first on as take no longer than a turn of the loop;
-        where both sides begin at the same place of 4 MiB, all. Raises PoolFull, PoolBusy, PoolFailed.
+        Returns the number of blocks copied, counted from the first. All blocks are copied if `source_block` and `block` have
+        the same offset within 4 MiB. Otherwise the call copies only as many as fit in one turn of the event loop.
+        Raises PoolFull, PoolBusy, PoolFailed.
         """
         ...
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
-        """Keep the volume as it is now, at no cost that grows with it. A durable one survives a restart."""
+        """Keep the volume as it is now; the cost does not depend on its size. A durable frozen map survives a restart."""
         ...
 
     def resize(self, size_blocks: int) -> None:
-        """Grow by holes, or cut off the end. Raises PoolFull, PoolBusy, PoolFailed: then nothing has changed."""
+        """Add holes at the end, or cut off the end.
+
+        Raises PoolFull, PoolBusy, PoolFailed; nothing has changed if it raises.
+        """
         ...
 
 
@@ -163,7 +172,7 @@ class Pool(Protocol):
 
     @property
     def on_trouble(self) -> list[Callable[[Trouble], None]]:
-        """Called for each trouble that an operator must act on, each time that it is met."""
+        """Listeners, called each time that the pool meets a trouble that an operator must act on."""
         ...
 
     def status(self) -> PoolStatus: ...
@@ -173,56 +182,55 @@ class Pool(Protocol):
 
     @property
     def frozen_maps(self) -> Mapping[int, FrozenMap]:
-        """The frozen maps that are not released, by identifier."""
+        """Frozen maps that have not been released, by identifier."""
         ...
 
     @property
     def turns(self) -> Turns:
-        """The turns of the event loop that the pool lives in."""
+        """Budget of steps that the pool shares with all other work of its event loop."""
         ...
 
     @property
     def identity(self) -> bytes:
-        """16 bytes, unique to the pool."""
+        """16 bytes that no other pool has."""
         ...
 
     def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> Volume:
-        """Raises StoreError if the name is taken."""
+        """Create a volume of holes. Raises StoreError if the name is taken, PoolFull, PoolBusy, PoolFailed."""
         ...
 
     def commit(self) -> None:
-        """Hand the open batch to the operating system, in one write; free when nothing is open.
+        """Hand the open batch to the operating system with one write. Costs nothing if no batch is open.
 
-        Raises OutOfResources or PoolFull where it cannot be handed over now. Then the batch stays open, in memory of the pool's
-        own; nothing of it may be acknowledged before a later commit has returned, by whomever it is made.
+        Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The pool then keeps the batch open
+        and copies its data. No change in the batch may be acknowledged before a later commit, by any caller, has returned.
 
-        Raises PoolFailed if a batch is lost. Each loss is reported by one commit only, which need not be the one that lost
-        it. No change that was
-        part of the batch may be acknowledged, so the caller reports the failure to all who wait for it.
+        Raises PoolFailed if a batch is lost. Each loss is reported by one commit only, and not always by the commit that lost
+        the batch. No change in a lost batch may be acknowledged, so the caller reports the failure to all who wait for it.
         """
         ...
 
     async def committed(self) -> None:
-        """Commit, waiting while the operating system does not take the batch. Raises PoolFailed."""
+        """Commit, and try again until the operating system takes the batch. Raises PoolFailed."""
         ...
 
     async def flush(self) -> None:
-        """Make all that was committed before the call durable; calls made together share one flush.
+        """Make durable all changes that were committed before the call. Simultaneous calls share one flush.
 
-        Raises PoolFailed, or Scarcity where it cannot be done now.
+        Raises PoolFailed, or Scarcity if the pool cannot be flushed now.
         """
         ...
 
     def remembered(self, key: str) -> bytes | None:
-        """A value stored with `remember`."""
+        """Value that `remember` stored under a key; None if there is none."""
         ...
 
     def remembered_keys(self, prefix: str) -> list[str]: ...
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
-        """Keep a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolBusy, PoolFailed.
+        """Store a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolBusy, PoolFailed.
 
-        `spare`: the value gives something back, and so may use the room that a full pool keeps for such changes.
+        Set `spare` if the value frees room. It may then use the room that a full pool reserves for such changes.
         """
         ...
 
@@ -230,13 +238,13 @@ class Pool(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """The reason why the pool takes no more writes until it is opened again; None while it takes them."""
+        """Reason why the pool takes no more writes until it is opened again; None while it takes writes."""
         ...
 
     def usage(self) -> Usage:
-        """An estimate of the room that is left, from the last answer of the disk, which is asked again in the background."""
+        """Estimate the room that is left from the last known room of the disk, and refresh that figure in the background."""
         ...
 
     async def close(self) -> None:
-        """Commit, flush, checkpoint and give up the lock."""
+        """Commit, flush, save a checkpoint, close the files and release the lock."""
         ...

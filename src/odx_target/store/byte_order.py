@@ -1,6 +1,6 @@
-"""Arrays of numbers as they lie on a disk: little-endian on every machine.
+"""Conversion of arrays of numbers to and from their form on disk, which is little-endian on every machine.
 
-An `array` keeps numbers in the order of the machine, so what it holds goes to a disk, and comes from one, through here.
+An `array` keeps its numbers in the byte order of the machine.
 """
 
 import sys
@@ -10,7 +10,7 @@ _SWAPS = sys.byteorder == "big"
 
 
 def disk_bytes(numbers: "array[int]") -> bytes:
-    """The numbers one after the other, little-endian."""
+    """Encode the numbers one after the other as little-endian bytes."""
     if _SWAPS:
         numbers = numbers[:]
         numbers.byteswap()
@@ -18,7 +18,7 @@ def disk_bytes(numbers: "array[int]") -> bytes:
 
 
 def from_disk(typecode: str, data: bytes | bytearray | memoryview) -> "array[int]":
-    """The little-endian numbers in `data`, whose length is a multiple of theirs. Raises ValueError if it is not."""
+    """Decode little-endian numbers. Raises ValueError if the length of `data` is not a multiple of the item size."""
     numbers = array(typecode)
     numbers.frombytes(data)
     if _SWAPS:

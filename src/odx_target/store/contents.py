@@ -1,7 +1,7 @@
 """The contents of a pool, and the effect of each record on them.
 
-The same functions serve a live pool and the replay of its log, so both come to the same state. A live pool checks its
-arguments before it makes a record; a record of the log that does not fit means that the log or the checkpoint is damaged.
+A live pool and the replay of its log use the same functions, so both reach the same state. A live pool checks its arguments
+before it makes a record. So if a record of the log does not fit the contents, the log or the checkpoint is damaged.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class VolumeContents:
 
 
 class Contents:
-    """Volumes by number, frozen maps by identifier, remembered values by key, and the numbers to be given out next."""
+    """Volumes by number, frozen maps by identifier, remembered values by key, and the next free number of each."""
 
     def __init__(self) -> None:
         self.volumes: dict[int, VolumeContents] = {}
@@ -50,7 +50,7 @@ class Contents:
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> "Contents":
-        """The state that a checkpoint kept. Raises KeyError, TypeError or ValueError where it is not one of ours."""
+        """Build the contents from a checkpoint. Raises KeyError, TypeError or ValueError if a field is missing or wrong."""
         contents = cls()
         contents.next_volume = int(checkpoint.pool["next_volume"])
         contents.next_frozen = int(checkpoint.pool["next_frozen"])
@@ -64,7 +64,7 @@ class Contents:
         return contents
 
     def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
-        """The state as it is now; costs what the volumes are in number, and next to nothing for each frozen map and key."""
+        """Take a checkpoint of the present state. Each volume is frozen; the trees themselves are not copied."""
         return Checkpoint(
             position=position,
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
@@ -78,15 +78,15 @@ class Contents:
         )
 
     def apply(self, record: Record) -> None:
-        """Apply a record without data. Raises PoolDamaged if it does not fit."""
+        """Apply a record that carries no data. Raises PoolDamaged if the record does not fit the contents."""
         _APPLY[type(record)](self, record)
 
     def apply_write(self, record: Write, place: int) -> None:
-        """Apply a write whose data begins at `place`. Raises PoolDamaged if it does not fit."""
+        """Apply a write whose data lies from `place` on. Raises PoolDamaged if the record does not fit the contents."""
         self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
 
     def release_temporary(self) -> None:
-        """Forget the frozen maps that do not survive a restart."""
+        """Drop all frozen maps that are not durable, as a restart does."""
         for identifier in [each.identifier for each in self.frozen_maps.values() if not each.durable]:
             del self.frozen_maps[identifier]
 
@@ -111,7 +111,7 @@ class Contents:
 
     def freeze(self, record: Freeze) -> None:
         if record.frozen in self.frozen_maps:
-            return  # Deferred for want of room, saved by a checkpoint, and logged later after all: nothing changed between.
+            return  # The record was deferred, and a checkpoint has already saved its effect before the record was logged.
         root = self._volume(record.volume).map.freeze()
         self.frozen_maps[record.frozen] = FrozenMapState(record.frozen, record.durable, root)
         self.next_frozen = max(self.next_frozen, record.frozen + 1)

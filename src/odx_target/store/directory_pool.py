@@ -1,6 +1,6 @@
 """The files of a pool in a local directory.
 
-pool.json        the head: what this is, its format and identity; written last when a pool is made
+pool.json        the head: the format and identity of the pool; written last when a pool is made
 lock             held by the process that has the pool open
 catalogue.sqlite the last checkpoint
 segments/        the log
@@ -20,11 +20,11 @@ SEGMENTS_NAME = "segments"
 _NEW_HEAD_NAME = f"{HEAD_NAME}.new"
 
 _BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE_NAME}-journal", _NEW_HEAD_NAME})
-"""The files that a crash while a pool was being made may leave."""
+"""Files that may be left if the process crashes while it makes a pool."""
 
 
 class DirectoryHead:
-    """The document as a file that is replaced by renaming."""
+    """The head of a pool in a file. A new document is written to a second file, which is then renamed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -49,10 +49,10 @@ class DirectoryHead:
 
 
 class DirectoryLock:
-    """Exclusive hold of a directory by one process, given up by `release` or by the end of the process."""
+    """Exclusive lock on the directory of a pool. `release` or the end of the process releases it."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises PoolInUse if another process, or another pool of this one, holds it."""
+        """Take the lock. Raises PoolInUse if another process, or another pool of this process, holds it."""
         self._descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,7 +70,7 @@ class DirectoryLock:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory if it is absent. Raises StoreError if it holds something that is not a pool."""
+    """Make the directory if it is absent. Raises StoreError if it contains files but no pool."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir()}
@@ -81,7 +81,7 @@ def prepare(directory: Path) -> None:
 
 
 def prepare_segments(directory: Path, *, is_new: bool) -> Path:
-    """The directory of segments. Raises PoolDamaged where a pool has none."""
+    """Return the directory of segments, made if the pool is new. Raises PoolDamaged if an existing pool has none."""
     segments = directory / SEGMENTS_NAME
     if is_new:
         segments.mkdir(exist_ok=True)

@@ -1,11 +1,11 @@
-"""The kinds of operating system errors: the one table from errno to kind, and from kind to exception.
+"""The kinds of operating system errors: one table from errno to kind, and one from kind to exception.
 
-The kinds stay distinct all the way up, because each needs a different reaction:
+The kinds stay distinct in all layers above, because each needs a different reaction:
 
-- scarcity passes: the caller may try again, and nothing is broken;
-- a refusal lasts until an operator changes what the machine allows;
-- damage is lost data: asking again does not help;
-- a failure says nothing of the data. It ends a pool only where something that was promised may be lost.
+- scarcity is temporary: nothing is broken, and the caller may try again;
+- a refusal lasts until an operator changes the permissions or the mount of the file system;
+- damage means that data is lost: trying again does not help;
+- a failure leaves the state of the data unknown. It ends a pool only if data that was promised may be lost.
 """
 
 import errno
@@ -18,7 +18,7 @@ from odx_target.store.errors import DamagedBlock, OutOfResources, PoolFull, Refu
 class ErrorKind(Enum):
     SCARCITY = auto()
     NO_ROOM = auto()
-    """Scarcity of room on a disk."""
+    """The disk, the quota or the largest file size leaves no room."""
     REFUSAL = auto()
     DAMAGE = auto()
     FAILURE = auto()
@@ -42,8 +42,8 @@ KINDS: dict[int, ErrorKind] = {
     errno.EBADMSG: ErrorKind.DAMAGE,
     errno.EUCLEAN: ErrorKind.DAMAGE,
 }
-"""All others are failures. ENODATA is how a block device reports a bad sector, and how a segment that is too short is
-reported here; EBADMSG and EUCLEAN are what file systems make of checksums that do not match (errno(3), Linux)."""
+"""Kind of each errno; every other errno is a failure. A block device reports a bad sector as ENODATA, and this program reports
+a segment that is too short as ENODATA. File systems report wrong checksums as EBADMSG or EUCLEAN (errno(3), Linux)."""
 
 _OF_WRITES: dict[ErrorKind, Callable[[str], StoreError]] = {
     ErrorKind.SCARCITY: OutOfResources,
@@ -59,17 +59,17 @@ def kind_of(error: OSError) -> ErrorKind:
 
 
 def passes(error: OSError) -> bool:
-    """True if the same call may succeed later by itself."""
+    """True if the same call may succeed later without help."""
     return kind_of(error) in (ErrorKind.SCARCITY, ErrorKind.NO_ROOM)
 
 
 def of_write(doing: str, error: OSError) -> StoreError:
-    """The exception for an error before anything was promised; `doing` begins its message."""
+    """Make the exception for a write that failed before its data was promised; `doing` begins the message."""
     return _OF_WRITES[kind_of(error)](f"{doing} failed: {reason(error)}")
 
 
 def of_read(block: int, error: OSError) -> StoreError:
-    """The exception for an error of a read of a block, counted as the caller does."""
+    """Make the exception for a failed read of a block; `block` counts from the start of the volume or frozen map."""
     kind = kind_of(error)
     if kind is ErrorKind.DAMAGE:
         return DamagedBlock(block)

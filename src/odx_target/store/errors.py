@@ -1,16 +1,16 @@
-"""The errors of the store, re-exported by `store.api`."""
+"""The exceptions of the store, re-exported by `store.api`."""
 
 
 class StoreError(Exception):
-    """An action that the store refuses or cannot do; the message is one clear line for people."""
+    """An action that the store refuses or cannot do. The message is one clear line for a person."""
 
 
 class Scarcity(StoreError):
-    """A resource cannot be had now. Nothing has changed, and the same call may succeed later."""
+    """A resource is not available now. Nothing has changed, and the same call may succeed later."""
 
 
 class OutOfResources(Scarcity):
-    """There are no descriptors, or there is no memory, for the call."""
+    """The system has no free descriptor, memory or thread for the call."""
 
 
 class PoolFull(Scarcity):
@@ -18,30 +18,30 @@ class PoolFull(Scarcity):
 
 
 class PoolBusy(Scarcity):
-    """Room is being made for the change, and nothing has changed: repeat the call after `Volume.room_made`."""
+    """The pool is making room for the change. Nothing has changed; repeat the call after `Volume.room_made`."""
 
 
 class Refused(StoreError):
-    """The machine does not allow the pool to write: a file system is read-only, or a permission is missing.
+    """The machine does not allow the pool to write: the file system is read-only, or a permission is missing.
 
     Nothing has changed.
     """
 
 
 class Unwritable(StoreError):
-    """The disk failed before anything was promised. Nothing has changed, and the same call may succeed later."""
+    """The disk failed before any data was promised. Nothing has changed, and the same call may succeed later."""
 
 
 class PoolFailed(StoreError):
-    """The pool lost what it had promised to write; it takes no more writes until it is opened again."""
+    """The pool lost data that it had promised to write. It takes no more writes until it is opened again."""
 
 
 class PoolDamaged(StoreError):
-    """The pool cannot be opened: its files contradict each other, or it is of a newer format."""
+    """The pool cannot be opened: its files contradict each other, or it has a newer format."""
 
 
 class CatalogueDamaged(PoolDamaged):
-    """The catalogue cannot be used; the log has everything that it held."""
+    """The catalogue cannot be used. The log still holds everything that the catalogue held."""
 
 
 class PoolInUse(StoreError):
@@ -49,7 +49,7 @@ class PoolInUse(StoreError):
 
 
 class DamagedBlock(StoreError):
-    """A block's data is lost: it does not match its checksum, or its place is gone. Reading again does not help.
+    """The data of a block is lost: it does not match its checksum, or its segment is gone. Reading again does not help.
 
     `block` counts from the start of the volume or frozen map that was read.
     """
@@ -60,9 +60,9 @@ class DamagedBlock(StoreError):
 
 
 class Unreadable(StoreError):
-    """A block could not be read. Its data may be intact: the same read may succeed later.
+    """A block could not be read. Its data may be intact, and the same read may succeed later.
 
-    `block` counts as for DamagedBlock.
+    `block` counts from the start of the volume or frozen map that was read.
     """
 
     def __init__(self, block: int, reason: str) -> None:

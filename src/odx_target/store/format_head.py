@@ -1,4 +1,4 @@
-"""The head of a pool: the small document that says what it is, read before anything else and written once."""
+"""The head of a pool: a small document with the format and identity of the pool, read first and written only once."""
 
 import json
 from typing import NamedTuple, Protocol
@@ -15,23 +15,23 @@ class Head(NamedTuple):
 
 
 class HeadStore(Protocol):
-    """Keeps one document."""
+    """Storage for the head of one pool."""
 
     def describe(self) -> str:
-        """Its name for a person."""
+        """Name of the document for error messages."""
         ...
 
     def read(self) -> bytes | None:
-        """The document, or None if none was written yet. Raises OSError."""
+        """Read the document; None if it has not been written yet. Raises OSError."""
         ...
 
     def write(self, document: bytes) -> None:
-        """Replace the document, wholly or not at all; durable when it returns. Raises OSError."""
+        """Replace the document atomically; it is durable when the call returns. Raises OSError."""
         ...
 
 
 class MemoryHead:
-    """A head in memory."""
+    """The head of a pool in memory."""
 
     def __init__(self, document: bytes | None = None) -> None:
         self.document = document
@@ -52,7 +52,7 @@ def encode_head(head: Head) -> bytes:
 
 
 def decode_head(document: bytes, name: str) -> Head:
-    """Raises PoolDamaged where the document is not the head of a pool that this program knows."""
+    """Decode the head of a pool. Raises PoolDamaged if it is damaged or has a newer format."""
     try:
         fields = json.loads(document)
         head = Head(fields["format"], bytes.fromhex(fields["identity"]))

@@ -1,11 +1,11 @@
-"""The health of a pool. The first failed write or sync ends all writing, as the state of the disk is then unknown."""
+"""The health of a pool. After the first failed write or sync nothing is written, because the state of the disk is unknown."""
 
 from odx_target.store.errors import PoolFailed
 from odx_target.store.troubles import Troubles
 
 
 class Health:
-    """`failure` is None, or why the pool takes no more writes."""
+    """Health of a pool. `failure` is the reason why the pool takes no more writes, or None while it takes writes."""
 
     def __init__(self, troubles: Troubles) -> None:
         self.troubles = troubles
@@ -22,6 +22,6 @@ class Health:
             raise PoolFailed(self.failure)
 
     def end(self) -> None:
-        """The pool is closed: nothing is written any more."""
+        """Refuse all further writes because the pool is closed."""
         if self.failure is None:
             self.failure = "the pool is closed"

@@ -1,4 +1,4 @@
-"""The ledger that a pool shares with its volumes and frozen maps: its contents, and the log that records each change."""
+"""The ledger that a pool shares with its volumes and frozen maps: the contents, and the log that records each change."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from odx_target.turns import Turns
 
 
 class Ledger:
-    """The contents of one pool and its log; `frozen_maps` are those that are not released."""
+    """The contents of one pool and its log. `frozen_maps` holds the frozen maps that have not been released."""
 
     def __init__(
         self, contents: Contents, log: Log, reader: Reader, supply: SegmentSupply, health: Health, turns: Turns
@@ -28,10 +28,10 @@ class Ledger:
         self.is_closed = False
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
-        """Log a change and carry it out. Raises PoolFull, PoolBusy, PoolFailed: then nothing has changed.
+        """Log a change and carry it out. Raises PoolFull, PoolBusy, PoolFailed; nothing has changed if it raises.
 
-        `spare`: the change may use the room that a full pool keeps for changes that give something back. `announce` is called
-        once there is room for the record, before the change.
+        Set `spare` if the change frees room: it may then use the reserve of a full pool. `announce` is called when there is
+        room for the record, before the change.
         """
         encoded = encode(change)
         self.log.require_record(len(encoded), spare=spare)
@@ -41,6 +41,6 @@ class Ledger:
         self.contents.apply(change)
 
     def record_or_defer(self, change: Record, *, matters: bool = True) -> None:
-        """Carry out a change that must not fail, and log it as soon as there is room; see `Log.append_or_defer`."""
+        """Carry out a change that must not fail, and log it as soon as there is room. See `Log.append_or_defer`."""
         self.log.append_or_defer(encode(change), matters=matters)
         self.contents.apply(change)

@@ -1,4 +1,4 @@
-"""Opening pools: in a directory, in memory, or over any segments, catalogue and head."""
+"""Opening pools in a directory, in memory, or from given segments, catalogue and head."""
 
 import shlex
 from collections.abc import Callable
@@ -24,7 +24,7 @@ __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_m
 
 
 class PoolParts(NamedTuple):
-    """The storage of a pool. `release` is called last of all and gives up the lock."""
+    """The storage of a pool. `release` gives up the lock and is called after everything else is closed."""
 
     head: HeadStore
     segments: SegmentStore
@@ -35,8 +35,8 @@ class PoolParts(NamedTuple):
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
     """Open the pool in a directory, or make one there if the directory is absent or empty.
 
-    Without its catalogue it is rebuilt from the log, which takes as long as reading all of it. Raises CatalogueDamaged, which
-    says how to get there, PoolInUse, PoolDamaged, PoolFull, or StoreError where the directory is something else or of no use.
+    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged, whose message says how to rebuild
+    the catalogue; PoolInUse; PoolDamaged; PoolFull; or StoreError if the directory is not a pool or cannot be used.
     """
     descriptors = (options or PoolOptions()).descriptors
     try:
@@ -48,13 +48,13 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """A new pool in memory, gone when it is no longer used."""
+    """Make a new pool in memory. It is lost when the pool is no longer used."""
     parts = PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
     return await open_pool(parts, environment, options)
 
 
 async def open_pool(parts: PoolParts, environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """The pool that lives in these parts; a new one where the head is missing. Takes them over: on failure closes them."""
+    """Open the pool that is stored in `parts`, or make a new one if it has no head. Closes the parts if it fails."""
     return await _open(lambda: parts, environment, options)
 
 

@@ -1,4 +1,4 @@
-"""A pool that lives in a log: volumes, frozen maps and remembered values, put together from the parts of this package."""
+"""A pool that is stored in a log: volumes, frozen maps and remembered values, assembled from the parts of this package."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -36,11 +36,11 @@ from odx_target.store.volume import LogFrozenMap, LogVolume, check_volume_size
 VOLUME_IDENTITY_BYTES = 16
 
 COMMIT_PAUSE_S = 0.1
-"""The pause before a batch that the operating system did not take is handed over again."""
+"""Pause before the next attempt to commit a batch that the operating system did not take."""
 
 
 class LogPool:
-    """An open pool. `release_lock` is called last when it is closed. Use `odx_target.store.open` to get one."""
+    """An open pool; `odx_target.store.open` makes it. `release_lock` is called last when the pool is closed."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class LogPool:
 
     @property
     def used_bytes(self) -> int:
-        """The bytes that the segments take on the disk."""
+        """Bytes that the segments take on the disk."""
         return self.supply.used_bytes
 
     @property
@@ -116,7 +116,7 @@ class LogPool:
         )
 
     async def start(self) -> None:
-        """Make a first segment ready; a pool that can have none opens without one, and its `status` says why."""
+        """Make a first segment ready. If none can be made, the pool opens without one, and `status` reports the reason."""
         try:
             await self.supply.make_first()
         except StoreError as error:
@@ -125,7 +125,7 @@ class LogPool:
             self.checkpointer.start_soon()
 
     def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> LogVolume:
-        """As the interface says; also raises StoreError for arguments past their limits, PoolFull, PoolFailed."""
+        """Create a volume of holes. Raises StoreError for a taken name or an argument over its limit, PoolFull, PoolFailed."""
         check_volume_size(size_blocks)
         if name in self._volumes:
             raise StoreError(f"there is a volume {name!r} already")
@@ -142,7 +142,7 @@ class LogPool:
         return volume
 
     def delete_volume(self, name: str) -> None:
-        """Remove a volume; its frozen maps stay. Raises StoreError if there is none, PoolFull, PoolFailed."""
+        """Remove a volume but keep its frozen maps. Raises StoreError if there is no such volume, PoolFull, PoolFailed."""
         if name not in self._volumes:
             raise StoreError(f"there is no volume {name!r}")
         volume = self._volumes[name]
@@ -160,7 +160,7 @@ class LogPool:
                 self.commit()
             except Scarcity:
                 await self._environment.sleep(COMMIT_PAUSE_S)
-                # The batch may have been lost meanwhile, which `commit` reports to one caller only.
+                # If the batch was lost meanwhile, `commit` may have reported the loss to another caller.
                 self.health.check()
             else:
                 return
@@ -172,7 +172,7 @@ class LogPool:
             await self._flusher.flush()
 
     async def checkpoint(self) -> None:
-        """Save a checkpoint now. Raises PoolFailed, Scarcity, Refused, Unwritable."""
+        """Save a checkpoint. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.checkpointer.save()
 
     def remembered(self, key: str) -> bytes | None:
@@ -182,7 +182,7 @@ class LogPool:
         return sorted(key for key in self.contents.remembered if key.startswith(prefix))
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
-        """As the interface says; also raises StoreError for a key or value past its limit."""
+        """Store a value under a key. Also raises StoreError if the key or the value is over its limit."""
         _check_text("a key", key, MAX_KEY_BYTES)
         if len(value) > MAX_VALUE_BYTES:
             raise StoreError(f"a value of {len(value)} bytes is over the limit of {MAX_VALUE_BYTES}")
@@ -193,21 +193,24 @@ class LogPool:
             self._ledger.record_or_defer(Forget(key))
 
     async def close(self) -> None:
-        """As the interface says. Does nothing the second time. Raises PoolFailed if not all could be written."""
+        """Write everything, then close the files and release the lock. A second call does nothing.
+
+        Raises PoolFailed if not everything could be written.
+        """
         if self._ledger.is_closed:
             return
         self._ledger.is_closed = True
         try:
             self.commit()
             await self.log.finish()
-            with suppress(Scarcity):  # No room for the catalogue: the log says it all, only at more length.
+            with suppress(Scarcity):  # The catalogue has no room. The log holds everything, but recovery takes longer.
                 await self.checkpointer.save()
             await self._flusher.flush()
         finally:
             await self._end()
 
     async def _end(self) -> None:
-        """Wait for what runs in threads, then give everything up."""
+        """Wait for the work in threads, then close the files and release the lock."""
         try:
             await self.checkpointer.settle()
             await self._flusher.settle()
@@ -216,10 +219,10 @@ class LogPool:
             try:
                 await self._environment.in_thread(self._give_up, lane=Lane.UPKEEP)
             finally:
-                self._give_up()  # where the wait was cut short before it began
+                self._give_up()  # if the task was cancelled before the thread began
 
     def _give_up(self) -> None:
-        """Close the files and let others open the pool. Does nothing the second time."""
+        """Close the files and release the lock. A second call does nothing."""
         if not self._is_given_up:
             self._is_given_up = True
             self._catalogue.close()

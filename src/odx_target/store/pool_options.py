@@ -1,4 +1,4 @@
-"""The options of a pool, and the size of segments that follows from them."""
+"""The options of a pool, and the segment size that follows from the options."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,26 @@ from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BL
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
 
 SEGMENTS_PER_LIMIT = 16
-"""A limit is used up in steps of a segment, so a small one needs small segments."""
+"""Least number of segments that a limit should hold. A pool grows by whole segments, so a small limit needs small segments."""
 
 MIN_LIMITED_SEGMENT_BLOCKS = 256
-"""1 MiB: smaller ones would be mostly made and sealed."""
+"""1 MiB. With smaller segments most of the time would go into making and sealing them."""
 
 
 @dataclass(slots=True, frozen=True)
 class PoolOptions:
-    """The options of a pool. `limit_bytes` bounds the segments of the log; None: only the disk does."""
+    """The options of a pool. `limit_bytes` limits the size of all segments; None means that only the disk limits it."""
 
     limit_bytes: int | None = None
     segment_blocks: int | None = None
-    """The size of new segments; None: 64 MiB, or less where the limit would hold too few of them."""
+    """Size of new segments; None means 64 MiB, or less if the limit would hold too few segments of 64 MiB."""
     checkpoint_blocks: int | None = None
-    """Log blocks between checkpoints; None: the log's own measure."""
+    """Number of log blocks between checkpoints; None means the default of the log."""
     descriptors: int = SEGMENT_DESCRIPTORS
-    """Segments of a directory that are held open at a time."""
+    """Number of segment files that may be open at a time."""
 
     def sizing(self) -> int:
-        """Blocks of new segments. Raises StoreError for options that contradict each other."""
+        """Number of blocks in a new segment. Raises StoreError if the options contradict each other."""
         limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES
         blocks = self.segment_blocks
         if blocks is None:

@@ -1,15 +1,15 @@
 """The recovery of a pool: the last checkpoint, then the log after it.
 
-The steps are these; after a crash during any of them, all are done again from the first:
+After a crash during any of these steps, recovery begins again at the first step:
 
-1. load the checkpoint; every segment it lists must be there, as long as it says;
-2. replay the log after it; the state is then that of the last complete commit;
-3. seal every segment that the replay went through and that has no right footer, the last one at the end of the log: new
-   batches go to a new segment, never after a torn tail;
-4. delete all other segments: those made in advance, and those after the end of the log.
+1. load the checkpoint; every segment that it lists must exist and have at least the listed size;
+2. replay the log after the checkpoint; the state is then that of the last complete commit;
+3. seal every replayed segment that has no correct footer. The last segment is sealed at the end of the log, so that new
+   batches go to a new segment and never follow a torn batch;
+4. delete all other segments: the ones made in advance, and the ones after the end of the log.
 
-Nothing has to be synced in between: until the first flush of the new life has synced the segments of the replay too
-(`unsynced`), a loss of power leaves a shorter chain at worst, and what no longer follows it is deleted by the next recovery.
+Recovery itself syncs nothing. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If power is
+lost before that flush, the log may end earlier, and the next recovery deletes all segments after its new end.
 """
 
 from array import array
@@ -28,12 +28,12 @@ from odx_target.store.log.records import Write
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)
-"""Before the first batch of a pool; segments are numbered from 1, so that place 0 is free to mean a hole."""
+"""Position before the first batch of a pool. Segment numbers begin at 1, so that place 0 can mean a hole."""
 
 
 @dataclass(slots=True)
 class Recovered:
-    """A pool's state, where its log ended, its segments with their sizes, and those that a flush must still sync."""
+    """State of a pool, the end of its log, its segments with their sizes, and the segments that a flush must still sync."""
 
     contents: Contents
     position: Position
@@ -45,7 +45,7 @@ class Recovered:
 
 
 def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
-    """Bring a pool back; blocking. Raises PoolDamaged, OSError, and what the catalogue raises."""
+    """Recover a pool; blocks the thread. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`."""
     contents, start, listed = _of_catalogue(catalogue, pool_identity)
     sizes = store.names()
     _check_listed(store, sizes, listed)
@@ -74,7 +74,7 @@ def position_to_json(position: Position) -> dict[str, int]:
 
 
 def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
-    """`_of_checkpoint` for the last checkpoint. Raises CatalogueDamaged."""
+    """Load the last checkpoint and return the result of `_of_checkpoint`. Raises CatalogueDamaged."""
     try:
         return _of_checkpoint(catalogue.load(), pool_identity)
     except PoolDamaged as error:
@@ -82,7 +82,7 @@ def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents,
 
 
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
-    """State, log position, and the segments there must be (number -> least size in blocks)."""
+    """Contents, log position, and the segments that must exist (number -> least size in blocks)."""
     if checkpoint is None:
         return Contents(), FIRST_POSITION, {}
     if checkpoint.pool.get("identity") != pool_identity.hex():
@@ -118,14 +118,14 @@ def _apply(contents: Contents, batch: Batch) -> None:
 
 
 def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, pool_identity: bytes) -> int:
-    """Make a segment end with a footer after its used blocks; returns its size in blocks."""
+    """Write a footer after the used blocks of a segment and cut the segment there; returns its size in blocks."""
     segment = store.open(number)
     if size_blocks:
         footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, number, size_blocks)
         if footer is not None and footer.used_blocks == used_blocks:
             return size_blocks
     table = load_table(segment, size_blocks, pool_identity)[:used_blocks]
-    # Checksums that are not known any more become ones that no data matches by chance alone.
+    # Unknown checksums become 0, so that reading their blocks reports damage.
     table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
     segment.write(used_blocks, [encode_footer(pool_identity, number, table)])
     sealed_blocks = used_blocks + footer_blocks(used_blocks)

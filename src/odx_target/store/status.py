@@ -1,4 +1,4 @@
-"""The reports of a pool: its use of the disk, and the troubles it met. Re-exported by `store.api`."""
+"""The reports of a pool: its use of the disk, and its troubles. Re-exported by `store.api`."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -6,11 +6,11 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The bytes of the disk that a pool takes, and those that are left for its data, as far as they are known."""
+    """Bytes that the data of a pool takes on the disk, and bytes that are still available for data."""
 
     used_bytes: int
     available_bytes: int | None
-    """None where no limit and no disk sets a bound that is known."""
+    """None if the pool has no limit and the room on the disk is unknown."""
 
 
 class TroubleKind(Enum):
@@ -20,21 +20,21 @@ class TroubleKind(Enum):
     """The pool takes no more writes."""
     FULL = auto()
     NO_SEGMENT = auto()
-    """There may be room, but no segment can be made of it now."""
+    """No segment can be made now, although the pool may have room."""
     STALLED = auto()
-    """The log cannot be written now; it is tried again."""
+    """The log cannot be written now; the pool will try again."""
     NOT_SEALED = auto()
-    """A segment that is full could not be finished now; it is tried again."""
+    """A full segment could not be sealed; the pool will try again."""
     CHECKPOINT_FAILED = auto()
     DAMAGED_BLOCK = auto()
     UNREADABLE_BLOCK = auto()
     SCARCE = auto()
-    """A read or a flush could not be done for want of descriptors, memory or threads; initiators try again."""
+    """A read or a flush failed because descriptors, memory or threads were missing. Initiators may try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A trouble that an operator must act on; `block` belongs to a volume, or to a frozen map of it."""
+    """A trouble that an operator must act on. `block` counts within the volume, or within the frozen map if there is one."""
 
     kind: TroubleKind
     reason: str
@@ -45,10 +45,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class DamagedPlace:
-    """A damaged block of a volume or of a frozen map of it, and the number of times it was met."""
+    """A damaged block of a volume or of a frozen map, and the number of reads that found it damaged."""
 
     volume: str | None
-    """None for a frozen map from before the pool was opened."""
+    """Name of the volume; None for a frozen map that was made before the pool was opened."""
     frozen_map: int | None
     block: int
     count: int
@@ -56,7 +56,7 @@ class DamagedPlace:
 
 @dataclass(frozen=True, slots=True)
 class TroubleCount:
-    """The number of troubles of a kind since the pool was opened, and the last of them."""
+    """Number of troubles of one kind since the pool was opened, with the reason and age of the last."""
 
     kind: TroubleKind
     count: int
@@ -66,19 +66,19 @@ class TroubleCount:
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """The troubles of a pool, present and past."""
+    """The present and past troubles of a pool."""
 
     failure: str | None
     no_room: str | None
-    """Why changes are refused at present."""
+    """Reason why changes are refused at present; None if they are accepted."""
     is_full: bool
     no_room_for_s: float | None
     checkpoint_error: str | None
-    """Why the last checkpoint was not saved."""
+    """Reason why the last checkpoint was not saved; None if it was saved."""
     checkpoint_age_s: float
-    """Since the last one was saved, or the pool opened."""
+    """Time since the last checkpoint was saved, or since the pool was opened."""
     damaged: tuple[DamagedPlace, ...]
     damaged_beyond: int
-    """The number of times that further damaged blocks were met; those are not listed one by one."""
+    """Number of reads that found damaged blocks which `damaged` has no room to list."""
     met: tuple[TroubleCount, ...]
-    """All troubles since the pool was opened, also those that are over."""
+    """All kinds of trouble since the pool was opened, including troubles that are over."""

@@ -1,4 +1,4 @@
-"""The troubles of a pool that an operator must know of: reported to listeners at once, and kept for status requests."""
+"""The troubles of a pool that an operator must act on: reported to listeners at once, and kept for status requests."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from odx_target.store.errors import DamagedBlock, PoolFull, StoreError, Unreadab
 from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind
 
 MAX_DAMAGED_PLACES = 1000
-"""Damaged blocks that are remembered one by one; an operator reads no longer list."""
+"""Number of damaged blocks that are listed one by one. An operator would not read a longer list."""
 
 
 class Troubles:
-    """The troubles of one pool. `on_trouble` is called for each, as often as it is met: the listener limits the rate."""
+    """The troubles of one pool. Each occurrence calls the listeners in `on_trouble`; a listener must limit its own rate."""
 
     def __init__(self, environment: Environment) -> None:
         self.on_trouble: list[Callable[[Trouble], None]] = []
@@ -26,7 +26,7 @@ class Troubles:
         self._met: dict[TroubleKind, tuple[int, str, float]] = {}
 
     def failed(self, reason: str) -> None:
-        """The pool takes no more writes."""
+        """Report that the pool takes no more writes."""
         self._report(Trouble(TroubleKind.FAILED, reason))
 
     def checkpoint_failed(self, error: StoreError) -> None:
@@ -38,30 +38,30 @@ class Troubles:
         self._checkpoint_at_s = self._environment.monotonic()
 
     def refused(self, error: StoreError) -> None:
-        """A change was refused for want of room, or of what it takes to make some."""
+        """Report that a change was refused because the pool is full or could not make a segment."""
         self._lacks_room(error)
         self._report(Trouble(TroubleKind.FULL if self._is_full else TroubleKind.NO_SEGMENT, str(error)))
 
     def stalled(self, error: StoreError) -> None:
-        """The log could not be written, and will be later; until `has_room` nothing is acknowledged."""
+        """Report that the log cannot be written now. No change is acknowledged until `has_room` is called."""
         self._lacks_room(error)
         self._report(Trouble(TroubleKind.STALLED, str(error)))
 
     def not_sealed(self, error: Exception) -> None:
-        """A segment could not be finished, and will be later."""
+        """Report that a full segment could not be sealed and will be sealed later."""
         self._report(Trouble(TroubleKind.NOT_SEALED, str(error)))
 
     def has_room(self) -> None:
-        """There is room again."""
+        """Note that the pool has room again."""
         self._no_room = None
         self._is_full = False
 
     def scarce(self, error: StoreError) -> None:
-        """A read or a flush could not be done now."""
+        """Report that a read or a flush cannot be done now."""
         self._report(Trouble(TroubleKind.SCARCE, str(error)))
 
     def block_lost(self, volume: str | None, frozen_map: int | None, error: DamagedBlock | Unreadable) -> None:
-        """A block of a volume, or of a frozen map, could not be read."""
+        """Report that a block of a volume or of a frozen map could not be read."""
         place = (volume, frozen_map, error.block)
         if not isinstance(error, DamagedBlock):
             self._report(Trouble(TroubleKind.UNREADABLE_BLOCK, str(error), *place))

@@ -1,4 +1,4 @@
-"""Volumes and frozen maps of a pool that lives in a log."""
+"""Volumes and frozen maps of a pool that is stored in a log."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
@@ -22,13 +22,13 @@ from odx_target.turns import Steps
 _BLOCK_MASK = BLOCK_BYTES - 1
 
 STEPS_OF_A_CHANGE = 20
-"""Of an unmap, a copy, a freeze or a release: a record for the log, and the nodes at both ends of a range."""
+"""Steps that an unmap, copy, freeze or release takes for its log record and for the nodes at both ends of its range."""
 
 STEPS_OF_A_LEAF = 20
-"""Of one that is copied entry by entry."""
+"""Steps that it takes to copy one leaf entry by entry."""
 
 LEAVES_AT_ONCE = 32
-"""Of these, so that they are about what a turn allows."""
+"""Number of leaves that are copied entry by entry in one call; they take about as many steps as one turn has."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 
@@ -61,7 +61,7 @@ class _Readable:
             raise
 
     def read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
-        # Not a coroutine itself: places are taken at the call, when the data is what the caller asks for.
+        # Not a coroutine itself: the places are looked up at the call, so that later writes do not change the result.
         if block < 0 or count_blocks < 1 or block + count_blocks > self._map.size_blocks:
             self.check_range(block, count_blocks)
             return self._reader.read([], block)
@@ -83,13 +83,13 @@ class _Readable:
         return self._map.extents(block, steps)
 
     def check_range(self, block: int, count_blocks: int) -> None:
-        """Raise StoreError for a range that does not lie inside; an empty one is allowed."""
+        """Raise StoreError if the range is not inside the volume. An empty range is allowed."""
         if block < 0 or count_blocks < 0 or block + count_blocks > self._map.size_blocks:
             raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self._map.size_blocks}")
 
 
 class LogFrozenMap(_Readable):
-    """A frozen map, from `LogVolume.freeze` or a durable one found after a restart."""
+    """A frozen map, made by `LogVolume.freeze` or found again after a restart."""
 
     def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
         super().__init__(contents.root, ledger, volume, contents.identifier)
@@ -99,11 +99,11 @@ class LogFrozenMap(_Readable):
         self.is_released = False
 
     def belongs_to(self, ledger: Ledger) -> bool:
-        """True if the frozen map is of that pool and not released."""
+        """True if the frozen map belongs to the pool of this ledger and has not been released."""
         return self._ledger is ledger and not self.is_released
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """The number of these blocks up to the end of the first `leaves` leaves of the map that exist."""
+        """Number of blocks from `block` on, at most `count_blocks`, that touch no more than `leaves` existing leaves."""
         return self._map.reach(block, count_blocks, leaves)
 
     def release(self) -> None:
@@ -119,7 +119,7 @@ class LogFrozenMap(_Readable):
 
 
 class LogVolume(_Readable):
-    """A volume. `on_change` as the interface says."""
+    """A volume. See `Volume` in `store.api` for its contract, such as that of `on_change`."""
 
     def __init__(self, ledger: Ledger, contents: VolumeContents) -> None:
         super().__init__(contents.map, ledger, contents.name)
@@ -175,7 +175,10 @@ class LogVolume(_Readable):
             self._ledger.record(Unmap(self._number, block, count_blocks), spare=True, announce=announce)
 
     def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:
-        """As the interface says; also raises StoreError for a frozen map that is released or of another pool."""
+        """Copy blocks from a frozen map; see `Volume.copy_from` in `store.api`.
+
+        Also raises StoreError if the frozen map has been released or belongs to another pool.
+        """
         if not isinstance(source, LogFrozenMap) or not source.belongs_to(self._ledger):
             raise StoreError("the frozen map is released, or of another pool")
         source.check_range(source_block, count_blocks)
@@ -187,7 +190,7 @@ class LogVolume(_Readable):
         return count_blocks
 
     def _copied_at_once(self, frozen: LogFrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """The number of blocks that are copied in one piece; takes the steps for them."""
+        """Take the steps for a copy, and return the number of blocks that the copy may include."""
         self._turns.take(STEPS_OF_A_CHANGE)
         if not (source_block ^ block) & INDEX_MASK:
             return count_blocks
@@ -196,7 +199,10 @@ class LogVolume(_Readable):
         return count_blocks
 
     def freeze(self, *, durable: bool = False) -> LogFrozenMap:
-        """As the interface says. Raises PoolFailed for a durable one in a failed pool, StoreError in a deleted volume."""
+        """Keep the volume as it is now.
+
+        Raises PoolFailed if `durable` is set and the pool has failed, StoreError if the volume was deleted.
+        """
         self._check_present()
         self._turns.take(STEPS_OF_A_CHANGE)
         ledger = self._ledger
@@ -209,7 +215,7 @@ class LogVolume(_Readable):
         return frozen
 
     def resize(self, size_blocks: int) -> None:
-        """Grow by holes or cut off. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""
+        """Add holes at the end, or cut off the end. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""
         self._check_present()
         check_volume_size(size_blocks)
         cut_blocks = self.size_blocks - size_blocks
@@ -217,12 +223,12 @@ class LogVolume(_Readable):
         self._ledger.record(VolumeResized(self._number, size_blocks), spare=cut_blocks > 0, announce=announce)
 
     def announce(self, block: int, count_blocks: int) -> None:
-        """Report to the listeners that blocks are about to change. Listeners may be added and removed meanwhile."""
+        """Call the listeners before blocks change. A listener may add and remove listeners."""
         for listener in tuple(self.on_change):
             listener(block, count_blocks)
 
     def detach(self) -> None:
-        """Take the blocks away after the volume was deleted."""
+        """Replace the map by an empty one after the volume was deleted."""
         self._map = self._live_map = BlockMap(0)
 
     def _check_present(self) -> None:
@@ -231,6 +237,6 @@ class LogVolume(_Readable):
 
 
 def check_volume_size(size_blocks: int) -> None:
-    """Raise StoreError for a size that no volume can have."""
+    """Raise StoreError if no volume can have this size."""
     if not 0 < size_blocks <= MAX_SIZE_BLOCKS:
         raise StoreError(f"a volume of {size_blocks} blocks is not within 1 to {MAX_SIZE_BLOCKS}")

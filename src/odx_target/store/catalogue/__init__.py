@@ -1,1 +1,1 @@
-"""Checkpoints: what a pool keeps outside its log."""
+"""Checkpoints of a pool, and the catalogue that stores them outside the log."""

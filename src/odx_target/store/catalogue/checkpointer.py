@@ -1,8 +1,8 @@
-"""Saving checkpoints, so that recovery replays little.
+"""Saving of checkpoints, so that recovery has little to replay.
 
-A checkpoint is a moment: everything is frozen and the position of the log taken, without waiting. Then the log is made
-durable up to that position - the catalogue must never be ahead of it - and the catalogue is saved in a thread, while
-writing goes on.
+A checkpoint is taken in one moment: all volumes are frozen, and the position of the log is noted. Then the log is made
+durable up to that position, because the catalogue must never be ahead of the log. Last, a thread saves the catalogue, while
+the pool goes on writing.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from odx_target.store.map.discards import Discards
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
-"""The pause after a checkpoint that failed: each attempt may fill what room a full disk has left."""
+"""Pause after a checkpoint that failed. On a full disk each attempt may use up the room that is left."""
 
 
 class Checkpointer:
-    """`take` makes a checkpoint of the moment. If it fails, the log stays longer, and the failure is reported to `troubles`.
+    """Saves the checkpoints that `take` makes. Reports each failure to `troubles`; the log then stays longer.
 
-    One in the background is tried again until it is saved or the pool ends.
+    A checkpoint in the background is tried again until it is saved or the pool fails.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Checkpointer:
         self._is_at_work = False
 
     def start_soon(self) -> None:
-        """Save a checkpoint in the background, unless one is under way or waits to be tried again."""
+        """Save a checkpoint in the background, unless a save is running or waits to be tried again."""
         if self._running is None and not self._is_at_work:
             self._is_at_work = True
             self._environment.start_soon(self._save_soon)
 
     async def save(self) -> None:
-        """Save a checkpoint of now or later. Raises PoolFailed, Scarcity, Refused, Unwritable."""
+        """Save a checkpoint that is taken during the call. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.settle()
         running = self._running = self._environment.event()
         try:
@@ -77,14 +77,14 @@ class Checkpointer:
             await self._flusher.flush()
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
         finally:
-            # What was overwritten meanwhile lives in the checkpoint alone.
+            # Only the checkpoint still refers to the nodes that were replaced during the save.
             volumes = [] if checkpoint is None else checkpoint.volumes
             self._discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
             del checkpoint, volumes
             self._discards.resume()
 
     async def settle(self) -> None:
-        """Return when none is being saved."""
+        """Wait until no checkpoint is being saved."""
         while self._running is not None:
             await self._running.wait()
 
@@ -96,7 +96,7 @@ class Checkpointer:
             self._is_at_work = False
 
     async def _has_ended(self) -> bool:
-        """Save a checkpoint; False if it should be tried again. The troubles report what went wrong."""
+        """Save a checkpoint. Returns False if it should be tried again; `save` has reported the error."""
         try:
             await self.save()
         except PoolFailed:

@@ -1,4 +1,4 @@
-"""The catalogue: checkpoints kept outside the log, so that recovery need not replay the log from its beginning."""
+"""The interface of the catalogue, which stores a checkpoint outside the log so that recovery need not replay the whole log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 
 @dataclass(frozen=True, slots=True)
 class VolumeState:
-    """A volume as a checkpoint knows it; its size is that of the root."""
+    """The state of a volume in a checkpoint; its size is the size of the root."""
 
     number: int
     name: str
@@ -20,9 +20,9 @@ class VolumeState:
 
 @dataclass(frozen=True, slots=True)
 class FrozenMapState:
-    """A frozen map that is not released.
+    """The state of a frozen map in a checkpoint.
 
-    One that is not durable is kept because the log may refer to it after the checkpoint.
+    A frozen map that is not durable is included too, because the log after the checkpoint may refer to it.
     """
 
     identifier: int
@@ -35,52 +35,52 @@ class Checkpoint:
     """The whole state of a pool at one position of its log."""
 
     position: Mapping[str, Any]
-    """Where replay goes on; values that JSON can hold, opaque here."""
+    """Position in the log from which recovery replays, as values that JSON can hold. The catalogue does not interpret them."""
 
     pool: Mapping[str, Any] = field(default_factory=dict)
-    """Other values of the pool (its identity, the next identifiers to give out); as above."""
+    """Other values of the pool, such as its identity and the next free identifiers, as values that JSON can hold."""
 
     volumes: tuple[VolumeState, ...] = ()
     frozen_maps: tuple[FrozenMapState, ...] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     segments: Mapping[int, int] | None = None
-    """The least size in blocks of each segment that must exist, by number; None if it was not kept."""
+    """Least size in blocks of each segment that must exist, by number; None if the catalogue does not have it."""
 
     def roots(self) -> list[FrozenRoot]:
-        """All trees, some of which may share nodes."""
+        """Return the roots of all trees. Trees may share nodes."""
         return [volume.root for volume in self.volumes] + [frozen.root for frozen in self.frozen_maps]
 
 
 class Catalogue(Protocol):
-    """Keeps one checkpoint: the last that was saved.
+    """Storage for one checkpoint, the last that was saved.
 
-    The trees below the roots are kept by node. A node that was saved once knows it and is not written again while any saved
-    root reaches it, so saving costs what changed. Nodes that nothing reaches any more are swept now and then, in a save.
+    Each node of a tree is stored under a number. The node keeps this number and is not written again while a saved root
+    reaches it, so the cost of a save depends only on the changes. From time to time a save deletes the unreachable nodes.
 
-    `save` may run in a thread beside the event loop, one at a time. It reads only frozen nodes, which never change, and does
-    three things to them, each one reference replaced under the interpreter's lock: it sets the number a node is kept under,
-    takes that back if the save fails, and gives a leaf the packed form of the same content. The event loop reads neither the
-    number nor minds the form; it copies a frozen node before it writes, and the copy starts without a number.
+    `save` may run in a thread beside the event loop, but only once at a time. It reads only frozen nodes, whose content never
+    changes. It sets the number of a node, resets the number if the save fails, and may replace the entries of a leaf by their
+    packed form. Each of these replaces one reference under the interpreter's lock. The event loop does not read the numbers
+    and reads both forms of a leaf. It copies a frozen node before it changes it, and the copy has no number.
 
-    A catalogue's nodes are its own: a root must not be saved to two catalogues.
+    A root must not be saved to two catalogues, because a node has only one number.
     """
 
     def load(self) -> Checkpoint | None:
-        """The last checkpoint saved, or None if there is none; then `save` goes on from it. Called once, first.
+        """Load the last saved checkpoint; None if there is none. Called once, before any `save`.
 
-        Raises PoolDamaged if what is kept contradicts itself or is of a newer format.
+        Raises PoolDamaged if the stored data contradicts itself or has a newer format.
         """
         ...
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint, wholly or not at all; durable when it returns.
+        """Replace the checkpoint atomically; the new one is durable when the call returns.
 
-        Raises Scarcity, Refused or Unwritable when the disk does not take it; then the former checkpoint is still there and a
-        later save may succeed.
+        Raises Scarcity, Refused or Unwritable if the disk does not take it. The former checkpoint then stays, and a later save
+        may succeed.
         """
         ...
 
     def close(self) -> None:
-        """Give up files. The checkpoint stays."""
+        """Close the files. The checkpoint stays."""
         ...

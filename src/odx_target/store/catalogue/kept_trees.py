@@ -1,7 +1,7 @@
-"""Writing trees to a catalogue node by node, reading them back, and finding what nothing reaches any more.
+"""Writing trees to a catalogue node by node, reading them back, and finding the nodes that no tree reaches any more.
 
-Nodes are numbered in the order they are written, children before their parents: a child's number is always lower, so what is
-read back cannot be a circle.
+Nodes are numbered in the order in which they are written, children before their parents. So the number of a child is always
+lower than that of its parent, and a stored tree cannot contain a cycle.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,15 +21,15 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
 
 MAX_LEVELS = 5
-"""More than the largest map needs; what a damaged catalogue may not exceed."""
+"""Limit on the levels of a stored tree. The largest map needs fewer; a damaged catalogue may claim more."""
 
 
 _NODES_AT_ONCE = 64
-"""So many may be freed before another thread gets its turn."""
+"""Number of nodes that are freed before another thread gets its turn."""
 
 
 class TreeWriter:
-    """Numbers and encodes the nodes that are not kept yet; `next_number` is the first number free."""
+    """Numbers and encodes the nodes that have not been stored yet. `next_number` is the first free number."""
 
     def __init__(self, next_number: int) -> None:
         self.next_number = next_number
@@ -37,11 +37,11 @@ class TreeWriter:
 
     @property
     def written(self) -> int:
-        """The number of nodes that have been numbered."""
+        """Number of nodes that this writer has numbered."""
         return len(self._numbered)
 
     def bodies(self, roots: Iterable[FrozenRoot]) -> Iterator[tuple[int, bytes]]:
-        """(number, sealed body) of each node to be kept, children first."""
+        """Yield (number, sealed body) of each node that must be stored, children before parents."""
         for root in roots:
             if root.root is not None:
                 for node in _unkept(root.root):
@@ -52,18 +52,18 @@ class TreeWriter:
                     yield number, sealed(node_name(number), body)
 
     def undo(self) -> None:
-        """Nothing was kept after all."""
+        """Take back the numbers of all nodes, because the save failed."""
         for node in self._numbered:
             node.stored = 0
 
     def let_go(self) -> None:
-        """Forget the nodes, a few at a time: those that were overwritten meanwhile go with this."""
+        """Drop the references to the nodes, a few at a time. This frees the nodes that were replaced during the save."""
         while self._numbered:
             del self._numbered[-_NODES_AT_ONCE:]
 
 
 class TreeReader:
-    """Builds trees from bodies; what two roots share is built once."""
+    """Builds trees from stored bodies. A node that several roots share is built once."""
 
     def __init__(self, fetch: Callable[[int], bytes | None]) -> None:
         self._fetch = fetch
@@ -71,7 +71,7 @@ class TreeReader:
         self._epoch = Epoch()
 
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
-        """Raises PoolDamaged."""
+        """Build the tree whose root is stored under `number`; 0 stands for an empty tree. Raises PoolDamaged."""
         if not (1 <= levels <= MAX_LEVELS and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
             raise PoolDamaged("the catalogue holds a map of an impossible size")
         return FrozenRoot(self._inner(number, levels) if number else None, levels, size_blocks)
@@ -108,7 +108,7 @@ class TreeReader:
 
 
 class NumberSet:
-    """Numbers of nodes. To go through them in order sorts pages, not numbers: a million at once would take too long."""
+    """A set of node numbers in pages of flags. Only the pages are sorted, because sorting a million numbers takes too long."""
 
     _PAGE = 4096
 
@@ -120,7 +120,7 @@ class NumberSet:
         return self._count
 
     def add(self, number: int) -> bool:
-        """False if it was there already."""
+        """Add a number; False if the set contains it already."""
         page = self._pages.get(number // self._PAGE)
         if page is None:
             page = self._pages[number // self._PAGE] = bytearray(self._PAGE)
@@ -131,7 +131,7 @@ class NumberSet:
         return True
 
     def gaps(self, end: int) -> Iterator[tuple[int, int]]:
-        """The ranges (first, last) from 1 to before `end` that are left out."""
+        """Yield the ranges (first, last) of numbers from 1 to `end` - 1 that are not in the set."""
         first = 1
         for number in self._in_order():
             if number > first:
@@ -150,7 +150,7 @@ class NumberSet:
 
 
 def kept_numbers(roots: Iterable[FrozenRoot]) -> NumberSet:
-    """The numbers of all nodes that kept roots reach; looks at inner nodes only."""
+    """Collect the numbers of all nodes below stored roots. Reads inner nodes only."""
     numbers = NumberSet()
     for root in roots:
         if root.root is not None:

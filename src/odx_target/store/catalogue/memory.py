@@ -1,4 +1,4 @@
-"""A catalogue in memory: for tests, and as the disk of a simulated machine that loses its power."""
+"""A catalogue in memory, for tests and for simulated machines that lose their power."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,7 +9,7 @@ from odx_target.store.catalogue.transactional import TransactionalCatalogue
 
 @dataclass
 class CatalogueContent:
-    """The saved checkpoint; passed to another MemoryCatalogue, it opens the pool again."""
+    """A saved checkpoint. Another MemoryCatalogue with the same content loads it again."""
 
     head: bytes | None = None
     values: dict[str, bytes] = field(default_factory=dict)
@@ -20,10 +20,10 @@ class CatalogueContent:
 
 
 class MemoryCatalogue(TransactionalCatalogue):
-    """Keeps encoded bodies in `content`, which outlives it; a save that returns is durable.
+    """A catalogue that stores encoded bodies in `content`, which may outlive the catalogue.
 
-    `before_commit` and `after_commit` are called in a save just before and after its commit point; what they raise leaves
-    `save`, with the former or the new checkpoint in the content: so a test stops the machine there, or fails the disk.
+    A save calls `before_commit` just before its commit point and `after_commit` just after it. A test may raise an exception
+    there to stop the machine or to fail the disk; `content` then has the former or the new checkpoint.
     """
 
     def __init__(

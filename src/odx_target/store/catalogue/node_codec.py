@@ -1,13 +1,13 @@
-"""The bytes of a tree node in a catalogue.
+"""The encoding of tree nodes in a catalogue.
 
-A body is one byte of kind, then 64-bit numbers - places of a leaf, or the numbers that the children of an inner node are
-kept under - in one of the two forms of a leaf's entries:
+A body begins with one byte that gives its kind. 64-bit numbers follow: the places of a leaf, or the numbers of the children
+of an inner node. They are stored in one of two forms:
 
     packed   each run as 8 bytes, little-endian
-    dense    plane 0, plane 1...: byte k of all 1,024 numbers is plane k; high planes that are all zero are left out
+    dense    plane 0, plane 1...: plane k is byte k of all 1,024 numbers; the last planes are left out if they are all zero
 
-Every body is sealed: a CRC32C of the name it is kept under and of the body follows, so that neither a flipped bit nor a
-body in the wrong place is ever taken for a map.
+Every body is sealed: a CRC32C over its name and the body follows it. So a flipped bit or a body under the wrong name is
+always detected.
 """
 
 from array import array
@@ -33,7 +33,7 @@ def sealed(name: bytes, body: bytes) -> bytes:
 
 
 def unsealed(name: bytes, data: object) -> bytes:
-    """The body that was sealed under this name, if it is one. Raises PoolDamaged."""
+    """Check the seal and return the body without it. Raises PoolDamaged if the seal does not match the name and the body."""
     if not isinstance(data, bytes):
         raise PoolDamaged("the catalogue lacks a part that another part of it names")
     body = data[:-SEAL_BYTES]
@@ -47,7 +47,7 @@ def node_name(number: int) -> bytes:
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
-    """Packs the leaf on the way if that makes it smaller."""
+    """Encode a leaf. Also packs the leaf itself if that makes it smaller."""
     leaf.pack()
     entries = leaf.entries
     if len(entries) == LEAF_BLOCKS:
@@ -56,7 +56,7 @@ def encode_leaf(leaf: Leaf) -> bytes:
 
 
 def encode_inner(inner: Inner) -> bytes:
-    """The children must be kept already."""
+    """Encode an inner node. Its children must have been stored already."""
     children = inner.present()
     runs = _runs_of([(slot, child.stored) for slot, child in children])
     if len(runs) <= RUNS_TO_PACK:
@@ -68,12 +68,12 @@ def encode_inner(inner: Inner) -> bytes:
 
 
 def decode_leaf(body: bytes) -> Entries:
-    """Raises PoolDamaged."""
+    """Decode the entries of a leaf. Raises PoolDamaged."""
     return _decoded(body, PACKED_LEAF, DENSE_LEAF)
 
 
 def decode_inner(body: bytes) -> dict[int, int]:
-    """The numbers of the children that are there, by slot. Raises PoolDamaged."""
+    """Decode the numbers of the existing children of an inner node, by slot. Raises PoolDamaged."""
     runs = Leaf(_decoded(body, PACKED_INNER, DENSE_INNER), _NO_EPOCH).runs(0, FAN_OUT)
     numbers: dict[int, int] = {}
     slot = 0
@@ -85,7 +85,7 @@ def decode_inner(body: bytes) -> dict[int, int]:
 
 
 def _runs_of(numbers: list[tuple[int, int]]) -> list[int]:
-    """The packed runs of numbers by slot, in order."""
+    """Convert (slot, number) pairs, in the order of slots, to packed runs."""
     runs: list[int] = []
     end, expected = 0, -1
     for slot, number in numbers:

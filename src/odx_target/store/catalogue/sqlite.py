@@ -1,4 +1,4 @@
-"""A catalogue in one SQLite file of the pool's directory."""
+"""A catalogue in one SQLite file in the directory of the pool."""
 
 import os
 import sqlite3
@@ -21,7 +21,7 @@ from odx_target.store.errors import (
 )
 
 APPLICATION_ID = 0x4F445843
-"""'ODXC': marks the file as a catalogue, not another database."""
+"""'ODXC', which marks a database as a catalogue."""
 
 FORMAT = 1
 
@@ -29,17 +29,17 @@ SCHEMA = (
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
     "CREATE TABLE value (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE node (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
-    "INSERT INTO head VALUES (1, x'')",  # no checkpoint yet: not the same as a head that was lost
+    "INSERT INTO head VALUES (1, x'')",  # An empty body means no checkpoint yet; a missing row means damage.
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT}",
 )
 
 SETTINGS = (
-    "PRAGMA page_size = 16384",  # three dense leaves a page; with 4 KiB pages most of each would lie in overflow pages
-    "PRAGMA locking_mode = EXCLUSIVE",  # the pool has one owner; saves the locks of every transaction
-    "PRAGMA journal_mode = TRUNCATE",  # a save writes mostly new pages, which a write-ahead log would write twice
-    "PRAGMA synchronous = FULL",  # with TRUNCATE this includes the truncation: the commit is durable
-    "PRAGMA cell_size_check = ON",  # a damaged page is found when it is read
+    "PRAGMA page_size = 16384",  # Three dense leaves fit into a page; with 4 KiB pages a leaf would need overflow pages.
+    "PRAGMA locking_mode = EXCLUSIVE",  # The pool has one owner, so transactions need not lock and unlock the file.
+    "PRAGMA journal_mode = TRUNCATE",  # A save writes mostly new pages, which a write-ahead log would write twice.
+    "PRAGMA synchronous = FULL",  # With TRUNCATE, this also syncs the truncation, so that the commit is durable.
+    "PRAGMA cell_size_check = ON",  # SQLite then finds a damaged page when it reads the page.
 )
 
 _IN_USE = (PoolInUse, "another process holds the catalogue")
@@ -58,10 +58,10 @@ EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_PERM: _REFUSED,
     sqlite3.SQLITE_READONLY: _REFUSED,
 }
-"""By SQLite's result code, else by its primary one; all others say that the file is not what it should be.
+"""Exception and message for each result code of SQLite, looked up by the full code, then by its primary code.
 
-None of them ends the pool: a checkpoint is not promised to anybody, the log holds all. SQLITE_CANTOPEN is not here: it may mean
-anything that open(2) says, which is asked again.
+All codes that are not listed mean a damaged file. No error of the catalogue ends the pool, because the log holds everything.
+SQLITE_CANTOPEN is not listed: `_of_opening` calls open(2) again to find the cause.
 """
 
 _PRIMARY_CODE = 0xFF
@@ -71,10 +71,10 @@ OTHERS = 0o077
 
 
 class SqliteCatalogue(TransactionalCatalogue):
-    """Opens or creates the file at `path`.
+    """A catalogue in the SQLite file at `path`, which is made if it is absent. Only one thread at a time may use it.
 
-    Raises PoolDamaged if the file is not a catalogue, or one of a newer format; PoolInUse if another process holds it;
-    Scarcity, Refused, Unwritable if the disk does not take it. Used by one thread at a time, whichever it is.
+    Raises PoolDamaged if the file is not a catalogue or has a newer format, and PoolInUse if another process holds it.
+    Raises Scarcity, Refused or Unwritable if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class SqliteCatalogue(TransactionalCatalogue):
         execute = self._connection.execute
         for setting in SETTINGS:
             execute(setting)
-        execute("BEGIN EXCLUSIVE")  # now, not at the first save: the lock stays
+        execute("BEGIN EXCLUSIVE")  # This takes the lock on the file now; SQLite then keeps it.
         execute("COMMIT")
         (application_id,) = execute("PRAGMA application_id").fetchone()
         (version,) = execute("PRAGMA user_version").fetchone()
@@ -177,7 +177,7 @@ def _explained(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
-    """Why a file of the catalogue, or its directory, could not be opened."""
+    """Make the exception for a catalogue whose file or directory could not be opened."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except OSError as cause:
@@ -186,9 +186,9 @@ def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _make_private(path: Path) -> None:
-    """Restrict the file to its owner, and its journal, which takes on its mode: tokens and their secret are in it.
+    """Restrict the file to its owner, because it contains tokens and their secret. SQLite gives its journal the same mode.
 
-    What cannot be done here, opening the file will tell.
+    Ignores errors, because opening the file will report them.
     """
     with suppress(OSError):
         path.touch(CATALOGUE_MODE)

@@ -1,4 +1,4 @@
-"""A catalogue over anything that can keep named bodies and change many of them in one transaction."""
+"""A catalogue over any storage that keeps named bodies and can change many of them in one transaction."""
 
 import json
 from abc import ABC, abstractmethod
@@ -14,33 +14,33 @@ from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
-"""A sweep marks all nodes and asks about every gap: not worth it for a few dead ones."""
+"""Least number of new nodes between sweeps. A sweep visits all nodes, which is too expensive for a few dead nodes."""
 
 _HEAD = b"head"
 
 
 @dataclass
 class NodeCounts:
-    """The numbering of nodes, and when the next sweep is due."""
+    """The next number of a node, and the counts that decide when the next sweep is due."""
 
     next_number: int = 1
     written: int = 0
-    """Since the last sweep: so many may be dead."""
+    """Number of nodes written since the last sweep."""
     swept: int = 0
-    """Left over by the last sweep."""
+    """Number of nodes that the last sweep found alive."""
 
     def sweep_is_due(self) -> bool:
-        """True if more nodes were written than the last sweep left over, plus a minimum.
+        """True if many nodes were written since the last sweep, compared with the nodes that the sweep found alive.
 
-        So dead nodes never far outnumber live ones, and the cost of a sweep is spread over as many writes.
+        So dead nodes never far outnumber live nodes, and the cost of a sweep is small compared with the cost of the writes.
         """
         return self.written > self.swept + SWEEP_AFTER_NODES
 
 
 class TransactionalCatalogue(ABC):
-    """The part of a Catalogue that does not depend on where bodies are kept.
+    """The part of a catalogue that does not depend on the kind of storage.
 
-    Bodies are: the head (one JSON document), a value for each remembered key, and numbered nodes.
+    It stores three kinds of bodies: the head (one JSON document), a value for each remembered key, and numbered nodes.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
-        """All that is changed within becomes durable at its end, or nothing of it if an exception leaves it."""
+        """Begin a transaction. Its changes become durable together at its end; an exception discards all of them."""
 
     @abstractmethod
     def _get_head(self) -> bytes | None: ...
@@ -75,7 +75,7 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Delete all nodes whose numbers lie within ranges (first, last)."""
+        """Delete all nodes whose numbers lie in the ranges (first, last)."""
 
     def load(self) -> Checkpoint | None:
         data = self._get_head()
@@ -108,7 +108,7 @@ class TransactionalCatalogue(ABC):
                 self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
             writer.undo()
-            # The error of a commit does not say whether all was kept or nothing. So no number is used twice.
+            # After a failed commit it is unknown whether the nodes were stored. So their numbers are not used again.
             self._counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
             self._is_unsure = True
             raise
@@ -153,7 +153,7 @@ class TransactionalCatalogue(ABC):
 
 
 def _encoded(value: object) -> str:
-    """JSON, made row by row where there may be many: one call for all would keep the interpreter from everybody else."""
+    """Encode as JSON, and long lists row by row, because one long call would keep the interpreter from other threads."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""The log: batches, records, checksums, and how it is written, read and replayed."""
+"""The log of a pool: its batches, records and checksums, and the code that writes, reads and replays it."""

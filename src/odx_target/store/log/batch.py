@@ -1,19 +1,20 @@
 """A batch: a header of one or more blocks, then the data blocks of its records.
 
-A batch is part of the log if, as every reader checks:
+Records are numbered in the order of the log; the number of a record is its OSN (operation sequence number). Every reader
+checks that a batch is part of the log:
 
 - its magic, format version and pool identity are right;
-- it says of itself where it lies, and lies there;
-- its CRC32C covers the whole header, and with it the checksums of all its data blocks;
-- it names the header checksum and the next OSN of the batch before it: the chain. What an earlier life of the log left
-  behind lies elsewhere, or names another predecessor;
+- the segment and block in its header are those from which it was read;
+- its CRC32C matches the whole header, including the checksums of all its data blocks;
+- it continues the chain: its header contains the header checksum of the batch before it, and its first OSN is the next one.
+  An old batch that remains on the disk lies elsewhere or names another predecessor;
 - each data block matches its checksum.
 
-One `commit` makes one batch or, where the header or the segment is full, several: all but the last say that they are
-*continued*, and they count only together.
+One `commit` makes one batch, or several if a header or a segment is full. All of these batches but the last are marked
+*continued*; they take effect only if all of them are in the log.
 
-`durable_osn` says that every record with a smaller OSN had been made durable when the batch was written. A batch that fails
-its checks but is covered by a later one was not lost with the power: it is damaged.
+When a batch is written, all records with an OSN below its `durable_osn` have been made durable. If a batch fails its checks
+although a later `durable_osn` covers it, the batch was damaged and not lost with the power.
 
 Layout, little-endian: the fields of `_HEAD`, the records, the checksums of the data blocks, zeros up to the end of the block.
 """
@@ -35,7 +36,7 @@ MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 1
 
 MAX_HEADER_BLOCKS = 32
-"""The longest record is a remembered value of 64 KiB with its key; twice that leaves room for what comes."""
+"""Largest header. It holds twice the longest record, which is a remembered value of 64 KiB with its key."""
 
 _HEAD = struct.Struct("<8sHHHH16sIIQQIIIII")
 _CHECKSUM_OFFSET = _HEAD.size - 4
@@ -45,11 +46,11 @@ _CONTINUED = 1
 
 
 class InvalidBatch(StoreError):
-    """Bytes that are no batch, or not the one that belongs here."""
+    """The bytes are not a batch, or are not the expected batch."""
 
 
 class Position(NamedTuple):
-    """A place between two batches: where the next one begins, its first OSN, and the checksum it must name."""
+    """A position between two batches: place and first OSN of the next batch, and header checksum of the batch before it."""
 
     segment: int
     block: int
@@ -59,7 +60,7 @@ class Position(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """A decoded header."""
+    """The decoded header of a batch."""
 
     segment: int
     block: int
@@ -82,7 +83,7 @@ class Batch:
 
 
 def header_blocks(records_bytes: int, data_blocks: int) -> int:
-    """The number of blocks of a header with so many bytes of records and data blocks."""
+    """Number of blocks in the header of a batch with `records_bytes` of records and `data_blocks` data blocks."""
     return -(-(HEAD_BYTES + records_bytes + data_blocks * CHECKSUM_BYTES) // BLOCK_BYTES)
 
 
@@ -98,7 +99,7 @@ def encode_header(
     data_checksums: "array[int]",
     blocks: int,
 ) -> tuple[bytearray, int]:
-    """The header, `blocks` long, of a batch that begins at `block` of `segment`, and its checksum."""
+    """Encode the header of a batch at `block` of `segment`; returns the header, `blocks` long, and its checksum."""
     joined = b"".join(records)
     header = bytearray(blocks * BLOCK_BYTES)
     _HEAD.pack_into(
@@ -129,7 +130,7 @@ def encode_header(
 
 
 def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
-    """The length of a header in blocks, as its first block states it. Raises InvalidBatch if none begins there."""
+    """Read the length of a header, in blocks, from its first block. Raises InvalidBatch if `block` is not such a block."""
     if len(block) < BLOCK_BYTES:
         raise InvalidBatch("cut off")
     magic, version, _, blocks, _, identity, *_ = _HEAD.unpack_from(block)
@@ -143,7 +144,7 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
 
 
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
-    """The batch whose whole header, read from `block` of `segment`, this is. Raises InvalidBatch."""
+    """Decode the whole header of a batch that was read from `block` of `segment`. Raises InvalidBatch."""
     blocks = announced_header_blocks(header[:BLOCK_BYTES], pool_identity)
     if len(header) != blocks * BLOCK_BYTES:
         raise InvalidBatch("cut off")
@@ -172,7 +173,7 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
 
 
 def header_checksum(header: memoryview) -> int:
-    """CRC32C of a header as it was before its checksum was put in."""
+    """CRC32C of a header whose checksum field is taken as 0."""
     checksum = crc32c(header[:_CHECKSUM_OFFSET])
     checksum = crc32c(bytes(CHECKSUM_BYTES), checksum)
     return int(crc32c(header[HEAD_BYTES:], checksum))

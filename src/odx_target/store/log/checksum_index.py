@@ -1,4 +1,4 @@
-"""The checksums of blocks, by segment: in memory for the segments in use, loaded on demand for the others."""
+"""The checksums of blocks, by segment: in memory for the segments in use, loaded on demand for other segments."""
 
 from array import array
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
 from odx_target.store.segments.segment import Segment
 
 CHECKSUM_BYTES = array("I").itemsize
-"""Of one block."""
+"""Size of the checksum of one block."""
 
 MAX_TABLES = 1024
-"""64 MiB of checksums for 64 GiB of data. Past it a read costs one more read of 64 KiB, which the page cache mostly has."""
+"""Number of tables in memory: 64 MiB of checksums for 64 GiB of data. Reading other data costs one more read of 64 KiB."""
 
 
 class ChecksumIndex:
-    """`tables` maps a segment's number to the checksums of its blocks; a block beyond the table has no data to be read.
+    """`tables` maps the number of a segment to the checksums of its blocks; a block beyond the table has no data.
 
-    The tables of segments that are being filled are *pinned*. Of the others, the one loaded first gives way: reads do not
-    pay for keeping a better order.
+    The table of a segment that is being filled is *pinned* and stays in memory. When there are too many other tables, the
+    one that was loaded first is dropped. A better order would slow down every read.
     """
 
     def __init__(self, pool_identity: bytes, max_tables: int = MAX_TABLES) -> None:
@@ -29,24 +29,24 @@ class ChecksumIndex:
         self._pinned: set[int] = set()
 
     def pin(self, number: int, table: "array[int]") -> None:
-        """Keep the table of a segment that is being filled."""
+        """Keep the table of a segment until `unpin`, because the segment is being filled."""
         self._pinned.add(number)
         self.keep(number, table)
 
     def unpin(self, number: int, table: "array[int]") -> None:
-        """Note the final table of a segment."""
+        """Replace the pinned table of a segment by its final table, which may be dropped."""
         self._pinned.discard(number)
         self.keep(number, table)
 
     def keep(self, number: int, table: "array[int]") -> None:
-        """Keep a table until others need its room."""
+        """Keep a table until newer tables replace it."""
         self.tables.pop(number, None)
         self.tables[number] = table
         if len(self.tables) - len(self._pinned) > self._max_tables:
             del self.tables[next(each for each in self.tables if each not in self._pinned)]
 
     def load_now(self, segment: Segment, size_blocks: int) -> "array[int] | None":
-        """The table of a sealed segment, if that needs no waiting."""
+        """Load the table of a sealed segment; None if that needs waiting for a disk."""
         last = segment.read_now(size_blocks - 1, 1)
         footer = last and decode_tail(last, self._pool_identity, segment.number, size_blocks)
         if not footer:
@@ -59,12 +59,12 @@ class ChecksumIndex:
         return table
 
     def load(self, segment: Segment, size_blocks: int) -> "array[int]":
-        """The table of a segment, waiting for the disk; for a thread, which leaves keeping it to the event loop."""
+        """Load the table of a segment in a thread, and wait for the disk. The event loop must then call `keep`."""
         return load_table(segment, size_blocks, self._pool_identity)
 
 
 def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "array[int]":
-    """The checksums of a segment, from its footer or, without one, from the headers of its batches. Raises OSError."""
+    """Read the checksums of a segment from its footer, or from the headers of its batches if it has none. Raises OSError."""
     footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, segment.number, size_blocks)
     if footer is not None:
         table = decode_table(footer, segment.read(footer.used_blocks, footer_blocks(footer.used_blocks)))
@@ -78,7 +78,7 @@ def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "arr
 
 
 def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batch]:
-    """The batches of a segment from a block on, as far as each header checks and follows the one before it."""
+    """Yield the batches of a segment from a block on, up to the first that is invalid or does not continue the chain."""
     batch = read_header(view, block, pool_identity)
     while batch is not None:
         yield batch
@@ -87,7 +87,7 @@ def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batc
 
 
 def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch | None:
-    """The batch whose header is at a block, or None if there is none. Raises OSError."""
+    """Read the batch whose header is at a block; None if there is no valid header. Raises OSError."""
     try:
         blocks = announced_header_blocks(view.read(block, 1), pool_identity)
         return decode_header(view.read(block, blocks), pool_identity, view.number, block)
@@ -96,10 +96,10 @@ def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch 
 
 
 class SegmentView:
-    """Reads a segment from front to back in large pieces. Blocks beyond its end are left out of the result."""
+    """Reads a segment from front to back in large pieces. A result ends at the end of the segment."""
 
     PIECE_BLOCKS = 256
-    """1 MiB: far fewer calls than batches."""
+    """Blocks in one read: 1 MiB, which usually holds many batches."""
 
     def __init__(self, segment: Segment, size_blocks: int) -> None:
         assert self.PIECE_BLOCKS >= MAX_HEADER_BLOCKS
@@ -110,7 +110,7 @@ class SegmentView:
         self._piece = memoryview(b"")
 
     def read(self, block: int, count_blocks: int) -> memoryview:
-        """Blocks, cut off at the end of the segment. Raises OSError."""
+        """Read blocks up to the end of the segment. Raises OSError."""
         if block >= self.size_blocks:
             return memoryview(b"")
         end = min(block + count_blocks, self.size_blocks)
@@ -119,7 +119,7 @@ class SegmentView:
         return self._piece[(block - self._start) * BLOCK_BYTES : (end - self._start) * BLOCK_BYTES]
 
     def beginning_with(self, byte: int, block: int) -> Iterator[int]:
-        """The blocks from one on whose first byte is this."""
+        """Yield the numbers of the blocks, from `block` on, whose first byte is `byte`."""
         for start in range(block, self.size_blocks, self.PIECE_BLOCKS):
             first_bytes = bytes(self.read(start, self.PIECE_BLOCKS)[::BLOCK_BYTES])
             for index in [index for index, each in enumerate(first_bytes) if each == byte]:

@@ -1,13 +1,13 @@
-"""The end of the log: reads the log from the last checkpoint and decides where it ends.
+"""Replay of the log from the last checkpoint, and the decision where the log ends.
 
-From the position of the checkpoint on, batch follows batch: in the same segment, or at the start of a later one. Each must
-name its predecessor, and header and data must match their checksums. The first that does not is the end: there the power
-was lost while it was being written.
+From the position of the checkpoint on, batch follows batch, either in the same segment or at the start of a later one. Each
+batch must name its predecessor, and its header and data must match their checksums. The log ends before the first batch that
+fails these checks, because the power was lost while that batch was written.
 
-There is one exception. Every batch states up to where the log was durable before it was written. If any header after the
-end claims that the end itself was durable, then this is no torn tail but damage, and acknowledged data would be
-dropped silently. So a batch whose data alone is damaged stays (reading those blocks fails, and nothing else), and a damaged
-header is a reason to refuse to open the pool.
+There is one exception: a batch may fail because it is damaged. Every header states how much of the log was durable when it
+was written. If a later header states that the failing batch was durable, dropping the batch would silently lose acknowledged
+data. If only its data is damaged, the batch stays in the log, and reading the damaged blocks fails. If its header is damaged,
+the pool is not opened.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,10 @@ from odx_target.store.segments.segment import SegmentStore
 
 
 class Replay:
-    """The log from `start` on. After `groups` is exhausted, `end` is where the log ends and `used` how much of each
-    segment it uses, for the segments it went through. Raises OSError.
+    """Replay of the log from `start` on. Raises OSError.
+
+    When `groups` is exhausted, `end` is the end of the log, and `used` maps each replayed segment to the number of blocks
+    that the log uses in it.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
@@ -38,7 +40,7 @@ class Replay:
         self._proven_osn: int | None = None
 
     def groups(self) -> Iterator[list[Batch]]:
-        """Groups of batches, each the batches of one commit, in order."""
+        """Yield the batches of each commit as a list, in the order of the log. Raises PoolDamaged if the log is damaged."""
         group: list[Batch] = []
         position = self.end
         while (batch := self._next(position)) is not None:
@@ -58,7 +60,7 @@ class Replay:
         self.end = group[-1].end
 
     def _next(self, position: Position) -> Batch | None:
-        """The sound batch that follows."""
+        """Find the valid batch that follows a position; None at the end of the log."""
         for number, block in self._candidates(position):
             batch = self._header(number, block)
             if batch is not None and batch.follows(position) and (self._data_is_sound(batch) or self._was_durable(batch)):
@@ -94,7 +96,7 @@ class Replay:
             raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
 
     def _durable_osns(self) -> Iterator[int]:
-        """The durable OSNs that all headers after the present end state, past any damage in between."""
+        """Yield the `durable_osn` of every header after the present end of the log, also beyond damaged blocks."""
         for number in sorted(self._sizes):
             if number >= self.end.segment:
                 start = self.end.block if number == self.end.segment else 0
@@ -107,7 +109,7 @@ class Replay:
         return read_header(self._view(number), block, self._pool_identity)
 
     def _view(self, number: int) -> SegmentView:
-        """Reads a segment, without its footer."""
+        """Return a view of a segment that ends before its footer."""
         view = self._views.get(number)
         if view is None:
             segment, size_blocks = self._store.open(number), self._sizes[number]

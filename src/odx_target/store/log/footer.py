@@ -1,8 +1,8 @@
-"""The footer of a sealed segment: the checksums of all its blocks, so that a reader finds them without walking the log.
+"""The footer of a sealed segment: the checksums of all its blocks, so that a reader need not read every batch header.
 
-It fills the last blocks of the segment: a row of CRC32C checksums, one for each block before the footer (0 for blocks of
-headers), zeros, and at the very end the fields of `_TAIL`; all numbers are little-endian. A footer is a copy of what the
-headers say; where it is missing or damaged, they are read instead.
+The footer fills the last blocks of the segment. It begins with one CRC32C checksum for each block before the footer (0 for
+blocks of headers). Zeros follow, and the fields of `_TAIL` end the last block. All numbers are little-endian. If a footer is
+missing or damaged, the same checksums are read from the headers.
 """
 
 import struct
@@ -19,7 +19,7 @@ MAGIC = b"ODXSEGMT"
 FORMAT_VERSION = 1
 
 _TAIL = struct.Struct("<8sHH16sIIII")
-"""Magic, format, zero, pool identity, segment, blocks before the footer, CRC of their checksums, CRC of the fields before."""
+"""Magic, format, 0, pool identity, segment, number of blocks before the footer, CRC32C of the checksums, CRC32C of the tail."""
 
 TAIL_BYTES = _TAIL.size
 
@@ -34,12 +34,12 @@ def footer_blocks(used_blocks: int) -> int:
 
 
 def capacity_blocks(segment_blocks: int) -> int:
-    """Blocks of a segment that batches may fill."""
+    """Number of blocks in a segment that batches may fill."""
     return segment_blocks - footer_blocks(segment_blocks)
 
 
 def encode_footer(pool_identity: bytes, segment: int, table: "array[int]") -> bytes:
-    """The footer of a segment whose blocks have the checksums `table`."""
+    """Encode the footer of a segment; `table` holds the checksums of its blocks."""
     checksums = disk_bytes(table)
     tail = _TAIL.pack(MAGIC, FORMAT_VERSION, 0, pool_identity, segment, len(table), crc32c(checksums), 0)[:-CHECKSUM_BYTES]
     tail += crc32c(tail).to_bytes(CHECKSUM_BYTES, "little")
@@ -48,7 +48,7 @@ def encode_footer(pool_identity: bytes, segment: int, table: "array[int]") -> by
 
 
 def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: int, size_blocks: int) -> Footer | None:
-    """The fields of the footer, decoded from the last of `size_blocks` blocks; None if that is not the end of a footer."""
+    """Decode the end of a footer from the last of `size_blocks` blocks; None if the block does not end a valid footer."""
     tail = bytes(last_block[-_TAIL.size :])
     if len(tail) < _TAIL.size:
         return None
@@ -61,7 +61,7 @@ def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: in
 
 
 def decode_table(footer: Footer, blocks: bytes | bytearray) -> "array[int] | None":
-    """The checksums, from all blocks of the footer; None where they are damaged."""
+    """Decode the checksums from all blocks of a footer; None if they are damaged."""
     checksums = bytes(blocks[: footer.used_blocks * CHECKSUM_BYTES])
     if crc32c(checksums) != footer.table_checksum:
         return None

@@ -12,7 +12,7 @@ from odx_target.store.segments.segment import Segment
 
 
 class Part:
-    """A batch to be: its place is fixed when it is begun, its header is made when it is committed."""
+    """A batch that has not been written yet. Its place is fixed from the start; its header is made by the commit."""
 
     __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
 
@@ -28,14 +28,14 @@ class Part:
         self.data: list[Buffer] = []
 
     def data_blocks(self) -> Iterator[bytes]:
-        """Copies of the data, block by block."""
+        """Yield copies of the data blocks."""
         joined = b"".join(self.data)
         for index in range(len(self.checksums)):
             yield joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
 
 
 def block_checksums(data: Sequence[Buffer]) -> list[int]:
-    """CRC32C of each block of the joined buffers, which may be cut anywhere."""
+    """CRC32C of each block of the joined buffers. A buffer need not end at the end of a block."""
     if len(data) == 1 and len(data[0]) == BLOCK_BYTES:
         return [crc32c(data[0])]
     checksums = []
@@ -55,13 +55,13 @@ def block_checksums(data: Sequence[Buffer]) -> list[int]:
 
 
 class BufferCutter:
-    """Cuts a row of buffers into pieces without copying them."""
+    """Cuts a sequence of buffers into pieces without copying."""
 
     def __init__(self, data: Sequence[Buffer]) -> None:
         self._rest = [memoryview(buffer) for buffer in reversed(data)]
 
     def take(self, size_bytes: int) -> list[Buffer]:
-        """The next bytes."""
+        """Return views of the next `size_bytes` bytes."""
         taken: list[Buffer] = []
         while size_bytes:
             view = self._rest.pop()

@@ -1,7 +1,7 @@
-"""Records: what the log says happened, one after the other, and their bytes.
+"""Records, each of which describes one change of a pool, and their encoding in the log.
 
-A record is one byte of kind, the fixed fields of the kind, then its variable parts. Numbers are little-endian. A `Write`
-carries no data: its blocks are the next `count_blocks` data blocks of its batch.
+A record begins with one byte that gives its kind. The fixed fields of that kind follow, then the parts of variable length.
+Numbers are little-endian. A `Write` contains no data: its blocks are the next `count_blocks` data blocks of its batch.
 """
 
 import struct
@@ -12,20 +12,20 @@ from odx_target.environment import Buffer
 from odx_target.store.errors import StoreError
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Longest remembered value: a persistent token with all its ranges needs a few KiB; a header of a batch stays small."""
+"""Longest remembered value. A persistent token with all its ranges needs a few KiB; the limit keeps batch headers small."""
 
 MAX_KEY_BYTES = 1024
-"""Longest key in UTF-8: keys are identifiers with a prefix."""
+"""Longest key in UTF-8. Keys are identifiers with a prefix."""
 
 MAX_NAME_BYTES = 255
-"""Longest volume name in UTF-8: what a file name may be."""
+"""Longest volume name in UTF-8; the same as the longest file name."""
 
 MAX_ATTRIBUTES_BYTES = 16 * 1024
-"""All attribute names and values of a volume in UTF-8."""
+"""Largest total size of the attribute names and values of a volume in UTF-8."""
 
 
 class InvalidRecord(StoreError):
-    """Bytes that are no record of this format."""
+    """The bytes are not a record of this format."""
 
 
 class VolumeCreated(NamedTuple):
@@ -99,19 +99,19 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     7: (Release, struct.Struct("<BQ")),
     8: (Clone, struct.Struct("<BQQIQQ")),
 }
-"""Kinds without variable parts: kind -> class, and its fields in the class's order after the byte of kind."""
+"""Kinds of record without variable parts: kind -> class and layout. The layout is the kind, then the fields of the class."""
 
 _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 
 encode_write = _FIXED[4][1].pack
-"""encode_write(WRITE, volume, block, count_blocks): the one record that is made often enough to matter."""
+"""Encode a Write as encode_write(WRITE, volume, block, count_blocks). Only this record is frequent enough for a shortcut."""
 
 WRITE = 4
 WRITE_BYTES = _FIXED[4][1].size
 
 
 def encode(record: Record) -> bytes:
-    """Bytes of a record whose fields are within their limits."""
+    """Encode a record. The caller has checked that its fields are within their limits."""
     if isinstance(record, VolumeCreated):
         name, attributes = record.name.encode(), _encode_attributes(record.attributes)
         head = _VOLUME_CREATED.pack(1, record.volume, record.size_blocks, record.identity, len(name), len(attributes))
@@ -127,7 +127,7 @@ def encode(record: Record) -> bytes:
 
 
 def decode_all(data: Buffer, count: int) -> list[Record]:
-    """The `count` records that `data` holds exactly. Raises InvalidRecord."""
+    """Decode `count` records that fill `data` exactly. Raises InvalidRecord."""
     view = memoryview(data)
     records = []
     offset = 0

@@ -1,7 +1,7 @@
-"""The sealer ends segments that are full: it writes their footer, and cuts them after it.
+"""The sealer finishes full segments: it writes the footer of each, and cuts the file after the footer.
 
-Neither holds acknowledged data: a footer repeats what the headers say, and without the cut a file is only longer than
-it need be. So a step that fails is repeated with the next segment, or when the pool is opened again.
+Neither step concerns acknowledged data: a footer repeats checksums of the headers, and an uncut file is only too long. So a
+step that fails is repeated with the next segment, or when the pool is opened again.
 """
 
 from array import array
@@ -17,7 +17,7 @@ from odx_target.store.troubles import Troubles
 
 
 class Sealer:
-    """`full` are the segments, with the checksums of their blocks, that take no more batches."""
+    """`full` holds the segments that take no more batches, each with the checksums of its blocks."""
 
     def __init__(
         self,
@@ -40,18 +40,18 @@ class Sealer:
         self._uncut: list[Segment] = []
 
     def start_soon(self) -> None:
-        """Write the footers of the segments that are full, and cut them in the background."""
+        """Write the footers of all full segments, and cut the segments in the background."""
         for segment in self._write_footers():
             self._environment.start_soon(self._cut_soon, segment)
 
     async def finish(self) -> None:
-        """The same, waiting for it."""
+        """Write the footers of all full segments, cut the segments, and wait for that."""
         self._write_footers()
         for segment in list(self._sizes):
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """The final sizes, by number, of the segments that have a footer and are not cut yet."""
+        """Final sizes, by number, of the segments that have a footer but have not been cut yet."""
         return {segment.number: blocks for segment, blocks in self._sizes.items()}
 
     def _write_footers(self) -> list[Segment]:
@@ -71,7 +71,7 @@ class Sealer:
         return written
 
     async def _cut_soon(self, segment: Segment) -> None:
-        """Cut a segment, and those that could not be cut before it."""
+        """Cut a segment, and try again to cut the segments for which that failed before."""
         waiting, self._uncut = [segment, *self._uncut], []
         for each in waiting:
             try:
@@ -81,7 +81,7 @@ class Sealer:
                 self._uncut.append(each)
 
     async def _cut(self, segment: Segment) -> None:
-        """Cut a segment; harmless the second time."""
+        """Cut a segment to its final size. Does nothing if it has been cut already."""
         size_blocks = self._sizes.get(segment)
         if size_blocks is None:
             return

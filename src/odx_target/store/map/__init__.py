@@ -1,1 +1,1 @@
-"""The map of a volume: which block lies where."""
+"""The map of a volume, which gives the place of each block in the log."""

@@ -1,4 +1,4 @@
-"""The differences between two frozen maps; nodes that they share are skipped."""
+"""The differences between two frozen maps. Nodes that both maps share are skipped."""
 
 from collections.abc import Iterator
 
@@ -10,16 +10,16 @@ _Range = tuple[int, int]
 
 
 def differences(before: FrozenRoot, after: FrozenRoot) -> Iterator[_Range]:
-    """Ranges (block, count_blocks), in order and not touching, where the places of two maps differ.
+    """Yield the ranges (block, count_blocks) in which the places of two maps differ, in order and not adjacent.
 
-    Where one map ends, it goes on as a hole. Equal data at different places counts as different.
+    The shorter map is treated as if holes followed it. Equal data at different places counts as different.
     """
     levels = max(before.levels, after.levels)
     return _merged(_differing(_lifted(before, levels), _lifted(after, levels), 0, LEAF_BITS * levels))
 
 
 def _lifted(root: FrozenRoot, levels: int) -> Inner | None:
-    """The root of the same tree under more levels."""
+    """Return the root of the same tree, raised to a number of levels."""
     node = root.root
     if node is not None:
         for _ in range(root.levels, levels):

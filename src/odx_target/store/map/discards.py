@@ -1,7 +1,7 @@
-"""Subtrees that no map needs any more.
+"""Discarded subtrees, which no map needs any more.
 
-When the last reference to a tree of millions of nodes goes, Python frees them all at once, and the event loop stands still
-meanwhile. So they are taken apart in pieces, a few in each turn.
+When the last reference to a tree of millions of nodes is dropped, Python frees all nodes at once and blocks the event loop.
+So discarded trees are taken apart in small pieces, a few pieces in each turn of the loop.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.turns import Steps, Turns
 
 LEAVES_AT_ONCE = 64
-"""The number of nodes that are freed in some microseconds."""
+"""Number of nodes that Python frees in a few microseconds."""
 
 _CHILDREN_OF_A_STEP = 64
 
 _OURS_ALONE = 2
-"""The reference count of a node that only the caller has: its variable, and the argument of `getrefcount`."""
+"""Reference count of a node that only one variable refers to; the argument of `getrefcount` counts as the second."""
 
 
 class Discards:
-    """Nodes to be let go: at once, until `spare` names the event loop that is to be spared.
+    """Nodes that are to be freed in small pieces. Before `spare` has been called, they are freed at once.
 
-    `pause` and `resume` enclose a time in which another owner holds on to trees and drops them without asking: what is added
-    meanwhile outlives that.
+    Between `pause` and `resume` no node is freed, because another owner may drop large trees in that time. The nodes added
+    meanwhile stay until `resume`.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class Discards:
         self._is_at_work = False
 
     def spare(self, environment: Environment) -> None:
-        """From now on take trees apart in turns of this environment."""
+        """Take trees apart in turns of this environment from now on, to spare its event loop."""
         self._environment = environment
 
     def add(self, nodes: Sequence[Node]) -> None:
-        """Discard subtrees; parts that are used elsewhere stay."""
+        """Discard subtrees. Nodes that are still used elsewhere stay."""
         if self._environment is None or not nodes:
             return
         if len(nodes) > LEAVES_AT_ONCE or any(type(node) is Inner for node in nodes):
@@ -53,7 +53,7 @@ class Discards:
         self._start()
 
     def take_apart(self, steps: Steps) -> None:
-        """Discard nodes until the steps are spent."""
+        """Free nodes until the steps are spent or no nodes are left."""
         nodes = self._nodes
         while nodes and steps.left > 0:
             node = nodes.pop()

@@ -1,1 +1,1 @@
-"""Segments: where the log lies, in a directory or in memory."""
+"""Segments, the pieces in which the log is stored, in a directory or in memory."""

@@ -1,9 +1,9 @@
-"""The descriptors of segments that are held open, and which of them give way when there are too many.
+"""A cache of open descriptors of segments, which closes the oldest when there are too many.
 
-Any thread may take one in, or make another give way; only the event loop reads through them, and takes no lock for that. It
-names the descriptor that it is about to use in `in_use` and then looks whether the segment still has it. A thread that lets a
-segment go takes the descriptor from it first and then looks at `in_use`. So one of the two sees the other, and a descriptor is
-never closed under a read.
+Any thread may add or close descriptors. Only the event loop reads through cached descriptors, and it takes no lock. Before a
+read it puts the descriptor into `in_use` and then checks that the segment still has this descriptor. A thread that closes a
+descriptor first takes it from the segment and then checks `in_use`. At least one of the two sees the other, so a descriptor
+is never closed during a read.
 """
 
 import errno
@@ -19,16 +19,16 @@ class Held(Protocol):
     """An owner of a cached descriptor."""
 
     descriptor: int
-    """The descriptor, or NO_DESCRIPTOR; changed by the cache alone."""
+    """The descriptor, or NO_DESCRIPTOR. Only the cache changes this field."""
 
     @property
     def is_pinned(self) -> bool:
-        """True if the descriptor must stay: something is being written through it, or was and is not durable yet."""
+        """True if the descriptor must stay open because data is being written through it or is not durable yet."""
         ...
 
 
 class DescriptorCache:
-    """A cache of at most `max_held` descriptors, and more only while more are pinned. The one taken in first gives way."""
+    """A cache of at most `max_held` descriptors, or more while more are pinned. The oldest is closed first."""
 
     def __init__(self, max_held: int) -> None:
         self.in_use = NO_DESCRIPTOR
@@ -40,7 +40,7 @@ class DescriptorCache:
         return len(self._held)
 
     def open(self, path: Path, flags: int) -> int:
-        """A new descriptor, the caller's own. Where the process has none left, held ones give way. Raises OSError."""
+        """Open a descriptor for the caller. Closes cached descriptors if the process has none left. Raises OSError."""
         while True:
             try:
                 return os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -49,7 +49,7 @@ class DescriptorCache:
                     raise
 
     def take_in(self, holder: Held, descriptor: int) -> None:
-        """Add a descriptor, unless the holder has one or there are too many that must stay."""
+        """Give a descriptor to a holder, or close it if the holder has one already. May close the oldest in the cache."""
         with self._lock:
             if holder.descriptor == NO_DESCRIPTOR:
                 holder.descriptor = descriptor
@@ -60,7 +60,7 @@ class DescriptorCache:
                 pass
 
     def drop(self, holder: Held) -> None:
-        """Close the descriptor of what nothing uses any more."""
+        """Close the descriptor of a holder that is no longer used."""
         with self._lock:
             if holder in self._held:
                 del self._held[holder]
@@ -68,7 +68,7 @@ class DescriptorCache:
                 os.close(descriptor)
 
     def close(self) -> None:
-        """Close all."""
+        """Close all cached descriptors."""
         for holder in list(self._held):
             self.drop(holder)
 
@@ -77,7 +77,7 @@ class DescriptorCache:
             return self._evict()
 
     def _evict(self) -> bool:
-        """Close the descriptor that has been held for longest; False if none can be closed."""
+        """Close the oldest descriptor that may be closed; False if there is none."""
         for holder in self._held:
             if holder.is_pinned:
                 continue

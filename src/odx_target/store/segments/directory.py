@@ -1,8 +1,8 @@
-"""Segments as files of a local directory, preallocated, read from the page cache where it has the data.
+"""Segments as preallocated files of a local directory. Data that the page cache has is read without waiting.
 
-A segment that is written to keeps its descriptor from its making until all of it is durable: so writing and syncing need none
-that might be missing, and an error that the kernel met while it wrote back is told by the sync of the descriptor that was
-open at the time.
+A new segment keeps its descriptor open until all its data is durable. So writing and syncing never need a new descriptor,
+which might not be available. Also, if the kernel fails to write data back, the sync of a descriptor that was open at that
+time reports the error.
 """
 
 import errno
@@ -20,7 +20,7 @@ from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, Descriptor
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 
 MAX_BUFFERS_PER_WRITE = 1024
-"""IOV_MAX of Linux: what one pwritev takes."""
+"""Number of buffers that one pwritev takes: IOV_MAX of Linux."""
 
 _ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
 
@@ -29,7 +29,7 @@ _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class DirectorySegment:
-    """A file. Threads read through descriptors of their own, so that closing the one held never pulls it away from them."""
+    """A segment in a file. Threads open their own descriptors to read, so closing the cached descriptor never disturbs them."""
 
     __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
 
@@ -108,11 +108,11 @@ class DirectorySegment:
         return self._store.path(self.number)
 
     def _sync_anew(self) -> None:
-        """Sync what another process has written."""
+        """Sync through a new descriptor, for data that an earlier process wrote."""
         try:
             descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
         except OSError as error:
-            raise of_write("flushing", error) from error  # no sync was begun, so none has failed
+            raise of_write("flushing", error) from error  # No sync was started, so the data is not in doubt.
         try:
             _sync(descriptor)
         finally:
@@ -120,12 +120,12 @@ class DirectorySegment:
 
 
 class DirectorySegments:
-    """The files `NNNNNNNNNN.segment` of a directory that exists. Other files in it are left alone.
+    """The files `NNNNNNNNNN.segment` of an existing directory. Other files in the directory are not touched.
 
-    Holds `max_held` descriptors of segments, and one of the directory.
+    Keeps up to `max_held` descriptors of segments open, and one of the directory.
 
-    `read_now` needs a segment that is held, and reads that do not wait: a file system in memory never waits, most others know
-    RWF_NOWAIT; on the rest every read goes through a thread.
+    `read_now` works only for a segment whose descriptor is open, and only if the file system can read without waiting. A file
+    system in memory never waits, and most other file systems support RWF_NOWAIT. Otherwise every read needs a thread.
     """
 
     def __init__(self, directory: Path, max_held: int = SEGMENT_DESCRIPTORS) -> None:
@@ -168,7 +168,7 @@ class DirectorySegments:
                 _touch(descriptor, size_blocks)
         except OSError as error:
             os.close(descriptor)
-            with suppress(OSError):  # what stays is removed when the pool is opened
+            with suppress(OSError):  # A file that stays is removed when the pool is opened.
                 path.unlink()
             if kind_of(error) is ErrorKind.NO_ROOM:
                 raise PoolFull(f"no room for another {size_blocks * BLOCK_BYTES} bytes in {self._directory}") from error
@@ -200,18 +200,18 @@ class DirectorySegments:
             os.close(self._directory_descriptor)
 
     def sync_name(self, number: int) -> None:
-        """Make the existence of a segment durable. Raises OSError."""
+        """Make the directory entry of a segment durable. Raises OSError."""
         if number in self._unsynced_names:
             _sync(self._directory_descriptor, os.fsync)
             self._unsynced_names.discard(number)
 
     def hold(self, segment: DirectorySegment) -> int:
-        """Open a segment that is to be written to. Raises OSError."""
+        """Open a segment for writing and cache its descriptor. Raises OSError."""
         self.keep(segment, self.descriptors.open(segment.path, os.O_RDWR))
         return segment.descriptor
 
     def keep(self, segment: DirectorySegment, descriptor: int) -> None:
-        """Keep a descriptor for what comes, if there is a use for it."""
+        """Cache a descriptor of a segment, or close it if later calls cannot use it."""
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:
@@ -219,7 +219,7 @@ class DirectorySegments:
 
 
 def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
-    """fdatasync(2) or another call, again where a signal has cut it off: only that is no failure."""
+    """Call fdatasync(2) or `call`. Repeat it if a signal interrupted it; every other error is a failure."""
     while True:
         try:
             (call or os.fdatasync)(descriptor)
@@ -229,7 +229,7 @@ def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
 
 
 def _touch(descriptor: int, size_blocks: int) -> None:
-    """Have the kernel find and clear the pages of a file in memory now; the first write to each would have to."""
+    """Allocate all pages of a file in memory now, so that the first write to each page is fast."""
     for block in range(0, size_blocks, len(_ZEROS) // BLOCK_BYTES):
         rest_bytes = (size_blocks - block) * BLOCK_BYTES
         os.pwrite(descriptor, _ZEROS[:rest_bytes], block * BLOCK_BYTES)
@@ -252,7 +252,7 @@ def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) ->
 
 
 def _file_system(directory: Path) -> str:
-    """The type of the file system that holds a directory, as mountinfo (proc_pid_mountinfo(5)) names it; "" if unknown."""
+    """Type of the file system of a directory, as named in mountinfo (proc_pid_mountinfo(5)); "" if unknown."""
     device = directory.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:

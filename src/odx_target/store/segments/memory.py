@@ -1,4 +1,4 @@
-"""Segments in memory: for tests, and for arrays that need not outlive their process."""
+"""Segments in memory, for tests and for arrays whose data may be lost when the process ends."""
 
 import errno
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from odx_target.store.api import BLOCK_BYTES
 
 
 class MemorySegment:
-    """Takes memory only for what is written."""
+    """A segment in memory. It takes memory only up to the last block written."""
 
     __slots__ = ("_bytes", "number", "size_blocks")
 

@@ -1,10 +1,11 @@
-"""The segments of a pool: those in use, and empty ones made in advance.
+"""The segments of a pool: the segments in use, and empty segments made in advance.
 
-Making a segment may take tens of milliseconds, so it is always done in a thread: while the log fills one, the next are made.
-A log that fills them faster than the disk makes them orders more and waits; the event loop never does.
+Making a segment may take tens of milliseconds, so it is always done in a thread: while the log fills one segment, the next
+segments are made. If the log fills segments faster than they are made, the log orders more, and the writers wait. The event
+loop never waits.
 
-A limit in bytes keeps one segment in reserve that data may not use: in a full pool, also after it was opened again, there is
-room for the records that give blocks back.
+If the pool has a limit in bytes, one segment is kept in reserve, which data may not use. So even a full pool has room for the
+records that free blocks, also after it was opened again.
 """
 
 from collections import deque
@@ -19,23 +20,23 @@ from odx_target.store.log.footer import capacity_blocks
 from odx_target.store.segments.segment import Segment, SegmentStore
 
 MIN_LIMIT_SEGMENTS = 2
-"""One segment for data, and the one kept in reserve."""
+"""Least limit of a pool: one segment for data, and one in reserve."""
 
 READY_SEGMENTS = 2
-"""Empty segments made in advance: one may be used up while another is being made."""
+"""Number of empty segments made in advance: one is filled while another is made."""
 
 REFUSED_S = 1.0
-"""The pause after a disk has refused a segment: each request to a full disk can take milliseconds."""
+"""Pause after a segment could not be made. Each attempt on a full disk can take milliseconds."""
 
 ROOM_AGE_S = 1.0
-"""The age at which the known room of the disk is asked for again."""
+"""Age at which the known free room of the disk is refreshed."""
 
 
 class SegmentSupply:
-    """All segments by number.
+    """The segments of a pool.
 
-    `segments` and `size_blocks` hold every one that has data or may get some; `ready_blocks` is what the empty ones take, of
-    which `spare_blocks` are not for data. A cleaner gives segments back with `discard` once nothing refers to them.
+    `segments` and `size_blocks` list all segments, also empty ones, by number. `ready_blocks` is the room in empty segments;
+    data may not use `spare_blocks` of it. `discard` forgets segments that nothing refers to any more.
     """
 
     def __init__(
@@ -69,22 +70,22 @@ class SegmentSupply:
         return self._used_blocks * BLOCK_BYTES
 
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int]) -> None:
-        """Take over the segments that are there when the pool is opened."""
+        """Add the segments that exist when the pool is opened."""
         for number, size_blocks in sorted(sizes.items()):
             self._add(segments[number], size_blocks)
             self._last_number = max(self._last_number, number)
 
     def take(self) -> Segment:
-        """The next empty segment; there is one, the caller has counted on `ready_blocks`."""
+        """Return the next empty segment. The caller must have seen in `ready_blocks` that there is one."""
         segment = self._ready.popleft()
         self.ready_blocks -= self.capacity_blocks
         self._prepare()
         return segment
 
     def order(self, count_blocks: int, *, spare: bool = False) -> None:
-        """Order so many empty blocks; `made` waits for them. `spare`: the segment kept in reserve may be used.
+        """Order empty segments with room for `count_blocks`; `made` waits for one. `spare` allows the use of the reserve.
 
-        Raises PoolFull, OutOfResources, Refused, Unwritable where none can be had now, PoolFailed.
+        Raises PoolFull, OutOfResources, Refused or Unwritable if no segment can be made now, and PoolFailed.
         """
         self._health.check()
         if self._making is None:
@@ -96,12 +97,12 @@ class SegmentSupply:
         self._prepare()
 
     async def made(self) -> None:
-        """Return when the segment that is being made is ready, or cannot be had."""
+        """Wait until the segment that is being made is ready or has failed."""
         if self._making is not None:
             await self._making.wait()
 
     async def make_first(self) -> None:
-        """Make an empty segment before the first write, even if it is the one kept in reserve.
+        """Make an empty segment before the first write, even if it takes the reserve.
 
         Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
@@ -112,7 +113,7 @@ class SegmentSupply:
             raise self._refusal
 
     def available_blocks(self) -> int | None:
-        """Blocks for data in the segments that could still be made; None where nothing that is known bounds them."""
+        """Number of data blocks in the segments that could still be made; None if no limit and no free room is known."""
         self._ask_room_again()
         bounds = [] if self._room_blocks is None else [self._room_blocks]
         if self._limit_blocks is not None:
@@ -122,12 +123,12 @@ class SegmentSupply:
         return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
 
     def resize(self, number: int, size_blocks: int) -> None:
-        """Note that a segment was cut to its content."""
+        """Note that a segment was cut to `size_blocks`."""
         self._used_blocks += size_blocks - self.size_blocks[number]
         self.size_blocks[number] = size_blocks
 
     def discard(self, numbers: Iterable[int]) -> list[int]:
-        """Forget segments that nothing refers to; the caller then has the store delete them, in a thread."""
+        """Forget segments that nothing refers to, and return their numbers. The caller must delete them in a thread."""
         gone = list(numbers)
         for number in gone:
             del self.segments[number]
@@ -135,7 +136,7 @@ class SegmentSupply:
         return gone
 
     async def close(self) -> list[int]:
-        """Make no more segments and forget the empty ones; returns their numbers, for the store to delete."""
+        """Make no more segments and forget the empty ones. Returns their numbers; the caller must delete them."""
         self._is_closed = True
         await self.made()
         numbers = [segment.number for segment in self._ready]
@@ -144,7 +145,7 @@ class SegmentSupply:
         return self.discard(numbers)
 
     def _prepare(self) -> None:
-        """Make the next segment, unless enough are ready or one is being made."""
+        """Start making the next segment, unless enough are ready or one is being made."""
         is_short = len(self._ready) < READY_SEGMENTS or self.ready_blocks < self._ordered_blocks
         if is_short and self._making is None and not self._is_closed:
             self._making = self._environment.event()
@@ -154,7 +155,7 @@ class SegmentSupply:
         try:
             await self._make_one()
         except StoreError:
-            self._forget_order()  # The writer that needs the room orders again, and gets the error.
+            self._forget_order()  # The writer that needs the room orders again and then gets the error.
             self._making = None
         else:
             if self.ready_blocks >= self._ordered_blocks:
@@ -208,7 +209,7 @@ class SegmentSupply:
         self._used_blocks += size_blocks
 
     def _ask_room_again(self) -> None:
-        """In the background, unless the figure is fresh."""
+        """Refresh the known free room in the background, unless it is fresh."""
         now_s = self._environment.monotonic()
         if not self._is_asking_room and now_s >= self._room_asked_at + ROOM_AGE_S and not self._is_closed:
             self._is_asking_room = True
@@ -219,6 +220,6 @@ class SegmentSupply:
             self._room_blocks = await self._environment.in_thread(self.store.room_blocks, lane=Lane.UPKEEP)
             self._room_asked_at = self._environment.monotonic()
         except OutOfResources:
-            return  # An old figure is better than none.
+            return  # The old figure stays.
         finally:
             self._is_asking_room = False
