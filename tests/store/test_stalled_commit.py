@@ -64,7 +64,7 @@ def test_what_waits_is_read_and_its_buffers_are_the_callers_again(machine: Machi
     assert read(machine, volume, 7, 1) == block(17)
     go_on(machine)
     machine.pool.commit()
-    assert not machine.pool.log.lost
+    assert not machine.pool.log.unwritten.blocks
     assert read(machine, volume, 0, 100) == blocks(*range(10, 110))
     machine.kill()
     assert read(machine, machine.pool.volumes["a"], 0, 100) == blocks(*range(10, 110))

@@ -1,7 +1,7 @@
-"""The flusher makes the log durable; all callers that wait share one sync.
+"""The flusher makes the log durable; all waiting callers share one sync.
 
-A caller that comes while a sync runs waits for the next one, since the running one may have begun before the caller's data
-was written.
+A caller that arrives during a sync waits for the next sync, because its data may have been written after the present sync
+began.
 """
 
 from contextlib import suppress
@@ -11,9 +11,12 @@ from odx_target.store.errors import StoreError
 from odx_target.store.health import Health
 from odx_target.store.segments.segment import Segment
 
+MAX_DIRTY_SEGMENTS = 4
+"""Number of dirty segments above which the log flushes itself. Each dirty segment keeps its descriptor open."""
+
 
 class Flusher:
-    """`dirty` are the segments written to since their last sync; every record below `durable_osn` is durable."""
+    """`dirty` holds the segments that were written to since their last sync. All records below `durable_osn` are durable."""
 
     def __init__(self, environment: Environment, health: Health, durable_osn: int) -> None:
         self.dirty: set[Segment] = set()
@@ -25,10 +28,10 @@ class Flusher:
         self._is_starting = False
 
     async def flush(self) -> None:
-        """Return when everything below the present `written_osn` is durable.
+        """Make all records below the present `written_osn` durable.
 
-        Raises PoolFailed where a sync has failed: the disk may have dropped what it was to keep, and would not say so again.
-        Raises OutOfResources where none could be begun.
+        Raises PoolFailed if a sync failed: the kernel may have dropped written data and would not report it a second time.
+        Raises OutOfResources if no sync could be started.
         """
         wanted_osn = self.written_osn
         while self.durable_osn < wanted_osn:
@@ -40,19 +43,24 @@ class Flusher:
         self._health.check()
 
     def start_soon(self) -> None:
-        """Flush in the background, unless that is under way."""
+        """Flush in the background, unless a flush is running or about to start."""
         if self._running is None and not self._is_starting:
             self._is_starting = True
             self._environment.start_soon(self._flush_soon)
 
+    def limit_dirty(self) -> None:
+        """Flush in the background if there are more than MAX_DIRTY_SEGMENTS."""
+        if len(self.dirty) > MAX_DIRTY_SEGMENTS:
+            self.start_soon()
+
     async def settle(self) -> None:
-        """Return when no sync is under way."""
+        """Wait until no sync is running."""
         while self._running is not None:
             await self._running.wait()
 
     async def _flush_soon(self) -> None:
         self._is_starting = False
-        with suppress(StoreError):  # which was reported; what could not be begun, the next flush does
+        with suppress(StoreError):  # The error was reported already, and the next flush syncs the same segments.
             await self.flush()
 
     async def _sync(self) -> None:

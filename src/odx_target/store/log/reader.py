@@ -1,7 +1,7 @@
-"""Reading blocks at their places, each checked against its checksum.
+"""Reading of blocks at their places. Each block is checked against its checksum.
 
-`read_now` answers from the page cache; whatever it cannot, `read` gets in one visit to a thread. Where the checksums of a
-sealed segment are not in memory, `read_now` takes them from the page cache too (64 KiB, some ten microseconds).
+`read_now` reads from the page cache without waiting. `read` gets all other blocks with one call in a thread. If the checksums
+of a sealed segment are not in memory, `read_now` loads them from the page cache too (64 KiB, about ten microseconds).
 """
 
 from array import array
@@ -20,12 +20,12 @@ from odx_target.store.segments.supply import SegmentSupply
 
 BLOCK_MASK = (1 << PLACE_BITS) - 1
 ZEROS_BLOCKS = 256
-"""1 MiB of zeros for all holes; longer holes are several buffers."""
+"""Size of the buffer of zeros that is returned for holes: 1 MiB. A longer hole is returned as several buffers."""
 
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
 Runs = Sequence[tuple[int, int]]
-"""(place, count_blocks) as a block map gives them; place 0 is a hole."""
+"""Runs (place, count_blocks) of a block map; place 0 is a hole."""
 
 
 class Reader:
@@ -38,7 +38,10 @@ class Reader:
         self._environment = environment
 
     def read_block_now(self, place: int, block: int) -> Buffer | None:
-        """One block that is `block` in its volume; None where `read` must wait for it. Raises DamagedBlock."""
+        """Read one block without waiting; None if it must come from the disk.
+
+        `block` is its number in the volume, for the message of an error. Raises DamagedBlock.
+        """
         if not place:
             return _ZEROS[:BLOCK_BYTES]
         if place >= self._log.pending_place:
@@ -54,7 +57,10 @@ class Reader:
         return buffer
 
     def read_now(self, runs: Runs, block: int) -> list[Buffer] | None:
-        """The blocks of all runs, which begin at `block` of their volume. Raises DamagedBlock."""
+        """Read all runs without waiting; None if any block must come from the disk.
+
+        `block` is the number of the first block in its volume. Raises DamagedBlock.
+        """
         buffers: list[Buffer] = []
         for place, count in runs:
             if not place:
@@ -68,7 +74,7 @@ class Reader:
         return buffers
 
     async def read(self, runs: Runs, block: int) -> list[Buffer]:
-        """As `read_now`, waiting for the disk. Raises Unreadable and OutOfResources too."""
+        """Read all runs, and wait for the disk if necessary. Raises DamagedBlock, Unreadable, OutOfResources."""
         buffers: list[list[Buffer]] = []
         missing: list[tuple[int, int, int, int]] = []
         for place, count in runs:
@@ -82,19 +88,20 @@ class Reader:
         return [buffer for run in buffers for buffer in run]
 
     def settle(self, runs: Runs) -> None:
-        """Commit if any of these places is in the open batch."""
+        """Commit the open batch if it contains any of these places."""
         pending_place = self._log.pending_place
         if any(place + count > pending_place for place, count in runs if place):
             try:
                 self._log.commit_for_another()
             except (PoolFailed, Scarcity):
-                return  # What could not be written is still there to be read.
+                return  # Data that could not be written can still be read from memory.
 
     def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:
         if place + count > self._log.pending_place:
             self.settle([(place, count)])
-            if place in self._log.lost:
-                return b"".join(self._log.lost[each] for each in range(place, place + count))
+            unwritten = self._log.unwritten.blocks
+            if place in unwritten:
+                return b"".join(unwritten[each] for each in range(place, place + count))
         number = place >> PLACE_BITS
         at = place & BLOCK_MASK
         segment = self._segments.get(number)
@@ -127,7 +134,7 @@ class Reader:
     def _read_in_thread(
         self, wanted: list[tuple[Segment, int, int, int, int]], tables: dict[int, "array[int]"]
     ) -> list[bytearray]:
-        """Read runs and check them, adding to `tables` those that had to be loaded."""
+        """Read and check runs of blocks. Adds every checksum table that it has to load to `tables`."""
         found = []
         for segment, size_blocks, at, count, block in wanted:
             try:
@@ -143,7 +150,7 @@ class Reader:
 
 
 def _explained(error: OSError, segment: Segment, at: int, count: int, block: int) -> StoreError:
-    """The exception for a range that could not be read, naming the block that is to blame."""
+    """Make the exception for a range that could not be read; it names the first unreadable block."""
     if passes(error):
         return of_read(block, error)
     for index in range(count):

@@ -1,0 +1,62 @@
+"""The chain of batches: each header contains the checksum of the header before it."""
+
+from collections.abc import Sequence
+
+from odx_target.environment import Buffer
+from odx_target.store.log.batch import Position, encode_header
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.open_batch import Part
+
+
+class Chain:
+    """Writes batches to their segments, each with a header that continues the chain from the position `start` on."""
+
+    def __init__(self, pool_identity: bytes, flusher: Flusher, start: Position) -> None:
+        self._pool_identity = pool_identity
+        self._flusher = flusher
+        self._start = start
+        self._last: Part | None = None
+        self._checksum = start.checksum
+
+    @property
+    def position(self) -> Position:
+        """Position after the last batch whose header was made."""
+        part = self._last
+        if part is None:
+            return self._start
+        end = part.block + part.header_blocks + len(part.checksums)
+        return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum)
+
+    def write(self, parts: Sequence[Part]) -> None:
+        """Write the batches of one commit. Neighbours in a segment are written with one call. Raises OSError."""
+        run: list[Buffer] = []
+        start = parts[0]
+        for part in parts:
+            header = self._header(part, part is not parts[-1])
+            if part.segment is not start.segment:
+                start.segment.write(start.block, run)
+                self._flusher.dirty.add(start.segment)
+                start, run = part, []
+            run += [header, *part.data]
+        start.segment.write(start.block, run)
+        self._flusher.dirty.add(start.segment)
+
+    def _header(self, part: Part, continued: bool) -> bytearray:
+        """Return the header of a batch. It is made only once, although a batch may be written again after an error."""
+        if part.header is not None:
+            return part.header
+        header, self._checksum = encode_header(
+            self._pool_identity,
+            part.segment.number,
+            part.block,
+            part.first_osn,
+            self._flusher.durable_osn,
+            self._checksum,
+            continued,
+            part.records,
+            part.checksums,
+            part.header_blocks,
+        )
+        self._last = part
+        part.header = header
+        return header
