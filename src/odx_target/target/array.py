@@ -1,7 +1,7 @@
 """An array: a pool, its logical units, their copy manager, and the portals where initiators connect.
 
-All tasks of an array run in one nursery, which `async with` opens. There is no module state, so a process can have any number
-of arrays.
+All tasks of an array run in one nursery, which `async with` opens. There is no global state, so a process can run any number of
+arrays.
 """
 
 import secrets
@@ -36,10 +36,10 @@ from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 STOP_TIMEOUT_S = 1.0
-"""For initiators to log out and to take their replies; then connections are cut, so that no peer can hold up the stop."""
+"""Time for initiators to log out and to receive their replies. Then connections are cut, so that no peer can delay the stop."""
 
 EXPIRY_INTERVAL_S = 1.0
-"""Between two searches for expired tokens, whose memory is then given back. A token cannot be used as soon as it expires."""
+"""Time between two searches for expired tokens, whose memory is then released. An expired token is refused even before that."""
 
 OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 
@@ -47,11 +47,11 @@ OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 class Array:
     """An array that serves while its `async with` body runs.
 
-    `open_pool` opens the store that `config` names. `entropy` and `wall_clock` may be replaced for tests; other time is
-    trio's. `tap` sees the bytes of every connection; at most `max_sockets` sockets of hosts are open at a time.
+    `open_pool` opens the store that `config` names. Tests may replace `entropy` and `wall_clock`; other time comes from trio.
+    `tap` gets the bytes of every connection. At most `max_sockets` sockets of hosts are open at a time.
 
-    Raises ConfigError for settings that contradict each other, StoreError when the pool cannot be opened and OSError when a
-    portal cannot be bound.
+    Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
+    cannot be bound.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Array:
 
     @property
     def portals(self) -> tuple[Portal, ...]:
-        """The portals, with the ports that were picked."""
+        """The portals, with the actual port numbers in place of port 0."""
         return self._listener.portals
 
     def resize_lun(self, name: str, size_bytes: int) -> bool:
-        """Enlarge a LUN while it is served, and notify every host. False if it has this size already.
+        """Enlarge a LUN while it is served, and notify every host. Return False if the LUN already has this size.
 
         Raises ConfigError for an unknown name or an invalid size, PoolFull and PoolFailed.
         """
@@ -111,9 +111,9 @@ class Array:
         self.device_server.capacity_changed(logical_unit)
 
     def add_lun(self, lun: LunConfig) -> LogicalUnit:
-        """Add a LUN for every host, and notify them all.
+        """Add a LUN for all hosts, and notify them.
 
-        Raises ConfigError if the name is taken or there are too many LUNs, StoreError if it cannot be created.
+        Raises ConfigError if the name is taken or there are too many LUNs, StoreError if the LUN cannot be created.
         """
         logical_unit = add_logical_unit(lun, self.pool, self.environment, self.config.iqn)
         self.commit()
@@ -123,20 +123,20 @@ class Array:
         return logical_unit
 
     def logical_unit_named(self, name: str) -> LogicalUnit:
-        """The logical unit of a LUN. Raises ConfigError if there is none."""
+        """Return the logical unit of a LUN. Raises ConfigError if no LUN has this name."""
         for logical_unit in self.logical_units.values():
             if logical_unit.volume.name == name:
                 return logical_unit
         raise ConfigError(f"there is no LUN {name}")
 
     def sessions(self) -> list[ConnectedSession]:
-        """The sessions of all hosts."""
+        """Return the sessions of all hosts."""
         return self._listener.sessions()
 
     def commit(self) -> None:
-        """Commit what management has changed, or leave it to a later commit if it cannot be done now.
+        """Commit the changes of management. If this is not possible now, a later commit includes them.
 
-        Hosts are notified afterwards. Raises PoolFailed, after every connection has been closed for it.
+        Hosts must be notified after this call. Raises PoolFailed, after all connections have been closed because of it.
         """
         try:
             self.pool.commit()
@@ -147,9 +147,9 @@ class Array:
             raise
 
     async def make_durable(self) -> None:
-        """Commit and flush what management has changed, and wait until both are done.
+        """Commit and flush the changes of management, and wait until they are durable.
 
-        Raises PoolFailed, after every connection has been closed for it.
+        Raises PoolFailed, after all connections have been closed because of it.
         """
         try:
             await self.pool.committed()
@@ -181,7 +181,8 @@ class Array:
             except trio.Cancelled:
                 if error is None:
                     raise
-                # The error that ended the body or the stop is more useful than the cancellation that it caused.
+                # The error that ended the body or the stop is raised, as it is more useful than the cancellation that it
+                # caused.
 
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True):
@@ -192,7 +193,7 @@ class Array:
                 await self.pool.close()
 
     async def _start(self) -> None:
-        # Portals first: if they cannot be bound, nothing is created on disk.
+        # Bind the portals first: if this fails, nothing has been created on disk.
         sockets = await bind_portals(self.config.portals)
         try:
             environment = self.environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
@@ -250,12 +251,12 @@ class Array:
         while True:
             await trio.sleep(EXPIRY_INTERVAL_S)
             self.reporter.tick()
-            # Giving back the blocks of tokens writes to the log.
+            # Releasing the blocks of tokens writes to the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)
 
     def _report_no_room(self) -> None:
-        """Report a pool that had no room from the start."""
+        """Report it if the pool had no room from the start."""
         status = self.pool.status()
         if status.no_room is not None:
             self._report_trouble(Trouble(TroubleKind.FULL if status.is_full else TroubleKind.NO_SEGMENT, status.no_room))

@@ -1,13 +1,14 @@
-"""The file descriptors of a serving process, and how they are divided.
+"""The file descriptors of a serving process, and their division.
 
-A client that connects must never take the descriptor that a host's read or write needs. So sockets get a fixed share, and are
-refused beyond it; segments get what is left.
+A client that connects must never use up the descriptor that a host's read or write needs. So the number of sockets is limited,
+further connections are refused, and segments get the remaining descriptors.
 
-    open at the start   standard input, output and error, and what the process was given
-    upkeep              what one array needs beside its hosts (`UPKEEP`)
-    portals             a listening socket each
-    reads               of cold data, each through a descriptor of its own
-    sockets, segments   half of the rest each, up to `MAX_SOCKETS` and `MAX_SEGMENTS`; what sockets do not need is for segments
+    open at the start   standard input, output and error, and other descriptors that the process has inherited
+    upkeep              descriptors that one array needs in addition to those for its hosts (`UPKEEP`)
+    portals             one listening socket each
+    reads               one descriptor for each read of cold data
+    sockets, segments   half of the remaining descriptors each, up to `MAX_SOCKETS` and `MAX_SEGMENTS`; segments also get
+                        the descriptors that sockets do not need
 """
 
 import errno
@@ -25,32 +26,33 @@ UPKEEP: dict[str, int] = {
 }
 
 MIN_READS, MAX_READS = 4, 16
-"""At most as many as there are threads that read."""
+"""Number of descriptors for reads: at most one for each thread that reads."""
 
 MIN_SOCKETS, MAX_SOCKETS = 8, 1024
-"""Far more than the sessions that an array allows; a login needs one for some milliseconds."""
+"""Number of sockets of hosts: far more than the sessions of an array, since logins need sockets too, for some milliseconds."""
 
 DEFAULT_SOCKETS = 160
-"""Of an array that does not have the process for itself: more than sessions, and all in the usual 1,024 descriptors."""
+"""Number of sockets of an array that shares its process: more than its sessions, and within the usual 1,024 descriptors."""
 
 MIN_SEGMENTS, MAX_SEGMENTS = 8, 16_384
-"""The one being filled, two ready, and some that are not durable yet; 1 TiB of segments read without opening any."""
+"""Number of open segments: at least the one that is being filled, two prepared ones, and some that are not durable yet. The
+maximum is enough to read 1 TiB of segments without opening any."""
 
 LIMIT_IF_INFINITE = 1 << 20
-"""The most that Linux allows a process unless configured otherwise (fs.nr_open)."""
+"""Largest limit that Linux allows a process by default (fs.nr_open)."""
 
 _OPEN_AT_START = 3
 
 
 class Descriptors(NamedTuple):
-    """How many sockets of hosts, and how many segments, may be open at a time."""
+    """Numbers of sockets of hosts and of segments that may be open at a time."""
 
     sockets: int
     segments: int
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of descriptors to the hard one; returns what holds then."""
+    """Raise the soft limit of descriptors to the hard limit, and return the new soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = LIMIT_IF_INFINITE if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -61,14 +63,14 @@ def raise_limit() -> int:
 
 
 def count_open() -> int:
-    """How many descriptors the process has open now."""
+    """Return the number of descriptors that the process has open."""
     with suppress(OSError):
-        return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1  # not the one that lists them
+        return sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1  # without the descriptor of the directory itself
     return _OPEN_AT_START
 
 
 def divide(limit: int, count_open_now: int, count_portals: int) -> Descriptors:
-    """Divide the descriptors of a process. Raises OSError where they are too few for an array."""
+    """Divide the descriptors of a process. Raises OSError if there are too few for an array."""
     fixed = count_open_now + sum(UPKEEP.values()) + count_portals
     least = fixed + MIN_READS + MIN_SOCKETS + MIN_SEGMENTS
     if limit < least:

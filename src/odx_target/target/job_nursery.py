@@ -1,17 +1,17 @@
-"""Background jobs that end before others do."""
+"""Background jobs that end before the objects that they use are closed."""
 
 import trio
 
 
 class JobNursery:
-    """A nursery for jobs that must have ended before what they use is closed. Start `run` in the nursery around it."""
+    """A nursery for jobs that must end before the objects that they use are closed. Start `run` in the surrounding nursery."""
 
     def __init__(self) -> None:
         self.nursery: trio.Nursery
         self._ended = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Be open until `stop`."""
+        """Accept jobs until `stop` is called."""
         try:
             async with trio.open_nursery() as self.nursery:
                 task_status.started()
@@ -20,6 +20,6 @@ class JobNursery:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Cancel the jobs and wait until they have given back what they hold."""
+        """Cancel the jobs, and wait until they have released their resources."""
         self.nursery.cancel_scope.cancel()
         await self._ended.wait()

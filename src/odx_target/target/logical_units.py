@@ -13,16 +13,17 @@ from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volu
 
 log = structlog.get_logger()
 
-# Attributes of a volume, about the LUN that presents it.
+# Attributes of a volume that describe its LUN.
 LUN_ATTRIBUTE = "lun"
 BLOCK_ATTRIBUTE = "block_bytes"
 
 
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
-    """Logical units by LUN: those that the pool remembers, then those that `config` adds, numbered on from there.
+    """Return all logical units by LUN: first those in the pool, then those that `config` adds, with the following numbers.
 
-    One that is configured larger than the pool has it grows, unless its size is only for its creation; none shrinks. Raises
-    ConfigError when one is configured with other blocks, or there is none at all; StoreError when one cannot be created.
+    If a LUN is configured larger than its volume in the pool, it grows, unless the size is only for its creation. No LUN
+    shrinks. Raises ConfigError if a LUN is configured with another block length, or if there is no LUN at all; StoreError if a
+    LUN cannot be created.
     """
     for lun in config.luns:
         if lun.name in pool.volumes:
@@ -40,9 +41,9 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
 
 
 def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
-    """A logical unit that was not there, with the next number. Commit the pool afterwards.
+    """Create a logical unit with the next number, and return it. The caller must commit the pool afterwards.
 
-    Raises ConfigError where the name is taken or the numbers are used up, StoreError when it cannot be created.
+    Raises ConfigError if the name is taken or the numbers are used up, StoreError if the LUN cannot be created.
     """
     if lun.name in pool.volumes:
         raise ConfigError(f"LUN {lun.name}: there is one of that name")

@@ -1,6 +1,7 @@
-"""The size of a LUN, and changing it while it is served.
+"""The size of a LUN, and changes of it while the LUN is served.
 
-A volume has whole blocks of the store; a LUN of 512-byte blocks may end inside the last one, so its size is kept beside it.
+A volume has whole blocks of the store, but a LUN of 512-byte blocks may end within the last one. So its size is stored
+separately.
 """
 
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -9,25 +10,25 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import LunConfig, lun_config
 
 SIZE_ATTRIBUTE = "size_bytes"
-"""Of a volume: the size that the LUN was created with."""
+"""Attribute of a volume: the size with which the LUN was created."""
 
 KEY_PREFIX = "lun size: "
-"""Of a value that the pool remembers: the size of a LUN that is not the one it was created with."""
+"""Prefix of the key in the pool for the size of a LUN that has been resized."""
 
 
 def volume_blocks(size_bytes: int) -> int:
-    """The number of store blocks that a LUN needs."""
+    """Return the number of store blocks that a LUN of this size needs."""
     return -(-size_bytes // BLOCK_BYTES)
 
 
 def size_bytes_of(volume: Volume, pool: Pool) -> int:
-    """The size of the LUN that presents a volume."""
+    """Return the size of the LUN that presents a volume."""
     changed = pool.remembered(_key(volume))
     return int(volume.attributes[SIZE_ATTRIBUTE]) if changed is None else int.from_bytes(changed, "big")
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
-    """True if `wanted` is larger than the LUN is. Raises ConfigError if it is smaller: its end would be lost."""
+    """True if `wanted` is larger than the LUN. Raises ConfigError if it is smaller, as the end of the LUN would be lost."""
     size_bytes = size_bytes_of(volume, pool)
     if wanted.size_bytes < size_bytes:
         raise ConfigError(
@@ -38,18 +39,21 @@ def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
 
 
 def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
-    """Give the LUN of a volume this size, which is no less than it has; what is new reads as zeros.
+    """Enlarge the LUN of a volume to `size_bytes`, at least its present size. The new part reads as zeros.
 
-    Commit the pool afterwards. Raises PoolFull and PoolFailed: then the LUN is as large as before.
+    The caller must commit the pool afterwards. Raises PoolFull and PoolFailed; then the LUN keeps its size.
     """
-    # in this order: between the two, the volume only has more than is shown
+    # in this order, so that between the two changes the volume is only larger than the LUN
     if volume_blocks(size_bytes) > volume.size_blocks:
         volume.resize(volume_blocks(size_bytes))
     _remember(volume, pool, size_bytes)
 
 
 def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
-    """The same for a logical unit that is served; False if it has this size already. Raises ConfigError as well."""
+    """Enlarge a logical unit that is served. Return False if it already has this size.
+
+    Raises ConfigError if the size is smaller or invalid, PoolFull and PoolFailed.
+    """
     volume, pool = logical_unit.volume, logical_unit.pool
     if not checked_growth(volume, pool, lun_config(volume.name, size_bytes, logical_unit.block_bytes)):
         return False
@@ -59,16 +63,16 @@ def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
 
 
 async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> None:
-    """Cut off the end of a logical unit that is served. Tokens keep what they represent.
+    """Cut off the end of a logical unit that is served. Tokens keep the data that they represent.
 
-    1. Commands that begin from now on find the new end.
+    1. Commands that begin from now on are checked against the new end.
     2. Commands that already work beyond the new end complete as usual.
-    3. What stays of the old end in the last block of the store becomes zeros: so it must read if the LUN grows again.
-    4. Size and volume change, in one batch of the log.
+    3. The cut off part of the last remaining store block becomes zeros, so that it reads as zeros if the LUN grows again.
+    4. The stored size and the volume change in one batch of the log.
 
-    Commit the pool afterwards. Raises ConfigError for an invalid size, or if the size is changed by another request meanwhile,
-    DamagedBlock, PoolFull and PoolFailed: then the LUN is as large as before. If the pool fails between 3 and 4, the few blocks
-    of step 3 stay zeros.
+    The caller must commit the pool afterwards. Raises ConfigError if the size is invalid or if another request changes it
+    meanwhile, DamagedBlock, PoolFull and PoolFailed; then the LUN keeps its size. If the pool fails between steps 3 and 4, the
+    few blocks of step 3 stay zeros.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)

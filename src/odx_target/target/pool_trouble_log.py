@@ -30,13 +30,13 @@ REFUSED_SOCKETS = (
     CONNECTION_REFUSED := "too many open sockets, a connection is refused",
     CANNOT_ACCEPT := "cannot accept a connection",
 )
-"""Events that count as refused sockets."""
+"""Names of the events that count as refused sockets."""
 
 REFUSED_LOGIN = "login refused"
 
 
 def report_trouble(reporter: Reporter, trouble: Trouble, logical_units: Mapping[int, LogicalUnit]) -> None:
-    """Log a trouble of the pool: once for each kind, volume and minute."""
+    """Log a trouble of the pool, at most once a minute for each kind and volume."""
     line = LINES[trouble.kind]
     fields: dict[str, Any] = {"reason": trouble.reason}
     if trouble.block is not None:
@@ -47,7 +47,7 @@ def report_trouble(reporter: Reporter, trouble: Trouble, logical_units: Mapping[
 def describe_place(
     volume: str | None, frozen_map: int | None, block: int, logical_units: Mapping[int, LogicalUnit]
 ) -> dict[str, Any]:
-    """Describe a block of the store by LUN and LBA, if a LUN presents it."""
+    """Describe a block of the store by the LUN and LBA where it is visible, if there is one."""
     found: dict[str, Any] = {} if frozen_map is None else {"snapshot": frozen_map}
     for logical_unit in logical_units.values():
         if logical_unit.volume.name == volume:

@@ -1,4 +1,4 @@
-"""Log lines with a limit: a few for each cause and minute; further ones are only counted."""
+"""Limited log lines: a few for each cause and minute. Further lines of the cause are only counted."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -10,17 +10,18 @@ import structlog
 log = structlog.get_logger()
 
 INTERVAL_S = 60.0
-"""The limit on lines of a cause applies to each such interval."""
+"""Length of an interval for which the lines of a cause are limited."""
 
 MAX_CAUSES = 1024
-"""Causes that are counted apart. Beyond it, all others of an event share one, since clients can invent any number of causes."""
+"""Number of causes that are counted separately, since clients can invent any number of causes. Further causes of an event are
+counted as one."""
 
 _OTHERS = "others"
 
 
 @dataclass(slots=True)
 class _Interval:
-    """The lines of a cause since `began_s`; `fields` are those of the last line that was left out."""
+    """The lines of a cause since `began_s`. `fields` are the fields of the last line that was left out."""
 
     began_s: float
     level: str
@@ -30,9 +31,9 @@ class _Interval:
 
 
 class Reporter:
-    """Writes to the log; `now` is a clock that never goes back. `tick` is called now and then.
+    """Writes limited lines to the log. `now` is a clock that never goes back. `tick` must be called from time to time.
 
-    `counts` has how often each event was met, logged or not.
+    `counts` has the number of occurrences of each event, whether they were logged or not.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -41,7 +42,7 @@ class Reporter:
         self._intervals: dict[tuple[str, Hashable], _Interval] = {}
 
     def report(self, level: str, event: str, /, *, cause: Hashable = None, lines: int = 1, **fields: Any) -> None:
-        """Log an event with its fields, or only count it if its cause had its `lines` in this interval."""
+        """Log an event with its fields, or only count it if its cause has already used its `lines` in this interval."""
         self.counts[event] += 1
         key = self._key(event, cause)
         interval = self._intervals.get(key)
@@ -58,7 +59,7 @@ class Reporter:
         getattr(log, level)(event, **fields)
 
     def tick(self) -> None:
-        """Log the last event of each cause whose interval is over and had some left out; forget the others."""
+        """For each cause whose interval is over, log the last event that was left out; forget causes without any."""
         for key, interval in list(self._intervals.items()):
             if not self._is_over(interval):
                 continue

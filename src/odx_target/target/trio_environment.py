@@ -1,4 +1,4 @@
-"""The environment of a real array: time, randomness and threads by trio."""
+"""The environment of a real array: time, randomness and threads from trio."""
 
 import secrets
 import time
@@ -13,25 +13,26 @@ from odx_target.store.api import OutOfResources
 from odx_target.turns import Turns
 
 NO_THREAD = "can't start new thread"
-"""Python's message for this error."""
+"""Python's error message if no thread can be started."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 THREADS: dict[Lane, int] = {
-    # Each waits for a disk, not for a processor; beyond this they only queue in the kernel instead of here.
+    # Each thread waits for a disk, not for a processor. With more threads, reads would only queue in the kernel instead of
+    # here.
     Lane.READS: 16,
-    # A pool has one flush at a time.
+    # A pool does one flush at a time.
     Lane.FLUSHES: 2,
-    # A long checkpoint leaves room for the segments that writers wait for.
+    # More than one, so that a long checkpoint does not delay the segments that writers wait for.
     Lane.UPKEEP: 4,
 }
 
 
 class TrioEnvironment:
-    """An Environment on a trio nursery, whose life is that of the array.
+    """An Environment that runs its background jobs in a trio nursery, until the array ends.
 
-    `entropy` and `wall_clock` may be replaced; monotonic time is trio's, so a trio test clock moves everything.
+    `entropy` and `wall_clock` may be replaced. Monotonic time comes from trio, so trio's test clock controls all times.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class TrioEnvironment:
         self.time = wall_clock
 
     def with_jobs_in(self, nursery: trio.Nursery) -> Self:
-        """The same environment, whose background jobs run in another nursery."""
+        """Return the same environment, but with its background jobs in another nursery."""
         other = copy(self)
         other.jobs = nursery
         return other

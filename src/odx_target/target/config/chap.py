@@ -1,6 +1,6 @@
 """The CHAP part of an array's configuration, from a TOML file, the command line, or Python.
 
-A secret is never part of a message or of a representation.
+A secret never appears in a message or in the `repr` of an object.
 """
 
 import stat
@@ -15,18 +15,18 @@ from odx_target.iscsi.names import check_name
 from odx_target.iscsi.session.chap import Account, Accounts, Credentials
 from odx_target.target.config.error import ConfigError
 
-MIN_SECRET_BYTES = 12  # RFC 7143 9.2.1: one of less than 96 bits would need IPsec
-MAX_SECRET_BYTES = 255  # more than initiators take: Windows 16 bytes, open-iscsi 255
-MAX_USER_BYTES = 255  # RFC 7143 6.1, for every value that says nothing else
-MAX_USERS = 1024  # more hosts than one array of this kind serves; bounds what a file named by mistake can ask for
-MAX_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; stops at a file named by mistake
+MIN_SECRET_BYTES = 12  # RFC 7143 9.2.1: a secret of less than 96 bits would require IPsec
+MAX_SECRET_BYTES = 255  # more than initiators accept: Windows 16 bytes, open-iscsi 255
+MAX_USER_BYTES = 255  # RFC 7143 6.1: the limit of every value without a limit of its own
+MAX_USERS = 1024  # more hosts than one array serves; limits the work for a file that was named by mistake
+MAX_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; limits reading a file that was named by mistake
 
 
 @dataclass(frozen=True, slots=True)
 class ChapUser:
-    """A user that initiators log in as. `initiator` is the only initiator name that may use it; None: any.
+    """A user that initiators log in as. `initiator` is the only initiator name that may use it; None allows any initiator.
 
-    `secret_file` is the file of the secret, if it has one of its own.
+    `secret_file` is the file of the secret, if the secret has a file of its own.
     """
 
     user: str
@@ -45,7 +45,7 @@ class TargetChap:
 
 
 def chap_user(user: str, secret: bytes, initiator: str | None = None, secret_file: Path | None = None) -> ChapUser:
-    """A checked ChapUser. Raises ConfigError."""
+    """Return a checked ChapUser. Raises ConfigError."""
     _check_credentials("chap", user, secret)
     if initiator is not None:
         try:
@@ -56,13 +56,13 @@ def chap_user(user: str, secret: bytes, initiator: str | None = None, secret_fil
 
 
 def target_chap(user: str, secret: bytes, secret_file: Path | None = None) -> TargetChap:
-    """A checked TargetChap. Raises ConfigError."""
+    """Return a checked TargetChap. Raises ConfigError."""
     _check_credentials("target-chap", user, secret)
     return TargetChap(user, secret, secret_file)
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret that is the one line of a file; its line end does not belong to it. Raises ConfigError."""
+    """Return the secret in a file: its only line, without the line end. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_FILE_BYTES + 1)
@@ -74,9 +74,9 @@ def read_secret(path: Path) -> bytes:
 
 
 def user_and_secret_file(option: str, user: str | None, secret_file: Path | None) -> tuple[str, Path] | None:
-    """The two options of the command line that go together, such as --chap-user; None if neither is given.
+    """Check two command line options that must be given together, such as --chap-user; None if neither is given.
 
-    Raises ConfigError for one without the other.
+    Raises ConfigError if only one of them is given.
     """
     if user is None and secret_file is None:
         return None
@@ -86,31 +86,31 @@ def user_and_secret_file(option: str, user: str | None, secret_file: Path | None
 
 
 def chap_user_from_file(user: str, path: Path) -> ChapUser:
-    """A user with the secret of a file. Raises ConfigError."""
+    """Return a user with the secret in a file. Raises ConfigError."""
     return chap_user(user, read_secret(path), secret_file=path)
 
 
 def target_chap_from_file(user: str, path: Path) -> TargetChap:
-    """The target's user with the secret of a file. Raises ConfigError."""
+    """Return the target's own user, with the secret in a file. Raises ConfigError."""
     return target_chap(user, read_secret(path), path)
 
 
 def chap_users_of(value: Any, base: Path) -> tuple[ChapUser, ...]:
-    """The `[[chap]]` tables of a file in directory `base`. Raises ConfigError."""
+    """Return the users in the `[[chap]]` tables of a file in directory `base`. Raises ConfigError."""
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise ConfigError("chap: want tables [[chap]] with user, and secret or secret-file")
     return tuple(_chap_user(row, base) for row in value)
 
 
 def target_chap_of(value: Any, base: Path) -> TargetChap:
-    """The `[target-chap]` table of a file in directory `base`. Raises ConfigError."""
+    """Return the target's own user in the `[target-chap]` table of a file in directory `base`. Raises ConfigError."""
     if not isinstance(value, dict):
         raise ConfigError("target-chap: want a table [target-chap] with user, and secret or secret-file")
     return target_chap(*_user_and_secret("target-chap", value, base, ()))
 
 
 def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Accounts | None:
-    """The accounts by which a target checks initiators; None if every initiator may log in.
+    """Return the accounts by which a target authenticates initiators; None if every initiator may log in.
 
     Raises ConfigError for settings that contradict each other.
     """
@@ -132,9 +132,9 @@ def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Account
 
 
 def chap_warnings(users: Sequence[ChapUser], target: TargetChap | None, config_file: Path | None) -> list[str]:
-    """Warnings, one line each, about settings that are allowed but unsafe.
+    """Return warnings, one line each, about settings that are allowed but unsafe.
 
-    `config_file` has the secrets that have no file of their own.
+    `config_file` contains the secrets that have no file of their own.
     """
     files = dict.fromkeys(each.secret_file or config_file for each in users)
     if target is not None:
@@ -167,7 +167,7 @@ def _chap_user(row: Mapping[str, Any], base: Path) -> ChapUser:
 
 
 def _user_and_secret(table: str, row: Mapping[str, Any], base: Path, others: Sequence[str]) -> tuple[str, bytes, Path | None]:
-    """The user, the secret and its file in a table. An error shows no value: it may be a secret under the wrong key."""
+    """Return the user, the secret and its file from a table. An error shows no value, because any value may be a secret."""
     known = ("user", "secret", "secret-file", *others)
     if unknown := sorted(row.keys() - set(known)):
         raise ConfigError(f"{table}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
@@ -187,7 +187,7 @@ def _user_and_secret(table: str, row: Mapping[str, Any], base: Path, others: Seq
 
 
 def is_exposed(path: Path | None) -> bool:
-    """True if every user of the machine can read a file."""
+    """True if every user of the machine can read the file."""
     with suppress(OSError):
         return path is not None and bool(path.stat().st_mode & stat.S_IROTH)
     return False

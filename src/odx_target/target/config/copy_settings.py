@@ -5,7 +5,7 @@ from odx_target.target.config.settings import Config
 
 
 def copy_limits_of(config: Config) -> CopyLimits:
-    """The limits of the copy manager. At most half of a configured budget is kept for the answer."""
+    """Return the limits of the copy manager. At most half of a configured time budget is reserved for the response."""
     if config.copy_budget_s is None:
         return CopyLimits()
     reserve_s = min(ANSWER_RESERVE_S, config.copy_budget_s / 2)
@@ -13,7 +13,7 @@ def copy_limits_of(config: Config) -> CopyLimits:
 
 
 def copy_options_of(config: Config) -> CopyOptions:
-    """The choices that the configuration makes for the copy manager."""
+    """Return the options of the copy manager."""
     return CopyOptions(
         lenient_lookup=not config.strict_list_identifiers,
         token_causes_reported=config.report_token_causes,

@@ -1,2 +1,2 @@
 class ConfigError(Exception):
-    """A setting that cannot be; the message is one clear line."""
+    """A setting is invalid. The message is one clear line."""

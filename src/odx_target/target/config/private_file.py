@@ -1,4 +1,4 @@
-"""Files that hold a secret: only their owner can read them, and they are there whole or not at all."""
+"""Files that hold a secret: only their owner can read them, and they are written completely or not at all."""
 
 import errno
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, in place of one that is there; a pipe or a device is simply written to.
+    """Write a file that only its owner can read, and replace an existing file. A pipe or a device is simply written to.
 
-    Raises OSError, for a symbolic link to a file too: it may be one that another user has chosen.
+    Raises OSError, also for a symbolic link to a file, because another user may have chosen that file.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -28,7 +28,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".odx-target-", dir=path.parent)  # 0600
+    descriptor, name = tempfile.mkstemp(prefix=".odx-target-", dir=path.parent)  # its mode is 0600
     new = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

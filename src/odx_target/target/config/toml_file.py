@@ -1,4 +1,4 @@
-"""Reading a TOML file: whatever is named by mistake is one clear line, and costs neither memory nor time."""
+"""Reading a TOML file. A file named by mistake causes an error of one clear line, and uses little memory and time."""
 
 import re
 import stat
@@ -9,16 +9,16 @@ from typing import Any
 from odx_target.target.config.error import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
-"""Four times what 1,024 CHAP users and 256 LUNs take."""
+"""Size of a file: four times the size of one with 1,024 CHAP users and 256 LUNs."""
 MAX_KEY_PARTS = 16
-"""Of a dotted key; ours have two at most. `tomllib` takes time that grows with the square of their number."""
+"""Number of parts of a dotted key. Our keys have at most two. The time of `tomllib` grows with the square of this number."""
 
-# Quoted text and comments, each up to the end of its line at most.
+# Quoted texts and comments; each ends at the end of its line at the latest.
 _NO_KEY = re.compile(r"""("(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*'?)|#[^\n]*""")
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """The table that a file holds. Raises ConfigError, which names the file."""
+    """Return the table in a file. Raises ConfigError, whose message names the file."""
     try:
         return _parsed(_text(path))
     except ConfigError as error:
@@ -37,7 +37,7 @@ def _text(path: Path) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(f"more than {MAX_FILE_BYTES} bytes are no configuration")
     try:
-        return content.decode("utf-8-sig")  # editors of Windows begin a file with a byte order mark
+        return content.decode("utf-8-sig")  # editors on Windows write a byte order mark first
     except UnicodeDecodeError as error:
         raise ConfigError(f"byte {error.start} is not UTF-8 text") from error
 
@@ -46,14 +46,14 @@ def _parsed(text: str) -> dict[str, Any]:
     _check_keys(text)
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, and int() of too many digits
+    except ValueError as error:  # TOMLDecodeError, or int() with too many digits
         raise ConfigError(str(error)) from error
     except RecursionError as error:
         raise ConfigError("nested too deeply") from error
 
 
 def _check_keys(text: str) -> None:
-    """Raises ConfigError for a dotted key that the parser is better not given."""
+    """Raise ConfigError for a dotted key with too many parts for the parser."""
     for number, line in enumerate(_NO_KEY.sub(lambda match: "s" if match[1] else "", text).splitlines(), 1):
         if any(part.count(".") >= MAX_KEY_PARTS for part in line.split("=")):
             raise ConfigError(f"line {number}: a key has at most {MAX_KEY_PARTS} parts")

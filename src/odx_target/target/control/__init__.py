@@ -1,10 +1,11 @@
-"""Management of a running array: what `odx-target manage` asks for, and where it is done.
+"""Management of a running array: the operations of `odx-target manage`.
 
-    client       in the process of `manage`: sends one request to the control socket, returns the result
-    server       in the process of the array: reads requests from the socket, sends answers
-    operations   does the work: one function for each operation, and the table that names them all
-    describe     LUNs, tokens and copies as plain data, for the answers; `health` the same for what is wrong
+    client       used by the process of `manage`: sends one request to the control socket, returns the result
+    server       used by the process of the array: reads requests from the socket, sends responses
+    operations   performs the operations: one function for each, and the table of all operations
+    describe     LUNs, tokens and copies as plain data, for responses
+    health       the health of an array as plain data, for responses
     arguments    checks the arguments of a request
 
-To follow `manage POOL revoke`, go straight to `_revoke` in `operations`.
+The operation `manage POOL revoke`, for example, is `_revoke` in `operations`.
 """

@@ -16,7 +16,7 @@ _REQUIRED = object()
 
 
 class ManagementError(Exception):
-    """An operation was refused; the message is one line. `is_usage` is true if the request itself was wrong."""
+    """An operation was refused. The message is one line. `is_usage` is True if the request itself was wrong."""
 
     def __init__(self, message: str, *, is_usage: bool = False) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class ManagementError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of an operation. `parse` converts the given value; raises ConfigError."""
+    """An argument of an operation. `parse` checks and converts its value; it raises ConfigError."""
 
     name: str
     description: str
@@ -38,14 +38,14 @@ class Argument:
 
 
 def text(value: object) -> str:
-    """A text. Raises ConfigError."""
+    """Check a text. Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f"name: want a text, not {value!r}")
     return value
 
 
 def size(value: object) -> int:
-    """Bytes from a number or a text such as "1G". Raises ConfigError."""
+    """Return the number of bytes for a number or a text such as "1G". Raises ConfigError."""
     if type(value) is int and value >= 0:
         return value
     if not isinstance(value, str):
@@ -54,28 +54,28 @@ def size(value: object) -> int:
 
 
 def flag(value: object) -> bool:
-    """True or false. Raises ConfigError."""
+    """Check a value that must be true or false. Raises ConfigError."""
     if not isinstance(value, bool):
         raise ConfigError(f"want true or false, not {value!r}")
     return value
 
 
 def lun(value: object) -> LunConfig:
-    """A LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    """Return a LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
     return parse_lun(value)
 
 
 def token_identifier(value: object) -> int:
-    """The identifier of a token, hexadecimal. Raises ConfigError."""
+    """Return a token identifier from a hexadecimal text. Raises ConfigError."""
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
     return int(value, 16)
 
 
 def list_identifier(value: object) -> int:
-    """A number of 32 bits, decimal or hexadecimal after 0x. Raises ConfigError."""
+    """Return a list identifier: a number of 32 bits, decimal or, after 0x, hexadecimal. Raises ConfigError."""
     found = value
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         found = int(value, 16 if value[:2].lower() == "0x" else 10)

@@ -1,4 +1,4 @@
-"""The client of the control socket: sends a request to a running array and waits for the answer."""
+"""The client of the control socket: sends a request to a running array and waits for the response."""
 
 import errno
 import json
@@ -12,22 +12,22 @@ from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_path import CONTROL_NAME, socket_name
 
 ANSWER_TIMEOUT_S = 120.0
-"""Long, because shrinking a LUN waits for commands under way, and each change is flushed to the disk."""
+"""Time to wait for a response. It is long because shrinking a LUN waits for commands, and changes are flushed."""
 
 MAX_ANSWER_BYTES = 64 << 20
-"""Far more than an array answers; what sends a longer line is no array."""
+"""Length of a response: far more than an array sends. A longer line does not come from an array."""
 
 _RECEIVE_BYTES = 1 << 16
 
 
 class NoServer(Exception):
-    """No array answers. The message is one line."""
+    """No array responds. The message is one line."""
 
 
 def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Have the array at `where`, a pool's directory or a control socket, perform an operation; returns its result.
+    """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
-    Blocks. Raises ManagementError if the operation is refused, NoServer if no array answers.
+    Blocks. Raises ManagementError if the operation is refused, NoServer if no array responds.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
     answer = _decoded(where, _exchange(where, line))

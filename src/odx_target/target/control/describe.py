@@ -1,4 +1,4 @@
-"""LUNs, tokens and copies as plain data, for the answers of management operations."""
+"""LUNs, tokens and copies as plain data, for the responses to management operations."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
@@ -13,7 +13,7 @@ from odx_target.turns import Turns
 Data: TypeAlias = dict[str, object]
 
 STEPS_OF_A_ROW = 10
-"""Steps of the loop's turn that making and encoding a row takes."""
+"""Cost of making and encoding a row, in steps of a turn of the event loop."""
 
 Item = TypeVar("Item")
 
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 async def rows_in_turns(
     turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], max_rows: int | None = None
 ) -> list[Data]:
-    """The rows of `items`, at most `max_rows`, without those that are None. Other tasks run while they are made."""
+    """Return the rows of `items` that are not None, at most `max_rows`. Other tasks can run while the rows are made."""
     rows: list[Data] = []
     for item in items:
         await turns.next_if_spent()
@@ -44,7 +44,7 @@ def describe_lun(logical_unit: LogicalUnit) -> Data:
 
 
 def describe_token(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
-    """A token without its secret bytes. Ranges are in blocks of the logical unit that it was made from."""
+    """Describe a token without its secret bytes. Ranges are in blocks of the logical unit that the token was made from."""
     unit = units.get(creator_identity(token.creator) or b"")
     data = token_data(token, now_s)
     del data["creator"], data["extents"]

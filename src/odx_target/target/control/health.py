@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 MAX_DAMAGED_SHOWN = 100
-"""Damaged blocks in one answer; the others are only counted."""
+"""Number of damaged blocks that a response lists; further ones are only counted."""
 
 
 def describe_health(array: "Array") -> dict[str, object]:
-    """The array's health as plain data. Times are seconds, `None` stands for nothing wrong."""
+    """Return the array's health as plain data. Times are seconds. `None` means that there is no error."""
     status = array.pool.status()
     usage = array.pool.usage()
     counts = array.reporter.counts

@@ -1,7 +1,7 @@
-"""The operations that `odx-target manage` can ask a running array for, each as a function, and a table of them.
+"""The operations of `odx-target manage` on a running array: a function for each, and a table of them.
 
-An operation takes named arguments, as JSON or a command line has them, and returns plain data that JSON can hold. There is no
-I/O here: `server` carries requests and answers, and any other way to manage an array uses the same table.
+An operation takes named arguments, as JSON or a command line provides them, and returns plain data that JSON can represent.
+There is no I/O here: `server` receives requests and sends responses. Other ways to manage an array can use the same table.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from odx_target.target.server.listener import ConnectedSession
 
 TOKENS_OF_A_PAGE = 100
-"""Tokens of one answer: with 64 ranges each they are a few hundred KiB of JSON, which take milliseconds to make."""
+"""Number of tokens in one response. With 64 ranges each, they make a few hundred KiB of JSON, in some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Operation:
 
 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
-    """Perform the operation of this name with the arguments given. Raises ManagementError."""
+    """Perform the operation `name` with the arguments `given`. Raises ManagementError."""
     operation = OPERATIONS.get(name)
     if operation is None:
         raise ManagementError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}", is_usage=True)
@@ -96,7 +96,7 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
 
 
 async def _tokens(array: "Array", after: int) -> Data:
-    """A page of tokens in the order of their identifiers, and the `after` of the next page or None."""
+    """Return a page of tokens in the order of their identifiers, and the value of `after` for the next page, or None."""
     tokens = array.copy_manager.tokens
     now_s = array.environment.monotonic()
     units = {unit.identity: unit for unit in array.logical_units.values()}
@@ -114,7 +114,7 @@ async def _tokens(array: "Array", after: int) -> Data:
 async def _revoke(array: "Array", identifier: int) -> Data:
     if not array.copy_manager.revoke(identifier):
         raise ManagementError(f"there is no token {identifier:016x}")
-    await array.make_durable()  # or a loss of power would bring a persistent token back
+    await array.make_durable()  # otherwise a loss of power could bring a persistent token back
     return {"identifier": f"{identifier:016x}"}
 
 
@@ -128,7 +128,7 @@ async def _copies(array: "Array") -> Data:
 
 
 async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> Data:
-    """End a copy as COPY OPERATION ABORT does. Blocks that are copied stay."""
+    """End a copy as COPY OPERATION ABORT does. Blocks that are already copied stay."""
     found = [
         operation
         for operation in array.copy_manager.operations

@@ -1,13 +1,13 @@
-"""The control socket as a running array serves it: requests come in, `operations` does them, answers go out.
+"""The control socket of a running array: it receives requests, performs `operations` and sends responses.
 
-A stream socket in the file system that only its owner can open. Each line from a client is a request, and each line back is the
-answer to it. Both are JSON objects:
+It is a stream socket in the file system that only its owner can open. Each line from a client is a request, and each line to
+the client is the response. Both are JSON objects:
 
     {"operation": "resize", "arguments": {"name": "first", "size": "2G"}}
     {"result": {"lun": 0, "name": "first", "size_bytes": 2147483648, "block_bytes": 512}}
     {"error": "there is no LUN third", "usage": false}
 
-`usage` is true if the request itself was wrong. A connection may send any number of requests, one after the other.
+`usage` is true if the request itself was wrong. A client may send any number of requests on a connection, one after another.
 """
 
 import errno
@@ -32,30 +32,30 @@ log = structlog.get_logger()
 CONTROL_MODE = 0o600
 
 ACCEPT_PAUSE_S = 0.1
-"""After accept() has failed: the cause passes by itself or not at all, and trying again at once would spin."""
+"""Pause after accept() has failed. The cause may last, and retries without a pause would use all CPU time."""
 
 MAX_LINE_BYTES = 1 << 16
-"""Of a request: far more than any needs."""
+"""Length of a request: far more than any request needs."""
 
 MAX_CONTROL_CONNECTIONS = 16
-"""A person and some scripts; a further client gets an error at once."""
+"""Number of connections: enough for a person and some scripts. Any further client gets an error at once."""
 
 IDLE_TIMEOUT_S = 60.0
-"""For a client to send its next request."""
+"""Time for a client to send its next request."""
 
 SEND_TIMEOUT_S = 10.0
-"""For a client to take an answer."""
+"""Time for a client to receive a response."""
 
 PARTS_AT_ONCE = 2000
-"""Parts of an answer (texts, numbers, punctuation) that are encoded in one go: about a millisecond."""
+"""Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause, in about a millisecond."""
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
-"""Performs the operation of this name with these arguments, and returns its result. Raises ManagementError."""
+"""Function that performs the operation of this name with these arguments, and returns its result. Raises ManagementError."""
 
 
 @asynccontextmanager
 async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
-    """Answer requests at `path` while the body runs. Yields False, after a warning in the log, if there can be no socket."""
+    """Answer requests at `path` while the body runs. Yields False, after a warning in the log, if the socket cannot be made."""
     try:
         listening, identity = await trio.to_thread.run_sync(_listen, path)
     except OSError as error:
@@ -75,7 +75,7 @@ async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
 
 
 async def _accept_all(listener: trio.SocketListener, conversations: "_Conversations", nursery: trio.Nursery) -> None:
-    """Accept clients for ever. A client that cannot be accepted ends neither the others nor the array."""
+    """Accept clients until cancelled. If a client cannot be accepted, the other clients and the array continue."""
     reporter = Reporter(trio.current_time)
     while True:
         try:
@@ -126,7 +126,7 @@ class _Conversations:
 
 
 def _request(line: bytes) -> tuple[str, Mapping[str, object]]:
-    """Name and arguments of the operation that a line asks for. Raises ManagementError."""
+    """Return the name and the arguments of the operation in a line. Raises ManagementError."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
@@ -143,7 +143,10 @@ def _failure(message: str, *, is_usage: bool = False) -> Mapping[str, object]:
 
 
 async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes | None:
-    """The next line, or the beginning of one that is too long; None at the end, or after a time without any."""
+    """Return the next line, or the beginning of a line that is too long.
+
+    Returns None when the client has closed the connection, or has sent no line in time.
+    """
     with trio.move_on_after(IDLE_TIMEOUT_S):
         while (end := buffer.find(b"\n")) < 0:
             if len(buffer) > MAX_LINE_BYTES:
@@ -159,14 +162,14 @@ async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes |
 
 
 async def _send(stream: trio.SocketStream, answer: Mapping[str, object]) -> bool:
-    """Send an answer. False if the client does not take it in time."""
+    """Send a response. Return False if the client does not receive it in time."""
     with trio.move_on_after(SEND_TIMEOUT_S) as scope:
         await stream.send_all(await _encoded(answer) + b"\n")
     return not scope.cancelled_caught
 
 
 async def _encoded(answer: Mapping[str, object]) -> bytes:
-    """The JSON of an answer. A long one is made in pieces, and other tasks run between them."""
+    """Encode a response as JSON. A long response is encoded in pieces, and other tasks can run between them."""
     parts = []
     for part in json.JSONEncoder().iterencode(answer):
         parts.append(part)
@@ -176,14 +179,14 @@ async def _encoded(answer: Mapping[str, object]) -> bytes:
 
 
 def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
-    """A listening socket, and the device and inode of its file. Raises OSError."""
+    """Make a listening socket. Return it with the device and inode numbers of its file. Raises OSError."""
     with socket_name(path) as name:
         _make_way(name)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listening.setblocking(False)
             listening.bind(name)
-            Path(name).chmod(CONTROL_MODE)  # before anybody can connect
+            Path(name).chmod(CONTROL_MODE)  # before any client can connect
             listening.listen(MAX_CONTROL_CONNECTIONS)
             found = Path(name).lstat()
         except BaseException:
@@ -193,7 +196,7 @@ def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
 
 
 def _make_way(name: str) -> None:
-    """Remove the socket of a server that has died. Raises OSError if anything else is there."""
+    """Remove the socket of a server that has died. Raises OSError if another kind of file is there."""
     try:
         mode = Path(name).lstat().st_mode
     except FileNotFoundError:

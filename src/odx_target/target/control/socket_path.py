@@ -1,4 +1,4 @@
-"""Where the control socket is, for the server and for its clients."""
+"""The path of the control socket, for the server and for its clients."""
 
 import os
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CONTROL_NAME = "control"
-"""The socket's file name in the directory of a pool."""
+"""File name of the socket in the directory of a pool."""
 
 MAX_SOCKET_NAME_BYTES = 107
-"""sockaddr_un has 108 bytes, and the last must be zero."""
+"""Length of a socket's name: sockaddr_un has 108 bytes, and the last must be zero."""
 
 
 @contextmanager
 def socket_name(path: Path) -> Iterator[str]:
-    """Give a name by which the socket at `path` can be bound and reached, however long the path is. Raises OSError."""
+    """Yield a name by which the socket at `path` can be bound and connected, however long the path is. Raises OSError."""
     if len(os.fsencode(path)) <= MAX_SOCKET_NAME_BYTES:
         yield str(path)
         return

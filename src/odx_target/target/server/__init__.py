@@ -1,1 +1,1 @@
-"""Connections: sockets, the iSCSI protocol on them, and the memory that sessions share."""
+"""Connections: their sockets, the iSCSI protocol on them, and the memory that sessions share."""

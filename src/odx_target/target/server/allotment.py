@@ -1,30 +1,30 @@
-"""A part of the memory for sessions, for one purpose, and how it is shared.
+"""An allotment is the part of the memory for one purpose, which all sessions share.
 
-    guaranteed   to each session, whatever the others do: nobody has to wait for another host
-    common       for those who need more than that, in turn
+    guaranteed   a part for each session, independent of the other sessions: no host has to wait for another host
+    common       for sessions that need more than their guaranteed part, in turn
 
-A *small* claim fits into what is guaranteed, and takes of the common part only what goes beyond it. A *large* claim does not
-fit and takes all of itself from the common part, which has room for the largest of all. Three rules:
+A *small* claim fits into the guaranteed part, and takes from the common part only what exceeds the guaranteed part. A *large*
+claim does not fit, and is taken completely from the common part, which has room for the largest claim. There are three rules:
 
-1. What is granted never exceeds the allotment.
-2. A session that holds some of the common part may hold as much as a fair part of it: three quarters, divided by the sessions
-   that hold or wait for some. One that holds none may take one claim of any size.
-3. Claims that must wait are granted in turn: one of a session, then one of the next. A session that is over its fair part is
-   passed over; the first that is not keeps those after it from taking what it waits for.
+1. The granted claims together never exceed the allotment.
+2. A session that holds common memory may hold at most a fair part of it: three quarters, divided by the number of sessions that
+   hold or wait for common memory. A session without common memory may take one claim of any size.
+3. Claims that must wait are granted in turn, one for each session. A session above its fair part is passed over. The first
+   session within its fair part prevents later sessions from taking the memory that it waits for.
 
-So everything that waits is granted once others, or the session itself, have given back. What is granted is for work that needs
-no more of the same allotment to end: then no circle of waiting can close.
+So every waiting claim is granted once other sessions, or the session itself, release memory. Work for which a claim was granted
+ends without further memory of the same allotment. So sessions cannot wait for each other in a circle.
 """
 
 from collections import deque
 from collections.abc import Callable
 
 FAIR_NUMERATOR, FAIR_DENOMINATOR = 3, 4
-"""The part of the common memory that sessions may fill before any of them waits; the rest is there when the next one comes."""
+"""Fraction of the common memory that sessions may fill before any of them waits. The rest is free for the next session."""
 
 
 class Claim:
-    """Memory that a session waits for. `granted` is called once it is the session's."""
+    """Memory that a session waits for. `granted` is called when the session gets the memory."""
 
     __slots__ = ("granted", "size_bytes")
 
@@ -51,11 +51,11 @@ class Share:
 
     @property
     def common_bytes(self) -> int:
-        """How much of it is of the common part."""
+        """Number of bytes that this session holds in the common part."""
         return self.large_bytes + max(0, self.small_bytes - self._allotment.guaranteed_bytes)
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once; False, with nothing taken, where that would have to wait."""
+        """Claim memory at once. Return False, without a claim, if the claim would have to wait."""
         if self._is_closed:
             return False
         needed_bytes = self.needed_of_common(size_bytes)
@@ -67,9 +67,9 @@ class Share:
         return True
 
     def wait(self, size_bytes: int, granted: Callable[[], None]) -> Claim:
-        """Claim memory that comes later, in turn: `granted` is called once it is there, but not before this returns.
+        """Claim memory later, in turn. `granted` is called when the memory is available, but not before this method returns.
 
-        For what could not be taken; from a share that is closed nothing comes.
+        Call this only if `take` returned False. A claim on a closed share is never granted.
         """
         claim = Claim(size_bytes, granted)
         if not self._is_closed:
@@ -77,13 +77,13 @@ class Share:
         return claim
 
     def withdraw(self, claim: object) -> None:
-        """Wait no longer for what `wait` returned; does nothing if it has been granted."""
+        """Withdraw a claim that `wait` returned. Does nothing if the claim has been granted."""
         if isinstance(claim, Claim) and claim in self.waiting:
             self.waiting.remove(claim)
             self._allotment.serve(self)
 
     def give_back(self, size_bytes: int) -> None:
-        """End a claim of this size. After `close` there is nothing to give back."""
+        """Release a granted claim of this size. Does nothing after `close`."""
         if self._is_closed:
             return
         if self.is_small(size_bytes):
@@ -93,7 +93,7 @@ class Share:
         self._allotment.serve(self)
 
     def close(self) -> None:
-        """Give back everything and wait for nothing; the session has ended."""
+        """Release all memory and withdraw all claims, because the session has ended."""
         if not self._is_closed:
             self._is_closed = True
             self.small_bytes = self.large_bytes = 0
@@ -104,7 +104,7 @@ class Share:
         return size_bytes <= self._allotment.guaranteed_bytes
 
     def needed_of_common(self, size_bytes: int) -> int:
-        """How much of the common part a claim would take."""
+        """Return the number of bytes that a claim would take from the common part."""
         if not self.is_small(size_bytes):
             return size_bytes
         beyond_bytes = self.small_bytes - self._allotment.guaranteed_bytes
@@ -117,20 +117,20 @@ class Share:
             self.large_bytes += size_bytes
 
     def next_guaranteed(self) -> Claim | None:
-        """The first small claim, if what is guaranteed has room for it."""
+        """Return the first waiting small claim, if the guaranteed part has room for it."""
         claim = next((claim for claim in self.waiting if self.is_small(claim.size_bytes)), None)
         return None if claim is None or self.needed_of_common(claim.size_bytes) else claim
 
 
 class Allotment:
-    """`size_bytes` for at most `max_sessions` sessions, each with `guaranteed_bytes` of its own."""
+    """The memory for one purpose: `size_bytes` for at most `max_sessions` sessions, each with `guaranteed_bytes` of its own."""
 
     def __init__(self, size_bytes: int, max_sessions: int, guaranteed_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.guaranteed_bytes = guaranteed_bytes
         self.common_bytes = size_bytes - max_sessions * guaranteed_bytes
         self._max_shares = max_sessions
-        self._shares: dict[Share, None] = {}  # in the order of their turns
+        self._shares: dict[Share, None] = {}  # in the order in which they get their turns
         self._is_serving = False
         self._must_serve = False
 
@@ -140,7 +140,7 @@ class Allotment:
 
     @property
     def used_bytes(self) -> int:
-        """The memory that all sessions hold together."""
+        """The memory that all sessions together hold."""
         return sum(share.used_bytes for share in self._shares)
 
     @property
@@ -148,20 +148,20 @@ class Allotment:
         return self.common_bytes - sum(share.common_bytes for share in self._shares)
 
     def open_share(self) -> Share:
-        """The share of a session that begins."""
+        """Open the share of a new session."""
         assert len(self._shares) < self._max_shares
         share = Share(self)
         self._shares[share] = None
         return share
 
     def remove(self, share: Share) -> None:
-        """A share is closed: what it held is there for others."""
+        """Remove a closed share, and grant its memory to others."""
         if share in self._shares:
             del self._shares[share]
             self._serve_all()
 
     def may_take(self, share: Share, needed_bytes: int) -> bool:
-        """True if a share may have so much of the common part without waiting: no other that waits could have it."""
+        """True if a share may take `needed_bytes` of the common part at once, because no waiting claim could use them."""
         return (
             needed_bytes <= self.free_common_bytes
             and self._is_fair(share, needed_bytes)
@@ -169,14 +169,14 @@ class Allotment:
         )
 
     def serve(self, share: Share) -> None:
-        """Grant what can be, after a change of one share."""
+        """Grant the claims that can be granted after a change of one share."""
         while (claim := share.next_guaranteed()) is not None:
             self._grant(share, claim)
         if any(other.waiting for other in self._shares):
             self._serve_all()
 
     def _serve_all(self) -> None:
-        """Grant claims in turn. What is granted may lead back here: then there is one more round."""
+        """Grant claims in turn. If granting a claim leads back to this method, one more round is made afterwards."""
         self._must_serve = True
         if self._is_serving:
             return
@@ -198,7 +198,7 @@ class Allotment:
                 continue
             if needed_bytes > self.free_common_bytes:
                 return
-            self._shares[share] = self._shares.pop(share)  # its next turn comes after all others'
+            self._shares[share] = self._shares.pop(share)  # its next turn comes after the turns of all others
             self._must_serve = True
             self._grant(share, claim)
 

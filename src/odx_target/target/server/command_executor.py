@@ -1,4 +1,4 @@
-"""The executor of one connection: handles the events of its protocol in order, and gives commands to the device server."""
+"""The executor of one connection: handles the events of its protocol in order, and passes commands to the device server."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -32,18 +32,18 @@ from odx_target.turns import Turns
 Ts = TypeVarTuple("Ts")
 
 EARLY_SEND_BYTES = 1 << 18
-"""Read data that is sent before the rest of a batch is executed: the initiator can begin to work on it, and the processor
-still has it in its cache."""
+"""Amount of read data that is sent before the remaining commands of a batch are executed. So the initiator can begin to use the
+data, and the data is still in the cache of the processor."""
 
 
 class StartSoon(Protocol):
-    """Starts a task of the connection. Returns False if the connection has ended."""
+    """Function that starts a task of the connection. Returns False if the connection has ended."""
 
     def __call__(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool: ...
 
 
 class Report(Protocol):
-    """Logs an event, unless there are too many of its kind."""
+    """Function that logs an event, unless there are too many of its kind."""
 
     def __call__(self, level: str, event: str, **fields: object) -> None: ...
 
@@ -76,18 +76,20 @@ class CommandExecutor:
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
         self._places: dict[CommandReady, Place] = {}
-        """The places in their task sets of commands whose data is still on its way."""
+        """Places in task sets of the commands whose data-out has not arrived."""
         self.memory: SessionMemory | None = None
 
     @property
     def has_unhandled(self) -> bool:
-        """Commands wait until the peer has read more, or until the next turn of the loop."""
+        """True if commands wait until the peer has received more output, or until the next turn of the event loop."""
         return bool(self._unhandled)
 
     def handle_events(self) -> None:
-        """Execute what the protocol has ready, unless the peer has too much to read already or the turn of the loop is over.
+        """Execute the events of the protocol. Stop if the peer has too much unread output, or if the turn of the loop is used
+        up.
 
-        The loop is per command, so commands come first. Handling an event may end this connection, and so call this again.
+        Commands are checked for first, since most events are commands. Handling an event may end this connection, and so call
+        this method again.
         """
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply
@@ -127,7 +129,7 @@ class CommandExecutor:
                 self._handle_rare_event(event)
 
     def _accept(self, command: CommandReady) -> None:
-        """Keep the place of a command for it, unless its data has come meanwhile, or it has ended."""
+        """Take a place in the task set for a command, unless its data has already arrived or the command has ended."""
         has_data = bool(self._unhandled) and self._unhandled[0] is command
         if has_data or command.aborted or self._nexus is None:
             return
@@ -152,12 +154,12 @@ class CommandExecutor:
             place.give_back()
 
     def _hold_until_sent(self, task: Task) -> None:
-        """A large read keeps its memory until the peer has taken the data."""
+        """Keep the memory of a large read until the peer has received the data."""
         assert self.memory is not None
         self._sender.hold(self.memory.read, task.read_memory_bytes)
 
     def _execute_later(self, command: CommandReady, task: Task, pending: Pending) -> None:
-        """Give a command that waits a task of its own, and memory for its data."""
+        """Run a command that has to wait in a task of its own, with memory for its data."""
         if not self._protocol.keep(command, task.data_out_bytes):
             pending.abandon()
             self._give_back(task)
@@ -212,19 +214,19 @@ class CommandExecutor:
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
-        """Another nexus ends the tasks of a LUN: those whose data is still on its way as well."""
+        """Abort the tasks of a LUN whose data-out has not arrived, because another nexus aborts the tasks of the LUN."""
         ended = self._protocol.abort_collecting(lun)
         if ended:
             self._start_soon(self._send)
         return ended
 
     def close(self) -> None:
-        """Forget what has not been executed; nothing more will be."""
+        """Drop all events that have not been handled. Nothing more will be executed."""
         self.lose_nexus()
         self._unhandled.clear()
 
     def lose_nexus(self) -> None:
-        """The session has ended, and all its tasks with it. Does nothing the second time."""
+        """End the nexus and all its tasks, because the session has ended. Does nothing when repeated."""
         if self._nexus is not None:
             self._device_server.detach(self._nexus)
             self._nexus = None

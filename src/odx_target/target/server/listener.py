@@ -1,4 +1,4 @@
-"""Portals: listening sockets, and a server for each connection that comes in."""
+"""Portals: the listening sockets, and a server for each accepted connection."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from odx_target.target.trace.tap import Tap
 
 LISTEN_BACKLOG = 64
 ACCEPT_PAUSE_S = 0.1
-"""After accept() has failed: the cause passes by itself or not at all, and trying again at once would spin."""
+"""Pause after accept() has failed. The cause may last, and retries without a pause would use all CPU time."""
 
 
 class ConnectedSession(NamedTuple):
@@ -35,7 +35,7 @@ class ConnectedSession(NamedTuple):
 
 
 class Listener:
-    """The portals of one array and the connections made through them."""
+    """The portals of one array, and the connections through them."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class Listener:
         self._directory.set_portals(self.portals)
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Accept connections in the nursery. From here on the sockets are the listener's to close."""
+        """Accept connections in the nursery. From now on, the listener closes the sockets."""
         nursery.start_soon(self._accept_all, nursery)
 
     async def stop(self, timeout_s: float) -> None:
-        """Take no more connections, ask those there to log out, and cut what is left after `timeout_s`."""
+        """Accept no more connections, ask the initiators to log out, and after `timeout_s` cut the remaining connections."""
         self._accepting.cancel()
         await self._accepted_last.wait()
         with trio.move_on_after(timeout_s):
@@ -97,7 +97,7 @@ class Listener:
                 connected, _ = listening.accept()
             except BlockingIOError:
                 continue
-            except ConnectionAbortedError:  # the peer has gone already
+            except ConnectionAbortedError:  # the peer has already closed the connection
                 continue
             except OSError as error:
                 if passes(error):
@@ -120,7 +120,7 @@ class Listener:
                     self._tap,
                     self._reporter,
                 )
-            except OSError:  # the peer has gone already
+            except OSError:  # the peer has already closed the connection
                 connected.close()
                 continue
             except BaseException:
@@ -130,20 +130,21 @@ class Listener:
             connection_nursery.start_soon(self._serve, server)
 
     def sessions(self) -> list[ConnectedSession]:
-        """The sessions that are open, the oldest first."""
+        """Return the open sessions, oldest first."""
         found = [(connection.peer, connection.session) for connection in self._connections]
         return [ConnectedSession(peer, session) for peer, session in found if session is not None]
 
     def pool_failed(self, error: PoolFailed) -> None:
-        """A batch is lost in which any connection may have had a part: hosts log in again and find out."""
+        """Close all connections, because any of them may have written to the lost batch. Hosts then log in again."""
         self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
         for connection in list(self._connections):
             connection.cut()
 
     def _make_room(self) -> bool:
-        """Past either limit the connection goes that has been at its login for longest; False if all are logged in.
+        """Make room for one more connection by cutting the oldest login, if a limit is reached. Return False if there is no
+        login.
 
-        A flood of connections that do not log in keeps no host out: a login takes milliseconds.
+        So a flood of connections that never log in cannot keep hosts out, as a login takes only milliseconds.
         """
         logging_in = [server for server in self._connections if not server.is_logged_in]
         if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:
@@ -151,7 +152,7 @@ class Listener:
         return self._cut_oldest_login()
 
     def _cut_oldest_login(self) -> bool:
-        """Close the socket that has been at its login for longest; False if there is none."""
+        """Close the connection whose login has lasted longest. Return False if there is no login."""
         oldest = next((server for server in self._connections if not server.is_logged_in), None)
         if oldest is None:
             return False
@@ -168,9 +169,9 @@ class Listener:
 
 
 async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
-    """Listening sockets for all portals; the caller closes them.
+    """Return listening sockets for all portals. The caller closes them.
 
-    Raises OSError, which names the portal that cannot be bound.
+    Raises OSError, whose message names the portal that cannot be bound.
     """
     sockets: list[socket.socket] = []
     try:
@@ -206,7 +207,7 @@ async def _bind(portal: Portal) -> socket.socket:
 
 
 async def _addresses_of(portal: Portal) -> list[Any]:
-    """Look up addresses, best first. Raises OSError, also for names that the resolver refuses to look up."""
+    """Return the addresses of a portal, best first. Raises OSError, also for names that the resolver refuses."""
     try:
         return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
     except UnicodeError as error:

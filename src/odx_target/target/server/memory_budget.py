@@ -1,16 +1,17 @@
-"""How much memory all sessions of an array may take together, and for what.
+"""The limits of the memory that all sessions of an array together may use.
 
-    part                          bytes                    what it is for
-    a session, logged in          SESSION_BYTES            its receive buffer, answers on their way, task records
-    a discovery session           DISCOVERY_SESSION_BYTES  the same, for text alone
+    part                          bytes                    purpose
+    a session, logged in          SESSION_BYTES            its receive buffer, responses to be sent, task records
+    a discovery session           DISCOVERY_SESSION_BYTES  the same, but only for text
     a socket that logs in         LOGIN_BYTES              a small receive buffer, the text of the login
-    unsolicited                   an eighth of the rest    data that came with commands that have to wait, or came early
-    written                       7/16 of the rest         data asked for by R2T, until its command has ended
-    read                          7/16 of the rest         data on its way from a disk, and large reads that nobody takes
+    unsolicited                   an eighth of the rest    data-out that arrived without R2T, of commands that have to wait
+    written                       7/16 of the rest         data-out after R2T, until its command has ended
+    read                          7/16 of the rest         data that is read from a disk, and large reads that are not sent yet
 
-The first three are there for the largest number of each, so nothing has to be counted while commands are small and end at
-once. The others are allotments, which sessions share. Work takes memory in the order of the table: it may hold unsolicited data
-while it waits for room to be written to, and both while it waits for room to read, never the other way round.
+The first three parts are reserved for the largest number of sessions and sockets, so small commands that end at once need no
+accounting. The other parts are allotments, which sessions share. Work claims memory in the order of the table: work that holds
+unsolicited memory may wait for written memory, and work that holds both may wait for read memory, but never the other way
+round.
 """
 
 from dataclasses import dataclass
@@ -29,34 +30,34 @@ KIB, MIB = 1 << 10, 1 << 20
 DEFAULT_MEMORY_BYTES = 512 * MIB
 
 SESSION_BYTES = 2304 * KIB
-"""A receive buffer of 1 MiB; as much of small reads and other answers that the host has not taken; 256 KiB for the records of
-144 commands and the objects around them."""
+"""Memory of a session: a receive buffer of 1 MiB, another MiB for small reads and other responses that the host has not
+received, and 256 KiB for the records of 144 commands and related objects."""
 
 DISCOVERY_SESSION_BYTES = 512 * KIB
-"""A receive buffer for one of the largest PDUs, and 64 KiB of text in either direction."""
+"""Memory of a discovery session: a receive buffer for one of the largest PDUs, and 64 KiB of text in each direction."""
 
 LOGIN_BYTES = 128 * KIB
-"""A receive buffer of 16 KiB, 64 KiB of text and the objects of a connection."""
+"""Memory of a login: a receive buffer of 16 KiB, 64 KiB of text and the objects of a connection."""
 
 MAX_SHARES = MAX_CONNECTIONS + 4
-"""Sessions that share the allotments: a session that another one replaces is not quite gone when that one begins."""
+"""Number of sessions that share the allotments: some more than connections, since replaced sessions may still be ending."""
 
 FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SESSION_BYTES + MAX_LOGINS * LOGIN_BYTES
 
 MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
-"""The part of each allotment that a session can always have: one command of the size that Windows sends."""
+"""Part of each allotment that a session can always get: enough for one command of the size that Windows sends."""
 
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
 MIN_MEMORY_BYTES = 320 * MIB
-"""Below this the allotments would have no room for one of the largest commands beside what is guaranteed."""
+"""Smallest limit: with less, the allotments would have no room for one of the largest commands besides the guaranteed parts."""
 
 MAX_MEMORY_BYTES = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
 class SessionMemory:
-    """The parts of the allotments that a session holds."""
+    """The shares of the allotments that a session holds."""
 
     unsolicited: Share
     written: Share
@@ -67,13 +68,13 @@ class SessionMemory:
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
     def close(self) -> None:
-        """Give back everything: the session has ended, and nothing works for it any more."""
+        """Release all memory, because the session and its work have ended."""
         for share in (self.unsolicited, self.written, self.read):
             share.close()
 
 
 class MemoryBudget:
-    """The allotments of one array. `limit_bytes` is for everything in the table above, at least MIN_MEMORY_BYTES."""
+    """The allotments of one array. `limit_bytes` is for all parts in the table above, and at least MIN_MEMORY_BYTES."""
 
     def __init__(self, limit_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
         if limit_bytes < MIN_MEMORY_BYTES:
@@ -87,23 +88,23 @@ class MemoryBudget:
 
     @property
     def used_bytes(self) -> int:
-        """The memory that sessions hold now, by allotment."""
+        """The memory in allotments that sessions hold now."""
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
     def open_session(self) -> SessionMemory | None:
-        """The memory of a session that begins, which the caller closes; None while too many have not quite ended."""
+        """Open the memory of a new session. The caller closes it. Returns None while too many old sessions are still ending."""
         if self.unsolicited.count_shares >= MAX_SHARES:
             return None
         return SessionMemory(self.unsolicited.open_share(), self.written.open_share(), self.read.open_share())
 
     def no_memory(self) -> SessionMemory:
-        """Shares of nothing, for a session that is about to be cut."""
+        """Return closed shares, for a session that is about to be cut."""
         memory = SessionMemory(Share(self.unsolicited), Share(self.written), Share(self.read))
         memory.close()
         return memory
 
 
 def _allotment(size_bytes: int, largest_claim_bytes: int) -> Allotment:
-    """Three quarters of it guaranteed, as far as the rest has room for the largest claim."""
+    """Make an allotment. Three quarters of it are guaranteed, or less if the largest claim needs more of the common part."""
     guaranteed_bytes = min(size_bytes * 3 // 4, size_bytes - largest_claim_bytes) // MAX_SHARES
     return Allotment(size_bytes, MAX_SHARES, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))

@@ -12,11 +12,11 @@ class SessionReadMemory:
         self._share = share
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once; False, with nothing taken, where it would have to wait."""
+        """Claim memory at once. Return False, without a claim, if the claim would have to wait."""
         return self._share.take(size_bytes)
 
     async def wait_for(self, size_bytes: int) -> None:
-        """Claim memory, as soon as there is some."""
+        """Claim memory, and wait until it is available."""
         granted = trio.Event()
         claim = self._share.wait(size_bytes, granted.set)
         try:
@@ -29,5 +29,5 @@ class SessionReadMemory:
             raise
 
     def give_back(self, size_bytes: int) -> None:
-        """End a claim of this size."""
+        """Release a claim of this size."""
         self._share.give_back(size_bytes)

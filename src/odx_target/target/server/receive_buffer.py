@@ -1,22 +1,22 @@
-"""The receive buffer of a connection, used again and again."""
+"""The receive buffer of a connection, whose memory is used again and again."""
 
 import mmap
 
 LOGIN_BUFFER_BYTES = 16 << 10
-"""Until the login is done. The largest PDU has 8 KiB then, so one always fits after a move to the front."""
+"""Size of the buffer during the login. The largest PDU then has 8 KiB, so one always fits after a move to the front."""
 
 RECEIVE_BUFFER_BYTES = 1 << 20
-"""The room for one wake-up: three of the largest PDUs, so that one always fits after a move to the front."""
+"""Size of the buffer for one wake-up: three of the largest PDUs, so that one always fits after a move to the front."""
 
 DISCOVERY_BUFFER_BYTES = 320 << 10
-"""Discovery sessions send only text, but their PDUs may be as large as others."""
+"""Size of the buffer of a discovery session, which sends only text, but in PDUs that may be as large as in other sessions."""
 
 MIN_FREE_BYTES = 1 << 18
-"""If less room is left after the unconsumed bytes, they move to the front, because each small receive costs a call."""
+"""If less room is left after the unconsumed bytes, they are moved to the front, because each small receive costs a call."""
 
 
 class ReceiveBuffer:
-    """Bytes received and not yet consumed, in one piece. Views of consumed bytes are valid until the next `free` or `grow`."""
+    """Received bytes that are not yet consumed, without a gap. Views of consumed bytes stay valid until `free` or `grow`."""
 
     def __init__(self, size_bytes: int = LOGIN_BUFFER_BYTES) -> None:
         self._view = memoryview(b"")
@@ -29,9 +29,9 @@ class ReceiveBuffer:
         return len(self._view)
 
     def grow(self, size_bytes: int) -> None:
-        """Have room for more; what has been received moves along."""
-        # Of the kernel's own pages: they go back to it with the buffer, where the allocator would keep them, and are only
-        # there once something has been received into them.
+        """Enlarge the buffer, and keep the received bytes."""
+        # The pages come directly from the kernel. So they return to it together with the buffer, instead of being kept by the
+        # allocator, and they exist only after something has been received into them.
         view = memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         unconsumed = self._end - self._start
         view[:unconsumed] = self.view()
@@ -40,12 +40,12 @@ class ReceiveBuffer:
         self._least_free_bytes = min(MIN_FREE_BYTES, size_bytes // 4)
 
     def close(self) -> None:
-        """Give the memory back; what refers to this object may live on for a while."""
+        """Release the memory at once, since other objects may refer to this object for a while."""
         self._view = memoryview(b"")
         self._start = self._end = 0
 
     def free(self) -> memoryview:
-        """Room to receive into; never empty while unconsumed bytes fill less than the buffer."""
+        """Return the room for received bytes. It is never empty while unconsumed bytes fill less than the buffer."""
         if self._start == self._end:
             self._start = self._end = 0
         elif self._start and len(self._view) - self._end < self._least_free_bytes:
@@ -55,13 +55,13 @@ class ReceiveBuffer:
         return self._view[self._end :]
 
     def filled(self, size_bytes: int) -> None:
-        """Note that so many bytes were received into `free`."""
+        """Record that `size_bytes` bytes were received into `free`."""
         self._end += size_bytes
 
     def view(self) -> memoryview:
-        """The bytes not yet consumed."""
+        """Return the bytes that are not yet consumed."""
         return self._view[self._start : self._end]
 
     def consumed(self, size_bytes: int) -> None:
-        """Drop the first bytes of `view`."""
+        """Drop the first `size_bytes` bytes of `view`."""
         self._start += size_bytes

@@ -1,4 +1,4 @@
-"""The output of a connection: commits what has been done, then sends all responses in one call."""
+"""The output of a connection: commits the changes of its commands, then sends all responses in one call."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,36 +8,37 @@ from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
 MAX_UNSENT_BYTES = 512 << 10
-"""Read data of small commands that a peer has not taken; beyond it the rest of its commands wait. The kernel holds some MiB
-more by then. Large reads take memory of their own."""
+"""Size of small read data that a peer has not received. Above it, the peer's next commands wait. The kernel then holds some MiB
+more. Large reads claim memory of their own."""
 
 
 class ResponseSender:
     """Commits the store's open batch and sends the output of the protocol.
 
-    Memory of reads whose data a peer has not taken is kept with it, and given back once all has left.
+    The memory of large reads is held here until their data has been sent.
     """
 
     def __init__(self, pool: Pool, queue: SendQueue, take_output: Callable[[], Sequence[Buffer]]) -> None:
         self._pool = pool
         self._queue = queue
         self._take_output = take_output
-        self._small_bytes = 0  # small reads since nothing was left to send
+        self._small_bytes = 0  # data of small reads since the queue was last empty
         self._held: list[tuple[Share, int]] = []
 
     @property
     def unsent_bytes(self) -> int:
-        """The bytes that the peer has not taken yet."""
+        """The number of bytes that the peer has not received yet."""
         return self._queue.unsent_bytes
 
     def hold(self, share: Share, size_bytes: int) -> None:
-        """Keep memory for as long as anything is left to send."""
+        """Keep a claim of memory until the queue is empty."""
         self._held.append((share, size_bytes))
 
     def send_early(self, size_bytes: int) -> bool:
-        """Send what there is by now, `size_bytes` of it for small reads.
+        """Send the present output without waiting; `size_bytes` of it are data of small reads.
 
-        False if it has become too much for the peer, or cannot be committed yet. Raises OSError, PoolFailed.
+        Returns False if the peer has too much unread output, or if the batch cannot be committed yet. Raises OSError,
+        PoolFailed.
         """
         try:
             self._pool.commit()
@@ -49,7 +50,7 @@ class ResponseSender:
         return self._small_bytes <= MAX_UNSENT_BYTES
 
     def send_now(self) -> bool:
-        """Send everything, if that needs no waiting; else await `send`. Raises OSError, PoolFailed."""
+        """Send all output if this needs no waiting. If it returns False, await `send`. Raises OSError, PoolFailed."""
         try:
             self._pool.commit()
         except Scarcity:
@@ -60,17 +61,17 @@ class ResponseSender:
         return True
 
     async def send(self) -> None:
-        """Send everything, waiting for the peer to take it. Raises OSError, PoolFailed."""
+        """Send all output, and wait for the peer to receive it. Raises OSError, PoolFailed."""
         try:
             self._pool.commit()
-        except Scarcity:  # until it is done nothing may be answered
+        except Scarcity:  # no response may be sent before the commit
             await self._pool.committed()
         if not self._queue.send_now(self._take_output()):
             await self._queue.drain()
         self._all_sent()
 
     def close(self) -> None:
-        """Forget what is not sent; nothing more will be."""
+        """Drop all unsent output. Nothing more will be sent."""
         self._queue.close()
         self._all_sent()
 

@@ -1,4 +1,4 @@
-"""The send queue of a connection: sends at once what the socket takes, and the rest when it can be written to."""
+"""The send queue of a connection: sends at once as much as the socket accepts, and the rest when the socket is writable."""
 
 import socket
 from collections import deque
@@ -11,16 +11,16 @@ from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
 
 SCARCITY_PAUSE_S = 0.05
-"""Before another try when the kernel lacks memory."""
+"""Pause before another try if the kernel lacks memory."""
 
 MAX_PIECES = 1024
-"""Buffers of one sendmsg call (IOV_MAX of Linux)."""
+"""Number of buffers in one sendmsg call (IOV_MAX of Linux)."""
 
 
 class SendQueue:
-    """Buffers on their way to a socket, in order; each must stay unchanged until it is sent.
+    """Buffers to be sent to a socket, in order. Each buffer must stay unchanged until it is sent.
 
-    `on_progress` is called when a peer that was waited for can take more.
+    `on_progress` is called when a peer that did not receive for a while receives again.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class SendQueue:
 
     @property
     def unsent_bytes(self) -> int:
-        """The bytes that the peer has not taken yet."""
+        """The number of bytes that the peer has not received yet."""
         return sum(map(len, self._unsent))
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
-        """Send without waiting. True if nothing is left to send; else await `drain`. Raises OSError."""
+        """Send without waiting. Return True if everything was sent; otherwise await `drain`. Raises OSError."""
         if self._tap is not None:
             self._tap.sent(buffers)
         if not self._unsent and len(buffers) <= MAX_PIECES:
@@ -56,11 +56,11 @@ class SendQueue:
         return not self._unsent
 
     def close(self) -> None:
-        """Forget what is not sent."""
+        """Drop all unsent buffers."""
         self._unsent.clear()
 
     async def drain(self) -> None:
-        """Send everything, waiting for the peer to take it. Raises OSError."""
+        """Send everything, and wait for the peer to receive it. Raises OSError."""
         async with self._draining:
             while self._unsent:
                 pieces = [self._unsent[index] for index in range(min(len(self._unsent), MAX_PIECES))]

@@ -12,14 +12,14 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.target.config.settings import Portal as PortalAddress
 
-# Where a portal listens at all addresses of a machine; no initiator can connect to these.
-ANY_IPV4 = "0.0.0.0"  # noqa: S104 - compared with, not bound
+# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to them.
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared with, not bound
 ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """CHAP, for normal sessions and, if `discovery`, for those too; `entropy` makes challenges."""
+    """CHAP for normal sessions and, if `discovery` is True, for discovery sessions. `entropy` makes challenges."""
 
     accounts: Accounts
     discovery: bool
@@ -27,9 +27,9 @@ class Authentication:
 
 
 class TargetDirectory:
-    """One target with the same LUNs for every initiator. `portals` are set once their ports are known.
+    """One target with the same LUNs for every initiator. `set_portals` is called when their ports are known.
 
-    `authentication` has the CHAP accounts; None: every initiator may log in.
+    `authentication` has the CHAP accounts; if it is None, every initiator may log in.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class TargetDirectory:
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def set_portals(self, portals: Sequence[PortalAddress]) -> None:
-        """Set where the array listens."""
+        """Set the portals at which the array listens."""
         self._portals = list(portals)
 
     def seen_from(self, connected: socket.socket) -> "TargetDirectory":
-        """The same for one connection, which knows at which address of this machine it has arrived. Raises OSError."""
+        """Return a directory for one connection, with the local address at which the connection arrived. Raises OSError."""
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
         seen = TargetDirectory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
@@ -63,7 +63,7 @@ class TargetDirectory:
     def portal(self) -> str:
         return str(self._arrived_at)
 
-    def target_names(self, initiator_name: str) -> Sequence[str]:  # noqa: ARG002 - every initiator sees the same
+    def target_names(self, initiator_name: str) -> Sequence[str]:  # noqa: ARG002 - the same for every initiator
         return [self._iqn]
 
     def portals(self, target_name: str) -> Sequence[Portal]:  # noqa: ARG002 - there is one target
@@ -71,12 +71,12 @@ class TargetDirectory:
         return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
 
     def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
-        """The portal as this connection's host can dial it; None if it has no address that is known to serve."""
+        """Return the portal with an address that the host can connect to; None if no such address is known."""
         if portal.host not in ANY_ADDRESS:
             return replace(portal, host=plain_host(portal.host))
         if self._arrived_at is None:
             return portal
-        # "::" takes IPv4 connections as well, "0.0.0.0" no others.
+        # A portal at "::" also accepts IPv4 connections; a portal at "0.0.0.0" accepts only IPv4.
         if portal.host == ANY_IPV4 and ":" in self._arrived_at.host:
             return None
         return replace(portal, host=self._arrived_at.host)
@@ -88,16 +88,16 @@ class TargetDirectory:
         return ChapAuthenticator(authentication.accounts, initiator_name, authentication.entropy)
 
     def nexus_of(self, session: Session) -> Nexus:
-        """A new nexus for a session that has begun; it sees all logical units."""
+        """Make a nexus for a new session. It has access to all logical units."""
         return Nexus(session.initiator_name, session.initiator_port_name, session.target_port_name, self._logical_units)
 
 
 def plain_host(host: str) -> str:
-    """An address as other machines may use it: no IPv4 address mapped into IPv6, no zone, which only this machine knows."""
+    """Return an address in the form for other machines: without a zone, and not as IPv4 mapped into IPv6."""
     host = host.partition("%")[0]
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host  # a name
+        return host  # it is a name, not an address
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)

@@ -1,6 +1,7 @@
-"""The commands of a connection, each joined from its PDUs: its CDB, its parameter list, the data of its answer.
+"""The commands of a connection, joined from their PDUs: CDB, parameter list, and parameter data.
 
-Only lists and answers that can be described are kept, up to a limit. The data of reads and writes is never kept.
+Only parameter lists and parameter data that can be described are kept, up to a limit. The data of reads and writes is never
+kept.
 """
 
 from collections.abc import Callable
@@ -22,15 +23,16 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.target.trace.frames import Piece
 
 MAX_KEPT_BYTES = 1 << 16
-"""Of one parameter list or answer: the longest list of token commands and of UNMAP that our limits allow is far shorter."""
+"""Size of one parameter list or response that is kept. The longest lists of token commands and UNMAP are far shorter."""
 MAX_KEPT_IN_ALL_BYTES = 1 << 20
-"""Of one connection: sixteen of the longest lists and answers at a time; past it commands are traced without theirs."""
+"""Size of all lists and responses that are kept for one connection: sixteen of the longest. Further commands are traced without
+them."""
 MAX_COMMANDS = 512
-"""Commands of one connection under way at a time: far over our command window; the oldest is forgotten."""
+"""Number of commands of one connection that are kept, far above the command window. Further ones replace the oldest."""
 
 LOGIN_TEXTS = (LoginRequest, LoginResponse)
 TEXTS = (*LOGIN_TEXTS, TextRequest, TextResponse)
-"""PDUs whose data are keys and values."""
+"""PDUs whose data segment contains keys and values."""
 
 
 @dataclass(slots=True)
@@ -43,16 +45,16 @@ class Command:
     writes: bool
     wants_answer: bool = False
     parameter_list_bytes: int = 0
-    """PARAMETER LIST LENGTH of a list that is worth keeping; the initiator may send fewer bytes, or others after it."""
+    """PARAMETER LIST LENGTH of a list that is kept. The initiator may send fewer bytes, or further bytes after the list."""
     parameter_list: bytearray | None = None
     answer: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(slots=True)
 class Seen:
-    """One PDU, and what it completes of its command: the parameter list, or the whole answer.
+    """One PDU, and the complete parameter list or response that it ends, if any.
 
-    A status ends also a list that is not complete.
+    A status also ends an incomplete parameter list.
     """
 
     pdu: Pdu
@@ -61,13 +63,14 @@ class Seen:
     parameter_list: bytes | None = None
     answer: bytes | None = None
     continues_text: bool = False
-    """The keys begin with the rest of what the PDU before them cut off (the C bit)."""
+    """True if the text begins with the continuation of the previous PDU's text (the C bit)."""
 
 
 class Conversation:
     """The commands of one connection.
 
-    The two callables decide by the CDB what is kept: how many bytes of a parameter list, and whether the answer.
+    Two functions decide by the CDB what is kept: one returns the number of bytes of the parameter list, the other is True if
+    the response is kept.
     """
 
     def __init__(self, parameter_list_bytes: Callable[[bytes], int], wants_answer: Callable[[bytes], bool]) -> None:
@@ -78,16 +81,17 @@ class Conversation:
         self._cut_texts: dict[type[Pdu], bool] = {}
 
     def forget(self) -> None:
-        """Begin again after a pause, in which commands under way may have ended.
+        """Forget the commands under way after a pause, in which they may have ended.
 
-        The texts of a login are not forgotten, and have to be seen in the pause too: the rest of a cut value shows no key.
+        The texts of a login are not forgotten, and must be followed during a pause too, because the continuation of a value
+        shows no key.
         """
         self._commands.clear()
         self._kept_bytes = 0
         self._cut_texts = {kind: was_cut for kind, was_cut in self._cut_texts.items() if kind in LOGIN_TEXTS}
 
     def see(self, pdu: Pdu, piece: Piece) -> Seen:
-        """Take the next PDU of either end."""
+        """Process the next PDU, from either end."""
         seen = Seen(pdu, piece.data)
         if isinstance(pdu, ScsiCommand):
             seen.command = self._begin(pdu, piece)
@@ -137,7 +141,7 @@ class Conversation:
         return command
 
     def _gather_parameters(self, command: Command | None, offset: int, data: memoryview) -> bytes | None:
-        """Keep a part of a parameter list; gives the whole once it is there."""
+        """Collect a part of a parameter list. Return the list when it is complete."""
         if command is None or command.parameter_list is None or not data:
             return None
         most_bytes = min(command.parameter_list_bytes, MAX_KEPT_BYTES)
@@ -149,7 +153,7 @@ class Conversation:
         return whole
 
     def _put(self, kept: bytearray, offset: int, data: memoryview, most_bytes: int = MAX_KEPT_BYTES) -> None:
-        """Data arrive in order (DataPDUInOrder); what leaves a gap is not kept."""
+        """Append data to `kept`. Data arrive in order (DataPDUInOrder), so data after a gap are dropped."""
         if offset == len(kept):
             part = data[: max(0, min(most_bytes - offset, MAX_KEPT_IN_ALL_BYTES - self._kept_bytes))]
             kept += part

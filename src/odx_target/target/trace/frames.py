@@ -1,7 +1,7 @@
-"""The tapped bytes of a connection, cut into PDUs.
+"""Cuts the bytes of a connection into PDUs.
 
-Whether PDUs carry digests is read from the conversation's own login text (RFC 7143 13.1): what the target answered last holds
-from the Login Response that ends the login.
+The login text of the connection shows whether PDUs have digests (RFC 7143 13.1). The last value that the target sent is valid
+after the Login Response that ends the login.
 """
 
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginResponse, Pdu, Unkno
 from odx_target.iscsi.pdu.opcodes import Stage
 
 MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
-"""The largest DataSegmentLength: a trace shows also what the two ends refuse as too long."""
+"""The largest DataSegmentLength. A trace also shows PDUs that the two ends refuse as too long."""
 MAX_LOGIN_TEXT_BYTES = 1 << 16
-"""As much as the protocol itself accepts in one negotiation step; more is ignored."""
+"""Size of the text in one negotiation step, as the protocol accepts it; further text is ignored."""
 
 
 class Piece(NamedTuple):
-    """A PDU as it went over the wire, or bytes that are none.
+    """A PDU in the form in which it was sent, or bytes that are not a PDU.
 
-    `raw` has all of it, digests and padding too; `data` is the data segment alone. `fault` says what is wrong, "" if nothing;
-    `pdu` is None where the bytes cannot be a PDU.
+    `raw` is the whole PDU, with digests and padding; `data` is only the data segment. `fault` describes an error, and is empty
+    if there is none. `pdu` is None if the bytes cannot be a PDU.
     """
 
     raw: memoryview
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
 
 class Frames:
-    """Cuts what the two ends of one connection send; each call gets whole PDUs."""
+    """Cuts the bytes that the two ends of one connection send. Each call of `cut` gets whole PDUs."""
 
     def __init__(self) -> None:
         self._reader = FrameReader(MAX_DATA_SEGMENT_BYTES)
@@ -40,7 +40,7 @@ class Frames:
         self.in_full_feature_phase = False
 
     def cut(self, view: memoryview) -> Iterator[Piece]:
-        """Every PDU of `view`, in order; what cannot be followed comes as one piece with its fault."""
+        """Yield every PDU in `view`, in order. Bytes that cannot be cut into PDUs are one piece with its fault."""
         at = 0
         while at < len(view):
             try:

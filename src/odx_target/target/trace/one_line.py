@@ -10,27 +10,27 @@ from odx_target.scsi.describe.rows import Row
 from odx_target.scsi.reply import Status
 
 HASH_CHARACTERS = 8
-"""Of a token's SHA-256: enough to tell the tokens of one trace from one another."""
+"""Number of characters shown of a token's SHA-256: enough to distinguish the tokens of one trace."""
 MAX_SHOWN_BYTES = 32
 MAX_VALUE_CHARACTERS = 256
-"""Characters shown of a field's value; the longest name of a target has 223."""
+"""Number of characters shown of a field's value; the longest target name has 223."""
 
-# Shown before them in another form, or always the same.
+# Fields that are shown earlier in another form, or that always have the same value.
 _NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}
-# A zero here is a value; anywhere else a zero says that a field is not used.
+# In these fields, zero is a value. In all other fields, zero means that the field is not used.
 _SHOWN_AT_ZERO = (
     *("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count"),
     *("wce", "d_sense", "swp"),
 )
-# But in these a zero means that nothing is set.
+# Exceptions to these names: here zero means that nothing is set.
 _NOT_SHOWN_AT_ZERO = {"disable_prefetch_transfer_length", "number_of_cache_segments"}
-# What authentication methods exchange to prove secrets (RFC 7143 12.1), upper-cased.
+# Keys by which authentication methods prove secrets (RFC 7143 12.1), in upper case.
 _PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
 _UNKNOWN_BYTES = (1 << 128) - 1
 
 
 def describe_rows(rows: Iterable[Row]) -> list[str]:
-    """A text for each row that is worth showing: `name=value` or `name=value (meaning)`; numbers in decimal."""
+    """Return `name=value` or `name=value (meaning)` for each row that should be shown. Numbers are decimal."""
     return [_word(row) for row in rows if _is_shown(row)]
 
 
@@ -52,13 +52,13 @@ def _word(row: Row) -> str:
 
 
 def describe_bytes(data: bytes | memoryview) -> str:
-    """The first bytes in hexadecimal."""
+    """Describe the first bytes of data in hexadecimal."""
     shown = bytes(data[:MAX_SHOWN_BYTES]).hex(" ")
     return shown if len(data) <= MAX_SHOWN_BYTES else f"{shown} ... ({len(data)} bytes)"
 
 
 def describe_token_briefly(token: bytes) -> str:
-    """Describe a ROD token by its type, its identifier and a hash; its secret bytes are not shown."""
+    """Describe a ROD token by its type, its identifier and a hash. Its secret bytes are not shown."""
     kind = int.from_bytes(token[:4], "big")
     if len(token) < 8:
         return f"rod_token=[{len(token)} bytes]"
@@ -73,15 +73,16 @@ def describe_token_briefly(token: bytes) -> str:
 
 
 def describe_key_value(key: str, value: str) -> str:
-    """The value of a text key. Of a value that proves a secret, and could be used to search for it, only the length is shown.
+    """Describe the value of a text key. If the value proves a secret, only its length is shown, since it helps to guess the
+    secret.
 
-    A peer that writes such a key in other letters, or with blanks, sends no less of a secret.
+    This also applies if a peer writes such a key in lower case or with blanks.
     """
     return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
 
 
 def describe_status(status: int) -> str:
-    """A SCSI status as the standard calls it."""
+    """Return the standard's name of a SCSI status."""
     try:
         return Status(status).name.replace("_", " ")
     except ValueError:

@@ -1,6 +1,6 @@
-"""The parameter lists and answers that a trace describes, and how: a table by command.
+"""Descriptions of parameter lists and responses in a trace, as tables by command.
 
-READ and WRITE have none: their data are not shown.
+READ and WRITE are missing, because their data is not shown.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -42,17 +42,18 @@ from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESER
 from odx_target.target.trace.one_line import describe_bytes, describe_rows, describe_sense_briefly, describe_token_briefly
 
 MAX_SHOWN_RANGES = 64
-"""As many as a token command may have here; a longer list ends with the number of the rest."""
+"""Number of ranges shown, as many as a token command may have here. A longer list ends with the number of further ranges."""
 MAX_SHOWN_WORDS = 256
-"""Of one parameter list or answer: a line with more would be too long to read."""
+"""Number of words shown of one parameter list or response, since a longer line would be hard to read."""
 MAX_DESCRIBED_BYTES = 4096
-"""Of such a list or answer: the array waits while it is described, and a peer may send the longest one again and again."""
+"""Number of bytes described of one parameter list or response. The array waits for the description, and a peer may send the
+longest list again and again."""
 TOKEN_IN_LIST = 16
-"""Where the ROD TOKEN field of a WRITE USING TOKEN parameter list begins (SBC-4 5.55)."""
+"""Byte offset of ROD TOKEN in a WRITE USING TOKEN parameter list (SBC-4 5.55)."""
 
 Words: TypeAlias = list[str]
 Describe: TypeAlias = Callable[[bytes, bytes], Words]
-"""CDB and data -> words."""
+"""Function from a CDB and its data to words."""
 Found = TypeVar("Found")
 
 _DESCRIPTIONS = Descriptions()
@@ -76,7 +77,7 @@ _REPORTING_OPTIONS = 0x07
 
 
 def describe_command(cdb: bytes) -> Words:
-    """The command's name, then its fields; its bytes where those are not known."""
+    """Describe a command by its name and its fields. The CDB of an unknown command is shown as bytes."""
     name, *rows = describe_cdb(cdb, _DESCRIPTIONS)
     if rows[-1].name == "cdb":
         return ["unknown command" if name.value == "unknown" else name.value, f"cdb={describe_bytes(cdb)}"]
@@ -84,14 +85,14 @@ def describe_command(cdb: bytes) -> Words:
 
 
 def parameter_list_bytes(cdb: bytes) -> int:
-    """PARAMETER LIST LENGTH of a command whose parameter list is described; 0 for any other."""
+    """Return PARAMETER LIST LENGTH of a command whose parameter list is described; 0 for any other command."""
     known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
     length: int = known.layout.parse_prefix(cdb).get("parameter_list_length", 0) if known else 0
     return length
 
 
 def wants_answer(cdb: bytes) -> bool:
-    """True if the answer to this command is described."""
+    """True if the response to this command is described."""
     return _find(ANSWERS, cdb) is not None
 
 
@@ -101,12 +102,12 @@ def describe_parameter_list(cdb: bytes, data: bytes) -> Words:
 
 
 def describe_answer(cdb: bytes, data: bytes) -> Words:
-    """Describe the data of an answer."""
+    """Describe the parameter data in a response."""
     return _words(_find(ANSWERS, cdb), cdb, data)
 
 
 def _words(describe: Describe | None, cdb: bytes, data: bytes) -> Words:
-    """Data too short for their format, or otherwise not what they should be, are shown as they are."""
+    """Describe data. If the data is too short for its format, or invalid, show its bytes instead."""
     try:
         return [] if describe is None else describe(cdb, data)
     except (ValueError, LookupError):
@@ -123,7 +124,7 @@ def _need(data: bytes, size_bytes: int) -> None:
 
 
 def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
-    """LBA+count of each."""
+    """Describe ranges, each as LBA+count."""
     texts = [f"{lba}+{count_blocks}" for lba, count_blocks in ranges]
     rest = [f"and {len(texts) - MAX_SHOWN_RANGES} more"] if len(texts) > MAX_SHOWN_RANGES else []
     return f"ranges=[{', '.join(texts[:MAX_SHOWN_RANGES] + rest)}]"
@@ -144,7 +145,7 @@ def _populate_token(_cdb: bytes, data: bytes) -> Words:
 
 
 def _write_using_token(_cdb: bytes, data: bytes) -> Words:
-    """A list may end within its token."""
+    """Describe a WRITE USING TOKEN parameter list, which may end within its token."""
     _need(data, TOKEN_IN_LIST)
     header_bytes = WRITE_USING_TOKEN_SHAPE.header_bytes
     fields = decode_write_using_token(data.ljust(header_bytes, b"\0"))
@@ -169,7 +170,7 @@ def _unmap(_cdb: bytes, data: bytes) -> Words:
 
 
 def _rod_token_information(_cdb: bytes, data: bytes) -> Words:
-    """An answer may be cut short anywhere by the allocation length."""
+    """Describe RECEIVE ROD TOKEN INFORMATION data, which the allocation length may cut anywhere."""
     end = STATUS_LAYOUT.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
     words = describe_rows(describe_rod_token_information(data[:end]))
     return [*words, describe_token_briefly(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
@@ -221,7 +222,7 @@ def _report_luns(_cdb: bytes, data: bytes) -> Words:
 
 
 def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
-    """All commands by their codes alone, `28` or `83/10`, since their names would fill a screen; or one of them."""
+    """Describe a list of all commands only by their codes, `28` or `83/10`, since names would fill a screen; or one command."""
     if cdb[2] & _REPORTING_OPTIONS != ALL_COMMANDS:
         return describe_rows(describe_one_command(data))
     rows = describe_all_commands(data)
@@ -231,7 +232,7 @@ def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
 
 
 PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
-    # operation code, service action or None: what makes words of the data sent
+    # (operation code, service action or None): the function that describes the data-out
     (0x15, None): _of_rows(describe_mode_parameters_6),
     (0x42, None): _unmap,
     (0x55, None): _of_rows(describe_mode_parameters_10),
@@ -241,7 +242,7 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
 }
 
 ANSWERS: dict[tuple[int, int | None], Describe] = {
-    # operation code, service action or None: what makes words of the data received
+    # (operation code, service action or None): the function that describes the data-in
     (0x03, None): lambda _cdb, data: [describe_sense_briefly(data)],
     (0x12, None): _inquiry,
     (0x1A, None): _of_rows(describe_mode_parameters_6),

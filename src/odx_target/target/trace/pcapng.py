@@ -12,9 +12,9 @@ NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
 MIN_SNAP_BYTES = 128
-"""The headers of IPv6, TCP and iSCSI are 108 bytes: with less nothing could be told of a PDU."""
+"""Smallest packet length: the headers of IPv6, TCP and iSCSI are 108 bytes, and a PDU cannot be described without them."""
 MAX_SNAP_BYTES = 262_144
-"""The largest packet that readers accept; none here is longer."""
+"""The largest packet that readers accept; all packets here are shorter."""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")
@@ -26,7 +26,7 @@ _UNKNOWN_LENGTH = -1
 
 
 def file_header(snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
-    """The blocks at the beginning of a file; packets are cut after `snap_bytes`."""
+    """Build the blocks at the beginning of a file. Packets are cut after `snap_bytes`."""
     section = _SECTION.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _option(SHB_USERAPPL, b"odx-target")
     interface = _INTERFACE.pack(LINK_TYPE_RAW, 0, snap_bytes)
     interface += _option(IF_NAME, b"odx-target") + _option(IF_TSRESOL, bytes((NANOSECONDS,)))
@@ -36,7 +36,7 @@ def file_header(snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
 
 
 def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
-    """The block of one packet, seen `now_ns` after 1970."""
+    """Build the block of one packet; `now_ns` is in nanoseconds since 1970."""
     captured = data[:snap_bytes]
     body = _PACKET.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF, len(captured), len(data)) + _padded(captured)
     flags = _option(EPB_FLAGS, struct.pack("<I", INBOUND if inbound else OUTBOUND))
@@ -44,7 +44,7 @@ def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MAX_SNA
 
 
 def statistics(now_ns: int, dropped: int, comment: str) -> bytes:
-    """A block that says how many packets the file lacks in all by now."""
+    """Build a block with the total number of packets that are missing in the file until now."""
     body = _STATISTICS.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF)
     options = _option(ISB_IFDROP, struct.pack("<Q", dropped)) + _option(COMMENT, comment.encode()) + _option(END_OF_OPTIONS)
     return _block(INTERFACE_STATISTICS, body + options)

@@ -1,6 +1,6 @@
-"""A PDU as one line: its name, its important fields, its command and what that carries, its sequence numbers.
+"""A PDU as one line: its name, its important fields, its command with data, and its sequence numbers.
 
-Fields without a value (no tag, a number that is zero) are left out. Of data, and of CHAP challenges and responses, only the
+Fields without a value (no tag, a number that is zero) are omitted. Of data, and of CHAP challenges and responses, only the
 length is shown.
 """
 
@@ -45,7 +45,7 @@ from odx_target.target.trace.one_line import describe_bytes, describe_key_value,
 from odx_target.target.trace.parameter_list_text import describe_answer, describe_command, describe_parameter_list
 
 MAX_TEXT_VALUE_CHARACTERS = 120
-"""Characters shown of a key's value; lists of digests and targets are shorter."""
+"""Number of characters shown of a key's value; lists of digests and targets are shorter."""
 
 NAMES: dict[type[Pdu], str] = {
     NopOut: "NOP-Out",
@@ -67,7 +67,7 @@ NAMES: dict[type[Pdu], str] = {
     AsynchronousMessage: "Asynchronous Message",
     Reject: "Reject",
 }
-"""As RFC 7143 11 calls them."""
+"""Names of PDUs in RFC 7143 11."""
 
 _NOT_SHOWN = {"total_ahs_length", "data_segment_length", "cdb", "has_status", "status", "read", "write", "version_max"}
 _SEQUENCE_NUMBERS = {
@@ -87,13 +87,13 @@ _VALUES: dict[tuple[type[Pdu], str], type[IntEnum]] = {
     (ScsiCommand, "attribute"): TaskAttribute,
     (ScsiResponse, "response"): ResponseCode,
 }
-# What a field mostly is need not be said.
+# Usual values of fields, which are not shown.
 _USUAL = {(ScsiCommand, "attribute"): TaskAttribute.SIMPLE, (ScsiResponse, "response"): 0}
 _WITH_LUN = (ScsiCommand, TaskManagementFunctionRequest, AsynchronousMessage)
 
 
 def describe_pdu(seen: Seen) -> str:
-    """The line of a PDU, without time and peer."""
+    """Return the line of a PDU, without time and peer."""
     pdu = seen.pdu
     parts = [" ".join([NAMES[type(pdu)], *_header_words(pdu)])]
     if isinstance(pdu, ScsiCommand) and seen.command is not None:
@@ -108,14 +108,14 @@ def describe_pdu(seen: Seen) -> str:
 
 
 def _sent_words(command: Command, parameter_list: bytes) -> str:
-    """A parameter list, and how much of it this is where that is not all."""
+    """Describe a parameter list. If it is incomplete, also show how many bytes of it there are."""
     whole_bytes = command.parameter_list_bytes
     part = f"({len(parameter_list)} of {whole_bytes} bytes) " if len(parameter_list) < whole_bytes else ""
     return part + " ".join(describe_parameter_list(command.cdb, parameter_list))
 
 
 def describe_fault(piece: Piece) -> str:
-    """The line of bytes that are no PDU, or of one that arrived damaged."""
+    """Return the line of bytes that are not a PDU, or of a damaged PDU."""
     return f"{len(piece.raw)} bytes: {piece.fault} | {describe_bytes(piece.raw)}"
 
 
@@ -183,7 +183,7 @@ def _segment_parts(seen: Seen) -> list[str]:
 
 
 def _begins_with_sense(pdu: Pdu) -> bool:
-    """True if a data segment is a length and sense data (RFC 7143 11.4.7, 11.9.4)."""
+    """True if the data segment of a PDU begins with the length of sense data (RFC 7143 11.4.7, 11.9.4)."""
     return isinstance(pdu, ScsiResponse) or (isinstance(pdu, AsynchronousMessage) and pdu.async_event == AsyncEvent.SCSI_EVENT)
 
 
@@ -203,7 +203,7 @@ def _shown_value(key: str, value: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text on one line, whatever a peer has put into it."""
+    """Escape unprintable characters, so that a text from a peer stays on one line."""
     return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

@@ -1,4 +1,4 @@
-"""A file that is written record by record: what cannot be written is left out, and said once."""
+"""A file that is written record by record. Records that cannot be written are left out, and this is reported once."""
 
 import errno
 import os
@@ -18,22 +18,23 @@ log = structlog.get_logger()
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 PIPE_POLL_MS = 100
-"""How often it is looked whether a pipe is still waited for."""
+"""Interval in which it is checked whether to go on waiting for a pipe."""
 
 RETRY_S = 10.0
-"""How long a file that could not be written is left alone."""
+"""Time after an error in which nothing is written to the file."""
 WARNING_INTERVAL_S = 60.0
 
 
 class RecordFile:
-    """Open from its making to `close`. A pipe whose reader is late is waited for until `stop_waiting`.
+    """A file that is open from its construction to `close`. If the reader of a pipe is late, `write` waits until
+    `stop_waiting`.
 
-    Blocks; for one thread at a time. Raises OSError if it cannot be opened.
+    Its methods block, and are for one thread at a time. Raises OSError if the file cannot be opened.
 
-    `append` keeps what is there already; `header` goes before the first record. `private` makes a regular file readable by
-    its owner only, even if it existed with other permissions; a symbolic link is refused. After an error nothing is written for
-    `RETRY_S`, or until `retry`; a regular file then ends with its last whole record. `error` says why. `now` is a clock that
-    never goes back.
+    `append` keeps the present content. `header` is written before the first record. `private` makes a regular file readable
+    only by its owner, even if it existed with other permissions; a symbolic link is refused. After an error nothing is written
+    for `RETRY_S`, or until `retry`; a regular file then ends with its last whole record. `error` is the cause. `now` is a clock
+    that never goes back.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class RecordFile:
         return self._now() < self._retry_at_s
 
     def write(self, record: bytes) -> bool:
-        """Write a record. False when it was left out."""
+        """Write a record. Return False if the record was left out."""
         if self.has_failed:
             return False
         end_bytes = os.fstat(self._descriptor).st_size if self._is_regular else 0
@@ -79,11 +80,11 @@ class RecordFile:
         return True
 
     def retry(self) -> None:
-        """Write again from now on."""
+        """Write again from now on, in spite of an error before."""
         self._retry_at_s = self._warn_at_s = float("-inf")
 
     def stop_waiting(self) -> None:
-        """Wait for no pipe any more; for another thread than the one that writes."""
+        """Stop waiting for the reader of a pipe. Another thread may call this method while the file is written."""
         self._waits = False
 
     def close(self) -> None:
@@ -124,7 +125,7 @@ class RecordFile:
 
 
 def _open(path: Path, flags: int, private: bool) -> int:
-    """A link would name a file that another user has chosen."""
+    """Open a file. A private file must not be a link, because another user may have chosen the file that it names."""
     if not private:
         return os.open(path, _FLAGS | flags, READABLE_MODE)
     try:

@@ -1,7 +1,7 @@
-"""Records on their way to a file: a bounded queue, and the thread that writes.
+"""Records on their way to a file: a bounded queue, and a thread that writes.
 
-The event loop hands a record over and goes on. When the file is slower than the records come, what does not fit in the queue
-is left out, and the file says how much, at the place where it is missing.
+The event loop queues a record and continues. If the file is slower than the records, records that do not fit in the queue are
+left out. At this place, the file contains the number of missing records.
 """
 
 import threading
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_QUEUED_BYTES = 16 << 20
-"""A tenth of a second of full speed; more would only delay what is left out."""
+"""Size of the queue: a tenth of a second at full speed. A longer queue would only delay the loss of records."""
 
 WRITE_BYTES = 1 << 20
-"""The bytes that one write takes from the queue, so that many small records need few calls."""
+"""Number of bytes that one write takes from the queue, so that many small records need few calls."""
 
 CLOSE_TIMEOUT_S = 2.0
-"""How long the end of the array waits for a file that takes nothing."""
+"""Time for which the end of the array waits for a file that accepts no data."""
 
 
 class Sink(Protocol):
@@ -32,31 +32,31 @@ class Sink(Protocol):
 
     @property
     def error(self) -> str | None:
-        """Why the last record was not written; None if it was."""
+        """The reason why the last record was not written; None if it was written."""
         ...
 
     def write(self, record: bytes) -> bool:
-        """False if it was left out, as all records are from then on for a while, or until `retry`."""
+        """Write a record. Return False if it was left out; further records are then left out for a while, or until `retry`."""
         ...
 
     def retry(self) -> None: ...
 
     def stop_waiting(self) -> None:
-        """From another thread: the end has come."""
+        """Stop waiting for a reader, because the array ends. Called from another thread."""
         ...
 
     def close(self) -> None: ...
 
 
 class RecordWriter:
-    """Writes to a file, which it closes. `gap(count)` makes the record that stands for `count` that were left out.
+    """Writes records to a file, and closes it. `gap(count)` makes the record that replaces `count` missing lines or packets.
 
-    All calls but `flush` and `close` return at once.
+    All methods except `flush` and `close` return at once.
     """
 
     def __init__(self, file: Sink, gap: Callable[[int], bytes], max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.gaps = 0
-        """How often records have begun to be left out."""
+        """Number of gaps: how many times records began to be left out."""
         self._file = file
         self._gap = gap
         self._max_queued_bytes = max_queued_bytes
@@ -66,12 +66,12 @@ class RecordWriter:
         self._is_writing = False
         self._is_closing = False
         self._changed = threading.Condition()
-        # A daemon: a disk that never answers does not keep the process.
+        # A daemon thread, so that a disk that never responds does not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"trace {file.path.name}", daemon=True)
         self._thread.start()
 
     def write(self, record: bytes, count: int) -> bool:
-        """Queue a record that holds `count` lines or packets. False if it is left out."""
+        """Queue a record that holds `count` lines or packets. Return False if it is left out."""
         with self._changed:
             if not self._has_room(len(record)):
                 self.gaps += not self._count_left_out
@@ -84,20 +84,20 @@ class RecordWriter:
 
     @property
     def error(self) -> str | None:
-        """The reason why the file cannot be written, with its name."""
+        """The reason why the file cannot be written, with its name; None if there is no error."""
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:
-        """Write again from now on, after an error."""
+        """Write again from now on, in spite of an error before."""
         self._file.retry()
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until the file has all that was queued, or has failed. False if it takes longer."""
+        """Wait until all queued records are written, or the file has failed. Return False if `timeout_s` passes first."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._is_writing, timeout_s)
 
     def close(self) -> bool:
-        """Write what is queued and close the file. False if it takes nothing: then it is given up as it is."""
+        """Write the queued records and close the file. Return False if the file accepts no data in time."""
         with self._changed:
             if not self._file.has_failed:
                 self._end_gap()
@@ -112,7 +112,9 @@ class RecordWriter:
         return True
 
     def _has_room(self, size_bytes: int) -> bool:
-        """Once something is left out, half of the queue empties first: few long gaps are easier to read past than many."""
+        """True if a record fits in the queue. After a record was left out, half of the queue must be free: a few long gaps are
+        easier to read than many short ones.
+        """
         if self._file.has_failed or self._is_closing:
             return False
         limit_bytes = self._max_queued_bytes // 2 if self._count_left_out else self._max_queued_bytes
@@ -152,7 +154,7 @@ class RecordWriter:
         return records, count
 
     def _lose(self, count: int) -> None:
-        """The file has failed: leave out what was to be written, and all that is queued."""
+        """Leave out `count` lines or packets and everything in the queue, because the file has failed."""
         with self._changed:
             self.gaps += not self._count_left_out
             self._count_left_out += count + sum(count for _, count in self._queue)

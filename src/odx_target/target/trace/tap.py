@@ -1,6 +1,6 @@
-"""The interface by which a trace sees the bytes of every connection.
+"""The interface by which a trace gets the bytes of every connection.
 
-With no tap a connection pays one `is None` for what it receives and one for what it sends.
+Without a tap, a connection needs only one comparison with None for received bytes and one for sent bytes.
 """
 
 from collections.abc import Sequence
@@ -13,34 +13,34 @@ Address: TypeAlias = tuple[str, int]
 
 
 class ConnectionTap(Protocol):
-    """Sees one connection. Nothing it does may raise; buffers are valid only during the call."""
+    """Gets the bytes of one connection. Its methods must not raise. Buffers are valid only during the call."""
 
     def received(self, data: memoryview) -> None:
-        """The peer has sent these bytes: whole PDUs, or what is left of a stream that cannot be followed."""
+        """Called with bytes that the peer has sent: whole PDUs, or the remaining bytes of a stream that is not understood."""
 
     def sent(self, buffers: Sequence[Buffer]) -> None:
-        """These buffers, whole PDUs, are on their way to the peer."""
+        """Called with buffers of whole PDUs that are about to be sent to the peer."""
 
     def closed(self) -> None:
-        """The connection has ended."""
+        """Called when the connection has ended."""
 
 
 class Tap(Protocol):
-    """Sees every connection of an array."""
+    """Gets the bytes of every connection of an array."""
 
     def errors(self) -> list[str]:
-        """Why what is seen is not kept at present."""
+        """Return the reasons why a trace cannot be written at present."""
 
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
-        """A connection has been accepted, from `peer` to the portal at `local`."""
+        """Called for each accepted connection, from `peer` to the portal at `local`."""
 
 
 def tap_of(tap: Tap | None, connected: Any) -> ConnectionTap | None:
-    """The tap of a connected socket, if there is one."""
+    """Return the tap of a connected socket; None if `tap` is None or the peer has already gone."""
     if tap is None:
         return None
     try:
         peer, local = connected.getpeername(), connected.getsockname()
-    except OSError:  # the peer has gone already
+    except OSError:  # the peer has already closed the connection
         return None
     return tap.connected(peer[:2], local[:2])

@@ -1,7 +1,8 @@
-"""TCP segments made up for bytes that an application has read or written (RFC 9293 3.1, RFC 791 3.1, RFC 8200 3).
+"""Artificial TCP segments for bytes that an application has read or written (RFC 9293 3.1, RFC 791 3.1, RFC 8200 3).
 
-The array sees streams, never packets; what is made here is how the same streams could have crossed a wire that loses nothing:
-a handshake, every PDU in segments of its own, acknowledged by what the other end sends next, and an end from both sides.
+The array handles streams, not packets. The segments show how the same streams could have been sent over a network without
+losses: a handshake, each PDU in segments of its own that the next data of the other end acknowledges, and an end from both
+sides.
 """
 
 import struct
@@ -15,9 +16,9 @@ from odx_target.target.trace.tap import Address
 FIN, SYN, PSH, ACK = 0x01, 0x02, 0x08, 0x10
 TCP_HEADER_BYTES = 20
 MAX_PAYLOAD_BYTES = 65_000
-"""Of one segment: with the headers of IPv6 and TCP it stays below the 65535 that an IP length can say."""
+"""Payload of one segment: with the headers of IPv6 and TCP, the length stays below 65535, the limit of the IP header."""
 
-# MSS, no operation, window scale 14: the largest window, so that no reader sees it overrun.
+# MSS, no operation, window scale 14: the largest window, so that no reader reports that it is exceeded.
 _SYN_OPTIONS = struct.pack(">BBHBBBB", 2, 4, MAX_PAYLOAD_BYTES, 1, 3, 3, 14)
 _WINDOW = 0xFFFF
 _TCP = 6
@@ -31,7 +32,7 @@ _IPV6_HEADER = struct.Struct(">IHBB16s16s")
 
 
 class Packet(NamedTuple):
-    """An IP packet; `inbound` when the peer sent it."""
+    """An IP packet. `inbound` is True if the peer sent it."""
 
     inbound: bool
     data: bytes
@@ -45,7 +46,7 @@ class _End:
 
 
 class TcpSegments:
-    """One connection's two streams as IP packets."""
+    """The two streams of one connection as IP packets."""
 
     def __init__(self, peer: Address, local: Address, first_sequence_number: int = 1) -> None:
         peer_ip, local_ip = _ip(peer[0]), _ip(local[0])
@@ -56,7 +57,7 @@ class TcpSegments:
         self._local = _End(local_ip.packed, local[1], first_sequence_number)
 
     def handshake(self) -> list[Packet]:
-        """SYN, SYN and ACK, ACK."""
+        """Return the three packets of a handshake: SYN, SYN and ACK, ACK."""
         syn = self._segment(True, SYN, acknowledges=False)
         self._peer.sequence_number += 1
         answer = self._segment(False, SYN | ACK)
@@ -64,7 +65,7 @@ class TcpSegments:
         return [syn, answer, self._segment(True, ACK)]
 
     def data(self, inbound: bool, payload: memoryview) -> Iterator[Packet]:
-        """The payload in as few segments as can be."""
+        """Cut a payload into as few segments as possible."""
         sender = self._peer if inbound else self._local
         for at in range(0, len(payload), MAX_PAYLOAD_BYTES):
             part = payload[at : at + MAX_PAYLOAD_BYTES]
@@ -73,7 +74,7 @@ class TcpSegments:
             sender.sequence_number = (sender.sequence_number + len(part)) & SEQUENCE_MASK
 
     def end(self) -> list[Packet]:
-        """FIN from both sides."""
+        """Return the packets that end both streams: FIN from both sides, and the last ACK."""
         first = self._segment(False, FIN | ACK)
         self._local.sequence_number += 1
         answer = self._segment(True, FIN | ACK)
@@ -115,7 +116,7 @@ def checksum(data: bytes) -> int:
 
 
 def _ip(host: str) -> IPv4Address | IPv6Address:
-    """A socket's address without its zone; what is no address stands as the unspecified one."""
+    """Return a socket's address without its zone. A text that is not an address becomes the unspecified address."""
     try:
         return ip_address(host.partition("%")[0])
     except ValueError:

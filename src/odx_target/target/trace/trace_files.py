@@ -1,4 +1,4 @@
-"""The files of a trace, opened and closed."""
+"""Opening and closing the files of a trace."""
 
 import os
 import time
@@ -22,10 +22,10 @@ REASON = "for the file took them more slowly than they came"
 
 @contextmanager
 def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcapng.MAX_SNAP_BYTES) -> Iterator[Tracing | None]:
-    """A tracing that writes lines to `trace` and packets to `pcap`; None if neither is named.
+    """Yield a tracing that writes lines to `trace` and packets to `pcap`; None if both are None.
 
-    Lines are added to what is there; packets begin anew, and only their owner may read them: they carry data and tokens.
-    Raises OSError if a file cannot be opened, ConfigError if both are the same one.
+    Lines are appended to the file. The file of packets is begun anew, and only its owner may read it, because packets contain
+    data and tokens. Raises OSError if a file cannot be opened, ConfigError if both are the same file.
     """
     if trace is None and pcap is None:
         yield None
@@ -49,7 +49,7 @@ def _close(writer: RecordWriter, path: Path) -> None:
 
 
 def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
-    """Writes lines in a thread; where some are left out, a line says how many."""
+    """Return a writer of lines in a thread. If lines are left out, a line with their number is written instead."""
 
     def gap(count: int) -> bytes:
         return f"{format_time(wall_clock_ns())} {EVERY_PEER} -- {count} lines are left out here, {REASON}\n".encode()
@@ -58,7 +58,7 @@ def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -
 
 
 def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
-    """Writes packets in a thread; where some are left out, a block of statistics says how many."""
+    """Return a writer of packets in a thread. If packets are left out, a block of statistics with their number is written."""
     dropped = 0
 
     def gap(count: int) -> bytes:
@@ -70,8 +70,8 @@ def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns)
 
 
 def _are_one_file(first: Path, second: Path) -> bool:
-    """Whatever the paths look like. A character device takes both, such as /dev/null."""
+    """True if both paths name the same file. A character device such as /dev/null may be used for both, and does not count."""
     try:
         return first.samefile(second) and not first.is_char_device()
-    except OSError:  # one of them is not there yet
+    except OSError:  # one of the files does not exist yet
         return os.path.realpath(first) == os.path.realpath(second)

@@ -1,4 +1,4 @@
-"""The tap of `odx-target serve --trace` and `--pcap`: writes lines and packets; can be switched off and on at any time."""
+"""The tap of `odx-target serve --trace` and `--pcap`: writes lines and packets, and can be switched off and on at any time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,16 +22,16 @@ log = structlog.get_logger()
 NANOSECONDS_PER_S = 1_000_000_000
 
 SEQUENCE_NUMBER_STEP = 0x9E3779B1
-"""Odd, so that no two of 2^32 connections begin alike; by the golden ratio, so that neighbours are far apart."""
+"""Odd, so that all 2^32 connections begin differently. From the golden ratio, so that successive ones begin far apart."""
 
 WallClock = Callable[[], int]
 """Nanoseconds since 1970."""
 
 
 class Tracing:
-    """A tap for an array. It writes lines, packets, or both; the files stay its maker's to close.
+    """A tap for an array. It writes lines, packets, or both. The creator of a tracing closes its files.
 
-    `snap_bytes` is how much of each packet is kept; the file of packets brings its own header.
+    `snap_bytes` is the number of bytes kept of each packet. The file of packets writes its own header.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class Tracing:
         self._connections = 0
 
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
-        """See a new connection."""
+        """Begin the trace of a new connection."""
         self._connections += 1
         return _ConnectionTrace(self, peer, local, self._connections)
 
     def errors(self) -> list[str]:
-        """Which files cannot be written at present, and why."""
+        """Return the reasons why files cannot be written at present."""
         return [file.error for file in (self.lines, self.packets) if file is not None and file.error is not None]
 
     def toggle(self) -> None:
-        """Switch off, or on again; a file that could not be written is then tried again."""
+        """Switch the trace off or on. Switching it on also tries again to write files after an error."""
         self.is_on = not self.is_on
         if self.is_on:
             self.times_switched_on += 1
@@ -72,7 +72,7 @@ class Tracing:
 
 
 class _ConnectionTrace:
-    """The trace of one connection. It follows the login even while tracing is off, since digests and secrets depend on it."""
+    """The trace of one connection. It follows the login even while the trace is off, since digests and secrets depend on it."""
 
     def __init__(self, tracing: Tracing, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
@@ -85,12 +85,12 @@ class _ConnectionTrace:
         self._guarded(self._note, f"connected to {_format_address(local)}")
 
     def received(self, data: memoryview) -> None:
-        """See what the peer sent."""
+        """Trace bytes that the peer sent."""
         if self._is_seen and data:
             self._guarded(self._see, data, True)
 
     def sent(self, buffers: Sequence[Buffer]) -> None:
-        """See what is sent to the peer."""
+        """Trace bytes that are sent to the peer."""
         if self._is_seen and buffers:
             self._guarded(self._see, memoryview(b"".join(buffers)), False)
 
@@ -105,7 +105,7 @@ class _ConnectionTrace:
         return self._tracing.is_on or not self._frames.in_full_feature_phase
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
-        """Run a step of the trace. An error ends the trace of this connection, not the connection."""
+        """Run a step of the trace. An error ends the trace of this connection, but not the connection."""
         if self._has_failed:
             return
         try:
@@ -153,10 +153,9 @@ class _ConnectionTrace:
 
 
 class _PacketWriter:
-    """Each PDU in packets of its own; a handshake before the first, also of those after a pause or a gap.
+    """Writes each PDU as packets of its own, after a handshake. After a pause or a gap, another handshake is written.
 
-    Sequence numbers begin anew with each connection, far from those before, so that the next one from the same port is not
-    taken for the same one.
+    The first sequence number differs for each connection, so that two connections from the same port are not mistaken for one.
     """
 
     def __init__(self, tracing: Tracing, packets: RecordWriter, peer: Address, local: Address, number: int) -> None:
@@ -166,7 +165,8 @@ class _PacketWriter:
         self._shaken_hands_at: tuple[int, int] | None = None
         self._has_ended = False
         self._addresses = peer, local
-        # A peer may come again before the array has seen it go: in the capture the first ends before the second begins.
+        # A peer may connect again before the array notices the end of its old connection. In the capture, the old one ends
+        # first.
         if former := tracing.captured.pop(self._addresses, None):
             former.end()
         tracing.captured[self._addresses] = self
@@ -188,11 +188,11 @@ class _PacketWriter:
 
     @property
     def _now(self) -> tuple[int, int]:
-        """Changes where something is missing in the file."""
+        """A value that changes if packets are missing in the file."""
         return self._tracing.times_switched_on, self._packets.gaps
 
     def _put(self, now_ns: int, packets: Sequence[Packet], count: int) -> None:
-        """Write packets; `count` of them are missed if they are left out: a handshake is made up once more then."""
+        """Write packets. If they are left out, `count` packets are lost, and the next packets begin with another handshake."""
         now, snap_bytes = self._now, self._tracing.snap_bytes
         blocks = (pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)
         self._shaken_hands_at = now if self._packets.write(b"".join(blocks), count) else None
@@ -204,6 +204,6 @@ def _format_address(address: Address) -> str:
 
 
 def format_time(now_ns: int) -> str:
-    """UTC, in microseconds."""
+    """Format a time in UTC, in microseconds."""
     seconds, rest_ns = divmod(now_ns, NANOSECONDS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
