@@ -1,6 +1,6 @@
 """`odx-target` and its subcommands. Every error becomes one line on standard error and an exit code.
 
-A subcommand is imported only when it is run, so that `serve` does not wait for the modules of `windows-copy`.
+A subcommand is imported only when it is run, so that `serve` does not load the modules of `windows-copy`.
 """
 
 import os
@@ -22,9 +22,9 @@ from odx_target.target.config.error import ConfigError
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_SIGNAL = 128
-"""Plus the number of the signal, as shells have it."""
+"""Exit code of a process stopped by a signal: this plus the number of the signal, as in shells."""
 COMMANDS = {
-    # subcommand: its module, whose `register` adds it
+    # subcommand: the module with the function `register` that adds it
     "serve": "serving.serve",
     "manage": "manage",
     "copy": "copy",
@@ -40,13 +40,13 @@ COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """The command line with these subcommands."""
+    """Return the command line with these subcommands."""
     app = typer.Typer(
         help="An iSCSI array with offloaded copy by point-in-time ROD tokens.",
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,  # its boxes cut the names of options off where a terminal has 80 columns
+        rich_markup_mode=None,  # the boxes of rich cut off the names of options on terminals of 80 columns
     )
     app.callback()(_options)
     for name in names:
@@ -67,7 +67,7 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The subcommand that is run or completed, or all of them if the help must list them."""
+    """Return the subcommand that is run or completed; all subcommands if the help must list them."""
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
     if not words and "--version" in arguments:
@@ -78,7 +78,7 @@ def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) ->
 def run() -> int:
     """Run the subcommand in `sys.argv`. Any error becomes one line on standard error. Returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # closed, or replaced by a test
+        with suppress(AttributeError):  # the stream is closed, or replaced by a test
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         result = application(wanted_commands(sys.argv[1:], os.environ))(standalone_mode=False)
@@ -108,7 +108,7 @@ def _place(error: Exception) -> str:
 
 
 def _one_line(message: str) -> str:
-    """The message on one line. If a command is missing, it is the whole help, which is printed before."""
+    """Return the message on one line. If a command is missing, the message is the whole help, which is printed first."""
     if not message.startswith("Usage: "):
         return message
     typer.echo(message)

@@ -31,7 +31,7 @@ class Done:
     """The progress of a copy."""
 
     total_bytes: int | None = None
-    """None if the copy has not begun."""
+    """Number of bytes to copy; None if the copy has not begun."""
     count_bytes: int = 0
     offloaded_bytes: int = 0
 
@@ -66,8 +66,8 @@ def copy(
 ) -> None:
     """Copy blocks from one LUN to another.
 
-    The arrays copy the data if they can copy by token. If they stop before the end, the host copies the rest by reads and
-    writes.
+    The arrays copy the data if they can copy by token. If they stop before the end, the host copies the remaining blocks by
+    reads and writes.
     """
     source, destination = who.url(src, "SRC"), who.url(dst, "DST")
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
@@ -112,7 +112,9 @@ async def copy_with_bar(
     title: str = "copy",
     done: Done | None = None,
 ) -> tuple[CopyReport, float]:
-    """Copy under a progress bar, and keep `done` up to date. Returns the report and the seconds. Raises InitiatorError."""
+    """Copy with a progress bar, and keep `done` up to date. Returns the report and the time in seconds. Raises
+    InitiatorError.
+    """
     done = done or Done()
     done.total_bytes = plan.size_bytes
     with bar(title, plan.size_bytes) as show:
@@ -133,7 +135,7 @@ async def copy_with_bar(
 
 
 def summary(report: CopyReport, elapsed_s: float) -> str:
-    """The last line: the size, the rate, and how much was copied by token, with the reason if not all."""
+    """Return the last line of output: the size, the rate, how much was copied by token, and the reason if it was not all."""
     total_bytes = report.offloaded_bytes + report.host_bytes
     line = (
         f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "

@@ -1,7 +1,7 @@
 """The CHAP users and secrets of a host and of its targets: from the URL, from options, or from the environment.
 
-For each target the URL takes precedence, then the options, then the variables that libiscsi reads. Every user of the machine
-can see a command line, and with it a secret in a URL.
+For each target the URL takes precedence over the options, and the options over the environment variables, which are those of
+libiscsi. Every user of the machine can see a command line, and so a secret in a URL.
 """
 
 import os
@@ -42,7 +42,7 @@ TargetChapSecretFile = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Users and secrets that were given outside the URLs; None if not given."""
+    """Users and secrets from options and environment; None if not given."""
 
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -57,9 +57,9 @@ def credentials_of(
     target_chap_secret_file: Path | None,
     environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
-    """Users and secrets from options and environment.
+    """Return the users and secrets from options and environment.
 
-    Warns of files that others can read. Raises ConfigError for a file without a secret.
+    Warns of files that other users can read. Raises ConfigError for a file without a secret.
     """
     return Credentials(
         chap_user or environment.get(USER_VARIABLE) or None,
@@ -70,7 +70,7 @@ def credentials_of(
 
 
 def with_given(place: IscsiUrl, given: Credentials, parameter: str) -> IscsiUrl:
-    """The URL, completed with the users and secrets that it lacks. Raises typer.BadParameter for a user without a secret."""
+    """Return the URL with missing users and secrets filled in. Raises typer.BadParameter for a user without a secret."""
     user = place.user or given.user
     secret = place.secret if place.secret is not None else given.secret
     if user is not None and secret is None:

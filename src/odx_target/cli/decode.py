@@ -28,25 +28,25 @@ Hex = Annotated[bytes, typer.Argument(parser=hexadecimal, metavar="HEX")]
 
 @app.command()
 def cdb(data: Hex) -> None:
-    """A command descriptor block."""
+    """Explain a command descriptor block."""
     _print("command descriptor block", data, lambda data: table_rows(describe_cdb(data, descriptions())))
 
 
 @app.command()
 def sense(data: Hex) -> None:
-    """Sense data, fixed or descriptor format."""
+    """Explain sense data in fixed or descriptor format."""
     _print("sense data", data, lambda data: table_rows(describe_sense(data)))
 
 
 @app.command()
 def vpd(data: Hex) -> None:
-    """A vital product data page, with its header."""
+    """Explain a vital product data page, with its header."""
     _print("vital product data", data, lambda data: table_rows(describe_vpd(data, descriptions())))
 
 
 @app.command()
 def token(data: Hex) -> None:
-    """A ROD token, or its first bytes."""
+    """Explain a ROD token, or its first bytes."""
     if len(data) > TOKEN_BYTES:
         raise typer.BadParameter(f"a ROD token has {TOKEN_BYTES} bytes, not {len(data)}", param_hint="HEX")
     _print("ROD token", data, describe_rod_token)
@@ -54,7 +54,7 @@ def token(data: Hex) -> None:
 
 @app.command()
 def pdu(data: Hex) -> None:
-    """An iSCSI PDU: its header of 48 bytes, and the data after it."""
+    """Explain an iSCSI PDU: its header of 48 bytes, and the data after it."""
     _print("iSCSI PDU", data, describe_pdu)
 
 

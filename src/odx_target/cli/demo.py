@@ -1,4 +1,4 @@
-"""`odx-target demo`: compare a copy by token with one by reads and writes, on an array that it starts itself."""
+"""`odx-target demo`: compare a copy by token with a copy by reads and writes, on an array that the demo starts."""
 
 import random
 import tempfile
@@ -32,14 +32,14 @@ from odx_target.target.config.settings import Config, ConfigError, LunConfig, Po
 
 PIECE_BYTES = 1 << 20
 DEPTH = 4
-"""Pieces written or read back at the same time."""
+"""Number of pieces that are written, or read back, at the same time."""
 SIZE_STEP_BYTES = PIECE_BYTES
 COMMAND_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
 class Wire:
-    """Bytes that crossed the network, in both directions."""
+    """Number of bytes that crossed the network, in both directions."""
 
     total_bytes: int = 0
 
@@ -68,7 +68,7 @@ class CountingStream(trio.abc.Stream):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one copy."""
+    """The measured values of one copy."""
 
     name: str
     wire_bytes: int
@@ -163,7 +163,7 @@ async def _is_filled(disk: Disk, size_bytes: int) -> bool:
 
 
 async def _each_piece(disk: Disk, size_bytes: int, act: Callable[[int, bytes], Awaitable[None]]) -> None:
-    """Call `act` with the LBA and the data of every piece, several at once."""
+    """Call `act` with the LBA and the data of every piece, for several pieces at once."""
     pieces = _pieces(disk, size_bytes)
 
     async def work() -> None:
@@ -174,9 +174,9 @@ async def _each_piece(disk: Disk, size_bytes: int, act: Callable[[int, bytes], A
 
 
 def _pieces(disk: Disk, size_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """The data of the source, the same at each call."""
+    """Return the LBA and the data of every piece of the source; the data is the same at each call."""
     for index in range(size_bytes // PIECE_BYTES):
-        # Incompressible and different everywhere; nothing secret depends on it.
+        # The data is incompressible and different in every piece. No secret depends on it.
         yield index * PIECE_BYTES // disk.block_bytes, random.Random(index).randbytes(PIECE_BYTES)  # noqa: S311
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 class CommandFailure(Exception):
-    """The command was understood but could not do its work; the message is one line, the exit code 1.
+    """The command was understood but failed. The message is one line, and the exit code is 1.
 
-    For what was typed wrongly raise `typer.BadParameter` instead: exit code 2.
+    For a mistake in the command line raise `typer.BadParameter` instead, with exit code 2.
     """
 
 
 class Interrupted(Exception):
     """The command was stopped by the signal of this number, and has cleaned up.
 
-    `state` is one line about what is done by then, "" where there is nothing to say.
+    `state` is one line that describes what was done before the signal; "" if there is nothing to report.
     """
 
     def __init__(self, number: int, state: str = "") -> None:
@@ -26,7 +26,7 @@ class Interrupted(Exception):
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error to report, out of a group that trio raised."""
+    """Return the first single error in a group of exceptions that trio raised."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -34,7 +34,7 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def drop_output() -> None:
-    """Drop buffered output that cannot be written, so that the interpreter does not try again at its end."""
+    """Drop buffered output that cannot be written, so that the interpreter does not try again to write it at exit."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
         return

@@ -30,11 +30,11 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import IscsiUrl, parse_url
 
 LOGOUT_TIMEOUT_S = 1.0
-"""After an interrupt, the wait for a target that does not answer."""
+"""Time to wait for the answer to a logout after an interrupt."""
 
 DEFAULT_COMMAND_TIMEOUT_S = 60.0
 
-# Any characters that a login can carry, so that testers can find out which names a target accepts.
+# Any characters that a login can carry are allowed, so that testers can find out which names a target accepts.
 _INITIATOR_NAME = re.compile(r"(?:iqn|eui|naa)\.[!-~]{1,219}")
 
 T = TypeVar("T")
@@ -48,13 +48,13 @@ CommandTimeout = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The identity of a command towards its targets: session options and credentials."""
+    """The host that a command acts as: session options and credentials."""
 
     options: SessionOptions
     credentials: Credentials
 
     def url(self, text: str, parameter: str) -> IscsiUrl:
-        """A URL of the command line, with users and secrets from options and environment. Raises typer.BadParameter."""
+        """Return a URL of the command line, with users and secrets from options and environment. Raises typer.BadParameter."""
         try:
             return with_given(parse_url(text), self.credentials, parameter)
         except BadUrl as bad:
@@ -64,7 +64,9 @@ class Host:
 def as_host(
     initiator_name: str = DEFAULT_INITIATOR_NAME, *, command_timeout: bool = True
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """A decorator that adds the options of a host to a command, which receives them as its argument `who`, a Host."""
+    """Return a decorator that adds the options of a host to a command. The command receives them as its argument `who`, a
+    Host.
+    """
     rows = [
         parameter("initiator_name", InitiatorName, initiator_name),
         *([parameter("command_timeout", CommandTimeout, DEFAULT_COMMAND_TIMEOUT_S)] if command_timeout else []),
@@ -85,9 +87,10 @@ def _host(initiator_name: str, command_timeout: float = DEFAULT_COMMAND_TIMEOUT_
 
 
 def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
-    """A host's identity: a new ISID each time, so that two commands at once do not end each other's session.
+    """Return the session options of a host. The ISID is new each time, so that commands at the same time do not end each
+    other's session.
 
-    Raises typer.BadParameter for a name that is no iSCSI name.
+    Raises typer.BadParameter if `initiator_name` is not an iSCSI name.
     """
     if not _INITIATOR_NAME.fullmatch(initiator_name):
         raise typer.BadParameter(f"{initiator_name!r} is not an iSCSI name (iqn., eui. or naa.)", param_hint="--initiator-name")
@@ -103,7 +106,7 @@ def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
 def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
     """Run the work of a command. An error of a target or of a group of tasks becomes a single plain error.
 
-    SIGINT and SIGTERM cancel it, so that it can log out and clean up. Raises CommandFailure, Interrupted.
+    SIGINT and SIGTERM cancel the work, so that it can log out and clean up. Raises CommandFailure, Interrupted.
     """
     try:
         return trio.run(_run_until_signal, function, arguments)
@@ -135,7 +138,7 @@ async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: 
 
 @asynccontextmanager
 async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[InitiatorSession]:
-    """A session to the target of a URL. Raises InitiatorError, which names the portal if the login fails."""
+    """Open a session to the target of a URL. Raises InitiatorError, which names the portal if the login fails."""
     is_open = False
     try:
         async with open_session(target.portal, target.target_name, with_credentials(wishes, target)) as session:
@@ -149,7 +152,7 @@ async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator
 
 @asynccontextmanager
 async def open_disks(source: IscsiUrl, destination: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[tuple[Disk, Disk]]:
-    """Two logical units, through one session if both are at the same target."""
+    """Open two logical units, through one session if both are at the same target."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_target(source, wishes))
         other = session

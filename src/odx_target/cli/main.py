@@ -1,14 +1,14 @@
-"""The command line's entry point: `odx-target`. Nobody imports it."""
+"""The entry point of the command line, `odx-target`. No module imports it."""
 
 import sys
 
-EXIT_INTERRUPTED = 130  # what shells give for SIGINT
+EXIT_INTERRUPTED = 130  # exit code of shells after SIGINT
 
 
 def main() -> None:
-    """Run a subcommand and leave with its exit code."""
+    """Run a subcommand and exit with its exit code."""
     try:
-        # Loading everything takes a moment, in which an interrupt must not print a traceback either.
+        # Loading all modules takes a moment, and an interrupt must not print a traceback during that time either.
         from odx_target.cli.app import run
 
         code = run()

@@ -90,7 +90,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("tokens")
 def tokens(context: typer.Context, as_json: Json = False) -> None:
-    """List the tokens that can be used. Only a part of each is shown, too little to use it."""
+    """List the valid tokens by a short identifier. A host cannot use a token by this identifier."""
     answer = {"tokens": list(_all_tokens(context))}
     if not _printed(answer, as_json):
         headings = ("identifier", "type", "LUN", "ranges: LBA, blocks", "size", "age", "left", "in use")
@@ -103,7 +103,7 @@ def revoke(
     identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Of the token, as `tokens` shows it.")],
     as_json: Json = False,
 ) -> None:
-    """End a token: later commands that use it get TOKEN REVOKED (23h/06h). Copies under way go on."""
+    """Revoke a token: later commands that use it get TOKEN REVOKED (23h/06h). Copies under way continue."""
     answer = _ask(context, "revoke", identifier=identifier.removeprefix("0x"))
     if not _printed(answer, as_json):
         typer.echo(f"revoked {answer['identifier']}")
@@ -132,7 +132,7 @@ def cancel(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """End a copy by token, as COPY OPERATION ABORT does. Copied blocks stay. The host is informed."""
+    """End a copy by token, as COPY OPERATION ABORT does. Copied blocks stay copied. The host is informed."""
     chosen = {name: value for name, value in (("initiator", initiator), ("lun", lun)) if value is not None}
     answer = _ask(context, "cancel", list_identifier=list_identifier, **chosen)
     if not _printed(answer, as_json):

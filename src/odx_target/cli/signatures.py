@@ -1,4 +1,4 @@
-"""Functions with added parameters: options that many subcommands share, in the signature that typer reads."""
+"""Functions with added parameters: options that many subcommands share are added to the signatures that typer reads."""
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
@@ -10,7 +10,7 @@ Extended = TypeVar("Extended")
 
 
 def parameter(name: str, annotation: object, default: object = inspect.Parameter.empty) -> inspect.Parameter:
-    """An option or argument as typer reads it from a signature."""
+    """Return an option or argument for a signature that typer reads."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
@@ -22,9 +22,10 @@ def extended(
     without: Collection[str] = (),
     first: bool = False,
 ) -> Callable[..., Extended]:
-    """A function with the parameters of `function`, except those in `without`, and with `parameters`, first or last.
+    """Return a function with the parameters of `function` except those in `without`. `parameters` are added, first or last.
 
-    It calls `call` with `function`, to which its own arguments are bound already, and with the others by name.
+    The new function calls `call`. Its first argument is `function` with the arguments of its own parameters bound; the values
+    of `parameters` follow by name.
     """
     signature = inspect.signature(function, eval_str=True)
     kept = [

@@ -1,1 +1,1 @@
-"""`odx-target serve`: options, log lines, signals, and what belongs to a process that serves."""
+"""`odx-target serve`: its options, log lines and signals, and settings of the process that serves."""

@@ -11,7 +11,7 @@ HEADINGS = ("limit", "value", "reason")
 
 
 def print_limits(config: Config) -> None:
-    """Print the limits of an array, and the memory that they allow it at worst."""
+    """Print the limits of an array, and the memory that they allow in the worst case."""
     for title, limits in describe_limits(config).items():
         typer.echo(typer.style(title, bold=True))
         print_columns(HEADINGS, [(limit.name, describe_value(limit), limit.reason) for limit in limits])
@@ -24,7 +24,7 @@ def print_limits(config: Config) -> None:
 
 
 def describe_value(limit: Limit) -> str:
-    """The value with its unit."""
+    """Return the value of a limit with its unit."""
     match limit.unit:
         case "bytes":
             return size(limit.value)

@@ -1,7 +1,7 @@
-"""The limits of an array that an operator or a host can meet, and the memory that they allow at worst.
+"""The limits of an array that an operator or a host can meet, and the memory that they allow in the worst case.
 
-The numbers are those of the modules that apply them. Here are only the list, in the order in which it is shown, and a short
-reason for each; the modules give the long ones.
+The values are constants of the modules that apply them. This module has only the list, in the order in which it is shown, and a
+short reason for each limit; the modules give the long reasons.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ Number = int | float
 
 
 class Limit(NamedTuple):
-    """A limit as it is shown; `unit` is that of `value`: "bytes", "bytes/s", "s", "ms" or "" for a count."""
+    """A limit to show; `unit` is the unit of `value`: "bytes", "bytes/s", "s", "ms", or "" for a count."""
 
     name: str
     value: Number
@@ -36,7 +36,7 @@ class Limit(NamedTuple):
 
 
 class MemoryPart(NamedTuple):
-    """Memory for one purpose, at worst."""
+    """The most memory that is used for one purpose."""
 
     name: str
     size_bytes: int
@@ -182,7 +182,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
         (record_writer, {"MAX_QUEUED_BYTES": "of a trace or capture whose file is slow; what comes then is left out"}),
     ),
 }
-"""By title, module and constant: why there is such a limit."""
+"""Reasons of limits, by title of the table, module and constant."""
 
 NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (iscsi_limits, "MAX_TRANSFER_BYTES"): "the same as the largest READ or WRITE, which is shown",
@@ -196,17 +196,17 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
     (memory_budget, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
 }
-"""Limits of the same modules that neither an operator nor a host meets as such, and why."""
+"""Limits of the same modules that are not shown, because no operator or host meets them directly, with the reason."""
 
 _ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R2T", "rod": "ROD"}
 _UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
-"""By the end of a constant's name."""
+"""Units by the end of a constant's name."""
 _LEFT_OUT = ("_MS", "_S")
-"""Ends of which the shown value says enough."""
+"""Ends of constants that are not shown, because the unit of the value says the same."""
 
 
 def describe_limits(config: Config) -> dict[str, list[Limit]]:
-    """The limits by title, as they hold for an array of this configuration."""
+    """Return the limits of an array with this configuration, by title of the table."""
     effective = copy_limits_of(config)
     values = {
         (copy_limits, "COMMAND_BUDGET_S"): effective.command_budget_s,
@@ -226,15 +226,15 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
 
 
 def describe_memory(config: Config) -> list[MemoryPart]:
-    """The memory that the limits allow an array of this configuration, by purpose.
+    """Return the memory that the limits allow an array with this configuration, by purpose.
 
-    Beside it there are the process itself and the map of blocks, which grows with what is written.
+    In addition there are the process itself and the map of blocks, which grows with written data.
     """
     return [*_session_memory(config), *_other_memory()]
 
 
 def _session_memory(config: Config) -> list[MemoryPart]:
-    """The memory that `memory-limit` bounds."""
+    """Return the parts of memory that `memory-limit` bounds."""
     budget = memory_budget.MemoryBudget(config.memory_limit_bytes)
     return [
         _product("sessions", memory_budget.MAX_SHARES, memory_budget.SESSION_BYTES, "receive buffer, answers, records"),
@@ -252,7 +252,7 @@ def _session_memory(config: Config) -> list[MemoryPart]:
 
 
 def _other_memory() -> list[MemoryPart]:
-    """The memory that `memory-limit` does not bound."""
+    """Return the parts of memory that `memory-limit` does not bound."""
     checksums_bytes = segment.MAX_SEGMENT_BLOCKS * checksum_index.CHECKSUM_BYTES
     return [
         _product("tokens", copy_limits.MAX_TOKENS, copy_limits.TOKEN_MEMORY_BYTES, "beside the maps they keep"),

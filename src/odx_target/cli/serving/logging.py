@@ -1,4 +1,4 @@
-"""Log lines on standard error; only the command line sets this up."""
+"""Log lines on standard error. Only the command line configures them."""
 
 import io
 import logging
@@ -19,24 +19,24 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 MAX_QUEUED_BYTES = 1 << 20
-"""Thousands of lines, for a reader that pauses."""
+"""Most bytes of log lines that wait to be written: thousands of lines, enough for a reader that pauses."""
 
 
 class _Stream:
-    """Standard error, whatever file that is at the moment, as a sink of records."""
+    """The current file of standard error, as a sink of records."""
 
     path = Path("/dev/stderr")
     has_failed = False
     error = None
 
     def write(self, record: bytes) -> bool:
-        if sys.stderr is None:  # closed before the start
+        if sys.stderr is None:  # standard error was closed before the start
             return True
         with suppress(OSError, ValueError):
             if (descriptor := _descriptor()) is None:
                 print(record.decode(errors="replace"), end="", file=sys.stderr, flush=True)  # noqa: T201 - for this it is there
             else:
-                # Past the buffer, whose lock must not be held by a thread that is left behind at the end of the process.
+                # Do not use the buffer: a thread that is left running at the end of the process could hold its lock.
                 rest = memoryview(record)
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
@@ -50,7 +50,7 @@ class _Stream:
 
 
 def _descriptor() -> int | None:
-    """The file descriptor of standard error, or None if it has none."""
+    """Return the file descriptor of standard error, or None if it has none."""
     try:
         return sys.stderr.fileno()
     except io.UnsupportedOperation:
@@ -58,7 +58,7 @@ def _descriptor() -> int | None:
 
 
 class StandardError:
-    """Writes lines to standard error. If they cannot be written, the array goes on."""
+    """Writes lines to standard error. If they cannot be written, the array continues to run."""
 
     def __init__(self) -> None:
         self._stream = _Stream()
@@ -78,7 +78,7 @@ class StandardError:
 
     @contextmanager
     def in_thread(self) -> Iterator[None]:
-        """While the body runs, a thread writes the lines, so that the array never waits for a slow terminal, pipe or file."""
+        """Write the lines in a thread while the body runs, so that the array never waits for a slow terminal, pipe or file."""
         self._writer = RecordWriter(self._stream, _gap, MAX_QUEUED_BYTES)
         try:
             yield
@@ -92,9 +92,9 @@ def _gap(count: int) -> bytes:
 
 
 def configure_logging(level: str) -> StandardError:
-    """Write log lines of `level` and above to standard error; errors inside the array show their stack only at debug.
+    """Write log lines of `level` and above to standard error, and return the writer.
 
-    Returns the writer.
+    Errors inside the array show their stack only at level debug.
     """
     standard_error = StandardError()
     structlog.configure(
@@ -112,7 +112,7 @@ def configure_logging(level: str) -> StandardError:
 
 
 def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what a peer has sent, so that it cannot control the terminal."""
+    """Escape text that a peer sent, so that it cannot control the terminal."""
     for key, value in line.items():
         if isinstance(value, str):
             line[key] = printable(value)

@@ -1,4 +1,4 @@
-"""The options of `odx-target serve`, and the settings from them and FILE.toml."""
+"""The options of `odx-target serve`, and the settings that result from them and from FILE.toml."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -99,7 +99,7 @@ ShowLimits = Annotated[
 Parse: TypeAlias = Callable[[Any], Any]
 
 _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
-    # option: (field of Config, how it is read)
+    # option: (field of Config, function that reads the value)
     "pool_dir": ("pool_dir", Path),
     "lun": ("luns", lambda texts: check_luns(replace(parse_lun(text), grows=False) for text in texts)),
     "portal": ("portals", lambda texts: tuple(map(parse_portal, texts))),
@@ -114,7 +114,7 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
 }
 
 _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
-    # option: (field of ServeConfig, how it is read)
+    # option: (field of ServeConfig, function that reads the value)
     "trace": ("trace", Path),
     "pcap": ("pcap", Path),
     "pcap_snap_length": ("pcap_snap_bytes", int),
@@ -123,7 +123,7 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
 
 
 def settings_of(file: Path | None, given: Mapping[str, object]) -> tuple[Config, ServeConfig]:
-    """The settings from a file and from the options; an option that was not given is None.
+    """Return the settings from a file and from the options; an option that was not given is None.
 
     Raises ConfigError for an invalid file or option, and for options that exclude each other.
     """

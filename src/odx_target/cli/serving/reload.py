@@ -1,4 +1,4 @@
-"""Reading the settings again on SIGHUP: LUNs grow to the sizes in the file."""
+"""Reading of the settings again on SIGHUP: LUNs grow to the sizes in the file."""
 
 from pathlib import Path
 
@@ -14,7 +14,9 @@ log = structlog.get_logger()
 
 
 async def reload(array: Array, path: Path | None) -> None:
-    """Read the LUNs of a configuration file again, and grow them. An error is logged on one line, and the array goes on."""
+    """Read the LUNs of a configuration file again, and grow them. An error is logged on one line, and the array continues to
+    run.
+    """
     if path is None:
         log.warning("nothing to read again: no --config names a file")
         return

@@ -68,9 +68,9 @@ def serve(
 ) -> None:
     """Serve LUNs over iSCSI.
 
-    The default target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260. A pool remembers its LUNs and their sizes, so
-    a later start needs no --lun. On SIGHUP, LUNs grow to the sizes that FILE.toml has by then. SIGINT and SIGTERM stop the
-    array.
+    The default target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260. A pool remembers its LUNs and their sizes, so a
+    later start needs no --lun. On SIGHUP, FILE.toml is read again, and LUNs grow to the sizes in it. SIGINT and SIGTERM stop
+    the array.
     """
     settings, files = options.settings_of(config, locals())
     if show_limits:
@@ -91,7 +91,7 @@ def serve(
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
-    """Check before a pool is created that it will have a LUN. Raises ConfigError."""
+    """Check that a pool that is to be created will have a LUN. Raises ConfigError."""
     if settings.luns:
         return
     if settings.pool_dir is None:
@@ -139,7 +139,7 @@ async def _serve(
 
 
 def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
-    """Log each portal that other machines reach without CHAP: every one that is not on the loopback."""
+    """Log a warning for each portal that other machines can reach without CHAP: every portal outside the loopback addresses."""
     if settings.chap_users:
         return
     for portal in portals:
@@ -148,7 +148,7 @@ def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine reaches a numeric address."""
+    """True if only this machine can reach a numeric address."""
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
@@ -162,7 +162,7 @@ def _toggle(tracing: Tracing | None) -> None:
 
 
 async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors: int = SEGMENT_DESCRIPTORS) -> Pool:
-    """Open the pool of a configuration: in a directory or in memory."""
+    """Open the pool of a configuration, in a directory or in memory."""
     limits = PoolOptions(limit_bytes=config.pool_limit_bytes, descriptors=descriptors)
     if config.pool_dir is None:
         return await open_memory_pool(environment, limits)
@@ -170,7 +170,7 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
 
 
 def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    """Print how to connect; blocks while a pipe is not read. If the output cannot be written, the array serves all the same."""
+    """Print how to connect; blocks while a pipe is not read. If the output cannot be written, the array serves anyway."""
     try:
         _print_how_to_connect(array, managed_at)
     except OSError as error:

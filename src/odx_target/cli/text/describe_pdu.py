@@ -32,7 +32,7 @@ TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
 
 
 def describe_pdu(data: bytes) -> list[Row]:
-    """Describe a PDU: its header of 48 bytes, and as much after it as there is. Raises ValueError."""
+    """Describe a PDU: its header of 48 bytes, and the data after it, even if that is incomplete. Raises ValueError."""
     pdu = decode_header(data)
     rows: list[Row] = [("PDU", type(pdu).__name__, f"operation code {pdu.opcode:#04x}")]
     rows += [_field_row(pdu, field.name) for field in fields(pdu)]
@@ -70,7 +70,7 @@ def _meaning(pdu: Pdu, name: str, value: int) -> str:
 
 
 def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
-    """The data segment, without digests, and how much of it is missing."""
+    """Describe the data segment, without digests, and how much of it is missing."""
     if len(data) == HEADER_BYTES and not pdu.data_segment_length:
         return []
     frame = FrameReader(MAX_DATA_BYTES).cut(memoryview(data))

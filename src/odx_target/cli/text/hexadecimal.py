@@ -1,4 +1,4 @@
-"""Bytes from pasted hexadecimal text."""
+"""Conversion of pasted hexadecimal text to bytes."""
 
 import re
 import sys
@@ -6,12 +6,12 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""Longer than any CDB, page, token or PDU of an array."""
+"""Most characters that are read: more than any CDB, page, token or PDU of an array has."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 
 def hexadecimal(text: str) -> bytes:
-    """Hexadecimal digits with blanks, colons, commas or newlines anywhere between bytes; `-` reads standard input.
+    """Return the bytes of hexadecimal digits, which blanks, colons, commas or newlines may separate; `-` reads standard input.
 
     Raises typer.BadParameter.
     """

@@ -1,4 +1,4 @@
-"""Error messages for the terminal: one line, not too long, without control characters and secrets."""
+"""Error messages for the terminal: one line of limited length, without control characters and secrets."""
 
 import re
 
@@ -7,13 +7,13 @@ import typer
 from odx_target.target.printable import printable
 
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
-"""Secrets in URLs, also in a URL that was typed as another argument."""
+"""Matches secrets in URLs, even in a URL that was typed as another argument."""
 MAX_MESSAGE_CHARACTERS = 600
-"""A longer message, which quotes a long input, is cut in the middle."""
+"""Length of the longest message. A longer one, which quotes a long input, is cut in the middle."""
 
 
 def error_text(error: Exception) -> str:
-    """The message of an error."""
+    """Return the message of an error."""
     if isinstance(error, typer.TyperException):
         return error.format_message()
     if isinstance(error, OSError):
@@ -23,7 +23,7 @@ def error_text(error: Exception) -> str:
 
 
 def shown(message: str) -> str:
-    """A message as it is printed: on one line, without control characters and secrets."""
+    """Return a message in the form in which it is printed: on one line, without control characters and secrets."""
     text = printable(" ".join(SECRETS.sub(r"\1...", message).replace("Value error, ", "").split()))
     if len(text) <= MAX_MESSAGE_CHARACTERS:
         return text

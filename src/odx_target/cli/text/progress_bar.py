@@ -1,4 +1,4 @@
-"""A progress bar on standard error, only on a terminal, removed when the work is done."""
+"""A progress bar on standard error, only on a terminal. It is removed when the work is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Adds completed bytes; `how` describes them in a word or two."""
+    """Adds completed bytes; `how` describes in a word or two how they were copied."""
 
     def __call__(self, count_bytes: int, how: str = "") -> None: ...
 
 
 @contextmanager
 def bar(title: str, total_bytes: int) -> Iterator[Advance]:
-    """Show a bar while the body runs and reports what is done."""
+    """Show a bar while the body runs. The body calls the returned function to report completed bytes."""
     if not typer.get_text_stream("stderr").isatty():
         yield _show_nothing
         return
-    progress = _progress()  # loading it takes a tenth of a second
+    progress = _progress()  # loading rich takes a tenth of a second
     with progress:
         task = progress.add_task(title, total=total_bytes, how="")
         yield lambda count_bytes, how="": progress.update(task, advance=count_bytes, how=how)
 
 
 def _show_nothing(count_bytes: int, how: str = "") -> None:
-    """Do nothing, in place of a bar."""
+    """Do nothing; used if no bar is shown."""
 
 
 def _progress() -> "Progress":
@@ -40,7 +40,7 @@ def _progress() -> "Progress":
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
-        """The speed in the units of the last line."""
+        """The speed, in the units of the last line of output."""
 
         def render(self, task: Task) -> Text:
             return Text(f"{size(task.speed)}/s" if task.speed else "")

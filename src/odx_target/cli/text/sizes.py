@@ -1,10 +1,10 @@
-"""Bytes for a person to read."""
+"""Sizes and rates as text for a person."""
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def size(count_bytes: float) -> str:
-    """A size with a unit of 1024's powers: "1.5 MiB"."""
+    """Return a size as text with a unit that is a power of 1024, such as "1.5 MiB"."""
     unit = 0
     while count_bytes >= 1024 and unit < len(_UNITS) - 1:
         count_bytes /= 1024
@@ -13,5 +13,5 @@ def size(count_bytes: float) -> str:
 
 
 def rate(count_bytes: int, elapsed_s: float) -> str:
-    """Bytes a second; a time too short to measure counts as a microsecond."""
+    """Return the bytes per second as text. A time too short to measure counts as a microsecond."""
     return f"{size(count_bytes / max(elapsed_s, 1e-6))}/s"

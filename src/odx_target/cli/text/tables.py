@@ -1,7 +1,7 @@
-"""Rows of fields and dumps of bytes, for a terminal of any width and for a pipe.
+"""Tables of fields and dumps of bytes, for a terminal of any width and for a pipe.
 
-A line in a pipe is a row, as wide as it is. A terminal gets cells broken between words, and where even the words do not fit,
-the cells of a row one below the other: no identifier is ever split, and no line ends with blanks.
+In a pipe, each row is one line of any length. On a terminal, cells are broken between words. If there is no room even for the
+words, the cells of a row are printed one below the other. So no identifier is ever split, and no line ends with blanks.
 """
 
 import re
@@ -16,23 +16,23 @@ from odx_target.target.printable import printable
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAX_DUMP_BYTES = 4096
-"""Longer data is cut off."""
+"""Most bytes of a dump; longer data is cut off."""
 GAP = "  "
-"""Between columns, and as the indent below a name."""
+"""Blanks between columns, and the indent below a name."""
 
 _LONG_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){8,}")
 
 Row = tuple[str, str, str]
-"""A field's name, its value, what it means."""
+"""The name, value and meaning of a field."""
 
 
 def width_of_terminal() -> int | None:
-    """The width of standard output in characters; None if it is no terminal."""
+    """Return the width of standard output in characters; None if it is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def print_rows(title: str, rows: Iterable[Row]) -> None:
-    """Print a table of fields under a title. Control characters sent by a target are escaped."""
+    """Print a table of fields with a title. Control characters sent by a target are escaped."""
     cells = [tuple(map(printable, (_name(name), _spaced(value), words))) for name, value, words in rows]
     typer.echo(typer.style(title, bold=True))
     typer.echo("\n".join([*field_lines(cells, width_of_terminal()), ""]))
@@ -45,7 +45,7 @@ def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Non
 
 
 def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """The lines of a table of fields. A row that is too wide has its value and its meaning below its name."""
+    """Return the lines of a table of fields. If a row is too wide, its value and its meaning are below its name."""
     widths = _widths([HEADINGS, *rows], width, width // len(HEADINGS) if width else None)
     if widths is None:
         return [line for row in rows for line in _below_name(row, width)]
@@ -57,7 +57,7 @@ def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
 
 
 def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """The lines of a table. If it is too wide, each cell is on a line of its own, after its heading."""
+    """Return the lines of a table. If it is too wide, each cell is on a line of its own, after its heading."""
     widths = _widths([headings, *rows], width)
     if widths is not None:
         return [*_heading_lines(headings, widths), *(line for row in rows for line in _row_lines(row, widths))]
@@ -73,12 +73,12 @@ def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
 
 
 def _name(name: str) -> str:
-    """The name of a field with blanks for underscores; its indent stays."""
+    """Return the name of a field with blanks for underscores; the indent stays."""
     return name.replace("_", " ")
 
 
 def _spaced(value: str) -> str:
-    """Long hexadecimal bytes with blanks between them, so that a line can break there."""
+    """Put blanks between the bytes of a long hexadecimal value, so that a line can break there."""
     return bytes.fromhex(value).hex(" ") if _LONG_HEXADECIMAL.fullmatch(value) else value
 
 
@@ -87,9 +87,11 @@ def _longest_word(text: str) -> int:
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int | None, longest_word: int | None = None) -> list[int] | None:
-    """The width of each column: its longest text if there is room, else its longest word and an equal share of the rest.
+    """Return the width of each column: its longest text if there is room for all; otherwise its longest word and a share of the
+    remaining room.
 
-    Words above `longest_word` do not count: a row with such a one stands by itself. None where there is no room for the words.
+    Words longer than `longest_word` do not count, since a row with such a word is printed without columns. Returns None if
+    there is no room for the words.
     """
     columns = list(zip(*rows, strict=True))
     wanted = [max(map(len, column)) for column in columns]
@@ -111,7 +113,7 @@ def _heading_lines(headings: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """A row, on as many lines as its longest cell takes."""
+    """Return the lines of a row, as many as its longest cell needs."""
     cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
     lines = []
     for index in range(max(map(len, cells))):
@@ -128,7 +130,7 @@ def _below_name(row: Sequence[str], width: int | None) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, broken between words, without blanks at their ends; a word that is wider keeps a line to itself."""
+    """Break a text into lines between words, without blanks at line ends. A word that is too wide has a line of its own."""
     text = text.rstrip()
     if len(text) <= width:
         return [text]
@@ -151,7 +153,7 @@ def print_bytes(title: str, data: bytes) -> None:
 
 
 def dump(data: bytes) -> Sequence[str]:
-    """Lines of a hex dump: offset and bytes; `*` stands for lines equal to the one above."""
+    """Return the lines of a hex dump: offset and bytes. `*` replaces lines that are equal to the line above."""
     lines: list[str] = []
     shown = data[:MAX_DUMP_BYTES]
     previous = None

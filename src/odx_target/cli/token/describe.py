@@ -26,14 +26,14 @@ _PARAMETER_LISTS = {
 
 
 def descriptions() -> Descriptions:
-    """The descriptions of all CDBs and pages, those of copy by token included."""
+    """Return the descriptions of all CDBs and pages, including those of copy by token."""
     found = Descriptions()
     register_descriptions(found)
     return found
 
 
 def table_rows(rows: Iterable[ScsiRow]) -> list[Row]:
-    """Rows in the form that `tables` prints."""
+    """Convert rows to the form that `tables` prints."""
     return [(row.name, row.value, row.words) for row in rows]
 
 

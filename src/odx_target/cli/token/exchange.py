@@ -1,4 +1,4 @@
-"""Sends one command of token copy, and shows what was sent and received."""
+"""Sending of one command of token copy, and output of everything that was sent and received."""
 
 import trio
 import typer
@@ -25,7 +25,7 @@ IN_PROGRESS = frozenset(
     }
 )
 POLL_DELAY_S = 0.5
-"""Between two polls if the target gives no estimate; the same as ddpt."""
+"""Time between two polls if the target gives no estimate; the same as in ddpt."""
 MAX_POLL_DELAY_S = 5.0
 
 
@@ -63,7 +63,7 @@ def must_be_good(name: str, result: CommandResult) -> None:
 
 
 def _poll_delay_s(update_delay_ms: int) -> float:
-    """The delay until the next poll: the target's estimate if it gives one, up to a limit."""
+    """Return the time until the next poll: the target's estimate if it gives one, up to a limit."""
     if not 0 < update_delay_ms < 0xFFFFFFFE:
         return POLL_DELAY_S
     return min(update_delay_ms / 1000, MAX_POLL_DELAY_S)

@@ -19,7 +19,7 @@ ROD_TYPES = {
 
 
 def number(text: str) -> int:
-    """A number in decimal, or in hexadecimal after 0x. Raises typer.BadParameter."""
+    """Return a number that is given in decimal, or in hexadecimal after 0x. Raises typer.BadParameter."""
     try:
         return int(text, 0)
     except ValueError:
@@ -27,7 +27,7 @@ def number(text: str) -> int:
 
 
 def block_range(text: str) -> BlockRange:
-    """`LBA,COUNT`. Raises typer.BadParameter."""
+    """Return the range that is given as `LBA,COUNT`. Raises typer.BadParameter."""
     match = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,16}|\d{1,20}),(0[xX][0-9a-fA-F]{1,8}|\d{1,10})", text)
     if not match:
         raise typer.BadParameter(f"{text!r}: a range is LBA,COUNT")
@@ -38,7 +38,7 @@ def block_range(text: str) -> BlockRange:
 
 
 def list_identifier(text: str | int) -> int:
-    """32 bits; typer hands its default in as it is. Raises typer.BadParameter."""
+    """Return a list identifier of 32 bits. typer passes its default as a number. Raises typer.BadParameter."""
     found = number(str(text))
     if not 0 <= found < 1 << 32:
         raise typer.BadParameter(f"{text}: a list identifier has 32 bits")
@@ -46,7 +46,7 @@ def list_identifier(text: str | int) -> int:
 
 
 def rod_type(text: str) -> int:
-    """A name of ROD_TYPES or a number. Raises typer.BadParameter."""
+    """Return the ROD type with this name in ROD_TYPES, or with this number. Raises typer.BadParameter."""
     if text in ROD_TYPES:
         return ROD_TYPES[text]
     if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|\d{1,9}", text):
@@ -55,7 +55,7 @@ def rod_type(text: str) -> int:
 
 
 def read_token(token_file: Path) -> bytes:
-    """The token that a file holds. Raises typer.BadParameter."""
+    """Return the token in a file. Raises typer.BadParameter."""
     try:
         with token_file.open("rb") as file:
             token = file.read(TOKEN_BYTES + 1)

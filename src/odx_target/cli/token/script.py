@@ -1,4 +1,4 @@
-"""`odx-target token run`: several commands of token copy in one session, so that one can query or stop another."""
+"""`odx-target token run`: several commands of token copy in one session, so that a command can query or stop an earlier one."""
 
 import shlex
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SEC
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The work of one line, and its LUN; None: the LUN of the URL."""
+    """The work of one line, and its LUN. If the LUN is None, the LUN of the URL is used."""
 
     work: Work
     lun: int | None
@@ -71,7 +71,7 @@ class Script:
             typer.echo(f"odx-target: {shown(said)}", err=True)
 
     def step(self, line: str) -> Step | None:
-        """The step of a line; None if the line is empty, a comment or a request for help. Raises ConfigError."""
+        """Return the step of a line; None if the line is empty, a comment or a request for help. Raises ConfigError."""
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
@@ -85,7 +85,7 @@ class Script:
         return found if isinstance(found, Step) else None
 
     async def _disk(self, session: InitiatorSession, lun: int) -> Disk:
-        """A LUN of the session. Its first use clears its unit attentions."""
+        """Return a LUN of the session. Its first use clears its unit attentions."""
         if lun not in self._disks:
             disk = Disk(session.logical_unit(lun), trio.sleep, f"LUN {lun}")
             await disk.command(cdb.test_unit_ready())
@@ -110,7 +110,7 @@ def run(
 
 
 def _application() -> typer.Typer:
-    """The steps as subcommands, each of which returns a Step."""
+    """Return the steps as subcommands, each of which returns a Step."""
     app = typer.Typer(
         help="Steps of a session, a line for each.",
         add_completion=False,
@@ -136,7 +136,7 @@ def _application() -> typer.Typer:
 
 
 def sleep(seconds: Seconds) -> Step:
-    """Wait."""
+    """Wait for a number of seconds."""
 
     async def work(_disk: Disk) -> None:
         await trio.sleep(seconds)

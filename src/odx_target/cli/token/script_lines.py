@@ -1,4 +1,4 @@
-"""The lines of a script: of a file, of a pipe, or typed by a person."""
+"""The lines of a script: from a file, from a pipe, or typed by a person."""
 
 import os
 import sys
@@ -13,19 +13,19 @@ from odx_target.cli.failure import CommandFailure
 
 STANDARD_INPUT = Path("-")
 MAX_LINE_BYTES = 1 << 16
-"""Longer than any command of a script."""
+"""Longest line: longer than any command of a script."""
 READ_BYTES = 1 << 16
 
 
 class ScriptLines:
-    """The lines of a file, or of standard input for `-`. On a terminal, `prompt` is shown before each.
+    """The lines of a file, or of standard input for `-`. On a terminal, `prompt` is shown before each line.
 
-    Raises typer.BadParameter where the file cannot be opened.
+    Raises typer.BadParameter if the file cannot be opened.
     """
 
     def __init__(self, path: Path, prompt: str) -> None:
         self.number = 0
-        """The number of the line that was read last."""
+        """Number of the line that was read last."""
         self.is_typed = path == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty()
         self._prompt = prompt if self.is_typed else ""
         self._buffer = bytearray()
@@ -49,7 +49,7 @@ class ScriptLines:
             os.close(self._owned)
 
     async def next(self) -> str | None:
-        """The next line, None at the end. Raises CommandFailure for a line that is not UTF-8, OSError."""
+        """Return the next line; None at the end. Raises CommandFailure for a line that is not UTF-8, OSError."""
         typer.echo(self._prompt, nl=False)
         line = await self._next()
         if line is None:
@@ -80,9 +80,11 @@ class ScriptLines:
         return line
 
     async def _read(self) -> bytes:
-        """Read the bytes that are there, as soon as there are any: a thread that waits could not be interrupted."""
+        """Read the bytes that are available, when there are any. The wait is in the event loop, since a thread that waits could
+        not be interrupted.
+        """
         try:
             await trio.lowlevel.wait_readable(self._descriptor)
-        except PermissionError:  # a regular file, which never makes one wait
+        except PermissionError:  # a regular file, for which no wait is needed
             await trio.lowlevel.checkpoint()
         return os.read(self._descriptor, READ_BYTES)

@@ -1,4 +1,4 @@
-"""The commands of token copy as steps of a session: each checks its arguments and returns the work to do."""
+"""The commands of token copy as steps of a session. Each function checks the arguments and returns the work to do."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -31,16 +31,16 @@ MANAGEMENT_TOKEN_BYTES = 96
 LIST_ALLOCATION_BYTES = 8 + 1024 * MANAGEMENT_TOKEN_BYTES
 
 Work: TypeAlias = Callable[[Disk], Awaitable[None]]
-"""Does a step on a disk. Raises CommandFailure, InitiatorError, OSError."""
+"""A function that performs a step on a disk. Raises CommandFailure, InitiatorError, OSError."""
 
 
 BuildStep: TypeAlias = Callable[..., Work]
-"""Makes the work of a step from a Steps and the arguments. Raises typer.BadParameter."""
+"""A function that makes the work of a step from a Steps and the arguments. Raises typer.BadParameter."""
 
 
 @dataclass(slots=True)
 class Steps:
-    """State that the steps of one session share: whether others may follow, and the last token."""
+    """State that the steps of one session share: whether more steps may follow, and the last token."""
 
     others_follow: bool = False
     token: bytes = b""
@@ -62,7 +62,7 @@ def populate(
     immed: parameters.Immediate = False,
     token_file: parameters.TokenOut = None,
 ) -> Work:
-    """POPULATE TOKEN, then RECEIVE ROD TOKEN INFORMATION for the token."""
+    """Send POPULATE TOKEN, then RECEIVE ROD TOKEN INFORMATION to get the token."""
     data = populate_token_list(ranges or [], inactivity_timeout_s=inactivity_timeout, rod_type=kind, immediate=immed)
 
     async def work(disk: Disk) -> None:
@@ -96,7 +96,9 @@ def write(
     identifier: parameters.Identifier = 0,
     immed: parameters.Immediate = False,
 ) -> Work:
-    """WRITE USING TOKEN; if it fails or runs in the background, RECEIVE ROD TOKEN INFORMATION for the true count."""
+    """Send WRITE USING TOKEN. If it fails or runs in the background, also send RECEIVE ROD TOKEN INFORMATION to get the
+    transfer count.
+    """
     if (zero and token_file is not None) or not (zero or token_file or steps.others_follow):
         raise typer.BadParameter("give either --token-file or --zero")
     given = ZERO_TOKEN if zero else read_token(token_file) if token_file is not None else None
@@ -129,7 +131,7 @@ def receive(
     token_file: parameters.TokenOut = None,
     poll: parameters.Poll = False,
 ) -> Work:
-    """RECEIVE ROD TOKEN INFORMATION."""
+    """Send RECEIVE ROD TOKEN INFORMATION."""
 
     async def work(disk: Disk) -> None:
         operation = await receive_information(disk, identifier, poll=poll)
@@ -140,7 +142,7 @@ def receive(
 
 
 def status(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa: ARG001 - as the others
-    """RECEIVE COPY STATUS (LID4)."""
+    """Send RECEIVE COPY STATUS (LID4)."""
 
     async def work(disk: Disk) -> None:
         command = cdb.receive_copy_status(identifier, ANSWER_ALLOCATION_BYTES)
@@ -152,7 +154,7 @@ def status(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa
 
 
 def abort(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa: ARG001 - as the others
-    """COPY OPERATION ABORT."""
+    """Send COPY OPERATION ABORT."""
 
     async def work(disk: Disk) -> None:
         result = await send(disk, "COPY OPERATION ABORT", cdb.copy_operation_abort(identifier))
@@ -162,7 +164,7 @@ def abort(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa:
 
 
 def list_tokens(steps: Steps) -> Work:  # noqa: ARG001 - as the others
-    """REPORT ALL ROD TOKENS."""
+    """Send REPORT ALL ROD TOKENS."""
 
     async def work(disk: Disk) -> None:
         command = cdb.report_all_rod_tokens(LIST_ALLOCATION_BYTES)
@@ -186,4 +188,4 @@ STEPS: dict[str, BuildStep] = {
     "abort": abort,
     "list": list_tokens,
 }
-"""The steps by the name of their command."""
+"""The steps, by the name of their command."""

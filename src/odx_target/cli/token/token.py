@@ -39,7 +39,7 @@ def info(
     *,
     who: host_command.Host,
 ) -> None:
-    """Show the fields of a token file or, with a URL, the answer to RECEIVE ROD TOKEN INFORMATION."""
+    """Show the fields of a token file. If a URL is given, show the answer to RECEIVE ROD TOKEN INFORMATION instead."""
     if url is not None:
         _alone(url, who, receive(Steps(), identifier, token_file))
     elif token_file is not None:
@@ -49,7 +49,7 @@ def info(
 
 
 def _command(build: BuildStep) -> Callable[..., None]:
-    """A step that is a session's only one."""
+    """Return a command that performs one step in a session of its own."""
 
     def call(bound: BuildStep, url: str, who: host_command.Host) -> None:
         _alone(url, who, bound(Steps()))
@@ -65,7 +65,7 @@ def _alone(url: str, who: host_command.Host, work: Work) -> None:
 async def _on_disk(place: IscsiUrl, wishes: SessionOptions, work: Work) -> None:
     async with host_command.open_target(place, wishes) as session:
         disk = Disk(session.logical_unit(place.lun), trio.sleep, str(place))
-        await disk.command(cdb.test_unit_ready())  # takes the unit attentions of a new session
+        await disk.command(cdb.test_unit_ready())  # clears the unit attentions of a new session
         await work(disk)
 
 

@@ -1,4 +1,4 @@
-"""The files of the Windows behaviour: their place on the disks, their content, and the comparison."""
+"""The files of a copy in the way of Windows: their place on the disks, their content, and the comparison."""
 
 from functools import partial
 
@@ -14,13 +14,13 @@ from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 
 CLUSTER_BYTES = 4096
-"""The unit in which NTFS allocates: a whole number of blocks of either length."""
+"""The unit in which NTFS allocates. It is a whole number of blocks of 512 or 4096 bytes."""
 COMPARED_TOGETHER = 8
-"""Reads under way at once while the result is compared; the copy itself is compared after its end."""
+"""Number of reads under way at once while the result is compared, which happens after the end of the copy."""
 
 
 def fragmented(disk: WindowsDisk, lba: int, size_bytes: int, count: int, what: str) -> FileLayout:
-    """A file in so many extents of whole clusters, a cluster apart. Raises CommandFailure where the disk has no room."""
+    """Lay out a file in `count` extents of whole clusters, one cluster apart. Raises CommandFailure if the disk has no room."""
     clusters = size_bytes // CLUSTER_BYTES
     count, unit = min(count, clusters), CLUSTER_BYTES // disk.block_bytes
     sizes = [clusters // count + (number < clusters % count) for number in range(count)]
@@ -40,9 +40,9 @@ def overlap(one: FileLayout, other: FileLayout) -> bool:
 
 
 async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) -> Metadata | None:
-    """A cluster of the destination's disk that belongs to no file, with what is in it; None where there is no room.
+    """Return a cluster of the destination's disk that belongs to no file, with its data; None if there is no room.
 
-    The file system's own blocks are not known, so these stand for them, and are written back as they are.
+    The blocks of the file system itself are unknown. Writes of this cluster, with the same data, are used in their place.
     """
     disk, extents = destination.disk, destination.layout.extents
     unit = CLUSTER_BYTES // disk.block_bytes
@@ -55,7 +55,7 @@ async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) ->
 
 
 async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None:
-    """The application's part: a pattern that differs from place to place, in ordinary writes."""
+    """Write a pattern that differs from place to place, in ordinary writes, as an application would."""
     step = windows.settings.adapter_transfer_bytes
     with bar("fill", size_bytes) as show:
         for position in range(0, size_bytes, step):
@@ -67,7 +67,7 @@ async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None
 
 
 async def differs_at(source: WindowsFile | None, destination: WindowsFile) -> int | None:
-    """Where in the file the two ends differ first (a multiple of the reads' size), or None."""
+    """Return the first place in the file where the ends differ, a multiple of the size of a read; None if they are equal."""
     step = destination.disk.host.settings.adapter_transfer_bytes
     differing: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The sessions of the Windows behaviour: logged in as Windows does, restored when they are lost, a path to each disk."""
+"""The sessions of a copy in the way of Windows: login, restoring of lost sessions, and a path to each disk."""
 
 import math
 import re
@@ -31,14 +31,14 @@ from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementR
 from odx_target.iscsi.pdu.text import Pairs
 
 CONNECTION_LOST, LOGOUT_ASKED, RECONNECTED = 20, 32, 34
-"""Numbers in the System log of what happens to a session that no rule is about."""
+"""Numbers in the System log of events of a session that belong to no rule."""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\],]+)(:\d+)?,\d+")
-"""A TargetAddress with its portal group tag, an IPv6 address in brackets (RFC 7143 13.8)."""
+"""Matches a TargetAddress with its portal group tag. An IPv6 address is in brackets (RFC 7143 13.8)."""
 T = TypeVar("T")
 CLOSE_TIMEOUT_S = 3.0
-"""How long a logout may take before the connection is simply closed."""
+"""Longest time for a logout. After that the connection is closed without it."""
 RESET_TIMEOUT_S = 15.0
-"""How long a task management function may take before the session is given up."""
+"""Longest time for a task management function. After that the session is given up."""
 
 
 class TrioClock:
@@ -53,7 +53,7 @@ class TrioClock:
 
 @dataclass(frozen=True, slots=True)
 class LoginPlan:
-    """Where a session goes, and who it says it is."""
+    """The target of a session, and the identity of the host."""
 
     place: IscsiUrl
     options: SessionOptions
@@ -70,7 +70,7 @@ class LoginPlan:
 
 @asynccontextmanager
 async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AsyncIterator[InitiatorSession]:
-    """Connect and log in, also where the target redirects to; log out and close at the end.
+    """Connect and log in, and follow redirections of the target; log out and close at the end.
 
     Raises ConnectFailed, LoginFailed, ConnectionLost, Broken.
     """
@@ -85,7 +85,7 @@ async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> A
         async with AsyncExitStack() as stack:
             yield await enter_where_redirected(stack, plan.place.portal, open_at)
     except LoginTimedOut:
-        raise  # and tried again
+        raise  # the caller tries again
     except LoginFailed as failed:
         if isinstance(failed, LoginDeclined):
             plan.journal.add(failed.finding)
@@ -100,7 +100,10 @@ async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> A
 
 
 async def discover(plan: LoginPlan, settings: WindowsSettings) -> list[str]:
-    """A discovery session: the names of the targets behind the portal. Raises LoginDeclined where ours is not among them."""
+    """Return the names of the targets behind the portal, by a discovery session.
+
+    Raises LoginDeclined if the target of the plan is not among them.
+    """
     found = await _patient(plan, settings, partial(_send_targets, plan))
     for target in found:
         pairs = [("TargetName", target.name), *(("TargetAddress", address) for address in target.addresses)]
@@ -118,7 +121,7 @@ async def _send_targets(plan: LoginPlan) -> Sequence[DiscoveredTarget]:
 
 
 async def _patient(plan: LoginPlan, settings: WindowsSettings, work: Callable[[], Awaitable[T]]) -> T:
-    """Do what may find no answer, and again, so often. Raises LoginDeclined after the last time."""
+    """Do work that may get no answer, and repeat it up to a number of attempts. Raises LoginDeclined after the last attempt."""
     for left in reversed(range(settings.login_attempts)):
         try:
             return await work()
@@ -140,7 +143,7 @@ def _declined(plan: LoginPlan, rule: Rule, detail: str) -> LoginDeclined:
 
 
 class LiveSession:
-    """One session that can be restored. `run` holds it for as long as it is wanted."""
+    """One session that can be restored. `run` keeps it open until `close` is called."""
 
     def __init__(self, name: str, plan: LoginPlan, settings: WindowsSettings) -> None:
         self.name = name
@@ -161,13 +164,13 @@ class LiveSession:
 
     @property
     def session(self) -> InitiatorSession:
-        """Raises NotSent while there is none that takes requests."""
+        """The current session. Raises NotSent if no session accepts requests."""
         if self._session is None or not self.is_usable:
             raise NotSent(f"{self.name} has no session")
         return self._session
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Log in, and again whenever `renew` wants it, until `close`. The first login's failure is raised."""
+        """Log in, and log in again whenever `renew` is called, until `close`. Raises the failure of the first login."""
         try:
             await _patient(self._plan, self._settings, partial(self._first, task_status))
             await self._restore()
@@ -188,7 +191,7 @@ class LiveSession:
             await self._ended.wait()
 
     async def _restore(self) -> None:
-        """Sessions one after the other; without one it is tried again and again, whether anybody asks or not."""
+        """Open one session after another. If a login fails, try again after a time, even if no caller waits."""
         while not self._closing:
             self._wanted, self._trying = trio.Event(), True
             try:
@@ -204,7 +207,9 @@ class LiveSession:
                     await self._wanted.wait()
 
     async def renew(self) -> None:
-        """Drop the session and log in again; callers that ask meanwhile wait for the same login. Raises as the login does."""
+        """Drop the session and log in again. Callers at the same time wait for the same login. Raises the error of the
+        login.
+        """
         if self._changed.is_set():
             self._tell_of_loss()
             self._session, self._failure, self._changed = None, None, trio.Event()
@@ -236,7 +241,7 @@ class LiveSession:
 
 @dataclass(frozen=True, slots=True)
 class SessionPath:
-    """The path to one logical unit over a session."""
+    """The path to one logical unit through a session."""
 
     live: LiveSession
     lun: int
@@ -278,6 +283,6 @@ class SessionPath:
 def plan_login(
     place: IscsiUrl, number: int, initiator_name: str, journal: Journal, connect: Connect, *, digests: bool = False
 ) -> LoginPlan:
-    """The login of session `number` of this host."""
+    """Return the plan for the login of session `number` of this host."""
     options = replace(session_options(number, initiator_name, digests=digests), entropy=secrets.token_bytes)
     return LoginPlan(place, options, journal, connect)

@@ -1,4 +1,4 @@
-"""The commands of the Windows behaviour as lines of text, in the form of `serve --trace`."""
+"""The commands of a copy in the way of Windows as lines of text, in the form of `serve --trace`."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,18 +13,19 @@ from odx_target.target.trace.parameter_list_text import describe_answer, describ
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
-"""More than the longest parameter list without its token: 64 range descriptors."""
+"""Most bytes of data that are shown: more than the longest parameter list without its token, which has 64 range descriptors."""
 SHOWN_TOKEN_BYTES = 16
 TOKEN_BYTES = 512
 TOKEN_IN_WRITE = 16
 ANSWER_HEADER_BYTES = 32
 SHOWN_RANGES = 4
-"""Of one command, without the bytes."""
+"""Most ranges of one command that are shown, if the bytes are not shown."""
 READS, WRITES = (0x28, 0x88), (0x2A, 0x8A)
 TOKEN_OUT, TOKEN_IN = 0x83, 0x84
 WRITE_USING_TOKEN = 0x11
 
-# Told by the rest of the line, or the same each time; with the bytes they are shown.
+# Fields that are left out, because the other fields tell the same or their value never changes. They are shown together with
+# the bytes.
 _DETAILS = re.compile(
     r"(parameter_list_length|populate_token_data_length|write_using_token_data_length|block_device_range_descriptor_length"
     r"|available_data|response_to_service_action|operation_counter|estimated_status_update_delay"
@@ -34,7 +35,7 @@ _DETAILS = re.compile(
 
 
 def command_words(cdb: bytes, data: bytes, *, all_fields: bool = True) -> str:
-    """A command and what it sends."""
+    """Describe a command and the parameters that it sends."""
     is_shown = data and (cdb[0] == TOKEN_OUT or all_fields)
     sends = describe_parameter_list(cdb, data) if is_shown else []
     words = " ".join(_chosen(describe_command(cdb), all_fields))
@@ -42,7 +43,7 @@ def command_words(cdb: bytes, data: bytes, *, all_fields: bool = True) -> str:
 
 
 def end_words(exchange: Exchange, *, all_fields: bool = True) -> str:
-    """How a command ended, and what answered it."""
+    """Describe how a command ended, and the data that it returned."""
     result = exchange.result
     if result is None:
         return exchange.fault
@@ -75,7 +76,7 @@ def _fewer_ranges(word: str) -> str:
 
 @dataclass(slots=True)
 class _Run:
-    """Ordinary reads or writes of one disk, each where the one before ended."""
+    """Ordinary reads or writes of one disk, each of which begins at the end of the one before."""
 
     first: Exchange
     end_lba: int
@@ -84,9 +85,9 @@ class _Run:
 
 @dataclass(slots=True)
 class TracePrinter:
-    """Prints entries as lines. A run of ordinary reads and writes is one line, unless all fields and bytes are wanted.
+    """Prints entries as lines. A run of ordinary reads and writes is one line, except with all fields and bytes.
 
-    `show` takes each line; call `finish` at the end.
+    `show` is called with each line. Call `finish` at the end.
     """
 
     show: Callable[[str], None]
@@ -112,14 +113,14 @@ class TracePrinter:
             self.show(_finding(entry))
 
     def finish(self) -> None:
-        """Show what was held back."""
+        """Show the runs of reads and writes that were not shown yet."""
         runs, self._runs = self._runs, {}
         for run in runs.values():
             more = f", and {run.count - 1} more up to block {run.end_lba}" if run.count > 1 else ""
             self._show_exchange(run.first, more)
 
     def _joins(self, exchange: Exchange) -> bool:
-        """Take a good ordinary read or write into a run, which keeps no data."""
+        """Add a successful ordinary read or write to a run, which keeps no data. Returns False for any other exchange."""
         if self.with_bytes or exchange.cdb[0] not in READS + WRITES or exchange.result is None or exchange.result.status:
             return False
         lba, count = _place(exchange.cdb)
@@ -163,7 +164,7 @@ class TracePrinter:
 
 
 def _place(cdb: bytes) -> tuple[int, int]:
-    """LBA and length of an ordinary read or write."""
+    """Return the LBA and length of an ordinary read or write."""
     if cdb[0] < 0x80:
         return int.from_bytes(cdb[2:6], "big"), int.from_bytes(cdb[7:9], "big")
     return int.from_bytes(cdb[2:10], "big"), int.from_bytes(cdb[10:14], "big")
@@ -175,7 +176,7 @@ def _short(data: bytes, shown_bytes: int = SHOWN_BYTES) -> str:
 
 
 def _short_answer(cdb: bytes, data: bytes) -> str:
-    """The data of an answer; of a token only its beginning."""
+    """Return the data of an answer in hexadecimal. Only the beginning of a token is shown."""
     if cdb[0] == TOKEN_IN and len(data) > ANSWER_HEADER_BYTES:
         return _short(data, ANSWER_HEADER_BYTES + data[13] + 6 + SHOWN_TOKEN_BYTES)
     return _short(data)
