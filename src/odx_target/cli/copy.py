@@ -49,7 +49,9 @@ class Done:
 def copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[str, typer.Argument(metavar="DST", help="The destination, in the same form.")],
-    method: Annotated[Method, typer.Option(help="odx: only by token; host: only by reads and writes.")] = Method.AUTO,
+    method: Annotated[
+        Method, typer.Option(help="auto: by token if possible; odx: only by token; host: only by reads and writes.")
+    ] = Method.AUTO,
     blocks: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Number of blocks of the source; default: all.")
     ] = None,
@@ -58,7 +60,7 @@ def copy(
     inactivity_timeout: Annotated[
         int,
         typer.Option(
-            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0: the default of the target."
+            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0 means the target's default."
         ),
     ] = 0,
     *,

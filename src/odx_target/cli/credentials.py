@@ -20,22 +20,30 @@ USER_VARIABLE, SECRET_VARIABLE = "LIBISCSI_CHAP_USERNAME", "LIBISCSI_CHAP_PASSWO
 TARGET_USER_VARIABLE, TARGET_SECRET_VARIABLE = "LIBISCSI_CHAP_TARGET_USERNAME", "LIBISCSI_CHAP_TARGET_PASSWORD"
 
 ChapUser = Annotated[
-    str | None, typer.Option("--chap-user", metavar="NAME", help=f"The CHAP user to log in as, else ${USER_VARIABLE}.")
+    str | None, typer.Option("--chap-user", metavar="NAME", help=f"CHAP user to log in as; default: ${USER_VARIABLE}.")
 ]
 ChapSecretFile = Annotated[
     Path | None,
-    typer.Option("--chap-secret-file", readable=False, metavar="FILE", help=f"Its secret, else ${SECRET_VARIABLE}."),
+    typer.Option(
+        "--chap-secret-file",
+        readable=False,
+        metavar="FILE",
+        help=f"File with the secret of that user; default: ${SECRET_VARIABLE}.",
+    ),
 ]
 TargetChapUser = Annotated[
     str | None,
     typer.Option(
-        "--target-chap-user", metavar="NAME", help=f"The CHAP user of the target (mutual CHAP), else ${TARGET_USER_VARIABLE}."
+        "--target-chap-user", metavar="NAME", help=f"CHAP user of the target (mutual CHAP); default: ${TARGET_USER_VARIABLE}."
     ),
 ]
 TargetChapSecretFile = Annotated[
     Path | None,
     typer.Option(
-        "--target-chap-secret-file", readable=False, metavar="FILE", help=f"Its secret, else ${TARGET_SECRET_VARIABLE}."
+        "--target-chap-secret-file",
+        readable=False,
+        metavar="FILE",
+        help=f"File with the secret of that user; default: ${TARGET_SECRET_VARIABLE}.",
     ),
 ]
 

@@ -23,7 +23,9 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="decode")
 
 
-Hex = Annotated[bytes, typer.Argument(parser=hexadecimal, metavar="HEX")]
+Hex = Annotated[
+    bytes, typer.Argument(parser=hexadecimal, metavar="HEX", help="The bytes in hexadecimal; - for standard input.")
+]
 
 
 @app.command()

@@ -40,9 +40,10 @@ _INITIATOR_NAME = re.compile(r"(?:iqn|eui|naa)\.[!-~]{1,219}")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-InitiatorName = Annotated[str, typer.Option("--initiator-name", metavar="IQN", help="The name to log in with.")]
+InitiatorName = Annotated[str, typer.Option("--initiator-name", metavar="IQN", help="Initiator name to log in with.")]
 CommandTimeout = Annotated[
-    float, typer.Option("--command-timeout", min=0.1, metavar="SECONDS", help="Abort a command after this.")
+    float,
+    typer.Option("--command-timeout", min=0.1, metavar="SECONDS", help="Abort a command that has no answer after this time."),
 ]
 
 

@@ -54,7 +54,12 @@ def luns(context: typer.Context, as_json: Json = False) -> None:
 @app.command("add-lun")
 def add_lun(
     context: typer.Context,
-    lun: Annotated[str, typer.Argument(metavar="NAME=SIZE", help="As a=10G or b=2T,block=4096 (else 512).")],
+    lun: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME=SIZE", help="Name and size, such as a=10G or b=2T,block=4096. Blocks have 512 bytes by default."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Add a LUN. Hosts are notified."""
@@ -66,8 +71,8 @@ def add_lun(
 @app.command("resize")
 def resize(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The LUN.")],
-    new_size: Annotated[str, typer.Argument(metavar="SIZE", help="Its new size, such as 10G.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the LUN.")],
+    new_size: Annotated[str, typer.Argument(metavar="SIZE", help="New size of the LUN, such as 10G.")],
     shrink: Annotated[
         bool, typer.Option("--shrink", help="Allow a smaller size: the data at the end of the LUN is lost.")
     ] = False,
@@ -100,7 +105,7 @@ def tokens(context: typer.Context, as_json: Json = False) -> None:
 @app.command("revoke")
 def revoke(
     context: typer.Context,
-    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Of the token, as `tokens` shows it.")],
+    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Identifier of the token, as `tokens` shows it.")],
     as_json: Json = False,
 ) -> None:
     """Revoke a token: later commands that use it get TOKEN REVOKED (23h/06h). Copies under way continue."""
@@ -122,7 +127,9 @@ def copies(context: typer.Context, as_json: Json = False) -> None:
 @app.command("cancel")
 def cancel(
     context: typer.Context,
-    list_identifier: Annotated[str, typer.Argument(metavar="LIST-IDENTIFIER", help="Of the copy, as `copies` shows it.")],
+    list_identifier: Annotated[
+        str, typer.Argument(metavar="LIST-IDENTIFIER", help="List identifier of the copy, as `copies` shows it.")
+    ],
     initiator: Annotated[
         str | None,
         typer.Option("--initiator", metavar="IQN", help="The initiator of the copy, if several copies have this identifier."),
@@ -152,7 +159,7 @@ def sessions(context: typer.Context, as_json: Json = False) -> None:
 @app.command("copy-rate")
 def copy_rate(
     context: typer.Context,
-    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes per second, such as 64M, or none.")],
+    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes per second, such as 64M; none for no limit.")],
     as_json: Json = False,
 ) -> None:
     """Limit the rate of all copies by token together, from now on."""

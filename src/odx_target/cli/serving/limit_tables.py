@@ -16,11 +16,11 @@ def print_limits(config: Config) -> None:
         typer.echo(typer.style(title, bold=True))
         print_columns(HEADINGS, [(limit.name, describe_value(limit), limit.reason) for limit in limits])
         typer.echo()
-    typer.echo(typer.style("memory at worst", bold=True))
+    typer.echo(typer.style("memory in the worst case", bold=True))
     parts = describe_memory(config)
-    print_columns(("for", "memory", "how"), [(part.name, size(part.size_bytes), part.reason) for part in parts])
+    print_columns(("purpose", "memory", "reason"), [(part.name, size(part.size_bytes), part.reason) for part in parts])
     typer.echo(f"together: {size(sum(part.size_bytes for part in parts))}")
-    typer.echo("beside it: the process itself, and the map of blocks, which grows with what is written")
+    typer.echo("in addition: the process itself, and the map of blocks, which grows with written data")
 
 
 def describe_value(limit: Limit) -> str:

@@ -88,7 +88,7 @@ class StandardError:
 
 
 def _gap(count: int) -> bytes:
-    return f"{count} lines of the log are left out here, for they were read more slowly than they came\n".encode()
+    return f"{count} lines of the log are left out here, because they were read too slowly\n".encode()
 
 
 def configure_logging(level: str) -> StandardError:

@@ -40,7 +40,7 @@ Lun = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=SIZE",
-        help="A LUN to create, such as disk=10G or disk=2T,block=4096 (512-byte blocks by default); may be repeated.",
+        help="A LUN to create, such as disk=10G or disk=2T,block=4096 (blocks of 512 bytes by default); may be repeated.",
     ),
 ]
 PortalOption = Annotated[
@@ -55,27 +55,30 @@ MemoryLimit = Annotated[
     typer.Option(metavar="SIZE", help="Maximum memory of all sessions together; default: 512M; at least 320M."),
 ]
 ChapUser = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The CHAP user that initiators must log in as; replaces those of FILE.toml.")
+    str | None, typer.Option(metavar="NAME", help="CHAP user that initiators must log in as; replaces the users of FILE.toml.")
 ]
-ChapSecretFile = Annotated[Path | None, _path("FILE", "The secret of that user, one line of at least 12 bytes.")]
-TargetChapUser = Annotated[str | None, typer.Option(metavar="NAME", help="The CHAP user of the target itself (mutual CHAP).")]
-TargetChapSecretFile = Annotated[Path | None, _path("FILE", "The secret of that user, different from the other.")]
+ChapSecretFile = Annotated[Path | None, _path("FILE", "File with the secret of that user: one line of at least 12 bytes.")]
+TargetChapUser = Annotated[str | None, typer.Option(metavar="NAME", help="CHAP user of the target itself (mutual CHAP).")]
+TargetChapSecretFile = Annotated[
+    Path | None, _path("FILE", "File with the secret of the target's user; must differ from the secret of initiators.")
+]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help=f"One of {', '.join(LOG_LEVELS)}.")]
 Trace = Annotated[Path | None, _path("FILE", "Write a line for every PDU; SIGUSR1 switches tracing off and on.")]
-Pcap = Annotated[Path | None, _path("FILE", "Write the sessions as pcapng, data and tokens included.")]
+Pcap = Annotated[Path | None, _path("FILE", "Write the packets of all sessions as pcapng, including data and tokens.")]
 PcapSnapLength = Annotated[
     int | None,
     typer.Option(
         metavar="BYTES",
         min=pcapng.MIN_SNAP_BYTES,
         max=pcapng.MAX_SNAP_BYTES,
-        help=f"Bytes kept of each packet; default: {pcapng.MAX_SNAP_BYTES}.",
+        help=f"Most bytes to write of each packet; default: {pcapng.MAX_SNAP_BYTES}.",
     ),
 ]
 CopyRate = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", help="Maximum rate of all copies by token together, in bytes per second, such as 64M; or none."
+        metavar="SIZE",
+        help="Maximum rate of all copies by token together, in bytes per second, such as 64M; none for no limit.",
     ),
 ]
 ReportTokenCauses = Annotated[
@@ -93,7 +96,7 @@ RemoteLun = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="A LUN that refuses POPULATE TOKEN (23h/03h); may be repeated.")
 ]
 ShowLimits = Annotated[
-    bool, typer.Option("--show-limits", help="Print every limit and the memory that they allow, and do not serve.")
+    bool, typer.Option("--show-limits", help="Print all limits of the array and the memory that they allow, then exit.")
 ]
 
 Parse: TypeAlias = Callable[[Any], Any]

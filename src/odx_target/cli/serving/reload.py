@@ -18,7 +18,7 @@ async def reload(array: Array, path: Path | None) -> None:
     run.
     """
     if path is None:
-        log.warning("nothing to read again: no --config names a file")
+        log.warning("settings cannot be read again: there is no --config FILE.toml")
         return
     try:
         luns = (await trio.to_thread.run_sync(load_config, path)).luns

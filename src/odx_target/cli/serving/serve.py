@@ -144,7 +144,9 @@ def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
         return
     for portal in portals:
         if not is_loopback(portal.host):
-            log.warning("anybody who reaches this portal can use every LUN; --chap-user asks for proof", portal=str(portal))
+            log.warning(
+                "every host that can reach this portal can use all LUNs; --chap-user makes hosts log in", portal=str(portal)
+            )
 
 
 def is_loopback(host: str) -> bool:
@@ -156,7 +158,7 @@ def is_loopback(host: str) -> bool:
 
 def _toggle(tracing: Tracing | None) -> None:
     if tracing is None:
-        log.warning("nothing to switch on: neither --trace nor --pcap names a file")
+        log.warning("tracing cannot be switched on: neither --trace nor --pcap names a file")
     else:
         tracing.toggle()
 
@@ -192,6 +194,6 @@ def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:
         typer.echo(f"  iscsi-ls -s iscsi://{portal}")
         typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {iqn} -p {portal} --login")
     if managed_at is not None:
-        typer.echo(f"odx-target manage {managed_at} --help tells what can be changed meanwhile")
+        typer.echo(f"odx-target manage {managed_at} --help lists commands that show and change the array while it runs")
     for portal in array.portals:
         typer.echo(f"listening on {portal}")

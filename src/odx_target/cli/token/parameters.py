@@ -69,22 +69,41 @@ def read_token(token_file: Path) -> bytes:
     return token
 
 
-Url = Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")]
+Url = Annotated[str, typer.Argument(metavar="URL", help="The LUN: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")]
 Ranges = Annotated[
-    list[BlockRange] | None, typer.Option("--range", parser=block_range, metavar="LBA,COUNT", help="May be repeated.")
+    list[BlockRange] | None,
+    typer.Option("--range", parser=block_range, metavar="LBA,COUNT", help="Range of blocks; may be repeated."),
 ]
-Kind = Annotated[int | None, typer.Option("--rod-type", parser=rod_type, metavar="TYPE", help=", ".join(ROD_TYPES))]
-InactivityTimeout = Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="SECONDS", help="0: the default.")]
-Identifier = Annotated[int, typer.Option("--list-identifier", parser=list_identifier, metavar="N")]
+Kind = Annotated[
+    int | None, typer.Option("--rod-type", parser=rod_type, metavar="TYPE", help=f"One of {', '.join(ROD_TYPES)}, or a number.")
+]
+InactivityTimeout = Annotated[
+    int,
+    typer.Option(
+        min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the token; 0 means the target's default."
+    ),
+]
+Identifier = Annotated[
+    int, typer.Option("--list-identifier", parser=list_identifier, metavar="N", help="List identifier of the operation.")
+]
 Immediate = Annotated[
     bool,
-    typer.Option("--immed", help="IMMED: run in the background. A single command then polls until it ends; a script goes on."),
+    typer.Option(
+        "--immed",
+        help="Set IMMED: the command runs in the background. A single command polls until it ends; a script continues.",
+    ),
 ]
-TokenOut = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="Write the token there.")]
+TokenOut = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="File to write the token to.")]
 TokenIn = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="The token to use; default in a script: the last one made.")
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="File with the token to use; default in a script: the token made last."),
 ]
-Zero = Annotated[bool, typer.Option("--zero", help="Use the block device zero token: write zeros.")]
-Offset = Annotated[int, typer.Option("--offset-into-rod", min=0, metavar="BLOCKS", help="In blocks of the destination.")]
-DeleteToken = Annotated[bool, typer.Option("--del-tkn", help="Delete the token afterwards.")]
-Poll = Annotated[bool, typer.Option("--poll", help="Ask again until the operation has ended.")]
+Zero = Annotated[bool, typer.Option("--zero", help="Use the block device zero token, which writes zeros.")]
+Offset = Annotated[
+    int,
+    typer.Option(
+        "--offset-into-rod", min=0, metavar="BLOCKS", help="Where to begin in the token's data, in blocks of the destination."
+    ),
+]
+DeleteToken = Annotated[bool, typer.Option("--del-tkn", help="Set DEL_TKN: the target deletes the token after the copy.")]
+Poll = Annotated[bool, typer.Option("--poll", help="Repeat the command until the operation has ended.")]

@@ -26,8 +26,10 @@ from odx_target.target.config.error import ConfigError
 PROMPT = "token> "
 MAX_SLEEP_S = 3600.0
 
-Lun = Annotated[int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="A LUN other than that of the URL.")]
-Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="How long.")]
+Lun = Annotated[
+    int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="LUN to use instead of that of the URL.")
+]
+Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="Time to wait.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,10 @@ class Script:
 
 @host_command.as_host()
 def run(
-    url: Annotated[str, typer.Argument(metavar="URL", help="iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN")],
-    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A file; without it, standard input.")] = STANDARD_INPUT,
+    url: Annotated[str, typer.Argument(metavar="URL", help="The LUN: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    script: Annotated[
+        Path, typer.Argument(metavar="SCRIPT", help="File with a step on each line; default: standard input.")
+    ] = STANDARD_INPUT,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Continue after a step that fails.")] = False,
     *,
     who: host_command.Host,
@@ -112,7 +116,7 @@ def run(
 def _application() -> typer.Typer:
     """Return the steps as subcommands, each of which returns a Step."""
     app = typer.Typer(
-        help="Steps of a session, a line for each.",
+        help="The steps of a session, one on each line.",
         add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,

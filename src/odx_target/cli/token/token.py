@@ -30,10 +30,17 @@ def register(root: typer.Typer) -> None:
 @app.command()
 @host_command.as_host()
 def info(
-    url: Annotated[str | None, typer.Argument(metavar="URL", help="The LUN to ask for the result of an operation.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="URL", help="LUN that is asked for the result of an operation: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN."
+        ),
+    ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option("--token-file", metavar="FILE", help="The token to show; with a URL, the file to write the token to."),
+        typer.Option(
+            "--token-file", metavar="FILE", help="File with the token to show. With a URL: file to write the token to."
+        ),
     ] = None,
     identifier: Identifier = 0,
     *,
