@@ -1,4 +1,4 @@
-"""A whole array without a network: the real store in memory, the real device server, and a copy manager under test."""
+"""A whole array without a network: the real store in memory, the real device server, and the copy manager under test."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ BLOCK_LENGTHS = (512, 512, 4096, 4096)
 
 
 class CopyArray:
-    """LUNs of 512- and 4096-byte blocks over one memory pool. What it stores survives `restart`."""
+    """LUNs of 512- and 4096-byte blocks on one memory pool. The pool survives `restart`."""
 
     _open: ClassVar[list["CopyArray"]] = []
 
@@ -77,18 +77,18 @@ class CopyArray:
 
     @classmethod
     def close_all(cls) -> None:
-        """End whatever still runs in arrays that nobody uses any more."""
+        """Stop the jobs of all arrays that earlier tests have left open."""
         for array in cls._open:
             array.stop_jobs()
         cls._open.clear()
 
     def stop_jobs(self) -> None:
-        """Cancel whatever runs or waits, as the end of a nursery does."""
+        """Cancel all running and waiting jobs, as the end of a nursery does."""
         self.environment.stop()
         self._started.clear()
 
     def end_connections(self, *, cut: bool = False) -> None:
-        """Lose every nexus and cancel the commands that wait: first the one, or, where connections are cut, the other."""
+        """Lose every nexus and cancel the waiting commands. With `cut`, the commands are cancelled first."""
         for _ in range(2):
             if cut:
                 self.environment.cancel(self._started)
@@ -115,7 +115,7 @@ class CopyArray:
         )
 
     def restart(self) -> None:
-        """Stop in good order, as an array does, and start again; every nexus is gone."""
+        """Stop in good order, as an array does, and start again. All nexuses are lost."""
         self.end_connections()
         self.copies.stop()
         with suppress(PoolFailed):
@@ -138,7 +138,7 @@ class CopyArray:
     def start(
         self, lun: int, cdb: bytes, data_out: bytes = b"", *, nexus: Nexus | None = None, tag: int | None = None
     ) -> "Started":
-        """Execute a CDB; what waits becomes a task of the environment. The data-out buffer dies when it returns."""
+        """Execute a CDB. Pending work becomes a task of the environment. The data-out buffer is overwritten afterwards."""
         buffer = bytearray(data_out)
         task, outcome = self.server.execute(
             nexus or self.nexus,
@@ -158,11 +158,11 @@ class CopyArray:
         return Started(task, self._started[-1])
 
     def command_at_once(self, lun: int, cdb: bytes, *, nexus: Nexus | None = None) -> Reply:
-        """Execute a CDB that never waits."""
+        """Execute a CDB that never waits, and return its reply."""
         return self.start(lun, cdb, nexus=nexus).reply
 
     def command(self, lun: int, cdb: bytes, data_out: bytes = b"", *, nexus: Nexus | None = None) -> Reply:
-        """Execute a CDB to its end."""
+        """Execute a CDB until it ends, and return its reply."""
         started = self.start(lun, cdb, data_out, nexus=nexus)
         for _ in range(100_000):
             if started.is_done:
@@ -242,7 +242,7 @@ class CopyArray:
     def token(
         self, lun: int, list_identifier: int, ranges: Sequence[Range], *, nexus: Nexus | None = None, **fields: int
     ) -> bytes:
-        """POPULATE TOKEN and RECEIVE ROD TOKEN INFORMATION."""
+        """Make a token with POPULATE TOKEN, and fetch it with RECEIVE ROD TOKEN INFORMATION."""
         reply = self.populate(lun, list_identifier, ranges, nexus=nexus, **fields)
         assert reply.status == 0, reply.sense.hex(" ")
         data = data_of(self.information(lun, list_identifier, nexus=nexus))
@@ -251,7 +251,7 @@ class CopyArray:
 
 
 class Started:
-    """A command under way or done."""
+    """A command that has been started, under way or ended."""
 
     def __init__(self, task: Task, outcome: Reply | VirtualTask) -> None:
         self.task = task
@@ -296,7 +296,7 @@ def data_of(reply: Reply) -> bytes:
 
 
 def code_of(reply: Reply) -> str:
-    """ "good", "aborted", or key/ASC/ASCQ of fixed format sense data."""
+    """Return "good", "aborted", or the key, ASC and ASCQ of fixed format sense data."""
     if reply.status == 0:
         return "good"
     if reply.status == 0x40:
@@ -306,5 +306,5 @@ def code_of(reply: Reply) -> str:
 
 
 def pattern(seed: int, lba: int, count: int, block_bytes: int) -> bytes:
-    """Blocks that say who they are."""
+    """Return blocks whose content names the seed and their LBA."""
     return b"".join((f"{seed}:{lba + index};".encode() * block_bytes)[:block_bytes] for index in range(count))

@@ -7,6 +7,6 @@ from tests.copymgr.array import CopyArray
 
 @pytest.fixture(autouse=True)
 def arrays_are_closed() -> Iterator[None]:
-    """Jobs that a test left behind end with it."""
+    """Stop the jobs that a test has left behind."""
     yield
     CopyArray.close_all()

@@ -8,7 +8,7 @@ TOKEN = b"\xa5" * 512
 
 
 def golden(section: str, name: str = "data") -> bytes:
-    """One message."""
+    """Return the bytes of one message."""
     return b"".join(_part(part) for part in FIXTURES[section][name].split())
 
 

@@ -1,4 +1,4 @@
-"""The state machine's ground: limits, strategies, and an array that tells its model at every moment what it does."""
+"""The base of the state machine: limits, strategies, and an array that reports each of its actions to a model at once."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -51,7 +51,7 @@ picks = st.integers(0, 1000)
 
 
 def apart(cuts: list[int], backwards: bool) -> list[Range]:
-    """Ranges between every second pair of cuts: none overlap."""
+    """Return ranges between every second pair of cuts, so that no ranges overlap."""
     cuts = sorted(cuts)
     ranges = [(first, end - first) for first, end in zip(cuts[::2], cuts[1::2], strict=False)]
     return ranges[::-1] if backwards else ranges
@@ -66,7 +66,7 @@ delays = st.sampled_from([None, 0.0, 0.25, 1.0, 2.5, LONGEST_DELAY_S])
 
 
 class Submitted:
-    """A command on its way. `predict` runs when its handler does, and `check` when it is answered."""
+    """A command under way. `predict` is called when its handler runs, and `check` when its reply arrives."""
 
     def __init__(self, nexus: Nexus, predict: Callable[[], str], check: Callable[[Reply, str], None]) -> None:
         self.nexus = nexus
@@ -78,22 +78,22 @@ class Submitted:
 
 
 class MachineUnderTest(RuleBasedStateMachine):
-    """An array beside its model: what the rules of the state machine stand on."""
+    """An array and its model, with the methods that the rules of the state machine use."""
 
     array: CopyArray
     model: Model
     nexuses: list[Nexus]
     submitted: dict[int, Submitted]
-    """By tag, the commands whose answers have not been looked at."""
+    """Commands whose replies have not been checked, by tag."""
     operations: dict[CopyOperation, ModelOperation]
-    """Those under way."""
+    """The operations under way, with their models."""
     tokens: dict[RodToken, ModelToken]
-    """All that were made, or found again, since the array has started."""
+    """All tokens that were made or loaded since the start of the array, with their models."""
     tokens_by_data: dict[bytes, ModelToken]
     is_stopping = False
 
     def wire(self) -> None:
-        """Listen where the array says what it is about to do or has done, at that very moment."""
+        """Install functions that update the model at the moment when the array acts."""
         array = self.array
         array.server.before_command = self.before_command
         begin, ended, add_step = array.manager.begin, array.manager.operation_ended, array.manager.counters.add_step
@@ -116,7 +116,7 @@ class MachineUnderTest(RuleBasedStateMachine):
 
         def spy_ended(operation: CopyOperation, now_s: float) -> None:
             self.follow()
-            if self.is_stopping:  # done, or cancelled where it waited
+            if self.is_stopping:  # the operation has ended, or was cancelled while it waited
                 self.model.terminate([self.operations[operation]] if operation.status is CopyStatus.TERMINATED else [])
             ended(operation, now_s)
             out_of_time = operation.sense != b"" and operation.transfer_count_blocks < len(self.operations[operation].writes)
@@ -140,7 +140,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         self.array.volume(lun).on_change.append(lambda block, count: self.model.announced(lun, block, count, self.now_s))
 
     def follow(self) -> None:
-        """Write in the model what operations have written since."""
+        """Update the model with the blocks that operations have written since the last call."""
         for operation, modelled in self.operations.items():
             if modelled.kind == 0x11 and operation.transfer_count_blocks != modelled.count:
                 self.model.progress(modelled, operation.transfer_count_blocks)
@@ -156,14 +156,14 @@ class MachineUnderTest(RuleBasedStateMachine):
         return None
 
     def submit(self, lun: int, cdb: bytes, data: bytes, command: Submitted) -> None:
-        """Send a command; what of it waits has not begun when this returns."""
+        """Start a command. If it has to wait, its work has not begun when this returns."""
         tag = next(self.tags)
         self.submitted[tag] = command
         command.started = self.array.start(lun, cdb, data, nexus=command.nexus, tag=tag)
         self.reap()
 
     def reap(self) -> None:
-        """Check what has been answered."""
+        """Check the commands whose replies have arrived."""
         for tag, command in list(self.submitted.items()):
             assert command.started is not None
             if not command.started.is_done:
@@ -180,7 +180,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         return self.nexuses[pick % len(self.nexuses)]
 
     def scaled(self, lun: int, ranges: list[Range]) -> list[Range]:
-        """The ranges in blocks of the LUN."""
+        """Convert ranges of 512-byte blocks to the blocks of the LUN."""
         unit = LUNS[lun] // 512
         return [(lba // unit, (lba + count) // unit - lba // unit) for lba, count in ranges]
 
@@ -220,7 +220,7 @@ class MachineUnderTest(RuleBasedStateMachine):
             assert self.could_be_late(took_s)
 
     def could_be_late(self, took_s: float) -> bool:
-        """Even with the longest delay for each step there was no time for one more."""
+        """True if there was no time for one more step with the longest delay."""
         return took_s + LONGEST_DELAY_S > LATEST_S
 
     def ask_for(self, nexus: Nexus, lun: int, list_identifier: int, allocation: int) -> None:
@@ -263,7 +263,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         assert int.from_bytes(data[16:24], "big") == record.count
 
     def check_what_is_held(self) -> None:
-        """Operations, leases, frozen maps and places in task sets are those of the model, at every moment."""
+        """Check that operations, leases, frozen maps and places in task sets agree with the model."""
         assert set(self.array.manager.operations) == set(self.operations)
         assert set(self.operations.values()) == set(self.model.running)
         self.model.settle_time(self.now_s)
@@ -271,7 +271,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         for token, modelled in self.tokens.items():
             assert token.leases == modelled.leases
             is_known = self.array.manager.tokens.live.get(token.identifier) is token
-            is_alive = is_known and not token.is_expired(self.now_s)  # those that have expired wait to be collected
+            is_alive = is_known and not token.is_expired(self.now_s)  # expired tokens wait to be removed
             assert is_alive == (not modelled.discarded and modelled.end is None)
             if is_known or modelled.leases:
                 held.add(token.rod.frozen.identifier)

@@ -1,7 +1,7 @@
-"""What an array with a copy manager does, as simply as it can be said: a bytearray for each LUN, and lists.
+"""A simple model of an array with a copy manager: a bytearray for each LUN, and lists.
 
-Nothing is shared with the code under test but the numbers of `CopyLimits`. An operation under way is told how far it is
-(`progress`); what it writes there is the model's own affair.
+The model shares nothing with the code under test except the numbers of `CopyLimits`. `progress` sets how far an operation has
+come. The model itself decides which data this operation has written.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class ModelToken:
     leases: int = 0
     end: str | None = None
     data: bytes | None = None
-    """The 512 bytes, once somebody was told them."""
+    """The 512 bytes of the token, after an initiator has received them."""
 
 
 @dataclass(eq=False)
@@ -48,9 +48,9 @@ class ModelOperation:
     in_background: bool
     token: ModelToken | None = None
     writes: list[int] = field(default_factory=list)
-    """The blocks to write, in order, as many as the ROD has bytes for."""
+    """The blocks to write, in order, as far as the ROD has data for them."""
     rod: bytes | None = None
-    """None: zeros."""
+    """The data of the ROD; None for zeros."""
     delete: bool = False
     count: int = 0
     terminated: bool = False
@@ -75,7 +75,7 @@ class ModelOperation:
 
 
 class Model:
-    """The whole array. Times are the test's clock."""
+    """The whole array. Times are the times of the test's clock."""
 
     def __init__(self, limits: CopyLimits, block_lengths: tuple[int, ...], size_store_blocks: int) -> None:
         self.limits = limits
@@ -89,7 +89,7 @@ class Model:
     # Time.
 
     def settle_time(self, now_s: float) -> None:
-        """Tokens and records whose time is over."""
+        """Expire the tokens and records whose time is over."""
         for token in self.tokens:
             last_s = min(token.used_s + token.timeout_s, token.created_s + self.limits.max_token_lifetime_s)
             if token.end is None and token.issued and not token.leases and now_s >= last_s:
@@ -113,7 +113,7 @@ class Model:
         self.luns[lun][start : start + len(data)] = data
 
     def announced(self, lun: int, block: int, count: int, now_s: float) -> None:
-        """The store is about to change blocks, or to write what they hold already: vulnerable tokens of them end."""
+        """End the vulnerable tokens of blocks that the store is about to write, even if the blocks do not change."""
         self.settle_time(now_s)
         changed = set(range(block, block + count))
         for token in self.tokens:
@@ -121,7 +121,7 @@ class Model:
                 token.end = CANCELLED
 
     def assert_vulnerable_tokens_are_true(self) -> None:
-        """Whatever a live change vulnerable token represents is still there."""
+        """Check that the data of every live change vulnerable token is still on its LUN."""
         for token in self.tokens:
             if token.end is None and not token.discarded and token.rod_type == VULNERABLE:
                 assert token.rod == self.rod_of(token.lun, token.ranges)
@@ -200,7 +200,7 @@ class Model:
     def write_using(
         self, operation: ModelOperation, token: ModelToken | str | None, ranges: list[Range], offset: int, now_s: float
     ) -> str:
-        """`token` is None for the zero token, a sense code for one that nobody may use."""
+        """WRITE USING TOKEN. `token` is None for the zero token, and a sense code for an invalid token."""
         self.settle_time(now_s)
         if self.is_in_progress(operation):
             return "5/00/16"
@@ -255,7 +255,7 @@ class Model:
         self.records.remove((writes or told or mine)[0])
 
     def progress(self, operation: ModelOperation, count: int) -> None:
-        """The operation has come as far as `count` blocks; nothing may come from one that was terminated."""
+        """Record that the operation has written `count` blocks. A terminated operation must not write any more."""
         assert not operation.terminated, "written after its end"
         assert operation.count <= count <= len(operation.writes)
         size = self.block_lengths[operation.lun]
@@ -265,7 +265,7 @@ class Model:
         operation.count = count
 
     def ended(self, operation: ModelOperation, now_s: float, out_of_time: bool) -> None:
-        """Whoever worked for the operation has said its last word."""
+        """Record the end of an operation. Its job does nothing more."""
         self.running.remove(operation)
         operation.ended_s = now_s
         token = operation.token
@@ -294,7 +294,7 @@ class Model:
             self.touch(token)
 
     def touch(self, token: ModelToken) -> None:
-        """A persistent token in use is remembered anew after a quarter of its timeout."""
+        """Store a persistent token again if a quarter of its timeout has passed since it was last stored."""
         if token.end is None and token.used_s - token.durable_used_s >= token.timeout_s / 4:
             token.durable_used_s = token.used_s
 
@@ -331,7 +331,7 @@ class Model:
         self.records = [record for record in self.records if not (record.nexus is nexus if lun is None else record.lun == lun)]
 
     def restart(self, now_s: float) -> None:
-        """Tokens that are not persistent are forgotten, and so is why tokens ended."""
+        """Forget all tokens that are not persistent, and the causes of tokens' ends."""
         self.settle_time(now_s)
         assert not self.running
         self.records = []

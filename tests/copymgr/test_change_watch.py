@@ -1,4 +1,4 @@
-"""The watch finds exactly the tokens of which a block changes, whatever overlaps whatever."""
+"""The watch finds exactly the tokens that have a changed block, even if their ranges overlap."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ ACTIONS = st.one_of(EXTENTS, st.tuples(st.integers(0, 40), st.integers(1, 12)))
 
 
 class Watched:
-    """A token as far as it matters here."""
+    """A token with only the attributes that the watch uses."""
 
     def __init__(self, rod: FrozenRod, blocks: set[int]) -> None:
         self.rod = rod

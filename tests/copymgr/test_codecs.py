@@ -1,4 +1,4 @@
-"""Formats both ways and in pieces; the hot decoders equal to the layouts; descriptions of all that can be seen."""
+"""Formats: encoding and decoding, incomplete data, fast decoders compared with the layouts, and descriptions."""
 
 import pytest
 from hypothesis import given

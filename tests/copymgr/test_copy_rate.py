@@ -1,4 +1,4 @@
-"""A copy rate: copies take the time that it says, show their progress, and keep every promise that they keep without it."""
+"""A copy rate: copies take the time that follows from the rate, show their progress, and keep all other rules."""
 
 import pytest
 from hypothesis import given
@@ -15,12 +15,12 @@ from tests.settings import searching
 
 IMMED = ListFlag.IMMED
 BLOCKS = 1024
-"""Of 512 bytes each: 512 KiB."""
+"""Number of blocks to copy: 512 KiB in blocks of 512 bytes."""
 RATE = 256 << 10
-"""So that they take two seconds."""
+"""Copy rate at which the blocks take two seconds."""
 
 WAYS: dict[str, tuple[int, list[Range]]] = {
-    # what becomes of the blocks: (source LBA, destination)
+    # how the blocks are written: (source LBA, destination)
     "shared": (0, [(0, BLOCKS)]),
     "moved": (1, [(0, BLOCKS)]),
     "zeroed": (0, [(1024, BLOCKS)]),
@@ -36,7 +36,7 @@ def limited(rate: int | None = RATE, limits: CopyLimits | None = None) -> CopyAr
 
 
 def begin(array: CopyArray, way: str, flags: int = 0, list_identifier: int = 2) -> Started:
-    """A copy of BLOCKS to LUN 1."""
+    """Begin a copy of BLOCKS blocks to LUN 1."""
     lba, destination = WAYS[way]
     token = ZERO_TOKEN if way == "zeroed" else array.token(0, 1, [(lba, BLOCKS)])
     return array.start_write_using(1, list_identifier, token, destination, flags=flags)
@@ -49,7 +49,7 @@ def count_of(array: CopyArray, list_identifier: int = 2) -> int:
 
 
 def expected(way: str, count: int) -> bytes:
-    """What LUN 1 holds once `count` blocks have been written."""
+    """Return the content of LUN 1 after `count` blocks have been written."""
     lba, ((first, _),) = WAYS[way]
     new = bytes(count * 512) if way == "zeroed" else pattern(0, lba, count, 512)
     old = pattern(1, 0, 2048, 512)
@@ -205,7 +205,7 @@ def test_tokens_are_made_at_once_and_reads_and_writes_go_on() -> None:
 @pytest.mark.parametrize("flags", [0, IMMED])
 @pytest.mark.parametrize("cut", [8, 13, 512])
 def test_a_logical_unit_that_shrinks_under_a_copy_ends_it(way: str, flags: int, cut: int) -> None:
-    """`cut` blocks before the end of the destination: what fits before is done, and nothing behind."""
+    """The destination is cut off `cut` blocks before its end. The blocks before the new end are written, and none after it."""
     array = limited()
     started = begin(array, way, flags)
     array.environment.advance(0.5)
@@ -255,7 +255,7 @@ def test_a_rate_at_which_a_block_takes_too_long_is_refused(rate: int) -> None:
     moments=st.lists(st.tuples(st.floats(0.0, 0.2), st.integers(1, 256)), min_size=1, max_size=60),
 )
 def test_turns_never_exceed_the_rate_by_more_than_a_step(rate: int, moments: list[tuple[float, int]]) -> None:
-    """Over every stretch of time, however late those who have a turn use it."""
+    """The limit holds for every period, however late the steps use their turns."""
     copy_rate = CopyRate(CopyLimits())
     copy_rate.set(rate)
     most_bytes = copy_rate.limits.remap_step_bytes

@@ -1,4 +1,4 @@
-"""An operation whose work has not begun when it is ended gives back all that it took, whoever ends it."""
+"""If an operation is ended in any way before its work has begun, everything that was taken for it is released."""
 
 from collections.abc import Awaitable, Callable
 
@@ -39,7 +39,7 @@ def write_in_steps(array: CopyArray, flags: int) -> int:
 
 
 def write_unaligned(array: CopyArray, flags: int) -> int:
-    """More than is moved at once."""
+    """Write more blocks than are moved at once."""
     (token,) = array.manager.tokens.live.values()
     array.start_write_using(1, LIST_IDENTIFIER, token.data, [(3, 100)], flags=flags, tag=TAG)
     return 1
@@ -85,7 +85,7 @@ def test_nothing_is_left(command: Callable[[CopyArray, int], int], flags: int, e
     array = array_with_token()
     (token,) = array.manager.tokens.live.values()
     lun = command(array, flags)
-    written = array.volume(1).read_now(0, 25)  # some of it is done at once
+    written = array.volume(1).read_now(0, 25)  # some of the work is done at once
     assert len(array.manager.operations) == 1
     (FOREGROUND_ENDS | ENDS)[end](array, lun)
     array.environment.settle()
@@ -102,7 +102,7 @@ def test_nothing_is_left(command: Callable[[CopyArray, int], int], flags: int, e
 
 
 def test_an_operation_is_given_up_with_its_outcome() -> None:
-    """As a transport does whose connection takes no more work."""
+    """The outcome is abandoned, as by a transport whose connection accepts no more work."""
     array = array_with_token()
     data = encode_populate_token(ONE, flags=ListFlag.RTV, rod_type=PERSISTENT)
     cdb = out_cdb(0x10, LIST_IDENTIFIER, len(data)).ljust(16, b"\0")
@@ -133,7 +133,7 @@ def test_a_background_that_takes_no_more_work(
 
 
 def test_aborted_commands_leave_room_for_honest_ones() -> None:
-    """Each is aborted before its work has begun, and nobody runs in between."""
+    """Each command is aborted before its work has begun, and no other task runs in between."""
     array = CopyArray(CopyLimits(max_concurrent_copies=8, max_tokens=8))
     for _ in range(100):
         populate_persistent(array, 0)

@@ -1,4 +1,4 @@
-"""What ends an operation, and that nothing is written after the answer to it."""
+"""Events that end an operation. Nothing is written after the reply to such an event."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ TAG = 77
 
 
 def copying(flags: int = 0, delay_s: float = 1.0) -> tuple[CopyArray, Started, int]:
-    """A copy of 160 blocks to LUN 1, list identifier 2, 32 of them written when this returns, and the tag of its command."""
+    """Begin a copy of 160 blocks to LUN 1, list identifier 2, and return it with the tag of its command after 32 blocks."""
     array = CopyArray(CopyLimits(copy_step_bytes=8192, command_budget_s=1000.0))
     array.write(0, 0, pattern(0, 0, 200, 512))
     token = array.token(0, 1, [(1, 160)])
@@ -28,7 +28,7 @@ def copying(flags: int = 0, delay_s: float = 1.0) -> tuple[CopyArray, Started, i
 
 
 def written(array: CopyArray) -> int:
-    """How many blocks of the copy are on LUN 1, in order and without a gap."""
+    """Return the number of blocks of the copy that are on LUN 1, in order and without a gap."""
     volume = array.volume(1)
     data = b"".join(volume.read_now(1, 20) or [])
     count = next((index for index in range(160) if data[index * 512 : index * 512 + 512] == bytes(512)), 160)
@@ -37,13 +37,13 @@ def written(array: CopyArray) -> int:
 
 
 def record(array: CopyArray, lun: int = 1, list_identifier: int = 2) -> tuple[int, int, int]:
-    """Status, completion status and transfer count."""
+    """Return the copy status, the completion status and the transfer count of the record."""
     answer = data_of(array.copy_status(lun, list_identifier))
     return answer[5], answer[12], int.from_bytes(answer[16:24], "big")
 
 
 def assert_nothing_more(array: CopyArray) -> None:
-    """Let everything run that still can."""
+    """Run all remaining work, and check that nothing more was written."""
     array.environment.advance(100.0)
     assert written(array) == 32
     assert array.manager.operations == {}
@@ -170,7 +170,7 @@ def test_the_manager_told_of_a_lost_nexus_without_its_tasks() -> None:
 
 
 def test_a_cancelled_worker_gives_back_what_it_holds() -> None:
-    """As when the array stops, or a connection dies under its command."""
+    """This happens when the array stops, or when a connection ends during a command."""
     array, started, _ = copying()
     started.outcome.coroutine.close()  # type: ignore[union-attr]
     assert array.manager.operations == {}

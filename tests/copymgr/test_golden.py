@@ -1,4 +1,4 @@
-"""Golden bytes: what is decoded and built, and what the array answers."""
+"""Golden bytes for decoders, builders, and the responses of the array."""
 
 from odx_target.copymgr.commands.parameter_lists import (
     ListFlag,

@@ -1,4 +1,4 @@
-"""How long tokens live, what ends them early, and which survive a restart."""
+"""The lifetime of tokens: timeouts, earlier ends, and tokens that survive a restart."""
 
 from collections.abc import Callable
 

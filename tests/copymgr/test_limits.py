@@ -1,4 +1,4 @@
-"""Limits that contradict each other are refused; the steps of a copy keep theirs."""
+"""Contradicting limits are refused. The steps of a copy respect their limits."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every check of POPULATE TOKEN, one line each, in the order in which they are made."""
+"""Every check of POPULATE TOKEN, one line each, in the order of the checks."""
 
 from typing import Any
 
@@ -39,14 +39,14 @@ ONE = ranges((0, 8))
 
 
 def fixed(code: str, field: int | None = None, information: int | None = None) -> str:
-    """Fixed format sense data of a refusal."""
+    """Build the fixed format sense data of a refusal."""
     pointer = "00 00 00" if field is None else f"80 {field:04x}"
     valid, value = ("70", 0) if information is None else ("f0", information)
     key = {"00 16": "05"}.get(code, "05")
     return bytes.fromhex(f"{valid} 00 {key} {value:08x} 0a 00000000 {code} 00 {pointer}").hex(" ")
 
 
-# what is wrong: (parameter list, sense); a list of one range is good
+# name of the fault: (parameter list, sense); the remaining parts of each list are valid
 REFUSED: dict[str, tuple[bytes, str]] = {
     "a list of one byte": (b"\0", fixed("1a 00")),
     "a list of 15 bytes": (header()[:15], fixed("1a 00")),
@@ -89,7 +89,7 @@ def test_refused(case: str) -> None:
     assert array.manager.refusals.latest[0]["rule"]
 
 
-# what is odd, but no error: (parameter list, length in the CDB, blocks represented)
+# name of an unusual but valid command: (parameter list, length in the CDB, blocks represented)
 ACCEPTED: dict[str, tuple[bytes, int | None, int]] = {
     "the smallest": (header() + ONE, None, 8),
     "stray bytes in reserved fields": (b"\0\x1e\0\xff" + header()[4:12] + b"\xff\xff" + header()[14:] + ONE, None, 8),

@@ -1,4 +1,4 @@
-"""Reservations and copies: what every command of the array does under one, and what becomes of copies under way."""
+"""Reservations and copies: which commands a reservation prevents, and its effect on copies under way."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,9 @@ WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS = 1, 3
 REGISTER, RESERVE, PREEMPT, PREEMPT_AND_ABORT = 0, 1, 4, 5
 
 COLUMNS = {
-    # From SPC-4 table 65 and SBC-3 table 13 (rows that SBC-3 has not yet: SBC-4 table 13). What these call allowed everywhere
-    # is "allowed"; allowed under Write Exclusive, in conflict under Exclusive Access: "reads"; else "writes".
+    # From SPC-4 table 65 and SBC-3 table 13 (SBC-4 table 13 for rows that SBC-3 does not have yet). "allowed" means allowed
+    # under all types; "reads" means allowed under Write Exclusive, and in conflict under Exclusive Access; "writes" means all
+    # others.
     "allowed": """
         TEST UNIT READY, REQUEST SENSE, INQUIRY, LOG SENSE, REPORT LUNS, READ CAPACITY(10), READ CAPACITY(16),
         RECEIVE COPY STATUS (LID4), RECEIVE ROD TOKEN INFORMATION, REPORT ALL ROD TOKENS,
@@ -34,7 +35,7 @@ COLUMNS = {
         WRITE SAME(10), WRITE SAME(16), WRITE ATOMIC(16), COMPARE AND WRITE, ORWRITE(16), UNMAP,
         SYNCHRONIZE CACHE(10), SYNCHRONIZE CACHE(16), MODE SELECT(6), MODE SELECT(10), WRITE USING TOKEN, COPY OPERATION ABORT
     """,
-    # Table 66: each service action looks itself at who sends it.
+    # Table 66: each service action itself checks its sender.
     "by service action": """
         PERSISTENT RESERVE OUT REGISTER, PERSISTENT RESERVE OUT RESERVE, PERSISTENT RESERVE OUT RELEASE,
         PERSISTENT RESERVE OUT CLEAR, PERSISTENT RESERVE OUT PREEMPT, PERSISTENT RESERVE OUT PREEMPT AND ABORT,
@@ -67,7 +68,7 @@ def reserve_out(array: CopyArray, service_action: int, key: int, new_key: int = 
 
 
 def copying(flags: int = 0) -> tuple[CopyArray, Started, Nexus]:
-    """A copy to LUN 1 that has written 32 of its 160 blocks, and another host that may reserve."""
+    """Begin a copy to LUN 1, and return it after 32 of its 160 blocks, with another host that may reserve."""
     array = CopyArray(CopyLimits(copy_step_bytes=8192, command_budget_s=1000.0))
     array.write(0, 0, pattern(0, 0, 200, 512))
     token = array.token(0, 1, [(1, 160)])
@@ -90,7 +91,7 @@ def written(array: CopyArray) -> int:
 @pytest.mark.parametrize("flags", [0, ListFlag.IMMED])
 @pytest.mark.parametrize("service_action", [RESERVE, PREEMPT])
 def test_a_copy_under_way_goes_on_whatever_reservation_comes(flags: int, service_action: int) -> None:
-    """What has begun is not checked again (SPC-4 5.13.1), not even when its host is preempted."""
+    """A copy under way is not checked again (SPC-4 5.13.1), even if its host is preempted."""
     array, started, other = copying(flags)
     reserve_out(array, RESERVE, 2, nexus=other)
     if service_action == PREEMPT:
@@ -111,7 +112,7 @@ def code_of_next_copy(array: CopyArray) -> int:
 
 @pytest.mark.parametrize("flags", [0, ListFlag.IMMED])
 def test_preempt_and_abort_ends_the_copies_of_the_preempted(flags: int) -> None:
-    """As COPY OPERATION ABORT would (SPC-4 5.13.11.2.6)."""
+    """The copies end as by COPY OPERATION ABORT (SPC-4 5.13.11.2.6)."""
     array, started, other = copying(flags)
     reserve_out(array, PREEMPT_AND_ABORT, 2, 1, nexus=other)
     array.environment.advance(100.0)
@@ -157,7 +158,7 @@ def test_token_commands_of_others(kind: int, command: Callable[[CopyArray, Nexus
 
 
 def test_a_token_of_reserved_data_can_be_used_where_there_is_no_reservation() -> None:
-    """A token is the data as it was; the reservation is of the unit, not of its data."""
+    """A token represents the data at its time. The reservation is for the logical unit, not for its data."""
     array = CopyArray()
     array.write(1, 0, pattern(1, 0, 8, 512))
     other = array.new_nexus("iqn.other", "1")

@@ -1,4 +1,4 @@
-"""What is told about operations: RECEIVE ROD TOKEN INFORMATION, RECEIVE COPY STATUS (LID4), REPORT ALL ROD TOKENS."""
+"""Reports about operations: RECEIVE ROD TOKEN INFORMATION, RECEIVE COPY STATUS (LID4), REPORT ALL ROD TOKENS."""
 
 import pytest
 
@@ -144,11 +144,11 @@ def kept(array: CopyArray, luns: int = 1) -> set[int]:
 
 def test_records_are_bounded_and_those_missed_least_go_first() -> None:
     array = CopyArray(CopyLimits(max_records_per_nexus=5))
-    token = array.token(0, 0, ONE)  # told whole
-    array.populate(0, 1, ONE)  # not told
+    token = array.token(0, 0, ONE)  # completely reported
+    array.populate(0, 1, ONE)  # not reported
     array.write_using(0, 2, token, [(64, 8)])
     array.write_using(0, 3, token, [(64, 8)])
-    array.populate(0, 4, ONE)  # not told
+    array.populate(0, 4, ONE)  # not reported
     assert kept(array) == {0, 1, 2, 3, 4}
     expected = [{0, 1, 3, 4, 10}, {0, 1, 4, 10, 11}, {1, 4, 10, 11, 12}, {4, 10, 11, 12, 13}, {10, 11, 12, 13, 14}]
     for number, remaining in enumerate(expected):

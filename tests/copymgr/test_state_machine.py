@@ -1,4 +1,4 @@
-"""Many hosts, LUNs and tokens at once: after every step the array is what the naive model says."""
+"""Many hosts, LUNs and tokens at once. After every step, the array agrees with a simple model."""
 
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -43,7 +43,7 @@ class CopyMachine(MachineUnderTest):
         turns.of_a_turn = turns.left = steps_of_a_turn
         self.model = Model(LIMITS, LUNS, SIZE_STORE_BLOCKS)
         self.submitted = {}
-        self.tags = iter(range(1 << 30, 1 << 31))  # not those that the array itself gives
+        self.tags = iter(range(1 << 30, 1 << 31))  # different from the tags that the array itself uses
         self.operations = {}
         self.tokens_by_data = {}
         self.handled: Submitted | None = None
@@ -125,7 +125,7 @@ class CopyMachine(MachineUnderTest):
         altered: int | None,
     ) -> None:
         known = [token for token in self.model.tokens if token.data]
-        # mostly the young ones, which live
+        # mostly recent tokens, which are alive
         token: ModelToken | str = known[-1 - token_pick % min(len(known), 8)]
         assert isinstance(token, ModelToken)
         assert token.data is not None
@@ -171,7 +171,7 @@ class CopyMachine(MachineUnderTest):
 
     @rule(lun=lun_numbers, ranges=good_ranges, rod_type=st.sampled_from([None, VULNERABLE, PERSISTENT]), pick=picks)
     def make_token(self, lun: int, ranges: list[Range], rod_type: int | None, pick: int) -> None:
-        """The way it usually goes: made and fetched at once."""
+        """Make a token and fetch it at once, which is the usual case."""
         self.populate(lun, ranges, 3, pick, False, rod_type, 0)
         self.settle()
         self.ask_for(self.nexus(pick), lun, 3, 805)
@@ -204,7 +204,7 @@ class CopyMachine(MachineUnderTest):
     @rule(lun=lun_numbers)
     def list_tokens(self, lun: int) -> None:
         before = self.model.listed(lun, self.now_s)
-        found = self.array.all_tokens(lun)  # in turns, in which tokens may be issued and end
+        found = self.array.all_tokens(lun)  # in several turns, between which tokens may be issued and end
         after = self.model.listed(lun, self.now_s)
         throughout = [token for token in after if token in before]
         assert len(throughout) <= len(found) <= len(before) + len(after) - len(throughout)
@@ -213,7 +213,7 @@ class CopyMachine(MachineUnderTest):
     # Ends.
 
     def aborted(self, commands: list[Submitted]) -> None:
-        """Task management has ended commands, whether they have begun or not."""
+        """Record in the model that task management has ended commands, whether they had begun or not."""
         self.model.terminate([command.operation for command in commands if command.operation is not None])
 
     @precondition(lambda self: self.model.running)
@@ -304,13 +304,13 @@ class CopyMachine(MachineUnderTest):
 
     @rule()
     def settle(self) -> None:
-        """Everything runs that can run now."""
+        """Run everything that can run now."""
         self.array.environment.settle()
         self.reap()
 
     @rule(count=st.integers(1, 4))
     def step(self, count: int) -> None:
-        """Only some of it does."""
+        """Run only some of the tasks that can run now."""
         for _ in range(count):
             self.array.environment.step()
         self.reap()
@@ -327,7 +327,7 @@ class CopyMachine(MachineUnderTest):
 
     @rule()
     def collect(self) -> None:
-        """What is over is given back, and nothing else."""
+        """Remove everything that has expired, and check that nothing else is removed."""
         self.array.manager.expire(self.now_s, Steps(1 << 30))
         self.model.settle_time(self.now_s)
         self.model.expire_records(self.now_s)

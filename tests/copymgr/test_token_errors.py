@@ -1,4 +1,4 @@
-"""The eleven ways in which a token can be invalid, and how they are told apart."""
+"""The eleven ways in which a token can be invalid, and the sense data of each."""
 
 import pytest
 
@@ -14,7 +14,7 @@ ONE: list[Range] = [(0, 16)]
 
 
 def use(array: CopyArray, token: bytes) -> str:
-    """What WRITE USING TOKEN says; a refused one must not write."""
+    """Return the result of a WRITE USING TOKEN, and check that a refused command has not written."""
     array.write(1, 0, pattern(9, 0, 16, 512))
     outcome = code_of(array.write_using(1, 99, token, ONE))
     if outcome != "good":
@@ -68,7 +68,7 @@ def test_02_a_token_of_another_array_of_the_same_name() -> None:
 
 
 def test_03_remote_rod_token_creation_not_supported() -> None:
-    """A logical unit that shows blocks which another copy manager holds can be written, but not be made a token of."""
+    """A logical unit whose blocks another copy manager holds can be written by token, but no token can be made of it."""
     array, other = CopyArray(), CopyArray(seed=7)
     token = array.token(0, 1, ONE)
     foreign = other.logical_units[0]

@@ -1,4 +1,4 @@
-"""Windows' own sequences, with its exact bytes."""
+"""The command sequences of Windows, with its exact bytes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every check of WRITE USING TOKEN, one line each, in the order in which they are made."""
+"""Every check of WRITE USING TOKEN, one line each, in the order of the checks."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def header(
     )
 
 
-# what is wrong: (parameter list, sense); the token is the zero token, or one that nobody may use, which is judged last
+# name of the fault: (parameter list, sense); the token is the zero token, or an invalid one, which is checked last
 REFUSED: dict[str, tuple[bytes, str]] = {
     "a list of one byte": (b"\0", fixed("1a 00")),
     "a list of 535 bytes": (header()[:535], fixed("1a 00")),
@@ -61,7 +61,7 @@ def test_refused(case: str) -> None:
     assert array.manager.refusals.latest[0]["rule"]
 
 
-# what is odd, but no error: (parameter list, length in the CDB, blocks zeroed from 0 on)
+# name of an unusual but valid command: (parameter list, length in the CDB, blocks zeroed from LBA 0 on)
 ACCEPTED: dict[str, tuple[bytes, int | None, int]] = {
     "the smallest": (header() + ONE, None, 8),
     "a partial last range": (header(range_length=0x1F) + ranges((0, 8), (8, 8)), None, 8),

@@ -1,4 +1,4 @@
-"""How WRITE USING TOKEN writes: everywhere, between block lengths, onto itself, in part, in time, and into trouble."""
+"""WRITE USING TOKEN: all destinations and block lengths, overlaps with the source, partial results, time limits, failures."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ STEP = CopyLimits(copy_step_bytes=8192, remap_step_bytes=16384)
 
 
 def filled(limits: CopyLimits | None = None, **options: int) -> CopyArray:
-    """All blocks of LUN 0 and 2 say who they are; LUN 1 and 3 are holes."""
+    """An array whose blocks on LUNs 0 and 2 contain their LBAs; LUNs 1 and 3 are empty."""
     array = CopyArray(limits, **options)  # type: ignore[arg-type]
     for lun in (0, 2):
         size = array.block_bytes(lun)
@@ -28,7 +28,7 @@ def filled(limits: CopyLimits | None = None, **options: int) -> CopyArray:
 
 
 def test_the_example_of_the_standard() -> None:
-    """LBAs 15-20 and 40-100; an offset of one block of 4096 bytes is ROD block 8, which is LBA 42."""
+    """The ROD is LBAs 15-20 and 40-100. An offset of one block of 4096 bytes is block 8 of the ROD, which is LBA 42."""
     array = filled()
     token = array.token(0, 1, [(15, 6), (40, 61)])
     assert code_of(array.write_using(3, 2, token, [(7, 1)], offset_into_rod=1)) == "good"
@@ -145,7 +145,7 @@ def test_data_that_must_be_waited_for(position: str, monkeypatch: pytest.MonkeyP
 
 
 class FarRod:
-    """A source that can only be read, and not at once, as another array is."""
+    """A source that must be read and waited for, as a ROD of another array would be."""
 
     def __init__(self, array: CopyArray, data: bytes) -> None:
         self.array = array
@@ -188,7 +188,7 @@ def test_aligned_copies_answer_at_once_and_move_nothing() -> None:
 
 
 def delays(array: CopyArray, *delays_s: float) -> None:
-    """Delay the first steps."""
+    """Delay the first steps of copies by the given times."""
     left: Iterator[float] = iter(delays_s)
     array.manager.before_step = lambda operation: array.environment.sleep(next(left, 0.0))
 
@@ -300,7 +300,7 @@ def test_a_damaged_edge_of_the_destination(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def damage(monkeypatch: pytest.MonkeyPatch, source: object, block: int) -> None:
-    """Reads that touch a block raise, as those of a store with a bad disk do."""
+    """Make reads of a block raise, as in a store with a bad disk."""
     original = source.read_now  # type: ignore[attr-defined]
 
     def read_now(first: int, count_blocks: int) -> object:

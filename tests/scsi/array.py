@@ -1,4 +1,4 @@
-"""A device server over a memory volume, driven without an event loop."""
+"""A device server with a memory volume, which runs without an event loop."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ TARGET_NAME = "iqn.2026-11.io.odx-target:array"
 
 
 class UnitUnderTest:
-    """One logical unit, LUN 0, and one nexus that has nothing pending."""
+    """One logical unit, LUN 0, and one nexus without pending unit attentions."""
 
     def __init__(self, block_bytes: int = 512, size_store_blocks: int = 1024, **options: Any) -> None:
         self.environment = VirtualEnvironment()
@@ -58,7 +58,7 @@ class UnitUnderTest:
         attribute: int = TaskAttribute.SIMPLE,
         tag: int | None = None,
     ) -> "Started":
-        """Execute a CDB, padded as iSCSI does; what waits becomes a task of the environment."""
+        """Execute a CDB, padded as iSCSI does. Pending work becomes a task of the environment."""
         raw = bytes.fromhex(cdb) if isinstance(cdb, str) else cdb
         buffers: Sequence[Buffer] = ([data_out] if data_out else []) if isinstance(data_out, bytes) else data_out
         task, outcome = self.server.execute(
@@ -68,7 +68,7 @@ class UnitUnderTest:
         return Started(task, outcome if isinstance(outcome, Reply) else self.environment.spawn(outcome.run()))
 
     def command(self, cdb: bytes | str, data_out: bytes | Sequence[Buffer] = b"", **options: Any) -> Reply:
-        """Execute a CDB to its end."""
+        """Execute a CDB until it ends, and return its reply."""
         started = self.start(cdb, data_out, **options)
         while not started.is_done:
             self.environment.advance(0.01)
@@ -92,12 +92,12 @@ class Started:
 
 
 def data_of(reply: Reply) -> bytes:
-    """The data-in of a command that went well."""
+    """Return the data-in of a command that must be successful."""
     assert reply.status == 0, reply.sense.hex(" ")
     return b"".join(reply.data_in)
 
 
 def code_of(reply: Reply) -> tuple[int, int, int]:
-    """Sense key, ASC and ASCQ of a fixed format CHECK CONDITION."""
+    """Return the sense key, ASC and ASCQ of a CHECK CONDITION in fixed format."""
     assert reply.status == 2, reply
     return reply.sense[2] & 0xF, reply.sense[12], reply.sense[13]

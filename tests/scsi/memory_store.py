@@ -1,4 +1,4 @@
-"""The store as simply as it can be: blocks in a dictionary. Reads go cold when a test says so."""
+"""The simplest store: blocks in a dictionary. A test decides which reads must wait for a disk."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ ZEROS = bytes(BLOCK_BYTES)
 
 
 class MemoryBlocks:
-    """A block source; `is_cold()` decides whether a read must wait, `damaged` blocks cannot be read."""
+    """A source of blocks. `is_cold()` decides whether a read must wait. Reads of `damaged` blocks fail."""
 
     def __init__(self, environment: VirtualEnvironment, size_blocks: int, blocks: dict[int, bytes]) -> None:
         self.environment = environment
@@ -41,7 +41,7 @@ class MemoryBlocks:
         return [self.blocks.get(wanted, ZEROS) for wanted in range(block, block + count_blocks)]
 
     def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """A step for every fourth block."""
+        """Yield extents, and take one step for every fourth block."""
         is_spent = False
         while block < self.size_blocks and not is_spent:
             first, mapped = block, block in self.blocks
@@ -116,7 +116,7 @@ class MemoryVolume(MemoryBlocks):
 
 
 class MemoryPool:
-    """One volume; counts what it is asked for."""
+    """A pool with one volume, which counts the calls of its methods."""
 
     identity = bytes(16)
 

@@ -1,6 +1,6 @@
-"""Persistent reservations as simply as they can be said: who has which key, who holds what, who is still to be told what.
+"""A simple model of persistent reservations: the keys of hosts, the reservation, and pending unit attentions.
 
-Nothing is shared with the code under test. Hosts are numbers; an answer is GOOD, CONFLICT or a sense code.
+The model shares nothing with the code under test. Hosts are numbers. A reply is GOOD, CONFLICT or a sense code.
 """
 
 GOOD, CONFLICT = "good", "conflict"
@@ -13,7 +13,7 @@ REGISTRANTS_ONLY = (5, 6)
 ALL_REGISTRANTS = (7, 8)
 TYPES = (WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS, *REGISTRANTS_ONLY, *ALL_REGISTRANTS)
 
-# Type: what a holder, another who is registered, and anybody else may do. SPC-4 table 65 and SBC-3 table 13 in three columns.
+# Reservation type: rights of a holder, of another registered host, and of all others (SPC-4 table 65 and SBC-3 table 13).
 MAY = {
     1: ("read write", "read", "read"),
     3: ("read write", "", ""),
@@ -51,7 +51,7 @@ class Model:
     # What happens around commands.
 
     def first_attention(self, host: int, *, kept_out: bool = False) -> tuple[int, int] | None:
-        """What a command is told instead of being carried out; a reservation conflict goes before all but resets."""
+        """Return the unit attention that a command reports instead of running. Only resets come before a conflict."""
         pending = self.told[host]
         if not pending or (kept_out and pending[0][0] != 0x29):
             return None
@@ -61,7 +61,7 @@ class Model:
         self.told = [[kind] for _ in self.told]
 
     def power_on(self) -> None:
-        """Everything is gone, unless APTPL was on; nobody has anything to be told."""
+        """Forget everything, unless APTPL was on. No unit attention is pending."""
         self.generation = 0
         self.told = [[] for _ in self.told]
         if not self.persists:

@@ -1,4 +1,4 @@
-"""Hosts that reserve one logical unit: PERSISTENT RESERVE commands as bytes, written from SPC-4 alone."""
+"""Hosts that reserve one logical unit: PERSISTENT RESERVE commands as bytes, built from SPC-4 without the code under test."""
 
 import struct
 import tomllib
@@ -40,7 +40,7 @@ _MOVE = struct.Struct(">QQxBHI")
 
 
 def golden(name: str, key: str = "data") -> bytes:
-    """Bytes that were not made here."""
+    """Return bytes that were not made by this project."""
     return bytes.fromhex(_GOLDEN[name][key])
 
 
@@ -63,7 +63,7 @@ def move_list(key: int, new_key: int, destination: bytes, flags: int = 0, port: 
 
 
 def specified(*transport_ids: bytes) -> bytes:
-    """The additional parameter data that SPEC_I_PT announces."""
+    """Build the additional parameter data that follows if SPEC_I_PT is set."""
     return sum(map(len, transport_ids)).to_bytes(4, "big") + b"".join(transport_ids)
 
 
@@ -76,14 +76,14 @@ def in_cdb(service_action: int, allocation_bytes: int = 0xFFFF) -> bytes:
 
 
 class Cluster(UnitUnderTest):
-    """A unit over a memory volume, and hosts 0, 1... that are told nothing yet."""
+    """A logical unit with a memory volume, and hosts 0, 1... without pending unit attentions."""
 
     def __init__(self, count_hosts: int = 3) -> None:
         super().__init__()
         self.hosts = [self.attach(host) for host in range(count_hosts)]
 
     def attach(self, host: int) -> Nexus:
-        """The host logs in, as it does again after it went away."""
+        """Log a host in, for the first time or again, and return its nexus."""
         name = port_name(host)
         nexus = Nexus(name.partition(",")[0], name, f"{TARGET_NAME},t,0x0001", {0: self.logical_unit})
         self.server.attach(nexus)
@@ -91,18 +91,18 @@ class Cluster(UnitUnderTest):
         return nexus
 
     def send(self, host: int, service_action: int, data: bytes, *, kind: int = 0, scope: int = 0) -> Reply:
-        """PERSISTENT RESERVE OUT with any parameter list."""
+        """Send PERSISTENT RESERVE OUT with any parameter list."""
         return self.command(out_cdb(service_action, len(data), kind, scope), data, nexus=self.hosts[host])
 
     def out(self, host: int, service_action: int, key: int = 0, new_key: int = 0, flags: int = 0, *, kind: int = 0) -> Reply:
-        """PERSISTENT RESERVE OUT with a basic parameter list."""
+        """Send PERSISTENT RESERVE OUT with a basic parameter list."""
         return self.send(host, service_action, basic_list(key, new_key, flags), kind=kind)
 
     def move(self, host: int, key: int, new_key: int, to: int, flags: int = 0) -> Reply:
         return self.send(host, REGISTER_AND_MOVE, move_list(key, new_key, transport_id(port_name(to)), flags))
 
     def register(self, *hosts: int, flags: int = 0) -> None:
-        """Host n takes the key n + 1."""
+        """Register each host n with the key n + 1."""
         for host in hosts:
             assert self.out(host, REGISTER, 0, host + 1, flags).status == 0
 
@@ -110,7 +110,7 @@ class Cluster(UnitUnderTest):
         assert self.out(host, RESERVE, host + 1, kind=kind).status == 0
 
     def read(self, service_action: int) -> bytes:
-        """PERSISTENT RESERVE IN from an onlooker, so that no host is told anything by it."""
+        """Send PERSISTENT RESERVE IN from another nexus, so that it reports no unit attention of a host."""
         self.nexus.unit_attentions.clear()
         return data_of(self.command(in_cdb(service_action)))
 
@@ -123,13 +123,13 @@ class Cluster(UnitUnderTest):
         return [int.from_bytes(data[at : at + 8], "big") for at in range(8, len(data), 8)]
 
     def reservation(self) -> tuple[int, int] | None:
-        """(key, type) as READ RESERVATION has them."""
+        """Return the key and the type that READ RESERVATION reports; None if there is no reservation."""
         data = self.read(READ_RESERVATION)
         assert len(data) == 8 + int.from_bytes(data[4:8], "big")
         return (int.from_bytes(data[8:16], "big"), data[21]) if len(data) > 8 else None
 
     def pending(self, host: int) -> list[tuple[int, int]]:
-        """The unit attentions that a host will be told."""
+        """Return the pending unit attentions of a host."""
         return list(self.hosts[host].unit_attentions.get(0, []))
 
     def quiet(self) -> None:
@@ -138,7 +138,7 @@ class Cluster(UnitUnderTest):
 
 
 class ClusterOnDisk(Cluster):
-    """The same over the real store and a simulated disk: `kill` and `lose_power` begin everything anew."""
+    """A cluster on the real store and a simulated disk. After `kill` or `lose_power`, everything starts again."""
 
     def __init__(self, count_hosts: int = 3, seed: int = 0) -> None:
         self.disk = SimulatedDisk(Random(seed))
@@ -148,7 +148,7 @@ class ClusterOnDisk(Cluster):
         self._start()
 
     def kill(self) -> None:
-        """The process dies."""
+        """End the process and start again."""
         self.abandon()
         self.disk.process_death()
         self._start()
@@ -159,7 +159,7 @@ class ClusterOnDisk(Cluster):
         self._start()
 
     def abandon(self) -> None:
-        """What would run next never does."""
+        """Stop the environment, so that no waiting work runs any more."""
         self.environment.die()
 
     def _start(self) -> None:

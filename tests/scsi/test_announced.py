@@ -1,7 +1,7 @@
 """Every property that this array announces, and the test that proves it.
 
-The pages are built, and every field in them that is not zero must have a row here, and the row a test that is there. So
-nothing is announced that no test shows to be true.
+Every field of the pages that is not zero must have a row here, and the test in the row must exist. So every announced property
+is tested.
 """
 
 import ast
@@ -112,7 +112,7 @@ PROOFS: dict[str, dict[str, str]] = {
 
 ZEROS: dict[str, dict[str, str]] = {
     "control mode page": {
-        # zero promises something here
+        # in these fields, zero promises something
         "queue_algorithm_modifier": f"{PLACES}::test_the_medium_ends_up_as_if_commands_had_run_one_after_the_other",
         "tst": f"{PLACES}::test_reads_of_any_nexus_wait_for_the_data_and_others_do_not",
         "qerr": f"{TASK_SET}::test_a_handler_that_refuses_after_waiting_leaves_the_set",
@@ -228,7 +228,7 @@ def test_every_proof_is_there(proof: str) -> None:
 
 
 def test_commands_take_exactly_the_bits_that_they_are_said_to_take() -> None:
-    """REPORT SUPPORTED OPERATION CODES shows which bits mean something: any other is refused, in every command."""
+    """REPORT SUPPORTED OPERATION CODES shows which bits of a CDB are used. Every command refuses all other bits."""
     unit = UnitUnderTest()
     for row in unit.server.commands.rows():
         entry = unit.server.commands.find(bytes((row.operation_code, row.service_action or 0)))

@@ -1,4 +1,4 @@
-"""One line per check of a CDB: what is sent, and what comes of it."""
+"""The checks of CDBs, one line each: the CDB and the resulting sense data."""
 
 import pytest
 
@@ -10,17 +10,17 @@ OUT_OF_RANGE = (5, 0x21, 0)
 
 # CDB, sense code, byte and bit at fault (None: no field pointer, no bit pointer).
 REFUSED = [
-    # Commands and service actions that are not there.
+    # Unsupported commands and service actions.
     ("ff 00 00 00 00 00", INVALID_OPERATION_CODE, 0, None),
     ("83 10 00 00 00 00 00 00 00 00 00 00 00 00 00 00", INVALID_OPERATION_CODE, 0, None),
     ("9e 1f 00 00 00 00 00 00 00 00 00 00 00 ff 00 00", INVALID_FIELD, 1, 4),
     ("a3 00 00 00 00 00 00 00 00 ff 00 00", INVALID_FIELD, 1, 4),
-    # The CONTROL byte: NACA, and bits that are nobody's.
+    # The CONTROL byte: NACA, and reserved bits.
     ("00 00 00 00 00 04", INVALID_FIELD, 5, 2),
     ("12 00 00 00 ff 80", INVALID_FIELD, 5, 7),
     ("28 00 00 00 00 00 00 00 01 04", INVALID_FIELD, 9, 2),
     ("88 00 00 00 00 00 00 00 00 00 00 00 00 01 00 01", INVALID_FIELD, 15, 0),
-    # Bits that mean nothing.
+    # Reserved bits.
     ("00 00 01 00 00 00", INVALID_FIELD, 2, 0),
     ("12 02 00 00 ff 00", INVALID_FIELD, 1, 1),
     ("12 00 00 00 ff 00 00 00 00 00 00 00 00 00 00 00", None, None, None),
@@ -44,7 +44,7 @@ REFUSED = [
     ("8e 40 00 00 00 00 00 00 00 00 00 00 00 01 00 00", INVALID_FIELD, 1, 6),
     ("ae 20 00 00 00 00 00 00 00 01 00 00", INVALID_FIELD, 1, 5),
     ("93 20 00 00 00 00 00 00 00 00 00 00 00 01 00 00", INVALID_FIELD, 1, 5),
-    # Past the end of 8,192 blocks, and exactly to it.
+    # Ranges beyond the end of 8,192 blocks, and up to the end.
     ("08 00 20 00 01 00", OUT_OF_RANGE, None, None),
     ("0a 00 20 00 01 00", OUT_OF_RANGE, None, None),
     ("28 00 00 00 20 00 00 00 01 00", OUT_OF_RANGE, None, None),
@@ -98,7 +98,7 @@ REFUSED = [
     ("af 04 00 00 00 00 00 00 00 01 00 00", INVALID_FIELD, 1, 2),
     ("2e 04 00 00 00 00 00 00 01 00", INVALID_FIELD, 1, 2),
     ("2e 06 00 00 00 00 00 00 01 00", INVALID_FIELD, 1, 2),
-    # UNMAP and WRITE SAME: no anchors, no blocks is no answer, not more than B0h says.
+    # UNMAP and WRITE SAME: anchors are not supported, a count of zero is refused, and so is more than VPD page B0h allows.
     ("42 01 00 00 00 00 00 00 00 00", INVALID_FIELD, 1, 0),
     ("41 10 00 00 00 00 00 00 01 00", INVALID_FIELD, 1, 4),
     ("41 08 00 00 00 00 00 00 00 00", INVALID_FIELD, 7, None),
@@ -108,7 +108,7 @@ REFUSED = [
     ("93 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00", INVALID_FIELD, 10, None),
     ("93 01 00 00 00 00 00 00 00 00 00 20 00 01 00 00", INVALID_FIELD, 10, None),
     ("93 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00", INVALID_FIELD, 1, 0),
-    # REPORT SUPPORTED OPERATION CODES: options that do not suit the command asked for.
+    # REPORT SUPPORTED OPERATION CODES: options that do not suit the command.
     ("a3 0c 01 9e 00 10 00 00 00 ff 00 00", INVALID_FIELD, 2, 2),
     ("a3 0c 02 28 00 00 00 00 00 ff 00 00", INVALID_FIELD, 2, 2),
     ("a3 0c 04 28 00 00 00 00 00 ff 00 00", INVALID_FIELD, 2, 2),

@@ -1,4 +1,4 @@
-"""COMPARE AND WRITE: its bytes, and that nothing comes between its comparison and its write."""
+"""COMPARE AND WRITE: its format, and that no other task changes the blocks between its comparison and its write."""
 
 from dataclasses import replace
 from random import Random
@@ -250,7 +250,7 @@ def test_an_abort_while_it_waits_changes_nothing():
 
 @pytest.mark.parametrize("is_cold_again", [False, True])
 def test_blocks_that_change_while_they_are_waited_for_are_compared_as_they_are_then(is_cold_again):
-    """A copy in the background belongs to no task, so no extents hold it up."""
+    """A background copy has no task, so task ordering does not delay it."""
     environment = VirtualEnvironment()
     volume = MemoryVolume(environment, 2)
     blocks = LogicalBlocks(volume, 512)
@@ -273,7 +273,7 @@ SECTORS = 24
 
 
 class CompareAndWriteMachine(RuleBasedStateMachine):
-    """One command after another against a bytearray, whatever is cold."""
+    """One command after another, compared with a bytearray, with any blocks cold."""
 
     block_bytes = 512
 
@@ -332,7 +332,7 @@ TestCompareAndWrite4096.settings = settings(max_examples=15, stateful_step_count
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 8), st.sampled_from([512, 4096]))
 def test_counters_of_many_nexuses_are_never_lost(seed, count_nexuses, block_bytes):
-    """Each adds one to the same block some times, beside others who write the blocks around it."""
+    """Each nexus increments a counter in the same block several times, while others write the neighbouring blocks."""
     unit = UnitUnderTest(block_bytes)
     chance = Random(seed)
     unit.volume.is_cold = lambda: chance.random() < 0.7

@@ -1,4 +1,4 @@
-"""Log pages in words: our own answers, foreign pages, and data that end anywhere."""
+"""Descriptions of log pages: our own, those of other targets, and incomplete data."""
 
 from hypothesis import given
 from hypothesis import strategies as st

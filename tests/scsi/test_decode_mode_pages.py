@@ -1,4 +1,4 @@
-"""Mode parameters in words: our own answers, foreign pages, and data that end anywhere."""
+"""Descriptions of mode parameters: our own, those of other targets, and incomplete data."""
 
 import pytest
 from hypothesis import given

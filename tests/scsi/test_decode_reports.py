@@ -1,4 +1,4 @@
-"""Reports of what a target can do, in words: our own answers, and data that end anywhere."""
+"""Descriptions of reports of supported commands and functions: our own, and incomplete data."""
 
 import pytest
 from hypothesis import given

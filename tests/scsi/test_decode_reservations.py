@@ -1,4 +1,4 @@
-"""Parameter data and lists of PERSISTENT RESERVE in words."""
+"""Descriptions of parameter data and parameter lists of PERSISTENT RESERVE."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What the device server does around handlers: rules, failures, data that must outlive its buffers."""
+"""The work of the device server around handlers: checks, failures, and data that must outlive its buffers."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_a_handler_that_waits_sees_its_data_after_the_buffers_are_gone():
         return Reply()
 
     unit = unit_with(lambda task: Waiting(look, task), extents=lambda task: (Extent(0, 1, writes=True),))
-    for _ in range(3):  # the first runs at once, the others wait for it
+    for _ in range(3):  # the first runs at once, and the others wait for the first
         buffer = bytearray(b"data")
         unit.start("c0 00 00 00 00 00", [memoryview(buffer)[:2], memoryview(buffer)[2:]])
         buffer[:] = b"gone"

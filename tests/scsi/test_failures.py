@@ -1,4 +1,4 @@
-"""What an initiator is told of each kind of failure."""
+"""The reply to an initiator for each kind of failure."""
 
 import pytest
 

@@ -136,7 +136,7 @@ def test_the_extended_page_tells_of_a_volatile_cache_whether_it_is_enabled_or_no
 @pytest.mark.parametrize("block_bytes", [512, 4096])
 def test_sg_vpd_reads_every_page_without_complaint(page_code, block_bytes):
     text = read_with("sg_vpd", page(UnitUnderTest(block_bytes), page_code), f"--page={page_code:#x}")
-    text = text.replace("granularity alignment: 0 [invalid]", "")  # there is no granularity to align, and UGAVALID is 0
+    text = text.replace("granularity alignment: 0 [invalid]", "")  # no granularity, so no alignment, and UGAVALID is 0
     for complaint in ("too short", "invalid", "unknown", "not understood", "bad", "<<"):
         assert complaint not in text.lower()
 

@@ -1,4 +1,4 @@
-"""LOG SENSE byte for byte."""
+"""LOG SENSE, compared byte by byte."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_parameters_from_the_pointer_on(pointer, codes):
         (cdb(0x00, pointer=1), 5, None),
         (cdb(0x00, 0xFF, pointer=1), 5, None),
         (cdb(0x0C, 0xFF, pointer=1), 5, None),
-        # pages and subpages that are not there
+        # pages and subpages that do not exist
         (cdb(0x0D), 2, 5),
         (cdb(0x3F), 2, 5),
         (cdb(0x0D, 0xFF), 2, 5),
@@ -126,7 +126,7 @@ def test_a_failed_pool_is_an_informational_exception():
 
 
 def test_another_page_is_listed_and_told():
-    """What other packages add."""
+    """A page that another package has added is listed and reported."""
     unit = unit_with(0, 0)
     unit.logical_unit.added_log_pages[0x30, 0x07] = lambda logical_unit: [(5, b"abc"), (9, logical_unit.serial_number.encode())]
     assert data_of(unit.command(cdb(0x00))) == bytes.fromhex("00 00 00 03 00 0c 2f"), "only pages without a subpage code"

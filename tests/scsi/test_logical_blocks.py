@@ -1,4 +1,4 @@
-"""Logical blocks against a bytearray: any offset, any length, any order, data cold at random."""
+"""Logical blocks compared with a bytearray: any offset, length and order, with any blocks cold."""
 
 import random
 
@@ -37,7 +37,7 @@ def ranges(draw: st.DrawFn, block_bytes: int) -> tuple[int, int]:
 
 
 class MediumMachine(RuleBasedStateMachine):
-    """Each operation runs to its end before the next one."""
+    """Operations one after another, compared with a bytearray."""
 
     block_bytes = 512
 
@@ -111,10 +111,10 @@ TestMedium4096.settings = settings(max_examples=20, stateful_step_count=15, dead
 
 
 class ConcurrentWritesMachine(RuleBasedStateMachine):
-    """Writes that wait for cold edges beside others on the same store blocks, sector for sector their own.
+    """Writes that wait for cold edge blocks, while other writes change other sectors of the same store blocks.
 
-    Two writes under way never share a sector, as the task set sees to, so the model need not know which comes first;
-    what may not happen is that one undoes the other in the rest of the store block.
+    The task set prevents that two concurrent writes share a sector, so their order does not matter for the model. A write must
+    not undo the other write in the rest of the store block.
     """
 
     @initialize(seed=st.integers(0, 1000))

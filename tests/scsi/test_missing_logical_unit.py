@@ -1,4 +1,4 @@
-"""Every command on a LUN that has no logical unit is answered, and nothing of one is asked for."""
+"""Every command to a LUN without a logical unit gets a reply, and uses no property of a logical unit."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.scsi.array import UnitUnderTest, code_of
 LUN = 9
 NOT_SUPPORTED = (5, 0x25, 0)
 ROWS = list(UnitUnderTest().server.commands.rows())
-# REPORT LUNS needs room for a list, REQUEST SENSE is asked for data.
+# REPORT LUNS needs an allocation length for a list, REQUEST SENSE one for its sense data.
 VALID = {"REPORT LUNS": "a0 00 00 00 00 00 00 00 10 00 00 00", "REQUEST SENSE": "03 00 00 00 fc 00"}
 
 

@@ -1,4 +1,4 @@
-"""MODE SELECT: what it changes, whom it tells, and what it refuses without changing anything."""
+"""MODE SELECT: its changes, the nexuses that it notifies, and refused lists, which change nothing."""
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ def pages_of(unit, page_control=CURRENT_VALUES, **options):
         (6, "00 00 00 08" + SHORT_DESCRIPTOR.hex()),
         (6, "00 00 00 08" + "00 00 00 00 00 00 02 00"),
         (6, "00 00 00 08" + "ff ff ff ff 00 00 02 00"),
-        (6, "27 00 90 00"),  # as MODE SENSE told it: what is reserved here is not looked at
+        (6, "27 00 90 00"),  # as MODE SENSE reports it; fields that are reserved in MODE SELECT are not checked
         (10, "00 00 00 00 00 00 00 00"),
         (10, "00 00 00 00 00 00 00 08" + SHORT_DESCRIPTOR.hex()),
         (10, "00 00 00 00 01 00 00 10" + LONG_DESCRIPTOR.hex()),

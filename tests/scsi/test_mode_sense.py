@@ -13,7 +13,7 @@ LONG_DESCRIPTOR = bytes.fromhex("00 00 00 00 00 00 20 00 00 00 00 00 00 00 02 00
 @pytest.mark.parametrize(
     ("cdb", "expected"),
     [
-        # as Windows asks: QERR, write cache, failure prediction, everything
+        # the requests of Windows: QERR, write cache, failure prediction, all pages
         ("1a 00 0a 00 c0 00", bytes.fromhex("17 00 10 08") + SHORT_DESCRIPTOR + CONTROL),
         ("1a 00 08 00 c0 00", bytes.fromhex("1f 00 10 08") + SHORT_DESCRIPTOR + CACHING),
         ("1a 00 1c 00 c0 00", bytes.fromhex("17 00 10 08") + SHORT_DESCRIPTOR + EXCEPTIONS),
@@ -23,15 +23,15 @@ LONG_DESCRIPTOR = bytes.fromhex("00 00 00 00 00 00 20 00 00 00 00 00 00 00 02 00
         ("1a 08 88 00 c0 00", bytes.fromhex("17 00 10 00") + CACHING),
         ("1a 08 0a ff c0 00", bytes.fromhex("0f 00 10 00") + CONTROL),
         ("1a 08 3f ff c0 00", bytes.fromhex("2f 00 10 00") + CACHING + CONTROL + EXCEPTIONS),
-        # what can be changed: WCE, D_SENSE, SWP
+        # the changeable fields: WCE, D_SENSE, SWP
         ("1a 08 48 00 c0 00", bytes.fromhex("17 00 10 00 08 12 04") + bytes(17)),
         ("1a 08 4a 00 c0 00", bytes.fromhex("0f 00 10 00 0a 0a 04 00 08") + bytes(7)),
         ("1a 08 5c 00 c0 00", bytes.fromhex("0f 00 10 00 1c 0a") + bytes(10)),
-        # the ten-byte form, with short and long block descriptors
+        # the 10-byte form, with short and long block descriptors
         ("5a 00 0a 00 00 00 00 00 ff 00", bytes.fromhex("00 1a 00 10 00 00 00 08") + SHORT_DESCRIPTOR + CONTROL),
         ("5a 10 0a 00 00 00 00 00 ff 00", bytes.fromhex("00 22 00 10 01 00 00 10") + LONG_DESCRIPTOR + CONTROL),
         ("5a 18 0a 00 00 00 00 00 ff 00", bytes.fromhex("00 12 00 10 00 00 00 00") + CONTROL),
-        # cut by the allocation length: the mode data length stays
+        # cut by the allocation length; the mode data length does not change
         ("1a 08 08 00 04 00", bytes.fromhex("17 00 10 00")),
         ("1a 08 08 00 00 00", b""),
     ],

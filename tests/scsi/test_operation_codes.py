@@ -50,7 +50,7 @@ def test_all_commands_with_timeouts():
         ("02 9e 00 11", "00 01 00 00"),
         ("02 c0 00 00", "00 01 00 00"),
         ("02 a3 00 0c", "00 03 00 0c a3 0c 87 ff ff ff ff ff ff ff 00 00"),
-        # either way
+        # either with or without a service action
         ("03 28 00 00", "00 03 00 0a 28 18 ff ff ff ff 3f ff ff 00"),
         ("03 28 00 01", "00 01 00 00"),
         ("03 9e 00 12", "00 03 00 10 9e 12 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"),

@@ -1,4 +1,4 @@
-"""Pending work has one of two ends, once."""
+"""Pending work ends exactly once: it is either run or abandoned."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""PERSISTENT RESERVE IN and OUT, byte by byte and refusal by refusal; which sequences mean what is the machine's affair."""
+"""PERSISTENT RESERVE IN and OUT: formats and refusals. Sequences of service actions are tested by the state machine."""
 
 import pytest
 
@@ -102,7 +102,7 @@ def test_a_name_in_capitals_is_the_same_name() -> None:
     assert cluster.out(0, RESERVE, 1, kind=WE).status == 0
 
 
-# PERSISTENT RESERVE OUT: what is refused, and that nothing has changed then.
+# PERSISTENT RESERVE OUT: refused commands, which change nothing.
 
 REFUSED = {
     # hosts 0 and 1 are registered with keys 1 and 2, host 0 holds Write Exclusive: (host, action, list, type, scope, code)

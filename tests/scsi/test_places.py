@@ -1,4 +1,4 @@
-"""Tasks whose data-out is still on its way: their place, who waits for them, and everything that takes it away."""
+"""Tasks whose data-out has not arrived: their place, the tasks that wait for them, and all ways to lose the place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ UNMAP = bytes.fromhex("42000000000000001800")
 
 
 class Arriving:
-    """A command that was accepted; `arrive` brings its data."""
+    """A command that was accepted. `arrive` delivers its data-out."""
 
     def __init__(self, unit: "SlowLink", place: Place | None) -> None:
         self._unit = unit
@@ -54,7 +54,7 @@ class Arriving:
 
 
 class SlowLink(UnitUnderTest):
-    """A unit that hears of commands before their data."""
+    """A logical unit that gets commands before their data-out."""
 
     def accept(
         self, cdb: bytes, *, nexus: Nexus | None = None, lun: int = 0, attribute: int = SIMPLE, tag: int = 1
@@ -127,7 +127,7 @@ def test_an_ordered_task_is_a_barrier_before_its_data_is_here() -> None:
     ordered = unit.accept(write(0, 1), attribute=ORDERED)
     elsewhere = unit.begin(write(100, 1), b"2" * 512)
     probe = unit.begin(bytes(6))
-    status = unit.begin(bytes.fromhex("12000000ff00"))  # INQUIRY, which has no place in any order
+    status = unit.begin(bytes.fromhex("12000000ff00"))  # INQUIRY, which is not ordered
     assert (elsewhere.is_done, probe.is_done, status.is_done) == (False, False, True)
     ordered.arrive(b"1" * 512)
     unit.environment.settle()
@@ -325,7 +325,7 @@ def test_preempt_and_abort_ends_it() -> None:
     assert first.arrive(b"1" * 512).reply.status == CONFLICT, "which nobody hears: the transport has ended it as well"
 
 
-# Scarcity
+# No memory
 
 
 def test_a_full_set_has_no_place_and_the_command_stays_refused() -> None:
@@ -360,12 +360,12 @@ def test_what_holds_memory_does_not_wait_behind_what_waits_for_memory() -> None:
     assert unit.is_idle
 
 
-# Any order of events against the simplest model
+# Any order of events, compared with the simplest model
 
 
 @dataclass
 class Step:
-    """A command of the model: what it writes, None: it reads."""
+    """A command of the model. It writes `value`, or reads if `value` is None."""
 
     lba: int
     count: int
@@ -386,7 +386,7 @@ COMMANDS = st.lists(
 @searching(150)
 @given(COMMANDS, st.randoms(use_true_random=False))
 def test_the_medium_ends_up_as_if_commands_had_run_one_after_the_other(commands: list[Any], chance: Any) -> None:
-    """Whatever comes late, is cold, or is given up: reads see what was accepted before them, and the last write counts."""
+    """Reads see the writes that were accepted before them, and the last write wins, even if data is late, cold or given up."""
     unit = SlowLink(size_store_blocks=8)
     unit.volume.is_cold = lambda: chance.random() < 0.3
     steps: list[Step] = []

@@ -16,7 +16,7 @@ def long(lba, count, flags=0):
 
 
 class ReadsOfUnit(UnitUnderTest):
-    """Knows which store blocks were waited for."""
+    """A unit that records which store blocks commands waited for."""
 
     def __init__(self, **options):
         super().__init__(**options)

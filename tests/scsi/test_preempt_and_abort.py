@@ -1,4 +1,4 @@
-"""PREEMPT AND ABORT: whose tasks end with their reservation, and whose do not."""
+"""PREEMPT AND ABORT: which tasks it aborts, and which it does not."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.scsi.reserving import (
 
 
 def busy_cluster() -> Cluster:
-    """Hosts 0, 1 and 2 are registered, and reads are slow."""
+    """Return a cluster with hosts 0, 1 and 2 registered, and slow reads."""
     cluster = Cluster(3)
     cluster.register(0, 1, 2)
     cluster.volume.is_cold = lambda: True
@@ -28,7 +28,7 @@ def busy_cluster() -> Cluster:
 
 
 def begin_write(cluster: Cluster, host: int) -> Started:
-    """Each host to a block of its own."""
+    """Begin a write of a host to a block that no other host writes."""
     return cluster.start(f"2a 00 00 00 00 {8 * host:02x} 00 00 01 00", BLOCK, nexus=cluster.hosts[host])
 
 
@@ -94,7 +94,7 @@ def test_listeners_hear_of_a_preemption_with_abort_alone() -> None:
 
 
 def test_a_reservation_among_waiting_tasks_is_one_step() -> None:
-    """Registered while a write waits; the service action runs beside it and is no member of the set afterwards."""
+    """A reservation is made while a write waits. The service action runs beside it, and does not stay in the task set."""
     cluster = busy_cluster()
     write = cluster.start(WRITE, BLOCK, nexus=cluster.hosts[0])
     assert cluster.out(1, RESERVE, 2, kind=WE).status == 0

@@ -257,7 +257,7 @@ def test_lba_status_covers_every_block_once(mapped, lba):
 
 @given(st.sets(st.integers(0, 63)), st.integers(0, 511), st.integers(1, 40), st.integers(1, 6))
 def test_lba_status_says_the_same_whatever_a_turn_allows(mapped, lba, steps, room):
-    """An answer may end early, also within an extent; who asks again from its end learns about every block once."""
+    """A report may end early, even within an extent. Repeating the command from the end reports every block exactly once."""
     unit = UnitUnderTest(size_store_blocks=64)
     for block in mapped:
         unit.volume.write(block, [b"\xaa" * 4096])

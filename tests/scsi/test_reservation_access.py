@@ -1,4 +1,4 @@
-"""Whom a reservation keeps out of what: each type, each kind of host, each kind of command; and what is told first."""
+"""Rights under a reservation: each type, each kind of host, each kind of command; and the order of reported conditions."""
 
 import pytest
 
@@ -62,7 +62,7 @@ COMMANDS: dict[str, list[tuple[str, bytes]]] = {
     ],
 }
 
-# Type: what the holder, another registered nexus and a stranger may do (SPC-4 table 65, SBC-3 table 13).
+# Type: rights of the holder, of another registered nexus, and of all others (SPC-4 table 65, SBC-3 table 13).
 MATRIX: dict[int, tuple[set[str], set[str], set[str]]] = {
     WE: ({"allowed", "read", "write"}, {"allowed", "read"}, {"allowed", "read"}),
     EA: ({"allowed", "read", "write"}, {"allowed"}, {"allowed"}),
@@ -74,7 +74,7 @@ MATRIX: dict[int, tuple[set[str], set[str], set[str]]] = {
 
 
 def reserved(kind: int) -> Cluster:
-    """Host 0 has reserved, host 1 is registered, host 2 is neither."""
+    """Return a cluster in which host 0 has reserved, host 1 is registered, and host 2 is not registered."""
     cluster = Cluster(3)
     cluster.register(HOLDER, REGISTRANT)
     cluster.reserve(HOLDER, kind)
@@ -145,7 +145,7 @@ def test_a_row_that_says_nothing_is_kept_out_unless_it_only_reads(flags, access,
     assert entry.access_of(bytes(6)) is expected
 
 
-# What is told first (SAM-5 5.3.3): a reset, then a conflict, then any other unit attention.
+# The order of reports (SAM-5 5.3.3): a reset, then a conflict, then any other unit attention.
 
 
 def test_a_reset_is_told_before_a_conflict() -> None:
@@ -193,11 +193,11 @@ def test_attention_of_a_preemption_waits_until_a_command_is_allowed() -> None:
     assert code_of(cluster.command(TEST_UNIT_READY, nexus=cluster.hosts[0])) == (6, 0x2A, 5)
 
 
-# When it counts (SPC-4 5.13.1).
+# The time of the check (SPC-4 5.13.1).
 
 
 def test_what_has_begun_goes_on_and_what_waits_does_not() -> None:
-    """Two writes to one block: the second has to wait for the first, and finds the reservation when its turn comes."""
+    """Two writes to one block. The second waits for the first, and conflicts with the reservation when its turn comes."""
     cluster = Cluster(2)
     cluster.register(0)
     cluster.volume.is_cold = lambda: True

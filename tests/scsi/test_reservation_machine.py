@@ -1,4 +1,4 @@
-"""Hosts that register, reserve, preempt, go away and lose power in any order: what they see is what the naive model says."""
+"""Hosts register, reserve, preempt, leave and lose power in any order. All replies agree with a simple model."""
 
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -50,7 +50,7 @@ class ReservationMachine(RuleBasedStateMachine):
         persists=st.booleans(),
     )
     def start(self, seed: int, keys: list[int], kind: int, persists: bool) -> None:
-        """A cluster that is at work already: waiting for chance to build one would take most of the steps."""
+        """Begin with a cluster of registered hosts, because random steps would need too long to build one."""
         self.cluster = ClusterOnDisk(HOSTS, seed)
         self.model = Model(HOSTS)
         for host, key in enumerate(keys):
@@ -58,7 +58,7 @@ class ReservationMachine(RuleBasedStateMachine):
         self.reserve(seed % HOSTS, True, kind, 0)
 
     def actor(self, host: int, is_holder: bool) -> int:
-        """The host, or one that holds the reservation."""
+        """Return the host itself, or a host that holds the reservation."""
         holders = self.model.holders()
         return holders[host % len(holders)] if is_holder and holders else host
 
@@ -66,7 +66,7 @@ class ReservationMachine(RuleBasedStateMachine):
         self.cluster.abandon()
 
     def is_told(self, host: int, reply: Reply, *, kept_out: bool = False) -> bool:
-        """Whether the command was told a unit attention instead of being carried out, as it must be if any is pending."""
+        """True if the command reported a unit attention instead of running, as it must if one is pending."""
         told = self.model.first_attention(host, kept_out=kept_out)
         if told is not None:
             assert code_of(reply) == (6, *told)
@@ -76,7 +76,7 @@ class ReservationMachine(RuleBasedStateMachine):
         return self.model.keys.get(host, 0) if is_right else 2
 
     def send(self, host: int, service_action: int, data: bytes, kind: int = 0, scope: int = 0) -> Reply | None:
-        """The reply, or None where a unit attention came instead."""
+        """Return the reply; None if the command reported a unit attention instead."""
         reply = self.cluster.send(host, service_action, data, kind=kind, scope=scope)
         return None if self.is_told(host, reply) else reply
 
@@ -133,7 +133,7 @@ class ReservationMachine(RuleBasedStateMachine):
         aborts=st.booleans(),
     )
     def preempt(self, host: int, is_right: bool, victims_key: int | None, kind: int | None, scope: int, aborts: bool) -> None:
-        """None is what the reservation has now: its holder's key, its type."""
+        """If `victims_key` or `kind` is None, the values of the present reservation are used."""
         key = self.key_of(host, is_right)
         if victims_key is None:
             victims_key = self.model.keys.get(self.actor(host, True), 0)
@@ -169,7 +169,7 @@ class ReservationMachine(RuleBasedStateMachine):
 
     @rule(host=hosts, what=st.sampled_from(["session", "unit", "target", "process", "power"]))
     def disturb(self, host: int, what: str) -> None:
-        """What a reservation outlives, and power with APTPL alone; a process that dies is a loss of power to hosts."""
+        """Do something that reservations survive. They survive a loss of power, or a killed process, only with APTPL."""
         if what == "session":
             self.cluster.server.detach(self.cluster.hosts[host])
             self.cluster.hosts[host] = self.cluster.attach(host)

@@ -1,4 +1,4 @@
-"""Who is told what of a reservation that is released, cleared, preempted or moved."""
+"""Unit attentions after a reservation is released, cleared, preempted or moved."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reservations that persist: their bytes, damage, restarts, and power that goes in the middle of a command."""
+"""Reservations that persist: their format, damage, restarts, and losses of power during a command."""
 
 import zlib
 from contextlib import suppress
@@ -86,7 +86,7 @@ def test_damage_is_noticed(kept: Reservations, data: st.DataObject) -> None:
 
 
 UNBELIEVABLE = {
-    # all with a right checksum
+    # all of these have a valid checksum
     "a later format": "02 00 0000 ffff",
     "a type that is none": "01 02 0001 0000 0000000000000001 0001 0001 61",
     "a holder that is not registered": "01 03 0001 0001 0000000000000001 0001 0001 61",
@@ -112,7 +112,7 @@ def test_what_makes_no_sense_keeps_the_pool_from_being_served(name: str) -> None
 
 
 def test_as_many_as_there_may_be_fit_one_value() -> None:
-    longest = "n" * 255 + ",i,0x00023d000000"  # the longest name that a login lets through, and an ISID
+    longest = "n" * 255 + ",i,0x00023d000000"  # the longest name that login accepts, and an ISID
     many = {NexusName(longest, number): 1 for number in range(MAX_REGISTRATIONS)}
     assert len(encode(Reservations(many, None, 0, True))) <= MAX_VALUE_BYTES
 
@@ -122,7 +122,7 @@ def test_a_volume_without_any_has_none() -> None:
     assert recall(cluster.pool, cluster.volume.identity) is NO_RESERVATIONS
 
 
-# Over a disk.
+# On a disk.
 
 
 @pytest.mark.parametrize("end", [ClusterOnDisk.kill, ClusterOnDisk.lose_power])
@@ -194,7 +194,7 @@ CUT_SHORT = {
 @pytest.mark.parametrize("power", [False, True])
 @pytest.mark.parametrize("name", CUT_SHORT)
 def test_a_command_that_is_cut_off_was_carried_out_or_was_not(name: str, power: bool) -> None:
-    """The machine goes off in each of the operations of the disk in turn, until there are none left to cut off."""
+    """The process or the power fails in each disk operation in turn, until the command ends before the failure."""
     service_action, data, kind = CUT_SHORT[name]
     for operations in range(20):
         cluster = ClusterOnDisk(3, seed=operations)

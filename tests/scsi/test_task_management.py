@@ -1,4 +1,4 @@
-"""Task management, the coming and going of nexuses, and what everybody is told of it."""
+"""Task management, attaching and detaching nexuses, and the unit attentions that result."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who waits for whom: cases, and random task sets against the rules as they are written."""
+"""The order of tasks: single cases, and random task sets compared with the written rules."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def extents(task):
 
 @dataclass
 class SlowUnit(UnitUnderTest):
-    """Commands that run until the test lets them end; byte 1 is the LBA, byte 2 the count, byte 3 a name."""
+    """A unit whose commands run until the test ends them. Byte 1 of a CDB is the LBA, byte 2 the count, byte 3 a name."""
 
     running: dict[str, Any] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -328,7 +328,7 @@ EXTENT_LISTS = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 9), st.boo
 
 @given(EXTENT_LISTS, EXTENT_LISTS)
 def test_extents_in_few_pieces_meet_whatever_the_extents_do(ours, theirs):
-    """A task of many extents may wait for one that it only comes near to, but never passes one that it meets."""
+    """A task of many extents may wait for another that is only near its extents, but never passes one that overlaps them."""
 
     def member(extents):
         task = SimpleNamespace(attribute=SIMPLE)

@@ -133,7 +133,7 @@ def test_a_write_with_cold_edges_keeps_its_own_copy_of_the_data():
     unit.volume.is_cold = lambda: True
     buffer = bytearray(pattern(512))
     started = unit.start(write(3, 1), [memoryview(buffer)])
-    buffer[:] = bytes(512)  # the transport receives into it again
+    buffer[:] = bytes(512)  # the transport receives other data into the buffer
     unit.environment.advance(0.01)
     assert started.reply.status == 0
     unit.volume.is_cold = lambda: False

@@ -1,4 +1,4 @@
-"""Commands that are done in several turns of the loop: the same comes of them whatever a turn allows."""
+"""Commands that take several turns of the event loop have the same result for any number of steps in a turn."""
 
 import pytest
 from hypothesis import given

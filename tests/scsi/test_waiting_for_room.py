@@ -1,4 +1,4 @@
-"""While a pool makes room, commands that write wait for it, whichever they are; what cannot wait is answered BUSY."""
+"""While a pool makes room, commands that write wait. Commands that cannot wait end with BUSY."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def cdb(code, count=COUNT):
 UNMAP_LIST = b"\0\x16\0\x10\0\0\0\0" + LBA.to_bytes(8, "big") + COUNT.to_bytes(4, "big") + bytes(4)
 
 COMMANDS = {
-    # name: (CDB, data out in blocks of 512, what the blocks hold afterwards)
+    # name: (CDB, data-out in blocks of 512 bytes, content of the blocks afterwards)
     "WRITE": (cdb(0x8A), NEW * 512 * COUNT, NEW),
     "WRITE AND VERIFY": (cdb(0x8E), NEW * 512 * COUNT, NEW),
     "WRITE ATOMIC": (cdb(0x9C), NEW * 512 * COUNT, NEW),

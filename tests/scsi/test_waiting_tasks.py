@@ -1,4 +1,4 @@
-"""What a task that waits holds is given back, whoever ends it and whenever: also before it has begun."""
+"""A waiting task releases its resources whenever and however it is ended, even before it has begun."""
 
 import pytest
 
@@ -16,7 +16,7 @@ INTERNAL_FAILURE = (4, 0x44, 0)
 
 
 class Work(Pending):
-    """Counts itself in `held` from the making to the end."""
+    """Work that is counted in `held` from its construction to its end."""
 
     held = 0
 
@@ -119,7 +119,7 @@ def test_a_task_aborted_by_its_own_handler_is_not_begun(unit, end):
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("careful", [False, True])
 def test_an_owner_may_abandon_what_it_was_given(unit, count, careful):
-    """The first would run at once, those behind it wait for their turn."""
+    """The first outcome would run at once; the others wait for their turn."""
     if careful:
         unit.server.before_command = lambda task: None
     outcomes = [execute(unit, tag)[1] for tag in range(count)]

@@ -1,4 +1,4 @@
-"""Commands over a real pool in memory against a bytearray per logical unit."""
+"""Commands on a real pool in memory, compared with a bytearray for each logical unit."""
 
 import pytest
 from hypothesis import settings

@@ -82,7 +82,7 @@ def test_fua_makes_it_durable(flags, flushes, cold):
 
 @pytest.mark.parametrize("block_bytes", [512, 4096])
 def test_of_a_write_cut_off_by_a_crash_there_is_all_or_nothing(block_bytes):
-    """A write that needs several segments of the log, and the machine off in the middle of each operation of the disk."""
+    """The write needs several segments of the log. The machine fails in each disk operation in turn."""
     outcomes = set()
     for operations in range(12):
         for power in (False, True):

@@ -1,4 +1,4 @@
-"""Finds calls that may wait for a disk where they would hold the event loop."""
+"""Finds calls that may wait for a disk and that would then block the event loop."""
 
 import os
 import sqlite3
@@ -39,18 +39,18 @@ WAITING = (
     "pread",
     "readv",
 )
-"""Functions of `os`. Not here: pwritev, by which the log goes to the page cache, and preadv, which has its own rule below."""
+"""Functions of `os` that may wait for a disk. pwritev only writes to the page cache, and preadv has its own check."""
 
 AUDITED = frozenset({"open", "os.listdir", "os.scandir", "sqlite3.connect", "subprocess.Popen", "import"})
-"""What is seen of builtins and C code."""
+"""Audit events that are watched, of builtins and C code."""
 
 _HERE = Path(__file__).name
 FRAMES = 12
-"""Of the stack of an offence that are shown."""
+"""Number of stack frames that are shown for an offence."""
 
 
 class LoopGuard:
-    """Collects offences of one thread: what was called, and from where."""
+    """Collects the offences of one thread: the called function, and the stack."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
@@ -62,7 +62,7 @@ class LoopGuard:
             self.offences.append("\n  ".join([what, *self._stack()]))
 
     def _stack(self) -> list[str]:
-        """The innermost frames, without opening a source file for it."""
+        """Return the innermost frames, without opening a source file for them."""
         found = []
         frame = sys._getframe(2)
         while frame is not None and len(found) < FRAMES:
@@ -82,14 +82,14 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 class _Installed:
-    """An audit hook cannot be taken back, so there is one for all tests."""
+    """State of the audit hook. A hook cannot be removed, so all tests share one."""
 
     is_installed = False
 
 
 @contextmanager
 def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopGuard]:
-    """A guard for this thread, off until it is switched on."""
+    """Yield a guard for this thread. It is off until it is switched on."""
     if not _Installed.is_installed:
         _Installed.is_installed = True
         sys.addaudithook(_audit)
@@ -107,7 +107,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopGuard]:
 
 
 class CheckedConnection(sqlite3.Connection):
-    """Of SQLite, with a guard for what it does."""
+    """A connection to SQLite that reports its calls to a guard."""
 
     guard: LoopGuard
 
@@ -133,7 +133,7 @@ def _checked(guard: LoopGuard, what: str, function: Callable[..., Any]) -> Calla
 
 
 def _checked_preadv(guard: LoopGuard, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Reads on the loop must not wait."""
+    """Replace preadv by a function that reports reads on the event loop which may wait."""
 
     def checked(descriptor: int, buffers: Any, offset: int, flags: int = 0) -> int:
         if not flags & os.RWF_NOWAIT:

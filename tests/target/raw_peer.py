@@ -1,4 +1,4 @@
-"""An initiator that may do anything: it sends the PDUs it is told to and shows those that come back."""
+"""An initiator without rules: it sends the given PDUs, and returns the PDUs that it receives."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ KEYS = {
 
 
 class RawPeer:
-    """`number` tells initiators' ports apart."""
+    """One connection of an initiator. `number` distinguishes initiator ports."""
 
     def __init__(self, stream: trio.SocketStream, iqn: str, number: int) -> None:
         self.stream = stream
@@ -57,7 +57,7 @@ class RawPeer:
         await self.stream.send_all(self.encode(pdu, data))
 
     async def next(self) -> tuple[Pdu, bytes] | None:
-        """The next PDU with its data; None at the end."""
+        """Return the next PDU with its data; None at the end of the connection."""
         while (frame := self._reader.cut(memoryview(self._unread))) is None:
             more = await self.stream.receive_some(1 << 20)
             if not more:
@@ -135,7 +135,7 @@ class RawPeer:
         )
 
     async def status_of(self, command: ScsiCommand, data: bytes = b"") -> tuple[int, bytes]:
-        """Send a command; its status and sense data."""
+        """Send a command, and return its status and sense data."""
         await self.send(command, data)
         return await self.answer_to(command)
 
@@ -148,7 +148,7 @@ class RawPeer:
         return response.status, sense[2:]
 
     async def settle(self, lun: int = 0) -> "RawPeer":
-        """Let the unit attention of the beginning be told."""
+        """Run a command that reports the unit attention of a new session."""
         status, _ = await self.status_of(self.command(bytes(6), lun=lun))
         assert status == 2
         return self

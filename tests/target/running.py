@@ -20,7 +20,7 @@ OPTIONS = SessionOptions(isid=random_isid(b"tests"))
 
 @asynccontextmanager
 async def running(config: Config | None = None, *, max_sockets: int = DEFAULT_SOCKETS) -> AsyncIterator[Array]:
-    """An array with two LUNs of 1 MiB, of 512- and 4096-byte blocks."""
+    """Run an array with two LUNs of 1 MiB, one with blocks of 512 bytes, one of 4096 bytes."""
     config = config or Config(luns=LUNS)
     async with Array(replace(config, portals=(Portal(port=0),)), open_pool=open_pool, max_sockets=max_sockets) as array:
         yield array
@@ -35,7 +35,7 @@ def session_with(array: Array, options: SessionOptions = OPTIONS) -> AbstractAsy
 
 
 async def settled(session: InitiatorSession, lun: int = 0) -> InitiatorSession:
-    """The session with the unit attention of its beginning told."""
+    """Return the session after it has reported the unit attention of a new session."""
     result = await session.execute(lun, bytes(6))
     assert result.sense, "a new nexus is told of the power on"
     return session

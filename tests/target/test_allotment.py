@@ -1,4 +1,4 @@
-"""Memory shared among sessions, against the simplest count of it: never is too much granted, and all that waits is granted."""
+"""Memory shared by sessions, compared with a simple count: never too much is granted, and all waiting claims are granted."""
 
 import pytest
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ SIZES = st.one_of(st.integers(0, GUARANTEED), st.integers(GUARANTEED + 1, COMMON
 
 
 class Host:
-    """What one session holds and waits for, as a list of sizes each."""
+    """The sizes of the claims that one session holds and waits for."""
 
     def __init__(self, share: Share) -> None:
         self.share = share
@@ -62,7 +62,7 @@ class AllotmentMachine(RuleBasedStateMachine):
         if host.share.take(size):
             host.held.append(size)
             return
-        # Nothing is refused that a session has a right to, or that nobody else would have to do without.
+        # A claim is refused only if the session has no right to it, or if another session would then lack memory.
         assert small_bytes + size > GUARANTEED or any(waited <= GUARANTEED for _, waited in host.waiting)
         assert others_wait or host.held or any(other.held for other in self.hosts)
         if may_wait:
@@ -112,7 +112,7 @@ class AllotmentMachine(RuleBasedStateMachine):
             assert any(host.held for host in self.hosts)
 
     def teardown(self) -> None:
-        """Whatever is held is given back in the end: then nothing waits any more, and nothing is left."""
+        """Release all held memory in the end. Then no claim waits, and no memory is in use."""
         while any(host.held for host in self.hosts):
             host = next(host for host in self.hosts if host.held)
             host.share.give_back(host.held.pop(0))

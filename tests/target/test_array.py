@@ -240,7 +240,7 @@ async def test_a_portal_that_is_taken_is_an_error_that_names_it_and_makes_no_poo
                 pytest.fail("started")
         assert caught.value.filename == str(array.portals[0])
         assert not (tmp_path / "pool").exists()
-    gc.collect()  # a socket left open would warn here
+    gc.collect()  # warns about a socket that was left open
 
 
 async def test_a_pool_that_cannot_be_closed_well_says_so_and_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Peers that do what no initiator should: each costs its own connection at most, and a bounded amount of memory."""
+"""Peers that break the rules: each can only lose its own connection, and uses a limited amount of memory."""
 
 import socket
 import struct
@@ -44,13 +44,13 @@ BIG_LUN = Config(luns=(LunConfig("big", 64 * MIB),))
 
 @pytest.fixture
 def impatient_clock() -> MockClock:
-    """Time jumps when nothing has happened for a moment; sockets and threads get theirs."""
+    """A clock that jumps ahead when nothing has happened for a moment; sockets and threads get this moment."""
     return MockClock(autojump_threshold=0.02)
 
 
 @asynccontextmanager
 async def quiet(array: Array) -> AsyncIterator[None]:
-    """Fails if anything is logged as an error, or if a session, a connection or a task outlives the body."""
+    """Fail if an error is logged, or if a session, a connection or a task outlives the body."""
     with capture_logs() as logs:
         yield
         registry = array._listener._directory.sessions
@@ -70,13 +70,13 @@ def connection_of(array: Array) -> ConnectionServer:
 
 
 def reset(peer: RawPeer) -> None:
-    """Close so that the other end sees a reset."""
+    """Close a connection so that the other end gets a reset."""
     peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.stream.socket.close()
 
 
 def most_of_one_session(allotment: Allotment) -> int:
-    """What a session may hold that is alone with what it has and waits for."""
+    """Return the memory that a session may hold if no other session holds or waits for common memory."""
     return allotment.guaranteed_bytes + allotment.common_bytes * 3 // 4
 
 
@@ -109,7 +109,7 @@ async def test_a_peer_that_does_not_read_leaves_others_and_the_stop_alone() -> N
         await peer.stream.send_all(b"".join(peer.encode(peer.read(READ_MIB, MIB)) for _ in range(128)))
         await is_served(array)
         before = trio.current_time()
-    assert trio.current_time() - before < 2  # the one promise about time that the array makes
+    assert trio.current_time() - before < 2  # the only time limit that the array guarantees
     async with stream:
         pass
 

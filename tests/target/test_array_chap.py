@@ -1,4 +1,4 @@
-"""Whole logins by CHAP: our initiator, an independent reading of the same RFC, against an array."""
+"""Whole logins by CHAP: our initiator, written independently from the same RFC, with an array."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ GOT_IN = "got in"
 
 
 async def outcome(array: Array, options: SessionOptions) -> str:
-    """How a login ends: GOT_IN, or why not."""
+    """Return the result of a login: GOT_IN, or the reason of the failure."""
     try:
         async with session_with(array, options) as session:
             assert (await session.execute(0, bytes(6))).sense
@@ -39,7 +39,7 @@ async def outcome(array: Array, options: SessionOptions) -> str:
 
 
 LOGINS = [
-    # what the initiator has, how it ends
+    # the options of the initiator, and the result
     (OPTIONS, "(02h/01h)"),
     (ONE, GOT_IN),
     (BOTH_WAYS, GOT_IN),

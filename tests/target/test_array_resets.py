@@ -1,4 +1,4 @@
-"""What task management and lost sessions end, with commands of several initiators in every state."""
+"""Commands of several initiators in all states, when task management or a lost session ends them."""
 
 from contextlib import suppress
 
@@ -16,7 +16,7 @@ from tests.target.running import running
 DATA = b"w" * 4096
 WRITE_8 = cdb.write_16(0, 8)
 READ_8 = cdb.read_16(0, 8)
-# By function: what the other initiator is told.
+# The sense data that the other initiator gets, by function.
 OTHERS_ARE_TOLD = {
     Function.CLEAR_TASK_SET: (0x06, 0x2F, 0x00),
     Function.LOGICAL_UNIT_RESET: (0x06, 0x29, 0x03),
@@ -95,7 +95,7 @@ async def test_a_reset_of_one_lun_leaves_writes_to_another_alone() -> None:
 
 
 class HeldFlush:
-    """Stands in for the pool's flush: nobody comes back until `release`."""
+    """Replaces the pool's flush. Calls return only after `release`."""
 
     def __init__(self, array: Array, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered = trio.Event()

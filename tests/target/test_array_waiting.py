@@ -1,4 +1,4 @@
-"""Commands that wait, and are ended before they have begun: the array keeps nothing of them."""
+"""Commands that wait and are ended before they have begun. The array keeps nothing of them."""
 
 import os
 from collections.abc import Callable
@@ -35,8 +35,8 @@ def connections(array: Array) -> list[ConnectionServer]:
 
 
 async def assert_nothing_waits(array: Array) -> None:
-    """When all has come to its end that can, only the tokens that were made are left."""
-    for _ in range(4):  # three commands, each of which waits for the one before it and then for a flush
+    """Wait until everything has ended, and check that only the tokens that were made are left."""
+    for _ in range(4):  # three commands, each of which waits for the command before it and then for a flush
         await trio.testing.wait_all_tasks_blocked()
         await array.pool.flush()
     await trio.testing.wait_all_tasks_blocked()
@@ -49,7 +49,7 @@ async def assert_nothing_waits(array: Array) -> None:
 
 
 async def read_up_to(peer: RawPeer, kind: type[ScsiResponse | TaskManagementFunctionResponse], tag: int) -> None:
-    """Read answers until that one has come."""
+    """Read PDUs until the response of this kind with this tag has arrived."""
     while True:
         received = await peer.next()
         assert received is not None, "the target closed the connection"
@@ -90,7 +90,7 @@ def clears_the_set(array: Array, peer: RawPeer) -> bytes:
 
 @pytest.mark.parametrize("disturb", [resets_the_unit, resets_the_target, clears_the_set])
 async def test_copies_beside_the_resets_of_another_host(disturb: Callable[[Array, RawPeer], bytes]) -> None:
-    """Both arrive in one turn of the loop, so that a reset often finds commands that have not begun."""
+    """Both requests arrive in one turn of the event loop, so a reset often finds commands that have not begun."""
     rounds = 150
     async with running() as array, logged_in(array, 1) as copier, logged_in(array, 2) as other:
         for number in range(rounds):
@@ -127,7 +127,7 @@ async def test_copies_of_a_session_that_is_lost_at_that_moment() -> None:
 
 
 async def test_a_command_that_comes_too_late_for_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nursery takes nothing more, and `serve` has not returned yet."""
+    """The nursery accepts no more tasks, but `serve` has not returned yet."""
     async with running() as array, logged_in(array) as peer:
         (connection,) = connections(array)
 
@@ -169,7 +169,7 @@ async def test_copies_in_the_background_end_before_the_pool_is_closed(
 
 
 async def test_a_job_of_the_array_begins_although_it_is_stopping() -> None:
-    """What is taken before a background job begins is its to give back, so each begins."""
+    """A job must release the resources that were taken for it before it begins. So each job is started."""
     log: list[str] = []
 
     async def job() -> None:

@@ -1,4 +1,4 @@
-"""Users and secrets: where they come from, what is refused in one line that tells no secret, what is warned of."""
+"""Users and secrets: their sources, warnings, and refusals in one line that shows no secret."""
 
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def test_lengths_of_secrets_that_may_not(size_bytes: int) -> None:
     for refused in (chap_user, target_chap):
         with pytest.raises(ConfigError, match="bytes"):
             refused("a", b"x" * size_bytes)
-    with pytest.raises(ConfigError, match="bytes"):  # made without asking here
+    with pytest.raises(ConfigError, match="bytes"):  # made without `chap_user`
         accounts_of([ChapUser("a", b"x" * size_bytes)], None)
     with pytest.raises(ConfigError, match="bytes"):
         accounts_of([ChapUser("a", SECRET.encode())], TargetChap("b", b"x" * size_bytes))

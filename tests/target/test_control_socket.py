@@ -30,7 +30,7 @@ LUNS = b'{"operation": "luns"}\n'
 
 
 async def echo(operation: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
-    """An array of no parts."""
+    """Perform operations without an array: return the arguments, or fail on request."""
     if operation == "refuse":
         raise ManagementError("no", is_usage=bool(arguments))
     if operation == "fail":
@@ -51,7 +51,7 @@ async def connected(path: Path) -> AsyncIterator[trio.SocketStream]:
 
 
 async def answer(stream: trio.SocketStream) -> dict[str, Any]:
-    """The next line; EOFError at the end."""
+    """Return the next response. Raises EOFError at the end."""
     received = bytearray()
     while not received.endswith(b"\n"):
         part = await stream.receive_some(1)
@@ -241,7 +241,7 @@ async def test_the_socket_of_a_living_server_is_left_alone(tmp_path: Path) -> No
 
 
 async def assert_not_opened(path: Path, words: str) -> None:
-    """One warning, and the body runs."""
+    """Check that the socket is not opened, that one warning is logged, and that the body runs."""
     with capture_logs() as logs:
         async with serve_control(path, echo) as is_open:
             assert not is_open

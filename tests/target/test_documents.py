@@ -1,4 +1,4 @@
-"""What the documents promise: commands, options, settings, limits and files that are there."""
+"""The commands, options, settings, limits and files that the documents name exist."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Every command with data-out, with an expected data transfer length that is not what its CDB names (RFC 7143 11.4.5)."""
+"""Every command with data-out, with an expected data transfer length that differs from its CDB (RFC 7143 11.4.5)."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ RESERVE_OUT = (
     *("REGISTER", "RESERVE", "RELEASE", "CLEAR", "PREEMPT", "PREEMPT AND ABORT"),
     "REGISTER AND IGNORE EXISTING KEY",
 )
-"""By service action."""
+"""Service actions of PERSISTENT RESERVE OUT."""
 
 PART = {name: (command, DATA) for name, command in {
     "WRITE(6)": bytes.fromhex("0a0000000200"),
@@ -51,14 +51,14 @@ PART = {name: (command, DATA) for name, command in {
     "WRITE AND VERIFY(12)": by_12(0xAE, 2),
     "WRITE AND VERIFY(16)": by_16(0x8E, 2),
 }.items()}  # fmt: skip
-"""May do a part of their work: fewer blocks."""
+"""Commands that may do a part of their work, on fewer blocks."""
 
 WHOLE = {
     "VERIFY(10)": (by_10(0x2F, 2), BEFORE[: 2 * BLOCK]),
     "VERIFY(12)": (by_12(0xAF, 2), BEFORE[: 2 * BLOCK]),
     "VERIFY(16)": (by_16(0x8F, 2), BEFORE[: 2 * BLOCK]),
 }
-"""Do all or nothing."""
+"""Commands that do all of their work or nothing."""
 
 EXACT = {
     "COMPARE AND WRITE": (cdb.compare_and_write(0, 1), BEFORE[:BLOCK] + DATA[:BLOCK]),
@@ -66,7 +66,7 @@ EXACT = {
     "WRITE SAME(10)": (by_10(0x41, count=16), DATA[:BLOCK]),
     "WRITE SAME(16)": (by_16(0x93, count=16), DATA[:BLOCK]),
 }
-"""Want neither more nor less."""
+"""Commands that accept neither more nor fewer bytes."""
 
 _UNMAP = bytes.fromhex("0026002000000000") + 2 * (bytes(8) + bytes.fromhex("0000000800000000"))
 _PAGES = bytes.fromhex("00000000 0a0a00000000000000000000")
@@ -81,7 +81,7 @@ LISTS = {
     "WRITE USING TOKEN": (cdb.write_using_token(2, len(_WRITE_USING)), _WRITE_USING),
     **{f"PERSISTENT RESERVE OUT, {name}": (reserve_out(action), _KEYS) for action, name in enumerate(RESERVE_OUT)},
 }
-"""A parameter list; fewer bytes than its length are refused."""
+"""Commands with a parameter list. Fewer bytes than the length in the CDB are refused."""
 
 WITHOUT_DATA_OUT = frozenset(
     {
@@ -97,7 +97,7 @@ WITHOUT_DATA_OUT = frozenset(
 )
 
 LISTS_OF_OTHER_TESTS = frozenset({"PERSISTENT RESERVE OUT, REGISTER AND MOVE"})
-"""It can only be done by the holder of a reservation (`tests/scsi/test_persistent_reserve.py`)."""
+"""Commands that only the holder of a reservation can send (`tests/scsi/test_persistent_reserve.py`)."""
 
 
 GOOD, CUT_OFF, CDB, LIST_LENGTH = "good", "5/0E/03", "5/24/00", "5/1A/00"
@@ -105,7 +105,10 @@ GOOD, CUT_OFF, CDB, LIST_LENGTH = "good", "5/0E/03", "5/24/00", "5/1A/00"
 
 @dataclass(frozen=True)
 class Case:
-    """`extra_bytes` is how much more is sent than the CDB names, None: nothing is sent; `outcomes` are those of the groups."""
+    """One command. `extra_bytes` is the number of bytes beyond the length in its CDB; if it is None, no data is sent.
+
+    `outcomes` are the results of the groups of commands.
+    """
 
     name: str
     extra_bytes: int | None
@@ -173,7 +176,9 @@ def written(name: str, size_bytes: int) -> bytes:
 
 
 def expected_residual(named_bytes: int, sent_bytes: int, direction: str) -> int:
-    """Negative: so much less was moved than the CDB names; positive: so much less than the initiator expected."""
+    """Return the expected residual: negative if fewer bytes were moved than the CDB names, positive if fewer than were
+    expected.
+    """
     return sent_bytes if direction != "write" else sent_bytes - named_bytes
 
 

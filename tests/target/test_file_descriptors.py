@@ -1,4 +1,4 @@
-"""How the descriptors of a process are divided, and that sockets are refused before anything else goes without."""
+"""The division of a process's descriptors. Sockets are refused before other users lack descriptors."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What an operator must act on is a line of the log, once, and a field of `manage POOL health`."""
+"""Problems that an operator must act on are logged once, and are a field of `manage POOL health`."""
 
 import errno
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def pool_of(array: Array) -> LogPool:
 
 
 def flip(pool: LogPool, block: bytes) -> None:
-    """Change a bit of a block in memory that is there once."""
+    """Change a bit of a block in memory that exists only once."""
     (segment,) = [segment for segment in pool.supply.segments.values() if block in segment._bytes]  # type: ignore[attr-defined]
     at = segment._bytes.index(block)  # type: ignore[attr-defined]
     segment._bytes[at] ^= 1  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A whole array on a directory, with trace, capture and control socket: the event loop makes no call that may wait."""
+"""The event loop of a whole array, with pool, trace, capture and control socket on disk, makes no call that may wait."""
 
 import sqlite3
 from dataclasses import replace
@@ -31,18 +31,18 @@ LUNS = (LunConfig("first", 64 * MIB), LunConfig("second", 64 * MIB, 4096))
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A limit makes segments of 1 MiB."""
+    """A configuration with a limit that makes segments of 1 MiB."""
     return Config(pool_dir=tmp_path / "pool", luns=LUNS, portals=(Portal(port=0),), pool_limit_bytes=40 * MIB)
 
 
 @pytest.fixture(autouse=True)
 def _on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the tests run: a file system in memory would hide what waits."""
+    """Treat the pool as on a disk, even if the tests run in a file system in memory, which would hide calls that wait."""
     monkeypatch.setattr(directory_segments, "_IN_MEMORY", frozenset())
 
 
 async def write_much(session: InitiatorSession) -> None:
-    """Many segments, some of them in one command."""
+    """Write many segments, some of them with one command."""
     for at in range(8):
         assert is_good(await session.execute(0, cdb.write_16(at * 4096, 4096), bytes([at + 1]) * (2 * MIB)))
     for at in range(64):
@@ -68,7 +68,7 @@ async def read_and_copy(session: InitiatorSession) -> None:
 
 
 async def manage(path: Path, name: str) -> None:
-    """Through the socket, by a client in a thread."""
+    """Perform operations through the socket, by a client in a thread."""
     for operation, arguments in [
         ("health", {}),
         ("tokens", {}),
@@ -81,7 +81,7 @@ async def manage(path: Path, name: str) -> None:
 
 
 async def live(guard: LoopGuard, config: Config, folder: Path) -> None:
-    """All that an array does, from the moment that it serves to its end."""
+    """Use all functions of an array, from its start to its end."""
     assert config.pool_dir is not None
     control = config.pool_dir / CONTROL_NAME
     (folder / "settings.toml").write_text('[[lun]]\nname = "second"\nsize = "65M"\nblock = 4096\n')
@@ -122,7 +122,7 @@ async def test_the_loop_makes_no_call_that_may_wait(config: Config, tmp_path: Pa
     with guarded(monkeypatch) as guard:
         checked_connect(guard, monkeypatch)
         await live(guard, config, tmp_path)
-        await live(guard, replace(config, luns=()), tmp_path)  # the second time most is cold
+        await live(guard, replace(config, luns=()), tmp_path)  # in the second run most data is cold
     assert not guard.offences, "\n".join(guard.offences[:5])
 
 

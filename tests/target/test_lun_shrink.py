@@ -1,4 +1,4 @@
-"""A LUN is cut off while it is served: what hosts see, what tokens keep, what is there when it grows again."""
+"""A LUN is shrunk while it is served: the view of hosts, the data of tokens, and the content after it grows again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +98,7 @@ async def test_a_token_keeps_what_was_cut_off() -> None:
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5])
 async def test_a_copy_under_way_ends_at_the_new_end(autojump_clock: MockClock, seconds: float) -> None:
-    """What lies before it is written; what lies behind is not, nor waited for."""
+    """The blocks before the new end are written. The blocks after it are neither written nor waited for."""
     config = Config(luns=LUNS, copy_rate_bytes_per_s=1 << 18)
     async with running(config) as array, session_with(array) as session:
         await settled(session)

@@ -1,4 +1,4 @@
-"""A LUN grows: while it is served, and because it is configured larger at the next start."""
+"""A LUN grows while it is served, or at the next start because it is configured larger."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A LUN that grows, shrinks, is written, zeroed and restarted in any order, beside a bytearray."""
+"""A LUN grows, shrinks, is written, zeroed and restarted in any order, compared with a bytearray."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""The operations of a running array, as a table: what they give, what they change, what they refuse."""
+"""The operations of a running array: their results, changes and refusals."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ OTHER = replace(OPTIONS, isid=b"\x80other")
 
 
 async def do(array: Array, operation: str, **arguments: object) -> Data:
-    """The answer, as it comes out of JSON."""
+    """Perform an operation, and return its result after conversion to JSON and back."""
     answer = await perform(array, operation, arguments)
     copied: Data = json.loads(json.dumps(answer))
     assert copied == answer or "ranges" in json.dumps(answer)
@@ -58,7 +58,7 @@ async def refused(array: Array, operation: str, given: Mapping[str, object] | No
 
 
 async def attention(session: InitiatorSession, lun: int) -> str:
-    """What a LUN has to tell, "" for nothing."""
+    """Return the pending unit attention of a LUN, or ""."""
     sense = (await session.execute(lun, TEST_UNIT_READY)).sense
     return f"{sense[12]:02X}/{sense[13]:02X}" if sense else ""
 
@@ -355,7 +355,7 @@ def test_every_argument_is_described() -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Lets a refusal pass that is one line."""
+    """Suppress a refusal of a wrong request, and check that its message is one line."""
     try:
         yield
     except ManagementError as error:

@@ -1,4 +1,4 @@
-"""Memory of a serving array: what a connection costs before and after its login, and what waits for memory."""
+"""Memory of a serving array: the memory of a connection before and after its login, and waiting for memory."""
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -71,7 +71,7 @@ async def test_the_largest_pdu_may_follow_the_login_at_once() -> None:
         await peer.stream.send_all(raw + b"".join(peer.encode(write, data) for write in writes))
         assert (await peer.take(LoginResponse)).status == 0
         statuses = [(await peer.answer_to(write))[0] for write in writes]
-        assert statuses == [2, GOOD, GOOD]  # the first is told of the power on
+        assert statuses == [2, GOOD, GOOD]  # the first reports the power on
         await peer.send(peer.read(cdb.read_16(0, size // 512), size))
         assert await data_of(peer, size) == data
 
@@ -152,7 +152,7 @@ async def test_writes_that_stop_in_the_middle_hold_no_more_than_their_share() ->
 
 
 async def test_data_of_a_command_that_waits_is_counted_or_refused() -> None:
-    """Writes behind a task that does not end: each keeps a copy of its data."""
+    """The writes wait for a task that does not end. Each keeps a copy of its data."""
     size = 128 << 10
     async with running(BIG_LUN) as array, quiet(array), logged_in(array, keys={"FirstBurstLength": "262144"}) as peer:
         logical_unit = array.logical_units[0]

@@ -1,4 +1,4 @@
-"""The warning of portals through which strangers reach the LUNs: once for each that is not on the loopback, without CHAP."""
+"""The warning for portals where anyone can access the LUNs: one line for each portal beyond the loopback, without CHAP."""
 
 import pytest
 from structlog.testing import capture_logs

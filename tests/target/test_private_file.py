@@ -1,4 +1,4 @@
-"""Files with secrets: nobody else reads them, and they are whole or not there."""
+"""Files with secrets: other users cannot read them, and they are complete or missing."""
 
 import os
 import stat

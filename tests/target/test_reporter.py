@@ -1,4 +1,4 @@
-"""Lines of the log that have a limit: each cause has its own, nothing is lost without a count, memory has a bound."""
+"""Limited log lines: each cause has its own limit, lines that are left out are counted, and memory is limited."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""A disk that takes its time: only those who need it wait."""
+"""On a slow disk, only the commands that need the disk wait."""
 
 import threading
 from pathlib import Path
@@ -51,7 +51,7 @@ async def write_for_ever(session: InitiatorSession, written: list[int]) -> None:
 
 
 async def test_a_write_waits_for_its_segment_and_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No host sees an error, and none but the writer sees a delay."""
+    """No host gets an error, and only the writer has to wait."""
     config = Config(
         pool_dir=tmp_path / "pool", luns=(LunConfig("a", 64 * MIB),), portals=(Portal(port=0),), pool_limit_bytes=64 * MIB
     )
@@ -81,6 +81,6 @@ async def test_a_write_waits_for_its_segment_and_nobody_else_does(tmp_path: Path
 
 
 async def waiting(array: Array) -> None:
-    """Return when a command waits."""
+    """Wait until a command waits."""
     while not list(array.logical_units[0].tasks.tasks()):
         await wait_all_tasks_blocked()

@@ -1,6 +1,6 @@
-"""Every call that the edge makes of a socket, failed in turn with each errno that matters.
+"""Every socket call of the array fails in turn with each important errno.
 
-What passes is tried again, and the session goes on; what does not ends this connection, and nothing else.
+After a temporary fault the call is repeated, and the session continues. Any other fault ends this connection, and nothing else.
 """
 
 import errno
@@ -37,7 +37,7 @@ TEST_UNIT_READY = bytes(6)
 
 @contextmanager
 def fault(call: str, number: int, times: int) -> Iterator[list[int]]:
-    """Fail a call of every socket so many times; the list has an entry for each."""
+    """Make a call of every socket fail `times` times. The yielded list gets an entry for each failure."""
     real = getattr(socket.socket, call)
     failed: list[int] = []
 
@@ -82,7 +82,7 @@ async def test_a_call_that_fails(autojump_clock: MockClock, call: str, number: i
 
 
 async def test_no_threads_are_a_want_that_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flush needs a thread: without one it is BUSY, and the pool goes on."""
+    """A flush needs a thread. If there is none, the command ends with BUSY, and the pool continues."""
 
     async def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")

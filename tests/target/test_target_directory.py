@@ -1,4 +1,4 @@
-"""What SendTargets reports as a target's addresses, by where the listener is and how the host came in."""
+"""The addresses that SendTargets reports, for each address of the listener and of the host's connection."""
 
 import pytest
 import trio
@@ -14,7 +14,7 @@ from tests.target.running import LUNS, OPTIONS
 
 
 class Arrived:
-    """A connected socket that knows where it arrived."""
+    """A connected socket with a given local address."""
 
     def __init__(self, *name: object) -> None:
         self._name = name
@@ -24,7 +24,7 @@ class Arrived:
 
 
 ADDRESSES = [
-    # listening at, arrived at, reported
+    # address of the listener, address of the connection, reported address
     ("::", ("::ffff:192.0.2.1", 3260, 0, 0), "192.0.2.1:3260"),
     ("::", ("::FFFF:c000:201", 3260, 0, 0), "192.0.2.1:3260"),
     ("::", ("2001:db8::1", 3260, 0, 0), "[2001:db8::1]:3260"),

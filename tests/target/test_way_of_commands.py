@@ -1,4 +1,4 @@
-"""docs/a-command.md follows three commands: exactly the files that they pass, and functions that are called there."""
+"""docs/a-command.md describes the way of three commands: it names exactly the files on the way, and functions called there."""
 
 import re
 import sys
@@ -26,12 +26,12 @@ READ_16, WRITE_16 = cdb.read_16(0, 8), cdb.write_16(0, SIZE_BYTES // 512)
 CONNECTION_TASK = "Listener._serve"
 
 Calls = dict[str, set[str]]
-"""Names of functions by file."""
+"""Names of called functions, by file."""
 
 
 @contextmanager
 def recording(calls: Calls) -> Iterator[None]:
-    """Note every function of ours that the task of a connection enters; what else goes on in an array has tasks of its own."""
+    """Record every function of this project that the task of a connection calls. Other work of an array runs in other tasks."""
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
@@ -47,7 +47,7 @@ def recording(calls: Calls) -> Iterator[None]:
 
 
 async def way_of(peer: RawPeer, request: bytes) -> tuple[Calls, bytes]:
-    """The calls from a request's arrival to its answer, whose first bytes are returned too."""
+    """Return the calls from the arrival of a request to its response, and the first bytes of the response."""
     calls: Calls = {}
     with recording(calls):
         await peer.stream.send_all(request)
@@ -100,7 +100,7 @@ WAYS = {"READ(16)": way_of_read, "WRITE(16) with R2T": way_of_write, "WRITE USIN
 
 
 def described(section: str) -> Calls:
-    """The numbered lines of a section of the document: a file each, and functions in it."""
+    """Return the files and functions in the numbered lines of a section of the document."""
     text = DOCUMENT.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
     found: Calls = {}
     for step in re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]:

@@ -1,4 +1,4 @@
-"""Writes that wait for their data by R2T, and commands that came after them, through sockets."""
+"""Writes that wait for data-out after R2T, and later commands, through sockets."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ WRITE_8, READ_8 = cdb.write_16(0, 8), cdb.read_16(0, 8)
 
 
 async def late_write(peer: RawPeer, attribute: int = SIMPLE) -> tuple[ScsiCommand, int]:
-    """A write whose data has been asked for; with the tag to send it with."""
+    """Send a write without its data, and return it with the target transfer tag of its R2T."""
     write = peer.write(WRITE_8, 4096, attribute=attribute)
     await peer.send(write)
     return write, (await peer.take(ReadyToTransfer)).target_transfer_tag
@@ -34,7 +34,7 @@ async def content(peer: RawPeer) -> bytes:
 
 
 async def responses(peer: RawPeer, count: int) -> list[tuple[int, int]]:
-    """Tags and statuses, in the order in which they come."""
+    """Return the tags and statuses of the next responses, in the order of arrival."""
     taken = [await peer.take(ScsiResponse) for _ in range(count)]
     return [(response.initiator_task_tag, response.status) for response in taken]
 
@@ -125,7 +125,7 @@ async def test_a_reset_by_the_host_that_waits_lets_it_go_on() -> None:
 
 
 async def test_reads_behind_more_than_a_connection_may_read_at_once_do_not_keep_the_data_out() -> None:
-    """They wait for the write, and the connection goes on taking its data."""
+    """The reads wait for the write, and the connection still receives the data of the write."""
     async with running() as array, logged_in(array) as peer:
         first, transfer_tag = await late_write(peer, ORDERED)
         reads = [peer.read(cdb.read_16(0, 2048), 1 << 20) for _ in range(100)]

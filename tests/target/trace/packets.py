@@ -1,4 +1,4 @@
-"""A second reading of pcapng, IP and TCP, for the packets that a trace writes."""
+"""An independent reader of pcapng, IP and TCP, for the packets that a trace writes."""
 
 import struct
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ INTERFACE_STATISTICS = 5
 
 @dataclass
 class Captured:
-    """A packet of a file."""
+    """A packet in a file."""
 
     now_ns: int
     inbound: bool
@@ -19,7 +19,7 @@ class Captured:
 
 @dataclass
 class Segment:
-    """A TCP segment, checked."""
+    """A TCP segment whose checksums have been checked."""
 
     source: tuple[bytes, int]
     target: tuple[bytes, int]
@@ -47,7 +47,7 @@ def captured(file: bytes) -> list[Captured]:
 
 
 def missing_packets(file: bytes) -> int:
-    """How many packets the file says that it lacks."""
+    """Return the number of missing packets that the file reports."""
     counts = [struct.unpack_from("<HHQ", body, 12) for kind, body in blocks(file) if kind == INTERFACE_STATISTICS]
     assert all((code, length) == (5, 8) for code, length, _ in counts)
     return counts[-1][2] if counts else 0
@@ -64,7 +64,7 @@ def _packet(kind: int, body: bytes) -> Captured:
 
 
 def segment(packet: bytes) -> Segment:
-    """Take a whole packet apart; both checksums must be right."""
+    """Parse a whole packet, and check both checksums."""
     if packet[0] >> 4 == 4:
         assert ones_complement_sum(packet[:20]) == 0xFFFF
         assert struct.unpack_from(">H", packet, 2)[0] == len(packet)
@@ -80,7 +80,7 @@ def segment(packet: bytes) -> Segment:
 
 
 def ones_complement_sum(data: bytes) -> int:
-    """Word by word, as RFC 1071 1 writes it."""
+    """Add 16-bit words one by one, as RFC 1071 1 describes it."""
     total = 0
     for (word,) in struct.iter_unpack(">H", data + b"\0" * (len(data) % 2)):
         total += word

@@ -1,4 +1,4 @@
-"""What commands send and answer, in words: lists and answers that an array of ours has, and the names of others."""
+"""Descriptions of parameter lists and responses: all that our array has, and the names of those that it lacks."""
 
 import pytest
 
@@ -19,7 +19,7 @@ CACHING_PAGE = "08 12 00" + " 00" * 17
 
 
 def answer(cdb: str) -> str:
-    """What our own array answers."""
+    """Describe the response of our own array."""
     command = bytes.fromhex(cdb)
     assert wants_answer(command)
     return " ".join(describe_answer(command, data_of(UnitUnderTest().command(command))))
@@ -123,8 +123,8 @@ def test_a_list_that_is_cut_short_ends_with_the_rest() -> None:
 
 @pytest.mark.parametrize("more", [0, 1, 5])
 def test_no_more_words_are_shown_than_the_limit(more: int) -> None:
-    """A log page of many pages that it lists."""
-    count = MAX_SHOWN_WORDS - 2 + more  # behind the code and the length of the page
+    """The response is a log page that lists many pages."""
+    count = MAX_SHOWN_WORDS - 2 + more  # after the page code and the page length
     words = describe_answer(bytes.fromhex("4d004000000000ffff00"), b"\0\0" + count.to_bytes(2, "big") + bytes(count))
     assert words[-1].startswith("supported_page=" if not more else f"... ({count + 4} bytes in all)")
     assert len(words) == MAX_SHOWN_WORDS + bool(more)
@@ -132,7 +132,7 @@ def test_no_more_words_are_shown_than_the_limit(more: int) -> None:
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_no_more_bytes_are_described_than_the_limit(more: int) -> None:
-    """One long subpage that nobody here knows."""
+    """The parameter list has one long subpage of an unknown format."""
     size_bytes = MAX_DESCRIBED_BYTES + more
     words = describe_parameter_list(
         bytes.fromhex(MODE_SELECT_10), bytes(8) + b"\x7e\1" + (size_bytes - 12).to_bytes(2, "big") + bytes(size_bytes - 12)
@@ -144,7 +144,7 @@ def test_no_more_bytes_are_described_than_the_limit(more: int) -> None:
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
-    """Two digits and a blank for each byte."""
+    """Each byte is shown as two digits and a blank."""
     size_bytes = (MAX_VALUE_CHARACTERS + 1) // 3 + more
     parameter = b"\0\0\3" + bytes([size_bytes]) + b"\xab" * size_bytes
     words = describe_answer(bytes.fromhex("4d004d000000000fff00"), b"\x0d\0" + len(parameter).to_bytes(2, "big") + parameter)

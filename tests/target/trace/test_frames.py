@@ -1,4 +1,4 @@
-"""Tapped bytes become PDUs, whatever digests the login of that conversation has settled."""
+"""The bytes of a connection are cut into PDUs, with any digests that its login has negotiated."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a line says: commands with their parameter lists and answers, statuses in words, and nothing secret."""
+"""The content of a line: commands with their parameter lists and responses, statuses as text, and no secrets."""
 
 from hashlib import sha256
 
@@ -38,7 +38,7 @@ PARTIAL = bytes.fromhex("f0 00 0a 00 00 00 64 0a 00 00 00 00 0d 04 00 00 00 00")
 
 
 class Reader:
-    """Lines of PDUs that are given one by one."""
+    """Makes the lines of PDUs that are passed one by one."""
 
     def __init__(self) -> None:
         self._frames = Frames()

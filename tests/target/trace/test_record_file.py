@@ -1,4 +1,4 @@
-"""A file that cannot be written is left out of the way, and is good again when it can be."""
+"""A file that cannot be written is skipped, and written again as soon as that is possible."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from odx_target.target.trace.record_file import RETRY_S, WARNING_INTERVAL_S, Rec
 
 
 class Disk:
-    """`os.write` for a disk that takes a few bytes more."""
+    """`os.write` of a disk that has room for only a few more bytes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room_bytes: int | None = None

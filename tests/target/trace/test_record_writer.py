@@ -1,4 +1,4 @@
-"""A file slower than what is written to it: nobody waits, memory has a bound, and the file says what it lacks."""
+"""If a file is slower than its records, no caller waits, memory is limited, and the file shows how many records are missing."""
 
 import threading
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.target.trace.wire import FLUSH_TIMEOUT_S, Traced, encode
 
 
 class SlowFile(RecordFile):
-    """Takes what it is given when it is allowed to, and then all of it."""
+    """A file that accepts records only when the test allows it, and then all of them."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, append=False)

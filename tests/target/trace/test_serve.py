@@ -1,4 +1,4 @@
-"""`odx-target serve --trace`, switched by a signal."""
+"""`odx-target serve --trace`, switched on and off by a signal."""
 
 import signal
 import subprocess
@@ -26,7 +26,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def switch(served: Served, word: str) -> None:
-    """Send the signal, and come back when the log says that it has worked."""
+    """Send the signal, and wait until the log shows its effect."""
     before = served.log.count(f"tracing is {word}")
     served.process.send_signal(signal.SIGUSR1)
     deadline_s = time.monotonic() + DEADLINE_S

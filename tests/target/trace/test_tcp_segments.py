@@ -1,4 +1,6 @@
-"""Made-up segments carry exactly the bytes of both streams, with numbers and sums that a second reading finds right."""
+"""Artificial segments carry exactly the bytes of both streams, with numbers and checksums that an independent reader
+accepts.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_both_streams_arrive_whole_and_in_order(turns: list[tuple[bool, int]], f
 
 
 def streams(packets: list[Packet], first: int) -> dict[bool, bytes]:
-    """A receiver at each end: it takes only what comes next and acknowledges what it has."""
+    """Return the received bytes by direction. Each end accepts only the next bytes, and acknowledges what it has received."""
     expected = {True: first, False: first}
     found = {True: b"", False: b""}
     for packet in packets:

@@ -1,4 +1,4 @@
-"""A tap from connection to files: times, directions, pauses, and nothing that stops the array."""
+"""A tap, from its connections to its files: times, directions, pauses, and that no fault of it stops the array."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_each_pdu_begins_a_packet(traced: Traced) -> None:
 
 
 def test_connections_from_one_port_begin_with_numbers_of_their_own(traced: Traced) -> None:
-    """Else a reader takes the later ones for repetitions of the first."""
+    """Otherwise a reader takes the later connections for repetitions of the first."""
     for _ in range(100):
         tap = traced.connected()
         tap.received(memoryview(encode(NopOut())))
@@ -112,7 +112,7 @@ def test_a_command_from_before_a_pause_is_forgotten(traced: Traced) -> None:
 def test_a_response_that_is_cut_where_tracing_is_switched_is_not_told(
     traced: Traced, toggles_before: int, by_target: bool
 ) -> None:
-    """The first part is seen or falls into the pause, the last one comes with the tracing on."""
+    """The first part comes before or during the pause, the last part while tracing is on."""
     tap = traced.connected()
     if toggles_before:
         traced.tracing.toggle()
@@ -196,7 +196,7 @@ def test_the_packets_are_private(tmp_path: Path) -> None:
 
 
 async def copy_by_token(array: Array, options: SessionOptions) -> bytes:
-    """Enumerate, copy eight blocks by token, write and read some data; gives the token."""
+    """Enumerate, copy eight blocks by token, write and read some data, and return the token."""
     portal = RemotePortal(array.portals[0].host, array.portals[0].port)
     async with open_session(portal, array.config.iqn, options) as session:
         for lun in (0, 1):
@@ -258,7 +258,7 @@ async def test_an_array_whose_trace_is_full_serves_on() -> None:
 
 
 def test_a_connection_ends_before_the_next_from_its_port_begins(traced: Traced) -> None:
-    """Even if the array sees the end of the first only later."""
+    """The array may notice the end of the first connection only later."""
     first = traced.connected()
     first.received(memoryview(encode(NopOut())))
     second = traced.connected()

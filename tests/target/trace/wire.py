@@ -1,4 +1,4 @@
-"""PDUs for a tap, as two ends would send them, and the trace that comes of them."""
+"""PDUs for a tap, as the two ends of a connection would send them, and the resulting trace."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ def encode(
 
 
 def last_login_response(**keys: str) -> bytes:
-    """The PDU that ends a login, with keys answered."""
+    """Return the PDU that ends a login, with the given keys."""
     response = LoginResponse(
         transit=True, current_stage=Stage.LOGIN_OPERATIONAL_NEGOTIATION, next_stage=Stage.FULL_FEATURE_PHASE, tsih=1
     )
@@ -47,7 +47,7 @@ FLUSH_TIMEOUT_S = 60.0
 
 @dataclass
 class Traced:
-    """A tracing whose files are read back; its clock moves a millisecond with every look."""
+    """A tracing whose files can be read back. Its clock advances by a millisecond at each call."""
 
     folder: Path
     snap_bytes: int = MAX_SNAP_BYTES
@@ -70,7 +70,7 @@ class Traced:
 
     @property
     def texts(self) -> list[str]:
-        """The lines without time and peer."""
+        """Return the lines without time and peer."""
         return [line.split(" ", 2)[2] for line in self.lines]
 
     @property
