@@ -16,6 +16,7 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     # modules: (what of ours they may import, why no more)
     "odx_target": ((), "the root names the version and must cost nothing to import"),
     "odx_target.turns": ((), "everything may count its steps"),
+    "odx_target.binary_layout": (("odx_target.environment",), "every protocol may declare its formats with it"),
     "odx_target.environment": (("odx_target.turns",), "everything is passed what it names"),
     "odx_target.store": (
         ("odx_target.store",),
@@ -53,8 +54,8 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
 
-FOR_ALL = ("odx_target.environment", "odx_target.turns")
-"""All that is passed in has one name and one place."""
+FOR_ALL = ("odx_target.environment", "odx_target.turns", "odx_target.binary_layout")
+"""All that is passed in has one name and one place; and there is one codec for all wire formats."""
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
     # module: (who may import it, why nobody else)

@@ -10,16 +10,16 @@ from odx_target.copymgr.commands.parameter_lists import (
     CDB_LAYOUTS,
     IN_CDB,
     OUT_CDB,
-    POPULATE_TOKEN_HEADER,
-    RANGE_DESCRIPTOR,
-    WRITE_USING_TOKEN_HEADER,
+    PopulateTokenHeader,
+    RangeDescriptor,
     ServiceAction,
+    WriteUsingTokenHeader,
     decode_populate_token,
     decode_write_using_token,
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.commands.responses import STATUS_LAYOUT
+from odx_target.copymgr.commands.responses import StatusHeader
 from odx_target.copymgr.describe_fields import (
     describe_populate_token,
     describe_rod_token_information,
@@ -28,7 +28,7 @@ from odx_target.copymgr.describe_fields import (
     describe_write_using_token,
     register_descriptions,
 )
-from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, TOKEN_LAYOUT, ZERO_TOKEN, decode_head
+from odx_target.copymgr.tokens.format import ZERO_TOKEN, CreatorDescriptor, Token, decode_head
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.describe.rows import Row
 from tests.copymgr.array import CopyArray, data_of
@@ -70,20 +70,20 @@ def test_write_using_token_both_ways(
 @QUICK
 @given(data=st.binary(min_size=552, max_size=620))
 def test_the_hot_decoders_agree_with_the_layouts(data: bytes) -> None:
-    populate, fields = decode_populate_token(data), POPULATE_TOKEN_HEADER.parse(data)
-    assert populate.data_length == fields["populate_token_data_length"]
-    assert populate.flags & 3 == fields["rtv"] << 1 | fields["immed"]
-    assert populate.inactivity_timeout_s == fields["inactivity_timeout"]
-    assert populate.rod_type == fields["rod_type"]
-    assert populate.range_descriptor_length == fields["block_device_range_descriptor_length"]
+    populate, fields = decode_populate_token(data), PopulateTokenHeader.parse(data)
+    assert populate.data_length == fields.populate_token_data_length
+    assert populate.flags & 3 == fields.rtv << 1 | fields.immed
+    assert populate.inactivity_timeout_s == fields.inactivity_timeout
+    assert populate.rod_type == fields.rod_type
+    assert populate.range_descriptor_length == fields.block_device_range_descriptor_length
     for index, each in enumerate(populate.ranges):
-        assert each == tuple(RANGE_DESCRIPTOR.parse(data[16 + 16 * index :]).values())
-    write, fields = decode_write_using_token(data), WRITE_USING_TOKEN_HEADER.parse(data)
-    assert write.data_length == fields["write_using_token_data_length"]
-    assert write.flags & 3 == fields["del_tkn"] << 1 | fields["immed"]
-    assert write.offset_into_rod == fields["offset_into_rod"]
-    assert write.token == fields["rod_token"]
-    assert write.range_descriptor_length == fields["block_device_range_descriptor_length"]
+        assert each == tuple(RangeDescriptor.parse(data[16 + 16 * index :]).values().values())
+    write, fields = decode_write_using_token(data), WriteUsingTokenHeader.parse(data)
+    assert write.data_length == fields.write_using_token_data_length
+    assert write.flags & 3 == fields.del_tkn << 1 | fields.immed
+    assert write.offset_into_rod == fields.offset_into_rod
+    assert write.token == fields.rod_token
+    assert write.range_descriptor_length == fields.block_device_range_descriptor_length
 
 
 @QUICK
@@ -95,41 +95,41 @@ def test_the_hot_cdb_decoders_agree_with_the_layouts(cdb: bytes) -> None:
         (ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION, IN_CDB, ("list_identifier", "allocation_length")),
     ):
         fields = CDB_LAYOUTS[action][2].parse(cdb)
-        assert decoder.unpack_from(cdb) == tuple(fields[name] for name in names)
+        assert decoder.unpack_from(cdb) == tuple(fields.values()[name] for name in names)
 
 
 @QUICK
 @given(token=st.binary(min_size=512, max_size=512))
 def test_the_token_head_agrees_with_the_layout(token: bytes) -> None:
-    head, fields = decode_head(token), TOKEN_LAYOUT.parse(token)
-    assert head.rod_type == fields["rod_type"]
-    assert head.rod_token_length == fields["rod_token_length"]
-    assert head.identifier == fields["copy_manager_rod_token_identifier"]
-    assert head.creator == fields["creator_logical_unit_descriptor"]
+    head, fields = decode_head(token), Token.parse(token)
+    assert head.rod_type == fields.rod_type
+    assert head.rod_token_length == fields.rod_token_length
+    assert head.identifier == fields.copy_manager_rod_token_identifier
+    assert head.creator == fields.creator_logical_unit_descriptor
 
 
 def test_the_status_of_an_operation_agrees_with_the_layout() -> None:
     array = CopyArray()
     token = array.token(0, 1, [(0, 100)])
     array.write_using(1, 2, token, [(0, 150)])
-    fields = STATUS_LAYOUT.parse(data_of(array.copy_status(1, 2)))
-    assert fields["response_to_service_action"] == 0x11
-    assert (fields["length_of_the_sense_data_field"], fields["sense_data_length"]) == (20, 18)
-    assert (fields["transfer_count"], fields["segments_processed"]) == (100, 0)
-    assert fields["available_data"] == 28 + 20
+    fields = StatusHeader.parse(data_of(array.copy_status(1, 2)))
+    assert fields.response_to_service_action == 0x11
+    assert (fields.length_of_the_sense_data_field, fields.sense_data_length) == (20, 18)
+    assert (fields.transfer_count, fields.segments_processed) == (100, 0)
+    assert fields.available_data == 28 + 20
 
 
 def test_a_token_says_what_it_is_of() -> None:
     array = CopyArray()
     for lun, exponent in ((0, 3), (2, 0)):
-        fields = TOKEN_LAYOUT.parse(array.token(lun, 1, [(0, 16), (32, 1)]))
-        assert fields["number_of_bytes_represented"] == 17 * array.block_bytes(lun)
-        assert fields["logical_block_length"] == array.block_bytes(lun)
-        assert fields["logical_blocks_per_physical_block_exponent"] == exponent
-        assert (fields["lbpme"], fields["lbprz"]) == (1, 1)
-        creator = CREATOR_LAYOUT.parse(fields["creator_logical_unit_descriptor"])
-        assert creator["designator"][:16] == array.logical_units[lun].identity
-        assert (creator["code_set"], creator["designator_type"], creator["designator_length"]) == (1, 3, 16)
+        fields = Token.parse(array.token(lun, 1, [(0, 16), (32, 1)]))
+        assert fields.number_of_bytes_represented == 17 * array.block_bytes(lun)
+        assert fields.logical_block_length == array.block_bytes(lun)
+        assert fields.logical_blocks_per_physical_block_exponent == exponent
+        assert (fields.lbpme, fields.lbprz) == (1, 1)
+        creator = CreatorDescriptor.parse(fields.creator_logical_unit_descriptor)
+        assert creator.designator[:16] == array.logical_units[lun].identity
+        assert (creator.code_set, creator.designator_type, creator.designator_length) == (1, 3, 16)
 
 
 # The page.
@@ -163,13 +163,13 @@ def test_windows_can_use_the_page_of_every_logical_unit() -> None:
         size = array.block_bytes(lun)
         assert int.from_bytes(first[2:4], "big") >= 0x24
         assert first[4:8].hex() == "00000020"
-        limits = page.TOKEN_LIMITS_LAYOUT.parse(first[8:])
-        assert limits["optimal_transfer_count"] * size == 256 << 20
-        assert limits["maximum_token_transfer_size"] >= limits["optimal_transfer_count"]
-        assert limits["maximum_range_descriptors"] == 64
-        features = page.BLOCK_ROD_FEATURES_LAYOUT.parse(whole[whole.index(bytes.fromhex("0106005c")) + 48 :])
-        assert features["maximum_bytes_in_block_rod"] == limits["maximum_token_transfer_size"] * size
-        assert features["optimal_bytes_in_block_rod_transfer"] == limits["optimal_transfer_count"] * size
+        limits = page.TokenLimits.parse(first[8:])
+        assert limits.optimal_transfer_count * size == 256 << 20
+        assert limits.maximum_token_transfer_size >= limits.optimal_transfer_count
+        assert limits.maximum_range_descriptors == 64
+        features = page.BlockRodFeatures.parse(whole[whole.index(bytes.fromhex("0106005c")) + 48 :])
+        assert features.maximum_bytes_in_block_rod == limits.maximum_token_transfer_size * size
+        assert features.optimal_bytes_in_block_rod_transfer == limits.optimal_transfer_count * size
 
 
 def test_descriptors_are_whole_and_ascending() -> None:

@@ -7,10 +7,10 @@ is tested.
 import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from odx_target.binary_layout import Value
 from odx_target.scsi.commands import capacity, inquiry
 from odx_target.scsi.commands import unit as unit_commands
 from odx_target.scsi.layout import Layout
@@ -158,33 +158,33 @@ def mode_page(page_code: int) -> Callable[[UnitUnderTest], bytes]:
     return lambda unit: data_of(unit.command(bytes((0x1A, 8, page_code, 0, 0xFF, 0))))[6:]
 
 
-ANNOUNCEMENTS: dict[str, tuple[Layout, Callable[[UnitUnderTest], bytes]]] = {
-    "INQUIRY": (inquiry.STANDARD_INQUIRY_LAYOUT, command("12 00 00 00 ff 00")),
-    "VPD page 86h": (vpd.EXTENDED_INQUIRY_LAYOUT, page(0x86)),
-    "VPD page B0h": (vpd.BLOCK_LIMITS_LAYOUT, page(0xB0)),
-    "VPD page B1h": (vpd.BLOCK_DEVICE_CHARACTERISTICS_LAYOUT, page(0xB1)),
-    "VPD page B2h": (vpd.LOGICAL_BLOCK_PROVISIONING_LAYOUT, page(0xB2)),
-    "READ CAPACITY(16)": (capacity.READ_CAPACITY_16_DATA, command("9e 10" + "00" * 11 + "20 00 00")),
-    "mode parameter header": (mode_pages.HEADER_6, command("1a 00 08 00 ff 00")),
-    "caching mode page": (mode_pages.CACHING_LAYOUT, mode_page(mode_pages.CACHING)),
-    "control mode page": (mode_pages.CONTROL_LAYOUT, mode_page(mode_pages.CONTROL)),
+ANNOUNCEMENTS: dict[str, tuple[type[Layout], Callable[[UnitUnderTest], bytes]]] = {
+    "INQUIRY": (inquiry.StandardInquiryData, command("12 00 00 00 ff 00")),
+    "VPD page 86h": (vpd.ExtendedInquiryData, page(0x86)),
+    "VPD page B0h": (vpd.BlockLimits, page(0xB0)),
+    "VPD page B1h": (vpd.BlockDeviceCharacteristics, page(0xB1)),
+    "VPD page B2h": (vpd.LogicalBlockProvisioning, page(0xB2)),
+    "READ CAPACITY(16)": (capacity.ReadCapacity16Data, command("9e 10" + "00" * 11 + "20 00 00")),
+    "mode parameter header": (mode_pages.ModeHeader6, command("1a 00 08 00 ff 00")),
+    "caching mode page": (mode_pages.CachingPage, mode_page(mode_pages.CACHING)),
+    "control mode page": (mode_pages.ControlPage, mode_page(mode_pages.CONTROL)),
     "informational exceptions mode page": (
-        mode_pages.INFORMATIONAL_EXCEPTIONS_LAYOUT,
+        mode_pages.InformationalExceptionsControlPage,
         mode_page(mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL),
     ),
     "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS": (
-        unit_commands.TASK_MANAGEMENT_FUNCTIONS,
+        unit_commands.TaskManagementFunctions,
         command("a3 0d 00 00 00 00 00 00 00 04 00 00"),
     ),
     "PERSISTENT RESERVE IN, REPORT CAPABILITIES": (
-        persistent_reserve_in.CAPABILITIES,
+        persistent_reserve_in.Capabilities,
         command("5e 02 00 00 00 00 00 00 ff 00"),
     ),
 }
 
 
-def announced(layout: Layout, data: bytes) -> dict[str, Any]:
-    values = layout.parse(data)
+def announced(layout: type[Layout], data: bytes) -> dict[str, Value]:
+    values = layout.parse(data).values()
     return {name: value for name, value in values.items() if (any(value) if isinstance(value, bytes) else value)}
 
 
@@ -202,7 +202,7 @@ def test_every_field_that_is_announced_has_its_proof(where: str, block_bytes: in
 @pytest.mark.parametrize(("where", "field"), [(where, field) for where, rows in ZEROS.items() for field in rows])
 def test_zeros_that_promise_something_are_announced(where: str, field: str) -> None:
     layout, read = ANNOUNCEMENTS[where]
-    assert layout.parse(read(UnitUnderTest()))[field] == 0
+    assert layout.parse(read(UnitUnderTest())).values()[field] == 0
 
 
 def test_every_standard_page_is_looked_at() -> None:

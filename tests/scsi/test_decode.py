@@ -5,16 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.cdb import CDB_LAYOUTS
+from odx_target.scsi.cdb.forms import Cdb16, WithServiceAction
+from odx_target.scsi.cdb.table import CDB_LAYOUTS
 from odx_target.scsi.describe.command_names import COMMAND_NAMES
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_sense, describe_vpd
 from odx_target.scsi.describe.rows import Row, value_row
-from odx_target.scsi.layout import Layout
 from tests.scsi.array import UnitUnderTest, data_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CDBS = tomllib.loads((FIXTURES / "scsi_cdbs.toml").read_text())["cdb"]
 SENSE = tomllib.loads((FIXTURES / "scsi_sense.toml").read_text())
+
+
+class PopulateToken(WithServiceAction, Cdb16):
+    """A command of another package."""
 
 
 def values(rows):
@@ -135,7 +139,7 @@ def test_a_page_cut_short_says_what_is_missing():
 
 def test_others_can_add_what_they_know():
     known = Descriptions()
-    known.add_cdb(0x83, 0x10, "POPULATE TOKEN", Layout("operation_code:8 -:3 service_action:5 -:112"))
+    known.add_cdb(0x83, 0x10, "POPULATE TOKEN", PopulateToken)
     known.add_vpd_page(0x8F, "Third-party Copy", lambda body: [Row("body", body.hex())])
     populate = bytes((0x83, 0x10)) + bytes(14)
     assert values(describe_cdb(populate, known))["command"] == "POPULATE TOKEN"

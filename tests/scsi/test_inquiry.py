@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from odx_target.scsi.commands.inquiry import STANDARD_INQUIRY_LAYOUT
+from odx_target.scsi.commands.inquiry import StandardInquiryData
 from odx_target.scsi.logical_unit import naa_designator
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED, MANDATORY_OPERATION_CODES, STANDARDS
@@ -19,13 +19,13 @@ def page(unit, page_code):
 def test_standard_data_tells_what_the_unit_is():
     unit = UnitUnderTest()
     data = data_of(unit.command("12 00 00 00 ff 00"))
-    fields = STANDARD_INQUIRY_LAYOUT.parse(data)
+    fields = StandardInquiryData.parse(data)
     assert len(data) == 96
-    assert fields["additional_length"] == 91
-    assert (fields["peripheral_qualifier"], fields["peripheral_device_type"]) == (0, 0)
-    assert (fields["version"], fields["response_data_format"], fields["hisup"], fields["cmdque"]) == (6, 2, 1, 1)
-    assert fields["third_party_copy"] == 0
-    assert [fields[f"version_descriptor_{index}"] for index in (1, 2, 3, 4, 5)] == [0x00A0, 0x0460, 0x0960, 0, 0]
+    assert fields.additional_length == 91
+    assert (fields.peripheral_qualifier, fields.peripheral_device_type) == (0, 0)
+    assert (fields.version, fields.response_data_format, fields.hisup, fields.cmdque) == (6, 2, 1, 1)
+    assert fields.third_party_copy == 0
+    assert fields.version_descriptors == (0x00A0, 0x0460, 0x0960, 0, 0, 0, 0, 0)
 
 
 def test_a_standard_is_claimed_if_and_only_if_all_its_mandatory_commands_are_there():
@@ -85,11 +85,11 @@ def test_the_identity_is_naa_6_and_depends_on_the_volume_alone():
 def designators(data):
     found, position = {}, 4
     while position < len(data):
-        header = vpd.DESIGNATOR_HEADER.parse(data[position:])
+        header = vpd.DesignatorHeader.parse(data[position:])
         position += 4
-        key = header["association"], header["designator_type"]
-        found[key] = data[position : position + header["designator_length"]]
-        position += header["designator_length"]
+        key = header.association, header.designator_type
+        found[key] = data[position : position + header.designator_length]
+        position += header.designator_length
     return found
 
 
@@ -107,20 +107,20 @@ def test_the_designators_name_unit_port_and_device():
 
 @pytest.mark.parametrize(("block_bytes", "per_4k", "maximum"), [(512, 8, 32768), (4096, 1, 4096)])
 def test_block_limits_are_in_logical_blocks(block_bytes, per_4k, maximum):
-    fields = vpd.BLOCK_LIMITS_LAYOUT.parse(page(UnitUnderTest(block_bytes), 0xB0)[4:])
-    assert fields["wsnz"] == 1
-    assert fields["optimal_transfer_length_granularity"] == per_4k
-    assert fields["maximum_transfer_length"] == maximum
+    fields = vpd.BlockLimits.parse(page(UnitUnderTest(block_bytes), 0xB0)[4:])
+    assert fields.wsnz == 1
+    assert fields.optimal_transfer_length_granularity == per_4k
+    assert fields.maximum_transfer_length == maximum
     granularity = {512: (8, 1), 4096: (0, 0)}[block_bytes]
-    assert (fields["optimal_unmap_granularity"], fields["ugavalid"]) == granularity
-    assert fields["unmap_granularity_alignment"] == 0
-    assert fields["maximum_unmap_block_descriptor_count"] == 255
+    assert (fields.optimal_unmap_granularity, fields.ugavalid) == granularity
+    assert fields.unmap_granularity_alignment == 0
+    assert fields.maximum_unmap_block_descriptor_count == 255
 
 
 def test_provisioning_and_read_capacity_agree():
     unit = UnitUnderTest()
-    fields = vpd.LOGICAL_BLOCK_PROVISIONING_LAYOUT.parse(page(unit, 0xB2)[4:])
-    assert (fields["lbpu"], fields["lbpws"], fields["lbprz"], fields["anc_sup"], fields["provisioning_type"]) == (1, 1, 1, 0, 2)
+    fields = vpd.LogicalBlockProvisioning.parse(page(unit, 0xB2)[4:])
+    assert (fields.lbpu, fields.lbpws, fields.lbprz, fields.anc_sup, fields.provisioning_type) == (1, 1, 1, 0, 2)
     assert data_of(unit.command("9e 10 00 00 00 00 00 00 00 00 00 00 00 20 00 00"))[14] == 0xC0
 
 

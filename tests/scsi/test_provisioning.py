@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.commands.provisioning import UNMAP_DESCRIPTOR, UNMAP_HEADER, unmap_descriptors
+from odx_target.scsi.commands.provisioning import UnmapDescriptor, UnmapHeader, unmap_descriptors
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 INVALID_FIELD_IN_PARAMETER_LIST = (5, 0x26, 0)
@@ -10,9 +10,9 @@ INVALID_FIELD_IN_PARAMETER_LIST = (5, 0x26, 0)
 
 def parameter_list(*ranges):
     body = b"".join(
-        UNMAP_DESCRIPTOR.build(unmap_logical_block_address=lba, number_of_logical_blocks=count) for lba, count in ranges
+        UnmapDescriptor(unmap_logical_block_address=lba, number_of_logical_blocks=count).build() for lba, count in ranges
     )
-    return UNMAP_HEADER.build(unmap_data_length=len(body) + 6, unmap_block_descriptor_data_length=len(body)) + body
+    return UnmapHeader(unmap_data_length=len(body) + 6, unmap_block_descriptor_data_length=len(body)).build() + body
 
 
 def unmap(unit, *ranges, length=None):

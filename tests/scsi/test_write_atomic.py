@@ -2,7 +2,7 @@ import pytest
 
 from odx_target.scsi.limits import MAX_ATOMIC_TRANSFER_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.pages.vital_product_data import BLOCK_LIMITS_LAYOUT
+from odx_target.scsi.pages.vital_product_data import BlockLimits
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.open import PoolOptions
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, code_of, data_of
@@ -37,11 +37,11 @@ def test_blocks_are_written_in_one_operation(block_bytes, lba, count, cold):
 @pytest.mark.parametrize("block_bytes", [512, 4096])
 def test_the_limit_is_announced_and_kept(block_bytes):
     unit = UnitUnderTest(block_bytes)
-    limits = BLOCK_LIMITS_LAYOUT.parse(data_of(unit.command("12 01 b0 00 40 00"))[4:])
-    most = limits["maximum_atomic_transfer_length"]
+    limits = BlockLimits.parse(data_of(unit.command("12 01 b0 00 40 00"))[4:])
+    most = limits.maximum_atomic_transfer_length
     assert most == MAX_ATOMIC_TRANSFER_BYTES // block_bytes
-    assert not limits["atomic_alignment"] | limits["atomic_transfer_length_granularity"]
-    assert not limits["maximum_atomic_transfer_length_with_atomic_boundary"] | limits["maximum_atomic_boundary_size"]
+    assert not limits.atomic_alignment | limits.atomic_transfer_length_granularity
+    assert not limits.maximum_atomic_transfer_length_with_atomic_boundary | limits.maximum_atomic_boundary_size
     assert unit.command(cdb(1, most), bytes(MAX_ATOMIC_TRANSFER_BYTES)).status == 0
     past = unit.command(cdb(1, most + 1), bytes(MAX_ATOMIC_TRANSFER_BYTES + block_bytes))
     assert code_of(past) == INVALID_FIELD

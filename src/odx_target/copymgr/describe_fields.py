@@ -8,14 +8,14 @@ early are described as far as they go. The secret part of a token is never shown
 from odx_target.copymgr.commands import third_party_copy_page as page
 from odx_target.copymgr.commands.parameter_lists import (
     CDB_LAYOUTS,
-    POPULATE_TOKEN_HEADER,
-    RANGE_DESCRIPTOR,
     RANGE_DESCRIPTOR_BYTES,
-    WRITE_USING_TOKEN_HEADER,
+    PopulateTokenHeader,
+    RangeDescriptor,
+    WriteUsingTokenHeader,
 )
-from odx_target.copymgr.commands.responses import FINISHED_DELAY, LOGICAL_BLOCKS, STATUS_LAYOUT
+from odx_target.copymgr.commands.responses import FINISHED_DELAY, LOGICAL_BLOCKS, StatusHeader
 from odx_target.copymgr.operations.operation import CopyStatus
-from odx_target.copymgr.tokens.format import CREATOR_LAYOUT, MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, TOKEN_LAYOUT
+from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, CreatorDescriptor, Token
 from odx_target.copymgr.tokens.rod_types import RodType, describe_rod_type
 from odx_target.scsi.describe.data import Descriptions, describe_designators, describe_sense
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
@@ -54,25 +54,25 @@ def register_descriptions(descriptions: Descriptions) -> None:
 def describe_populate_token(data: bytes) -> list[Row]:
     """Describe a parameter list of POPULATE TOKEN."""
     words = {"rod_type": {**_ROD_TYPE_WORDS, 0: "none asked for"}, "inactivity_timeout": {0: "the default"}}
-    return layout_rows(POPULATE_TOKEN_HEADER, data, words) + _describe_ranges(data[POPULATE_TOKEN_HEADER.size_bytes :])
+    return layout_rows(PopulateTokenHeader, data, words) + _describe_ranges(data[PopulateTokenHeader.size_bytes :])
 
 
 def describe_write_using_token(data: bytes) -> list[Row]:
     """Describe a parameter list of WRITE USING TOKEN, including its token."""
     rows: list[Row] = []
-    for row in layout_rows(WRITE_USING_TOKEN_HEADER, data):
+    for row in layout_rows(WriteUsingTokenHeader, data):
         rows += describe_token(data[16 : 16 + TOKEN_BYTES]) if row.name == "rod_token" else [row]
-    return rows + _describe_ranges(data[WRITE_USING_TOKEN_HEADER.size_bytes :])
+    return rows + _describe_ranges(data[WriteUsingTokenHeader.size_bytes :])
 
 
 def describe_rod_token_information(data: bytes) -> list[Row]:
     """Describe a response to RECEIVE ROD TOKEN INFORMATION. RECEIVE COPY STATUS (LID4) ends after the sense data."""
-    rows = layout_rows(STATUS_LAYOUT, data, _INFORMATION_WORDS)
-    if len(data) < STATUS_LAYOUT.size_bytes:
+    rows = layout_rows(StatusHeader, data, _INFORMATION_WORDS)
+    if len(data) < StatusHeader.size_bytes:
         return rows
-    fields = STATUS_LAYOUT.parse(data)
-    end = STATUS_LAYOUT.size_bytes + fields["length_of_the_sense_data_field"]
-    sense = data[STATUS_LAYOUT.size_bytes :][: fields["sense_data_length"]]
+    fields = StatusHeader.parse(data)
+    end = StatusHeader.size_bytes + fields.length_of_the_sense_data_field
+    sense = data[StatusHeader.size_bytes :][: fields.sense_data_length]
     if sense:
         rows += _describe_sense(sense)
     if len(data) < end + 4:
@@ -92,9 +92,9 @@ def describe_token(token: bytes) -> list[Row]:
         "number_of_bytes_represented": {_UNKNOWN_BYTES: "unknown"},
     }
     if int.from_bytes(token[:4], "big") == RodType.BLOCK_DEVICE_ZERO:
-        return layout_rows(TOKEN_LAYOUT, token[:8], words)
+        return layout_rows(Token, token[:8], words)
     rows: list[Row] = []
-    for row in layout_rows(TOKEN_LAYOUT, token, words):
+    for row in layout_rows(Token, token, words):
         if row.name == "creator_logical_unit_descriptor":
             rows += _describe_creator(token[16:48])
         elif row.name == "target_device_descriptor":
@@ -111,10 +111,10 @@ def describe_token(token: bytes) -> list[Row]:
 def describe_third_party_copy(body: bytes) -> list[Row]:
     """Describe VPD page 8Fh without its header."""
     rows: list[Row] = []
-    header_bytes = page.DESCRIPTOR_HEADER.size_bytes
+    header_bytes = page.DescriptorHeader.size_bytes
     while len(body) >= header_bytes:
-        header = page.DESCRIPTOR_HEADER.parse(body)
-        kind, size_bytes = header["third_party_copy_descriptor_type"], header["third_party_copy_descriptor_length"]
+        header = page.DescriptorHeader.parse(body)
+        kind, size_bytes = header.third_party_copy_descriptor_type, header.third_party_copy_descriptor_length
         name, describe = _DESCRIPTORS.get(kind, ("unknown", None))
         content = body[header_bytes:][:size_bytes]
         rows.append(Row("third_party_copy_descriptor_type", f"{kind:04x}h", name))
@@ -126,7 +126,7 @@ def describe_third_party_copy(body: bytes) -> list[Row]:
 def _describe_ranges(data: bytes) -> list[Row]:
     rows: list[Row] = []
     while len(data) >= RANGE_DESCRIPTOR_BYTES:
-        rows += layout_rows(RANGE_DESCRIPTOR, data[:RANGE_DESCRIPTOR_BYTES])
+        rows += layout_rows(RangeDescriptor, data[:RANGE_DESCRIPTOR_BYTES])
         data = data[RANGE_DESCRIPTOR_BYTES:]
     return [*rows, raw_row("partial_range_descriptor", data)] if data else rows
 
@@ -139,7 +139,7 @@ def _describe_sense(sense: bytes) -> list[Row]:
 
 
 def _describe_creator(descriptor: bytes) -> list[Row]:
-    rows = layout_rows(CREATOR_LAYOUT, descriptor)
+    rows = layout_rows(CreatorDescriptor, descriptor)
     return [Row(row.name, descriptor[8:28].hex()) if row.name == "designator" else row for row in rows]
 
 
@@ -150,7 +150,7 @@ def _describe_target_device(descriptor: bytes) -> list[Row]:
 
 
 def _describe_token_limits(content: bytes) -> list[Row]:
-    return layout_rows(page.TOKEN_LIMITS_LAYOUT, content)
+    return layout_rows(page.TokenLimits, content)
 
 
 def _describe_supported_commands(content: bytes) -> list[Row]:
@@ -186,22 +186,22 @@ _OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
 
 
 def _describe_rod_token_features(content: bytes) -> list[Row]:
-    rows = layout_rows(page.ROD_TOKEN_FEATURES_LAYOUT, content)
-    entries = content[page.ROD_TOKEN_FEATURES_LAYOUT.size_bytes :]
-    return rows + (layout_rows(page.BLOCK_ROD_FEATURES_LAYOUT, entries) if entries else [])
+    rows = layout_rows(page.RodTokenFeatures, content)
+    entries = content[page.RodTokenFeatures.size_bytes :]
+    return rows + (layout_rows(page.BlockRodFeatures, entries) if entries else [])
 
 
 def _describe_supported_rod_types(content: bytes) -> list[Row]:
     rows: list[Row] = []
-    entries = content[page.SUPPORTED_ROD_TYPES_LAYOUT.size_bytes :]
-    while len(entries) >= page.ROD_TYPE_LAYOUT.size_bytes:
-        rows += layout_rows(page.ROD_TYPE_LAYOUT, entries[: page.ROD_TYPE_LAYOUT.size_bytes], {"rod_type": _ROD_TYPE_WORDS})
-        entries = entries[page.ROD_TYPE_LAYOUT.size_bytes :]
+    entries = content[page.SupportedRodTypesHeader.size_bytes :]
+    while len(entries) >= page.RodTypeDescriptor.size_bytes:
+        rows += layout_rows(page.RodTypeDescriptor, entries[: page.RodTypeDescriptor.size_bytes], {"rod_type": _ROD_TYPE_WORDS})
+        entries = entries[page.RodTypeDescriptor.size_bytes :]
     return rows
 
 
 def _describe_general_copy_operations(content: bytes) -> list[Row]:
-    return layout_rows(page.GENERAL_COPY_OPERATIONS_LAYOUT, content)
+    return layout_rows(page.GeneralCopyOperations, content)
 
 
 _DESCRIPTORS = {

@@ -1,87 +1,109 @@
-"""Layouts: a wire format written as a line of fields, and the codec and description that follow from it.
+"""Layouts: a wire format declared as a class with a place for each field, as the standards' tables have them.
 
-`"rdprotect:3 dpo:1 fua:1 -:3 logical_block_address:32 name:8B"` is read from left to right, most significant bit first, as
-the standards draw it: `:3` is a number of 3 bits, `:8B` are 8 bytes that stay bytes, and a field called `-` is reserved (built
-as zeros, ignored when parsed).
+    class RangeDescriptor(Layout):
+        size_bytes = 16
+        logical_block_address: int = number(0, 8)
+        number_of_logical_blocks: int = number(8, 4)
+
+Bits that no field takes are reserved: parsed as if they were not there, and built as zeros.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import ClassVar, Self, cast, dataclass_transform
 
-import construct
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field: `bits` wide, kept as bytes or as an unsigned number; a reserved field has no name."""
-
-    name: str
-    bits: int
-    is_bytes: bool = False
-
-    @property
-    def is_reserved(self) -> bool:
-        return self.name == "-"
-
-    def subconstruct(self) -> Any:
-        """The field as construct wants it."""
-        if self.is_reserved:
-            return construct.Padding(self.bits)
-        if self.is_bytes:
-            size_bytes = self.bits // 8
-            return self.name / construct.Default(construct.Bytewise(construct.Bytes(size_bytes)), bytes(size_bytes))
-        return self.name / construct.Default(construct.BitsInteger(self.bits), 0)
+from odx_target.binary_layout import Codec, Place, Value
 
 
+class _Declaration:
+    """The place and the Python type of a field, as a class body has them until the class is made."""
+
+    def __init__(self, start: int, size: int, default: Value) -> None:
+        self.place = Place(start, size)
+        self.default = default
+
+
+def flag(byte: int, bit: int) -> bool:
+    """Declare a field of one bit; bit 7 of a byte is the most significant."""
+    return cast("bool", _Declaration(byte * 8 + 7 - bit, 1, default=False))
+
+
+def bits(byte: int, bit: int, count: int) -> int:
+    """Declare an unsigned number of `count` bits that begins at a bit of a byte, and may go on into the next bytes."""
+    return cast("int", _Declaration(byte * 8 + 7 - bit, count, default=0))
+
+
+def number(byte: int, size_bytes: int) -> int:
+    """Declare an unsigned number of whole bytes."""
+    return cast("int", _Declaration(byte * 8, size_bytes * 8, default=0))
+
+
+def octets(byte: int, size_bytes: int) -> bytes:
+    """Declare whole bytes that are not a number."""
+    return cast("bytes", _Declaration(byte * 8, size_bytes * 8, default=bytes(size_bytes)))
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True)
 class Layout:
-    """A fixed sequence of fields, whole bytes in all. `fields` is text as described above."""
+    """The values of one wire format's fields. Fields that are not given have zeros."""
 
-    def __init__(self, fields: str) -> None:
-        self.fields = tuple(_field(text) for text in fields.split())
-        bits = sum(field.bits for field in self.fields)
-        if bits % 8:
-            raise ValueError(f"{bits} bits are no whole number of bytes: {fields}")
-        self.size_bytes = bits // 8
-        self.format = construct.BitStruct(*(field.subconstruct() for field in self.fields))
+    size_bytes: ClassVar[int] = 0
+    """Size of the format; that up to its last field, unless the class states another."""
+    places: ClassVar[Mapping[str, Place]] = {}
+    """Places of the fields by name, in the order of the bytes."""
+    _codec: ClassVar[Codec]
 
-    def build(self, **values: int | bytes) -> bytes:
-        """The bytes; fields that are not given are zeros."""
-        unknown = values.keys() - {field.name for field in self.fields}
+    def __init_subclass__(cls) -> None:
+        """Replace each declaration by its default. Raises ValueError if two fields overlap or one is past the end."""
+        declared = {name: value for name, value in vars(cls).items() if isinstance(value, _Declaration)}
+        places = {name: place for base in cls.__mro__[:0:-1] if issubclass(base, Layout) for name, place in base.places.items()}
+        places |= {name: declaration.place for name, declaration in declared.items()}
+        for name, declaration in declared.items():
+            setattr(cls, name, declaration.default)
+        cls.places = dict(sorted(places.items(), key=lambda item: item[1].start))
+        if "size_bytes" not in vars(cls):
+            end = max((-(-(place.start + place.size) // 8) for place in places.values()), default=0)
+            cls.size_bytes = max(end, cls.size_bytes)
+        cls._codec = Codec(cls.size_bytes, {name: (place, type(getattr(cls, name))) for name, place in cls.places.items()})
+
+    def __init__(self, **values: Value) -> None:
+        unknown = values.keys() - self.places.keys()
         if unknown:
-            raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
-        built: bytes = self.format.build(values)
-        return built
+            raise TypeError(f"no such field: {', '.join(sorted(unknown))}")
+        vars(self).update(values)
 
-    def parse(self, data: bytes) -> dict[str, Any]:
-        """The named fields of the first bytes of `data`. Raises ValueError if it is too short."""
-        if len(data) < self.size_bytes:
-            raise ValueError(f"{len(data)} bytes, of {self.size_bytes} that are needed")
-        parsed = self.format.parse(bytes(data[: self.size_bytes]))
-        return {field.name: parsed[field.name] for field in self.fields if not field.is_reserved}
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Layout) and self.values() == other.values()
 
-    def parse_prefix(self, data: bytes) -> dict[str, Any]:
-        """The named fields that lie within `data` as a whole; the others are left out."""
-        whole = self.parse(bytes(data[: self.size_bytes]).ljust(self.size_bytes, b"\0"))
-        end = 0
-        present = {}
-        for field in self.fields:
-            end += field.bits
-            if not field.is_reserved and end <= len(data) * 8:
-                present[field.name] = whole[field.name]
-        return present
+    def __hash__(self) -> int:
+        return hash((type(self), *self.values().values()))
 
-    def named_bits(self) -> bytes:
-        """A mask of the bits that belong to named fields."""
-        mask = 0
-        for field in self.fields:
-            mask = mask << field.bits | (0 if field.is_reserved else (1 << field.bits) - 1)
-        return mask.to_bytes(self.size_bytes, "big")
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values().items())})"
 
+    def values(self) -> dict[str, Value]:
+        """The value of each field by name, in the order of the bytes."""
+        return {name: getattr(self, name) for name in self.places}
 
-def _field(text: str) -> Field:
-    name, separator, width = text.partition(":")
-    if not separator:
-        raise ValueError(f"a field is name:bits, not {text}")
-    if width.endswith("B"):
-        return Field(name, int(width[:-1]) * 8, is_bytes=name != "-")
-    return Field(name, int(width))
+    def build(self) -> bytes:
+        """Return the bytes. Raises an error of construct for a value that its field cannot hold."""
+        return self._codec.encode(self.values())
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return the fields of the first bytes of `data`. Raises ValueError if it is too short."""
+        if len(data) < cls.size_bytes:
+            raise ValueError(f"{len(data)} bytes, of {cls.size_bytes} that are needed")
+        return cls(**cls._codec.decode(data))
+
+    @classmethod
+    def parse_cut(cls, data: bytes) -> Self:
+        """Return the fields of `data`, which may end early: it is continued with zeros."""
+        return cls.parse(data.ljust(cls.size_bytes, b"\0"))
+
+    @classmethod
+    def values_within(cls, data: bytes) -> dict[str, Value]:
+        """The value of each field that lies within `data` as a whole, by name, for descriptions. A flag is 0 or 1."""
+        values = cls.parse_cut(data).values()
+        end = len(data) * 8
+        present = (name for name, place in cls.places.items() if place.start + place.size <= end)
+        return {name: int(value) if isinstance(value := values[name], bool) else value for name in present}

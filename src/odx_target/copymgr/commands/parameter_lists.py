@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number, octets
 
 THIRD_PARTY_COPY_OUT = 0x83
 THIRD_PARTY_COPY_IN = 0x84
@@ -27,21 +27,53 @@ class ServiceAction(IntEnum):
     REPORT_ALL_ROD_TOKENS = 0x08
 
 
-_OUT_CDB = Layout(
-    "operation_code:8 -:3 service_action:5 -:32 list_identifier:32 parameter_list_length:32 -:2 group_number:6 control:8"
-)
-_ABORT_CDB = Layout("operation_code:8 -:3 service_action:5 list_identifier:32 -:72 control:8")
-_IN_CDB = Layout("operation_code:8 -:3 service_action:5 list_identifier:32 -:32 allocation_length:32 -:8 control:8")
-_REPORT_CDB = Layout("operation_code:8 -:3 service_action:5 -:64 allocation_length:32 -:8 control:8")
+class TokenCommandCdb(Layout):
+    """POPULATE TOKEN and WRITE USING TOKEN."""
 
-CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, Layout]] = {
+    operation_code: int = number(0, 1)
+    service_action: int = bits(1, 4, 5)
+    list_identifier: int = number(6, 4)
+    parameter_list_length: int = number(10, 4)
+    group_number: int = bits(14, 5, 6)
+    control: int = number(15, 1)
+
+
+class AbortCdb(Layout):
+    """COPY OPERATION ABORT."""
+
+    operation_code: int = number(0, 1)
+    service_action: int = bits(1, 4, 5)
+    list_identifier: int = number(2, 4)
+    control: int = number(15, 1)
+
+
+class ReceiveCdb(Layout):
+    """RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION."""
+
+    operation_code: int = number(0, 1)
+    service_action: int = bits(1, 4, 5)
+    list_identifier: int = number(2, 4)
+    allocation_length: int = number(10, 4)
+    control: int = number(15, 1)
+
+
+class ReportAllRodTokensCdb(Layout):
+    """REPORT ALL ROD TOKENS."""
+
+    operation_code: int = number(0, 1)
+    service_action: int = bits(1, 4, 5)
+    allocation_length: int = number(10, 4)
+    control: int = number(15, 1)
+
+
+CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, type[Layout]]] = {
     # service action: (operation code, name, layout of the CDB)
-    ServiceAction.POPULATE_TOKEN: (THIRD_PARTY_COPY_OUT, "POPULATE TOKEN", _OUT_CDB),
-    ServiceAction.WRITE_USING_TOKEN: (THIRD_PARTY_COPY_OUT, "WRITE USING TOKEN", _OUT_CDB),
-    ServiceAction.COPY_OPERATION_ABORT: (THIRD_PARTY_COPY_OUT, "COPY OPERATION ABORT", _ABORT_CDB),
-    ServiceAction.RECEIVE_COPY_STATUS_LID4: (THIRD_PARTY_COPY_IN, "RECEIVE COPY STATUS (LID4)", _IN_CDB),
-    ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION: (THIRD_PARTY_COPY_IN, "RECEIVE ROD TOKEN INFORMATION", _IN_CDB),
-    ServiceAction.REPORT_ALL_ROD_TOKENS: (THIRD_PARTY_COPY_IN, "REPORT ALL ROD TOKENS", _REPORT_CDB),
+    ServiceAction.POPULATE_TOKEN: (THIRD_PARTY_COPY_OUT, "POPULATE TOKEN", TokenCommandCdb),
+    ServiceAction.WRITE_USING_TOKEN: (THIRD_PARTY_COPY_OUT, "WRITE USING TOKEN", TokenCommandCdb),
+    ServiceAction.COPY_OPERATION_ABORT: (THIRD_PARTY_COPY_OUT, "COPY OPERATION ABORT", AbortCdb),
+    ServiceAction.RECEIVE_COPY_STATUS_LID4: (THIRD_PARTY_COPY_IN, "RECEIVE COPY STATUS (LID4)", ReceiveCdb),
+    ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION: (THIRD_PARTY_COPY_IN, "RECEIVE ROD TOKEN INFORMATION", ReceiveCdb),
+    ServiceAction.REPORT_ALL_ROD_TOKENS: (THIRD_PARTY_COPY_IN, "REPORT ALL ROD TOKENS", ReportAllRodTokensCdb),
 }
 
 OUT_CDB = struct.Struct(">6xII2x")
@@ -51,15 +83,36 @@ ABORT_CDB = struct.Struct(">2xI10x")
 IN_CDB = struct.Struct(">2xI4xI2x")
 """Fields of the CDB of commands with data-in: LIST IDENTIFIER and ALLOCATION LENGTH."""
 
-POPULATE_TOKEN_HEADER = Layout(
-    "populate_token_data_length:16 -:6 rtv:1 immed:1 -:8 inactivity_timeout:32 rod_type:32 -:16 "
-    "block_device_range_descriptor_length:16"
-)
-WRITE_USING_TOKEN_HEADER = Layout(
-    "write_using_token_data_length:16 -:6 del_tkn:1 immed:1 -:40 offset_into_rod:64 rod_token:512B -:48 "
-    "block_device_range_descriptor_length:16"
-)
-RANGE_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:32")
+
+class PopulateTokenHeader(Layout):
+    """The fields of a POPULATE TOKEN parameter list before its range descriptors."""
+
+    populate_token_data_length: int = number(0, 2)
+    rtv: bool = flag(2, 1)
+    immed: bool = flag(2, 0)
+    inactivity_timeout: int = number(4, 4)
+    rod_type: int = number(8, 4)
+    block_device_range_descriptor_length: int = number(14, 2)
+
+
+class WriteUsingTokenHeader(Layout):
+    """The fields of a WRITE USING TOKEN parameter list before its range descriptors."""
+
+    write_using_token_data_length: int = number(0, 2)
+    del_tkn: bool = flag(2, 1)
+    immed: bool = flag(2, 0)
+    offset_into_rod: int = number(8, 8)
+    rod_token: bytes = octets(16, 512)
+    block_device_range_descriptor_length: int = number(534, 2)
+
+
+class RangeDescriptor(Layout):
+    """A block device range descriptor (SBC-4 5.24.3)."""
+
+    size_bytes = 16
+    logical_block_address: int = number(0, 8)
+    number_of_logical_blocks: int = number(8, 4)
+
 
 _POPULATE = struct.Struct(">HBxIIxxH")
 _WRITE_USING = struct.Struct(">HB5xQ512s6xH")
@@ -141,14 +194,14 @@ def encode_populate_token(
 ) -> bytes:
     """Encode a parameter list of POPULATE TOKEN; `ranges` are pairs of LBA and number of blocks."""
     descriptors = _encode_ranges(ranges)
-    header = POPULATE_TOKEN_HEADER.build(
+    header = PopulateTokenHeader(
         populate_token_data_length=len(descriptors) + 14,
-        rtv=int(bool(flags & ListFlag.RTV)),
-        immed=flags & ListFlag.IMMED,
+        rtv=bool(flags & ListFlag.RTV),
+        immed=bool(flags & ListFlag.IMMED),
         inactivity_timeout=inactivity_timeout_s,
         rod_type=rod_type,
         block_device_range_descriptor_length=len(descriptors),
-    )
+    ).build()
     return header + descriptors
 
 
@@ -157,14 +210,14 @@ def encode_write_using_token(
 ) -> bytes:
     """Encode a parameter list of WRITE USING TOKEN; `offset_into_rod` counts blocks of the destination."""
     descriptors = _encode_ranges(ranges)
-    header = WRITE_USING_TOKEN_HEADER.build(
+    header = WriteUsingTokenHeader(
         write_using_token_data_length=len(descriptors) + 534,
-        del_tkn=int(bool(flags & ListFlag.DEL_TKN)),
-        immed=flags & ListFlag.IMMED,
+        del_tkn=bool(flags & ListFlag.DEL_TKN),
+        immed=bool(flags & ListFlag.IMMED),
         offset_into_rod=offset_into_rod,
         rod_token=token,
         block_device_range_descriptor_length=len(descriptors),
-    )
+    ).build()
     return header + descriptors
 
 

@@ -5,16 +5,25 @@ import struct
 from odx_target.copymgr.limits import STATUS_UPDATE_DELAY_MS
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, number
 
-STATUS_LAYOUT = Layout(
-    "available_data:32 -:3 response_to_service_action:5 -:1 copy_operation_status:7 operation_counter:16 "
-    "estimated_status_update_delay:32 extended_copy_completion_status:8 length_of_the_sense_data_field:8 "
-    "sense_data_length:8 transfer_count_units:8 transfer_count:64 segments_processed:16 -:48"
-)
-"""The fields at the start of the responses to RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION.
 
-The sense data follow these fields."""
+class StatusHeader(Layout):
+    """The fields before the sense data of RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION."""
+
+    size_bytes = 32
+    available_data: int = number(0, 4)
+    response_to_service_action: int = bits(4, 4, 5)
+    copy_operation_status: int = bits(5, 6, 7)
+    operation_counter: int = number(6, 2)
+    estimated_status_update_delay: int = number(8, 4)
+    extended_copy_completion_status: int = number(12, 1)
+    length_of_the_sense_data_field: int = number(13, 1)
+    sense_data_length: int = number(14, 1)
+    transfer_count_units: int = number(15, 1)
+    transfer_count: int = number(16, 8)
+    segments_processed: int = number(24, 2)
+
 
 LOGICAL_BLOCKS = 0xF1
 FINISHED_DELAY = 0xFFFF_FFFE

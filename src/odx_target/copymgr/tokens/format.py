@@ -10,7 +10,7 @@ import struct
 from typing import NamedTuple
 
 from odx_target.copymgr.tokens.rod_types import RodType
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number, octets
 
 TOKEN_BYTES = 512
 ROD_TOKEN_LENGTH = TOKEN_BYTES - 8
@@ -25,16 +25,41 @@ SIGNED_BYTES = TOKEN_BYTES - MAC_BYTES
 ZERO_TOKEN = struct.pack(">I2xH504x", RodType.BLOCK_DEVICE_ZERO, ROD_TOKEN_LENGTH)
 """The block device zero ROD token (SBC-4 4.28.4.3)."""
 
-TOKEN_LAYOUT = Layout(
-    "rod_type:32 -:16 rod_token_length:16 copy_manager_rod_token_identifier:64 creator_logical_unit_descriptor:32B "
-    "number_of_bytes_represented:128 -:32B logical_block_length:32 -:4 p_type:3 prot_en:1 p_i_exponent:4 "
-    "logical_blocks_per_physical_block_exponent:4 lbpme:1 lbprz:1 lowest_aligned_logical_block_address:14 -:24B "
-    "target_device_descriptor:128B extended_rod_token_data:256B"
-)
-CREATOR_LAYOUT = Layout(
-    "descriptor_type_code:8 lu_id_type:2 -:1 peripheral_device_type:5 relative_initiator_port_identifier:16 -:4 code_set:4 "
-    "-:2 association:2 designator_type:4 -:8 designator_length:8 designator:20B -:8 disk_block_length:24"
-)
+
+class Token(Layout):
+    """The 512 bytes of a ROD token."""
+
+    rod_type: int = number(0, 4)
+    rod_token_length: int = number(6, 2)
+    copy_manager_rod_token_identifier: int = number(8, 8)
+    creator_logical_unit_descriptor: bytes = octets(16, 32)
+    number_of_bytes_represented: int = number(48, 16)
+    logical_block_length: int = number(96, 4)
+    p_type: int = bits(100, 3, 3)
+    prot_en: bool = flag(100, 0)
+    p_i_exponent: int = bits(101, 7, 4)
+    logical_blocks_per_physical_block_exponent: int = bits(101, 3, 4)
+    lbpme: bool = flag(102, 7)
+    lbprz: bool = flag(102, 6)
+    lowest_aligned_logical_block_address: int = bits(102, 5, 14)
+    target_device_descriptor: bytes = octets(128, 128)
+    extended_rod_token_data: bytes = octets(256, 256)
+
+
+class CreatorDescriptor(Layout):
+    """The creator logical unit descriptor of a token."""
+
+    descriptor_type_code: int = number(0, 1)
+    lu_id_type: int = bits(1, 7, 2)
+    peripheral_device_type: int = bits(1, 4, 5)
+    relative_initiator_port_identifier: int = number(2, 2)
+    code_set: int = bits(4, 3, 4)
+    association: int = bits(5, 5, 2)
+    designator_type: int = bits(5, 3, 4)
+    designator_length: int = number(7, 1)
+    designator: bytes = octets(8, 20)
+    disk_block_length: int = number(29, 3)
+
 
 _TOKEN = struct.Struct(">I2xHQ32s16s32xIBBH24x128s16s32s176x32s")
 _HEAD = struct.Struct(">I2xHQ32s")

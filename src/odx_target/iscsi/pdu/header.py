@@ -1,10 +1,11 @@
 """A PDU header as data: the base class of all headers, and the fields that several of them have (RFC 7143 11.2.1)."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Self, TypeAlias
+from typing import Annotated, ClassVar, Self, TypeAlias, get_args, get_type_hints
 
+from odx_target.binary_layout import Codec, Constant, Place
 from odx_target.environment import Buffer
-from odx_target.iscsi.pdu.layout import Bits, Codec, Constant, Octets, Place
+from odx_target.iscsi.pdu.layout import HEADER_BYTES, bits, octets
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 LUN_NOT_SINGLE_LEVEL = -1
@@ -18,36 +19,36 @@ OVERFLOW = 0x04
 UNDERFLOW = 0x02
 HAS_STATUS = 0x01
 
-Immediate: TypeAlias = Annotated[bool, Bits(0, 1)]
-Final: TypeAlias = Annotated[bool, Bits(1, 0)]
-Overflow: TypeAlias = Annotated[bool, Bits(1, 5)]
-Underflow: TypeAlias = Annotated[bool, Bits(1, 6)]
-TotalAhsLength: TypeAlias = Annotated[int, Octets(4, 1)]
-DataSegmentLength: TypeAlias = Annotated[int, Octets(5, 3)]
-Lun: TypeAlias = Annotated[int, Octets(8, 8)]
-InitiatorTaskTag: TypeAlias = Annotated[int, Octets(16, 4)]
-TargetTransferTag: TypeAlias = Annotated[int, Octets(20, 4)]
-CmdSn: TypeAlias = Annotated[int, Octets(24, 4)]
-ExpStatSn: TypeAlias = Annotated[int, Octets(28, 4)]
-StatSn: TypeAlias = Annotated[int, Octets(24, 4)]
-ExpCmdSn: TypeAlias = Annotated[int, Octets(28, 4)]
-MaxCmdSn: TypeAlias = Annotated[int, Octets(32, 4)]
+Immediate: TypeAlias = Annotated[bool, bits(0, 1)]
+Final: TypeAlias = Annotated[bool, bits(1, 0)]
+Overflow: TypeAlias = Annotated[bool, bits(1, 5)]
+Underflow: TypeAlias = Annotated[bool, bits(1, 6)]
+TotalAhsLength: TypeAlias = Annotated[int, octets(4, 1)]
+DataSegmentLength: TypeAlias = Annotated[int, octets(5, 3)]
+Lun: TypeAlias = Annotated[int, octets(8, 8)]
+InitiatorTaskTag: TypeAlias = Annotated[int, octets(16, 4)]
+TargetTransferTag: TypeAlias = Annotated[int, octets(20, 4)]
+CmdSn: TypeAlias = Annotated[int, octets(24, 4)]
+ExpStatSn: TypeAlias = Annotated[int, octets(28, 4)]
+StatSn: TypeAlias = Annotated[int, octets(24, 4)]
+ExpCmdSn: TypeAlias = Annotated[int, octets(28, 4)]
+MaxCmdSn: TypeAlias = Annotated[int, octets(32, 4)]
 
 # Fields of the Login Request and the Login Response (RFC 7143 11.12, 11.13)
-Transit: TypeAlias = Annotated[bool, Bits(1, 0)]
-Continued: TypeAlias = Annotated[bool, Bits(1, 1)]
-CurrentStage: TypeAlias = Annotated[int, Bits(1, 4, 2)]
-NextStage: TypeAlias = Annotated[int, Bits(1, 6, 2)]
-VersionMax: TypeAlias = Annotated[int, Octets(2, 1)]
-Isid: TypeAlias = Annotated[bytes, Octets(8, 6)]
-Tsih: TypeAlias = Annotated[int, Octets(14, 2)]
+Transit: TypeAlias = Annotated[bool, bits(1, 0)]
+Continued: TypeAlias = Annotated[bool, bits(1, 1)]
+CurrentStage: TypeAlias = Annotated[int, bits(1, 4, 2)]
+NextStage: TypeAlias = Annotated[int, bits(1, 6, 2)]
+VersionMax: TypeAlias = Annotated[int, octets(2, 1)]
+Isid: TypeAlias = Annotated[bytes, octets(8, 6)]
+Tsih: TypeAlias = Annotated[int, octets(14, 2)]
 
-ALWAYS_FINAL = Constant(Bits(1, 0), 1)
+ALWAYS_FINAL = Constant(bits(1, 0), 1)
 """The F bit of a PDU that is always the last of its sequence."""
-NO_TASK = Constant(Octets(16, 4), NO_TAG)
+NO_TASK = Constant(octets(16, 4), NO_TAG)
 """The initiator task tag of a PDU that belongs to no task."""
 
-_OPCODE = Bits(0, 2, 6)
+_OPCODE = bits(0, 2, 6)
 _FLAT_SPACE = 0x4000
 _LUN_SHIFT = 48
 
@@ -111,9 +112,15 @@ _CODECS: dict[Opcode, Codec] = {}
 def _codec_of(kind: type[Header]) -> Codec:
     codec = _CODECS.get(kind.opcode)
     if codec is None:
-        places: dict[str, tuple[Place, type]] = {"opcode": (_OPCODE, int)}
-        for field in fields(kind):
-            annotation: Any = field.type
-            places[field.name] = annotation.__metadata__[0], annotation.__origin__
-        codec = _CODECS[kind.opcode] = Codec(places, kind.constants)
+        codec = _CODECS[kind.opcode] = Codec(HEADER_BYTES, _places_of(kind), kind.constants)
     return codec
+
+
+def _places_of(kind: type[Header]) -> dict[str, tuple[Place, type]]:
+    """The place and the Python type of each field, by its annotation."""
+    annotations = get_type_hints(kind, include_extras=True)
+    places: dict[str, tuple[Place, type]] = {"opcode": (_OPCODE, int)}
+    for field in fields(kind):
+        value_type, place = get_args(annotations[field.name])
+        places[field.name] = place, value_type
+    return places

@@ -34,7 +34,7 @@ from odx_target.iscsi.pdu.header import (
     Tsih,
     VersionMax,
 )
-from odx_target.iscsi.pdu.layout import Bits, Octets
+from odx_target.iscsi.pdu.layout import bits, octets
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 
@@ -64,17 +64,17 @@ class ScsiCommand(Header):
     opcode = Opcode.SCSI_COMMAND
     immediate: Immediate = False
     final: Final = True
-    read: Annotated[bool, Bits(1, 1)] = False
-    write: Annotated[bool, Bits(1, 2)] = False
-    attribute: Annotated[int, Bits(1, 5, 3)] = 0
+    read: Annotated[bool, bits(1, 1)] = False
+    write: Annotated[bool, bits(1, 2)] = False
+    attribute: Annotated[int, bits(1, 5, 3)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     lun: Lun = 0
     initiator_task_tag: InitiatorTaskTag = 0
-    expected_data_transfer_length: Annotated[int, Octets(20, 4)] = 0
+    expected_data_transfer_length: Annotated[int, octets(20, 4)] = 0
     cmd_sn: CmdSn = 0
     exp_stat_sn: ExpStatSn = 0
-    cdb: Annotated[bytes, Octets(32, 16)] = bytes(16)
+    cdb: Annotated[bytes, octets(32, 16)] = bytes(16)
 
     def encode_header(self) -> bytes:
         return SCSI_COMMAND.pack(
@@ -117,16 +117,16 @@ class TaskManagementFunctionRequest(Header):
     opcode = Opcode.TASK_MANAGEMENT_FUNCTION_REQUEST
     constants = (ALWAYS_FINAL,)
     immediate: Immediate = False
-    function: Annotated[int, Bits(1, 1, 7)] = 0
+    function: Annotated[int, bits(1, 1, 7)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     lun: Lun = 0
     initiator_task_tag: InitiatorTaskTag = 0
-    referenced_task_tag: Annotated[int, Octets(20, 4)] = NO_TAG
+    referenced_task_tag: Annotated[int, octets(20, 4)] = NO_TAG
     cmd_sn: CmdSn = 0
     exp_stat_sn: ExpStatSn = 0
-    ref_cmd_sn: Annotated[int, Octets(32, 4)] = 0
-    exp_data_sn: Annotated[int, Octets(36, 4)] = 0
+    ref_cmd_sn: Annotated[int, octets(32, 4)] = 0
+    exp_data_sn: Annotated[int, octets(36, 4)] = 0
 
 
 @dataclass(slots=True)
@@ -140,13 +140,13 @@ class LoginRequest(Header):
     current_stage: CurrentStage = 0
     next_stage: NextStage = 0
     version_max: VersionMax = 0
-    version_min: Annotated[int, Octets(3, 1)] = 0
+    version_min: Annotated[int, octets(3, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     isid: Isid = bytes(6)
     tsih: Tsih = 0
     initiator_task_tag: InitiatorTaskTag = 0
-    connection_id: Annotated[int, Octets(20, 2)] = 0
+    connection_id: Annotated[int, octets(20, 2)] = 0
     cmd_sn: CmdSn = 0
     exp_stat_sn: ExpStatSn = 0
 
@@ -184,8 +184,8 @@ class ScsiDataOut(Header):
     initiator_task_tag: InitiatorTaskTag = 0
     target_transfer_tag: TargetTransferTag = NO_TAG
     exp_stat_sn: ExpStatSn = 0
-    data_sn: Annotated[int, Octets(36, 4)] = 0
-    buffer_offset: Annotated[int, Octets(40, 4)] = 0
+    data_sn: Annotated[int, octets(36, 4)] = 0
+    buffer_offset: Annotated[int, octets(40, 4)] = 0
 
     def encode_header(self) -> bytes:
         return SCSI_DATA_OUT.pack(
@@ -225,11 +225,11 @@ class LogoutRequest(Header):
     opcode = Opcode.LOGOUT_REQUEST
     constants = (ALWAYS_FINAL,)
     immediate: Immediate = False
-    reason: Annotated[int, Bits(1, 1, 7)] = 0
+    reason: Annotated[int, bits(1, 1, 7)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     initiator_task_tag: InitiatorTaskTag = 0
-    connection_id: Annotated[int, Octets(20, 2)] = 0
+    connection_id: Annotated[int, octets(20, 2)] = 0
     cmd_sn: CmdSn = 0
     exp_stat_sn: ExpStatSn = 0
 
@@ -241,12 +241,12 @@ class SnackRequest(Header):
     opcode = Opcode.SNACK_REQUEST
     constants = (ALWAYS_FINAL,)
     immediate: Immediate = False
-    type: Annotated[int, Bits(1, 4, 4)] = 0
+    type: Annotated[int, bits(1, 4, 4)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     lun: Lun = 0
     initiator_task_tag: InitiatorTaskTag = NO_TAG
     target_transfer_tag: TargetTransferTag = NO_TAG
     exp_stat_sn: ExpStatSn = 0
-    beg_run: Annotated[int, Octets(40, 4)] = 0
-    run_length: Annotated[int, Octets(44, 4)] = 0
+    beg_run: Annotated[int, octets(40, 4)] = 0
+    run_length: Annotated[int, octets(44, 4)] = 0

@@ -36,7 +36,7 @@ from odx_target.iscsi.pdu.header import (
     Underflow,
     VersionMax,
 )
-from odx_target.iscsi.pdu.layout import Bits, Octets
+from odx_target.iscsi.pdu.layout import bits, octets
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 
@@ -65,22 +65,22 @@ class ScsiResponse(Header):
 
     opcode = Opcode.SCSI_RESPONSE
     constants = (ALWAYS_FINAL,)
-    bidirectional_read_overflow: Annotated[bool, Bits(1, 3)] = False
-    bidirectional_read_underflow: Annotated[bool, Bits(1, 4)] = False
+    bidirectional_read_overflow: Annotated[bool, bits(1, 3)] = False
+    bidirectional_read_underflow: Annotated[bool, bits(1, 4)] = False
     overflow: Overflow = False
     underflow: Underflow = False
-    response: Annotated[int, Octets(2, 1)] = 0
-    status: Annotated[int, Octets(3, 1)] = 0
+    response: Annotated[int, octets(2, 1)] = 0
+    status: Annotated[int, octets(3, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     initiator_task_tag: InitiatorTaskTag = 0
-    snack_tag: Annotated[int, Octets(20, 4)] = 0
+    snack_tag: Annotated[int, octets(20, 4)] = 0
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    exp_data_sn: Annotated[int, Octets(36, 4)] = 0
-    bidirectional_read_residual_count: Annotated[int, Octets(40, 4)] = 0
-    residual_count: Annotated[int, Octets(44, 4)] = 0
+    exp_data_sn: Annotated[int, octets(36, 4)] = 0
+    bidirectional_read_residual_count: Annotated[int, octets(40, 4)] = 0
+    residual_count: Annotated[int, octets(44, 4)] = 0
 
     def encode_header(self) -> bytes:
         return SCSI_RESPONSE.pack(
@@ -126,7 +126,7 @@ class TaskManagementFunctionResponse(Header):
 
     opcode = Opcode.TASK_MANAGEMENT_FUNCTION_RESPONSE
     constants = (ALWAYS_FINAL,)
-    response: Annotated[int, Octets(2, 1)] = 0
+    response: Annotated[int, octets(2, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     initiator_task_tag: InitiatorTaskTag = 0
@@ -145,7 +145,7 @@ class LoginResponse(Header):
     current_stage: CurrentStage = 0
     next_stage: NextStage = 0
     version_max: VersionMax = 0
-    version_active: Annotated[int, Octets(3, 1)] = 0
+    version_active: Annotated[int, octets(3, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     isid: Isid = bytes(6)
@@ -154,7 +154,7 @@ class LoginResponse(Header):
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    status: Annotated[int, Octets(36, 2)] = 0
+    status: Annotated[int, octets(36, 2)] = 0
 
 
 @dataclass(slots=True)
@@ -183,11 +183,11 @@ class ScsiDataIn(Header):
 
     opcode = Opcode.SCSI_DATA_IN
     final: Final = True
-    acknowledge: Annotated[bool, Bits(1, 1)] = False
+    acknowledge: Annotated[bool, bits(1, 1)] = False
     overflow: Overflow = False
     underflow: Underflow = False
-    has_status: Annotated[bool, Bits(1, 7)] = False
-    status: Annotated[int, Octets(3, 1)] = 0
+    has_status: Annotated[bool, bits(1, 7)] = False
+    status: Annotated[int, octets(3, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     lun: Lun = 0
@@ -196,9 +196,9 @@ class ScsiDataIn(Header):
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    data_sn: Annotated[int, Octets(36, 4)] = 0
-    buffer_offset: Annotated[int, Octets(40, 4)] = 0
-    residual_count: Annotated[int, Octets(44, 4)] = 0
+    data_sn: Annotated[int, octets(36, 4)] = 0
+    buffer_offset: Annotated[int, octets(40, 4)] = 0
+    residual_count: Annotated[int, octets(44, 4)] = 0
 
     def encode_header(self) -> bytes:
         return SCSI_DATA_IN.pack(
@@ -240,15 +240,15 @@ class LogoutResponse(Header):
 
     opcode = Opcode.LOGOUT_RESPONSE
     constants = (ALWAYS_FINAL,)
-    response: Annotated[int, Octets(2, 1)] = 0
+    response: Annotated[int, octets(2, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     initiator_task_tag: InitiatorTaskTag = 0
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    time2wait_s: Annotated[int, Octets(40, 2)] = 0
-    time2retain_s: Annotated[int, Octets(42, 2)] = 0
+    time2wait_s: Annotated[int, octets(40, 2)] = 0
+    time2retain_s: Annotated[int, octets(42, 2)] = 0
 
 
 READY_TO_TRANSFER = struct.Struct(">BB2xIQIIIIIIII")
@@ -268,9 +268,9 @@ class ReadyToTransfer(Header):
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    r2t_sn: Annotated[int, Octets(36, 4)] = 0
-    buffer_offset: Annotated[int, Octets(40, 4)] = 0
-    desired_data_transfer_length: Annotated[int, Octets(44, 4)] = 0
+    r2t_sn: Annotated[int, octets(36, 4)] = 0
+    buffer_offset: Annotated[int, octets(40, 4)] = 0
+    desired_data_transfer_length: Annotated[int, octets(44, 4)] = 0
 
     def encode_header(self) -> bytes:
         return READY_TO_TRANSFER.pack(
@@ -307,11 +307,11 @@ class AsynchronousMessage(Header):
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    async_event: Annotated[int, Octets(36, 1)] = 0
-    async_vcode: Annotated[int, Octets(37, 1)] = 0
-    parameter1: Annotated[int, Octets(38, 2)] = 0
-    parameter2: Annotated[int, Octets(40, 2)] = 0
-    parameter3: Annotated[int, Octets(42, 2)] = 0
+    async_event: Annotated[int, octets(36, 1)] = 0
+    async_vcode: Annotated[int, octets(37, 1)] = 0
+    parameter1: Annotated[int, octets(38, 2)] = 0
+    parameter2: Annotated[int, octets(40, 2)] = 0
+    parameter3: Annotated[int, octets(42, 2)] = 0
 
 
 @dataclass(slots=True)
@@ -320,10 +320,10 @@ class Reject(Header):
 
     opcode = Opcode.REJECT
     constants = (ALWAYS_FINAL, NO_TASK)
-    reason: Annotated[int, Octets(2, 1)] = 0
+    reason: Annotated[int, octets(2, 1)] = 0
     total_ahs_length: TotalAhsLength = 0
     data_segment_length: DataSegmentLength = 0
     stat_sn: StatSn = 0
     exp_cmd_sn: ExpCmdSn = 0
     max_cmd_sn: MaxCmdSn = 0
-    data_sn: Annotated[int, Octets(36, 4)] = 0
+    data_sn: Annotated[int, octets(36, 4)] = 0

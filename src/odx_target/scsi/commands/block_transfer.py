@@ -7,7 +7,7 @@ the store. DPO is accepted and has no effect. With FUA, a write is durable befor
 from collections.abc import Callable, Sequence
 from struct import Struct
 
-from odx_target.scsi.cdb import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
+from odx_target.scsi.cdb.transfer import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import whole_blocks
 from odx_target.scsi.commands.durability import flushed, reply_once_durable

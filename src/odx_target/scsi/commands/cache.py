@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16, SynchronizeCache10, SynchronizeCache16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.commands.ranges import check_range
@@ -17,15 +17,20 @@ from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import Pool, StoreError
 
+_SYNCHRONIZE_CACHE: dict[int, type[SynchronizeCache10 | SynchronizeCache16]] = {
+    0x35: SynchronizeCache10,
+    0x91: SynchronizeCache16,
+}
+_PRE_FETCH: dict[int, type[PreFetch10 | PreFetch16]] = {0x34: PreFetch10, 0x90: PreFetch16}
 _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
 """Byte offset of PREFETCH LENGTH in the CDB, by operation code."""
 
 
 def synchronize_cache(task: Task) -> Outcome:
     """Make all written data durable. The store flushes only as a whole, so the range makes no difference."""
-    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
-    check_range(task.logical_unit, fields["logical_block_address"], fields["number_of_logical_blocks"])
-    if fields["immed"]:
+    cdb = _SYNCHRONIZE_CACHE[task.cdb[0]].parse(task.cdb)
+    check_range(task.logical_unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
+    if cdb.immed:
         task.logical_unit.pool.commit()
         task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
         return Reply()
@@ -70,9 +75,9 @@ async def _pre_fetch(task: Task, lba: int, count_blocks: int, status: Status) ->
     return Reply(status)
 
 
-def _prefetch_fields(task: Task) -> tuple[int, int, int]:
-    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
-    return fields["logical_block_address"], fields["prefetch_length"], fields["immed"]
+def _prefetch_fields(task: Task) -> tuple[int, int, bool]:
+    cdb = _PRE_FETCH[task.cdb[0]].parse(task.cdb)
+    return cdb.logical_block_address, cdb.prefetch_length, cdb.immed
 
 
 def _prefetch_extents(task: Task) -> Sequence[Extent]:

@@ -1,9 +1,9 @@
 """READ CAPACITY (SBC-4 5.18, 5.19)."""
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.block_commands import ReadCapacity16
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
@@ -13,12 +13,29 @@ from odx_target.store.api import BLOCK_BYTES
 READ_CAPACITY_10 = 0x25
 READ_CAPACITY_16 = (0x9E, 0x10)
 
-READ_CAPACITY_10_DATA = Layout("returned_logical_block_address:32 logical_block_length:32")
-READ_CAPACITY_16_DATA = Layout(
-    "returned_logical_block_address:64 logical_block_length:32 -:2 rc_basis:2 p_type:3 prot_en:1 "
-    "p_i_exponent:4 logical_blocks_per_physical_block_exponent:4 lbpme:1 lbprz:1 lowest_aligned_logical_block_address:14 "
-    "-:16B"
-)
+
+class ReadCapacity10Data(Layout):
+    """Parameter data of READ CAPACITY(10)."""
+
+    returned_logical_block_address: int = number(0, 4)
+    logical_block_length: int = number(4, 4)
+
+
+class ReadCapacity16Data(Layout):
+    """Parameter data of READ CAPACITY(16)."""
+
+    size_bytes = 32
+    returned_logical_block_address: int = number(0, 8)
+    logical_block_length: int = number(8, 4)
+    rc_basis: int = bits(12, 5, 2)
+    p_type: int = bits(12, 3, 3)
+    prot_en: bool = flag(12, 0)
+    p_i_exponent: int = bits(13, 7, 4)
+    logical_blocks_per_physical_block_exponent: int = bits(13, 3, 4)
+    lbpme: bool = flag(14, 7)
+    lbprz: bool = flag(14, 6)
+    lowest_aligned_logical_block_address: int = bits(14, 5, 14)
+
 
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
 """Address that READ CAPACITY(10) reports for a larger logical unit; hosts then use the 16-byte form (SBC-4 5.18.2)."""
@@ -27,28 +44,28 @@ MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
 def read_capacity_10(task: Task) -> Outcome:
     """Report the address of the last block, or FFFFFFFFh if the address needs more than 32 bits."""
     logical_unit = task.logical_unit
-    data = READ_CAPACITY_10_DATA.build(
+    data = ReadCapacity10Data(
         returned_logical_block_address=min(logical_unit.capacity_blocks - 1, MAX_ADDRESS_OF_10),
         logical_block_length=logical_unit.block_bytes,
-    )
+    ).build()
     return Reply(data_in=(data,), transfer_bytes=len(data))
 
 
 def read_capacity_16(task: Task) -> Outcome:
     """Report the address of the last block, the physical block length, and thin provisioning as in VPD page B2h."""
-    allocation_bytes: int = cdb_layout(*READ_CAPACITY_16).parse(task.cdb)["allocation_length"]
-    return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), allocation_bytes)
+    cdb = ReadCapacity16.parse(task.cdb)
+    return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), cdb.allocation_length)
 
 
 def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
     """Build the parameter data of READ CAPACITY(16). A physical block is a store block; logical block 0 is aligned to one."""
-    return READ_CAPACITY_16_DATA.build(
+    return ReadCapacity16Data(
         returned_logical_block_address=logical_unit.capacity_blocks - 1,
         logical_block_length=logical_unit.block_bytes,
         logical_blocks_per_physical_block_exponent=(BLOCK_BYTES // logical_unit.block_bytes).bit_length() - 1,
-        lbpme=1,
-        lbprz=1,
-    )
+        lbpme=True,
+        lbprz=True,
+    ).build()
 
 
 ROWS = (

@@ -1,6 +1,6 @@
 """Replies to writes: at once, or as soon as the data would survive a loss of power (SBC-4 4.15)."""
 
-from odx_target.scsi.cdb import FUA_BIT
+from odx_target.scsi.cdb.transfer import FUA_BIT
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task

@@ -1,9 +1,9 @@
 """INQUIRY (SPC-4 6.4)."""
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import Inquiry
 from odx_target.scsi.command_table import CommandFlag, CommandRow
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number, octets
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED
@@ -14,40 +14,83 @@ from odx_target.scsi.tasks.task import Task
 
 INQUIRY = 0x12
 
-STANDARD_INQUIRY_LAYOUT = Layout(
-    "peripheral_qualifier:3 peripheral_device_type:5 rmb:1 -:7 version:8 "
-    "-:2 normaca:1 hisup:1 response_data_format:4 additional_length:8 "
-    "sccs:1 acc:1 tpgs:2 third_party_copy:1 -:2 protect:1 "
-    "-:1 encserv:1 vs:1 multip:1 -:4 -:6 cmdque:1 vs_2:1 "
-    "t10_vendor_identification:8B product_identification:16B product_revision_level:4B vendor_specific:20B -:16 "
-    "version_descriptor_1:16 version_descriptor_2:16 version_descriptor_3:16 version_descriptor_4:16 "
-    "version_descriptor_5:16 version_descriptor_6:16 version_descriptor_7:16 version_descriptor_8:16 -:22B"
-)
+
+class StandardInquiryData(Layout):
+    """Standard INQUIRY data (SPC-4 6.4.2)."""
+
+    size_bytes = 96
+    peripheral_qualifier: int = bits(0, 7, 3)
+    peripheral_device_type: int = bits(0, 4, 5)
+    rmb: bool = flag(1, 7)
+    version: int = number(2, 1)
+    normaca: bool = flag(3, 5)
+    hisup: bool = flag(3, 4)
+    response_data_format: int = bits(3, 3, 4)
+    additional_length: int = number(4, 1)
+    sccs: bool = flag(5, 7)
+    acc: bool = flag(5, 6)
+    tpgs: int = bits(5, 5, 2)
+    third_party_copy: bool = flag(5, 3)
+    protect: bool = flag(5, 0)
+    encserv: bool = flag(6, 6)
+    vs: bool = flag(6, 5)
+    multip: bool = flag(6, 4)
+    cmdque: bool = flag(7, 1)
+    vs_2: bool = flag(7, 0)
+    t10_vendor_identification: bytes = octets(8, 8)
+    product_identification: bytes = octets(16, 16)
+    product_revision_level: bytes = octets(32, 4)
+    vendor_specific: bytes = octets(36, 20)
+    version_descriptor_1: int = number(58, 2)
+    version_descriptor_2: int = number(60, 2)
+    version_descriptor_3: int = number(62, 2)
+    version_descriptor_4: int = number(64, 2)
+    version_descriptor_5: int = number(66, 2)
+    version_descriptor_6: int = number(68, 2)
+    version_descriptor_7: int = number(70, 2)
+    version_descriptor_8: int = number(72, 2)
+
+    @property
+    def version_descriptors(self) -> tuple[int, ...]:
+        """The version descriptors, zeros where there is none."""
+        return (
+            self.version_descriptor_1,
+            self.version_descriptor_2,
+            self.version_descriptor_3,
+            self.version_descriptor_4,
+            self.version_descriptor_5,
+            self.version_descriptor_6,
+            self.version_descriptor_7,
+            self.version_descriptor_8,
+        )
+
 
 VERSION_SPC_4 = 0x06
 RESPONSE_DATA_FORMAT = 2
 
-NOTHING_HERE = {"peripheral_qualifier": 0b011, "peripheral_device_type": 0x1F}
-"""Peripheral qualifier and device type of a LUN that has no logical unit."""
+NO_LOGICAL_UNIT_QUALIFIER, UNKNOWN_DEVICE_TYPE = 0b011, 0x1F
+"""Peripheral qualifier and peripheral device type of a LUN that has no logical unit."""
 
 
 def inquiry(task: Task) -> Outcome:
     """Report standard data or a VPD page. Without a logical unit, report only standard data and page 00h."""
-    fields = cdb_layout(INQUIRY).parse(task.cdb)
-    page_code: int = fields["page_code"]
-    if fields["evpd"]:
-        data = _page(task.logical_unit, page_code)
-    elif page_code:
+    cdb = Inquiry.parse(task.cdb)
+    if cdb.evpd:
+        data = _page(task.logical_unit, cdb.page_code)
+    elif cdb.page_code:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
         data = standard_inquiry_data(task.logical_unit)
-    return Reply.of_parameter_data(data, fields["allocation_length"])
+    return Reply.of_parameter_data(data, cdb.allocation_length)
 
 
 def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
     if not logical_unit.is_present:
         if page_code == vpd.SUPPORTED_PAGES:
-            return vpd.HEADER.build(**NOTHING_HERE, page_length=1) + bytes((vpd.SUPPORTED_PAGES,))
+            header = vpd.VpdPageHeader(
+                peripheral_qualifier=NO_LOGICAL_UNIT_QUALIFIER, peripheral_device_type=UNKNOWN_DEVICE_TYPE, page_length=1
+            )
+            return header.build() + bytes((vpd.SUPPORTED_PAGES,))
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     builder = vpd.all_pages(logical_unit).get(page_code)
     if builder is None:
@@ -57,20 +100,23 @@ def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
 
 def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
     """Build the 96 bytes of standard INQUIRY data."""
-    peripheral = {} if logical_unit.is_present else NOTHING_HERE
-    return STANDARD_INQUIRY_LAYOUT.build(
-        **peripheral,
+    first, second, third = CLAIMED
+    return StandardInquiryData(
+        peripheral_qualifier=0 if logical_unit.is_present else NO_LOGICAL_UNIT_QUALIFIER,
+        peripheral_device_type=0 if logical_unit.is_present else UNKNOWN_DEVICE_TYPE,
         version=VERSION_SPC_4,
-        hisup=1,
+        hisup=True,
         response_data_format=RESPONSE_DATA_FORMAT,
-        additional_length=STANDARD_INQUIRY_LAYOUT.size_bytes - 5,
-        third_party_copy=int(logical_unit.third_party_copy),
-        cmdque=1,
+        additional_length=StandardInquiryData.size_bytes - 5,
+        third_party_copy=logical_unit.third_party_copy,
+        cmdque=True,
         t10_vendor_identification=vpd.T10_VENDOR_IDENTIFICATION,
         product_identification=vpd.PRODUCT_IDENTIFICATION,
         product_revision_level=vpd.PRODUCT_REVISION_LEVEL,
-        **{f"version_descriptor_{place}": value for place, value in enumerate(CLAIMED, start=1)},
-    )
+        version_descriptor_1=first,
+        version_descriptor_2=second,
+        version_descriptor_3=third,
+    ).build()
 
 
 ROWS = (

@@ -1,7 +1,7 @@
 """LOG SENSE (SPC-4 6.8). Nothing is saved or can be reset, so there is no LOG SELECT."""
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import LogSense
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import log as log_pages
@@ -17,14 +17,14 @@ PARAMETER_POINTER_BYTE = 5
 
 def log_sense(task: Task) -> Outcome:
     """Report one page, from the first parameter whose code is at least PARAMETER POINTER."""
-    fields = cdb_layout(LOG_SENSE).parse(task.cdb)
-    page_code, subpage_code, pointer = fields["page_code"], fields["subpage_code"], fields["parameter_pointer"]
+    cdb = LogSense.parse(task.cdb)
+    page_code, subpage_code, pointer = cdb.page_code, cdb.subpage_code, cdb.parameter_pointer
     body = _listed_pages(task.logical_unit, page_code, subpage_code)
     if body is None:
         body = _parameters(task.logical_unit, page_code, subpage_code, pointer)
     elif pointer:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=PARAMETER_POINTER_BYTE)  # a list of pages has no parameters
-    return Reply.of_parameter_data(log_pages.page(page_code, subpage_code, body), fields["allocation_length"])
+    return Reply.of_parameter_data(log_pages.page(page_code, subpage_code, body), cdb.allocation_length)
 
 
 def _listed_pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int) -> bytes | None:

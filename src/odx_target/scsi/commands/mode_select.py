@@ -5,21 +5,20 @@ from the present values only in changeable bits. Block descriptors are accepted,
 block length.
 """
 
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import ModeSelect6, ModeSelect10
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.commands.mode_sense import block_descriptor
-from odx_target.scsi.layout import Layout
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.mode import (
-    HEADER_6,
-    HEADER_10,
-    LONG_BLOCK_DESCRIPTOR,
-    PAGE_HEADER,
     PAGES,
-    SHORT_BLOCK_DESCRIPTOR,
+    LongBlockDescriptor,
+    ModeHeader6,
+    ModeHeader10,
+    ModePageHeader,
     ModeParameters,
+    ShortBlockDescriptor,
 )
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
@@ -40,18 +39,21 @@ _PAGE_FORMAT_BIT = 4
 _SUBPAGE_FORMAT_BIT = 6
 _HIGHEST_PAGE_CODE_BIT = 5
 # By operation code: the layout of the header, and the byte offset of BLOCK DESCRIPTOR LENGTH in it.
-_HEADERS = {MODE_SELECT_6: (HEADER_6, 3), MODE_SELECT_10: (HEADER_10, 6)}
+_HEADERS: dict[int, tuple[type[ModeHeader6 | ModeHeader10], int]] = {
+    MODE_SELECT_6: (ModeHeader6, 3),
+    MODE_SELECT_10: (ModeHeader10, 6),
+}
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
     """Return the rows for a device server. `task_manager` notifies the other nexuses of a change."""
 
     def mode_select(task: Task) -> Outcome:
-        fields = cdb_layout(task.cdb[0]).parse(task.cdb)
-        length: int = fields["parameter_list_length"]
+        cdb = (ModeSelect6 if task.cdb[0] == MODE_SELECT_6 else ModeSelect10).parse(task.cdb)
+        length = cdb.parameter_list_length
         if not length:
             return Reply()
-        if not fields["page_format"]:
+        if not cdb.page_format:
             raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=_PAGE_FORMAT_BIT)
         data = parameter_list(task, length)
         return _change(task_manager, task, selected(task.logical_unit, data, *_HEADERS[task.cdb[0]]), length)
@@ -74,16 +76,18 @@ def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length
     return Waiting(flushed, task, length) if ends_cache or after.software_write_protect else Reply(transfer_bytes=length)
 
 
-def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_length_byte: int) -> ModeParameters:
+def selected(
+    logical_unit: LogicalUnit, data: bytes, header: type[ModeHeader6 | ModeHeader10], descriptor_length_byte: int
+) -> ModeParameters:
     """Return the parameters that a list asks for. Raises CheckCondition if the list is incomplete or not supported."""
     if len(data) < header.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     fields = header.parse(data)
     offset = header.size_bytes
-    descriptor_bytes = fields["block_descriptor_length"]
+    descriptor_bytes = fields.block_descriptor_length
     if descriptor_bytes:
-        long_lba = bool(fields.get("longlba", 0))
-        layout = LONG_BLOCK_DESCRIPTOR if long_lba else SHORT_BLOCK_DESCRIPTOR
+        long_lba = isinstance(fields, ModeHeader10) and fields.longlba
+        layout = LongBlockDescriptor if long_lba else ShortBlockDescriptor
         if descriptor_bytes != layout.size_bytes:
             raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=descriptor_length_byte)
         if len(data) < offset + descriptor_bytes:
@@ -96,29 +100,31 @@ def selected(logical_unit: LogicalUnit, data: bytes, header: Layout, descriptor_
     return parameters
 
 
-def _check_descriptor(layout: Layout, data: bytes, present: bytes, offset: int) -> None:
+def _check_descriptor(
+    layout: type[LongBlockDescriptor | ShortBlockDescriptor], data: bytes, present: bytes, offset: int
+) -> None:
     """Refuse any change by a block descriptor. A number of blocks of zero, or of all ones, means no change."""
     wanted, current = layout.parse(data), layout.parse(present)
-    count_bits = layout.fields[0].bits
-    if wanted["number_of_logical_blocks"] not in (0, current["number_of_logical_blocks"], (1 << count_bits) - 1):
+    count_bits = layout.places["number_of_logical_blocks"].size
+    if wanted.number_of_logical_blocks not in (0, current.number_of_logical_blocks, (1 << count_bits) - 1):
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset)
-    if wanted["logical_block_length"] != current["logical_block_length"]:
-        length_bytes = layout.fields[-1].bits // 8
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + layout.size_bytes - length_bytes)
+    if wanted.logical_block_length != current.logical_block_length:
+        length_byte = layout.places["logical_block_length"].start // 8
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + length_byte)
 
 
 def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: ModeParameters) -> tuple[int, ModeParameters]:
     """Return the offset of the next page, and the parameters with this page's changes."""
-    start = offset + PAGE_HEADER.size_bytes
+    start = offset + ModePageHeader.size_bytes
     if len(data) < start:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    header = PAGE_HEADER.parse(data[offset:])
-    if header["spf"]:
+    header = ModePageHeader.parse(data[offset:])
+    if header.spf:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_SUBPAGE_FORMAT_BIT)
-    page = PAGES.get(header["page_code"])
+    page = PAGES.get(header.page_code)
     if page is None:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_HIGHEST_PAGE_CODE_BIT)
-    if header["page_length"] != page.layout.size_bytes:
+    if header.page_length != page.layout.size_bytes:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + 1)
     end = start + page.layout.size_bytes
     body = data[start:end]

@@ -1,19 +1,19 @@
 """MODE SENSE (SPC-4 6.13, 6.14). Nothing is saved: a reset or a restart restores the defaults."""
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import ModeSense6, ModeSense10
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.mode import (
     ALL_PAGES,
     ALL_SUBPAGES,
-    HEADER_6,
-    HEADER_10,
-    LONG_BLOCK_DESCRIPTOR,
     NO_SUBPAGE,
-    PAGE_HEADER,
     PAGES,
-    SHORT_BLOCK_DESCRIPTOR,
+    LongBlockDescriptor,
+    ModeHeader6,
+    ModeHeader10,
+    ModePageHeader,
+    ShortBlockDescriptor,
 )
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_PARAMETERS_NOT_SUPPORTED, CheckCondition
@@ -30,22 +30,29 @@ _MAX_SHORT_COUNT = 0xFFFF_FFFF
 
 def mode_sense(task: Task) -> Outcome:
     """Handle the 6-byte and 10-byte forms: report header, block descriptor unless DBD is set, and pages."""
-    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
-    if fields["page_control"] == SAVED_VALUES:
+    cdb = (ModeSense6 if task.cdb[0] == MODE_SENSE_6 else ModeSense10).parse(task.cdb)
+    if cdb.page_control == SAVED_VALUES:
         raise CheckCondition(SAVING_PARAMETERS_NOT_SUPPORTED)
-    pages = _pages(task.logical_unit, fields["page_code"], fields["subpage_code"], fields["page_control"])
-    long_lba = bool(fields.get("llbaa", 0))
-    descriptor = b"" if fields["dbd"] else block_descriptor(task.logical_unit, long_lba=long_lba)
-    header = HEADER_6 if task.cdb[0] == MODE_SENSE_6 else HEADER_10
-    values = {
-        "mode_data_length": header.size_bytes + len(descriptor) + len(pages) - (1 if header is HEADER_6 else 2),
-        "wp": int(task.logical_unit.write_protected),
-        "dpofua": 1,
-        "block_descriptor_length": len(descriptor),
-    }
-    if descriptor and long_lba:
-        values["longlba"] = 1
-    return Reply.of_parameter_data(header.build(**values) + descriptor + pages, fields["allocation_length"])
+    pages = _pages(task.logical_unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
+    long_lba = isinstance(cdb, ModeSense10) and cdb.llbaa
+    descriptor = b"" if cdb.dbd else block_descriptor(task.logical_unit, long_lba=long_lba)
+    header: ModeHeader6 | ModeHeader10
+    if task.cdb[0] == MODE_SENSE_6:
+        header = ModeHeader6(
+            mode_data_length=ModeHeader6.size_bytes - 1 + len(descriptor) + len(pages),
+            wp=task.logical_unit.write_protected,
+            dpofua=True,
+            block_descriptor_length=len(descriptor),
+        )
+    else:
+        header = ModeHeader10(
+            mode_data_length=ModeHeader10.size_bytes - 2 + len(descriptor) + len(pages),
+            wp=task.logical_unit.write_protected,
+            dpofua=True,
+            longlba=bool(descriptor) and long_lba,
+            block_descriptor_length=len(descriptor),
+        )
+    return Reply.of_parameter_data(header.build() + descriptor + pages, cdb.allocation_length)
 
 
 def _pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
@@ -65,14 +72,14 @@ def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> b
     else:
         is_default = page_control == DEFAULT_VALUES
         body = page.build(logical_unit.default_mode_parameters if is_default else logical_unit.mode_parameters)
-    return PAGE_HEADER.build(page_code=page_code, page_length=len(body)) + body
+    return ModePageHeader(page_code=page_code, page_length=len(body)).build() + body
 
 
 def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:
     """Build the mode parameter block descriptor, of 8 or 16 bytes (SBC-3 6.5.2)."""
-    layout = LONG_BLOCK_DESCRIPTOR if long_lba else SHORT_BLOCK_DESCRIPTOR
+    layout = LongBlockDescriptor if long_lba else ShortBlockDescriptor
     count_blocks = logical_unit.capacity_blocks if long_lba else min(logical_unit.capacity_blocks, _MAX_SHORT_COUNT)
-    return layout.build(number_of_logical_blocks=count_blocks, logical_block_length=logical_unit.block_bytes)
+    return layout(number_of_logical_blocks=count_blocks, logical_block_length=logical_unit.block_bytes).build()
 
 
 ROWS = (

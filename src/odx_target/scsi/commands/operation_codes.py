@@ -1,9 +1,9 @@
 """REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): a report of the command table."""
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import ReportSupportedOperationCodes
 from odx_target.scsi.command_table import CommandFlag, CommandRow, CommandTable
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
@@ -15,30 +15,56 @@ SERVICE_ACTION = 0x0C
 ALL_COMMANDS, ONE_WITHOUT_SERVICE_ACTION, ONE_WITH_SERVICE_ACTION, ONE_OF_EITHER = range(4)
 NOT_SUPPORTED, SUPPORTED = 0b001, 0b011
 
-ALL_COMMANDS_HEADER = Layout("command_data_length:32")
-COMMAND_DESCRIPTOR = Layout("operation_code:8 -:8 service_action:16 -:8 -:6 ctdp:1 servactv:1 cdb_length:16")
-ONE_COMMAND_HEADER = Layout("-:8 ctdp:1 -:4 support:3 cdb_size:16")
-TIMEOUTS_DESCRIPTOR = Layout(
-    "descriptor_length:16 -:8 command_specific:8 nominal_command_processing_timeout:32 recommended_command_timeout:32"
-)
+
+class AllCommandsHeader(Layout):
+    """The header of a report of all commands."""
+
+    command_data_length: int = number(0, 4)
+
+
+class CommandDescriptor(Layout):
+    """One command in a report of all commands."""
+
+    operation_code: int = number(0, 1)
+    service_action: int = number(2, 2)
+    ctdp: bool = flag(5, 1)
+    servactv: bool = flag(5, 0)
+    cdb_length: int = number(6, 2)
+
+
+class OneCommandHeader(Layout):
+    """The header of a report of one command; its usage mask follows."""
+
+    ctdp: bool = flag(1, 7)
+    support: int = bits(1, 2, 3)
+    cdb_size: int = number(2, 2)
+
+
+class TimeoutsDescriptor(Layout):
+    """The command timeouts descriptor."""
+
+    descriptor_length: int = number(0, 2)
+    command_specific: int = number(3, 1)
+    nominal_command_processing_timeout: int = number(4, 4)
+    recommended_command_timeout: int = number(8, 4)
 
 
 def operation_codes_row(table: CommandTable) -> CommandRow:
     """Return the row of the command that reports all rows of `table`, including rows that are added later."""
 
     def report_supported_operation_codes(task: Task) -> Outcome:
-        fields = cdb_layout(OPERATION_CODE, SERVICE_ACTION).parse(task.cdb)
-        if fields["reporting_options"] == ALL_COMMANDS:
-            data = all_commands(table, with_timeouts=bool(fields["rctd"]))
+        cdb = ReportSupportedOperationCodes.parse(task.cdb)
+        if cdb.reporting_options == ALL_COMMANDS:
+            data = all_commands(table, with_timeouts=cdb.rctd)
         else:
             row = _requested(
                 table,
-                fields["reporting_options"],
-                fields["requested_operation_code"],
-                fields["requested_service_action"],
+                cdb.reporting_options,
+                cdb.requested_operation_code,
+                cdb.requested_service_action,
             )
-            data = one_command(row, with_timeouts=bool(fields["rctd"]))
-        return Reply.of_parameter_data(data, fields["allocation_length"])
+            data = one_command(row, with_timeouts=cdb.rctd)
+        return Reply.of_parameter_data(data, cdb.allocation_length)
 
     return CommandRow(
         "REPORT SUPPORTED OPERATION CODES",
@@ -54,34 +80,34 @@ def operation_codes_row(table: CommandTable) -> CommandRow:
 def all_commands(table: CommandTable, *, with_timeouts: bool) -> bytes:
     """Build the descriptors of all commands."""
     body = b"".join(_descriptor(row, with_timeouts=with_timeouts) for row in table.rows())
-    return ALL_COMMANDS_HEADER.build(command_data_length=len(body)) + body
+    return AllCommandsHeader(command_data_length=len(body)).build() + body
 
 
 def one_command(row: CommandRow | None, *, with_timeouts: bool) -> bytes:
     """Build the report of one command: support, CDB length and usage mask. `row` is None for an unsupported command."""
     if row is None:
-        return ONE_COMMAND_HEADER.build(support=NOT_SUPPORTED)
-    header = ONE_COMMAND_HEADER.build(ctdp=int(with_timeouts), support=SUPPORTED, cdb_size=row.cdb_bytes)
+        return OneCommandHeader(support=NOT_SUPPORTED).build()
+    header = OneCommandHeader(ctdp=with_timeouts, support=SUPPORTED, cdb_size=row.cdb_bytes).build()
     return header + row.usage + (_timeouts(row) if with_timeouts else b"")
 
 
 def _descriptor(row: CommandRow, *, with_timeouts: bool) -> bytes:
-    descriptor = COMMAND_DESCRIPTOR.build(
+    descriptor = CommandDescriptor(
         operation_code=row.operation_code,
         service_action=row.service_action or 0,
-        ctdp=int(with_timeouts),
-        servactv=int(row.service_action is not None),
+        ctdp=with_timeouts,
+        servactv=row.service_action is not None,
         cdb_length=row.cdb_bytes,
-    )
+    ).build()
     return descriptor + (_timeouts(row) if with_timeouts else b"")
 
 
 def _timeouts(row: CommandRow) -> bytes:
-    return TIMEOUTS_DESCRIPTOR.build(
-        descriptor_length=TIMEOUTS_DESCRIPTOR.size_bytes - 2,
+    return TimeoutsDescriptor(
+        descriptor_length=TimeoutsDescriptor.size_bytes - 2,
         nominal_command_processing_timeout=row.nominal_timeout_s,
         recommended_command_timeout=row.recommended_timeout_s,
-    )
+    ).build()
 
 
 def _requested(table: CommandTable, option: int, operation_code: int, service_action: int) -> CommandRow | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from odx_target.environment import Buffer
-from odx_target.scsi.cdb import TRANSFER_16
+from odx_target.scsi.cdb.transfer import TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import whole_blocks
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from itertools import islice
 from struct import Struct
 
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.block_commands import GetLbaStatus, Unmap, WriteSame10, WriteSame16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import exact_blocks, parameter_list
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, number
 from odx_target.scsi.limits import MAX_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
@@ -31,10 +31,38 @@ WRITE_SAME_10 = 0x41
 WRITE_SAME_16 = 0x93
 GET_LBA_STATUS = (0x9E, 0x12)
 
-UNMAP_HEADER = Layout("unmap_data_length:16 unmap_block_descriptor_data_length:16 -:32")
-UNMAP_DESCRIPTOR = Layout("unmap_logical_block_address:64 number_of_logical_blocks:32 -:32")
-LBA_STATUS_HEADER = Layout("parameter_data_length:32 -:32")
-LBA_STATUS_DESCRIPTOR = Layout("logical_block_address:64 number_of_logical_blocks:32 -:4 provisioning_status:4 -:24")
+
+class UnmapHeader(Layout):
+    """The header of an UNMAP parameter list."""
+
+    size_bytes = 8
+    unmap_data_length: int = number(0, 2)
+    unmap_block_descriptor_data_length: int = number(2, 2)
+
+
+class UnmapDescriptor(Layout):
+    """One range in an UNMAP parameter list."""
+
+    size_bytes = 16
+    unmap_logical_block_address: int = number(0, 8)
+    number_of_logical_blocks: int = number(8, 4)
+
+
+class LbaStatusHeader(Layout):
+    """The header of the parameter data of GET LBA STATUS."""
+
+    size_bytes = 8
+    parameter_data_length: int = number(0, 4)
+
+
+class LbaStatusDescriptor(Layout):
+    """One range in the parameter data of GET LBA STATUS."""
+
+    size_bytes = 16
+    logical_block_address: int = number(0, 8)
+    number_of_logical_blocks: int = number(8, 4)
+    provisioning_status: int = bits(12, 3, 4)
+
 
 # The same descriptors as structs, for speed: a file system that trims sends UNMAP commands with thousands of extents.
 _FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
@@ -50,9 +78,9 @@ _MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
     """Return (LBA, number of blocks) of each complete descriptor in an UNMAP parameter list, which has at least a header."""
-    stated_bytes = UNMAP_HEADER.parse(data)["unmap_block_descriptor_data_length"]
-    body = data[UNMAP_HEADER.size_bytes :][:stated_bytes]
-    whole_bytes = len(body) - len(body) % UNMAP_DESCRIPTOR.size_bytes
+    stated_bytes = UnmapHeader.parse(data).unmap_block_descriptor_data_length
+    body = data[UnmapHeader.size_bytes :][:stated_bytes]
+    whole_bytes = len(body) - len(body) % UnmapDescriptor.size_bytes
     return list(_FAST_UNMAP_DESCRIPTOR.iter_unpack(body[:whole_bytes]))
 
 
@@ -64,7 +92,7 @@ def unmap(task: Task) -> Outcome:
     if len(ranges) > limits.max_unmap_descriptors:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=2)
     if sum(count_blocks for _, count_blocks in ranges) > limits.max_unmap_blocks:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=UNMAP_HEADER.size_bytes + 8)
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=UnmapHeader.size_bytes + 8)
     for lba, count_blocks in ranges:
         check_range(logical_unit, lba, count_blocks)
     transfer_bytes = _parameter_list_bytes(task)
@@ -84,8 +112,7 @@ async def _unmap_the_rest(task: Task, ranges: Sequence[tuple[int, int]], transfe
 
 
 def _parameter_list_bytes(task: Task) -> int:
-    length: int = cdb_layout(UNMAP).parse(task.cdb)["parameter_list_length"]
-    return length
+    return Unmap.parse(task.cdb).parameter_list_length
 
 
 def _unmap_ranges(task: Task) -> list[tuple[int, int]]:
@@ -93,7 +120,7 @@ def _unmap_ranges(task: Task) -> list[tuple[int, int]]:
     if not length:
         return []
     data = parameter_list(task, length)
-    if len(data) < UNMAP_HEADER.size_bytes:
+    if len(data) < UnmapHeader.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return unmap_descriptors(data)
 
@@ -148,8 +175,8 @@ async def _unmap_range_cold(task: Task, lba: int, count_blocks: int, transfer_by
 
 
 def _write_same_fields(task: Task) -> tuple[int, int, bool]:
-    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
-    return fields["logical_block_address"], fields["number_of_logical_blocks"], bool(fields.get("ndob", 0))
+    cdb = (WriteSame16 if task.cdb[0] == WRITE_SAME_16 else WriteSame10).parse(task.cdb)
+    return cdb.logical_block_address, cdb.number_of_logical_blocks, isinstance(cdb, WriteSame16) and cdb.ndob
 
 
 def _write_same_extents(task: Task) -> Sequence[Extent]:
@@ -175,14 +202,13 @@ async def _lba_status_in_turn(task: Task) -> Reply:
 
 def _lba_status_now(task: Task) -> Reply:
     logical_unit = task.logical_unit
-    fields = cdb_layout(*GET_LBA_STATUS).parse(task.cdb)
-    lba: int = fields["starting_logical_block_address"]
-    allocation_bytes: int = fields["allocation_length"]
+    cdb = GetLbaStatus.parse(task.cdb)
+    lba, allocation_bytes = cdb.starting_logical_block_address, cdb.allocation_length
     if lba >= logical_unit.capacity_blocks:
         raise CheckCondition(LBA_OUT_OF_RANGE, information=lba)
-    room = (allocation_bytes - LBA_STATUS_HEADER.size_bytes) // LBA_STATUS_DESCRIPTOR.size_bytes
+    room = (allocation_bytes - LbaStatusHeader.size_bytes) // LbaStatusDescriptor.size_bytes
     body = b"".join(_lba_status(logical_unit, lba, min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)))
-    data = LBA_STATUS_HEADER.build(parameter_data_length=len(body) + 4) + body
+    data = LbaStatusHeader(parameter_data_length=len(body) + 4).build() + body
     return Reply.of_parameter_data(data, allocation_bytes)
 
 

@@ -4,9 +4,14 @@ TEST UNIT READY, REQUEST SENSE, START STOP UNIT, REPORT LUNS, REPORT SUPPORTED T
 """
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import (
+    ReportLuns,
+    ReportSupportedTaskManagementFunctions,
+    RequestSense,
+    StartStopUnit,
+)
 from odx_target.scsi.command_table import CommandFlag, CommandRow
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, flag, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
@@ -26,7 +31,14 @@ START_STOP_UNIT = 0x1B
 REPORT_LUNS = 0xA0
 REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS = (0xA3, 0x0D)
 
-REPORT_LUNS_HEADER = Layout("lun_list_length:32 -:32")
+
+class ReportLunsHeader(Layout):
+    """The header of the parameter data of REPORT LUNS."""
+
+    size_bytes = 8
+    lun_list_length: int = number(0, 4)
+
+
 MIN_REPORT_LUNS_ALLOCATION_BYTES = 16
 SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL = 0x00, 0x01, 0x02
 
@@ -35,10 +47,32 @@ SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL = 0x00, 0x01, 0x02
 PERIPHERAL_DEVICE_LUNS = 256
 FLAT_SPACE_METHOD = 0x4000
 
-TASK_MANAGEMENT_FUNCTIONS = Layout(
-    "ats:1 atss:1 cacas:1 ctss:1 lurs:1 qts:1 trs:1 wakes:1 -:5 qaes:1 qtss:1 itnrs:1 -:8 additional_length:8"
-)
-TASK_MANAGEMENT_TIMEOUTS = Layout("-:7 tmftmov:1 -:24 long_timeout:32 short_timeout:32")
+
+class TaskManagementFunctions(Layout):
+    """The supported task management functions."""
+
+    ats: bool = flag(0, 7)
+    atss: bool = flag(0, 6)
+    cacas: bool = flag(0, 5)
+    ctss: bool = flag(0, 4)
+    lurs: bool = flag(0, 3)
+    qts: bool = flag(0, 2)
+    trs: bool = flag(0, 1)
+    wakes: bool = flag(0, 0)
+    qaes: bool = flag(1, 2)
+    qtss: bool = flag(1, 1)
+    itnrs: bool = flag(1, 0)
+    additional_length: int = number(3, 1)
+
+
+class TaskManagementTimeouts(Layout):
+    """The task management timeouts descriptor."""
+
+    tmftmov: bool = flag(0, 0)
+    long_timeout: int = number(4, 4)
+    short_timeout: int = number(8, 4)
+
+
 MIN_TASK_MANAGEMENT_ALLOCATION_BYTES = 4
 
 
@@ -51,9 +85,9 @@ def test_unit_ready(task: Task) -> Outcome:
 
 def request_sense(task: Task) -> Outcome:
     """Return the sense data that the next command would get, and clear the unit attention. Status is always GOOD."""
-    fields = cdb_layout(REQUEST_SENSE).parse(task.cdb)
-    sense = _pending_sense(task).sense(descriptor_format=bool(fields["desc"]))
-    return Reply.of_parameter_data(sense, fields["allocation_length"])
+    cdb = RequestSense.parse(task.cdb)
+    sense = _pending_sense(task).sense(descriptor_format=cdb.desc)
+    return Reply.of_parameter_data(sense, cdb.allocation_length)
 
 
 def _pending_sense(task: Task) -> CheckCondition:
@@ -73,11 +107,11 @@ def start_stop_unit(task: Task) -> Outcome:
     A start or a reset ends the stop. Before a stop, all data is made durable unless NO_FLUSH is set. Loading or ejecting a
     medium and power conditions are not supported, and refused as invalid fields.
     """
-    fields = cdb_layout(START_STOP_UNIT).parse(task.cdb)
-    if fields["start"]:
+    cdb = StartStopUnit.parse(task.cdb)
+    if cdb.start:
         task.logical_unit.stopped = False
         return Reply()
-    if fields["no_flush"]:
+    if cdb.no_flush:
         task.logical_unit.stopped = True
         return Reply()
     return Waiting(_stop, task)
@@ -93,23 +127,23 @@ async def _stop(task: Task) -> Reply:
 
 def _start_stop_access(cdb: bytes) -> Access:
     """Return the access class. Only starting is allowed under any reservation (SBC-3 table 13)."""
-    fields = cdb_layout(START_STOP_UNIT).parse_prefix(cdb)
-    return Access.ALLOWED if fields.get("start") and not fields["power_condition"] else Access.WRITES
+    fields = StartStopUnit.parse_cut(cdb)
+    return Access.ALLOWED if fields.start and not fields.power_condition else Access.WRITES
 
 
 def report_luns(task: Task) -> Outcome:
     """Report the LUNs of this nexus; there are no well-known logical units."""
-    fields = cdb_layout(REPORT_LUNS).parse(task.cdb)
-    if fields["select_report"] not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
+    cdb = ReportLuns.parse(task.cdb)
+    if cdb.select_report not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
-    if fields["allocation_length"] < MIN_REPORT_LUNS_ALLOCATION_BYTES:
+    if cdb.allocation_length < MIN_REPORT_LUNS_ALLOCATION_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)
-    luns = [] if fields["select_report"] == SELECT_WELL_KNOWN else sorted(task.nexus.logical_units)
+    luns = [] if cdb.select_report == SELECT_WELL_KNOWN else sorted(task.nexus.logical_units)
     for lun in luns:
         task.nexus.clear_unit_attention(lun, REPORTED_LUNS_DATA_HAS_CHANGED.asc, REPORTED_LUNS_DATA_HAS_CHANGED.ascq)
     body = b"".join(lun_bytes(lun) for lun in luns)
-    data = REPORT_LUNS_HEADER.build(lun_list_length=len(body)) + body
-    return Reply.of_parameter_data(data, fields["allocation_length"])
+    data = ReportLunsHeader(lun_list_length=len(body)).build() + body
+    return Reply.of_parameter_data(data, cdb.allocation_length)
 
 
 def lun_bytes(lun: int) -> bytes:
@@ -120,12 +154,14 @@ def lun_bytes(lun: int) -> bytes:
 
 def report_supported_task_management_functions(task: Task) -> Outcome:
     """Report ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET and target reset."""
-    fields = cdb_layout(*REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS).parse(task.cdb)
-    if fields["allocation_length"] < MIN_TASK_MANAGEMENT_ALLOCATION_BYTES:
+    cdb = ReportSupportedTaskManagementFunctions.parse(task.cdb)
+    if cdb.allocation_length < MIN_TASK_MANAGEMENT_ALLOCATION_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)
-    timeouts = TASK_MANAGEMENT_TIMEOUTS.build() if fields["repd"] else b""
-    functions = TASK_MANAGEMENT_FUNCTIONS.build(ats=1, atss=1, ctss=1, lurs=1, trs=1, additional_length=len(timeouts))
-    return Reply.of_parameter_data(functions + timeouts, fields["allocation_length"])
+    timeouts = TaskManagementTimeouts().build() if cdb.repd else b""
+    functions = TaskManagementFunctions(
+        ats=True, atss=True, ctss=True, lurs=True, trs=True, additional_length=len(timeouts)
+    ).build()
+    return Reply.of_parameter_data(functions + timeouts, cdb.allocation_length)
 
 
 _ANSWERS_ALWAYS = CommandFlag.IGNORES_UNIT_ATTENTION | CommandFlag.WITHOUT_LOGICAL_UNIT | CommandFlag.NOT_ORDERED

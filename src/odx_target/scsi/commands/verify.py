@@ -5,7 +5,14 @@ Blocks are verified by reading them: the store checks the checksum of every bloc
 
 from collections.abc import Sequence
 
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.block_commands import (
+    Verify10,
+    Verify12,
+    Verify16,
+    WriteAndVerify10,
+    WriteAndVerify12,
+    WriteAndVerify16,
+)
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import all_blocks, whole_blocks
 from odx_target.scsi.commands.difference import first_difference
@@ -23,6 +30,12 @@ BYTCHK_EACH_BLOCK = 1
 BYTCHK_RESERVED = 2
 BYTCHK_ONE_BLOCK = 3
 
+_VERIFY: dict[int, type[Verify10 | Verify12 | Verify16]] = {0x2F: Verify10, 0x8F: Verify16, 0xAF: Verify12}
+_WRITE_AND_VERIFY: dict[int, type[WriteAndVerify10 | WriteAndVerify12 | WriteAndVerify16]] = {
+    0x2E: WriteAndVerify10,
+    0x8E: WriteAndVerify16,
+    0xAE: WriteAndVerify12,
+}
 _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 """Byte offset of VERIFICATION LENGTH or TRANSFER LENGTH in the CDB, by operation code."""
 
@@ -30,7 +43,7 @@ _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 def verify(task: Task) -> Outcome:
     """Check that blocks can be read. With BYTCHK, compare them with data-out: all blocks of it, or one block with each."""
     logical_unit = task.logical_unit
-    lba, count_blocks, bytchk = _fields(task, "verification_length")
+    lba, count_blocks, bytchk = _verify_fields(task)
     if bytchk == BYTCHK_RESERVED:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)
     check_range(logical_unit, lba, count_blocks)
@@ -52,7 +65,7 @@ async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer
 
 def write_and_verify(task: Task) -> Outcome:
     """Write blocks, make them durable, and read them back to check them. With BYTCHK, compare them with the data-out."""
-    lba, count_blocks, bytchk = _fields(task, "transfer_length")
+    lba, count_blocks, bytchk = _write_and_verify_fields(task)
     if bytchk not in (BYTCHK_MEDIUM_ONLY, BYTCHK_EACH_BLOCK):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)
     check_range(task.logical_unit, lba, count_blocks)
@@ -111,18 +124,23 @@ def _check_length(task: Task, count_blocks: int) -> None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=_LENGTH_BYTE[task.cdb[0]])
 
 
-def _fields(task: Task, length: str) -> tuple[int, int, int]:
-    fields = cdb_layout(task.cdb[0]).parse(task.cdb)
-    return fields["logical_block_address"], fields[length], fields["bytchk"]
+def _verify_fields(task: Task) -> tuple[int, int, int]:
+    cdb = _VERIFY[task.cdb[0]].parse(task.cdb)
+    return cdb.logical_block_address, cdb.verification_length, cdb.bytchk
+
+
+def _write_and_verify_fields(task: Task) -> tuple[int, int, int]:
+    cdb = _WRITE_AND_VERIFY[task.cdb[0]].parse(task.cdb)
+    return cdb.logical_block_address, cdb.transfer_length, cdb.bytchk
 
 
 def _verified_extents(task: Task) -> Sequence[Extent]:
-    lba, count_blocks, _ = _fields(task, "verification_length")
+    lba, count_blocks, _ = _verify_fields(task)
     return (Extent(lba, count_blocks, writes=False),)
 
 
 def _written_extents(task: Task) -> Sequence[Extent]:
-    lba, count_blocks, _ = _fields(task, "transfer_length")
+    lba, count_blocks, _ = _write_and_verify_fields(task)
     return (Extent(lba, count_blocks, writes=True),)
 
 

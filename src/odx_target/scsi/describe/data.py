@@ -7,7 +7,7 @@ commands and its VPD page. Invalid input raises ValueError; input that ends earl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from odx_target.scsi.cdb import CDB_LAYOUTS, CdbLayout
+from odx_target.scsi.cdb.table import CDB_LAYOUTS, CdbLayout
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.describe.command_names import COMMAND_NAMES, command_name
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
@@ -34,7 +34,7 @@ class Descriptions:
     vpd_pages: dict[int, PageDescription] = field(default_factory=lambda: dict(VPD_PAGES))
     names: dict[tuple[int, int | None], str] = field(default_factory=lambda: dict(COMMAND_NAMES))
 
-    def add_cdb(self, operation_code: int, service_action: int | None, name: str, layout: Layout) -> None:
+    def add_cdb(self, operation_code: int, service_action: int | None, name: str, layout: type[Layout]) -> None:
         """Add a command; its layout covers the whole CDB, including operation code and CONTROL."""
         self.cdbs[operation_code, service_action] = CdbLayout(name, layout)
 
@@ -77,16 +77,16 @@ def describe_sense(sense: bytes) -> list[Row]:
 
 def describe_vpd(page: bytes, descriptions: Descriptions | None = None) -> list[Row]:
     """Describe a VPD page including its header. Raises ValueError if `page` is shorter than a header."""
-    header = vpd.HEADER.parse(page)
-    body = page[vpd.HEADER.size_bytes :][: header["page_length"]]
+    header = vpd.VpdPageHeader.parse(page)
+    body = page[vpd.VpdPageHeader.size_bytes :][: header.page_length]
     pages = (descriptions or Descriptions()).vpd_pages
-    known = pages.get(header["page_code"])
-    rows = [Row("page", known.name if known else "unknown"), *layout_rows(vpd.HEADER, page)]
-    if header["page_code"] == vpd.SUPPORTED_PAGES:
+    known = pages.get(header.page_code)
+    rows = [Row("page", known.name if known else "unknown"), *layout_rows(vpd.VpdPageHeader, page)]
+    if header.page_code == vpd.SUPPORTED_PAGES:
         rows += [Row("supported_page", f"{code:#04x}", pages[code].name if code in pages else "unknown") for code in body]
     else:
         rows += known.describe(body) if known else [raw_row("page_body", body)]
-    missing = header["page_length"] - len(body)
+    missing = header.page_length - len(body)
     if missing:
         rows.append(Row("missing", str(missing), "bytes to the end of the page"))
     return rows
@@ -116,13 +116,13 @@ _DESIGNATOR_WORDS = {"association": _ASSOCIATIONS, "designator_type": _DESIGNATO
 def describe_designators(body: bytes) -> list[Row]:
     """Describe a list of designation descriptors, as in VPD page 83h (SPC-4 7.8.6)."""
     rows: list[Row] = []
-    header_bytes = vpd.DESIGNATOR_HEADER.size_bytes
+    header_bytes = vpd.DesignatorHeader.size_bytes
     while len(body) >= header_bytes:
-        header = vpd.DESIGNATOR_HEADER.parse(body)
-        designator = body[header_bytes:][: header["designator_length"]]
-        rows += layout_rows(vpd.DESIGNATOR_HEADER, body, _DESIGNATOR_WORDS)
-        rows.append(_designator(header["code_set"], designator))
-        body = body[header_bytes + header["designator_length"] :]
+        header = vpd.DesignatorHeader.parse(body)
+        designator = body[header_bytes:][: header.designator_length]
+        rows += layout_rows(vpd.DesignatorHeader, body, _DESIGNATOR_WORDS)
+        rows.append(_designator(header.code_set, designator))
+        body = body[header_bytes + header.designator_length :]
     return rows
 
 
@@ -139,7 +139,7 @@ _PROVISIONING_WORDS = {
 _CHARACTERISTICS_WORDS = {"medium_rotation_rate": {0: "not reported", 1: "non-rotating medium"}}
 
 
-def _of_layout(layout: Layout, words: dict[str, dict[int, str]] | None = None) -> DescribePage:
+def _of_layout(layout: type[Layout], words: dict[str, dict[int, str]] | None = None) -> DescribePage:
     return lambda body: layout_rows(layout, body, words)
 
 
@@ -147,13 +147,13 @@ VPD_PAGES: dict[int, PageDescription] = {
     vpd.SUPPORTED_PAGES: PageDescription("Supported VPD Pages", lambda body: [raw_row("supported_pages", body)]),
     vpd.UNIT_SERIAL_NUMBER: PageDescription("Unit Serial Number", _serial_number),
     vpd.DEVICE_IDENTIFICATION: PageDescription("Device Identification", describe_designators),
-    vpd.EXTENDED_INQUIRY_DATA: PageDescription("Extended INQUIRY Data", _of_layout(vpd.EXTENDED_INQUIRY_LAYOUT)),
-    vpd.BLOCK_LIMITS: PageDescription("Block Limits", _of_layout(vpd.BLOCK_LIMITS_LAYOUT)),
+    vpd.EXTENDED_INQUIRY_DATA: PageDescription("Extended INQUIRY Data", _of_layout(vpd.ExtendedInquiryData)),
+    vpd.BLOCK_LIMITS: PageDescription("Block Limits", _of_layout(vpd.BlockLimits)),
     vpd.BLOCK_DEVICE_CHARACTERISTICS: PageDescription(
-        "Block Device Characteristics", _of_layout(vpd.BLOCK_DEVICE_CHARACTERISTICS_LAYOUT, _CHARACTERISTICS_WORDS)
+        "Block Device Characteristics", _of_layout(vpd.BlockDeviceCharacteristics, _CHARACTERISTICS_WORDS)
     ),
     vpd.LOGICAL_BLOCK_PROVISIONING: PageDescription(
-        "Logical Block Provisioning", _of_layout(vpd.LOGICAL_BLOCK_PROVISIONING_LAYOUT, _PROVISIONING_WORDS)
+        "Logical Block Provisioning", _of_layout(vpd.LogicalBlockProvisioning, _PROVISIONING_WORDS)
     ),
 }
 """Descriptions of VPD pages, by page code."""

@@ -23,44 +23,44 @@ _NAMES = {
     (0x19, NO_SUBPAGE): "General Statistics and Performance",
     (log_pages.INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): "Informational Exceptions",
 }
-_PARAMETERS: dict[tuple[int, int], tuple[str, Layout]] = {
+_PARAMETERS: dict[tuple[int, int], tuple[str, type[Layout]]] = {
     # (page code, parameter code): the parameter's name, and the layout of its value
     (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.AVAILABLE_LBA_MAPPING_RESOURCE_COUNT): (
         "available LBA mapping resource count",
-        log_pages.RESOURCE_COUNT_LAYOUT,
+        log_pages.ResourceCount,
     ),
     (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.USED_LBA_MAPPING_RESOURCE_COUNT): (
         "used LBA mapping resource count",
-        log_pages.RESOURCE_COUNT_LAYOUT,
+        log_pages.ResourceCount,
     ),
     (log_pages.INFORMATIONAL_EXCEPTIONS, log_pages.GENERAL_INFORMATIONAL_EXCEPTIONS): (
         "informational exceptions general",
-        log_pages.INFORMATIONAL_EXCEPTIONS_LAYOUT,
+        log_pages.InformationalExceptionsGeneral,
     ),
 }
 _WORDS = {
     "scope": {0: "not reported", 1: "of this logical unit alone", log_pages.SCOPE_NOT_DEDICATED: "shared by logical units"},
     "most_recent_temperature_reading": {log_pages.NO_TEMPERATURE: "not available"},
 }
-_ASC = "informational_exception_additional_sense_code"
+_ASC_AND_ASCQ_BYTES = 2
 
 
 def describe_log_page(data: bytes) -> list[Row]:
     """Describe a log page with its header."""
-    fields = log_pages.HEADER.parse_prefix(data)
-    page_code, subpage_code = fields.get("page_code", 0), fields.get("subpage_code", 0)
+    fields = log_pages.LogPageHeader.parse_cut(data)
+    page_code, subpage_code = fields.page_code, fields.subpage_code
     name = _NAMES.get((page_code, subpage_code)) or _list_name(page_code, subpage_code)
-    rows = layout_rows(log_pages.HEADER, data, {"page_code": {page_code: name}})
-    if len(data) < log_pages.HEADER.size_bytes:
+    rows = layout_rows(log_pages.LogPageHeader, data, {"page_code": {page_code: name}})
+    if len(data) < log_pages.LogPageHeader.size_bytes:
         return rows
-    body = data[log_pages.HEADER.size_bytes :][: fields["page_length"]]
+    body = data[log_pages.LogPageHeader.size_bytes :][: fields.page_length]
     if subpage_code == SUPPORTED_SUBPAGES:
         rows += [_supported(body[at], body[at + 1]) for at in range(0, len(body) - 1, 2)]
     elif (page_code, subpage_code) == (SUPPORTED_LOG_PAGES, NO_SUBPAGE):
         rows += [_supported(code, NO_SUBPAGE) for code in body]
     else:
         rows += _parameters(page_code if subpage_code == NO_SUBPAGE else -1, body)
-    missing = fields["page_length"] - len(body)
+    missing = fields.page_length - len(body)
     return [*rows, Row("missing", str(missing), "bytes to the end of the page")] if missing else rows
 
 
@@ -77,11 +77,11 @@ def _supported(page_code: int, subpage_code: int) -> Row:
 
 def _parameters(page_code: int, body: bytes) -> list[Row]:
     rows: list[Row] = []
-    header = log_pages.PARAMETER_HEADER
+    header = log_pages.LogParameterHeader
     while len(body) >= header.size_bytes:
         fields = header.parse(body)
-        end = header.size_bytes + fields["parameter_length"]
-        rows += _parameter(page_code, fields["parameter_code"], body[header.size_bytes : end])
+        end = header.size_bytes + fields.parameter_length
+        rows += _parameter(page_code, fields.parameter_code, body[header.size_bytes : end])
         body = body[end:]
     return [*rows, raw_row("partial_parameter_header", body)] if body else rows
 
@@ -92,8 +92,9 @@ def _parameter(page_code: int, parameter_code: int, value: bytes) -> list[Row]:
     if layout is None:
         return [*rows, raw_row("parameter_value", value)]
     rows += layout_rows(layout, value, _WORDS)
-    fields = layout.parse_prefix(value)
-    if f"{_ASC}_qualifier" in fields:
-        asc, ascq = fields[_ASC], fields[f"{_ASC}_qualifier"]
+    if layout is log_pages.InformationalExceptionsGeneral and len(value) >= _ASC_AND_ASCQ_BYTES:
+        fields = log_pages.InformationalExceptionsGeneral.parse_cut(value)
+        asc = fields.informational_exception_additional_sense_code
+        ascq = fields.informational_exception_additional_sense_code_qualifier
         rows.append(Row("meaning", f"{asc:02X}h/{ascq:02X}h", sense_words(asc, ascq)))
     return rows

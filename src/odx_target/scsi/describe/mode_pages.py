@@ -4,21 +4,31 @@ Each function takes bytes and returns rows; input that ends early is described a
 """
 
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.pages.mode import (
     CACHING,
     CONTROL,
-    HEADER_6,
-    HEADER_10,
     INFORMATIONAL_EXCEPTIONS_CONTROL,
-    LONG_BLOCK_DESCRIPTOR,
     NO_SUBPAGE,
-    PAGE_HEADER,
     PAGES,
-    SHORT_BLOCK_DESCRIPTOR,
+    LongBlockDescriptor,
+    ModeHeader6,
+    ModeHeader10,
+    ModePageHeader,
+    ShortBlockDescriptor,
 )
 
-SUBPAGE_HEADER = Layout("ps:1 spf:1 page_code:6 subpage_code:8 page_length:16")
+
+class ModeSubpageHeader(Layout):
+    """The header of a mode page with a subpage code."""
+
+    ps: bool = flag(0, 7)
+    spf: bool = flag(0, 6)
+    page_code: int = bits(0, 5, 6)
+    subpage_code: int = number(1, 1)
+    page_length: int = number(2, 2)
+
+
 _SPF_BIT = 0x40
 
 _NAMES = {
@@ -39,25 +49,25 @@ _NAMES = {
 
 def describe_mode_parameters_6(data: bytes) -> list[Row]:
     """Describe the header of the 6-byte commands, block descriptors, and pages."""
-    return _mode_parameters(HEADER_6, data)
+    return _mode_parameters(ModeHeader6, data)
 
 
 def describe_mode_parameters_10(data: bytes) -> list[Row]:
     """Describe the header of the 10-byte commands, block descriptors, and pages."""
-    return _mode_parameters(HEADER_10, data)
+    return _mode_parameters(ModeHeader10, data)
 
 
-def _mode_parameters(header: Layout, data: bytes) -> list[Row]:
+def _mode_parameters(header: type[ModeHeader6 | ModeHeader10], data: bytes) -> list[Row]:
     rows = layout_rows(header, data)
     if len(data) < header.size_bytes:
         return rows
     fields, rest = header.parse(data), data[header.size_bytes :]
-    length = fields["block_descriptor_length"]
-    layout = LONG_BLOCK_DESCRIPTOR if fields.get("longlba") else SHORT_BLOCK_DESCRIPTOR
+    length = fields.block_descriptor_length
+    layout = LongBlockDescriptor if isinstance(fields, ModeHeader10) and fields.longlba else ShortBlockDescriptor
     return rows + _block_descriptors(layout, rest[:length]) + _pages(rest[length:])
 
 
-def _block_descriptors(layout: Layout, data: bytes) -> list[Row]:
+def _block_descriptors(layout: type[Layout], data: bytes) -> list[Row]:
     rows: list[Row] = []
     while len(data) >= layout.size_bytes:
         rows += layout_rows(layout, data)
@@ -68,12 +78,12 @@ def _block_descriptors(layout: Layout, data: bytes) -> list[Row]:
 def _pages(data: bytes) -> list[Row]:
     rows: list[Row] = []
     while data:
-        header = SUBPAGE_HEADER if data[0] & _SPF_BIT else PAGE_HEADER
+        header = ModeSubpageHeader if data[0] & _SPF_BIT else ModePageHeader
         if len(data) < header.size_bytes:
             return [*rows, raw_row("partial_page_header", data)]
         fields = header.parse(data)
-        end = header.size_bytes + fields["page_length"]
-        key = fields["page_code"], fields.get("subpage_code", NO_SUBPAGE)
+        end = header.size_bytes + fields.page_length
+        key = fields.page_code, fields.subpage_code if isinstance(fields, ModeSubpageHeader) else NO_SUBPAGE
         rows += layout_rows(header, data, {"page_code": {key[0]: _NAMES.get(key, "unknown")}})
         rows += _body(key, data[header.size_bytes : end])
         if end > len(data):

@@ -6,17 +6,17 @@ REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), REPORT SUPPORTED TASK MANAGEMENT 
 
 from collections.abc import Mapping
 
-from odx_target.scsi.cdb import CDB_LAYOUTS, CdbLayout
-from odx_target.scsi.commands.defect_data import HEADER_10, HEADER_12
+from odx_target.scsi.cdb.table import CDB_LAYOUTS, CdbLayout
+from odx_target.scsi.commands.defect_data import DefectDataHeader10, DefectDataHeader12
 from odx_target.scsi.commands.operation_codes import (
-    ALL_COMMANDS_HEADER,
-    COMMAND_DESCRIPTOR,
     NOT_SUPPORTED,
-    ONE_COMMAND_HEADER,
     SUPPORTED,
-    TIMEOUTS_DESCRIPTOR,
+    AllCommandsHeader,
+    CommandDescriptor,
+    OneCommandHeader,
+    TimeoutsDescriptor,
 )
-from odx_target.scsi.commands.unit import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_TIMEOUTS
+from odx_target.scsi.commands.unit import TaskManagementFunctions, TaskManagementTimeouts
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 from odx_target.scsi.layout import Layout
 
@@ -44,14 +44,14 @@ _FUNCTION_WORDS = {name: {1: words} for name, words in _FUNCTIONS.items()}
 
 def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], CdbLayout] = CDB_LAYOUTS) -> list[Row]:
     """Describe a list of all commands. Each command is one row, with its codes, and with its name if `cdbs` has it."""
-    rows = layout_rows(ALL_COMMANDS_HEADER, data)
-    rest = data[ALL_COMMANDS_HEADER.size_bytes :]
-    while len(rest) >= COMMAND_DESCRIPTOR.size_bytes:
-        fields = COMMAND_DESCRIPTOR.parse(rest)
-        rest = rest[COMMAND_DESCRIPTOR.size_bytes :]
-        if fields["ctdp"]:
+    rows = layout_rows(AllCommandsHeader, data)
+    rest = data[AllCommandsHeader.size_bytes :]
+    while len(rest) >= CommandDescriptor.size_bytes:
+        fields = CommandDescriptor.parse(rest)
+        rest = rest[CommandDescriptor.size_bytes :]
+        if fields.ctdp:
             rest = rest[2 + int.from_bytes(rest[:2], "big") :]
-        code, action = fields["operation_code"], fields["service_action"] if fields["servactv"] else None
+        code, action = fields.operation_code, fields.service_action if fields.servactv else None
         known = cdbs.get((code, action))
         value = f"{code:02x}h" if action is None else f"{code:02x}h/{action:02x}h"
         rows.append(Row("command", value, known.name if known else "unknown"))
@@ -60,32 +60,32 @@ def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], Cdb
 
 def describe_one_command(data: bytes) -> list[Row]:
     """Describe the report about one command: its support, its CDB usage data, and its timeouts."""
-    rows = layout_rows(ONE_COMMAND_HEADER, data, {"support": _SUPPORT_WORDS})
-    if len(data) < ONE_COMMAND_HEADER.size_bytes:
+    rows = layout_rows(OneCommandHeader, data, {"support": _SUPPORT_WORDS})
+    if len(data) < OneCommandHeader.size_bytes:
         return rows
-    fields = ONE_COMMAND_HEADER.parse(data)
-    end = ONE_COMMAND_HEADER.size_bytes + fields["cdb_size"]
-    usage = data[ONE_COMMAND_HEADER.size_bytes : end]
+    fields = OneCommandHeader.parse(data)
+    end = OneCommandHeader.size_bytes + fields.cdb_size
+    usage = data[OneCommandHeader.size_bytes : end]
     rows += [raw_row("cdb_usage_data", usage)] if usage else []
-    return rows + (layout_rows(TIMEOUTS_DESCRIPTOR, data[end:]) if fields["ctdp"] else [])
+    return rows + (layout_rows(TimeoutsDescriptor, data[end:]) if fields.ctdp else [])
 
 
 def describe_task_management_functions(data: bytes) -> list[Row]:
     """Describe the supported task management functions and, if they are included, the timeouts."""
-    rows = layout_rows(TASK_MANAGEMENT_FUNCTIONS, data, _FUNCTION_WORDS)
-    return rows + layout_rows(TASK_MANAGEMENT_TIMEOUTS, data[TASK_MANAGEMENT_FUNCTIONS.size_bytes :])
+    rows = layout_rows(TaskManagementFunctions, data, _FUNCTION_WORDS)
+    return rows + layout_rows(TaskManagementTimeouts, data[TaskManagementFunctions.size_bytes :])
 
 
 def describe_defect_data_10(data: bytes) -> list[Row]:
     """Describe the header of the 10-byte command; address descriptors are not decoded."""
-    return _defect_data(HEADER_10, data)
+    return _defect_data(DefectDataHeader10, data)
 
 
 def describe_defect_data_12(data: bytes) -> list[Row]:
     """Describe the header of the 12-byte command; address descriptors are not decoded."""
-    return _defect_data(HEADER_12, data)
+    return _defect_data(DefectDataHeader12, data)
 
 
-def _defect_data(header: Layout, data: bytes) -> list[Row]:
+def _defect_data(header: type[Layout], data: bytes) -> list[Row]:
     rows, addresses = layout_rows(header, data), data[header.size_bytes :]
     return [*rows, raw_row("address_descriptors", addresses)] if addresses else rows

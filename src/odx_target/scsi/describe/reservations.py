@@ -5,13 +5,12 @@ Each function takes bytes and returns rows; input that ends early is described a
 
 from collections.abc import Callable
 
-from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
+from odx_target.scsi.describe.rows import Row, layout_rows, raw_row, value_row
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.reservations import persistent_reserve_in as reserve_in
 from odx_target.scsi.reservations.holders import ReservationType
-from odx_target.scsi.reservations.persistent_reserve_out import BASIC_LIST, MOVE_LIST, TRANSPORT_ID_LENGTH_BYTES, ServiceAction
-from odx_target.scsi.reservations.transport_id import HEADER as TRANSPORT_ID_HEADER
-from odx_target.scsi.reservations.transport_id import PROTOCOL_ISCSI
+from odx_target.scsi.reservations.persistent_reserve_out import TRANSPORT_ID_LENGTH_BYTES, BasicList, MoveList, ServiceAction
+from odx_target.scsi.reservations.transport_id import PROTOCOL_ISCSI, TransportIdHeader
 
 _KEY_NAMES = ("reservation_key", "service_action_reservation_key")
 _TYPE_WORDS = {
@@ -27,7 +26,7 @@ _WORDS = {"type": _TYPE_WORDS}
 
 def describe_keys(data: bytes) -> list[Row]:
     """Describe the parameter data of READ KEYS."""
-    rows, keys = layout_rows(reserve_in.HEADER, data), data[reserve_in.HEADER.size_bytes :]
+    rows, keys = layout_rows(reserve_in.ReserveInHeader, data), data[reserve_in.ReserveInHeader.size_bytes :]
     whole_bytes = len(keys) - len(keys) % reserve_in.KEY_BYTES
     for at in range(0, whole_bytes, reserve_in.KEY_BYTES):
         rows.append(_key("reservation_key", int.from_bytes(keys[at : at + reserve_in.KEY_BYTES], "big")))
@@ -36,24 +35,24 @@ def describe_keys(data: bytes) -> list[Row]:
 
 def describe_reservation(data: bytes) -> list[Row]:
     """Describe the parameter data of READ RESERVATION."""
-    rows = layout_rows(reserve_in.HEADER, data)
-    return rows + _rows(reserve_in.RESERVATION_DESCRIPTOR, data[reserve_in.HEADER.size_bytes :])
+    rows = layout_rows(reserve_in.ReserveInHeader, data)
+    return rows + _rows(reserve_in.ReservationDescriptor, data[reserve_in.ReserveInHeader.size_bytes :])
 
 
 def describe_capabilities(data: bytes) -> list[Row]:
     """Describe the parameter data of REPORT CAPABILITIES."""
-    return layout_rows(reserve_in.CAPABILITIES, data)
+    return layout_rows(reserve_in.Capabilities, data)
 
 
 def describe_full_status(data: bytes) -> list[Row]:
     """Describe the parameter data of READ FULL STATUS."""
-    rows, rest = layout_rows(reserve_in.HEADER, data), data[reserve_in.HEADER.size_bytes :]
-    descriptor = reserve_in.FULL_STATUS_DESCRIPTOR
+    rows, rest = layout_rows(reserve_in.ReserveInHeader, data), data[reserve_in.ReserveInHeader.size_bytes :]
+    descriptor = reserve_in.FullStatusDescriptor
     while rest:
         rows += _rows(descriptor, rest)
         if len(rest) < descriptor.size_bytes:
             break
-        end = descriptor.size_bytes + descriptor.parse(rest)["additional_descriptor_length"]
+        end = descriptor.size_bytes + descriptor.parse(rest).additional_descriptor_length
         rows += _transport_ids(rest[descriptor.size_bytes : end])
         rest = rest[end:]
     return rows
@@ -61,8 +60,8 @@ def describe_full_status(data: bytes) -> list[Row]:
 
 def describe_basic_list(data: bytes) -> list[Row]:
     """Describe the parameter list of all service actions except REGISTER AND MOVE."""
-    end = BASIC_LIST.size_bytes
-    rows = _rows(BASIC_LIST, data)
+    end = BasicList.size_bytes
+    rows = _rows(BasicList, data)
     if len(data) <= end:
         return rows
     rows.append(
@@ -73,13 +72,15 @@ def describe_basic_list(data: bytes) -> list[Row]:
 
 def describe_move_list(data: bytes) -> list[Row]:
     """Describe the parameter list of REGISTER AND MOVE."""
-    return _rows(MOVE_LIST, data) + _transport_ids(data[MOVE_LIST.size_bytes :])
+    return _rows(MoveList, data) + _transport_ids(data[MoveList.size_bytes :])
 
 
-def _rows(layout: Layout, data: bytes) -> list[Row]:
+def _rows(layout: type[Layout], data: bytes) -> list[Row]:
     """Describe the fields of a layout. Reservation keys are shown in hexadecimal, as hosts show them."""
-    values = layout.parse_prefix(data)
-    return [_key(row.name, values[row.name]) if row.name in _KEY_NAMES else row for row in layout_rows(layout, data, _WORDS)]
+    return [
+        _key(name, value) if name in _KEY_NAMES and isinstance(value, int) else value_row(name, value, _WORDS.get(name))
+        for name, value in layout.values_within(data).items()
+    ]
 
 
 def _key(name: str, key: int) -> Row:
@@ -88,11 +89,11 @@ def _key(name: str, key: int) -> Row:
 
 def _transport_ids(data: bytes) -> list[Row]:
     rows: list[Row] = []
-    header_bytes = TRANSPORT_ID_HEADER.size_bytes
+    header_bytes = TransportIdHeader.size_bytes
     while len(data) >= header_bytes:
-        fields = TRANSPORT_ID_HEADER.parse(data)
-        end = header_bytes + fields["additional_length"]
-        if fields["protocol_identifier"] == PROTOCOL_ISCSI:
+        fields = TransportIdHeader.parse(data)
+        end = header_bytes + fields.additional_length
+        if fields.protocol_identifier == PROTOCOL_ISCSI:
             name = data[header_bytes:end].partition(b"\0")[0]
             rows.append(Row("transportid", name.decode("utf-8", "backslashreplace")))
         else:

@@ -18,9 +18,9 @@ class Row:
     words: str = ""
 
 
-def layout_rows(layout: Layout, data: bytes, words: Mapping[str, Mapping[int, str]] | None = None) -> list[Row]:
+def layout_rows(layout: type[Layout], data: bytes, words: Mapping[str, Mapping[int, str]] | None = None) -> list[Row]:
     """Return a row for each named field that lies within `data`. `words` maps field names to the meanings of their values."""
-    return [value_row(name, value, (words or {}).get(name)) for name, value in layout.parse_prefix(data).items()]
+    return [value_row(name, value, (words or {}).get(name)) for name, value in layout.values_within(data).items()]
 
 
 def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = None) -> Row:

@@ -7,7 +7,7 @@ and LOG SELECT is not supported.
 
 from collections.abc import Callable
 
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit, LogParameters
 from odx_target.scsi.sense import FAILURE_PREDICTION_THRESHOLD_EXCEEDED, NO_ADDITIONAL_SENSE_INFORMATION
@@ -18,24 +18,58 @@ INFORMATIONAL_EXCEPTIONS = 0x2F
 NO_SUBPAGE = 0x00
 SUPPORTED_SUBPAGES = 0xFF
 
-HEADER = Layout("ds:1 spf:1 page_code:6 subpage_code:8 page_length:16")
-PARAMETER_HEADER = Layout(
-    "parameter_code:16 du:1 -:1 tsd:1 etc:1 tmc:2 format_and_linking:2 parameter_length:8",
-)
+
+class LogPageHeader(Layout):
+    """The header of a log page."""
+
+    ds: bool = flag(0, 7)
+    spf: bool = flag(0, 6)
+    page_code: int = bits(0, 5, 6)
+    subpage_code: int = number(1, 1)
+    page_length: int = number(2, 2)
+
+
+class LogParameterHeader(Layout):
+    """The header of a log parameter."""
+
+    parameter_code: int = number(0, 2)
+    du: bool = flag(2, 7)
+    tsd: bool = flag(2, 5)
+    etc: bool = flag(2, 4)
+    tmc: int = bits(2, 3, 2)
+    format_and_linking: int = bits(2, 1, 2)
+    parameter_length: int = number(3, 1)
+
+
 BINARY_FORMAT_LIST = 0b11
 
 AVAILABLE_LBA_MAPPING_RESOURCE_COUNT = 0x0001
 USED_LBA_MAPPING_RESOURCE_COUNT = 0x0002
-RESOURCE_COUNT_LAYOUT = Layout("resource_count:32 -:6 scope:2 -:24")
+
+
+class ResourceCount(Layout):
+    """The value of a resource count parameter of the Logical Block Provisioning log page."""
+
+    size_bytes = 8
+    resource_count: int = number(0, 4)
+    scope: int = bits(4, 1, 2)
+
+
 SCOPE_NOT_DEDICATED = 0b10
 """The values depend on other logical units too, because all share the pool."""
 _MAX_RESOURCE_COUNT = 0xFFFF_FFFF
 
 GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
-INFORMATIONAL_EXCEPTIONS_LAYOUT = Layout(
-    "informational_exception_additional_sense_code:8 informational_exception_additional_sense_code_qualifier:8 "
-    "most_recent_temperature_reading:8"
-)
+
+
+class InformationalExceptionsGeneral(Layout):
+    """The value of the general parameter of the Informational Exceptions log page."""
+
+    informational_exception_additional_sense_code: int = number(0, 1)
+    informational_exception_additional_sense_code_qualifier: int = number(1, 1)
+    most_recent_temperature_reading: int = number(2, 1)
+
+
 NO_TEMPERATURE = 0xFF
 
 
@@ -50,18 +84,18 @@ def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
 
 
 def _resource_count(count: int) -> bytes:
-    return RESOURCE_COUNT_LAYOUT.build(resource_count=min(count, _MAX_RESOURCE_COUNT), scope=SCOPE_NOT_DEDICATED)
+    return ResourceCount(resource_count=min(count, _MAX_RESOURCE_COUNT), scope=SCOPE_NOT_DEDICATED).build()
 
 
 def informational_exceptions(logical_unit: LogicalUnit) -> LogParameters:
     """Report a predicted failure if the pool accepts no more writes (SPC-4 7.3.8)."""
     failed = logical_unit.pool.failure is not None
     condition = FAILURE_PREDICTION_THRESHOLD_EXCEEDED if failed else NO_ADDITIONAL_SENSE_INFORMATION
-    value = INFORMATIONAL_EXCEPTIONS_LAYOUT.build(
+    value = InformationalExceptionsGeneral(
         informational_exception_additional_sense_code=condition.asc,
         informational_exception_additional_sense_code_qualifier=condition.ascq,
         most_recent_temperature_reading=NO_TEMPERATURE,
-    )
+    ).build()
     return [(GENERAL_INFORMATIONAL_EXCEPTIONS, value)]
 
 
@@ -79,15 +113,19 @@ def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[Logi
 
 def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
     """Build a page, header and body."""
-    spf = int(subpage_code != NO_SUBPAGE)
-    return HEADER.build(spf=spf, page_code=page_code, subpage_code=subpage_code, page_length=len(body)) + body
+    return (
+        LogPageHeader(
+            spf=subpage_code != NO_SUBPAGE, page_code=page_code, subpage_code=subpage_code, page_length=len(body)
+        ).build()
+        + body
+    )
 
 
 def parameter(parameter_code: int, value: bytes) -> bytes:
     """Build a log parameter, header and value."""
-    header = PARAMETER_HEADER.build(
+    header = LogParameterHeader(
         parameter_code=parameter_code, format_and_linking=BINARY_FORMAT_LIST, parameter_length=len(value)
-    )
+    ).build()
     return header + value
 
 

@@ -1,9 +1,9 @@
 """Mode pages (SPC-4 7.5, SBC-3 6.5): their layouts, and which of their fields MODE SELECT can change."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 
 CACHING = 0x08
 CONTROL = 0x0A
@@ -12,26 +12,119 @@ ALL_PAGES = 0x3F
 NO_SUBPAGE = 0x00
 ALL_SUBPAGES = 0xFF
 
-HEADER_6 = Layout("mode_data_length:8 medium_type:8 wp:1 -:2 dpofua:1 -:4 block_descriptor_length:8")
-HEADER_10 = Layout("mode_data_length:16 medium_type:8 wp:1 -:2 dpofua:1 -:4 -:7 longlba:1 -:8 block_descriptor_length:16")
-SHORT_BLOCK_DESCRIPTOR = Layout("number_of_logical_blocks:32 -:8 logical_block_length:24")
-LONG_BLOCK_DESCRIPTOR = Layout("number_of_logical_blocks:64 -:32 logical_block_length:32")
-PAGE_HEADER = Layout("ps:1 spf:1 page_code:6 page_length:8")
+
+class ModeHeader6(Layout):
+    """The mode parameter header of MODE SENSE(6) and MODE SELECT(6)."""
+
+    mode_data_length: int = number(0, 1)
+    medium_type: int = number(1, 1)
+    wp: bool = flag(2, 7)
+    dpofua: bool = flag(2, 4)
+    block_descriptor_length: int = number(3, 1)
+
+
+class ModeHeader10(Layout):
+    """The mode parameter header of MODE SENSE(10) and MODE SELECT(10)."""
+
+    mode_data_length: int = number(0, 2)
+    medium_type: int = number(2, 1)
+    wp: bool = flag(3, 7)
+    dpofua: bool = flag(3, 4)
+    longlba: bool = flag(4, 0)
+    block_descriptor_length: int = number(6, 2)
+
+
+class ShortBlockDescriptor(Layout):
+    """A mode parameter block descriptor of 8 bytes."""
+
+    number_of_logical_blocks: int = number(0, 4)
+    logical_block_length: int = number(5, 3)
+
+
+class LongBlockDescriptor(Layout):
+    """A mode parameter block descriptor of 16 bytes."""
+
+    number_of_logical_blocks: int = number(0, 8)
+    logical_block_length: int = number(12, 4)
+
+
+class ModePageHeader(Layout):
+    """The header of a mode page without a subpage code."""
+
+    ps: bool = flag(0, 7)
+    spf: bool = flag(0, 6)
+    page_code: int = bits(0, 5, 6)
+    page_length: int = number(1, 1)
+
 
 # Bodies, without the page header.
-CACHING_LAYOUT = Layout(
-    "ic:1 abpf:1 cap:1 disc:1 size:1 wce:1 mf:1 rcd:1 demand_read_retention_priority:4 write_retention_priority:4 "
-    "disable_prefetch_transfer_length:16 minimum_prefetch:16 maximum_prefetch:16 maximum_prefetch_ceiling:16 "
-    "fsw:1 lbcss:1 dra:1 -:2 sync_prog:2 nv_dis:1 number_of_cache_segments:8 cache_segment_size:16 -:32"
-)
-CONTROL_LAYOUT = Layout(
-    "tst:3 tmf_only:1 dpicz:1 d_sense:1 gltsd:1 rlec:1 queue_algorithm_modifier:4 nuar:1 qerr:2 -:1 "
-    "vs:1 rac:1 ua_intlck_ctrl:2 swp:1 -:3 ato:1 tas:1 atmpe:1 rwwp:1 -:1 autoload_mode:3 "
-    "-:16 busy_timeout_period:16 extended_self_test_completion_time:16"
-)
-INFORMATIONAL_EXCEPTIONS_LAYOUT = Layout(
-    "perf:1 -:1 ebf:1 ewasc:1 dexcpt:1 test:1 ebackerr:1 logerr:1 -:4 mrie:4 interval_timer:32 report_count:32"
-)
+
+
+class CachingPage(Layout):
+    """The body of the Caching page."""
+
+    size_bytes = 18
+    ic: bool = flag(0, 7)
+    abpf: bool = flag(0, 6)
+    cap: bool = flag(0, 5)
+    disc: bool = flag(0, 4)
+    size: bool = flag(0, 3)
+    wce: bool = flag(0, 2)
+    mf: bool = flag(0, 1)
+    rcd: bool = flag(0, 0)
+    demand_read_retention_priority: int = bits(1, 7, 4)
+    write_retention_priority: int = bits(1, 3, 4)
+    disable_prefetch_transfer_length: int = number(2, 2)
+    minimum_prefetch: int = number(4, 2)
+    maximum_prefetch: int = number(6, 2)
+    maximum_prefetch_ceiling: int = number(8, 2)
+    fsw: bool = flag(10, 7)
+    lbcss: bool = flag(10, 6)
+    dra: bool = flag(10, 5)
+    sync_prog: int = bits(10, 2, 2)
+    nv_dis: bool = flag(10, 0)
+    number_of_cache_segments: int = number(11, 1)
+    cache_segment_size: int = number(12, 2)
+
+
+class ControlPage(Layout):
+    """The body of the Control page."""
+
+    tst: int = bits(0, 7, 3)
+    tmf_only: bool = flag(0, 4)
+    dpicz: bool = flag(0, 3)
+    d_sense: bool = flag(0, 2)
+    gltsd: bool = flag(0, 1)
+    rlec: bool = flag(0, 0)
+    queue_algorithm_modifier: int = bits(1, 7, 4)
+    nuar: bool = flag(1, 3)
+    qerr: int = bits(1, 2, 2)
+    vs: bool = flag(2, 7)
+    rac: bool = flag(2, 6)
+    ua_intlck_ctrl: int = bits(2, 5, 2)
+    swp: bool = flag(2, 3)
+    ato: bool = flag(3, 7)
+    tas: bool = flag(3, 6)
+    atmpe: bool = flag(3, 5)
+    rwwp: bool = flag(3, 4)
+    autoload_mode: int = bits(3, 2, 3)
+    busy_timeout_period: int = number(6, 2)
+    extended_self_test_completion_time: int = number(8, 2)
+
+
+class InformationalExceptionsControlPage(Layout):
+    """The body of the Informational Exceptions Control page."""
+
+    perf: bool = flag(0, 7)
+    ebf: bool = flag(0, 5)
+    ewasc: bool = flag(0, 4)
+    dexcpt: bool = flag(0, 3)
+    test: bool = flag(0, 2)
+    ebackerr: bool = flag(0, 1)
+    logerr: bool = flag(0, 0)
+    mrie: int = bits(1, 3, 4)
+    interval_timer: int = number(2, 4)
+    report_count: int = number(6, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +139,54 @@ class ModeParameters:
 
 @dataclass(frozen=True, slots=True)
 class ModePage:
-    """The body of a mode page. `changeable` maps fields to attributes of `ModeParameters`; `fixed` has other values."""
+    """A page: the layout of its body, and the functions from mode parameters to a body and back."""
 
-    layout: Layout
-    changeable: Mapping[str, str]
-    fixed: Mapping[str, int]
+    layout: type[Layout]
+    changeable: Layout
+    """A body with ones in the fields that MODE SELECT can change."""
+    body: Callable[[ModeParameters], Layout]
+    """Function that returns the body for mode parameters."""
+    select: Callable[[bytes, ModeParameters], ModeParameters]
+    """Function from a body and the present mode parameters to those that the body sets."""
 
     def build(self, parameters: ModeParameters) -> bytes:
         """Build the body for these parameters."""
-        values = {field: int(getattr(parameters, name)) for field, name in self.changeable.items()}
-        return self.layout.build(**self.fixed, **values)
+        return self.body(parameters).build()
 
     def changeable_bits(self) -> bytes:
         """Build the body with ones in the fields that MODE SELECT can change."""
-        return self.layout.build(**dict.fromkeys(self.changeable, 1))
+        return self.changeable.build()
 
-    def select(self, body: bytes, parameters: ModeParameters) -> ModeParameters:
-        """Return the parameters that a body sets."""
-        fields = self.layout.parse(body)
-        return replace(parameters, **{name: bool(fields[field]) for field, name in self.changeable.items()})
+
+def _select_caching(body: bytes, parameters: ModeParameters) -> ModeParameters:
+    return replace(parameters, write_cache_enabled=CachingPage.parse(body).wce)
+
+
+def _select_control(body: bytes, parameters: ModeParameters) -> ModeParameters:
+    page = ControlPage.parse(body)
+    return replace(parameters, descriptor_format_sense=page.d_sense, software_write_protect=page.swp)
 
 
 PAGES: dict[int, ModePage] = {
-    CACHING: ModePage(CACHING_LAYOUT, {"wce": "write_cache_enabled"}, {}),
+    CACHING: ModePage(
+        CachingPage,
+        changeable=CachingPage(wce=True),
+        body=lambda parameters: CachingPage(wce=parameters.write_cache_enabled),
+        select=_select_caching,
+    ),
     # QERR 00b and TAS 0: an error ends one command, and a task that another nexus aborts ends without a status.
-    CONTROL: ModePage(CONTROL_LAYOUT, {"d_sense": "descriptor_format_sense", "swp": "software_write_protect"}, {}),
+    CONTROL: ModePage(
+        ControlPage,
+        changeable=ControlPage(d_sense=True, swp=True),
+        body=lambda parameters: ControlPage(d_sense=parameters.descriptor_format_sense, swp=parameters.software_write_protect),
+        select=_select_control,
+    ),
     # DEXCPT 1: reporting of informational exceptions is disabled.
-    INFORMATIONAL_EXCEPTIONS_CONTROL: ModePage(INFORMATIONAL_EXCEPTIONS_LAYOUT, {}, {"dexcpt": 1}),
+    INFORMATIONAL_EXCEPTIONS_CONTROL: ModePage(
+        InformationalExceptionsControlPage,
+        changeable=InformationalExceptionsControlPage(),
+        body=lambda _parameters: InformationalExceptionsControlPage(dexcpt=True),
+        select=lambda _body, parameters: parameters,
+    ),
 }
 """Mode pages by page code, ascending."""

@@ -5,7 +5,7 @@ A builder returns the whole page. Pages of other packages are in `LogicalUnit.ad
 
 from collections.abc import Callable
 
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
 
@@ -22,39 +22,108 @@ T10_VENDOR_IDENTIFICATION = b"ODX     "
 PRODUCT_IDENTIFICATION = b"odx-target".ljust(16)
 PRODUCT_REVISION_LEVEL = b"0001"
 
-HEADER = Layout("peripheral_qualifier:3 peripheral_device_type:5 page_code:8 page_length:16")
 
-DESIGNATOR_HEADER = Layout("protocol_identifier:4 code_set:4 piv:1 -:1 association:2 designator_type:4 -:8 designator_length:8")
+class VpdPageHeader(Layout):
+    """The header of a VPD page."""
 
-EXTENDED_INQUIRY_LAYOUT = Layout(
-    "activate_microcode:2 spt:3 grd_chk:1 app_chk:1 ref_chk:1 "
-    "-:2 uask_sup:1 group_sup:1 prior_sup:1 headsup:1 ordsup:1 simpsup:1 "
-    "-:4 wu_sup:1 crd_sup:1 nv_sup:1 v_sup:1 "
-    "-:3 p_i_i_sup:1 -:3 luiclr:1 "
-    "-:3 r_sup:1 -:3 cbcs:1 "
-    "-:4 multi_i_t_nexus_microcode_download:4 "
-    "extended_self_test_completion_minutes:16 "
-    "poa_sup:1 hra_sup:1 vsa_sup:1 -:5 "
-    "maximum_supported_sense_data_length:8 -:50B"
-)
+    peripheral_qualifier: int = bits(0, 7, 3)
+    peripheral_device_type: int = bits(0, 4, 5)
+    page_code: int = number(1, 1)
+    page_length: int = number(2, 2)
 
-BLOCK_LIMITS_LAYOUT = Layout(
-    "-:7 wsnz:1 maximum_compare_and_write_length:8 optimal_transfer_length_granularity:16 "
-    "maximum_transfer_length:32 optimal_transfer_length:32 maximum_prefetch_length:32 "
-    "maximum_unmap_lba_count:32 maximum_unmap_block_descriptor_count:32 optimal_unmap_granularity:32 "
-    "ugavalid:1 unmap_granularity_alignment:31 maximum_write_same_length:64 "
-    "maximum_atomic_transfer_length:32 atomic_alignment:32 atomic_transfer_length_granularity:32 "
-    "maximum_atomic_transfer_length_with_atomic_boundary:32 maximum_atomic_boundary_size:32"
-)
 
-BLOCK_DEVICE_CHARACTERISTICS_LAYOUT = Layout(
-    "medium_rotation_rate:16 product_type:8 wabereq:2 wacereq:2 nominal_form_factor:4 -:2 zoned:2 -:2 fuab:1 vbuls:1 -:55B"
-)
+class DesignatorHeader(Layout):
+    """The header of a designation descriptor."""
 
-LOGICAL_BLOCK_PROVISIONING_LAYOUT = Layout(
-    "threshold_exponent:8 lbpu:1 lbpws:1 lbpws10:1 lbprz:3 anc_sup:1 dp:1 minimum_percentage:5 provisioning_type:3 "
-    "threshold_percentage:8"
-)
+    protocol_identifier: int = bits(0, 7, 4)
+    code_set: int = bits(0, 3, 4)
+    piv: bool = flag(1, 7)
+    association: int = bits(1, 5, 2)
+    designator_type: int = bits(1, 3, 4)
+    designator_length: int = number(3, 1)
+
+
+class ExtendedInquiryData(Layout):
+    """The body of the Extended INQUIRY Data page."""
+
+    size_bytes = 60
+    activate_microcode: int = bits(0, 7, 2)
+    spt: int = bits(0, 5, 3)
+    grd_chk: bool = flag(0, 2)
+    app_chk: bool = flag(0, 1)
+    ref_chk: bool = flag(0, 0)
+    uask_sup: bool = flag(1, 5)
+    group_sup: bool = flag(1, 4)
+    prior_sup: bool = flag(1, 3)
+    headsup: bool = flag(1, 2)
+    ordsup: bool = flag(1, 1)
+    simpsup: bool = flag(1, 0)
+    wu_sup: bool = flag(2, 3)
+    crd_sup: bool = flag(2, 2)
+    nv_sup: bool = flag(2, 1)
+    v_sup: bool = flag(2, 0)
+    p_i_i_sup: bool = flag(3, 4)
+    luiclr: bool = flag(3, 0)
+    r_sup: bool = flag(4, 4)
+    cbcs: bool = flag(4, 0)
+    multi_i_t_nexus_microcode_download: int = bits(5, 3, 4)
+    extended_self_test_completion_minutes: int = number(6, 2)
+    poa_sup: bool = flag(8, 7)
+    hra_sup: bool = flag(8, 6)
+    vsa_sup: bool = flag(8, 5)
+    maximum_supported_sense_data_length: int = number(9, 1)
+
+
+class BlockLimits(Layout):
+    """The body of the Block Limits page."""
+
+    wsnz: bool = flag(0, 0)
+    maximum_compare_and_write_length: int = number(1, 1)
+    optimal_transfer_length_granularity: int = number(2, 2)
+    maximum_transfer_length: int = number(4, 4)
+    optimal_transfer_length: int = number(8, 4)
+    maximum_prefetch_length: int = number(12, 4)
+    maximum_unmap_lba_count: int = number(16, 4)
+    maximum_unmap_block_descriptor_count: int = number(20, 4)
+    optimal_unmap_granularity: int = number(24, 4)
+    ugavalid: bool = flag(28, 7)
+    unmap_granularity_alignment: int = bits(28, 6, 31)
+    maximum_write_same_length: int = number(32, 8)
+    maximum_atomic_transfer_length: int = number(40, 4)
+    atomic_alignment: int = number(44, 4)
+    atomic_transfer_length_granularity: int = number(48, 4)
+    maximum_atomic_transfer_length_with_atomic_boundary: int = number(52, 4)
+    maximum_atomic_boundary_size: int = number(56, 4)
+
+
+class BlockDeviceCharacteristics(Layout):
+    """The body of the Block Device Characteristics page."""
+
+    size_bytes = 60
+    medium_rotation_rate: int = number(0, 2)
+    product_type: int = number(2, 1)
+    wabereq: int = bits(3, 7, 2)
+    wacereq: int = bits(3, 5, 2)
+    nominal_form_factor: int = bits(3, 3, 4)
+    zoned: int = bits(4, 5, 2)
+    fuab: bool = flag(4, 1)
+    vbuls: bool = flag(4, 0)
+
+
+class LogicalBlockProvisioning(Layout):
+    """The body of the Logical Block Provisioning page."""
+
+    threshold_exponent: int = number(0, 1)
+    lbpu: bool = flag(1, 7)
+    lbpws: bool = flag(1, 6)
+    lbpws10: bool = flag(1, 5)
+    lbprz: int = bits(1, 4, 3)
+    anc_sup: bool = flag(1, 1)
+    dp: bool = flag(1, 0)
+    minimum_percentage: int = bits(2, 7, 5)
+    provisioning_type: int = bits(2, 2, 3)
+    threshold_percentage: int = number(3, 1)
+
 
 NON_ROTATING_MEDIUM = 1
 THIN_PROVISIONED = 2
@@ -70,7 +139,7 @@ PROTOCOL_ISCSI = 5
 
 def page(page_code: int, body: bytes) -> bytes:
     """Build a page of a connected direct access block device, header and body."""
-    return HEADER.build(page_code=page_code, page_length=len(body)) + body
+    return VpdPageHeader(page_code=page_code, page_length=len(body)).build() + body
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], bytes]]:
@@ -89,19 +158,25 @@ def unit_serial_number(logical_unit: LogicalUnit) -> bytes:
 
 def device_identification(logical_unit: LogicalUnit) -> bytes:
     """Build the page with the names of the logical unit, the target port and the target device (SPC-4 7.8.6)."""
-    port = {"association": ASSOCIATION_TARGET_PORT, "piv": 1, "protocol_identifier": PROTOCOL_ISCSI}
-    device = {**port, "association": ASSOCIATION_TARGET_DEVICE}
     port_name = f"{logical_unit.target_name},t,0x{logical_unit.target_port_group:04x}"
     vendor_specific = logical_unit.serial_number.encode("ascii")
     designators = (
         _designator(logical_unit.identity, CODE_SET_BINARY, TYPE_NAA),
         _designator(T10_VENDOR_IDENTIFICATION + vendor_specific, CODE_SET_ASCII, TYPE_T10_VENDOR),
         _designator(
-            bytes((0, 0, *_u16(logical_unit.relative_target_port))), CODE_SET_BINARY, TYPE_RELATIVE_TARGET_PORT, **port
+            bytes((0, 0, *_u16(logical_unit.relative_target_port))),
+            CODE_SET_BINARY,
+            TYPE_RELATIVE_TARGET_PORT,
+            ASSOCIATION_TARGET_PORT,
         ),
-        _designator(bytes((0, 0, *_u16(logical_unit.target_port_group))), CODE_SET_BINARY, TYPE_TARGET_PORT_GROUP, **port),
-        _designator(_name_string(port_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, **port),
-        _designator(_name_string(logical_unit.target_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, **device),
+        _designator(
+            bytes((0, 0, *_u16(logical_unit.target_port_group))),
+            CODE_SET_BINARY,
+            TYPE_TARGET_PORT_GROUP,
+            ASSOCIATION_TARGET_PORT,
+        ),
+        _designator(_name_string(port_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, ASSOCIATION_TARGET_PORT),
+        _designator(_name_string(logical_unit.target_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, ASSOCIATION_TARGET_DEVICE),
     )
     return page(DEVICE_IDENTIFICATION, b"".join(designators))
 
@@ -110,11 +185,17 @@ def _u16(value: int) -> bytes:
     return value.to_bytes(2, "big")
 
 
-def _designator(designator: bytes, code_set: int, designator_type: int, **fields: int) -> bytes:
-    header = DESIGNATOR_HEADER.build(
-        code_set=code_set, designator_type=designator_type, designator_length=len(designator), **fields
+def _designator(designator: bytes, code_set: int, designator_type: int, association: int = ASSOCIATION_LOGICAL_UNIT) -> bytes:
+    of_iscsi = association != ASSOCIATION_LOGICAL_UNIT
+    header = DesignatorHeader(
+        protocol_identifier=PROTOCOL_ISCSI if of_iscsi else 0,
+        code_set=code_set,
+        piv=of_iscsi,
+        association=association,
+        designator_type=designator_type,
+        designator_length=len(designator),
     )
-    return header + designator
+    return header.build() + designator
 
 
 def _name_string(name: str) -> bytes:
@@ -125,14 +206,14 @@ def _name_string(name: str) -> bytes:
 
 def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
     """Report support of simple, ordered and head-of-queue tasks, and of a volatile write cache, even if it is disabled."""
-    body = EXTENDED_INQUIRY_LAYOUT.build(group_sup=0, headsup=1, ordsup=1, simpsup=1, v_sup=1)
+    body = ExtendedInquiryData(headsup=True, ordsup=True, simpsup=True, v_sup=True).build()
     return page(EXTENDED_INQUIRY_DATA, body)
 
 
 def block_limits(logical_unit: LogicalUnit) -> bytes:
     limits = logical_unit.block_limits
-    body = BLOCK_LIMITS_LAYOUT.build(
-        wsnz=1,
+    body = BlockLimits(
+        wsnz=True,
         maximum_compare_and_write_length=limits.max_compare_and_write_blocks,
         optimal_transfer_length_granularity=limits.optimal_transfer_granularity_blocks,
         maximum_transfer_length=limits.max_transfer_blocks,
@@ -141,16 +222,16 @@ def block_limits(logical_unit: LogicalUnit) -> bytes:
         maximum_unmap_lba_count=limits.max_unmap_blocks,
         maximum_unmap_block_descriptor_count=limits.max_unmap_descriptors,
         optimal_unmap_granularity=limits.optimal_unmap_granularity_blocks,
-        ugavalid=int(limits.optimal_unmap_granularity_blocks > 0),
+        ugavalid=limits.optimal_unmap_granularity_blocks > 0,
         unmap_granularity_alignment=limits.unmap_granularity_alignment,
         maximum_write_same_length=limits.max_write_same_blocks,
         maximum_atomic_transfer_length=limits.max_atomic_transfer_blocks,
-    )
+    ).build()
     return page(BLOCK_LIMITS, body)
 
 
 def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
-    body = BLOCK_DEVICE_CHARACTERISTICS_LAYOUT.build(medium_rotation_rate=NON_ROTATING_MEDIUM)
+    body = BlockDeviceCharacteristics(medium_rotation_rate=NON_ROTATING_MEDIUM).build()
     return page(BLOCK_DEVICE_CHARACTERISTICS, body)
 
 
@@ -159,14 +240,14 @@ def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
 
     The threshold exponent gives the unit of the log page of the same name. Thresholds cannot be set.
     """
-    body = LOGICAL_BLOCK_PROVISIONING_LAYOUT.build(
+    body = LogicalBlockProvisioning(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,
-        lbpu=1,
-        lbpws=1,
-        lbpws10=1,
+        lbpu=True,
+        lbpws=True,
+        lbpws10=True,
         lbprz=READS_AS_ZEROS,
         provisioning_type=THIN_PROVISIONED,
-    )
+    ).build()
     return page(LOGICAL_BLOCK_PROVISIONING, body)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from struct import Struct
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import PersistentReserveIn
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservations, ReservationType
+from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import encode_transport_id
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
@@ -16,16 +16,55 @@ from odx_target.scsi.tasks.task import Task
 PERSISTENT_RESERVE_IN = 0x5E
 READ_KEYS, READ_RESERVATION, REPORT_CAPABILITIES, READ_FULL_STATUS = range(4)
 
-HEADER = Layout("prgeneration:32 additional_length:32")
-RESERVATION_DESCRIPTOR = Layout("reservation_key:64 -:32 -:8 scope:4 type:4 -:16")
-CAPABILITIES = Layout(
-    "length:16 rlr_c:1 -:2 crh:1 sip_c:1 atp_c:1 -:1 ptpl_c:1 tmv:1 allow_commands:3 -:3 ptpl_a:1 "
-    "wr_ex_ar:1 ex_ac_ro:1 wr_ex_ro:1 -:1 ex_ac:1 -:1 wr_ex:1 -:1 -:7 ex_ac_ar:1 -:16"
-)
-FULL_STATUS_DESCRIPTOR = Layout(
-    "reservation_key:64 -:32 -:6 all_tg_pt:1 r_holder:1 scope:4 type:4 -:32 relative_target_port_identifier:16 "
-    "additional_descriptor_length:32"
-)
+
+class ReserveInHeader(Layout):
+    """The header of READ KEYS, READ RESERVATION and READ FULL STATUS."""
+
+    prgeneration: int = number(0, 4)
+    additional_length: int = number(4, 4)
+
+
+class ReservationDescriptor(Layout):
+    """The reservation that READ RESERVATION reports."""
+
+    size_bytes = 16
+    reservation_key: int = number(0, 8)
+    scope: int = bits(13, 7, 4)
+    type: int = bits(13, 3, 4)
+
+
+class Capabilities(Layout):
+    """The parameter data of REPORT CAPABILITIES."""
+
+    size_bytes = 8
+    length: int = number(0, 2)
+    rlr_c: bool = flag(2, 7)
+    crh: bool = flag(2, 4)
+    sip_c: bool = flag(2, 3)
+    atp_c: bool = flag(2, 2)
+    ptpl_c: bool = flag(2, 0)
+    tmv: bool = flag(3, 7)
+    allow_commands: int = bits(3, 6, 3)
+    ptpl_a: bool = flag(3, 0)
+    wr_ex_ar: bool = flag(4, 7)
+    ex_ac_ro: bool = flag(4, 6)
+    wr_ex_ro: bool = flag(4, 5)
+    ex_ac: bool = flag(4, 3)
+    wr_ex: bool = flag(4, 1)
+    ex_ac_ar: bool = flag(5, 0)
+
+
+class FullStatusDescriptor(Layout):
+    """One registration in READ FULL STATUS; its TransportID follows."""
+
+    reservation_key: int = number(0, 8)
+    all_tg_pt: bool = flag(12, 1)
+    r_holder: bool = flag(12, 0)
+    scope: int = bits(13, 7, 4)
+    type: int = bits(13, 3, 4)
+    relative_target_port_identifier: int = number(18, 2)
+    additional_descriptor_length: int = number(20, 4)
+
 
 # The same descriptor as a struct, for speed: a report may have hundreds of descriptors.
 _FAST_FULL_STATUS = Struct(">Q4xBB4xHI")
@@ -34,15 +73,6 @@ KEY_BYTES = 8
 # ALLOW COMMANDS (SPC-4 table 208): TEST UNIT READY and commands that retrieve copy results are allowed under all types of
 # reservations, MODE SENSE and similar commands under the Write Exclusive types. This is the newest version of table 65.
 ALLOWS_WHAT_THE_NEWEST_TABLE_ALLOWS = 0b100
-
-TYPE_MASK_BITS = {
-    ReservationType.WRITE_EXCLUSIVE: "wr_ex",
-    ReservationType.EXCLUSIVE_ACCESS: "ex_ac",
-    ReservationType.WRITE_EXCLUSIVE_REGISTRANTS_ONLY: "wr_ex_ro",
-    ReservationType.EXCLUSIVE_ACCESS_REGISTRANTS_ONLY: "ex_ac_ro",
-    ReservationType.WRITE_EXCLUSIVE_ALL_REGISTRANTS: "wr_ex_ar",
-    ReservationType.EXCLUSIVE_ACCESS_ALL_REGISTRANTS: "ex_ac_ar",
-}
 
 
 def read_keys(reservations: Reservations) -> bytes:
@@ -56,21 +86,26 @@ def read_reservation(reservations: Reservations) -> bytes:
     if reservation is None:
         return _with_header(reservations, b"")
     key = 0 if reservation.holder is None else reservations.registrations[reservation.holder]
-    return _with_header(reservations, RESERVATION_DESCRIPTOR.build(reservation_key=key, scope=LU_SCOPE, type=reservation.type))
+    return _with_header(reservations, ReservationDescriptor(reservation_key=key, scope=LU_SCOPE, type=reservation.type).build())
 
 
 def report_capabilities(reservations: Reservations) -> bytes:
     """REPORT CAPABILITIES: report support of all six types, SPEC_I_PT, ALL_TG_PT and APTPL, but not of CRH."""
-    return CAPABILITIES.build(
-        length=CAPABILITIES.size_bytes,
-        sip_c=1,
-        atp_c=1,
-        ptpl_c=1,
-        tmv=1,
+    return Capabilities(
+        length=Capabilities.size_bytes,
+        sip_c=True,
+        atp_c=True,
+        ptpl_c=True,
+        tmv=True,
         allow_commands=ALLOWS_WHAT_THE_NEWEST_TABLE_ALLOWS,
-        ptpl_a=int(reservations.persists_through_power_loss),
-        **dict.fromkeys(TYPE_MASK_BITS.values(), 1),
-    )
+        ptpl_a=reservations.persists_through_power_loss,
+        wr_ex=True,
+        ex_ac=True,
+        wr_ex_ro=True,
+        ex_ac_ro=True,
+        wr_ex_ar=True,
+        ex_ac_ar=True,
+    ).build()
 
 
 def read_full_status(reservations: Reservations) -> bytes:
@@ -89,15 +124,13 @@ def _full_status(reservations: Reservations, name: NexusName, key: int) -> bytes
 
 
 def _with_header(reservations: Reservations, body: bytes) -> bytes:
-    return HEADER.build(prgeneration=reservations.generation, additional_length=len(body)) + body
+    return ReserveInHeader(prgeneration=reservations.generation, additional_length=len(body)).build() + body
 
 
 def _row(name: str, service_action: int, parameter_data: Callable[[Reservations], bytes]) -> CommandRow:
-    layout = cdb_layout(PERSISTENT_RESERVE_IN, service_action)
-
     def persistent_reserve_in(task: Task) -> Outcome:
         data = parameter_data(task.logical_unit.reservations)
-        return Reply.of_parameter_data(data, layout.parse(task.cdb)["allocation_length"])
+        return Reply.of_parameter_data(data, PersistentReserveIn.parse(task.cdb).allocation_length)
 
     usage = bytes((PERSISTENT_RESERVE_IN, service_action)) + bytes.fromhex("0000000000ffff00")
     return CommandRow(

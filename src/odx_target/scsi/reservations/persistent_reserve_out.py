@@ -6,14 +6,13 @@ and REGISTER AND IGNORE EXISTING KEY requires the key of the sender.
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any
 
 from odx_target.scsi.access import Access
-from odx_target.scsi.cdb import cdb_layout
+from odx_target.scsi.cdb.primary_commands import PersistentReserveOut
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, flag, number
 from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import keep
@@ -59,22 +58,36 @@ class ServiceAction(IntEnum):
     REGISTER_AND_MOVE = 0x07
 
 
-BASIC_LIST = Layout(
-    "reservation_key:64 service_action_reservation_key:64 -:32 -:4 spec_i_pt:1 all_tg_pt:1 -:1 aptpl:1 -:8 -:16"
-)
-MOVE_LIST = Layout(
-    "reservation_key:64 service_action_reservation_key:64 -:8 -:6 unreg:1 aptpl:1 relative_target_port_identifier:16 "
-    "transportid_length:32"
-)
+class BasicList(Layout):
+    """The parameter list of every service action but REGISTER AND MOVE."""
+
+    size_bytes = 24
+    reservation_key: int = number(0, 8)
+    service_action_reservation_key: int = number(8, 8)
+    spec_i_pt: bool = flag(20, 3)
+    all_tg_pt: bool = flag(20, 2)
+    aptpl: bool = flag(20, 0)
+
+
+class MoveList(Layout):
+    """The parameter list of REGISTER AND MOVE."""
+
+    reservation_key: int = number(0, 8)
+    service_action_reservation_key: int = number(8, 8)
+    unreg: bool = flag(17, 1)
+    aptpl: bool = flag(17, 0)
+    relative_target_port_identifier: int = number(18, 2)
+    transportid_length: int = number(20, 4)
+
+
 TRANSPORT_ID_LENGTH_BYTES = 4
 MIN_TRANSPORT_ID_BYTES = 24
 TRANSPORT_ID_ALIGNMENT_BYTES = 4
-_TRANSPORT_IDS_BYTE = BASIC_LIST.size_bytes + TRANSPORT_ID_LENGTH_BYTES
+_TRANSPORT_IDS_BYTE = BasicList.size_bytes + TRANSPORT_ID_LENGTH_BYTES
 _RELATIVE_TARGET_PORT_BYTE = 18
 _MOVE_LENGTH_BYTE = 20
 
-Fields = dict[str, Any]
-Act = Callable[[TaskManager, Task, Fields, bytes], Change]
+Act = Callable[[TaskManager, Task, PersistentReserveOut, bytes], Change]
 """Function from a task, the fields of its CDB, and its parameter list to the requested change."""
 
 
@@ -84,11 +97,9 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> CommandRow:
-    layout = cdb_layout(PERSISTENT_RESERVE_OUT, service_action)
-
     def persistent_reserve_out(task: Task) -> Outcome:
-        cdb = layout.parse(task.cdb)
-        data = _parameter_list(task, cdb["parameter_list_length"])
+        cdb = PersistentReserveOut.parse(task.cdb)
+        data = _parameter_list(task, cdb.parameter_list_length)
         change = act(task_manager, task, cdb, data)
         return _carry_out(task_manager, task, change, len(data), aborts=service_action is ServiceAction.PREEMPT_AND_ABORT)
 
@@ -121,61 +132,62 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 def _parameter_list(task: Task, length: int) -> bytes:
     """Return the parameter list. Raises CheckCondition if it is too long, too short, or shorter than its length in the CDB."""
-    if not BASIC_LIST.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
+    if not BasicList.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return parameter_list(task, length)
 
 
-def _basic_fields(data: bytes) -> Fields:
+def _basic_fields(data: bytes) -> BasicList:
     """Parse a basic parameter list, in which SPEC_I_PT must be zero (SPC-4 6.16.3)."""
-    fields = BASIC_LIST.parse(data)
-    if fields["spec_i_pt"]:
+    fields = BasicList.parse(data)
+    if fields.spec_i_pt:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
-    if len(data) != BASIC_LIST.size_bytes:
+    if len(data) != BasicList.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return fields
 
 
-def _register(task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
+def _register(task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
     """Handle REGISTER. ALL_TG_PT has no effect, because the target device has only one target port."""
-    specified = None
-    if BASIC_LIST.parse(data)["spec_i_pt"]:
-        fields, specified = BASIC_LIST.parse(data), _specified_nexuses(task_manager, task, data)
+    fields, specified = BasicList.parse(data), None
+    if fields.spec_i_pt:
+        specified = _specified_nexuses(task_manager, task, data)
     else:
         fields = _basic_fields(data)
-    return register(*_sender(task), *_keys(fields), persists=bool(fields["aptpl"]), specified=specified)
+    return register(*_sender(task), *_keys(fields), persists=fields.aptpl, specified=specified)
 
 
-def _register_and_ignore_existing_key(_task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
+def _register_and_ignore_existing_key(
+    _task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes
+) -> Change:
     fields = _basic_fields(data)
-    new_key: int = fields["service_action_reservation_key"]
-    return register_and_ignore_existing_key(*_sender(task), new_key, persists=bool(fields["aptpl"]))
+    return register_and_ignore_existing_key(*_sender(task), fields.service_action_reservation_key, persists=fields.aptpl)
 
 
-def _reserve(_task_manager: TaskManager, task: Task, cdb: Fields, data: bytes) -> Change:
-    return reserve(*_sender(task), _basic_fields(data)["reservation_key"], cdb["scope"], cdb["type"])
+def _reserve(_task_manager: TaskManager, task: Task, cdb: PersistentReserveOut, data: bytes) -> Change:
+    return reserve(*_sender(task), _basic_fields(data).reservation_key, cdb.scope, cdb.type)
 
 
-def _release(_task_manager: TaskManager, task: Task, cdb: Fields, data: bytes) -> Change:
-    return release(*_sender(task), _basic_fields(data)["reservation_key"], cdb["scope"], cdb["type"])
+def _release(_task_manager: TaskManager, task: Task, cdb: PersistentReserveOut, data: bytes) -> Change:
+    return release(*_sender(task), _basic_fields(data).reservation_key, cdb.scope, cdb.type)
 
 
-def _clear(_task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
-    return clear(*_sender(task), _basic_fields(data)["reservation_key"])
+def _clear(_task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
+    return clear(*_sender(task), _basic_fields(data).reservation_key)
 
 
-def _preempt(_task_manager: TaskManager, task: Task, cdb: Fields, data: bytes) -> Change:
-    return preempt(*_sender(task), *_keys(_basic_fields(data)), cdb["scope"], cdb["type"])
+def _preempt(_task_manager: TaskManager, task: Task, cdb: PersistentReserveOut, data: bytes) -> Change:
+    return preempt(*_sender(task), *_keys(_basic_fields(data)), cdb.scope, cdb.type)
 
 
-def _register_and_move(_task_manager: TaskManager, task: Task, _cdb: Fields, data: bytes) -> Change:
-    fields = MOVE_LIST.parse(data)
+def _register_and_move(_task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
+    fields = MoveList.parse(data)
     return register_and_move(
         *_sender(task),
         *_keys(fields),
         _destination(task, fields, data),
-        unregisters=bool(fields["unreg"]),
-        persists=bool(fields["aptpl"]),
+        unregisters=fields.unreg,
+        persists=fields.aptpl,
     )
 
 
@@ -183,15 +195,15 @@ def _sender(task: Task) -> tuple[Reservations, NexusName]:
     return task.logical_unit.reservations, task.logical_unit.nexus_name(task.nexus.initiator_port_name)
 
 
-def _keys(fields: Fields) -> tuple[int, int]:
-    return fields["reservation_key"], fields["service_action_reservation_key"]
+def _keys(fields: BasicList | MoveList) -> tuple[int, int]:
+    return fields.reservation_key, fields.service_action_reservation_key
 
 
 def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> list[NexusName]:
     """Return the nexuses between the initiator ports in a REGISTER's TransportIDs and the target port that received it."""
     if len(data) < _TRANSPORT_IDS_BYTE:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    length = int.from_bytes(data[BASIC_LIST.size_bytes : _TRANSPORT_IDS_BYTE], "big")
+    length = int.from_bytes(data[BasicList.size_bytes : _TRANSPORT_IDS_BYTE], "big")
     listed = data[_TRANSPORT_IDS_BYTE:][:length]
     if len(listed) < length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
@@ -217,17 +229,17 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
     return found
 
 
-def _destination(task: Task, fields: Fields, data: bytes) -> NexusName:
+def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
     """Return the nexus that a REGISTER AND MOVE names, by an initiator port and the only target port."""
-    length: int = fields["transportid_length"]
-    if len(data) < MOVE_LIST.size_bytes + length:
+    length = fields.transportid_length
+    if len(data) < MoveList.size_bytes + length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     if length < MIN_TRANSPORT_ID_BYTES or length % TRANSPORT_ID_ALIGNMENT_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_MOVE_LENGTH_BYTE)
-    found = decode_transport_ids(data[MOVE_LIST.size_bytes :][:length], TRANSPORT_ID_BYTE)
+    found = decode_transport_ids(data[MoveList.size_bytes :][:length], TRANSPORT_ID_BYTE)
     if len(found) != 1 or not found[0].is_port:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
-    relative_target_port: int = fields["relative_target_port_identifier"]
+    relative_target_port = fields.relative_target_port_identifier
     if relative_target_port != task.logical_unit.relative_target_port:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_RELATIVE_TARGET_PORT_BYTE)
     return NexusName(found[0].name, relative_target_port)

@@ -3,10 +3,18 @@
 import re
 from dataclasses import dataclass
 
-from odx_target.scsi.layout import Layout
+from odx_target.scsi.layout import Layout, bits, number
 from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST, CheckCondition
 
-HEADER = Layout("tpid_format:2 -:2 protocol_identifier:4 -:8 additional_length:16")
+
+class TransportIdHeader(Layout):
+    """The header of a TransportID."""
+
+    tpid_format: int = bits(0, 7, 2)
+    protocol_identifier: int = bits(0, 3, 4)
+    additional_length: int = number(2, 2)
+
+
 PROTOCOL_ISCSI = 5
 INITIATOR_DEVICE, INITIATOR_PORT = 0b00, 0b01
 MIN_ADDITIONAL_BYTES = 20
@@ -37,7 +45,8 @@ def encode_transport_id(initiator_port_name: str) -> bytes:
     """Encode the TransportID of an initiator port, with a terminating zero, padded to a multiple of four bytes."""
     name = initiator_port_name.encode("utf-8") + b"\0"
     additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, MIN_ADDITIONAL_BYTES)
-    header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))  # the same bytes as of HEADER, but faster, for hundreds of them
+    # The bytes of TransportIdHeader, without its codec, since an answer may have hundreds of TransportIDs.
+    header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))
     return header + additional_bytes.to_bytes(2, "big") + name.ljust(additional_bytes, b"\0")
 
 
@@ -56,22 +65,22 @@ def decode_transport_ids(data: bytes, first_byte: int) -> list[TransportId]:
 
 def _decode(data: bytes, first_byte: int) -> tuple[int, TransportId]:
     invalid = CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=first_byte)
-    if len(data) < HEADER.size_bytes:
+    if len(data) < TransportIdHeader.size_bytes:
         raise invalid
-    fields = HEADER.parse(data)
-    additional_bytes: int = fields["additional_length"]
+    fields = TransportIdHeader.parse(data)
+    additional_bytes = fields.additional_length
     if (
-        fields["protocol_identifier"] != PROTOCOL_ISCSI
+        fields.protocol_identifier != PROTOCOL_ISCSI
         or not MIN_ADDITIONAL_BYTES <= additional_bytes <= _MAX_ADDITIONAL_BYTES
         or additional_bytes % ALIGNMENT_BYTES
-        or len(data) < HEADER.size_bytes + additional_bytes
+        or len(data) < TransportIdHeader.size_bytes + additional_bytes
     ):
         raise invalid
-    name = data[HEADER.size_bytes :][:additional_bytes].partition(b"\0")[0]
-    transport_id = _named(fields["tpid_format"], name)
+    name = data[TransportIdHeader.size_bytes :][:additional_bytes].partition(b"\0")[0]
+    transport_id = _named(fields.tpid_format, name)
     if transport_id is None:
         raise invalid
-    return HEADER.size_bytes + additional_bytes, transport_id
+    return TransportIdHeader.size_bytes + additional_bytes, transport_id
 
 
 def _named(tpid_format: int, name: bytes) -> TransportId | None:

@@ -13,16 +13,16 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_populate_token,
     decode_write_using_token,
 )
-from odx_target.copymgr.commands.responses import STATUS_LAYOUT
+from odx_target.copymgr.commands.responses import StatusHeader
 from odx_target.copymgr.describe_fields import describe_rod_token_information, register_descriptions
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.copymgr.tokens.rod_types import describe_rod_type
 from odx_target.iscsi.pdu.header import decode_lun
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
-from odx_target.scsi.commands.capacity import READ_CAPACITY_10_DATA, READ_CAPACITY_16_DATA
-from odx_target.scsi.commands.inquiry import STANDARD_INQUIRY_LAYOUT
+from odx_target.scsi.commands.capacity import ReadCapacity10Data, ReadCapacity16Data
+from odx_target.scsi.commands.inquiry import StandardInquiryData
 from odx_target.scsi.commands.operation_codes import ALL_COMMANDS
-from odx_target.scsi.commands.provisioning import LBA_STATUS_DESCRIPTOR, LBA_STATUS_HEADER, UNMAP_HEADER, unmap_descriptors
+from odx_target.scsi.commands.provisioning import LbaStatusDescriptor, LbaStatusHeader, UnmapHeader, unmap_descriptors
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.describe.inquiry import claimed_standards
 from odx_target.scsi.describe.log_pages import describe_log_page
@@ -87,8 +87,8 @@ def describe_command(cdb: bytes) -> Words:
 def parameter_list_bytes(cdb: bytes) -> int:
     """Return PARAMETER LIST LENGTH of a command whose parameter list is described; 0 for any other command."""
     known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
-    length: int = known.layout.parse_prefix(cdb).get("parameter_list_length", 0) if known else 0
-    return length
+    length = known.layout.values_within(cdb).get("parameter_list_length", 0) if known else 0
+    return length if isinstance(length, int) else 0
 
 
 def wants_answer(cdb: bytes) -> bool:
@@ -166,12 +166,12 @@ def _range_words(length: int) -> str:
 
 
 def _unmap(_cdb: bytes, data: bytes) -> Words:
-    return [*describe_rows(layout_rows(UNMAP_HEADER, data)), _ranges(unmap_descriptors(data))]
+    return [*describe_rows(layout_rows(UnmapHeader, data)), _ranges(unmap_descriptors(data))]
 
 
 def _rod_token_information(_cdb: bytes, data: bytes) -> Words:
     """Describe RECEIVE ROD TOKEN INFORMATION data, which the allocation length may cut anywhere."""
-    end = STATUS_LAYOUT.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
+    end = StatusHeader.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
     words = describe_rows(describe_rod_token_information(data[:end]))
     return [*words, describe_token_briefly(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
 
@@ -184,14 +184,14 @@ def _all_rod_tokens(_cdb: bytes, data: bytes) -> Words:
 
 def _inquiry(cdb: bytes, data: bytes) -> Words:
     if not cdb[1] & _EVPD:
-        rows = (row for row in layout_rows(STANDARD_INQUIRY_LAYOUT, data) if row.name in _INQUIRY_FIELDS)
+        rows = (row for row in layout_rows(StandardInquiryData, data) if row.name in _INQUIRY_FIELDS)
         words = describe_rows(Row(row.name, row.value.rstrip(), row.words) for row in rows)
         standards = claimed_standards(data)
         return [*words, f"version_descriptors=[{', '.join(standards)}]"] if standards else words
     return describe_rows(row for row in describe_vpd(data, _DESCRIPTIONS) if row.name != "page_code")
 
 
-def _of_layout(layout: Layout) -> Describe:
+def _of_layout(layout: type[Layout]) -> Describe:
     return lambda _cdb, data: describe_rows(layout_rows(layout, data))
 
 
@@ -206,12 +206,12 @@ def _of_rows(describe: Callable[[bytes], list[Row]]) -> Describe:
 
 
 def _lba_status(_cdb: bytes, data: bytes) -> Words:
-    header, size_bytes = LBA_STATUS_HEADER.size_bytes, LBA_STATUS_DESCRIPTOR.size_bytes
-    words = describe_rows(layout_rows(LBA_STATUS_HEADER, data))
+    header, size_bytes = LbaStatusHeader.size_bytes, LbaStatusDescriptor.size_bytes
+    words = describe_rows(layout_rows(LbaStatusHeader, data))
     for at in range(header, min(len(data) - size_bytes + 1, header + MAX_SHOWN_RANGES * size_bytes), size_bytes):
-        fields = LBA_STATUS_DESCRIPTOR.parse(data[at : at + size_bytes])
-        status = "mapped" if not fields["provisioning_status"] else f"provisioning_status {fields['provisioning_status']}"
-        words.append(f"{fields['logical_block_address']}+{fields['number_of_logical_blocks']} {status}")
+        fields = LbaStatusDescriptor.parse(data[at : at + size_bytes])
+        status = "mapped" if not fields.provisioning_status else f"provisioning_status {fields.provisioning_status}"
+        words.append(f"{fields.logical_block_address}+{fields.number_of_logical_blocks} {status}")
     return words
 
 
@@ -246,14 +246,14 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     (0x03, None): lambda _cdb, data: [describe_sense_briefly(data)],
     (0x12, None): _inquiry,
     (0x1A, None): _of_rows(describe_mode_parameters_6),
-    (0x25, None): _of_layout(READ_CAPACITY_10_DATA),
+    (0x25, None): _of_layout(ReadCapacity10Data),
     (0x37, None): _of_rows(describe_defect_data_10),
     (0x4D, None): _of_rows(describe_log_page),
     (0x5A, None): _of_rows(describe_mode_parameters_10),
     (0x84, 0x05): _rod_token_information,
     (0x84, 0x07): _rod_token_information,
     (0x84, 0x08): _all_rod_tokens,
-    (0x9E, 0x10): _of_layout(READ_CAPACITY_16_DATA),
+    (0x9E, 0x10): _of_layout(ReadCapacity16Data),
     (0x9E, 0x12): _lba_status,
     (0xA0, None): _report_luns,
     (0xA3, 0x0C): _supported_operation_codes,

@@ -1,0 +1,110 @@
+"""CDBs of the SCSI Primary Commands (SPC-4 6), and of START STOP UNIT (SBC-4 5.31)."""
+
+from odx_target.scsi.cdb.forms import Cdb6, Cdb10, Cdb12, ModePage, ModeSelectFlags, WithServiceAction
+from odx_target.scsi.layout import bits, flag, number
+
+
+class TestUnitReady(Cdb6):
+    """TEST UNIT READY."""
+
+
+class RequestSense(Cdb6):
+    """REQUEST SENSE."""
+
+    desc: bool = flag(1, 0)
+    allocation_length: int = number(4, 1)
+
+
+class Inquiry(Cdb6):
+    """INQUIRY."""
+
+    cmddt: bool = flag(1, 1)
+    evpd: bool = flag(1, 0)
+    page_code: int = number(2, 1)
+    allocation_length: int = number(3, 2)
+
+
+class ModeSelect6(ModeSelectFlags, Cdb6):
+    """MODE SELECT(6)."""
+
+    parameter_list_length: int = number(4, 1)
+
+
+class ModeSelect10(ModeSelectFlags, Cdb10):
+    """MODE SELECT(10)."""
+
+    parameter_list_length: int = number(7, 2)
+
+
+class ModeSense6(ModePage, Cdb6):
+    """MODE SENSE(6)."""
+
+    allocation_length: int = number(4, 1)
+
+
+class ModeSense10(ModePage, Cdb10):
+    """MODE SENSE(10)."""
+
+    llbaa: bool = flag(1, 4)
+    allocation_length: int = number(7, 2)
+
+
+class StartStopUnit(Cdb6):
+    """START STOP UNIT."""
+
+    immed: bool = flag(1, 0)
+    power_condition_modifier: int = bits(3, 3, 4)
+    power_condition: int = bits(4, 7, 4)
+    no_flush: bool = flag(4, 2)
+    loej: bool = flag(4, 1)
+    start: bool = flag(4, 0)
+
+
+class LogSense(Cdb10):
+    """LOG SENSE."""
+
+    ppc: bool = flag(1, 1)
+    sp: bool = flag(1, 0)
+    page_control: int = bits(2, 7, 2)
+    page_code: int = bits(2, 5, 6)
+    subpage_code: int = number(3, 1)
+    parameter_pointer: int = number(5, 2)
+    allocation_length: int = number(7, 2)
+
+
+class PersistentReserveIn(WithServiceAction, Cdb10):
+    """PERSISTENT RESERVE IN, any service action."""
+
+    allocation_length: int = number(7, 2)
+
+
+class PersistentReserveOut(WithServiceAction, Cdb10):
+    """PERSISTENT RESERVE OUT, any service action."""
+
+    scope: int = bits(2, 7, 4)
+    type: int = bits(2, 3, 4)
+    parameter_list_length: int = number(5, 4)
+
+
+class ReportLuns(Cdb12):
+    """REPORT LUNS."""
+
+    select_report: int = number(2, 1)
+    allocation_length: int = number(6, 4)
+
+
+class ReportSupportedOperationCodes(WithServiceAction, Cdb12):
+    """REPORT SUPPORTED OPERATION CODES."""
+
+    rctd: bool = flag(2, 7)
+    reporting_options: int = bits(2, 2, 3)
+    requested_operation_code: int = number(3, 1)
+    requested_service_action: int = number(4, 2)
+    allocation_length: int = number(6, 4)
+
+
+class ReportSupportedTaskManagementFunctions(WithServiceAction, Cdb12):
+    """REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS."""
+
+    repd: bool = flag(2, 7)
+    allocation_length: int = number(6, 4)

@@ -1,0 +1,14 @@
+"""Struct decoders of the CDBs of READ and WRITE, which are on the hot path; a test compares them with the layouts.
+
+Each returns byte 1, the LOGICAL BLOCK ADDRESS and the number of logical blocks. In the 6-byte form, byte 1 holds the upper
+bits of the address.
+"""
+
+import struct
+
+TRANSFER_6 = struct.Struct(">xBHB")
+TRANSFER_10 = struct.Struct(">xBIxH")
+TRANSFER_12 = struct.Struct(">xBII")
+TRANSFER_16 = struct.Struct(">xBQI")
+
+FUA_BIT = 0x08
