@@ -242,7 +242,7 @@ def test_a_shell_is_given_what_completes_commands_and_options() -> None:
 
 
 def completed(line: str) -> list[str]:
-    """What bash is offered behind a line."""
+    """Return the completions that bash offers after a line."""
     program = "import sys; sys.argv = ['odx-target']\nfrom odx_target.cli.main import main\nmain()"
     words = line.split(" ")
     environment = {**os.environ, "_ODX_TARGET_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}

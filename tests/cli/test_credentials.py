@@ -1,4 +1,4 @@
-"""Where a host's CHAP users and secrets come from, and which of them wins."""
+"""The sources of a host's CHAP users and secrets, and their precedence."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`decode` on every golden message of the fixtures, on the pages of an array, and on bytes that are nothing."""
+"""`decode` of every golden message of the fixtures, of the pages of an array, and of invalid bytes."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""How often Python's collector looks at everything in a process that serves."""
+"""How often a process that serves makes full garbage collections."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ print(*(b["collections"] - a["collections"] for a, b in zip(before, after)))
 
 
 def collections(how: str) -> list[int]:
-    """Collections of each generation while 300,000 objects come to stay, then go."""
+    """Return the number of collections of each generation while 300,000 objects are created and then dropped."""
     ended = subprocess.run([sys.executable, "-c", GROW, how], capture_output=True, text=True, check=True, timeout=60)
     return [int(count) for count in ended.stdout.split()]
 

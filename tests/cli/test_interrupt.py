@@ -1,4 +1,4 @@
-"""What an interrupt does to a command of the command line: it cleans up, and prints no traceback."""
+"""An interrupted command of the command line cleans up and prints no traceback."""
 
 import os
 import signal

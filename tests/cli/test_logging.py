@@ -70,7 +70,7 @@ def test_what_a_peer_sends_does_not_steer_the_terminal(monkeypatch: pytest.Monke
 
 
 class StuckStream(io.StringIO):
-    """Takes nothing until it is told to."""
+    """A stream that blocks every write until it is released."""
 
     def __init__(self) -> None:
         super().__init__()

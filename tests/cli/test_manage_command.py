@@ -1,4 +1,4 @@
-"""`odx-target manage` with a server process: what is printed, exit codes, and the life of the control socket."""
+"""`odx-target manage` with a server process: its output, exit codes, and the life of the control socket."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ def served(module_path: Path) -> Iterator[tuple[Served, Path]]:
 
 @pytest.fixture
 def manage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Manage:
-    """Runs `odx-target manage` here; gives exit code, output and errors."""
+    """Return a function that runs `odx-target manage` in this process and returns exit code, output and errors."""
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["odx-target", "manage", *map(str, arguments)])
@@ -51,7 +51,7 @@ def manage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def rows_of(table: str) -> list[list[str]]:
-    """Cells of the rows under the headings, by blanks."""
+    """Return the cells of the rows below the headings, separated at blanks."""
     return [line.split() for line in table.splitlines()[2:] if line.strip()]
 
 

@@ -1,4 +1,4 @@
-"""Progress is shown to a person at a terminal, on standard error, and to nobody else."""
+"""Progress is shown only on a terminal, on standard error."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ def test_whatever_takes_a_while_shows_how_far_it_is() -> None:
         try:
             while data := os.read(ours, 4096):
                 shown.extend(data)
-        except OSError:  # the terminal is gone with the last that had it open
+        except OSError:  # the last program that had the terminal open has closed it
             pass
 
     reader = threading.Thread(target=drain)

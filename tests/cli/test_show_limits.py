@@ -1,4 +1,4 @@
-"""The limits that `serve --show-limits` prints: every limit of the modules, and memory that follows from them."""
+"""The output of `serve --show-limits` has every limit of the modules, and the memory that follows from them."""
 
 import sys
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ BOUNDS = ("MAX", "MIN", "MAXIMUM", "MINIMUM", "MOST", "LEAST")
 
 
 def bounds(module: ModuleType) -> Iterator[str]:
-    """The limits that a module defines; those that it imports are another module's."""
+    """Iterate over the names of the limits that a module itself defines, without imported ones."""
     lines = (module.__loader__.get_source(module.__name__) or "").splitlines()  # type: ignore[union-attr]
     for name in vars(module):
         words = name.split("_")
@@ -58,7 +58,7 @@ def test_a_configured_budget_and_memory_limit_are_shown() -> None:
 
 
 def test_constants_that_are_one_limit_have_one_value() -> None:
-    """The first is not shown because the second is."""
+    """Only one constant of each pair is shown, because both have the same value."""
     assert iscsi_limits.MAX_TRANSFER_BYTES == scsi_limits.MAX_TRANSFER_BYTES
 
 

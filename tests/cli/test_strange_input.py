@@ -1,4 +1,4 @@
-"""Every option and argument of every subcommand with what a new user, a script or a cat may type: one clear line, 1 or 2."""
+"""Every option and argument of every subcommand with wrong or odd input gives one clear line and exit code 1 or 2."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ STRANGE = (
     "[::1]:99999",
 )
 WORKING: dict[str, list[str]] = {
-    # what makes each subcommand get as far as it can, and no farther
+    # arguments with which each subcommand gets as far as it can without a target
     "serve": ["no-such-pool", "--lun", "a=1M", "--portal", "192.0.2.1:0"],
     "copy": [URL, URL],
     "windows-copy": [URL, URL],
@@ -57,7 +57,7 @@ WORKING: dict[str, list[str]] = {
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every subcommand that does something, by its words."""
+    """Iterate over the subcommands without subcommands of their own, with their full names."""
     if not hasattr(command, "commands"):
         yield name, command
         return
@@ -69,7 +69,7 @@ LEAVES = dict(leaves(get_command(application())))
 
 
 def words_of(name: str) -> list[str]:
-    """A subcommand with arguments that it takes."""
+    """Return the command line of a subcommand with arguments that it accepts."""
     first, *rest = name.split()
     if first == "manage":
         return [first, *WORKING["manage"], *rest, *WORKING.get(name, [])]
@@ -78,7 +78,7 @@ def words_of(name: str) -> list[str]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """Types words in an empty folder; gives exit code and errors, without log lines."""
+    """Return a function that runs a command line in an empty folder and returns exit code and errors, without log lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOME", raising=False)
 
@@ -103,7 +103,7 @@ def check(code: int, said: str, words: list[str]) -> None:
 
 
 OPTIONS = {
-    # each once, whatever number of subcommands shares it
+    # each option once, even if several subcommands have it
     (option.opts[0], option.help): (name, option.opts[0], option.is_flag)
     for name, command in LEAVES.items()
     for option in command.params

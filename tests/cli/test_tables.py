@@ -1,4 +1,4 @@
-"""How rows are laid out: at any width nothing is lost, no word is split, and no line is padded."""
+"""The layout of rows: at any width no text is lost, no word is split, and no line ends with blanks."""
 
 import pytest
 from hypothesis import example, given

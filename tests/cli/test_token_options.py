@@ -1,4 +1,4 @@
-"""What an owner may choose about tokens, from the configuration to what a host is told."""
+"""The settings of an owner for tokens, from the configuration to the answers that a host gets."""
 
 from dataclasses import replace
 

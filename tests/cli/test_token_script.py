@@ -1,4 +1,4 @@
-"""`odx-target token run`: several steps in one session, from a file, a pipe or a person, and what goes wrong with them."""
+"""`odx-target token run`: several steps in one session, from a file, a pipe or a person, and the errors of steps."""
 
 import os
 import pty
@@ -40,7 +40,7 @@ def served(module_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a script here; gives exit code, output and errors."""
+    """Return a function that runs a script in this process and returns exit code, output and errors."""
 
     def run_script(url: str, text: str, *options: str) -> tuple[int, str, str]:
         (tmp_path / "script").write_text(text)

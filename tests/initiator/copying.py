@@ -1,4 +1,4 @@
-"""A copy to be run in a test: a source full of data, an empty destination, and what was sent."""
+"""A copy for a test: a source full of data, an empty destination, and a record of the commands that were sent."""
 
 import random
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Running the host side without an event loop: nothing in it waits when a naive target answers."""
+"""Runs the host side without an event loop: with a naive target, no command has to wait."""
 
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar

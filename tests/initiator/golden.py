@@ -1,4 +1,4 @@
-"""Reading fixtures/initiator."""
+"""Reading of the files in fixtures/initiator."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ TOKEN = b"\xa5" * 512
 
 
 def golden(name: str) -> list[bytes]:
-    """The messages of a fixture, one a line."""
+    """Return the messages of a fixture, which has one on each line."""
     lines = (FOLDER / f"{name}.hex").read_text().splitlines()
     return [_message(line) for line in lines if line and not line.startswith("#")]
 

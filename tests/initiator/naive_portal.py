@@ -1,4 +1,4 @@
-"""The target's end of a connection for tests: cuts what the initiator sends into PDUs, numbers what is sent back."""
+"""The target's end of a connection for tests. It cuts received bytes into PDUs and numbers the PDUs that it sends."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,7 +37,9 @@ P = TypeVar("P")
 
 @dataclass
 class Portal:
-    """Whole PDUs in (`take`), bytes out (`encode`). `window` is how far MaxCmdSN is ahead of ExpCmdSN - 1."""
+    """`take` takes bytes and returns whole PDUs, `encode` makes bytes. `window` is the number of commands that MaxCmdSN
+    allows.
+    """
 
     header_digest: bool = False
     data_digest: bool = False
@@ -47,7 +49,7 @@ class Portal:
     rest: bytearray = field(default_factory=bytearray)
 
     def take(self, chunks: Iterable[Any]) -> list[tuple[Pdu, bytes]]:
-        """What the initiator sent, and its data."""
+        """Return the PDUs that the initiator sent, with their data."""
         for chunk in chunks:
             self.rest += chunk
         frames = FrameReader(1 << 24)
@@ -61,7 +63,7 @@ class Portal:
         return found
 
     def encode(self, pdu: Any, data: bytes = b"", *, numbered: bool = True) -> bytes:
-        """A response's bytes, with the numbers that are due."""
+        """Return the bytes of a response, with the next sequence numbers."""
         if hasattr(pdu, "stat_sn"):
             pdu.stat_sn = self.stat_sn
             self.stat_sn += numbered
@@ -75,7 +77,7 @@ class Portal:
         return b"".join(output)
 
     def login_response(self, request: LoginRequest, keys: dict[str, str], **changes: Any) -> bytes:
-        """Agree to go where the request wants to go."""
+        """Return a Login Response that agrees to the transition that the request asks for."""
         values: dict[str, Any] = {
             "transit": request.transit,
             "current_stage": request.current_stage,
@@ -98,7 +100,7 @@ class Pair:
         return self.portal.take(self.connection.take_output())
 
     def request(self, kind: type[P]) -> tuple[P, bytes]:
-        """The one PDU that was sent."""
+        """Return the single PDU that was sent, and its data."""
         ((pdu, data),) = self.requests()
         assert isinstance(pdu, kind)
         return pdu, data
@@ -120,7 +122,7 @@ def unconnected(options: SessionOptions = OPTIONS, target: str | None = TARGET) 
 
 
 def logged_in(keys: dict[str, str] | None = None, options: SessionOptions = OPTIONS, window: int = 32) -> Pair:
-    """A pair after a login that agreed on DEFAULT_KEYS, with changes."""
+    """Return a pair after a login that agreed on DEFAULT_KEYS, changed by `keys`."""
     pair = unconnected(options)
     pair.portal.window = window
     pair.connection.log_in()

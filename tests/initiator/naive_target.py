@@ -1,7 +1,7 @@
-"""A target of a few lines for the host side: disks as bytearrays, tokens as bytes, every answer scriptable.
+"""A target of a few lines for tests of the host side: disks are bytearrays, tokens are bytes, every answer can be scripted.
 
-It says what the standard says, with no limits but those of its page 8Fh. `faults` is asked before each command and may
-answer in its place; `truncate` cuts what PT and WUT do.
+It answers as the standard says, and has no limits except those of its page 8Fh. `faults` is called before each command and may
+return another answer. `truncate` shortens the work of POPULATE TOKEN and WRITE USING TOKEN.
 """
 
 import struct
@@ -30,7 +30,7 @@ def token_limits(ranges: int = 64, max_blocks: int = 0, optimal_blocks: int = 0)
 
 @dataclass
 class Array:
-    """What its disks share: the tokens and the records of operations."""
+    """The state that the disks of an array share: tokens and the records of operations."""
 
     tokens: dict[bytes, bytes] = field(default_factory=dict)
     made: int = 0
@@ -44,7 +44,9 @@ class Array:
 
 @dataclass
 class NaiveDisk:
-    """An Executor. `sent` has every CDB; `page` is the body of VPD page 8Fh, None: there is none."""
+    """An Executor for one disk. `sent` has every CDB. `page` is the body of VPD page 8Fh, or None if the disk has no such
+    page.
+    """
 
     array: Array
     data: bytearray
@@ -153,7 +155,7 @@ class NaiveDisk:
         return check_condition(0xA, 0x0D, 0x04, count if self.tell_information() else None)
 
     def abort(self, cdb: bytes, data: bytes) -> CommandResult:
-        """Nothing is ever in progress here."""
+        """Answer COPY OPERATION ABORT, which never finds an operation: none is ever in progress here."""
         return INVALID_FIELD_IN_CDB
 
     def results(self, cdb: bytes) -> CommandResult:
@@ -170,7 +172,7 @@ class NaiveDisk:
 
 
 def token_information(action: int, status: int, count: int, token: bytes, units: int = 0xF1, sense: bytes = b"") -> bytes:
-    """The answer to RECEIVE ROD TOKEN INFORMATION."""
+    """Return the answer to RECEIVE ROD TOKEN INFORMATION."""
     area = sense.ljust(-(-len(sense) // 4) * 4, b"\0")
     tokens = bytes(2) + token if token else b""
     head = struct.pack(

@@ -1,4 +1,4 @@
-"""The host side against a whole array of ours, over TCP on the loopback."""
+"""The host side against a whole array of this project, over TCP on the loopback."""
 
 import random
 import subprocess
@@ -58,7 +58,7 @@ async def test_token_and_host_copies_between_luns_block_sizes_and_sessions() -> 
                 assert await destination.read_blocks(0, destination.capacity_blocks) == content
             await copy(c, b, Method.ODX, 1, 3, 100)  # 4096 to 512, not aligned to 4096 on the destination
             assert await b.read_blocks(3, 800) == content[4096 : 101 * 4096]
-            await copy(a, a, Method.ODX, 0, 2048, 4000)  # a mebibyte forward within one disk
+            await copy(a, a, Method.ODX, 0, 2048, 4000)  # one MiB forward within one disk
             assert await a.read_blocks(2048, 4000) == content[: 4000 * 512]
             assert await a.read_blocks(0, 2048) == content[:MIB]
 

@@ -1,4 +1,4 @@
-"""The initiator against Debian's tgt: a target that nobody here wrote, and that has no token commands."""
+"""The initiator against Debian's tgt, a target of another project that has no token commands."""
 
 import random
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ async def test_a_copy_falls_back_to_reads_and_writes(served: tuple[IscsiUrl, Pat
             Method.AUTO
         )
         assert await session.task_management(TaskManagementFunction.LOGICAL_UNIT_RESET, url.lun) == 0
-        assert await disk.read_blocks(blocks, 1) == half[: disk.block_bytes]  # past the unit attention of the reset
+        assert await disk.read_blocks(blocks, 1) == half[: disk.block_bytes]  # repeated after a unit attention
     assert report.host_bytes == HALF_BYTES
     assert report.stop is not None
     assert report.stop.reason is StopReason.SOURCE_CANNOT

@@ -1,4 +1,4 @@
-"""Golden bytes of what is sent and what is read (origins: fixtures/initiator/README.md)."""
+"""Golden bytes of the messages that are sent and read (for their origins see fixtures/initiator/README.md)."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Where a copy may go, overlapping ranges, and disks that are peculiar."""
+"""Plans of copies: allowed places, overlapping ranges, and unusual disks."""
 
 import struct
 from collections.abc import Sequence

@@ -202,14 +202,14 @@ def test_a_challenge_that_cannot_be_answered(challenge: dict[str, str], words: s
     assert words in failure(pair)
 
 
-# Mutual CHAP: the challenge and its response as an outsider computes them
+# Mutual CHAP: the challenge and its response, computed without the code under test
 
 BOTH_WAYS = replace(CHAP, target_user="it", target_secret="secret-of-the-target", entropy=lambda size: bytes(range(size)))
 OUR_CHALLENGE = bytes(range(16))
 
 
 def proving(secret: str = "secret-of-the-target", user: str = "it") -> dict[str, str]:
-    """The target's answer to our challenge with identifier 0."""
+    """Return the target's answer to the initiator's challenge with identifier 0."""
     return {"CHAP_N": user, "CHAP_R": "0x" + md5(b"\0" + secret.encode() + OUR_CHALLENGE).hexdigest()}
 
 

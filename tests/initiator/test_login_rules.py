@@ -1,4 +1,6 @@
-"""What a target may not do in a login or a text exchange (RFC 7143 6, 11.11, 11.13), and what it may leave out."""
+"""The rules of logins and text exchanges that a target may not break, and the keys that it may omit (RFC 7143 6, 11.11,
+11.13).
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +26,7 @@ LOGIN_SEGMENT_BYTES = 8192
 
 
 def answer(pair: Pair, request: LoginRequest, pairs: Pairs, **changes: Any) -> None:
-    """Answer a login request with these pairs, in this order and as often."""
+    """Answer a login request with exactly these pairs, in this order."""
     values: dict[str, Any] = {"transit": True, "current_stage": 1, "next_stage": 3, "tsih": 7, "isid": request.isid}
     pair.answer(LoginResponse(**values | changes), encode_pairs(pairs))
 
@@ -81,7 +83,7 @@ def test_a_stage_may_not_end_unasked() -> None:
 
 @pytest.mark.parametrize(("immediate", "agreed"), [(False, False), (True, True)])
 def test_an_offer_that_settles_itself_needs_no_answer(immediate: bool, agreed: bool) -> None:
-    """ImmediateData is an AND: No is the result whatever the target would like (6.2.2)."""
+    """ImmediateData is an AND: if the offer is No, the result is No whatever the target wants (6.2.2)."""
     pair, request, keys = at_operational(replace(OPTIONS, immediate_data=immediate, initial_r2t=True))
     assert (keys["ImmediateData"], keys["InitialR2T"]) == ("Yes" if immediate else "No", "Yes")
     answer(pair, request, [each for each in ALL if each[0] not in ("ImmediateData", "InitialR2T")])

@@ -1,4 +1,4 @@
-"""Whatever a target does that it may do, the destination ends equal to the source."""
+"""If a target only does what the standard allows, the destination is always equal to the source at the end."""
 
 import random
 from typing import Any
@@ -30,13 +30,13 @@ ANSWERS = [
 
 
 class Mood:
-    """A target's whims, drawn from a seed so that a failing case shrinks to few parameters."""
+    """The random behaviour of a target, drawn from a seed, so that Hypothesis shrinks a failing case to few parameters."""
 
     def __init__(self, seed: int, faults_in_100: int, truncates_in_100: int) -> None:
         self.random, self.faults_in_100, self.truncates_in_100 = random.Random(seed), faults_in_100, truncates_in_100
 
     def fault(self, cdb: bytes, data: bytes) -> CommandResult | None:
-        """A failure in place of a token command; reads and writes of the host succeed."""
+        """Return a failure for a token command, or None; reads and writes of the host succeed."""
         if cdb[0] not in {0x83, 0x84} or self.random.randrange(100) >= self.faults_in_100:
             return None
         return self.random.choice(ANSWERS)

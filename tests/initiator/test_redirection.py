@@ -1,4 +1,4 @@
-"""Logins that are redirected (RFC 7143 11.13.5): where they lead, how far, and what a failure on the way says."""
+"""Redirected logins (RFC 7143 11.13.5): their destination, their limit, and the messages of failures."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,13 +27,14 @@ from tests.initiator.naive_portal import DEFAULT_KEYS, OPTIONS, TARGET, Portal, 
 from tests.initiator.test_login import CHAP
 
 Redirections = Mapping[str, tuple[int, str]]
-"""By portal the status and the text of its answer to a login."""
+"""The status and the text of a portal's answer to a login, by name of the portal."""
 
 
 class Network:
-    """Naive portals by address: those in `redirections` redirect, at `open_at` one logs in, the others are not there.
+    """Naive portals by address. Those in `redirections` redirect, the one at `open_at` accepts logins, others cannot be
+    reached.
 
-    `chap` redirects only once a login has gone through CHAP.
+    With `chap`, a portal redirects only after a login has done CHAP.
     """
 
     def __init__(self, redirections: Redirections, open_at: str = "", *, chap: bool = False) -> None:
@@ -86,7 +87,7 @@ Outcome = list[DiscoveredTarget] | LoginFailed | ConnectFailed
 
 
 async def log_in(network: Network, options: SessionOptions = OPTIONS, target: str | None = TARGET) -> Outcome:
-    """Log in at portal a; gives what a discovery session finds, or what it failed with."""
+    """Log in at portal a. Returns the result of a discovery session, or the error of the login."""
     outcome: Outcome = []
     async with trio.open_nursery() as network.nursery:
         try:

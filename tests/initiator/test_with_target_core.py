@@ -1,6 +1,6 @@
 """The initiator against the array's own protocol core: first byte to byte without a loop, then as sessions on memory streams.
 
-Behind the core stand naive disks, so that only iSCSI is between the two ends.
+The core uses naive disks, so that only iSCSI is tested.
 """
 
 import random
@@ -55,7 +55,7 @@ class Directory:
 
 @dataclass
 class Target:
-    """The core and its disks; answers every command at once."""
+    """The core and its disks. It answers every command at once."""
 
     disks: Sequence[NaiveDisk]
     directory: Directory = field(default_factory=Directory)
@@ -89,7 +89,7 @@ def disks() -> list[NaiveDisk]:
 
 
 def exchange(connection: InitiatorConnection, target: Target, pieces: random.Random) -> dict[int, Any]:
-    """Carry bytes both ways, in random pieces, until nobody has more to say; returns the outcomes."""
+    """Carry bytes both ways, in random pieces, until neither end has more to send. Returns the outcomes."""
     outcomes: dict[int, Any] = {}
     to_target, to_initiator = b"", b""
     while True:

@@ -1,4 +1,4 @@
-"""An initiator's half of a conversation, enough to talk to a TargetConnection: it numbers requests and decodes answers."""
+"""An initiator for tests of a TargetConnection: it numbers requests and decodes answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ NORMAL_KEYS = {
 
 
 class Directory:
-    """One target at one portal, unless told otherwise."""
+    """A directory with one target at one portal, if the arguments do not change it."""
 
     def __init__(self, names: Sequence[str] = (TARGET,), max_sessions: int = 64) -> None:
         self.names = names
@@ -79,7 +79,9 @@ class Received:
 
 @dataclass
 class Conversation:
-    """Talks to `connection`; `now` is the clock. All received PDUs are kept, with StatSN checked for gaps."""
+    """A conversation with `connection`; `now` is its clock. All received PDUs are kept, and their StatSN is checked for
+    gaps.
+    """
 
     directory: Directory = field(default_factory=Directory)
     now: float = 100.0
@@ -117,7 +119,7 @@ class Conversation:
         return b"".join(output)
 
     def feed(self, raw: bytes) -> int:
-        """Give bytes to the connection; takes what comes back. Gives what it used."""
+        """Give bytes to the connection and take its output. Returns the number of bytes that it used."""
         used = self.connection.receive(memoryview(raw), self.now)
         self.collect()
         return used
@@ -140,7 +142,7 @@ class Conversation:
         assert self.feed(self.encode(pdu, data, additional)) or self.connection.closed
 
     def take(self, kind: type[P]) -> P:
-        """The next PDU received, which has to be of this kind."""
+        """Return the next PDU received, which must be of this class."""
         return self.take_with_data(kind)[0]
 
     def take_with_data(self, kind: type[P]) -> tuple[P, bytes]:
@@ -203,7 +205,7 @@ class Conversation:
         return keys if session_type == "Discovery" else {**keys, "TargetName": target}
 
     def log_in(self, session_type: str = "Normal", keys: Mapping[str, str] = NORMAL_KEYS) -> dict[str, str]:
-        """Log in with one request; gives the answers."""
+        """Log in with one request, and return the answers."""
         offers = {**self.names(session_type), **(keys if session_type == "Normal" else {})}
         stages = Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.FULL_FEATURE_PHASE
         response, answers = self.login_request(offers, *stages)
@@ -216,7 +218,7 @@ class Conversation:
         return found
 
     def logged_in(self, **keys: str) -> "Conversation":
-        """Log in and forget about it."""
+        """Log in, drop the received PDUs, and return the conversation."""
         self.log_in(keys={**NORMAL_KEYS, **keys})
         self.events.clear()
         return self
@@ -224,7 +226,7 @@ class Conversation:
     # commands
 
     def command(self, cdb: bytes = bytes(16), *, lun: int = 0, data: bytes = b"", **fields: object) -> ScsiCommand:
-        """Send a command; what is not said is numbered in order."""
+        """Send a command. Fields that are not given get default values, and numbers in order."""
         pdu = ScsiCommand(lun=encode_lun(lun), initiator_task_tag=self.tag(), cdb=cdb.ljust(16, b"\0"), attribute=1)
         for name, value in fields.items():
             setattr(pdu, name, value)

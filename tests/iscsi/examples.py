@@ -1,4 +1,4 @@
-"""Hypothesis strategies for PDU headers: every field anywhere in its range."""
+"""Hypothesis strategies for PDU headers, in which every field has any value of its range."""
 
 from dataclasses import fields
 from typing import Any
@@ -39,7 +39,7 @@ def values_of(kind: type[Pdu], name: str, example: object) -> st.SearchStrategy[
 
 
 def pdus(*kinds: type[Pdu]) -> st.SearchStrategy[Pdu]:
-    """Any header of these classes, or of any class."""
+    """Return a strategy for headers of these classes, or of all classes if none is given."""
     return st.one_of(
         st.builds(kind, **{field.name: values_of(kind, field.name, field.default) for field in fields(kind)})
         for kind in kinds or PDU_CLASSES.values()

@@ -1,4 +1,4 @@
-"""The command window, order, immediate commands, tags, and what a command carries."""
+"""The command window, the order of commands, immediate commands, tags, and the fields of a command."""
 
 from typing import Any
 

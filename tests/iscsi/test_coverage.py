@@ -1,4 +1,4 @@
-"""The rules of RFC 7143 that docs/coverage-iscsi.md lists: each with tests that are there, or with a reason."""
+"""The rules of RFC 7143 in docs/coverage-iscsi.md: each has existing tests, or a reason why it has none."""
 
 import ast
 from functools import cache
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def _tests_in(path: str) -> frozenset[str]:
-    """The tests of a file, as pytest names them."""
+    """Return the names of the tests of a file, as pytest shows them."""
     found = set()
     for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):

@@ -1,4 +1,4 @@
-"""Framing: whole, byte by byte, in pieces, several in one buffer; digests; lengths a peer can name."""
+"""Framing: whole PDUs, byte by byte, in pieces, several in one buffer; digests; all lengths that a peer can send."""
 
 import pytest
 from crc32c import crc32c
@@ -73,7 +73,7 @@ def test_data_is_padded_to_four_bytes(length: int) -> None:
 
 
 def test_digests_are_the_rfc_examples() -> None:
-    """RFC 7143 appendix A.4: 32 zero bytes give AA 36 91 8A on the wire, 32 bytes of FFh 43 AB A8 62."""
+    """RFC 7143 appendix A.4: the digest of 32 zero bytes is AA 36 91 8A on the wire, that of 32 bytes of FFh is 43 AB A8 62."""
     for data, wire in ((bytes(32), "aa36918a"), (b"\xff" * 32, "43aba862"), (bytes(range(32)), "4e79dd46")):
         assert encode(NopOut(), data, digests=(False, True))[-4:].hex() == wire
 
@@ -89,7 +89,7 @@ def test_wrong_header_digest_ends_the_stream(position: int) -> None:
 
 @pytest.mark.parametrize("position", [48, 52, 53, 55, 56, 59])
 def test_wrong_data_digest_is_told_and_the_stream_goes_on(position: int) -> None:
-    """Position 53 to 55 is padding, which the digest covers."""
+    """Positions 53 to 55 are padding, which the digest covers."""
     stream = bytearray(encode(NopOut(), b"abcde", digests=(False, True)))
     stream[position] ^= 1
     stream += encode(NopOut(), b"next", digests=(False, True))

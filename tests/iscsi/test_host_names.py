@@ -1,4 +1,4 @@
-"""Host names are judged before a look-up, by the same rule wherever they come from: portals, URLs, redirects."""
+"""Host names are checked before a look-up, by the same rule for all sources: portals, URLs, redirections."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ WRONG = [
     ("\udc80", "characters"),
 ]
 NOT_TAKEN = ["\u0660", "a\u200db"]
-"""Names that pass for one only until the resolver is asked."""
+"""Names that the check accepts and the resolver does not."""
 
 
 @pytest.mark.parametrize(

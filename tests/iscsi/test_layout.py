@@ -1,4 +1,4 @@
-"""Headers whose fields do not fit together are refused when their codec is made."""
+"""A header whose fields overlap or do not fit is refused when its codec is made."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rules of the login phase (RFC 7143 6, 11.12, 11.13, 7.4.2) beside those for a single request, which `test_login` has."""
+"""Rules of the login phase that need several requests (RFC 7143 6, 11.12, 11.13, 7.4.2). `test_login` has the others."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ LOGIN_SEGMENT_BYTES = 8192
 
 
 def status(talk: Conversation, keys: dict[str, str] | Pairs, csg: int = OPERATIONAL, nsg: int | None = FULL) -> int:
-    """The status that a request is answered with; a refusal ends the connection."""
+    """Return the status in the response to a request. A refusal must end the connection."""
     response, _ = talk.login_request(keys, csg, nsg)
     assert talk.connection.closed is (response.status != 0)
     return response.status
@@ -37,12 +37,12 @@ def test_a_login_has_an_end_to_what_it_remembers() -> None:
 
 
 def unknown_keys(count: int) -> Pairs:
-    """Keys whose answers are longer than they."""
+    """Return keys whose answers are longer than the keys."""
     return [(f"X-{i}", "1") for i in range(count)]
 
 
 def in_requests(talk: Conversation, text: bytes, nsg: int | None) -> tuple[LoginResponse, bytes]:
-    """Send a text in as many requests as it needs; gives the answer to the last."""
+    """Send a text in as many requests as it needs; return the answer to the last."""
     parts = [text[at : at + LOGIN_SEGMENT_BYTES] for at in range(0, len(text), LOGIN_SEGMENT_BYTES)]
     for part in parts[:-1]:
         talk.send(talk.login_pdu(OPERATIONAL, None, continued=True), part)
@@ -168,7 +168,7 @@ def test_names_are_compared_as_they_are_prepared() -> None:
 
 def test_statuses_are_numbered_and_commands_are_not_used_up() -> None:
     talk = Conversation(cmd_sn=123, exp_stat_sn=40)
-    for _ in range(6):  # as many exchanges as every side has to bear with (6.2)
+    for _ in range(6):  # the number of exchanges that every side must support (6.2)
         response, _ = talk.login_request(talk.names() if talk.exp_stat_sn == 40 else {}, OPERATIONAL, None)
         assert (response.status, response.transit, response.tsih, response.exp_cmd_sn) == (0, False, 0, 123)
         assert (response.version_max, response.version_active) == (0, 0)
@@ -187,7 +187,7 @@ def test_the_target_leaves_a_stage_only_when_asked(stage: int) -> None:
         assert (response.transit, response.current_stage, response.next_stage) == (False, stage, 0)
 
 
-# Parameters that depend on each other, and those of a session that is there
+# Parameters that depend on each other, and parameters of an existing session
 
 
 def burst_lengths(talk: Conversation) -> tuple[int, int]:
@@ -220,7 +220,7 @@ def test_a_further_connection_does_not_change_its_session() -> None:
     assert burst_lengths(again) == (1024, 4096)
 
 
-# Discovery sessions that name a target and that do not
+# Discovery sessions with and without a target
 
 
 def discovering(directory: Directory) -> Conversation:

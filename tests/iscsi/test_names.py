@@ -1,4 +1,4 @@
-"""Names of iSCSI nodes (RFC 7143 4.2.7, RFC 3722): their forms, and when two are the same."""
+"""Names of iSCSI nodes (RFC 7143 4.2.7, RFC 3722): their forms, and when two names are equal."""
 
 import pytest
 from hypothesis import given

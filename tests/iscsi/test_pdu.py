@@ -1,4 +1,4 @@
-"""Headers both ways, by both codecs, and against bytes written by hand."""
+"""Headers in both directions, by both codecs, and compared with bytes written by hand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Answers to commands: how data is cut, where the status goes, and residuals."""
+"""Answers to commands: the segments of data, the place of the status, and residual counts."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from tests.iscsi.conversation import Conversation
 
 
 def take_data(talk: Conversation) -> tuple[list[ScsiDataIn], bytes]:
-    """All Data-In PDUs that are there, and their data."""
+    """Return all Data-In PDUs received so far, and their data."""
     headers, whole = [], b""
     while talk.unread and isinstance(talk.unread[0].pdu, ScsiDataIn):
         header, data = talk.take_with_data(ScsiDataIn)
@@ -123,7 +123,7 @@ RESIDUALS = [
     (False, True, 1024, 0, 512, 0, 1, 512),
     (False, True, 512, 0, 1024, 1, 0, 512),
     (False, True, 512, 0, 0, 0, 1, 512),
-    (False, True, 512, 36, 36, 1, 0, 36),  # a command that reads, sent as a write
+    (False, True, 512, 36, 36, 1, 0, 36),  # a command that reads, sent with the W bit
 ]
 
 

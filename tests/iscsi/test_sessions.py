@@ -1,4 +1,4 @@
-"""ISID and TSIH rules, reinstatement, and many sessions side by side."""
+"""The rules for ISID and TSIH, reinstatement, and many sessions at the same time."""
 
 from dataclasses import dataclass, field
 
@@ -33,7 +33,7 @@ def test_tsih_is_unique_and_never_zero() -> None:
     for each in sessions:
         registry.open(each, 0)
     assert len({each.tsih for each in sessions}) == len(sessions)
-    for i in range(70_000):  # around the end of the numbers, past those in use
+    for i in range(70_000):  # past the largest number, and past the numbers in use
         passing = session(isid=b"passin")
         registry.open(passing, 0)
         assert passing.tsih not in {0, *(each.tsih for each in sessions)}, i

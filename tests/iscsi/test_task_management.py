@@ -1,4 +1,4 @@
-"""Task management: what the protocol answers itself, what it asks the edge, and that aborted tasks get no answer."""
+"""Task management: functions that the protocol answers, functions that the server answers, and aborted tasks without answer."""
 
 import pytest
 
@@ -238,7 +238,7 @@ def test_a_reset_asks_for_no_data_of_tasks_it_ends() -> None:
 
 
 def test_a_function_for_an_unanswered_failed_command() -> None:
-    """A command that waits for the rest of a burst that went wrong can be aborted too."""
+    """A failed command that still waits for the end of a burst can be aborted too."""
     talk = Conversation().logged_in(InitialR2T="Yes")
     command = talk.write(4096, final=False)
     request(talk, F.ABORT_TASK, referenced_task_tag=command.initiator_task_tag)

@@ -1,4 +1,4 @@
-"""Two disks and a host, started as Windows starts them, with what happened in between."""
+"""Two disks and a host, started as Windows starts them, with a journal of all commands."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from tests.initiator.windows.scripted import GIB, MIB, Array, Clock, ScriptedDis
 PT, WUT, RRTI = (0x83, 0x10), (0x83, 0x11), (0x84, 0x07)
 SOURCE_BYTES, DESTINATION_BYTES = 512 * MIB, 4608 * MIB
 PROFILES = {"A": (256 * MIB, GIB), "B": (0, 0), "C": (64 * MIB, 0), "D": (256 * MIB, 100 * MIB)}
-"""OPTIMAL TRANSFER COUNT and MAXIMUM TOKEN TRANSFER SIZE, in bytes."""
+"""OPTIMAL TRANSFER COUNT and MAXIMUM TOKEN TRANSFER SIZE in bytes, by name of a profile."""
 
 
 def words(text: str) -> bytes:
@@ -27,7 +27,7 @@ def words(text: str) -> bytes:
 
 @dataclass
 class Bench:
-    """`source` and `destination` are the scripted disks, `disks` what the host sees of them."""
+    """A host and two disks. `source` and `destination` are the scripted disks, `disks` the host's objects for them."""
 
     profile: str = "A"
     block_bytes: int = 512
@@ -55,7 +55,7 @@ class Bench:
         self.history.append(entry)
 
     def step(self, rule: Rule) -> str:
-        """The last command before the rule was met: where Windows gives up."""
+        """Return the name of the last command before the rule was met, at which Windows gives up."""
         return step_of(self.history, rule)
 
     def start(self) -> "Bench":
@@ -69,7 +69,7 @@ class Bench:
         return [contiguous(at // self.block_bytes, size_bytes, self.block_bytes) for at in (SOURCE_BYTES, DESTINATION_BYTES)]
 
     def fill(self, layout: FileLayout, seed: int = 1) -> None:
-        """The source with marks at the ends of each 32 MiB, the destination with old content there and around."""
+        """Write marks at the ends of each 32 MiB of the source, and old content in the destination and around it."""
         every, total = 32 * MIB // self.block_bytes, layout.size_bytes // self.block_bytes
         numbers = {at + near for at in range(0, total, every) for near in (0, every - 1) if at + near < total}
         lbas = {layout.ranges(number * self.block_bytes, self.block_bytes)[0].lba for number in numbers}
@@ -89,7 +89,7 @@ class Bench:
         return report
 
     def check(self, source: FileLayout, destination: FileLayout) -> None:
-        """The destination holds what the source does, and its neighbours what they did."""
+        """Check that the destination has the content of the source, and that the blocks around it are unchanged."""
         equal = self.content(self.source, source) == self.content(self.destination, destination)
         assert equal, "source and destination differ"
         for part in destination.extents:
@@ -98,7 +98,7 @@ class Bench:
                     assert self.destination.content.data[lba].startswith(b"old")
 
     def content(self, disk: ScriptedDisk, layout: FileLayout) -> dict[int, bytes]:
-        """The blocks of a file that hold data, by their number in it."""
+        """Return the blocks of a file that have data, by their number in the file."""
         found: dict[int, bytes] = {}
         start = 0
         for part in layout.extents:
@@ -107,7 +107,7 @@ class Bench:
         return found
 
     def commands(self, *kinds: tuple[int, int]) -> list[tuple[str, bytes]]:
-        """(disk, CDB) of token commands, in the order in which they ended."""
+        """Return disk and CDB of the token commands, in the order in which they ended."""
         return [
             (entry.disk, entry.cdb)
             for entry in self.entries
@@ -125,7 +125,7 @@ class Bench:
 
 
 def step_of(entries: list[Entry], rule: Rule) -> str:
-    """The command that was sent last before a rule was first met; of INQUIRY also the page."""
+    """Return the name of the last command that was sent before a rule was first met; for INQUIRY also the page."""
     met = next(at for at, entry in enumerate(entries) if isinstance(entry, Finding) and entry.rule is rule)
     cdb = next((entry.cdb for entry in reversed(entries[:met]) if isinstance(entry, Exchange)), None)
     if cdb is None:
@@ -134,11 +134,11 @@ def step_of(entries: list[Entry], rule: Rule) -> str:
 
 
 def step_name(cdb: bytes) -> str:
-    """A command as the tables of rules name it."""
+    """Return the name of a command that the tables of rules use."""
     page = f" {cdb[2]:02X}h" if cdb[0] == 0x12 and cdb[1] & 1 else ""
     return describe_command(cdb)[0] + page
 
 
 def extents(block_bytes: int, *parts: tuple[int, int]) -> FileLayout:
-    """A layout of (LBA, bytes)."""
+    """Return the layout of a file whose extents are given as LBA and number of bytes."""
     return FileLayout(tuple(BlockRange(lba, size // block_bytes) for lba, size in parts), block_bytes)

@@ -1,4 +1,4 @@
-"""Faults of a scripted target for one command, and what is looked at after them."""
+"""Faults of a scripted target for one command, and checks after them."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ SMALL = 128 * MIB
 
 
 def at(disk: ScriptedDisk, kind: tuple[int, int], *answers: CommandResult | type[Exception] | None) -> None:
-    """Answer the first commands of a kind: with a result, with an exception, or (None) as usual."""
+    """Answer the first commands of a kind: with a result, with an exception, or as usual (None)."""
     left = list(answers)
 
     def answer(cdb: bytes, data: bytes) -> CommandResult | None:
@@ -31,7 +31,7 @@ def at(disk: ScriptedDisk, kind: tuple[int, int], *answers: CommandResult | type
 
 
 def records(disk: ScriptedDisk, change: Callable[[CommandResult], CommandResult]) -> None:
-    """Change what RECEIVE ROD TOKEN INFORMATION gives."""
+    """Change the answers to RECEIVE ROD TOKEN INFORMATION."""
 
     def answer(cdb: bytes, data: bytes) -> CommandResult | None:
         return change(disk.obey(cdb, data)) if (cdb[0], cdb[1]) == RRTI else None
@@ -40,7 +40,7 @@ def records(disk: ScriptedDisk, change: Callable[[CommandResult], CommandResult]
 
 
 def fell_back(bench: Bench, report: CopyReport, *rules: Rule) -> None:
-    """Nothing was offloaded, the whole file went by ordinary reads and writes, and these rules say why."""
+    """Check that the whole file was copied by ordinary reads and writes, and that these rules are the reason."""
     assert (report.offloaded_bytes, report.ordinary_bytes) == (0, SMALL)
     assert bench.rules() == list(rules)
     assert report.stop is not None

@@ -1,4 +1,4 @@
-"""The Windows behaviour over a scripted target on memory streams, from discovery to logout."""
+"""The Windows-like initiator with a scripted target on memory streams, from discovery to logout."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ class OverWire:
 
 @asynccontextmanager
 async def over_wire(target: WireTarget, settings: WindowsSettings | None = None) -> AsyncIterator[OverWire]:
-    """Discover, log in, enumerate; at the end log out. Findings of all that are in the journal."""
+    """Discover targets, log in and enumerate disks; log out at the end. All findings are in the journal."""
     entries: list[Entry] = []
     host = WindowsHost(TrioClock(), Journal(entries.append), settings or WindowsSettings())
     found = OverWire(target, host, entries, [])

@@ -1,7 +1,7 @@
-"""A target of a few lines for the Windows behaviour: sparse disks of 100 GiB, every answer scriptable.
+"""A target of a few lines for the Windows-like initiator: sparse disks of 100 GiB, and every answer can be scripted.
 
-`answer` of a disk is asked before each command and may answer in its place; `pages` and `capacity_10` may be changed to
-anything. Time is a number that sleeps and slow commands move.
+`answer` of a disk is called before each command and may return another answer. `pages` and `capacity_10` may be changed to any
+values. The clock is a number, which sleeps and slow commands increase.
 """
 
 import struct
@@ -34,15 +34,15 @@ class Clock:
 
 
 class NoAnswer(Exception):
-    """Raised by an `answer`: the command is executed or not, and nobody hears."""
+    """Raised by an `answer` if the host gets no answer, whether the command was executed or not."""
 
 
 class CutOff(Exception):
-    """Raised by an `answer`: the connection goes."""
+    """Raised by an `answer` to close the connection."""
 
 
 def limits(optimal: int = 0, maximum: int = 0, ranges: int = 64, kind: int = 0, length: int = 0x20) -> bytes:
-    """A page 8Fh: the block device ROD token limits, with 600 and 60 s."""
+    """Return page 8Fh with the block device ROD token limits; inactivity timeouts are 600 s at most and 60 s by default."""
     return struct.pack(">HH6xHLLQQ", kind, length, ranges, 600, 60, maximum, optimal)
 
 
@@ -52,7 +52,7 @@ def token_of(number: int) -> bytes:
 
 @dataclass
 class Blocks:
-    """Sparse contents."""
+    """The content of a sparse disk."""
 
     block_bytes: int
     data: dict[int, bytes] = field(default_factory=dict)
@@ -83,14 +83,14 @@ class Blocks:
 
 @dataclass
 class Array:
-    """What its disks share: tokens, as blocks at offsets and a length, and whether it still answers on a path."""
+    """The state that the disks of an array share: tokens, as blocks at offsets and a length, and which paths still answer."""
 
     tokens: dict[bytes, tuple[Blocks, int]] = field(default_factory=dict)
 
 
 @dataclass
 class ScriptedDisk:
-    """One logical unit. `sent` has what arrived: (path, attribute, CDB, data)."""
+    """One logical unit. `sent` has the commands that arrived, as path, attribute, CDB and data."""
 
     array: Array
     clock: Clock
@@ -122,7 +122,7 @@ class ScriptedDisk:
         return [cdb for _, _, cdb, _ in self.sent if not opcodes or cdb[0] in opcodes]
 
     def tokens(self) -> list[tuple[int, int]]:
-        """The token commands that arrived: (operation code, service action)."""
+        """Operation code and service action of the token commands that arrived."""
         return [(cdb[0], cdb[1]) for cdb in self.cdbs(0x83, 0x84)]
 
     def lists(self, action: int) -> list[bytes]:
@@ -209,13 +209,13 @@ class ScriptedDisk:
         return GOOD if asked == done else check_condition(0xA, 0x0D, 4, done)
 
     def record(self, cdb: bytes, reply: bytes) -> None:
-        """What RECEIVE ROD TOKEN INFORMATION gives for the command's list identifier."""
+        """Store the answer to RECEIVE ROD TOKEN INFORMATION for the list identifier of the command."""
         self.records[int.from_bytes(cdb[6:10], "big")] = CommandResult(0, reply)
 
 
 @dataclass
 class ScriptedPath:
-    """A way to a disk; `log` has its resets and logins. `alive` False: every command meets a lost connection."""
+    """A path to a disk; `log` has its resets and logins. If `alive` is False, every command finds the connection lost."""
 
     disk: ScriptedDisk
     name: str = "path 0"
@@ -265,5 +265,5 @@ class ScriptedPath:
 
 
 def tagged(sent: list[tuple[str, int, bytes, bytes]], cdb: bytes) -> list[bool]:
-    """Whether each sending of a CDB was tagged."""
+    """Return for each time that a CDB was sent whether the command was tagged."""
     return [attribute == SIMPLE for _, attribute, one, _ in sent if one == cdb]

@@ -1,4 +1,4 @@
-"""CHAP as Windows does it: what it sends, which secrets it takes, and every way in which a target may do it wrongly."""
+"""CHAP of Windows: the keys that it sends, the secrets that it accepts, and every error that a target can make."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ def proof(secret: str = TARGET_SECRET) -> dict[str, str]:
 def log_in(
     *responses: dict[str, str], options: Any = OPTIONS, told: list[Any] | None = None
 ) -> tuple[list[dict[str, str]], Any]:
-    """The keys of each request, and how the login ended; the last security response goes on to the next stage."""
+    """Return the keys of each request, and the end of the login. The last security response ends the stage."""
     tell = (lambda what, pairs: told.append((what, pairs))) if told is not None else lambda what, pairs: None
     pair = Pair(WindowsConnection(WindowsLogin(options, TARGET, tell=tell)), Portal())
     pair.connection.log_in()
@@ -49,7 +49,7 @@ def log_in(
 def test_one_way() -> None:
     sent, outcome = log_in(FIRST, CHALLENGED, {})
     assert outcome is None
-    assert sent[0]["AuthMethod"] == "CHAP"  # alone: Windows does not do without once it is configured
+    assert sent[0]["AuthMethod"] == "CHAP"  # without None: if CHAP is configured, Windows always requires it
     assert sent[1] == {"CHAP_A": "5"}
     assert sent[2] == {"CHAP_N": USER, "CHAP_R": f"0x{chap_response(9, SECRET.encode(), CHALLENGE).hex()}"}
     assert "HeaderDigest" in sent[3]
@@ -72,7 +72,7 @@ def test_challenges_that_are_good(challenge: str) -> None:
 
 
 BROKEN_CHAP: list[tuple[Rule, int, Any, list[dict[str, str]]]] = [
-    # rule, after how many requests, the host's options, the responses
+    # rule, number of requests before it is met, the host's options, the responses
     (Rule.CHAP_NOT_OFFERED, 1, OPTIONS, [SECURITY]),
     (Rule.UNKNOWN_AUTH_METHOD, 1, OPTIONS, [SECURITY | {"AuthMethod": "SRP"}]),
     (Rule.CHAP_ALGORITHM, 2, OPTIONS, [FIRST, CHALLENGED | {"CHAP_A": "7"}]),

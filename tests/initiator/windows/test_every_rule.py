@@ -1,4 +1,4 @@
-"""No rule without a scripted target that breaks it, and no such row that does not say at which step Windows then stops."""
+"""Every rule has a scripted target that breaks it, and every such row names the step at which Windows stops."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from odx_target.initiator.windows.rules import BREACHES, Rule
 from tests.initiator.windows import test_chap, test_declines, test_live_sessions, test_login, test_notes, test_wire
 
 DECLINED: Sequence[Sequence[tuple[Any, ...]]] = (
-    # rule, step, how
+    # rule, step, function that breaks the rule
     test_live_sessions.BROKEN_DISCOVERY,
     test_live_sessions.BROKEN_RESETS,
     test_login.BROKEN_LOGINS,
@@ -24,7 +24,7 @@ DECLINED: Sequence[Sequence[tuple[Any, ...]]] = (
     test_declines.ANYWHERE,
 )
 NOTED_ELSEWHERE = {
-    # rule: the test that meets it
+    # rule: the test in which it is met
     Rule.NARROW_COMMAND_WINDOW: test_login.test_a_narrow_window_is_noted,
     Rule.REJECTED: test_live_sessions.test_a_command_that_is_rejected_is_sent_again,
     Rule.COMMAND_UNANSWERED: test_live_sessions.test_a_reset_without_answer_ends_in_a_new_session,

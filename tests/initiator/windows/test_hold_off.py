@@ -1,4 +1,4 @@
-"""After which failures copies are not tried by token again, for how long, and whose."""
+"""The failures after which copies by token are held off, the duration, and the disks that are affected."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What happens between sessions: requests without answer, discovery, logouts that are asked for, commands that are held."""
+"""Events outside the commands of a copy: requests without answer, discovery, requested logouts, commands without session."""
 
 import re
 import struct
@@ -44,7 +44,7 @@ def answering(*pairs: tuple[str, str]) -> Break:
 
 
 BROKEN_DISCOVERY: list[tuple[Rule, str, Break]] = [
-    # rule, after which request, how
+    # rule, number of requests before it is met, function that breaks the rule
     (Rule.LOGIN_UNANSWERED, "LoginRequest", silent(LoginRequest)),
     (Rule.TEXT_UNANSWERED, "TextRequest", silent(TextResponse)),
     (Rule.TARGET_NOT_LISTED, "TextRequest", answering(("TargetName", "iqn.2026-11.test:other"), ("TargetAddress", "h:1,1"))),
@@ -168,7 +168,7 @@ async def test_a_session_that_was_lost_between_commands_holds_the_next_one(autoj
 
 
 def rejected(encoded: bytes) -> bytes:
-    """A Reject of the command that this response answers."""
+    """Return a Reject of the command that this response answers."""
     header = bytes([0x01, 0x81]) + bytes(14) + encoded[16:20] + bytes(28)
     reject = (
         bytes([0x3F, 0x80, 0x0B, 0]) + struct.pack(">L", 48) + bytes(8) + b"\xff" * 4 + bytes(4) + encoded[24:36] + bytes(12)

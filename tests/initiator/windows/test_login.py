@@ -1,4 +1,4 @@
-"""The login, byte for byte, and every rule of it that a target may break."""
+"""The login of Windows byte for byte, and every rule of the login that a target may break."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ def answers(
 
 
 BROKEN_LOGINS: list[tuple[Rule, str, Answers, str]] = [
-    # rule, at the end of which stage, the two responses, what the finding says
+    # rule, stage at whose end the login fails, the two responses, detail of the finding
     (Rule.LOGIN_REFUSED, "security", answers(status=0x0203), "02h/03h"),
     (Rule.NO_PORTAL_GROUP_TAG, "security", answers({"TargetPortalGroupTag": None}), "TargetPortalGroupTag"),
     (Rule.KEY_NOT_OFFERED, "operational", answers(operational={"OFMarker": "No"}), "OFMarker"),
@@ -140,7 +140,7 @@ BROKEN_LOGINS: list[tuple[Rule, str, Answers, str]] = [
 
 
 def log_in(case: Answers, notes: list[Finding] | None = None, pair: Pair | None = None) -> tuple[str, Any]:
-    """In which stage the login ended, and how."""
+    """Return the stage in which the login ended, and its end."""
     security, operational, first, last, window = case
     pair = pair or connection(notes=notes)
     pair.portal.window = window

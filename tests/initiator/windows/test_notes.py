@@ -1,4 +1,4 @@
-"""What Windows only notes: each brought about in a scripted target, and the copy goes by token all the same."""
+"""The rules that Windows only notes: a scripted target breaks each, and the copy by token succeeds."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_what_is_only_noted(rule: Rule, broken: Break) -> None:
 
 
 def metadata_copy(bench: Bench) -> None:
-    """With the file system's own writes, 4 KiB at a place of no file."""
+    """Copy with the file system's own writes: 4 KiB that belong to no file."""
     layouts = bench.layouts(SIZE_BYTES)
     bench.fill(layouts[0])
     files = [WindowsFile(disk, layout) for disk, layout in zip(bench.disks, layouts, strict=True)]
@@ -123,7 +123,7 @@ def test_more_pages_than_255_bytes_show() -> None:
     bench.start()
     assert bench.disks[0].capability is not None
     bench = Bench()
-    bench.source.page_list = bytes(range(251)) + b"\0\0"  # past what is seen
+    bench.source.page_list = bytes(range(251)) + b"\0\0"  # more than Windows reads of the page
     assert bench.start().disks[0].capability is not None
 
 

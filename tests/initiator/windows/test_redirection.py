@@ -1,4 +1,4 @@
-"""Windows follows a login that is redirected, and reports one that leads nowhere."""
+"""Windows follows a redirected login, and reports a redirection to an address that cannot be reached."""
 
 import trio
 

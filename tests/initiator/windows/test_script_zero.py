@@ -1,4 +1,4 @@
-"""10 GiB zeroed by the zero token, byte for byte as Windows does it."""
+"""A file of 10 GiB that is written with zeros by the zero token, byte for byte as Windows does it."""
 
 import pytest
 
@@ -20,7 +20,7 @@ FIRST = {512: "00000000 00900000 00080000", 4096: "00000000 00120000 00010000"}
 
 
 def mark(bench: Bench) -> list[int]:
-    """Blocks that hold something: three in the range, its neighbours; returns the neighbours."""
+    """Write data to five blocks: three in the range and its two neighbours. Returns the neighbours."""
     block_bytes = bench.block_bytes
     start, count = DESTINATION_BYTES // block_bytes, SIZE_BYTES // block_bytes
     neighbours = [start - 1, start + count]
@@ -58,7 +58,7 @@ def test_without_an_optimum_pieces_of_64_mib() -> None:
 
 
 def request(bench: Bench, done_bytes: int, token_offset_bytes: int) -> Written:
-    """One application request for all that is left."""
+    """Make one offload write for all remaining data."""
     layout = contiguous(DESTINATION_BYTES // bench.block_bytes, SIZE_BYTES, bench.block_bytes)
     left_bytes = SIZE_BYTES - done_bytes
     return run(OffloadWrite(bench.disks[1], layout, done_bytes, left_bytes, ZERO_TOKEN, token_offset_bytes).run())
@@ -75,7 +75,7 @@ def test_one_request_of_10_gib_ends_after_four_seconds(block_bytes: int, running
         written = request(bench, done_bytes, done_bytes if running_offset else 0)
         assert written.failure is None
         done_bytes, requests = done_bytes + written.size_bytes, requests + 1
-    assert requests == 3  # 16 WRITE USING TOKENs in 4 s
+    assert requests == 3  # each has 16 WRITE USING TOKEN commands in 4 s
     assert bench.rules() == [Rule.TOO_LONG] * 2
     assert sorted(bench.destination.content.data) == neighbours
     step = 256 * MIB // block_bytes

@@ -1,4 +1,4 @@
-"""How endings are read: the rows that the scripts do not meet, and the order in which rows are looked at."""
+"""The table of sense data: the rows that the scripts do not meet, and the order in which rows are compared."""
 
 import pytest
 
@@ -127,7 +127,7 @@ def test_what_is_told_of_an_ending(sense: str) -> None:
     run(bench.disks[0].read(0, 1))
     assert bench.rules() == [NOTED[sense]]
     asked = [cdb for cdb in bench.source.cdbs() if cdb[0] == 0x12]
-    assert asked == ([bytes.fromhex("12 01 B0 00 FF 00")] if sense == "06/3F/03" else [])  # 8Fh is not read again
+    assert asked == ([bytes.fromhex("12 01 B0 00 FF 00")] if sense == "06/3F/03" else [])  # page 8Fh is not read again
 
 
 @pytest.mark.parametrize("count", [32, 33])

@@ -1,4 +1,4 @@
-"""Which path a command takes, what a path that is lost costs, and how it comes back."""
+"""The choice of a path for each command, the effects of a lost path, and the return of a path."""
 
 from dataclasses import replace
 
@@ -111,7 +111,7 @@ def test_what_the_multipath_module_does_by_itself(sense: CommandResult, asks: bo
     sent = [(one, cdb, attribute) for one, attribute, cdb, _ in bench.source.sent if cdb[0] in (0x83, 0xA3)]
     assert [one for one, _, _ in sent] == [path] * len(sent)
     assert [cdb[:2] == b"\xa3\x0a" for _, cdb, _ in sent] == [False, True, False] if asks else [False, False]
-    assert tagged(bench.source.sent, bench.commands(PT)[0][1]) == [True, True]  # it costs the class driver no retry
+    assert tagged(bench.source.sent, bench.commands(PT)[0][1]) == [True, True]  # the class driver counts no retry for this
 
 
 def test_the_multipath_module_does_not_go_on_for_ever() -> None:

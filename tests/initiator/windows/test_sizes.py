@@ -1,4 +1,4 @@
-"""How much a command covers: the rules beside a second, plain statement of them; and files cut into descriptors."""
+"""The sizes of commands, compared with a second, simple implementation of the rules; and files cut into descriptors."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

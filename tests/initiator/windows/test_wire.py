@@ -1,4 +1,4 @@
-"""What Windows insists on in each PDU: a scripted target breaks it once, or each time, and the connection is dropped."""
+"""The rules of Windows for PDUs: a scripted target breaks a rule once, or each time, and Windows drops the connection."""
 
 import struct
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def added(at: int, value: int) -> Change:
 
 
 def data(segment: bytes, *, pad: bool = True) -> Change:
-    """Another data segment in place of the PDU's own."""
+    """Return a change that replaces the data segment of a PDU."""
 
     def change(encoded: bytes) -> bytes:
         header = encoded[:4] + struct.pack(">L", len(segment)) + encoded[8:48]
@@ -53,13 +53,16 @@ def repeated(encoded: bytes) -> bytes:
 
 
 def unpadded(encoded: bytes) -> bytes:
-    """A ping of one byte without padding in front, another one behind: with nothing behind it would only be waited for."""
+    """Put a ping with one unpadded byte of data before the PDU, so that the PDU is read from the wrong byte on.
+
+    A second ping after the PDU provides the bytes for which the reader would otherwise wait.
+    """
     ping = bytes([0x20, 0x80, 0, 0]) + struct.pack(">L", 1) + bytes(8) + b"\xff" * 8 + encoded[24:36] + bytes(12)
     return ping + b"x" + encoded + ping
 
 
 BROKEN_PDUS: list[tuple[Rule, type, Change]] = [
-    # rule, the PDU that breaks it, how
+    # rule, the PDU that breaks it, function that changes the PDU
     (Rule.RESERVED_BITS, ScsiDataIn, byte(2, 1)),
     (Rule.RESERVED_BITS, ScsiResponse, byte(8, 0x80)),
     (Rule.RESERVED_BITS, ScsiResponse, byte(1, 0)),
@@ -116,7 +119,7 @@ async def test_windows_drops_the_connection_logs_in_again_and_goes_on(
 
 
 async def copy_with_r2t(wire):  # type: ignore[no-untyped-def]
-    """An ordinary write that is longer than what goes unasked, then the copy."""
+    """Make an ordinary write that is longer than its unsolicited data, then copy."""
     await wire.disks[1].write(100_000, bytes(16_384))
     wire.target.disks[1].content.data.clear()
     return await wire.copy()
@@ -137,7 +140,7 @@ async def test_a_target_that_breaks_it_each_time_is_tried_as_often_as_the_comman
         target.changes.append((ScsiDataIn, spoil))
         report = await wire.copy()
         kinds = [(cdb[0], cdb[1]) for _, cdb in target.tokens()]
-        assert kinds[:3] == [(0x83, 0x10), (0x84, 0x07), (0x84, 0x07)]  # asked twice, each time the connection goes
+        assert kinds[:3] == [(0x83, 0x10), (0x84, 0x07), (0x84, 0x07)]  # sent twice; each time Windows drops the connection
         assert wire.rules() == [Rule.RESERVED_BITS] * 2 + [Rule.INFORMATION_FAILED] + [Rule.RESERVED_BITS]
         assert wire.events() == [20, 34] * 3
         assert (report.offloaded_bytes, report.ordinary_bytes) == (0, SIZE_BYTES)

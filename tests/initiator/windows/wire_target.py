@@ -1,4 +1,4 @@
-"""A target on memory streams: scripted disks behind whole PDUs, each of which a test may change on its way out."""
+"""A target on memory streams: scripted disks, and whole PDUs that a test may change before they are sent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,7 +59,10 @@ Change = Callable[[bytes], bytes]
 
 @dataclass
 class WireTarget:
-    """`changes` are used up one by one: the first PDU of a class goes out as its function makes it. `logins` are counted."""
+    """A target for tests. `logins` is the number of logins.
+
+    Each entry of `changes` is used once: its function changes the next PDU of its class before it is sent.
+    """
 
     changes: list[tuple[type, Change]] = field(default_factory=list)
     answers: list[tuple[str, str]] = field(
@@ -90,7 +93,7 @@ class WireTarget:
         return connect
 
     def tokens(self) -> list[tuple[int, bytes]]:
-        """(LUN, CDB) of the token commands that arrived."""
+        """LUN and CDB of the token commands that arrived."""
         return [
             (decode_lun(pdu.lun), pdu.cdb)
             for pdu in self.requests
@@ -161,7 +164,7 @@ class _Conversation:
         return SILENT
 
     def write(self, pdu: ScsiCommand, buffer: bytearray, data: bytes) -> bytes:
-        """Ask for the next part, or execute."""
+        """Send an R2T for the next part of the data; execute the command if all data has arrived."""
         buffer += data
         left = pdu.expected_data_transfer_length - len(buffer)
         if not left:

@@ -1,7 +1,7 @@
-"""Which rules of RFC 7143 on names, login, text and keys are held, each with the tests that hold it.
+"""The rules of RFC 7143 on names, login, text and keys, each with the tests that check it.
 
-`python -m tests.iscsi.coverage` writes them to docs/coverage-iscsi.md; `tests/iscsi/test_coverage.py` checks that this was done
-and that the tests are there.
+`python -m tests.iscsi.coverage` writes them to docs/coverage-iscsi.md. `tests/iscsi/test_coverage.py` checks that the document
+is current and that the tests exist.
 """
 
 from tests.iscsi.coverage import declared_keys, login_pdus, login_phase, naming, negotiated_keys, text_format, text_pdus

@@ -1,4 +1,4 @@
-"""The keys that say who and where, those of authentication (RFC 7143 12), and what holds for all (13 to 13.9)."""
+"""Rules about keys that name nodes and addresses, keys of authentication (RFC 7143 12), and all keys (13 to 13.9)."""
 
 from tests.iscsi.coverage.row import (
     BOTH,

@@ -1,4 +1,4 @@
-"""The table of rules and the table of keys as a document."""
+"""The document with the table of rules and the table of keys."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ NAMES_OF_KINDS = {
 
 
 def document(rows: Sequence[Row]) -> str:
-    """All of it."""
+    """Return the text of the whole document."""
     return f"{HEAD}{_rules(rows)}\n## Keys\n\nFrom the table that the code works by.\n\n{_keys()}"
 
 

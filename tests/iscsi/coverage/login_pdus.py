@@ -1,4 +1,4 @@
-"""Login Request and Response (RFC 7143 11.12, 11.13), with a row for each status."""
+"""Rules about Login Request and Response (RFC 7143 11.12, 11.13), with a row for each status."""
 
 from tests.iscsi.coverage.row import (
     BOTH,

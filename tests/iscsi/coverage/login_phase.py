@@ -1,4 +1,4 @@
-"""The login phase (RFC 7143 6.3, 4.2.4, 7.4)."""
+"""Rules about the login phase (RFC 7143 6.3, 4.2.4, 7.4)."""
 
 from tests.iscsi.coverage.row import (
     BOTH,

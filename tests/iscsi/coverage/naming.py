@@ -1,4 +1,4 @@
-"""Names (RFC 7143 4.2.7, RFC 3722)."""
+"""Rules about names (RFC 7143 4.2.7, RFC 3722)."""
 
 from tests.iscsi.coverage.row import (
     BOTH,

@@ -1,4 +1,4 @@
-"""The keys that are negotiated (RFC 7143 13.10 to 13.26), and iSCSIProtocolLevel (RFC 7144 7.1.1)."""
+"""Rules about keys that are negotiated (RFC 7143 13.10 to 13.26), and iSCSIProtocolLevel (RFC 7144 7.1.1)."""
 
 from tests.iscsi.coverage.row import (
     BOTH,

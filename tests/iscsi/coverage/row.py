@@ -1,4 +1,4 @@
-"""One rule of a standard: where it stands, whom it binds, and the tests that hold it."""
+"""One rule of a standard: its clause, the side that must obey it, and the tests that check it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,7 +6,7 @@ from functools import partial
 
 
 class Strength(Enum):
-    """How much a rule binds (RFC 2119)."""
+    """The strength of a rule (RFC 2119)."""
 
     MUST = "must"
     SHOULD = "should"
@@ -14,7 +14,7 @@ class Strength(Enum):
 
 
 class Side(Enum):
-    """Whose rule it is."""
+    """The side that must obey a rule."""
 
     TARGET = "target"
     INITIATOR = "initiator"
@@ -23,7 +23,7 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`tests` as pytest names them, without parameters; without any, `note` says why the rule has no place here."""
+    """One rule. `tests` are names as pytest shows them, without parameters. If there are none, `note` is the reason."""
 
     clause: str
     strength: Strength

@@ -1,4 +1,4 @@
-"""Text and negotiation (RFC 7143 6.1, 6.2, 7.12)."""
+"""Rules about text and negotiation (RFC 7143 6.1, 6.2, 7.12)."""
 
 from tests.iscsi.coverage.row import (
     BOTH,

@@ -1,4 +1,4 @@
-"""Text Request and Response (RFC 7143 6.4, 11.10, 11.11, 11.9.1, Appendix C)."""
+"""Rules about Text Request and Response (RFC 7143 6.4, 11.10, 11.11, 11.9.1, Appendix C)."""
 
 from tests.iscsi.coverage.row import (
     BOTH,
