@@ -61,7 +61,7 @@ class Environment(Protocol):
 
     @property
     def turns(self) -> Turns:
-        """The steps left in the present turn of the event loop, and the queue for the next turns."""
+        """The remaining steps of the present turn of the event loop, and the queue for the next turns."""
         ...
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:

@@ -111,7 +111,7 @@ class Copies:
     def expire(self, now_s: float, steps: Steps) -> bool:
         """Remove expired tokens and records, and release their resources, until the steps are used up; `now_s` is monotonic.
 
-        Returns True if some may remain.
+        Returns True if expired ones may remain.
         """
         tokens_left = self.tokens.expire(now_s, steps)
         return self.records.expire(now_s, steps) or tokens_left

@@ -34,13 +34,13 @@ DEFAULT_INACTIVITY_TIMEOUT_S = 120
 Windows deletes no token, so every token of a copy lives at least this long; a longer timeout would keep blocks for nothing."""
 
 MAX_INACTIVITY_TIMEOUT_S = 3600
-"""A host may ask for an hour, in which a person can pass on a token by hand. A forgotten token still frees its blocks."""
+"""A host may ask for an hour, in which a person can pass on a token by hand. A forgotten token frees its blocks afterwards."""
 
 MAX_TOKEN_LIFETIME_S = 86_400
 """A token ends after a day, however often it is used, since it keeps all blocks that have been overwritten meanwhile."""
 
 COMMAND_BUDGET_S = 4.0
-"""Time limit of a synchronous command; Windows treats the array as slow after more. Nested hosts time out in less than 60 s."""
+"""Time limit of a synchronous command: after it, Windows treats an array as slow. Nested hosts time out in less than 60 s."""
 
 ANSWER_RESERVE_S = 0.25
 """Part of the command budget that is reserved for the commit, the response and the network."""
@@ -79,8 +79,8 @@ RECORD_LIFETIME_S = 300.0
 This limit is a few times as long."""
 
 MAX_CONCURRENT_COPIES = 1024
-"""Number of operations under way for all nexuses. 64 sessions hardly start as many, and with as many, each operation still gets
-its turn of the event loop within its time budget."""
+"""Number of operations under way for all nexuses: far more than 64 sessions start, and few enough that each operation gets its
+turn of the event loop within its time budget."""
 
 COPY_STEP_BYTES = 1 << 20
 """Size of a step that reads and writes. Between two steps other tasks run, and aborts are noticed."""
@@ -95,7 +95,7 @@ STEPS_ON_THE_WAY = 100
 """Steps that one command spends on removing expired tokens and records; most of them are removed in the background."""
 
 REFUSALS_KEPT = 64
-"""Number of the latest refusals whose reasons are kept for people."""
+"""Number of refusals whose reasons are kept for people; the latest ones are kept."""
 
 
 @dataclass(frozen=True, slots=True)

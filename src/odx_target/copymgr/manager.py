@@ -70,7 +70,7 @@ class CopyManager(Copies):
         self.records.drop_logical_unit(logical_unit)
 
     def nexus_lost(self, nexus: Nexus) -> None:
-        """Handle an I_T nexus loss: end foreground operations, and drop all records. Background operations continue."""
+        """Handle an I_T nexus loss: end its foreground operations and drop its records. Background operations continue."""
         for operation in [each for each in self.operations if each.nexus is nexus and each.task is not None]:
             self.terminate(operation)
         self.records.drop_nexus(nexus)

@@ -58,7 +58,7 @@ class DeviceServer(TaskManager):
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """Execute a command. Raises nothing, whatever an initiator sends.
+        """Execute a command. This method never raises, whatever an initiator sends.
 
         Returns the task and its outcome: a reply, or pending work, which the caller runs or abandons. The reply of pending work
         must not be sent if the task has been aborted. `data_out` is not used after the return.
@@ -91,7 +91,7 @@ class DeviceServer(TaskManager):
     def accept(
         self, nexus: Nexus, lun: int, cdb: bytes, attribute: int, tag: int, awaits_memory: Callable[[], bool]
     ) -> Place | None:
-        """Add a command whose data-out has not arrived to the task set, and return its place; None if it needs no place.
+        """Give a command a place in the task set before its data-out arrives. Return the place, or None if it needs no place.
 
         The caller passes the place to `execute_accepted` or gives it back. `awaits_memory` returns True while the transport has
         no memory for all of the data.
@@ -112,10 +112,10 @@ class DeviceServer(TaskManager):
             return None
 
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
-        """Execute a command that has a place, as `execute` does, after its data-out has arrived.
+        """Execute a command that has a place, after its data-out has arrived. Otherwise this is the same as `execute`.
 
         `holds_memory` is True if other tasks may wait for the memory that the data occupies. The command is then refused with
-        TASK SET FULL if it would have to wait for one of them.
+        TASK SET FULL if it would have to wait for one of these tasks.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out
@@ -186,7 +186,7 @@ class DeviceServer(TaskManager):
         return entry.handler(task)
 
     def _continue(self, task: Task, entry: Entry, pending: Pending) -> Outcome:
-        """Add a task whose handler has to wait to the task set."""
+        """Make a task a member of the task set, because its handler has to wait."""
         try:
             member = task.logical_unit.tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
         except Exception as error:

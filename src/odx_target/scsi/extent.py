@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Logical blocks that a task touches. The order of tasks depends on them."""
+    """A range of logical blocks that a task touches. The task set compares extents to order tasks."""
 
     lba: int
     count_blocks: int

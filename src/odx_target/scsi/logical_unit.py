@@ -76,7 +76,7 @@ class LogicalUnit(AddressedUnit):
         self.added_log_pages: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]] = {}
         """Log pages besides the standard ones: by page code and subpage code, the function that builds the parameters."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
-        """Called when the logical unit is reset, after its tasks have been aborted."""
+        """Functions that are called when the logical unit is reset, after its tasks have been aborted."""
         self.reservations = NO_RESERVATIONS
 
     @property
@@ -92,7 +92,7 @@ class LogicalUnit(AddressedUnit):
             self.tasks.refuse_arrivals(self.is_kept_out)
 
     def is_kept_out(self, initiator_port_name: str, access: Access) -> bool:
-        """True if a command of this initiator port and this access conflicts with the reservation."""
+        """True if a command of this initiator port with this kind of access conflicts with the reservation."""
         return self.reservation is not None and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
 
     def nexus_name(self, initiator_port_name: str) -> NexusName:

@@ -6,7 +6,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """Substitute that only commands which run without a logical unit get. It has no medium, volume or name."""
+    """Substitute for a missing logical unit, for commands that run without one. It has no medium, volume or name."""
 
     is_present = False
 

@@ -31,8 +31,8 @@ class ReadMemory(Protocol):
 class Nexus:
     """The relation of an initiator port and a target port; for iSCSI, a session.
 
-    `logical_units` is this nexus' own view: LUN (as a plain number) -> logical unit. Compared by identity: a session that
-    is reinstated is a new nexus.
+    `logical_units` maps the LUNs of this nexus, as plain numbers, to logical units. Nexuses are compared by identity: a
+    reinstated session is a new nexus.
     """
 
     initiator_name: str
@@ -56,7 +56,7 @@ class Nexus:
         return None
 
     def establish_unit_attention(self, lun: int, asc: int, ascq: int) -> None:
-        """Add a condition to report (SAM-5 5.14).
+        """Add a unit attention condition that the next command reports (SAM-5 5.14).
 
         The same condition is reported once. A power-on or reset condition replaces all others, because a reset makes them
         outdated, and because some initiators retry a command only once.

@@ -256,7 +256,7 @@ class Array:
                 await self.copy_manager.expire_in_turns(self.commit)
 
     def _report_no_room(self) -> None:
-        """Report it if the pool had no room from the start."""
+        """Report a pool that has no room at the start."""
         status = self.pool.status()
         if status.no_room is not None:
             self._report_trouble(Trouble(TroubleKind.FULL if status.is_full else TroubleKind.NO_SEGMENT, status.no_room))

@@ -59,7 +59,7 @@ class Reporter:
         getattr(log, level)(event, **fields)
 
     def tick(self) -> None:
-        """For each cause whose interval is over, log the last event that was left out; forget causes without any."""
+        """Log the last left-out event of each cause whose interval is over. Forget the causes without left-out events."""
         for key, interval in list(self._intervals.items()):
             if not self._is_over(interval):
                 continue

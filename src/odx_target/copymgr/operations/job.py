@@ -99,7 +99,7 @@ def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:
-    """Return the ending that reports an exception of the work."""
+    """Return the ending that reports an exception raised by the work."""
     return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(copies, job, error))
 
 
@@ -109,7 +109,7 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
     if isinstance(error, SourceUnreadable):
         return refusal_of_source(error)
     if isinstance(error, DamagedBlock | Unreadable):
-        # the block at fault holds an edge of the written range and had to be read first, to change only a part of it
+        # a destination block that is written only in part has to be read first, and this read has failed
         lba = error.block * BLOCK_BYTES // job.operation.logical_unit.block_bytes
         condition, key = BLOCK_FAILURES[type(error)]
         return Refusal(condition, key=key, information=lba, rule=f"the destination: {error}")

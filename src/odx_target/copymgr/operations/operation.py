@@ -133,7 +133,7 @@ class CopyOperation:
     def raise_if_ended(self) -> None:
         """Raise TaskAborted, or CheckCondition after COPY OPERATION ABORT, if the operation was terminated.
 
-        This method must be called before each change.
+        The work of the operation calls this method before each change.
         """
         if self.status is CopyStatus.TERMINATED:
             if self.task is not None:

@@ -106,7 +106,7 @@ class RecordTable:
                 self._remove(nexus, key)
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired records until the steps are used up. Return True if some may remain."""
+        """Remove expired records until the steps are used up. Return True if expired ones may remain."""
         while self._finished:
             operation, until_s = next(iter(self._finished.items()))
             if now_s < until_s:

@@ -22,7 +22,7 @@ class StepKind(Enum):
 
 
 class Step(NamedTuple):
-    """Writes the bytes of the ROD from `offset_bytes` on to `count_blocks` logical blocks from `lba` on."""
+    """One step: write the bytes of the ROD from `offset_bytes` on to `count_blocks` logical blocks from `lba` on."""
 
     kind: StepKind
     offset_bytes: int

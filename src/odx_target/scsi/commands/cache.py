@@ -27,7 +27,7 @@ _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
 
 
 def synchronize_cache(task: Task) -> Outcome:
-    """Make all written data durable. The store flushes only as a whole, so the range makes no difference."""
+    """Make all written data durable. The range has no effect, because the store always flushes as a whole."""
     cdb = _SYNCHRONIZE_CACHE[task.cdb[0]].parse(task.cdb)
     check_range(task.logical_unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
     if cdb.immed:

@@ -41,7 +41,7 @@ _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 
 
 def verify(task: Task) -> Outcome:
-    """Check that blocks can be read. With BYTCHK, compare them with data-out: all blocks of it, or one block with each."""
+    """Check that blocks can be read. With BYTCHK, compare them with data-out: block by block, or each with the same block."""
     logical_unit = task.logical_unit
     lba, count_blocks, bytchk = _verify_fields(task)
     if bytchk == BYTCHK_RESERVED:

@@ -1,4 +1,4 @@
-"""Describe the answers of LOG SENSE, without a target (SPC-4 7.3). Input that ends early is described as far as it goes."""
+"""Describe the data of LOG SENSE, without a target (SPC-4 7.3). Input that ends early is described as far as it goes."""
 
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 from odx_target.scsi.layout import Layout

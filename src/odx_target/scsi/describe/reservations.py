@@ -1,6 +1,6 @@
-"""Describe answers of PERSISTENT RESERVE IN and parameters of PERSISTENT RESERVE OUT, without a target.
+"""Describe the data of PERSISTENT RESERVE IN and the parameter lists of PERSISTENT RESERVE OUT, without a target.
 
-Each function takes bytes and returns rows; input that ends early is described as far as it goes.
+Each function takes bytes and returns rows. Input that ends early is described as far as it goes.
 """
 
 from collections.abc import Callable

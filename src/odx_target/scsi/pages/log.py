@@ -103,7 +103,7 @@ STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]
     (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
     (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
 }
-"""Builders of the pages that every logical unit has, by page code and subpage code; without the pages that list pages."""
+"""Builders of the pages that every logical unit has, by page code and subpage code, except pages that list pages."""
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:

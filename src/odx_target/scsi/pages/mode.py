@@ -1,4 +1,4 @@
-"""Mode pages (SPC-4 7.5, SBC-3 6.5): their layouts, and which of their fields MODE SELECT can change."""
+"""Mode pages (SPC-4 7.5, SBC-3 6.5): their layouts, and the fields that MODE SELECT can change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

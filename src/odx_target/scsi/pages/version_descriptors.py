@@ -1,6 +1,7 @@
 """Version descriptors (SPC-4 6.4.2 table 142), without revisions, and those that standard INQUIRY data contain.
 
-A standard is claimed only if all commands are supported that it makes mandatory for a direct access block device.
+A standard is claimed only if the array supports all commands that the standard makes mandatory for a direct access block
+device.
 """
 
 SAM_5, SPC_4, SBC_3, ISCSI = 0x00A0, 0x0460, 0x04C0, 0x0960

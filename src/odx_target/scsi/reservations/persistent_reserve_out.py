@@ -46,7 +46,7 @@ PERSISTENT_RESERVE_OUT = 0x5F
 
 
 class ServiceAction(IntEnum):
-    """SPC-4 table 213. REPLACE LOST RESERVATION is not supported: reservations are lost only together with the pool."""
+    """Service actions (SPC-4 table 213). REPLACE LOST RESERVATION is missing, as reservations are lost only with the pool."""
 
     REGISTER = 0x00
     RESERVE = 0x01

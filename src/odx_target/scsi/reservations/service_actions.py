@@ -68,7 +68,7 @@ def register(
 
 
 def register_and_ignore_existing_key(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
-    """REGISTER AND IGNORE EXISTING KEY (SPC-4 5.13.7 table 68)."""
+    """REGISTER AND IGNORE EXISTING KEY: register whatever key the sender has (SPC-4 5.13.7 table 68)."""
     return register(before, sender, before.registrations.get(sender, 0), new_key, persists=persists)
 
 

@@ -17,11 +17,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class Pending(ABC):
-    """The remaining work of a command. Its owner must run it or abandon it once, or pass it on to another owner.
+    """The remaining work of a command. Its owner runs or abandons it exactly once, or passes it on to another owner.
 
-    Both `run` and `abandon` release everything that was taken for the work. If the owner drops the work instead, a
-    ResourceWarning reports this fault. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try`
-    that releases.
+    Both `run` and `abandon` release everything that was taken for the work. If the owner does neither, a ResourceWarning
+    reports this fault. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try` that releases.
     """
 
     _has_ended = False

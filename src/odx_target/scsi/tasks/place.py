@@ -9,7 +9,7 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 
 
 class Place:
-    """The place of a task in its task set, taken when its command arrives.
+    """The place of a task in its task set, taken when its command arrives, before its data-out.
 
     So no later command overtakes the task, as the control mode page promises (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
     The owner of the place executes the task or gives the place back. The place is also lost when the task is aborted. If
@@ -41,7 +41,7 @@ class Place:
         return None if self._refusal is None else Reply(self._refusal)
 
     def data_arrived(self, member: Member) -> None:
-        """Note that the data-out has arrived. Raises CheckCondition if its parameter list is invalid."""
+        """Record that the data-out has arrived. Raises CheckCondition if its parameter list is invalid."""
         in_data_out = self.entry.extents if self.entry.extents_in_data_out else None
         self.task.logical_unit.tasks.data_arrived(member, None if in_data_out is None else in_data_out(self.task))
 

@@ -24,7 +24,7 @@ from odx_target.scsi.tasks.task import Task, tasks_of
 class TaskManager:
     """The attached nexuses, and the task management functions for their logical units.
 
-    The functions in `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` are called after the event.
+    The lists `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` have functions that are called after these events.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class TaskManager:
         self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
 
     def reset_target(self, by: Nexus | None) -> None:
-        """Hard reset (SAM-5 6.3.2) of all logical units of `by`, or, if it is None, of all attached nexuses."""
+        """Reset all logical units of `by`, or of all attached nexuses if `by` is None (hard reset, SAM-5 6.3.2)."""
         nexuses = self.nexuses if by is None else [by]
         for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)

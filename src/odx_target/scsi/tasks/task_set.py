@@ -115,7 +115,7 @@ class Member:
 def _in_few_pieces(extents: Extents) -> Extents:
     """Merge extents into at most MAX_PIECES, so that comparing two tasks is fast. A merged extent includes the gaps in it.
 
-    So a task may have to wait for another task that only touches such a gap.
+    Because of such gaps, a task may have to wait for a task that does not touch its extents.
     """
     ascending = sorted(extents)
     at_once = -(-len(ascending) // MAX_PIECES)
@@ -141,7 +141,7 @@ class TaskSet:
         """Number of members that a read may conflict with."""
 
     def take_steps(self, count: int) -> None:
-        """Count work, in steps, in the present turn of the event loop."""
+        """Count steps of work in the present turn of the event loop."""
         if self._environment is not None:
             self._environment.turns.take(count)
 

@@ -169,7 +169,7 @@ class Allotment:
         )
 
     def serve(self, share: Share) -> None:
-        """Grant the claims that can be granted after a change of one share."""
+        """Grant all claims that a change of this share makes possible."""
         while (claim := share.next_guaranteed()) is not None:
             self._grant(share, claim)
         if any(other.waiting for other in self._shares):

@@ -159,7 +159,7 @@ class CommandExecutor:
         self._sender.hold(self.memory.read, task.read_memory_bytes)
 
     def _execute_later(self, command: CommandReady, task: Task, pending: Pending) -> None:
-        """Run a command that has to wait in a task of its own, with memory for its data."""
+        """Start a task for a command that has to wait, and keep memory for its data."""
         if not self._protocol.keep(command, task.data_out_bytes):
             pending.abandon()
             self._give_back(task)

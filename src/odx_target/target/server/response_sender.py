@@ -37,8 +37,7 @@ class ResponseSender:
     def send_early(self, size_bytes: int) -> bool:
         """Send the present output without waiting; `size_bytes` of it are data of small reads.
 
-        Returns False if the peer has too much unread output, or if the batch cannot be committed yet. Raises OSError,
-        PoolFailed.
+        Returns False if too much output is still unsent, or if the batch cannot be committed yet. Raises OSError, PoolFailed.
         """
         try:
             self._pool.commit()

@@ -20,7 +20,7 @@ MAX_PIECES = 1024
 class SendQueue:
     """Buffers to be sent to a socket, in order. Each buffer must stay unchanged until it is sent.
 
-    `on_progress` is called when a peer that did not receive for a while receives again.
+    `on_progress` is called when a peer receives again after a pause.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 PIPE_POLL_MS = 100
-"""Interval in which it is checked whether to go on waiting for a pipe."""
+"""Interval between two checks whether `stop_waiting` was called while a pipe is waited for."""
 
 RETRY_S = 10.0
 """Time after an error in which nothing is written to the file."""
@@ -80,7 +80,7 @@ class RecordFile:
         return True
 
     def retry(self) -> None:
-        """Write again from now on, in spite of an error before."""
+        """Write again from now on, even if an error has just occurred."""
         self._retry_at_s = self._warn_at_s = float("-inf")
 
     def stop_waiting(self) -> None:

@@ -88,7 +88,7 @@ class RecordWriter:
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:
-        """Write again from now on, in spite of an error before."""
+        """Write again from now on, even if an error has just occurred."""
         self._file.retry()
 
     def flush(self, timeout_s: float | None = None) -> bool:

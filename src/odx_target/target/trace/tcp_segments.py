@@ -109,7 +109,7 @@ class TcpSegments:
 
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071). A sum of 16-bit words with end-around carry is the whole number modulo 65535."""
+    """Return the Internet checksum (RFC 1071). A sum of 16-bit words with end-around carry is the whole number modulo 65535."""
     padded = data + b"\0" if len(data) % 2 else data
     remainder = int.from_bytes(padded, "big") % 0xFFFF
     return 0xFFFF - remainder

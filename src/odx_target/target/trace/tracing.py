@@ -25,7 +25,7 @@ SEQUENCE_NUMBER_STEP = 0x9E3779B1
 """Odd, so that all 2^32 connections begin differently. From the golden ratio, so that successive ones begin far apart."""
 
 WallClock = Callable[[], int]
-"""Nanoseconds since 1970."""
+"""Function that returns nanoseconds since 1970."""
 
 
 class Tracing:
@@ -204,6 +204,6 @@ def _format_address(address: Address) -> str:
 
 
 def format_time(now_ns: int) -> str:
-    """Format a time in UTC, in microseconds."""
+    """Format a time in UTC, with microseconds."""
     seconds, rest_ns = divmod(now_ns, NANOSECONDS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
