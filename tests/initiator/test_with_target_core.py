@@ -26,8 +26,9 @@ from odx_target.initiator.session.options import SessionOptions
 from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
-from odx_target.iscsi.session.connection import CommandReady, TargetConnection, TaskManagement
+from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.directory import Portal
+from odx_target.iscsi.session.events import CommandReady, TaskManagement
 from odx_target.iscsi.session.sessions import SessionRegistry
 from tests.initiator.driving import run
 from tests.initiator.naive_portal import OPTIONS, TARGET

@@ -17,15 +17,9 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
-from odx_target.iscsi.session.connection import (
-    CommandAccepted,
-    CommandEnded,
-    CommandReady,
-    Event,
-    TargetConnection,
-    TaskManagement,
-)
+from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.directory import Authenticator, Portal
+from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, TaskManagement
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import SessionRegistry
 

@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.iscsi.pdu.headers import LoginResponse
-from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
-from odx_target.iscsi.pdu.text import Pairs, encode_pairs
-from odx_target.iscsi.session.chap import (
+from odx_target.iscsi.login.chap import (
     ALGORITHMS,
     MAX_BINARY_BYTES,
     MIN_CHALLENGE_BYTES,
@@ -24,6 +21,9 @@ from odx_target.iscsi.session.chap import (
     ChapAuthenticator,
     Credentials,
 )
+from odx_target.iscsi.pdu.headers import LoginResponse
+from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
+from odx_target.iscsi.pdu.text import Pairs, encode_pairs
 from odx_target.iscsi.session.directory import AuthenticationFailed
 from tests.iscsi.conversation import INITIATOR, Conversation, Directory
 from tests.settings import searching

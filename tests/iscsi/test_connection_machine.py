@@ -26,14 +26,13 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.iscsi.pdu.text import encode_pairs
 from odx_target.iscsi.session.command_window import is_before
-from odx_target.iscsi.session.connection import (
-    MAX_PDU_BYTES,
+from odx_target.iscsi.session.connection import MAX_PDU_BYTES, TargetConnection
+from odx_target.iscsi.session.events import (
     CommandAccepted,
     CommandReady,
     ConnectionEnding,
     SessionClosed,
     SessionOpened,
-    TargetConnection,
     TaskManagement,
 )
 from tests.iscsi.conversation import NORMAL_KEYS, Conversation, Directory, joined

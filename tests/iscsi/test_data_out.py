@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, Reject, ScsiCommand, ScsiDataOut, ScsiResponse
 from odx_target.iscsi.pdu.opcodes import RejectReason
-from odx_target.iscsi.session.connection import CommandAccepted, CommandEnded, CommandReady, PduRejected
+from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, PduRejected
 from tests.iscsi.conversation import Conversation, joined
 
 UNEXPECTED, INCORRECT, CRC, BIDIRECTIONAL = (0x0B, 0x0C, 0x0C), (0x0B, 0x0C, 0x0D), (0x0B, 0x47, 0x05), (0x05, 0x0E, 0x03)

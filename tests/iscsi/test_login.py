@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.iscsi import limits
+from odx_target.iscsi.login.login import Login
+from odx_target.iscsi.login.login_answer import LoginRefused
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopOut, ScsiCommand
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, encode_pairs
-from odx_target.iscsi.session.connection import CloseCode, SessionOpened
+from odx_target.iscsi.session.close_reason import CloseCode
 from odx_target.iscsi.session.directory import AuthenticationFailed
-from odx_target.iscsi.session.login import Login, LoginRefused
+from odx_target.iscsi.session.events import SessionOpened
 from tests.iscsi.conversation import INITIATOR, NORMAL_KEYS, TARGET, Conversation, Directory
 
 LOGINS = json.loads((Path(__file__).parents[2] / "fixtures" / "iscsi_logins.json").read_text())["logins"]

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from odx_target.iscsi.pdu.headers import LoginResponse
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import MAX_KEYS, Pairs, decode_pairs, encode_pairs
-from odx_target.iscsi.session.close_reason import CloseReason
-from odx_target.iscsi.session.connection import CloseCode
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from tests.iscsi.conversation import INITIATOR, NORMAL_KEYS, TARGET, Conversation, Directory
 from tests.settings import searching
 

@@ -18,8 +18,7 @@ from odx_target.iscsi.pdu.headers import (
     TaskManagementFunctionResponse,
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
-from odx_target.iscsi.session.connection import CommandReady, TaskManagement
-from odx_target.iscsi.session.events import PduRejected
+from odx_target.iscsi.session.events import CommandReady, PduRejected, TaskManagement
 from odx_target.target.server.allotment import Allotment
 from odx_target.target.server.memory_budget import SessionMemory
 from tests.iscsi.conversation import Conversation, Directory, joined

@@ -9,8 +9,8 @@ from odx_target.iscsi.negotiation.rules import DISCOVERY
 from odx_target.iscsi.pdu.headers import LoginResponse
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import encode_pairs
-from odx_target.iscsi.session.close_reason import CloseReason
-from odx_target.iscsi.session.connection import CloseCode, CommandReady, ConnectionEnding, SessionClosed, SessionOpened
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
+from odx_target.iscsi.session.events import CommandReady, ConnectionEnding, SessionClosed, SessionOpened
 from odx_target.iscsi.session.sessions import Admission, Session, SessionRegistry
 from tests.iscsi.conversation import Conversation, Directory
 

@@ -14,7 +14,8 @@ from odx_target.iscsi.pdu.headers import (
     encode_lun,
 )
 from odx_target.iscsi.pdu.opcodes import RejectReason, TaskManagementFunction, TaskManagementResponse
-from odx_target.iscsi.session.connection import CloseCode, CommandReady, SessionClosed, TaskManagement
+from odx_target.iscsi.session.close_reason import CloseCode
+from odx_target.iscsi.session.events import CommandReady, SessionClosed, TaskManagement
 from tests.iscsi.conversation import Conversation, Directory
 
 F, R = TaskManagementFunction, TaskManagementResponse

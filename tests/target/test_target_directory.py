@@ -6,7 +6,7 @@ import trio
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator.session.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
-from odx_target.iscsi.session.chap import Accounts
+from odx_target.iscsi.login.chap import Accounts
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.server.target_directory import Authentication, TargetDirectory, plain_host

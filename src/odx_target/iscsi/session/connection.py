@@ -31,7 +31,6 @@ Phases
 
 Consequences of a breach of the protocol
 ----------------------------------------
-    in login: a status of class 2 in a Login Response, then the end; anything but a Login Request first: the end at once
     header digest wrong, in full feature phase: the end at once, since lengths cannot be trusted
     data segment longer than declared: Reject PROTOCOL ERROR, then the end
     other: Reject with its reason (see `full_feature` and `data_out`); the end if `PduRefused.fatal`
@@ -41,18 +40,16 @@ from collections.abc import Callable, Sequence
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
+from odx_target.iscsi.login.login_phase import LoginPhase
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, max_pdu_bytes
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
-from odx_target.iscsi.pdu.opcodes import AsyncEvent, LoginStatus, Opcode, RejectReason
-from odx_target.iscsi.pdu.requests import LoginRequest
-from odx_target.iscsi.pdu.responses import AsynchronousMessage, LoginResponse, NopIn
+from odx_target.iscsi.pdu.opcodes import AsyncEvent, RejectReason
+from odx_target.iscsi.pdu.responses import AsynchronousMessage, NopIn
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.digest_errors import close_reason_of_header_digest
 from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import (
-    CommandAccepted,
-    CommandEnded,
     CommandReady,
     ConnectionEnding,
     Event,
@@ -64,26 +61,9 @@ from odx_target.iscsi.session.events import (
 )
 from odx_target.iscsi.session.full_feature import FullFeature
 from odx_target.iscsi.session.liveness import TIMEOUT_REASONS, Due, Liveness
-from odx_target.iscsi.session.login import VERSION, Login, LoginAnswer, LoginRefused
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import Session
 from odx_target.iscsi.session.writer import PduWriter
-
-__all__ = [
-    "MAX_PDU_BYTES",
-    "CloseCode",
-    "CloseReason",
-    "CommandAccepted",
-    "CommandEnded",
-    "CommandReady",
-    "ConnectionEnding",
-    "Event",
-    "PduRejected",
-    "SessionClosed",
-    "SessionOpened",
-    "TargetConnection",
-    "TaskManagement",
-]
 
 MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)
 """A receive buffer this long always makes progress."""
@@ -110,17 +90,15 @@ class TargetConnection:
         self._liveness = Liveness(now)
         self._reader = FrameReader()
         self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
-        self._login = Login(directory, self, portal_group_tag)
+        self._login = LoginPhase(directory, self, portal_group_tag, self._writer, self._begin_full_feature, self._close)
         self._full_feature: FullFeature | None = None
-        self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._receive_login
+        self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._login.receive
         self._events: list[Event] = []
         self.session: Session | None = None
         self.closed = False
         self.close_reason: CloseReason | None = None
         self.on_wake: Callable[[], None] | None = None
         self.on_output: Callable[[], None] | None = None
-
-    # What the edge calls
 
     def receive(self, view: memoryview, now: float) -> int:
         """Take whole PDUs from the start of `view`; return their length in bytes. Leaves some if `is_paused_by_output`."""
@@ -262,64 +240,6 @@ class TargetConnection:
         elif due in TIMEOUT_REASONS:
             self._close(CloseReason(TIMEOUT_REASONS[due]))
 
-    # Login
-
-    def _receive_login(self, view: memoryview, at: int, _additional: memoryview, data: memoryview, _good: bool) -> None:
-        if view[at] & 0x3F != Opcode.LOGIN_REQUEST:
-            self._refuse_before_login(view[at : at + HEADER_BYTES])
-            return
-        request = LoginRequest.decode(view[at : at + HEADER_BYTES])
-        self._adopt_numbers(request)
-        try:
-            answer = self._login.receive(request, data)
-        except LoginRefused as refused:
-            self._send_login_refusal(request, refused)
-            return
-        self._send_login_response(request, answer)
-        if answer.session is not None:
-            self._begin_full_feature(answer.session)
-
-    def _adopt_numbers(self, request: LoginRequest) -> None:
-        """The first request's CmdSN is that of the first command to come; it does not use it up (RFC 7143 4.2.2.1)."""
-        if not self._login.started:
-            self._directory.sessions.enter(self)
-            self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
-            self._writer.stat_sn = request.exp_stat_sn
-
-    def _refuse_before_login(self, header: Buffer) -> None:
-        """RFC 7143 6.1: before a login began there is no answer, after that a status."""
-        detail = f"operation code {header[0] & 0x3F:#04x} instead of a Login Request"
-        if self._login.started:
-            refused = LoginRefused(LoginStatus.INVALID_DURING_LOGIN, detail)
-            self._send_login_refusal(LoginRequest(initiator_task_tag=int.from_bytes(header[16:20])), refused)
-        else:
-            self._close(CloseReason(CloseCode.PROTOCOL_ERROR, detail))
-
-    def _send_login_response(self, request: LoginRequest, answer: LoginAnswer) -> None:
-        response = LoginResponse(
-            transit=answer.transit,
-            continued=answer.continued,
-            current_stage=answer.current_stage,
-            next_stage=answer.next_stage,
-            version_max=VERSION,
-            version_active=VERSION,
-            isid=request.isid,
-            tsih=request.tsih if answer.session is None else answer.session.tsih,
-            initiator_task_tag=request.initiator_task_tag,
-        )
-        self._writer.send(response, [answer.text] if answer.text else [])
-
-    def _send_login_refusal(self, request: LoginRequest, refused: LoginRefused) -> None:
-        response = LoginResponse(
-            current_stage=request.current_stage,
-            isid=request.isid,
-            tsih=request.tsih,
-            initiator_task_tag=request.initiator_task_tag,
-            status=refused.status,
-        )
-        self._writer.send(response)
-        self._close(CloseReason(CloseCode.LOGIN_FAILED, f"{refused} (status {refused.status:04x}h)"))
-
     def _begin_full_feature(self, session: Session) -> None:
         self.session = session
         self._liveness.logged_in(discovery=session.is_discovery)
@@ -340,8 +260,6 @@ class TargetConnection:
         if self.on_output is not None:
             self.on_output()
 
-    # Ends
-
     def _refuse(self, refusal: PduRefused, header: Buffer) -> None:
         if self.closed:
             return
@@ -355,12 +273,8 @@ class TargetConnection:
             self._close(close_reason_of_header_digest(error))
         elif self._full_feature is not None:
             self._refuse(PduRefused(RejectReason.PROTOCOL_ERROR, str(error), fatal=True), header)
-        elif header[0] & 0x3F == Opcode.LOGIN_REQUEST:
-            request = LoginRequest.decode(header)
-            self._adopt_numbers(request)
-            self._send_login_refusal(request, LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)))
         else:
-            self._refuse_before_login(header)
+            self._login.lose_stream(error, header)
 
     def _drop(self) -> None:
         """The initiator was asked to log out and did not."""

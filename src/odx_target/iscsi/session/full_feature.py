@@ -29,11 +29,8 @@ from odx_target.iscsi.pdu.headers import decode_header
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import (
     NO_TAG,
-    LogoutStatus,
     Opcode,
     RejectReason,
-    TaskManagementFunction,
-    TaskManagementResponse,
 )
 from odx_target.iscsi.pdu.requests import (
     SCSI_COMMAND,
@@ -42,22 +39,21 @@ from odx_target.iscsi.pdu.requests import (
     TaskManagementFunctionRequest,
     TextRequest,
 )
-from odx_target.iscsi.pdu.responses import LogoutResponse, NopIn, TaskManagementFunctionResponse
-from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
+from odx_target.iscsi.pdu.responses import NopIn
+from odx_target.iscsi.session.close_reason import CloseReason
 from odx_target.iscsi.session.command_failures import NO_MEMORY, Failure
 from odx_target.iscsi.session.command_window import HELD_OBJECT_BYTES, SERIAL_MASK, HeldPdu, Turn
+from odx_target.iscsi.session.control_requests import ControlRequests
 from odx_target.iscsi.session.data_out import DataOutCollector
 from odx_target.iscsi.session.digest_errors import refuse_data_digest
 from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import CommandReady, Event, PduRefused, TaskManagement
 from odx_target.iscsi.session.extended_cdb import extended_cdb
-from odx_target.iscsi.session.logout import logout_status
 from odx_target.iscsi.session.refused_opcodes import refusal_of
 from odx_target.iscsi.session.replies import BUSY, TASK_SET_FULL, ReplySender
 from odx_target.iscsi.session.session_memory import SessionMemory
 from odx_target.iscsi.session.sessions import Session
 from odx_target.iscsi.session.tasks import Tasks
-from odx_target.iscsi.session.text_requests import TextExchange
 from odx_target.iscsi.session.writer import PduWriter
 
 IN_DISCOVERY = (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST)
@@ -87,21 +83,19 @@ class FullFeature:
         has_output: Callable[[], None],
     ) -> None:
         self._session = session
-        self._directory = directory
         self._writer = writer
         self._window = writer.window
         self._events = events
-        self._close = close
         self._refuse = refuse
         self._collector = DataOutCollector(writer, session.parameters, events.append, self._fail, memory, has_output)
         self._unsolicited = memory.unsolicited
         self._window.on_release = memory.unsolicited.give_back
         self._replies = ReplySender(writer, session.parameters)
-        self._text = TextExchange(writer, session, directory)
         self._is_running_held = False
         self._has_ended = False
         self.awaited_data = self._collector.awaited_data
         self.tasks = Tasks(self._window, self._collector)
+        self._control = ControlRequests(session, writer, directory, events, close, self.tasks)
         self._handlers: dict[int, Handler] = {
             Opcode.SCSI_COMMAND: self._receive_scsi_command,
             Opcode.SCSI_DATA_OUT: self._receive_data_out,
@@ -129,7 +123,7 @@ class FullFeature:
         window, tasks = self._window, self.tasks
         immediate = byte_0 & IMMEDIATE != 0
         if immediate:
-            self._check_immediate()
+            tasks.check_immediate()
         elif (cmd_sn != window.exp_cmd_sn or window.is_closed) and not self._has_turn(cmd_sn, view, at, additional, data):
             return
         if tag in tasks.active or tag == NO_TAG:
@@ -223,10 +217,6 @@ class FullFeature:
 
     # The order of commands
 
-    def _check_immediate(self) -> None:
-        if self.tasks.count_immediate >= limits.MAX_IMMEDIATE_COMMANDS:
-            raise PduRefused(RejectReason.IMMEDIATE_COMMAND_REJECT, "too many immediate commands are under way")
-
     def _held(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> HeldPdu:
         """A copy of a PDU that has to wait for a missing CmdSN. Raises PduRefused when that becomes too much."""
         size_bytes = HELD_OBJECT_BYTES + HEADER_BYTES + len(additional) + len(data)
@@ -263,7 +253,9 @@ class FullFeature:
         if len(additional):
             raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"{type(request).__name__} with additional header segments")
         if request.immediate:
-            self._dispatch(request, data)
+            self._control.receive(request, data)
+            if window.has_held:
+                self._run_held()
             return
         if not self._has_turn(request.cmd_sn, view, at, additional, data):
             return
@@ -272,65 +264,13 @@ class FullFeature:
         if not isinstance(request, TaskManagementFunctionRequest):
             window.complete()
         try:
-            self._dispatch(request, data)
+            self._control.receive(request, data)
         except PduRefused:
             window.restore(*before)
             raise
         if window.has_held:
             self._run_held()
 
-    def _dispatch(self, request: NopOut | TaskManagementFunctionRequest | TextRequest | LogoutRequest, data: Buffer) -> None:
-        if isinstance(request, NopOut):
-            self._receive_nop_out(request, data)
-        elif isinstance(request, TextRequest):
-            self._text.receive(request, data)
-        elif isinstance(request, LogoutRequest):
-            self._receive_logout(request)
-        else:
-            self._receive_task_management(request)
-
-    def _receive_nop_out(self, request: NopOut, data: Buffer) -> None:
-        """Echo a ping, as much of it as the initiator can receive (RFC 7143 11.18, 11.19)."""
-        if request.initiator_task_tag == NO_TAG:
-            return
-        echo = bytes(data[: self._session.parameters.max_send_data_segment_length])
-        self._writer.send(NopIn(initiator_task_tag=request.initiator_task_tag), [echo] if echo else [])
-
-    def _receive_logout(self, request: LogoutRequest) -> None:
-        status = logout_status(request, self._session)
-        if status is LogoutStatus.CLOSED:
-            self.tasks.abort_all()
-        self._writer.send(LogoutResponse(response=status, initiator_task_tag=request.initiator_task_tag))
-        if status is LogoutStatus.CLOSED:
-            self._close(CloseReason(CloseCode.LOGGED_OUT))
-
-    def _receive_task_management(self, request: TaskManagementFunctionRequest) -> None:
-        if request.immediate:
-            self._check_immediate()
-            self.tasks.count_immediate += 1
-        outcome = self.tasks.manage(request)
-        if isinstance(outcome, TaskManagement):
-            self._events.append(outcome)
-            return
-        self._answer_task_management(request.initiator_task_tag, request.immediate, outcome)
-        self._run_held()
-
     def send_task_management_response(self, event: TaskManagement, response: int) -> None:
         """Answer a function; the tasks it ended get no answer. Does nothing the second time."""
-        if event.answered:
-            return
-        event.answered = True
-        if response == TaskManagementResponse.FUNCTION_COMPLETE:
-            for command in event.affected:
-                if self.tasks.active.get(command.initiator_task_tag) is command:
-                    self.tasks.abort(command)
-        self._answer_task_management(event.initiator_task_tag, event.immediate, response)
-        if event.function == TaskManagementFunction.TARGET_COLD_RESET and response == TaskManagementResponse.FUNCTION_COMPLETE:
-            self._directory.sessions.end_all(CloseReason(CloseCode.TARGET_RESET))
-
-    def _answer_task_management(self, tag: int, immediate: bool, response: int) -> None:
-        if immediate:
-            self.tasks.count_immediate -= 1
-        else:
-            self._window.complete()
-        self._writer.send(TaskManagementFunctionResponse(response=response, initiator_task_tag=tag))
+        self._control.answer(event, response)

@@ -15,12 +15,13 @@ TASK REASSIGN                           -                         the protocol: 
 any other                               -                         the protocol: rejected
 """
 
+from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.header import LUN_NOT_SINGLE_LEVEL, decode_lun
-from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementResponse
+from odx_target.iscsi.pdu.opcodes import RejectReason, TaskManagementFunction, TaskManagementResponse
 from odx_target.iscsi.pdu.requests import TaskManagementFunctionRequest
 from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.data_out import DataOutCollector
-from odx_target.iscsi.session.events import CommandReady, TaskManagement
+from odx_target.iscsi.session.events import CommandReady, PduRefused, TaskManagement
 
 LUN_SCOPE = frozenset(
     {
@@ -46,6 +47,11 @@ class Tasks:
         self._collector = collector
         self.active: dict[int, CommandReady] = {}
         self.count_immediate = 0
+
+    def check_immediate(self) -> None:
+        """Raise PduRefused if there are too many active tasks outside the command window for another one."""
+        if self.count_immediate >= limits.MAX_IMMEDIATE_COMMANDS:
+            raise PduRefused(RejectReason.IMMEDIATE_COMMAND_REJECT, "too many immediate commands are under way")
 
     def end(self, command: CommandReady) -> bool:
         """Remove a task and free its place in the window; return False if it has ended before."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from odx_target.iscsi.login.chap import Account, Accounts, Credentials
 from odx_target.iscsi.names import check_name
-from odx_target.iscsi.session.chap import Account, Accounts, Credentials
 from odx_target.target.config.error import ConfigError
 
 MIN_SECRET_BYTES = 12  # RFC 7143 9.2.1: a secret of less than 96 bits would require IPsec

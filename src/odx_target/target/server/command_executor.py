@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol, TypeVarTuple
 
-from odx_target.iscsi.session.connection import (
+from odx_target.iscsi.session.connection import TargetConnection
+from odx_target.iscsi.session.events import (
     CommandAccepted,
     CommandEnded,
     CommandReady,
@@ -13,7 +14,6 @@ from odx_target.iscsi.session.connection import (
     PduRejected,
     SessionClosed,
     SessionOpened,
-    TargetConnection,
     TaskManagement,
 )
 from odx_target.iscsi.session.sessions import Session

@@ -12,7 +12,8 @@ from typing import TypeVarTuple
 
 import trio
 
-from odx_target.iscsi.session.connection import CloseCode, TargetConnection
+from odx_target.iscsi.session.close_reason import CloseCode
+from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from odx_target.iscsi.session.chap import Accounts, ChapAuthenticator, Entropy
+from odx_target.iscsi.login.chap import Accounts, ChapAuthenticator, Entropy
 from odx_target.iscsi.session.directory import Authenticator, Portal
 from odx_target.iscsi.session.sessions import Session, SessionRegistry
 from odx_target.scsi.logical_unit import LogicalUnit

@@ -17,10 +17,11 @@ TargetPortalGroupTag is in the first response, because Windows waits for it ther
 response of the operational stage.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
+from odx_target.iscsi.login.login_answer import LoginAnswer, LoginRefused
 from odx_target.iscsi.names import check_name, prepare_name
 from odx_target.iscsi.negotiation.answerer import Answerer, Phase
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters
@@ -52,28 +53,6 @@ SAME_IN_ALL_REQUESTS = ("isid", "tsih", "connection_id", "initiator_task_tag", "
 
 VERSION = 0x00
 """The only version of iSCSI (RFC 7143 11.12.4)."""
-
-
-class LoginRefused(Exception):
-    """The login is refused and ends with this status."""
-
-    def __init__(self, status: LoginStatus, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class LoginAnswer:
-    """The content of the response to one request, without its sequence numbers."""
-
-    transit: bool
-    current_stage: int
-    next_stage: int
-    text: bytes
-    continued: bool = False
-    """True if the text continues in the next response."""
-    session: Session | None = None
-    """The session that begins with this response; None if the login is not complete."""
 
 
 class Login:

@@ -1,0 +1,28 @@
+"""The answer to one Login Request: the content of the response, or a refusal."""
+
+from dataclasses import dataclass
+
+from odx_target.iscsi.pdu.opcodes import LoginStatus
+from odx_target.iscsi.session.sessions import Session
+
+
+class LoginRefused(Exception):
+    """The login is refused and ends with this status."""
+
+    def __init__(self, status: LoginStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """The content of the response to one request, without its sequence numbers."""
+
+    transit: bool
+    current_stage: int
+    next_stage: int
+    text: bytes
+    continued: bool = False
+    """True if the text continues in the next response."""
+    session: Session | None = None
+    """The session that begins with this response; None if the login is not complete."""
