@@ -1,7 +1,7 @@
-"""`make bench`: this array beside Debian's tgt, on one machine, both with their data in memory.
+"""`make bench`: comparison of this array with Debian's tgt on one machine, both with their data in memory.
 
-Each round starts both on fresh storage in /dev/shm and fills them with the same random data; each load then runs on one
-and the other in turn, the order changing with the round. The table has the medians and their ratio.
+Each round starts both targets on fresh storage in /dev/shm and fills them with the same random data. Each load then runs on one
+target after the other; the order changes in each round. The table has the medians and their ratio.
 """
 
 import os
@@ -27,7 +27,7 @@ PROGRAMS = ("tgtd", "tgtadm", "iscsi-perf", "qemu-img")
 KIB = 1024
 TABLE_COLUMNS = 110
 SCATTERED_STEP_BYTES = 4 * KIB * 1009
-"""A prime number of blocks: every place once before any twice."""
+"""A prime number of blocks, so that a load visits every place once before it visits a place again."""
 
 LOADS = {
     "read 4 KiB random, depth 32": Read(4 * KIB, 32, random=True),
@@ -43,12 +43,12 @@ LOADS = {
 
 Loads = dict[str, Read | Write]
 Figures = dict[tuple[str, str], list[float]]
-"""Commands per second, by load and target, a figure for each round."""
+"""Commands per second by load and target, with one figure for each round."""
 
 
 @contextmanager
 def ours(folder: Path) -> Iterator[str]:
-    """Serve one LUN from a new pool; gives its URL."""
+    """Serve one LUN from a new pool; yields its URL."""
     served = serve(folder / "pool", [f"bench={LUN_BYTES >> 20}M"], log_path=folder / "serve.log")
     try:
         yield served.url(0)
@@ -88,7 +88,7 @@ def table(loads: Loads, figures: Figures) -> Table:
 
 
 def main(words: list[str]) -> int:
-    """Measure the loads whose names contain all words; without words, all of them."""
+    """Measure the loads whose names contain all words, or every load if there are no words."""
     console = Console(width=max(Console().width, TABLE_COLUMNS))
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:

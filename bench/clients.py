@@ -1,4 +1,4 @@
-"""The clients that load a LUN, each run once and bounded; all give commands per second."""
+"""Clients that put a load on a LUN. Each run has a time limit and returns the commands per second."""
 
 import re
 import subprocess
@@ -7,19 +7,19 @@ from pathlib import Path
 
 SECTOR_BYTES = 512
 SETTLE_S = 30
-"""Over what a run should take: then it hangs."""
+"""Seconds beyond the expected time of a run after which the client is taken to hang."""
 
 AVERAGE = re.compile(r"iops average (\d+)")
 COMPLETED = re.compile(r"Run completed in ([0-9.]+) seconds")
 
 
 class ClientFailed(Exception):
-    """A client ended badly or printed no result; the message is what it said."""
+    """A client failed or printed no result; the message is its output."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """`iscsi-perf` for some seconds."""
+    """A run of `iscsi-perf` for some seconds."""
 
     size_bytes: int
     depth: int
@@ -34,7 +34,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Write:
-    """`qemu-img bench -w`: a number of commands, each `step_bytes` after the one before, round and round."""
+    """A run of `qemu-img bench -w`. Each write begins `step_bytes` after the last one, and starts again at the end."""
 
     size_bytes: int
     depth: int

@@ -1,7 +1,8 @@
-"""Microseconds the protocol core takes per command, without sockets, SCSI or store.
+"""Microseconds that the protocol core takes for a command, without sockets, SCSI or store.
 
-Three loads: 4 KiB reads and 4 KiB immediate-data writes in batches of 32, and 256 KiB reads, answered from ready buffers.
-`receive` is the cost of cutting and delivering, `reply` that of making the answer; the best of several rounds.
+There are three loads: 4 KiB reads and 4 KiB immediate-data writes in batches of 32, and 256 KiB reads from prepared buffers.
+`receive` is the time to find the PDUs and to make the events. `reply` is the time to make the response. Both are the best of
+several rounds.
 """
 
 import time
@@ -72,7 +73,7 @@ def batches(per_batch: int, size: int, *, write: bool) -> list[memoryview]:
 
 
 def measure(per_batch: int, size: int, *, write: bool, max_recv: int = 262144) -> tuple[float, float]:
-    """Microseconds per command: receive, reply."""
+    """Measure microseconds per command; returns (receive, reply)."""
     views = batches(per_batch, size, write=write)
     block = bytes(size)
     best_receive = best_reply = float("inf")

@@ -1,12 +1,12 @@
-"""How long the event loop of an array computes without a pause, while hosts torture it with large fragmented LUNs.
+"""Measures how long the event loop of an array computes without a pause, under the load of large fragmented LUNs.
 
-    python bench/longest_turn.py                   all scenarios, each in a process of its own
-    python bench/longest_turn.py lba-status 10000  one of them, with so many scattered blocks
+    python bench/longest_turn.py                   runs all scenarios, each in its own process
+    python bench/longest_turn.py lba-status 10000  runs one scenario with 10,000 scattered blocks
 
-A turn is what happens between two looks at the network: everybody else waits for its end. Printed are the longest, in
-milliseconds of processor time and of the clock, how many took over 5 ms, and the whole. The processor time of the loop
-counts on a busy machine; the clock also shows what other threads keep from it. Hosts are nexuses in the process, so that
-nothing but the array is measured. `gc` is the longest pause of Python's collector, which is a part of the turn it falls in.
+A turn is the time between two polls of the network; all other work waits for its end. The output has the longest turn in
+milliseconds of processor time and of the clock, the number of turns over 5 ms, and the total time. On a busy machine the
+processor time is the better measure; the clock also includes time taken by other threads. Hosts are nexuses in the process, so
+that only the array is measured. `gc` is the longest pause of Python's garbage collector; it is part of a turn.
 """
 
 import gc
@@ -43,7 +43,7 @@ DATA = bytes(BLOCK - 1) + b"x"
 LIMIT_MS = 5.0
 DENSE_BLOCKS = 1 << 18
 TOKENS = 65_536
-"""As many as an array keeps alive."""
+"""Number of tokens that an array can keep."""
 
 STATUS_COMMANDS = 64
 TASKS = 2048
@@ -53,7 +53,7 @@ WRITE_HEADER_BYTES = 536
 
 @dataclass(eq=False)
 class Turns(trio.abc.Instrument):
-    """Measures every turn of the loop, while it is switched on."""
+    """Measures every turn of the loop while measuring is switched on."""
 
     is_on: bool = False
     began: tuple[float, float] = (0.0, 0.0)
@@ -69,7 +69,7 @@ class Turns(trio.abc.Instrument):
 
 
 class Collector:
-    """Measures the pauses of Python's collector."""
+    """Measures the pauses of Python's garbage collector."""
 
     def __init__(self) -> None:
         self.pauses_ms: list[float] = [0.0]
@@ -94,7 +94,7 @@ class Bench:
     random: Random = field(default_factory=lambda: Random(5))
 
     async def write(self, lun: int, block: int) -> None:
-        """Write a block, once there is room for it."""
+        """Write a block, and wait for room if necessary."""
         volume = self.array.logical_units[lun].volume
         while True:
             try:
@@ -105,7 +105,7 @@ class Bench:
                 await volume.room_made()
 
     async def fragment(self) -> None:
-        """Write blocks everywhere in the huge LUN, and every second block of a GiB of the dense one."""
+        """Write scattered blocks to the huge LUN, and every second block of a GiB to the dense LUN."""
         for lun, blocks in ((HUGE, self.blocks), (DENSE, range(0, DENSE_BLOCKS, 2))):
             for count, block in enumerate(blocks):
                 await self.write(lun, block)
@@ -115,7 +115,7 @@ class Bench:
         self.array.pool.commit()
 
     async def start(self, nursery: trio.Nursery, lun: int, cdb: bytes, data: bytes = b"", *, tag: int = 0) -> None:
-        """Execute a command as a connection does: at once, or as a task; the next one waits where that took a whole turn."""
+        """Execute a command as a connection does, at once or as a task. Waits if the command took a whole turn."""
         _, outcome = self.array.device_server.execute(self.nexus, lun, cdb.ljust(16, b"\0"), [data] if data else [], 0, tag)
         if not isinstance(outcome, Reply):
             nursery.start_soon(self.finish, outcome)
@@ -129,7 +129,7 @@ class Bench:
         return outcome
 
     async def finish(self, pending: Pending) -> Reply:
-        """As a connection does: what was done is committed before it is answered."""
+        """Finish pending work as a connection does: commit its changes, then return the reply."""
         reply = await pending.run()
         self.array.pool.commit()
         return reply
@@ -145,7 +145,7 @@ async def lba_status(bench: Bench) -> None:
 
 
 async def unmap(bench: Bench) -> None:
-    """64 UNMAPs of 255 ranges each, then all of the dense part."""
+    """Send 64 UNMAPs of 255 ranges each, then unmap the whole dense part."""
     body = b"".join((at * 4096).to_bytes(8, "big") + (3000).to_bytes(4, "big") + bytes(4) for at in range(255))
     data = (len(body) + 6).to_bytes(2, "big") + len(body).to_bytes(2, "big") + bytes(4) + body
     async with trio.open_nursery() as nursery:
@@ -157,13 +157,13 @@ async def unmap(bench: Bench) -> None:
 
 
 async def shrink(bench: Bench) -> None:
-    """A LUN of a PiB to a GiB, and what is left of it until its map is gone."""
+    """Shrink a LUN from a PiB to a GiB, and wait until the cut part of its map is freed."""
     await perform(bench.array, "resize", {"name": "huge", "size": "1G", "shrink": True})
     await _quiet()
 
 
 async def snapshot(bench: Bench) -> None:
-    """Freeze everything, write over a part, unmap all, then let the frozen maps go."""
+    """Freeze all volumes, overwrite a part, unmap everything, then release the frozen maps."""
     volumes = [bench.array.logical_units[lun].volume for lun in (HUGE, DENSE)]
     frozen = [volume.freeze() for volume in volumes]
     for count, block in enumerate(bench.blocks[:500]):
@@ -181,7 +181,7 @@ async def snapshot(bench: Bench) -> None:
 
 
 async def checkpoint(bench: Bench) -> None:
-    """Everything is saved while everything is overwritten; then what only the checkpoint still had goes."""
+    """Overwrite all blocks while a checkpoint is saved, then free the nodes that only the checkpoint refers to."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.array.pool.checkpoint)  # type: ignore[attr-defined]
         await trio.sleep(0.05)
@@ -191,7 +191,7 @@ async def checkpoint(bench: Bench) -> None:
 
 
 async def copy(bench: Bench) -> None:
-    """Tokens of fragmented data, written where no leaf of the map lies as it does in the source."""
+    """Copy fragmented data by token to a range that is not aligned with the source, so that no leaf can be shared."""
     source = b"".join(
         (at * (DENSE_BLOCKS // 64)).to_bytes(8, "big") + (DENSE_BLOCKS // 64).to_bytes(4, "big") + bytes(4) for at in range(64)
     )
@@ -227,7 +227,7 @@ async def make_tokens(bench: Bench) -> None:
 
 
 async def expiry(bench: Bench) -> None:
-    """All tokens expire in the same second."""
+    """Let all tokens expire in the same second."""
     bench.clock.jump(1000.0)
     while bench.array.copy_manager.tokens.live:
         await trio.lowlevel.checkpoint()
@@ -235,7 +235,7 @@ async def expiry(bench: Bench) -> None:
 
 
 async def listings(bench: Bench) -> None:
-    """REPORT ALL ROD TOKENS, and management's list of all tokens."""
+    """Send REPORT ALL ROD TOKENS, and request the list of all tokens from management."""
     cdb = bytes((0x84, ServiceAction.REPORT_ALL_ROD_TOKENS)) + bytes(8) + (1 << 24).to_bytes(4, "big")
     reply = await bench.command(HUGE, cdb)
     assert reply.transfer_bytes > TOKENS
@@ -249,7 +249,7 @@ async def listings(bench: Bench) -> None:
 
 
 async def resets(bench: Bench) -> None:
-    """LOGICAL UNIT RESET, target reset and the end of a session, each with all the tasks that a LUN takes."""
+    """Send a LOGICAL UNIT RESET, a target reset and the end of a session, each with as many tasks as a LUN accepts."""
     for end in (
         lambda: bench.array.device_server.reset_logical_unit(bench.array.logical_units[HUGE], bench.nexus),
         lambda: bench.array.device_server.reset_target(bench.nexus),
@@ -267,7 +267,7 @@ async def nothing(_bench: Bench) -> None:
 
 
 async def _quiet() -> None:
-    """Until what was started in the background has ended."""
+    """Wait until all background work has ended."""
     for _ in range(3):
         await trio.testing.wait_all_tasks_blocked(0.02)
 
@@ -275,7 +275,7 @@ async def _quiet() -> None:
 Step = Callable[[Bench], Awaitable[None]]
 
 SCENARIOS: dict[str, tuple[Step, Step]] = {
-    # name: (what is made ready, what is measured)
+    # name: (preparation, measured function)
     "lba-status": (nothing, lba_status),
     "unmap": (nothing, unmap),
     "shrink": (nothing, shrink),

@@ -1,9 +1,9 @@
-"""Memory and time of the block map: how much a written TiB of map takes, and what freezing, copying and keeping it costs.
+"""Measures the memory of the block map of a written TiB, and the time to freeze, copy and save it.
 
-    python bench/map_memory.py            all measurements, each in a process of its own
-    python bench/map_memory.py random 1   one of them, for a map of so many TiB
+    python bench/map_memory.py            runs all measurements, each in its own process
+    python bench/map_memory.py random 1   runs one measurement, for a map of 1 TiB
 
-Nothing is stored but the map; a place is what a log of this pattern would have given.
+Only the map is made, without data. Its places are those that a log would give for the same pattern of writes.
 """
 
 import gc
@@ -25,10 +25,10 @@ from odx_target.store.map.copy_on_write import BlockMap
 TIB_BLOCKS = 1 << 28
 GIB_BLOCKS = 1 << 18
 BATCH_BLOCKS = 64
-"""256 KiB writes, one a batch: the shortest runs that sequential writing leaves (a header block stands between batches)."""
+"""Blocks in a batch with one write of 256 KiB. Headers separate the batches, so these are the shortest sequential runs."""
 
 LCG_FACTOR = 6364136223846793005
-"""Of a generator that takes every value once (Knuth); its low bits hardly vary, so they become the high ones."""
+"""Factor of a random generator that takes every value once (Knuth). Its low bits vary little, so they become the high bits."""
 
 LOW_BITS = 10
 PLACE_FACTOR = 2654435761
@@ -55,7 +55,7 @@ def write_in_sequence(live: BlockMap, blocks: int) -> None:
 
 
 def write_at_random(live: BlockMap, blocks: int) -> None:
-    """Every block once, by a write of its own, in an order that jumps between leaves; `blocks` is a power of two."""
+    """Write every block with its own write, in an order that jumps between leaves. `blocks` must be a power of two."""
     mask = blocks - 1
     high = blocks.bit_length() - 1 - LOW_BITS
     state = 1
@@ -111,7 +111,7 @@ def load(figures: Figures, directory: str) -> None:
 
 
 def scattered(tib: float) -> Figures:
-    """Single blocks anywhere in a PiB, 100,000 for each TiB that is asked for: what each takes of memory."""
+    """Measure the memory for each of many single blocks, scattered over a PiB; there are 100,000 blocks per requested TiB."""
     figures: Figures = {"empty_process_mib": peak_mib()}
     count = int(100_000 * tib)
     random = Random(1)
@@ -146,7 +146,7 @@ def copies(_tib: float) -> Figures:
 
 
 def calls(_tib: float) -> Figures:
-    """The calls of the hot path, on packed and on dense leaves of a TiB."""
+    """Measure the calls of the hot path on packed and on dense leaves of a TiB."""
     figures: Figures = {}
     for name, write in (("packed", write_in_sequence), ("dense", write_at_random)):
         live = BlockMap(TIB_BLOCKS)

@@ -1,10 +1,10 @@
-"""Memory of a serving process, as the kernel counts it (RSS), under hosts and strangers that ask for much and take nothing.
+"""Measures the memory of a serving process (RSS) under hosts and strangers that send many requests and receive nothing.
 
-    python -m bench.memory                 all loads, each against a server of its own
-    python -m bench.memory silent readers  the loads whose names contain one of these words
+    python -m bench.memory                 runs all loads, each against its own server
+    python -m bench.memory silent readers  runs the loads whose names contain one of these words
 
-`before` is the process as it starts, with a LUN filled; `most` its highest point while the load is on; `after` what is left a
-few seconds after every connection has gone. A pool in /dev/shm belongs to the kernel and is in none of the figures.
+`before` is the memory after the start, with a LUN filled. `most` is the largest memory during the load. `after` is the memory a
+few seconds after all connections were closed. The pool in /dev/shm belongs to the kernel and is not included.
 """
 
 import sys
@@ -29,10 +29,10 @@ KIB, MIB = 1 << 10, 1 << 20
 LUN_MIB = 64
 BLOCK_BYTES = 512
 WINDOW = 128
-"""Commands that a host may have under way."""
+"""Number of commands that a host may send before it gets a response."""
 
 STALLED_S = 1.0
-"""A send that takes so long has filled all that the array and the kernel take."""
+"""Time after which a send is taken to be blocked, because all buffers of the array and the kernel are full."""
 
 SETTLE_S = 3.0
 COUNT_STRANGERS = 10_000
@@ -44,7 +44,7 @@ Load = Callable[[Served], Awaitable[None]]
 
 
 def rss_mib(served: Served, field: str = "VmRSS") -> float:
-    """VmRSS is what the process has in memory now, VmHWM the most that it ever had."""
+    """Memory of the server in MiB: VmRSS is the present value, VmHWM the largest value so far."""
     status = Path(f"/proc/{served.process.pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:")) / KIB
 
@@ -64,7 +64,7 @@ async def socket_to(served: Served) -> AsyncIterator[trio.SocketStream]:
 
 
 async def peers(served: Served, stack: AsyncExitStack, keys: dict[str, str]) -> list[RawPeer]:
-    """As many sessions as the array takes."""
+    """Open as many sessions as the array accepts."""
     made = []
     for number in range(MAX_CONNECTIONS):
         stream = await stack.enter_async_context(socket_to(served))
@@ -89,7 +89,7 @@ async def all_send(served: Served, keys: dict[str, str], pieces: Callable[[RawPe
 
 
 async def writers_that_never_read(served: Served) -> None:
-    """256 KiB of immediate data in each command, and pings that come back with theirs."""
+    """Send commands with 256 KiB of immediate data, and pings whose data the array returns."""
     data = bytes(256 * KIB)
 
     def pieces(peer: RawPeer) -> list[bytes]:
@@ -101,7 +101,7 @@ async def writers_that_never_read(served: Served) -> None:
 
 
 async def snackers_that_never_read(served: Served) -> None:
-    """PDUs without data, each answered by a Reject of twice its size."""
+    """Send SNACK PDUs without data. The array answers each with a Reject of twice its size."""
     snacks = bytes([Opcode.SNACK_REQUEST, 0x80]).ljust(48, b"\0") * 4096
     await all_send(served, {}, lambda _: [snacks] * 64)
 
@@ -122,7 +122,7 @@ async def readers_of_1_mib(served: Served) -> None:
 
 
 async def stop_in_the_middle(peer: RawPeer, size_bytes: int) -> None:
-    """Send commands to write, then all but the last segment of everything that is asked for."""
+    """Send write commands, then all requested data except the last segment of each command."""
     segment = bytes(256 * KIB)
     writes = {}
     for _ in range(WINDOW):
@@ -198,7 +198,7 @@ async def hosts_that_come_and_go(served: Served) -> None:
 
 
 async def tokens(served: Served) -> None:
-    """As many as the array keeps; those past it are refused."""
+    """Make as many tokens as the array can keep, and more, which it refuses."""
     async with socket_to(served) as stream:
         peer = await (await RawPeer(stream, IQN, 1).log_in()).settle()
         for first in range(0, COUNT_TOKENS, TOKENS_AT_ONCE):

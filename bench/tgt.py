@@ -1,4 +1,4 @@
-"""Debian's tgt as the peer to compare with: one LUN on a file, the daemon ours alone."""
+"""Debian's tgt, with which the array is compared: a daemon of its own with one LUN on a file."""
 
 import os
 import socket
@@ -10,17 +10,17 @@ from pathlib import Path
 
 IQN = "iqn.2026-11.example:tgt"
 LUN = 1
-"""LUN 0 of tgt is its controller."""
+"""Number of the LUN; LUN 0 of tgt is its controller."""
 
 READY_TIMEOUT_S = 10
 POLL_S = 0.05
 CONTROL_PORTS = 30_000
-"""tgt names its control sockets by number; the process id keeps two benches apart."""
+"""First number of a control socket of tgt. The process id is added, so that two benches use different sockets."""
 
 
 @contextmanager
 def tgt(file: Path, size_bytes: int) -> Iterator[str]:
-    """Serve a new sparse file; gives the LUN's URL, and ends the daemon afterwards. Raises OSError if it does not start."""
+    """Serve a new sparse file; yields the URL of its LUN and then ends the daemon. Raises OSError if it does not start."""
     file.touch()
     os.truncate(file, size_bytes)
     control = str(1000 + os.getpid() % CONTROL_PORTS)
@@ -38,7 +38,7 @@ def tgt(file: Path, size_bytes: int) -> Iterator[str]:
         _admin(control, "--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "ALL")
         yield f"iscsi://127.0.0.1:{port}/{IQN}/{LUN}"
     finally:
-        daemon.kill()  # it pays no heed to a polite signal while it has targets
+        daemon.kill()  # tgt ignores SIGTERM while it has targets.
         daemon.wait()
 
 

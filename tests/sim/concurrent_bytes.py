@@ -1,8 +1,8 @@
-"""What blocks may hold when many write them at once: for each cell the changes that a read may still see.
+"""The possible contents of blocks that several hosts write at once: for each cell, the changes that a read may still see.
 
-Time is a count of events: an operation has a start and an end, and two that overlap may have happened in either order. A
-read may see a change that began before the read ended, unless a change that certainly happened, wholly after it, had ended
-before the read began.
+Time is a count of events. Each operation has a start and an end; if two operations overlap, either may have happened first. A
+read may see a change that began before the read ended. It may not see that change if a later change certainly happened, began
+after the first change ended, and itself ended before the read began.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ PRUNE_AT = 24
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """One operation's change of some cells; `values` are what each of them may become."""
+    """The change of some cells by one operation; `values` are the values that each cell may get."""
 
     cells: range
     values: list[frozenset[bytes]]
@@ -21,12 +21,12 @@ class Change:
     end: int = NEVER
     is_certain: bool = False
     ends_by: int = NEVER
-    """Without an answer it has happened by then, or never: task management has said so."""
+    """Time by which a change without a response has happened, or never will, according to task management."""
 
 
 @dataclass(slots=True)
 class ConcurrentBytes:
-    """Cells that all begin with `initial`."""
+    """Cells whose first value is `initial`."""
 
     count_cells: int
     initial: bytes
@@ -55,13 +55,13 @@ class ConcurrentBytes:
         self._end(change, self.tick())
 
     def refused(self, change: Change) -> None:
-        """It has certainly not happened."""
+        """Note that a change has certainly not happened."""
         self._end(change, self.tick())
         for cell in change.cells:
             self._cells[cell].remove(change)
 
     def unanswered(self, change: Change) -> None:
-        """It may have happened, or not, but will not any more."""
+        """Note that a change may have happened, but cannot happen any more."""
         self._end(change, min(self.tick(), change.ends_by))
 
     def begin_read(self) -> tuple[int, int]:
@@ -70,7 +70,7 @@ class ConcurrentBytes:
         return read
 
     def seen(self, read: tuple[int, int], first: int, count: int) -> list[frozenset[bytes]]:
-        """What a read that began then, and ends now, may have found in each cell."""
+        """Return the values that a read, which began at `read[0]` and ends now, may have found in each cell."""
         self._reads.discard(read)
         self.tick()
         return [self._visible(self._cells[cell], cell, read[0]) for cell in range(first, first + count)]

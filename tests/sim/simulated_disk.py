@@ -1,28 +1,28 @@
-"""A disk for pools that can lose its power at any operation.
+"""A simulated disk for pools, which can lose its power during any operation.
 
 Fault model
 -----------
-The disk keeps segments, a catalogue and a head. What is *durable* survives everything; beside it the disk holds what was
-handed to it since (*pending*), which readers see.
+The disk keeps segments, a catalogue and a head. *Durable* data survives everything. *Pending* data was written but is not yet
+durable; readers see it.
 
-- Writes are pending until their segment was synced. When the power goes, each pending write falls apart into sectors of
-  512 bytes or 4 KiB, and each sector is there or not, independently of all others and of the order in which they were
-  written: so writes are lost, torn and reordered.
-- The creation of a segment is pending until the segment was synced: without power it may be gone, with all it holds.
-- A cut (`seal`) is pending until the segment was synced, independently of the writes.
-- A deletion is durable when it returns. Of a deletion that was cut off, any part of the names is gone.
-- A sync that was cut off may have made any part of what was pending durable.
-- The catalogue is saved wholly or not at all, and is durable at its commit point; the head likewise.
-- When the process dies but not the machine, nothing pending is lost, but it stays pending: a later loss of power may take it.
-  A write under way may be cut off after any whole sector.
+- Writes are pending until their segment is synced. At a loss of power, each pending write is divided into sectors of 512 bytes
+  or 4 KiB. Each sector is kept or lost, independently of other sectors and of the order of writes. So writes are lost, torn and
+  reordered.
+- The creation of a segment is pending until the segment is synced. A loss of power may remove the segment with all its data.
+- A cut (`seal`) is pending until the segment is synced, independently of the writes.
+- A deletion is durable when it returns. An interrupted deletion has removed any part of the names.
+- An interrupted sync may have made any part of the pending data durable.
+- The catalogue is saved atomically, and is durable at its commit point. The same is true of the head.
+- If only the process dies, no pending data is lost. But it stays pending, and a later loss of power may remove it. A running
+  write may be interrupted after any whole sector.
 
-`crash_after(n)` turns the disk off in the middle of the n-th operation from now: from then on every operation raises
-`Crash`, which is no Exception, so that no handler mistakes it for an error, and no `finally` changes the disk. `power_loss` or
-`process_death` then turn it on again.
+`crash_after(n)` turns the disk off in the middle of an operation; `n` is the number of operations before that one. From then on
+every operation raises `Crash`. `Crash` is not an Exception, so that no handler takes it for an error, and no `finally` can
+change the disk. `power_loss` or `process_death` turns the disk on again.
 
-Faults that leave the machine running: operations named in `failing` raise `error_number`, EIO unless set (a write may have
-written a part, a sync made a part durable, a `commit` of the catalogue kept it all the same), and `room_blocks` bounds the sum
-of all segments' sizes (creating one more raises PoolFull).
+Other faults leave the machine running. Operations named in `failing` raise `error_number`, which is EIO by default. A failing
+write may have written a part, a failing sync may have made a part durable, and a failing `commit` of the catalogue has kept its
+data. `room_blocks` limits the total size of all segments; creating one more then raises PoolFull.
 """
 
 import errno
@@ -48,14 +48,14 @@ class Crash(BaseException):
 @dataclass
 class _File:
     durable: bytearray
-    """What surely survives."""
+    """Bytes that survive a loss of power."""
     exists_durably: bool = False
     writes: list[tuple[int, bytes]] = field(default_factory=list)
-    """Pending, in order: (offset, data)."""
+    """Pending writes in order, as (offset, data)."""
     cut_blocks: int | None = None
-    """A pending cut."""
+    """Size of a pending cut; None if there is none."""
     content: bytearray = field(default_factory=bytearray)
-    """What readers see."""
+    """Bytes that readers see."""
 
     @property
     def size_blocks(self) -> int:
@@ -70,7 +70,7 @@ class _File:
         self.writes, self.cut_blocks, self.exists_durably = [], None, True
 
     def lose(self, random: Random) -> None:
-        """Let chance decide about all that is pending."""
+        """Keep or lose each part of the pending data at random."""
         sector_bytes = random.choice((SECTOR_BYTES, BLOCK_BYTES))
         survival = random.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         for offset, data in self.writes:
@@ -90,7 +90,7 @@ def _put(content: bytearray, offset: int, data: bytes) -> None:
 
 
 class SimulatedDisk:
-    """One pool's disk; `parts` gives what a pool opens."""
+    """The disk of one pool; `parts` returns the parts from which the pool is opened."""
 
     def __init__(self, random: Random) -> None:
         self.files: dict[int, _File] = {}
@@ -109,7 +109,7 @@ class SimulatedDisk:
         return PoolParts(self.head, SimulatedSegments(self), catalogue, lambda: None)
 
     def crash_after(self, operations: int | None) -> None:
-        """Turn off in the middle of an operation to come: 0 is the next. None: not any more."""
+        """Turn the disk off in the middle of a future operation; 0 means the next operation, None means never."""
         self._until_crash = operations
 
     def power_loss(self) -> None:
@@ -124,7 +124,7 @@ class SimulatedDisk:
         self._turn_on()
 
     def check_may_wait(self) -> None:
-        """Fail where an operation that may wait for the disk runs on the event loop."""
+        """Fail if an operation that may wait for the disk runs on the event loop."""
         assert VirtualEnvironment.is_in_thread, "this would hold the event loop"
 
     def check_on(self) -> None:
@@ -133,7 +133,7 @@ class SimulatedDisk:
             raise Crash
 
     def step(self) -> None:
-        """Count an operation that is all or nothing."""
+        """Count an atomic operation."""
         if self.is_due():
             self._turn_off()
 
@@ -143,13 +143,13 @@ class SimulatedDisk:
         self.step()
 
     def step_committed(self) -> None:
-        """The end of a save, which may fail though everything was kept."""
+        """End a save, which may fail although everything was kept."""
         if "commit" in self.failing:
             raise of_write("saving the catalogue", OSError(self.error_number, "the simulated disk fails"))
         self.step()
 
     def is_due(self) -> bool:
-        """Count an operation; whether the machine goes off in the middle of it."""
+        """Count an operation; True if the machine turns off in the middle of it."""
         self.check_on()
         self.operations += 1
         if self._until_crash is None:
@@ -168,7 +168,7 @@ class SimulatedDisk:
 
     def sync(self, file: _File) -> None:
         if self.is_due():
-            self._turn_off()  # All stays pending: chance takes or leaves any part of it.
+            self._turn_off()  # Everything stays pending, and any part of it may be lost.
         self.fail_if_asked("sync")
         file.make_durable()
 
@@ -212,7 +212,7 @@ class SimulatedSegment:
         file = self._disk.files.get(self.number)
         if file is None or block + count_blocks > file.size_blocks:
             return None
-        # Not everything is in the page cache.
+        # Some reads act as if the page cache did not have the data.
         if self._disk.operations % 3 == 0 or "read" in self._disk.failing:
             return None
         return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]

@@ -1,8 +1,8 @@
-"""A whole array and several hosts that read, write, compare, unmap, flush, copy by token, reset and reconnect, all at once.
+"""Tests a whole array with several hosts that read, write, compare, unmap, flush, copy by token, reset and reconnect at once.
 
-What they read is compared with what they may have read. Everything is real but the disk: sockets, the initiator, the
-protocol, the device server, the copy manager, the store in memory. Blocks seem cold at random, so that every command may
-have to wait. Which of several runnable tasks goes first is up to the machine: a seed repeats the plan, not every detail.
+The data of each read is compared with the data that is possible at that time. All parts are real except the disk: sockets, the
+initiator, the protocol, the device server, the copy manager, and the store in memory. Random blocks act as if they were not in
+the page cache, so that every command may have to wait. A seed repeats the plan of a run, but not the order of its tasks.
 """
 
 import os
@@ -49,7 +49,7 @@ SEEDS = range(16 * int(os.environ.get("ODX_TEST_STEPS", "1")))
 
 UNIT_ATTENTION = 6
 MISCOMPARED = (0x89, 0xE)
-"""COMPARE AND WRITE, sense key."""
+"""Operation code of COMPARE AND WRITE, and sense key MISCOMPARE."""
 ZEROS = bytes(8)
 LUN_FUNCTIONS = [
     TaskManagementFunction.ABORT_TASK_SET,
@@ -66,12 +66,12 @@ OPTIONS_OF_HOSTS = [
 
 @pytest.fixture
 def impatient_clock() -> MockClock:
-    """Time jumps when nothing has happened for a moment: a command that was ended without an answer costs no more."""
+    """A clock that jumps ahead if nothing happens for a moment, so that a wait for a missing response takes no time."""
     return MockClock(autojump_threshold=0.01)
 
 
 def make_cold(monkeypatch: pytest.MonkeyPatch, random: Random) -> None:
-    """Let reads of the store seem to come from a disk, now and then."""
+    """Make random reads of the store act as if the data had to come from a disk."""
     for kind in (LogVolume, LogFrozenMap):
         read_now, read = kind.read_now, kind.read
 
@@ -112,7 +112,7 @@ class Simulation:
 
 
 class Host:
-    """One initiator: some sessions after each other, a few workers in each."""
+    """One initiator, which opens several sessions in turn with a few workers in each."""
 
     def __init__(self, simulation: Simulation, number: int) -> None:
         self.simulation = simulation
@@ -154,7 +154,7 @@ class Host:
                     await self.random.choice(actions)()
 
     def _range(self, lun: int, most_blocks: int = 12) -> tuple[int, int]:
-        """LBA and count of blocks."""
+        """Choose a random range; returns LBA and number of blocks."""
         count_blocks = COUNT_CELLS // BLOCK_CELLS[lun]
         count = self.random.randint(1, min(most_blocks, count_blocks))
         return self.random.randrange(count_blocks - count + 1), count
@@ -200,7 +200,7 @@ class Host:
         await self._change(lun, lba, [frozenset({value})] * count_cells, command, value * (count_cells * CELL_BYTES // 8))
 
     async def _compare_and_write(self) -> None:
-        """What a read has found may be another's by the time it is compared."""
+        """Read blocks, then compare and write them. Another host may have changed the blocks between the two commands."""
         lun = self.random.choice(list(BLOCK_CELLS))
         lba, count = self._range(lun, most_blocks=2)
         size_bytes = count * BLOCK_CELLS[lun] * CELL_BYTES
@@ -283,7 +283,7 @@ class Host:
             change.ends_by = min(change.ends_by, model.tick())
 
     async def _look_at_all(self) -> None:
-        """Once more at everything, with the old session certainly gone."""
+        """Read all blocks once more, after the old session has certainly ended."""
         async with session_with(self.simulation.array, self.options) as self.session:
             self._old_session_is_gone()
             for lun, per_block in BLOCK_CELLS.items():

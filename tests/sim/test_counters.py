@@ -1,4 +1,4 @@
-"""Hosts that count together in one block by COMPARE AND WRITE, through sockets, on an array whose blocks are often cold."""
+"""Tests that hosts can share a counter in one block by COMPARE AND WRITE, on an array that often has to read from its disk."""
 
 from dataclasses import replace
 from random import Random

@@ -1,4 +1,4 @@
-"""The environment of the tests ends tasks as trio does, so that what the tests show of an end is true."""
+"""Tests that the virtual environment ends tasks as trio does, so that other tests can rely on it."""
 
 from typing import Any
 

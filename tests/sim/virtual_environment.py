@@ -1,8 +1,8 @@
-"""An Environment without an event loop: a clock that moves when told to, seeded entropy, tasks stepped by hand.
+"""An Environment without an event loop. A test controls its clock and its tasks, and a seed controls its randomness.
 
-`run` drives a coroutine to its end, running background jobs and moving the clock to the next sleeper whenever everything
-waits. `spawn` starts one and lets the test decide when time passes (`advance`) or everybody runs (`settle`). Tasks end as
-those of a nursery do (`cancel`, `stop`), or they are just gone, as when the process dies (`die`).
+`run` runs a coroutine to its end. It also runs background jobs, and moves the clock to the next sleeper when everything waits.
+`spawn` starts a coroutine; the test then decides when time passes (`advance`) and when all tasks run (`settle`). `cancel` and
+`stop` end tasks as a nursery does. `die` drops them, as the death of the process does.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ Ts = TypeVarTuple("Ts")
 
 
 class Deadlock(AssertionError):
-    """Everything waits and nothing will ever wake it."""
+    """All tasks wait, and no event can wake them."""
 
 
 class Cancelled(BaseException):
-    """What a wait of a cancelled task raises."""
+    """The exception that a wait of a cancelled task raises."""
 
 
 class _Suspend:
-    """Awaiting one hands it to the scheduler, which resumes the task once `ready` has been called, or cancels it.
+    """An awaitable for the scheduler, which resumes the task when `ready` has been called, or cancels the task.
 
-    A shielded one is not cancelled.
+    A shielded wait is not cancelled.
     """
 
     def __init__(self, *, is_shielded: bool = False) -> None:
@@ -66,7 +66,7 @@ class VirtualEvent:
 
 
 class VirtualTask:
-    """A coroutine under way; `result` and `error` once it is `done`."""
+    """A running coroutine. It has a `result` or an `error` when it is `done`."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.coroutine = coroutine
@@ -85,9 +85,9 @@ class VirtualTask:
 
 
 class VirtualEnvironment:
-    """Deterministic: the same seed and the same calls give the same run.
+    """A deterministic environment: the same seed and the same calls give the same run.
 
-    `is_in_thread` is true while a function of `in_thread` runs: what may wait for a disk asks for it.
+    `is_in_thread` is true while a function runs in `in_thread`. Calls that may wait for a disk check it.
     """
 
     is_in_thread: ClassVar = False
@@ -124,7 +124,7 @@ class VirtualEnvironment:
         await suspend
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        """Runs in place, but the caller is suspended once, as with a real thread, and cancelled before or after."""
+        """Run a function at once. The caller is suspended once, as for a real thread, and can be cancelled before or after."""
         self._check_cancelled()
         suspend = _Suspend(is_shielded=True)
         heapq.heappush(self._sleepers, (self.now_s, next(self._order), suspend))
@@ -152,7 +152,7 @@ class VirtualEnvironment:
         return task
 
     def cancel(self, tasks: Iterable[VirtualTask]) -> None:
-        """Cancel tasks as a nursery does, and settle: one that has not begun begins, and each of its waits raises Cancelled."""
+        """Cancel tasks as a nursery does, then settle. A task that has not begun begins, and its waits raise Cancelled."""
         for task in tasks:
             task.is_cancelled = True
             if task.waits_for is not None and not task.waits_for.is_shielded:
@@ -161,7 +161,7 @@ class VirtualEnvironment:
         self.settle()
 
     def stop(self) -> None:
-        """Cancel everything, and what it starts meanwhile, and wait until it has ended."""
+        """Cancel all tasks, including tasks that they start meanwhile, and wait until all have ended."""
         self._is_stopping = True
         self.cancel(list(self._tasks))
         self._is_stopping = False
@@ -169,24 +169,24 @@ class VirtualEnvironment:
         self._sleepers.clear()
 
     def die(self) -> None:
-        """Nothing that runs or waits goes on."""
+        """Drop all tasks without ending them."""
         while self._runnable:
             self._runnable.popleft().coroutine.close()
         self._tasks.clear()
         self._sleepers.clear()
 
     def step(self) -> None:
-        """Continue one task that can run at this moment, if there is any."""
+        """Continue one task that can run now, if there is one."""
         if self._runnable or self._wake_sleepers():
             self._step(self._runnable.popleft())
 
     def settle(self) -> None:
-        """Run all that can run at this moment; the clock stands still."""
+        """Run all tasks that can run now, without moving the clock."""
         while self._runnable or self._wake_sleepers():
             self._step(self._runnable.popleft())
 
     def advance(self, delay_s: float) -> None:
-        """Let time pass, waking sleepers in their order."""
+        """Move the clock forward, and wake the sleepers in their order."""
         end_s = self.now_s + delay_s
         self.settle()
         while self._sleepers and self._sleepers[0][0] <= end_s:
@@ -196,7 +196,7 @@ class VirtualEnvironment:
         self.settle()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Drive a coroutine to its end, moving the clock whenever everything sleeps."""
+        """Run a coroutine to its end, and move the clock when all tasks sleep."""
         task = self.spawn(coroutine)
         self.settle()
         while not task.done:
@@ -220,7 +220,7 @@ class VirtualEnvironment:
             raise Cancelled
 
     def _resume(self, task: VirtualTask, suspend: _Suspend) -> None:
-        """Continue a task, unless it does not wait for this any more."""
+        """Continue a task if it still waits for this suspend."""
         if task.waits_for is suspend:
             task.waits_for = None
             self._runnable.append(task)
@@ -249,7 +249,7 @@ class VirtualEnvironment:
 
 
 class JobsOf:
-    """An environment whose background jobs can be cancelled apart from those of others."""
+    """An environment with its own list of background jobs, which can be cancelled separately."""
 
     def __init__(self, environment: VirtualEnvironment) -> None:
         self._environment = environment

@@ -1,4 +1,4 @@
-"""Jobs that a test leaves unbegun never happen, and are no reason for a warning."""
+"""Suppresses the warning about background jobs that a test never starts."""
 
 from collections.abc import Iterator
 

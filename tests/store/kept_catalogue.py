@@ -1,4 +1,4 @@
-"""Catalogues for one conformance suite: each can be opened again and again over what it kept."""
+"""Catalogues for a conformance suite. Each catalogue can be opened repeatedly on the same stored data."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ class Kept(Protocol):
     def open(self) -> Catalogue: ...
 
     def open_failing(self, fail: Callable[[], None]) -> Catalogue:
-        """One that calls `fail` after each commit, before `save` returns."""
+        """Open a catalogue that calls `fail` after each commit, before `save` returns."""
         ...
 
     def node_count(self) -> int:
-        """Nodes kept, dead ones too; while no catalogue is open."""
+        """Number of stored nodes, including dead nodes. No catalogue may be open."""
         ...
 
 
@@ -38,7 +38,7 @@ class KeptInMemory:
 
 
 class FailingSqliteCatalogue(SqliteCatalogue):
-    """One whose disk fails where SQLite has cut the journal off already, and only syncs the cut."""
+    """A catalogue whose disk fails when SQLite syncs the journal after its truncation."""
 
     def __init__(self, path: Path, fail: Callable[[], None]) -> None:
         self._fail = _nothing

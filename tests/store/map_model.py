@@ -1,4 +1,4 @@
-"""A block map that is obviously right: a dict of the blocks that are not holes."""
+"""A naive model of a block map: a dict of the blocks that are not holes."""
 
 from odx_target.store.map.frozen_root import MapReader
 
@@ -44,7 +44,7 @@ class MapModel:
 
 
 def places_of(reader: MapReader) -> dict[int, int]:
-    """Everything a map says, found by its extents and then by the runs of each."""
+    """Return the place of each mapped block, found by the extents of the map and the runs of each extent."""
     places = {}
     end, before = 0, None
     for block, count, mapped in reader.extents():

@@ -1,4 +1,4 @@
-"""A naive pool: dicts of blocks, copied whole to freeze or to remember a moment."""
+"""A naive model of a pool: dicts of blocks, which are copied as a whole to freeze them or to keep a moment."""
 
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from odx_target.store.api import BLOCK_BYTES, BlockSource
 
 
 def block_of(value: int) -> bytes:
-    """The content of a block that stands for a value; 0 is a hole. Every 8 bytes tell the value, so a torn block shows."""
+    """Make the content of a block with a value; 0 is a hole. Every 8 bytes contain the value, so torn blocks are detected."""
     return value.to_bytes(8, "little") * (BLOCK_BYTES // 8)
 
 
@@ -33,7 +33,7 @@ class Blocks:
 
 @dataclass
 class Moment:
-    """All of a pool that survives a restart."""
+    """The state of a pool that survives a restart."""
 
     volumes: dict[str, Blocks] = field(default_factory=dict)
     frozen_maps: dict[int, Blocks] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Moment:
 
 
 def values_of(source: BlockSource, buffers: list[bytes]) -> list[int]:
-    """The values of blocks read from a pool; asserts that none is torn."""
+    """Return the values of blocks that were read from a pool; asserts that no block is torn."""
     data = b"".join(buffers)
     assert len(data) == source.size_blocks * BLOCK_BYTES
     values = []

@@ -1,4 +1,4 @@
-"""Pools for tests: over a simulated disk or a directory, opened, killed and opened again."""
+"""Pools for tests, on a simulated disk or in a directory, which can be killed and opened again."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class Machine:
         return self.pool
 
     def kill(self) -> LogPool:
-        """The process dies and another opens the pool."""
+        """End the process, and open the pool in a new one."""
         self._abandon()
         self.disk.process_death()
         return self.open()
@@ -73,7 +73,7 @@ class Directory:
         self.environment.run(self.pool.close())
 
     def kill(self) -> None:
-        """What the end of a process does: it gives up descriptors and the lock, and nothing else."""
+        """Close the descriptors and release the lock, as the end of a process does."""
         self.environment.settle()
         self.pool._catalogue.close()
         self.pool._store.close()
@@ -92,12 +92,12 @@ def blocks(*values: int) -> bytes:
 
 
 def write(machine: Machine | Directory, volume: Volume, at: int, data: Sequence[Buffer]) -> None:
-    """Write, after the room that is being made for it."""
+    """Write, and wait for room if the pool is busy."""
     when_ready(machine.environment, lambda: volume.write(at, data))
 
 
 def when_ready(environment: VirtualEnvironment, change: Callable[[], None]) -> None:
-    """Change a pool, after the room that is being made for it."""
+    """Change a pool, and wait for room if the pool is busy."""
     while True:
         try:
             return change()
@@ -106,7 +106,7 @@ def when_ready(environment: VirtualEnvironment, change: Callable[[], None]) -> N
 
 
 def read(machine: Machine | Directory, source: BlockSource, at: int, count: int) -> bytes:
-    """Read both ways; they agree where both answer."""
+    """Read by `read_now` and by `read`; asserts that both return the same data if `read_now` returns any."""
     now = source.read_now(at, count)
     waited = b"".join(machine.environment.run(source.read(at, count)))
     assert now is None or b"".join(now) == waited

@@ -1,4 +1,4 @@
-"""Segment stores for one conformance suite: each can be opened again over what it kept."""
+"""Segment stores for a conformance suite. Each store can be opened again on the same stored data."""
 
 from pathlib import Path
 from random import Random
@@ -32,7 +32,7 @@ class InDirectory:
 
 
 class InDirectoryThatAlwaysWaits(InDirectory):
-    """As on a file system that cannot say whether it has the data at hand."""
+    """A directory on a file system that cannot read without waiting."""
 
     def open(self) -> SegmentStore:
         store = DirectorySegments(self.path)
@@ -41,7 +41,7 @@ class InDirectoryThatAlwaysWaits(InDirectory):
 
 
 class InDirectoryOneAtATime(InDirectory):
-    """With one descriptor for all segments."""
+    """A directory store that may keep only one descriptor open."""
 
     def open(self) -> SegmentStore:
         return DirectorySegments(self.path, max_held=1)

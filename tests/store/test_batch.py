@@ -1,4 +1,4 @@
-"""Batches: what is written is read, and nothing else is taken for one."""
+"""Tests that an encoded batch is decoded again, and that other bytes are rejected."""
 
 from array import array
 from contextlib import suppress

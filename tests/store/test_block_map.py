@@ -16,7 +16,7 @@ def leaf_at(reader: MapReader, block: int) -> Leaf:
 
 
 def fragmented(blocks: int) -> FrozenRoot:
-    """No two neighbours have neighbouring places."""
+    """Make a map in which no two adjacent blocks have adjacent places."""
     live = BlockMap(blocks)
     for block in range(blocks):
         live.assign(block, 1 + (block * 7) % (blocks * 8))

@@ -54,7 +54,7 @@ def leaves() -> st.SearchStrategy[Leaf]:
 
 
 def assert_canonical(entries: Entries) -> None:
-    """Packed entries are what packing their dense form gives."""
+    """Assert that packing the dense form of packed entries gives the same entries."""
     if len(entries) < LEAF_BLOCKS:
         assert is_sound(entries)
         again = packed(expand(entries))

@@ -1,4 +1,4 @@
-"""Maps and frozen roots, changed and copied at random, against dicts; with packing and a catalogue in between."""
+"""Compares block maps with dicts while both are changed, frozen and copied at random; also packs and saves the maps."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -49,7 +49,7 @@ class Maps(RuleBasedStateMachine):
 
     @rule(at=which, block=blocks, seed=st.integers(1, 1000), count=st.integers(1, 400))
     def scatter(self, at: int, block: int, seed: int, count: int) -> None:
-        """Every second block: so many runs that leaves turn dense."""
+        """Write every second block, which makes so many runs that leaves become dense."""
         size = self.models[at].size_blocks
         for step in range(count):
             if block + 2 * step < size:
@@ -91,7 +91,7 @@ class Maps(RuleBasedStateMachine):
 
     @rule(target=frozen, identifier=frozen, at=which)
     def thaw(self, identifier: int, at: int) -> int:
-        """What was live lives on frozen; a frozen map comes to life in its place."""
+        """Freeze a live map, and replace it by a frozen map that is made live."""
         kept = self.keep(self.live[at].freeze(), self.models[at])
         root, model = self.roots[identifier]
         self.live[at] = BlockMap.thawed(root)

@@ -1,4 +1,4 @@
-"""The bytes of a pool are the same on every machine: golden bytes, written and read in either byte order."""
+"""Tests with golden bytes that a pool has the same bytes on machines of either byte order."""
 
 import ast
 import tomllib
@@ -45,7 +45,7 @@ def golden(name: str) -> bytes:
 
 
 class ForeignArray(array):  # type: ignore[type-arg]
-    """An array as a machine of the other byte order has it: the same numbers, but other bytes."""
+    """An array as on a machine of the other byte order: the same numbers, but swapped bytes."""
 
     def tobytes(self) -> bytes:
         swapped = array(self.typecode, self)
@@ -65,7 +65,7 @@ class ForeignArray(array):  # type: ignore[type-arg]
 
 @pytest.fixture(params=["this", "the other"])
 def row_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
-    """What a row of numbers is made with: on this machine, and on one of the other byte order."""
+    """Return the array type of this machine, or of a machine with the other byte order."""
     if request.param == "this":
         yield array
     else:
@@ -131,7 +131,7 @@ def test_a_row_that_is_cut_off_is_refused() -> None:
 
 
 def formats(path: Path) -> list[str]:
-    """The format of every struct.Struct, pack and unpack in a source file, as far as it is a literal."""
+    """List the format of every struct.Struct, pack and unpack in a source file that is a literal."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:

@@ -1,4 +1,4 @@
-"""What every catalogue must do."""
+"""Tests of the contract that every catalogue must keep."""
 
 import random
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
 
 
 def written(size_blocks: int, count: int, seed: int = 1) -> BlockMap:
-    """Runs of all lengths, and one leaf that is dense."""
+    """Make a map with runs of all lengths and one dense leaf."""
     draw = random.Random(seed)
     live = BlockMap(size_blocks)
     for _ in range(count):
@@ -67,7 +67,7 @@ def opened(kept: Kept) -> Catalogue:
 
 
 def described(checkpoint: Checkpoint | None) -> object:
-    """All that a checkpoint says, comparable."""
+    """Convert a checkpoint to plain values that can be compared."""
     if checkpoint is None:
         return None
     return (

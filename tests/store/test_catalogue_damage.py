@@ -1,4 +1,4 @@
-"""A catalogue that was damaged, stopped half-way or filled up never says anything but the truth or why it cannot."""
+"""Tests that a damaged, interrupted or full catalogue either loads correctly or raises the right error."""
 
 import random
 import sqlite3
@@ -231,10 +231,10 @@ def inner_over(*numbers: int) -> bytes:
     "bodies",
     [
         {1: LEAF},  # a leaf as a root
-        {1: inner_over(1)},  # a circle
-        {1: inner_over(2), 2: LEAF, 3: inner_over(1)},  # a node as a leaf, and younger than its child
-        {1: inner_over(), 2: inner_over(1)},  # a node as a leaf
-        {2: inner_over(1)},  # a child that is lost
+        {1: inner_over(1)},  # a cycle
+        {1: inner_over(2), 2: LEAF, 3: inner_over(1)},  # an inner node as a leaf, and a child numbered above its parent
+        {1: inner_over(), 2: inner_over(1)},  # an inner node as a leaf
+        {2: inner_over(1)},  # a missing child
         {1: b"", 2: inner_over(1)},
         {1: b"\x09" + bytes(8), 2: inner_over(1)},  # an unknown kind
         {1: LEAF[:-1], 2: inner_over(1)},

@@ -1,4 +1,4 @@
-"""A catalogue that is damaged: the error says what to type, and what is typed brings everything back from the log."""
+"""Tests that the error about a damaged catalogue names a command, after which everything is restored from the log."""
 
 import re
 import shlex
@@ -57,7 +57,7 @@ def environment() -> VirtualEnvironment:
 
 @pytest.fixture
 def folder(tmp_path: Path, environment: VirtualEnvironment) -> Iterator[Path]:
-    """A pool with a volume, a block and a value, in a folder whose name a shell would split."""
+    """A pool with a volume, a block and a value, in a folder whose name contains a blank."""
     folder = tmp_path / "my pool"
 
     async def make() -> None:

@@ -1,4 +1,4 @@
-"""Checksums on demand: bounded memory, whatever is read."""
+"""Tests that checksums are loaded on demand and take a limited amount of memory."""
 
 from array import array
 

@@ -1,8 +1,8 @@
-"""A pool on a disk that loses power, against a naive model.
+"""Compares a pool on a disk that loses power with a naive model.
 
-`history` are the moments that a recovery may come back to, oldest first: what is durable at least, then one for each commit
-since. A recovery must come back to exactly one of them: not older than the last flush after a loss of power, nor than the last
-commit after the death of the process.
+`history` holds the moments to which a recovery may return, oldest first: the last moment that is certainly durable, then one
+for each commit since. A recovery must return to exactly one of these moments. After a loss of power it must not be older than
+the last flush. After the death of the process it must not be older than the last commit.
 """
 
 import errno
@@ -64,7 +64,7 @@ class CrashMachine(RuleBasedStateMachine):
             self.pool.create_volume(name, VOLUME_BLOCKS, {"name": name})
             self.now.volumes[name] = Blocks(VOLUME_BLOCKS)
 
-    # What a user does
+    # Actions of a user
 
     @rule(name=names, block=blocks, count=counts)
     def write(self, name: str, block: int, count: int) -> None:
@@ -221,7 +221,7 @@ class CrashMachine(RuleBasedStateMachine):
             self.mark()
             self.do(lambda: self.check_frozen(identifier))
 
-    # What happens to it
+    # Faults
 
     @rule(operations=st.integers(0, 12))
     def crash_soon(self, operations: int) -> None:
@@ -236,7 +236,7 @@ class CrashMachine(RuleBasedStateMachine):
         def act() -> None:
             try:
                 self.environment.run(self.pool.close())
-            except (Scarcity, Unwritable):  # It is closed all the same; what was not committed is promised to nobody.
+            except (Scarcity, Unwritable):  # The pool is closed nevertheless; uncommitted changes were not promised.
                 self.disk.check_on()
             else:
                 self.committed = self.flushed = len(self.history) - 1
@@ -272,15 +272,15 @@ class CrashMachine(RuleBasedStateMachine):
         assert self.options.limit_bytes is not None
         assert self.pool.used_bytes <= self.options.limit_bytes
 
-    # How it is checked
+    # Checks
 
     def do(self, act: Callable[[], None], name: str | None = None) -> None:
-        """Carry out a step; the machine may go off in it, or the pool refuse it."""
+        """Carry out a step, during which the machine may turn off or the pool may raise a StoreError."""
         if name is not None and name not in self.pool.volumes:
             return
         try:
             self.when_ready(act)
-            self.disk.check_on()  # It may have gone off in a background job.
+            self.disk.check_on()  # The machine may have turned off during a background job.
         except (Scarcity, Unwritable):
             pass
         except PoolFailed:
@@ -291,7 +291,7 @@ class CrashMachine(RuleBasedStateMachine):
             self.recover(power=self.random.random() < 0.7, again=[self.random.randint(0, 20)] * self.random.randint(0, 2))
 
     def when_ready(self, act: Callable[[], None]) -> None:
-        """Carry out a step, with the room that is being made for it; what the background does meanwhile counts too."""
+        """Carry out a step, and wait for room if the pool is busy. Background jobs run meanwhile."""
         while True:
             try:
                 return act()
@@ -301,13 +301,13 @@ class CrashMachine(RuleBasedStateMachine):
                 self.disk.check_on()
 
     def mark(self) -> None:
-        """From here on a recovery may come back to this moment."""
+        """Add the present moment to those to which a recovery may return."""
         self.history.append(self.now.copy())
 
     def commit_now(self) -> None:
         self.mark()
         self.pool.commit()
-        # What had to be deferred in a full pool waits for a flush.
+        # Records that were deferred in a full pool wait for a flush.
         if not self.pool.log.deferred and not self.is_failed:
             self.committed = len(self.history) - 1
 
@@ -333,7 +333,7 @@ class CrashMachine(RuleBasedStateMachine):
         self.abandon()
 
     def abandon(self) -> None:
-        """End the life of a process: what it had not begun never happens."""
+        """End the process; its background jobs that have not begun are dropped."""
         if hasattr(self, "environment"):
             self.disk.is_off = True
             self.environment.die()

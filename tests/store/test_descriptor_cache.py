@@ -1,4 +1,4 @@
-"""Few descriptors for many segments: which are held, which give way, and that none is closed under a read or before a sync."""
+"""Tests which descriptors stay open and which are closed, and that none is closed during a read or before a sync."""
 
 import errno
 import os
@@ -24,12 +24,12 @@ def block(value: int) -> bytes:
 
 
 def segments_open(directory: Path) -> list[str]:
-    """The names of the segments that this process has open, one for each descriptor."""
+    """List the names of the segments that this process has open, one for each descriptor."""
     names = []
     for entry in Path("/proc/self/fd").iterdir():
         try:
             target = entry.readlink()
-        except OSError:  # the descriptor that lists them
+        except OSError:  # the descriptor of the listing itself
             continue
         if target.parent == directory:
             names.append(target.name)
@@ -146,7 +146,7 @@ class Holder:
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """Descriptors that are taken in, pinned, used and dropped, beside a list of those that must be open."""
+    """Adds, pins, uses and drops descriptors, and compares the open ones with a list of those that must be open."""
 
     holders = st.integers(0, 5)
 

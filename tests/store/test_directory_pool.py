@@ -1,4 +1,4 @@
-"""Pools in a directory: what makes one, who may open it, and what is refused."""
+"""Tests of making and opening pools in a directory, and of the cases that are refused."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SIZE = 500
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A closed pool."""
+    """The directory of a closed pool."""
     directory = Directory(tmp_path / "pool")
     volume = directory.pool.create_volume("a", SIZE, {})
     for at in range(100):

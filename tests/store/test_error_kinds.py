@@ -1,4 +1,4 @@
-"""The table from errno to kind, and what a reader makes of each."""
+"""Tests of the table from errno to kind, and of the exception for each errno."""
 
 import errno
 import os

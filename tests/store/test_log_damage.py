@@ -1,4 +1,4 @@
-"""Bits that change on the disk: never wrong data, never a silent loss of what was flushed."""
+"""Tests that changed bits on the disk never cause wrong data or the silent loss of flushed data."""
 
 import errno
 from contextlib import suppress
@@ -21,7 +21,7 @@ def flip(machine: Machine, segment: int, at: int, byte: int = 100) -> None:
 
 
 def find(machine: Machine, content: bytes) -> tuple[int, int]:
-    """Where a block of this content is: (segment, block)."""
+    """Find a block with this content; returns (segment, block)."""
     for number, file in machine.disk.files.items():
         for at in range(file.size_blocks):
             if file.content[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES] == content:
@@ -36,7 +36,7 @@ def read_one_way(machine: Machine, source: BlockSource, at: int, count: int, wai
 
 @pytest.fixture
 def machine() -> Machine:
-    """Some segments of single writes, flushed, with no checkpoint behind the first."""
+    """A machine with some flushed segments of single writes; the only checkpoint was saved before the writes."""
     machine = Machine()
     volume = machine.pool.create_volume("a", SIZE, {})
     machine.checkpoint()
@@ -176,7 +176,7 @@ def test_a_catalogue_of_another_pool_is_refused(machine: Machine) -> None:
 @given(st.integers(0, 1 << 30), st.booleans())
 @searching(150)
 def test_no_flipped_bit_makes_wrong_data(seed: int, is_closed: bool) -> None:
-    """Whatever bit of the log changes: the pool is refused, or each block is right or damaged."""
+    """After any bit of the log has changed, the pool is refused, or each block is either right or reported as damaged."""
     machine = Machine()
     volume = machine.pool.create_volume("a", 40, {})
     machine.checkpoint()
@@ -184,7 +184,7 @@ def test_no_flipped_bit_makes_wrong_data(seed: int, is_closed: bool) -> None:
         write(machine, volume, at, [block(at + 1)])
         machine.pool.commit()
     machine.flush()
-    write(machine, volume, 0, [block(1)])  # Says that all before it is durable.
+    write(machine, volume, 0, [block(1)])  # Its header states that all earlier batches are durable.
     machine.pool.commit()
     if is_closed:
         machine.close()

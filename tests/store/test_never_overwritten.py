@@ -1,6 +1,6 @@
-"""What a pool has written in a segment is never written over: not by later data, checkpoints, upkeep or another process.
+"""Tests that no data in a segment is overwritten by later data, checkpoints, upkeep or another process.
 
-A footer may be written once more, with the same bytes, by a process that follows one that was killed before the cut after it.
+There is one exception: if a process is killed between the footer and the cut, the next process writes the same footer again.
 """
 
 from random import Random
@@ -16,10 +16,10 @@ STEPS = 300
 
 
 class Written:
-    """What was written, by file and offset: a segment that takes the number of a deleted one is another file."""
+    """The bytes that were written, by file and offset. A new segment with the number of a deleted one is a different file."""
 
     def __init__(self) -> None:
-        self.files: list[object] = []  # kept, so that none takes the identity of another
+        self.files: list[object] = []  # References keep Python from using the same id for two files.
         self.pieces: dict[int, dict[int, bytes]] = {}
 
     def note(self, file: object, offset: int, data: bytes) -> None:
@@ -45,7 +45,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
 
 
 def change(machine: Machine, random: Random) -> None:
-    """One step: mostly writes, and whatever else appends to the log or looks after its segments."""
+    """Do a random step: mostly a write, sometimes another change of the log or upkeep of its segments."""
     volume: Volume = machine.pool.volumes["a"]
     at = random.randrange(SIZE_BLOCKS - 8)
     match random.randrange(12):

@@ -1,4 +1,4 @@
-"""What a pool promises to its users, without crashes."""
+"""Tests of the contract of a pool, without crashes."""
 
 from itertools import pairwise
 
@@ -410,11 +410,11 @@ def test_a_commit_lets_go_of_the_buffers(pool: LogPool) -> None:
     pool.volumes["a"].write(0, [memoryview(buffer)[:BLOCK_BYTES]])
     pool.volumes["a"].write(0, [memoryview(buffer)])
     pool.commit()
-    buffer.extend(b"grows")  # Impossible while a view of it is held.
+    buffer.extend(b"grows")  # Raises BufferError if the pool still holds a view of the buffer.
 
 
 def test_a_copy_that_takes_long_is_done_in_pieces_that_tell_how_far_they_came() -> None:
-    """Where entries have to be copied one by one, in as many leaves of the map as a turn of the loop allows."""
+    """If entries must be copied one by one, each call copies as many leaves as a turn of the loop allows."""
     machine = Machine(PoolOptions())
     source = machine.pool.create_volume("source", 1 << 30, {})
     target = machine.pool.create_volume("target", 1 << 30, {})
@@ -435,5 +435,5 @@ def test_a_copy_that_takes_long_is_done_in_pieces_that_tell_how_far_they_came() 
 
 
 def merged_extents(volume: BlockSource) -> list[tuple[int, int, bool]]:
-    """What is mapped."""
+    """Return the extents of all blocks, with adjacent extents of the same kind merged."""
     return [extent for extent in volume.extents(0) if extent[2]]

@@ -1,4 +1,4 @@
-"""A disk that fails: nothing is acknowledged, nothing more is written, reading goes on."""
+"""Tests that after a failure of the disk nothing is acknowledged or written, and reads go on."""
 
 import pytest
 from tests.store.pools import Machine, block, blocks, read, write

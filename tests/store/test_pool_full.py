@@ -1,4 +1,4 @@
-"""Full pools: what is refused, what still works, and that nothing has changed where it was refused."""
+"""Tests which changes a full pool refuses and accepts, and that a refused change has changed nothing."""
 
 import errno
 from contextlib import suppress
@@ -27,7 +27,7 @@ def small_disk(segments: int) -> Machine:
 
 
 def fill(machine: Machine) -> int:
-    """Write single blocks until there is no room; returns how many were written."""
+    """Write single blocks until there is no room; returns the number of blocks written."""
     volume = machine.pool.volumes["a"]
     for at in range(SIZE):
         try:
@@ -151,7 +151,7 @@ def test_a_pool_that_opens_without_a_segment_says_why_until_it_has_one(number: i
 
 
 def use_up_what_records_may_use(machine: Machine) -> None:
-    """A record takes less room than a write; where there is none for a write there may be some for records."""
+    """Log records until there is no room, because a pool that is full for writes may still have room for records."""
     with suppress(PoolFull):
         for _ in range(SEGMENT_BLOCKS):
             machine.pool.remember("filler", b"")
@@ -222,7 +222,7 @@ def test_a_full_disk_is_not_asked_for_every_write() -> None:
 
 
 def test_a_write_may_use_the_last_block_it_can_have(machine: Machine) -> None:
-    """Whatever the size, a write is refused or goes through; the log never runs out in the middle of one."""
+    """A write of any size is either refused or done as a whole."""
     volume = machine.pool.volumes["a"]
     for count in [70, 1, 64, 3, 61, 62, 63, 5, 30, 29, 2, 1, 1, 1, 1]:
         try:

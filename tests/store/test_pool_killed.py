@@ -1,4 +1,4 @@
-"""A process that is killed while it writes: everything it had committed is there."""
+"""Tests that all committed data survives if a process is killed while it writes."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ write_for_ever(Path(sys.argv[2]), int(sys.argv[3]))
 
 
 def write_for_ever(path: Path, first: int) -> None:
-    """Write block after block round and round, each with the number of its step; say each step once it is committed."""
+    """Write the blocks of a volume again and again, each with the number of its step. Print each step after its commit."""
     directory = Directory(path, PoolOptions(segment_blocks=256, checkpoint_blocks=500))
     pool = directory.pool
     volume = pool.volumes.get("a") or pool.create_volume("a", SIZE, {})
@@ -53,7 +53,7 @@ def test_a_killed_process_loses_nothing_it_committed(tmp_path: Path) -> None:
 
 
 def run_until(path: Path, first: int, stop: int) -> int:
-    """Let the program write, kill it when it has said a step; returns the last step it said."""
+    """Run the program, and kill it when it has printed the step `stop`. Returns the last step that it printed."""
     root = Path(__file__).parents[2]
     arguments = [sys.executable, "-c", PROGRAM, str(root), str(path), str(first)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:

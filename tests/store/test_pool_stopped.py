@@ -1,4 +1,4 @@
-"""A pool whose background jobs were cancelled, whether they had begun or not, still closes and opens again."""
+"""Tests that a pool closes and opens again after its background jobs were cancelled, before or after their begin."""
 
 import pytest
 from tests.store.pools import Machine, block, read, write
@@ -10,7 +10,7 @@ from odx_target.store.pool_options import PoolOptions
 def test_a_pool_closes_after_its_jobs_were_cancelled(steps: int) -> None:
     machine = Machine(options=PoolOptions(segment_blocks=64, checkpoint_blocks=8))
     volume = machine.pool.create_volume("a", 512, {})
-    for number in range(90):  # some segments and checkpoints
+    for number in range(90):  # enough for some segments and checkpoints
         write(machine, volume, number, [block(number)])
     for _ in range(steps):
         machine.environment.step()

@@ -1,4 +1,4 @@
-"""A pool in a directory with real threads and an event loop."""
+"""Tests of a pool in a directory with real threads and an event loop."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ async def test_writers_readers_flushes_and_checkpoints_side_by_side(tmp_path: Pa
 
 
 async def use(pool: LogPool | None, name: str, random: Random) -> dict[int, int]:
-    """Write, flush and read; without a pool only tell what would be there at the end."""
+    """Write, flush and read at random; returns the final values. Without a pool, only computes these values."""
     expected: dict[int, int] = {}
     for step in range(120):
         at, count = random.randrange(SIZE - 80), random.choice((1, 1, 8, 80))

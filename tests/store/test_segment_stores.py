@@ -1,4 +1,4 @@
-"""What every segment store promises, as `segment.py` says it."""
+"""Tests of the contract of segment stores in `segment.py`."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def block(value: int) -> bytes:
 
 
 def read(segment: Segment, at: int, count: int) -> bytes:
-    """Read both ways; they agree where both answer."""
+    """Read by `read_now` and by `read`; asserts that both return the same data if `read_now` returns any."""
     waited = bytes(segment.read(at, count))
     now = segment.read_now(at, count)
     assert now is None or bytes(now) == waited

@@ -1,4 +1,4 @@
-"""Room for writes: made ahead in threads, waited for by those who find none, never made by the one who writes."""
+"""Tests that segments are made in advance in threads, and that a writer waits for a segment but never makes one itself."""
 
 from contextlib import suppress
 
@@ -24,7 +24,7 @@ def machine() -> Machine:
 
 
 def fill_what_is_ready(machine: Machine) -> int:
-    """Write single blocks without letting anything be made meanwhile; returns how many there was room for."""
+    """Write single blocks until no ready segment has room, without making segments; returns the number of blocks."""
     for at in range(SIZE):
         try:
             machine.pool.volumes["a"].write(at, [block(at + 1)])
@@ -108,7 +108,7 @@ def test_a_write_longer_than_all_that_is_ready_waits_for_as_much(machine: Machin
 
 
 def test_a_full_pool_makes_its_last_segment_before_it_is_needed() -> None:
-    """What gives blocks back mostly cannot wait."""
+    """Most changes that free blocks cannot wait for a segment."""
     machine = Machine(
         PoolOptions(segment_blocks=SEGMENT_BLOCKS, limit_bytes=3 * SEGMENT_BLOCKS * BLOCK_BYTES),
     )

@@ -1,4 +1,4 @@
-"""Maps of huge volumes with little in them: what they take of memory, and how many steps it is to pass what is missing."""
+"""Tests of the memory of sparse maps of huge volumes, and of the number of steps to pass their missing parts."""
 
 import sys
 from random import Random
@@ -116,7 +116,7 @@ changes = st.lists(st.tuples(spots, counts, st.booleans()), max_size=4)
 @searching(60)
 @given(st.lists(changes, min_size=1, max_size=6), st.integers(1, 30))
 def test_a_walk_tells_how_things_are_when_it_comes_by(turns: list[list[tuple[int, int, bool]]], steps: int) -> None:
-    """The map changes between the turns of a walk: each turn tells of its blocks what is true at that turn."""
+    """If the map changes between the turns of a walk, each turn returns the state of its blocks at that turn."""
     live, model = BlockMap(3 * SUBTREE), MapModel(3 * SUBTREE)
     block = 0
     for change in turns:
@@ -177,7 +177,7 @@ def test_a_node_shares_children_of_another(ours: int, theirs: int) -> None:
     st.booleans(),
 )
 def test_sparse_children_are_kept_as_dense_ones_were(numbers: dict[int, int], in_sequence: bool) -> None:
-    """The bytes of a node in the catalogue do not depend on the form in which it keeps its children."""
+    """The encoding of a node does not depend on the form in which the node keeps its children."""
     if in_sequence:
         numbers = {slot: slot + 1 for slot in range(min(numbers, default=0), FAN_OUT - len(numbers))}
     inner = Inner(Few(), Epoch())

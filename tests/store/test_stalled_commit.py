@@ -1,4 +1,4 @@
-"""A batch that the operating system does not take now: it is kept, read, and handed over later; nothing new is taken before."""
+"""Tests of a stalled batch: it stays readable, it is written later, and no new change is accepted before that."""
 
 import errno
 
@@ -55,7 +55,7 @@ def test_a_batch_is_handed_over_when_it_is_taken_again(machine: Machine, number:
 def test_what_waits_is_read_and_its_buffers_are_the_callers_again(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     stall(machine)
-    data = bytearray(blocks(*range(10, 110)))  # of several headers and segments
+    data = bytearray(blocks(*range(10, 110)))  # enough for several headers and segments
     write(machine, volume, 0, [data])
     with pytest.raises(OutOfResources):
         machine.pool.commit()
@@ -90,7 +90,7 @@ def test_nothing_new_is_taken_meanwhile(machine: Machine) -> None:
         with pytest.raises(OutOfResources):
             refused()
     assert read(machine, volume, 0, 2) == blocks(7, 2)
-    frozen.release()  # must not fail: it waits too
+    frozen.release()  # The release must not fail; its record waits too.
     go_on(machine)
     volume.write(1, [block(8)])
     machine.pool.commit()

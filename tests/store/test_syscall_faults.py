@@ -1,7 +1,7 @@
-"""Every call that the store makes of the operating system, failed in turn with each errno that matters.
+"""Makes every system call of the store fail with each relevant errno.
 
-A row says what the pool makes of it. Whatever it is: what was acknowledged is there, while the fault lasts, after it and
-after a restart; and a pool that has not failed goes on as soon as the fault is over.
+A row of the table has the expected exception. In all cases, acknowledged data must stay readable during the fault, after it and
+after a restart, and a pool that has not failed must go on as soon as the fault is over.
 """
 
 import errno
@@ -24,7 +24,7 @@ from odx_target.store.segments.supply import REFUSED_S
 OPTIONS = PoolOptions(segment_blocks=32, descriptors=2)
 SIZE = 120
 OLD = 48
-"""Blocks that were written, flushed and forgotten by the process before the fault: reading them is cold."""
+"""Number of blocks that were written and flushed before the fault and are not in memory, so that a read needs the disk."""
 
 ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR)
 
@@ -37,7 +37,7 @@ UNREADABLE: Kinds = frozenset({Unreadable})
 FAILED: Kinds = frozenset({PoolFailed})
 
 TABLE: dict[str, tuple[Kinds, ...]] = {
-    # call: what users of the pool see of it, by errno: EMFILE, ENFILE, ENOMEM, ENOSPC, EDQUOT, EIO, EINTR
+    # call: the errors that users of the pool see, for EMFILE, ENFILE, ENOMEM, ENOSPC, EDQUOT, EIO, EINTR
     "open": (SCARCE, SCARCE, SCARCE, SCARCE | FULL, SCARCE | FULL, UNREADABLE | UNWRITABLE, SCARCE),
     "posix_fallocate": (SCARCE, SCARCE, SCARCE, FULL, FULL, UNWRITABLE, SCARCE),
     "pwritev": (SCARCE, SCARCE, SCARCE, FULL, FULL, FAILED, SCARCE),
@@ -52,7 +52,7 @@ TABLE: dict[str, tuple[Kinds, ...]] = {
 ROWS = [(call, number, kinds) for call, row in TABLE.items() for number, kinds in zip(ERRNOS, row, strict=True)]
 
 SQLITE_CODES = {
-    # what SQLite makes of an errno; CANTOPEN tells none, so it is asked for again
+    # Errors of SQLite for an errno. CANTOPEN has no errno, so the store opens the file itself to find the cause.
     errno.EMFILE: sqlite3.SQLITE_CANTOPEN,
     errno.ENFILE: sqlite3.SQLITE_CANTOPEN,
     errno.ENOMEM: sqlite3.SQLITE_IOERR_NOMEM,
@@ -64,7 +64,7 @@ SQLITE_CODES = {
 
 
 class FailingConnection:
-    """A connection to a database whose every transaction fails."""
+    """A connection to a database on which every transaction fails."""
 
     def __init__(self, real: sqlite3.Connection, number: int) -> None:
         self._real = real
@@ -82,7 +82,7 @@ class FailingConnection:
 
 
 class Work:
-    """A pool at work: what was acknowledged, what was only tried, and what was seen to go wrong."""
+    """A pool in use, with the acknowledged writes, the attempted writes, and the observed errors."""
 
     def __init__(self, path: Path) -> None:
         self.directory = Directory(path, OPTIONS)
@@ -117,7 +117,7 @@ class Work:
         return True
 
     def write(self, blocks: range, value: int = 1) -> None:
-        """Write blocks one by one, each acknowledged as a host would be told."""
+        """Write blocks one by one, and note each block that would be acknowledged to a host."""
         for at in blocks:
             data = block(1000 * value + at)
             if self.run(lambda at=at, data=data: when_ready(self.environment, lambda: self.volume.write(at, [data]))):  # type: ignore[misc]
@@ -127,7 +127,7 @@ class Work:
             self.environment.settle()
 
     def everything(self) -> None:
-        """All that a pool does: cold reads, writes that fill segments, a flush, a checkpoint, and segments that are deleted."""
+        """Do all kinds of work: reads from the disk, writes that fill segments, a flush, a checkpoint, deletion of segments."""
         for at in range(0, OLD, 16):
             self.run(lambda at=at: self.environment.run(self.volume.read(at, 3)))  # type: ignore[misc]
         self.write(range(40, 100), value=2)
@@ -147,7 +147,7 @@ class Work:
 
 @contextmanager
 def fault(call: str, number: int, work: Work, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Fail a call for as long as the body runs; a call that signals cut off works at the third try."""
+    """Make a call fail while the body runs. With EINTR, the call succeeds at the third attempt."""
     calls: list[int] = []
 
     def fail(*_arguments: object, **_options: object) -> Any:
@@ -217,7 +217,7 @@ OPENING = [
     for number in ERRNOS
     if (call, number) != ("fsync", errno.EINTR)
 ]
-"""But for a sync that signals cut off: it is tried until it is done."""
+"""Calls that fail when a pool is made, with errno. EINTR of a sync is left out, because it is repeated until it succeeds."""
 
 
 @pytest.mark.parametrize(("call", "number"), OPENING, ids=[f"{call}-{errno.errorcode[number]}" for call, number in OPENING])

@@ -1,4 +1,4 @@
-"""What a pool says of its own troubles, and when they are over."""
+"""Tests of the troubles that a pool reports, and of their end."""
 
 import errno
 
@@ -26,7 +26,7 @@ SIZE = 1000
 
 
 class Listener:
-    """A machine with a pool, and the troubles that it has told."""
+    """A machine with a pool, and the troubles that the pool has reported."""
 
     def __init__(self, options: PoolOptions) -> None:
         self.machine = Machine(options)

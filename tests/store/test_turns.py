@@ -1,4 +1,4 @@
-"""The loop is given back between two pieces of work, and what is let go of goes in pieces."""
+"""Tests that long work returns to the event loop between its pieces, and that trees are freed in pieces."""
 
 import gc
 from itertools import pairwise
