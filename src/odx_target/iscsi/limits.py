@@ -78,5 +78,5 @@ LOGOUT_TIME_S = 1.0
 """Time that initiators have to log out when the target stops. It is short, so that a stop takes less than two seconds."""
 
 PIECE_BYTES = 65536
-"""Data of a Data-Out is joined to the piece before it while that piece is shorter than this. So a flood of tiny PDUs takes no
-more memory than its data."""
+"""Length up to which a piece of write data is joined to the next piece. So a flood of tiny PDUs takes no more memory than its
+data."""

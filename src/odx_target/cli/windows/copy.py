@@ -1,4 +1,4 @@
-"""`odx-target windows-copy`: copy a file between two LUNs as Windows would, and report where Windows would have given up."""
+"""`odx-target windows-copy`: copy a file between two LUNs as Windows does, and report where Windows would give up."""
 
 import contextlib
 from collections import Counter
@@ -40,7 +40,7 @@ VERDICTS = {
 }
 
 connect = connect_tcp
-"""Opens connections to portals; tests replace it."""
+"""Function that opens connections to portals; tests replace it."""
 
 PATH_CHOICES = {
     "one": PathChoice.ONE,
@@ -78,30 +78,39 @@ def register(root: typer.Typer) -> None:
 def windows_copy(
     src: Annotated[str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
     dst: Annotated[
-        str, typer.Argument(metavar="DST", help="The destination; blocks in the place of the file are overwritten.")
+        str, typer.Argument(metavar="DST", help="The destination, in the same form; the blocks of the file are overwritten.")
     ],
     file_size: Annotated[str, typer.Option("--file-size", metavar="SIZE", help="Size of the file, such as 1G.")] = "1G",
-    fragments: Annotated[int, typer.Option(min=1, max=MAX_FRAGMENTS, metavar="N", help="Extents of the source file.")] = 1,
-    src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where the file begins on the source.")] = 0,
-    dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="Where it begins on the destination.")] = 0,
-    zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; nothing is read.")] = False,
+    fragments: Annotated[
+        int, typer.Option(min=1, max=MAX_FRAGMENTS, metavar="N", help="Number of extents of the source file.")
+    ] = 1,
+    src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the file on the source.")] = 0,
+    dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the file on the destination.")] = 0,
+    zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; the source is not read.")] = False,
     fill: Annotated[
         bool, typer.Option("--fill", help="First write a pattern to the file on the source; its data is lost.")
     ] = False,
     valid_size: Annotated[
-        str | None, typer.Option("--valid-size", metavar="SIZE", help="The part of the source file that was ever written.")
+        str | None,
+        typer.Option(
+            "--valid-size", metavar="SIZE", help="Size of the part of the source file that was written; default: all of it."
+        ),
     ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print all fields and bytes of commands and answers.")] = False,
-    paths: Annotated[int, typer.Option(min=1, max=8, metavar="N", help="Sessions to each target, as MPIO makes them.")] = 1,
+    paths: Annotated[int, typer.Option(min=1, max=8, metavar="N", help="Number of sessions to each target, as with MPIO.")] = 1,
     path_choice: Annotated[
-        str, typer.Option(metavar="HOW", help="one, other (for RECEIVE ROD TOKEN INFORMATION) or round-robin.")
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="Path of each command: one; other (one path, but another for RECEIVE ROD TOKEN INFORMATION); round-robin.",
+        ),
     ] = "one",
     digests: Annotated[bool, typer.Option("--digests", help="Require header and data digests.")] = False,
     list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first list identifier.")] = 0,
     lifetime: Annotated[
         int,
         typer.Option(
-            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of tokens; 0: the default of the target."
+            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0 means the target's default."
         ),
     ] = 0,
     *,
@@ -109,8 +118,8 @@ def windows_copy(
 ) -> None:
     """Copy a file as Windows copies it, command by command, and compare.
 
-    Prints every command, and every reason for which Windows would have given up token copy. Exit code 1 if there was one,
-    or if the copies differ.
+    Prints every command, and every reason why Windows would have given up token copy. The exit code is 1 if there was such a
+    reason, or if the copies differ.
     """
     settings = WindowsSettings(
         first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=_path_choice(path_choice)
@@ -156,7 +165,7 @@ def _run(wish: Wish) -> None:
 async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
     """Copy and compare, and keep `report` up to date.
 
-    Returns why Windows would have given up, if so, and whether the file is the same at both ends.
+    Returns the finding for which Windows would have given up, or None, and True if the file is the same at both ends.
     """
     clock = TrioClock()
     printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)
@@ -176,12 +185,12 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
                 await fill(windows, files[0], wish.size_bytes)
             metadata = await metadata_beside(list(files), files[1])
             if metadata is None:
-                files[1].disk.remark("has no room beside the file: the file system's own writes are left out")
+                files[1].disk.remark("has no room beside the file, so the file system's own writes are left out")
             began_s = clock.now()
             await FileCopy(windows, None if wish.zero else files[0], files[1], report, metadata).run()
             printer.finish()
             elapsed_s = clock.now() - began_s
-            windows.journal.tell = lambda _: None  # what follows is no part of the copy
+            windows.journal.tell = lambda _: None  # commands from here on do not belong to the copy
             difference = await differs_at(None if wish.zero else files[0], files[1])
     finally:
         printer.finish()
@@ -192,7 +201,7 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
 
 @contextlib.asynccontextmanager
 async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[WindowsDisk, WindowsDisk]]:
-    """Both disks, found as Windows finds them: discovery, login, enumeration."""
+    """Open both disks as Windows does: discovery, login, enumeration."""
     same_target = replace(wish.source, lun=wish.destination.lun) == wish.destination
     lives: list[LiveSession] = []
     async with trio.open_nursery() as nursery:
@@ -214,7 +223,7 @@ async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[Wind
 
 
 async def _log_in(wish: Wish, windows: WindowsHost, place: IscsiUrl, nursery: trio.Nursery, number: int) -> list[LiveSession]:
-    """A discovery session, then as many sessions as paths are wanted."""
+    """Open a discovery session, then as many sessions as paths are wanted. Returns the latter."""
     plans = [
         plan_login(place, at, wish.initiator_name, windows.journal, connect, digests=wish.digests)
         for at in range(number, number + 1 + wish.paths)
@@ -233,24 +242,28 @@ def _disk(windows: WindowsHost, prefix: str, place: IscsiUrl, lives: list[LiveSe
 
 
 def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[WindowsFile, WindowsFile]:
-    """The file on both disks; on the destination in about half as many extents, so that their ends do not meet."""
+    """Lay out the file on both disks. The destination has about half as many extents, so that their ends are at different
+    places.
+    """
     from_layout = fragmented(source, wish.source_lba, wish.size_bytes, wish.fragments, "source")
     to_layout = fragmented(destination, wish.destination_lba, wish.size_bytes, (wish.fragments + 1) // 2, "destination")
     same = wish.source == wish.destination
     if same and not wish.zero and overlap(from_layout, to_layout):
-        raise CommandFailure("on one LUN the two places of the file overlap: give other places by --src-lba and --dst-lba")
+        raise CommandFailure(
+            "the file on the source and on the destination overlap: give other blocks by --src-lba and --dst-lba"
+        )
     return WindowsFile(source, from_layout, wish.valid_bytes), WindowsFile(destination, to_layout)
 
 
 def _kind(entry: Entry) -> str:
-    """The kind under which an entry counts in the totals; "" if it does not count."""
+    """Return the kind under which the totals count an entry; "" if they do not count it."""
     if isinstance(entry, Management):
         return TASK_MANAGEMENT
     return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
 
 
 def _events(entry: Entry) -> list[int]:
-    """The event that Windows would write to its System log for an entry; the first where it may be one of two."""
+    """Return the event that Windows would write to its System log for an entry. If a rule has two events, return the first."""
     if isinstance(entry, Management):
         return [entry.event] if entry.event else []
     return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []
@@ -281,7 +294,7 @@ def _summary(
 
 
 def _progress(report: CopyReport, size_bytes: int) -> str:
-    """How far an interrupted copy came."""
+    """Describe the progress of an interrupted copy."""
     done_bytes = report.offloaded_bytes + report.ordinary_bytes
     return (
         f"{done_bytes} of {size_bytes} bytes are copied, {report.offloaded_bytes} of them by token, and nothing is compared"
@@ -291,7 +304,7 @@ def _progress(report: CopyReport, size_bytes: int) -> str:
 
 
 def _findings(findings: list[Finding]) -> list[str]:
-    """A line for each rule that was met, the gravest first."""
+    """Return a line for each rule that was met, with the most severe first."""
     counts = Counter(finding.rule for finding in findings)
     firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
     lines = []
@@ -302,7 +315,7 @@ def _findings(findings: list[Finding]) -> list[str]:
 
 
 def _size(text: str, option: str) -> int:
-    """The size of the file, rounded up to whole clusters."""
+    """Return the size of the file, rounded up to whole clusters."""
     try:
         wanted = parse_size(text)
     except ConfigError as error:

@@ -1,12 +1,12 @@
-"""The host side of offloaded copy: the arrays move the data, the host hands over tokens.
+"""The host side of offloaded copy: the arrays copy the data, and the host passes on tokens.
 
-Rules. A copy is cut into chunks; for each: POPULATE TOKEN on the source, RECEIVE ROD TOKEN INFORMATION for the token and how
-much it holds, then WRITE USING TOKEN on the destination until all it holds is written. Commands are never asynchronous
-(IMMED is 0), one is under way at a time, and each new one takes the next list identifier. A command that ends early
-reports its progress - INFORMATION in the sense data, or the TRANSFER COUNT - and the copy goes on from there. A token that
-becomes invalid after some use is replaced. A token that is refused at its first use, and every other failure without
-progress, ends offloading: the host then reads and writes the rest. Blocks that were counted are written; blocks that were
-not may be, and are written again.
+A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the source, RECEIVE ROD TOKEN INFORMATION to get the
+token and its size, then WRITE USING TOKEN to the destination until all data of the token is written. Commands are never
+asynchronous (IMMED is 0), one is under way at a time, and each new command has the next list identifier. A command that ends
+early reports its progress, by INFORMATION in the sense data or by TRANSFER COUNT, and the copy continues from there. A token
+that becomes invalid after it was used is replaced. A token that is refused at its first use ends offloading, and so does every
+other failure without progress: the host then copies the remaining blocks by reads and writes. Blocks that were counted are
+written. Other blocks may have been written too, and are written again.
 """
 
 from collections.abc import Callable
@@ -32,11 +32,12 @@ from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.sense import SenseKey, describe_result, read_sense
 
 MIN_DISTANCE_BYTES = 1 << 20
-"""Overlapping ranges closer than this would need a token for so little that reading and writing is faster."""
+"""Smallest distance of overlapping ranges for which tokens are used. At smaller distances a token has so little data that
+reading and writing is faster."""
 MAX_IDENTIFIERS_IN_PROGRESS = 10
-"""List identifiers in a row that may still be in use; each is skipped."""
+"""Most list identifiers in a row that may be in use by other operations; each is skipped."""
 MAX_FRUITLESS_TOKENS = 4
-"""Tokens in a row that did not bring the copy forward by a whole step."""
+"""Most tokens in a row with which the copy does not advance by a whole step."""
 OPERATION_IN_PROGRESS = (0x00, 0x16)
 COPY_UNDERRUN = (0x0D, 0x04)
 
@@ -45,8 +46,8 @@ COPY_UNDERRUN = (0x0D, 0x04)
 class OffloadSettings:
     """A host's settings for offloading.
 
-    A token dies when unused for `inactivity_timeout_s`, 0: the target's default. With `delete_tokens` the last write of a
-    token deletes it (DEL_TKN), so that arrays do not keep unused tokens.
+    A token becomes invalid if it is not used for `inactivity_timeout_s`; 0 means the target's default. If `delete_tokens`, the
+    last write of a token deletes it (DEL_TKN), so that arrays do not keep unused tokens.
     """
 
     inactivity_timeout_s: int = 0
@@ -61,7 +62,7 @@ class _Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token, and how many bytes of the copy from `start_bytes` on it holds."""
+    """A token, and the number of bytes of the copy that it has, from `start_bytes` on."""
 
     value: bytes
     start_bytes: int
@@ -110,7 +111,9 @@ class OffloadCopy:
         self._tokens = self._writes = self._partial_writes = self._fruitless = 0
 
     async def run(self) -> OffloadOutcome:
-        """Copy until the end or until offloading stops. Raises InitiatorError where no status can be had (connection lost)."""
+        """Copy until the end or until offloading stops. Raises InitiatorError if a command ends without a status (connection
+        lost).
+        """
         stop = None
         try:
             while self._chunk.size_bytes or self._untouched.size_bytes:
@@ -130,7 +133,9 @@ class OffloadCopy:
         return max(min(write_limit(limits, block_bytes).value, count * length), 1) * block_bytes
 
     def _find_chunk_bytes(self) -> int:
-        """Return the bytes of the copy requested of one token: whole units, and no more than the distance of the ranges."""
+        """Return the number of bytes requested of one token: whole units, and no more than the distance of overlapping
+        ranges.
+        """
         limits, block_bytes = self._source_limits, self._source.block_bytes
         limit = token_limit(limits, block_bytes, inactivity_timeout_s=self._settings.inactivity_timeout_s)
         count, length = self._source_ranges
@@ -142,7 +147,8 @@ class OffloadCopy:
     def _take_chunk(self) -> None:
         """Choose the part of the copy for the next token.
 
-        Forwards it begins where the last token ended, even if that was early. Backwards, a chunk is finished before the next.
+        Forwards, it begins where the data of the last token ended, even if the token was short. Backwards, a chunk is finished
+        before the next one begins.
         """
         if not self._plan.backwards:
             start, end = self._chunk.start_bytes, self._untouched.end_bytes
@@ -154,7 +160,7 @@ class OffloadCopy:
             self._untouched = Span(start, self._chunk.start_bytes)
 
     async def _step(self) -> None:
-        """Make one token and spend it."""
+        """Make one token and use it."""
         self._take_chunk()
         before_bytes = self._chunk.start_bytes
         await self._spend(await self._populate())
@@ -163,12 +169,12 @@ class OffloadCopy:
             raise _Stopped(StopReason.NO_PROGRESS, f"{self._fruitless} tokens in a row ended too soon")
 
     def _advance(self, position_bytes: int) -> None:
-        """All of the chunk before the position is written."""
+        """Note that all of the chunk before the position is written."""
         self._on_progress(position_bytes - self._chunk.start_bytes)
         self._chunk = Span(position_bytes, self._chunk.end_bytes)
 
     async def _populate(self) -> _Token:
-        """A token for as much of the chunk as the source will give."""
+        """Return a token for as much of the chunk as the source gives."""
         asked = self._chunk
         ranges = self._ranges(self._source, self._plan.source_lba, asked, self._source_ranges)
         data = populate_token_list(ranges, inactivity_timeout_s=self._settings.inactivity_timeout_s)
@@ -195,7 +201,7 @@ class OffloadCopy:
             raise _Stopped(StopReason.TIMED_OUT, str(late)) from late
 
     def _check_token(self, operation: CopyOperation, asked_blocks: int) -> int:
-        """Return the number of blocks that the delivered token holds."""
+        """Return the number of blocks of the delivered token. Raises _Stopped if the answer cannot be used."""
         detail = None
         if operation.status not in {CopyOperationStatus.COMPLETED, CopyOperationStatus.COMPLETED_PARTIALLY}:
             failed = CommandResult(operation.completion_status, sense=operation.sense)
@@ -209,7 +215,7 @@ class OffloadCopy:
         return operation.true_count_blocks
 
     async def _spend(self, token: _Token) -> None:
-        """Write what the token holds, or as much as the destination takes before the token ends."""
+        """Write the data of the token, or as much as the destination accepts before the token ends."""
         done_bytes = 0
         while done_bytes < token.size_bytes:
             size_bytes = min(self._write_bytes, token.size_bytes - done_bytes)
@@ -222,12 +228,14 @@ class OffloadCopy:
             if not written_bytes:
                 return
             if written_bytes < size_bytes and delete:
-                # The token went with a command that did not finish: from now on let tokens die by themselves.
+                # DEL_TKN has deleted the token although the command did not finish. Do not delete tokens in later commands.
                 self._delete_tokens = False
                 return
 
     async def _write(self, token: _Token, offset_bytes: int, size_bytes: int, *, delete: bool) -> int:
-        """One WRITE USING TOKEN. Returns the bytes written; 0 if the token, once good, is good no more."""
+        """Send one WRITE USING TOKEN; return the number of bytes written. It is 0 if a token that worked before is no longer
+        valid.
+        """
         block_bytes = self._destination.block_bytes
         start = token.start_bytes + offset_bytes
         ranges = self._ranges(
@@ -270,7 +278,7 @@ class OffloadCopy:
         return await disk.command(command, (), ANSWER_ALLOCATION_BYTES)
 
     async def _originate(self, disk: Disk, command: Callable[[int, int], bytes], data: bytes) -> tuple[int, CommandResult]:
-        """Send a command under a new list identifier; a further one if that is still in use."""
+        """Send a command with a new list identifier. If that is still in use, repeat it with the next one."""
         for _ in range(MAX_IDENTIFIERS_IN_PROGRESS):
             identifier = self._list_identifiers.take()
             try:
@@ -283,7 +291,7 @@ class OffloadCopy:
         return identifier, result
 
     def _ranges(self, disk: Disk, first_lba: int, span: Span, limits: tuple[int, int]) -> list[BlockRange]:
-        """Range descriptors for part of the copy, which is no more than a command may have of them."""
+        """Return the range descriptors for a part of the copy that is within the limits of one command."""
         _, length = limits
         lba = first_lba + span.start_bytes // disk.block_bytes
         end = lba + span.size_bytes // disk.block_bytes
@@ -291,7 +299,7 @@ class OffloadCopy:
 
 
 def _range_limits(disk: Disk, limits: CopyLimits) -> tuple[int, int]:
-    """Return the number of range descriptors of a command, and of blocks in each."""
+    """Return the number of range descriptors of a command, and the number of blocks in each."""
     length = range_length_limit(limits, disk.block_bytes, disk.block_limits.max_transfer_blocks)
     return range_count_limit(limits).value, max(length.value, 1)
 
@@ -302,7 +310,7 @@ def _is_underrun(result: CommandResult) -> bool:
 
 
 def _is_end_of_token(result: CommandResult) -> bool:
-    """The token is refused, or holds nothing at the offset: another one may do."""
+    """True if the token is refused, or has no data at the offset. A new token may work."""
     sense = read_sense(result.sense)
     return sense is not None and (
         sense.is_invalid_token or (sense.key == SenseKey.ILLEGAL_REQUEST and sense.code == COPY_UNDERRUN)

@@ -1,8 +1,9 @@
-"""The initiator's end of a connection without I/O (RFC 7143): bytes in, events out.
+"""The initiator's end of a connection without I/O (RFC 7143): it takes bytes and returns events.
 
-The caller feeds `receive`, sends what `take_output` gives, and empties `events`. A request returns its initiator task tag
-at once; the event `Finished` with that tag has the outcome. Commands wait here while the target's window (MaxCmdSN) is
-closed. If the target breaks a rule, `receive` raises ProtocolViolation: then the connection can no longer be used.
+The caller gives received bytes to `receive`, sends the buffers from `take_output`, and empties `events`. A request returns its
+initiator task tag at once; the event `Finished` with that tag has the outcome. Commands wait here while the command window of
+the target (MaxCmdSN) is closed. If the target breaks a rule, `receive` raises ProtocolViolation, and the connection can no
+longer be used.
 """
 
 from collections import deque
@@ -51,7 +52,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, AsyncEvent, LoginStatus, Logout
 from odx_target.iscsi.pdu.text import Pairs, TextError
 
 SIMPLE = 1
-"""The task attribute (RFC 7143 11.3.1)."""
+"""Value of the task attribute SIMPLE (RFC 7143 11.3.1)."""
 
 
 _Pending: TypeAlias = (
@@ -62,11 +63,11 @@ _Pending: TypeAlias = (
 class InitiatorConnection:
     """One connection of one session.
 
-    `events` is for the caller to empty. `parameters` holds what the login agreed.
+    The caller must empty `events`. `parameters` has the values agreed on in the login.
     """
 
     login_task_tag: ClassVar[int] = LOGIN_TAG
-    """On the wire."""
+    """Initiator task tag of the login on the wire. In events it is LOGIN_TAG."""
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -87,7 +88,7 @@ class InitiatorConnection:
 
     @property
     def place(self) -> str:
-        """The name of the target, or "discovery", for messages."""
+        """Name of the target, or "discovery", for messages."""
         return self._login.place
 
     # Requests
@@ -137,11 +138,11 @@ class InitiatorConnection:
         return True
 
     def forget(self, initiator_task_tag: int) -> None:
-        """Forget a command whose abort the target has confirmed: no answer to it will come."""
+        """Forget a command whose abort the target has confirmed. No answer to it will arrive."""
         self._pending.pop(initiator_task_tag, None)
 
     def text(self, pairs: Pairs) -> int:
-        """Send keys in full feature phase (11.10): SendTargets above all."""
+        """Send keys in full feature phase (11.10), mostly SendTargets."""
         tag = self._take_tag(TextExchanges)
         self._texts.begin(tag, pairs)
         return tag
@@ -153,7 +154,7 @@ class InitiatorConnection:
         return tag
 
     def log_out(self) -> int:
-        """End the session (11.14). No command is sent any more."""
+        """Ask the target to close the session (11.14). No more commands are sent."""
         self._is_logging_out = True
         tag = self._take_tag(LogoutRequest)
         self._send(LogoutRequest(immediate=True, reason=LogoutReason.CLOSE_SESSION, initiator_task_tag=tag))
@@ -164,16 +165,16 @@ class InitiatorConnection:
         return bool(self._output)
 
     def take_output(self) -> list[Buffer]:
-        """The bytes to send, in order."""
+        """Return the buffers to send, in order."""
         output, self._output = self._output, []
         return output
 
     # Bytes
 
     def receive(self, view: memoryview) -> int:
-        """Take all whole PDUs from the front of `view`; returns how many bytes they were.
+        """Process all whole PDUs at the start of `view`; return their length in bytes.
 
-        Nothing of `view` is kept. Raises ProtocolViolation.
+        No part of `view` is kept. Raises ProtocolViolation.
         """
         position = 0
         try:
@@ -195,7 +196,7 @@ class InitiatorConnection:
 
     def _take_login(self, response: LoginResponse, data: memoryview) -> None:
         try:
-            if response.status == LoginStatus.SUCCESS:  # otherwise its numbers mean nothing (11.13.4)
+            if response.status == LoginStatus.SUCCESS:  # in a refusal the numbers are not valid (11.13.4)
                 if response.initiator_task_tag != self.login_task_tag:
                     raise ProtocolViolation("a Login Response of another task", Breach.UNKNOWN_TASK_TAG)
                 self._number(response)
@@ -299,7 +300,7 @@ class InitiatorConnection:
         AsynchronousMessage: _take_message,
         Reject: _take_reject,
     }
-    """The method that takes each PDU of a target; a target may not send requests."""
+    """The method for each PDU that a target may send."""
 
     # Numbers and tags
 
@@ -327,14 +328,14 @@ class InitiatorConnection:
         self.events.append(Finished(tag, outcome))
 
     def _number(self, pdu: Any) -> None:
-        """Check and count the StatSN of a PDU that has one of its own (4.2.2.2)."""
+        """Check and count the StatSN of a PDU that uses one up (4.2.2.2)."""
         if self._knows_stat_sn and pdu.stat_sn != self._exp_stat_sn:
             raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self._exp_stat_sn} was due", Breach.STAT_SN)
         self._knows_stat_sn, self._exp_stat_sn = True, following(pdu.stat_sn)
         self._widen(pdu)
 
     def _widen(self, pdu: Any) -> None:
-        """Take the command window from a PDU; ignore one that is older than the window known so far (4.2.2.1)."""
+        """Update the command window from a PDU. A PDU with an older window than the current one is ignored (4.2.2.1)."""
         if is_behind(following(pdu.max_cmd_sn), pdu.exp_cmd_sn):
             return
         if not self.logged_in:

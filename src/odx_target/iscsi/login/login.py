@@ -115,9 +115,7 @@ class Login:
         return self._respond(request)
 
     def _check_said(self, offers: Pairs) -> None:
-        """Check that no key is sent twice in a login, or with a reserved answer as its value (6.2, 6.3), before the values are
-        read.
-        """
+        """Check, before values are read, that no key is sent twice in a login or with a reserved answer (6.2, 6.3)."""
         for name, value in offers:
             check_is_offer(name, value)
             note_key(name, self._said)
@@ -250,7 +248,7 @@ class Login:
         return LoginAnswer(True, leaving, self._stage, text, session=self._session)
 
     def _check_integrity(self) -> None:
-        """Check that FirstBurstLength does not exceed MaxBurstLength (13.14). If only its default does, lower it."""
+        """Check that FirstBurstLength is not above MaxBurstLength (13.14). If it was not negotiated, its default is lowered."""
         parameters = self.parameters
         if parameters.first_burst_length <= parameters.max_burst_length:
             return
@@ -269,9 +267,7 @@ def _is_security(name: str) -> bool:
 
 
 def reinstated_parameters(known: Parameters) -> Parameters:
-    """Return the parameters at the start of a connection reinstatement: those of the session, but defaults for those of the
-    connection.
-    """
+    """Return the parameters of a reinstated connection before its login: those of the session, and defaults for its own."""
     fresh = Parameters()
     return replace(
         known,

@@ -1,7 +1,8 @@
-"""Headers that targets send, each as its fields with their places (RFC 7143 11).
+"""Headers of the PDUs that targets send, as classes whose fields are annotated with their places (RFC 7143 11).
 
-The headers of the hot path also have a `struct.Struct`; a test proves that it is equal. In its format there is one character
-per field: B one byte, I four, Q eight; x is reserved. The first I is TotalAHSLength and DataSegmentLength together.
+Headers that are sent often also have a faster codec, a `struct.Struct`; a test proves that both codecs agree. In the format of
+a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a reserved byte. The first I is
+TotalAHSLength and DataSegmentLength together.
 """
 
 import struct
@@ -42,7 +43,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 
 @dataclass(slots=True)
 class NopIn(Header):
-    """The echo of a ping, or the target's own (11.19)."""
+    """The answer to a ping, or a ping of the target (11.19)."""
 
     opcode = Opcode.NOP_IN
     constants = (ALWAYS_FINAL,)
@@ -61,7 +62,7 @@ SCSI_RESPONSE = struct.Struct(">BBBBI8xIIIIIIII")
 
 @dataclass(slots=True)
 class ScsiResponse(Header):
-    """The status of a command, with sense data perhaps (11.4)."""
+    """The status of a command, with sense data if there is any (11.4)."""
 
     opcode = Opcode.SCSI_RESPONSE
     constants = (ALWAYS_FINAL,)
@@ -105,7 +106,7 @@ class ScsiResponse(Header):
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """A SCSI Response header, fast."""
+        """Decode a SCSI Response header, faster than `decode_by_format`."""
         _, flags, response, status, lengths, *numbers = SCSI_RESPONSE.unpack_from(header)
         return cls(
             flags & 0x10 != 0,
@@ -122,7 +123,7 @@ class ScsiResponse(Header):
 
 @dataclass(slots=True)
 class TaskManagementFunctionResponse(Header):
-    """The end of a task management function (11.6)."""
+    """The answer to a task management function (11.6)."""
 
     opcode = Opcode.TASK_MANAGEMENT_FUNCTION_RESPONSE
     constants = (ALWAYS_FINAL,)
@@ -137,7 +138,7 @@ class TaskManagementFunctionResponse(Header):
 
 @dataclass(slots=True)
 class LoginResponse(Header):
-    """The target's step of the login (11.13); `status` is class * 256 + detail."""
+    """The target's step of a login (11.13); `status` is class * 256 + detail."""
 
     opcode = Opcode.LOGIN_RESPONSE
     transit: Transit = False
@@ -159,7 +160,7 @@ class LoginResponse(Header):
 
 @dataclass(slots=True)
 class TextResponse(Header):
-    """The target's answer to keys (11.11)."""
+    """The answer to a Text Request (11.11)."""
 
     opcode = Opcode.TEXT_RESPONSE
     final: Final = True
@@ -179,7 +180,7 @@ SCSI_DATA_IN = struct.Struct(">BBxBIQIIIIIIII")
 
 @dataclass(slots=True)
 class ScsiDataIn(Header):
-    """Data of a read; the last may carry the status (11.7)."""
+    """Data of a read; the last PDU may have the status of the command (11.7)."""
 
     opcode = Opcode.SCSI_DATA_IN
     final: Final = True
@@ -219,7 +220,7 @@ class ScsiDataIn(Header):
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """A SCSI Data-In header, fast."""
+        """Decode a SCSI Data-In header, faster than `decode_by_format`."""
         _, flags, status, lengths, *numbers = SCSI_DATA_IN.unpack_from(header)
         return cls(
             flags & FINAL != 0,
@@ -236,7 +237,7 @@ class ScsiDataIn(Header):
 
 @dataclass(slots=True)
 class LogoutResponse(Header):
-    """The target's consent to a logout (11.15)."""
+    """The answer to a Logout Request (11.15)."""
 
     opcode = Opcode.LOGOUT_RESPONSE
     constants = (ALWAYS_FINAL,)
@@ -256,7 +257,7 @@ READY_TO_TRANSFER = struct.Struct(">BB2xIQIIIIIIII")
 
 @dataclass(slots=True)
 class ReadyToTransfer(Header):
-    """A request for data of a write (11.8)."""
+    """A request for data of a write, called R2T (11.8)."""
 
     opcode = Opcode.READY_TO_TRANSFER
     constants = (ALWAYS_FINAL,)
@@ -290,14 +291,14 @@ class ReadyToTransfer(Header):
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """A Ready To Transfer header, fast."""
+        """Decode a Ready To Transfer header, faster than `decode_by_format`."""
         _, _, lengths, *numbers = READY_TO_TRANSFER.unpack_from(header)
         return cls(lengths >> 24, lengths & 0xFFFFFF, *numbers)
 
 
 @dataclass(slots=True)
 class AsynchronousMessage(Header):
-    """A message that the initiator did not ask for (11.9)."""
+    """A message that answers no request of the initiator (11.9)."""
 
     opcode = Opcode.ASYNCHRONOUS_MESSAGE
     constants = (ALWAYS_FINAL, NO_TASK)
@@ -316,7 +317,7 @@ class AsynchronousMessage(Header):
 
 @dataclass(slots=True)
 class Reject(Header):
-    """The refusal of a PDU, whose header is the data segment (11.17)."""
+    """The refusal of a PDU, whose header is in the data segment (11.17)."""
 
     opcode = Opcode.REJECT
     constants = (ALWAYS_FINAL, NO_TASK)

@@ -74,8 +74,8 @@ class CommandWindow:
         return bool(self._held)
 
     def turn(self, cmd_sn: int) -> Turn:
-        """Return when a command runs. NOW does not move the window: the caller does so by `advance` after it accepts the
-        command.
+        """Return whether a command runs now or later, or is ignored. NOW does not move the window: the caller does so by
+        `advance` after it accepts the command.
         """
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         distance = (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK

@@ -1,39 +1,40 @@
-"""One iSCSI connection as its target sees it (RFC 7143), without I/O: bytes in, events out.
+"""The target's end of one iSCSI connection (RFC 7143), without I/O: it takes bytes and returns events.
 
 Theory of operation
 -------------------
-The edge owns the socket and the clock. It gives what it has received to `receive` and gets back how much of it was used:
-whole PDUs only, so the edge puts the rest in front of the next bytes (a buffer of MAX_PDU_BYTES always holds one PDU).
-`receive` never raises for anything a peer sends. The edge then takes two lists, after each call of any method here:
+The caller is the connection server, which owns the socket and the clock. It gives received bytes to `receive`, which returns
+the number of bytes used. Only whole PDUs are used, so the caller puts the remaining bytes in front of the next bytes (a buffer
+of MAX_PDU_BYTES always holds one PDU). `receive` never raises an error, whatever a peer sends. After each call of any method
+here, the caller takes two lists:
 
     take_events()   events, as dataclasses of `events`
-    take_output()   buffers to send, in order, in one go; buffers given to `send_reply` come out as slices of them
+    take_output()   buffers to send, in order, all at once; buffers given to `send_reply` are returned as slices
 
-Commands come as CommandReady, complete with their data, and are answered by `send_reply` whenever they are done, in any
-order, from the same call or much later. A command may be aborted in between: then its `aborted` is set and its answer is
-dropped. TaskManagement is answered by `send_task_management_response`, once no task in its scope can change anything any
-more. When `closed` is set, the edge sends the output and closes the socket; `close_reason` is the reason. No events follow,
-and methods called later do nothing.
+A command is reported as CommandReady, complete with its data. The caller answers it by `send_reply` when it is done: in any
+order, in the same call or much later. If a command is aborted before that, its `aborted` is set and its answer is dropped. The
+caller answers TaskManagement by `send_task_management_response`, when no task in the scope of the function can have an effect
+any more. When `closed` is set, the caller sends the output and closes the socket; `close_reason` is the reason. No more events
+follow, and methods that are called later do nothing.
 
-`handle_timer` is due at `next_timer()`. The login of another connection, or a target reset, can end this one: then
-`on_wake` is called, so that the edge looks at `closed`, `take_events` and `take_output`. Memory that a session waits for may
-come when another session gives it back: then `on_output` is called, because there are R2Ts to send.
+`handle_timer` is due at `next_timer()`. The login of another connection, or a target reset, can end this connection. `on_wake`
+is then called, so that the caller checks `closed`, `take_events` and `take_output`. A session may wait for memory that another
+session gives back. `on_output` is then called, because there are R2Ts to send.
 
-A memoryview in `data_out` points into the buffer given to `receive`, if all of the data came in one PDU or with the last
-one. An edge that works with it after the next `receive` keeps that buffer unchanged.
+A memoryview in `data_out` points into the buffer given to `receive`, if all of the data arrived in one PDU or with the last
+PDU. A caller that uses it after the next `receive` must keep that buffer unchanged.
 
 Phases
 ------
-    phase          takes                          ends by
+    phase          accepted PDUs                  ends by
     login          Login Requests only            full feature phase, a refusal (status in a Login Response), LOGIN_TIMEOUT_S
-    full feature   what `full_feature` lists      logout, protocol error, header digest error, reinstatement, silence, stop
-    closed         nothing
+    full feature   those in `full_feature`        logout, protocol error, header digest error, reinstatement, silence, stop
+    closed         none
 
 Consequences of a breach of the protocol
 ----------------------------------------
-    header digest wrong, in full feature phase: the end at once, since lengths cannot be trusted
-    data segment longer than declared: Reject PROTOCOL ERROR, then the end
-    other: Reject with its reason (see `full_feature` and `data_out`); the end if `PduRefused.fatal`
+    header digest wrong, in full feature phase: the connection ends at once, since lengths cannot be trusted
+    data segment longer than declared: Reject PROTOCOL ERROR, and the connection ends
+    other: Reject with its reason (see `full_feature` and `data_out`); the connection ends if `PduRefused.fatal`
 """
 
 from collections.abc import Callable, Sequence
@@ -66,15 +67,14 @@ from odx_target.iscsi.session.sessions import Session
 from odx_target.iscsi.session.writer import PduWriter
 
 MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)
-"""A receive buffer this long always makes progress."""
+"""Length of a receive buffer that is long enough for every PDU."""
 
 
 class TargetConnection:
     """The target's end of one connection.
 
-    `now` is in seconds on any clock that does not go back; all later times are of the same clock. `portal_group_tag` is
-    that of the portal the connection came in by. `open_memory` returns the share of the
-    array's memory for a session that begins.
+    `now` is in seconds on any clock that does not go back; all later times are of the same clock. `portal_group_tag` belongs to
+    the portal through which the connection came in. `open_memory` returns the memory that a new session may use.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class TargetConnection:
         self.on_output: Callable[[], None] | None = None
 
     def receive(self, view: memoryview, now: float) -> int:
-        """Take whole PDUs from the start of `view`; return their length in bytes. Leaves some if `is_paused_by_output`."""
+        """Process whole PDUs from the start of `view`; return their length in bytes. May leave some PDUs if
+        `is_paused_by_output`.
+        """
         self._liveness.received(now)
         cut = self._reader.cut
         writer = self._writer
@@ -124,13 +126,13 @@ class TargetConnection:
 
     @property
     def is_paused_by_output(self) -> bool:
-        """True if there is so much to send that nothing more is taken until `take_output` has been called."""
+        """True if there is so much output that no more PDUs are processed until `take_output` is called."""
         return not (self._writer.takes_more or self.closed)
 
     def take_events(self) -> list[Event]:
         """Return the events since the last call."""
         events = self._events[:]
-        self._events.clear()  # the list itself is shared with the parts of the connection
+        self._events.clear()  # this list itself is shared with the parts of the connection
         return events
 
     def take_output(self) -> list[Buffer]:
@@ -142,46 +144,46 @@ class TargetConnection:
     def send_reply(
         self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
     ) -> None:
-        """Answer a command.
+        """Answer a command. The answer is dropped if the command has already ended.
 
-        `data_in` joined is what a read gives, `transfer_bytes` what the command wanted to move in its direction; both are
-        compared with what the initiator expected. `sense` is sense data without its length. Dropped if the command has
-        ended otherwise.
+        `data_in` is the data of a read, and `transfer_bytes` the number of bytes that the command asks to move in its
+        direction; both are compared with the expected data transfer length. `sense` is sense data without its length.
         """
         if self._full_feature is not None:
             self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Account for a copy of a command's data, `size_bytes` long, with which the edge works after the next `receive`.
+        """Claim memory for a copy of a command's data, `size_bytes` long, which the caller uses after the next `receive`.
 
-        Return False if there is no memory for it: then the edge calls `refuse`. The edge ends the use by `release`.
+        Returns False if there is no memory; the caller must then call `refuse`. Otherwise the caller calls `release` after the
+        use.
         """
         return self._full_feature is not None and self._full_feature.keep(command, size_bytes)
 
     def refuse(self, command: CommandReady) -> None:
-        """Answer a command for whose data there is no memory: TASK SET FULL, or BUSY."""
+        """Answer a command for whose data there is no memory, with TASK SET FULL or BUSY."""
         if self._full_feature is not None:
             self._full_feature.refuse(command)
 
     def release(self, command: CommandReady) -> None:
-        """End the use of a command's data that the edge kept, even if the command itself has ended otherwise."""
+        """End the use of a command's data that the caller kept. This is needed after an abort of the command too."""
         if self._full_feature is not None:
             self._full_feature.release(command)
 
     def abandon(self, command: CommandReady) -> None:
-        """End a command that gets no answer, because a task management function of another nexus has aborted it."""
+        """End a command without an answer, because a task management function of another nexus has aborted it."""
         if self._full_feature is not None:
             self._full_feature.abandon(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data is still on its way, without an answer; return False if there are none.
+        """End the commands of a LUN whose data has not all arrived, without an answer; return False if there are none.
 
-        For a task management function of another nexus; those of this one have done it already.
+        This is for task management functions of another nexus. Those of this nexus have already ended such commands.
         """
         return self._full_feature is not None and not self.closed and self._full_feature.abort_collecting(lun)
 
     def send_task_management_response(self, request: TaskManagement, response: int) -> None:
-        """Answer a task management function with a TaskManagementResponse; TARGET COLD RESET ends all connections."""
+        """Answer a task management function with a TaskManagementResponse. TARGET COLD RESET ends all connections."""
         if self._full_feature is not None and not self.closed:
             self._full_feature.send_task_management_response(request, response)
 
@@ -196,9 +198,10 @@ class TargetConnection:
             self._writer.send(message, [data] if data else [])
 
     def request_logout(self, now: float, time_s: float = limits.LOGOUT_TIME_S) -> None:
-        """Request a logout of the initiator; after `time_s` the connection ends anyway.
+        """Ask the initiator to log out; the connection ends after `time_s` in any case.
 
-        One still in login ends at once, as does a discovery session, which is sent no such message (RFC 7143 7.4.3).
+        A connection that is not logged in ends at once, and so does a discovery session: it may not be sent this message (RFC
+        7143 7.4.3).
         """
         if self.closed:
             return
@@ -213,22 +216,22 @@ class TargetConnection:
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
     def data_taken(self, now: float) -> None:
-        """Note that the peer has taken data that was to be sent, which shows that it is alive."""
+        """Note that the peer has received sent data, which shows that it is alive."""
         self._liveness.received(now)
 
     def supersede(self, reason: CloseReason) -> None:
-        """End this connection because of another one."""
+        """End this connection because another connection replaces it, or a reset ends it."""
         if not self.closed:
             self._close(reason)
             if self.on_wake is not None:
                 self.on_wake()
 
     def next_timer(self) -> float | None:
-        """When `handle_timer` is due; None when closed."""
+        """The time when `handle_timer` is due; None if the connection is closed."""
         return None if self.closed else self._liveness.next()[0]
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due by now."""
+        """Do all actions that are due at this time."""
         if self.closed:
             return
         due = self._liveness.due(now)
@@ -277,7 +280,7 @@ class TargetConnection:
             self._login.lose_stream(error, header)
 
     def _drop(self) -> None:
-        """The initiator was asked to log out and did not."""
+        """End the connection of an initiator that was asked to log out and did not."""
         assert self.session is not None
         self.send_asynchronous_message(AsyncEvent.DROPPING_CONNECTION, parameter1=self.session.connection_id)
         self._close(CloseReason(CloseCode.SHUTDOWN))

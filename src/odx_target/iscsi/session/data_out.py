@@ -179,8 +179,7 @@ class DataOutCollector:
         short = collection.received != burst.end
         if burst.transfer_tag == NO_TAG:
             collection.requested = collection.received
-            # A command longer than the first burst must fill the first burst; a shorter command may send the remaining data
-            # after an R2T (11.4.7.2).
+            # A command longer than the first burst must fill it; a shorter one may send its other data after an R2T (11.4.7.2).
             short = short and command.expected_data_transfer_length > first_burst
         if short and not collection.failure:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
@@ -204,9 +203,7 @@ class DataOutCollector:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        """Claim memory for waiting commands in order. A command gets memory for all its missing data, so that each command that
-        begins can finish.
-        """
+        """Claim memory for waiting commands in order: for all missing data of one, so that a command that begins can finish."""
         while self._waiting and self._claim is None:
             missing = self._missing_bytes(self._waiting[0])
             if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:

@@ -1,22 +1,22 @@
 """Full feature phase: the effect of each PDU of an initiator that is logged in.
 
-The operation codes taken in each type of session, whether they count in CmdSN, and the refusal of all others:
+Operation codes that are accepted in each type of session, whether they count in CmdSN, and the refusal of all others:
 
-    operation code        normal  discovery   CmdSN        done
-    SCSI Command          yes     no          counts       when the edge answers
+    operation code        normal  discovery   CmdSN        answered
+    SCSI Command          yes     no          counts       when the connection server answers
     SCSI Data-Out         yes     no          -            -
-    Task Management       yes     no          counts       when the edge answers, or at once
+    Task Management       yes     no          counts       when the connection server answers, or at once
     NOP-Out               yes     no          counts       at once
     Text Request          yes     yes         counts       at once
-    Logout Request        yes     yes         counts       at once; in discovery of the session alone
-    SNACK                 Reject SNACK REJECT: nothing is sent twice at ErrorRecoveryLevel 0
-    Login Request, or what only targets send: Reject PROTOCOL ERROR, and the connection ends
+    Logout Request        yes     yes         counts       at once; a discovery session can only be closed as a whole
+    SNACK                 Reject SNACK REJECT: no PDU is sent again at ErrorRecoveryLevel 0
+    Login Request, or a PDU that only targets send: Reject PROTOCOL ERROR, and the connection ends
     any other             Reject COMMAND NOT SUPPORTED
 
-A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a check comes before its number
-is counted. Commands are delivered in the order of CmdSN. One whose data is still on its way does not hold up those
-after it: it is reported to the edge as accepted, which keeps its place in the order, and again with its data. A PDU whose data
-digest is wrong is the business of `digest_errors`.
+A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a command is checked before its number
+is counted. Commands are delivered in the order of CmdSN. A command whose data has not all arrived does not delay later
+commands: it is reported as accepted, which keeps its place in the order, and again with its data. `digest_errors` handles PDUs
+whose data digest is wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,16 +59,16 @@ from odx_target.iscsi.session.writer import PduWriter
 IN_DISCOVERY = (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST)
 
 Handler: TypeAlias = Callable[[memoryview, int, memoryview, memoryview], None]
-"""Takes a view, where in it the header is, the AHS and the data."""
+"""A function that processes a PDU. Its arguments are a view, the position of the header in it, the AHS, and the data."""
 
 _NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
 
 
 class FullFeature:
-    """One session's commands on its one connection.
+    """The commands of one session on its single connection.
 
-    `events` is the connection's list, `close` ends the connection, `refuse` answers a PDU with Reject, `has_output` is
-    called when there is something to send although nothing was received.
+    `events` is the list of the connection's events. `close` ends the connection, `refuse` answers a PDU with Reject.
+    `has_output` is called when there is something to send although no PDU was received.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class FullFeature:
             self._handlers = {opcode: self._handlers[opcode] for opcode in IN_DISCOVERY}
 
     def receive(self, view: memoryview, at: int, additional: memoryview, data: memoryview, good: bool) -> None:
-        """Take one PDU. Raises PduRefused; `good` is False after a data digest error."""
+        """Process one PDU. Raises PduRefused. `good` is False after a data digest error."""
         handler = self._handlers.get(view[at] & 0x3F)
         if handler is None:
             raise refusal_of(view[at] & 0x3F, discovery=self._session.is_discovery)
@@ -161,12 +161,14 @@ class FullFeature:
         self._collector.receive(view, at, data)
 
     def _fail(self, command: CommandReady, failure: Failure) -> None:
-        """TASK SET FULL is for hosts that have other commands under way, BUSY for those that have none (SAM-5 5.3.1)."""
+        """End a failed command. TASK SET FULL becomes BUSY if the host has no other command under way (SAM-5 5.3.1)."""
         is_only_one = failure.status == TASK_SET_FULL and len(self.tasks.active) == 1
         self.send_reply(command, BUSY if is_only_one else failure.status, (), 0, failure.sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Keep the data of a command, of which the edge has copied `size_bytes`; False without memory for that."""
+        """Keep the data of a command, of which the caller has copied `size_bytes`; return False if there is no memory for
+        it.
+        """
         if not (command.unsolicited_bytes or command.collected_bytes) and size_bytes:
             if not self._unsolicited.take(size_bytes):
                 return False
@@ -180,14 +182,14 @@ class FullFeature:
         self._fail(command, NO_MEMORY)
 
     def release(self, command: CommandReady) -> None:
-        """End the edge's use of a command's data."""
+        """End the caller's use of a command's data."""
         command.is_kept = False
         self._collector.release(command)
 
     def send_reply(
         self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
     ) -> None:
-        """Answer a command; does nothing if it has ended already."""
+        """Answer a command; do nothing if it has already ended."""
         if self.tasks.end(command):
             self._replies.send(command, status, data_in, transfer_bytes, sense)
 
@@ -204,7 +206,7 @@ class FullFeature:
             self._show_window()
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data is on its way, without an answer; False if there are none."""
+        """End the commands of a LUN whose data has not all arrived, without an answer; return False if there are none."""
         was_closed = self._window.is_closed
         ended = self.tasks.abort_collecting(lun)
         if ended and was_closed:
@@ -212,27 +214,29 @@ class FullFeature:
         return ended
 
     def _show_window(self) -> None:
-        """Show an initiator that the window is open again, if no other PDU would."""
+        """Send a NOP-In with the new MaxCmdSN, because no other PDU reports that the window is open again."""
         self._writer.send(NopIn(), status=False)
 
     # The order of commands
 
     def _held(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> HeldPdu:
-        """A copy of a PDU that has to wait for a missing CmdSN. Raises PduRefused when that becomes too much."""
+        """Return a copy of a PDU that has to wait for a missing CmdSN. Raises PduRefused if too much data waits."""
         size_bytes = HELD_OBJECT_BYTES + HEADER_BYTES + len(additional) + len(data)
         if self._window.held_bytes + size_bytes > limits.MAX_HELD_BYTES or not self._unsolicited.take(size_bytes):
             raise PduRefused(RejectReason.PROTOCOL_ERROR, "too much data ahead of a missing CmdSN", fatal=True)
         return HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data))
 
     def _has_turn(self, cmd_sn: int, view: memoryview, at: int, additional: memoryview, data: memoryview) -> bool:
-        """True if it is a command's turn; one that is early is kept, any other ignored."""
+        """True if the command is next in order. A command that arrived early is held, any other is ignored."""
         turn = self._window.turn(cmd_sn)
         if turn is Turn.LATER:
             self._window.hold(cmd_sn, self._held(view, at, additional, data))
         return turn is Turn.NOW
 
     def _run_held(self) -> None:
-        """Run commands that came early and whose turn has come; not from within one of them."""
+        """Run held commands that are next in order. If such a command calls this method, nothing is done: the loop continues
+        anyway.
+        """
         if self._is_running_held:
             return
         self._is_running_held = True
@@ -244,7 +248,7 @@ class FullFeature:
                     self._refuse(refusal, pdu.header)
         self._is_running_held = False
 
-    # Everything else that counts in CmdSN
+    # Other requests that count in CmdSN
 
     def _receive_numbered(self, view: memoryview, at: int, additional: memoryview, data: memoryview) -> None:
         window = self._window
@@ -272,5 +276,5 @@ class FullFeature:
             self._run_held()
 
     def send_task_management_response(self, event: TaskManagement, response: int) -> None:
-        """Answer a function; the tasks it ended get no answer. Does nothing the second time."""
+        """Answer a function. The tasks that it ended get no answer. A second answer is ignored."""
         self._control.answer(event, response)

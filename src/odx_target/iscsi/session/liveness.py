@@ -1,4 +1,4 @@
-"""The timers of a connection, and what each does when it is due.
+"""The timers of a connection, and the action of each.
 
 state          timer                                      action
 login          LOGIN_TIMEOUT_S from the start             the connection ends

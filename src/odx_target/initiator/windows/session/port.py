@@ -104,7 +104,7 @@ class DiskPort:
             repeats -= reaction is not Reaction.FAIL_OVER  # failovers end when no path is left
 
     async def reset(self) -> None:
-        """Recover from a timeout: reset the logical unit. If that fails, reset the target, and then restore the session."""
+        """Recover from a timeout. Try to reset the logical unit, then the target; if neither succeeds, restore the session."""
         path = self.paths[self._active]
         try:
             for name, function in (("LOGICAL UNIT RESET", path.reset_logical_unit), ("TARGET WARM RESET", path.reset_target)):
