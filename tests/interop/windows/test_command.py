@@ -92,7 +92,7 @@ def test_with_digests(served: Served) -> None:
 def test_a_full_destination_has_no_place_for_metadata(served: Served) -> None:
     lines = ok(served.url(0), served.url(1), "--file-size", "64M")
     assert not any("fua=1" in line for line in lines)
-    assert "LUN 1 has no room beside the file: the file system's own writes are left out" in lines
+    assert "LUN 1 has no room beside the file, so the file system's own writes are left out" in lines
     assert lines[-1] == "equal"
 
 

@@ -1,4 +1,4 @@
-"""The login phase of one connection as PDUs: it receives Login Requests, has `Login` answer them, and sends the responses.
+"""The login phase of one connection: it receives Login Requests and sends the responses that `Login` returns.
 
 A breach of the protocol is answered by a status of class 2 in a Login Response, and the connection ends. If the first PDU is
 not a Login Request, the connection ends without an answer.
@@ -42,7 +42,7 @@ class LoginPhase:
         self._close = close
 
     def receive(self, view: memoryview, at: int, _additional: memoryview, data: memoryview, _good: bool) -> None:
-        """Take one PDU and answer it."""
+        """Process one PDU and answer it."""
         if view[at] & 0x3F != Opcode.LOGIN_REQUEST:
             self._refuse_other_opcode(view[at : at + HEADER_BYTES])
             return
@@ -58,7 +58,7 @@ class LoginPhase:
             self._begin(answer.session)
 
     def lose_stream(self, error: FramingError, header: Buffer) -> None:
-        """End the connection because no more PDUs can be cut out of its bytes; `header` is that of the last one."""
+        """End the connection because no more PDUs can be cut out of its bytes; `header` is the header of the last PDU."""
         if header[0] & 0x3F != Opcode.LOGIN_REQUEST:
             self._refuse_other_opcode(header)
             return
@@ -67,14 +67,14 @@ class LoginPhase:
         self._send_refusal(request, LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)))
 
     def _adopt_numbers(self, request: LoginRequest) -> None:
-        """The first request's CmdSN is that of the first command to come; it does not use it up (RFC 7143 4.2.2.1)."""
+        """Take CmdSN and StatSN from the first request. A Login Request does not use up its CmdSN (RFC 7143 4.2.2.1)."""
         if not self._login.started:
             self._directory.sessions.enter(self._connection)
             self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
             self._writer.stat_sn = request.exp_stat_sn
 
     def _refuse_other_opcode(self, header: Buffer) -> None:
-        """RFC 7143 6.1: before a login began there is no answer, after that a status."""
+        """Refuse any other PDU: without an answer before the login began, with a status after that (RFC 7143 6.1)."""
         detail = f"operation code {header[0] & 0x3F:#04x} instead of a Login Request"
         if self._login.started:
             refused = LoginRefused(LoginStatus.INVALID_DURING_LOGIN, detail)

@@ -17,7 +17,10 @@ from odx_target.iscsi.session.writer import PduWriter
 
 
 class ControlRequests:
-    """Receives requests when it is their turn. `events` is the connection's list, `close` ends the connection."""
+    """Carries out the requests of one session in the order of CmdSN.
+
+    `events` is the list of the connection's events; `close` ends the connection.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class ControlRequests:
             self._receive_task_management(request)
 
     def _receive_nop_out(self, request: NopOut, data: Buffer) -> None:
-        """Echo a ping, as much of it as the initiator can receive (RFC 7143 11.18, 11.19)."""
+        """Echo a ping, with as much of its data as the initiator can receive (RFC 7143 11.18, 11.19)."""
         if request.initiator_task_tag == NO_TAG:
             return
         echo = bytes(data[: self._session.parameters.max_send_data_segment_length])
