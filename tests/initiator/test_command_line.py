@@ -1,4 +1,6 @@
-"""`copy`, `token` and `decode` as they are typed. Behind a memory stream stands the array's protocol core with naive disks."""
+"""`copy`, `token` and `decode` as a user types them. The target is the array's protocol core with naive disks, on a memory
+stream.
+"""
 
 import os
 import random
@@ -51,7 +53,7 @@ def ok(*words: str, stdin: str | None = None) -> str:
 
 
 def fails(*words: str) -> str:
-    """A failure of the command: exit code 1, one line."""
+    """Run a command that must fail with exit code 1; return its error, which must be one line."""
     result = typed(*words)
     assert isinstance(result.exception, CommandFailure), (result.output, result.exception)
     assert "\n" not in str(result.exception)
@@ -59,7 +61,7 @@ def fails(*words: str) -> str:
 
 
 def misused(*words: str, stdin: str | None = None) -> str:
-    """Bad usage: exit code 2."""
+    """Run a command that must be refused as bad usage with exit code 2; return its error."""
     result = typed(*words, stdin=stdin)
     assert result.exit_code == 2, (result.output, result.exception)
     return " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())
@@ -67,7 +69,7 @@ def misused(*words: str, stdin: str | None = None) -> str:
 
 @pytest.fixture
 def disks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[NaiveDisk]]:
-    """Two disks, the first full of data, behind every portal but `nowhere`."""
+    """Return two disks, the first full of data, that every portal except `nowhere` serves."""
     array, directory = Array(), Directory()
     content = bytearray(random.Random(5).randbytes(BLOCKS * 512))
     found = [NaiveDisk(array, content), NaiveDisk(array, bytearray(BLOCKS * 512))]
@@ -81,7 +83,7 @@ def disks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[NaiveDisk]]:
 
     monkeypatch.setattr(host_command, "open_session", partial(open_session, connect=connect))
     yield found
-    assert directory.sessions.sessions == []  # whatever happened, every session was logged out
+    assert directory.sessions.sessions == []  # every session was logged out in each case
 
 
 def test_copy_by_token_says_so_in_its_last_line(disks: list[NaiveDisk]) -> None:

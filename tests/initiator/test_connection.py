@@ -239,7 +239,7 @@ def test_a_closed_window_does_not_stop_what_is_immediate() -> None:
     pair.request(LogoutRequest)
     pair.portal.window = 9
     pair.answer(NopIn(), numbered=False)
-    assert pair.requests() == []  # nothing is sent after a logout
+    assert pair.requests() == []  # no PDU is sent after a logout
     assert pair.connection.withdraw(tag)
 
 

@@ -1,4 +1,4 @@
-"""The host side of offloaded copy against scripted targets: each failure, and what the host makes of it."""
+"""The host side of offloaded copy against scripted targets: each failure, and the reaction of the host."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ IN_PROGRESS = check_condition(5, 0x00, 0x16)
 
 
 class Script:
-    """Answers in place of the nth command of a kind, n from 0; None lets the target answer."""
+    """Scripted answers to the nth command of a kind, from 0 on. If the answer is None, the target answers."""
 
     def __init__(self, command: tuple[int, int], answers: Sequence[CommandResult | Exception | None]) -> None:
         self.command, self.answers = command, list(answers)
@@ -52,8 +52,8 @@ def test_a_copy_by_token_takes_three_commands_a_chunk_and_counts_identifiers() -
     assert [int.from_bytes(cdb[6:10], "big") for cdb in copy.sent(POPULATE)] == [0, 2, 4, 6]
     assert [int.from_bytes(cdb[2:6], "big") for cdb in copy.sent(INFORMATION)] == [0, 2, 4, 6]
     assert [int.from_bytes(cdb[6:10], "big") for cdb in copy.sent(WRITE)] == [1, 3, 5, 7]
-    assert copy.array.tokens == {}  # each deleted by its last write
-    assert copy.destination.sent[-1][0] == 0x35  # made durable
+    assert copy.array.tokens == {}  # the last write of each token deleted it
+    assert copy.destination.sent[-1][0] == 0x35  # SYNCHRONIZE CACHE (10)
 
 
 def test_tokens_may_be_left_to_their_timeout() -> None:
@@ -62,7 +62,7 @@ def test_tokens_may_be_left_to_their_timeout() -> None:
     copy.source.faults = lambda cdb, data: asked.append(data[4:8]) if of(cdb, POPULATE) else None
     report = copy.run(settings=OffloadSettings(inactivity_timeout_s=300, delete_tokens=False))
     copy.check()
-    assert len(copy.array.tokens) == report.tokens == 1  # a timeout of its own lifts the optimum from what a token holds
+    assert len(copy.array.tokens) == report.tokens == 1  # with a requested timeout the optimum does not limit a token
     assert report.writes == 4
     assert asked == [(300).to_bytes(4, "big")]
 
@@ -136,7 +136,7 @@ def test_a_token_that_dies_half_way_is_replaced() -> None:
     report = copy.run()
     copy.check()
     assert report.stop is None
-    assert report.tokens == 3  # 2 MiB, of which 512 KiB were written; then the rest in pieces of 2 MiB
+    assert report.tokens == 3  # 512 KiB by the first token, 2 MiB by the second, the remaining data by the third
 
 
 def test_a_token_that_holds_less_than_it_said_is_replaced() -> None:
@@ -203,7 +203,7 @@ def test_partial_populate_is_no_failure() -> None:
 
 
 def test_a_failed_write_that_came_some_way_is_resumed_by_its_record() -> None:
-    """A medium error half way: the host writes on from the count, and by itself only where nothing moves."""
+    """After a medium error in the middle, the host continues from the count. It writes blocks itself only if the count is 0."""
     copy = Copy()
 
     def half(cdb: bytes, data: bytes) -> CommandResult | None:
@@ -243,7 +243,7 @@ def test_unit_attentions_and_busy_are_waited_out() -> None:
     copy.check()
     assert report.stop is None
     first = copy.sent(POPULATE)[:3]
-    assert first[0] == first[1] == first[2]  # again, unchanged
+    assert first[0] == first[1] == first[2]  # the same command again
 
 
 def test_endless_unit_attentions_and_busy_are_a_failure() -> None:

@@ -1,4 +1,4 @@
-"""The trio edge on in-memory streams: who is woken by what, and that nothing hangs. The clock is trio's own test clock."""
+"""The I/O of a session on in-memory streams: callers are woken by their answers, and none waits forever. Time is virtual."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -47,7 +47,7 @@ SILENT = None
 
 @dataclass
 class Peer:
-    """A portal behind a memory stream: answers by itself, but for the PDU classes that `on` has an answer for."""
+    """A portal with a memory stream. It answers by itself, except for the PDU classes for which `on` has an answer."""
 
     on: dict[type, Callable[["Peer", Any, bytes], bytes | None]] = field(default_factory=dict)
     portal: Portal = field(default_factory=Portal)
@@ -171,7 +171,7 @@ async def test_a_command_without_answer_is_aborted(autojump_clock: trio.testing.
         with pytest.raises(CommandTimedOut, match="no answer to command 83h of LUN 2 in 5 s"):
             await session.execute(2, b"\x83" + bytes(15), timeout_s=5)
         peer.on.clear()
-        assert await session.execute(2, bytes(6)) == CommandResult(0)  # the session goes on
+        assert await session.execute(2, bytes(6)) == CommandResult(0)  # the session is still usable
 
     await with_session(peer, work)
     command, abort = peer.seen[2:4]

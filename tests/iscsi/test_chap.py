@@ -1,4 +1,4 @@
-"""CHAP as the target runs it: golden responses, every wrong order, reflections, and what an answer must not tell."""
+"""CHAP on the target's side: golden responses, every wrong order, reflections, and facts that an answer must not reveal."""
 
 import hashlib
 import tomllib
@@ -43,7 +43,7 @@ ANSWERS_MD5 = ("CHAP_A=5", "CHAP_I=39", "CHAP_C=0x000102030405060708090a0b0c0d0e
 
 
 def entropy(size_bytes: int) -> bytes:
-    """Bytes that count up; the one of an identifier is 39."""
+    """Return bytes that count up; a single byte, for an identifier, is 39."""
     return bytes([IDENTIFIER]) if size_bytes == 1 else bytes(range(size_bytes))
 
 
@@ -202,7 +202,7 @@ def test_an_identifier_is_one_byte(identifier: str) -> None:
 
 A, N, R, I, C = ("CHAP_A", "5"), proof()[0], proof()[1], *ASKING  # noqa: E741 - as the RFC calls them
 OUT_OF_ORDER: list[tuple[str, list[Pairs], LoginStatus]] = [
-    # name, requests (the last is refused), status
+    # name of the case, requests (the last is refused), status
     ("nothing first", [[]], LoginStatus.MISSING_PARAMETER),
     ("response first", [[N, R]], LoginStatus.INITIATOR_ERROR),
     ("response with the algorithm", [[A, N, R]], LoginStatus.INITIATOR_ERROR),
@@ -276,7 +276,7 @@ def test_a_user_may_be_bound_to_an_initiator_name() -> None:
     assert challenged(initiator_name=wide).answer(proof("bound", b"secret-of-bound")) == []
     chap = challenged()
     assert status_of(lambda: chap.answer(proof("elsewhere", b"secret-of-elsewhere"))) == LoginStatus.AUTHORIZATION_FAILURE
-    chap = challenged()  # who does not know the secret is not told that the name would not do
+    chap = challenged()  # an initiator without the secret does not learn that its name is not allowed
     assert status_of(lambda: chap.answer(proof("elsewhere", b"wrong"))) == LoginStatus.AUTHENTICATION_FAILURE
     assert not chap.done
 
@@ -312,7 +312,7 @@ def test_the_targets_own_secret_proves_nothing() -> None:
         assert not chap.done
 
 
-# What an answer must not tell
+# Facts that an answer must not reveal
 
 
 def test_an_unknown_user_costs_what_a_wrong_secret_costs() -> None:
@@ -462,7 +462,9 @@ REQUESTS = st.tuples(
 @given(st.lists(REQUESTS, max_size=5))
 @searching(300)
 def test_no_order_of_requests_gets_in_without_proof(requests: list[tuple[int, int | None, Pairs]]) -> None:
-    """A naive model: whoever gets in has sent the three steps' keys, whole and in order, and nothing else of them."""
+    """Check with a naive model: a login succeeds only if all keys of the three steps were sent, in order, and no others of
+    CHAP.
+    """
     talk = asking()
     said: list[set[tuple[str, str]]] = []
     for number, (stage, next_stage, pairs) in enumerate(requests):

@@ -1,4 +1,4 @@
-"""Whole conversations: an honest initiator in any mood, and one whose bytes went wrong on the way."""
+"""Whole conversations: one with an initiator that keeps the rules, and one whose bytes are damaged."""
 
 from typing import Any
 
@@ -47,9 +47,9 @@ def content(tag: int, size: int) -> bytes:
 
 
 class ConnectionMachine(RuleBasedStateMachine):
-    """An initiator that keeps the rules and an edge that answers when it likes.
+    """An initiator that keeps the rules, and a server that answers at random times.
 
-    The model: which commands are open and how they may end. What the target sends is checked PDU by PDU.
+    The model knows the open commands and how they may end. Every PDU that the target sends is checked.
     """
 
     @initialize(
@@ -82,7 +82,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.aborted: set[int] = set()
         self.arriving: list[CommandReady] = []
 
-    # What the initiator does
+    # Actions of the initiator
 
     @rule(size=st.integers(0, 6000), lun=st.integers(0, 2))
     def read(self, size: int, lun: int) -> None:
@@ -137,7 +137,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         )
         pdu.cmd_sn = self.talk.cmd_sn if immediate else self.talk.next_cmd_sn()
         self.talk.send(pdu)
-        # What was collecting is gone at once: a later answer for it would be wrong.
+        # Commands whose data had not all arrived end at once, so the server may not answer them later.
         for tag, command in list(self.open.items()):
             in_scope = tag == referenced if function == 1 else function == 6 or command.lun == lun
             if in_scope and not self.is_with_edge(tag):
@@ -168,7 +168,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.talk.now = timer + 1
         self.ping(immediate=True, data=b"")
 
-    # What the edge does
+    # Actions of the server
 
     @precondition(lambda self: self.with_edge)
     @rule(data=st.data(), good=st.booleans())
@@ -207,7 +207,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         assert self.talk.unread[-1].pdu.response == (0 if done else 5)  # type: ignore[union-attr]
         self.take_all()
 
-    # What has to hold
+    # Invariants
 
     def end(self, tag: int, how: set[int]) -> None:
         del self.open[tag]
@@ -216,7 +216,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         self.asked = [r2t for r2t in self.asked if r2t.initiator_task_tag != tag]
 
     def take_places(self) -> None:
-        """Commands are accepted in the order of CmdSN, once, and then end or come with their data."""
+        """Check that commands are accepted once and in the order of CmdSN, and then end or arrive with their data."""
         for place in self.talk.places:
             if isinstance(place, CommandAccepted):
                 assert place.command not in self.arriving
@@ -282,12 +282,12 @@ ConnectionMachine.TestCase.settings = searching(40, steps=40)
 TestHonestInitiator = ConnectionMachine.TestCase
 
 
-# Bytes gone wrong
+# Damaged bytes
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """A conversation as an initiator would send it, one that began with a login, then changed at some places."""
+    """Draw the bytes of a conversation that begins with a login, and change some of them."""
     talk = Conversation()
     keys = {**NORMAL_KEYS, "DataDigest": draw(st.sampled_from(["None", "CRC32C"]))}
     raw = bytearray(talk.encode(talk.login_pdu(1, 3), encode_pairs([*talk.names().items(), *keys.items()])))
@@ -323,7 +323,9 @@ def requests(draw: st.DrawFn, talk: Conversation, tag: int) -> bytes:
 
 
 class Wire:
-    """Reads what a connection sends: it has to be PDUs without a gap in StatSN, whatever came in."""
+    """Reads the bytes that a connection sends. They must be whole PDUs without a gap in StatSN, whatever the connection
+    received.
+    """
 
     def __init__(self, connection: TargetConnection) -> None:
         self.connection = connection
@@ -354,7 +356,7 @@ class Wire:
 
 
 def serve(connection: TargetConnection, chunks: list[bytes], *, answer: bool) -> None:
-    """What the edge does, with checks: feed, answer what comes, drain."""
+    """Do the work of the server, with checks: pass on bytes, answer commands, take the output."""
     wire = Wire(connection)
     sessions = 0
     waiting: list[CommandReady] = []

@@ -1,4 +1,4 @@
-"""Collecting write data: immediate, unsolicited, by R2T; and everything an initiator can do wrong with it."""
+"""Collection of write data: immediate, unsolicited, requested by R2T; and every error that an initiator can make."""
 
 import random
 from typing import Any
@@ -21,7 +21,7 @@ def pattern(size: int) -> bytes:
 
 
 def take_sense(talk: Conversation, command: ScsiCommand) -> tuple[int, int, int]:
-    """The sense key, ASC and ASCQ of a CHECK CONDITION."""
+    """Return the sense key, ASC and ASCQ of a CHECK CONDITION."""
     response, data = talk.take_with_data(ScsiResponse)
     assert (response.status, response.response) == (2, 0)
     assert response.initiator_task_tag == command.initiator_task_tag
@@ -74,7 +74,7 @@ def test_the_edge_hears_of_a_command_before_its_data_and_of_its_end() -> None:
 
 
 def answer_r2ts(talk: Conversation, command: ScsiCommand, data: bytes, segment: int) -> list[tuple[int, int]]:
-    """Send what each R2T asks for, in Data-Outs of at most `segment` bytes; gives offset and length of each R2T."""
+    """Send the data that each R2T asks for, in Data-Outs of at most `segment` bytes. Returns offset and length of each R2T."""
     asked = []
     while talk.unread:
         r2t = talk.take(ReadyToTransfer)
@@ -178,7 +178,7 @@ def test_a_write_that_collects_does_not_keep_back_a_read() -> None:
     assert talk.take_event(CommandReady).initiator_task_tag == read.initiator_task_tag
 
 
-# What initiators do wrong
+# Errors of initiators
 
 WRONG_COMMANDS: list[tuple[str, dict[str, str], int, int, tuple[int, int, int]]] = [
     ("immediate data not agreed on", {"ImmediateData": "No"}, 4096, 512, UNEXPECTED),
@@ -204,7 +204,7 @@ def test_wrong_immediate_data_ends_the_command(
 
 
 def joined_next_write(talk: Conversation) -> bytes:
-    """The connection still works: a small write is delivered."""
+    """Check that the connection still works: deliver a small write, and return its data."""
     if talk.connection.session and not talk.connection.session.parameters.immediate_data:
         command = talk.write(4)
         tag = talk.take(ReadyToTransfer).target_transfer_tag
@@ -314,7 +314,7 @@ def test_r2ts_answered_out_of_order_end_the_connection() -> None:
 
 @pytest.mark.parametrize("tags", [(0x99, 0xFFFFFFFF), (0x99, 1), (None, 0x7777)], ids=["task", "both", "transfer tag"])
 def test_data_for_what_is_not_there_is_ignored(tags: tuple[int | None, int]) -> None:
-    """It may have been on its way when the task was aborted."""
+    """The data may have been sent before the initiator learned of an abort."""
     talk = Conversation().logged_in()
     command = talk.write(512)
     r2t = talk.take(ReadyToTransfer)
@@ -337,7 +337,7 @@ def test_bidirectional_commands_are_refused() -> None:
 
 
 def damaged(raw: bytes) -> bytes:
-    """Its data digest does not match."""
+    """Return the PDU with a wrong data digest."""
     return raw[:-1] + bytes([raw[-1] ^ 1])
 
 
@@ -368,7 +368,7 @@ def test_a_data_digest_error_in_a_command_discards_it_and_leaves_a_gap() -> None
     assert [talk.take_event(CommandReady).initiator_task_tag for _ in range(2)] == [9, later.initiator_task_tag]
 
 
-# Bounds
+# Limits
 
 
 @pytest.mark.parametrize("size", [limits.MAX_TRANSFER_BYTES, limits.MAX_TRANSFER_BYTES + 1, 0xFFFFFFFF])
@@ -390,7 +390,7 @@ def test_r2ts_wait_for_memory_and_go_on_when_a_command_is_answered() -> None:
     size = limits.MAX_TRANSFER_BYTES
     fitting = limits.MAX_COLLECTED_BYTES // size
     commands = [talk.write(size) for _ in range(fitting + 1)]
-    small = talk.write(512)  # it would fit, but has to wait behind those who came before it
+    small = talk.write(512)  # there is memory for it, but it has to wait for the writes before it
     asked = [talk.take(ReadyToTransfer) for _ in range(fitting)]
     assert [r2t.initiator_task_tag for r2t in asked] == [command.initiator_task_tag for command in commands[:fitting]]
     assert not talk.unread
@@ -403,7 +403,7 @@ def test_r2ts_wait_for_memory_and_go_on_when_a_command_is_answered() -> None:
             asked[0] = talk.take(ReadyToTransfer)
     event = talk.take_event(CommandReady)
     assert sum(map(len, event.data_out)) == size
-    assert not talk.unread  # its memory is in use until it is answered
+    assert not talk.unread  # the memory is in use until the command is answered
     talk.reply(event, size=size)
     assert talk.take(ReadyToTransfer).initiator_task_tag == commands[fitting].initiator_task_tag
     assert talk.take(ScsiResponse).status == 0

@@ -1,4 +1,4 @@
-"""NOP, text, logout, refusals, digests, timers, and how a target takes its leave."""
+"""NOP, text, logout, refusals, digests, timers, and the end of a connection when the target stops."""
 
 from collections.abc import Callable
 
@@ -337,7 +337,7 @@ class TestTimers:
         talk.now += 20
         talk.data_out(command, 0, bytes(1000), target_transfer_tag=first.target_transfer_tag, final=False)
         for _ in range(5):
-            assert talk.connection.next_timer() is not None  # as the edge looks every second
+            assert talk.connection.next_timer() is not None  # the server checks it every second
             talk.now += limits.DATA_OUT_TIMEOUT_S / 5
             assert not talk.connection.closed
             self.ping(talk)

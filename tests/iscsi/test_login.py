@@ -1,4 +1,4 @@
-"""Logins of real initiators, and every way to fail one."""
+"""The logins of real initiators, and every way in which a login can fail."""
 
 import json
 from collections.abc import Sequence
@@ -234,7 +234,7 @@ def test_no_more_sessions_than_there_may_be() -> None:
     early.send(early.login_pdu(SECURITY, OPERATIONAL), encode_pairs(early.names().items()))
     assert early.take(LoginResponse).status == LoginStatus.OUT_OF_RESOURCES
     again = Conversation(directory, isid=talks[1].isid)
-    again.log_in()  # takes the place of its own session
+    again.log_in()  # replaces its own session
     again.connection.connection_lost("test", 0.0)
     late = Conversation(directory, isid=b"latest")
     late.log_in()
@@ -257,7 +257,7 @@ def test_a_discovery_session_needs_no_target() -> None:
 
 
 class Password:
-    """A method of one exchange: the target asks, the initiator says the word."""
+    """An authentication method with one exchange: the target asks, and the initiator sends a password."""
 
     method = "CHAP"
 

@@ -1,4 +1,6 @@
-"""Writes of several sessions that share little memory: it is never exceeded, every write goes on, and all is given back."""
+"""Writes of several sessions with little memory: the limit is never exceeded, every write ends, and all memory is given
+back.
+"""
 
 from dataclasses import replace
 
@@ -54,7 +56,10 @@ class Budget:
 
 
 class Host:
-    """An honest initiator, and an edge that does as it is told. `woken` counts the calls for R2Ts that came by themselves."""
+    """An initiator that keeps the rules, and a server that acts when a test calls it.
+
+    `woken` is the number of calls that reported new R2Ts without received bytes.
+    """
 
     def __init__(self, budget: Budget, number: int = 0) -> None:
         memories: list[SessionMemory] = []
@@ -93,7 +98,7 @@ class Host:
         self.talk.data_out(command, r2t.buffer_offset, data, target_transfer_tag=r2t.target_transfer_tag)
 
     def keep(self, event: CommandReady) -> None:
-        """The command has to wait inside the array."""
+        """Keep the data of a command that has to wait inside the array."""
         self.with_edge.remove(event)
         if self.talk.connection.keep(event, sum(map(len, event.data_out))):
             self.kept.append(event)
@@ -119,7 +124,7 @@ class Host:
         self.asked = [r2t for r2t in self.asked if r2t.initiator_task_tag != tag]
 
     def end(self) -> None:
-        """The connection ends, the tasks inside the array a little later."""
+        """End the connection. The tasks inside the array end a little later."""
         self.talk.connection.connection_lost("end", self.talk.now)
         for event in self.kept:
             self.talk.connection.release(event)
@@ -227,7 +232,7 @@ class SessionMemoryMachine(RuleBasedStateMachine):
             assert kept_bytes <= host.memory.unsolicited.used_bytes + host.memory.written.used_bytes
 
     def teardown(self) -> None:
-        """Hosts that send what they are asked for, and an array that works: then every write ends and nothing is held."""
+        """Check that every write ends and no memory is held, if hosts send all requested data and the array answers."""
         self.take_all()
         while any(host.asked or host.with_edge or host.kept for host in self.hosts):
             for host in self.hosts:

@@ -1,4 +1,4 @@
-"""The text format and the key table, for both roles."""
+"""The text format and the table of keys, for both roles."""
 
 from dataclasses import fields
 from typing import Any
@@ -98,7 +98,7 @@ class TestValues:
 
 
 def test_every_key_of_the_rfc_has_a_row_and_every_field_a_default() -> None:
-    """RFC 7143 13 has 24 keys and four obsolete ones; section 12 adds AuthMethod and those of its methods."""
+    """RFC 7143 13 has 24 keys and four obsolete keys; section 12 adds AuthMethod and the keys of its methods."""
     assert len({key.name for key in KEYS}) == len(KEYS)
     names = {field.name: field.default for field in fields(Parameters)}
     for key in KEYS:

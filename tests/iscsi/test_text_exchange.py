@@ -1,4 +1,4 @@
-"""Text requests on the wire: exchanges over several PDUs, what fails in them, and when what they declare holds."""
+"""Text requests on the wire: exchanges over several PDUs, their errors, and the time from which declared values apply."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def session(session_type: str = "Normal", directory: Directory | None = None) ->
 
 
 def say(talk: Conversation, text: bytes = b"", **fields: object) -> None:
-    """Send a Text Request of task 9; it ends the exchange and begins a new one unless told otherwise."""
+    """Send a Text Request of task 9. It begins a new exchange and ends it, if `fields` do not change that."""
     pdu = TextRequest(initiator_task_tag=9, cmd_sn=talk.cmd_sn)
     for name, value in fields.items():
         setattr(pdu, name, value)
@@ -44,7 +44,7 @@ def ask(talk: Conversation, text: bytes = b"", **fields: object) -> tuple[TextRe
 
 
 def rejected(talk: Conversation, reason: RejectReason) -> None:
-    """The last request was answered by a Reject, and the connection goes on."""
+    """Check that the last request was answered by a Reject, and that the connection stays open."""
     assert talk.take(Reject).reason == reason
     assert not talk.connection.closed
     assert ("TargetName", TARGET) in ask(talk, f"SendTargets={TARGET}\0".encode())[1]
@@ -123,7 +123,7 @@ def test_a_key_may_not_be_said_again_in_a_later_request_of_the_exchange() -> Non
     assert send_length(talk) == 262144
 
 
-# When a declaration holds
+# The time from which a declared value applies
 
 
 def test_a_declared_length_holds_from_the_end_of_its_exchange_on() -> None:

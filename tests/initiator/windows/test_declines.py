@@ -1,4 +1,4 @@
-"""Every reason for which Windows gives up, brought about in a scripted target."""
+"""Every reason for which Windows gives up, each caused by a scripted target."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def copy_page(page: bytes) -> Break:
 
 
 def refuse(*beginning: int, with_result: CommandResult = INVALID_FIELD_IN_CDB) -> Break:
-    """Answer commands that begin so with a refusal."""
+    """Return a change of a disk that refuses the commands with these first bytes."""
 
     def change(disk: ScriptedDisk) -> None:
         disk.answer = lambda cdb, data: with_result if cdb.startswith(bytes(beginning)) else None
@@ -103,7 +103,7 @@ def test_inquiries_are_tried_five_times_in_all() -> None:
 def test_other_descriptors_after_the_first_do_not_matter() -> None:
     bench = Bench()
     for disk in bench.scripted:
-        disk.pages[0x8F] = limits(8192) + OTHER_DESCRIPTOR * 40  # far past what 255 bytes show
+        disk.pages[0x8F] = limits(8192) + OTHER_DESCRIPTOR * 40  # much longer than the 255 bytes that Windows reads
     assert bench.start().copy(SIZE_BYTES).offloaded_bytes == SIZE_BYTES
 
 
@@ -144,7 +144,7 @@ def test_a_disk_that_cannot_be_used(rule: Rule, step: str, broken: Break) -> Non
     assert bench.step(rule) == step
 
 
-# Refused without a command
+# Requests that are refused without a command
 
 
 def refused(bench: Bench, size_bytes: int = SIZE_BYTES, layouts: list[FileLayout] | None = None) -> Bench:
@@ -165,7 +165,7 @@ def lives_too_long() -> Bench:
 def outside_the_disk() -> Bench:
     bench = Bench().start()
     outside = FileLayout((BlockRange(bench.disks[0].capacity_blocks - 1, 2048),), 512)
-    bench.source.blocks += 4096  # what is read there later
+    bench.source.blocks += 4096  # for the reads by which the copy continues
     return refused(bench, SIZE_BYTES, [outside, contiguous(0x900000, SIZE_BYTES, 512)])
 
 
@@ -250,7 +250,7 @@ def test_a_target_that_reports_no_longest_lifetime_takes_any() -> None:
     assert bench.start().copy(SIZE_BYTES).offloaded_bytes == SIZE_BYTES
 
 
-# Answers
+# Answers of RECEIVE ROD TOKEN INFORMATION
 
 
 def answering(reply: bytes) -> Break:

@@ -1,4 +1,4 @@
-"""What Windows does next when a target answers with a fault: one test a fault, the cases of the script F1 to F20."""
+"""The reaction of Windows to a fault of a target: one test for each of the cases F1 to F20 of the script."""
 
 import pytest
 
@@ -135,7 +135,7 @@ def test_f7_no_answer_for_75_seconds() -> None:
     report = bench.copy(256 * MIB)
     assert report.stop is None
     assert bench.management() == ["LOGICAL UNIT RESET"]
-    assert bench.kinds() == [PT, RRTI, WUT, WUT, WUT]  # the reset's unit attention takes one
+    assert bench.kinds() == [PT, RRTI, WUT, WUT, WUT]  # one of them gets the unit attention of the reset
     assert identifiers(bench) == [0, 0, 1, 1, 1]
     assert tagged(bench.destination.sent, bench.commands(WUT)[0][1]) == [True, True, False]
 
@@ -218,7 +218,7 @@ def test_f14_busy_for_ten_seconds() -> None:
     bench.destination.answer = lambda cdb, data: BUSY if (cdb[0], cdb[1]) == WUT else None
     began_s = bench.clock.now()
     fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
-    assert bench.kinds() == [PT, RRTI, *[WUT] * 21, RRTI, RRTI]  # the reset's unit attention takes one
+    assert bench.kinds() == [PT, RRTI, *[WUT] * 21, RRTI, RRTI]  # one of them gets the unit attention of the reset
     assert bench.clock.now() - began_s == 5.0
     assert bench.management() == ["LOGICAL UNIT RESET"]
 
@@ -296,7 +296,7 @@ def test_f19_the_connection_goes_in_a_write() -> None:
     report = bench.copy(256 * MIB)
     assert report.stop is None
     assert bench.management() == ["login"]
-    assert identifiers(bench) == [0, 0, 1, 1, 1]  # lost, unit attention, done
+    assert identifiers(bench) == [0, 0, 1, 1, 1]  # connection lost, unit attention, done
 
 
 def test_f19_a_target_that_does_not_come_back() -> None:
@@ -316,7 +316,7 @@ def test_f20_each_write_takes_five_seconds() -> None:
     report = bench.copy(GIB)
     assert (report.offloaded_bytes, report.tokens, report.stop) == (GIB, 1, None)
     assert bench.kinds() == [PT, RRTI] + [WUT] * 16
-    assert bench.rules() == [Rule.TOO_LONG] * 15  # the sixteenth leaves nothing
+    assert bench.rules() == [Rule.TOO_LONG] * 15  # the sixteenth write is the last
 
 
 def test_a_longer_duration_lets_a_request_go_on() -> None:

@@ -101,9 +101,7 @@ class TargetConnection:
         self.on_output: Callable[[], None] | None = None
 
     def receive(self, view: memoryview, now: float) -> int:
-        """Process whole PDUs from the start of `view`; return their length in bytes. May leave some PDUs if
-        `is_paused_by_output`.
-        """
+        """Process whole PDUs from the start of `view`; return their length. Some may be left if `is_paused_by_output`."""
         self._liveness.received(now)
         cut = self._reader.cut
         writer = self._writer
