@@ -309,12 +309,13 @@ async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: 
         await torture(bench)
         await trio.lowlevel.checkpoint()
         turns.is_on = False
+        gc_ms = max(collector.pauses_ms)
         longest = [max(each) for each in zip(*turns.turns_ms, strict=True)]
         return {
             "cpu_ms": longest[0],
             "clock_ms": longest[1],
             "turns_over_5_ms": sum(cpu_ms > LIMIT_MS for cpu_ms, _ in turns.turns_ms),
-            "gc_ms": max(collector.pauses_ms),
+            "gc_ms": gc_ms,
             "whole_s": time.perf_counter() - began,
         }
 

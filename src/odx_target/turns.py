@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-STEPS_OF_A_TURN = 1000
-"""Steps of one turn, which takes one to three milliseconds if Python needs one or two microseconds for a step."""
+STEPS_OF_A_TURN = 600
+"""Steps of one turn, which takes one to two milliseconds if Python needs two or three microseconds for a step."""
 
 
 class Steps:

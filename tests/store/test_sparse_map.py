@@ -152,8 +152,9 @@ def test_children_are_those_of_a_dict(changes: list[tuple[int, int, bool]]) -> N
             model.get(slot) for slot in (0, first, FAN_OUT - 1)
         ]
         assert inner.following(first) == min((slot for slot in model if slot >= first), default=FAN_OUT)
-        assert isinstance(inner.children, list) or len(model) <= MAX_FEW
+        assert isinstance(inner.children, Few) == (len(inner.children) < FAN_OUT)
         assert isinstance(inner.children, Few) or len(model) > FEW_AGAIN
+        assert len(model) > FEW_AGAIN or isinstance(inner.children, Few)
     assert Inner.over(model.items(), epoch).present() == inner.present()
 
 

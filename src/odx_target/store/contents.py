@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.records import (
@@ -72,7 +74,8 @@ class Contents:
                 VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze())
                 for each in self.volumes.values()
             ),
-            frozen_maps=tuple(self.frozen_maps.values()),
+            # In an array of numpy, because Python's garbage collector would visit each element of a new tuple.
+            frozen_maps=np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps)),
             remembered=dict(self.remembered),
             segments=segments,
         )

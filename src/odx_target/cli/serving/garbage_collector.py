@@ -1,9 +1,11 @@
 """Settings of Python's garbage collector for a process that serves.
 
-A full collection visits every container object without a pause, half a microsecond for each, and all hosts wait. For 100,000
-blocks scattered over a LUN of 1 PiB, the map has some 270,000 such objects, and a full collection takes 150 ms. The map has no
-reference cycles, so a full collection finds little. Full collections are therefore made rare. Young objects are still collected
-often, a few thousand at a time.
+A collection visits every object of a generation without a pause, and all hosts wait. The map of 100,000 blocks that are scattered
+over a LUN of 1 PiB has some 270,000 objects, and a collection of the oldest generation takes 150 ms for them. So only the youngest
+generation is collected, which holds a few hundred objects.
+
+Older objects are freed by their reference counts. Objects that grow old and then end - connections, sessions, tokens, copies - must
+leave no reference cycles, since nothing else would free them. A test counts the cycles that each of them leaves.
 """
 
 import gc
@@ -11,20 +13,14 @@ import gc
 YOUNG_OBJECTS = 700
 """Number of new objects between two collections of the youngest generation; Python's default."""
 
-COLLECTIONS_OF_YOUNG = 5
-"""Number of collections of the youngest generation before the middle generation is collected too. So a collection of both
-visits at most 4,200 objects and takes about 2 ms."""
-
-COLLECTIONS_OF_OLDER = 100
-"""Number of collections of the middle generation before a full collection.
-
-A full collection is made after 420,000 new objects. At most that many objects can wait as garbage in reference cycles."""
+NEVER = 1_000_000_000
+"""Number of collections of a younger generation, so high that the generation above it is never collected."""
 
 
 def spare_collector() -> None:
-    """Exempt all present objects from collection, and make full collections rare.
+    """Collect the youngest generation only.
 
-    This affects the whole process, so only `serve` calls this function.
+    This affects the whole process, so only `serve` calls it.
     """
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, COLLECTIONS_OF_YOUNG, COLLECTIONS_OF_OLDER)
+    gc.set_threshold(YOUNG_OBJECTS, NEVER, NEVER)

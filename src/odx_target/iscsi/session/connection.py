@@ -283,6 +283,12 @@ class TargetConnection:
         self.send_asynchronous_message(AsyncEvent.DROPPING_CONNECTION, parameter1=self.session.connection_id)
         self._close(CloseReason(CloseCode.SHUTDOWN))
 
+    def take_apart(self) -> None:
+        """Break the reference cycles between the parts of a connection that has ended. Nothing may be called after this."""
+        if self._full_feature is not None:
+            vars(self._full_feature).clear()
+        vars(self).clear()
+
     def _close(self, reason: CloseReason) -> None:
         if self.closed:
             return

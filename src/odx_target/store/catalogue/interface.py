@@ -1,6 +1,6 @@
 """The interface of the catalogue, which stores a checkpoint outside the log so that recovery need not replay the whole log."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,15 +41,16 @@ class Checkpoint:
     """Other values of the pool, such as its identity and the next free identifiers, as values that JSON can hold."""
 
     volumes: tuple[VolumeState, ...] = ()
-    frozen_maps: tuple[FrozenMapState, ...] = ()
+    frozen_maps: Collection[FrozenMapState] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     segments: Mapping[int, int] | None = None
     """Least size in blocks of each segment that must exist, by number; None if the catalogue does not have it."""
 
-    def roots(self) -> list[FrozenRoot]:
-        """Return the roots of all trees. Trees may share nodes."""
-        return [volume.root for volume in self.volumes] + [frozen.root for frozen in self.frozen_maps]
+    def roots(self) -> Iterator[FrozenRoot]:
+        """Yield the root of each tree. Trees may share nodes."""
+        yield from (volume.root for volume in self.volumes)
+        yield from (frozen.root for frozen in self.frozen_maps)
 
 
 class Catalogue(Protocol):

@@ -94,16 +94,15 @@ class TransactionalCatalogue(ABC):
         return checkpoint
 
     def save(self, checkpoint: Checkpoint) -> None:
-        roots = checkpoint.roots()
         writer = TreeWriter(self._counts.next_number)
         try:
             with self._transaction():
                 if self._is_unsure:
                     self._remembered = self._get_remembered()
-                self._put_nodes(writer.bodies(roots))
+                self._put_nodes(writer.bodies(checkpoint.roots()))
                 counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
                 if counts.sweep_is_due():
-                    self._sweep(roots, counts)
+                    self._sweep(checkpoint.roots(), counts)
                 self._save_remembered(checkpoint)
                 self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
@@ -118,7 +117,7 @@ class TransactionalCatalogue(ABC):
         self._remembered = checkpoint.remembered
         self._is_unsure = False
 
-    def _sweep(self, roots: list[FrozenRoot], counts: NodeCounts) -> None:
+    def _sweep(self, roots: Iterable[FrozenRoot], counts: NodeCounts) -> None:
         numbers = kept_numbers(roots)
         self._delete_nodes(numbers.gaps(counts.next_number))
         counts.written = 0
@@ -126,9 +125,9 @@ class TransactionalCatalogue(ABC):
 
     def _save_remembered(self, checkpoint: Checkpoint) -> None:
         former, present = self._remembered, checkpoint.remembered
-        self._delete_values([key for key in former if key not in present])
-        changed = [(key, value) for key, value in present.items() if former.get(key) != value]
-        self._put_values([(key, sealed(key.encode(), value)) for key, value in changed])
+        self._delete_values(key for key in former if key not in present)
+        changed = ((key, value) for key, value in present.items() if former.get(key) != value)
+        self._put_values((key, sealed(key.encode(), value)) for key, value in changed)
 
     def _get_remembered(self) -> dict[str, bytes]:
         return {key: unsealed(key.encode(), value) for key, value in self._get_values()}
@@ -156,7 +155,7 @@ def _encoded(value: object) -> str:
     """Encode as JSON, and long lists row by row, because one long call would keep the interpreter from other threads."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list):
+    if isinstance(value, list | Iterator):
         return "[" + ", ".join(json.dumps(row) for row in value) + "]"
     return json.dumps(value)
 
@@ -180,10 +179,10 @@ def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
             }
             for volume in checkpoint.volumes
         ],
-        "frozen_maps": [
+        "frozen_maps": (
             {"identifier": frozen.identifier, "durable": frozen.durable, **_root_row(frozen.root)}
             for frozen in checkpoint.frozen_maps
-        ],
+        ),
         "remembered": len(checkpoint.remembered),
         "nodes": {"next_number": counts.next_number, "written": counts.written, "swept": counts.swept},
     }

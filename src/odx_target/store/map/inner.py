@@ -1,18 +1,23 @@
 """A node of a map above the leaves.
 
-Its children are kept in one of two forms: *dense*, a list of 1,024, or *few*, a dict of those that are there. Both answer
-`children[slot]`, with None for a subtree of holes. A node turns dense with its `MAX_FEW + 1`st child, and goes back with
-`FEW_AGAIN` of them; a frozen one never changes, not even its form.
+Its children are kept in one of two forms: *dense*, an array of 1,024, or *few*, a dict of the present children. Both answer
+`children[slot]`, with None for a subtree of holes. A node turns dense with its `MAX_FEW + 1`st child, and sparse again when only
+`FEW_AGAIN` are left. A frozen node never changes, not even its form.
+
+The dense form is an array of numpy and not a list because Python's garbage collector visits every element of a young list. After
+a freeze a few hundred writes copy as many nodes, and to visit their children would hold the event loop for milliseconds.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import TypeAlias, Union
+from typing import TypeAlias, Union, final
+
+import numpy as np
 
 from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
 
 FAN_OUT = LEAF_BLOCKS
-"""Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a microsecond."""
+"""Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a few microseconds."""
 
 MAX_FEW = 85
 """A dict of so many children takes a quarter of the memory of a full list; one more child would double the dict."""
@@ -22,7 +27,11 @@ FEW_AGAIN = 42
 
 Node: TypeAlias = Union["Inner", Leaf]
 
+Dense: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.object_]]"
+"""A child or None for each of the FAN_OUT slots."""
 
+
+@final
 class Few(dict[int, Node]):
     """Children by slot; one that is not there reads as None."""
 
@@ -37,7 +46,7 @@ class Inner:
 
     __slots__ = ("children", "epoch", "stored")
 
-    def __init__(self, children: "list[Node | None] | Few", epoch: Epoch) -> None:
+    def __init__(self, children: "Dense | Few", epoch: Epoch) -> None:
         self.children = children
         self.epoch = epoch
         self.stored = 0
@@ -52,7 +61,7 @@ class Inner:
 
     def copy(self, epoch: Epoch) -> "Inner":
         children = self.children
-        return Inner(children[:] if isinstance(children, list) else Few(children), epoch)
+        return Inner(Few(children) if type(children) is Few else children.copy(), epoch)
 
     def put(self, slot: int, node: Node) -> None:
         """Set a child."""
@@ -64,9 +73,8 @@ class Inner:
     def present(self, first: int = 0, end: int = FAN_OUT) -> list[tuple[int, Node]]:
         """The children that are there from slot `first` to before `end`, with their slots, in order."""
         children = self.children
-        if type(children) is list:
-            return [(slot, node) for slot, node in enumerate(children[first:end], first) if node is not None]
-        assert isinstance(children, Few)
+        if type(children) is not Few:
+            return [(slot, node) for slot, node in enumerate(children[first:end].tolist(), first) if node is not None]
         if end - first == 1:
             return [(first, children[first])] if first in children else []
         return sorted((item for item in children.items() if first <= item[0] < end), key=_slot_of)
@@ -74,11 +82,8 @@ class Inner:
     def following(self, slot: int) -> int:
         """The slot of the next child that is there, from `slot` on; FAN_OUT if there is none."""
         children = self.children
-        if type(children) is list:
-            while slot < FAN_OUT and children[slot] is None:
-                slot += 1
-            return slot
-        assert isinstance(children, Few)
+        if type(children) is not Few:
+            return next((at for at, node in enumerate(children[slot:].tolist(), slot) if node is not None), FAN_OUT)
         slots = sorted(children)
         at = bisect_left(slots, slot)
         return slots[at] if at < len(slots) else FAN_OUT
@@ -87,21 +92,20 @@ class Inner:
         """Remove the children from slot `first` to before `end`; returns those that were there."""
         gone = self.present(first, end)
         children = self.children
-        if type(children) is list:
-            children[first:end] = [None] * (end - first)
-            if FAN_OUT - children.count(None) <= FEW_AGAIN:
-                self.children = Few(self.present())
-        else:
-            assert isinstance(children, Few)
+        if type(children) is Few:
             for slot, _ in gone:
                 del children[slot]
+        else:
+            children[first:end] = None
+            if FAN_OUT - children.tolist().count(None) <= FEW_AGAIN:
+                self.children = Few(self.present())
         return [node for _, node in gone]
 
     def share(self, first: int, source: "Inner", source_first: int, count: int) -> list[Node]:
         """Replace `count` children by those that another node has from a slot on; returns those that were there."""
         ours, theirs = self.children, source.children
-        if type(ours) is list and type(theirs) is list:
-            gone = [node for node in ours[first : first + count] if node is not None]
+        if type(ours) is not Few and type(theirs) is not Few:
+            gone = [node for node in ours[first : first + count].tolist() if node is not None]
             ours[first : first + count] = theirs[source_first : source_first + count]
             return gone
         gone = self.remove(first, first + count)
@@ -110,7 +114,7 @@ class Inner:
         return gone
 
     def _make_dense(self) -> None:
-        children: list[Node | None] = [None] * FAN_OUT
+        children: Dense = np.full(FAN_OUT, None, dtype=np.object_)
         for slot, node in self.present():
             children[slot] = node
         self.children = children

@@ -105,6 +105,7 @@ class ConnectionServer:
             self._report_failure(error)
         finally:
             self._end()
+            self._take_apart()
 
     def _end(self) -> None:
         """Give back all that the connection has: its objects refer to each other, and may be there for longer."""
@@ -125,6 +126,12 @@ class ConnectionServer:
         except Exception as error:
             self._report_failure(error)
 
+    def _take_apart(self) -> None:
+        """Break the reference cycles between the parts, so that they are freed now and not left to Python's garbage collector."""
+        self._protocol.take_apart()
+        vars(self._executor).clear()
+        vars(self._sender).clear()
+
     def _report_failure(self, error: Exception) -> None:
         self._report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
 
@@ -135,12 +142,13 @@ class ConnectionServer:
     @property
     def session(self) -> Session | None:
         """The session that is open through it."""
-        return None if self._protocol.closed else self._protocol.session
+        return None if self.ended.is_set() or self._protocol.closed else self._protocol.session
 
     async def stop(self) -> None:
-        """Request a logout of the initiator, and wait until it has come."""
-        self._protocol.request_logout(trio.current_time())
-        await self._send()
+        """Request a logout of the initiator, and wait until the connection has ended."""
+        if not self.ended.is_set():
+            self._protocol.request_logout(trio.current_time())
+            await self._send()
         await self.ended.wait()
 
     def cut(self) -> None:
