@@ -207,6 +207,7 @@ def test_an_abort_between_two_steps_leaves_the_rest_alone():
 
 def lba_status(unit, lba, allocation_bytes=1024):
     cdb = b"\x9e\x12" + lba.to_bytes(8, "big") + allocation_bytes.to_bytes(4, "big") + b"\0\0"
+    unit.environment.turns.left = unit.environment.turns.of_a_turn  # each command in a turn of its own
     data = data_of(unit.command(cdb))
     found = []
     for index in range(8, len(data), 16):

@@ -1,11 +1,11 @@
 """A node of a map above the leaves.
 
 Its children are kept in one of two forms: *dense*, an array of 1,024, or *few*, a dict of the present children. Both answer
-`children[slot]`, with None for a subtree of holes. A node turns dense with its `MAX_FEW + 1`st child, and sparse again when only
-`FEW_AGAIN` are left. A frozen node never changes, not even its form.
+`children[slot]`, with None for a subtree of holes. A node turns dense with its `MAX_FEW + 1`st child, and sparse again when
+only `FEW_AGAIN` are left. A frozen node never changes, not even its form.
 
-The dense form is an array of numpy and not a list because Python's garbage collector visits every element of a young list. After
-a freeze a few hundred writes copy as many nodes, and to visit their children would hold the event loop for milliseconds.
+The dense form is an array of numpy and not a list because Python's garbage collector visits every element of a young list.
+After a freeze a few hundred writes copy as many nodes, and visits to all their children would take milliseconds.
 """
 
 from bisect import bisect_left

@@ -127,7 +127,7 @@ class ConnectionServer:
             self._report_failure(error)
 
     def _take_apart(self) -> None:
-        """Break the reference cycles between the parts, so that they are freed now and not left to Python's garbage collector."""
+        """Break the reference cycles between the parts, so that they are freed at once, without the garbage collector."""
         self._protocol.take_apart()
         vars(self._executor).clear()
         vars(self._sender).clear()
