@@ -1,7 +1,7 @@
-"""Places of fields in a wire format, and the codec that follows from them. Only this module uses construct.
+"""Places of fields in a wire format, and a codec made from them. Only this module uses construct.
 
-Each protocol declares its formats as classes with a place for each field: SCSI in `scsi/layout.py`, iSCSI in
-`iscsi/pdu/layout.py`. Bits that no field takes are reserved: ignored when decoded, and encoded as zeros.
+Each protocol declares its formats as classes with the place of each field: SCSI in `scsi/layout.py`, iSCSI in
+`iscsi/pdu/layout.py`. Bits without a field are reserved: they are ignored when decoded, and encoded as zeros.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ Value: TypeAlias = int | bytes
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A run of bits: `start` counts from the first, most significant bit of the format."""
+    """A run of bits. `start` is its distance from the first, most significant bit of the format."""
 
     start: int
     size: int
@@ -26,19 +26,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Bits that are always encoded with one value, and ignored when decoded."""
+    """Bits that are always encoded with the same value, and ignored when decoded."""
 
     place: Place
     value: int
 
 
 class Codec:
-    """Converts the values of a format's fields to bytes and back."""
+    """Converts the values of a format's fields to bytes, and back."""
 
     def __init__(self, size_bytes: int, fields: Mapping[str, tuple[Place, type]], constants: Iterable[Constant] = ()) -> None:
-        """`fields` has the place and the Python type of each: int, bool, or bytes for whole bytes.
+        """Make the codec. `fields` has the place and the Python type of each field: int, bool, or bytes for whole bytes.
 
-        Raises ValueError if two fields overlap, or one goes past the end.
+        Raises ValueError if two fields overlap, or if one extends past the end.
         """
         self._names = frozenset(fields)
         parts = [(place, name / _subconstruct(place, kind)) for name, (place, kind) in fields.items()]
@@ -56,12 +56,12 @@ class Codec:
         self._format = construct.BitStruct(*padded, construct.Padding(size_bytes * 8 - at))
 
     def decode(self, data: Buffer) -> dict[str, Value]:
-        """Return the values by name. `data` has at least the bytes of the format."""
+        """Decode `data`, which has at least the size of the format. Return the values by name."""
         parsed = self._format.parse(bytes(data[: self._size_bytes]))
         return {name: value for name, value in parsed.items() if name in self._names}
 
     def encode(self, values: Mapping[str, Value]) -> bytes:
-        """Return the bytes. Raises `construct.ConstructError` for a value that its field cannot hold."""
+        """Encode the values. Raises `construct.ConstructError` for a value that does not fit its field."""
         encoded: bytes = self._format.build(dict(values))
         return encoded
 

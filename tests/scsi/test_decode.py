@@ -18,7 +18,7 @@ SENSE = tomllib.loads((FIXTURES / "scsi_sense.toml").read_text())
 
 
 class PopulateToken(WithServiceAction, Cdb16):
-    """A command of another package."""
+    """The CDB of a command that another package adds."""
 
 
 def values(rows):

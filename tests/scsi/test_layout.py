@@ -14,7 +14,7 @@ from tests.scsi.layouts import named_bits
 
 
 def layouts() -> dict[str, type[Layout]]:
-    """Every layout of SCSI and of the copy manager by its name."""
+    """Return all layouts of SCSI and of the copy manager, by name."""
     for package in (odx_target.scsi, odx_target.copymgr):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)

@@ -1,11 +1,11 @@
-"""Layouts: a wire format declared as a class with a place for each field, as the standards' tables have them.
+"""Layouts: a wire format is declared as a class with the place of each field, like the tables of the standards.
 
     class RangeDescriptor(Layout):
         size_bytes = 16
         logical_block_address: int = number(0, 8)
         number_of_logical_blocks: int = number(8, 4)
 
-Bits that no field takes are reserved: parsed as if they were not there, and built as zeros.
+Bits without a field are reserved: they are ignored when parsed, and built as zeros.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from odx_target.binary_layout import Codec, Place, Value
 
 
 class _Declaration:
-    """The place and the Python type of a field, as a class body has them until the class is made."""
+    """The place and the default value of a field, between its declaration and the creation of its class."""
 
     def __init__(self, start: int, size: int, default: Value) -> None:
         self.place = Place(start, size)
@@ -28,7 +28,7 @@ def flag(byte: int, bit: int) -> bool:
 
 
 def bits(byte: int, bit: int, count: int) -> int:
-    """Declare an unsigned number of `count` bits that begins at a bit of a byte, and may go on into the next bytes."""
+    """Declare an unsigned number of `count` bits that begins at `bit` of `byte`, and may extend into the following bytes."""
     return cast("int", _Declaration(byte * 8 + 7 - bit, count, default=0))
 
 
@@ -38,22 +38,22 @@ def number(byte: int, size_bytes: int) -> int:
 
 
 def octets(byte: int, size_bytes: int) -> bytes:
-    """Declare whole bytes that are not a number."""
+    """Declare a field of whole bytes that is not a number."""
     return cast("bytes", _Declaration(byte * 8, size_bytes * 8, default=bytes(size_bytes)))
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True)
 class Layout:
-    """The values of one wire format's fields. Fields that are not given have zeros."""
+    """The values of the fields of one wire format. Fields without a given value are zero."""
 
     size_bytes: ClassVar[int] = 0
-    """Size of the format; that up to its last field, unless the class states another."""
+    """Size of the format. It ends with its last field, unless the class states a larger size."""
     places: ClassVar[Mapping[str, Place]] = {}
-    """Places of the fields by name, in the order of the bytes."""
+    """Places of the fields by name, in the order of their bytes."""
     _codec: ClassVar[Codec]
 
     def __init_subclass__(cls) -> None:
-        """Replace each declaration by its default. Raises ValueError if two fields overlap or one is past the end."""
+        """Replace each declaration by its default value. Raises ValueError if fields overlap or extend past the end."""
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, _Declaration)}
         places = {name: place for base in cls.__mro__[:0:-1] if issubclass(base, Layout) for name, place in base.places.items()}
         places |= {name: declaration.place for name, declaration in declared.items()}
@@ -81,28 +81,28 @@ class Layout:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values().items())})"
 
     def values(self) -> dict[str, Value]:
-        """The value of each field by name, in the order of the bytes."""
+        """Return the value of each field by name, in the order of their bytes."""
         return {name: getattr(self, name) for name in self.places}
 
     def build(self) -> bytes:
-        """Return the bytes. Raises an error of construct for a value that its field cannot hold."""
+        """Encode the values. Raises an error of construct for a value that does not fit its field."""
         return self._codec.encode(self.values())
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Return the fields of the first bytes of `data`. Raises ValueError if it is too short."""
+        """Decode the first bytes of `data`. Raises ValueError if `data` is too short."""
         if len(data) < cls.size_bytes:
             raise ValueError(f"{len(data)} bytes, of {cls.size_bytes} that are needed")
         return cls(**cls._codec.decode(data))
 
     @classmethod
     def parse_cut(cls, data: bytes) -> Self:
-        """Return the fields of `data`, which may end early: it is continued with zeros."""
+        """Decode `data`, which may end early. Missing bytes are taken as zeros."""
         return cls.parse(data.ljust(cls.size_bytes, b"\0"))
 
     @classmethod
     def values_within(cls, data: bytes) -> dict[str, Value]:
-        """The value of each field that lies within `data` as a whole, by name, for descriptions. A flag is 0 or 1."""
+        """Return, for descriptions, the values of the fields that lie completely within `data`, by name. A flag is 0 or 1."""
         values = cls.parse_cut(data).values()
         end = len(data) * 8
         present = (name for name, place in cls.places.items() if place.start + place.size <= end)

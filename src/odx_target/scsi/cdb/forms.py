@@ -1,4 +1,4 @@
-"""Fields that CDBs of one length have in common, and those that commands of one kind have in byte 1 (SPC-4 4.2.2)."""
+"""Fields that all CDBs of one length have, and fields in byte 1 that all commands of one kind have (SPC-4 4.2.2)."""
 
 from odx_target.scsi.layout import Layout, bits, flag, number
 
@@ -34,59 +34,59 @@ class Cdb16(Cdb):
 
 
 class WithServiceAction(Cdb):
-    """A CDB with a service action in byte 1."""
+    """A CDB with SERVICE ACTION in byte 1."""
 
     service_action: int = bits(1, 4, 5)
 
 
 class Blocks10(Cdb10):
-    """A CDB of 10 bytes that names logical blocks."""
+    """A CDB of 10 bytes with LOGICAL BLOCK ADDRESS and GROUP NUMBER."""
 
     logical_block_address: int = number(2, 4)
     group_number: int = bits(6, 5, 6)
 
 
 class Blocks12(Cdb12):
-    """A CDB of 12 bytes that names logical blocks."""
+    """A CDB of 12 bytes with LOGICAL BLOCK ADDRESS and GROUP NUMBER."""
 
     logical_block_address: int = number(2, 4)
     group_number: int = bits(10, 5, 6)
 
 
 class Blocks16(Cdb16):
-    """A CDB of 16 bytes that names logical blocks."""
+    """A CDB of 16 bytes with LOGICAL BLOCK ADDRESS and GROUP NUMBER."""
 
     logical_block_address: int = number(2, 8)
     group_number: int = bits(14, 5, 6)
 
 
 class Transfer6(Cdb6):
-    """READ(6) or WRITE(6)."""
+    """The CDB of READ(6) and WRITE(6)."""
 
     logical_block_address: int = bits(1, 4, 21)
     transfer_length: int = number(4, 1)
 
 
 class Transfer10(Blocks10):
-    """A CDB of 10 bytes that transfers logical blocks."""
+    """A CDB of 10 bytes with LOGICAL BLOCK ADDRESS, GROUP NUMBER and TRANSFER LENGTH."""
 
     transfer_length: int = number(7, 2)
 
 
 class Transfer12(Blocks12):
-    """A CDB of 12 bytes that transfers logical blocks."""
+    """A CDB of 12 bytes with LOGICAL BLOCK ADDRESS, GROUP NUMBER and TRANSFER LENGTH."""
 
     transfer_length: int = number(6, 4)
 
 
 class Transfer16(Blocks16):
-    """A CDB of 16 bytes that transfers logical blocks."""
+    """A CDB of 16 bytes with LOGICAL BLOCK ADDRESS, GROUP NUMBER and TRANSFER LENGTH."""
 
     transfer_length: int = number(10, 4)
 
 
 class ReadFlags(Cdb):
-    """Byte 1 of READ."""
+    """The flags in byte 1 of READ."""
 
     rdprotect: int = bits(1, 7, 3)
     dpo: bool = flag(1, 4)
@@ -95,7 +95,7 @@ class ReadFlags(Cdb):
 
 
 class WriteFlags(Cdb):
-    """Byte 1 of WRITE."""
+    """The flags in byte 1 of WRITE."""
 
     wrprotect: int = bits(1, 7, 3)
     dpo: bool = flag(1, 4)
@@ -103,7 +103,7 @@ class WriteFlags(Cdb):
 
 
 class VerifyFlags(Cdb):
-    """Byte 1 of VERIFY."""
+    """The flags in byte 1 of VERIFY."""
 
     vrprotect: int = bits(1, 7, 3)
     dpo: bool = flag(1, 4)
@@ -111,7 +111,7 @@ class VerifyFlags(Cdb):
 
 
 class WriteAndVerifyFlags(Cdb):
-    """Byte 1 of WRITE AND VERIFY."""
+    """The flags in byte 1 of WRITE AND VERIFY."""
 
     wrprotect: int = bits(1, 7, 3)
     dpo: bool = flag(1, 4)
@@ -119,14 +119,14 @@ class WriteAndVerifyFlags(Cdb):
 
 
 class SynchronizeCacheFlags(Cdb):
-    """Byte 1 of SYNCHRONIZE CACHE."""
+    """The flags in byte 1 of SYNCHRONIZE CACHE."""
 
     sync_nv: bool = flag(1, 2)
     immed: bool = flag(1, 1)
 
 
 class WriteSameFlags(Cdb):
-    """Byte 1 of WRITE SAME."""
+    """The flags in byte 1 of WRITE SAME."""
 
     wrprotect: int = bits(1, 7, 3)
     anchor: bool = flag(1, 4)
@@ -134,7 +134,7 @@ class WriteSameFlags(Cdb):
 
 
 class ModePage(Cdb):
-    """The requested page of MODE SENSE."""
+    """The fields of MODE SENSE in bytes 1 to 3."""
 
     dbd: bool = flag(1, 3)
     page_control: int = bits(2, 7, 2)
@@ -143,7 +143,7 @@ class ModePage(Cdb):
 
 
 class ModeSelectFlags(Cdb):
-    """Byte 1 of MODE SELECT."""
+    """The flags in byte 1 of MODE SELECT."""
 
     page_format: bool = flag(1, 4)
     revert_to_defaults: bool = flag(1, 1)

@@ -73,13 +73,13 @@ class LogSense(Cdb10):
 
 
 class PersistentReserveIn(WithServiceAction, Cdb10):
-    """PERSISTENT RESERVE IN, any service action."""
+    """PERSISTENT RESERVE IN with any service action."""
 
     allocation_length: int = number(7, 2)
 
 
 class PersistentReserveOut(WithServiceAction, Cdb10):
-    """PERSISTENT RESERVE OUT, any service action."""
+    """PERSISTENT RESERVE OUT with any service action."""
 
     scope: int = bits(2, 7, 4)
     type: int = bits(2, 3, 4)

@@ -52,7 +52,7 @@ class StandardInquiryData(Layout):
 
     @property
     def version_descriptors(self) -> tuple[int, ...]:
-        """The version descriptors, zeros where there is none."""
+        """The version descriptors; zero for each that is not used."""
         return (
             self.version_descriptor_1,
             self.version_descriptor_2,

@@ -64,7 +64,7 @@ class SenseKeySpecificDescriptor(Layout):
 
 
 class FieldPointer(Layout):
-    """Sense key specific bytes: a field pointer, a segment pointer, or progress, by sense key."""
+    """The sense key specific bytes. The sense key decides whether they are a field pointer, a segment pointer or progress."""
 
     sksv: bool = flag(0, 7)
     in_cdb: bool = flag(0, 6)

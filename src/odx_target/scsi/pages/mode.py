@@ -139,15 +139,15 @@ class ModeParameters:
 
 @dataclass(frozen=True, slots=True)
 class ModePage:
-    """A page: the layout of its body, and the functions from mode parameters to a body and back."""
+    """A mode page: the layout of its body, and the functions that convert mode parameters to a body and back."""
 
     layout: type[Layout]
     changeable: Layout
     """A body with ones in the fields that MODE SELECT can change."""
     body: Callable[[ModeParameters], Layout]
-    """Function that returns the body for mode parameters."""
+    """Function from mode parameters to the body that reports them."""
     select: Callable[[bytes, ModeParameters], ModeParameters]
-    """Function from a body and the present mode parameters to those that the body sets."""
+    """Function from a body and the present mode parameters to the mode parameters that the body sets."""
 
     def build(self, parameters: ModeParameters) -> bytes:
         """Build the body for these parameters."""
