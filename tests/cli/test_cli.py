@@ -41,7 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--lun", "a=1M", "--target-chap-secret-file", __file__], USAGE, "--target-chap-user and"),
         (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", "none"], USAGE, "none: No such file"),
         (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", "/dev/null"], USAGE, "has 0 bytes"),
-        (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", __file__], USAGE, "no secret"),
+        (["serve", "--lun", "a=1M", "--chap-user", "me", "--chap-secret-file", __file__], USAGE, "not a secret"),
         (["serve", "--copy-rate", "1K"], USAGE, "128K"),
         (["serve", "--copy-rate", ""], USAGE, "size"),
         (["serve", "--memory-limit", "1M"], USAGE, "320M"),

@@ -218,7 +218,7 @@ async def test_a_lun_cannot_change_its_blocks_by_configuration(tmp_path: Path) -
     path = tmp_path / "pool"
     async with Array(directory_config(path, *LUNS), open_pool=open_pool):
         pass
-    with pytest.raises(ConfigError, match="LUN first: the pool has it with a block length of 512 bytes, not 4096"):
+    with pytest.raises(ConfigError, match="LUN first: its block length in the pool is 512 bytes, not 4096"):
         async with Array(directory_config(path, LunConfig("first", 1 << 20, 4096)), open_pool=open_pool):
             pytest.fail("started")
 

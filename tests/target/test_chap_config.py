@@ -170,7 +170,7 @@ def test_secret_files(tmp_path: Path) -> None:
     path.write_bytes(b"x" * MAX_SECRET_FILE_BYTES)
     assert len(read_secret(path)) == MAX_SECRET_FILE_BYTES
     path.write_bytes(b"x" * (MAX_SECRET_FILE_BYTES + 1))
-    with pytest.raises(ConfigError, match="no secret"):
+    with pytest.raises(ConfigError, match="not a secret"):
         read_secret(path)
     path.write_text("two\nlines of a secret\n")
     with pytest.raises(ConfigError, match="not on one line"):

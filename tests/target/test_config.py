@@ -259,7 +259,7 @@ HUGE_KEY = "a" + ".a" * 20_000
         ('iqn = "' + '\\"' * 200_000, "Unterminated string"),
         ("x = " + "[" * 100_000, "nested too deeply"),
         ("x = " + "{a = " * 50_000, "nested too deeply"),
-        ("#" * (MAX_FILE_BYTES + 1), f"more than {MAX_FILE_BYTES} bytes are no configuration"),
+        ("#" * (MAX_FILE_BYTES + 1), f"more than {MAX_FILE_BYTES} bytes are not a configuration file"),
     ],
     ids=lambda value: value[:30],
 )

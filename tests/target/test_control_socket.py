@@ -220,7 +220,7 @@ async def test_the_socket_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
 async def test_nothing_else_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / CONTROL_NAME
     path.write_text("a letter")
-    await assert_not_opened(path, "no socket")
+    await assert_not_opened(path, "not a socket")
     assert path.read_text() == "a letter"
     await assert_not_opened(tmp_path / "absent" / CONTROL_NAME, "No such file")
     await assert_not_opened(tmp_path / ("n" * 300), "too long")

@@ -196,7 +196,12 @@ async def test_what_cannot_be_done_leaves_the_lun_as_it_was(
 
 @pytest.mark.parametrize(
     ("name", "size_bytes", "said"),
-    [("first", 0, "size 0"), ("first", 1000, "whole number"), ("first", MIB + 512, "more than it has"), ("x", 512, "no LUN x")],
+    [
+        ("first", 0, "size 0"),
+        ("first", 1000, "whole number"),
+        ("first", MIB + 512, "more than its present"),
+        ("x", 512, "no LUN x"),
+    ],
 )
 async def test_sizes_that_cannot_be(name: str, size_bytes: int, said: str) -> None:
     async with running() as array:
@@ -229,7 +234,7 @@ async def test_two_at_once_cannot_both_be() -> None:
             await wait_all_tasks_blocked()
             release.set()
         assert len(failures) == 1
-        assert "by somebody else" in failures[0]
+        assert "another request" in failures[0]
         assert array.logical_units[0].capacity_blocks == 8
         assert array.logical_units[0].volume.size_blocks == 1
 

@@ -63,7 +63,7 @@ async def test_the_same_size_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "size_bytes", "said"),
     [
-        ("first", MIB - 512, "LUN first: the pool has it with a size of 1048576 bytes, it cannot shrink to 1048064"),
+        ("first", MIB - 512, "LUN first: its size in the pool is 1048576 bytes, it cannot shrink here to 1048064"),
         ("first", MIB + 100, "LUN first: size 1048676 is not a whole number of 512-byte blocks"),
         ("second", MIB + 512, "LUN second: size 1049088 is not a whole number of 4096-byte blocks"),
         ("first", MAX_LUN_BYTES + 512, "over the limit"),

@@ -106,7 +106,7 @@ async def test_an_added_lun_is_found_by_those_who_come_later() -> None:
 async def test_luns_that_cannot_be_added() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)
-        assert await refused(array, "add-lun", {"lun": "first=1M"}) == ("LUN first: there is one of that name", False)
+        assert await refused(array, "add-lun", {"lun": "first=1M"}) == ("LUN first: a LUN of this name exists already", False)
         for wrong in ("a", "a=1", "a=0", f"a={MAX_LUN_BYTES + 512}", "-a=1M", 5, None):
             assert (await refused(array, "add-lun", {"lun": wrong}))[1]
         for number in range(MAX_LUNS - 2):
@@ -308,7 +308,7 @@ async def test_a_copy_is_ended_and_its_host_told(autojump_clock: MockClock) -> N
         for each, identifier in ((session, 0x11), (other, 0x11), (session, 7)):
             assert is_good(await each.execute(0, cdb.write_using_token(identifier, len(parameters)), parameters))
         message, is_usage = await refused(array, "cancel", {"list_identifier": "0x11"})
-        assert (message, is_usage) == ("2 copies have list identifier 0x11: say which by initiator and LUN", False)
+        assert (message, is_usage) == ("2 copies have list identifier 0x11: name one by initiator and LUN", False)
         ended = await do(array, "cancel", list_identifier="7", initiator=OPTIONS.initiator_name, lun="first")
         assert (ended["list_identifier"], ended["requested_blocks"], ended["status"]) == (7, 2048, "terminated")
         assert await refused(array, "cancel", {"list_identifier": 7}) == (

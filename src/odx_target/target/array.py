@@ -231,7 +231,7 @@ class Array:
         await self.copy_manager.start()
         self._report_no_room()
         if damaged := self.copy_manager.durable_tokens.damaged:
-            self.reporter.report("error", "persistent tokens that cannot be read are forgotten", count=damaged)
+            self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
         self._listener = Listener(
             self.config.iqn,
             sockets,

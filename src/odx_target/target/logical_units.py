@@ -46,7 +46,7 @@ def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: 
     Raises ConfigError if the name is taken or the numbers are used up, StoreError if the LUN cannot be created.
     """
     if lun.name in pool.volumes:
-        raise ConfigError(f"LUN {lun.name}: there is one of that name")
+        raise ConfigError(f"LUN {lun.name}: a LUN of this name exists already")
     _create(lun, pool)
     return _logical_unit(pool.volumes[lun.name], pool, environment, iqn)
 
@@ -54,7 +54,7 @@ def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: 
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     found = volume.attributes.get(BLOCK_ATTRIBUTE)
     if found != str(lun.block_bytes):
-        raise ConfigError(f"LUN {lun.name}: the pool has it with a block length of {found} bytes, not {lun.block_bytes}")
+        raise ConfigError(f"LUN {lun.name}: its block length in the pool is {found} bytes, not {lun.block_bytes}")
     size_bytes = size_bytes_of(volume, pool)
     if lun.size_bytes > size_bytes and lun.grows:
         grow(volume, pool, lun.size_bytes)

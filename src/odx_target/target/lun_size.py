@@ -32,8 +32,8 @@ def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
     size_bytes = size_bytes_of(volume, pool)
     if wanted.size_bytes < size_bytes:
         raise ConfigError(
-            f"LUN {wanted.name}: the pool has it with a size of {size_bytes} bytes, it cannot shrink to {wanted.size_bytes}; "
-            "what could is `odx-target manage POOL resize NAME SIZE --shrink` while it is served"
+            f"LUN {wanted.name}: its size in the pool is {size_bytes} bytes, it cannot shrink here to {wanted.size_bytes}; "
+            "use `odx-target manage POOL resize NAME SIZE --shrink` while it is served"
         )
     return wanted.size_bytes > size_bytes
 
@@ -78,11 +78,11 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)
     old_blocks, new_blocks = logical_unit.capacity_blocks, size_bytes // logical_unit.block_bytes
     if new_blocks > old_blocks:
-        raise ConfigError(f"LUN {wanted.name}: {size_bytes} bytes are more than it has")
+        raise ConfigError(f"LUN {wanted.name}: {size_bytes} bytes are more than its present size")
 
     def check_unchanged() -> None:
         if logical_unit.capacity_blocks != new_blocks:
-            raise ConfigError(f"LUN {wanted.name}: its size was changed by somebody else at the same time")
+            raise ConfigError(f"LUN {wanted.name}: another request changed its size at the same time")
 
     logical_unit.capacity_blocks = new_blocks
     try:

@@ -16,8 +16,8 @@ class _Line(NamedTuple):
 LINES: dict[TroubleKind, _Line] = {
     TroubleKind.FAILED: _Line("error", "the pool takes no more writes until it is opened again"),
     TroubleKind.FULL: _Line("error", "the pool is full, writes are refused"),
-    TroubleKind.NO_SEGMENT: _Line("error", "the pool can make no segment, writes are refused"),
-    TroubleKind.STALLED: _Line("error", "the log cannot be written now, answers wait"),
+    TroubleKind.NO_SEGMENT: _Line("error", "the pool cannot make a segment, writes are refused"),
+    TroubleKind.STALLED: _Line("error", "the log cannot be written now, replies wait"),
     TroubleKind.NOT_SEALED: _Line("warning", "a full segment cannot be finished now"),
     TroubleKind.CHECKPOINT_FAILED: _Line("error", "a checkpoint was not saved, the next start takes longer"),
     TroubleKind.DAMAGED_BLOCK: _Line("error", "a block does not match its checksum"),

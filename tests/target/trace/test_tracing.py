@@ -159,7 +159,7 @@ def test_a_fault_in_here_ends_only_the_trace(traced: Traced, monkeypatch: pytest
         tap.received(memoryview(encode(NopOut())))
         tap.received(memoryview(encode(NopOut())))
         tap.closed()
-    assert [entry["event"] for entry in logs] == ["a connection is traced no longer"]
+    assert [entry["event"] for entry in logs] == ["the trace of a connection ends after an error"]
 
 
 def test_nothing_named_nothing_opened() -> None:
@@ -252,7 +252,7 @@ async def test_an_array_whose_trace_is_full_serves_on() -> None:
                 assert file.flush()
             found = await perform(array, "health", {})
     warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
-    assert warnings == ["cannot write the trace; it pauses, the array goes on"] * 2
+    assert warnings == ["cannot write the trace; the trace pauses, the array continues"] * 2
     assert found["trace_errors"] == ["/dev/full: No space left on device"] * 2
     assert not found["is_well"]
 

@@ -142,7 +142,7 @@ def destination_beyond_capacity(request: Request[ParameterList]) -> None:
 def blocks_of_another_array(request: Request[ParameterList]) -> None:
     """Refuse a logical unit whose blocks belong to another array, because that array would have to make the token."""
     if not request.is_own_pool:
-        raise Refusal(REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED, rule="the blocks are in the hands of another copy manager")
+        raise Refusal(REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED, rule="another copy manager holds the blocks")
 
 
 POPULATE_TOKEN_CHECKS: tuple[Check[PopulateTokenList], ...] = (

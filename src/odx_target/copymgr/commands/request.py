@@ -76,7 +76,7 @@ def _received_list(task: Task, length_bytes: int) -> bytes:
         raise Refusal(
             PARAMETER_LIST_LENGTH_ERROR,
             transfer_bytes=length_bytes,
-            rule="fewer bytes came than the CDB says",
+            rule="fewer bytes arrived than the CDB demands",
             field="PARAMETER LIST LENGTH",
             value=length_bytes,
             limit="bytes received",

@@ -105,7 +105,7 @@ def _check_offset(rod: RodSource, offset_bytes: int, offset_into_rod: int) -> No
         raise Refusal(
             INVALID_FIELD_IN_PARAMETER_LIST,
             data_field=_OFFSET_INTO_ROD_FIELD,
-            rule="the offset lies behind the end of the ROD",
+            rule="the offset is beyond the end of the ROD",
             field="OFFSET INTO ROD",
             value=offset_into_rod,
             limit="bytes represented",

@@ -30,19 +30,22 @@ from odx_target.scsi.sense import (
 
 TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
     # ASCQ of ASC 23h: (condition, its cause)
-    0x00: (INVALID_TOKEN_CAUSE_NOT_REPORTABLE, "any of the others, where the owner chose not to tell causes"),
-    0x01: (UNSUPPORTED_TOKEN_TYPE, "ROD TYPE is none that is accepted, or the zero token where the owner chose not to"),
-    0x02: (REMOTE_TOKEN_USAGE_NOT_SUPPORTED, "well formed, not ours, and it names another copy manager as its creator"),
+    0x00: (INVALID_TOKEN_CAUSE_NOT_REPORTABLE, "one of the other causes, if the owner chose not to report causes"),
+    0x01: (UNSUPPORTED_TOKEN_TYPE, "this ROD TYPE is not accepted, or the owner chose not to accept the zero token"),
+    0x02: (REMOTE_TOKEN_USAGE_NOT_SUPPORTED, "a well formed token that names another copy manager as its creator"),
     0x03: (
         REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED,
         "POPULATE TOKEN on a logical unit whose blocks another copy manager holds",
     ),
-    0x04: (TOKEN_UNKNOWN, "ours but of an earlier life or ended too long ago; or not ours and naming no creator"),
-    0x05: (TOKEN_CORRUPT, "it names this copy manager as its maker, or one of its logical units, but was not signed so"),
+    0x04: (
+        TOKEN_UNKNOWN,
+        "our token from before a restart, or one that ended too long ago; or a foreign token without a creator",
+    ),
+    0x05: (TOKEN_CORRUPT, "it names this copy manager or one of its logical units, but its signature is wrong"),
     0x06: (TOKEN_REVOKED, "management revoked it"),
     0x07: (TOKEN_EXPIRED, "its inactivity timeout or its lifetime is over"),
-    0x08: (TOKEN_CANCELLED, "change vulnerable and its source was written, or its logical unit was taken away"),
-    0x09: (TOKEN_DELETED, "an earlier WRITE USING TOKEN with DEL_TKN"),
+    0x08: (TOKEN_CANCELLED, "a change vulnerable token whose source was written, or whose logical unit was removed"),
+    0x09: (TOKEN_DELETED, "an earlier WRITE USING TOKEN with DEL_TKN deleted it"),
     0x0A: (INVALID_TOKEN_LENGTH, "ROD TOKEN LENGTH is not 01F8h"),
 }
 

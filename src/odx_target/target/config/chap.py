@@ -69,7 +69,7 @@ def read_secret(path: Path) -> bytes:
     except OSError as error:
         raise ConfigError(f"secret file {path}: {error.strerror}") from error
     if len(content) > MAX_SECRET_FILE_BYTES:
-        raise ConfigError(f"secret file {path}: more than {MAX_SECRET_FILE_BYTES} bytes are no secret")
+        raise ConfigError(f"secret file {path}: more than {MAX_SECRET_FILE_BYTES} bytes are not a secret")
     return content.removesuffix(b"\n").removesuffix(b"\r")
 
 

@@ -35,7 +35,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(error.strerror or str(error)) from error
     if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(f"more than {MAX_FILE_BYTES} bytes are no configuration")
+        raise ConfigError(f"more than {MAX_FILE_BYTES} bytes are not a configuration file")
     try:
         return content.decode("utf-8-sig")  # editors on Windows write a byte order mark first
     except UnicodeDecodeError as error:

@@ -88,7 +88,9 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
     if size >= size_bytes:
         array.resize_lun(name, size)
     elif not shrink:
-        raise ManagementError(f"LUN {name} has {size_bytes} bytes, all behind {size} would be lost: give --shrink if it may")
+        raise ManagementError(
+            f"LUN {name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
+        )
     else:
         await array.shrink_lun(name, size)
     await array.make_durable()
@@ -140,7 +142,7 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
     if not found:
         raise ManagementError(f"there is no copy under way with list identifier {list_identifier:#x}")
     if len(found) > 1:
-        raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: say which by initiator and LUN")
+        raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: name one by initiator and LUN")
     (operation,) = found
     array.copy_manager.terminate(operation)
     return describe_copy(operation, array.environment.monotonic())

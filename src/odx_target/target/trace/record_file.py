@@ -96,7 +96,7 @@ class RecordFile:
         self.error = reason(error)
         if now_s >= self._warn_at_s:
             self._warn_at_s = now_s + WARNING_INTERVAL_S
-            log.warning("cannot write the trace; it pauses, the array goes on", file=str(self.path), error=self.error)
+            log.warning("cannot write the trace; the trace pauses, the array continues", file=str(self.path), error=self.error)
 
     def _prepare(self, append: bool, private: bool) -> None:
         try:

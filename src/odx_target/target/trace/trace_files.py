@@ -45,7 +45,7 @@ def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcap
 
 def _close(writer: RecordWriter, path: Path) -> None:
     if not writer.close():
-        log.warning("the trace is left incomplete, its file takes nothing", file=str(path))
+        log.warning("the trace is incomplete, its file accepts no data", file=str(path))
 
 
 def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:

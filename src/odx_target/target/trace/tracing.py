@@ -112,7 +112,7 @@ class _ConnectionTrace:
             step(*arguments)
         except Exception as error:
             self._has_failed = True
-            log.error("a connection is traced no longer", peer=self._peer, error=repr(error), exc_info=error)
+            log.error("the trace of a connection ends after an error", peer=self._peer, error=repr(error), exc_info=error)
 
     def _see(self, view: memoryview, inbound: bool) -> None:
         now_ns = self._tracing.now_ns()
