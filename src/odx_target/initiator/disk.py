@@ -13,7 +13,8 @@ from odx_target.initiator.result import CommandResult, Executor, Sleep, Status
 from odx_target.initiator.sense import Sense, SenseKey, describe_result, read_sense
 
 MAX_UNIT_ATTENTIONS = 8
-"""Most unit attentions in a row after which a command is sent again. A target that reports more may do so forever."""
+"""Maximum number of unit attentions in a row after which a command is sent again. A target that reports more may do so
+forever."""
 MAX_BUSY_ANSWERS = 40
 BUSY_DELAY_S = 0.25
 """Time between two attempts of a command at a busy target. With 40 attempts this is 10 s, as in the port driver of Windows."""

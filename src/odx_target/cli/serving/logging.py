@@ -19,7 +19,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 MAX_QUEUED_BYTES = 1 << 20
-"""Most bytes of log lines that wait to be written: thousands of lines, enough for a reader that pauses."""
+"""Maximum size of log lines that wait to be written: thousands of lines, enough for a reader that pauses."""
 
 
 class _Stream:

@@ -6,7 +6,7 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""Most characters that are read: more than any CDB, page, token or PDU of an array has."""
+"""Maximum number of characters that are read: more than any CDB, page, token or PDU of an array has."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 

@@ -16,7 +16,7 @@ from odx_target.target.printable import printable
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAX_DUMP_BYTES = 4096
-"""Most bytes of a dump; longer data is cut off."""
+"""Maximum length of the data in a dump; longer data is cut off."""
 GAP = "  "
 """Blanks between columns, and the indent below a name."""
 

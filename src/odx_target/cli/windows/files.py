@@ -1,4 +1,4 @@
-"""The files of a copy in the way of Windows: their place on the disks, their content, and the comparison."""
+"""The files of `odx-target windows-copy`: their place on the disks, their content, and the comparison."""
 
 from functools import partial
 

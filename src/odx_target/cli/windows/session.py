@@ -1,4 +1,4 @@
-"""The sessions of a copy in the way of Windows: login, restoring of lost sessions, and a path to each disk."""
+"""The sessions of `odx-target windows-copy`: login, restoring of lost sessions, and a path to each disk."""
 
 import math
 import re

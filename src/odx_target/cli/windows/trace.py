@@ -1,4 +1,4 @@
-"""The commands of a copy in the way of Windows as lines of text, in the form of `serve --trace`."""
+"""The commands of `odx-target windows-copy` as lines of text, in the form of `serve --trace`."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,19 +13,20 @@ from odx_target.target.trace.parameter_list_text import describe_answer, describ
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
-"""Most bytes of data that are shown: more than the longest parameter list without its token, which has 64 range descriptors."""
+"""Maximum length of the data that is shown: more than the longest parameter list without its token, which has 64 range
+descriptors."""
 SHOWN_TOKEN_BYTES = 16
 TOKEN_BYTES = 512
 TOKEN_IN_WRITE = 16
 ANSWER_HEADER_BYTES = 32
 SHOWN_RANGES = 4
-"""Most ranges of one command that are shown, if the bytes are not shown."""
+"""Maximum number of ranges that are shown of one command, if the bytes are not shown."""
 READS, WRITES = (0x28, 0x88), (0x2A, 0x8A)
 TOKEN_OUT, TOKEN_IN = 0x83, 0x84
 WRITE_USING_TOKEN = 0x11
 
-# Fields that are left out, because the other fields tell the same or their value never changes. They are shown together with
-# the bytes.
+# Fields that are left out, because other fields have the same information or their value never changes. They are shown together
+# with the bytes.
 _DETAILS = re.compile(
     r"(parameter_list_length|populate_token_data_length|write_using_token_data_length|block_device_range_descriptor_length"
     r"|available_data|response_to_service_action|operation_counter|estimated_status_update_delay"

@@ -11,9 +11,10 @@ ROD_TOKEN_LIMITS_BYTES = 0x20
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 MAX_HOST_RANGES = 64
-"""Most range descriptors in a command: the class driver of Windows never sends more, so few targets were tested with more."""
+"""Maximum number of range descriptors in a command. The class driver of Windows never sends more, so few targets were tested
+with more."""
 MAX_RANGE_BLOCKS = 0xFFFFFFFF
-"""Most blocks in a range descriptor: NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
+"""Maximum number of blocks in a range descriptor: NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
 MAX_WRITE_BYTES = 256 << 20
 """Size of the largest WRITE USING TOKEN, as in Windows, so that each command ends within 4 s."""
 DEFAULT_WRITE_BYTES = 64 << 20

@@ -35,9 +35,9 @@ MIN_DISTANCE_BYTES = 1 << 20
 """Smallest distance of overlapping ranges for which tokens are used. At smaller distances a token has so little data that
 reading and writing is faster."""
 MAX_IDENTIFIERS_IN_PROGRESS = 10
-"""Most list identifiers in a row that may be in use by other operations; each is skipped."""
+"""Maximum number of list identifiers that are skipped in a row because other operations use them."""
 MAX_FRUITLESS_TOKENS = 4
-"""Most tokens in a row with which the copy does not advance by a whole step."""
+"""Maximum number of tokens in a row with which the copy does not advance by a whole step."""
 OPERATION_IN_PROGRESS = (0x00, 0x16)
 COPY_UNDERRUN = (0x0D, 0x04)
 
@@ -169,7 +169,7 @@ class OffloadCopy:
             raise _Stopped(StopReason.NO_PROGRESS, f"{self._fruitless} tokens in a row ended too soon")
 
     def _advance(self, position_bytes: int) -> None:
-        """Note that all of the chunk before the position is written."""
+        """Record that the chunk is written up to the position, and report the progress."""
         self._on_progress(position_bytes - self._chunk.start_bytes)
         self._chunk = Span(position_bytes, self._chunk.end_bytes)
 

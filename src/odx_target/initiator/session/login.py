@@ -26,7 +26,7 @@ from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
 
 MAX_ROUNDS = 16
-"""Most requests of one login. No negotiation needs more: a target that asks for more will never end the login."""
+"""Maximum number of requests in one login. No negotiation needs more: a target that asks for more will never end the login."""
 VERSION = 0x00
 """The only version of iSCSI (11.12.4)."""
 REDIRECTION = 1
@@ -127,7 +127,7 @@ class Login:
         return self._request(list(self._offerer.offers.items()))
 
     def _settle_method(self, answers: Pairs) -> Pairs:
-        """Take the target's choice of an authentication method. Without a choice, none is used."""
+        """Take the target's choice of an authentication method. If the target chose none, authentication is skipped."""
         method = dict(answers).get("AuthMethod", "None")
         self._take_declarations(answers)
         if method == "CHAP" and self.options.user is not None:

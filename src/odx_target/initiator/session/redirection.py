@@ -8,8 +8,8 @@ from odx_target.initiator.errors import ConnectFailed, InitiatorError, LoginFail
 from odx_target.initiator.url import Portal
 
 MAX_REDIRECTIONS = 8
-"""Most redirections of one login. Arrays redirect once, to spread hosts over portals; an array that has moved may redirect a
-few times more."""
+"""Maximum number of redirections in one login. Arrays redirect once, to spread hosts over portals; an array that has moved may
+redirect a few times more."""
 
 T = TypeVar("T")
 

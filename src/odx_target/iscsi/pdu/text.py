@@ -12,11 +12,11 @@ from odx_target.environment import Buffer
 MAX_KEY_BYTES = 63
 """Longest name of a key (RFC 7143 6.1)."""
 MAX_TEXT_BYTES = 65536
-"""Most bytes of text in one negotiation step, which may have several PDUs. It is enough for all keys of RFC 7143; 64 logins can
-take 4 MiB."""
+"""Maximum length of the text in one negotiation step, which may have several PDUs. It is enough for all keys of RFC 7143. 64
+logins can take 4 MiB."""
 MAX_KEYS = 4096
-"""Most keys in one negotiation, over all its steps. Each key name is kept until the negotiation ends. The RFC has about fifty
-keys."""
+"""Maximum number of keys in one negotiation, over all its steps. Each key name is kept until the negotiation ends. The RFC has
+about fifty keys."""
 
 Pairs: TypeAlias = list[tuple[str, str]]
 

@@ -214,7 +214,7 @@ class TargetConnection:
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
     def data_taken(self, now: float) -> None:
-        """Note that the peer has received sent data, which shows that it is alive."""
+        """Record that the peer has received sent data, which shows that it is alive."""
         self._liveness.received(now)
 
     def supersede(self, reason: CloseReason) -> None:

@@ -71,7 +71,7 @@ class Liveness:
         self._data_awaited_since: float | None = None
 
     def received(self, now: float) -> None:
-        """Note that bytes have arrived, which shows that the peer is alive."""
+        """Record that bytes have arrived, which shows that the peer is alive."""
         self.last_received = now
         self._pinged_at = None
 
@@ -103,7 +103,7 @@ class Liveness:
         return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
 
     def _look_for_data(self) -> None:
-        """Note the time since which data has been awaited. It is the time when the last bytes arrived."""
+        """Record since when data has been awaited: since the last bytes arrived."""
         awaited = self.awaited_data()
         if awaited is AwaitedData.NONE:
             self._data_awaited_since = None

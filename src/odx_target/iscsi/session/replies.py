@@ -1,9 +1,9 @@
 """Answers to SCSI commands: Data-In PDUs with the status in the last, or a SCSI Response (RFC 7143 11.4, 11.7).
 
 Data is cut into segments of at most the initiator's MaxRecvDataSegmentLength. A sequence of at most MaxBurstLength ends with
-the F bit. GOOD status is in the last Data-In; every other status needs a SCSI Response. The residual count is the number of
-expected bytes that were not moved (U), or of bytes that the command would have moved beyond the expected ones (O); no more
-bytes are sent than were expected.
+the F bit. GOOD status is in the last Data-In; every other status needs a SCSI Response. With the U bit, the residual count is
+the number of expected bytes that were not moved. With the O bit, it is the number of bytes that the command would have moved
+beyond the expected ones. No more bytes are sent than were expected.
 
 The R and W bits of a command may not fit its operation. A command that writes does not end with GOOD if it has the R bit, or
 has neither bit although it expects data, since no data was written. A command that reads ends with GOOD although it has the W

@@ -150,7 +150,7 @@ class DiskPort:
             await self.host.clock.sleep(settings.busy_delay_s)
 
     def _note_breach(self, path: Path, lost: InitiatorError) -> None:
-        """Note a breach once, although all commands under way fail with it."""
+        """Add a breach to the journal once, although all commands under way fail with it."""
         if isinstance(lost, Broken):
             if not lost.is_reported:
                 lost.is_reported = True
