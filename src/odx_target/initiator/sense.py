@@ -6,7 +6,8 @@ from enum import IntEnum
 from odx_target.initiator.result import CommandResult, Status
 
 MIN_SENSE_BYTES = 8
-"""Shortest sense data that is read: it ends with the additional length. Missing bytes after that count as zero."""
+"""Minimum length of sense data that is read, up to and including the additional length. Missing bytes after that count as
+zero."""
 
 
 class SenseKey(IntEnum):

@@ -65,7 +65,7 @@ Windows host."""
 
 PING_TIMEOUT_S = 30.0
 """A connection that stays silent for this long after a ping is closed. The time is longer than a network's failover and shorter
-than the 60 s of a host."""
+than a host's command timeout of 60 s."""
 
 DATA_OUT_TIMEOUT_S = 60.0
 """A connection is closed if data of a command is missing and no data has arrived for this long. A write has its place in the

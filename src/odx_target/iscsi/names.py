@@ -6,8 +6,8 @@ Names are compared in the form that `prepare_name` returns: lower case, in norma
 characters that are mapped to nothing. So a host may write eui.02004567A425678D in capitals, as the RFC itself does.
 
 `check_name` has the rules for a peer's name. They are weaker than the rules of RFC 3722 for new names, because names of
-existing hosts have harmless characters such as underscores. A name is refused if it cannot be displayed, if it has no form of
-an iSCSI name, or if it has a comma or space, which would break the name of a port.
+existing hosts have harmless characters such as underscores. A name is refused if it cannot be displayed, if it does not have
+the form of an iSCSI name, or if it has a comma or space, which would break the name of a port.
 """
 
 import re

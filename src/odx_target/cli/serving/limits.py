@@ -36,7 +36,7 @@ class Limit(NamedTuple):
 
 
 class MemoryPart(NamedTuple):
-    """The most memory that is used for one purpose."""
+    """Maximum memory that is used for one purpose."""
 
     name: str
     size_bytes: int

@@ -80,9 +80,7 @@ class ScriptLines:
         return line
 
     async def _read(self) -> bytes:
-        """Read the bytes that are available, when there are any. The wait is in the event loop, since a thread that waits could
-        not be interrupted.
-        """
+        """Wait for bytes and read them. The event loop waits, because a waiting thread could not be interrupted."""
         try:
             await trio.lowlevel.wait_readable(self._descriptor)
         except PermissionError:  # a regular file, for which no wait is needed

@@ -223,7 +223,7 @@ async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[Wind
 
 
 async def _log_in(wish: Wish, windows: WindowsHost, place: IscsiUrl, nursery: trio.Nursery, number: int) -> list[LiveSession]:
-    """Open a discovery session, then as many sessions as paths are wanted. Returns the latter."""
+    """Open a discovery session, and after it one session for each path. Returns the sessions of the paths."""
     plans = [
         plan_login(place, at, wish.initiator_name, windows.journal, connect, digests=wish.digests)
         for at in range(number, number + 1 + wish.paths)

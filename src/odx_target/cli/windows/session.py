@@ -207,9 +207,7 @@ class LiveSession:
                     await self._wanted.wait()
 
     async def renew(self) -> None:
-        """Drop the session and log in again. Callers at the same time wait for the same login. Raises the error of the
-        login.
-        """
+        """Drop the session and log in again. All callers wait for the same login. Raises the error of the login."""
         if self._changed.is_set():
             self._tell_of_loss()
             self._session, self._failure, self._changed = None, None, trio.Event()

@@ -23,7 +23,7 @@ class Method(Enum):
 
 
 class OffloadFailed(InitiatorError):
-    """A copy that had to be offloaded was not offloaded, or only a part of it."""
+    """A copy that had to be offloaded was offloaded only in part or not at all."""
 
     def __init__(self, stop: OffloadStop, offloaded_bytes: int, size_bytes: int) -> None:
         super().__init__(f"{offloaded_bytes} of {size_bytes} bytes were offloaded, then: {stop}")

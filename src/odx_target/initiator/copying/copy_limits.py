@@ -138,7 +138,9 @@ def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks
 
 
 def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: int = 0) -> Limit:
-    """Return the limit in blocks for one POPULATE TOKEN. As in Windows, the optimum is ignored if a timeout is requested."""
+    """Return the limit in blocks for one POPULATE TOKEN. As in Windows, a requested timeout overrides OPTIMAL TRANSFER
+    COUNT.
+    """
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks and not inactivity_timeout_s:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))

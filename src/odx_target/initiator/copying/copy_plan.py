@@ -21,7 +21,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
-    """The plan of the copy of consecutive blocks.
+    """A plan for copying consecutive blocks.
 
     `unit_bytes` is the least common multiple of both block sizes: each step begins and ends at a multiple of it.
     `distance_bytes` is the distance between the starts of source and destination if they overlap, and 0 if they do not. A step
@@ -52,8 +52,8 @@ def plan_copy(
 ) -> CopyPlan:
     """Plan the copy of `count_blocks` blocks of the source, by default of all blocks from `source_lba` on.
 
-    Disks with equal identities are the same disk. For disks without identities, `same_logical_unit` says if they are. Raises
-    BadRequest.
+    Disks with equal identities are the same disk. If the disks have no identities, `same_logical_unit` must be True if they are
+    the same. Raises BadRequest.
     """
     unit_bytes = math.lcm(source.block_bytes, destination.block_bytes)
     size_bytes = _size_bytes(source, source_lba, count_blocks)

@@ -62,7 +62,7 @@ class _Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token, and the number of bytes of the copy that it has, from `start_bytes` on."""
+    """A token, and the part of the copy that its data covers: `size_bytes` from `start_bytes` on."""
 
     value: bytes
     start_bytes: int
@@ -147,8 +147,8 @@ class OffloadCopy:
     def _take_chunk(self) -> None:
         """Choose the part of the copy for the next token.
 
-        Forwards, it begins where the data of the last token ended, even if the token was short. Backwards, a chunk is finished
-        before the next one begins.
+        In a forward copy it begins at the end of the last token's data, even if that token was short. In a backward copy a
+        chunk is finished before the next one begins.
         """
         if not self._plan.backwards:
             start, end = self._chunk.start_bytes, self._untouched.end_bytes

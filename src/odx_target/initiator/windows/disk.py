@@ -77,7 +77,7 @@ class WindowsDisk:
         await self.driver.submit(command, self.host.settings.ordinary_retries)
 
     async def read(self, lba: int, count_blocks: int) -> bytes:
-        """Read at most as many bytes as the adapter can transfer, by an ordinary READ. Raises DiskUnusable."""
+        """Read blocks by one ordinary READ, which must not be longer than the adapter can transfer. Raises DiskUnusable."""
         command = Command(cdb.read(lba, count_blocks, long=self.is_long), data_in_bytes=count_blocks * self.block_bytes)
         completion = await self._submit(command)
         self._check(completion)
@@ -86,7 +86,7 @@ class WindowsDisk:
         return completion.data_in
 
     async def write(self, lba: int, data: Buffer, *, force_unit_access: bool = False) -> None:
-        """Write whole blocks by an ordinary WRITE, at most as many bytes as the adapter can transfer. Raises DiskUnusable."""
+        """Write blocks by one ordinary WRITE, which must not be longer than the adapter can transfer. Raises DiskUnusable."""
         if force_unit_access and self.has_write_cache:
             completion = await self._submit(self._write_command(lba, data, force_unit_access=True))
             sense = completion.reading.sense
@@ -98,12 +98,12 @@ class WindowsDisk:
         self._check(await self._submit(self._write_command(lba, data)))
 
     async def read_file(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> bytes:
-        """Read a piece of a file, in commands as long as the adapter can transfer. Raises DiskUnusable."""
+        """Read a piece of a file, by commands that are no longer than the adapter can transfer. Raises DiskUnusable."""
         pieces = [await self.read(lba, count) for lba, count in self._commands(layout, position_bytes, size_bytes)]
         return b"".join(pieces)
 
     async def write_file(self, layout: FileLayout, position_bytes: int, data: bytes) -> None:
-        """Write a piece of a file, in commands as long as the adapter can transfer. Raises DiskUnusable."""
+        """Write a piece of a file, by commands that are no longer than the adapter can transfer. Raises DiskUnusable."""
         rest = memoryview(data)
         for lba, count in self._commands(layout, position_bytes, len(data)):
             await self.write(lba, rest[: count * self.block_bytes])

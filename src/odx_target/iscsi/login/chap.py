@@ -88,7 +88,7 @@ class Step(Enum):
 class StepKeys(NamedTuple):
     needed: frozenset[str]
     together: frozenset[str]
-    """Keys that are only allowed all together."""
+    """Keys of which either all or none must be sent."""
 
 
 STEP_KEYS: dict[Step, StepKeys] = {

@@ -7,8 +7,8 @@ NotUnderstood    the key is unknown
 Irrelevant       sessions of this type do not use the key
 Reject           the sender may not send the key, or not in this phase, or the text is not a value of the key
 
-Errors of protocol raise NegotiationError: a key that is sent twice, an answer without an offer, a key of another stage, a
-declared value out of range.
+Protocol errors raise NegotiationError: a key that is sent twice, an answer without an offer, a key of another stage, a declared
+value out of range.
 """
 
 from collections.abc import Callable, Mapping

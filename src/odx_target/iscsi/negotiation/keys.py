@@ -29,7 +29,7 @@ MAX_NUMBER = (1 << 64) - 1
 MAX_VALUE_BYTES = 255
 """Longest value, or element of a list, of a key that has no other limit (6.1)."""
 MAX_LARGE_VALUE_BYTES = 8192
-"""Longest large binary value (CHAP, SRP) in hexadecimal form, and some more."""
+"""Maximum length of a large binary value (CHAP, SRP): more than the longest value needs in hexadecimal form."""
 
 
 class Kind(Enum):

@@ -104,9 +104,7 @@ class Offerer:
 
 
 def _checked_answer(key: Key, offered: str, answer: str) -> Value:
-    """Return the answer as a value. Raises ValueError if the target cannot derive the answer from the offer, whatever its
-    wish.
-    """
+    """Return the answer as a value. Raises ValueError if the answer cannot result from the offer."""
     if key.kind is Kind.LIST:
         if answer not in offered.split(","):
             raise ValueError("that was not offered")

@@ -14,7 +14,7 @@ WISHES: dict[str, Value | tuple[str, ...]] = {
     "DataSequenceInOrder": True,
     "ErrorRecoveryLevel": 0,
     "DefaultTime2Wait": 0,  # no state is kept after a connection is lost, so there is nothing to wait for
-    "DefaultTime2Retain": 0,  # for the same reason
+    "DefaultTime2Retain": 0,  # no state is kept after a connection is lost
     "TaskReporting": ("RFC3720",),
     "iSCSIProtocolLevel": 1,  # RFC 7144 defines level 2, with task management functions that this target does not have
 }

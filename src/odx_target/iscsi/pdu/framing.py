@@ -113,8 +113,8 @@ def append_pdu(
 ) -> None:
     """Add a PDU to a list of buffers to send.
 
-    The lengths in `header` must be set: TotalAHSLength counts the words of `additional_header`, which are whole, and
-    DataSegmentLength is the length of all parts of `data` together.
+    The lengths in `header` must be set. `additional_header` has whole words of four bytes, and DataSegmentLength is the length
+    of all parts of `data` together.
     """
     header += additional_header
     if header_digest:

@@ -117,7 +117,7 @@ def _codec_of(kind: type[Header]) -> Codec:
 
 
 def _places_of(kind: type[Header]) -> dict[str, tuple[Place, type]]:
-    """The place and the Python type of each field, by its annotation."""
+    """Return the place and the Python type of each field, from its annotation."""
     annotations = get_type_hints(kind, include_extras=True)
     places: dict[str, tuple[Place, type]] = {"opcode": (_OPCODE, int)}
     for field in fields(kind):

@@ -12,10 +12,10 @@ HEADER_BYTES = 48
 
 
 def bits(byte: int, bit: int, count: int = 1) -> Place:
-    """The place of bits of a byte, numbered as in the RFC: bit 0 is the most significant."""
+    """Return the place of bits of a byte, numbered as in the RFC: bit 0 is the most significant."""
     return Place(byte * 8 + bit, count)
 
 
 def octets(start: int, count: int) -> Place:
-    """The place of whole bytes, counted from the first of the header."""
+    """Return the place of whole bytes, counted from the first byte of the header."""
     return Place(start * 8, count * 8)

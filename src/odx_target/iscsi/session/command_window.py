@@ -31,8 +31,8 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of this PDU with its headers and objects, but without its followers. Without the objects, an initiator could
-        hold any number of PDUs without data.
+        """Memory of this PDU with its headers and objects, but without its followers. If the objects did not count, an
+        initiator could make the target hold any number of PDUs without data.
         """
         return HELD_OBJECT_BYTES + len(self.header) + len(self.additional_header) + len(self.data)
 
@@ -43,7 +43,7 @@ def is_before(left: int, right: int) -> bool:
 
 
 class Turn(Enum):
-    """When a command runs, according to its CmdSN."""
+    """The time at which a command runs, which depends on its CmdSN."""
 
     NOW = auto()
     LATER = auto()

@@ -67,7 +67,7 @@ from odx_target.iscsi.session.sessions import Session
 from odx_target.iscsi.session.writer import PduWriter
 
 MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)
-"""Length of a receive buffer that is long enough for every PDU."""
+"""Length of a receive buffer that can hold every PDU."""
 
 
 class TargetConnection:

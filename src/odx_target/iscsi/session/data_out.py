@@ -4,9 +4,9 @@ Data arrives in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one numb
 sequence of Data-Out PDUs that ends with the F bit. First comes the unsolicited burst, if the F bit of the command is clear,
 then one burst per R2T. Several R2Ts may be open; their bursts arrive in the order of the R2Ts.
 
-Memory is claimed before data arrives. For unsolicited data it is claimed when the command arrives, except if the command can be
-delivered at once; without this memory the command ends with TASK SET FULL. For other data it is claimed before any of the data
-is requested; a command waits for this memory, and so do the commands after it.
+Memory is claimed before data arrives. For unsolicited data it is claimed when the command arrives; if that fails, the command
+ends with TASK SET FULL. For other data it is claimed before any of the data is requested; a command waits for this memory, and
+so do the commands after it. A command that can be delivered at once needs no memory.
 
 A command that has failed is answered when all its open bursts have ended, as the RFC requires. The LUN of a Data-Out is
 ignored: the tags identify the task, and Windows does not set the LUN reliably.
@@ -203,7 +203,7 @@ class DataOutCollector:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        """Claim memory for waiting commands in order: for all missing data of one, so that a command that begins can finish."""
+        """Claim memory for waiting commands in order. Each gets memory for all its missing data, so that it can finish."""
         while self._waiting and self._claim is None:
             missing = self._missing_bytes(self._waiting[0])
             if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:

@@ -12,7 +12,7 @@ from odx_target.iscsi.session.sessions import Session
 
 @dataclass(slots=True, eq=False)
 class CommandReady:
-    """A SCSI command with all its data-out, which is next in the order of CmdSN.
+    """A SCSI command that is next in the order of CmdSN and whose data-out has all arrived.
 
     This object is also the argument of `send_reply`, which answers the command. `lun_field` has the eight bytes of the LUN as
     one integer; `lun` is LUN_NOT_SINGLE_LEVEL (-1) if the field is not a LUN of one level. `data_out` may point into the view

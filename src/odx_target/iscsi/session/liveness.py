@@ -39,7 +39,7 @@ TIMEOUT_REASONS = {
 
 
 class AwaitedData(Enum):
-    """The state of announced or requested data: NONE is missing, some COMES since the last check, or all of it STAYS_AWAY."""
+    """The state of announced or requested data: none is missing (NONE), some has arrived since the last check, or none has."""
 
     NONE = auto()
     COMES = auto()

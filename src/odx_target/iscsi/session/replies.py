@@ -50,9 +50,7 @@ WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)
 
 
 def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
-    """Return the residual flags and count of a command that moved `moved` of `expected` bytes, but `wanted` to move another
-    number.
-    """
+    """Return the residual flags and count. `moved` of `expected` bytes were moved; the command asked to move `wanted` bytes."""
     if wanted > expected:
         return OVERFLOW, min(wanted - expected, SERIAL_MASK)
     if moved < expected:

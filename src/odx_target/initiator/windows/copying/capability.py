@@ -83,9 +83,7 @@ def read_capability(reply: bytes) -> Capability:
 
 
 def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
-    """Return the size of the largest POPULATE TOKEN. If a token lifetime is requested, the optimum is ignored, but no other
-    limit.
-    """
+    """Return the size of the largest POPULATE TOKEN. A requested token lifetime overrides OPTIMAL TRANSFER COUNT."""
     limits = _maximum(capability)
     if capability.optimal_transfer_blocks and not settings.token_lifetime_s:
         limits.append((capability.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
