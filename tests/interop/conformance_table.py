@@ -1,7 +1,7 @@
-"""libiscsi's conformance tests, and what each must come to here.
+"""The conformance tests of libiscsi, with the expected result of each.
 
-Families of commands that we do not have (RESERVE(6), EXTENDED COPY, SANITIZE...) are left out: the tool only skips
-them. A test counts as skipped when it says so about any part of itself.
+Families for commands that the array does not support (RESERVE(6), EXTENDED COPY, SANITIZE...) are left out, because the tool
+only skips them. A test counts as skipped if it reports that any of its parts was skipped.
 """
 
 from enum import Enum
@@ -49,7 +49,7 @@ FAMILIES: dict[str, str] = {
     "SCSI.GetLBAStatus": "Simple BeyondEol UnmapSingle",
     "SCSI.ReadDefectData10": "Simple",
     "SCSI.ReadDefectData12": "Simple",
-    # not CompareAndWrite: it makes 256 blocks zeros and then expects 257 of them
+    # CompareAndWrite is left out: it writes zeros to 256 blocks and then expects 257 blocks of zeros.
     "SCSI.MultipathIO": "Simple Reset CompareAndWriteAsync",
     "SCSI.ReportSupportedOpcodes": "Simple OneCommand RCTD SERVACTV",
     "SCSI.ModeSense6": "AllPages Control Control-D_SENSE Control-SWP Residuals",
@@ -76,7 +76,7 @@ FAMILIES: dict[str, str] = {
 }
 
 ACCEPTED: dict[str, tuple[Verdict, str]] = {
-    # test: (what it comes to instead of passing, why that is right)
+    # test: (expected result if it does not pass, reason why that is right)
     "SCSI.Inquiry.BlockLimits": (
         Verdict.FAILED,
         "it holds an UNMAP of more than 1,048,576 blocks for insane; we announce 4 GiB",

@@ -1,4 +1,4 @@
-"""A server process for the tests that talk to it with other people's programs."""
+"""Fixtures that start a server process for tests with programs of other projects."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ LUNS_512_AND_4096 = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=
 LOG_SHOWN_CHARACTERS = 8000
 
 STARTED = pytest.StashKey[list[Served]]()
-"""Servers that a test has started itself."""
+"""Servers that a test has started through the fixture `start`."""
 
 Login = Callable[..., Initiator]
 Start = Callable[..., Served]
@@ -24,7 +24,7 @@ Start = Callable[..., Served]
 
 @pytest.fixture
 def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Starts servers on pools of the test's own; ends them all with the test."""
+    """Starts servers on new pools, and ends all of them after the test."""
     with ExitStack() as running:
 
         def start_one(luns: tuple[str, ...] = (), *, pool: str = "pool", **others: Any) -> Served:
@@ -38,7 +38,7 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def served(module_path: Path) -> Iterator[Served]:
-    """One server for the tests of a module: LUNs 0 and 1 of 512-byte blocks, 2 and 3 of 4096, 64 MiB each."""
+    """One server for all tests of a module. LUNs 0 and 1 have blocks of 512 bytes, 2 and 3 of 4096 bytes; each has 64 MiB."""
     served = serve(module_path / "pool", LUNS_512_AND_4096, log_path=module_path / "serve.log")
     try:
         yield served
@@ -48,9 +48,9 @@ def served(module_path: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def login() -> Iterator[Login]:
-    """Opens libiscsi sessions: `login(served, lun, ...)`; closes them all with the test.
+    """Opens libiscsi sessions by `login(served, lun, ...)`, and closes all of them after the test.
 
-    The unit attentions of a new session are used up for each LUN named.
+    The unit attentions of a new session are cleared for each LUN given.
     """
     need("libiscsi")
     with ExitStack() as sessions:
@@ -68,7 +68,7 @@ def login() -> Iterator[Login]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Adds the end of the servers' logs to the report of a failed test."""
+    """Add the end of each server's log to the report of a failed test."""
     report = yield
     if report.failed:
         shared = getattr(item, "funcargs", {}).get("served")

@@ -1,8 +1,8 @@
-"""libiscsi through ctypes: an initiator that nobody here wrote, sending any CDB we like.
+"""libiscsi through ctypes: an independent initiator that can send any CDB.
 
-Only what the tests need: login, one command at a time, resets. Nothing of odx_target is used here, so a field that we
-misread on both sides still shows. The structures follow libiscsi 1.18 to 1.20 (`scsi-lowlevel.h`, `iscsi.h`); libiscsi
-calls release the interpreter lock, so sessions in several threads run side by side.
+This module supports only login, one command at a time, and resets. It uses nothing of odx_target, so that the tests detect a
+field that both our initiator and our target misread. The structures follow libiscsi 1.18 to 1.20 (`scsi-lowlevel.h` and
+`iscsi.h`). Calls of libiscsi release the interpreter lock, so sessions in several threads run in parallel.
 """
 
 import ctypes
@@ -17,15 +17,15 @@ SESSION_NORMAL = 2
 COMMAND_TIMEOUT_S = 30
 CHECK_CONDITION = 0x02
 COMMAND_STATES_OF_LIBRARY = 0x0F000000
-"""Statuses from here on are libiscsi's own: cancelled, error, timeout."""
+"""Lowest of libiscsi's own status codes, such as cancelled, error and timeout."""
 
 
 class LibiscsiError(Exception):
-    """What libiscsi says it could not do."""
+    """An error that libiscsi reported."""
 
 
 class HeaderDigest(IntEnum):
-    """What is offered at login, in libiscsi's numbers."""
+    """Header digests to offer at login, with libiscsi's numbers."""
 
     NONE = 0
     NONE_OR_CRC32C = 1
@@ -59,7 +59,7 @@ class _Sense(ctypes.Structure):
 
 
 class _Task(ctypes.Structure):
-    """The head of `struct scsi_task`, as far as we read it."""
+    """The first fields of the C structure `struct scsi_task`."""
 
     _fields_ = (
         ("status", ctypes.c_int),
@@ -103,7 +103,7 @@ _SIGNATURES: dict[str, tuple[object, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sense:
-    """The sense data as it came, and the fields of fixed format (SPC-4 4.5.3)."""
+    """Received sense data, with access to the fields of the fixed format (SPC-4 4.5.3)."""
 
     data: bytes
 
@@ -118,7 +118,7 @@ class Sense:
 
     @property
     def information(self) -> int | None:
-        """None while VALID is 0."""
+        """INFORMATION field; None if VALID is 0."""
         return int.from_bytes(self.data[3:7], "big") if self.data[0] & 0x80 else None
 
     @property
@@ -128,7 +128,7 @@ class Sense:
 
     @property
     def words(self) -> str:
-        """The way the standards' tables are quoted: key/ASC/ASCQ."""
+        """Sense key, ASC and ASCQ as text in the form key/ASC/ASCQ."""
         return f"{self.key:X}/{self.data[12]:02X}/{self.data[13]:02X}"
 
 
@@ -142,14 +142,14 @@ class Result:
 
     @property
     def outcome(self) -> str:
-        """`good`, the sense as key/ASC/ASCQ, or the status in hex."""
+        """Result as text: `good`, the sense data as key/ASC/ASCQ, or the status in hexadecimal."""
         if self.sense is not None:
             return self.sense.words
         return "good" if self.status == 0 else f"status {self.status:02X}h"
 
 
 def load() -> ctypes.CDLL:
-    """The library with its signatures declared. Raises OSError if it is not installed."""
+    """Load the library and declare its signatures. Raises OSError if it is not installed."""
     library = ctypes.CDLL(LIBRARY)
     for name, (result, *arguments) in _SIGNATURES.items():
         function = getattr(library, name)
@@ -160,8 +160,8 @@ def load() -> ctypes.CDLL:
 class Initiator:
     """One normal session, logged in.
 
-    It never reconnects by itself: a lost connection is an error the test sees. Unit attentions are left to the caller;
-    `ready` collects those of a new session.
+    The session never reconnects: a lost connection raises an error. The caller must handle unit attentions; `ready` clears the
+    unit attentions of a new session.
     """
 
     def __init__(
@@ -215,8 +215,8 @@ class Initiator:
     def execute(self, lun: int, cdb: bytes, data_out: bytes = b"", data_in_bytes: int = 0) -> Result:
         """Send one command and wait for its status.
 
-        `data_in_bytes` is the expected data transfer length of a read. Raises LibiscsiError when the connection was lost
-        or no answer came in time.
+        `data_in_bytes` is the expected data transfer length of a read. Raises LibiscsiError if the connection was lost or no
+        response came in time.
         """
         assert self._context is not None, "the session is closed"
         assert len(cdb) <= MAXIMUM_CDB_BYTES
@@ -234,7 +234,7 @@ class Initiator:
             self._library.scsi_free_scsi_task(task)
 
     def ready(self, lun: int) -> None:
-        """TEST UNIT READY until the unit attentions of a new session are used up."""
+        """Send TEST UNIT READY until it reports no more unit attentions of the new session."""
         for _ in range(8):
             if self.execute(lun, bytes(6)).status == 0:
                 return
@@ -250,7 +250,7 @@ class Initiator:
         self._must(self._library.iscsi_task_mgmt_target_warm_reset_sync(self._context))
 
     def close(self) -> None:
-        """Log out and disconnect; does nothing the second time."""
+        """Log out and disconnect. A second call does nothing."""
         if self._context is not None:
             try:
                 self._must(self._library.iscsi_logout_sync(self._context))
@@ -258,7 +258,7 @@ class Initiator:
                 self.abandon()
 
     def abandon(self) -> None:
-        """Drop the connection without a word."""
+        """Close the connection without a logout."""
         context, self._context = self._context, None
         if context is not None:
             self._library.iscsi_destroy_context(context)
@@ -269,6 +269,6 @@ def _result(task: _Task) -> Result:
     residual = Residual(task.residual_kind), task.residual_bytes
     if task.status != CHECK_CONDITION:
         return Result(task.status, data, None, *residual)
-    # libiscsi leaves the data segment of the SCSI Response here: SenseLength, then the sense (RFC 7143 11.4.7)
+    # libiscsi keeps the data segment of the SCSI Response here: SenseLength, then the sense data (RFC 7143 11.4.7).
     sense_bytes = int.from_bytes(data[:2], "big")
     return Result(task.status, b"", Sense(data[2 : 2 + sense_bytes]), *residual)

@@ -1,4 +1,4 @@
-"""Programs that are not ours: where they come from, and running one in bounded time."""
+"""Programs of other projects: the packages they come from, and functions that run them with a time limit."""
 
 import ctypes
 import os
@@ -12,10 +12,10 @@ import pytest
 from tests.interop.libiscsi import LIBRARY
 
 PROGRAM_TIMEOUT_S = 60
-"""Far beyond what any client here takes, so that only a hang reaches it."""
+"""Time limit of a client, so long that only a hanging client reaches it."""
 
 QEMU_ISCSI_DRIVERS = "lib/*/qemu/block-iscsi.so"
-"""Where Debian keeps the part of QEMU that speaks iSCSI, below /usr."""
+"""Path of QEMU's iSCSI driver in Debian, below /usr."""
 
 
 def _library_loads() -> bool:
@@ -35,7 +35,7 @@ def _qemu(name: str) -> Callable[[], bool]:
 
 
 CLIENTS: dict[str, tuple[str, Callable[[], bool]]] = {
-    # client: (Debian packages, is it here?)
+    # client: (Debian packages, function that returns True if it is installed)
     "iscsi-ls": ("libiscsi-bin", _program("iscsi-ls")),
     "iscsi-inq": ("libiscsi-bin", _program("iscsi-inq")),
     "iscsi-readcapacity16": ("libiscsi-bin", _program("iscsi-readcapacity16")),
@@ -52,7 +52,7 @@ CLIENTS: dict[str, tuple[str, Callable[[], bool]]] = {
 
 
 def need(client: str) -> None:
-    """Leave the test out where the client is not installed; in CI that is a failure."""
+    """Skip the test if the client is not installed; in CI the test fails instead."""
     packages, is_here = CLIENTS[client]
     if is_here():
         return
@@ -63,7 +63,7 @@ def need(client: str) -> None:
 
 
 def run(client: str, *arguments: str | Path, timeout_s: float = PROGRAM_TIMEOUT_S, stdin: str = "") -> str:
-    """Run a client to its end and return what it printed, both streams; any exit status but 0 fails the test."""
+    """Run a client to its end and return the output of both streams; an exit status other than 0 fails the test."""
     need(client)
     ended = attempt(client, *arguments, timeout_s=timeout_s, stdin=stdin)
     assert ended.returncode == 0, f"{client} {' '.join(map(str, arguments))} ended with {ended.returncode}:\n{ended.stdout}"
@@ -73,7 +73,7 @@ def run(client: str, *arguments: str | Path, timeout_s: float = PROGRAM_TIMEOUT_
 def attempt(
     client: str, *arguments: str | Path, timeout_s: float = PROGRAM_TIMEOUT_S, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """As `run`, for a client that may fail."""
+    """Run a client that may fail; returns its exit status and output."""
     need(client)
     return subprocess.run(
         [client, *map(str, arguments)],

@@ -1,4 +1,4 @@
-"""`odx-target serve` as a process of its own: started, waited for, stopped or killed, and always reaped."""
+"""Starts `odx-target serve` as a process, waits until it listens, stops or kills it, and always reaps it."""
 
 import os
 import queue
@@ -18,11 +18,11 @@ IQN = "iqn.2026-11.io.odx-target:array"
 READY = "listening on "
 READY_TIMEOUT_S = 30
 END_TIMEOUT_S = 20
-"""How long a server may take to end before the test fails; it should need far less."""
+"""Time limit for a server to end. It should need far less."""
 
 
 class DidNotServe(AssertionError):
-    """The server ended or stayed silent instead of getting ready; the message carries its log."""
+    """The server ended or printed nothing instead of getting ready. The message contains its log."""
 
 
 @dataclass
@@ -35,10 +35,10 @@ class Served:
     seconds_to_ready: float
     lines: "queue.Queue[str | None]" = field(repr=False)
     printed: list[str] = field(repr=False)
-    """What it said until it was ready."""
+    """Lines that the server printed before it was ready."""
 
     def url(self, lun: int | None = None) -> str:
-        """The portal alone, as iscsi-ls wants it, or with target and LUN."""
+        """URL of the portal, as iscsi-ls expects it, or of a LUN of the target."""
         return f"iscsi://{self.portal}" + ("" if lun is None else f"/{IQN}/{lun}")
 
     @property
@@ -46,12 +46,12 @@ class Served:
         return self.log_path.read_text(errors="replace")
 
     def kill(self) -> None:
-        """SIGKILL, then reap. Harmless when the process has ended."""
+        """Kill the process with SIGKILL and reap it. Does nothing if the process has ended."""
         self.process.kill()
         self._reap()
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """Ask it to stop and return its exit status."""
+        """Stop the server with a signal and return its exit status."""
         self.process.send_signal(signal_number)
         return self._reap()
 
@@ -72,12 +72,12 @@ def serve(
     options: Sequence[str] = (),
     descriptors: int | None = None,
 ) -> Served:
-    """Start a server and return once it says that it listens.
+    """Start a server and return when it listens.
 
-    `luns` are values of --lun. A `portal` that an ended server had takes its place. A pool of its own, where `pool` is None, is
-    beside the log, and stays there if the server is killed. `descriptors` is the most that it may have open.
+    `luns` are values of --lun. Pass the `portal` of an ended server to replace that server. If `pool` is None, a new pool is
+    made beside the log; it stays there if the server is killed. `descriptors` is the limit of descriptors for the server.
 
-    Raises DidNotServe if it ends first or says nothing for READY_TIMEOUT_S.
+    Raises DidNotServe if the server ends first, or prints nothing for READY_TIMEOUT_S.
     """
     arguments = [sys.executable, "-m", "odx_target.cli.main", "serve"]
     arguments += [str(pool)] if pool is not None else []
@@ -114,7 +114,7 @@ def _limit_descriptors(count: int) -> None:
 
 
 def _drain(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:
-    """Empty the pipe for as long as the server lives, so that it never waits for us; None marks the end."""
+    """Read the pipe while the server lives, so that the server never waits for its reader; None marks the end."""
     with pipe:
         for line in pipe:
             lines.put(line.rstrip("\n"))

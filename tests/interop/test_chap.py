@@ -1,4 +1,4 @@
-"""CHAP as libiscsi and QEMU's driver, and our own commands, do it against a server that reads its secrets from files."""
+"""Tests of CHAP by libiscsi, QEMU's driver and our own commands, against a server with secret files."""
 
 import os
 import subprocess
@@ -30,10 +30,10 @@ def served(module_path: Path) -> Iterator[Served]:
     served = serve(module_path / "pool", ("a=8M", "b=8M"), log_path=module_path / "serve.log", options=words)
     try:
         yield served
-        served.stop()  # the trace and the log are written by threads, which end with it
+        served.stop()  # The threads that write the trace and the log end with the server.
     finally:
         served.kill()
-    # Whatever the tests of this module sent, no secret and no response is told anywhere.
+    # No test of this module may leave a secret or a response in any file.
     told = served.log + (module_path / "trace").read_text()
     assert "CHAP_R=(34 characters)" in told
     for unwanted in (SECRET, TARGET_SECRET, "CHAP_R=0", "CHAP_C=0", "Traceback"):

@@ -1,4 +1,4 @@
-"""libiscsi's own conformance tests, each alone in a process of its own and bounded, since some can hang."""
+"""Runs the conformance tests of libiscsi, each in its own process with a time limit, because some can hang."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The dissector on golden bytes: what our array does not send, but other targets do."""
+"""Tests of the dissector with golden bytes that other targets send, but not our array."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def partial(tap: ConnectionTap) -> None:
 
 
 def result(tap: ConnectionTap, sense: bytes) -> None:
-    """Of a WRITE USING TOKEN that failed."""
+    """Send the result of a WRITE USING TOKEN that failed."""
     head = bytes.fromhex("11 02 00 01 ff ff ff fe 02") + bytes([len(sense), len(sense), 0xF1]) + bytes(16)
     body = head + sense + bytes(4)
     answered(tap, cdbs.receive_rod_token_information(1, 4096), len(body).to_bytes(4, "big") + body)
@@ -61,7 +61,7 @@ def two_tokens(tap: ConnectionTap) -> None:
 
 
 def two_bursts(tap: ConnectionTap, *, ends_with_status: bool) -> None:
-    """An answer of more than MaxBurstLength: F ends a sequence of Data-In, not the data."""
+    """Send parameter data of more than MaxBurstLength. The F bit ends a sequence of Data-In PDUs, but not the data."""
     token = bytes.fromhex("00800002 0000 01f8") + bytes(504)
     body = bytes.fromhex("10 01 00 01 ff ff ff fe 00 00 00 f1") + bytes(16) + (514).to_bytes(4, "big") + bytes(2) + token
     answer = len(body).to_bytes(4, "big") + body
@@ -298,7 +298,7 @@ def test_the_words(tmp_path: Path, play: Callable[[ConnectionTap], None], words:
 
 
 def seen(folder: Path, play: Callable[[Traced], None]) -> str:
-    """What tshark prints of a capture."""
+    """Return the output of tshark for a capture."""
     traced = Traced(folder)
     play(traced)
     traced.close()

@@ -1,4 +1,4 @@
-"""What a guest is made of, read back by programs that nobody here wrote, and by the bytes of the formats."""
+"""Tests of the files of a guest, which are read by programs of other projects or compared with the bytes of the formats."""
 
 import io
 import lzma
@@ -20,11 +20,11 @@ from tests.interop.guest.packages import CannotBuild, Packages
 from tests.interop.programs import need
 
 HEADER_BYTES = 110
-"""Six of magic and thirteen numbers of eight digits (initramfs buffer format)."""
+"""Size of a header: a magic of six bytes and thirteen numbers of eight digits (initramfs buffer format)."""
 
 
 def entries(archive: bytes) -> dict[str, tuple[int, bytes]]:
-    """Mode and content by name, read by the description of the format alone."""
+    """Read an archive by the description of its format; returns mode and content by name."""
     found: dict[str, tuple[int, bytes]] = {}
     position = 0
     while True:
@@ -119,7 +119,7 @@ def test_what_a_module_needs(tmp_path: Path, said: bytes, needed: list[str]) -> 
 
 
 def boot_image(payload: bytes, *, setup_sectors: int) -> bytes:
-    """A bzImage as far as the boot protocol says where its payload is."""
+    """Make a bzImage with only the fields by which the boot protocol locates the payload."""
     offset = 48
     head = bytearray((setup_sectors or 4) * 512 + 512)
     head[0x1F1] = setup_sectors
@@ -139,7 +139,7 @@ def test_a_kernel_compressed_in_another_way_is_told() -> None:
 
 
 class Unpacked(Packages):
-    """Packages that are in a folder already."""
+    """Packages that have been unpacked into a folder already."""
 
     def resolve(self, names: Sequence[str]) -> list[str]:
         return [f"{name}_1_all.deb" for name in names]
@@ -150,7 +150,7 @@ class Unpacked(Packages):
 
 @pytest.fixture
 def unpacked(tmp_path: Path) -> Path:
-    """The folder of the only package that UML_MODULES names."""
+    """Folder of the only package in UML_MODULES."""
     folder = tmp_path / "unpacked/user-mode-linux_1_all"
     (folder / "usr/lib/uml/modules").mkdir(parents=True)
     return folder

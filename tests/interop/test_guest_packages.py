@@ -1,4 +1,4 @@
-"""Packages of a guest: what is unpacked is whole or not there, what is of no use goes, and trouble is one line."""
+"""Tests that packages are unpacked completely or not at all, that unused files are deleted, and that errors are one line."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ DAY_S = 86_400
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A package with one file of 1 MiB, made by dpkg-deb."""
+    """Path of a package with one file of 1 MiB, made by dpkg-deb."""
     content = tmp_path / "content"
     (content / "usr/bin").mkdir(parents=True)
     (content / "usr/bin/program").write_bytes(os.urandom(1 << 20))
@@ -45,7 +45,7 @@ def test_a_package_that_is_cut_off_is_refused(package: Path, tmp_path: Path, kep
 
 
 def test_a_package_whose_tar_is_killed_is_refused(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing, and has read all that there was."""
+    """A killed tar prints nothing, and has read the whole input."""
     tar = tmp_path / "bin/tar"
     tar.parent.mkdir()
     tar.write_text("#!/bin/sh\ncat >/dev/null\nkill -KILL $$\n")
@@ -134,7 +134,7 @@ def test_an_archive_out_of_reach_is_not_asked_again_at_once(tmp_path: Path, monk
 
     monkeypatch.setattr(Packages, "_apt", fail)
     there = Packages(tmp_path)
-    for _ in range(2):  # without any lists there is no other way
+    for _ in range(2):  # Without any lists, each attempt must call apt again.
         with pytest.raises(CannotBuild):
             there.refresh()
     refreshed = tmp_path / "packages/refreshed"

@@ -1,4 +1,4 @@
-"""What lets User-mode-linux run on a processor with more registers than it has room for."""
+"""Tests of the workaround for User-mode-linux on processors with too many registers."""
 
 import errno
 import platform
@@ -20,7 +20,7 @@ libc.ptrace(*{arguments})
 print(ctypes.get_errno())
 """
 NT_PRSTATUS = 1
-"""The general registers."""
+"""Number of the set of general registers."""
 
 
 @pytest.mark.parametrize(("cpuinfo", "too_many"), [(ZEN_2, False), (SAPPHIRE_RAPIDS, True), ("", False), ("flags", False)])
@@ -55,7 +55,7 @@ def test_the_filter_is_used_only_where_it_is_needed(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("arguments", "behind", "without"),
     [
-        # nothing is traced here, so what the filter lets through finds no process
+        # No process is traced here, so a call that passes the filter fails with ESRCH.
         ((registers.PTRACE_GETREGSET, 0, registers.NT_X86_XSTATE, 0), errno.EIO, errno.ESRCH),
         ((registers.PTRACE_GETREGSET, 0, NT_PRSTATUS, 0), errno.ESRCH, errno.ESRCH),
         ((registers.PTRACE_GETREGSET + 1, 0, registers.NT_X86_XSTATE, 0), errno.ESRCH, errno.ESRCH),

@@ -1,4 +1,4 @@
-"""A path to a server that can be cut."""
+"""Tests of the network path that can be cut."""
 
 import socket
 import threading

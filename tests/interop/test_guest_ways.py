@@ -1,4 +1,4 @@
-"""Which ways of booting are tried, and what is said of one that does not work; no guest is booted here."""
+"""Tests which ways of booting are tried, and the reasons that are reported. No guest is booted."""
 
 import errno
 import fcntl
@@ -39,7 +39,7 @@ def test_a_way_that_there_is_not_is_a_usage_error(wanted: str) -> None:
 
 
 def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> Path:
-    """A stand-in that ends at once, and counts how often it was started."""
+    """Make a fake launcher that ends at once and counts its starts."""
     script = tmp_path / "launcher"
     script.write_text(f"#!/bin/sh\necho started >>{tmp_path}/count\necho 'Operation not permitted' >&2\nexit {status}\n")
     script.chmod(0o755)
@@ -77,12 +77,12 @@ def test_a_guest_that_cannot_be_started_leaves_no_folder(tmp_path: Path, monkeyp
 
 @dataclass
 class FakeIp:
-    """The launcher with an `ip` that notes what it is asked for, and does what `body` says instead."""
+    """Runs the launcher with a fake `ip`, which notes its arguments and runs a shell script instead."""
 
     folder: Path
 
     def launch(self, body: str) -> tuple[int, str, list[str]]:
-        """How the launcher ends, what it says, and what it asked for."""
+        """Run the launcher; returns its exit status, its output, and the arguments of each call of `ip`."""
         ip = self.folder / "ip"
         ip.write_text(f'#!/bin/sh\necho "$*" >>{self.folder}/asked\n{body}\n')
         ip.chmod(0o755)
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: p
 
 
 def boots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: str) -> None:
-    """Make tcg start a shell script in place of a kernel."""
+    """Make the way `tcg` start a shell script instead of a kernel."""
     image = Image(tmp_path / "kernel", tmp_path / "initramfs")
     way = ways.Way("tcg", "qemu", lambda: "", lambda *_: ["/bin/sh", "-c", console])
     monkeypatch.setitem(WAYS, "tcg", way)

@@ -1,4 +1,4 @@
-"""`kill -9` under load, again and again on one pool: what was acknowledged or flushed is there, and what is there is sound."""
+"""Kills a server under load with SIGKILL, repeatedly on one pool. Acknowledged and flushed data must survive undamaged."""
 
 import itertools
 import random
@@ -30,9 +30,9 @@ REGION_BLOCKS = 4096
 
 @dataclass
 class Writer:
-    """Writes at random places of one region, one command at a time, and keeps what the region must hold.
+    """Writes to random places of one region, one command at a time, and keeps the expected content of the region.
 
-    A block holds the number of the last acknowledged write that covered it, or of the one in flight when the end came.
+    A block must contain the number of the last acknowledged write to it, or of the write that was running at the end.
     """
 
     lun: int
@@ -43,7 +43,7 @@ class Writer:
     number: int = 0
 
     def run(self, session: Initiator, on_acknowledge: Callable[[], None]) -> None:
-        """Until the connection is lost."""
+        """Write until the connection is lost."""
         source = random.Random(f"{self.seed}/{self.number}")
         try:
             while True:
@@ -66,7 +66,7 @@ class Writer:
         self.in_flight = None
 
     def check(self, session: Initiator) -> None:
-        """Compare, and take what is there as the state from now on."""
+        """Compare the region with the expected content, and take its present content as the new state."""
         data = read_blocks(session, self.lun, self.lba, REGION_BLOCKS)
         for block, number in enumerate(self.acknowledged):
             found = int.from_bytes(data[512 * block : 512 * block + 8], "big")
@@ -86,7 +86,7 @@ class Writer:
 
 @contextmanager
 def load(jobs: list[Callable[[Callable[[], None]], None]], count: int) -> Iterator[threading.Event]:
-    """Runs the jobs in threads; the event comes when they have called back `count` times. They must end by themselves."""
+    """Run the jobs in threads. The event is set when they have called back `count` times; the jobs must end by themselves."""
     reached = threading.Event()
     calls = 0
     lock = threading.Lock()
@@ -111,7 +111,7 @@ def load(jobs: list[Callable[[Callable[[], None]], None]], count: int) -> Iterat
 
 @contextmanager
 def bench_writes(served: Served, lun: int) -> Iterator[None]:
-    """`qemu-img bench -w` for as long as the context lasts; it is killed, since it tries to reconnect for ever."""
+    """Run `qemu-img bench -w` during the context. It is killed at the end, because it tries to reconnect forever."""
     need("qemu-img")
     words = [
         "qemu-img",
@@ -141,7 +141,7 @@ def bench_writes(served: Served, lun: int) -> Iterator[None]:
 
 
 def check_all_readable(session: Initiator) -> None:
-    """Every block of every LUN passes its checks."""
+    """Read every block of every LUN, and assert that each read succeeds."""
     for lun, block_bytes in ((0, 512), (1, 512), (2, 4096)):
         read_blocks(session, lun, 0, LUN_BYTES // block_bytes, block_bytes)
 
@@ -177,7 +177,7 @@ def test_acknowledged_writes_outlive_the_process(start: Start, login: Login, rec
 
 
 def _check_bench(data: bytes, flushed: int) -> None:
-    """What qemu-io flushed, under what qemu-img bench may have written over it since: whole blocks of either."""
+    """Assert that each block has the data that qemu-io flushed, or the data that qemu-img bench wrote over it."""
     allowed = {bytes([flushed]) * 4096, bytes([90]) * 4096}
     assert {data[start : start + 4096] for start in range(0, len(data), 4096)} <= allowed
 
@@ -189,7 +189,7 @@ SOURCES = (0, COPY_BLOCKS)
 
 @dataclass
 class Copier:
-    """Copies one token after the other onto the same range and remembers which it was."""
+    """Copies one token after the other to the same range, and remembers the last token."""
 
     tokens: list[bytes]
     shift: int
@@ -197,7 +197,7 @@ class Copier:
     in_flight: int | None = None
 
     def run(self, session: Initiator, on_acknowledge: Callable[[], None]) -> None:
-        """Until the connection is lost."""
+        """Copy until the connection is lost."""
         number = 0
         try:
             while True:
@@ -214,7 +214,7 @@ class Copier:
             return
 
     def check(self, session: Initiator) -> None:
-        """A copy in flight has replaced blocks from the first one on, or none."""
+        """Assert that a copy that was running at the end has replaced no block, or some blocks from the first one on."""
         data = read_blocks(session, 1, COPY_LBA * self.shift + self.shift, COPY_BLOCKS)
         allowed = {choice for choice in (self.acknowledged, self.in_flight) if choice is not None}
         found = [self._origin(data[512 * block : 512 * (block + 1)], block) for block in range(COPY_BLOCKS)]

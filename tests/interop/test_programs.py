@@ -1,4 +1,4 @@
-"""libiscsi's small programs find the array and agree with it about itself."""
+"""Tests that the small programs of libiscsi find the array and print its properties correctly."""
 
 import pytest
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-programs")]
 SIZE_BYTES = 64 << 20
 
 VPD_PAGES = {
-    # page: what iscsi-inq prints of it
+    # page: output of iscsi-inq
     0x00: "Page:0x8f",
     0x80: "Unit Serial Number:[",
     0x83: "Designator Type:(3) NAA",
@@ -46,7 +46,7 @@ def test_iscsi_inq_decodes_the_vital_product_data_page(served: Served, lun: int,
 
 
 def test_iscsi_inq_gets_the_page_about_third_party_copy(served: Served) -> None:
-    # it has no decoder for it, and says so; a refusal would read otherwise
+    # iscsi-inq reports that it cannot decode this page; a refusal by the array would have another message.
     ended = attempt("iscsi-inq", "-e", "1", "-c", str(0x8F), served.url(0))
     assert "failed to unmarshall inquiry datain blob" in ended.stdout
 

@@ -1,4 +1,4 @@
-"""QEMU's iSCSI driver writes, reads, discards and compares."""
+"""Tests that QEMU's iSCSI driver can write, read, discard and compare."""
 
 import random
 from pathlib import Path
@@ -14,12 +14,12 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-qemu")]
 LUN_BYTES = 64 << 20
 MIB = 1 << 20
 PAIRS = ((0, 1), (2, 3))
-"""LUNs of the same block size: 512 and 4096."""
+"""Pairs of LUNs with the same block size, one pair with 512 bytes and one with 4096 bytes."""
 
 
 @pytest.fixture(scope="module")
 def image(module_path: Path) -> Path:
-    """As large as a LUN: random data with holes of every size."""
+    """Path of an image as large as a LUN, with random data and holes of every size."""
     path = module_path / "image.raw"
     source = random.Random(1)
     with path.open("wb") as file:
@@ -42,7 +42,7 @@ def test_an_image_goes_in_and_comes_out_again(served: Served, image: Path, tmp_p
 
 @pytest.mark.parametrize(("lun", "other"), PAIRS)
 def test_an_array_to_array_copy_is_tried_or_done_by_hand(served: Served, image: Path, lun: int, other: int) -> None:
-    # -C makes QEMU try EXTENDED COPY, which is refused as unsupported; then it copies by itself
+    # With -C, QEMU tries EXTENDED COPY, which the array does not support. QEMU then copies by reads and writes.
     run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, served.url(lun))
     run("qemu-img", "convert", "-n", "-C", "-f", "raw", "-O", "raw", served.url(lun), served.url(other))
     run("qemu-img", "compare", "-f", "raw", "-F", "raw", image, served.url(other))

@@ -1,4 +1,4 @@
-"""The README's tour: every command as it stands, in its order, in a directory that has nothing but what a clone has."""
+"""Runs every command of the README's tour, unchanged and in order, in a directory like a fresh clone."""
 
 import os
 import re
@@ -21,11 +21,11 @@ README = (ROOT / "README.md").read_text()
 PORT = ":3260"
 COMMAND_TIMEOUT_S = 180
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-"""Nobody who types these commands is run by make, as the tests may be."""
+"""Environment without the variables of make, because a person does not type these commands under make."""
 
 
 def commands() -> list[str]:
-    """What stands behind a prompt, with its continued lines."""
+    """List the text after each prompt, with its continued lines."""
     return [match[1] for match in re.finditer(r"^    \$ ((?:.*\\\n)*.*)$", README, re.MULTILINE)]
 
 
@@ -38,11 +38,11 @@ def test_the_tour_has_every_subcommand() -> None:
 
 
 class Shell:
-    """Types commands: those that serve in one shell, the former of which is stopped before, and all others in another."""
+    """Runs commands. A command that serves runs in the background, and first stops the previous server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = 0  # the first array picks one: other tests may have the README's
+        self._port = 0  # The first array selects a free port, because other tests may use the port of the README.
         self._serving: subprocess.Popen[str] | None = None
 
     def type(self, command: str) -> None:
@@ -89,7 +89,7 @@ class Shell:
         pytest.fail(f"{command}\n{(self._folder / 'serve.log').read_text()}")
 
     def stop(self) -> None:
-        """Ctrl-C, then what a shell shows of it."""
+        """Stop the server as Ctrl-C does, and check its exit status."""
         if self._serving is None:
             return
         self._serving.send_signal(signal.SIGINT)

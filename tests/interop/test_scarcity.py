@@ -1,4 +1,4 @@
-"""A server process that runs out of descriptors: hosts are asked to come again, and nothing is lost."""
+"""Tests that a server without free descriptors reports BUSY to hosts, and loses no data."""
 
 import resource
 from collections.abc import AsyncIterator, Iterator
@@ -29,7 +29,7 @@ def paths(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def ended() -> Iterator[list[Served]]:
-    """Servers that are killed when the test is over."""
+    """A list of servers that are killed after the test."""
     servers: list[Served] = []
     yield servers
     for server in servers:
@@ -92,7 +92,7 @@ async def test_a_want_of_descriptors_passes(paths: tuple[Path, Path], ended: lis
         written = [await write(session, 100 + at, 99) for at in range(100)]
         assert set(written) == {GOOD, BUSY}
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-        while await write(session, 100, 99) == BUSY:  # a disk that has refused is not asked again for a moment
+        while await write(session, 100, 99) == BUSY:  # After a refusal the pool waits a moment before it tries again.
             continue
         for at in range(COUNT_MIB):
             assert await read(session, at) == (GOOD, bytes([at + 1]) * MIB)

@@ -1,4 +1,4 @@
-"""A server that is asked to stop does so cleanly, whatever its sessions are doing, and forgets nothing."""
+"""Tests that a server stops cleanly during any work of its sessions, and loses no data."""
 
 import signal
 import threading

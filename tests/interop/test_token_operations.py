@@ -1,4 +1,4 @@
-"""Copies that take time: asked about, refused a second start, aborted; and many at once beside ordinary I/O."""
+"""Tests of slow copies: status queries, a second start, aborts, and many copies at once with ordinary I/O."""
 
 import random
 import threading
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-tokens")]
 LARGE_LUNS = ("first=2G", "second=2G")
 LIST_IDENTIFIER = 5
 SLOW_COPY_BLOCKS = 393_216
-"""192 MiB: some hundred times what a few commands take on the way."""
+"""Blocks of a slow copy: 192 MiB, which takes about a hundred times as long as a few commands."""
 
 CHECKED_BLOCKS = 2048
 MARKER = b"\xee" * 512
@@ -35,7 +35,7 @@ def session(large: Served, login: Login) -> Initiator:
 
 
 def start_slow_copy(session: Initiator) -> int:
-    """An unaligned copy of written blocks, in the background: their data has to move. Returns the number of blocks."""
+    """Start an unaligned copy of written blocks in the background, whose data must be moved. Returns the number of blocks."""
     filling = random.Random(1).randbytes(CHUNK_BYTES)
     for lba in range(0, SLOW_COPY_BLOCKS, CHUNK_BYTES // 512):
         write_blocks(session, 0, lba, filling)

@@ -1,4 +1,4 @@
-"""Token copy by an initiator that is not ours: the sequences that clients depend on, as raw bytes."""
+"""Tests of token copy by libiscsi, with the sequences on which clients depend, as raw bytes."""
 
 import threading
 import time
@@ -107,7 +107,7 @@ def test_the_list_identifier_belongs_to_the_initiator_and_the_token_to_nobody(se
     write_blocks(one, 0, 0xA00, data)
     token = raw.make_token(one, 0, 9, [(0xA00, 32)])
     assert raw.receive_token_information(other, 0, 9).outcome == "5/24/00"
-    assert raw.get_token(second_path, 0, 9, 32) == token  # multipath software of some hosts asks along another path
+    assert raw.get_token(second_path, 0, 9, 32) == token  # Multipath software of some hosts uses another path.
     one.close()
     assert raw.write_using(other, 1, 9, token, [(0xA00, 32)]).outcome == "good"
     assert read_blocks(second_path, 1, 0xA00, 32) == data
@@ -120,7 +120,7 @@ def test_the_zero_token_zeroes_and_unmaps(served: Served, login: Login, lun: int
     size = block_bytes(lun)
     write_blocks(session, lun, 0xBF8, pattern(9, 0xBF8, 144, size), size)
     options = {"flags": raw.RTV_OR_DEL_TKN, "offset_into_rod": offset_into_rod}
-    for list_identifier in (0, 1):  # deleting it has no effect
+    for list_identifier in (0, 1):  # DEL_TKN has no effect on this token.
         assert raw.write_using(session, lun, list_identifier, raw.ZERO_TOKEN, [(0xC00, 128)], **options).outcome == "good"
     assert read_blocks(session, lun, 0xBF8, 8, size) == pattern(9, 0xBF8, 8, size)
     assert read_blocks(session, lun, 0xC00, 128, size) == bytes(128 * size)
@@ -135,7 +135,7 @@ def test_a_token_expires_when_nobody_uses_it(served: Served, login: Login) -> No
     token = raw.make_token(session, 0, 1, [(0xD00, 16)], timeout_s=1)
     deadline_s = time.monotonic() + EXPIRY_TIMEOUT_S
     pause = threading.Event()
-    while token[:96] in raw.report_all_tokens(session, 0):  # looking does not prolong its life
+    while token[:96] in raw.report_all_tokens(session, 0):  # This does not restart the inactivity timeout.
         assert time.monotonic() < deadline_s, "the token does not expire"
         pause.wait(POLL_S)
     result = raw.write_using(session, 1, 2, token, [(0xD00, 16)])
@@ -163,7 +163,7 @@ def test_an_altered_token_is_refused_and_moves_nothing(served: Served, login: Lo
 
 
 REFUSALS = {
-    # what is wrong: (parameter list of POPULATE TOKEN, sense)
+    # error: (parameter list of POPULATE TOKEN, sense data)
     "no descriptors": ("001e" + "00" * 14, "70 00 05 00 00 00 00 0a 00 00 00 00 26 00 00 80 00 0e"),
     "cut short": ("001e" + "00" * 12, "70 00 05 00 00 00 00 0a 00 00 00 00 1a 00 00"),
     "data length too small": ("0010" + "00" * 12 + "0010" + "00" * 16, "70 00 05 00 00 00 00 0a 00 00 00 00 26 00 00 80 00 00"),

@@ -1,4 +1,4 @@
-"""Debian's tshark reads what `serve --pcap` writes, and with our dissector names what it carries of token copy."""
+"""Tests that Debian's tshark reads the files of `serve --pcap`, and decodes token copy with our dissector."""
 
 import socket
 import struct
@@ -30,12 +30,12 @@ TARGET_RANGES = [BlockRange(0x300, 0x0C)]
 WITH_DIGESTS = {"header_digest": True, "data_digest": True}
 BY_R2T = {"immediate_data": False, "initial_r2t": True}
 IN_PIECES = {"max_recv_data_segment_bytes": 512}
-"""The answers with tokens and page 8Fh then come in several PDUs each."""
+"""Setting with which tokens and VPD page 8Fh are sent in several PDUs each."""
 
 
 @dataclass
 class Capture:
-    """A file, and what the session in it had of the array."""
+    """A capture file, and the data that its session received from the array."""
 
     path: Path
     port: str
@@ -43,7 +43,7 @@ class Capture:
     page: bytes
 
     def fields(self, shown: str, *names: str) -> list[list[str]]:
-        """The values of fields, a list for each packet that the display filter shows."""
+        """Return the values of fields, as a list for each packet that the display filter matches."""
         arguments = [argument for name in names for argument in ("-e", name)]
         with_dissector = any("odx." in text for text in (shown, *names))
         printed = self.tshark("-Y", shown, "-T", "fields", "-E", "separator=|", *arguments, with_dissector=with_dissector)
@@ -75,7 +75,7 @@ async def _copy(portal: str, settings: dict[str, object]) -> tuple[bytes, bytes]
 
 
 def _captured(folder: Path, settings: dict[str, object], *options: str) -> Capture:
-    """What a server writes of one session."""
+    """Capture one session of a server."""
     need("tshark")
     path = folder / "session.pcapng"
     luns = ("first=64M", "second=64M,block=4096")
@@ -208,7 +208,7 @@ def test_packets_cut_short_still_tell_their_pdus(tmp_path: Path) -> None:
 
 
 async def test_two_sessions_from_one_port_are_two_conversations(tmp_path: Path) -> None:
-    """The second comes from the port of the first, as it may where ports are few."""
+    """The second session comes from the port of the first session, as it may happen when ports are few."""
     need("tshark")
     path = tmp_path / "session.pcapng"
     served = serve(tmp_path / "pool", ("first=1M",), log_path=tmp_path / "serve.log", options=("--pcap", str(path)))

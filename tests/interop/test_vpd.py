@@ -1,4 +1,4 @@
-"""sg3_utils decodes what we say about a LUN without complaint."""
+"""Tests that sg3_utils decodes the VPD and mode pages of a LUN without complaint."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ NOT_COMPLAINTS = re.compile(
 )
 
 PAGES = {
-    # page: sg_vpd's acronym, and lines that must be among those printed
+    # page: (acronym in sg_vpd, lines that the output must contain)
     0x00: ("sv", ["[sv]", "[sn]", "[di]", "[ei]", "[tpc]", "[bl]", "[bdc]", "[lbpv]"]),
     0x80: ("sn", ["Unit serial number:"]),
     0x83: ("di", ["designator type: NAA", "iqn.2026-11.io.odx-target:array"]),

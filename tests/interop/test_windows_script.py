@@ -1,7 +1,7 @@
-"""What Windows sends to copy a 1 GiB file and to zero a range, byte for byte, over libiscsi.
+"""Sends the exact bytes with which Windows copies a 1 GiB file and zeroes a range, over libiscsi.
 
-The units are as large as in the original (100 GiB, thin); of each 256 MiB only some places hold data, so the test is
-short while every command is as Windows sends it.
+The units are as large as in the original (100 GiB, thin). Only some places of each 256 MiB contain data, so that the test is
+short although every command is as Windows sends it.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ROUNDS = 4
 
 @dataclass(frozen=True)
 class Script:
-    """The constants of one block size."""
+    """The bytes of the script for one block size."""
 
     block_bytes: int
     capacity: str  # READ CAPACITY(10)
@@ -31,14 +31,14 @@ class Script:
     first_write: str
     last_write: str
     populate: str
-    tail: str  # of round 0's WRITE USING TOKEN
+    tail: str  # end of the parameter list of WRITE USING TOKEN in round 0
 
     @property
     def chunk_blocks(self) -> int:
         return CHUNK_BYTES // self.block_bytes
 
     def places(self, start: int) -> list[int]:
-        """Where the pattern goes: the ends of every round and a few places inside."""
+        """List the places of the pattern: both ends of every round and a few places inside."""
         inside = (0, 1, self.round_blocks // 3, self.round_blocks - self.chunk_blocks)
         return [start + number * self.round_blocks + offset for number in range(ROUNDS) for offset in inside]
 
@@ -71,7 +71,7 @@ SCRIPTS = {
 WRITE_USING_HEAD = "02260000000000000000000000000000"
 
 ENUMERATION = (
-    # CDB, allocation length; every answer must be GOOD
+    # (CDB, allocation length); every command must end with GOOD
     ("12 00 00 00 24 00", 0x24),
     ("12 01 00 00 ff 00", 0xFF),
     ("12 01 80 00 ff 00", 0xFF),

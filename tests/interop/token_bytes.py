@@ -1,7 +1,7 @@
-"""Token commands as raw bytes, put together here from the standards' layouts and with nothing of odx_target.
+"""Token commands as raw bytes, built from the layouts in the standards without code of odx_target.
 
-SPC-4 and SBC-4: POPULATE TOKEN and WRITE USING TOKEN carry the list identifier in bytes 6-9 of the CDB, the commands that
-ask about them in bytes 2-5.
+SPC-4 and SBC-4: the list identifier is in bytes 6-9 of the CDB of POPULATE TOKEN and WRITE USING TOKEN, and in bytes 2-5 of the
+commands that query or abort them.
 """
 
 from tests.interop.libiscsi import Initiator, Result
@@ -42,7 +42,7 @@ def populate(
     timeout_s: int = 0,
     rod_type: int = 0,
 ) -> Result:
-    """POPULATE TOKEN."""
+    """Send POPULATE TOKEN."""
     descriptors = _descriptors(ranges)
     head = (14 + len(descriptors)).to_bytes(2, "big") + bytes([flags, 0]) + timeout_s.to_bytes(4, "big")
     head += rod_type.to_bytes(4, "big") + bytes(2) + len(descriptors).to_bytes(2, "big")
@@ -60,7 +60,7 @@ def write_using(
     flags: int = 0,
     offset_into_rod: int = 0,
 ) -> Result:
-    """WRITE USING TOKEN."""
+    """Send WRITE USING TOKEN."""
     descriptors = _descriptors(ranges)
     head = (534 + len(descriptors)).to_bytes(2, "big") + bytes([flags, 0]) + bytes(4) + offset_into_rod.to_bytes(8, "big")
     data = head + token + bytes(6) + len(descriptors).to_bytes(2, "big") + descriptors
@@ -71,17 +71,17 @@ def write_using(
 def receive_token_information(
     session: Initiator, lun: int, list_identifier: int, allocation_bytes: int = WINDOWS_ALLOCATION_BYTES
 ) -> Result:
-    """RECEIVE ROD TOKEN INFORMATION."""
+    """Send RECEIVE ROD TOKEN INFORMATION."""
     return session.execute(lun, _in_cdb(0x07, list_identifier, allocation_bytes), data_in_bytes=allocation_bytes)
 
 
 def receive_copy_status(session: Initiator, lun: int, list_identifier: int) -> Result:
-    """RECEIVE COPY STATUS (LID4)."""
+    """Send RECEIVE COPY STATUS (LID4)."""
     return session.execute(lun, _in_cdb(0x05, list_identifier, 1024), data_in_bytes=1024)
 
 
 def report_all_tokens(session: Initiator, lun: int) -> list[bytes]:
-    """REPORT ALL ROD TOKENS: the management tokens, 96 bytes each."""
+    """Send REPORT ALL ROD TOKENS; returns the management tokens, 96 bytes each."""
     result = session.execute(lun, _in_cdb(0x08, 0, 65_536), data_in_bytes=65_536)
     assert result.outcome == "good"
     assert int.from_bytes(result.data_in[:4], "big") == len(result.data_in) - 4
@@ -90,7 +90,7 @@ def report_all_tokens(session: Initiator, lun: int) -> list[bytes]:
 
 
 def abort(session: Initiator, lun: int, list_identifier: int) -> Result:
-    """COPY OPERATION ABORT."""
+    """Send COPY OPERATION ABORT."""
     return session.execute(lun, bytes([0x83, 0x1C]) + list_identifier.to_bytes(4, "big") + bytes(10))
 
 
@@ -105,13 +105,13 @@ def _in_cdb(service_action: int, list_identifier: int, allocation_bytes: int) ->
 
 
 def get_token(session: Initiator, lun: int, list_identifier: int, count_blocks: int) -> bytes:
-    """The token of a POPULATE TOKEN that represents `count_blocks`, after checking the whole answer around it."""
+    """Fetch the token of a POPULATE TOKEN of `count_blocks`, and check all other fields of the parameter data."""
     result = receive_token_information(session, lun, list_identifier)
     assert result.outcome == "good"
     data = result.data_in
     assert len(data) == TOKEN_ANSWER_BYTES
     assert result.residual_bytes == WINDOWS_ALLOCATION_BYTES - TOKEN_ANSWER_BYTES
-    # bytes 6-7 count operations and may hold anything
+    # Bytes 6-7 count operations and may have any value.
     assert data[:6] == bytes.fromhex("000002221001")
     assert data[8:16] == bytes.fromhex("fffffffe000000f1")
     assert data[16:24] == count_blocks.to_bytes(8, "big")
@@ -123,13 +123,13 @@ def get_token(session: Initiator, lun: int, list_identifier: int, count_blocks: 
 
 
 def make_token(session: Initiator, lun: int, list_identifier: int, ranges: list[Range], **options: int) -> bytes:
-    """POPULATE TOKEN and RECEIVE ROD TOKEN INFORMATION, both good."""
+    """Make a token with POPULATE TOKEN and RECEIVE ROD TOKEN INFORMATION; asserts that both end with GOOD."""
     assert populate(session, lun, list_identifier, ranges, **options).outcome == "good"
     return get_token(session, lun, list_identifier, sum(count for _, count in ranges))
 
 
 def operation_status(session: Initiator, lun: int, list_identifier: int) -> int:
-    """COPY OPERATION STATUS as RECEIVE ROD TOKEN INFORMATION tells it."""
+    """Fetch COPY OPERATION STATUS with RECEIVE ROD TOKEN INFORMATION."""
     result = receive_token_information(session, lun, list_identifier)
     assert result.outcome == "good"
     return result.data_in[5] & 0x7F

@@ -1,4 +1,4 @@
-"""Guests for the scenarios, and the table at the end. Nothing here is collected unless the command line names this folder."""
+"""Fixtures that boot guests, and the table of results. Tests here are collected only if the command line names this folder."""
 
 import itertools
 import os
@@ -24,7 +24,7 @@ LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=409
 START_LIO = ". /lib/lio.sh; lio 512 512 4096 4096\n"
 
 WAYS_WANTED = "GUEST"
-"""Environment variable: ways of booting, separated by commas; `auto` is the first that works here, `all` each that does."""
+"""Environment variable with ways of booting, separated by commas. `auto` is the first way that works, `all` every such way."""
 
 CLEAN = """
 own=$(tr '\\0' ' ' <"/proc/$$/cmdline")
@@ -49,14 +49,14 @@ rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /etc/iscsi/ifaces/second /mn
 """
 
 ROW = "guest scenario"
-"""Property of a report: scenario and way of booting."""
+"""Name of the report property with the scenario and the way of booting."""
 
 BOOT = "guest boot"
-"""Property of a report: way of booting and its seconds."""
+"""Name of the report property with the way of booting and the seconds that it took."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Booting guests takes minutes: only on demand."""
+    """Ignore this folder unless the command line names it, because booting guests takes minutes."""
     return None if _is_demanded(config) or HERE not in collection_path.parents else True
 
 
@@ -67,7 +67,7 @@ def _is_demanded(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     if _is_demanded(config):
-        # found out once, and in the environment for the processes that run the tests
+        # Found once, and passed in the environment to the processes that run the tests.
         os.environ[WAYS_WANTED] = ",".join(ways_of(os.environ.get(WAYS_WANTED, "auto")))
     config.addinivalue_line("markers", "luns(*names): the LUNs of the server that a scenario's guest sees, as --lun has them")
     config.addinivalue_line(
@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """The ways of booting that are used, and why those that come before the first of them are not."""
+    """Report the ways of booting that are used, and the reason why each better way is not used."""
     if not _is_demanded(config):
         return []
     used = os.environ[WAYS_WANTED].split(",")
@@ -90,7 +90,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "array" in metafunc.fixturenames:
         arrays = [(way, "ours") for way in ways]
         if metafunc.definition.get_closest_marker("witnessed") is not None:
-            # one way is enough to see whether a scenario is right
+            # One way is enough to check a scenario against LIO.
             arrays.append((ways[0], "LIO"))
         names = [f"{way}-{array}" for way, array in arrays]
         metafunc.parametrize(("way", "array"), arrays, ids=names, scope="session")
@@ -99,9 +99,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def ways_of(wanted: str) -> list[str]:
-    """Names of ways of booting, from what WAYS_WANTED says. Raises UsageError for a name that is none.
+    """Names of the ways of booting that the value of WAYS_WANTED selects. Raises UsageError for an unknown name.
 
-    Where no way works it is the last one, whose scenarios then say why.
+    If no way works, the result is the last way, so that its scenarios report the reason.
     """
     if wanted not in {"auto", "all"}:
         names = wanted.split(",")
@@ -114,15 +114,15 @@ def ways_of(wanted: str) -> list[str]:
 
 @dataclass
 class Guest:
-    """A guest that sees one server, as a scenario uses it."""
+    """A guest for a scenario, with the server that it uses."""
 
     machine: Machine
     served: Served | None = None
     prelude: str = ""
-    """What each script begins with."""
+    """Lines that are put before each script."""
 
     def run(self, script: str, *, timeout_s: float = SCRIPT_TIMEOUT_S, **variables: object) -> str:
-        """What the script printed; any exit status but 0 fails the test. `variables` are the shell's."""
+        """Run a script and return its output; an exit status other than 0 fails the test. `variables` are set in the shell."""
         ended = self.attempt(script, timeout_s=timeout_s, **variables)
         assert ended.status == 0, f"exit status {ended.status}:\n{ended.output}\nthe console:\n{self.machine.console}"
         return ended.output
@@ -131,18 +131,18 @@ class Guest:
         return self.start(script, **variables).wait(timeout_s)
 
     def start(self, script: str, **variables: object) -> Job:
-        """Let the script run while the test goes on."""
+        """Start a script in the background."""
         where = {"target": IQN, "portal": self.served.portal} if self.served is not None else {}
         return self.machine.start(self.prelude + script, {**where, **{name: str(value) for name, value in variables.items()}})
 
     @property
     def share(self) -> Path:
-        """The folder that is /share in the guest."""
+        """Folder of the host that is /share in the guest."""
         return self.machine.share
 
 
 class Pool:
-    """Guests that run, by way and name; used again by the next scenario if they can be cleaned."""
+    """Running guests by way and name. The next scenario uses a guest again if it can be cleaned."""
 
     def __init__(self) -> None:
         self._machines: dict[tuple[str, str, bool], Machine] = {}
@@ -157,7 +157,7 @@ class Pool:
         return self._machines[key]
 
     def _boot(self, way: str, name: str, with_fio: bool) -> Machine:
-        """What failed once is not tried again: it may have taken a minute."""
+        """Boot a guest. A failed boot is not tried again, because it may take a minute."""
         if (way, with_fio) in self._failed:
             raise self._failed[way, with_fio]
         try:
@@ -167,7 +167,7 @@ class Pool:
             raise
 
     def clean(self, machine: Machine) -> None:
-        """Ready for the next scenario, or ended."""
+        """Clean a guest for the next scenario, or end it if that fails."""
         try:
             if machine.is_running and machine.start(CLEAN).wait(CLEAN_TIMEOUT_S).status == 0:
                 return
@@ -204,7 +204,7 @@ BootMachine = Callable[[str], Machine]
 
 @pytest.fixture
 def boot_guest(machines: Pool, way: str, start: Start, request: pytest.FixtureRequest) -> Iterator[Boot]:
-    """`boot_guest(served, name="one")`: a guest, all that it did undone with the test. It ends before the server."""
+    """Boots a guest by `boot_guest(served, name="one")`. It is cleaned after the test, before the server ends."""
 
     def note(machine: Machine) -> None:
         request.node.user_properties.append((BOOT, [way, machine.seconds_to_ready]))
@@ -224,7 +224,7 @@ def boot_guest(machines: Pool, way: str, start: Start, request: pytest.FixtureRe
 
 @pytest.fixture
 def boot_machine(way: str) -> BootMachine:
-    """`with boot_machine("name") as machine`: a guest that no other test uses."""
+    """Boots a guest that no other test uses, by `with boot_machine("name") as machine`."""
 
     def get(name: str) -> Machine:
         try:
@@ -237,7 +237,7 @@ def boot_machine(way: str) -> BootMachine:
 
 @pytest.fixture
 def usable_way(way: str) -> str:
-    """A way of booting that the test uses by itself."""
+    """The way of booting, for tests that boot guests themselves. Skips the test if the way does not work."""
     if reason := unusable(way):
         _cannot(f"{way} {reason}")
     try:
@@ -255,7 +255,7 @@ def _cannot(reason: str) -> NoReturn:
 
 @pytest.fixture
 def guest(boot_guest: Boot, start: Start, array: str, request: pytest.FixtureRequest) -> Guest:
-    """A guest and an array with the LUNs that `pytest.mark.luns` names."""
+    """A guest, and an array with the LUNs of `pytest.mark.luns`."""
     if array == "LIO":
         witness = boot_guest(name="witness")
         witness.prelude = START_LIO
@@ -265,7 +265,7 @@ def guest(boot_guest: Boot, start: Start, array: str, request: pytest.FixtureReq
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Names the scenario in its reports, which also travel from one process to another."""
+    """Add the name of the scenario to its reports, which are sent from one process to another."""
     callspec = getattr(item, "callspec", None)
     if callspec is not None and "way" in callspec.params:
         name = f"{item.path.stem.removeprefix('test_')}: {item.name.split('[')[0].removeprefix('test_').replace('_', ' ')}"
@@ -291,12 +291,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _rows(report: pytest.TestReport) -> Iterator[tuple[str, str, float, str]]:
-    """Way of booting, scenario, seconds, result."""
+    """Yield (way of booting, scenario, seconds, result) for each row of the table."""
     if report.when == "call" or report.outcome != "passed":
         for name, way in _properties(report, ROW):
             yield way, name, report.duration, report.outcome
 
 
 def _properties(report: pytest.TestReport, name: str) -> Iterator[Any]:
-    # a report of one step has those of the steps before it, too
+    # The report of a step also has the properties of earlier steps.
     return (value for key, value in report.user_properties if key == name)

@@ -1,4 +1,4 @@
-"""Archives that the kernel unpacks as its first root: cpio, "newc" (the kernel's initramfs buffer format)."""
+"""Writes cpio archives in the "newc" format, which the kernel unpacks as its first root (initramfs buffer format)."""
 
 import stat
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import BinaryIO
 MAGIC = b"070701"
 ALIGNMENT_BYTES = 4
 LAYER_ALIGNMENT_BYTES = 512
-"""Archives are joined by putting one behind another; each is padded with zeros up to here."""
+"""Each archive is padded with zeros to a multiple of this size, so that archives can be concatenated."""
 
 TRAILER = "TRAILER!!!"
 CONSOLE = (5, 1)
-"""Major and minor number of /dev/console, which the kernel opens for the first process."""
+"""Major and minor number of /dev/console, which the kernel opens for the first process of the guest."""
 
 
 class Archive:
-    """Writes entries to `file`; folders above an entry are added by themselves. `close` ends the archive, not the file."""
+    """Writes entries to `file`, and adds the parent folders of each entry. `close` ends the archive but leaves `file` open."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -25,7 +25,7 @@ class Archive:
         self._add(name, stat.S_IFREG | (0o755 if executable else 0o644), data)
 
     def add_path(self, name: str, path: Path) -> None:
-        """The content that `path` has, links followed, with its permission to execute."""
+        """Add the content of the file `path` and its permission to execute. Symbolic links are followed."""
         self.add_file(name, path.read_bytes(), executable=bool(path.stat().st_mode & 0o100))
 
     def add_link(self, name: str, points_to: str) -> None:

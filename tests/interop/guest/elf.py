@@ -1,4 +1,4 @@
-"""What a program needs to be loaded, and what a kernel module needs before it: read from the files themselves."""
+"""Reads the shared libraries that a program needs, and the modules that a kernel module needs, from their files."""
 
 import struct
 from pathlib import Path
@@ -10,7 +10,7 @@ DYNAMIC_ENTRY = struct.Struct("<qQ")
 
 
 def needed_libraries(path: Path) -> list[str]:
-    """The DT_NEEDED names of a 64-bit little-endian ELF file; empty for a static program or anything that is not ELF."""
+    """List the DT_NEEDED names of a 64-bit little-endian ELF file; empty for a static program or another kind of file."""
     data = path.read_bytes()
     if data[:6] != b"\x7fELF\x02\x01":
         return []
@@ -30,7 +30,7 @@ def _string(data: bytes, start: int) -> str:
 
 
 def needed_modules(path: Path) -> list[str]:
-    """The names in a kernel module's `depends=` line, with `_` for `-`."""
+    """List the names in the `depends=` line of a kernel module, with `_` for `-`."""
     data = path.read_bytes()
     start = data.find(b"\0depends=")
     if start < 0:
@@ -40,5 +40,5 @@ def needed_modules(path: Path) -> list[str]:
 
 
 def module_name(name: str) -> str:
-    """The kernel's own spelling: file names have `-` where it says `_`."""
+    """Convert a file name of a module to the kernel's spelling, which has `_` for `-`."""
     return name.removesuffix(".ko").replace("-", "_")

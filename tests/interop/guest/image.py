@@ -1,7 +1,7 @@
-"""Kernel and initramfs out of Debian packages.
+"""Builds kernel and initramfs from Debian packages.
 
-Each layer becomes one archive, kept under a name that stands for the versions of its packages and for what is taken; an
-initramfs is its layers behind one another. Run as a program it builds all and says what it built.
+Each layer becomes one archive. The name of an archive is a digest of the versions of its packages and of its contents. An
+initramfs consists of concatenated layers. Run as a program, this module builds all images and prints their paths.
 """
 
 import fcntl
@@ -25,21 +25,21 @@ from tests.interop.guest.packages import HALF, CannotBuild, Packages, digest
 
 HERE = Path(__file__).parent
 FILES = HERE / "files"
-"""What a guest has of our own: its first program, its shell functions, its settings."""
+"""Folder of this project's files for a guest: the first program, shell functions and settings."""
 
 BUILDER = ("cpio.py", "elf.py", "image.py")
-"""What decides, beside the packages, how an archive turns out."""
+"""Sources on which the content of an archive depends, in addition to the packages."""
 
 KEPT_UNUSED_S = 7 * 86_400
 
 LOCK_TIMEOUT_S = 900
-"""Somewhat more than a slow build from nothing takes, downloads included."""
+"""Time to wait for another builder; more than a slow build with all downloads takes."""
 
 KINDS = {"uml": UML_MODULES, "qemu": QEMU_MODULES}
-"""The modules of each kind of kernel."""
+"""Layer of modules for each kind of kernel."""
 
 OWN = {
-    # in the guest: (here, may be executed)
+    # path in the guest: (file here, executable)
     "init": ("init.sh", True),
     "lib/scenario.sh": ("scenario.sh", False),
     "lib/lio.sh": ("lio.sh", False),
@@ -60,13 +60,13 @@ class Image:
 
 
 def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/odx-target/guest`; 1 to 2 GB, and may be deleted at any time."""
+    """Path of the cache, `$XDG_CACHE_HOME/odx-target/guest`. It takes 1 to 2 GB and may be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "odx-target" / "guest"
 
 
 def build(kind: str, *, with_fio: bool = False) -> Image:
-    """The image for one of `KINDS`. Raises CannotBuild, for want of room or of a folder to write to as well."""
+    """Build the image for one of `KINDS`. Raises CannotBuild, also if the cache cannot be written or has no room."""
     try:
         folder = cache_folder()
     except RuntimeError as error:
@@ -79,7 +79,7 @@ def build(kind: str, *, with_fio: bool = False) -> Image:
 
 @cache
 def _outcome(folder: Path, kind: str, with_fio: bool) -> Image | str:
-    """The image, or why there is none: found out once, as a try may take minutes."""
+    """Return the image, or the reason why it cannot be built. The result is cached, because a build may take minutes."""
     try:
         return _build(folder, kind, with_fio=with_fio)
     except CannotBuild as error:
@@ -103,7 +103,7 @@ def _build(folder: Path, kind: str, *, with_fio: bool) -> Image:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One builder at a time; others wait and find all made. Raises CannotBuild after LOCK_TIMEOUT_S."""
+    """Hold the lock of the builder, so that only one builder runs at a time. Raises CannotBuild after LOCK_TIMEOUT_S."""
     deadline_s = time.monotonic() + LOCK_TIMEOUT_S
     with path.open("w") as file:
         while not _lock(file):
@@ -129,7 +129,7 @@ class _Builder:
         self._used: set[Path] = set()
 
     def kernel(self, layer: Layer) -> Path:
-        """The kernel that belongs to the modules: a program for UML, an ELF file for QEMU."""
+        """Return the kernel that matches the modules: a program for UML, an ELF file for QEMU."""
         made = self._folder / f"{layer.name}-{digest(self._files(layer))}.kernel"
         self._used.add(made)
         if not made.exists():
@@ -153,7 +153,7 @@ class _Builder:
         return made
 
     def forget_unused(self, layers: Sequence[Layer]) -> None:
-        """Delete what has been of no use for KEPT_UNUSED_S; what these layers use now is kept."""
+        """Delete files that were not used for KEPT_UNUSED_S, but keep the files of these layers."""
         for layer in layers:
             self._packages.keep(self._files(layer))
         for path in (*self._folder.glob("*.cpio"), *self._folder.glob(f"*{HALF}"), *self._folder.glob("*.kernel")):
@@ -177,7 +177,7 @@ class _Builder:
 
 
 class _Contents:
-    """What a layer takes out of unpacked packages."""
+    """The files that a layer takes from unpacked packages."""
 
     def __init__(self, layer: Layer, folders: Sequence[Path]) -> None:
         self._layer = layer
@@ -228,7 +228,7 @@ class _Contents:
 
 
 def _in_order(names: Sequence[str], there: dict[str, Path]) -> list[str]:
-    """These modules, each behind those it depends on."""
+    """Sort modules so that each comes after the modules on which it depends."""
     ordered: list[str] = []
 
     def put(name: str) -> None:
@@ -256,7 +256,7 @@ def _write_skeleton(archive: Archive) -> None:
 
 
 def uncompressed_kernel(image: bytes) -> bytes:
-    """The ELF file inside an xz-compressed bzImage (x86 boot protocol 2.08), which QEMU starts without unpacking."""
+    """Extract the ELF file from an xz-compressed bzImage (x86 boot protocol 2.08). QEMU can start the ELF file directly."""
     setup_sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
@@ -268,7 +268,7 @@ def uncompressed_kernel(image: bytes) -> bytes:
 
 @contextmanager
 def _half(path: Path) -> Iterator[Path]:
-    """Where to write what becomes `path` once it is whole, and does not stay otherwise."""
+    """Yield a temporary path. It is renamed to `path` when it is complete, and deleted after an exception."""
     half = path.with_name(f"{path.name}{HALF}")
     try:
         yield half

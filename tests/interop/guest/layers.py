@@ -1,19 +1,19 @@
-"""What a guest is made of: Debian packages, and what is taken out of them."""
+"""The contents of a guest image: Debian packages, and the files that are taken from them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One archive. `packages` are asked for, all that they depend on comes along; only what is named here is taken."""
+    """The contents of one archive. `packages` are resolved with their dependencies; only the files named here are taken."""
 
     name: str
     packages: tuple[str, ...]
     programs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
-    """Files below /etc that a program wants."""
+    """Files below /etc that a program needs."""
     modules: tuple[str, ...] = ()
-    """Kernel modules; those they depend on come along. One that is not there is built into the kernel."""
+    """Kernel modules, to which their dependencies are added. A module without a file must be built into the kernel."""
 
 
 PROGRAMS = Layer(
@@ -61,4 +61,4 @@ QEMU_MODULES = Layer(
 )
 
 LATE_MODULES = frozenset((*FILE_SYSTEM_MODULES, *MULTIPATH_MODULES, *TARGET_MODULES))
-"""Loaded when a scenario asks for them, so that booting stays short."""
+"""Modules that are loaded only when a scenario needs them, so that booting is fast."""

@@ -1,4 +1,4 @@
-"""A running guest: scripts go in through a shared folder, the console says which have ended."""
+"""A running guest. It gets scripts through a shared folder, and reports their end on its console."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 BOOT_TIMEOUT_S = 60
-"""Twenty times what a boot takes on a busy machine."""
+"""Time limit of a boot, twenty times as long as a boot on a busy machine."""
 
 SCRIPT_TIMEOUT_S = 120
 END_TIMEOUT_S = 15
@@ -27,19 +27,19 @@ CONSOLE_SHOWN_CHARACTERS = 6000
 
 
 class GuestError(AssertionError):
-    """The guest did not boot, died, or a script did not end in time; the message has the console's last words."""
+    """The guest did not boot or died, or a script did not end in time. The message has the last output of the console."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a script left."""
+    """Exit status and output of a script that has ended."""
 
     status: int
     output: str
 
 
 class Job:
-    """A script that runs in the guest. `output` may be read while it runs."""
+    """A script that runs in the guest. `output` can be read while the script runs."""
 
     def __init__(self, machine: "Machine", number: int, folder: Path) -> None:
         self._machine = machine
@@ -52,14 +52,14 @@ class Job:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def wait(self, timeout_s: float = SCRIPT_TIMEOUT_S) -> Ended:
-        """Raises GuestError if it takes longer."""
+        """Wait for the end of the script. Raises GuestError after `timeout_s`."""
         status = self._machine.wait_until(
             lambda: self._machine.statuses.get(self._number), timeout_s, lambda: f"the end of:\n{self.output}"
         )
         return Ended(status, self.output)
 
     def wait_for(self, text: str, timeout_s: float = SCRIPT_TIMEOUT_S) -> None:
-        """Until the script has printed `text`. Raises GuestError if it ends without, or takes longer."""
+        """Wait until the script has printed `text`. Raises GuestError if the script ends first, or after `timeout_s`."""
 
         def said_or_ended() -> bool | None:
             return True if text in self.output or self._number in self._machine.statuses else None
@@ -72,7 +72,7 @@ class Job:
 class Machine:
     """A booted guest. `arguments` start it with its console on standard input and output; `share` is its /share.
 
-    `undo` is what to run if that first process is killed, and so could not take away what it made.
+    `undo` is the command that removes the resources of the guest if its first process was killed.
     """
 
     def __init__(self, arguments: list[str], share: Path, undo: Sequence[str] = ()) -> None:
@@ -84,7 +84,7 @@ class Machine:
         self._changed = threading.Condition()
         self._over = False
         self._jobs = 0
-        # the launchers end with their parent (setpriv), so nothing stays if the tests are killed
+        # The launchers end with their parent (setpriv), so nothing remains if the tests are killed.
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
@@ -115,7 +115,7 @@ class Machine:
         self.seconds_to_ready = time.monotonic() - started_s
 
     def start(self, script: str, variables: Mapping[str, str] | None = None) -> Job:
-        """Run a script beside others, with /lib/scenario.sh read first."""
+        """Start a script in the background, after /lib/scenario.sh is read. Several scripts may run at once."""
         self._jobs += 1
         folder = self.share / str(self._jobs)
         folder.mkdir()
@@ -125,9 +125,9 @@ class Machine:
         return Job(self, self._jobs, folder)
 
     def wait_until(self, look: Callable[[], T | None], timeout_s: float, what: Callable[[], str]) -> T:
-        """What `look` gives as soon as it is not None; it is called when the console speaks and every 50 ms.
+        """Call `look` every 50 ms and after each console output, until it returns a value other than None; return that value.
 
-        Raises GuestError if the guest ends first or it takes longer, with what `what` says then.
+        Raises GuestError, with the text that `what` returns, if the guest ends first or after `timeout_s`.
         """
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
@@ -140,7 +140,7 @@ class Machine:
             return found
 
     def close(self) -> None:
-        """End the guest, however it is, and all that belongs to it."""
+        """End the guest in any state, and remove its resources."""
         self._process.terminate()
         try:
             self._process.wait(END_TIMEOUT_S)
@@ -149,7 +149,7 @@ class Machine:
             self._process.wait(END_TIMEOUT_S)
         self._reader.join(END_TIMEOUT_S)
         if self._undo and self._process.returncode == -signal.SIGKILL:
-            # it may be gone already
+            # The process may have ended already.
             subprocess.run(self._undo, stdin=subprocess.DEVNULL, capture_output=True, timeout=END_TIMEOUT_S, check=False)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

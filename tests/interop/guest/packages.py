@@ -1,4 +1,4 @@
-"""Debian packages without installing them: resolved against an empty machine, downloaded, unpacked into a cache."""
+"""Downloads and unpacks Debian packages into a cache, without installing them. They are resolved as for an empty machine."""
 
 import hashlib
 import math
@@ -11,34 +11,34 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LISTS_ARE_FRESH_S = 86_400
-"""How long apt's package lists are used before they are asked for again."""
+"""Age at which apt's package lists are refreshed."""
 
 FAILURES_REST_S = 600
-"""How long old lists are used without another try, after the archive could not be reached."""
+"""Time for which old lists are used after the archive could not be reached."""
 
 APT_TIMEOUT_S = 300
-"""For the slowest download that is still worth waiting for."""
+"""Time limit of one call of apt, long enough for a slow download."""
 
 ROOM_BYTES = 300_000_000
-"""What lists and archives take, and some: on a full disk apt may hang until it is ended."""
+"""Free room required for lists and archives. On a full disk apt may hang."""
 
 HALF = ".half"
-"""How the name of what is not whole yet ends."""
+"""Suffix of the name of an incomplete folder."""
 
 TAR_STATUSES = (0, 2)
-"""All went well; or tar has something to say, be it only of a pattern."""
+"""Exit statuses of tar that may be accepted: success, or a complaint, which may only be about a pattern."""
 
 HARMLESS = ("Not found in archive", "Exiting with failure status due to previous errors")
-"""What tar says of a pattern that matches nothing."""
+"""Messages of tar about a pattern that matches nothing."""
 
 COMPLAINTS_TOLD = 3
-"""On a full disk there is one for every file."""
+"""Number of complaints of tar that are reported. On a full disk tar complains about every file."""
 
 NEVER_TAKEN = ("dpkg_", "libperl", "libpython3", "perl", "python3", "systemd_", "tar_", "udev_")
-"""Beginnings of packages that others depend on, but none of whose files a guest takes."""
+"""Beginnings of the names of dependencies of which a guest needs no file."""
 
 KERNEL_PARTS = {
-    # package: what is taken out, as it is far too much otherwise
+    # package: the only files that are taken, because the package is large
     "user-mode-linux_": ("*",),
     "linux-image-": (
         *("./boot/vmlinuz*", "*/kernel/arch/x86/crypto/*", "*/kernel/crypto/*", "*/kernel/lib/*", "*/kernel/fs/*"),
@@ -49,11 +49,11 @@ KERNEL_PARTS = {
 
 
 class CannotBuild(Exception):
-    """Why no guest can be made here."""
+    """No guest image can be made on this machine; the message has the reason."""
 
 
 class Packages:
-    """Asks apt, as any user, with its own lists and an empty status. Raises CannotBuild where apt or a package is missing."""
+    """Calls apt, as any user, with its own lists and an empty status. Raises CannotBuild if apt or a package is missing."""
 
     def __init__(self, cache: Path) -> None:
         self._folder = cache / "packages"
@@ -63,7 +63,7 @@ class Packages:
         self._unpacked.mkdir(exist_ok=True)
 
     def refresh(self) -> None:
-        """Ask for the package lists, if ours are old. Old lists will do when the archive cannot be reached."""
+        """Refresh the package lists if they are old. If the archive cannot be reached, the old lists are used."""
         refreshed, failed = self._folder / "refreshed", self._folder / "failed"
         if _age_s(refreshed) < LISTS_ARE_FRESH_S or (refreshed.exists() and _age_s(failed) < FAILURES_REST_S):
             return
@@ -78,26 +78,26 @@ class Packages:
             refreshed.touch()
 
     def resolve(self, names: Sequence[str]) -> list[str]:
-        """File names, with versions, of these packages and all they depend on."""
-        # what is downloaded already would not be named
+        """List the file names, with versions, of packages and all their dependencies."""
+        # apt would not list files that are downloaded already.
         printed = self._apt("-o", f"Dir::Cache::archives={self._folder / 'nothing'}", "--print-uris", "install", *names)
         return [line.split()[1] for line in printed.splitlines() if line.startswith("'")]
 
     def keep(self, files: Iterable[str]) -> None:
-        """Note that these files are in use."""
+        """Mark these files as used now."""
         for file in files:
             for path in (self._archive(file), self._folder_of(file)):
                 if path.exists():
                     path.touch()
 
     def forget(self, unused_s: float) -> None:
-        """Delete what nobody has asked for in this time."""
+        """Delete files that were not used for `unused_s`."""
         for path in (*self._unpacked.glob("*"), *(self._folder / "archives").rglob("*.deb")):
             if _age_s(path) > unused_s:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def unpack(self, names: Sequence[str], files: Iterable[str]) -> list[Path]:
-        """Download what `resolve` named and return a folder for each, without those of which nothing is taken."""
+        """Download the files that `resolve` listed, and return a folder for each package of which files are taken."""
         taken = [file for file in files if not file.startswith(NEVER_TAKEN)]
         folders = [self._folder_of(file) for file in taken]
         if not all(folder.exists() for folder in folders):
@@ -121,7 +121,7 @@ class Packages:
         if folder.exists():
             return
         half = folder.with_name(f"{folder.name}{HALF}")
-        shutil.rmtree(half, ignore_errors=True)  # of a build that was killed
+        shutil.rmtree(half, ignore_errors=True)  # It remains if a build was killed.
         half.mkdir(parents=True)
         parts = next((parts for start, parts in KERNEL_PARTS.items() if file.startswith(start)), ("./*",))
         try:
@@ -160,7 +160,7 @@ class Packages:
 
 
 def extract(archive: Path, folder: Path, patterns: Sequence[str]) -> None:
-    """Take the files that match out of a Debian package, all of them. Raises CannotBuild; then what is there is not whole."""
+    """Extract all files that match the patterns from a Debian package. After CannotBuild the folder is incomplete."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reading:
         ended = subprocess.run(
             ["tar", "--extract", "--directory", folder, "--no-same-owner", "--wildcards", *patterns],
@@ -173,7 +173,7 @@ def extract(archive: Path, folder: Path, patterns: Sequence[str]) -> None:
         )
         assert reading.stdout is not None
         assert reading.stderr is not None
-        reading.stdout.close()  # or it would wait for a tar that has given up
+        reading.stdout.close()  # Otherwise dpkg-deb would wait for a tar that has ended.
         said = reading.stderr.read().decode(errors="replace")
     complaints = [line for line in ended.stderr.splitlines() if not line.endswith(HARMLESS)]
     if reading.returncode or complaints or ended.returncode not in TAR_STATUSES:
@@ -185,9 +185,9 @@ def _one_line(said: str) -> str:
 
 
 def _age_s(path: Path) -> float:
-    """Since it was written or touched here; what is not there is infinitely old.
+    """Seconds since a file was written or touched here; a missing file is infinitely old.
 
-    Archives and folders carry times of the packages, so a change of their status counts too.
+    The modification times of archives and folders come from the packages, so the time of the status change counts too.
     """
     if not path.exists():
         return math.inf
@@ -196,5 +196,5 @@ def _age_s(path: Path) -> float:
 
 
 def digest(words: Iterable[str]) -> str:
-    """A short name for exactly these words in this order."""
+    """Make a short digest of a sequence of words."""
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]

@@ -1,11 +1,11 @@
-"""User-mode-linux on a processor with more registers than it has room for.
+"""A workaround for User-mode-linux on processors with more registers than it can keep.
 
-It keeps the registers of the guest's processes with PTRACE_GETREGSET and PTRACE_SETREGSET of NT_X86_XSTATE, in a buffer that
-ends with those of AVX, and Linux refuses to set less than all that the processor has: with AVX-512 no process starts. Where the
-state cannot be read at all, it falls back to PTRACE_GETFPREGS and PTRACE_SETFPREGS, x87 and SSE, which work everywhere. So a
-filter refuses the reading, and the C library of the guest is told to leave the registers that nobody keeps alone.
+User-mode-linux saves the registers of the guest's processes with PTRACE_GETREGSET and PTRACE_SETREGSET of NT_X86_XSTATE. Its
+buffer ends with the AVX registers, but Linux only accepts the whole state of the processor. So with AVX-512 no process starts.
+If User-mode-linux cannot read that state, it uses PTRACE_GETFPREGS and PTRACE_SETFPREGS for x87 and SSE, which always work.
+Therefore a filter refuses PTRACE_GETREGSET, and the C library of the guest is set not to use the other registers.
 
-Run as a program, `registers.py PROGRAM ARGUMENT...` starts PROGRAM behind the filter.
+Run as a program, `registers.py PROGRAM ARGUMENT...` starts PROGRAM with this filter.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 CPUINFO = Path("/proc/cpuinfo")
 
 NO_ROOM_FOR = frozenset({"avx512f", "amx_tile", "pku", "apx_f"})
-"""Flags of /proc/cpuinfo that bring registers beyond those of AVX."""
+"""Flags in /proc/cpuinfo of extensions with more registers than AVX."""
 
 LEFT_ALONE = ("AVX", "AVX2", "AVX512F", "AVX512BW", "AVX512CD", "AVX512DQ", "AVX512VL", "AVX_Fast_Unaligned_Load")
 
@@ -31,7 +31,7 @@ PTRACE_GETREGSET = 0x4204
 NT_X86_XSTATE = 0x202
 
 REFUSED = (
-    # where it is in `struct seccomp_data`, and what is there
+    # (offset in `struct seccomp_data`, value)
     (4, 0xC000003E),  # the architecture: AUDIT_ARCH_X86_64
     (0, 101),  # the call: ptrace
     (16, PTRACE_GETREGSET),  # its first argument
@@ -44,13 +44,13 @@ RETURN = 0x06
 
 
 def too_many(cpuinfo: str) -> bool:
-    """Whether a processor that /proc/cpuinfo describes so has registers that User-mode-linux has no room for."""
+    """True if /proc/cpuinfo describes a processor with registers that User-mode-linux cannot keep."""
     flags = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "")
     return not NO_ROOM_FOR.isdisjoint(flags.split())
 
 
 def behind_filter(command: Sequence[str]) -> list[str]:
-    """The command line that starts a User-mode-linux of this command line on a processor with too many registers."""
+    """Extend the command line of User-mode-linux for a processor with too many registers."""
     tunables = f"GLIBC_TUNABLES=glibc.cpu.hwcaps={','.join(f'-{name}' for name in LEFT_ALONE)}"
     return [sys.executable, __file__, *command, tunables]
 
@@ -59,14 +59,14 @@ def _filter() -> bytes:
     program = []
     for left, (place, value) in zip(range(len(REFUSED) - 1, -1, -1), REFUSED, strict=True):
         program.append((LOAD, 0, 0, place))
-        program.append((JUMP_IF_EQUAL, 0, 2 * left + 1, value))  # to the next, or past the refusal
+        program.append((JUMP_IF_EQUAL, 0, 2 * left + 1, value))  # to the next comparison, or past the refusal
     program.append((RETURN, 0, 0, SECCOMP_RET_ERRNO_EIO))
     program.append((RETURN, 0, 0, SECCOMP_RET_ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
 class _Program(ctypes.Structure):
-    """`struct sock_fprog`."""
+    """The C structure `struct sock_fprog`."""
 
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 

@@ -1,4 +1,4 @@
-"""A path to a server that can be cut: what comes in on one port of the host goes to another."""
+"""A network path to a server that can be cut: it forwards connections from one port of the host to another."""
 
 import contextlib
 import socket
@@ -10,7 +10,7 @@ PIECE_BYTES = 262_144
 
 
 class Relay:
-    """Listens on 127.0.0.1 and passes all on to `portal`, until `cut`."""
+    """Listens on 127.0.0.1 and forwards all data to `portal`, until `cut` is called."""
 
     def __init__(self, portal: str) -> None:
         host, _, port = portal.rpartition(":")
@@ -27,21 +27,21 @@ class Relay:
         self.cut()
 
     def cut(self) -> None:
-        """End all connections and take no more."""
+        """End all connections and accept no more."""
         for one in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # of the listener, when it is cut
+        with contextlib.suppress(OSError):  # The listener raises it when the path is cut.
             while True:
                 near, _ = self._listener.accept()
                 self._sockets.append(near)
                 self._connect(near)
 
     def _connect(self, near: socket.socket) -> None:
-        """A server that is not there ends this connection alone."""
+        """Connect to the server. If there is no server, only this connection ends."""
         try:
             far = socket.create_connection(self._to)
         except OSError:

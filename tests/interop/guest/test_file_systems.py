@@ -1,4 +1,4 @@
-"""File systems on our LUNs: what was written and flushed is there after another login."""
+"""Tests that flushed data in file systems on the LUNs survives another login."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.interop.guest.conftest import Guest
 pytestmark = pytest.mark.interop
 
 LUNS = [0, 2]
-"""512-byte and 4096-byte blocks."""
+"""One LUN with blocks of 512 bytes, and one with blocks of 4096 bytes."""
 
 WRITE_AND_LOOK_AGAIN = """
 login

@@ -1,4 +1,4 @@
-"""The server ends under a mounted file system, or a path to it is cut: what was flushed stays, and I/O goes on."""
+"""Tests that flushed data survives and I/O goes on if the server ends under a mounted file system, or a path is cut."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.interop.guest.relay import Relay
 pytestmark = pytest.mark.interop
 
 RECOVERY_TIMEOUT_S = 300
-"""Each restart costs a host that logs in again some seconds, many on a busy machine without hardware virtualisation."""
+"""Time limit for the host to log in again after a restart. It needs some seconds, and more on a busy machine without KVM."""
 
 WRITE_MANY_FILES = """
 login

@@ -1,4 +1,4 @@
-"""Discovery, login, what is agreed upon, and sessions that end badly."""
+"""Tests of discovery, login, negotiated keys and failing sessions."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ dd if=$disk bs=1M count=6 iflag=direct 2>/dev/null | alike /tmp/data
 """
 
 OFFERS = {
-    # what is offered: (lines of the script, what must be agreed upon)
+    # offered keys: (lines of the script, expected result of the negotiation)
     "nothing": ("", "immediate_data 1"),
     "header digest": ("connection_key iscsi.HeaderDigest CRC32C", "header_digest 1, data_digest 0"),
     "data digest": ("connection_key iscsi.DataDigest CRC32C", "header_digest 0, data_digest 1"),
@@ -86,7 +86,7 @@ def test_two_sessions_write_beside_each_other(guest: Guest) -> None:
 
 
 def test_a_cut_connection_is_taken_up_again(guest: Guest) -> None:
-    # the server keeps the old connection of the session until the new login reinstates it
+    # The server keeps the old connection until the new login reinstates the session.
     guest.run("""
         discover >/dev/null
         connection_key timeo.noop_out_interval 1
@@ -113,9 +113,9 @@ def test_a_cut_connection_is_taken_up_again(guest: Guest) -> None:
 USER, SECRET = "host", "secret-of-host"
 TARGET_USER, TARGET_SECRET = "array", "secret-of-array"
 REFUSED = 24
-"""How iscsiadm ends when the target refuses a login for want of authorization."""
+"""Exit status of iscsiadm if the target refuses a login because of failed authorization."""
 NOT_BELIEVED = 19
-"""How it ends when it is the initiator that gives up, here because it does not believe the target."""
+"""Exit status of iscsiadm if the initiator gives up, here because the target could not prove itself."""
 
 NEW_NODE = "node -o new >/dev/null\n"
 NO_SESSION = '[ -z "$(ls /sys/class/iscsi_session)" ]\n'
@@ -123,7 +123,7 @@ NO_SESSION = '[ -z "$(ls /sys/class/iscsi_session)" ]\n'
 
 @pytest.fixture
 def chap_guest(boot_guest: Boot, start: Start, array: str, tmp_path: Path) -> Guest:
-    """A guest and a target that lets in only who knows SECRET, and knows TARGET_SECRET itself."""
+    """A guest, and a target that accepts only initiators with SECRET and proves itself with TARGET_SECRET."""
     if array == "LIO":
         witness = boot_guest(name="witness-chap")
         witness.prelude = f"{START_LIO}lio_chap {USER} {SECRET} {TARGET_USER} {TARGET_SECRET}\n"
@@ -154,12 +154,12 @@ def test_chap_algorithm(chap_guest: Guest, algorithm: str, tmp_path: Path) -> No
         login; logout
     """)
     assert chap_guest.served is not None
-    assert chap_guest.served.stop() == 0  # the trace is written by a thread, which ends with it
+    assert chap_guest.served.stop() == 0  # The thread that writes the trace ends with the server.
     assert f"| CHAP_A={numbers[algorithm]} CHAP_I=" in (tmp_path / "trace").read_text()
 
 
 UNPROVED = {
-    # what is wrong: (credentials, exit status)
+    # error: (credentials, exit status)
     "no credentials": ("", REFUSED),
     "wrong secret": (f"{USER} secret-of-nobody", REFUSED),
     "wrong user": (f"nobody {SECRET}", REFUSED),

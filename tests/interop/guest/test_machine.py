@@ -1,4 +1,4 @@
-"""A guest goes without a trace: when it is closed, and when the program that booted it is killed."""
+"""Tests that a guest leaves nothing behind if it is closed, or if the program that booted it is killed."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from tests.interop.guest.ways import LAUNCH_UML, SHARE_PREFIX, WAYS
 pytestmark = pytest.mark.interop
 
 GONE_TIMEOUT_S = 20
-"""A guest that is killed goes within a second."""
+"""Time limit for the end of a killed guest, which needs less than a second."""
 
 BOOT_AND_WAIT = (
     "import sys; from tests.interop.guest.ways import boot; m = boot(sys.argv[1], 'orphan'); print(m.share, flush=True)"
@@ -25,7 +25,7 @@ BOOT_AND_WAIT = (
 
 
 def processes_of(share: Path) -> list[str]:
-    """Command lines of all that runs for the guest with this folder: the folder is named in every one."""
+    """List the command lines of all processes of the guest with this folder; each command line names the folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -43,10 +43,10 @@ def interfaces_of(processes: list[str]) -> set[str]:
 
 
 def index_of(interface: str) -> str:
-    """The number that the kernel has given an interface; a guest that takes over its name gets another one."""
+    """Return the kernel's index of an interface. If another guest uses the same name, the index is different."""
     try:
         return Path(f"/sys/class/net/{interface}/ifindex").read_text()
-    except OSError:  # also where it goes while it is looked at
+    except OSError:  # also if the interface is removed at this moment
         return ""
 
 
@@ -65,7 +65,7 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 
 def seen(share: Path, way: str) -> dict[str, str]:
-    """The guest's network interfaces, with their indexes."""
+    """Return the network interfaces of the guest with their indexes."""
     running = processes_of(share)
     assert running
     interfaces = {name: index_of(name) for name in interfaces_of(running)}
@@ -117,7 +117,7 @@ def test_what_a_killed_launcher_left_goes_with_the_next(usable_way: str, tmp_pat
         _until(interface.exists)
         launcher.kill()
     assert interface.exists()
-    # the program is killed with it, but may take a moment to give up the lock
+    # The program is killed with the guest, but may take a moment to release the lock.
     _until(lambda: subprocess.run([*launch, "true"], check=False).returncode == 0)
     assert not interface.exists()
 

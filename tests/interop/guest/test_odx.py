@@ -1,4 +1,4 @@
-"""Offloaded copy asked for by ddptctl: what is copied, what is refused, how tokens end."""
+"""Tests of offloaded copy by ddptctl: copied data, refused commands, and the end of tokens."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from tests.interop.guest.ddptctl import (
 pytestmark = pytest.mark.interop
 
 PAIRS = [(0, 1), (2, 3), (0, 3), (2, 1)]
-"""Source and destination: LUNs 0 and 1 have blocks of 512 bytes, 2 and 3 of 4096."""
+"""LUNs (source, destination). LUNs 0 and 1 have blocks of 512 bytes, 2 and 3 of 4096 bytes."""
 
 
 def test_what_the_array_can_do_is_understood(guest: Guest) -> None:
@@ -50,7 +50,7 @@ def test_what_the_array_can_do_is_understood(guest: Guest) -> None:
 
 @pytest.mark.parametrize(("source", "other"), PAIRS)
 def test_copied_between_luns(guest: Guest, source: int, other: int) -> None:
-    # 2 MiB of the source, in what its and the destination's blocks are
+    # 2 MiB of the source, in blocks of the source and of the destination
     of_source, of_other = ((8 << 20) // (512 if lun < 2 else 4096) for lun in (source, other))
     guest.run(
         f"""{DEVICES}
@@ -112,7 +112,7 @@ def test_from_an_offset_into_the_rod(guest: Guest, offset: int) -> None:
 
 
 def test_beyond_the_end_of_the_rod(guest: Guest) -> None:
-    # SBC-4: the copy manager writes what the ROD has; ddptctl tells the transfer count
+    # SBC-4: the copy manager writes the data that the ROD has; ddptctl prints the transfer count.
     printed = guest.attempt(
         f"""{DEVICES}
         fill $disk 0 1024

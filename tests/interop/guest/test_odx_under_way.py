@@ -1,4 +1,4 @@
-"""Token copies that take time, or are refused because of how the array is set up: watched, aborted and cut by ddptctl."""
+"""Tests of slow token copies, which ddptctl watches and aborts, and of copies that the settings of the array refuse."""
 
 import re
 from pathlib import Path
@@ -23,10 +23,10 @@ from tests.interop.guest.ddptctl import (
 pytestmark = pytest.mark.interop
 
 PAIRS = [(0, 1), (3, 2)]
-"""Source and destination, of blocks of 512 and of 4096 bytes."""
+"""LUNs (source, destination), one pair with blocks of 512 bytes and one with blocks of 4096 bytes."""
 
 RATE = "1M"
-"""A second of what all copies do together."""
+"""Bytes per second of all copies together."""
 
 TRANSFER_COUNT = re.compile(r"transfer count of (\d+)")
 
@@ -37,7 +37,7 @@ def _counts(printed: str) -> list[int]:
 
 @pytest.fixture
 def slow(boot_guest: Boot, start: Start) -> Guest:
-    """A guest and an array that takes its time with copies."""
+    """A guest, and an array with a low copy rate."""
     return boot_guest(start(LUNS, options=("--copy-rate", RATE)))
 
 
@@ -99,7 +99,7 @@ def test_polled_until_it_is_done(slow: Guest) -> None:
 
 
 def test_out_of_time_and_taken_up_again(slow: Guest) -> None:
-    """After four seconds a copy ends with what it has done; the host goes on from there."""
+    """A copy ends after four seconds with a partial result, and the host continues from there."""
     blocks = 16384
     printed = slow.run(
         f"""{DEVICES}

@@ -1,4 +1,4 @@
-"""Persistent reservations by sg_persist: two initiators, which one guest plays by two names."""
+"""Tests of persistent reservations by sg_persist. One guest acts as two initiators with two names."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.interop.guest.conftest import Boot, Guest
 pytestmark = pytest.mark.interop
 
 LUNS = [0, 2]
-"""512-byte and 4096-byte blocks."""
+"""One LUN with blocks of 512 bytes, and one with blocks of 4096 bytes."""
 
 # exit statuses of sg3-utils
 ILLEGAL_REQUEST, UNIT_ATTENTION, RESERVATION_CONFLICT = 5, 6, 24
@@ -127,7 +127,7 @@ def test_what_only_those_who_are_registered_and_hold_it_may(guest: Guest) -> Non
 
 
 def test_refusals_that_lio_answers_otherwise(guest: Guest) -> None:
-    # LIO: NOT READY to who is not registered, a conflict to who releases another type than is held
+    # LIO returns NOT READY to an unregistered initiator, and a conflict if the type to release is not the type held.
     guest.run(
         f"""{TWO_INITIATORS}
         expect {RESERVATION_CONFLICT} change $one --reserve --param-rk=0x11 --prout-type=1

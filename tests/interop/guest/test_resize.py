@@ -1,4 +1,4 @@
-"""A LUN grows under a mounted file system that is written."""
+"""Tests that a LUN can grow while a mounted file system on it is written."""
 
 import signal
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.interop
 BLOCK_BYTES = [512, 4096]
 
 GROW_TIMEOUT_S = 300
-"""Many times what it takes on a quiet machine."""
+"""Time limit for the growth, many times longer than on an idle machine."""
 
 WRITE_ON_AND_GROW = """
 login

@@ -1,4 +1,4 @@
-"""sg3-utils, through the kernel's SG_IO: each page and each command that they ask for."""
+"""Tests of sg3-utils through the kernel's SG_IO, with each page and each command that the tools send."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.interop.guest.conftest import Guest
 pytestmark = pytest.mark.interop
 
 LUNS = [0, 2]
-"""512-byte and 4096-byte blocks."""
+"""One LUN with blocks of 512 bytes, and one with blocks of 4096 bytes."""
 
 BLOCK_BYTES = {0: 512, 2: 4096}
 

@@ -1,4 +1,4 @@
-"""The ways of booting a guest, what each needs, and the command line of each."""
+"""The ways of booting a guest, with the requirements and the command line of each."""
 
 import itertools
 import os
@@ -18,15 +18,15 @@ from tests.interop.guest.packages import CannotBuild
 LAUNCH_UML = Path(__file__).parent / "files" / "launch_uml.sh"
 INTERFACE_IN_USE = 75
 NO_INTERFACE = 76
-"""How `launch_uml.sh` ends without having started anything."""
+"""Exit status of `launch_uml.sh` if it could not make a network interface and started nothing."""
 LOCKS = Path("/run")
-"""Where the file is that whoever uses an interface has locked."""
+"""Folder of the lock files. The user of a network interface holds the lock of its file."""
 
 MOST_GUESTS = 200
-"""How many networks 10.213.N.0/24 there are to choose from."""
+"""Number of networks 10.213.N.0/24 for guests."""
 
 SHARE_PREFIX = "odx-guest-"
-"""How the name of a guest's folder begins."""
+"""Beginning of the name of a guest's folder."""
 
 PROBE_TIMEOUT_S = 20
 
@@ -35,11 +35,11 @@ iscsiadm --version
 head -c 1048576 /dev/urandom | tee /tmp/one | md5sum >/tmp/sum
 md5sum </tmp/one | cmp - /tmp/sum
 """
-"""Programs that the scenarios need, and a pipe whose ends must agree: it shows a kernel that loses registers."""
+"""Script that checks the programs of the scenarios. It compares both ends of a pipe to detect a kernel that loses registers."""
 
 UML_MEMORY_MB = 160
 QEMU_MEMORY_MB = 320
-"""Beside what unpacking takes: the archive, and a root of which the kernel lets files fill half."""
+"""Memory of a guest, in addition to the memory for unpacking: the archive, and a root twice as large as its files."""
 
 MEMORY_PER_ARCHIVE = 4
 
@@ -47,14 +47,14 @@ _numbers = itertools.count()
 
 
 class CannotBoot(Exception):
-    """Why this way of booting does not work here."""
+    """A way of booting does not work on this machine; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of booting. `missing` says what it lacks here, or nothing; `arguments` is the command line.
+    """One way of booting. `missing` returns the missing requirement or an empty text; `arguments` returns the command line.
 
-    `undo` takes away what stays of the guest of this number if the process that `arguments` started is killed.
+    `undo` returns the command that removes the resources of a guest if the process started by `arguments` was killed.
     """
 
     name: str
@@ -98,7 +98,7 @@ def _launcher(number: int) -> list[str]:
 
 
 def _delete_interface(number: int) -> list[str]:
-    """Waits for programs of the guest that are still ending, and leaves the interface of another guest alone."""
+    """Command that waits for ending programs of the guest and deletes its interface, but never that of another guest."""
     interface = _interface(number)
     return ["flock", "--timeout", "5", f"{LOCKS}/{interface}.lock", "ip", "link", "delete", interface]
 
@@ -137,7 +137,7 @@ def _qemu(*acceleration: str) -> Callable[[Image, Path, str, int], list[str]]:
 
 
 WAYS: dict[str, Way] = {
-    # in the order of preference
+    # in order of preference
     way.name: way
     for way in (
         Way("uml", "uml", _uml_lacks, _uml, _delete_interface),
@@ -148,9 +148,9 @@ WAYS: dict[str, Way] = {
 
 
 def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
-    """Boot a guest and return when it takes scripts. `name` goes into its initiator name.
+    """Boot a guest and return when it accepts scripts. `name` becomes a part of its initiator name.
 
-    Raises CannotBoot if this way is not possible here, GuestError if it should be and fails.
+    Raises CannotBoot if this way is not possible on this machine, GuestError if the guest should boot but fails.
     """
     way = WAYS[way_name]
     lacks = way.missing()
@@ -171,7 +171,7 @@ def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
 
 
 def _try(way: Way, image: Image, name: str) -> Machine | None:
-    """None if another guest has this number."""
+    """Boot a guest; None if another guest has the same number."""
     share = Path(tempfile.mkdtemp(prefix=SHARE_PREFIX))
     number = next(_numbers) % MOST_GUESTS
     try:
@@ -196,10 +196,10 @@ def _try(way: Way, image: Image, name: str) -> Machine | None:
 
 @cache
 def unusable(way_name: str) -> str:
-    """Why this way cannot be used here; empty if it can.
+    """Reason why this way cannot be used on this machine; empty if it can be used.
 
-    /dev/kvm may be there and yet no guest start, root may be without the right to make an interface, and a processor may have
-    registers that a kernel cannot keep. So a guest is booted once, and runs a script.
+    A guest may fail to start although /dev/kvm exists. Root may not be allowed to make an interface. A processor may have
+    registers that a kernel cannot keep. So a guest is booted once and runs a script.
     """
     reason = WAYS[way_name].missing()
     if reason:
@@ -208,7 +208,7 @@ def unusable(way_name: str) -> str:
 
 
 def _boot_trouble(way_name: str) -> str:
-    """Why no guest that runs scripts comes of it; empty if one does."""
+    """Reason why a guest cannot be booted and run a script; empty if it can."""
     try:
         with boot(way_name, "probe") as machine:
             ended = machine.start(PROBE).wait(PROBE_TIMEOUT_S)
@@ -220,7 +220,7 @@ def _boot_trouble(way_name: str) -> str:
 
 
 def _interface_trouble() -> str:
-    """Why a program with a network interface of its own cannot be started; empty if it can."""
+    """Reason why a program with its own network interface cannot be started; empty if it can."""
     try:
         ended = subprocess.run(
             [*_launcher(MOST_GUESTS), "true"],  # a number that no guest has

@@ -1,4 +1,4 @@
-"""The Windows behaviour against an array of ours in this process, over TCP."""
+"""Runs the Windows behaviour against an array in this process, over TCP."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ HOST_NAME = "iqn.1991-05.com.microsoft:tested"
 
 @dataclass
 class Against:
-    """The host, its disks S and T (LUNs 0 and 1), and what happened since they were started."""
+    """The host, its disks S and T (LUNs 0 and 1), and the log entries since the start of the disks."""
 
     array: Array
     host: WindowsHost
@@ -45,7 +45,7 @@ class Against:
         return [contiguous(at // self.block_bytes, size_bytes, self.block_bytes) for at in (SOURCE_BYTES, DESTINATION_BYTES)]
 
     async def fill(self, source: FileLayout, destination: FileLayout) -> None:
-        """Marks on the source at the ends of each 32 MiB, old content on the destination there and around."""
+        """Write marks to the source at both ends of each 32 MiB, and old content to the same places of the destination."""
         for disk, layout, what in ((self.disks[0], source, b"new"), (self.disks[1], destination, b"old")):
             for part in layout.extents:
                 for lba in (part.lba - 1, part.lba + part.count_blocks):
@@ -103,7 +103,7 @@ async def against(
     place: IscsiUrl | None = None,
     digests: bool = False,
 ) -> AsyncIterator[Against]:
-    """Discover, log in, enumerate; at the end log out. `tell` is told every entry; `place` may have users and secrets."""
+    """Discover, log in and enumerate; log out at the end. `tell` gets every entry. `place` may have users and secrets."""
     entries: list[Entry] = []
 
     def told(entry: Entry) -> None:
@@ -130,15 +130,15 @@ async def against(
 
 
 def config(block_bytes: int = 512, **changes: bool) -> Config:
-    """Two LUNs of 100 GiB."""
+    """Configuration with two LUNs of 100 GiB."""
     return Config(luns=tuple(LunConfig(name, 100 * GIB, block_bytes) for name in ("s", "t")), **changes)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def array_of(profile: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Array]:
-    """An array that reports a profile's sizes; where that has no maximum, one that no copy meets.
+    """An array that reports the sizes of a profile. If the profile has no maximum, the array reports one that no copy reaches.
 
-    None at all would make the array hold ranges to the transfer length of VPD page B0h, which Windows does not look at.
+    Without any maximum the array would limit ranges to the transfer length of VPD page B0h, which Windows ignores.
     """
     optimal_bytes, maximum_bytes = PROFILES[profile]
 

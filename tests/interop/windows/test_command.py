@@ -1,4 +1,4 @@
-"""`odx-target windows-copy` as it is typed: against a server of ours, and against Debian's tgt, which has no token commands."""
+"""Tests of the command `odx-target windows-copy` against our server, and against Debian's tgt, which has no token commands."""
 
 import re
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ TOKEN_COMMANDS = ("POPULATE TOKEN", "RECEIVE ROD TOKEN INFORMATION", "WRITE USIN
 
 
 def parts(line: str) -> list[str]:
-    """What a line says of a command: its fields, what it sends, what answers it."""
+    """Split a line about a command into its fields, its parameter list and its parameter data."""
     _, arrow, end = line.partition(" -> ")
     begin = line.removesuffix(arrow + end)
     words = re.sub(r"^ *[\d.]+ s LUN \d ", "", begin).split(" | ") + end.split(" | ")
@@ -123,7 +123,7 @@ SECRET, TARGET_SECRET = "twelvechars1", "othersecret12"
 
 @pytest.fixture(scope="module")
 def guarded(module_path: Path) -> Iterator[Served]:
-    """A server that wants CHAP of `host`, can prove itself as `array`, and writes a trace beside its pool."""
+    """A server that requires CHAP of user `host`, proves itself as `array`, and writes a trace beside its pool."""
     folder = module_path / "guarded"
     folder.mkdir()
     for user, secret in (("host", SECRET), ("array", TARGET_SECRET)):
@@ -151,7 +151,7 @@ def test_chap(guarded: Served, mutual: bool) -> None:
     lines = ok(*urls, "--file-size", "1M", "--fill", "--trace")
     assert lines[-1] == "equal"
     proved = [line for line in lines if line.startswith("login request | CHAP_N=host CHAP_R=(34 characters)")]
-    assert len(proved) == 2  # discovery proves it by itself
+    assert len(proved) == 2  # The discovery session and the normal session each use CHAP.
     assert all(("CHAP_C=(" in line) == mutual for line in proved)
     assert ("login response | CHAP_N=array CHAP_R=(34 characters)" in lines) == mutual
     assert not any(secret in line for line in lines for secret in (SECRET, TARGET_SECRET))

@@ -1,4 +1,4 @@
-"""What a person takes to a real Windows: the page agrees with the code, the script has PowerShell's syntax and names."""
+"""Tests that the page for a real Windows agrees with the code, and that the script uses PowerShell's syntax and names."""
 
 import re
 from collections.abc import Iterator
@@ -50,11 +50,11 @@ def test_both_say_that_windows_has_not_seen_them() -> None:
     assert "NOT YET RUN ON A REAL WINDOWS" in SCRIPT
 
 
-# The script, read by grammars of PowerShell and C#: they know the syntax, not what runs
+# The tests below parse the script with grammars of PowerShell and C#, which check only the syntax.
 
 
 def nodes(root: Node, *, within: str = "") -> Iterator[Node]:
-    """All nodes below; those of the kind `within` are not looked into."""
+    """Yield a node and all nodes below it, but not the children of nodes of type `within`."""
     yield root
     for child in root.children:
         if child.type != within:
@@ -62,7 +62,7 @@ def nodes(root: Node, *, within: str = "") -> Iterator[Node]:
 
 
 def powershell(text: str) -> Node:
-    """The grammar knows the suffixes of numbers in small letters only; PowerShell knows both."""
+    """Parse a script. Suffixes of numbers are converted to small letters first, because the grammar accepts only these."""
     text = re.sub(r"\b(\d+)([KMG]B)\b", lambda found: found[1] + found[2].lower(), text)
     return Parser(Language(tree_sitter_powershell.language())).parse(text.encode()).root_node
 
@@ -106,7 +106,7 @@ def text_of(node: Node) -> str:
 
 
 def commands() -> list[tuple[str, set[str]]]:
-    """Each command of the script with the names of the parameters that it is given."""
+    """List each command of the script with the names of its parameters."""
     found = []
     for node in nodes(powershell(SCRIPT)):
         if node.type == "command":
@@ -121,7 +121,7 @@ def commands() -> list[tuple[str, set[str]]]:
 
 
 CMDLETS: dict[str, str] = {
-    # as Microsoft documents them: name, parameters used here
+    # Microsoft's documentation: name, and the parameters that are used here
     "Add-Type": "TypeDefinition",
     "Connect-IscsiTarget": "NodeAddress TargetPortalAddress TargetPortalPortNumber",
     "ConvertTo-Json": "",

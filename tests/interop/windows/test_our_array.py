@@ -1,4 +1,4 @@
-"""Our array under the Windows behaviour: no rule is broken, and each command is the one of the script."""
+"""Tests that our array breaks no rule of Windows, and that each command is equal to that of the script."""
 
 import random
 from dataclasses import replace
@@ -152,7 +152,7 @@ async def test_a_token_outlives_a_reset_and_a_new_session() -> None:
     [(0x1000, MIB - 0x1000, [WUT, WUT, RRTI]), (MIB, 0, [WUT, RRTI])],
 )
 async def test_more_than_a_token_holds(offset_bytes: int, written_bytes: int, sent: list[tuple[int, int]]) -> None:
-    """What the token holds is written; a write that begins at its end is refused."""
+    """The array writes only the data that the token represents; a write that begins at its end is refused."""
     async with running(config()) as array, against(array) as host:
         source, destination = host.layouts(MIB)
         await host.fill(source, destination)
@@ -172,7 +172,7 @@ async def test_a_write_past_the_end() -> None:
         source, _ = host.layouts(MIB)
         token = await offload_read(host.disks[0], source, 0, MIB)
         assert isinstance(token, Token)
-        host.disks[1].capacity_blocks += 4096  # a host with an old idea of it
+        host.disks[1].capacity_blocks += 4096  # The host has an outdated capacity.
         past = extents(512, (array.logical_units[1].capacity_blocks - 8, MIB))
         host.entries.clear()
         written = await OffloadWrite(host.disks[1], past, 0, MIB, token.value, 0).run()
@@ -258,7 +258,7 @@ async def test_many_commands_share_one_new_session() -> None:
 
 
 async def test_the_lun_field_of_data_out_is_not_dependable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows may leave it at 0: the task says which unit it is."""
+    """Windows may leave the LUN field at 0, so the array must take the LUN from the task."""
     send = WindowsConnection._send
 
     def without_lun(self: WindowsConnection, pdu: Any, data: Any = b"") -> None:
@@ -274,14 +274,14 @@ async def test_the_lun_field_of_data_out_is_not_dependable(monkeypatch: pytest.M
 
 
 async def test_a_list_identifier_that_is_in_use_is_refused_and_its_operation_unharmed() -> None:
-    """As no Windows does: a second command with the identifier of one that is still running."""
+    """A second command uses the list identifier of a running operation, which Windows never does."""
     async with running(config()) as array, against(array) as host:
         source, destination = host.layouts(16 * MIB)
         await host.disks[0].write_file(source, 0, random.Random(2).randbytes(16 * MIB))
         token = await offload_read(host.disks[0], source, 0, 16 * MIB)
         assert isinstance(token, Token)
         moved = FileLayout(tuple(BlockRange(part.lba + 1, part.count_blocks) for part in destination.extents), 512)
-        slow = OffloadWrite(host.disks[1], moved, 0, 16 * MIB, token.value, 0)  # off the 4 KiB grid: bytes must move
+        slow = OffloadWrite(host.disks[1], moved, 0, 16 * MIB, token.value, 0)  # not aligned to 4 KiB, so data must move
         elsewhere = extents(512, (0x2000000, MIB))
         quick = OffloadWrite(host.disks[1], elsewhere, 0, MIB, token.value, 0)
         ends: dict[str, Written] = {}

@@ -1,6 +1,6 @@
-"""The other half of every rule: where a scripted target makes Windows give up, this array passes the same step without it.
+"""Tests the other half of every rule: if a scripted target makes Windows give up at a step, this array must pass that step.
 
-The rows are those of the scripted targets, so that a rule without a run here shows.
+The rows are those of the scripted targets, so that a rule without a run is detected.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-windows-pair
 
 @dataclass
 class Observation:
-    """What a run met, and which steps it passed, in the words of the tables."""
+    """The rules that a run broke, and the steps that it passed, named as in the tables."""
 
     rules: set[Rule] = field(default_factory=set)
     steps: set[str] = field(default_factory=set)
@@ -50,7 +50,7 @@ class Observation:
 
 
 LOGIN_STEPS = (
-    # step of a table, a key of the answer that passes it
+    # step of a table: key of the response that passes it
     ("before the login", "AuthMethod"),
     ("LoginRequest", "AuthMethod"),
     ("TextRequest", "TargetAddress"),
@@ -64,7 +64,7 @@ LOGIN_STEPS = (
 
 @contextmanager
 def watching(observation: Observation, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every PDU that is taken without complaint is a step."""
+    """Note every PDU that is accepted as a passed step."""
     take = WindowsConnection._take
 
     def watched(self: WindowsConnection, pdu: Any, data: memoryview) -> None:
@@ -77,7 +77,7 @@ def watching(observation: Observation, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 async def copies(host: Against) -> None:
-    """The smallest file that goes by token, twice, with the longest lifetime; then one of many extents, and zeros."""
+    """Copy the smallest file for tokens twice, with the longest lifetime. Then copy a file of many extents, and write zeros."""
     small = [extents(512, (lba, 256 << 10)) for lba in (0x100000, 0x900000)]
     many = [extents(512, *((lba + 64 * number, 8192) for number in range(70))) for lba in (0x200000, 0xA00000)]
     for layouts in (small, small, many):
@@ -110,7 +110,7 @@ async def with_chap(observe: Callable[[Entry], None]) -> None:
 
 
 async def large(observe: Callable[[Entry], None]) -> None:
-    """Disks past 2^32 blocks."""
+    """Run with disks of more than 2^32 blocks."""
     wish = Config(luns=tuple(LunConfig(name, 3 << 40) for name in "st"))
     async with running(wish) as array, against(array, tell=observe) as host:
         assert host.disks[0].is_long
@@ -118,7 +118,7 @@ async def large(observe: Callable[[Entry], None]) -> None:
 
 
 async def out_of_time(observe: Callable[[Entry], None]) -> None:
-    """A copy off the 4 KiB grid under a budget that cuts it: its ends are told by INFORMATION."""
+    """Run an unaligned copy that exceeds its time budget; INFORMATION reports the end of each part."""
     wish = replace(config(), copy_budget_s=0.002)
     async with running(wish) as array, against(array, tell=observe) as host:
         source, destination = extents(512, (0x100000, 64 * MIB)), extents(512, (0x900001, 64 * MIB))
@@ -137,7 +137,7 @@ async def reset(observe: Callable[[Entry], None]) -> None:
 
 
 RUNS: dict[Rule, Run] = {
-    # rule: the run that passes its step; the plain one for all others
+    # rule: run that passes its step; all other rules use the plain run
     Rule.HEADER_DIGEST: with_digests,
     Rule.DATA_DIGEST: with_digests,
     Rule.HEADER_DIGEST_REFUSED: with_digests,
@@ -163,7 +163,7 @@ OBSERVED: dict[Run, Observation] = {}
 
 
 async def observed(run: Run, monkeypatch: pytest.MonkeyPatch) -> Observation:
-    """What a run met; each is made once."""
+    """Return the observation of a run. Each run is made only once."""
     if run not in OBSERVED:
         observation = Observation()
         with watching(observation, monkeypatch):
