@@ -194,7 +194,7 @@ CUT_SHORT = {
 @pytest.mark.parametrize("power", [False, True])
 @pytest.mark.parametrize("name", CUT_SHORT)
 def test_a_command_that_is_cut_off_was_carried_out_or_was_not(name: str, power: bool) -> None:
-    """The process or the power fails in each disk operation in turn, until the command ends before the failure."""
+    """The test is repeated with a failure of the process or the power in the first disk operation, in the second, and so on."""
     service_action, data, kind = CUT_SHORT[name]
     for operations in range(20):
         cluster = ClusterOnDisk(3, seed=operations)

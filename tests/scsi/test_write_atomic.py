@@ -82,7 +82,7 @@ def test_fua_makes_it_durable(flags, flushes, cold):
 
 @pytest.mark.parametrize("block_bytes", [512, 4096])
 def test_of_a_write_cut_off_by_a_crash_there_is_all_or_nothing(block_bytes):
-    """The write needs several segments of the log. The machine fails in each disk operation in turn."""
+    """The write needs several segments of the log. The machine fails in its first disk operation, in its second, and so on."""
     outcomes = set()
     for operations in range(12):
         for power in (False, True):

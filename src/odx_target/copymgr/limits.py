@@ -15,9 +15,9 @@ MAX_NAMEABLE_RANGE_DESCRIPTORS = 0xFFFF // 16
 """Number of range descriptors that a RANGE DESCRIPTOR LENGTH of 16 bits can express (SBC-4 5.24)."""
 
 MAX_ROD_BYTES = 1 << 40
-"""Size of a token, and of all ranges of a command together. A token for 1 TiB costs no more than a token for 1 MiB. The number
-of blocks in a partial result, at 512 bytes each, is then at most 2^31, which fits the 32 bits of INFORMATION in fixed format
-sense. Windows limits its requests to the optimal transfer, which must not be larger than this limit."""
+"""Size of a token, and of all ranges of a command together. A token for 1 TiB costs no more than a token for 1 MiB. A partial
+result then has at most 2^31 blocks of 512 bytes, which fits the 32 bits of INFORMATION in fixed format sense. Windows limits
+its requests to the optimal transfer, which must not be larger than this limit."""
 
 MAX_RANGE_BYTES = MAX_ROD_BYTES
 """Size of one range. It is the limit of the whole command, because long ranges are cut into steps anyway."""
@@ -75,8 +75,8 @@ RECORD_OVERHEAD_BYTES = 512
 """Memory of a record, besides its sense data and token: the object and its entries in tables."""
 
 RECORD_LIFETIME_S = 300.0
-"""A host asks for a result at once or, after a path failure, within its command timeout of 60 s plus the 15 s of its transport.
-This limit is a few times as long."""
+"""A host asks for a result at once or, after a path failure, within 75 s: its command timeout of 60 s plus the 15 s of its
+transport. This limit is a few times as long."""
 
 MAX_CONCURRENT_COPIES = 1024
 """Number of operations under way for all nexuses: far more than 64 sessions start, and few enough that each operation gets its

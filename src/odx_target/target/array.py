@@ -136,7 +136,7 @@ class Array:
     def commit(self) -> None:
         """Commit the changes of management. If this is not possible now, a later commit includes them.
 
-        Hosts must be notified after this call. Raises PoolFailed, after all connections have been closed because of it.
+        The caller notifies hosts only after this call. Raises PoolFailed, after all connections have been closed because of it.
         """
         try:
             self.pool.commit()

@@ -5,9 +5,9 @@ hosts in the meantime, and both purposes concern all blocks.
 
 1. The work is cut so that a step at this rate takes at most `STEP_S`.
 2. Steps get their turns in the order in which they ask. A step is done at the end of its turn.
-3. A turn begins at the end of the turn before it, even if that was a moment ago, so that delays of a busy event loop are made
-   up for.
-4. After a pause longer than a step, the next turn begins at the present time, so that unused turns do not add up to a burst.
+3. A turn begins at the end of the previous turn, even if the event loop was late. So delays of a busy event loop do not reduce
+   the rate.
+4. After a pause longer than a step, the next turn begins at the present time. So unused turns do not add up to a burst.
 """
 
 from dataclasses import replace

@@ -140,7 +140,7 @@ class RecordTable:
             del self._by_nexus[nexus]
 
     def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
-        """Return the record to evict first: of a write, else with a completely reported token, else the oldest finished one."""
+        """Return the record to evict. Records of writes come first, then those with a reported token, then the oldest."""
         for operation in records.values():
             if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
                 return operation

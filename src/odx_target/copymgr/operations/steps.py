@@ -90,8 +90,8 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
 def _move_bytes(piece: Piece, wanted_bytes: int, destination: Destination, limits: CopyLimits) -> int:
     """Return the size of a MOVE step in bytes.
 
-    If sharing is possible after the next store block boundary, the step ends at that boundary. Else its size lets the next step
-    begin on a store block boundary.
+    If blocks can be shared from the next store block boundary on, the step ends at that boundary. If they cannot be shared, the
+    size is chosen so that the next step begins at a store block boundary.
     """
     before_bytes = destination.offset_bytes % BLOCK_BYTES
     is_alignable = piece.kind is PieceKind.MAPPED and piece.map_offset_bytes % BLOCK_BYTES == before_bytes

@@ -26,8 +26,8 @@ _SEQUENCE_BITS = 32
 class TokenIssuer:
     """Makes the tokens of one copy manager.
 
-    The upper half of a token identifier is the number of starts of the copy manager, the lower half is the number of tokens
-    made since the start. So no identifier is used twice.
+    The upper half of a token identifier counts the starts of the copy manager. The lower half counts the tokens made since the
+    start. So no identifier is used twice.
     """
 
     def __init__(self, pool: Pool, environment: Environment) -> None:

@@ -48,12 +48,12 @@ _NAMES = {
 
 
 def describe_mode_parameters_6(data: bytes) -> list[Row]:
-    """Describe the header of the 6-byte commands, block descriptors, and pages."""
+    """Describe the mode parameters of the 6-byte commands: header, block descriptors and pages."""
     return _mode_parameters(ModeHeader6, data)
 
 
 def describe_mode_parameters_10(data: bytes) -> list[Row]:
-    """Describe the header of the 10-byte commands, block descriptors, and pages."""
+    """Describe the mode parameters of the 10-byte commands: header, block descriptors and pages."""
     return _mode_parameters(ModeHeader10, data)
 
 

@@ -74,9 +74,9 @@ def read_secret(path: Path) -> bytes:
 
 
 def user_and_secret_file(option: str, user: str | None, secret_file: Path | None) -> tuple[str, Path] | None:
-    """Check two command line options that must be given together, such as --chap-user; None if neither is given.
+    """Return the values of two options that must be given together, such as --chap-user and --chap-secret-file.
 
-    Raises ConfigError if only one of them is given.
+    Returns None if neither is given. Raises ConfigError if only one of them is given.
     """
     if user is None and secret_file is None:
         return None

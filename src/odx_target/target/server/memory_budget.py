@@ -8,10 +8,9 @@
     written                       7/16 of the rest         data-out after R2T, until its command has ended
     read                          7/16 of the rest         data that is read from a disk, and large reads that are not sent yet
 
-The first three parts are reserved for the largest number of sessions and sockets, so small commands that end at once need no
-accounting. The other parts are allotments, which sessions share. Work claims memory in the order of the table: work that holds
-unsolicited memory may wait for written memory, and work that holds both may wait for read memory, but never the other way
-round.
+The first three parts are reserved for the largest number of sessions and sockets. So small commands that end at once need no
+accounting. The other parts are allotments, which sessions share. Work claims memory in the order of the table. So work that
+holds unsolicited memory may wait for written memory, but work that holds read memory waits for no other memory.
 """
 
 from dataclasses import dataclass
@@ -30,8 +29,8 @@ KIB, MIB = 1 << 10, 1 << 20
 DEFAULT_MEMORY_BYTES = 512 * MIB
 
 SESSION_BYTES = 2304 * KIB
-"""Memory of a session: a receive buffer of 1 MiB, another MiB for small reads and other responses that the host has not
-received, and 256 KiB for the records of 144 commands and related objects."""
+"""Memory of a session: a receive buffer of 1 MiB, and another MiB for small reads and responses that the host has not received.
+The remaining 256 KiB are for the records of 144 commands and related objects."""
 
 DISCOVERY_SESSION_BYTES = 512 * KIB
 """Memory of a discovery session: a receive buffer for one of the largest PDUs, and 64 KiB of text in each direction."""

@@ -1,8 +1,8 @@
 """Artificial TCP segments for bytes that an application has read or written (RFC 9293 3.1, RFC 791 3.1, RFC 8200 3).
 
 The array handles streams, not packets. The segments show how the same streams could have been sent over a network without
-losses: a handshake, each PDU in segments of its own that the next data of the other end acknowledges, and an end from both
-sides.
+losses. They begin with a handshake. Each PDU has segments of its own, and the next data of the other end acknowledges them.
+Both sides close the connection at the end.
 """
 
 import struct
