@@ -1,17 +1,16 @@
-"""The map of a volume: where the log holds each block.
+"""The map of a volume, which gives the place of each block in the log.
 
-A place is a number that means something to the owner of the log; 0 is a hole. The map is a radix tree (`frozen_root`) of
-leaves (`leaf`). Every node carries the epoch it was made in, and a map changes only nodes of its own present epoch: it
-copies any other first. So `freeze` is O(1): it hands out the root and takes a new epoch, whereby the map loses the right to
-change what is below that root. Nodes are shared freely from there on: between a map and its frozen roots, and by
-`copy_range` between maps.
+A place is a number that only the log interprets; 0 is a hole. The map is a radix tree (`frozen_root`) of leaves (`leaf`). Every
+node has the epoch in which it was made. A map changes only nodes of its own present epoch, and copies other nodes first. So
+`freeze` is O(1): it returns the root and takes a new epoch, after which the map must copy all nodes below that root. Such nodes
+can be shared by a map and its frozen roots, and by several maps (`copy_range`).
 
 Rules:
 
-1. A node is changed only through the one live map whose epoch it carries, only on the event loop.
-2. A node below a frozen root carries no live epoch and never changes; its leaves may change their form (`leaf`), and a
-   catalogue may set the number under which it keeps a node.
-3. Hence a node that a catalogue keeps is frozen, and a copy made of it starts unkept.
+1. Only the live map with the epoch of a node changes the node, and only on the event loop.
+2. A node below a frozen root has the epoch of no live map and never changes. There are two exceptions: a leaf may change its
+   form (`leaf`), and a catalogue may set the number of a node.
+3. So a node that is stored in a catalogue is frozen. A copy of it has no number.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from odx_target.store.map.leaf import (
 )
 
 MAX_SIZE_BLOCKS = 1 << 48
-"""An exabyte: far above what a LUN may announce, and four inner levels."""
+"""Largest size of a map: an exabyte, which is far above the limit of a LUN and needs four inner levels."""
 
 _NO_LEAF = Leaf(one_run(0), Epoch())
 
@@ -43,10 +42,10 @@ def _drop(_nodes: Sequence[Node]) -> None:
 
 
 class BlockMap(MapReader):
-    """A map that can be changed. `size_blocks` is its size; it starts as one hole.
+    """A map that can be changed. It has `size_blocks` blocks, which are holes at first.
 
-    Nothing here checks ranges: they lie within the size, and a source's within the size of the source. `discard` is given the
-    subtrees that the map needs no more: one may be millions of objects, which are not to go all at once.
+    The caller must check that ranges lie within the size of the map, or of the source. `discard` gets the subtrees that the map
+    no longer needs, because a subtree may have millions of nodes and must not be freed at once.
     """
 
     __slots__ = ("_discard", "_epoch")
@@ -59,19 +58,19 @@ class BlockMap(MapReader):
 
     @classmethod
     def thawed(cls, frozen: FrozenRoot, discard: Discard = _drop) -> "BlockMap":
-        """A map that starts as a frozen one; O(1)."""
+        """Make a map with the content of a frozen map; O(1)."""
         live = cls(frozen.size_blocks, discard)
         live.root = frozen.root
         live._shift = LEAF_BITS * frozen.levels
         return live
 
     def freeze(self) -> FrozenRoot:
-        """The map as it is now; O(1)."""
+        """Freeze the map as it is now; O(1)."""
         self._epoch = Epoch()
         return FrozenRoot(self.root, self.levels, self.size_blocks)
 
     def assign(self, block: int, place: int, count_blocks: int = 1) -> None:
-        """Give blocks consecutive places, from `place` (not 0) on."""
+        """Map blocks to consecutive places from `place` on, which is not 0."""
         assert 0 < place <= PLACE_LIMIT - count_blocks
         index = block & INDEX_MASK
         if index + count_blocks <= LEAF_BLOCKS:
@@ -89,17 +88,17 @@ class BlockMap(MapReader):
             place += count
 
     def clear(self, block: int, count_blocks: int) -> None:
-        """Make blocks holes; whole subtrees go at once, and so do nodes that are left without children."""
+        """Turn blocks into holes. Whole subtrees, and nodes that lose all children, are discarded."""
         if self.root is not None and count_blocks:
             root = self._cleared(self.root, self._shift, block, block + count_blocks)
             assert not isinstance(root, Leaf)
             self.root = root
 
     def copy_range(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int) -> None:
-        """Give blocks the places that a range of a frozen map has.
+        """Map blocks to the places of a range of a frozen map.
 
-        Where both sides are aligned alike, whole leaves and subtrees are shared; elsewhere entries are copied, a leaf at
-        a time. Missing subtrees of the source cost the same whatever their size.
+        If both ranges have the same alignment, whole leaves and subtrees are shared. Otherwise entries are copied leaf by leaf.
+        The cost of a missing subtree of the source does not depend on its size.
         """
         end = block + count_blocks
         while block < end:
@@ -118,7 +117,7 @@ class BlockMap(MapReader):
             block += count
 
     def resize(self, size_blocks: int) -> None:
-        """Grow by holes, or cut off; what was cut off reads as holes if the map grows again."""
+        """Add holes at the end, or cut off the end. Blocks that were cut off are holes if the map grows again."""
         assert size_blocks <= MAX_SIZE_BLOCKS
         if size_blocks < self.size_blocks:
             self.clear(size_blocks, self.size_blocks - size_blocks)
@@ -129,7 +128,7 @@ class BlockMap(MapReader):
         self.size_blocks = size_blocks
 
     def _share(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int, level: int) -> int:
-        """Take over whole subtrees of a level, as many as two parents hold side by side; returns blocks."""
+        """Share whole subtrees of a level that have one parent in each map; returns blocks shared."""
         shift = _shift_of(level)
         theirs = source.inner(source_block, level + 1)
         assert theirs is not None
@@ -140,7 +139,7 @@ class BlockMap(MapReader):
         return slots << shift
 
     def _copy_entries(self, source: FrozenRoot, leaf: Leaf, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy entries from a leaf on: whole leaves of ours if it can be, else what this leaf has; returns blocks."""
+        """Copy entries from `leaf` on, into whole new leaves if possible, else only from this leaf; returns blocks copied."""
         index = block & INDEX_MASK
         if not index and count_blocks >= LEAF_BLOCKS:
             return self._copy_leaves(source, leaf, source_block, block, _slots(block, count_blocks, 0))
@@ -150,7 +149,7 @@ class BlockMap(MapReader):
         return count
 
     def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
-        """Make leaves that each straddle two of the source's, up to where the source misses some; returns blocks."""
+        """Make new leaves, each from parts of two adjacent source leaves, until both are missing; returns blocks copied."""
         source_index = source_block & INDEX_MASK
         leaf: Leaf | None = first
         made: list[Leaf] = []
@@ -166,7 +165,7 @@ class BlockMap(MapReader):
         return len(made) * LEAF_BLOCKS
 
     def _cleared(self, node: Node, shift: int, first: int, end: int) -> Node | None:
-        """A subtree without the blocks from `first` to before `end`, which count from its start; None if it is empty."""
+        """Remove blocks `first` to `end` - 1, counted in the subtree; returns the changed subtree, or None if it is empty."""
         if first <= 0 and end >= LEAF_BLOCKS << shift:
             self._discard([node])
             return None
@@ -198,7 +197,7 @@ class BlockMap(MapReader):
         return None if leaf.is_hole() else leaf
 
     def _put_leaves(self, block: int, leaves: list[Leaf]) -> None:
-        """Put whole leaves side by side from a block on, aligned to them; one parent holds them all."""
+        """Put adjacent whole leaves into the map. `block` is aligned to leaves, and all leaves have the same parent."""
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
         self._discard(inner.remove(slot, slot + len(leaves)))
@@ -218,7 +217,7 @@ class BlockMap(MapReader):
         return leaf
 
     def _writable_inner(self, block: int, level: int) -> Inner:
-        """The inner node over a block that is `level` levels above the leaves, made or copied if need be."""
+        """Find the inner node above a block that is `level` levels above the leaves. Makes or copies nodes as needed."""
         epoch = self._epoch
         node = self.root
         if node is None:
@@ -242,12 +241,12 @@ class BlockMap(MapReader):
 
 
 def _shift_of(level: int) -> int:
-    """Blocks under a node of a level, as a power of two; leaves are level 0."""
+    """Number of blocks below a node of a level, as an exponent of 2. Leaves have level 0."""
     return LEAF_BITS * (level + 1)
 
 
 def _aligned_level(blocks: int, count_blocks: int, top: int) -> int:
-    """The highest level, at most `top`, of which a whole node starts at these blocks (or-ed together); -1 for none."""
+    """Highest level, at most `top`, at which a whole node fits at both blocks, whose numbers are or-ed in `blocks`; else -1."""
     level = -1
     while level < top and not blocks & (1 << _shift_of(level + 1)) - 1 and count_blocks >> _shift_of(level + 1):
         level += 1
@@ -255,6 +254,6 @@ def _aligned_level(blocks: int, count_blocks: int, top: int) -> int:
 
 
 def _slots(block: int, count_blocks: int, level: int) -> int:
-    """Whole nodes of a level in a range, as many as the parent over its first block holds."""
+    """Number of whole nodes of a level in a range, limited to the parent of its first block."""
     shift = _shift_of(level)
     return min(count_blocks >> shift, FAN_OUT - (block >> shift & INDEX_MASK))

@@ -1,4 +1,4 @@
-"""The reading of a radix tree of leaves, and the root of one that no longer changes."""
+"""Reading of a radix tree of leaves, and the root of a frozen tree, which no longer changes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,14 @@ from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf
 from odx_target.turns import Steps
 
 ENTRIES_OF_A_STEP = 8
-"""A leaf is looked through by loops that Python runs itself."""
+"""Number of entries of a leaf that are read in one step."""
 
 
 class MapReader:
-    """A tree of `levels` inner levels over leaves, from its root down.
+    """Reads a tree with `levels` inner levels above its leaves.
 
-    `size_blocks` is what a user may address; the tree may reach further, and is a hole there. Ranges are the caller's to
-    check: they lie within the size.
+    `size_blocks` is the number of blocks that a user may address. The tree may be larger; the further blocks are holes. The
+    caller must check that ranges lie within the size.
     """
 
     __slots__ = ("_shift", "root", "size_blocks")
@@ -31,7 +31,7 @@ class MapReader:
         return self._shift // LEAF_BITS
 
     def place(self, block: int) -> int:
-        """Where a block's data is; 0 for a hole."""
+        """Place of a block in the log; 0 for a hole."""
         node: Any = self.root
         shift = self._shift
         while shift and node is not None:
@@ -40,9 +40,9 @@ class MapReader:
         return node.place(block & INDEX_MASK) if node is not None else 0
 
     def runs(self, block: int, count_blocks: int) -> list[tuple[int, int]]:
-        """Where a range is: (place, count) of each run of consecutive places, holes as one run of place 0.
+        """List the runs (place, count) of consecutive places in a range; a run of holes has place 0.
 
-        Runs are merged by their numbers alone, whatever a place means to its owner.
+        Two places are consecutive if their numbers are consecutive; their meaning does not matter.
         """
         index = block & INDEX_MASK
         if index + count_blocks <= LEAF_BLOCKS:
@@ -60,11 +60,11 @@ class MapReader:
         return self._runs_of_leaves(block, count_blocks)
 
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Runs (block, count_blocks, mapped) from `block` on; neighbours differ in `mapped`.
+        """Yield runs (block, count_blocks, mapped) from `block` on; neighbouring runs differ in `mapped`.
 
-        They go to the end of the map, or end where `steps` are spent, though not before the first leaf or missing subtree:
-        what follows the last one may be a part of it. Of a map that is changed meanwhile, each run is told as it is when it is
-        reached. A leaf takes a step for each of its extents and more for its size, missing subtrees take one together.
+        The runs go to the end of the map, or end when `steps` are spent, but at least one leaf or missing subtree is read. The
+        last run may then be incomplete. If the map changes meanwhile, each run has the state at the time it is read. A leaf
+        takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees take one step.
         """
         start, was_mapped = block, None
         while block < self.size_blocks:
@@ -84,16 +84,16 @@ class MapReader:
             yield start, block - start, was_mapped
 
     def leaves(self) -> Iterator[tuple[int, Leaf]]:
-        """All leaves with the first block of each, in order; not of a map that is changed meanwhile."""
+        """Yield (first block, leaf) of all leaves in order. The map must not change meanwhile."""
         if self.root is not None:
             yield from _leaves(self.root, 0, self._shift)
 
     def mapped_count(self) -> int:
-        """Blocks that are not holes; looks at every leaf."""
+        """Count the blocks that are not holes. Reads every leaf."""
         return sum(leaf.mapped_count() for _, leaf in self.leaves())
 
     def leaf(self, block: int) -> Leaf | None:
-        """The leaf that holds a block, or None for a missing subtree."""
+        """Find the leaf of a block; None if its subtree is missing."""
         node: Any = self.root
         shift = self._shift
         while shift and node is not None:
@@ -103,9 +103,9 @@ class MapReader:
         return found
 
     def find(self, block: int) -> tuple[Leaf | None, int]:
-        """The leaf that holds a block, and how many blocks of it are left from there.
+        """Find the leaf of a block, and the number of blocks from `block` to the end of the leaf.
 
-        None for a missing subtree, with the blocks that are left of all that are missing side by side in one node.
+        If the subtree is missing, returns None and the number of blocks to the next existing subtree of the same parent.
         """
         node: Any = self.root
         shift = self._shift
@@ -122,7 +122,7 @@ class MapReader:
         return node, rest
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """The number of these blocks up to the end of the first `leaves` leaves that exist."""
+        """Number of blocks from `block` on, at most `count_blocks`, that touch no more than `leaves` existing leaves."""
         end = block + count_blocks
         at = block
         while at < end and leaves:
@@ -132,7 +132,7 @@ class MapReader:
         return min(at, end) - block
 
     def inner(self, block: int, level: int) -> Inner | None:
-        """The inner node over a block that is `level` levels above the leaves."""
+        """Find the inner node above a block that is `level` levels above the leaves."""
         node: Any = self.root
         shift = self._shift
         while shift > level * LEAF_BITS and node is not None:
@@ -142,7 +142,7 @@ class MapReader:
         return found
 
     def _next_runs(self, block: int, count_blocks: int) -> list[tuple[int, int]]:
-        """The runs of the next leaf or missing subtree."""
+        """List the runs of the next leaf, or the hole of the next missing subtree."""
         leaf, rest = self.find(block)
         count = min(rest, count_blocks)
         return [(0, count)] if leaf is None else leaf.runs(block & INDEX_MASK, count)
@@ -163,13 +163,13 @@ class MapReader:
 
 
 class FrozenRoot(MapReader):
-    """A map as it was at one moment. Nothing below it is ever changed, so any number of threads may read it."""
+    """A map as it was at one moment. Its nodes never change, so any number of threads may read it."""
 
     __slots__ = ()
 
 
 def levels_for(size_blocks: int) -> int:
-    """Inner levels that a map of this size needs; at least one."""
+    """Number of inner levels that a map of this size needs, at least one."""
     levels = 1
     while size_blocks > 1 << LEAF_BITS * (levels + 1):
         levels += 1

@@ -1,8 +1,8 @@
-"""A node of a map above the leaves.
+"""Inner nodes of a block map, which are the nodes above the leaves.
 
-Its children are kept in one of two forms: *dense*, an array of 1,024, or *few*, a dict of the present children. Both answer
-`children[slot]`, with None for a subtree of holes. A node turns dense with its `MAX_FEW + 1`st child, and sparse again when
-only `FEW_AGAIN` are left. A frozen node never changes, not even its form.
+The children of a node are kept in one of two forms: *dense*, an array of 1,024 children, or *few*, a dict of the present
+children. In both forms `children[slot]` returns the child, or None for a subtree of holes. A node becomes dense when it gets
+more than `MAX_FEW` children, and *few* again when at most `FEW_AGAIN` are left. A frozen node never changes its form.
 
 The dense form is an array of numpy and not a list because Python's garbage collector visits every element of a young list.
 After a freeze a few hundred writes copy as many nodes, and visits to all their children would take milliseconds.
@@ -17,13 +17,13 @@ import numpy as np
 from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
 
 FAN_OUT = LEAF_BLOCKS
-"""Children of an inner node: three levels reach 2**40 blocks, 4 PiB; a copied node costs a few microseconds."""
+"""Number of children of an inner node. Three levels reach 2**40 blocks, 4 PiB, and copying a node takes a few microseconds."""
 
 MAX_FEW = 85
-"""A dict of so many children takes a quarter of the memory of a full list; one more child would double the dict."""
+"""Most children of the form *few*. A dict of this size takes a quarter of the memory of an array; one more child doubles it."""
 
 FEW_AGAIN = 42
-"""Half of that, so that a node near the border does not change its form with every write."""
+"""Number of children at which a dense node becomes *few*. It is half of MAX_FEW, so that nodes rarely change their form."""
 
 Node: TypeAlias = Union["Inner", Leaf]
 
@@ -33,7 +33,7 @@ Dense: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.object_]]"
 
 @final
 class Few(dict[int, Node]):
-    """Children by slot; one that is not there reads as None."""
+    """Children by slot; a missing child reads as None."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class Few(dict[int, Node]):
 
 
 class Inner:
-    """A node over 1,024 others. `epoch` and `stored` as in a leaf."""
+    """A node with up to 1,024 children. `epoch` and `stored` have the same meaning as in a leaf."""
 
     __slots__ = ("children", "epoch", "stored")
 
@@ -53,7 +53,7 @@ class Inner:
 
     @classmethod
     def over(cls, children: Iterable[tuple[int, Node]], epoch: Epoch) -> "Inner":
-        """A node with these children by slot."""
+        """Make a node from (slot, child) pairs."""
         node = cls(Few(children), epoch)
         if len(node.children) > MAX_FEW:
             node._make_dense()
@@ -71,7 +71,7 @@ class Inner:
             self._make_dense()
 
     def present(self, first: int = 0, end: int = FAN_OUT) -> list[tuple[int, Node]]:
-        """The children that are there from slot `first` to before `end`, with their slots, in order."""
+        """List (slot, child) of the existing children from slot `first` to `end` - 1, in order."""
         children = self.children
         if type(children) is not Few:
             return [(slot, node) for slot, node in enumerate(children[first:end].tolist(), first) if node is not None]
@@ -80,7 +80,7 @@ class Inner:
         return sorted((item for item in children.items() if first <= item[0] < end), key=_slot_of)
 
     def following(self, slot: int) -> int:
-        """The slot of the next child that is there, from `slot` on; FAN_OUT if there is none."""
+        """Slot of the first existing child from `slot` on; FAN_OUT if there is none."""
         children = self.children
         if type(children) is not Few:
             return next((at for at, node in enumerate(children[slot:].tolist(), slot) if node is not None), FAN_OUT)
@@ -89,7 +89,7 @@ class Inner:
         return slots[at] if at < len(slots) else FAN_OUT
 
     def remove(self, first: int, end: int) -> list[Node]:
-        """Remove the children from slot `first` to before `end`; returns those that were there."""
+        """Remove the children from slot `first` to `end` - 1; returns the removed children."""
         gone = self.present(first, end)
         children = self.children
         if type(children) is Few:
@@ -102,7 +102,7 @@ class Inner:
         return [node for _, node in gone]
 
     def share(self, first: int, source: "Inner", source_first: int, count: int) -> list[Node]:
-        """Replace `count` children by those that another node has from a slot on; returns those that were there."""
+        """Replace `count` children by the children of `source` from `source_first` on; returns the replaced children."""
         ours, theirs = self.children, source.children
         if type(ours) is not Few and type(theirs) is not Few:
             gone = [node for node in ours[first : first + count].tolist() if node is not None]

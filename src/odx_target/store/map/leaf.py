@@ -1,18 +1,17 @@
-"""A leaf of a block map: the places of 1,024 neighbouring blocks.
+"""A leaf of a block map: the places of 1,024 adjacent blocks.
 
-The *entries* of a leaf are an `array('Q')` in one of two forms, told apart by their length:
+The *entries* of a leaf are an `array('Q')` in one of two forms, which differ in their length:
 
-- *dense*: 1,024 places, one a block;
-- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number, the block it
-  starts at above the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, each ends where
-  the next starts, the last at the end of the leaf; a run of place 0 is a hole. Neighbours that could be one run are one.
+- *dense*: 1,024 places, one for each block;
+- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number with its first
+  block and the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, and each run ends where
+  the next one starts. A run of place 0 is a hole. Adjacent runs that could be one run are always merged.
 
-Data written in sequence is a few runs a leaf (a header stands in the log between batches), so it never becomes dense. A
-leaf turns dense when writes break it into more than `MAX_RUNS` runs, and packed again when it is saved with few of them.
+A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs, and is packed again when it is saved with few runs.
+Sequential writes make few runs, because only the headers of batches interrupt them.
 
-A leaf belongs to the map whose epoch it carries and may be changed only by that map; once the map was frozen the leaf has an
-older epoch and its content never changes again. Its *form* may: both forms say the same, and `entries` is replaced in one
-step, so a reader that loads `entries` once sees one or the other.
+Only the map with the epoch of a leaf may change the leaf. When the map is frozen it gets a new epoch, so the content of the
+leaf never changes again. Its *form* may change: `entries` is replaced in one step, so a reader sees one of the two forms.
 """
 
 from array import array
@@ -21,39 +20,39 @@ from itertools import groupby, pairwise
 from typing import TypeAlias
 
 LEAF_BLOCKS = 1024
-"""4 MiB: a write copies at most 8 KiB of map after a freeze, and the entries of 1 GiB are shared by 256 references."""
+"""Blocks of a leaf: 4 MiB. After a freeze, a write copies at most 8 KiB of map, and 256 references share the map of 1 GiB."""
 
 LEAF_BITS = 10
 INDEX_MASK = LEAF_BLOCKS - 1
 
 START_SHIFT = 54
-"""The bits of a place: those that 64 bits leave beside the 10 bits of a block in its leaf."""
+"""Number of bits of a place in a packed run. The other 10 of 64 bits are the block in the leaf."""
 
 PLACE_LIMIT = 1 << START_SHIFT
 PLACE_MASK = PLACE_LIMIT - 1
 
 MAX_RUNS = 128
-"""Of more runs a packed leaf is hardly read faster than a dense one, and leaves the more memory in pieces as it turns dense."""
+"""Most runs of a packed leaf. With more runs it would hardly be faster to read than a dense leaf, and would fragment memory."""
 
 RUNS_TO_PACK = 64
-"""A dense leaf of so many runs is worth packing: far enough below MAX_RUNS that a few writes do not undo it."""
+"""Most runs of a dense leaf that is packed. It is far below MAX_RUNS, so that a few writes do not make the leaf dense again."""
 
 Entries: TypeAlias = "array[int]"
 
 HOLES: Entries = array("Q", [0]) * LEAF_BLOCKS
 
 _STEP = (1 << START_SHIFT) + 1
-"""From a packed run to what its next block would be as a run of its own."""
+"""Difference between a packed run and a run that continues it from the next block on."""
 
 
 class Epoch:
-    """The stamp of the nodes that a map owns between two freezes; each stamp is unique."""
+    """Unique mark of the nodes that a map may change between two freezes."""
 
     __slots__ = ()
 
 
 class Leaf:
-    """Entries, the epoch they were made in, and the number under which a catalogue keeps them (0: not yet)."""
+    """Entries of a leaf, the epoch in which it was made, and its number in the catalogue (0: not stored)."""
 
     __slots__ = ("entries", "epoch", "stored")
 
@@ -74,21 +73,21 @@ class Leaf:
         return place + index - (run >> START_SHIFT) if place else 0
 
     def runs(self, index: int, count: int) -> list[tuple[int, int]]:
-        """The (place, count) of `count` blocks from `index` on; consecutive places and holes are merged."""
+        """List the runs (place, count) of `count` blocks from `index` on; consecutive places and holes are merged."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return _dense_runs(entries, index, count)
         return _packed_runs(entries, index, count)
 
     def extents(self, index: int, count: int) -> list[tuple[bool, int]]:
-        """The (mapped, count) of `count` blocks from `index` on; neighbours differ in `mapped`."""
+        """List the extents (mapped, count) of `count` blocks from `index` on; neighbouring extents differ in `mapped`."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return _dense_extents(entries[index : index + count])
         return _merged_extents(_packed_runs(entries, index, count))
 
     def assign(self, index: int, place: int, count: int) -> None:
-        """Give `count` blocks consecutive places."""
+        """Map `count` blocks from `index` on to consecutive places."""
         entries = self.entries
         if len(entries) < LEAF_BLOCKS:
             _splice(entries, index, count, [index << START_SHIFT | place])
@@ -99,7 +98,7 @@ class Leaf:
             entries[index : index + count] = array("Q", range(place, place + count))
 
     def clear(self, index: int, count: int) -> None:
-        """Make blocks holes."""
+        """Turn blocks into holes."""
         entries = self.entries
         if len(entries) < LEAF_BLOCKS:
             _splice(entries, index, count, [index << START_SHIFT])
@@ -108,7 +107,7 @@ class Leaf:
             entries[index : index + count] = HOLES[:count]
 
     def copy_from(self, source: "Leaf", source_index: int, index: int, count: int) -> None:
-        """Take over places of another leaf."""
+        """Copy places from another leaf."""
         theirs = source.entries
         if len(theirs) < LEAF_BLOCKS:
             if len(self.entries) < LEAF_BLOCKS:
@@ -129,12 +128,12 @@ class Leaf:
         return LEAF_BLOCKS - entries.count(0)
 
     def is_hole(self) -> bool:
-        """True if the leaf maps nothing."""
+        """True if all blocks of the leaf are holes."""
         entries = self.entries
         return not entries[0] and (len(entries) == 1 or (len(entries) == LEAF_BLOCKS and not any(entries)))
 
     def pack(self) -> None:
-        """Take the smaller form if that is the packed one. Safe beside readers of a frozen leaf, in any thread."""
+        """Pack the entries if that makes them smaller. Threads may read a frozen leaf at the same time."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS and (smaller := packed(entries)) is not None:
             self.entries = smaller
@@ -145,12 +144,12 @@ class Leaf:
 
 
 def one_run(place: int) -> Entries:
-    """Entries of a whole leaf in one run; place 0 makes it a hole."""
+    """Make the entries of a leaf that is one run; place 0 makes the leaf a hole."""
     return array("Q", [place])
 
 
 def expand(entries: Entries) -> Entries:
-    """The dense form of packed entries."""
+    """Convert packed entries to the dense form."""
     dense = HOLES[:]
     index = 0
     for place, count in _packed_runs(entries, 0, LEAF_BLOCKS):
@@ -161,7 +160,7 @@ def expand(entries: Entries) -> Entries:
 
 
 def joined(left: Entries, right: Entries, index: int) -> Entries:
-    """Entries of a leaf that starts at `index` of one leaf and goes on with the next one."""
+    """Join the end of one leaf, from `index` on, and the beginning of the next leaf; returns the entries of a whole leaf."""
     if len(left) < LEAF_BLOCKS and len(right) < LEAF_BLOCKS:
         runs = _joined_runs(left, right, index)
         return runs if len(runs) <= MAX_RUNS else expand(runs)
@@ -171,7 +170,7 @@ def joined(left: Entries, right: Entries, index: int) -> Entries:
 
 
 def is_sound(entries: Entries) -> bool:
-    """True if entries that came from a disk keep the rules of a packed leaf (a dense one has none but its length)."""
+    """True if entries that were read from a disk are valid in their form."""
     if len(entries) == LEAF_BLOCKS:
         return not max(entries) >> START_SHIFT
     if not 0 < len(entries) <= MAX_RUNS or entries[0] >> START_SHIFT:
@@ -238,7 +237,7 @@ def _packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, in
 
 
 def _cut(entries: Entries, index: int, count: int, target: int) -> list[int]:
-    """Packed runs of `count` blocks from `index` on, moved to `target`."""
+    """Copy the packed runs of `count` blocks from `index` on, and move them to `target`."""
     packed = []
     for place, length in _packed_runs(entries, index, count):
         packed.append(target << START_SHIFT | place)
@@ -258,7 +257,7 @@ def _joined_runs(left: Entries, right: Entries, index: int) -> Entries:
 
 
 def _splice(entries: Entries, index: int, count: int, runs: list[int]) -> None:
-    """Put packed runs over `count` blocks of packed entries from `index` on, keeping all rules but the limit."""
+    """Replace `count` blocks of packed entries, from `index` on, by packed runs. The number of runs may exceed MAX_RUNS."""
     end = index + count
     low = bisect_left(entries, index << START_SHIFT)
     high = bisect_left(entries, end << START_SHIFT, low)
@@ -282,13 +281,13 @@ def _place_at(packed: int, index: int) -> int:
 
 
 def _continues(packed: int, following: int) -> bool:
-    """True if the second packed run only goes on with the first."""
+    """True if the second packed run continues the first, so that both could be one run."""
     blocks = (following >> START_SHIFT) - (packed >> START_SHIFT)
     return following - packed == (blocks * _STEP if packed & PLACE_MASK else blocks << START_SHIFT)
 
 
 def packed(entries: Entries) -> "Entries | None":
-    """The packed form of dense entries, or None if they have too many runs for it to pay."""
+    """Convert dense entries to the packed form; None if they have too many runs."""
     runs: list[int] = []
     expected = -1
     for index, place in enumerate(entries):
