@@ -8,36 +8,37 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_RANGE_DESCRIPTORS = 64
-"""Number of range descriptors in a parameter list. Windows never sends more, and a WRITE USING TOKEN list with 64 descriptors
-still fits one unsolicited burst."""
+"""Maximum number of range descriptors in a parameter list. Windows never sends more, and a WRITE USING TOKEN list with 64
+descriptors still fits one unsolicited burst."""
 
 MAX_NAMEABLE_RANGE_DESCRIPTORS = 0xFFFF // 16
-"""Number of range descriptors that a RANGE DESCRIPTOR LENGTH of 16 bits can express (SBC-4 5.24)."""
+"""Maximum number of range descriptors that a RANGE DESCRIPTOR LENGTH of 16 bits can express (SBC-4 5.24)."""
 
 MAX_ROD_BYTES = 1 << 40
-"""Size of a token, and of all ranges of a command together. A token for 1 TiB costs no more than a token for 1 MiB. A partial
-result then has at most 2^31 blocks of 512 bytes, which fits the 32 bits of INFORMATION in fixed format sense. Windows limits
-its requests to the optimal transfer, which must not be larger than this limit."""
+"""Maximum size of a token, and of all ranges of a command together. A token for 1 TiB costs no more than a token for 1 MiB. A
+partial result then has at most 2^31 blocks of 512 bytes, which fits the 32 bits of INFORMATION in fixed format sense. Windows
+limits its requests to the optimal transfer, which must not be larger than this limit."""
 
 MAX_RANGE_BYTES = MAX_ROD_BYTES
-"""Size of one range. It is the limit of the whole command, because long ranges are cut into steps anyway."""
+"""Maximum size of one range. It is the limit of the whole command, because long ranges are cut into steps anyway."""
 
 OPTIMAL_TRANSFER_BYTES = 256 << 20
 """Size of the chunks in which Windows copies: it then sends one WRITE USING TOKEN for each POPULATE TOKEN. If this value is not
 reported, Windows writes in pieces of 64 MiB."""
 
 MIN_INACTIVITY_TIMEOUT_S = 1
-"""The shortest timeout that the field can express. A larger minimum would raise the timeouts that hosts ask for."""
+"""Minimum timeout: the shortest that the field can express. A larger minimum would raise the timeouts that hosts ask for."""
 
 DEFAULT_INACTIVITY_TIMEOUT_S = 120
 """Normally a few milliseconds pass between two commands of one copy, but up to 75 s on a host that waits for a failed path.
 Windows deletes no token, so every token of a copy lives at least this long; a longer timeout would keep blocks for nothing."""
 
 MAX_INACTIVITY_TIMEOUT_S = 3600
-"""A host may ask for an hour, in which a person can pass on a token by hand. A forgotten token frees its blocks afterwards."""
+"""Maximum timeout that a host may ask for: an hour, in which a person can pass on a token by hand. A forgotten token frees its
+blocks afterwards."""
 
 MAX_TOKEN_LIFETIME_S = 86_400
-"""A token ends after a day, however often it is used, since it keeps all blocks that have been overwritten meanwhile."""
+"""Maximum lifetime of a token, however often it is used. A token keeps all blocks that have been overwritten meanwhile."""
 
 COMMAND_BUDGET_S = 4.0
 """Time limit of a synchronous command: after it, Windows treats an array as slow. Nested hosts time out in less than 60 s."""
@@ -46,30 +47,30 @@ ANSWER_RESERVE_S = 0.25
 """Part of the command budget that is reserved for the commit, the response and the network."""
 
 MAX_TOKENS = 65_536
-"""Number of tokens: enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second at the default timeout."""
+"""Maximum number of tokens: enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second at the default timeout."""
 
 TOKEN_MEMORY_BYTES = 3 << 10
 """Approximate memory of one token with its ranges, without the frozen map."""
 
 MAX_CHANGE_VULNERABLE_TOKENS = 256
-"""Number of such tokens per logical unit. A write to a block of one of them examines all of them, and may have to end them all:
-this takes some milliseconds for 256."""
+"""Maximum number of change vulnerable tokens per logical unit. A write to a block of one of them examines all of them, and may
+have to end them all. This takes some milliseconds for 256."""
 
 MIN_TOMBSTONE_S = 3600
-"""The cause of a token's end is kept for twice the token's life, but at least for this time."""
+"""Minimum time for which the cause of a token's end is kept. Otherwise it is kept for twice the token's life."""
 
 MAX_TOMBSTONES = 65_536
-"""Number of ended tokens whose cause is kept. The oldest are dropped first, and their tokens are then reported as unknown."""
+"""Maximum number of ended tokens whose cause is kept. The oldest are dropped first; their tokens are then unknown."""
 
 TOMBSTONE_MEMORY_BYTES = 200
 """Approximate memory for the cause of one ended token."""
 
 MAX_RECORDS_PER_NEXUS = 255
-"""Windows leaves a record for every WRITE USING TOKEN and never asks for it. This limit is a few times the command window of a
-session."""
+"""Maximum number of records of a nexus: a few times the command window of a session. Windows leaves a record for every WRITE
+USING TOKEN and never asks for it."""
 
 MAX_RECORD_BYTES = 16 << 20
-"""Memory for the records of all nexuses: enough for 64 sessions with full tables of records that hold a token."""
+"""Maximum memory for the records of all nexuses: enough for 64 sessions with full tables of records that hold a token."""
 
 RECORD_OVERHEAD_BYTES = 512
 """Memory of a record, besides its sense data and token: the object and its entries in tables."""
@@ -79,8 +80,8 @@ RECORD_LIFETIME_S = 300.0
 transport. This limit is a few times as long."""
 
 MAX_CONCURRENT_COPIES = 1024
-"""Number of operations under way for all nexuses: far more than 64 sessions start, and few enough that each operation gets its
-turn of the event loop within its time budget."""
+"""Maximum number of operations under way for all nexuses: far more than 64 sessions start, and few enough that each operation
+gets its turn of the event loop within its time budget."""
 
 COPY_STEP_BYTES = 1 << 20
 """Size of a step that reads and writes. Between two steps other tasks run, and aborts are noticed."""
@@ -104,7 +105,7 @@ class CopyLimits:
 
     max_range_descriptors: int = MAX_RANGE_DESCRIPTORS
     max_rod_bytes: int = MAX_ROD_BYTES
-    """Limit per token and per command. 0 means no such limit; the transfer limit of VPD page B0h then applies to each range."""
+    """Maximum per token and per command. If it is 0, the transfer limit of VPD page B0h applies to each range instead."""
     max_range_bytes: int = MAX_RANGE_BYTES
     optimal_transfer_bytes: int = OPTIMAL_TRANSFER_BYTES
     """0 means "not reported"."""
@@ -116,7 +117,7 @@ class CopyLimits:
     answer_reserve_s: float = ANSWER_RESERVE_S
     max_tokens: int = MAX_TOKENS
     max_change_vulnerable_tokens: int = MAX_CHANGE_VULNERABLE_TOKENS
-    """Limit per logical unit."""
+    """Maximum per logical unit."""
     min_tombstone_s: float = MIN_TOMBSTONE_S
     max_tombstones: int = MAX_TOMBSTONES
     max_records_per_nexus: int = MAX_RECORDS_PER_NEXUS

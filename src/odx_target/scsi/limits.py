@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_TRANSFER_BYTES = 16 << 20
-"""Size of one READ or WRITE. Its data is held in memory as a whole, and the command waits until the transport has memory for
-it. Linux and Windows send at most 1 MiB by default."""
+"""Maximum size of one READ or WRITE. Its data is held in memory as a whole, and the command waits until the transport has
+memory for it. Linux and Windows send at most 1 MiB by default."""
 
 SMALL_READ_BYTES = 256 << 10
 """A read of at most this size that ends at once is not counted against the memory for reads, since its data leaves soon."""
@@ -15,22 +15,22 @@ OPTIMAL_TRANSFER_BYTES = 1 << 20
 """Longer transfers are not faster, because a transfer of this size already needs several bursts of the transport."""
 
 MAX_UNMAP_BYTES = 4 << 30
-"""Size of all ranges of one UNMAP, which changes only map entries. 4 GiB are about a thousand leaves of the map, and take a few
-milliseconds."""
+"""Maximum size of all ranges of one UNMAP, which changes only map entries. 4 GiB are about a thousand leaves of the map, and
+take a few milliseconds."""
 
 MAX_UNMAP_DESCRIPTORS = 255
-"""Number of descriptors in a parameter list of 4 KiB, the largest list that Windows and Linux build."""
+"""Maximum number of descriptors in a parameter list of 4 KiB, the largest list that Windows and Linux build."""
 
 MAX_WRITE_SAME_BYTES = 1 << 30
-"""Size of one WRITE SAME. A pattern other than zeros is really written, which takes about a second; initiators wait for 30."""
+"""Maximum size of one WRITE SAME. A pattern other than zeros is really written, in about a second; initiators wait for 30."""
 
 MAX_COMPARE_AND_WRITE_BYTES = 64 << 10
-"""Size of one COMPARE AND WRITE, which compares and writes without a pause. This takes about as long as the other work of the
-command. VMware sends one block."""
+"""Maximum size of one COMPARE AND WRITE, which compares and writes without a pause. This takes about as long as the other work
+of the command. VMware sends one block."""
 
 MAX_ATOMIC_TRANSFER_BYTES = 1 << 20
-"""Size of one WRITE ATOMIC. The store could write any length as a whole, but databases ask for less (16 to 64 KiB), and Linux
-sends no more by default."""
+"""Maximum size of one WRITE ATOMIC. The store could write any length as a whole, but databases ask for less (16 to 64 KiB), and
+Linux sends no more by default."""
 
 STEP_BYTES = 1 << 20
 """Size of one step of a long command. Between two steps other tasks run, and aborts are noticed."""
@@ -43,11 +43,11 @@ THRESHOLD_SET_BYTES = 1 << 20
 them reaches up to 4 PiB."""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
-"""Number of extents that one GET LBA STATUS reports, whatever the allocation length is: 64 KiB of parameter data."""
+"""Maximum number of extents that one GET LBA STATUS reports, whatever the allocation length is: 64 KiB of parameter data."""
 
 MAX_TASKS = 2048
-"""Number of waiting tasks of one logical unit; further commands end with TASK SET FULL. The command windows of 64 sessions
-rarely allow as many. A search of as many tasks for overlaps takes a quarter of a millisecond."""
+"""Maximum number of waiting tasks of one logical unit; further commands end with TASK SET FULL. The command windows of 64
+sessions rarely allow as many. A search of as many tasks for overlaps takes a quarter of a millisecond."""
 
 STEPS_OF_A_WAITING_TASK = 50
 """Cost, in steps, of making a command wait, besides the cost of its work: its task and its place in the task set."""
@@ -56,11 +56,11 @@ STEPS_OF_AN_ABORTED_TASK = 50
 """Cost, in steps, of cleaning up a task that was aborted while it waited."""
 
 MAX_REGISTRATIONS = 224
-"""Number of registrations of one logical unit: 64 hosts of a cluster with three paths each need 192. With the longest names
-that login accepts, they fit into the 64 KiB that the store keeps as one value if APTPL is on."""
+"""Maximum number of registrations of one logical unit: 64 hosts of a cluster with three paths each need 192. With the longest
+names that login accepts, they fit into the 64 KiB that the store keeps as one value if APTPL is on."""
 
 MAX_RESERVE_OUT_BYTES = 64 << 10
-"""Size of a parameter list of PERSISTENT RESERVE OUT: enough for the TransportIDs of all ports that can be registered."""
+"""Maximum size of a PERSISTENT RESERVE OUT parameter list: enough for TransportIDs of all ports that can be registered."""
 
 
 @dataclass(frozen=True, slots=True)

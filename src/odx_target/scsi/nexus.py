@@ -11,7 +11,7 @@ RESET_ASC = 0x29
 condition makes the others redundant."""
 
 MAX_UNIT_ATTENTIONS = 16
-"""Limit of pending conditions per LUN. There are fewer kinds of conditions, so none is dropped in practice."""
+"""Maximum number of pending conditions per LUN. There are fewer kinds of conditions, so none is dropped in practice."""
 
 
 class ReadMemory(Protocol):

@@ -26,17 +26,17 @@ UPKEEP: dict[str, int] = {
 }
 
 MIN_READS, MAX_READS = 4, 16
-"""Number of descriptors for reads: at most one for each thread that reads."""
+"""Minimum and maximum number of descriptors for reads. There is at most one for each thread that reads."""
 
 MIN_SOCKETS, MAX_SOCKETS = 8, 1024
-"""Number of sockets of hosts: far more than the sessions of an array, since logins need sockets too, for some milliseconds."""
+"""Minimum and maximum number of sockets of hosts: far more than the sessions of an array, since logins need sockets too."""
 
 DEFAULT_SOCKETS = 160
 """Number of sockets of an array that shares its process: more than its sessions, and within the usual 1,024 descriptors."""
 
 MIN_SEGMENTS, MAX_SEGMENTS = 8, 16_384
-"""Number of open segments: at least the one that is being filled, two prepared ones, and some that are not durable yet. The
-maximum is enough to read 1 TiB of segments without opening any."""
+"""Minimum and maximum number of open segments. The minimum is for the one that is being filled, two prepared ones, and some
+that are not durable yet. The maximum is enough to read 1 TiB of segments without opening any."""
 
 LIMIT_IF_INFINITE = 1 << 20
 """Largest limit that Linux allows a process by default (fs.nr_open)."""

@@ -13,8 +13,8 @@ INTERVAL_S = 60.0
 """Length of an interval for which the lines of a cause are limited."""
 
 MAX_CAUSES = 1024
-"""Number of causes that are counted separately, since clients can invent any number of causes. Further causes of an event are
-counted as one."""
+"""Maximum number of causes that are counted separately, since clients can invent any number of causes. Further causes of an
+event are counted as one."""
 
 _OTHERS = "others"
 

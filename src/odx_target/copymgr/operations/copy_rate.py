@@ -23,7 +23,7 @@ like block sizes."""
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""Largest rate: more than any machine reaches, and small enough for all calculations here."""
+"""Maximum rate: more than any machine reaches, and small enough for all calculations here."""
 
 
 class CopyRate:

@@ -38,7 +38,7 @@ WAKE_AT_ONCE = 16
 """If more tasks than this have to be woken after an abort, they are woken over several turns of the event loop."""
 
 MAX_PIECES = 16
-"""Limit of extents per task, so that comparing tasks is fast. An UNMAP may have 255 extents, a token command 64 by default."""
+"""Maximum number of extents per task, so that comparing tasks is fast. An UNMAP may have 255 extents, a token command 64."""
 
 
 class QueuedTask(Protocol):

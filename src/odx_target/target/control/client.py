@@ -15,7 +15,7 @@ ANSWER_TIMEOUT_S = 120.0
 """Time to wait for a response. It is long because shrinking a LUN waits for commands, and changes are flushed."""
 
 MAX_ANSWER_BYTES = 64 << 20
-"""Length of a response: far more than an array sends. A longer line does not come from an array."""
+"""Maximum length of a response: far more than an array sends. A longer line does not come from an array."""
 
 _RECEIVE_BYTES = 1 << 16
 

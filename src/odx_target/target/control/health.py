@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 MAX_DAMAGED_SHOWN = 100
-"""Number of damaged blocks that a response lists; further ones are only counted."""
+"""Maximum number of damaged blocks that a response lists; further ones are only counted."""
 
 
 def describe_health(array: "Array") -> dict[str, object]:

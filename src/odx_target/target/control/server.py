@@ -35,10 +35,10 @@ ACCEPT_PAUSE_S = 0.1
 """Pause after accept() has failed. The cause may last, and retries without a pause would use all CPU time."""
 
 MAX_LINE_BYTES = 1 << 16
-"""Length of a request: far more than any request needs."""
+"""Maximum length of a request: far more than any request needs."""
 
 MAX_CONTROL_CONNECTIONS = 16
-"""Number of connections: enough for a person and some scripts. Any further client gets an error at once."""
+"""Maximum number of connections: enough for a person and some scripts. Any further client gets an error at once."""
 
 IDLE_TIMEOUT_S = 60.0
 """Time for a client to send its next request."""

@@ -39,17 +39,17 @@ LOGIN_BYTES = 128 * KIB
 """Memory of a login: a receive buffer of 16 KiB, 64 KiB of text and the objects of a connection."""
 
 MAX_SHARES = MAX_CONNECTIONS + 4
-"""Number of sessions that share the allotments: some more than connections, since replaced sessions may still be ending."""
+"""Maximum number of sessions that share the allotments: more than connections, since replaced sessions may still be ending."""
 
 FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SESSION_BYTES + MAX_LOGINS * LOGIN_BYTES
 
 MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
-"""Part of each allotment that a session can always get: enough for one command of the size that Windows sends."""
+"""Minimum part of each allotment that a session can always get: enough for one command of the size that Windows sends."""
 
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
 MIN_MEMORY_BYTES = 320 * MIB
-"""Smallest limit: with less, the allotments would have no room for one of the largest commands besides the guaranteed parts."""
+"""Minimum limit: with less, the allotments would have no room for one of the largest commands besides the guaranteed parts."""
 
 MAX_MEMORY_BYTES = 1 << 40
 

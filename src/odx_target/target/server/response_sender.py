@@ -8,8 +8,8 @@ from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
 MAX_UNSENT_BYTES = 512 << 10
-"""Size of small read data that a peer has not received. Above it, the peer's next commands wait. The kernel then holds some MiB
-more. Large reads claim memory of their own."""
+"""Maximum size of small read data that a peer has not received; above it, the peer's next commands wait. The kernel then holds
+some MiB more. Large reads claim memory of their own."""
 
 
 class ResponseSender:

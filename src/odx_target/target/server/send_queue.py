@@ -14,7 +14,7 @@ SCARCITY_PAUSE_S = 0.05
 """Pause before another try if the kernel lacks memory."""
 
 MAX_PIECES = 1024
-"""Number of buffers in one sendmsg call (IOV_MAX of Linux)."""
+"""Maximum number of buffers in one sendmsg call (IOV_MAX of Linux)."""
 
 
 class SendQueue:

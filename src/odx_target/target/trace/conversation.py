@@ -23,12 +23,12 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.target.trace.frames import Piece
 
 MAX_KEPT_BYTES = 1 << 16
-"""Size of one parameter list or response that is kept. The longest lists of token commands and UNMAP are far shorter."""
+"""Maximum size of one parameter list or response that is kept: far more than the longest list of token commands and UNMAP."""
 MAX_KEPT_IN_ALL_BYTES = 1 << 20
-"""Size of all lists and responses that are kept for one connection: sixteen of the longest. Further commands are traced without
-them."""
+"""Maximum size of all lists and responses that are kept for one connection: sixteen of the longest. Further commands are traced
+without them."""
 MAX_COMMANDS = 512
-"""Number of commands of one connection that are kept, far above the command window. Further ones replace the oldest."""
+"""Maximum number of commands of one connection that are kept, far above the command window. Further ones replace the oldest."""
 
 LOGIN_TEXTS = (LoginRequest, LoginResponse)
 TEXTS = (*LOGIN_TEXTS, TextRequest, TextResponse)

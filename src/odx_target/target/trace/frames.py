@@ -14,7 +14,7 @@ from odx_target.iscsi.pdu.opcodes import Stage
 MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
 """The largest DataSegmentLength. A trace also shows PDUs that the two ends refuse as too long."""
 MAX_LOGIN_TEXT_BYTES = 1 << 16
-"""Size of the text in one negotiation step, the same as the limit of the protocol. Further text is ignored."""
+"""Maximum size of the text in one negotiation step, the same as the limit of the protocol. Further text is ignored."""
 
 
 class Piece(NamedTuple):

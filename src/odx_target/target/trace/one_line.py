@@ -13,7 +13,7 @@ HASH_CHARACTERS = 8
 """Number of characters shown of a token's SHA-256: enough to distinguish the tokens of one trace."""
 MAX_SHOWN_BYTES = 32
 MAX_VALUE_CHARACTERS = 256
-"""Number of characters shown of a field's value; the longest target name has 223."""
+"""Maximum number of characters shown of a field's value; the longest target name has 223."""
 
 # Fields that are shown earlier in another form, or that always have the same value.
 _NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}

@@ -42,12 +42,12 @@ from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESER
 from odx_target.target.trace.one_line import describe_bytes, describe_rows, describe_sense_briefly, describe_token_briefly
 
 MAX_SHOWN_RANGES = 64
-"""Number of ranges shown, as many as a token command may have here. A longer list ends with the number of further ranges."""
+"""Maximum number of ranges shown, as many as a token command may have. A longer list ends with the number of the others."""
 MAX_SHOWN_WORDS = 256
-"""Number of words shown of one parameter list or response, since a longer line would be hard to read."""
+"""Maximum number of words shown of one parameter list or response, since a longer line would be hard to read."""
 MAX_DESCRIBED_BYTES = 4096
-"""Number of bytes described of one parameter list or response. The array waits for the description, and a peer may send the
-longest list again and again."""
+"""Maximum number of bytes described of one parameter list or response. The array waits for the description, and a peer may send
+the longest list again and again."""
 TOKEN_IN_LIST = 16
 """Byte offset of ROD TOKEN in a WRITE USING TOKEN parameter list (SBC-4 5.55)."""
 

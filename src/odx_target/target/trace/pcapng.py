@@ -12,9 +12,9 @@ NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
 MIN_SNAP_BYTES = 128
-"""Smallest packet length: the headers of IPv6, TCP and iSCSI are 108 bytes, and a PDU cannot be described without them."""
+"""Minimum length of a kept packet: the headers of IPv6, TCP and iSCSI, which are necessary, are 108 bytes."""
 MAX_SNAP_BYTES = 262_144
-"""The largest packet that readers accept; all packets here are shorter."""
+"""Maximum length of a kept packet, and the largest that readers accept; all packets here are shorter."""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")

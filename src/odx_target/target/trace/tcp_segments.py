@@ -16,7 +16,7 @@ from odx_target.target.trace.tap import Address
 FIN, SYN, PSH, ACK = 0x01, 0x02, 0x08, 0x10
 TCP_HEADER_BYTES = 20
 MAX_PAYLOAD_BYTES = 65_000
-"""Payload of one segment: with the headers of IPv6 and TCP, the length stays below 65535, the limit of the IP header."""
+"""Maximum payload of one segment: with the headers of IPv6 and TCP, the length stays below 65535, the limit of IP."""
 
 # MSS, no operation, window scale 14: the largest window, so that no reader reports that it is exceeded.
 _SYN_OPTIONS = struct.pack(">BBHBBBB", 2, 4, MAX_PAYLOAD_BYTES, 1, 3, 3, 14)
