@@ -1,4 +1,4 @@
-"""Hosts that reserve one logical unit: PERSISTENT RESERVE commands as bytes, built from SPC-4 without the code under test."""
+"""Hosts that reserve one logical unit. Their PERSISTENT RESERVE commands are built without the code under test."""
 
 import struct
 import tomllib

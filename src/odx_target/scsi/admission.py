@@ -14,7 +14,7 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 def admit(task: Task, commands: CommandTable) -> Entry:
-    """Check a task before its handler runs, most general check first, and return its command's entry.
+    """Check a task before its handler runs, and return the entry of its command. The most general checks come first.
 
     A reset is reported before a reservation conflict, and a reservation conflict before any other unit attention, which then
     stays pending. Faults of the request itself may be reported at any point. Raises CheckCondition, ReservationConflict.

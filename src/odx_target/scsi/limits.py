@@ -47,7 +47,7 @@ MAX_LBA_STATUS_DESCRIPTORS = 4096
 
 MAX_TASKS = 2048
 """Maximum number of waiting tasks of one logical unit; further commands end with TASK SET FULL. The command windows of 64
-sessions rarely allow as many. A search of as many tasks for overlaps takes a quarter of a millisecond."""
+sessions rarely allow so many tasks. A search of so many tasks for overlaps takes a quarter of a millisecond."""
 
 STEPS_OF_A_WAITING_TASK = 50
 """Cost, in steps, of making a command wait, besides the cost of its work: its task and its place in the task set."""

@@ -28,7 +28,7 @@ class ServiceAction(IntEnum):
 
 
 class TokenCommandCdb(Layout):
-    """POPULATE TOKEN and WRITE USING TOKEN."""
+    """CDB of POPULATE TOKEN and WRITE USING TOKEN."""
 
     operation_code: int = number(0, 1)
     service_action: int = bits(1, 4, 5)
@@ -39,7 +39,7 @@ class TokenCommandCdb(Layout):
 
 
 class AbortCdb(Layout):
-    """COPY OPERATION ABORT."""
+    """CDB of COPY OPERATION ABORT."""
 
     operation_code: int = number(0, 1)
     service_action: int = bits(1, 4, 5)
@@ -48,7 +48,7 @@ class AbortCdb(Layout):
 
 
 class ReceiveCdb(Layout):
-    """RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION."""
+    """CDB of RECEIVE COPY STATUS (LID4) and RECEIVE ROD TOKEN INFORMATION."""
 
     operation_code: int = number(0, 1)
     service_action: int = bits(1, 4, 5)
@@ -58,7 +58,7 @@ class ReceiveCdb(Layout):
 
 
 class ReportAllRodTokensCdb(Layout):
-    """REPORT ALL ROD TOKENS."""
+    """CDB of REPORT ALL ROD TOKENS."""
 
     operation_code: int = number(0, 1)
     service_action: int = bits(1, 4, 5)

@@ -42,7 +42,7 @@ ROD_TYPES: dict[int, RodTypeRow] = {
 """Rows by ROD type. The type "any" is missing, because it can be requested, but no token has it."""
 
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
-"""Type of the token that is made if "any" is requested, which asks for the most lasting type (SBC-4 5.24.2)."""
+"""Type of the tokens that are made for "any", a request for the most lasting type (SBC-4 5.24.2)."""
 
 
 def describe_rod_type(rod_type: int) -> str:

@@ -23,46 +23,46 @@ from odx_target.scsi.layout import bits, flag, number
 
 
 class Read6(Transfer6):
-    """READ(6)."""
+    """CDB of READ(6)."""
 
 
 class Write6(Transfer6):
-    """WRITE(6)."""
+    """CDB of WRITE(6)."""
 
 
 class Read10(ReadFlags, Transfer10):
-    """READ(10)."""
+    """CDB of READ(10)."""
 
 
 class Read12(ReadFlags, Transfer12):
-    """READ(12)."""
+    """CDB of READ(12)."""
 
 
 class Read16(ReadFlags, Transfer16):
-    """READ(16)."""
+    """CDB of READ(16)."""
 
 
 class Write10(WriteFlags, Transfer10):
-    """WRITE(10)."""
+    """CDB of WRITE(10)."""
 
 
 class Write12(WriteFlags, Transfer12):
-    """WRITE(12)."""
+    """CDB of WRITE(12)."""
 
 
 class Write16(WriteFlags, Transfer16):
-    """WRITE(16)."""
+    """CDB of WRITE(16)."""
 
 
 class WriteAtomic16(WriteFlags, Blocks16):
-    """WRITE ATOMIC(16)."""
+    """CDB of WRITE ATOMIC(16)."""
 
     atomic_boundary: int = number(10, 2)
     transfer_length: int = number(12, 2)
 
 
 class OrWrite16(Transfer16):
-    """ORWRITE(16)."""
+    """CDB of ORWRITE(16)."""
 
     orprotect: int = bits(1, 7, 3)
     dpo: bool = flag(1, 4)
@@ -71,38 +71,38 @@ class OrWrite16(Transfer16):
 
 
 class CompareAndWrite(WriteFlags, Blocks16):
-    """COMPARE AND WRITE."""
+    """CDB of COMPARE AND WRITE."""
 
     fua_nv: bool = flag(1, 1)
     number_of_logical_blocks: int = number(13, 1)
 
 
 class WriteAndVerify10(WriteAndVerifyFlags, Transfer10):
-    """WRITE AND VERIFY(10)."""
+    """CDB of WRITE AND VERIFY(10)."""
 
 
 class WriteAndVerify12(WriteAndVerifyFlags, Transfer12):
-    """WRITE AND VERIFY(12)."""
+    """CDB of WRITE AND VERIFY(12)."""
 
 
 class WriteAndVerify16(WriteAndVerifyFlags, Transfer16):
-    """WRITE AND VERIFY(16)."""
+    """CDB of WRITE AND VERIFY(16)."""
 
 
 class Verify10(VerifyFlags, Blocks10):
-    """VERIFY(10)."""
+    """CDB of VERIFY(10)."""
 
     verification_length: int = number(7, 2)
 
 
 class Verify12(VerifyFlags, Blocks12):
-    """VERIFY(12)."""
+    """CDB of VERIFY(12)."""
 
     verification_length: int = number(6, 4)
 
 
 class Verify16(VerifyFlags, Blocks16):
-    """VERIFY(16)."""
+    """CDB of VERIFY(16)."""
 
     verification_length: int = number(10, 4)
 
@@ -122,32 +122,32 @@ class PreFetch16(Blocks16):
 
 
 class SynchronizeCache10(SynchronizeCacheFlags, Blocks10):
-    """SYNCHRONIZE CACHE(10)."""
+    """CDB of SYNCHRONIZE CACHE(10)."""
 
     number_of_logical_blocks: int = number(7, 2)
 
 
 class SynchronizeCache16(SynchronizeCacheFlags, Blocks16):
-    """SYNCHRONIZE CACHE(16)."""
+    """CDB of SYNCHRONIZE CACHE(16)."""
 
     number_of_logical_blocks: int = number(10, 4)
 
 
 class WriteSame10(WriteSameFlags, Blocks10):
-    """WRITE SAME(10)."""
+    """CDB of WRITE SAME(10)."""
 
     number_of_logical_blocks: int = number(7, 2)
 
 
 class WriteSame16(WriteSameFlags, Blocks16):
-    """WRITE SAME(16)."""
+    """CDB of WRITE SAME(16)."""
 
     ndob: bool = flag(1, 0)
     number_of_logical_blocks: int = number(10, 4)
 
 
 class Unmap(Cdb10):
-    """UNMAP."""
+    """CDB of UNMAP."""
 
     anchor: bool = flag(1, 0)
     group_number: int = bits(6, 5, 6)
@@ -155,7 +155,7 @@ class Unmap(Cdb10):
 
 
 class GetLbaStatus(WithServiceAction, Cdb16):
-    """GET LBA STATUS."""
+    """CDB of GET LBA STATUS."""
 
     starting_logical_block_address: int = number(2, 8)
     allocation_length: int = number(10, 4)
@@ -163,14 +163,14 @@ class GetLbaStatus(WithServiceAction, Cdb16):
 
 
 class ReadCapacity10(Cdb10):
-    """READ CAPACITY(10)."""
+    """CDB of READ CAPACITY(10)."""
 
     logical_block_address: int = number(2, 4)
     pmi: bool = flag(8, 0)
 
 
 class ReadCapacity16(WithServiceAction, Cdb16):
-    """READ CAPACITY(16)."""
+    """CDB of READ CAPACITY(16)."""
 
     logical_block_address: int = number(2, 8)
     allocation_length: int = number(10, 4)
@@ -178,7 +178,7 @@ class ReadCapacity16(WithServiceAction, Cdb16):
 
 
 class ReadDefectData10(Cdb10):
-    """READ DEFECT DATA(10)."""
+    """CDB of READ DEFECT DATA(10)."""
 
     req_plist: bool = flag(2, 4)
     req_glist: bool = flag(2, 3)
@@ -187,7 +187,7 @@ class ReadDefectData10(Cdb10):
 
 
 class ReadDefectData12(Cdb12):
-    """READ DEFECT DATA(12)."""
+    """CDB of READ DEFECT DATA(12)."""
 
     req_plist: bool = flag(1, 4)
     req_glist: bool = flag(1, 3)

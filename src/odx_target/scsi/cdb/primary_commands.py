@@ -5,18 +5,18 @@ from odx_target.scsi.layout import bits, flag, number
 
 
 class TestUnitReady(Cdb6):
-    """TEST UNIT READY."""
+    """CDB of TEST UNIT READY."""
 
 
 class RequestSense(Cdb6):
-    """REQUEST SENSE."""
+    """CDB of REQUEST SENSE."""
 
     desc: bool = flag(1, 0)
     allocation_length: int = number(4, 1)
 
 
 class Inquiry(Cdb6):
-    """INQUIRY."""
+    """CDB of INQUIRY."""
 
     cmddt: bool = flag(1, 1)
     evpd: bool = flag(1, 0)
@@ -25,32 +25,32 @@ class Inquiry(Cdb6):
 
 
 class ModeSelect6(ModeSelectFlags, Cdb6):
-    """MODE SELECT(6)."""
+    """CDB of MODE SELECT(6)."""
 
     parameter_list_length: int = number(4, 1)
 
 
 class ModeSelect10(ModeSelectFlags, Cdb10):
-    """MODE SELECT(10)."""
+    """CDB of MODE SELECT(10)."""
 
     parameter_list_length: int = number(7, 2)
 
 
 class ModeSense6(ModePage, Cdb6):
-    """MODE SENSE(6)."""
+    """CDB of MODE SENSE(6)."""
 
     allocation_length: int = number(4, 1)
 
 
 class ModeSense10(ModePage, Cdb10):
-    """MODE SENSE(10)."""
+    """CDB of MODE SENSE(10)."""
 
     llbaa: bool = flag(1, 4)
     allocation_length: int = number(7, 2)
 
 
 class StartStopUnit(Cdb6):
-    """START STOP UNIT."""
+    """CDB of START STOP UNIT."""
 
     immed: bool = flag(1, 0)
     power_condition_modifier: int = bits(3, 3, 4)
@@ -61,7 +61,7 @@ class StartStopUnit(Cdb6):
 
 
 class LogSense(Cdb10):
-    """LOG SENSE."""
+    """CDB of LOG SENSE."""
 
     ppc: bool = flag(1, 1)
     sp: bool = flag(1, 0)
@@ -73,13 +73,13 @@ class LogSense(Cdb10):
 
 
 class PersistentReserveIn(WithServiceAction, Cdb10):
-    """PERSISTENT RESERVE IN with any service action."""
+    """CDB of PERSISTENT RESERVE IN with any service action."""
 
     allocation_length: int = number(7, 2)
 
 
 class PersistentReserveOut(WithServiceAction, Cdb10):
-    """PERSISTENT RESERVE OUT with any service action."""
+    """CDB of PERSISTENT RESERVE OUT with any service action."""
 
     scope: int = bits(2, 7, 4)
     type: int = bits(2, 3, 4)
@@ -87,14 +87,14 @@ class PersistentReserveOut(WithServiceAction, Cdb10):
 
 
 class ReportLuns(Cdb12):
-    """REPORT LUNS."""
+    """CDB of REPORT LUNS."""
 
     select_report: int = number(2, 1)
     allocation_length: int = number(6, 4)
 
 
 class ReportSupportedOperationCodes(WithServiceAction, Cdb12):
-    """REPORT SUPPORTED OPERATION CODES."""
+    """CDB of REPORT SUPPORTED OPERATION CODES."""
 
     rctd: bool = flag(2, 7)
     reporting_options: int = bits(2, 2, 3)
@@ -104,7 +104,7 @@ class ReportSupportedOperationCodes(WithServiceAction, Cdb12):
 
 
 class ReportSupportedTaskManagementFunctions(WithServiceAction, Cdb12):
-    """REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS."""
+    """CDB of REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS."""
 
     repd: bool = flag(2, 7)
     allocation_length: int = number(6, 4)
