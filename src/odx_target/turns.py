@@ -1,9 +1,9 @@
 """Long work is done in pieces, and between two pieces the event loop runs other tasks.
 
-Work is measured in *steps*. A step is the work on one node of a map, one run of blocks, one token or one record, and takes
-about a microsecond. The length of a turn is limited, so that other tasks do not notice the delay. All long work of an array
-shares one budget of steps per turn. When the budget is used up, all other tasks run, and then the next piece of long work gets
-its turn.
+Work is measured in *steps*. A step is the work on one node of a map, one run of blocks, one token or one record, and takes a
+few microseconds. The length of a turn is limited, so that other tasks do not notice the delay. All long work of an array shares
+one budget of steps per turn. When the budget is used up, all other tasks run, and then the next piece of long work gets its
+turn.
 """
 
 from collections import deque

@@ -1,6 +1,7 @@
-"""Connections, sessions, tokens and copies that have ended are freed at once: they leave no reference cycles.
+"""Connections, sessions, tokens and copies that have ended are freed at once, because they leave no reference cycles.
 
-A process that serves never runs Python's garbage collector over old objects, so a cycle of them would stay until it ends.
+A serving process never runs Python's garbage collector over old objects. So a reference cycle would exist until the process
+ends.
 """
 
 import gc
@@ -27,7 +28,7 @@ BLOCK_BYTES = 512
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """Python's garbage collector is off, but for the collections that a test makes."""
+    """Switch off Python's garbage collector, so that only the test itself collects."""
     gc.collect()
     gc.disable()
     yield
@@ -37,16 +38,16 @@ def no_collector() -> Iterator[None]:
 
 
 async def read_up_to(peer: RawPeer, *kinds: type[Pdu]) -> None:
-    """Read PDUs up to the first of these kinds."""
+    """Read PDUs until one of these kinds has arrived."""
     while type(await peer.take(Pdu)) not in kinds:
         pass
 
 
 async def answered(peer: RawPeer, command: bytes, data: bytes = b"") -> None:
-    """Send a command and read up to its status."""
+    """Send a command, and read PDUs until its status has arrived."""
     await peer.send(peer.write(command, len(data)) if data else peer.read(command, BLOCK_BYTES), data)
     await read_up_to(peer, ScsiResponse, ScsiDataIn)
-    gc.collect(0)  # whatever is alive now is not young any more
+    gc.collect(0)  # moves the objects that are alive now out of the youngest generation
 
 
 async def reads_and_writes(array: Array) -> None:

@@ -1,12 +1,12 @@
-"""Logical blocks over the store's 4 KiB blocks.
+"""Logical blocks, stored in the 4 KiB blocks of the store.
 
-Whole store blocks are passed on without a copy. A write that begins or ends inside a store block reads that block, changes
-part of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile; the write detects
-this and reads the block again.
+Whole store blocks are passed on without a copy. A write that begins or ends within a store block reads that block, changes part
+of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile. The write detects this,
+and reads the block again.
 
-`..._now` methods either finish at once or report that they cannot, because a block is not in memory or the pool is still
-making room; the coroutines of the same names wait. A logical unit's volume must be changed by these methods only: a write
-in progress could otherwise overwrite the change with the old content of an edge block.
+The methods `..._now` either finish at once or report that they cannot, because a block is not in memory or the pool is still
+making room. The coroutines of the same names wait. A logical unit's volume must be changed only by these methods. Otherwise a
+write in progress could overwrite the change with the old content of an edge block.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,12 +19,12 @@ ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 
 def buffers_bytes(data: Sequence[Buffer]) -> int:
-    """Total length of the buffers in bytes."""
+    """Return the total length of the buffers in bytes."""
     return len(data[0]) if len(data) == 1 else sum(len(part) for part in data)
 
 
 def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> list[Buffer]:
-    """Views of `size_bytes` bytes of the joined buffers, from offset `skip_bytes` on."""
+    """Return views of `size_bytes` bytes of the joined buffers, from offset `skip_bytes` on."""
     pieces: list[Buffer] = []
     for part in data:
         if skip_bytes >= len(part):
@@ -47,7 +47,7 @@ def read_bytes_now(source: BlockSource, offset_bytes: int, size_bytes: int) -> l
 
 
 async def read_bytes(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer]:
-    """Read as `read_bytes_now` does, waiting for the disk."""
+    """Read as `read_bytes_now` does, but wait for the disk if necessary."""
     block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
     data = await source.read(block, _blocks_for(skip_bytes + size_bytes))
     return slice_buffers(data, skip_bytes, size_bytes)
@@ -62,7 +62,7 @@ Replacement = Callable[[bytes], Sequence[Buffer]]
 
 
 class _AwaitedBlocks:
-    """Store blocks that are being read in order to be written back changed; stale if they change meanwhile."""
+    """Store blocks that a task reads in order to change them. They become stale if another task changes them meanwhile."""
 
     __slots__ = ("blocks", "stale")
 
@@ -89,7 +89,7 @@ class LogicalBlocks:
         return read_bytes_now(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     async def read(self, lba: int, count_blocks: int) -> list[Buffer]:
-        """Read as `read_now` does, waiting for the disk; the data is as of the moment of the call."""
+        """Read as `read_now` does, but wait for the disk if necessary. The data is from the moment of the call."""
         return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:
@@ -110,7 +110,9 @@ class LogicalBlocks:
         return True
 
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
-        """Write as `write_now` does, waiting. `before_change` runs right before the change and may raise to prevent it."""
+        """Write as `write_now` does, but wait if necessary. `before_change` is called right before the change, and may
+        raise.
+        """
         edges = self._edges(lba, buffers_bytes(data))
         awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
@@ -118,7 +120,7 @@ class LogicalBlocks:
             if before_change is not None:
                 before_change()
             try:
-                if self.write_now(lba, data):  # blocks just read are usually in memory now, and fresher
+                if self.write_now(lba, data):  # the blocks that were read are usually in memory now, with their present content
                     return
                 if awaited is not None and not awaited.stale:
                     self._write_with_edges(lba, data, contents)
@@ -134,9 +136,10 @@ class LogicalBlocks:
                 self._awaited.remove(awaited)
 
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
-        """Replace logical blocks by what `replacement` returns for them. Return False, with nothing done, if it has to wait.
+        """Replace the content of logical blocks. Return False, with nothing done, if this would have to wait.
 
-        `replacement` returns as many bytes as it gets, or raises to leave the blocks unchanged. Raises as `write_now` does.
+        `replacement` gets the present content. It returns the new content of the same size, or raises to leave the blocks
+        unchanged. Raises as `write_now` does.
         """
         block, count_store_blocks = self._covering(lba, count_blocks)
         present = self.volume.read_now(block, count_store_blocks)
@@ -151,7 +154,7 @@ class LogicalBlocks:
     async def replace(
         self, lba: int, count_blocks: int, replacement: Replacement, before_change: Callable[[], None] | None = None
     ) -> None:
-        """Replace as `replace_now` does, waiting. `replacement` gets the content as of the moment of the change."""
+        """Replace as `replace_now` does, but wait if necessary. `replacement` gets the content at the moment of the change."""
         block, count_store_blocks = self._covering(lba, count_blocks)
         present: list[Buffer] | None = None
         awaited: _AwaitedBlocks | None = None
@@ -182,7 +185,7 @@ class LogicalBlocks:
         return self._unmap_store_blocks_now(block, count_store_blocks)
 
     async def unmap(self, lba: int, count_blocks: int, before_change: Callable[[], None] | None = None) -> None:
-        """Unmap as `unmap_now` does, waiting; `before_change` as for `write`."""
+        """Unmap as `unmap_now` does, but wait if necessary. `before_change` is used as by `write`."""
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         for part_lba, part_blocks in edges:
             if not self._zero_part_now(part_lba, part_blocks):
@@ -215,9 +218,9 @@ class LogicalBlocks:
                 await pause()
 
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Call `Volume.copy_from`, after marking awaited blocks as stale. Counts in store blocks; returns 0 if it has to wait.
+        """Call `Volume.copy_from`, after marking awaited blocks as stale. All numbers are in store blocks.
 
-        Raises PoolFull, PoolFailed.
+        Returns the number of copied blocks, 0 if the call would have to wait. Raises PoolFull, PoolFailed.
         """
         if self._awaited:
             self.changing(block, count_blocks)
@@ -227,7 +230,7 @@ class LogicalBlocks:
             return 0
 
     def cut_off(self, size_blocks: int) -> None:
-        """Shrink the volume to `size_blocks` store blocks, and mark awaited blocks as stale if cut off.
+        """Shrink the volume to `size_blocks` store blocks, and mark awaited blocks beyond the new end as stale.
 
         Raises PoolFull, PoolBusy, PoolFailed.
         """
@@ -241,12 +244,12 @@ class LogicalBlocks:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
 
     def _covering(self, lba: int, count_blocks: int) -> tuple[int, int]:
-        """The store blocks (first, count) that hold a range of logical blocks."""
+        """Return the store blocks (first, count) that hold a range of logical blocks."""
         block = lba >> self._shift
         return block, -(-(lba + count_blocks) // self._blocks_per_store_block) - block
 
     def _replace(self, lba: int, count_blocks: int, present: Sequence[Buffer], replacement: Replacement) -> None:
-        """Write back store blocks whose content is `present`, with the given logical blocks replaced."""
+        """Write store blocks back with a part replaced. `present` is their content; the logical blocks are replaced."""
         content = b"".join(present)
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
         end_bytes = before_bytes + count_blocks * self.block_bytes
@@ -256,7 +259,7 @@ class LogicalBlocks:
         self.volume.write(block, [part for part in whole if part])
 
     def _edges(self, lba: int, size_bytes: int) -> tuple[int, ...]:
-        """The store blocks, at most two, that the range covers only in part."""
+        """Return the store blocks, at most two, that the range covers only in part."""
         offset_bytes = lba * self.block_bytes
         end_bytes = offset_bytes + size_bytes
         edges = {position // BLOCK_BYTES for position in (offset_bytes, end_bytes) if position % BLOCK_BYTES}
@@ -273,7 +276,7 @@ class LogicalBlocks:
         return True
 
     def _write_with_edges(self, lba: int, data: Sequence[Buffer], contents: Sequence[bytes]) -> None:
-        """Write whole store blocks: `data`, completed by `contents`, the present content of each edge block."""
+        """Write `data` in whole store blocks. `contents` is the present content of the blocks that `data` covers in part."""
         if not data:
             return
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
@@ -288,7 +291,11 @@ class LogicalBlocks:
         self.volume.write(block, whole)
 
     def _split(self, lba: int, count_blocks: int) -> tuple[list[tuple[int, int]], int, int]:
-        """Split a range into partial store blocks at its ends (lba, count) and whole store blocks between (first, count)."""
+        """Split a range of logical blocks at the boundaries of store blocks.
+
+        Returns the parts at its ends that do not cover a store block, as (lba, count), and the first and the number of whole
+        store blocks.
+        """
         per_block = self._blocks_per_store_block
         end = lba + count_blocks
         first_whole = -(-lba // per_block) * per_block
@@ -301,7 +308,9 @@ class LogicalBlocks:
         return [part for part in parts if part[1]], first_whole // per_block, (last_whole - first_whole) // per_block
 
     def _zero_part_now(self, lba: int, count_blocks: int) -> bool:
-        """Zero logical blocks inside one store block, unless they read as zeros already."""
+        """Write zeros to logical blocks within one store block, unless they are zeros already. Return False if this has to
+        wait.
+        """
         present = self.read_now(lba, count_blocks)
         if present is None:
             return False

@@ -22,10 +22,10 @@ DEFAULT_PORTAL_HOST = "127.0.0.1"
 DEFAULT_PORTAL_PORT = 3260  # RFC 7143 4.2.7.1: the port assigned to iSCSI
 
 LOGICAL_BLOCK_SIZES = (512, 4096)
-MAX_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far inside what the map and READ CAPACITY(16) can name
-MAX_LUNS = 256  # peripheral device addressing names LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
-MAX_LUN_NAME_CHARACTERS = 64  # fits a log line and the pool's catalogue; iSCSI's own limit is for IQNs
-MIN_POOL_LIMIT_BYTES = 2 << 20  # two of the smallest segments
+MAX_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far below the limits of the map and of READ CAPACITY(16)
+MAX_LUNS = 256  # the peripheral device addressing method has LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
+MAX_LUN_NAME_CHARACTERS = 64  # short enough for a log line and the pool's catalogue; iSCSI limits only target names
+MIN_POOL_LIMIT_BYTES = 2 << 20  # the size of two of the smallest segments
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -40,13 +40,13 @@ _IQN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LunConfig:
-    """A LUN to create, or to find again, in the pool."""
+    """A LUN in the pool, which is created if it does not exist yet."""
 
     name: str
     size_bytes: int
     block_bytes: int = 512
     grows: bool = True
-    """True if a LUN that the pool has smaller grows to `size_bytes`; False keeps its size, as `serve --lun` does."""
+    """True if an existing LUN that is smaller grows to `size_bytes`. False keeps its size, as `serve --lun` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ class Portal:
 class Config:
     """The settings of an array.
 
-    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` bounds the size of the log; None: only the disk does.
+    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` limits the size of the log; if it is None, only the disk
+    limits it.
     """
 
     pool_dir: Path | None = None
@@ -73,25 +74,25 @@ class Config:
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
     memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
-    """The memory that all sessions together may take, beside what the array itself needs."""
+    """The memory that all sessions together may use, in addition to the memory that the array itself needs."""
     log_level: str = "info"
     strict_list_identifiers: bool = False
-    """True if only the nexus that sent a token command can fetch its result. With False other sessions of the same
-    initiator can, which multipath hosts need."""
+    """True if only the nexus that sent a token command can fetch its result. If False, other sessions of the same initiator can
+    fetch the result too, which multipath hosts need."""
     copy_budget_s: float | None = None
-    """The time after which a WRITE USING TOKEN ends with a partial result; None: the default of the copy manager."""
+    """The time after which a WRITE USING TOKEN ends with a partial result; None for the default of the copy manager."""
     copy_rate_bytes_per_s: int | None = None
-    """The maximum rate of all copies by token together; None: no limit."""
+    """The maximum rate of all copies by token together; None for no limit."""
     report_token_causes: bool = True
-    """True if the sense data says why a token is invalid; with False it only says that it is."""
+    """True if the sense data reports why a token is invalid. If False, it only reports that the token is invalid."""
     accept_zero_token: bool = True
     remote_luns: tuple[str, ...] = ()
-    """Names of LUNs presented as another copy manager's: tokens can be written to them, but not made from them."""
+    """Names of LUNs that count as LUNs of another copy manager: tokens can be written to them, but not made from them."""
     chap_users: tuple[ChapUser, ...] = ()
-    """The users that initiators must log in as; none: every initiator may log in."""
+    """The users that initiators must log in as. If there are none, every initiator may log in."""
     target_chap: TargetChap | None = None
     chap_discovery: bool = True
-    """True if discovery sessions need CHAP too."""
+    """True if discovery sessions must log in with CHAP too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,11 @@ class ServeConfig:
     pcap: Path | None = None
     pcap_snap_bytes: int = MAX_SNAP_BYTES
     control: Path | None = None
-    """The path of the control socket; None: in the directory of the pool."""
+    """The path of the control socket; None for a socket in the directory of the pool."""
 
 
 def parse_size(text: str) -> int:
-    """Bytes in "512", "64K", "10M", "1G" or "2T". Raises ConfigError."""
+    """Return the number of bytes for a size such as "512", "64K", "10M", "1G" or "2T". Raises ConfigError."""
     match = re.fullmatch(r"([0-9]{1,19})([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise ConfigError(f"size {text!r}: want a number with an optional K, M, G or T, such as 512, 64K, 10M, 1G, 2T")
@@ -114,7 +115,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_pool_limit(value: object) -> int:
-    """Bytes from a number or a size, as many as the smallest pool takes. Raises ConfigError."""
+    """Return the number of bytes for a number or a size. Raises ConfigError if this is less than the smallest pool needs."""
     limit_bytes = _size("pool-limit", value)
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
         raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
@@ -122,7 +123,7 @@ def parse_pool_limit(value: object) -> int:
 
 
 def parse_memory_limit(value: object) -> int:
-    """Bytes from a number or a size. Raises ConfigError."""
+    """Return the number of bytes for a number or a size. Raises ConfigError if it is out of bounds."""
     size_bytes = _size("memory limit", value)
     if not MIN_MEMORY_BYTES <= size_bytes <= MAX_MEMORY_BYTES:
         least, most = f"{MIN_MEMORY_BYTES >> 20}M", f"{MAX_MEMORY_BYTES >> 40}T"
@@ -131,7 +132,7 @@ def parse_memory_limit(value: object) -> int:
 
 
 def parse_copy_rate(value: object) -> int | None:
-    """Bytes per second from a number or a size, None from "none". Raises ConfigError."""
+    """Return the bytes per second for a number or a size; None for "none". Raises ConfigError."""
     if value == NO_COPY_RATE:
         return None
     bytes_per_s = _size("copy rate", value)
@@ -144,7 +145,7 @@ def parse_copy_rate(value: object) -> int | None:
 
 
 def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
-    """A checked LunConfig. Raises ConfigError."""
+    """Return a checked LunConfig. Raises ConfigError."""
     if not _NAME.fullmatch(name) or len(name) > MAX_LUN_NAME_CHARACTERS:
         raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {MAX_LUN_NAME_CHARACTERS}")
     if block_bytes not in LOGICAL_BLOCK_SIZES:
@@ -157,7 +158,7 @@ def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
 
 
 def parse_lun(text: str) -> LunConfig:
-    """A LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    """Return a LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
     name, equals, rest = text.partition("=")
     size_text, *options = rest.split(",")
     if not equals or not size_text:
@@ -170,7 +171,7 @@ def parse_lun(text: str) -> LunConfig:
 
 
 def parse_portal(text: str) -> Portal:
-    """A portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
+    """Return a portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]+))?", text)
     if not match:
         raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
@@ -183,7 +184,7 @@ def parse_portal(text: str) -> Portal:
 
 
 def parse_iqn(text: str) -> str:
-    """A target name that RFC 7143 4.2.7 allows, its capitals made small (RFC 3722 1). Raises ConfigError."""
+    """Return a valid target name (RFC 7143 4.2.7) in lower case (RFC 3722 1). Raises ConfigError."""
     name = prepare_name(text)
     if not _IQN.fullmatch(name) or len(name) > MAX_NAME_BYTES:
         raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa.")
@@ -191,14 +192,14 @@ def parse_iqn(text: str) -> str:
 
 
 def parse_log_level(value: Any) -> str:
-    """One of LOG_LEVELS. Raises ConfigError."""
+    """Check that a value is one of LOG_LEVELS. Raises ConfigError."""
     if value not in LOG_LEVELS:
         raise ConfigError(f"log level {value!r} is not one of {', '.join(LOG_LEVELS)}")
     return str(value)
 
 
 def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
-    """The LUNs, no name twice and not too many. Raises ConfigError."""
+    """Check that no LUN name is used twice, and that there are not too many LUNs. Raises ConfigError."""
     checked = tuple(luns)
     names = [lun.name for lun in checked]
     for name in names:
@@ -210,12 +211,12 @@ def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
 
 
 def load_config(path: Path) -> Config:
-    """The settings of the array in a TOML file; docs/configuration.md lists the keys. Raises ConfigError."""
+    """Return the settings of the array in a TOML file. docs/configuration.md lists the keys. Raises ConfigError."""
     return _load(path, Config(), _KEYS)
 
 
 def load_serve_config(path: Path) -> ServeConfig:
-    """The settings of `serve` itself in the same file. Raises ConfigError."""
+    """Return the settings of `serve` itself in a TOML file. Raises ConfigError."""
     return _load(path, ServeConfig(), _SERVE_KEYS)
 
 
@@ -307,7 +308,7 @@ def _seconds(key: str, value: Any) -> float:
 
 
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
-"""By key: a function that makes settings from the value and the folder of the file."""
+"""For each key of a table: a function that makes settings from its value and the folder of the file."""
 
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},

@@ -1,8 +1,9 @@
 """One connection: a socket, the iSCSI protocol, and the device server between them.
 
-A wake-up takes all that the socket has, lets the protocol cut every whole PDU out of it, has every command executed that can
-complete now, commits the store's open batch once, and sends all answers in one call. Only a command that must wait becomes a
-task, in this connection's nursery; it has the same way out: commit, then send.
+At each wake-up, the server receives all bytes that the socket has, and the protocol cuts every whole PDU out of them. Then all
+commands that can complete now are executed, the store's open batch is committed once, and all responses are sent with one call.
+Only a command that must wait becomes a task, in this connection's nursery. Its changes are also committed before its response
+is sent.
 """
 
 import socket
@@ -31,23 +32,24 @@ from odx_target.target.trace.tap import Tap, tap_of
 Ts = TypeVarTuple("Ts")
 
 TIMER_INTERVAL_S = 1.0
-"""Between two checks of the timers of the protocol (login, ping), which count in seconds."""
+"""Time between two checks of the timers of the protocol (login, ping), which count in seconds."""
 
 SCARCITY_PAUSE_S = 0.05
-"""Before another try when the kernel lacks memory."""
+"""Pause before another try if the kernel lacks memory."""
 
 LAST_WORDS_TIMEOUT_S = 1.0
-"""For a peer to take the last PDUs of a connection that ends."""
-# Ends at which the peer may still be sending. To close with its bytes unread would reset the connection, and some hosts then
-# throw away the Reject or the login status before anybody has seen it.
+"""Time for a peer to receive the last PDUs of a connection that ends."""
+# Reasons for closing after which the peer may still be sending. If a socket is closed with unread bytes, the connection is
+# reset, and some hosts then drop the Reject or the login status before it has been read.
 ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
 DISCARD_BYTES = 1 << 16
-# Lines of the log for what the connections of one host do in a minute, of each kind; it may cause thousands a second.
+# Number of log lines of each kind that the connections of one host may cause in a minute. Without a limit, a host could cause
+# thousands in a second.
 MAX_LINES_OF_HOST = 20
 
 
 class ConnectionServer:
-    """Serves one connected socket until it closes. `ended` is set when nothing of it is left."""
+    """Serves one connected socket until it closes. `ended` is set when all its resources have been released."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class ConnectionServer:
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        seen_directory = directory.seen_from(connected)  # raises OSError before anything else knows of the connection
+        seen_directory = directory.seen_from(connected)  # raises OSError before anything else refers to the connection
         self._socket = connected
         self._budget = budget
         self._turns = pool.turns
@@ -72,7 +74,7 @@ class ConnectionServer:
         self._tap = tap_of(tap, connected)
         self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
         self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
-        self._has_turn = True  # one wake-up's worth of work without letting other connections run
+        self._has_turn = True  # True if one more receive may follow before other connections run
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
@@ -93,7 +95,7 @@ class ConnectionServer:
         self._protocol.on_output = self._has_output
 
     async def serve(self) -> None:
-        """Run the connection. An error ends this connection and nothing else."""
+        """Run the connection. An error ends only this connection."""
         try:
             with self._serving:
                 async with trio.open_nursery() as self._nursery:
@@ -108,9 +110,9 @@ class ConnectionServer:
             self._take_apart()
 
     def _end(self) -> None:
-        """Give back all that the connection has: its objects refer to each other, and may be there for longer."""
+        """Release all resources of the connection at once, because its objects refer to each other and may exist for longer."""
         try:
-            with ExitStack() as last_first:  # each of them, even if one fails
+            with ExitStack() as last_first:  # calls all of them, even if one fails
                 last_first.callback(self.ended.set)
                 if self._tap is not None:
                     last_first.callback(self._tap.closed)
@@ -141,7 +143,7 @@ class ConnectionServer:
 
     @property
     def session(self) -> Session | None:
-        """The session that is open through it."""
+        """The session of this connection; None if there is none."""
         return None if self.ended.is_set() or self._protocol.closed else self._protocol.session
 
     async def stop(self) -> None:
@@ -152,7 +154,7 @@ class ConnectionServer:
         await self.ended.wait()
 
     def cut(self) -> None:
-        """End the connection without asking; one that is not served yet ends as soon as it is."""
+        """End the connection without a logout. If it is not served yet, it ends as soon as it is served."""
         self._serving.cancel()
 
     async def _receive_until_closed(self) -> None:
@@ -164,7 +166,11 @@ class ConnectionServer:
                 self._lose_connection(error)
 
     def _lose_connection(self, error: OSError | PoolFailed) -> None:
-        """The socket broke, or the pool: then what any connection has done since may be lost, and none may be answered."""
+        """Handle a failure of the socket or of the pool.
+
+        After a failure of the pool, recent changes of all connections may be lost, so no connection may send responses any
+        more.
+        """
         self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
         if isinstance(error, PoolFailed):
             self._protocol.take_output()
@@ -198,7 +204,7 @@ class ConnectionServer:
             self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
 
     def _execute_received(self) -> bool:
-        """Execute what whole PDUs in the buffer ask for; True if some are left, because there was enough to send first."""
+        """Execute the whole PDUs in the buffer. Return True if some are left, because enough output must be sent first."""
         view = self._received.view()
         consumed_bytes = self._protocol.receive(view, trio.current_time())
         is_paused = self._protocol.is_paused_by_output
@@ -209,7 +215,7 @@ class ConnectionServer:
         return is_paused
 
     async def _send_and_go_on(self) -> None:
-        """Send what there is, and execute what had to wait for that or for the next turn of the loop."""
+        """Send the output, and execute the commands that had to wait until it was sent or until the next turn of the loop."""
         await self._sender.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()
@@ -217,7 +223,7 @@ class ConnectionServer:
             await self._sender.send()
 
     def _open_memory(self) -> SessionMemory:
-        """Open the share of memory of a session that begins. Cut the session if too many others are still ending."""
+        """Open the memory of a new session. If too many other sessions are still ending, cut this session."""
         memory = self._budget.open_session()
         if memory is None:
             self._report("warning", "too many sessions are ending, a new one is cut")
@@ -227,9 +233,9 @@ class ConnectionServer:
         return memory
 
     def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
-        """Begin a task of this connection, whatever happens to it afterwards; False if it is too late for that.
+        """Start a task of this connection. Return False if the connection does not accept tasks any more.
 
-        Other connections call in here until `serve` has returned, and the nursery takes nothing more a little earlier.
+        Other connections may call this method until `serve` returns, but the nursery closes a little earlier.
         """
         try:
             self._nursery.start_soon(function, *arguments)
@@ -238,20 +244,20 @@ class ConnectionServer:
         return True
 
     def _has_output(self) -> None:
-        """There are R2Ts to send, because memory has come."""
+        """Send the R2Ts that became possible because memory was granted."""
         self._start_soon(self._send)
 
     def _peer_reads(self) -> None:
-        """A peer that takes what it is sent is alive, however slow it is."""
+        """Record that the peer receives data, which shows that it is alive, however slow it is."""
         self._protocol.data_taken(trio.current_time())
 
     def _superseded(self) -> None:
-        """Another connection has ended this one; its tasks end before that one goes on."""
+        """End this connection because another connection replaces it. Its tasks end before the other connection continues."""
         self._executor.handle_events()
         self._receiving.cancel()
 
     async def _send(self) -> None:
-        """Commit, then send the output of the protocol. A connection that cannot be written to ends."""
+        """Commit, then send the output of the protocol. If the socket cannot be written, the connection ends."""
         try:
             await self._sender.send()
         except (OSError, PoolFailed) as error:
@@ -268,11 +274,12 @@ class ConnectionServer:
                 if self._protocol.closed:
                     self._receiving.cancel()
                 else:
-                    # Not from here: a peer that does not read would hold up the timer that ends it.
+                    # A task of its own sends, because a peer that does not read would block the timer that must end its
+                    # connection.
                     self._start_soon(self._send)
 
     async def _finish(self) -> None:
-        """Send what is left to send, and end commands under way: their nexus is gone."""
+        """Send the remaining output, and end the commands under way, because their nexus is lost."""
         self._report_close()
         self._executor.handle_events()
         self._executor.lose_nexus()
@@ -284,7 +291,7 @@ class ConnectionServer:
                 await self._discard_received()
 
     async def _discard_received(self) -> None:
-        """Wait until the peer has closed its side."""
+        """Discard received bytes until the peer has closed its side."""
         room = memoryview(bytearray(DISCARD_BYTES))
         while True:
             await trio.lowlevel.wait_readable(self._socket)
