@@ -110,9 +110,7 @@ class LogicalBlocks:
         return True
 
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
-        """Write as `write_now` does, but wait if necessary. `before_change` is called right before the change, and may
-        raise.
-        """
+        """Write as `write_now` does, but wait if necessary. `before_change` is called before the change, and may raise."""
         edges = self._edges(lba, buffers_bytes(data))
         awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
@@ -308,9 +306,7 @@ class LogicalBlocks:
         return [part for part in parts if part[1]], first_whole // per_block, (last_whole - first_whole) // per_block
 
     def _zero_part_now(self, lba: int, count_blocks: int) -> bool:
-        """Write zeros to logical blocks within one store block, unless they are zeros already. Return False if this has to
-        wait.
-        """
+        """Write zeros to logical blocks within one store block, unless they are zeros. Return False if this must wait."""
         present = self.read_now(lba, count_blocks)
         if present is None:
             return False

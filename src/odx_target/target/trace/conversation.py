@@ -69,8 +69,8 @@ class Seen:
 class Conversation:
     """The commands of one connection.
 
-    Two functions decide by the CDB what is kept: one returns the number of bytes of the parameter list, the other is True if
-    the response is kept.
+    Two functions take a CDB and decide what is kept. The first returns the number of bytes of the parameter list to keep. The
+    second returns True if the response is to be kept.
     """
 
     def __init__(self, parameter_list_bytes: Callable[[bytes], int], wants_answer: Callable[[bytes], bool]) -> None:
