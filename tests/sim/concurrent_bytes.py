@@ -1,8 +1,8 @@
 """The possible contents of blocks that several hosts write at once: for each cell, the changes that a read may still see.
 
 Time is a count of events. Each operation has a start and an end; if two operations overlap, either may have happened first. A
-read may see a change that began before the read ended. It may not see that change if a later change certainly happened, began
-after the first change ended, and itself ended before the read began.
+read may see a change that began before the read ended. There is one exception: the read cannot see a change that another change
+has certainly overwritten. The other change must have begun after the end of the first, and ended before the start of the read.
 """
 
 from dataclasses import dataclass, field

@@ -81,7 +81,7 @@ def prepare(directory: Path) -> None:
 
 
 def prepare_segments(directory: Path, *, is_new: bool) -> Path:
-    """Return the directory of segments, made if the pool is new. Raises PoolDamaged if an existing pool has none."""
+    """Return the directory of segments; makes it if the pool is new. Raises PoolDamaged if an existing pool has none."""
     segments = directory / SEGMENTS_NAME
     if is_new:
         segments.mkdir(exist_ok=True)

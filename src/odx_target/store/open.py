@@ -35,8 +35,8 @@ class PoolParts(NamedTuple):
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
     """Open the pool in a directory, or make one there if the directory is absent or empty.
 
-    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged, whose message says how to rebuild
-    the catalogue; PoolInUse; PoolDamaged; PoolFull; or StoreError if the directory is not a pool or cannot be used.
+    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged, whose message has the command after
+    which the catalogue is rebuilt. Also raises PoolInUse, PoolDamaged, PoolFull, or StoreError if the directory cannot be used.
     """
     descriptors = (options or PoolOptions()).descriptors
     try:

@@ -79,6 +79,6 @@ class PoolStatus:
     """Time since the last checkpoint was saved, or since the pool was opened."""
     damaged: tuple[DamagedPlace, ...]
     damaged_beyond: int
-    """Number of reads that found damaged blocks which `damaged` has no room to list."""
+    """Number of reads of damaged blocks that are not listed in `damaged`, because the list is full."""
     met: tuple[TroubleCount, ...]
     """All kinds of trouble since the pool was opened, including troubles that are over."""

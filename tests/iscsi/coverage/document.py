@@ -10,8 +10,9 @@ PATH = Path(__file__).parents[3] / "docs" / "coverage-iscsi.md"
 
 HEAD = """# Rules of iSCSI: names, login, text, keys
 
-Made by `make coverage` from `tests/iscsi/coverage`; a test holds it up to date, and every test named here is there.
-Clauses are those of RFC 7143 unless they say otherwise, in our own words. A rule without a test says why.
+`make coverage` makes this page from `tests/iscsi/coverage`. A test checks that the page is up to date and that every named
+test exists. Clauses are those of RFC 7143 unless another standard is named; the rules are not quotations. A note in italics
+is an exception, or the reason why a rule has no test.
 
 """
 
@@ -31,7 +32,7 @@ NAMES_OF_KINDS = {
 
 def document(rows: Sequence[Row]) -> str:
     """Return the text of the whole document."""
-    return f"{HEAD}{_rules(rows)}\n## Keys\n\nFrom the table that the code works by.\n\n{_keys()}"
+    return f"{HEAD}{_rules(rows)}\n## Keys\n\nThis table is made from the table of keys in the code.\n\n{_keys()}"
 
 
 def _rules(rows: Sequence[Row]) -> str:

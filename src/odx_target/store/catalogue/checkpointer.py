@@ -20,7 +20,7 @@ RETRY_S = 30.0
 
 
 class Checkpointer:
-    """Saves the checkpoints that `take` makes. Reports each failure to `troubles`; the log then stays longer.
+    """Saves the checkpoints that `take` makes. Reports each failure to `troubles`; recovery must then replay more of the log.
 
     A checkpoint in the background is tried again until it is saved or the pool fails.
     """

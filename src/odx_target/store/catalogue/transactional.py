@@ -30,7 +30,7 @@ class NodeCounts:
     """Number of nodes that the last sweep found alive."""
 
     def sweep_is_due(self) -> bool:
-        """True if many nodes were written since the last sweep, compared with the nodes that the sweep found alive.
+        """True if more nodes were written since the last sweep than that sweep found alive, plus a minimum.
 
         So dead nodes never far outnumber live nodes, and the cost of a sweep is small compared with the cost of the writes.
         """

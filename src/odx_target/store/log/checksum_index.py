@@ -96,7 +96,7 @@ def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch 
 
 
 class SegmentView:
-    """Reads a segment from front to back in large pieces. A result ends at the end of the segment."""
+    """Reads a segment from front to back in large pieces. Blocks beyond the end of the segment are left out."""
 
     PIECE_BLOCKS = 256
     """Blocks in one read: 1 MiB, which usually holds many batches."""

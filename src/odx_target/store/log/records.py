@@ -99,7 +99,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     7: (Release, struct.Struct("<BQ")),
     8: (Clone, struct.Struct("<BQQIQQ")),
 }
-"""Kinds of record without variable parts: kind -> class and layout. The layout is the kind, then the fields of the class."""
+"""Class and layout of each kind of record without variable parts. The layout is the kind, then the fields of the class."""
 
 _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 

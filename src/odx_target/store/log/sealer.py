@@ -71,7 +71,7 @@ class Sealer:
         return written
 
     async def _cut_soon(self, segment: Segment) -> None:
-        """Cut a segment, and try again to cut the segments for which that failed before."""
+        """Cut a segment. Also try again to cut each segment whose cut has failed before."""
         waiting, self._uncut = [segment, *self._uncut], []
         for each in waiting:
             try:

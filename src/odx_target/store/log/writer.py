@@ -48,7 +48,7 @@ PART_BLOCKS = 900
 class Log:
     """The only writer of a log. `written_blocks` counts the blocks committed since the last checkpoint.
 
-    All blocks from `pending_place` on belong to the open batch, or to a batch that could not be written (`unwritten`).
+    The blocks from `pending_place` on belong to the open batch, or to a batch that could not be written (`unwritten`).
     """
 
     def __init__(

@@ -19,7 +19,7 @@ def differences(before: FrozenRoot, after: FrozenRoot) -> Iterator[_Range]:
 
 
 def _lifted(root: FrozenRoot, levels: int) -> Inner | None:
-    """Return the root of the same tree, raised to a number of levels."""
+    """Add inner levels above the root of a tree until the tree has `levels` levels; returns the new root."""
     node = root.root
     if node is not None:
         for _ in range(root.levels, levels):
