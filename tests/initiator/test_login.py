@@ -109,7 +109,7 @@ def test_a_refusal_is_told_in_words(status: int, keys: dict[str, str], words: st
         ({"InitialR2T": "Maybe"}, {}, "InitialR2T=Maybe"),
         ({"ImmediateData": "Reject"}, {}, "rejected ImmediateData"),
         ({"MaxRecvDataSegmentLength": "5"}, {}, "MaxRecvDataSegmentLength"),
-        ({"InitiatorName": "iqn.x"}, {}, "InitiatorName is not the target's to send"),
+        ({"InitiatorName": "iqn.x"}, {}, "InitiatorName may not be sent by a target"),
         ({}, {"next_stage": 1}, "goes to login stage 1 from 1"),
         ({}, {"current_stage": 0}, "answers for login stage 0, not 1"),
         ({}, {"tsih": 0}, "no handle"),
@@ -292,7 +292,7 @@ def test_a_method_that_we_cannot(method: str, words: str) -> None:
 def test_nothing_else_may_come_before_the_login_is_over() -> None:
     pair = unconnected()
     pair.connection.log_in()
-    with pytest.raises(ProtocolViolation, match="NopIn where none may come"):
+    with pytest.raises(ProtocolViolation, match="NopIn, which is not allowed"):
         pair.answer(NopIn())
 
 

@@ -39,7 +39,7 @@ ALL = list(DEFAULT_KEYS.items())
     [
         ([*ALL, ("InitialR2T", "No")], {}, "says InitialR2T twice"),
         ([*ALL, ("MaxRecvDataSegmentLength", "512")], {}, "says MaxRecvDataSegmentLength twice"),
-        ([*ALL, ("TargetName", "iqn.x")], {}, "TargetName is not the target's to send"),
+        ([*ALL, ("TargetName", "iqn.x")], {}, "TargetName may not be sent by a target"),
         ([("InitialR2T", "NotUnderstood")], {}, "does not understand InitialR2T"),
         ([("MaxBurstLength", "NotUnderstood")], {}, "does not understand MaxBurstLength"),
         ([("HeaderDigest", "None,CRC32C")], {}, "HeaderDigest=None,CRC32C"),

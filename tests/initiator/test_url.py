@@ -56,7 +56,7 @@ def test_a_url_says_portal_target_and_lun(text: str, url: IscsiUrl) -> None:
         (f"iscsi://host/{IQN}/-1", "not a LUN"),
         (f"iscsi://host/{IQN}/16384", "not a LUN"),
         (f"iscsi://host/{IQN}/one", "not a LUN"),
-        (f"iscsi://me%a@host/{IQN}/1?", "behind '\\?'"),
+        (f"iscsi://me%a@host/{IQN}/1?", "after '\\?'"),
         (f"iscsi://me%a@host/{IQN}/1?target_user=it", "target_user and target_password, each with a value"),
         (f"iscsi://me%a@host/{IQN}/1?target_user=&target_password=b", "each with a value"),
         (f"iscsi://me%a@host/{IQN}/1?target_user=it&target_password=b&lun=1", "each with a value"),

@@ -196,12 +196,12 @@ def test_a_key_offered_twice_ends_the_login() -> None:
     "name", ["TargetPortalGroupTag", "X-a", "HeaderDigest", "InitialR2T", "MaxBurstLength", "InitiatorAlias", "IFMarker"]
 )
 def test_an_answer_to_what_was_not_asked_ends_the_login(name: str, value: str) -> None:
-    with pytest.raises(NegotiationError, match="answers nothing"):
+    with pytest.raises(NegotiationError, match="is an answer"):
         answer((name, value))
 
 
 def test_send_targets_does_not_belong_into_a_login() -> None:
-    with pytest.raises(NegotiationError, match="into a login"):
+    with pytest.raises(NegotiationError, match="in a login"):
         answer(("SendTargets", "All"))
 
 
@@ -332,7 +332,7 @@ def test_the_initiator_wants_no_answers_it_did_not_ask_for() -> None:
         Offerer({}, Parameters()).accept([("InitialR2T", "No")])
     with pytest.raises(NegotiationError, match="twice"):
         Offerer({"X-a": "1"}, Parameters()).accept([("X-a", "NotUnderstood")] * 2)
-    with pytest.raises(NegotiationError, match="not the target's"):
+    with pytest.raises(NegotiationError, match="may not be sent by a target"):
         Offerer({}, Parameters()).accept([("InitiatorName", "me")])
 
 

@@ -76,7 +76,7 @@ def _split(text: str) -> tuple[str | None, str | None, Portal, list[str], str | 
 def _target_credentials(text: str, query: str) -> tuple[str, str]:
     pairs = dict(part.partition("=")[::2] for part in query.split("&"))
     if set(pairs) != set(TARGET_KEYS) or not all(pairs.values()):
-        raise BadUrl(f"{_shown(text)}: behind '?' stand {' and '.join(TARGET_KEYS)}, each with a value")
+        raise BadUrl(f"{_shown(text)}: after '?' there must be {' and '.join(TARGET_KEYS)}, each with a value")
     return pairs["target_user"], pairs["target_password"]
 
 

@@ -125,7 +125,7 @@ BROKEN_LOGINS: list[tuple[Rule, str, Answers, str]] = [
     (Rule.NO_TSIH, "operational", answers(last_tsih=0), "no TSIH"),
     (Rule.NO_AUTH_METHOD, "security", answers({"AuthMethod": None}), "AuthMethod"),
     (Rule.UNKNOWN_AUTH_METHOD, "security", answers({"AuthMethod": "KRB5"}), "KRB5"),
-    (Rule.CHAP_WANTED, "security", answers({"AuthMethod": "CHAP"}), "none configured"),
+    (Rule.CHAP_WANTED, "security", answers({"AuthMethod": "CHAP"}), "not configured"),
     (Rule.COMMAND_WINDOW_CLOSED, "security", answers(window=0), "MaxCmdSN"),
     (Rule.COMMAND_WINDOW_CLOSED, "security", answers(window=-5), "MaxCmdSN"),
     (

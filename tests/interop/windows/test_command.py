@@ -162,7 +162,7 @@ def test_chap_that_does_not_work_out(guarded: Served) -> None:
     for urls, words in (
         ((with_chap(first, "wrongsecret1"), second), "authentication failure (02h/01h)) [7.2, iScsiPrt 10]"),
         ((first, second), "authentication failure (02h/01h)) [7.2, iScsiPrt 10]"),
-        ((with_chap(first, target_secret="wrongsecret1"), second), "did not prove itself by CHAP [7.3, iScsiPrt 17]"),
+        ((with_chap(first, target_secret="wrongsecret1"), second), "did not authenticate itself by CHAP [7.3, iScsiPrt 17]"),
         ((with_chap(first, "short"), second), "the CHAP secret is not 12 to 16 bytes long (5 bytes) [7.3, iScsiPrt 35]"),
     ):
         message, output = fails(*urls)

@@ -152,9 +152,9 @@ def write_limit(limits: CopyLimits, block_bytes: int) -> Limit:
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks:
         found.append(Limit(limits.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
-        found.append(Limit(MAX_WRITE_BYTES // block_bytes, "256 MiB a command"))
+        found.append(Limit(MAX_WRITE_BYTES // block_bytes, "256 MiB for each command"))
     else:
-        found.append(Limit(DEFAULT_WRITE_BYTES // block_bytes, "64 MiB a command where no optimum is reported"))
+        found.append(Limit(DEFAULT_WRITE_BYTES // block_bytes, "64 MiB for each command if no optimum is reported"))
     return min(found, key=_value)
 
 

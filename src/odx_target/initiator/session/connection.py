@@ -185,13 +185,13 @@ class InitiatorConnection:
                 self._take(decode_header(view[position:]), data)
                 position = end
         except (FramingError, UnknownOpcode, TextError) as error:
-            raise ProtocolViolation(f"the target sent what cannot be read: {error}", _breach_of(error)) from error
+            raise ProtocolViolation(f"the target sent a PDU that cannot be read: {error}", _breach_of(error)) from error
         return position
 
     def _take(self, pdu: Pdu, data: memoryview) -> None:
         taker = self._takers.get(type(pdu))
         if taker is None or (self.logged_in == isinstance(pdu, LoginResponse)):
-            raise ProtocolViolation(f"the target sent a {type(pdu).__name__} where none may come")
+            raise ProtocolViolation(f"the target sent a {type(pdu).__name__}, which is not allowed in this state")
         taker(self, pdu, data)
 
     def _take_login(self, response: LoginResponse, data: memoryview) -> None:

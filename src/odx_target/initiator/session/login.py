@@ -106,12 +106,12 @@ class Login:
         if response.transit and not self._asks_to_transit:
             raise LoginFailed("the target ends a login stage unasked")
         if response.version_active != VERSION:
-            raise LoginFailed(f"the target goes on in version {response.version_active} of iSCSI")
+            raise LoginFailed(f"the target uses version {response.version_active} of iSCSI")
 
     def _next(self, response: LoginResponse, answers: Pairs) -> Request | None:
         for name, _ in answers:
             if name in self._said - REPEATABLE:
-                raise LoginFailed(f"the target says {name} twice")
+                raise LoginFailed(f"the target sent {name} twice")
             self._said.add(name)
         replies = self._answer(answers)
         if not response.transit:
@@ -137,7 +137,7 @@ class Login:
             wanted = "a user and a secret (iscsi://USER%SECRET@...)" if method == "CHAP" else f"AuthMethod {method[:40]!r}"
             raise LoginFailed(f"the target wants {wanted}")
         if self.options.asks_for_proof:
-            raise LoginFailed("the target does without authentication, and so without the proof asked of it")
+            raise LoginFailed("the target does without authentication, although it was asked to authenticate itself")
         return []
 
     def _settle_proof(self, answers: Pairs) -> Pairs:

@@ -95,7 +95,7 @@ class Login:
         self._check_header(request)
         if self._unsent:
             if len(data) or request.continued:
-                raise NegotiationError("keys where the rest of an answer was to be asked for")
+                raise NegotiationError("keys in a request for the next part of an answer")
             return self._respond(request)
         self._text.add(data)
         if request.continued:
@@ -141,7 +141,7 @@ class Login:
             if getattr(request, field) != getattr(self._first, field):
                 raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"{field} changed during the login")
         if request.current_stage != self._stage or self._stage not in NEXT_STAGES:
-            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"stage {request.current_stage} is not the one the login is in")
+            raise LoginRefused(LoginStatus.INITIATOR_ERROR, f"the login is not in stage {request.current_stage}")
         if request.transit and request.continued:
             raise LoginRefused(LoginStatus.INITIATOR_ERROR, "a request may not have both T and C set")
         if request.transit and request.next_stage not in NEXT_STAGES[self._stage]:

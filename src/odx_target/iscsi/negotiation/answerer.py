@@ -144,11 +144,11 @@ class Answerer:
 def _check_phase(key: Key, phase: Phase) -> None:
     """Raise NegotiationError if the key belongs to another stage (6.3)."""
     if phase is Phase.SECURITY and not key.in_security_stage:
-        raise NegotiationError(f"{key.name} does not belong into the security stage")
+        raise NegotiationError(f"{key.name} may not be sent in the security stage")
     if phase is not Phase.SECURITY and key.kind is Kind.SECURITY:
-        raise NegotiationError(f"{key.name} belongs into the security stage alone")
+        raise NegotiationError(f"{key.name} may be sent in the security stage only")
     if phase is Phase.OPERATIONAL and key.use is Use.FFPO:
-        raise NegotiationError(f"{key.name} does not belong into a login")
+        raise NegotiationError(f"{key.name} may not be sent in a login")
 
 
 def _neutral_wish(key: Key, offered: str) -> Value:

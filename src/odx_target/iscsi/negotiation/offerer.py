@@ -93,7 +93,7 @@ class Offerer:
         if value in RESERVED_ANSWERS:
             raise NegotiationError(f"the target answered {key.name}={value}")
         if not key.sender & Sender.TARGET or key.name == "TargetName":  # TargetName only answers SendTargets (13.4)
-            raise NegotiationError(f"{key.name} is not the target's to send")
+            raise NegotiationError(f"{key.name} may not be sent by a target")
         if key.kind is Kind.DECLARED_TEXT:
             setattr(self.parameters, key.field, value) if key.field else None
             return
@@ -107,11 +107,11 @@ def _checked_answer(key: Key, offered: str, answer: str) -> Value:
     """Return the answer as a value. Raises ValueError if the answer cannot result from the offer."""
     if key.kind is Kind.LIST:
         if answer not in offered.split(","):
-            raise ValueError("that was not offered")
+            raise ValueError("the answer was not offered")
         return answer
     if key.kind in (Kind.OBSOLETE_BOOLEAN, Kind.OBSOLETE_NUMBER):
         return answer
     wish: Value = decode_boolean(answer) if key.kind in BOOLEAN_RESULTS else number_in_range(key, answer)
     if result_of(key, offered, wish) != wish:
-        raise ValueError("that is no result of its function")
+        raise ValueError("the answer cannot result from the offer")
     return wish

@@ -76,7 +76,7 @@ def note_key(name: str, said: set[str]) -> None:
     Raises NegotiationError if the key was sent before, or if the negotiation has more than MAX_KEYS keys (6.2).
     """
     if name in said:
-        raise NegotiationError(f"{name} is said a second time")
+        raise NegotiationError(f"{name} is sent a second time")
     if len(said) >= MAX_KEYS:
         raise NegotiationError(f"more than {MAX_KEYS} keys in one negotiation")
     said.add(name)
@@ -85,4 +85,4 @@ def note_key(name: str, said: set[str]) -> None:
 def check_is_offer(name: str, value: str) -> None:
     """Check that a value is an offer or a declaration and not a reserved answer (RFC 7143 6.2). Raises NegotiationError."""
     if value in RESERVED_ANSWERS:
-        raise NegotiationError(f"{name}={value} answers nothing that was offered")
+        raise NegotiationError(f"{name}={value} is an answer, but nothing was offered")

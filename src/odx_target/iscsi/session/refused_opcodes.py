@@ -15,6 +15,6 @@ def refusal_of(opcode: int, *, discovery: bool) -> PduRefused:
     if kind is None:
         return PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, f"unknown operation code {opcode:#04x}")
     if opcode >= Opcode.NOP_IN:
-        return PduRefused(RejectReason.PROTOCOL_ERROR, f"{kind.__name__} is a target's to send", fatal=True)
+        return PduRefused(RejectReason.PROTOCOL_ERROR, f"{kind.__name__} is only sent by targets", fatal=True)
     where = "discovery" if discovery else "normal"
     return PduRefused(RejectReason.COMMAND_NOT_SUPPORTED, f"{kind.__name__} in a {where} session")

@@ -77,7 +77,7 @@ class TextExchange:
     def _take(self, request: TextRequest, data: Buffer) -> None:
         if self._unsent:
             if len(data) or request.continued:
-                raise NegotiationError("keys where the rest of an answer was to be asked for")
+                raise NegotiationError("keys in a request for the next part of an answer")
             self._send_part(request)
             return
         self._request_text.add(data)
