@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.settings import searching
 
-from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.api import BLOCK_BYTES, PoolDamaged
 from odx_target.store.log.batch import (
     MAX_HEADER_BLOCKS,
     Batch,
@@ -30,6 +30,7 @@ from odx_target.store.log.records import (
     Record,
     Release,
     Remember,
+    UnknownRecord,
     Unmap,
     VolumeCreated,
     VolumeDeleted,
@@ -76,6 +77,7 @@ def encoded_batch(
     blocks = header_blocks(sum(map(len, encoded)), data_blocks)
     header, checksum = encode_header(
         IDENTITY,
+        position.epoch,
         position.segment,
         position.block,
         position.osn,
@@ -94,7 +96,7 @@ def decoded(header: bytes, position: Position, identity: bytes = IDENTITY) -> Ba
 
 
 EXAMPLE = [Write(1, 7, 3), Remember("key", b"value"), VolumeCreated(2, 100, bytes(16), "name", {"a": "b"}), Unmap(1, 2, 3)]
-AT = Position(segment=4, block=9, osn=77, checksum=0x12345678)
+AT = Position(segment=4, block=9, osn=77, checksum=0x12345678, epoch=3)
 
 
 @given(st.lists(records, max_size=12))
@@ -104,7 +106,9 @@ def test_records_survive_their_bytes(made: list[Record]) -> None:
 
 
 @given(
-    st.lists(records, max_size=12), st.booleans(), st.builds(Position, numbers32, st.integers(0, 1 << 14), numbers64, numbers32)
+    st.lists(records, max_size=12),
+    st.booleans(),
+    st.builds(Position, numbers32, st.integers(0, 1 << 14), numbers64, numbers32, numbers64),
 )
 @searching(100)
 def test_a_batch_survives_its_bytes(made: list[Record], continued: bool, position: Position) -> None:
@@ -116,7 +120,7 @@ def test_a_batch_survives_its_bytes(made: list[Record], continued: bool, positio
     assert (batch.continued, batch.durable_osn, batch.checksum) == (continued, 5, checksum)
     data_blocks = len(batch.data_checksums)
     assert batch.end == Position(
-        position.segment, position.block + batch.header_blocks + data_blocks, position.osn + len(made), checksum
+        position.segment, position.block + batch.header_blocks + data_blocks, position.osn + len(made), checksum, position.epoch
     )
 
 
@@ -195,7 +199,7 @@ def test_a_batch_of_another_pool_is_refused() -> None:
         decoded(header, AT, OTHER_IDENTITY)
 
 
-@pytest.mark.parametrize("other", [AT._replace(osn=78), AT._replace(checksum=0)])
+@pytest.mark.parametrize("other", [AT._replace(osn=78), AT._replace(checksum=0), AT._replace(epoch=4)])
 def test_a_batch_follows_only_its_predecessor(other: Position) -> None:
     header, _ = encoded_batch(EXAMPLE, AT)
     batch = decoded(header, AT)
@@ -204,8 +208,26 @@ def test_a_batch_follows_only_its_predecessor(other: Position) -> None:
 
 
 def test_data_that_no_record_accounts_for_is_refused() -> None:
-    header, _ = encode_header(IDENTITY, *AT[:3], 0, AT.checksum, False, [encode(Write(1, 0, 2))], array("I", [1, 2, 3]), 1)
+    header, _ = encode_header(
+        IDENTITY, AT.epoch, *AT[:3], 0, AT.checksum, False, [encode(Write(1, 0, 2))], array("I", [1, 2, 3]), 1
+    )
     with pytest.raises(InvalidBatch, match="account"):
+        decoded(bytes(header), AT)
+
+
+@pytest.mark.parametrize("epoch", [3, 2, 0])
+def test_a_batch_follows_batches_of_its_own_and_of_earlier_epochs(epoch: int) -> None:
+    header, _ = encoded_batch(EXAMPLE, AT)
+    assert decoded(header, AT).follows(AT._replace(epoch=epoch))
+
+
+def test_a_record_of_an_unknown_kind_is_named() -> None:
+    known = encode(Forget("key"))
+    unknown = (7 << 8 | 200).to_bytes(4, "little") + b"unknown"
+    with pytest.raises(UnknownRecord, match="a record of kind 200 with 7 bytes"):
+        decode_all(known + unknown + known, 3)
+    header, _ = encode_header(IDENTITY, AT.epoch, *AT[:3], 0, AT.checksum, False, [known, unknown], array("I"), 1)
+    with pytest.raises(PoolDamaged, match="the batch at block 9 of segment 4 contains a record of kind 200 with 7 bytes"):
         decoded(bytes(header), AT)
 
 

@@ -31,6 +31,8 @@ FIXTURES = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "store.toml")
 
 IDENTITY = bytes(range(0x10, 0x20))
 SEGMENT = 7
+EPOCH = 0x0908
+OSN = 0x1122334455667788
 NAME = node_name(0x0102030405060708)
 CHECKSUMS = [0x01020304, 0xA0B0C0D0]
 RUNS = [0x01020304, 5 << START_SHIFT, 9 << START_SHIFT | 0x0A0B0C0D0E0F]
@@ -80,9 +82,10 @@ def test_a_header(row_of: type) -> None:
     record = Write(2, 0x0807060504030201, 2)
     header, checksum = encode_header(
         IDENTITY,
+        EPOCH,
         SEGMENT,
         3,
-        0x1122334455667788,
+        OSN,
         0x1122334455667700,
         0xAABBCCDD,
         False,
@@ -92,14 +95,16 @@ def test_a_header(row_of: type) -> None:
     )
     assert bytes(header) == golden("batch_header")
     batch = decode_header(memoryview(golden("batch_header")), IDENTITY, SEGMENT, 3)
+    assert (batch.epoch, batch.stream) == (EPOCH, 0)
     assert (batch.checksum, batch.records, list(batch.data_checksums)) == (checksum, [record], CHECKSUMS)
 
 
 def test_a_footer(row_of: type) -> None:
     footer = golden("footer")
-    assert encode_footer(IDENTITY, SEGMENT, row_of("I", [0, *CHECKSUMS])) == footer
+    assert encode_footer(IDENTITY, SEGMENT, row_of("I", [0, *CHECKSUMS]), range(OSN, OSN + 1)) == footer
     tail = decode_tail(footer, IDENTITY, SEGMENT, 4)
     assert tail is not None
+    assert (tail.first_osn, tail.last_osn) == (OSN, OSN)
     table = decode_table(tail, footer)
     assert table is not None
     assert list(table) == [0, *CHECKSUMS]

@@ -47,11 +47,12 @@ def test_reads_go_on_with_room_for_one_table() -> None:
 @pytest.mark.parametrize("used_blocks", [0, 1, 1007, 1008, 1009, 1010, 1024, MAX_SEGMENT_BLOCKS - 17])
 def test_a_footer_survives_its_bytes(used_blocks: int) -> None:
     checksums = array("I", range(used_blocks))
-    footer = encode_footer(IDENTITY, 5, checksums)
+    footer = encode_footer(IDENTITY, 5, checksums, range(70, 75))
     size_blocks = used_blocks + footer_blocks(used_blocks)
     assert len(footer) == footer_blocks(used_blocks) * 4096
     tail = decode_tail(footer[-4096:], IDENTITY, 5, size_blocks)
     assert tail is not None
+    assert (tail.first_osn, tail.last_osn) == (70, 74)
     assert decode_table(tail, footer) == checksums
     assert decode_tail(footer[-4096:], IDENTITY, 6, size_blocks) is None
     assert decode_tail(footer[-4096:], bytes(16), 5, size_blocks) is None
@@ -59,7 +60,7 @@ def test_a_footer_survives_its_bytes(used_blocks: int) -> None:
 
 
 def test_every_flipped_bit_of_a_footer_is_seen() -> None:
-    footer = encode_footer(IDENTITY, 5, array("I", range(10)))
+    footer = encode_footer(IDENTITY, 5, array("I", range(10)), range(70, 70))
     for at in range(40):
         for bit in range(8):
             damaged = bytearray(footer)

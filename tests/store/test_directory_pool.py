@@ -1,5 +1,6 @@
 """Tests of making and opening pools in a directory, and of the cases that are refused."""
 
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Directory, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged, PoolInUse, StoreError
+from odx_target.store.directory_pool import DirectoryHead
+from odx_target.store.format_head import MemoryHead
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
 
 SIZE = 500
@@ -123,10 +126,10 @@ def change_head(path: Path, **fields: object) -> None:
     head.write_text(json.dumps(json.loads(head.read_text()) | fields))
 
 
-@pytest.mark.parametrize("version", [2, 3, 1 << 70])
+@pytest.mark.parametrize("version", [3, 4, 1 << 70])
 def test_a_newer_format_is_refused_in_one_clear_line(path: Path, version: int) -> None:
     change_head(path, format=version, invented_later=[1, 2, 3])
-    with pytest.raises(PoolDamaged, match=rf"pool\.json was made by a newer version: format {version}, this program knows 1"):
+    with pytest.raises(PoolDamaged, match=rf"pool\.json was made by a newer version: format {version}, this program knows 2"):
         open_pool(path)
 
 
@@ -134,9 +137,13 @@ def test_a_newer_format_is_refused_in_one_clear_line(path: Path, version: int) -
     "fields",
     [
         {"format": 0},
-        {"format": "1"},
+        {"format": "2"},
         {"format": True},
         {"format": None},
+        {"epoch": 0},
+        {"epoch": "1"},
+        {"epoch": True},
+        {"epoch": None},
         {"identity": "00"},
         {"identity": "not hexadecimal"},
         {"identity": 5},
@@ -189,12 +196,50 @@ def test_garbage_for_a_catalogue_is_refused(path: Path) -> None:
 
 
 def test_a_refused_pool_is_not_held(path: Path) -> None:
-    change_head(path, format=2)
+    change_head(path, format=3)
     for _ in range(3):
         with pytest.raises(PoolDamaged, match="newer"):
             open_pool(path)
-    change_head(path, format=1)
+    change_head(path, format=2)
     Directory(path).close()
+
+
+def test_an_older_format_is_refused(path: Path) -> None:
+    change_head(path, format=1)
+    with pytest.raises(PoolDamaged, match=r"pool\.json was made by an older version: format 1, this program knows 2"):
+        open_pool(path)
+
+
+def epoch_of(path: Path) -> int:
+    return int(json.loads((path / "pool.json").read_text())["epoch"])
+
+
+def test_each_opening_raises_the_epoch(path: Path) -> None:
+    before = epoch_of(path)
+    for opening in (1, 2):
+        Directory(path).close()
+        assert epoch_of(path) == before + opening
+
+
+def test_a_pool_on_a_full_disk_keeps_its_epoch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_head: DirectoryHead, _expected: bytes | None, _document: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    before = epoch_of(path)
+    monkeypatch.setattr(DirectoryHead, "replace", no_room)
+    Directory(path).close()
+    assert epoch_of(path) == before
+
+
+def test_a_head_is_replaced_only_if_it_is_the_expected_one(tmp_path: Path) -> None:
+    for head in (DirectoryHead(tmp_path), MemoryHead()):
+        with pytest.raises(PoolInUse, match="was changed by another process"):
+            head.replace(b"other", b"first")
+        head.replace(None, b"first")
+        with pytest.raises(PoolInUse):
+            head.replace(None, b"second")
+        head.replace(b"first", b"second")
+        assert head.read() == b"second"
 
 
 def test_a_flipped_bit_on_the_disk_is_a_damaged_block(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The files of a pool in a local directory.
 
-pool.json        the head: the format and identity of the pool; written last when a pool is made
+pool.json        the head: the format, identity and epoch of the pool; written last when a pool is made
 lock             held by the process that has the pool open
 catalogue.sqlite the last checkpoint
 segments/        the log
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from odx_target.store.errors import PoolDamaged, PoolInUse, StoreError
+from odx_target.store.format_head import check_unchanged
 
 HEAD_NAME = "pool.json"
 LOCK_NAME = "lock"
@@ -38,7 +39,8 @@ class DirectoryHead:
         except FileNotFoundError:
             return None
 
-    def write(self, document: bytes) -> None:
+    def replace(self, expected: bytes | None, document: bytes) -> None:
+        check_unchanged(self.read(), expected, self.describe())
         new = self._directory / _NEW_HEAD_NAME
         with new.open("wb") as file:
             file.write(document)

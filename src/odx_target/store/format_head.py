@@ -1,17 +1,23 @@
-"""The head of a pool: a small document with the format and identity of the pool, read first and written only once."""
+"""The head of a pool: a small document with the format, identity and epoch of the pool, which is read first.
+
+Each opening of the pool raises the epoch by compare-and-set, and the batches that it writes contain that epoch. If two owners
+open a pool whose storage has no lock, only the later one can continue the log.
+"""
 
 import json
 from typing import NamedTuple, Protocol
 
-from odx_target.store.errors import PoolDamaged
+from odx_target.store.errors import PoolDamaged, PoolInUse
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 IDENTITY_BYTES = 16
+FIRST_EPOCH = 1
 
 
 class Head(NamedTuple):
     format_version: int
     identity: bytes
+    epoch: int
 
 
 class HeadStore(Protocol):
@@ -25,8 +31,11 @@ class HeadStore(Protocol):
         """Read the document; None if it has not been written yet. Raises OSError."""
         ...
 
-    def write(self, document: bytes) -> None:
-        """Replace the document atomically; it is durable when the call returns. Raises OSError."""
+    def replace(self, expected: bytes | None, document: bytes) -> None:
+        """Replace the document atomically if it is `expected` at that moment; it is durable when the call returns.
+
+        `expected` is None if there should be no document yet. Raises PoolInUse if there is another document; OSError.
+        """
         ...
 
 
@@ -42,27 +51,36 @@ class MemoryHead:
     def read(self) -> bytes | None:
         return self.document
 
-    def write(self, document: bytes) -> None:
+    def replace(self, expected: bytes | None, document: bytes) -> None:
+        check_unchanged(self.document, expected, self.describe())
         self.document = document
 
 
+def check_unchanged(present: bytes | None, expected: bytes | None, name: str) -> None:
+    """Check that a head is the expected one. Raises PoolInUse."""
+    if present != expected:
+        raise PoolInUse(f"{name} was changed by another process that opened the pool")
+
+
 def encode_head(head: Head) -> bytes:
-    fields = {"what": "odx-target pool", "format": head.format_version, "identity": head.identity.hex()}
+    fields = {"what": "odx-target pool", "format": head.format_version, "identity": head.identity.hex(), "epoch": head.epoch}
     return json.dumps(fields, indent=2).encode() + b"\n"
 
 
 def decode_head(document: bytes, name: str) -> Head:
-    """Decode the head of a pool. Raises PoolDamaged if it is damaged or has a newer format."""
+    """Decode the head of a pool. Raises PoolDamaged if it is damaged or has another format."""
     try:
         fields = json.loads(document)
-        head = Head(fields["format"], bytes.fromhex(fields["identity"]))
-        is_ours = fields["what"] == "odx-target pool" and type(head.format_version) is int
+        head = Head(fields["format"], bytes.fromhex(fields["identity"]), fields.get("epoch", 0))
+        is_ours = fields["what"] == "odx-target pool" and type(head.format_version) is type(head.epoch) is int
     except (ValueError, KeyError, TypeError, RecursionError):
         raise PoolDamaged(f"{name} is damaged or not the head of a pool") from None
     if is_ours and head.format_version > FORMAT_VERSION:
         raise PoolDamaged(
             f"{name} was made by a newer version: format {head.format_version}, this program knows {FORMAT_VERSION}"
         )
-    if not is_ours or head.format_version < 1 or len(head.identity) != IDENTITY_BYTES:
+    if is_ours and head.format_version == 1:
+        raise PoolDamaged(f"{name} was made by an older version: format 1, this program knows {FORMAT_VERSION}")
+    if not is_ours or head.format_version < 1 or head.epoch < 1 or len(head.identity) != IDENTITY_BYTES:
         raise PoolDamaged(f"{name} is damaged or not the head of a pool")
     return head

@@ -11,8 +11,18 @@ from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
+from odx_target.store.error_kinds import ErrorKind, kind_of
 from odx_target.store.errors import CatalogueDamaged, StoreError
-from odx_target.store.format_head import FORMAT_VERSION, IDENTITY_BYTES, Head, HeadStore, MemoryHead, decode_head, encode_head
+from odx_target.store.format_head import (
+    FIRST_EPOCH,
+    FORMAT_VERSION,
+    IDENTITY_BYTES,
+    Head,
+    HeadStore,
+    MemoryHead,
+    decode_head,
+    encode_head,
+)
 from odx_target.store.pool import LogPool
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, recover
@@ -61,13 +71,13 @@ async def open_pool(parts: PoolParts, environment: Environment, options: PoolOpt
 async def _open(find: Callable[[], PoolParts], environment: Environment, options: PoolOptions | None) -> LogPool:
     options = options or PoolOptions()
     options.sizing()
-    parts, identity, recovered = await environment.in_thread(
-        _recover, find, environment.entropy(IDENTITY_BYTES), lane=Lane.UPKEEP
-    )
+    parts, head, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES), lane=Lane.UPKEEP)
     with ExitStack() as stack:
         _close_later(stack, parts)
         try:
-            pool = LogPool(identity, recovered, parts.segments, parts.catalogue, environment, options, parts.release)
+            pool = LogPool(
+                head.identity, head.epoch, recovered, parts.segments, parts.catalogue, environment, options, parts.release
+            )
             await pool.start()
         except OSError as error:
             raise _explained(error) from error
@@ -75,21 +85,35 @@ async def _open(find: Callable[[], PoolParts], environment: Environment, options
     return pool
 
 
-def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, bytes, Recovered]:
+def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, Head, Recovered]:
     try:
         with ExitStack() as stack:
             parts = find()
             _close_later(stack, parts)
-            document = parts.head.read()
-            if document is None:
-                document = encode_head(Head(FORMAT_VERSION, new_identity))
-                parts.head.write(document)
-            head = decode_head(document, parts.head.describe())
+            head = _claim(parts.head, new_identity)
             recovered = recover(parts.segments, parts.catalogue, head.identity)
             stack.pop_all()
-            return parts, head.identity, recovered
+            return parts, head, recovered
     except OSError as error:
         raise _explained(error) from error
+
+
+def _claim(store: HeadStore, new_identity: bytes) -> Head:
+    """Raise the epoch of a pool, or make its head if it has none. Raises PoolDamaged, PoolInUse, OSError."""
+    document = store.read()
+    if document is None:
+        head = Head(FORMAT_VERSION, new_identity, FIRST_EPOCH)
+        store.replace(None, encode_head(head))
+        return head
+    head = decode_head(document, store.describe())
+    claimed = head._replace(epoch=head.epoch + 1)
+    try:
+        store.replace(document, encode_head(claimed))
+    except OSError as error:
+        if kind_of(error) is not ErrorKind.NO_ROOM:
+            raise
+        return head  # The lock keeps other owners out, and a pool on a full disk must open to be emptied.
+    return claimed
 
 
 def _directory_parts(path: Path, descriptors: int) -> PoolParts:

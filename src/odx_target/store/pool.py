@@ -45,6 +45,7 @@ class LogPool:
     def __init__(
         self,
         identity: bytes,
+        epoch: int,
         recovered: Recovered,
         store: SegmentStore,
         catalogue: Catalogue,
@@ -69,7 +70,7 @@ class LogPool:
         self._flusher.durable_osn = recovered.durable_osn
         self._flusher.dirty = {self.supply.segments[number] for number in recovered.unsynced}
         index = ChecksumIndex(identity)
-        self.log = Log(identity, self.supply, index, self._flusher, self.health, environment, recovered.position)
+        self.log = Log(identity, epoch, self.supply, index, self._flusher, self.health, environment, recovered.position)
         self.reader = Reader(self.log, self.supply, index, environment)
         self.checkpointer = Checkpointer(
             catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles

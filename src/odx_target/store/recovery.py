@@ -21,13 +21,13 @@ from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.contents import Contents
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
-from odx_target.store.log.checksum_index import load_table
+from odx_target.store.log.checksum_index import read_headers
 from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
 from odx_target.store.log.records import Write
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
-FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0)
+FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
 """Position before the first batch of a pool. Segment numbers begin at 1, so that place 0 can mean a hole."""
 
 
@@ -55,7 +55,7 @@ def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> 
             _apply(contents, batch)
     contents.release_temporary()
     for number, used_blocks in replay.used.items():
-        sizes[number] = _seal(store, number, sizes[number], used_blocks, pool_identity)
+        sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], pool_identity)
     kept = (listed.keys() | replay.used.keys()) & sizes.keys()
     store.delete(sorted(sizes.keys() - kept))
     return Recovered(
@@ -117,17 +117,18 @@ def _apply(contents: Contents, batch: Batch) -> None:
             contents.apply(record)
 
 
-def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, pool_identity: bytes) -> int:
+def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, end_osn: int, pool_identity: bytes) -> int:
     """Write a footer after the used blocks of a segment and cut the segment there; returns its size in blocks."""
     segment = store.open(number)
     if size_blocks:
         footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, number, size_blocks)
         if footer is not None and footer.used_blocks == used_blocks:
             return size_blocks
-    table = load_table(segment, size_blocks, pool_identity)[:used_blocks]
+    table, first_osn = read_headers(segment, size_blocks, pool_identity)
+    del table[used_blocks:]
     # Unknown checksums become 0, so that reading their blocks reports damage.
     table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
-    segment.write(used_blocks, [encode_footer(pool_identity, number, table)])
+    segment.write(used_blocks, [encode_footer(pool_identity, number, table, range(first_osn or end_osn, end_osn))])
     sealed_blocks = used_blocks + footer_blocks(used_blocks)
     segment.seal(sealed_blocks)
     return sealed_blocks

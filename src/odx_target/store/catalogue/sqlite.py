@@ -23,7 +23,7 @@ from odx_target.store.errors import (
 APPLICATION_ID = 0x4F445843
 """'ODXC', which marks a database as a catalogue."""
 
-FORMAT = 1
+FORMAT = 2
 
 SCHEMA = (
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
@@ -112,8 +112,9 @@ class SqliteCatalogue(TransactionalCatalogue):
                     execute(statement)
         elif application_id != APPLICATION_ID:
             raise CatalogueDamaged(f"{self._path} is not the catalogue of a pool")
-        elif version > FORMAT:
-            raise PoolDamaged(f"{self._path} is of a newer format ({version}; this program knows {FORMAT})")
+        elif version != FORMAT:
+            age = "a newer" if version > FORMAT else "an older"
+            raise PoolDamaged(f"{self._path} is of {age} format ({version}; this program knows {FORMAT})")
 
     def _transaction(self) -> AbstractContextManager[None]:
         return self._changing()

@@ -5,6 +5,8 @@ checks that a batch is part of the log:
 
 - its magic, format version and pool identity are right;
 - the segment and block in its header are those from which it was read;
+- its epoch is not below that of the batch before it: each opening of the pool raises the epoch, so an owner that was replaced
+  cannot continue the log of its successor;
 - its CRC32C matches the whole header, including the checksums of all its data blocks;
 - it continues the chain: its header contains the header checksum of the batch before it, and its first OSN is the next one.
   An old batch that remains on the disk lies elsewhere or names another predecessor;
@@ -29,16 +31,19 @@ from crc32c import crc32c
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
-from odx_target.store.errors import StoreError
-from odx_target.store.log.records import InvalidRecord, Record, Write, decode_all
+from odx_target.store.errors import PoolDamaged, StoreError
+from odx_target.store.log.records import InvalidRecord, Record, UnknownRecord, Write, decode_all
 
 MAGIC = b"ODXBATCH"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+OWN_STREAM = 0
+"""Number of the stream of changes that this pool makes itself."""
 
 MAX_HEADER_BLOCKS = 32
 """Largest header. It holds twice the longest record, which is a remembered value of 64 KiB with its key."""
 
-_HEAD = struct.Struct("<8sHHHH16sIIQQIIIII")
+_HEAD = struct.Struct("<8sHHHH16sQIIQQIIIII")
 _CHECKSUM_OFFSET = _HEAD.size - 4
 HEAD_BYTES = _HEAD.size
 CHECKSUM_BYTES = 4
@@ -50,18 +55,21 @@ class InvalidBatch(StoreError):
 
 
 class Position(NamedTuple):
-    """A position between two batches: place and first OSN of the next batch, and header checksum of the batch before it."""
+    """A position between two batches: place and first OSN of the next batch; checksum and epoch of the header before it."""
 
     segment: int
     block: int
     osn: int
     checksum: int
+    epoch: int
 
 
 @dataclass(slots=True, frozen=True)
 class Batch:
     """The decoded header of a batch."""
 
+    epoch: int
+    stream: int
     segment: int
     block: int
     first_osn: int
@@ -76,10 +84,12 @@ class Batch:
     @property
     def end(self) -> Position:
         block = self.block + self.header_blocks + len(self.data_checksums)
-        return Position(self.segment, block, self.first_osn + len(self.records), self.checksum)
+        return Position(self.segment, block, self.first_osn + len(self.records), self.checksum, self.epoch)
 
     def follows(self, position: Position) -> bool:
-        return (self.first_osn, self.previous_checksum) == (position.osn, position.checksum)
+        """True if this batch continues the log at a position."""
+        is_next = (self.first_osn, self.previous_checksum) == (position.osn, position.checksum)
+        return is_next and self.epoch >= position.epoch
 
 
 def header_blocks(records_bytes: int, data_blocks: int) -> int:
@@ -89,6 +99,7 @@ def header_blocks(records_bytes: int, data_blocks: int) -> int:
 
 def encode_header(
     pool_identity: bytes,
+    epoch: int,
     segment: int,
     block: int,
     first_osn: int,
@@ -109,8 +120,9 @@ def encode_header(
         FORMAT_VERSION,
         _CONTINUED if continued else 0,
         blocks,
-        0,
+        OWN_STREAM,
         pool_identity,
+        epoch,
         segment,
         block,
         first_osn,
@@ -144,15 +156,16 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
 
 
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
-    """Decode the whole header of a batch that was read from `block` of `segment`. Raises InvalidBatch."""
+    """Decode the whole header of a batch that was read from `block` of `segment`.
+
+    Raises InvalidBatch; PoolDamaged if the batch is valid but has a record of an unknown kind, which a newer version wrote.
+    """
     blocks = announced_header_blocks(header[:BLOCK_BYTES], pool_identity)
     if len(header) != blocks * BLOCK_BYTES:
         raise InvalidBatch("cut off")
     fields = _HEAD.unpack_from(header)
-    flags, (at_segment, at_block, osn, durable_osn, previous, count, records_bytes, data_blocks, checksum) = (
-        fields[2],
-        fields[6:],
-    )
+    _, _, flags, _, stream, _, epoch, *numbers = fields
+    at_segment, at_block, osn, durable_osn, previous, count, records_bytes, data_blocks, checksum = numbers
     if header_checksum(header) != checksum:
         raise InvalidBatch("does not match its checksum")
     if (at_segment, at_block) != (segment, block):
@@ -163,12 +176,25 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
     data_checksums = from_disk("I", header[checksums_at : checksums_at + data_blocks * CHECKSUM_BYTES])
     try:
         records = decode_all(header[HEAD_BYTES:checksums_at], count)
+    except UnknownRecord as error:
+        raise PoolDamaged(f"the batch at block {block} of segment {segment} contains {error}") from None
     except InvalidRecord as error:
         raise InvalidBatch(str(error)) from None
     if sum(record.count_blocks for record in records if isinstance(record, Write)) != data_blocks:
         raise InvalidBatch("its records do not account for its data")
     return Batch(
-        segment, block, osn, durable_osn, previous, bool(flags & _CONTINUED), blocks, checksum, records, data_checksums
+        epoch=epoch,
+        stream=stream,
+        segment=segment,
+        block=block,
+        first_osn=osn,
+        durable_osn=durable_osn,
+        previous_checksum=previous,
+        continued=bool(flags & _CONTINUED),
+        header_blocks=blocks,
+        checksum=checksum,
+        records=records,
+        data_checksums=data_checksums,
     )
 
 

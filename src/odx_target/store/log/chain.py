@@ -11,8 +11,9 @@ from odx_target.store.log.open_batch import Part
 class Chain:
     """Writes batches to their segments, each with a header that continues the chain from the position `start` on."""
 
-    def __init__(self, pool_identity: bytes, flusher: Flusher, start: Position) -> None:
+    def __init__(self, pool_identity: bytes, epoch: int, flusher: Flusher, start: Position) -> None:
         self._pool_identity = pool_identity
+        self._epoch = epoch
         self._flusher = flusher
         self._start = start
         self._last: Part | None = None
@@ -25,7 +26,7 @@ class Chain:
         if part is None:
             return self._start
         end = part.block + part.header_blocks + len(part.checksums)
-        return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum)
+        return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum, self._epoch)
 
     def write(self, parts: Sequence[Part]) -> None:
         """Write the batches of one commit. Neighbours in a segment are written with one call. Raises OSError."""
@@ -47,6 +48,7 @@ class Chain:
             return part.header
         header, self._checksum = encode_header(
             self._pool_identity,
+            self._epoch,
             part.segment.number,
             part.block,
             part.first_osn,

@@ -70,11 +70,21 @@ def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "arr
         table = decode_table(footer, segment.read(footer.used_blocks, footer_blocks(footer.used_blocks)))
         if table is not None:
             return table
+    return read_headers(segment, size_blocks, pool_identity)[0]
+
+
+def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tuple["array[int]", int]:
+    """Read the checksums of a segment from the headers of its batches, and its first OSN; 0 if it has no batch.
+
+    Raises OSError, PoolDamaged.
+    """
     table = array("I")
+    first_osn = 0
     for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):
+        first_osn = first_osn or batch.first_osn
         table.extend(array("I", bytes(CHECKSUM_BYTES * batch.header_blocks)))
         table.extend(batch.data_checksums)
-    return table
+    return table, first_osn
 
 
 def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batch]:

@@ -25,13 +25,14 @@ from odx_target.store.segments.segment import SegmentStore
 class Replay:
     """Replay of the log from `start` on. Raises OSError.
 
-    When `groups` is exhausted, `end` is the end of the log, and `used` maps each replayed segment to the number of blocks
-    that the log uses in it.
+    When `groups` is exhausted, `end` is the end of the log. For each replayed segment, `used` has the number of blocks that the
+    log uses in it, and `end_osns` the OSN after its last record.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
         self.end = start
         self.used: dict[int, int] = {start.segment: start.block} if start.segment in sizes else {}
+        self.end_osns: dict[int, int] = dict.fromkeys(self.used, start.osn)
         self.replayed_blocks = 0
         self._store = store
         self._sizes = sizes
@@ -56,6 +57,7 @@ class Replay:
         for batch in group:
             end = batch.end
             self.used[end.segment] = end.block
+            self.end_osns[end.segment] = end.osn
             self.replayed_blocks += end.block - batch.block
         self.end = group[-1].end
 

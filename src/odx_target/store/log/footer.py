@@ -16,16 +16,21 @@ from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.log.batch import CHECKSUM_BYTES
 
 MAGIC = b"ODXSEGMT"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-_TAIL = struct.Struct("<8sHH16sIIII")
-"""Magic, format, 0, pool identity, segment, number of blocks before the footer, CRC32C of the checksums, CRC32C of the tail."""
+_TAIL = struct.Struct("<8sHH16sIIQQII")
+"""Magic, format, 0, pool identity, segment, number of blocks before the footer, first and last OSN in the segment, CRC32C of
+the checksums, CRC32C of the tail."""
 
 TAIL_BYTES = _TAIL.size
 
 
 class Footer(NamedTuple):
+    """The end of a footer. A segment without records has a `last_osn` that is one below `first_osn`."""
+
     used_blocks: int
+    first_osn: int
+    last_osn: int
     table_checksum: int
 
 
@@ -38,10 +43,13 @@ def capacity_blocks(segment_blocks: int) -> int:
     return segment_blocks - footer_blocks(segment_blocks)
 
 
-def encode_footer(pool_identity: bytes, segment: int, table: "array[int]") -> bytes:
-    """Encode the footer of a segment; `table` holds the checksums of its blocks."""
+def encode_footer(pool_identity: bytes, segment: int, table: "array[int]", osns: range) -> bytes:
+    """Encode the footer of a segment; `table` holds the checksums of its blocks, `osns` the OSNs of its records."""
     checksums = disk_bytes(table)
-    tail = _TAIL.pack(MAGIC, FORMAT_VERSION, 0, pool_identity, segment, len(table), crc32c(checksums), 0)[:-CHECKSUM_BYTES]
+    used_blocks, table_checksum = len(table), crc32c(checksums)
+    tail = _TAIL.pack(
+        MAGIC, FORMAT_VERSION, 0, pool_identity, segment, used_blocks, osns.start, osns.stop - 1, table_checksum, 0
+    )[:-CHECKSUM_BYTES]
     tail += crc32c(tail).to_bytes(CHECKSUM_BYTES, "little")
     room_bytes = footer_blocks(len(table)) * BLOCK_BYTES
     return checksums + bytes(room_bytes - len(checksums) - len(tail)) + tail
@@ -52,12 +60,12 @@ def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: in
     tail = bytes(last_block[-_TAIL.size :])
     if len(tail) < _TAIL.size:
         return None
-    magic, version, _, identity, number, used_blocks, table_checksum, checksum = _TAIL.unpack(tail)
+    magic, version, _, identity, number, used_blocks, first_osn, last_osn, table_checksum, checksum = _TAIL.unpack(tail)
     if crc32c(tail[:-CHECKSUM_BYTES]) != checksum or (magic, version) != (MAGIC, FORMAT_VERSION):
         return None
     if (identity, number) != (pool_identity, segment) or used_blocks + footer_blocks(used_blocks) != size_blocks:
         return None
-    return Footer(used_blocks, table_checksum)
+    return Footer(used_blocks, first_osn, last_osn, table_checksum)
 
 
 def decode_table(footer: Footer, blocks: bytes | bytearray) -> "array[int] | None":

@@ -1,7 +1,8 @@
 """Records, each of which describes one change of a pool, and their encoding in the log.
 
-A record begins with one byte that gives its kind. The fixed fields of that kind follow, then the parts of variable length.
-Numbers are little-endian. A `Write` contains no data: its blocks are the next `count_blocks` data blocks of its batch.
+A record begins with a word of 32 bits: its kind in the low 8 bits, and above them the size in bytes of the rest. So a reader
+can name a record of an unknown kind. The fixed fields of the kind follow, then the parts of variable length. Numbers are
+little-endian. A `Write` contains no data: its blocks are the next `count_blocks` data blocks of its batch.
 """
 
 import struct
@@ -26,6 +27,10 @@ MAX_ATTRIBUTES_BYTES = 16 * 1024
 
 class InvalidRecord(StoreError):
     """The bytes are not a record of this format."""
+
+
+class UnknownRecord(InvalidRecord):
+    """The record is whole but of a kind that this program does not know."""
 
 
 class VolumeCreated(NamedTuple):
@@ -86,44 +91,40 @@ class Forget(NamedTuple):
 
 Record: TypeAlias = VolumeCreated | VolumeResized | VolumeDeleted | Write | Unmap | Freeze | Release | Clone | Remember | Forget
 
-_VOLUME_CREATED = struct.Struct("<BIQ16sHI")
-_REMEMBER = struct.Struct("<BHI")
-_FORGET = struct.Struct("<BH")
+HEAD_BYTES = 4
+_SIZE_SHIFT = 8
+_KIND_MASK = (1 << _SIZE_SHIFT) - 1
+
+_VOLUME_CREATED = struct.Struct("<IQ16sHI")
+_REMEMBER = struct.Struct("<HI")
+_FORGET = struct.Struct("<H")
 
 _FIXED: dict[int, tuple[type, struct.Struct]] = {
-    2: (VolumeResized, struct.Struct("<BIQ")),
-    3: (VolumeDeleted, struct.Struct("<BI")),
-    4: (Write, struct.Struct("<BIQI")),
-    5: (Unmap, struct.Struct("<BIQQ")),
-    6: (Freeze, struct.Struct("<BQI?")),
-    7: (Release, struct.Struct("<BQ")),
-    8: (Clone, struct.Struct("<BQQIQQ")),
+    2: (VolumeResized, struct.Struct("<IQ")),
+    3: (VolumeDeleted, struct.Struct("<I")),
+    4: (Write, struct.Struct("<IQI")),
+    5: (Unmap, struct.Struct("<IQQ")),
+    6: (Freeze, struct.Struct("<QI?")),
+    7: (Release, struct.Struct("<Q")),
+    8: (Clone, struct.Struct("<QQIQQ")),
 }
-"""Class and layout of each kind of record without variable parts. The layout is the kind, then the fields of the class."""
+"""Class and layout of the fields for each kind of record without variable parts."""
 
 _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 
-encode_write = _FIXED[4][1].pack
+_WRITE = struct.Struct("<IIQI")
+encode_write = _WRITE.pack
 """Encode a Write as encode_write(WRITE, volume, block, count_blocks). Only this record is frequent enough for a shortcut."""
 
-WRITE = 4
-WRITE_BYTES = _FIXED[4][1].size
+WRITE_BYTES = _WRITE.size
+WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4
+"""First word of a Write."""
 
 
 def encode(record: Record) -> bytes:
     """Encode a record. The caller has checked that its fields are within their limits."""
-    if isinstance(record, VolumeCreated):
-        name, attributes = record.name.encode(), _encode_attributes(record.attributes)
-        head = _VOLUME_CREATED.pack(1, record.volume, record.size_blocks, record.identity, len(name), len(attributes))
-        return head + name + attributes
-    if isinstance(record, Remember):
-        key = record.key.encode()
-        return _REMEMBER.pack(9, len(key), len(record.value)) + key + record.value
-    if isinstance(record, Forget):
-        key = record.key.encode()
-        return _FORGET.pack(10, len(key)) + key
-    kind, form = _KIND_OF[type(record)]
-    return form.pack(kind, *record)
+    kind, body = _body(record)
+    return (len(body) << _SIZE_SHIFT | kind).to_bytes(HEAD_BYTES, "little") + body
 
 
 def decode_all(data: Buffer, count: int) -> list[Record]:
@@ -139,38 +140,68 @@ def decode_all(data: Buffer, count: int) -> list[Record]:
     return records
 
 
+def _body(record: Record) -> tuple[int, bytes]:
+    """Return the kind of a record and its encoded fields."""
+    if isinstance(record, VolumeCreated):
+        name, attributes = record.name.encode(), _encode_attributes(record.attributes)
+        head = _VOLUME_CREATED.pack(record.volume, record.size_blocks, record.identity, len(name), len(attributes))
+        return 1, head + name + attributes
+    if isinstance(record, Remember):
+        key = record.key.encode()
+        return 9, _REMEMBER.pack(len(key), len(record.value)) + key + record.value
+    if isinstance(record, Forget):
+        key = record.key.encode()
+        return 10, _FORGET.pack(len(key)) + key
+    kind, form = _KIND_OF[type(record)]
+    return kind, form.pack(*record)
+
+
 def _decode_one(view: memoryview, offset: int) -> tuple[Record, int]:
+    word = int.from_bytes(view[offset : offset + HEAD_BYTES], "little")
+    kind, size_bytes = word & _KIND_MASK, word >> _SIZE_SHIFT
+    start = offset + HEAD_BYTES
+    body = view[start : start + size_bytes]
+    if start > len(view) or len(body) != size_bytes:
+        raise InvalidRecord(f"a record at byte {offset} is cut off")
+    if kind not in _FIXED and kind not in _DECODE_VARIABLE:
+        raise UnknownRecord(f"a record of kind {kind} with {size_bytes} bytes, which this version does not know")
     try:
-        kind = view[offset]
-        if fixed := _FIXED.get(kind):
-            cls, form = fixed
-            return cls(*form.unpack_from(view, offset)[1:]), offset + form.size
-        return _DECODE_VARIABLE[kind](view, offset)
-    except (IndexError, KeyError, struct.error, UnicodeDecodeError):
-        raise InvalidRecord(f"no record at byte {offset}") from None
+        record, used_bytes = _decode_body(kind, body)
+    except (struct.error, UnicodeDecodeError):
+        used_bytes = -1
+    if used_bytes != size_bytes:
+        raise InvalidRecord(f"no record of kind {kind} at byte {offset}")
+    return record, start + size_bytes
 
 
-def _decode_volume_created(view: memoryview, offset: int) -> tuple[Record, int]:
-    _, volume, size_blocks, identity, name_bytes, attributes_bytes = _VOLUME_CREATED.unpack_from(view, offset)
-    name, offset = _take(view, offset + _VOLUME_CREATED.size, name_bytes)
-    attributes, offset = _take(view, offset, attributes_bytes)
+def _decode_body(kind: int, body: memoryview) -> tuple[Record, int]:
+    if fixed := _FIXED.get(kind):
+        cls, form = fixed
+        return cls(*form.unpack_from(body)), form.size
+    return _DECODE_VARIABLE[kind](body)
+
+
+def _decode_volume_created(body: memoryview) -> tuple[Record, int]:
+    volume, size_blocks, identity, name_bytes, attributes_bytes = _VOLUME_CREATED.unpack_from(body)
+    name, offset = _take(body, _VOLUME_CREATED.size, name_bytes)
+    attributes, offset = _take(body, offset, attributes_bytes)
     return VolumeCreated(volume, size_blocks, identity, name.decode(), _decode_attributes(attributes)), offset
 
 
-def _decode_remember(view: memoryview, offset: int) -> tuple[Record, int]:
-    _, key_bytes, value_bytes = _REMEMBER.unpack_from(view, offset)
-    key, offset = _take(view, offset + _REMEMBER.size, key_bytes)
-    value, offset = _take(view, offset, value_bytes)
+def _decode_remember(body: memoryview) -> tuple[Record, int]:
+    key_bytes, value_bytes = _REMEMBER.unpack_from(body)
+    key, offset = _take(body, _REMEMBER.size, key_bytes)
+    value, offset = _take(body, offset, value_bytes)
     return Remember(key.decode(), value), offset
 
 
-def _decode_forget(view: memoryview, offset: int) -> tuple[Record, int]:
-    _, key_bytes = _FORGET.unpack_from(view, offset)
-    key, offset = _take(view, offset + _FORGET.size, key_bytes)
+def _decode_forget(body: memoryview) -> tuple[Record, int]:
+    (key_bytes,) = _FORGET.unpack_from(body)
+    key, offset = _take(body, _FORGET.size, key_bytes)
     return Forget(key.decode()), offset
 
 
-_DECODE_VARIABLE: dict[int, Callable[[memoryview, int], tuple[Record, int]]] = {
+_DECODE_VARIABLE: dict[int, Callable[[memoryview], tuple[Record, int]]] = {
     1: _decode_volume_created,
     9: _decode_remember,
     10: _decode_forget,

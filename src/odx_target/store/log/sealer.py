@@ -5,6 +5,7 @@ step that fails is repeated with the next segment, or when the pool is opened ag
 """
 
 from array import array
+from typing import NamedTuple
 
 from odx_target.environment import Environment, Lane
 from odx_target.store.errors import OutOfResources
@@ -16,8 +17,16 @@ from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.troubles import Troubles
 
 
+class FullSegment(NamedTuple):
+    """A segment that takes no more batches, the checksums of its blocks, and the OSNs of its records."""
+
+    segment: Segment
+    table: "array[int]"
+    osns: range
+
+
 class Sealer:
-    """`full` holds the segments that take no more batches, each with the checksums of its blocks."""
+    """Segments that wait in `full` get a footer each."""
 
     def __init__(
         self,
@@ -28,14 +37,14 @@ class Sealer:
         environment: Environment,
         troubles: Troubles,
     ) -> None:
-        self.full: list[tuple[Segment, array[int]]] = []
+        self.full: list[FullSegment] = []
         self._pool_identity = pool_identity
         self._supply = supply
         self._index = checksums
         self._flusher = flusher
         self._environment = environment
         self._troubles = troubles
-        self._without_footer: list[tuple[Segment, array[int]]] = []
+        self._without_footer: list[FullSegment] = []
         self._sizes: dict[Segment, int] = {}
         self._uncut: list[Segment] = []
 
@@ -57,12 +66,13 @@ class Sealer:
     def _write_footers(self) -> list[Segment]:
         written = []
         waiting, self.full, self._without_footer = [*self._without_footer, *self.full], [], []
-        for segment, table in waiting:
+        for full in waiting:
+            segment, table, osns = full
             try:
-                segment.write(len(table), [encode_footer(self._pool_identity, segment.number, table)])
+                segment.write(len(table), [encode_footer(self._pool_identity, segment.number, table, osns)])
             except OSError as error:
                 self._troubles.not_sealed(error)
-                self._without_footer.append((segment, table))
+                self._without_footer.append(full)
                 continue
             self._flusher.dirty.add(segment)
             self._sizes[segment] = len(table) + footer_blocks(len(table))

@@ -27,7 +27,7 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.open_batch import BufferCutter, Part, block_checksums
 from odx_target.store.log.records import WRITE, WRITE_BYTES, encode_write
-from odx_target.store.log.sealer import Sealer
+from odx_target.store.log.sealer import FullSegment, Sealer
 from odx_target.store.log.unwritten import Unwritten
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
@@ -54,6 +54,7 @@ class Log:
     def __init__(
         self,
         pool_identity: bytes,
+        epoch: int,
         supply: SegmentSupply,
         checksums: ChecksumIndex,
         flusher: Flusher,
@@ -68,13 +69,14 @@ class Log:
         self.on_checkpoint_due: Callable[[], None] | None = None
         self.checkpoint_due_blocks = CHECKPOINT_BLOCKS
         self.deferred: list[bytes] = []
-        self._chain = Chain(pool_identity, flusher, position)
+        self._chain = Chain(pool_identity, epoch, flusher, position)
         self._supply = supply
         self._index = checksums
         self._flusher = flusher
         self._health = health
         self._environment = environment
         self._segment: Segment | None = None
+        self._first_osn = position.osn
         self._next = self._capacity = 0
         self._table: array[int] = array("I")
         self._is_unreported = False
@@ -214,7 +216,7 @@ class Log:
         unused = await self._supply.close()
         self._health.check()
         if self._segment is not None:
-            self._sealer.full.append((self._segment, self._table[: self._next]))
+            self._leave(self._segment)
             self._segment, self._next, self._capacity = None, 0, 0
         await self._sealer.finish()
         with suppress(OSError, OutOfResources):
@@ -270,12 +272,17 @@ class Log:
     def _advance(self) -> None:
         """Continue in the next segment, and leave the present one to the sealer."""
         if self._segment is not None:
-            self._sealer.full.append((self._segment, self._table[: self._next]))
+            self._leave(self._segment)
         self._segment = self._supply.take()
+        self._first_osn = self.next_osn
         self._next, self._capacity = 0, self._supply.capacity_blocks
         self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
         self._index.pin(self._segment.number, self._table)
         self._flusher.limit_dirty()
+
+    def _leave(self, segment: Segment) -> None:
+        """Give the present segment to the sealer."""
+        self._sealer.full.append(FullSegment(segment, self._table[: self._next], range(self._first_osn, self.next_osn)))
 
     def _write_in_pieces(self, volume: int, block: int, data: BufferCutter, checksums: list[int]) -> list[tuple[int, int, int]]:
         pieces = []
