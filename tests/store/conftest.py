@@ -1,9 +1,12 @@
-"""Suppresses the warning about background jobs that a test never starts."""
+"""What a test leaves behind ends with it, as at the end of a process, and is no reason for a warning."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
+
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +22,19 @@ def _unbegun_jobs_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for environment in made:
         environment.die()
+
+
+@pytest.fixture(autouse=True)
+def _databases_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the catalogue of each pool that a test leaves open."""
+    made: list[SqliteCatalogue] = []
+    real = SqliteCatalogue.__init__
+
+    def noted(self: SqliteCatalogue, path: Path) -> None:
+        real(self, path)
+        made.append(self)
+
+    monkeypatch.setattr(SqliteCatalogue, "__init__", noted)
+    yield
+    for catalogue in made:
+        catalogue.close()
