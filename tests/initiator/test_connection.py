@@ -318,7 +318,7 @@ def test_logout() -> None:
 def test_task_tags_are_never_reused_while_under_way() -> None:
     pair = logged_in(window=100000)
     first = pair.connection.command(0, bytes(6))
-    pair.connection._next_tag = NO_TAG
+    pair.connection._pending.next_tag = NO_TAG
     second = pair.connection.command(0, bytes(6))
     third = pair.connection.command(0, bytes(6))
     assert len({first, second, third, 0, NO_TAG}) == 5

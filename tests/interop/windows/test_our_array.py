@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from odx_target.initiator.copying.token_commands import ZERO_TOKEN, BlockRange
+from odx_target.initiator.session.request_sender import RequestSender
 from odx_target.initiator.url import Portal
 from odx_target.initiator.windows.copying.copy_engine import FileCopy, WindowsFile
 from odx_target.initiator.windows.copying.layout import FileLayout
@@ -16,7 +17,6 @@ from odx_target.initiator.windows.copying.offload_write import OffloadWrite, Wri
 from odx_target.initiator.windows.journal import LoginStep
 from odx_target.initiator.windows.nt_status import NtStatus
 from odx_target.initiator.windows.rules import Rule
-from odx_target.initiator.windows.session.connection import WindowsConnection
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.iscsi.pdu.headers import ScsiDataOut
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, extents
@@ -259,14 +259,14 @@ async def test_many_commands_share_one_new_session() -> None:
 
 async def test_the_lun_field_of_data_out_is_not_dependable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows may leave the LUN field at 0, so the array must take the LUN from the task."""
-    send = WindowsConnection._send
+    send = RequestSender.send
 
-    def without_lun(self: WindowsConnection, pdu: Any, data: Any = b"") -> None:
+    def without_lun(self: RequestSender, pdu: Any, data: Any = b"") -> None:
         if isinstance(pdu, ScsiDataOut):
             pdu.lun = 0
         send(self, pdu, data)
 
-    monkeypatch.setattr(WindowsConnection, "_send", without_lun)
+    monkeypatch.setattr(RequestSender, "send", without_lun)
     async with running(config()) as array, against(array) as host:
         data = random.Random(1).randbytes(262_144)
         await host.disks[1].write(0, data)

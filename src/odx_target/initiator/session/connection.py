@@ -8,23 +8,19 @@ longer be used.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from odx_target.environment import Buffer
 from odx_target.initiator.errors import Breach, LoginFailed, ProtocolViolation, Rejected
-from odx_target.initiator.session.connection_events import (
-    LOGIN_TAG,
-    ConnectionEnding,
-    Event,
-    Finished,
-    LogoutRequested,
-    Outcome,
-)
+from odx_target.initiator.session.breaches import breach_of, reject_text
+from odx_target.initiator.session.connection_events import LOGIN_TAG, Event, Finished, Outcome, event_of_message
 from odx_target.initiator.session.exchange import CommandExchange, joined
 from odx_target.initiator.session.login import Login
-from odx_target.initiator.session.serial import following, is_behind
+from odx_target.initiator.session.pending_tasks import PendingTasks
+from odx_target.initiator.session.request_sender import RequestSender
+from odx_target.initiator.session.sequence_numbers import SequenceNumbers, WithStatSn, WithWindow
 from odx_target.initiator.session.text_exchanges import TextExchanges
-from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, append_pdu
+from odx_target.iscsi.pdu.framing import FrameReader, FramingError
 from odx_target.iscsi.pdu.headers import (
     AsynchronousMessage,
     LoginRequest,
@@ -36,28 +32,20 @@ from odx_target.iscsi.pdu.headers import (
     Pdu,
     ReadyToTransfer,
     Reject,
-    ScsiCommand,
     ScsiDataIn,
-    ScsiDataOut,
     ScsiResponse,
     TaskManagementFunctionRequest,
     TaskManagementFunctionResponse,
-    TextRequest,
     TextResponse,
     UnknownOpcode,
     decode_header,
     encode_lun,
 )
-from odx_target.iscsi.pdu.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, RejectReason, TaskManagementFunction
+from odx_target.iscsi.pdu.opcodes import NO_TAG, AsyncEvent, LoginStatus, LogoutReason, TaskManagementFunction
 from odx_target.iscsi.pdu.text import Pairs, TextError
 
 SIMPLE = 1
 """Value of the task attribute SIMPLE (RFC 7143 11.3.1)."""
-
-
-_Pending: TypeAlias = (
-    CommandExchange | type[TextExchanges] | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
-)
 
 
 class InitiatorConnection:
@@ -74,24 +62,18 @@ class InitiatorConnection:
         self.parameters = login.parameters
         self.logged_in = False
         self.events: list[Event] = []
-        self._output: list[Buffer] = []
         self._frames = FrameReader()
-        self._pending: dict[int, _Pending] = {}
+        self._pending = PendingTasks()
         self._waiting: deque[CommandExchange] = deque()
-        self._next_tag = LOGIN_TAG + 1
-        self._cmd_sn = self._max_cmd_sn = 1
-        self._exp_cmd_sn = 1
-        self._exp_stat_sn = 0
-        self._knows_stat_sn = False
+        self._numbers = SequenceNumbers()
+        self._sender = RequestSender(self._numbers)
         self._is_logging_out = False
-        self._texts = TextExchanges(self._send)
+        self._texts = TextExchanges(self._sender.send)
 
     @property
     def place(self) -> str:
         """Name of the target, or "discovery", for messages."""
         return self._login.place
-
-    # Requests
 
     def log_in(self) -> int:
         """Begin the login; the event `Finished` with the returned tag reports its end."""
@@ -108,14 +90,14 @@ class InitiatorConnection:
     ) -> int:
         """Send a SCSI command, now or when the window opens. `data_out` must stay unchanged until the command has ended."""
         exchange = CommandExchange(lun, cdb, joined(data_out), bytearray(data_in_bytes), attribute)
-        exchange.initiator_task_tag = self._take_tag(exchange)
+        exchange.initiator_task_tag = self._pending.add(exchange)
         self._waiting.append(exchange)
         self._send_waiting()
         return exchange.initiator_task_tag
 
     def task_management(self, function: TaskManagementFunction, lun: int, referenced_task_tag: int = NO_TAG) -> int:
         """Send a task management function before all commands that wait (11.5)."""
-        tag = self._take_tag(TaskManagementFunctionRequest)
+        tag = self._pending.add(TaskManagementFunctionRequest)
         referenced = self._pending.get(referenced_task_tag)
         request = TaskManagementFunctionRequest(
             immediate=True,
@@ -125,7 +107,7 @@ class InitiatorConnection:
             referenced_task_tag=referenced_task_tag,
             ref_cmd_sn=referenced.cmd_sn if isinstance(referenced, CommandExchange) else 0,
         )
-        self._send(request)
+        self._sender.send(request)
         return tag
 
     def withdraw(self, initiator_task_tag: int) -> bool:
@@ -143,33 +125,30 @@ class InitiatorConnection:
 
     def text(self, pairs: Pairs) -> int:
         """Send keys in full feature phase (11.10), mostly SendTargets."""
-        tag = self._take_tag(TextExchanges)
+        tag = self._pending.add(TextExchanges)
         self._texts.begin(tag, pairs)
         return tag
 
     def ping(self, data: bytes = b"") -> int:
         """Send a NOP-Out that the target has to answer (11.18)."""
-        tag = self._take_tag(NopOut)
-        self._send(NopOut(immediate=True, initiator_task_tag=tag, data_segment_length=len(data)), data)
+        tag = self._pending.add(NopOut)
+        self._sender.send(NopOut(immediate=True, initiator_task_tag=tag, data_segment_length=len(data)), data)
         return tag
 
     def log_out(self) -> int:
         """Ask the target to close the session (11.14). No more commands are sent."""
         self._is_logging_out = True
-        tag = self._take_tag(LogoutRequest)
-        self._send(LogoutRequest(immediate=True, reason=LogoutReason.CLOSE_SESSION, initiator_task_tag=tag))
+        tag = self._pending.add(LogoutRequest)
+        self._sender.send(LogoutRequest(immediate=True, reason=LogoutReason.CLOSE_SESSION, initiator_task_tag=tag))
         return tag
 
     @property
     def has_output(self) -> bool:
-        return bool(self._output)
+        return bool(self._sender.output)
 
     def take_output(self) -> list[Buffer]:
         """Return the buffers to send, in order."""
-        output, self._output = self._output, []
-        return output
-
-    # Bytes
+        return self._sender.take_output()
 
     def receive(self, view: memoryview) -> int:
         """Process all whole PDUs at the start of `view`; return their length in bytes.
@@ -185,7 +164,7 @@ class InitiatorConnection:
                 self._take(decode_header(view[position:]), data)
                 position = end
         except (FramingError, UnknownOpcode, TextError) as error:
-            raise ProtocolViolation(f"the target sent a PDU that cannot be read: {error}", _breach_of(error)) from error
+            raise ProtocolViolation(f"the target sent what cannot be read: {error}", breach_of(error)) from error
         return position
 
     def _take(self, pdu: Pdu, data: memoryview) -> None:
@@ -209,18 +188,18 @@ class InitiatorConnection:
             return
         self.logged_in = True
         self._frames.max_data_segment_bytes = self._login.options.max_recv_data_segment_bytes
-        self._frames.header_digest = self.parameters.header_digest != "None"
-        self._frames.data_digest = self.parameters.data_digest != "None"
+        self._frames.header_digest = self._sender.header_digest = self.parameters.header_digest != "None"
+        self._frames.data_digest = self._sender.data_digest = self.parameters.data_digest != "None"
         self.events.append(Finished(LOGIN_TAG, None))
         self._send_waiting()
 
     def _take_response(self, response: ScsiResponse, data: memoryview) -> None:
-        exchange = self._exchange(response.initiator_task_tag)
+        exchange = self._pending.command(response.initiator_task_tag)
         self._number(response)
         self._finish(response.initiator_task_tag, exchange.take_response(response, data))
 
     def _take_data_in(self, header: ScsiDataIn, data: memoryview) -> None:
-        exchange = self._exchange(header.initiator_task_tag)
+        exchange = self._pending.command(header.initiator_task_tag)
         if header.has_status:
             self._number(header)
         else:
@@ -231,10 +210,10 @@ class InitiatorConnection:
 
     def _take_r2t(self, request: ReadyToTransfer, _: memoryview) -> None:
         self._widen(request)
-        self._exchange(request.initiator_task_tag).ready_to_transfer(request, self.parameters, self._send)
+        self._pending.command(request.initiator_task_tag).ready_to_transfer(request, self.parameters, self._sender.send)
 
     def _take_function_response(self, response: TaskManagementFunctionResponse, _: memoryview) -> None:
-        self._expect(response.initiator_task_tag, TaskManagementFunctionRequest)
+        self._pending.expect(response.initiator_task_tag, TaskManagementFunctionRequest)
         self._number(response)
         self._finish(response.initiator_task_tag, response.response)
 
@@ -249,39 +228,32 @@ class InitiatorConnection:
 
     def _take_nop(self, nop: NopIn, data: memoryview) -> None:
         if nop.initiator_task_tag != NO_TAG:
-            self._expect(nop.initiator_task_tag, NopOut)
+            self._pending.expect(nop.initiator_task_tag, NopOut)
             self._number(nop)
             self._finish(nop.initiator_task_tag, bytes(data))
             return
         self._widen(nop)
         if nop.target_transfer_tag != NO_TAG:
-            self._send(NopOut(immediate=True, lun=nop.lun, target_transfer_tag=nop.target_transfer_tag))
+            self._sender.send(NopOut(immediate=True, lun=nop.lun, target_transfer_tag=nop.target_transfer_tag))
 
     def _take_logout(self, response: LogoutResponse, _: memoryview) -> None:
-        self._expect(response.initiator_task_tag, LogoutRequest)
+        self._pending.expect(response.initiator_task_tag, LogoutRequest)
         self._number(response)
         self._finish(response.initiator_task_tag, None)
 
     def _take_message(self, message: AsynchronousMessage, _: memoryview) -> None:
         self._number(message)
-        if message.async_event == AsyncEvent.LOGOUT_REQUESTED:
-            self.events.append(LogoutRequested(message.parameter3))
-        elif message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:
-            self.events.append(ConnectionEnding("the target announced that it drops the connection"))
-        elif message.async_event == AsyncEvent.NEGOTIATION_REQUESTED:
-            self._offer_negotiation()
-
-    def _offer_negotiation(self) -> None:
-        """Begin a text exchange in which the target can send its keys, unless one is under way or the session ends (11.9.1)."""
-        if not (self._is_logging_out or self._texts.are_under_way):
-            self.text([])
+        event = event_of_message(message)
+        if event is not None:
+            self.events.append(event)
+        elif message.async_event == AsyncEvent.NEGOTIATION_REQUESTED and not (
+            self._is_logging_out or self._texts.are_under_way
+        ):
+            self.text([])  # the target sends its keys in the text exchange that begins here (11.9.1)
 
     def _take_reject(self, reject: Reject, data: memoryview) -> None:
         self._number(reject)
-        try:
-            words = RejectReason(reject.reason).name.lower().replace("_", " ")
-        except ValueError:
-            words = f"reason {reject.reason:02X}h"
+        words = reject_text(reject.reason)
         tag = int.from_bytes(data[16:20], "big") if len(data) >= 48 else NO_TAG
         if tag not in self._pending:
             raise ProtocolViolation(f"the target rejected a PDU: {words}", Breach.REJECTED)
@@ -302,81 +274,24 @@ class InitiatorConnection:
     }
     """The method for each PDU that a target may send."""
 
-    # Numbers and tags
-
-    def _take_tag(self, pending: _Pending) -> int:
-        while self._next_tag in self._pending or self._next_tag in {LOGIN_TAG, NO_TAG}:
-            self._next_tag = following(self._next_tag)
-        tag, self._next_tag = self._next_tag, following(self._next_tag)
-        self._pending[tag] = pending
-        return tag
-
-    def _exchange(self, tag: int) -> CommandExchange:
-        exchange = self._pending.get(tag)
-        if not isinstance(exchange, CommandExchange):
-            message = f"the target answers task {tag:#x}, which is no command under way"
-            raise ProtocolViolation(message, Breach.UNKNOWN_TASK_TAG)
-        return exchange
-
-    def _expect(self, tag: int, kind: type) -> None:
-        if self._pending.get(tag) is not kind:
-            message = f"the target answers task {tag:#x}, which is no {kind.__name__} under way"
-            raise ProtocolViolation(message, Breach.UNKNOWN_TASK_TAG)
-
     def _finish(self, tag: int, outcome: Outcome) -> None:
         del self._pending[tag]
         self.events.append(Finished(tag, outcome))
 
-    def _number(self, pdu: Any) -> None:
-        """Check and count the StatSN of a PDU that uses one up (4.2.2.2)."""
-        if self._knows_stat_sn and pdu.stat_sn != self._exp_stat_sn:
-            raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self._exp_stat_sn} was due", Breach.STAT_SN)
-        self._knows_stat_sn, self._exp_stat_sn = True, following(pdu.stat_sn)
+    def _number(self, pdu: WithStatSn) -> None:
+        self._numbers.check_stat_sn(pdu)
         self._widen(pdu)
 
-    def _widen(self, pdu: Any) -> None:
-        """Update the command window from a PDU. A PDU with an older window than the current one is ignored (4.2.2.1)."""
-        if is_behind(following(pdu.max_cmd_sn), pdu.exp_cmd_sn):
-            return
-        if not self.logged_in:
-            self._exp_cmd_sn, self._max_cmd_sn = pdu.exp_cmd_sn, pdu.max_cmd_sn
-            return
-        if is_behind(self._exp_cmd_sn, pdu.exp_cmd_sn):
-            self._exp_cmd_sn = pdu.exp_cmd_sn
-        if is_behind(self._max_cmd_sn, pdu.max_cmd_sn):
-            self._max_cmd_sn = pdu.max_cmd_sn
+    def _widen(self, pdu: WithWindow) -> None:
+        if self._numbers.widen(pdu, logged_in=self.logged_in):
             self._send_waiting()
 
     def _send_waiting(self) -> None:
-        while self._waiting and self.logged_in and not self._is_logging_out and not is_behind(self._max_cmd_sn, self._cmd_sn):
+        while self._waiting and self.logged_in and not self._is_logging_out and self._numbers.window_is_open:
             exchange = self._waiting.popleft()
-            exchange.cmd_sn, self._cmd_sn = self._cmd_sn, following(self._cmd_sn)
-            exchange.start(self.parameters, self._send)
+            exchange.cmd_sn = self._numbers.take_cmd_sn()
+            exchange.start(self.parameters, self._sender.send)
 
     def _send_login(self, request: LoginRequest, data: bytes) -> None:
         request.initiator_task_tag = self.login_task_tag
-        request.cmd_sn, request.exp_stat_sn = self._cmd_sn, self._exp_stat_sn
-        append_pdu(self._output, request.encode_header(), [data] if data else ())
-
-    def _send(self, pdu: "_Sendable", data: Buffer = b"") -> None:
-        pdu.exp_stat_sn = self._exp_stat_sn
-        if not isinstance(pdu, ScsiDataOut | ScsiCommand):
-            pdu.cmd_sn = self._cmd_sn
-        append_pdu(
-            self._output,
-            pdu.encode_header(),
-            [data] if len(data) else (),
-            header_digest=self._frames.header_digest,
-            data_digest=self._frames.data_digest,
-        )
-
-
-_Sendable: TypeAlias = ScsiCommand | ScsiDataOut | TaskManagementFunctionRequest | TextRequest | NopOut | LogoutRequest
-
-
-def _breach_of(error: ValueError) -> Breach:
-    if isinstance(error, UnknownOpcode):
-        return Breach.UNKNOWN_OPCODE
-    if isinstance(error, FramingError):
-        return Breach.HEADER_DIGEST if error.fault is FrameFault.HEADER_DIGEST else Breach.SEGMENT_TOO_LONG
-    return Breach.INVALID_PDU
+        self._sender.send_login(request, data)

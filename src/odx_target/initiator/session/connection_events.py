@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.result import CommandResult
+from odx_target.iscsi.pdu.headers import AsynchronousMessage
+from odx_target.iscsi.pdu.opcodes import AsyncEvent
 from odx_target.iscsi.pdu.text import Pairs
 
 Outcome: TypeAlias = CommandResult | int | Pairs | bytes | InitiatorError | None
@@ -38,3 +40,12 @@ Event: TypeAlias = Finished | LogoutRequested | ConnectionEnding
 
 
 LOGIN_TAG = 0
+
+
+def event_of_message(message: AsynchronousMessage) -> Event | None:
+    """Return the event that an Asynchronous Message reports, if any (RFC 7143 11.9)."""
+    if message.async_event == AsyncEvent.LOGOUT_REQUESTED:
+        return LogoutRequested(message.parameter3)
+    if message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:
+        return ConnectionEnding("the target announced that it drops the connection")
+    return None

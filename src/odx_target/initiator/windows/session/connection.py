@@ -38,8 +38,8 @@ class WindowsConnection(InitiatorConnection):
 
     def __init__(self, login: WindowsLogin) -> None:
         super().__init__(login)
-        self._exp_stat_sn = 1
-        self._next_tag = FIRST_TAG + 1
+        self._numbers.exp_stat_sn = 1
+        self._pending.next_tag = FIRST_TAG + 1
         self._padding_is_zero = True
 
     @property
