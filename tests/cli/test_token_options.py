@@ -14,7 +14,8 @@ from odx_target.initiator.copying.token_commands import (
     write_using_token_list,
 )
 from odx_target.initiator.session.session import InitiatorSession
-from odx_target.target.config.settings import Config, ConfigError
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
 from tests.target.running import LUNS, is_good, running, session_with, settled
 
 CONFIG = Config(luns=LUNS)

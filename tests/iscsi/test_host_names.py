@@ -11,7 +11,8 @@ from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.initiator.url import parse_url
 from odx_target.iscsi.host_names import MAX_LABEL_BYTES, host_name_fault
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import Portal, parse_portal
+from odx_target.target.config.parsing import parse_portal
+from odx_target.target.config.settings import Portal
 from odx_target.target.server.listener import bind_portals
 from tests.target.running import OPTIONS
 

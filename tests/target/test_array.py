@@ -15,7 +15,8 @@ from odx_target.iscsi.limits import MAX_CONNECTIONS
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementResponse
 from odx_target.store.api import PoolFailed, PoolInUse
 from odx_target.target.array import Array
-from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, remote_portal, running, session_with, settled
 
 SPACE_ALLOCATION_FAILED = (0x07, 0x27, 0x07)

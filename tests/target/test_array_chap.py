@@ -11,7 +11,8 @@ from odx_target.initiator.session.opening import discover
 from odx_target.initiator.session.options import SessionOptions
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser, TargetChap
-from odx_target.target.config.settings import Config, ConfigError
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
 from tests.target.running import LUNS, OPTIONS, remote_portal, running, session_with
 
 ONE = replace(OPTIONS, user="one", secret="secret-of-one")

@@ -22,7 +22,9 @@ from odx_target.target.config.chap import (
     target_chap_from_file,
     user_and_secret_file,
 )
-from odx_target.target.config.settings import Config, ConfigError, load_config
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
+from odx_target.target.config.settings_file import load_config
 
 SECRET = "sesame-open-1"
 OTHER = "sesame-close-2"

@@ -4,18 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from odx_target.target.config.settings import (
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import (
     MAX_LUN_BYTES,
     MAX_LUNS,
     MIN_POOL_LIMIT_BYTES,
-    Config,
-    ConfigError,
-    LunConfig,
-    Portal,
-    ServeConfig,
     check_luns,
-    load_config,
-    load_serve_config,
     parse_copy_rate,
     parse_iqn,
     parse_lun,
@@ -23,6 +17,8 @@ from odx_target.target.config.settings import (
     parse_portal,
     parse_size,
 )
+from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
+from odx_target.target.config.settings_file import load_config, load_serve_config
 from odx_target.target.config.toml_file import MAX_FILE_BYTES
 from tests.target.running import running
 

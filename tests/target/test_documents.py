@@ -18,7 +18,9 @@ from odx_target.target.config.chap import (
     MIN_SECRET_BYTES,
     accounts_of,
 )
-from odx_target.target.config.settings import DEFAULT_IQN, Config, ConfigError, load_config
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import DEFAULT_IQN, Config
+from odx_target.target.config.settings_file import load_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

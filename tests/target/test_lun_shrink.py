@@ -20,7 +20,8 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import DamagedBlock, PoolFailed, PoolFull
 from odx_target.store.volume import LogVolume
 from odx_target.target.array import Array
-from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, running, session_with, settled
 
 MIB = 1 << 20

@@ -11,7 +11,9 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.target.array import Array
-from odx_target.target.config.settings import MAX_LUN_BYTES, Config, ConfigError, LunConfig, Portal
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import MAX_LUN_BYTES
+from odx_target.target.config.settings import Config, LunConfig, Portal
 from tests.target.running import LUNS, OPTIONS, is_good, running, session_with, settled
 
 CAPACITY_DATA_HAS_CHANGED = (0x06, 0x2A, 0x09)

@@ -12,7 +12,8 @@ from odx_target.store.format_head import MemoryHead
 from odx_target.store.open import PoolParts, open_pool
 from odx_target.store.pool import LogPool
 from odx_target.store.segments.memory import MemorySegments
-from odx_target.target.config.settings import Config, ConfigError, LunConfig
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.logical_units import attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from tests.settings import searching

@@ -24,7 +24,7 @@ from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import PoolFailed
 from odx_target.target.array import Array
-from odx_target.target.config.settings import MAX_LUN_BYTES, MAX_LUNS
+from odx_target.target.config.parsing import MAX_LUN_BYTES, MAX_LUNS
 from odx_target.target.control.operations import (
     OPERATIONS,
     TOKENS_OF_A_PAGE,

@@ -28,7 +28,9 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
-from odx_target.target.config.settings import Config, ConfigError, LunConfig, Portal, parse_size
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import parse_size
+from odx_target.target.config.settings import Config, LunConfig, Portal
 
 PIECE_BYTES = 1 << 20
 DEPTH = 4

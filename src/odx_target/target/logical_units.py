@@ -8,7 +8,9 @@ from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
 from odx_target.store.api import Pool, Volume
-from odx_target.target.config.settings import MAX_LUNS, Config, ConfigError, LunConfig
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import MAX_LUNS
+from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
 
 log = structlog.get_logger()

@@ -7,7 +7,8 @@ separately.
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import LunConfig, lun_config
+from odx_target.target.config.parsing import lun_config
+from odx_target.target.config.settings import LunConfig
 
 SIZE_ATTRIBUTE = "size_bytes"
 """Attribute of a volume: the size with which the LUN was created."""

@@ -16,7 +16,8 @@ from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopIn, NopOut, ScsiCommand, ScsiDataIn, TextRequest
 from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.target.array import Array
-from odx_target.target.config.settings import Config, ConfigError, Portal
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.operations import perform
 from odx_target.target.trace import tracing as tracing_module
 from odx_target.target.trace.tcp_segments import ACK, FIN, SYN

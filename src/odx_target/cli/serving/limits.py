@@ -16,7 +16,7 @@ from odx_target.store import troubles
 from odx_target.store.log import checksum_index, records
 from odx_target.store.segments import segment
 from odx_target.target import file_descriptors
-from odx_target.target.config import chap, settings, toml_file
+from odx_target.target.config import chap, parsing, toml_file
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
@@ -133,7 +133,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
     ),
     "pool and LUNs": (
         (
-            settings,
+            parsing,
             {
                 "MAX_LUNS": "LUNs of a pool: they are addressed by one byte",
                 "MAX_LUN_BYTES": "the size of a LUN: far inside what READ CAPACITY can report",
@@ -192,8 +192,8 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (copy_limits, "MAX_NAMEABLE_RANGE_DESCRIPTORS"): "the most that a field of the standard can hold; far more than is allowed",
     (file_descriptors, "MIN_READS"): "descriptors that the array uses by itself",
     (file_descriptors, "MAX_READS"): "descriptors that the array uses by itself",
-    (settings, "MAX_PORT"): "a rule of TCP",
-    (settings, "MAX_PORT_DIGITS"): "a rule of TCP",
+    (parsing, "MAX_PORT"): "a rule of TCP",
+    (parsing, "MAX_PORT_DIGITS"): "a rule of TCP",
     (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",
     (memory_budget, "MAX_SHARES"): "follows from the number of sessions",
     (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
@@ -266,7 +266,7 @@ def _other_memory() -> list[MemoryPart]:
         _product(
             "copies", copy_limits.MAX_CONCURRENT_COPIES, copy_limits.COPY_STEP_BYTES, "one step each, if bytes must be copied"
         ),
-        _product("reservations", settings.MAX_LUNS, records.MAX_VALUE_BYTES, "registrations of each LUN"),
+        _product("reservations", parsing.MAX_LUNS, records.MAX_VALUE_BYTES, "registrations of each LUN"),
         _product("checksums", checksum_index.MAX_TABLES, checksums_bytes, "of segments in use"),
         _product("trace and capture", 2, record_writer.MAX_QUEUED_BYTES, "waiting to be written to the files"),
         _product(

@@ -8,13 +8,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import typer
 
 from odx_target.target.config.chap import chap_user_from_file, target_chap_from_file, user_and_secret_file
-from odx_target.target.config.settings import (
+from odx_target.target.config.parsing import (
     LOG_LEVELS,
-    Config,
-    ServeConfig,
     check_luns,
-    load_config,
-    load_serve_config,
     parse_copy_rate,
     parse_iqn,
     parse_log_level,
@@ -23,6 +19,8 @@ from odx_target.target.config.settings import (
     parse_pool_limit,
     parse_portal,
 )
+from odx_target.target.config.settings import Config, ServeConfig
+from odx_target.target.config.settings_file import load_config, load_serve_config
 from odx_target.target.trace import pcapng
 
 Part = TypeVar("Part", Config, ServeConfig)

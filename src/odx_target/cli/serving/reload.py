@@ -8,7 +8,7 @@ import trio
 from odx_target.store.api import StoreError
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import load_config
+from odx_target.target.config.settings_file import load_config
 
 log = structlog.get_logger()
 

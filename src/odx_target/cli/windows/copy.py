@@ -25,7 +25,8 @@ from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Manag
 from odx_target.initiator.windows.rules import Finding, Weight
 from odx_target.initiator.windows.session.login import INITIATOR_NAME
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
-from odx_target.target.config.settings import ConfigError, parse_size
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import parse_size
 
 MAX_FRAGMENTS = 4096
 TOKEN_COMMANDS = {

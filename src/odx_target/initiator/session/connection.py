@@ -164,7 +164,7 @@ class InitiatorConnection:
                 self._take(decode_header(view[position:]), data)
                 position = end
         except (FramingError, UnknownOpcode, TextError) as error:
-            raise ProtocolViolation(f"the target sent what cannot be read: {error}", breach_of(error)) from error
+            raise ProtocolViolation(f"the target sent a PDU that cannot be read: {error}", breach_of(error)) from error
         return position
 
     def _take(self, pdu: Pdu, data: memoryview) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import LunConfig, parse_lun, parse_size
+from odx_target.target.config.parsing import parse_lun, parse_size
+from odx_target.target.config.settings import LunConfig
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from odx_target.scsi.tasks.task import tasks_of
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import LunConfig, lun_config, parse_copy_rate
+from odx_target.target.config.parsing import lun_config, parse_copy_rate
+from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError

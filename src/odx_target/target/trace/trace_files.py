@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from odx_target.target.config.settings import ConfigError
+from odx_target.target.config.error import ConfigError
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.record_writer import RecordWriter

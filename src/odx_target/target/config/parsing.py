@@ -1,0 +1,140 @@
+"""Functions that check the text or number of one setting, from the command line or a file, and convert it."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
+from odx_target.iscsi.host_names import host_name_fault
+from odx_target.iscsi.names import MAX_NAME_BYTES, prepare_name
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
+from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
+
+LOGICAL_BLOCK_SIZES = (512, 4096)
+MAX_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far below the limits of the map and of READ CAPACITY(16)
+MAX_LUNS = 256  # the peripheral device addressing method has LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
+MAX_LUN_NAME_CHARACTERS = 64  # short enough for a log line and the pool's catalogue; iSCSI limits only target names
+MIN_POOL_LIMIT_BYTES = 2 << 20  # the size of two of the smallest segments
+NO_COPY_RATE = "none"
+MAX_PORT, MAX_PORT_DIGITS = 65535, 5
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_BLOCK_OPTIONS = {f"block={block_bytes}": block_bytes for block_bytes in LOGICAL_BLOCK_SIZES}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_IQN = re.compile(
+    r"(iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))"
+)
+
+
+def parse_size(text: str) -> int:
+    """Return the number of bytes for a size such as "512", "64K", "10M", "1G" or "2T". Raises ConfigError."""
+    match = re.fullmatch(r"([0-9]{1,19})([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ConfigError(f"size {text!r}: want a number with an optional K, M, G or T, such as 512, 64K, 10M, 1G, 2T")
+    return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+
+
+def parse_pool_limit(value: object) -> int:
+    """Return the number of bytes for a number or a size. Raises ConfigError if this is less than the smallest pool needs."""
+    limit_bytes = size_of("pool-limit", value)
+    if limit_bytes < MIN_POOL_LIMIT_BYTES:
+        raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
+    return limit_bytes
+
+
+def parse_memory_limit(value: object) -> int:
+    """Return the number of bytes for a number or a size. Raises ConfigError if it is out of bounds."""
+    size_bytes = size_of("memory limit", value)
+    if not MIN_MEMORY_BYTES <= size_bytes <= MAX_MEMORY_BYTES:
+        least, most = f"{MIN_MEMORY_BYTES >> 20}M", f"{MAX_MEMORY_BYTES >> 40}T"
+        raise ConfigError(f"memory limit {str(value)[:40]}: want {least} to {most}")
+    return size_bytes
+
+
+def parse_copy_rate(value: object) -> int | None:
+    """Return the bytes per second for a number or a size; None for "none". Raises ConfigError."""
+    if value == NO_COPY_RATE:
+        return None
+    bytes_per_s = size_of("copy rate", value)
+    if not MIN_COPY_RATE_BYTES_PER_S <= bytes_per_s <= MAX_COPY_RATE_BYTES_PER_S:
+        most = f"{MAX_COPY_RATE_BYTES_PER_S >> 40}T"
+        raise ConfigError(
+            f"copy rate {str(value)[:40]}: want {MIN_COPY_RATE_BYTES_PER_S >> 10}K to {most} a second, or {NO_COPY_RATE}"
+        )
+    return bytes_per_s
+
+
+def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
+    """Return a checked LunConfig. Raises ConfigError."""
+    if not _NAME.fullmatch(name) or len(name) > MAX_LUN_NAME_CHARACTERS:
+        raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {MAX_LUN_NAME_CHARACTERS}")
+    if block_bytes not in LOGICAL_BLOCK_SIZES:
+        raise ConfigError(f"LUN {name}: block size {block_bytes} is not one of 512, 4096")
+    if size_bytes < block_bytes or size_bytes % block_bytes:
+        raise ConfigError(f"LUN {name}: size {size_bytes} is not a whole number of {block_bytes}-byte blocks, at least one")
+    if size_bytes > MAX_LUN_BYTES:
+        raise ConfigError(f"LUN {name}: size {size_bytes} is over the limit of {MAX_LUN_BYTES} bytes")
+    return LunConfig(name, size_bytes, block_bytes)
+
+
+def parse_lun(text: str) -> LunConfig:
+    """Return a LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    name, equals, rest = text.partition("=")
+    size_text, *options = rest.split(",")
+    if not equals or not size_text:
+        raise ConfigError(f"LUN {text!r}: want NAME=SIZE[,block=512|4096]")
+    if len(options) > 1:
+        raise ConfigError(f"LUN {text!r}: more than one option; block=512 or block=4096 is all there is")
+    if options and options[0] not in _BLOCK_OPTIONS:
+        raise ConfigError(f"LUN {text!r}: option {options[0]!r} is not block=512 or block=4096")
+    return lun_config(name, parse_size(size_text), _BLOCK_OPTIONS[options[0]] if options else 512)
+
+
+def parse_portal(text: str) -> Portal:
+    """Return a portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]+))?", text)
+    if not match:
+        raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
+    if len(match[3] or "") > MAX_PORT_DIGITS or int(match[3] or 0) > MAX_PORT:
+        raise ConfigError(f"portal {text!r}: want a port from 0 to {MAX_PORT}")
+    host = match[1] or match[2]
+    if fault := host_name_fault(host):
+        raise ConfigError(f"portal {text[:80]!r}: {fault}")
+    return Portal(host, int(match[3]) if match[3] else DEFAULT_PORTAL_PORT)
+
+
+def parse_iqn(text: str) -> str:
+    """Return a valid target name (RFC 7143 4.2.7) in lower case (RFC 3722 1). Raises ConfigError."""
+    name = prepare_name(text)
+    if not _IQN.fullmatch(name) or len(name) > MAX_NAME_BYTES:
+        raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa.")
+    return name
+
+
+def parse_log_level(value: Any) -> str:
+    """Check that a value is one of LOG_LEVELS. Raises ConfigError."""
+    if value not in LOG_LEVELS:
+        raise ConfigError(f"log level {value!r} is not one of {', '.join(LOG_LEVELS)}")
+    return str(value)
+
+
+def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
+    """Check that no LUN name is used twice, and that there are not too many LUNs. Raises ConfigError."""
+    checked = tuple(luns)
+    names = [lun.name for lun in checked]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"LUN {name} is named twice")
+    if len(checked) > MAX_LUNS:
+        raise ConfigError(f"{len(checked)} LUNs are over the limit of {MAX_LUNS}")
+    return checked
+
+
+def size_of(key: str, value: Any) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f'{key}: want a number of bytes or a text such as "1G", not {value!r}')
+    return parse_size(value)

@@ -1,0 +1,144 @@
+"""The settings of an array and of `serve` from a TOML file; docs/configuration.md lists the keys."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from odx_target.target.config.chap import chap_users_of, target_chap_of
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import (
+    check_luns,
+    lun_config,
+    parse_copy_rate,
+    parse_iqn,
+    parse_log_level,
+    parse_memory_limit,
+    parse_pool_limit,
+    parse_portal,
+    size_of,
+)
+from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
+from odx_target.target.config.toml_file import read_table
+from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
+
+Part = TypeVar("Part", "Config", "ServeConfig")
+
+
+def load_config(path: Path) -> Config:
+    """Return the settings of the array in a TOML file. docs/configuration.md lists the keys. Raises ConfigError."""
+    return _load(path, Config(), _KEYS)
+
+
+def load_serve_config(path: Path) -> ServeConfig:
+    """Return the settings of `serve` itself in a TOML file. Raises ConfigError."""
+    return _load(path, ServeConfig(), _SERVE_KEYS)
+
+
+def _load(path: Path, part: Part, keys: "Keys") -> Part:
+    table = read_table(path)
+    try:
+        return _from_table(table, path.parent, part, keys)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _from_table(table: Mapping[str, Any], base: Path, part: Part, keys: "Keys") -> Part:
+    known = _KEYS | _SERVE_KEYS
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}; known are {', '.join(sorted(known))}")
+        setting = known[key](value, base)
+        if key in keys:
+            part = replace(part, **setting)
+    return part
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{key}: want a text in quotes, not {value!r}")
+    return value
+
+
+def _path(key: str, value: Any) -> Path:
+    text = _text(key, value)
+    if not text or "\0" in text:
+        raise ConfigError(f"{key}: {text!r} is no path")
+    return Path(text)
+
+
+def _luns(value: Any) -> tuple[LunConfig, ...]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ConfigError("lun: want tables [[lun]] with name, size and optionally block")
+    return check_luns(_lun(row) for row in value)
+
+
+def _lun(row: Mapping[str, Any]) -> LunConfig:
+    unknown = set(row) - {"name", "size", "block"}
+    if unknown or not {"name", "size"} <= set(row):
+        raise ConfigError(f"lun: want name, size and optionally block, not {', '.join(sorted(row)) or 'nothing'}")
+    block = row.get("block", 512)
+    if type(block) is not int:
+        raise ConfigError(f"lun: block {block!r} is not 512 or 4096")
+    return lun_config(_text("lun name", row["name"]), size_of("lun size", row["size"]), block)
+
+
+def _portals(value: Any) -> tuple[Portal, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts:
+        raise ConfigError('portal: want "HOST:PORT" or a list of them')
+    return tuple(parse_portal(_text("portal", text)) for text in texts)
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key}: want true or false, not {value!r}")
+    return value
+
+
+def _names(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{key}: want a list of names, not {value!r}")
+    return tuple(_text(key, name) for name in value)
+
+
+def _snap_bytes(key: str, value: Any) -> int:
+    if type(value) is not int or not MIN_SNAP_BYTES <= value <= MAX_SNAP_BYTES:
+        raise ConfigError(f"{key}: want a number of bytes from {MIN_SNAP_BYTES} to {MAX_SNAP_BYTES}, not {value!r}")
+    return value
+
+
+def _seconds(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+        raise ConfigError(f"{key}: want seconds, more than 0 and at most 3600, not {value!r}")
+    return float(value)
+
+
+Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
+"""For each key of a table: a function that makes settings from its value and the folder of the file."""
+
+_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
+    "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},
+    "lun": lambda value, _base: {"luns": _luns(value)},
+    "portal": lambda value, _base: {"portals": _portals(value)},
+    "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
+    "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
+    "memory-limit": lambda value, _base: {"memory_limit_bytes": parse_memory_limit(value)},
+    "log-level": lambda value, _base: {"log_level": parse_log_level(value)},
+    "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},
+    "chap": lambda value, base: {"chap_users": chap_users_of(value, base)},
+    "target-chap": lambda value, base: {"target_chap": target_chap_of(value, base)},
+    "chap-discovery": lambda value, _base: {"chap_discovery": _flag("chap-discovery", value)},
+    "copy-budget": lambda value, _base: {"copy_budget_s": _seconds("copy-budget", value)},
+    "copy-rate": lambda value, _base: {"copy_rate_bytes_per_s": parse_copy_rate(value)},
+    "report-token-causes": lambda value, _base: {"report_token_causes": _flag("report-token-causes", value)},
+    "accept-zero-token": lambda value, _base: {"accept_zero_token": _flag("accept-zero-token", value)},
+    "remote-luns": lambda value, _base: {"remote_luns": _names("remote-luns", value)},
+}
+
+_SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
+    "trace": lambda value, base: {"trace": base / _path("trace", value)},
+    "pcap": lambda value, base: {"pcap": base / _path("pcap", value)},
+    "pcap-snap-length": lambda value, _base: {"pcap_snap_bytes": _snap_bytes("pcap-snap-length", value)},
+    "control": lambda value, base: {"control": base / _path("control", value)},
+}
