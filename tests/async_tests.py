@@ -1,6 +1,6 @@
-"""Async tests: each runs in a trio loop of its own, on real time or on the clock that it asks for.
+"""Runs async tests, each in its own trio loop, with real time or with a clock fixture.
 
-`tests/conftest.py` makes these hooks and fixtures known to pytest.
+`tests/conftest.py` imports these hooks and fixtures, so that pytest finds them.
 """
 
 import functools
@@ -13,13 +13,13 @@ from trio.testing import MockClock
 
 @pytest.fixture
 def autojump_clock() -> MockClock:
-    """A clock that jumps to the next deadline as soon as all tasks wait. The test that asks for it runs on it."""
+    """A clock that jumps to the next deadline when all tasks wait. A test that uses this fixture runs with this clock."""
     return MockClock(autojump_threshold=0)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test function that is a coroutine function; leave every other one to pytest."""
+    """Run a coroutine function as a test. Returns None for other functions, which pytest then runs itself."""
     function = pyfuncitem.obj
     if not inspect.iscoroutinefunction(function):
         return None
@@ -35,7 +35,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def _raise_verdict(group: BaseExceptionGroup[BaseException]) -> None:
-    """Raise the one skip or failure that a task of a nursery declared: pytest knows it only outside a group."""
+    """Raise the single skip or failure in an exception group without the group, because pytest does not look into groups."""
     while len(group.exceptions) == 1:
         only = group.exceptions[0]
         if isinstance(only, pytest.skip.Exception | pytest.fail.Exception | pytest.xfail.Exception):

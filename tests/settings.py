@@ -1,4 +1,4 @@
-"""How much the tests that search do: `ODX_TEST_STEPS=20 pytest` looks at twenty times as many examples."""
+"""Settings of tests that search: `ODX_TEST_STEPS=20 pytest` tries twenty times as many examples."""
 
 import os
 
@@ -8,7 +8,7 @@ _TIMES = int(os.environ.get("ODX_TEST_STEPS", "1"))
 
 
 def searching(max_examples: int, steps: int = 50) -> settings:
-    """Hypothesis settings for a property or a state machine."""
+    """Make the Hypothesis settings for a property test or a state machine."""
     return settings(
         max_examples=max_examples * _TIMES,
         stateful_step_count=steps,

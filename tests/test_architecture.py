@@ -1,4 +1,4 @@
-"""docs/architecture.md names files that are there, and each of its invariants the tests that hold it."""
+"""Tests that docs/architecture.md names only existing files, and that each of its invariants names tests."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The hook that runs async tests: a failure, a skip and a virtual clock must reach pytest from any depth of nurseries."""
+"""Tests that failures and skips in any depth of nurseries reach pytest, and that async tests can use a virtual clock."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 CONFTEST = "from tests.async_tests import autojump_clock, pytest_pyfunc_call\n"
 
 CASES = {
-    # name of the test: its body, what pytest counts it as
+    # name of the test: (body, expected outcome)
     "passes": ("await trio.sleep(0)", "passed"),
     "fails": ("assert await number() == 2", "failure"),
     "fails_in_a_task": ("async with trio.open_nursery() as nursery:\n        nursery.start_soon(fail)", "failure"),
@@ -49,7 +49,7 @@ async def test_arguments(one, tmp_path):
 
 @pytest.fixture(scope="module")
 def outcomes(module_path: Path) -> dict[str, str]:
-    """How pytest counts each test of a folder that has these tests alone."""
+    """Run these tests in a new folder; returns the outcome of each."""
     (module_path / "conftest.py").write_text(CONFTEST)
     tests = "".join(f"\nasync def test_{name}():\n    {body}\n" for name, (body, _) in CASES.items())
     (module_path / "test_cases.py").write_text(HEADING + tests)

@@ -1,7 +1,7 @@
-"""Who may import whom, and which modules may touch the machine: the rules, and the test that holds them.
+"""The rules of imports between modules and of access to the machine, and tests of these rules.
 
-Imports are read from the sources, so a module need not be loaded, and an import that only a type checker sees counts too.
-The row with the longest name that fits a module is the one that applies to it.
+The tests read imports from the sources. So they need not load a module, and imports for type checkers count too. For each
+module the row with the longest matching name applies.
 """
 
 import ast
@@ -13,7 +13,7 @@ import pytest
 SOURCES = Path(__file__).parent.parent / "src"
 
 OURS: dict[str, tuple[tuple[str, ...], str]] = {
-    # modules: (what of ours they may import, why no more)
+    # modules: (modules of this project that they may import, reason)
     "odx_target": ((), "the root names the version and must cost nothing to import"),
     "odx_target.turns": ((), "everything may count its steps"),
     "odx_target.binary_layout": (("odx_target.environment",), "every protocol may declare its formats with it"),
@@ -55,10 +55,10 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 FOR_ALL = ("odx_target.environment", "odx_target.turns", "odx_target.binary_layout")
-"""All that is passed in has one name and one place; and there is one codec for all wire formats."""
+"""Modules that all others may import: the interfaces to the machine, and the codec for all wire formats."""
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
-    # module: (who may import it, why nobody else)
+    # module: (modules that may import it, reason)
     "odx_target.cli.main": (("odx_target.__main__",), "it sets up the process: exit codes, streams"),
     "odx_target.cli": (
         ("odx_target.cli",),
@@ -69,7 +69,7 @@ IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
 EDGE = ("odx_target.target", "odx_target.cli")
 
 MACHINE: dict[str, str] = {
-    # library module: what of the machine it brings, which the core is passed instead
+    # library module: part of the machine that it uses; the core gets that part from its caller
     "asyncio": "an event loop",
     "trio": "an event loop",
     "threading": "threads",
@@ -107,7 +107,7 @@ MACHINE_BUILTINS = {
 }
 
 EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
-    # module of the core: (what of the machine it may import, why)
+    # module of the core: (library modules that it may import, reason)
     "odx_target.store.segments.descriptor_cache": (
         frozenset({"os", "pathlib", "threading"}),
         "the descriptors of those segments, which several threads open and close",
@@ -133,7 +133,7 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
 
 
 def region(module: str, rows: "dict[str, tuple[tuple[str, ...], str]]") -> str | None:
-    """The longest name among `rows` that is the module or one of its packages."""
+    """Find the longest name among `rows` that is the module or a package that contains it."""
     return max((name for name in rows if within(module, name)), key=len, default=None)
 
 
@@ -142,7 +142,7 @@ def within(module: str, package: str) -> bool:
 
 
 def may_import(importer: str, imported: str) -> bool:
-    """Judge one import between two modules of ours."""
+    """True if the rules allow an import between two modules of this project."""
     guarded = region(imported, IMPORTED_ONLY_BY)
     if guarded is not None and not any(within(importer, name) for name in IMPORTED_ONLY_BY[guarded][0]):
         return False
@@ -153,13 +153,13 @@ def may_import(importer: str, imported: str) -> bool:
         return True
     if home == "odx_target":
         return False
-    if imported == "odx_target":  # the version, not the packages below
+    if imported == "odx_target":  # the root module with the version, not the packages in it
         return imported in allowed
     return imported in FOR_ALL or any(name != "odx_target" and within(imported, name) for name in allowed)
 
 
 def imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import, absolute; `from package import name` yields package.name."""
+    """Yield (line, absolute name) of every import; `from package import name` yields package.name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -172,9 +172,9 @@ def imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[i
 
 
 def faults_of(source: str, module: str, *, is_package: bool = False, known: frozenset[str] = frozenset()) -> list[str]:
-    """What a module's source does against the rules, a line each.
+    """List the violations of the rules in the source of a module, one line each.
 
-    `known` are all modules of ours: `from package import name` is an import of `package` unless `package.name` is one.
+    `known` are all modules of this project. `from package import name` imports `package`, unless `package.name` is a module.
     """
     tree = ast.parse(source)
     found = []
@@ -205,12 +205,12 @@ def machine_imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator
 
 
 def is_core(module: str) -> bool:
-    """The core is passed time, randomness, disk and network; the edge brings them."""
+    """True if a module belongs to the core, which gets time, randomness, disk and network from its caller."""
     return not any(within(module, name) for name in EDGE)
 
 
 def sources() -> dict[str, Path]:
-    """Every module of ours and its file."""
+    """Find the file of every module of this project."""
     found = {}
     for path in sorted(SOURCES.rglob("*.py")):
         parts = path.relative_to(SOURCES).with_suffix("").parts
@@ -229,7 +229,7 @@ def test_a_module_keeps_the_rules(module: str) -> None:
 
 
 def imports_within(known: frozenset[str]) -> dict[str, frozenset[str]]:
-    """Which modules of ours each one imports, also for types alone."""
+    """Find the modules of this project that each module imports, including imports for type checkers."""
     found = {}
     for module, path in MODULES.items():
         names = imports(ast.parse(path.read_text()), module, is_package=path.name == "__init__.py")
@@ -239,7 +239,7 @@ def imports_within(known: frozenset[str]) -> dict[str, frozenset[str]]:
 
 
 def circle(imported: dict[str, frozenset[str]]) -> list[str]:
-    """Modules that import each other, the first one again at the end; empty if there are none."""
+    """Find modules that import each other in a cycle; the last is the first again. Empty if there is no cycle."""
     done: set[str] = set()
     for start in sorted(imported):
         path = [start]
@@ -292,7 +292,7 @@ KNOWN = frozenset(
 )
 
 CASES = [
-    # (module, source, how many faults)
+    # (module, source, number of violations)
     ("odx_target.scsi.tasks.task", "from odx_target.store.api import Pool", 0),
     ("odx_target.scsi.tasks.task", "from odx_target.store import api", 0),
     ("odx_target.scsi.tasks.task", "import odx_target.store.api", 0),

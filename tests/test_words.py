@@ -1,4 +1,4 @@
-"""The words of the sources: how docstrings begin, which words they do without, and how limits are named."""
+"""Tests of the words in the sources: the first words of docstrings, forbidden words, and the names of limits."""
 
 import ast
 import re
@@ -10,15 +10,15 @@ import pytest
 SOURCES = Path(__file__).parent.parent / "src"
 MODULES = sorted(SOURCES.rglob("*.py"))
 FIRST_WORDS = frozenset({"Let", "Tell", "Tells", "Hold", "Say", "Says", "What", "Whether", "Who", "Whoever", "Whom", "Whose"})
-"""A docstring that begins with one of these has to be read twice."""
+"""First words that a docstring must not have, because the reader must read such a docstring twice."""
 NOBODY_IN_PARTICULAR = re.compile(r"\b(whoever|somebody|someone)\b", re.IGNORECASE)
-"""The one who acts has a name: the initiator, the device server, the caller."""
+"""Forbidden words. A docstring must name who acts: the initiator, the device server, the caller."""
 LIMIT_BY_ANOTHER_NAME = re.compile(r"_?(MOST|LEAST|MAXIMUM|MINIMUM|LONGEST|SHORTEST|LARGEST|SMALLEST)_\w+|\w+_(MAX|MIN)")
-"""Limits are called MAX_ and MIN_, so that they are found."""
+"""Forbidden names of limits. The names of limits begin with MAX_ or MIN_, so that they can be found."""
 
 
 def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """(line, text) of all docstrings, also those below constants."""
+    """Yield (line, text) of all docstrings, including docstrings below constants."""
     for node in ast.walk(tree):
         for statement in getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []:
             match statement:
@@ -27,7 +27,7 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def constants(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """(line, name) of what a module or a class assigns."""
+    """Yield (line, name) of each assignment in a module or a class."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]

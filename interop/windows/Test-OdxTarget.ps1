@@ -8,14 +8,14 @@
 .DESCRIPTION
     NOT YET RUN ON A REAL WINDOWS. It was written from public documentation; read it before you run it.
 
-    Run in an elevated 64-bit PowerShell (5.1 or 7) on Windows Server 2016 or later, or Windows 10 or 11. The target needs
-    two LUNs of at least 8 GB each. With -Initialize both are partitioned and formatted: all that is on them is lost.
+    Run this script in an elevated 64-bit PowerShell (5.1 or 7) on Windows Server 2016 or later, or Windows 10 or 11. The target
+    needs two LUNs of at least 8 GB each. With -Initialize both LUNs are partitioned and formatted, and all their data is lost.
 
-    A copy counts as offloaded only if its bytes did not cross the network: the byte counters of the interfaces that the
-    sessions use are read before and after it, with the caches of both volumes written out each time. A copy without ODX is
-    counted first. If the counters miss that one, they prove nothing, and the run fails.
+    A copy counts as offloaded only if its bytes did not cross the network. The script reads the byte counters of the interfaces
+    of the sessions before and after each copy, and first writes out the caches of both volumes. The first copy is made without
+    ODX. If the counters do not show the bytes of that copy, they prove nothing, and the run fails.
 
-    -WhatIf lists what a run changes, and changes nothing.
+    -WhatIf lists the changes that a run would make, and changes nothing.
 
 .PARAMETER Portal
     Address of the target portal.
@@ -24,32 +24,32 @@
     The IQN of the target.
 
 .PARAMETER ChapUser
-    Name for CHAP, for discovery and login alike; needs -ChapSecret or -ChapSecretFile.
+    User name for CHAP, for discovery and login. Needs -ChapSecret or -ChapSecretFile.
 
 .PARAMETER ChapSecret
     The secret of -ChapUser, 12 to 16 characters.
 
 .PARAMETER ChapSecretFile
-    A file with the secret on its first line, in place of -ChapSecret.
+    A file with the secret on its first line, instead of -ChapSecret.
 
 .PARAMETER MutualSecret
-    Also makes the target prove itself, by this secret, another one of 12 to 16 characters. It is set for the whole host, for all
-    targets, and stays set.
+    The secret by which the target proves itself, 12 to 16 characters; it must differ from -ChapSecret. Windows sets it for the
+    whole host and all targets, and it stays set.
 
 .PARAMETER MutualSecretFile
-    A file with it on its first line.
+    A file with the mutual secret on its first line, instead of -MutualSecret.
 
 .PARAMETER Digests
-    Asks for header and data digests.
+    Requires header and data digests.
 
 .PARAMETER Initialize
     Takes the first two disks of the target, which must be raw, and formats them as -SourceLetter and -DestinationLetter.
 
 .PARAMETER DiskTimeoutSeconds
-    How long to wait for the two disks after the login.
+    The time to wait for the two disks after the login.
 
 .PARAMETER OutputFolder
-    Where everything is collected; a new folder below the current one if not given.
+    The folder for all results; by default a new folder in the current folder.
 
 .EXAMPLE
     .\Test-OdxTarget.ps1 -Portal 192.0.2.10 -TargetName iqn.2026-11.io.odx-target:array -Initialize
@@ -78,7 +78,7 @@ param(
 )
 
 $ErrorActionPreference = 'Stop'
-# More than this part of a copy's bytes on the network means reads and writes; the commands of a token copy take far less.
+# If more than this part of the bytes of a copy cross the network, the copy used reads and writes. Token commands need far less.
 $OffloadedPart = 1 / 16
 
 function Show-Plan {
@@ -114,12 +114,12 @@ function Add-Result([string] $Step, [bool] $Passed, [string] $Detail) {
 }
 
 function Invoke-Step([string] $Step, [scriptblock] $Body) {
-    # A step that fails is reported, and the next one is tried: a half result is better than none.
+    # A failed step is reported, and the next step is tried, so that the run has partial results.
     try { & $Body } catch { Add-Result $Step $false $_.Exception.Message }
 }
 
 function Get-Secret([string] $Name, [securestring] $Given, [string] $File) {
-    # A secret in clear, as the iSCSI cmdlets want it; it is never shown. None: $null.
+    # Returns the secret in clear text, as the iSCSI cmdlets need it, or $null if there is none. It is never shown.
     $secret = if ($Given) { [Net.NetworkCredential]::new('', $Given).Password } elseif ($File) { Get-Content -Path $File -TotalCount 1 }
     if ($null -eq $secret) { return }
     if ($secret.Length -lt 12 -or $secret.Length -gt 16) { throw "$Name has $($secret.Length) characters, Windows takes 12 to 16" }
@@ -220,7 +220,7 @@ function Connect-Target {
         $proof.AuthenticationType = 'MUTUALCHAP'
     }
     $digest = @{ IsHeaderDigest = [bool] $Digests; IsDataDigest = [bool] $Digests }
-    # Discovery proves itself apart from the login. A portal that is known keeps what it was made with: make it anew.
+    # Discovery uses CHAP separately from the login. A known portal keeps its old settings, so it is removed and added again.
     Get-IscsiTargetPortal | Where-Object TargetPortalAddress -EQ $Portal | Remove-IscsiTargetPortal -Confirm:$false
     New-IscsiTargetPortal -TargetPortalAddress $Portal -TargetPortalPortNumber $Port @proof @digest | Out-Null
     $found = Get-IscsiTarget | Where-Object NodeAddress -EQ $TargetName
@@ -251,7 +251,7 @@ function Wait-TargetDisk {
 }
 
 function Assert-Volume([char] $Letter, [int[]] $Numbers) {
-    # Another disk behind this letter would be written to, and prove nothing.
+    # The letter must not belong to another disk: the script would write to it, and the result would prove nothing.
     $number = (Get-Partition -DriveLetter $Letter).DiskNumber
     if ($Numbers -notcontains $number) { throw "volume $Letter is on disk $number, which is not the target's" }
 }
@@ -305,7 +305,7 @@ function Save-OdxState($Disks) {
 }
 
 function New-PatternFile([string] $Path, [long] $Bytes) {
-    # Real data: a file that is only set to a length is answered with the zero token, without any command.
+    # The file needs real data. If only its length is set, NTFS uses the zero token and sends no command.
     $random = [Security.Cryptography.RandomNumberGenerator]::Create()
     $block = [byte[]]::new(4MB)
     $stream = [IO.File]::Create($Path)
@@ -324,7 +324,7 @@ function New-EmptyFile([string] $Path, [long] $Bytes) {
 }
 
 function Get-PathInterface {
-    # The network interfaces through which the sessions of the target run: those with the addresses of its connections.
+    # Returns the network interfaces of the sessions of the target, which have the addresses of its connections.
     $connections = Get-IscsiSession | Where-Object TargetNodeAddress -EQ $TargetName | Get-IscsiConnection
     $addresses = @($connections | ForEach-Object { $_.InitiatorAddress -replace '%.*' })
     [Net.NetworkInformation.NetworkInterface]::GetAllNetworkInterfaces() | Where-Object {
@@ -334,7 +334,7 @@ function Get-PathInterface {
 }
 
 function Get-NetworkBytes {
-    # All bytes that these interfaces have received and sent. The paths are looked up each time: one may have been replaced.
+    # Returns the bytes that these interfaces have received and sent. Looks up the paths each time, because they may change.
     [long] $bytes = 0
     foreach ($interface in @(Get-PathInterface)) {
         $statistics = $interface.GetIPStatistics()
@@ -344,7 +344,7 @@ function Get-NetworkBytes {
 }
 
 function Measure-Copy([scriptblock] $Copy) {
-    # Seconds and network bytes. Data that are still in a cache have not crossed the network yet, so caches are written out.
+    # Returns seconds and network bytes. Caches are written out, because cached data has not crossed the network yet.
     Write-VolumeCache -DriveLetter $SourceLetter, $DestinationLetter
     $before = Get-NetworkBytes
     $seconds = (Measure-Command {
@@ -355,7 +355,7 @@ function Measure-Copy([scriptblock] $Copy) {
 }
 
 function Add-Proof([string] $Step, $Measured, [uint64] $Bytes) {
-    # Offloaded, only if the bytes did not cross the network and the counters are known to see those that do.
+    # A copy is offloaded only if its bytes did not cross the network, and if the counters have shown the copy without ODX.
     $detail = '{0:n0} bytes crossed the network for {1:n0}' -f $Measured.Bytes, $Bytes
     $offloaded = $Measured.Bytes -ge 0 -and $Measured.Bytes -lt $Bytes * $OffloadedPart
     if (-not $script:CountersSee) { $detail += '; the counters missed the copy without ODX, so this proves nothing' }
@@ -395,7 +395,7 @@ function Test-ZeroToken([string] $Path) {
 }
 
 function Get-EventText($Entry) {
-    # The message and all data. The port driver puts the name of the target into dump data, in one or two bytes a character.
+    # Returns the message and all data. The port driver puts the target name into dump data, with one or two bytes a character.
     $Entry.Message
     foreach ($property in $Entry.Properties) {
         if ($property.Value -is [byte[]]) {
@@ -406,8 +406,8 @@ function Get-EventText($Entry) {
 }
 
 function Test-EventOfTarget($Entry, $Disks) {
-    # True for an event that names the target, one of its disks or volumes. One that names nothing counts if no other target
-    # is connected: then there is nothing else that it can be about.
+    # True for an event that names the target, one of its disks or volumes. An event that names no device counts if no other
+    # target is connected, because it can then only be about this target.
     $text = (Get-EventText $Entry) -join ' '
     if ($text -match [regex]::Escape($TargetName) -or $text -match "\b[$SourceLetter$DestinationLetter]:") { return $true }
     foreach ($disk in $Disks) {
@@ -470,7 +470,7 @@ try {
     }
     Invoke-Step 'zero token' {
         $zeroed, $zeros = "${DestinationLetter}:\zeroed.bin", "${DestinationLetter}:\zeros.bin"
-        # The file is full of data first: past valid data NTFS would write nothing.
+        # The file is filled with data first, because NTFS would write nothing beyond the valid data.
         New-PatternFile $zeroed $ZeroBytes
         $measured = Measure-Copy { Test-ZeroToken $zeroed }
         New-EmptyFile $zeros $ZeroBytes

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages named, or those of the interoperability tests, if they are missing and we are root.
-# Otherwise names what is left out; in CI (CI=true) that is a failure. Says and does nothing when all are there.
+# As root, installs the missing packages of its arguments, or of the interoperability tests if there are no arguments.
+# Otherwise prints the missing packages, which is a failure in CI (CI=true). Prints nothing if no package is missing.
 set -u
 packages=${*:-libiscsi-bin qemu-utils qemu-block-extra sg3-utils tshark cpio}
 

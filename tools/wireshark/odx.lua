@@ -1,10 +1,10 @@
--- Token copy (Windows ODX) in Wireshark: every field of POPULATE TOKEN, WRITE USING TOKEN, RECEIVE ROD TOKEN INFORMATION, of
--- ROD tokens and of VPD page 8Fh (SPC-4, SBC-4), which Wireshark's own SCSI dissector shows as undecoded data.
+-- Decodes token copy (Windows ODX) in Wireshark: every field of POPULATE TOKEN, WRITE USING TOKEN, RECEIVE ROD TOKEN INFORMATION,
+-- ROD tokens and VPD page 8Fh (SPC-4, SBC-4). Wireshark's own SCSI dissector shows these as undecoded data.
 --
 --   wireshark -X lua_script:odx.lua capture.pcapng      or put the files of this folder into the personal plugin folder
 --
--- It is a post-dissector: Wireshark's iSCSI dissector finds the PDUs, this reads them again. State is kept by frame number, so
--- frames may be looked at in any order once they have been read.
+-- It is a post-dissector: Wireshark's iSCSI dissector finds the PDUs, and this script reads them again. State is kept by frame
+-- number, so frames may be shown in any order after they have been read once.
 
 local odx = Proto("odx", "Token copy (ODX)")
 
@@ -16,7 +16,7 @@ odx.fields = fields.all_fields
 
 -- Commands: by operation code and service action, what the CDB, the data sent and the data received look like ----------------
 
--- Where an answer says how many bytes follow: AVAILABLE DATA, PAGE LENGTH.
+-- The position of the field with the length of the parameter data: AVAILABLE DATA or PAGE LENGTH.
 local AVAILABLE_DATA, PAGE_LENGTH = { at = 0, length = 4 }, { at = 2, length = 2 }
 
 local COMMANDS = {
@@ -45,7 +45,7 @@ local HEADER_BYTES = 48
 
 local field_pdu = Field.new("iscsi")
 local field_stream = Field.new("tcp.stream")
--- Wireshark finds digests out by computing them, so also where a capture has no login; a packet has them in all PDUs or in none.
+-- Wireshark detects digests by computing them, also if a capture has no login. All PDUs of a packet have digests, or none has.
 local field_header_digest = Field.new("iscsi.headerdigest32")
 
 local streams, frames = {}, {}
@@ -61,7 +61,7 @@ local function stream_of(number)
     return streams[number]
 end
 
--- The data segment, nil if there is none, and whether the capture has cut it short.
+-- Returns the data segment (nil if there is none), and true if the capture has cut it short.
 local function data_of(pdu, has_header_digest)
     local start = HEADER_BYTES + 4 * pdu(4, 1):uint() + (has_header_digest and 4 or 0)
     local stated = pdu(5, 3):uint()
@@ -69,14 +69,14 @@ local function data_of(pdu, has_header_digest)
     return length > 0 and pdu(start, length) or nil, length < stated
 end
 
--- What has been gathered, no more of it than `most` bytes; `is_here` if all of it is in the PDU that is looked at.
+-- Returns at most `most` bytes of the gathered data. `is_here` is true if the present PDU has all of the data.
 local function taken(command, is_here, most)
     local whole = command.gathered
     command.gathered = ByteArray.new()
     return { bytes = whole:subset(0, math.min(whole:len(), most)), is_here = is_here }
 end
 
--- Gathers data in order; gives all of it once that is whole, or no more can come.
+-- Gathers data in order. Returns the data when it is complete, or when no more data can come.
 local function gather(command, pdu, has_header_digest, offset, is_whole)
     local data, is_cut = data_of(pdu, has_header_digest)
     if not data or offset ~= command.gathered:len() then
@@ -89,8 +89,8 @@ local function gather(command, pdu, has_header_digest, offset, is_whole)
     return taken(command, offset == 0, command.list_bytes or math.huge)
 end
 
--- Whether a Data-In brings the end of an answer. F alone may end a burst only (RFC 7143, 11.7.1), so then it depends on how long
--- the answer says that it is; one that is shorter ends with the SCSI Response.
+-- Returns a function that is true if a Data-In ends the parameter data. The F bit without status may end only a burst (RFC 7143,
+-- 11.7.1); then the length in the parameter data decides. Shorter parameter data ends with the SCSI Response.
 local function ends_answer(pdu, size)
     local flags = pdu(1, 1)
     local is_final, has_status = flags:bitfield(0) == 1, flags:bitfield(7) == 1
@@ -103,7 +103,7 @@ local function ends_answer(pdu, size)
     end
 end
 
--- A command with its parameter list, of which as much is sent as the CDB says, or less.
+-- Begins a command with its parameter list, which may be shorter than its length in the CDB.
 local function begin(pdu, has_header_digest)
     local cdb = pdu(32, 16):bytes()
     local kind = command_of(cdb)
@@ -122,7 +122,7 @@ local function begin(pdu, has_header_digest)
     return command, gather(command, pdu, has_header_digest, 0, command.is_whole)
 end
 
--- What one PDU has for us: { command, show_cdb, sent or received = { bytes, is_here }, has_header_digest }.
+-- Reads one PDU; returns { command, show_cdb, sent or received = { bytes, is_here }, has_header_digest }, or nil.
 local function read_pdu(pdu, stream, has_header_digest)
     local opcode, tag = pdu(0, 1):bitfield(2, 6), pdu(16, 4):uint()
     local command = stream.commands[tag]
@@ -144,7 +144,7 @@ local function read_pdu(pdu, stream, has_header_digest)
     elseif opcode == SCSI_RESPONSE then
         stream.commands[tag] = nil
         if command.gathered:len() > 0 then
-            -- what came of a list or an answer that stayed incomplete
+            -- the part that came of an incomplete parameter list or of incomplete parameter data
             local direction = command.kind.sends and "sent" or "received"
             found[direction] = taken(command, false, command.list_bytes or math.huge)
             return found
@@ -153,7 +153,7 @@ local function read_pdu(pdu, stream, has_header_digest)
     return nil
 end
 
--- Where the data of one PDU are all there is, they are shown in its own bytes.
+-- Returns the data as a range of the PDU itself if the PDU has all of the data.
 local function range_of(gathered, pdu, has_header_digest)
     if gathered.is_here then
         return data_of(pdu, has_header_digest)(0, gathered.bytes:len())
@@ -179,7 +179,7 @@ local function show(pdu, found, pinfo, tree)
     end
 end
 
--- The bytes from a PDU's header on. The length of the item itself is not to be relied on: of a Data-In it may be the header's.
+-- Returns the bytes from the header of a PDU on. The length of the item is unreliable: for a Data-In it may cover only the header.
 local function pdu_at(info)
     local source, offset = info.source, info.offset
     return source and source:len() - offset >= HEADER_BYTES and source(offset) or nil

@@ -1,4 +1,4 @@
--- The fields of token copy, for odx.lua: names of values, and for each format a table of its fields. Loaded alone it does nothing.
+-- The fields of token copy, for odx.lua: names of values, and a table of fields for each format. Only odx.lua uses this file.
 
 -- Names of values -----------------------------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ local DESCRIPTORS = {
 
 local all_fields = {}
 
--- Fields are called as the standards write them; these keep their underscores and hyphens.
+-- Fields have the names of the standards. The names below keep their underscores and hyphens.
 local TITLES = {
     del_tkn = "DEL_TKN", c_d = "C/D", ecpy_int = "ECPY_INT", token_in = "TOKEN_IN", token_out = "TOKEN_OUT", p_type = "P_TYPE",
     prot_en = "PROT_EN", p_i_exponent = "P_I_EXPONENT",
@@ -130,7 +130,7 @@ local OUT_CDB = layout("cdb", {
     { "group_number", "dec", 14, 1, nil, 0x3F },
     { "control", "hex", 15, 1 },
 })
--- The same fields at other places.
+-- The same fields at different offsets.
 local IN_CDB = {
     OUT_CDB[1], OUT_CDB[2],
     { "list_identifier", "dec", 2, 4, field = OUT_CDB[3].field },
@@ -216,7 +216,7 @@ local SENSE_INFORMATION = layout("sense.descriptor", {
     { "information", "dec64", 4, 8 },
 })
 local SENSE_COMMAND_SPECIFIC = layout("sense.descriptor", { { "command_specific_information", "bytes", 4, 8 } })
--- Sense-key specific data: of ILLEGAL REQUEST and COPY ABORTED.
+-- Sense-key specific data of ILLEGAL REQUEST and COPY ABORTED.
 local FIELD_POINTER = layout("sense.specific", {
     { "c_d", "flag", 0, 1, nil, 0x40 },
     { "bpv", "flag", 0, 1, nil, 0x08 },

@@ -1,5 +1,5 @@
--- The formats of token copy, for odx.lua: what a parameter list, an answer or a page adds to the tree. odx.lua hands over its
--- protocol and the tables of odx_fields.lua; loaded alone it does nothing.
+-- The formats of token copy, for odx.lua: functions that add a parameter list, parameter data or a page to the tree. odx.lua
+-- passes its protocol and the tables of odx_fields.lua. Only odx.lua uses this file.
 
 local odx, fields = ...
 if not odx then
@@ -45,7 +45,7 @@ local function add_target_device(tree, token)
     end
 end
 
--- A whole token, or the 96 bytes of a management token.
+-- Adds a whole token, or the 96 bytes of a management token.
 local function add_token(tree, token)
     local part = tree:add(odx, token, "ROD token")
     add_layout(part, token, fields.TOKEN)
@@ -97,7 +97,7 @@ end
 
 local ILLEGAL_REQUEST, COPY_ABORTED = 0x05, 0x0A
 
--- Three bytes that say what they say only with SKSV, and by the sense key what.
+-- Adds the three bytes of sense-key specific data. They are valid only with SKSV, and their meaning depends on the sense key.
 local function add_sense_key_specific(tree, bytes, sense_key)
     if bytes(0, 1):uint() < 0x80 then
         return
@@ -159,7 +159,7 @@ end
 
 local ROD_TOKEN_DESCRIPTOR_BYTES = 514
 
--- RECEIVE COPY STATUS (LID4) ends behind the sense data; RECEIVE ROD TOKEN INFORMATION goes on with tokens.
+-- The data of RECEIVE COPY STATUS (LID4) ends after the sense data; RECEIVE ROD TOKEN INFORMATION continues with tokens.
 local function add_copy_result(tree, data, cdb)
     local is_status = cdb(1, 1):bitfield(3, 5) == 0x05
     local name = is_status and "RECEIVE COPY STATUS (LID4)" or "RECEIVE ROD TOKEN INFORMATION"
@@ -224,7 +224,7 @@ local function add_list(length_field, length_size, entry_field, entry_size)
     end
 end
 
--- By peripheral device type.
+-- Features by peripheral device type.
 local FEATURES = { [0x00] = fields.BLOCK_FEATURES, [0x01] = fields.STREAM_FEATURES, [0x03] = fields.PROCESSOR_FEATURES }
 
 local function add_token_features(tree, descriptor)

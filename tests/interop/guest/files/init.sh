@@ -1,8 +1,8 @@
 #!/bin/sh
-# The guest's first program: gets file systems, modules and network up, then runs the jobs that the console names.
+# The guest's first program. It sets up file systems, modules and network, and then runs the jobs that the console requests.
 #
-# A line "run NUMBER" starts /share/NUMBER/script. Its output goes to /share/NUMBER/output; when it has ended the console
-# says "guest: ended NUMBER STATUS". Jobs run side by side.
+# A line "run NUMBER" starts /share/NUMBER/script. The output goes to /share/NUMBER/output. At the end of the job the console
+# prints "guest: ended NUMBER STATUS". Several jobs may run at once.
 PATH=/bin
 export PATH
 /bin/busybox mount -t proc proc /proc
@@ -26,7 +26,7 @@ argument() {
 interface=$(argument interface)
 address=$(argument address)
 gateway=$(argument gateway)
-# what the guest calls 127.0.0.1 is the host, so that the addresses a target announces can be used as they are
+# The address 127.0.0.1 in the guest reaches the host, so that the guest can use the addresses that a target reports.
 ip link set lo up
 ip address del 127.0.0.1/8 dev lo
 ip address add "$address" dev "$interface"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # launch_uml.sh INTERFACE ADDRESS LOCK PROGRAM ARGUMENT...
-# Runs a program that uses a network interface made for it, in a PID namespace of its own, so that with this shell the
-# program, what it started and the interface go away. Ends with 75 if another launcher has the lock of the interface, with 76 if
-# there cannot be one, and says why.
+# Makes a network interface, and runs a program with it in a new PID namespace. When this shell ends, the program, its child
+# processes and the interface are removed. The exit status is 75 if another launcher has the lock of the interface, and 76 if the
+# interface cannot be made; then it prints the reason.
 interface=$1
 address=$2
 lock=$3
@@ -13,7 +13,7 @@ clean() {
     [ -n "$child" ] && kill -KILL "$child" 2>/dev/null && wait "$child" 2>/dev/null
     ip link delete "$interface" 2>/dev/null
 }
-# what has it open is alive, be it only the program of a launcher that was killed
+# A process that has the file open is alive, even if it is only the program of a killed launcher.
 command exec 9>"$lock" || exit 76
 flock --nonblock 9 || exit 75
 trap clean EXIT

@@ -1,5 +1,5 @@
-# The kernel's own target as a second array, in the guest itself: what only our array passes would show.
-# lio BLOCK_BYTES...: a LUN of 64 MiB for each; sets $portal and $target. Does nothing if it is there already.
+# The target of the guest's own kernel (LIO) as a second array. It shows scenarios that pass only with our array.
+# lio BLOCK_BYTES...: makes a LUN of 64 MiB for each argument; sets $portal and $target. Does nothing if LIO is set up already.
 
 lio() {
     core=/sys/kernel/config/target/core/fileio_0
@@ -11,7 +11,7 @@ lio() {
     module target_core_file
     module iscsi_target_mod
     [ -d /sys/kernel/config/target ] || mount -t configfs configfs /sys/kernel/config
-    # it keeps reservations under the serial number of the disk, in a folder that has to be there
+    # LIO keeps reservations under the serial number of the disk, in a folder that must exist.
     mkdir -p /witness /var/target/pr "$core" "$fabric"
     mount -t tmpfs tmpfs /witness # a file system that can give blocks back
     group=$fabric/$target/tpgt_1
@@ -36,10 +36,10 @@ lio() {
     echo 1 >"$group/enable"
 }
 
-# lio_chap USER SECRET TARGET_USER TARGET_SECRET: from now on initiators have to log in by CHAP
+# lio_chap USER SECRET TARGET_USER TARGET_SECRET: require CHAP from all initiators from now on
 lio_chap() {
     group=/sys/kernel/config/target/iscsi/$target/tpgt_1
-    # it keeps what is written, a newline too
+    # LIO keeps the text exactly as written, so there must be no newline.
     printf %s "$1" >"$group/auth/userid"
     printf %s "$2" >"$group/auth/password"
     printf %s "$3" >"$group/auth/userid_mutual"
