@@ -37,13 +37,13 @@ ALL = list(DEFAULT_KEYS.items())
 @pytest.mark.parametrize(
     ("pairs", "changes", "words"),
     [
-        ([*ALL, ("InitialR2T", "No")], {}, "says InitialR2T twice"),
-        ([*ALL, ("MaxRecvDataSegmentLength", "512")], {}, "says MaxRecvDataSegmentLength twice"),
+        ([*ALL, ("InitialR2T", "No")], {}, "sent InitialR2T twice"),
+        ([*ALL, ("MaxRecvDataSegmentLength", "512")], {}, "sent MaxRecvDataSegmentLength twice"),
         ([*ALL, ("TargetName", "iqn.x")], {}, "TargetName may not be sent by a target"),
         ([("InitialR2T", "NotUnderstood")], {}, "does not understand InitialR2T"),
         ([("MaxBurstLength", "NotUnderstood")], {}, "does not understand MaxBurstLength"),
         ([("HeaderDigest", "None,CRC32C")], {}, "HeaderDigest=None,CRC32C"),
-        ([("X-a", "Reject")], {}, "answers nothing"),
+        ([("X-a", "Reject")], {}, "is an answer"),
         (ALL, {"continued": True}, "in the middle of its keys"),
         (ALL, {"version_active": 1}, "version 1"),
     ],
@@ -61,7 +61,7 @@ def test_a_key_may_not_be_said_again_in_another_stage() -> None:
     pair.feed(pair.portal.login_response(request, {"AuthMethod": "None", "TargetPortalGroupTag": "1"}))
     request, _ = pair.request(LoginRequest)
     answer(pair, request, [*ALL, ("TargetPortalGroupTag", "1")])
-    assert "says TargetPortalGroupTag twice" in failure(pair)
+    assert "sent TargetPortalGroupTag twice" in failure(pair)
 
 
 def test_an_address_may_be_said_more_than_once() -> None:
