@@ -1,0 +1,55 @@
+"""docs/store-format.md says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from odx_target.store.catalogue import node_codec, sqlite
+from odx_target.store.format_head import FORMAT_VERSION
+from odx_target.store.log import batch, footer, records
+
+TEXT = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
+
+
+def rows(section: str) -> list[list[str]]:
+    """The rows of the first table of a section, without its head."""
+    body = TEXT.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    lines = [line for line in body.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def sizes(form: str) -> list[int]:
+    """The size of each field of a struct format, in its order."""
+    widths = {"B": 1, "?": 1, "H": 2, "I": 4, "Q": 8}
+    found = re.findall(r"(\d*)([a-zA-Z?])", form)
+    return [size for count, code in found for size in ([int(count)] if code == "s" else [widths[code]] * int(count or 1))]
+
+
+@pytest.mark.parametrize(("section", "form"), [("Batch", batch._HEAD.format), ("Footer", footer._TAIL.format)])
+def test_fields_lie_where_the_page_has_them(section: str, form: str) -> None:
+    fields = [(int(row[0]), int(row[1])) for row in rows(section) if row[0].isdigit() and row[1].isdigit()]
+    assert [size for _, size in fields] == sizes(form)
+    assert [offset for offset, _ in fields] == [sum(sizes(form)[:index]) for index in range(len(fields))]
+
+
+def test_formats_are_those_of_the_page() -> None:
+    versions = {batch.FORMAT_VERSION, footer.FORMAT_VERSION, FORMAT_VERSION, sqlite.FORMAT}
+    assert versions == {int(TEXT.partition("Format ")[2].partition(".")[0])}
+
+
+def test_each_kind_of_record_is_on_the_page() -> None:
+    page = {int(row[0]): (row[1], row[2]) for row in rows("Records")}
+    assert page.keys() == records._FIXED.keys() | records._DECODE_VARIABLE.keys()
+    for kind, (cls, form) in records._FIXED.items():
+        expected = ", ".join(
+            f"{size} {field}"
+            for size, field in zip(sizes(form.format), cls._fields, strict=True)  # type: ignore[attr-defined]
+        )
+        assert page[kind] == (cls.__name__, expected)
+
+
+def test_each_form_of_a_node_is_on_the_page() -> None:
+    body = TEXT.partition("| form | contents |")[2]
+    forms = [node_codec.PACKED_LEAF, node_codec.DENSE_LEAF, node_codec.PACKED_INNER, node_codec.DENSE_INNER]
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", body, flags=re.MULTILINE)] == forms
