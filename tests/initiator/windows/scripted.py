@@ -1,7 +1,7 @@
 """A target of a few lines for the Windows-like initiator: sparse disks of 100 GiB, and every answer can be scripted.
 
 `answer` of a disk is called before each command and may return another answer. `pages` and `capacity_10` may be changed to any
-values. The clock is a number, which sleeps and slow commands increase.
+values. Time is a number that grows with sleeps and slow commands.
 """
 
 import struct

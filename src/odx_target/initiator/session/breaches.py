@@ -1,4 +1,4 @@
-"""The rule that a target breaks with bytes that are no valid PDU, and the text of a Reject."""
+"""Rules for errors of decoding: the rule that invalid bytes break, and the text of a Reject."""
 
 from odx_target.initiator.errors import Breach
 from odx_target.iscsi.pdu.framing import FrameFault, FramingError
@@ -7,7 +7,7 @@ from odx_target.iscsi.pdu.opcodes import RejectReason
 
 
 def breach_of(error: ValueError) -> Breach:
-    """Return the breach behind an error of decoding."""
+    """Return the breach that an error of decoding reports."""
     if isinstance(error, UnknownOpcode):
         return Breach.UNKNOWN_OPCODE
     if isinstance(error, FramingError):

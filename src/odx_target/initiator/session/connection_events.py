@@ -43,7 +43,7 @@ LOGIN_TAG = 0
 
 
 def event_of_message(message: AsynchronousMessage) -> Event | None:
-    """Return the event that an Asynchronous Message reports, if any (RFC 7143 11.9)."""
+    """Return the event that an Asynchronous Message reports; None if it reports none (RFC 7143 11.9)."""
     if message.async_event == AsyncEvent.LOGOUT_REQUESTED:
         return LogoutRequested(message.parameter3)
     if message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:

@@ -13,11 +13,11 @@ from odx_target.iscsi.pdu.requests import LogoutRequest, NopOut, TaskManagementF
 PendingTask: TypeAlias = (
     CommandExchange | type[TextExchanges] | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
 )
-"""A command, or the kind of another request."""
+"""The command of a pending task; for another request, its class."""
 
 
 class PendingTasks(dict[int, PendingTask]):
-    """Pending tasks by initiator task tag. `next_tag` is the tag from which `add` looks for a free one."""
+    """Pending tasks by initiator task tag. `add` looks for a free tag from `next_tag` on."""
 
     def __init__(self, next_tag: int = LOGIN_TAG + 1) -> None:
         super().__init__()

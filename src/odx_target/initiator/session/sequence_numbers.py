@@ -7,20 +7,20 @@ from odx_target.initiator.session.serial import following, is_behind
 
 
 class WithWindow(Protocol):
-    """A PDU of a target: each shows the command window."""
+    """A PDU of a target. Every such PDU has ExpCmdSN and MaxCmdSN."""
 
     exp_cmd_sn: int
     max_cmd_sn: int
 
 
 class WithStatSn(WithWindow, Protocol):
-    """A PDU of a target that has a StatSN of its own."""
+    """A PDU of a target that uses up a StatSN."""
 
     stat_sn: int
 
 
 class SequenceNumbers:
-    """The next numbers to send and to expect. `cmd_sn` and `exp_stat_sn` are those of the next request."""
+    """The next numbers to send and to expect. The next request carries `cmd_sn` and `exp_stat_sn`."""
 
     def __init__(self, exp_stat_sn: int = 0) -> None:
         self.cmd_sn = 1
@@ -30,7 +30,7 @@ class SequenceNumbers:
 
     @property
     def window_is_open(self) -> bool:
-        """True if the target takes another command."""
+        """True if the target accepts another command."""
         return not is_behind(self._max_cmd_sn, self.cmd_sn)
 
     def take_cmd_sn(self) -> int:
@@ -39,7 +39,7 @@ class SequenceNumbers:
         return cmd_sn
 
     def check_stat_sn(self, pdu: WithStatSn) -> None:
-        """Check and count the StatSN of a PDU that has one of its own (4.2.2.2). Raises ProtocolViolation."""
+        """Check and count the StatSN of a PDU that uses one up (4.2.2.2). Raises ProtocolViolation."""
         if self._knows_stat_sn and pdu.stat_sn != self.exp_stat_sn:
             raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self.exp_stat_sn} was due", Breach.STAT_SN)
         self._knows_stat_sn, self.exp_stat_sn = True, following(pdu.stat_sn)
