@@ -1,4 +1,4 @@
-"""What a test leaves behind ends with it, as at the end of a process, and is no reason for a warning."""
+"""Ends the background jobs and catalogues that a test leaves open, as the end of a process does, to avoid warnings."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -231,7 +231,7 @@ class LogPool:
             self._release_lock()
 
     def _take_checkpoint(self) -> Checkpoint:
-        position = self.log.position
+        position = self.log.chain.position
         segments = self.log.segment_sizes()
         for ahead in [number for number in segments if number > position.segment]:
             del segments[ahead]

@@ -59,7 +59,7 @@ class Checkpointer:
             self._log.commit_for_another()
             deferred = list(self._log.deferred)
             await self._save_now()
-            self._log.drop_deferred(deferred)
+            self._log.deferred.drop(deferred)
             self._troubles.checkpoint_saved()
         except StoreError as error:
             self._troubles.checkpoint_failed(error)

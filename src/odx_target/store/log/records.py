@@ -30,7 +30,7 @@ class InvalidRecord(StoreError):
 
 
 class UnknownRecord(InvalidRecord):
-    """The record is whole but of a kind that this program does not know."""
+    """The record is complete, but this program does not know its kind."""
 
 
 class VolumeCreated(NamedTuple):

@@ -26,7 +26,7 @@ class FullSegment(NamedTuple):
 
 
 class Sealer:
-    """Segments that wait in `full` get a footer each."""
+    """Finishes the segments in `full`: writes their footers and cuts them."""
 
     def __init__(
         self,

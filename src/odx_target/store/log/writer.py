@@ -14,7 +14,6 @@ free, because few callers that log a record without data can wait.
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from operator import is_
 
 from odx_target.environment import Buffer, Environment, Lane
 from odx_target.store.api import BLOCK_BYTES
@@ -24,6 +23,7 @@ from odx_target.store.health import Health
 from odx_target.store.log.batch import CHECKSUM_BYTES, Position, header_blocks
 from odx_target.store.log.chain import Chain
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.deferred import Deferred
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.open_batch import BufferCutter, Part, block_checksums
 from odx_target.store.log.records import WRITE, WRITE_BYTES, encode_write
@@ -68,8 +68,8 @@ class Log:
         self.written_blocks = 0
         self.on_checkpoint_due: Callable[[], None] | None = None
         self.checkpoint_due_blocks = CHECKPOINT_BLOCKS
-        self.deferred: list[bytes] = []
-        self._chain = Chain(pool_identity, epoch, flusher, position)
+        self.deferred = Deferred()
+        self.chain = Chain(pool_identity, epoch, flusher, position)
         self._supply = supply
         self._index = checksums
         self._flusher = flusher
@@ -84,10 +84,6 @@ class Log:
         self._part: Part | None = None
         self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
         self._reserve = min(RESERVE_BLOCKS, supply.capacity_blocks // 4)
-
-    @property
-    def position(self) -> Position:
-        return self._chain.position
 
     @property
     def unused_blocks(self) -> int:
@@ -177,7 +173,7 @@ class Log:
             self._give_up(parts)
             self._health.check()
         try:
-            self._chain.write(parts)
+            self.chain.write(parts)
         except OSError as error:
             if passes(error):
                 self.unwritten.stall(parts)
@@ -222,16 +218,11 @@ class Log:
         with suppress(OSError, OutOfResources):
             await self._environment.in_thread(self._supply.store.delete, unused, lane=Lane.UPKEEP)
 
-    def drop_deferred(self, saved: list[bytes]) -> None:
-        """Drop the deferred records that a checkpoint has saved, if they still wait."""
-        if len(saved) <= len(self.deferred) and all(map(is_, saved, self.deferred)):
-            del self.deferred[: len(saved)]
-
     def segment_sizes(self) -> dict[int, int]:
         """Least size, in blocks, that each segment in use must have at present."""
         sizes = self._supply.size_blocks | self._sealer.sizes()
         if self._segment is not None:
-            sizes[self._segment.number] = self.position.block
+            sizes[self._segment.number] = self.chain.position.block
         return sizes
 
     def _check_writable(self) -> None:
@@ -245,15 +236,16 @@ class Log:
 
         Raises PoolBusy while segments are being made. If no segment can be made, it accepts `need_blocks` or raises the cause.
         """
-        deferred_blocks = 2 * header_blocks(sum(map(len, self.deferred)), 0)
+        need_blocks += self.deferred.blocks()
+        wanted_blocks += self.deferred.blocks()
         try:
-            self._supply.order(wanted_blocks + self._reserve // 2 + deferred_blocks, spare=spare)
+            self._supply.order(wanted_blocks + self._reserve // 2, spare=spare)
         except StoreError as error:
-            if self.unused_blocks < need_blocks + deferred_blocks:
+            if self.unused_blocks < need_blocks:
                 self._health.troubles.refused(error)
                 raise
         else:
-            if self.unused_blocks < wanted_blocks + deferred_blocks:
+            if self.unused_blocks < wanted_blocks:
                 raise PoolBusy("room is being made in the pool")
         while self.deferred:
             self.append(self.deferred.pop(0))
@@ -281,7 +273,6 @@ class Log:
         self._flusher.limit_dirty()
 
     def _leave(self, segment: Segment) -> None:
-        """Give the present segment to the sealer."""
         self._sealer.full.append(FullSegment(segment, self._table[: self._next], range(self._first_osn, self.next_osn)))
 
     def _write_in_pieces(self, volume: int, block: int, data: BufferCutter, checksums: list[int]) -> list[tuple[int, int, int]]:
