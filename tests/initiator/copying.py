@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from odx_target.initiator.copying.copy_job import CopyJob, CopyReport, Method
 from odx_target.initiator.copying.copy_plan import plan_copy
-from odx_target.initiator.copying.offload import OffloadSettings
+from odx_target.initiator.copying.offload_settings import OffloadSettings
 from odx_target.initiator.list_identifiers import ListIdentifiers
 from tests.initiator.driving import one_by_one, probe, run
 from tests.initiator.naive_target import Array, NaiveDisk, token_limits

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from odx_target.initiator.copying.copy_job import Method, OffloadFailed
-from odx_target.initiator.copying.offload import OffloadSettings
 from odx_target.initiator.copying.offload_outcome import StopReason
+from odx_target.initiator.copying.offload_settings import OffloadSettings
 from odx_target.initiator.disk import BUSY_DELAY_S, Disk
 from odx_target.initiator.errors import CommandTimedOut, ConnectionLost
 from odx_target.initiator.list_identifiers import ListIdentifiers

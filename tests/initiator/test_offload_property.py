@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from odx_target.initiator.copying.copy_job import CopyJob, Method
 from odx_target.initiator.copying.copy_plan import plan_copy
-from odx_target.initiator.copying.offload import OffloadSettings
+from odx_target.initiator.copying.offload_settings import OffloadSettings
 from odx_target.initiator.list_identifiers import ListIdentifiers
 from odx_target.initiator.result import CommandResult, Status
 from tests.initiator.driving import one_by_one, probe, run

@@ -12,7 +12,7 @@ from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
 from odx_target.initiator.copying.copy_job import CopyJob, CopyReport, Method, OffloadFailed
 from odx_target.initiator.copying.copy_plan import CopyPlan, plan_copy
-from odx_target.initiator.copying.offload import OffloadSettings
+from odx_target.initiator.copying.offload_settings import OffloadSettings
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.list_identifiers import ListIdentifiers

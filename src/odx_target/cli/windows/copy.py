@@ -11,8 +11,8 @@ import typer
 
 from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure, Interrupted
-from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
+from odx_target.cli.windows.report import event_lines, events_of, kind_of, progress_text, summary_lines, totals_line
 from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.cli.windows.trace import TracePrinter
 from odx_target.initiator.session.connecting import connect_tcp
@@ -21,7 +21,7 @@ from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
-from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
+from odx_target.initiator.windows.journal import Entry, Journal
 from odx_target.initiator.windows.rules import Finding, Weight
 from odx_target.initiator.windows.session.login import INITIATOR_NAME
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
@@ -29,12 +29,6 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_size
 
 MAX_FRAGMENTS = 4096
-TOKEN_COMMANDS = {
-    (0x83, 0x10): "POPULATE TOKEN",
-    (0x84, 0x07): "RECEIVE ROD TOKEN INFORMATION",
-    (0x83, 0x11): "WRITE USING TOKEN",
-}
-TASK_MANAGEMENT = "resets and new logins"
 VERDICTS = {
     Weight.DECLINES: "Windows would have given up",
     Weight.DROPS: "Windows would have dropped the connection",
@@ -156,7 +150,7 @@ def _run(wish: Wish) -> None:
     try:
         declined, equal = host_command.run(_copy, wish, report)
     except Interrupted as interrupted:
-        raise Interrupted(interrupted.number, f"interrupted: {_progress(report, wish.size_bytes)}") from None
+        raise Interrupted(interrupted.number, f"interrupted: {progress_text(report, wish.size_bytes)}") from None
     if not equal:
         raise CommandFailure("the copies differ")
     if declined is not None:
@@ -174,8 +168,8 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
     events: Counter[int] = Counter()
 
     def tell(entry: Entry) -> None:
-        counts[_kind(entry)] += 1
-        events.update(_events(entry))
+        counts[kind_of(entry)] += 1
+        events.update(events_of(entry))
         printer.tell(entry)
 
     windows = WindowsHost(clock, Journal(tell), wish.settings)
@@ -195,7 +189,7 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
             difference = await differs_at(None if wish.zero else files[0], files[1])
     finally:
         printer.finish()
-    for line in _summary(report, elapsed_s, windows, difference, [_totals(counts), *_event_words(events)]):
+    for line in summary_lines(report, elapsed_s, windows, difference, [totals_line(counts), *event_lines(events)]):
         typer.echo(line)
     return next(iter(windows.journal.declines), None), difference is None
 
@@ -254,65 +248,6 @@ def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[W
             "the file on the source and on the destination overlap: give other blocks by --src-lba and --dst-lba"
         )
     return WindowsFile(source, from_layout, wish.valid_bytes), WindowsFile(destination, to_layout)
-
-
-def _kind(entry: Entry) -> str:
-    """Return the kind under which the totals count an entry; "" if they do not count it."""
-    if isinstance(entry, Management):
-        return TASK_MANAGEMENT
-    return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
-
-
-def _events(entry: Entry) -> list[int]:
-    """Return the event that Windows would write to its System log for an entry. If a rule has two events, return the first."""
-    if isinstance(entry, Management):
-        return [entry.event] if entry.event else []
-    return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []
-
-
-def _event_words(events: Counter[int]) -> list[str]:
-    if not events:
-        return []
-    shown = [f"{event} ({count} times)" if count > 1 else str(event) for event, count in sorted(events.items())]
-    return [f"Windows' System log would have of iScsiPrt: {', '.join(shown)}"]
-
-
-def _totals(counts: Counter[str]) -> str:
-    return ", ".join(f"{counts[kind]} {kind}" for kind in (*TOKEN_COMMANDS.values(), TASK_MANAGEMENT))
-
-
-def _summary(
-    report: CopyReport, elapsed_s: float, windows: WindowsHost, difference: int | None, totals: list[str]
-) -> list[str]:
-    total_bytes = report.offloaded_bytes + report.ordinary_bytes
-    return [
-        *_findings(windows.journal.findings),
-        *totals,
-        f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "
-        f"{report.offloaded_bytes} bytes by token, {report.ordinary_bytes} by reads and writes",
-        "equal" if difference is None else f"NOT EQUAL from byte {difference} of the file on",
-    ]
-
-
-def _progress(report: CopyReport, size_bytes: int) -> str:
-    """Describe the progress of an interrupted copy."""
-    done_bytes = report.offloaded_bytes + report.ordinary_bytes
-    return (
-        f"{done_bytes} of {size_bytes} bytes are copied, {report.offloaded_bytes} of them by token, and nothing is compared"
-        if done_bytes
-        else "nothing is copied"
-    )
-
-
-def _findings(findings: list[Finding]) -> list[str]:
-    """Return a line for each rule that was met, with the most severe first."""
-    counts = Counter(finding.rule for finding in findings)
-    firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
-    lines = []
-    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.value.weight)):
-        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
-        lines.append(f"{finding.rule.value.weight.value}: {finding}{again}")
-    return lines
 
 
 def _size(text: str, option: str) -> int:

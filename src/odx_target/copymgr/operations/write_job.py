@@ -11,8 +11,8 @@ from odx_target.copymgr.operations.steps import Destination, Step, StepKind, pla
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
 from odx_target.environment import Buffer
+from odx_target.scsi.buffers import buffers_bytes
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
-from odx_target.scsi.logical_blocks import buffers_bytes
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
     INITIALIZING_COMMAND_REQUIRED,

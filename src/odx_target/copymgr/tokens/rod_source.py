@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from odx_target.copymgr.commands.parameter_lists import Range
 from odx_target.environment import Buffer
-from odx_target.scsi.logical_blocks import read_bytes, read_bytes_now
+from odx_target.scsi.buffers import read_bytes, read_bytes_now
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Unreadable
 
 

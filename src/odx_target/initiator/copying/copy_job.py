@@ -6,8 +6,9 @@ from enum import Enum
 
 from odx_target.initiator.copying.copy_plan import CopyPlan, Span
 from odx_target.initiator.copying.host_copy import HostCopy
-from odx_target.initiator.copying.offload import OffloadCopy, OffloadSettings, why_not
+from odx_target.initiator.copying.offload import OffloadCopy
 from odx_target.initiator.copying.offload_outcome import OffloadOutcome, OffloadStop, StopReason
+from odx_target.initiator.copying.offload_settings import OffloadSettings, why_not
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.list_identifiers import ListIdentifiers

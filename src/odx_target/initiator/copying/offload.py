@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.copy_limits import CopyLimits, range_count_limit, range_length_limit, token_limit, write_limit
 from odx_target.initiator.copying.copy_plan import CopyPlan, Span
+from odx_target.initiator.copying.copy_sense import OPERATION_IN_PROGRESS, is_end_of_token, is_underrun
 from odx_target.initiator.copying.offload_outcome import OffloadOutcome, OffloadStop, StopReason
+from odx_target.initiator.copying.offload_settings import OffloadSettings
 from odx_target.initiator.copying.token_commands import (
     ANSWER_ALLOCATION_BYTES,
     BlockRange,
@@ -29,29 +31,12 @@ from odx_target.initiator.disk import Disk
 from odx_target.initiator.errors import BadAnswer, CommandTimedOut
 from odx_target.initiator.list_identifiers import ListIdentifiers
 from odx_target.initiator.result import CommandResult, Status
-from odx_target.initiator.sense import SenseKey, describe_result, read_sense
+from odx_target.initiator.sense import describe_result, read_sense
 
-MIN_DISTANCE_BYTES = 1 << 20
-"""Smallest distance of overlapping ranges for which tokens are used. At smaller distances a token has so little data that
-reading and writing is faster."""
 MAX_IDENTIFIERS_IN_PROGRESS = 10
 """Maximum number of list identifiers that are skipped in a row because other operations use them."""
 MAX_FRUITLESS_TOKENS = 4
 """Maximum number of tokens in a row with which the copy does not advance by a whole step."""
-OPERATION_IN_PROGRESS = (0x00, 0x16)
-COPY_UNDERRUN = (0x0D, 0x04)
-
-
-@dataclass(frozen=True, slots=True)
-class OffloadSettings:
-    """A host's settings for offloading.
-
-    A token becomes invalid if it is not used for `inactivity_timeout_s`; 0 means the target's default. If `delete_tokens`, the
-    last write of a token deletes it (DEL_TKN), so that arrays do not keep unused tokens.
-    """
-
-    inactivity_timeout_s: int = 0
-    delete_tokens: bool = True
 
 
 class _Stopped(Exception):
@@ -67,17 +52,6 @@ class _Token:
     value: bytes
     start_bytes: int
     size_bytes: int
-
-
-def why_not(source: Disk, destination: Disk, plan: CopyPlan) -> OffloadStop | None:
-    """Return the reason why this copy should not be offloaded; None if it should."""
-    if source.copy_limits is None:
-        return OffloadStop(StopReason.SOURCE_CANNOT, source.no_copy_because, 0)
-    if destination.copy_limits is None:
-        return OffloadStop(StopReason.DESTINATION_CANNOT, destination.no_copy_because, 0)
-    if 0 < plan.distance_bytes < MIN_DISTANCE_BYTES:
-        return OffloadStop(StopReason.RANGES_TOO_CLOSE, f"{plan.distance_bytes} bytes apart", 0)
-    return None
 
 
 class OffloadCopy:
@@ -179,7 +153,7 @@ class OffloadCopy:
         ranges = self._ranges(self._source, self._plan.source_lba, asked, self._source_ranges)
         data = populate_token_list(ranges, inactivity_timeout_s=self._settings.inactivity_timeout_s)
         identifier, result = await self._originate(self._source, cdb.populate_token, data)
-        if result.status != Status.GOOD and not _is_underrun(result):
+        if result.status != Status.GOOD and not is_underrun(result):
             raise _Stopped(StopReason.POPULATE_REFUSED, describe_result(result), result)
         operation = await self._token_information(identifier)
         represented = self._check_token(operation, asked.size_bytes // self._source.block_bytes) * self._source.block_bytes
@@ -252,8 +226,8 @@ class OffloadCopy:
         written_blocks = await self._true_count(identifier, result, count_blocks)
         if written_blocks:
             self._partial_writes += 1
-        elif not (offset_bytes and _is_end_of_token(result)):
-            reason = StopReason.TOKEN_REFUSED if _is_end_of_token(result) else StopReason.WRITE_FAILED
+        elif not (offset_bytes and is_end_of_token(result)):
+            reason = StopReason.TOKEN_REFUSED if is_end_of_token(result) else StopReason.WRITE_FAILED
             raise _Stopped(reason, describe_result(result), result)
         return written_blocks * block_bytes
 
@@ -302,16 +276,3 @@ def _range_limits(disk: Disk, limits: CopyLimits) -> tuple[int, int]:
     """Return the number of range descriptors of a command, and the number of blocks in each."""
     length = range_length_limit(limits, disk.block_bytes, disk.block_limits.max_transfer_blocks)
     return range_count_limit(limits).value, max(length.value, 1)
-
-
-def _is_underrun(result: CommandResult) -> bool:
-    sense = read_sense(result.sense)
-    return sense is not None and sense.is_copy_underrun
-
-
-def _is_end_of_token(result: CommandResult) -> bool:
-    """True if the token is refused, or has no data at the offset. A new token may work."""
-    sense = read_sense(result.sense)
-    return sense is not None and (
-        sense.is_invalid_token or (sense.key == SenseKey.ILLEGAL_REQUEST and sense.code == COPY_UNDERRUN)
-    )

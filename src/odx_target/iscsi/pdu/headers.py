@@ -26,13 +26,11 @@ from odx_target.iscsi.pdu.responses import (
     LoginResponse,
     LogoutResponse,
     NopIn,
-    ReadyToTransfer,
     Reject,
-    ScsiDataIn,
-    ScsiResponse,
     TaskManagementFunctionResponse,
     TextResponse,
 )
+from odx_target.iscsi.pdu.scsi_responses import ReadyToTransfer, ScsiDataIn, ScsiResponse
 
 __all__ = [
     "HEADER_BYTES",

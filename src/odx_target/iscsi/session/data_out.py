@@ -20,7 +20,7 @@ from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.header import FINAL
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.pdu.requests import SCSI_DATA_OUT
-from odx_target.iscsi.pdu.responses import ReadyToTransfer
+from odx_target.iscsi.pdu.scsi_responses import ReadyToTransfer
 from odx_target.iscsi.session.collection import Burst, Collection
 from odx_target.iscsi.session.command_failures import (
     INCORRECT_AMOUNT_OF_DATA,

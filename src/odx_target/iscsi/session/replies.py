@@ -20,7 +20,7 @@ from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.framing import PADDING
 from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
-from odx_target.iscsi.pdu.responses import SCSI_DATA_IN, SCSI_RESPONSE
+from odx_target.iscsi.pdu.scsi_responses import SCSI_DATA_IN, SCSI_RESPONSE
 from odx_target.iscsi.session.command_window import SERIAL_MASK
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.writer import PduWriter

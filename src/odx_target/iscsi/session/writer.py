@@ -16,12 +16,11 @@ from odx_target.iscsi.pdu.responses import (
     LoginResponse,
     LogoutResponse,
     NopIn,
-    ReadyToTransfer,
     Reject,
-    ScsiResponse,
     TaskManagementFunctionResponse,
     TextResponse,
 )
+from odx_target.iscsi.pdu.scsi_responses import ReadyToTransfer, ScsiResponse
 from odx_target.iscsi.session.command_window import SERIAL_MASK, CommandWindow
 
 Numbered: TypeAlias = (

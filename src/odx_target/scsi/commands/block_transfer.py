@@ -7,6 +7,7 @@ the store. DPO is accepted and has no effect. With FUA, a write is durable befor
 from collections.abc import Callable, Sequence
 from struct import Struct
 
+from odx_target.scsi.buffers import buffers_bytes
 from odx_target.scsi.cdb.transfer import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import whole_blocks
@@ -15,7 +16,6 @@ from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import SMALL_READ_BYTES
-from odx_target.scsi.logical_blocks import buffers_bytes
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition

@@ -15,7 +15,7 @@ reported as INVALID FIELD IN COMMAND INFORMATION UNIT, because the wrong length 
 from collections.abc import Sequence
 
 from odx_target.environment import Buffer
-from odx_target.scsi.logical_blocks import buffers_bytes, slice_buffers
+from odx_target.scsi.buffers import buffers_bytes, slice_buffers
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT,

@@ -19,9 +19,9 @@ from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes
-from odx_target.target.pool_trouble_log import REFUSED_LOGIN
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.command_executor import CommandExecutor
+from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.memory_budget import MemoryBudget, SessionMemory
 from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from odx_target.target.server.response_sender import ResponseSender
@@ -43,9 +43,6 @@ LAST_WORDS_TIMEOUT_S = 1.0
 # reset, and some hosts then drop the Reject or the login status before it has been read.
 ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
 DISCARD_BYTES = 1 << 16
-# Number of log lines of each kind that the connections of one host may cause in a minute. Without a limit, a host could cause
-# thousands in a second.
-MAX_LINES_OF_HOST = 20
 
 
 class ConnectionServer:
@@ -79,8 +76,7 @@ class ConnectionServer:
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
         self.ended = trio.Event()
-        self.peer = _peer_name(connected)
-        self._reporter = reporter or Reporter(trio.current_time)
+        self._log = ConnectionLog(peer_name(connected), reporter or Reporter(trio.current_time))
         self._executor = CommandExecutor(
             self._protocol,
             self._sender,
@@ -89,7 +85,7 @@ class ConnectionServer:
             directory.nexus_of,
             self._start_soon,
             self._send,
-            self._report,
+            self._log.report,
         )
         self._protocol.on_wake = self._superseded
         self._protocol.on_output = self._has_output
@@ -104,7 +100,7 @@ class ConnectionServer:
                     await self._finish()
                     self._nursery.cancel_scope.cancel()
         except Exception as error:
-            self._report_failure(error)
+            self._log.failed(error)
         finally:
             self._end()
             self._take_apart()
@@ -126,7 +122,7 @@ class ConnectionServer:
                 self._protocol.on_wake = self._protocol.on_output = None
                 self._protocol.connection_lost("cut by the array", trio.current_time())
         except Exception as error:
-            self._report_failure(error)
+            self._log.failed(error)
 
     def _take_apart(self) -> None:
         """Break the reference cycles between the parts, so that they are freed at once, without the garbage collector."""
@@ -134,8 +130,10 @@ class ConnectionServer:
         vars(self._executor).clear()
         vars(self._sender).clear()
 
-    def _report_failure(self, error: Exception) -> None:
-        self._report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
+    @property
+    def peer(self) -> str:
+        """Address and port of the peer."""
+        return self._log.peer
 
     @property
     def is_logged_in(self) -> bool:
@@ -226,7 +224,7 @@ class ConnectionServer:
         """Open the memory of a new session. If too many other sessions are still ending, cut this session."""
         memory = self._budget.open_session()
         if memory is None:
-            self._report("warning", "too many sessions are ending, a new one is cut")
+            self._log.report("warning", "too many sessions are ending, a new one is cut")
             self.cut()
             memory = self._budget.no_memory()
         self._memory = self._executor.memory = memory
@@ -280,7 +278,7 @@ class ConnectionServer:
 
     async def _finish(self) -> None:
         """Send the remaining output, and end the commands under way, because their nexus is lost."""
-        self._report_close()
+        self._log.closed(self._protocol.close_reason)
         self._executor.handle_events()
         self._executor.lose_nexus()
         with trio.move_on_after(LAST_WORDS_TIMEOUT_S), suppress(OSError):
@@ -297,21 +295,3 @@ class ConnectionServer:
             await trio.lowlevel.wait_readable(self._socket)
             if not self._socket.recv_into(room):
                 return
-
-    def _report(self, level: str, event: str, **fields: object) -> None:
-        host = self.peer.rpartition(":")[0]
-        self._reporter.report(level, event, cause=host, lines=MAX_LINES_OF_HOST, peer=self.peer, **fields)
-
-    def _report_close(self) -> None:
-        reason = self._protocol.close_reason
-        is_refusal = reason is not None and reason.code is CloseCode.LOGIN_FAILED
-        level, event = ("warning", REFUSED_LOGIN) if is_refusal else ("info", "connection closed")
-        self._report(level, event, reason=str(reason))
-
-
-def _peer_name(connected: socket.socket) -> str:
-    try:
-        host, port = connected.getpeername()[:2]
-    except OSError:
-        return "unknown"
-    return f"{host}:{port}"

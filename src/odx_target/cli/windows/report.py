@@ -1,0 +1,75 @@
+"""The report of `windows-copy`: counts of commands, findings, speed, and the progress of a copy that was interrupted."""
+
+from collections import Counter
+
+from odx_target.cli.text.sizes import rate, size
+from odx_target.initiator.windows.copying.copy_engine import CopyReport
+from odx_target.initiator.windows.host import WindowsHost
+from odx_target.initiator.windows.journal import Entry, Exchange, Management
+from odx_target.initiator.windows.rules import Finding, Weight
+
+TOKEN_COMMANDS = {
+    (0x83, 0x10): "POPULATE TOKEN",
+    (0x84, 0x07): "RECEIVE ROD TOKEN INFORMATION",
+    (0x83, 0x11): "WRITE USING TOKEN",
+}
+TASK_MANAGEMENT = "resets and new logins"
+
+
+def kind_of(entry: Entry) -> str:
+    """Return the kind under which the totals count an entry; "" if they do not count it."""
+    if isinstance(entry, Management):
+        return TASK_MANAGEMENT
+    return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
+
+
+def events_of(entry: Entry) -> list[int]:
+    """Return the event that Windows would write to its System log for an entry. If a rule has two events, return the first."""
+    if isinstance(entry, Management):
+        return [entry.event] if entry.event else []
+    return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []
+
+
+def event_lines(events: Counter[int]) -> list[str]:
+    if not events:
+        return []
+    shown = [f"{event} ({count} times)" if count > 1 else str(event) for event, count in sorted(events.items())]
+    return [f"Windows' System log would have of iScsiPrt: {', '.join(shown)}"]
+
+
+def totals_line(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[kind]} {kind}" for kind in (*TOKEN_COMMANDS.values(), TASK_MANAGEMENT))
+
+
+def summary_lines(
+    report: CopyReport, elapsed_s: float, windows: WindowsHost, difference: int | None, totals: list[str]
+) -> list[str]:
+    total_bytes = report.offloaded_bytes + report.ordinary_bytes
+    return [
+        *finding_lines(windows.journal.findings),
+        *totals,
+        f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "
+        f"{report.offloaded_bytes} bytes by token, {report.ordinary_bytes} by reads and writes",
+        "equal" if difference is None else f"NOT EQUAL from byte {difference} of the file on",
+    ]
+
+
+def progress_text(report: CopyReport, size_bytes: int) -> str:
+    """Describe the progress of an interrupted copy."""
+    done_bytes = report.offloaded_bytes + report.ordinary_bytes
+    return (
+        f"{done_bytes} of {size_bytes} bytes are copied, {report.offloaded_bytes} of them by token, and nothing is compared"
+        if done_bytes
+        else "nothing is copied"
+    )
+
+
+def finding_lines(findings: list[Finding]) -> list[str]:
+    """Return a line for each rule that was met, with the most severe first."""
+    counts = Counter(finding.rule for finding in findings)
+    firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
+    lines = []
+    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.value.weight)):
+        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
+        lines.append(f"{finding.rule.value.weight.value}: {finding}{again}")
+    return lines

@@ -1,0 +1,21 @@
+"""Meanings of the sense data of token commands for a copy."""
+
+from odx_target.initiator.result import CommandResult
+from odx_target.initiator.sense import SenseKey, read_sense
+
+OPERATION_IN_PROGRESS = (0x00, 0x16)
+COPY_UNDERRUN = (0x0D, 0x04)
+
+
+def is_underrun(result: CommandResult) -> bool:
+    """True if the command ended early, after fewer blocks than it names."""
+    sense = read_sense(result.sense)
+    return sense is not None and sense.is_copy_underrun
+
+
+def is_end_of_token(result: CommandResult) -> bool:
+    """True if the token is refused, or has no data at the offset. A new token may work."""
+    sense = read_sense(result.sense)
+    return sense is not None and (
+        sense.is_invalid_token or (sense.key == SenseKey.ILLEGAL_REQUEST and sense.code == COPY_UNDERRUN)
+    )

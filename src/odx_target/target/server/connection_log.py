@@ -1,0 +1,43 @@
+"""The log lines about one connection, limited for each host, and the name of its peer."""
+
+import socket
+
+from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
+from odx_target.target.pool_trouble_log import REFUSED_LOGIN
+from odx_target.target.reporter import Reporter
+
+MAX_LINES_OF_HOST = 20
+"""Number of log lines of each kind that the connections of one host may cause in a minute. Without a limit, a host could cause
+thousands in a second."""
+
+
+class ConnectionLog:
+    """Reports events of the connection from `peer`, an address with a port."""
+
+    def __init__(self, peer: str, reporter: Reporter) -> None:
+        self.peer = peer
+        self._reporter = reporter
+
+    def report(self, level: str, event: str, **fields: object) -> None:
+        """Log an event, unless the host has caused too many lines of this kind."""
+        host = self.peer.rpartition(":")[0]
+        self._reporter.report(level, event, cause=host, lines=MAX_LINES_OF_HOST, peer=self.peer, **fields)
+
+    def failed(self, error: Exception) -> None:
+        """Log an error of the array that ends the connection."""
+        self.report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
+
+    def closed(self, reason: CloseReason | None) -> None:
+        """Log the end of the connection. The refusal of a login is a warning."""
+        is_refusal = reason is not None and reason.code is CloseCode.LOGIN_FAILED
+        level, event = ("warning", REFUSED_LOGIN) if is_refusal else ("info", "connection closed")
+        self.report(level, event, reason=str(reason))
+
+
+def peer_name(connected: socket.socket) -> str:
+    """Return the address and port of the other end of a socket."""
+    try:
+        host, port = connected.getpeername()[:2]
+    except OSError:
+        return "unknown"
+    return f"{host}:{port}"
