@@ -220,7 +220,7 @@ class Conversation:
     # commands
 
     def command(self, cdb: bytes = bytes(16), *, lun: int = 0, data: bytes = b"", **fields: object) -> ScsiCommand:
-        """Send a command. Fields that are not given get default values, and numbers in order."""
+        """Send a command. Fields that are not given get default values; CmdSN and task tag are the next numbers."""
         pdu = ScsiCommand(lun=encode_lun(lun), initiator_task_tag=self.tag(), cdb=cdb.ljust(16, b"\0"), attribute=1)
         for name, value in fields.items():
             setattr(pdu, name, value)

@@ -22,10 +22,10 @@ def extended(
     without: Collection[str] = (),
     first: bool = False,
 ) -> Callable[..., Extended]:
-    """Return a function with the parameters of `function` except those in `without`. `parameters` are added, first or last.
+    """Return a function with the parameters of `function` except those in `without`.
 
-    The new function calls `call`. Its first argument is `function` with the arguments of its own parameters bound; the values
-    of `parameters` follow by name.
+    `parameters` are added before the others if `first`, else after them. The new function calls `call`. Its first argument is
+    `function` with the arguments of its own parameters bound; the values of `parameters` follow by name.
     """
     signature = inspect.signature(function, eval_str=True)
     kept = [

@@ -26,8 +26,8 @@ MAX_BURST_BYTES = 1 << 20
 nothing."""
 
 MAX_OUTSTANDING_R2T = 8
-"""Maximum number of open R2Ts per task. With bursts of 1 MiB, 8 MiB are on their way, which is more than any link here
-holds."""
+"""Maximum number of open R2Ts per task. With bursts of 1 MiB, 8 MiB can be in transit at once, more than the expected links
+need."""
 
 MAX_TRANSFER_BYTES = 16 << 20
 """Maximum of write data that is collected for one command. It equals the MAXIMUM TRANSFER LENGTH that logical units report. A

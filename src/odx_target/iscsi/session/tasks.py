@@ -88,8 +88,8 @@ class Tasks:
         return len(self._abort_collecting(of_lun)) < len(of_lun)
 
     def manage(self, request: TaskManagementFunctionRequest) -> TaskManagement | TaskManagementResponse:
-        """Do the protocol's part of a function. Return its answer, or the event that asks the connection server for the
-        answer.
+        """Carry out the part of a task management function that needs no device server. Return the answer, or the event that
+        asks the connection server for the answer.
         """
         event = TaskManagement(
             request.function,
