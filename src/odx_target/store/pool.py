@@ -71,6 +71,7 @@ class LogPool:
         self._flusher.dirty = {self.supply.segments[number] for number in recovered.unsynced}
         index = ChecksumIndex(identity)
         self.log = Log(identity, epoch, self.supply, index, self._flusher, self.health, environment, recovered.position)
+        self.commit = self.log.commit
         self.reader = Reader(self.log, self.supply, index, environment)
         self.checkpointer = Checkpointer(
             catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
@@ -151,9 +152,6 @@ class LogPool:
         self._ledger.record(VolumeDeleted(volume.number), spare=True, announce=announce)
         del self._volumes[name]
         volume.detach()
-
-    def commit(self) -> None:
-        self.log.commit()
 
     async def committed(self) -> None:
         while True:

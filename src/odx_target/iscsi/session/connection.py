@@ -102,7 +102,7 @@ class TargetConnection:
 
     def receive(self, view: memoryview, now: float) -> int:
         """Process whole PDUs from the start of `view`; return their length. Some may be left if `is_paused_by_output`."""
-        self._liveness.received(now)
+        self._liveness.last_received = now
         cut = self._reader.cut
         writer = self._writer
         at = 0
@@ -215,7 +215,7 @@ class TargetConnection:
 
     def data_taken(self, now: float) -> None:
         """Record that the peer has received sent data, which shows that it is alive."""
-        self._liveness.received(now)
+        self._liveness.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:
         """End this connection because another connection replaces it, or a reset ends it."""

@@ -47,7 +47,7 @@ class AwaitedData(Enum):
 
 
 class Liveness:
-    """The timers of one connection, on the clock of the `now` arguments."""
+    """The timers of one connection, on the clock of the `now` arguments. `last_received` is when bytes arrived last."""
 
     __slots__ = (
         "_data_awaited_since",
@@ -70,11 +70,6 @@ class Liveness:
         self.awaited_data: Callable[[], AwaitedData] = lambda: AwaitedData.NONE
         self._data_awaited_since: float | None = None
 
-    def received(self, now: float) -> None:
-        """Record that bytes have arrived, which shows that the peer is alive."""
-        self.last_received = now
-        self._pinged_at = None
-
     def logged_in(self, *, discovery: bool) -> None:
         self._logged_in = True
         self._discovery = discovery
@@ -93,7 +88,7 @@ class Liveness:
             return self._login_by, Due.LOGIN_TIMEOUT
         if self._discovery:
             return self.last_received + limits.DISCOVERY_IDLE_S, Due.IDLE
-        if self._pinged_at is not None:
+        if self._pinged_at is not None and self.last_received < self._pinged_at:
             ping = self._pinged_at + limits.PING_TIMEOUT_S, Due.PING_TIMEOUT
         else:
             ping = self.last_received + limits.PING_AFTER_IDLE_S, Due.PING
