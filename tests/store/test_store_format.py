@@ -1,4 +1,4 @@
-"""docs/store-format.md says what the code does."""
+"""Tests that the tables in docs/store-format.md agree with the code."""
 
 import re
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_fields_lie_where_the_page_has_them(section: str, form: str) -> None:
 
 def test_formats_are_those_of_the_page() -> None:
     versions = {batch.FORMAT_VERSION, footer.FORMAT_VERSION, FORMAT_VERSION, sqlite.FORMAT}
-    assert versions == {int(TEXT.partition("Format ")[2].partition(".")[0])}
+    assert versions == {int(TEXT.partition("This page describes format ")[2].partition(".")[0])}
 
 
 def test_each_kind_of_record_is_on_the_page() -> None:
