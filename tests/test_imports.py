@@ -112,6 +112,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"os", "pathlib", "threading"}),
         "the descriptors of those segments, which several threads open and close",
     ),
+    "odx_target.store.segments.file_system": (
+        frozenset({"os", "pathlib"}),
+        "properties of the file system in which those segments are",
+    ),
     "odx_target.store.segments.directory": (
         frozenset({"os", "pathlib"}),
         "segments as files of a directory, behind the interface",

@@ -9,6 +9,7 @@ durable; readers see it.
   or 4 KiB. Each sector is kept or lost, independently of other sectors and of the order of writes. So writes are lost, torn and
   reordered.
 - The creation of a segment is pending until the segment is synced. A loss of power may remove the segment with all its data.
+- A segment made out of a former one has that one's bytes. A loss of power before its sync may leave it under its former number.
 - A cut (`seal`) is pending until the segment is synced, independently of the writes.
 - A deletion is durable when it returns. An interrupted deletion has removed any part of the names.
 - An interrupted sync may have made any part of the pending data durable.
@@ -50,6 +51,8 @@ class _File:
     durable: bytearray
     """Bytes that survive a loss of power."""
     exists_durably: bool = False
+    former: int | None = None
+    """Number under which the file is found after a loss of power, if it was renamed and not synced since."""
     writes: list[tuple[int, bytes]] = field(default_factory=list)
     """Pending writes in order, as (offset, data)."""
     cut_blocks: int | None = None
@@ -67,7 +70,7 @@ class _File:
 
     def make_durable(self) -> None:
         self.durable = bytearray(self.content)
-        self.writes, self.cut_blocks, self.exists_durably = [], None, True
+        self.writes, self.cut_blocks, self.exists_durably, self.former = [], None, True, None
 
     def lose(self, random: Random) -> None:
         """Keep or lose each part of the pending data at random."""
@@ -80,7 +83,7 @@ class _File:
                     _put(self.durable, offset + at, sector)
         if self.cut_blocks is not None and random.random() < 0.5:
             del self.durable[self.cut_blocks * BLOCK_BYTES :]
-        self.writes, self.cut_blocks, self.exists_durably = [], None, True
+        self.writes, self.cut_blocks, self.exists_durably, self.former = [], None, True, None
         self.content = bytearray(self.durable)
 
 
@@ -114,10 +117,13 @@ class SimulatedDisk:
 
     def power_loss(self) -> None:
         for number, file in list(self.files.items()):
-            if not file.exists_durably and self._random.random() < 0.5:
+            former = file.former
+            is_gone = not file.exists_durably and self._random.random() < 0.5
+            file.lose(self._random)
+            if is_gone:
                 del self.files[number]
-            else:
-                file.lose(self._random)
+                if former is not None:
+                    self.files[former] = file
         self._turn_on()
 
     def process_death(self) -> None:
@@ -171,6 +177,20 @@ class SimulatedDisk:
             self._turn_off()  # Everything stays pending, and any part of it may be lost.
         self.fail_if_asked("sync")
         file.make_durable()
+
+    def recycle(self, former: int, number: int, size_blocks: int) -> None:
+        due = self.is_due()
+        file = self.files.pop(former)
+        self.fail_if_asked("recycle")
+        if due and self._random.random() < 0.5:
+            self.files[former] = file
+            self._turn_off()
+        for content in (file.durable, file.content):
+            content.extend(bytes(size_blocks * BLOCK_BYTES - len(content)))
+        known_as = file.former or former if file.exists_durably or file.former else None
+        self.files[number] = _File(file.durable, former=known_as, content=bytearray(file.content))
+        if due:
+            self._turn_off()
 
     def delete(self, numbers: Sequence[int]) -> None:
         due = self.is_due()
@@ -273,6 +293,19 @@ class SimulatedSegments:
             raise PoolFull("the simulated disk is full")
         zeros = bytes(size_blocks * BLOCK_BYTES)
         self._disk.files[number] = _File(bytearray(zeros), content=bytearray(zeros))
+        return SimulatedSegment(self._disk, number)
+
+    def recycle(self, former: int, number: int, size_blocks: int) -> SimulatedSegment:
+        self._disk.check_may_wait()
+        if former not in self._disk.files:
+            raise FileNotFoundError(errno.ENOENT, self.describe(former))
+        if number in self._disk.files:
+            raise FileExistsError(errno.EEXIST, self.describe(number))
+        room_blocks = self._disk.room_blocks
+        growth_blocks = size_blocks - self._disk.files[former].size_blocks
+        if room_blocks is not None and sum(self.names().values()) + growth_blocks > room_blocks:
+            raise PoolFull("the simulated disk is full")
+        self._disk.recycle(former, number, size_blocks)
         return SimulatedSegment(self._disk, number)
 
     def open(self, number: int) -> SimulatedSegment:

@@ -112,6 +112,30 @@ def test_segments_are_found_again(kept: KeptSegments) -> None:
     assert read(again.open(1), 1, 1) == block(1)
 
 
+def test_a_recycled_segment_has_a_new_number_and_size(kept: KeptSegments) -> None:
+    store = kept.open()
+    former = store.create(1, 16)
+    former.write(0, [block(1), block(2), block(3)])
+    former.seal(3)
+    former.sync()
+    segment = store.recycle(1, 5, 8)
+    assert segment.number == 5
+    assert store.names() == {5: 8}
+    segment.write(0, [block(7)])
+    segment.write(6, [block(8)])
+    segment.sync()
+    store.close()
+    again = kept.open()
+    assert again.names() == {5: 8}
+    assert read(again.open(5), 0, 1) == block(7)
+    assert read(again.open(5), 6, 2) == block(8) + bytes(BLOCK_BYTES)
+
+
+def test_a_segment_that_is_not_there_cannot_be_recycled(store: SegmentStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.recycle(1, 2, 8)
+
+
 def test_deleted_segments_are_gone(store: SegmentStore) -> None:
     for number in (1, 2, 3):
         store.create(number, 4)

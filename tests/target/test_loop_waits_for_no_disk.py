@@ -13,7 +13,7 @@ from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.pool import LogPool
-from odx_target.store.segments import directory as directory_segments
+from odx_target.store.segments import file_system
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.control.client import request
@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture(autouse=True)
 def _on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat the pool as on a disk, even if the tests run in a file system in memory, which would hide calls that wait."""
-    monkeypatch.setattr(directory_segments, "_IN_MEMORY", frozenset())
+    monkeypatch.setattr(file_system, "_IN_MEMORY", frozenset())
 
 
 async def write_much(session: InitiatorSession) -> None:

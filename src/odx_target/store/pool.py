@@ -65,7 +65,7 @@ class LogPool:
         self._release_lock = release_lock
         self._is_given_up = False
         self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
-        self.supply.adopt(recovered.segments, recovered.sizes)
+        self.supply.adopt(recovered.segments, recovered.sizes, recovered.position.segment)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
         self._flusher.durable_osn = recovered.durable_osn
         self._flusher.dirty = {self.supply.segments[number] for number in recovered.unsynced}
@@ -113,7 +113,7 @@ class LogPool:
         unused_blocks = self.log.unused_blocks
         available_blocks = self.supply.available_blocks()
         return Usage(
-            self.supply.used_bytes - unused_blocks * BLOCK_BYTES,
+            self.supply.used_bytes - (unused_blocks + self.supply.free_blocks) * BLOCK_BYTES,
             None if available_blocks is None else (unused_blocks + available_blocks) * BLOCK_BYTES,
         )
 

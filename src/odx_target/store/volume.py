@@ -10,7 +10,8 @@ from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.contents import VolumeContents
 from odx_target.store.errors import DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
-from odx_target.store.log.reader import Reader, Runs
+from odx_target.store.log.pins import Pin
+from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import Clone, Freeze, Release, Unmap, VolumeResized
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
@@ -67,11 +68,11 @@ class _Readable:
             return self._reader.read([], block)
         runs = self._map.runs(block, count_blocks)
         self._reader.settle(runs)
-        return self._read(runs, block)
+        return self._read(self._reader.pins.pin(runs), block)
 
-    async def _read(self, runs: Runs, block: int) -> list[Buffer]:
+    async def _read(self, pin: Pin, block: int) -> list[Buffer]:
         try:
-            return await self._reader.read(runs, block)
+            return await self._reader.read(pin.runs, block)
         except (DamagedBlock, Unreadable) as error:
             self._troubles.block_lost(*self._place, error)
             raise

@@ -1,7 +1,7 @@
 """The checksums of blocks, by segment: in memory for the segments in use, loaded on demand for other segments."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import MAX_HEADER_BLOCKS, Batch, InvalidBatch, announced_header_blocks, decode_header
@@ -44,6 +44,11 @@ class ChecksumIndex:
         self.tables[number] = table
         if len(self.tables) - len(self._pinned) > self._max_tables:
             del self.tables[next(each for each in self.tables if each not in self._pinned)]
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Drop the tables of segments that are not used any more."""
+        for number in numbers:
+            self.tables.pop(number, None)
 
     def load_now(self, segment: Segment, size_blocks: int) -> "array[int] | None":
         """Load the table of a sealed segment; None if that needs waiting for a disk."""

@@ -4,6 +4,7 @@ A caller that arrives during a sync waits for the next sync, because its data ma
 began.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 
 from odx_target.environment import Environment, Event, Lane
@@ -57,6 +58,11 @@ class Flusher:
         """Wait until no sync is running."""
         while self._running is not None:
             await self._running.wait()
+
+    async def forget(self, segments: Collection[Segment]) -> None:
+        """Wait until no sync is running, and sync these segments no more: nothing in them is needed."""
+        await self.settle()
+        self.dirty.difference_update(segments)
 
     async def _flush_soon(self) -> None:
         self._is_starting = False

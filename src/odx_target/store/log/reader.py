@@ -5,7 +5,7 @@ of a sealed segment are not in memory, `read_now` loads them from the page cache
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from crc32c import crc32c
 
@@ -14,6 +14,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
@@ -36,6 +37,7 @@ class Reader:
         self._index = index
         self._tables = index.tables
         self._environment = environment
+        self.pins = Pins()
 
     def read_block_now(self, place: int, block: int) -> Buffer | None:
         """Read one block without waiting; None if it must come from the disk.
@@ -86,6 +88,10 @@ class Reader:
         if missing:
             await self._read_missing(missing, buffers)
         return [buffer for run in buffers for buffer in run]
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Drop what is known about segments that no read will use any more."""
+        self._index.drop(numbers)
 
     def settle(self, runs: Runs) -> None:
         """Commit the open batch if it contains any of these places."""

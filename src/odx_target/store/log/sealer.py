@@ -63,6 +63,11 @@ class Sealer:
         """Final sizes, by number, of the segments that have a footer but have not been cut yet."""
         return {segment.number: blocks for segment, blocks in self._sizes.items()}
 
+    def unsealed(self) -> set[int]:
+        """Numbers of the full segments that have not been sealed yet."""
+        waiting = [*self.full, *self._without_footer]
+        return {segment.number for segment, _ in waiting} | {segment.number for segment in self._sizes}
+
     def _write_footers(self) -> list[Segment]:
         written = []
         waiting, self.full, self._without_footer = [*self._without_footer, *self.full], [], []

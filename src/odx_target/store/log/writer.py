@@ -223,7 +223,17 @@ class Log:
         sizes = self._supply.size_blocks | self._sealer.sizes()
         if self._segment is not None:
             sizes[self._segment.number] = self.chain.position.block
+        for number in self._supply.retired:
+            del sizes[number]
         return sizes
+
+    def sealed_segments(self) -> list[int]:
+        """Numbers of the sealed segments before the present position, oldest first, without retired segments."""
+        last = self.chain.position.segment
+        others = self._sealer.unsealed() | self._supply.retired
+        if self._segment is not None:
+            others.add(self._segment.number)
+        return [number for number in sorted(self._supply.size_blocks) if number <= last and number not in others]
 
     def _check_writable(self) -> None:
         """Raise an exception if no record can be accepted now. Tries again to commit a stalled batch."""

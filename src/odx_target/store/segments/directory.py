@@ -17,6 +17,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
 from odx_target.store.errors import PoolFull
 from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
+from odx_target.store.segments.file_system import is_in_memory, knows_nowait
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 
 MAX_BUFFERS_PER_WRITE = 1024
@@ -25,7 +26,6 @@ MAX_BUFFERS_PER_WRITE = 1024
 _ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
 
 _NAME = re.compile(r"([0-9]{10})\.segment")
-_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class DirectorySegment:
@@ -133,9 +133,9 @@ class DirectorySegments:
         self._is_closed = False
         self._unsynced_names: set[int] = set()
         self._segments: dict[int, DirectorySegment] = {}
-        self._in_memory = _file_system(directory) in _IN_MEMORY
+        self._in_memory = is_in_memory(directory)
         self.descriptors = DescriptorCache(max_held)
-        self.waits_always = not self._in_memory and not _knows_nowait(directory)
+        self.waits_always = not self._in_memory and not knows_nowait(directory)
         self.read_flags = 0 if self._in_memory else getattr(os, "RWF_NOWAIT", 0)
         self._directory_descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -165,18 +165,31 @@ class DirectorySegments:
         try:
             os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
             if self._in_memory:
-                _touch(descriptor, size_blocks)
+                _touch(descriptor, 0, size_blocks)
         except OSError as error:
             os.close(descriptor)
-            with suppress(OSError):  # A file that stays is removed when the pool is opened.
-                path.unlink()
-            if kind_of(error) is ErrorKind.NO_ROOM:
-                raise PoolFull(f"no room for another {size_blocks * BLOCK_BYTES} bytes in {self._directory}") from error
-            raise
-        self._unsynced_names.add(number)
-        segment = self._segments[number] = DirectorySegment(self, number, is_filling=True)
-        self.descriptors.take_in(segment, descriptor)
-        return segment
+            raise self._not_made(number, size_blocks, error) from error
+        return self._made(number, descriptor)
+
+    def recycle(self, former: int, number: int, size_blocks: int) -> DirectorySegment:
+        if segment := self._segments.pop(former, None):
+            self.descriptors.drop(segment)
+        self._unsynced_names.discard(former)
+        path = self.path(former)
+        try:
+            descriptor = self.descriptors.open(path, os.O_RDWR)
+            try:
+                former_blocks = path.stat().st_size // BLOCK_BYTES
+                os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
+                if self._in_memory:
+                    _touch(descriptor, former_blocks, size_blocks)
+                path.rename(self.path(number))
+            except OSError:
+                os.close(descriptor)
+                raise
+        except OSError as error:
+            raise self._not_made(former, size_blocks, error) from error
+        return self._made(number, descriptor)
 
     def open(self, number: int) -> DirectorySegment:
         segment = self._segments.get(number)
@@ -198,6 +211,20 @@ class DirectorySegments:
             self._is_closed = True
             self.descriptors.close()
             os.close(self._directory_descriptor)
+
+    def _made(self, number: int, descriptor: int) -> DirectorySegment:
+        self._unsynced_names.add(number)
+        segment = self._segments[number] = DirectorySegment(self, number, is_filling=True)
+        self.descriptors.take_in(segment, descriptor)
+        return segment
+
+    def _not_made(self, number: int, size_blocks: int, error: OSError) -> Exception:
+        """Remove the file of a segment that could not be made. Returns the exception for that."""
+        with suppress(OSError):  # A file that stays is removed when the pool is opened.
+            self.path(number).unlink()
+        if kind_of(error) is ErrorKind.NO_ROOM:
+            return PoolFull(f"no room for another {size_blocks * BLOCK_BYTES} bytes in {self._directory}")
+        return error
 
     def sync_name(self, number: int) -> None:
         """Make the directory entry of a segment durable. Raises OSError."""
@@ -228,9 +255,9 @@ def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
         return
 
 
-def _touch(descriptor: int, size_blocks: int) -> None:
-    """Allocate all pages of a file in memory now, so that the first write to each page is fast."""
-    for block in range(0, size_blocks, len(_ZEROS) // BLOCK_BYTES):
+def _touch(descriptor: int, first_block: int, size_blocks: int) -> None:
+    """Allocate the pages of a file in memory from a block on, so that the first write to each page is fast."""
+    for block in range(first_block, size_blocks, len(_ZEROS) // BLOCK_BYTES):
         rest_bytes = (size_blocks - block) * BLOCK_BYTES
         os.pwrite(descriptor, _ZEROS[:rest_bytes], block * BLOCK_BYTES)
 
@@ -249,36 +276,3 @@ def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) ->
         del rest[:whole]
         if rest:
             rest[0] = rest[0][count_bytes:]
-
-
-def _file_system(directory: Path) -> str:
-    """Type of the file system of a directory, as named in mountinfo (proc_pid_mountinfo(5)); "" if unknown."""
-    device = directory.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        fields = line.split(" ")
-        if fields[2] == wanted and "-" in fields:
-            return fields[fields.index("-") + 1]
-    return ""
-
-
-def _knows_nowait(directory: Path) -> bool:
-    if not hasattr(os, "RWF_NOWAIT"):
-        return False
-    probe = directory / ".probe"
-    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.pwrite(descriptor, b"probe", 0)
-        os.preadv(descriptor, (bytearray(1),), 0, os.RWF_NOWAIT)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-        probe.unlink()
-    return True

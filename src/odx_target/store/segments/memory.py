@@ -12,10 +12,10 @@ class MemorySegment:
 
     __slots__ = ("_bytes", "number", "size_blocks")
 
-    def __init__(self, number: int, size_blocks: int) -> None:
+    def __init__(self, number: int, size_blocks: int, content: bytearray | None = None) -> None:
         self.number = number
         self.size_blocks = size_blocks
-        self._bytes = bytearray()
+        self._bytes = content if content is not None else bytearray()
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         offset = block * BLOCK_BYTES
@@ -43,6 +43,10 @@ class MemorySegment:
     def sync(self) -> None:
         pass
 
+    def given_up(self) -> bytearray:
+        """The bytes of this segment, which is not used any more."""
+        return self._bytes
+
     def seal(self, size_blocks: int) -> None:
         self.size_blocks = size_blocks
         del self._bytes[size_blocks * BLOCK_BYTES :]
@@ -65,6 +69,13 @@ class MemorySegments:
         if number in self._segments:
             raise FileExistsError(errno.EEXIST, self.describe(number))
         segment = self._segments[number] = MemorySegment(number, size_blocks)
+        return segment
+
+    def recycle(self, former: int, number: int, size_blocks: int) -> MemorySegment:
+        content = self.open(former).given_up()
+        self.create(number, size_blocks)
+        del self._segments[former], content[size_blocks * BLOCK_BYTES :]
+        segment = self._segments[number] = MemorySegment(number, size_blocks, content)
         return segment
 
     def open(self, number: int) -> MemorySegment:

@@ -6,7 +6,7 @@ A *segment* is a numbered row of blocks. This is its life:
 2. The log writer alone fills it with `write`, from block 0 upwards. A block is written twice only to repeat a failed write, or
    when recovery writes a footer over a torn batch.
 3. `seal` cuts it after its footer. From then on the segment does not change.
-4. `SegmentStore.delete` removes it when nothing refers to it any more.
+4. When nothing refers to it any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a new segment.
 
 Written data survives the death of the process. It survives a loss of power only after `sync` has returned. Before that, any
 part of any write may be lost, in any order; so may the creation, the cut or the removal of a segment.
@@ -82,6 +82,15 @@ class SegmentStore(Protocol):
         """Make a segment of zeros and reserve the room for it. Raises PoolFull if there is no room, else OSError.
 
         Segments are made in advance, so slow work that makes later writes cheaper belongs here.
+        """
+        ...
+
+    def recycle(self, former: int, number: int, size_blocks: int) -> Segment:
+        """Make a segment out of an existing one that is not used any more; this is cheaper than `create`.
+
+        Blocks of the former segment stay until they are written. Like a creation, this is durable only after a sync of the new
+        segment: a loss of power before that may leave the file under its former number, with data of the new segment in it.
+        Raises PoolFull or OSError; then neither segment is there.
         """
         ...
 

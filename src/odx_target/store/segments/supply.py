@@ -6,6 +6,9 @@ loop never waits.
 
 If the pool has a limit in bytes, one segment is kept in reserve, which data may not use. So even a full pool has room for the
 records that free blocks, also after it was opened again.
+
+A segment that nothing refers to is *retired* first: the next checkpoint does not list it any more. When that checkpoint is
+saved, the segment is *freed*: its file becomes a new segment, or is deleted.
 """
 
 from collections import deque
@@ -25,6 +28,9 @@ MIN_LIMIT_SEGMENTS = 2
 READY_SEGMENTS = 2
 """Number of empty segments made in advance: one is filled while another is made."""
 
+MAX_FREE_SEGMENTS = 8
+"""Number of freed segments whose files are kept to become new segments. Their room on the disk is allocated already."""
+
 REFUSED_S = 1.0
 """Pause after a segment could not be made. Each attempt on a full disk can take milliseconds."""
 
@@ -36,7 +42,7 @@ class SegmentSupply:
     """The segments of a pool.
 
     `segments` and `size_blocks` list all segments, also empty ones, by number. `ready_blocks` is the room in empty segments;
-    data may not use `spare_blocks` of it. `discard` forgets segments that nothing refers to any more.
+    data may not use `spare_blocks` of it. `retired` has the numbers of the segments that the next checkpoint does not list.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class SegmentSupply:
         self.size_blocks: dict[int, int] = {}
         self.ready_blocks = 0
         self.spare_blocks = 0
+        self.retired: set[int] = set()
+        self.freed = self.recycled = 0
         self.capacity_blocks = capacity_blocks(segment_blocks)
         self._environment = environment
         self._health = health
@@ -54,6 +62,8 @@ class SegmentSupply:
         self._limit_blocks = None if limit_bytes is None else limit_bytes // BLOCK_BYTES
         self._used_blocks = 0
         self._ready: deque[Segment] = deque()
+        self._free: deque[int] = deque()
+        self._unused: dict[int, int] = {}
         self._ordered_blocks = 0
         self._is_spare_ordered = False
         self._last_number = 0
@@ -69,8 +79,14 @@ class SegmentSupply:
     def used_bytes(self) -> int:
         return self._used_blocks * BLOCK_BYTES
 
-    def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int]) -> None:
-        """Add the segments that exist when the pool is opened."""
+    @property
+    def free_blocks(self) -> int:
+        """Blocks in the files that are kept to become new segments."""
+        return len(self._free) * self._segment_blocks
+
+    def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
+        """Add the segments that exist when the pool is opened. New segments have numbers above `last_number` too."""
+        self._last_number = last_number
         for number, size_blocks in sorted(sizes.items()):
             self._add(segments[number], size_blocks)
             self._last_number = max(self._last_number, number)
@@ -115,9 +131,9 @@ class SegmentSupply:
     def available_blocks(self) -> int | None:
         """Number of data blocks in the segments that could still be made; None if no limit and no free room is known."""
         self._ask_room_again()
-        bounds = [] if self._room_blocks is None else [self._room_blocks]
+        bounds = [] if self._room_blocks is None else [self._room_blocks + self.free_blocks]
         if self._limit_blocks is not None:
-            bounds.append(self._limit_blocks - self._used_blocks - self._segment_blocks)
+            bounds.append(self._limit_blocks - self._used_blocks + self.free_blocks - self._segment_blocks)
         if not bounds:
             return None
         return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
@@ -127,22 +143,53 @@ class SegmentSupply:
         self._used_blocks += size_blocks - self.size_blocks[number]
         self.size_blocks[number] = size_blocks
 
-    def discard(self, numbers: Iterable[int]) -> list[int]:
-        """Forget segments that nothing refers to, and return their numbers. The caller must delete them in a thread."""
-        gone = list(numbers)
-        for number in gone:
+    async def free(self, numbers: Iterable[int]) -> None:
+        """Free retired segments. No checkpoint lists them and no read uses them any more.
+
+        Raises OSError or OutOfResources if files cannot be deleted now; the next call tries again.
+        """
+        for number in numbers:
             del self.segments[number]
-            self._used_blocks -= self.size_blocks.pop(number)
-        return gone
+            self.retired.discard(number)
+            size_blocks = self.size_blocks.pop(number)
+            self.freed += 1
+            if self._can_keep(size_blocks):
+                self._used_blocks += self._segment_blocks - size_blocks
+                self._free.append(number)
+            else:
+                self._unused[number] = size_blocks
+        self._room_again()
+        unused = dict(self._unused)
+        await self._environment.in_thread(self.store.delete, sorted(unused), lane=Lane.UPKEEP)
+        for number in unused.keys() & self._unused.keys():
+            self._used_blocks -= self._unused.pop(number)
+        self._room_again()
 
     async def close(self) -> list[int]:
-        """Make no more segments and forget the empty ones. Returns their numbers; the caller must delete them."""
+        """Make no more segments and forget the empty and the freed ones. Returns their numbers; the caller must delete them."""
         self._is_closed = True
         await self.made()
-        numbers = [segment.number for segment in self._ready]
+        for segment in self._ready:
+            del self.segments[segment.number]
+            self._unused[segment.number] = self.size_blocks.pop(segment.number)
+        self._unused.update(dict.fromkeys(self._free, self._segment_blocks))
         self._ready.clear()
+        self._free.clear()
         self.ready_blocks = 0
-        return self.discard(numbers)
+        self._used_blocks -= sum(self._unused.values())
+        unused, self._unused = self._unused, {}
+        return sorted(unused)
+
+    def _can_keep(self, size_blocks: int) -> bool:
+        """True if the file of a freed segment can become a new segment. It then counts with the size of a new segment."""
+        if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
+            return False
+        return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks
+
+    def _room_again(self) -> None:
+        """Make segments again after room was freed, although that was refused before."""
+        self._refusal = None
+        self._prepare()
 
     def _prepare(self) -> None:
         """Start making the next segment, unless enough are ready or one is being made."""
@@ -176,31 +223,46 @@ class SegmentSupply:
         self._check_limit(spare=is_spare)
         self._last_number += 1
         number = self._last_number
+        former = self._free.popleft() if self._free else None
         try:
-            segment = await self._environment.in_thread(self._create, number, lane=Lane.UPKEEP)
-        except (StoreError, OSError) as error:
+            segment = await self._environment.in_thread(self._create, number, former, lane=Lane.UPKEEP)
+        except BaseException as error:
+            if former is not None:
+                self._unused[former] = self._segment_blocks
+            if not isinstance(error, StoreError | OSError):
+                raise
             self._refused_until = self._environment.monotonic() + REFUSED_S
             self._refusal = of_write("making a segment", error) if isinstance(error, OSError) else error
             raise self._refusal from error
         self._refusal = None
         self._health.troubles.has_room()
+        if former is not None:
+            self._used_blocks -= self._segment_blocks
+            self.recycled += 1
         self._add(segment, self._segment_blocks)
         self._ready.append(segment)
         self.ready_blocks += self.capacity_blocks
         # A segment made out of the reserve is not for data.
         self.spare_blocks = self.capacity_blocks if is_spare else 0
 
-    def _create(self, number: int) -> Segment:
-        segment = self.store.create(number, self._segment_blocks)
+    def _create(self, number: int, former: int | None) -> Segment:
+        store = self.store
+        segment = (
+            store.create(number, self._segment_blocks)
+            if former is None
+            else store.recycle(former, number, self._segment_blocks)
+        )
         self._room_blocks = self.store.room_blocks()
         return segment
 
     def _is_within_limit(self) -> bool:
-        return self._limit_blocks is None or self._used_blocks + 2 * self._segment_blocks <= self._limit_blocks
+        taken_blocks = self._used_blocks - self.free_blocks
+        return self._limit_blocks is None or taken_blocks + 2 * self._segment_blocks <= self._limit_blocks
 
     def _check_limit(self, *, spare: bool) -> None:
         wanted_blocks = self._segment_blocks if spare else 2 * self._segment_blocks
-        if self._limit_blocks is not None and self._used_blocks + wanted_blocks > self._limit_blocks:
+        taken_blocks = self._used_blocks - self.free_blocks
+        if self._limit_blocks is not None and taken_blocks + wanted_blocks > self._limit_blocks:
             raise PoolFull(f"the pool has reached its limit of {self._limit_blocks * BLOCK_BYTES} bytes")
 
     def _add(self, segment: Segment, size_blocks: int) -> None:

@@ -1,0 +1,44 @@
+"""Properties of the file system in which the segments of a directory are stored."""
+
+import os
+from pathlib import Path
+
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+
+
+def is_in_memory(directory: Path) -> bool:
+    return _file_system(directory) in _IN_MEMORY
+
+
+def _file_system(directory: Path) -> str:
+    """Type of the file system of a directory, as named in mountinfo (proc_pid_mountinfo(5)); "" if unknown."""
+    device = directory.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        fields = line.split(" ")
+        if fields[2] == wanted and "-" in fields:
+            return fields[fields.index("-") + 1]
+    return ""
+
+
+def knows_nowait(directory: Path) -> bool:
+    """True if the file system can read what the page cache has without waiting for a disk (RWF_NOWAIT)."""
+    if not hasattr(os, "RWF_NOWAIT"):
+        return False
+    probe = directory / ".probe"
+    descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, b"probe", 0)
+        os.preadv(descriptor, (bytearray(1),), 0, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+        probe.unlink()
+    return True
