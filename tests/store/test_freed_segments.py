@@ -194,3 +194,14 @@ def test_a_read_that_has_not_begun_pins_its_segments() -> None:
     del dropped
     gc.collect()
     assert machine.pool.reader.pins.segments() == set()
+
+
+def test_a_segment_is_not_sealed_before_its_footer_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = filled(1)
+    last = machine.pool.log.chain.position.segment
+    monkeypatch.setattr(machine.pool.log._sealer, "start_soon", lambda: None)
+    while machine.pool.log.chain.position.segment == last:
+        machine.pool.volumes["a"].write(0, [block(1)])
+        machine.pool.commit()
+    assert machine.pool.log._sealer.full
+    assert last not in machine.pool.log.sealed_segments()
