@@ -32,10 +32,21 @@ class Blocks:
 
 
 @dataclass
+class NamedBlocks:
+    """A snapshot: the name of its volume and its own name at the moment, its content and holds."""
+
+    volume_name: str
+    name: str
+    blocks: Blocks
+    holds: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Moment:
     """The state of a pool that survives a restart."""
 
     volumes: dict[str, Blocks] = field(default_factory=dict)
+    snapshots: dict[bytes, NamedBlocks] = field(default_factory=dict)
     frozen_maps: dict[int, Blocks] = field(default_factory=dict)
     remembered: dict[str, bytes] = field(default_factory=dict)
 

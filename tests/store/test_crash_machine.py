@@ -15,9 +15,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from tests.settings import searching
 from tests.sim.simulated_disk import Crash, SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
-from tests.store.pool_model import Blocks, Moment, block_of, values_of
+from tests.store.pool_model import Blocks, Moment, NamedBlocks, block_of, values_of
 
-from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFailed, Scarcity, Unwritable
+from odx_target.store.api import BLOCK_BYTES, Held, NameTaken, PoolBusy, PoolFailed, Scarcity, Unwritable
 from odx_target.store.open import LogPool, PoolOptions, open_pool
 from odx_target.store.segments.supply import REFUSED_S
 
@@ -28,7 +28,8 @@ LIMITS = st.sampled_from([NO_LIMIT, NO_LIMIT, 3, 8])
 
 blocks = st.integers(0, VOLUME_BLOCKS - 1)
 counts = st.one_of(st.integers(1, 4), st.integers(1, VOLUME_BLOCKS))
-names = st.sampled_from(["a", "b"])
+names = st.sampled_from(["a", "b", "c"])
+snapshot_names = st.sampled_from(["s", "t"])
 keys = st.sampled_from(["key/1", "key/2", "other"])
 
 
@@ -168,6 +169,104 @@ class CrashMachine(RuleBasedStateMachine):
 
         self.do(act)
 
+    @rule(name=names, snapshot=snapshot_names)
+    def snapshot(self, name: str, snapshot: str) -> None:
+        def act() -> None:
+            volume = self.pool.volumes[name]
+            is_taken = snapshot in volume.snapshots
+            try:
+                made = volume.snapshot(snapshot)
+            except NameTaken:
+                assert is_taken
+            else:
+                assert not is_taken
+                self.now.snapshots[made.guid] = NamedBlocks(name, snapshot, self.copied(name))
+
+        self.do(act, name)
+
+    @rule(snapshot=snapshot_names)
+    def snapshot_all(self, snapshot: str) -> None:
+        def act() -> None:
+            names = sorted(self.pool.volumes)
+            is_taken = any(snapshot in self.pool.volumes[name].snapshots for name in names)
+            try:
+                made = self.pool.snapshot_volumes(names, snapshot)
+            except NameTaken:
+                assert is_taken
+            else:
+                assert not is_taken
+                for name, each in zip(names, made, strict=True):
+                    self.now.snapshots[each.guid] = NamedBlocks(name, snapshot, self.copied(name))
+
+        self.do(act)
+
+    @rule(data=st.data(), name=snapshot_names, change=st.sampled_from(["rename", "hold", "unhold", "delete"]))
+    def change_snapshot(self, data: st.DataObject, name: str, change: str) -> None:
+        def act() -> None:
+            snapshot, kept = self.pool.snapshots[guid], self.now.snapshots[guid]
+            if change == "rename":
+                try:
+                    snapshot.rename(name)
+                    kept.name = name
+                except NameTaken:
+                    pass
+            elif change == "hold":
+                snapshot.hold(name)
+                kept.holds = sorted({*kept.holds, name})
+            elif change == "unhold":
+                if name in kept.holds:
+                    snapshot.unhold(name)
+                    kept.holds.remove(name)
+            else:
+                try:
+                    snapshot.delete()
+                    assert not kept.holds
+                    del self.now.snapshots[guid]
+                except Held:
+                    assert kept.holds
+
+        if self.now.snapshots:
+            guid = data.draw(st.sampled_from(sorted(self.now.snapshots)))
+            self.do(act)
+
+    @rule(data=st.data(), name=names)
+    def restore_or_clone(self, data: st.DataObject, name: str) -> None:
+        def act() -> None:
+            snapshot, kept = self.pool.snapshots[guid], self.now.snapshots[guid]
+            if name in self.pool.volumes:
+                self.pool.volumes[name].restore(snapshot)
+            else:
+                self.pool.create_volume(name, VOLUME_BLOCKS, {}, snapshot)
+            self.now.volumes[name] = Blocks(VOLUME_BLOCKS, dict(kept.blocks.values))
+
+        if self.now.snapshots:
+            guid = data.draw(st.sampled_from(sorted(self.now.snapshots)))
+            self.do(act)
+
+    @rule(name=names, other=names)
+    def replace_by_clone_of_other(self, name: str, other: str) -> None:
+        def act() -> None:
+            if name in self.pool.volumes:
+                self.pool.delete_volume(name)
+                del self.now.volumes[name]
+            self.pool.create_volume(name, VOLUME_BLOCKS, {}, self.pool.volumes[other])
+            self.now.volumes[name] = self.copied(other)
+
+        if name != other:
+            self.do(act, other)
+
+    @rule(name=names, other=names)
+    def rename(self, name: str, other: str) -> None:
+        def act() -> None:
+            try:
+                self.pool.volumes[name].rename(other)
+            except NameTaken:
+                assert other in self.now.volumes
+            else:
+                self.now.volumes[other] = self.now.volumes.pop(name)
+
+        self.do(act, name)
+
     @rule()
     def commit(self) -> None:
         self.do(self.commit_now)
@@ -304,6 +403,9 @@ class CrashMachine(RuleBasedStateMachine):
         """Add the present moment to those to which a recovery may return."""
         self.history.append(self.now.copy())
 
+    def copied(self, name: str) -> Blocks:
+        return Blocks(VOLUME_BLOCKS, dict(self.now.volumes[name].values))
+
     def commit_now(self) -> None:
         self.mark()
         self.pool.commit()
@@ -377,6 +479,10 @@ class CrashMachine(RuleBasedStateMachine):
         pool = self.pool
         return Moment(
             {name: self.read_blocks(volume) for name, volume in pool.volumes.items()},
+            {
+                guid: NamedBlocks(each.volume_name, each.name, self.read_blocks(each), sorted(each.holds))
+                for guid, each in pool.snapshots.items()
+            },
             {identifier: self.read_blocks(frozen) for identifier, frozen in pool.frozen_maps.items()},
             {key: pool.remembered(key) or b"" for key in pool.remembered_keys("")},
         )

@@ -10,14 +10,19 @@ may be acknowledged to an initiator before `commit` has returned. `Pool.flush` m
 power.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from odx_target.environment import Buffer
+from odx_target.store.block_sources import BLOCK_BYTES, BlockSource, FrozenMap, Snapshot
 from odx_target.store.errors import (
+    Absent,
     CatalogueDamaged,
     DamagedBlock,
+    Held,
+    NameTaken,
     OutOfResources,
+    OverLimit,
     PoolBusy,
     PoolDamaged,
     PoolFailed,
@@ -28,18 +33,23 @@ from odx_target.store.errors import (
     StoreError,
     Unreadable,
     Unwritable,
+    WrongSize,
 )
 from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind, Usage
-from odx_target.turns import Steps, Turns
+from odx_target.turns import Turns
 
 __all__ = [
     "BLOCK_BYTES",
+    "Absent",
     "BlockSource",
     "CatalogueDamaged",
     "DamagedBlock",
     "DamagedPlace",
     "FrozenMap",
+    "Held",
+    "NameTaken",
     "OutOfResources",
+    "OverLimit",
     "Pool",
     "PoolBusy",
     "PoolDamaged",
@@ -49,6 +59,7 @@ __all__ = [
     "PoolStatus",
     "Refused",
     "Scarcity",
+    "Snapshot",
     "StoreError",
     "Trouble",
     "TroubleCount",
@@ -57,56 +68,8 @@ __all__ = [
     "Unwritable",
     "Usage",
     "Volume",
+    "WrongSize",
 ]
-
-BLOCK_BYTES = 4096
-"""Size of a block of the store."""
-
-
-class BlockSource(Protocol):
-    """Blocks that can be read: a volume or a frozen map."""
-
-    @property
-    def size_blocks(self) -> int: ...
-
-    def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
-        """Read blocks without waiting for a disk.
-
-        Returns buffers that make up `count_blocks` blocks when joined. Each buffer holds whole blocks and is never changed
-        afterwards. Returns None if the data must first come from a disk; then await `read`. Raises DamagedBlock.
-        """
-        ...
-
-    async def read(self, block: int, count_blocks: int) -> list[Buffer]:
-        """Read blocks, and wait for the disk if necessary. The data is that of the moment of the call.
-
-        Raises DamagedBlock, Unreadable, OutOfResources.
-        """
-        ...
-
-    def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Yield runs (block, count_blocks, mapped) from `block` on; neighbouring runs differ in `mapped`.
-
-        The runs end at the end of the blocks, or when `steps` are spent. At least one run is yielded, and the last run may
-        be cut short.
-        """
-        ...
-
-
-class FrozenMap(BlockSource, Protocol):
-    """A volume as it was at one moment, kept until released."""
-
-    @property
-    def identifier(self) -> int:
-        """Number that is never given to another frozen map of the pool.
-
-        After a restart, `Pool.frozen_maps` lists a durable frozen map under the same identifier.
-        """
-        ...
-
-    def release(self) -> None:
-        """Give up the frozen map and its blocks. A second call does nothing."""
-        ...
 
 
 class Volume(BlockSource, Protocol):
@@ -126,6 +89,16 @@ class Volume(BlockSource, Protocol):
     @property
     def attributes(self) -> Mapping[str, str]:
         """Attributes that the creator gave to the volume, such as its LUN and logical block size."""
+        ...
+
+    @property
+    def lineage(self) -> bytes:
+        """16 bytes that clones inherit. They are new after creation without origin and after each restore."""
+        ...
+
+    @property
+    def snapshots(self) -> Mapping[str, Snapshot]:
+        """The present snapshots of the volume, by name."""
         ...
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
@@ -157,6 +130,25 @@ class Volume(BlockSource, Protocol):
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
         """Keep the volume as it is now; the cost does not depend on its size. A durable frozen map survives a restart."""
+        ...
+
+    def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Snapshot:
+        """Keep the volume as it is now under a name; the cost does not depend on its size. Raises NameTaken, OverLimit."""
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over the content and the size of a snapshot, at once. The former content is lost unless a snapshot has it.
+
+        The listeners of `on_change` are called for the whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
+        """
+        ...
+
+    def rename(self, name: str) -> None:
+        """Change the name. Snapshots keep the name that they remember. Raises NameTaken, OverLimit."""
+        ...
+
+    def change_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Replace the attributes. Raises OverLimit."""
         ...
 
     def resize(self, size_blocks: int) -> None:
@@ -195,8 +187,32 @@ class Pool(Protocol):
         """16 bytes that no other pool has."""
         ...
 
-    def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> Volume:
-        """Create a volume of holes. Raises StoreError if the name is taken, PoolFull, PoolBusy, PoolFailed."""
+    @property
+    def snapshots(self) -> Mapping[bytes, Snapshot]:
+        """The snapshots of all volumes, also of deleted ones, by guid."""
+        ...
+
+    def create_volume(
+        self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
+    ) -> Volume:
+        """Create a volume of holes, or a clone of `origin`: a snapshot, a frozen map, or a volume as it is now.
+
+        The cost of a clone does not depend on its size, and the clone does not depend on its origin. Raises NameTaken,
+        OverLimit, WrongSize, Absent if the origin was deleted, PoolFull, PoolBusy, PoolFailed.
+        """
+        ...
+
+    def delete_volume(self, name: str) -> None:
+        """Remove a volume; its snapshots and frozen maps stay. Raises Absent, PoolFull, PoolBusy, PoolFailed."""
+        ...
+
+    def snapshot_volumes(
+        self, names: Sequence[str], name: str, attributes: Mapping[str, str] | None = None
+    ) -> Sequence[Snapshot]:
+        """Take a snapshot of several volumes at one moment, all under the same name. After a crash all exist, or none.
+
+        Raises what `Volume.snapshot` raises, and Absent. Nothing has changed if it raises.
+        """
         ...
 
     def commit(self) -> None:

@@ -5,12 +5,12 @@ before it makes a record. So if a record of the log does not fit the contents, t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.records import (
     Clone,
@@ -25,9 +25,18 @@ from odx_target.store.log.records import (
     VolumeResized,
     Write,
 )
+from odx_target.store.log.snapshot_records import (
+    SnapshotChanged,
+    SnapshotCreated,
+    SnapshotDeleted,
+    VolumeChanged,
+    VolumeCloned,
+    VolumeRestored,
+)
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.snapshot_index import SnapshotIndex
 
 
 @dataclass(slots=True)
@@ -37,18 +46,24 @@ class VolumeContents:
     identity: bytes
     attributes: Mapping[str, str]
     map: BlockMap
+    lineage: bytes
 
 
 class Contents:
-    """Volumes by number, frozen maps by identifier, remembered values by key, and the next free number of each."""
+    """Volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the next free numbers.
+
+    The frozen map of a snapshot is one of the frozen maps.
+    """
 
     def __init__(self) -> None:
         self.volumes: dict[int, VolumeContents] = {}
         self.frozen_maps: dict[int, FrozenMapState] = {}
+        self.snapshots = SnapshotIndex()
         self.remembered: dict[str, bytes] = {}
         self.next_volume = 1
         self.next_frozen = 1
         self.discards = Discards()
+        self._names: set[str] = set()
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> "Contents":
@@ -59,9 +74,13 @@ class Contents:
         for volume in checkpoint.volumes:
             live = BlockMap.thawed(volume.root, contents.discards.add)
             contents.volumes[volume.number] = VolumeContents(
-                volume.number, volume.name, volume.identity, dict(volume.attributes), live
+                volume.number, volume.name, volume.identity, dict(volume.attributes), live, volume.lineage
             )
+            contents._names.add(volume.name)
         contents.frozen_maps = {frozen.identifier: frozen for frozen in checkpoint.frozen_maps}
+        for snapshot in checkpoint.snapshots:
+            contents._frozen(snapshot.frozen)
+            contents.snapshots.put(snapshot)
         contents.remembered = dict(checkpoint.remembered)
         return contents
 
@@ -71,11 +90,12 @@ class Contents:
             position=position,
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
             volumes=tuple(
-                VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze())
+                VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze(), each.lineage)
                 for each in self.volumes.values()
             ),
             # In an array of numpy, because Python's garbage collector would visit each element of a new tuple.
             frozen_maps=np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps)),
+            snapshots=np.fromiter(self.snapshots.values(), dtype=np.object_, count=len(self.snapshots)),
             remembered=dict(self.remembered),
             segments=segments,
         )
@@ -94,19 +114,31 @@ class Contents:
             del self.frozen_maps[identifier]
 
     def create(self, record: VolumeCreated) -> None:
-        names = {each.name for each in self.volumes.values()}
-        if record.volume in self.volumes or record.name in names:
-            raise PoolDamaged(f"the log creates volume {record.name!r} twice")
-        self.volumes[record.volume] = VolumeContents(
-            record.volume, record.name, record.identity, record.attributes, BlockMap(record.size_blocks, self.discards.add)
-        )
-        self.next_volume = max(self.next_volume, record.volume + 1)
+        self._add(record, BlockMap(record.size_blocks, self.discards.add), record.identity)
+
+    def clone_volume(self, record: VolumeCloned) -> None:
+        root = self._frozen(record.frozen).root if record.frozen else self._volume(record.source).map.freeze()
+        self._add(record, BlockMap.thawed(root, self.discards.add), record.lineage)
+
+    def restore(self, record: VolumeRestored) -> None:
+        volume = self._volume(record.volume)
+        former = volume.map.become(self._frozen(record.frozen).root)
+        volume.lineage = record.lineage
+        if former is not None:
+            self.discards.add([former])
+
+    def change_volume(self, record: VolumeChanged) -> None:
+        volume = self._volume(record.volume)
+        self._names.discard(volume.name)
+        self._add_name(record.name)
+        volume.name, volume.attributes = record.name, record.attributes
 
     def resize(self, record: VolumeResized) -> None:
         self._volume(record.volume).map.resize(record.size_blocks)
 
     def delete(self, record: VolumeDeleted) -> None:
         volume = self.volumes.pop(self._volume(record.volume).number)
+        self._names.discard(volume.name)
         self._discard(volume.map.freeze())
 
     def unmap(self, record: Unmap) -> None:
@@ -124,10 +156,38 @@ class Contents:
         if frozen is not None:
             self._discard(frozen.root)
 
+    def create_snapshot(self, record: SnapshotCreated) -> None:
+        volume = self._volume(record.volume)
+        if record.guid in self.snapshots or record.name in self.snapshots.of_volume(volume.identity):
+            raise PoolDamaged(f"the log creates snapshot {record.name!r} twice")
+        self.freeze(Freeze(record.frozen, record.volume, durable=True))
+        self.snapshots.put(
+            SnapshotState(
+                record.guid,
+                record.frozen,
+                record.name,
+                volume.identity,
+                volume.name,
+                volume.lineage,
+                record.created_us,
+                record.group,
+                record.attributes,
+            )
+        )
+
+    def change_snapshot(self, record: SnapshotChanged) -> None:
+        snapshot = self._snapshot(record.guid)
+        self.snapshots.put(replace(snapshot, name=record.name, attributes=record.attributes, holds=record.holds))
+
+    def delete_snapshot(self, record: SnapshotDeleted) -> None:
+        snapshot = self._snapshot(record.guid)
+        self.snapshots.remove(snapshot)
+        self.release(Release(snapshot.frozen))
+
     def clone(self, record: Clone) -> None:
         destination = self._range(record.volume, record.block, record.count_blocks)
-        source = self.frozen_maps.get(record.frozen)
-        if source is None or record.source_block + record.count_blocks > source.root.size_blocks:
+        source = self._frozen(record.frozen)
+        if record.source_block + record.count_blocks > source.root.size_blocks:
             raise PoolDamaged(f"the log copies from what frozen map {record.frozen} does not have")
         destination.copy_range(source.root, record.source_block, record.block, record.count_blocks)
 
@@ -140,6 +200,32 @@ class Contents:
     def _discard(self, root: FrozenRoot) -> None:
         if root.root is not None:
             self.discards.add([root.root])
+
+    def _add(self, record: VolumeCreated | VolumeCloned, live: BlockMap, lineage: bytes) -> None:
+        if record.volume in self.volumes:
+            raise PoolDamaged(f"the log creates volume {record.volume} twice")
+        self._add_name(record.name)
+        self.volumes[record.volume] = VolumeContents(
+            record.volume, record.name, record.identity, record.attributes, live, lineage
+        )
+        self.next_volume = max(self.next_volume, record.volume + 1)
+
+    def _add_name(self, name: str) -> None:
+        if name in self._names:
+            raise PoolDamaged(f"the log has two volumes {name!r}")
+        self._names.add(name)
+
+    def _frozen(self, identifier: int) -> FrozenMapState:
+        frozen = self.frozen_maps.get(identifier)
+        if frozen is None:
+            raise PoolDamaged(f"the log speaks of frozen map {identifier}, which is not there")
+        return frozen
+
+    def _snapshot(self, guid: bytes) -> SnapshotState:
+        snapshot = self.snapshots.get(guid)
+        if snapshot is None:
+            raise PoolDamaged(f"the log speaks of snapshot {guid.hex()}, which is not there")
+        return snapshot
 
     def _volume(self, number: int) -> VolumeContents:
         volume = self.volumes.get(number)
@@ -164,4 +250,10 @@ _APPLY: dict[type, Callable[[Contents, Any], None]] = {
     Clone: Contents.clone,
     Remember: Contents.remember,
     Forget: Contents.forget,
+    SnapshotCreated: Contents.create_snapshot,
+    SnapshotChanged: Contents.change_snapshot,
+    SnapshotDeleted: Contents.delete_snapshot,
+    VolumeCloned: Contents.clone_volume,
+    VolumeRestored: Contents.restore,
+    VolumeChanged: Contents.change_volume,
 }

@@ -5,6 +5,26 @@ class StoreError(Exception):
     """An action that the store refuses or cannot do. The message is one clear line for a person."""
 
 
+class NameTaken(StoreError):
+    """Another volume, or another snapshot of the volume, has the name."""
+
+
+class Absent(StoreError):
+    """There is no such volume or snapshot, or it was deleted."""
+
+
+class Held(StoreError):
+    """A hold forbids the deletion of a snapshot. The message names its holders."""
+
+
+class OverLimit(StoreError):
+    """A name, a value or a list is longer than its limit."""
+
+
+class WrongSize(StoreError):
+    """A volume cannot have this size, or its size must be that of its origin."""
+
+
 class Scarcity(StoreError):
     """A resource is not available now. Nothing has changed, and the same call may succeed later."""
 

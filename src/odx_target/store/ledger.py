@@ -1,30 +1,36 @@
 """The ledger that a pool shares with its volumes and frozen maps: the contents, and the log that records each change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from odx_target.store.api import FrozenMap
+from odx_target.environment import Environment
+from odx_target.store.api import FrozenMap, Snapshot, Volume
 from odx_target.store.contents import Contents
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import Record, encode
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
-from odx_target.turns import Turns
 
 
 class Ledger:
-    """The contents of one pool and its log. `frozen_maps` holds the frozen maps that have not been released."""
+    """The contents of one pool and its log, and the objects that users of the pool have for the parts of the contents.
+
+    `frozen_maps` has the frozen maps that have not been released, without those of snapshots.
+    """
 
     def __init__(
-        self, contents: Contents, log: Log, reader: Reader, supply: SegmentSupply, health: Health, turns: Turns
+        self, contents: Contents, log: Log, reader: Reader, supply: SegmentSupply, health: Health, environment: Environment
     ) -> None:
         self.contents = contents
         self.log = log
         self.reader = reader
         self.supply = supply
         self.health = health
-        self.turns = turns
+        self.environment = environment
+        self.turns = environment.turns
+        self.volumes: dict[str, Volume] = {}
         self.frozen_maps: dict[int, FrozenMap] = {}
+        self.snapshots: dict[bytes, Snapshot] = {}
         self.is_closed = False
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
@@ -39,6 +45,14 @@ class Ledger:
             announce()
         self.log.append(encoded)
         self.contents.apply(change)
+
+    def record_all(self, changes: Sequence[Record]) -> None:
+        """Log changes in one batch and carry them out. After a crash all of them are there, or none. Raises as `record`."""
+        encoded = [encode(change) for change in changes]
+        self.log.require_record(sum(map(len, encoded)))
+        for change, record in zip(changes, encoded, strict=True):
+            self.log.append(record)
+            self.contents.apply(change)
 
     def record_or_defer(self, change: Record, *, matters: bool = True) -> None:
         """Carry out a change that must not fail, and log it as soon as there is room. See `Log.append_or_defer`."""

@@ -1,39 +1,32 @@
 """A pool that is stored in a log: volumes, frozen maps and remembered values, assembled from the parts of this package."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Environment, Lane
-from odx_target.store.api import BLOCK_BYTES, FrozenMap, Volume
+from odx_target.store.api import BLOCK_BYTES, BlockSource, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
-from odx_target.store.errors import Scarcity, StoreError
+from odx_target.store.checks import check_text
+from odx_target.store.creation import create_volume
+from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
-from odx_target.store.log.records import (
-    MAX_ATTRIBUTES_BYTES,
-    MAX_KEY_BYTES,
-    MAX_NAME_BYTES,
-    MAX_VALUE_BYTES,
-    Forget,
-    Remember,
-    VolumeCreated,
-    VolumeDeleted,
-)
+from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, position_to_json
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
+from odx_target.store.sources import LogFrozenMap
 from odx_target.store.status import PoolStatus, Trouble, Usage
 from odx_target.store.troubles import Troubles
-from odx_target.store.volume import LogFrozenMap, LogVolume, check_volume_size
-
-VOLUME_IDENTITY_BYTES = 16
+from odx_target.store.volume import LogVolume
 
 COMMIT_PAUSE_S = 0.1
 """Pause before the next attempt to commit a batch that the operating system did not take."""
@@ -80,14 +73,26 @@ class LogPool:
         self.log.written_blocks = recovered.replayed_blocks
         if options.checkpoint_blocks is not None:
             self.log.checkpoint_due_blocks = options.checkpoint_blocks
-        ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.health, self.turns)
-        self._volumes = {each.name: LogVolume(ledger, each) for each in self.contents.volumes.values()}
-        for each in self.contents.frozen_maps.values():
-            ledger.frozen_maps[each.identifier] = LogFrozenMap(ledger, each)
+        ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.health, environment)
+        self._fill(ledger)
+
+    def _fill(self, ledger: Ledger) -> None:
+        """Make the objects for all that was recovered."""
+        contents = self.contents
+        ledger.volumes.update((each.name, LogVolume(ledger, each)) for each in contents.volumes.values())
+        ledger.snapshots.update((each.guid, LogSnapshot(ledger, each)) for each in contents.snapshots.values())
+        named = {each.frozen for each in contents.snapshots.values()}
+        for each in contents.frozen_maps.values():
+            if each.identifier not in named:
+                ledger.frozen_maps[each.identifier] = LogFrozenMap(ledger, each)
 
     @property
     def volumes(self) -> Mapping[str, Volume]:
-        return self._volumes
+        return self._ledger.volumes
+
+    @property
+    def snapshots(self) -> Mapping[bytes, Snapshot]:
+        return self._ledger.snapshots
 
     @property
     def frozen_maps(self) -> Mapping[int, FrozenMap]:
@@ -126,32 +131,33 @@ class LogPool:
         if self.log.written_blocks >= self.log.checkpoint_due_blocks:
             self.checkpointer.start_soon()
 
-    def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> LogVolume:
-        """Create a volume of holes. Raises StoreError for a taken name or an argument over its limit, PoolFull, PoolFailed."""
-        check_volume_size(size_blocks)
-        if name in self._volumes:
-            raise StoreError(f"there is a volume {name!r} already")
-        _check_text("the name of a volume", name, MAX_NAME_BYTES)
-        _check_text(
-            "the attributes of a volume",
-            "".join(f"{key}--{value}--" for key, value in attributes.items()),
-            MAX_ATTRIBUTES_BYTES,
-        )
-        identity = self._environment.entropy(VOLUME_IDENTITY_BYTES)
-        record = VolumeCreated(self.contents.next_volume, size_blocks, identity, name, dict(attributes))
-        self._ledger.record(record)
-        volume = self._volumes[name] = LogVolume(self._ledger, self.contents.volumes[record.volume])
-        return volume
+    def create_volume(
+        self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
+    ) -> LogVolume:
+        return create_volume(self._ledger, name, size_blocks, attributes, origin)
 
     def delete_volume(self, name: str) -> None:
-        """Remove a volume but keep its frozen maps. Raises StoreError if there is no such volume, PoolFull, PoolFailed."""
-        if name not in self._volumes:
-            raise StoreError(f"there is no volume {name!r}")
-        volume = self._volumes[name]
+        """Remove a volume but keep its snapshots and frozen maps. Raises Absent, PoolFull, PoolFailed."""
+        volume = self._volume(name)
         announce = partial(volume.announce, 0, volume.size_blocks)
         self._ledger.record(VolumeDeleted(volume.number), spare=True, announce=announce)
-        del self._volumes[name]
+        del self._ledger.volumes[name]
         volume.detach()
+
+    def snapshot_volumes(
+        self, names: Sequence[str], name: str, attributes: Mapping[str, str] | None = None
+    ) -> list[LogSnapshot]:
+        if len(set(names)) != len(names):
+            raise StoreError("a volume is named twice")
+        volumes = [self._volume(each).contents for each in names]
+        group = self._environment.entropy(GUID_BYTES)
+        return take_snapshots(self._ledger, volumes, name, attributes or {}, group)
+
+    def _volume(self, name: str) -> LogVolume:
+        volume = self._ledger.volumes.get(name)
+        if not isinstance(volume, LogVolume):
+            raise Absent(f"there is no volume {name!r}")
+        return volume
 
     async def committed(self) -> None:
         while True:
@@ -182,9 +188,9 @@ class LogPool:
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
         """Store a value under a key. Also raises StoreError if the key or the value is over its limit."""
-        _check_text("a key", key, MAX_KEY_BYTES)
+        check_text("a key", key, MAX_KEY_BYTES)
         if len(value) > MAX_VALUE_BYTES:
-            raise StoreError(f"a value of {len(value)} bytes is over the limit of {MAX_VALUE_BYTES}")
+            raise OverLimit(f"a value of {len(value)} bytes is over the limit of {MAX_VALUE_BYTES}")
         self._ledger.record(Remember(key, bytes(value)), spare=spare)
 
     def forget(self, key: str) -> None:
@@ -234,12 +240,3 @@ class LogPool:
         for ahead in [number for number in segments if number > position.segment]:
             del segments[ahead]
         return self.contents.checkpoint(position_to_json(position), {"identity": self.identity.hex()}, segments)
-
-
-def _check_text(what: str, text: str, max_bytes: int) -> None:
-    try:
-        size_bytes = len(text.encode())
-    except UnicodeEncodeError:
-        raise StoreError(f"{what} is not Unicode text") from None
-    if not size_bytes <= max_bytes:
-        raise StoreError(f"{what} is over the limit of {max_bytes} bytes")

@@ -16,6 +16,8 @@ class VolumeState:
     identity: bytes
     attributes: Mapping[str, str]
     root: FrozenRoot
+    lineage: bytes = b""
+    """Changes when the volume is restored, and clones inherit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,24 @@ class FrozenMapState:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotState:
+    """The state of a named snapshot. `frozen` identifies its frozen map; the fields of the volume are those at its creation."""
+
+    guid: bytes
+    frozen: int
+    name: str
+    volume_identity: bytes
+    volume_name: str
+    lineage: bytes
+    created_us: int
+    """Wall clock time in microseconds since 1970."""
+    group: bytes
+    """GUID of the consistency group; zeros if there is none."""
+    attributes: Mapping[str, str]
+    holds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The whole state of a pool at one position of its log."""
 
@@ -43,6 +63,9 @@ class Checkpoint:
     volumes: tuple[VolumeState, ...] = ()
     frozen_maps: Collection[FrozenMapState] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
+
+    snapshots: Collection[SnapshotState] = ()
+    """Named snapshots, whose frozen maps are in `frozen_maps`."""
 
     segments: Mapping[int, int] | None = None
     """Least size in blocks of each segment that must exist, by number; None if the catalogue does not have it."""

@@ -4,10 +4,10 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers
 from odx_target.store.catalogue.node_codec import sealed, unsealed
 from odx_target.store.errors import PoolDamaged
@@ -17,6 +17,8 @@ SWEEP_AFTER_NODES = 4096
 """Least number of new nodes between sweeps. A sweep visits all nodes, which is too expensive for a few dead nodes."""
 
 _HEAD = b"head"
+
+_BYTES_OF_A_SNAPSHOT = ("guid", "volume_identity", "lineage", "group")
 
 
 @dataclass
@@ -142,10 +144,18 @@ class TransactionalCatalogue(ABC):
             position=document["position"],
             pool=document["pool"],
             volumes=tuple(
-                VolumeState(row["number"], row["name"], bytes.fromhex(row["identity"]), row["attributes"], root(row))
+                VolumeState(
+                    row["number"],
+                    row["name"],
+                    bytes.fromhex(row["identity"]),
+                    row["attributes"],
+                    root(row),
+                    bytes.fromhex(row["lineage"]),
+                )
                 for row in document["volumes"]
             ),
             frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
+            snapshots=tuple(_snapshot(row) for row in document["snapshots"]),
             remembered=self._get_remembered(),
             segments=_segments(document["pool"].pop("segments", None)),
         )
@@ -175,6 +185,7 @@ def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
                 "name": volume.name,
                 "identity": volume.identity.hex(),
                 "attributes": dict(volume.attributes),
+                "lineage": volume.lineage.hex(),
                 **_root_row(volume.root),
             }
             for volume in checkpoint.volumes
@@ -183,6 +194,7 @@ def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
             {"identifier": frozen.identifier, "durable": frozen.durable, **_root_row(frozen.root)}
             for frozen in checkpoint.frozen_maps
         ),
+        "snapshots": (_snapshot_row(snapshot) for snapshot in checkpoint.snapshots),
         "remembered": len(checkpoint.remembered),
         "nodes": {"next_number": counts.next_number, "written": counts.written, "swept": counts.swept},
     }
@@ -191,3 +203,15 @@ def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
 def _root_row(root: FrozenRoot) -> dict[str, int]:
     number = root.root.stored if root.root is not None else 0
     return {"root": number, "levels": root.levels, "size_blocks": root.size_blocks}
+
+
+def _snapshot(row: dict[str, Any]) -> SnapshotState:
+    values: dict[str, Any] = {**row, "holds": tuple(row["holds"])}
+    values.update({name: bytes.fromhex(row[name]) for name in _BYTES_OF_A_SNAPSHOT})
+    return SnapshotState(**values)
+
+
+def _snapshot_row(snapshot: SnapshotState) -> dict[str, Any]:
+    row = {field.name: getattr(snapshot, field.name) for field in fields(SnapshotState)}
+    row.update({name: row[name].hex() for name in _BYTES_OF_A_SNAPSHOT})
+    return {**row, "attributes": dict(snapshot.attributes)}

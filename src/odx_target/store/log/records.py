@@ -6,11 +6,22 @@ little-endian. A `Write` contains no data: its blocks are the next `count_blocks
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Buffer
-from odx_target.store.errors import StoreError
+from odx_target.store.log.record_fields import InvalidRecord as InvalidRecord
+from odx_target.store.log.record_fields import decode_attributes, encode_attributes, take
+from odx_target.store.log.snapshot_records import (
+    DECODE_BODY,
+    FIXED,
+    SnapshotChanged,
+    SnapshotCreated,
+    SnapshotRecord,
+    VolumeChanged,
+    VolumeCloned,
+    encode_body,
+)
 
 MAX_VALUE_BYTES = 64 * 1024
 """Longest remembered value. A persistent token with all its ranges needs a few KiB; the limit keeps batch headers small."""
@@ -23,10 +34,6 @@ MAX_NAME_BYTES = 255
 
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 """Largest total size of the attribute names and values of a volume in UTF-8."""
-
-
-class InvalidRecord(StoreError):
-    """The bytes are not a record of this format."""
 
 
 class UnknownRecord(InvalidRecord):
@@ -89,7 +96,19 @@ class Forget(NamedTuple):
     key: str
 
 
-Record: TypeAlias = VolumeCreated | VolumeResized | VolumeDeleted | Write | Unmap | Freeze | Release | Clone | Remember | Forget
+Record: TypeAlias = (
+    VolumeCreated
+    | VolumeResized
+    | VolumeDeleted
+    | Write
+    | Unmap
+    | Freeze
+    | Release
+    | Clone
+    | Remember
+    | Forget
+    | SnapshotRecord
+)
 
 HEAD_BYTES = 4
 _SIZE_SHIFT = 8
@@ -107,6 +126,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     6: (Freeze, struct.Struct("<QI?")),
     7: (Release, struct.Struct("<Q")),
     8: (Clone, struct.Struct("<QQIQQ")),
+    **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
 """Class and layout of the fields for each kind of record without variable parts."""
 
@@ -143,7 +163,7 @@ def decode_all(data: Buffer, count: int) -> list[Record]:
 def _body(record: Record) -> tuple[int, bytes]:
     """Return the kind of a record and its encoded fields."""
     if isinstance(record, VolumeCreated):
-        name, attributes = record.name.encode(), _encode_attributes(record.attributes)
+        name, attributes = record.name.encode(), encode_attributes(record.attributes)
         head = _VOLUME_CREATED.pack(record.volume, record.size_blocks, record.identity, len(name), len(attributes))
         return 1, head + name + attributes
     if isinstance(record, Remember):
@@ -152,6 +172,8 @@ def _body(record: Record) -> tuple[int, bytes]:
     if isinstance(record, Forget):
         key = record.key.encode()
         return 10, _FORGET.pack(len(key)) + key
+    if isinstance(record, SnapshotCreated | SnapshotChanged | VolumeCloned | VolumeChanged):
+        return encode_body(record)
     kind, form = _KIND_OF[type(record)]
     return kind, form.pack(*record)
 
@@ -183,21 +205,21 @@ def _decode_body(kind: int, body: memoryview) -> tuple[Record, int]:
 
 def _decode_volume_created(body: memoryview) -> tuple[Record, int]:
     volume, size_blocks, identity, name_bytes, attributes_bytes = _VOLUME_CREATED.unpack_from(body)
-    name, offset = _take(body, _VOLUME_CREATED.size, name_bytes)
-    attributes, offset = _take(body, offset, attributes_bytes)
-    return VolumeCreated(volume, size_blocks, identity, name.decode(), _decode_attributes(attributes)), offset
+    name, offset = take(body, _VOLUME_CREATED.size, name_bytes)
+    attributes, offset = take(body, offset, attributes_bytes)
+    return VolumeCreated(volume, size_blocks, identity, name.decode(), decode_attributes(attributes)), offset
 
 
 def _decode_remember(body: memoryview) -> tuple[Record, int]:
     key_bytes, value_bytes = _REMEMBER.unpack_from(body)
-    key, offset = _take(body, _REMEMBER.size, key_bytes)
-    value, offset = _take(body, offset, value_bytes)
+    key, offset = take(body, _REMEMBER.size, key_bytes)
+    value, offset = take(body, offset, value_bytes)
     return Remember(key.decode(), value), offset
 
 
 def _decode_forget(body: memoryview) -> tuple[Record, int]:
     (key_bytes,) = _FORGET.unpack_from(body)
-    key, offset = _take(body, _FORGET.size, key_bytes)
+    key, offset = take(body, _FORGET.size, key_bytes)
     return Forget(key.decode()), offset
 
 
@@ -205,31 +227,5 @@ _DECODE_VARIABLE: dict[int, Callable[[memoryview], tuple[Record, int]]] = {
     1: _decode_volume_created,
     9: _decode_remember,
     10: _decode_forget,
+    **DECODE_BODY,
 }
-
-
-def _take(view: memoryview, offset: int, size_bytes: int) -> tuple[bytes, int]:
-    part = bytes(view[offset : offset + size_bytes])
-    if len(part) != size_bytes:
-        raise InvalidRecord(f"a record at byte {offset} is cut off")
-    return part, offset + size_bytes
-
-
-def _encode_attributes(attributes: Mapping[str, str]) -> bytes:
-    texts = [text.encode() for pair in sorted(attributes.items()) for text in pair]
-    return b"".join(len(text).to_bytes(2, "little") + text for text in texts)
-
-
-def _decode_attributes(data: bytes) -> dict[str, str]:
-    texts = list(_texts(memoryview(data)))
-    if len(texts) % 2:
-        raise InvalidRecord("an attribute has no value")
-    return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _texts(view: memoryview) -> Iterator[str]:
-    offset = 0
-    while offset < len(view):
-        size_bytes, offset = _take(view, offset, 2)
-        text, offset = _take(view, offset, int.from_bytes(size_bytes, "little"))
-        yield text.decode()

@@ -64,6 +64,15 @@ class BlockMap(MapReader):
         live._shift = LEAF_BITS * frozen.levels
         return live
 
+    def become(self, frozen: FrozenRoot) -> Inner | None:
+        """Take over the tree and the size of a frozen map; O(1). Returns the former root, which the caller must discard."""
+        former = self.root
+        self._epoch = Epoch()
+        self.root = frozen.root
+        self.size_blocks = frozen.size_blocks
+        self._shift = LEAF_BITS * frozen.levels
+        return former
+
     def freeze(self) -> FrozenRoot:
         """Freeze the map as it is now; O(1)."""
         self._epoch = Epoch()

@@ -1,0 +1,59 @@
+"""Creation of volumes, as holes or as clones."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from odx_target.store.checks import check_attributes, check_name, check_volume_size
+from odx_target.store.errors import Absent, NameTaken, WrongSize
+from odx_target.store.ledger import Ledger
+from odx_target.store.log.records import VolumeCreated
+from odx_target.store.log.snapshot_records import VolumeCloned
+from odx_target.store.snapshot import LogSnapshot
+from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen
+from odx_target.store.volume import LogVolume
+
+VOLUME_IDENTITY_BYTES = 16
+
+Origin: TypeAlias = object
+"""A snapshot, a frozen map or a volume; anything else is refused."""
+
+
+def create_volume(
+    ledger: Ledger, name: str, size_blocks: int, attributes: Mapping[str, str], origin: Origin | None
+) -> LogVolume:
+    """Create a volume; see `Pool.create_volume` in `store.api`."""
+    check_volume_size(size_blocks)
+    check_new_volume_name(ledger, name)
+    check_attributes("the attributes of a volume", attributes)
+    contents = ledger.contents
+    identity = ledger.environment.entropy(VOLUME_IDENTITY_BYTES)
+    ledger.turns.take(STEPS_OF_A_CHANGE)
+    number = contents.next_volume
+    if origin is None:
+        ledger.record(VolumeCreated(number, size_blocks, identity, name, dict(attributes)))
+    else:
+        frozen, source, lineage = _origin(ledger, origin, size_blocks)
+        ledger.record(VolumeCloned(number, frozen, source, identity, lineage or identity, name, dict(attributes)))
+    volume = LogVolume(ledger, contents.volumes[number])
+    ledger.volumes[name] = volume
+    return volume
+
+
+def check_new_volume_name(ledger: Ledger, name: str) -> None:
+    """Raise StoreError if no new volume can have this name."""
+    if name in ledger.volumes:
+        raise NameTaken(f"there is a volume {name!r} already")
+    check_name("the name of a volume", name)
+
+
+def _origin(ledger: Ledger, origin: Origin, size_blocks: int) -> tuple[int, int, bytes]:
+    """Return the frozen map or the volume number of an origin, and its lineage if it has one."""
+    if isinstance(origin, LogVolume) and ledger.volumes.get(origin.name) is origin:
+        found = 0, origin.number, origin.lineage
+    elif isinstance(origin, Frozen) and origin.belongs_to(ledger):
+        found = origin.identifier, 0, origin.lineage if isinstance(origin, LogSnapshot) else b""
+    else:
+        raise Absent("the origin was released or deleted, or belongs to another pool")
+    if origin.size_blocks != size_blocks:
+        raise WrongSize(f"a clone has the size of its origin, {origin.size_blocks} blocks, not {size_blocks}")
+    return found

@@ -1,0 +1,151 @@
+"""Named snapshots of a pool that is stored in a log."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from odx_target.store.api import Snapshot
+from odx_target.store.catalogue.interface import SnapshotState
+from odx_target.store.checks import check_attributes, check_name
+from odx_target.store.contents import VolumeContents
+from odx_target.store.errors import Absent, Held, NameTaken, OverLimit
+from odx_target.store.ledger import Ledger
+from odx_target.store.log.snapshot_records import SnapshotChanged, SnapshotCreated, SnapshotDeleted
+from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen
+
+GUID_BYTES = 16
+
+NO_GROUP = bytes(GUID_BYTES)
+"""GUID of the consistency group of a snapshot that was taken alone."""
+
+MAX_HOLDS = 64
+"""Most holds of one snapshot; replication and schedules need a few."""
+
+_MICROSECONDS = 1_000_000
+
+
+class LogSnapshot(Frozen):
+    """A named snapshot; see `Snapshot` in `store.api`."""
+
+    def __init__(self, ledger: Ledger, state: SnapshotState) -> None:
+        super().__init__(ledger, ledger.contents.frozen_maps[state.frozen], state.volume_name)
+        self.guid = state.guid
+        self._state = state
+
+    @property
+    def name(self) -> str:
+        return self._state.name
+
+    @property
+    def volume_identity(self) -> bytes:
+        return self._state.volume_identity
+
+    @property
+    def volume_name(self) -> str:
+        return self._state.volume_name
+
+    @property
+    def lineage(self) -> bytes:
+        return self._state.lineage
+
+    @property
+    def group(self) -> bytes:
+        return self._state.group
+
+    @property
+    def created_s(self) -> float:
+        return self._state.created_us / _MICROSECONDS
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        return self._state.attributes
+
+    @property
+    def holds(self) -> Sequence[str]:
+        return self._state.holds
+
+    def rename(self, name: str) -> None:
+        if name != self.name:
+            check_new_name(self._ledger, self.volume_identity, self.volume_name, name)
+            self._change(replace(self._state, name=name))
+
+    def change_attributes(self, attributes: Mapping[str, str]) -> None:
+        check_attributes("the attributes of a snapshot", attributes)
+        self._change(replace(self._state, attributes=dict(attributes)))
+
+    def hold(self, owner: str) -> None:
+        check_name("the owner of a hold", owner)
+        if owner in self.holds:
+            return
+        if len(self.holds) >= MAX_HOLDS:
+            raise OverLimit(f"snapshot {self.name!r} has {MAX_HOLDS} holds already")
+        self._change(replace(self._state, holds=(*self.holds, owner)))
+
+    def unhold(self, owner: str) -> None:
+        if owner not in self.holds:
+            raise Absent(f"{owner!r} does not hold snapshot {self.name!r}")
+        self._change(replace(self._state, holds=tuple(each for each in self.holds if each != owner)))
+
+    def delete(self) -> None:
+        self._check_present()
+        if self.holds:
+            raise Held(f"snapshot {self.name!r} is held by {', '.join(self.holds)}")
+        self._ledger.record(SnapshotDeleted(self.guid), spare=True)
+        del self._ledger.snapshots[self.guid]
+        self.let_go()
+
+    def _change(self, state: SnapshotState) -> None:
+        self._check_present()
+        self._ledger.record(SnapshotChanged(self.guid, state.name, state.attributes, state.holds))
+        self._state = self._ledger.contents.snapshots[self.guid]
+
+    def _check_present(self) -> None:
+        if self.is_released:
+            raise Absent(f"the snapshot {self.name!r} was deleted")
+
+
+class SnapshotsOfVolume(Mapping[str, Snapshot]):
+    """The present snapshots of one volume, by name."""
+
+    def __init__(self, ledger: Ledger, identity: bytes) -> None:
+        self._ledger = ledger
+        self._identity = identity
+
+    def __getitem__(self, name: str) -> Snapshot:
+        return self._ledger.snapshots[self._guids()[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._guids())
+
+    def __len__(self) -> int:
+        return len(self._guids())
+
+    def _guids(self) -> Mapping[str, bytes]:
+        return self._ledger.contents.snapshots.of_volume(self._identity)
+
+
+def take_snapshots(
+    ledger: Ledger, volumes: Sequence[VolumeContents], name: str, attributes: Mapping[str, str], group: bytes
+) -> list[LogSnapshot]:
+    """Take a snapshot of each volume at one moment, all in one batch. Nothing has changed if it raises."""
+    check_name("the name of a snapshot", name)
+    check_attributes("the attributes of a snapshot", attributes)
+    for volume in volumes:
+        check_new_name(ledger, volume.identity, volume.name, name)
+    entropy, created_us = ledger.environment.entropy, int(ledger.environment.time() * _MICROSECONDS)
+    first = ledger.contents.next_frozen
+    ledger.turns.take(STEPS_OF_A_CHANGE * len(volumes))
+    records = [
+        SnapshotCreated(entropy(GUID_BYTES), frozen, volume.number, created_us, group, name, dict(attributes))
+        for frozen, volume in enumerate(volumes, first)
+    ]
+    ledger.record_all(records)
+    made = [LogSnapshot(ledger, ledger.contents.snapshots[record.guid]) for record in records]
+    ledger.snapshots.update((snapshot.guid, snapshot) for snapshot in made)
+    return made
+
+
+def check_new_name(ledger: Ledger, volume_identity: bytes, volume_name: str, name: str) -> None:
+    """Raise StoreError if a snapshot of the volume cannot have this name."""
+    check_name("the name of a snapshot", name)
+    if name in ledger.contents.snapshots.of_volume(volume_identity):
+        raise NameTaken(f"volume {volume_name!r} has a snapshot {name!r} already")

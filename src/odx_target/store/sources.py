@@ -1,0 +1,120 @@
+"""Reading of volumes, frozen maps and snapshots, and the frozen maps themselves, of a pool that is stored in a log."""
+
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from odx_target.environment import Buffer
+from odx_target.store.catalogue.interface import FrozenMapState
+from odx_target.store.errors import DamagedBlock, OutOfResources, StoreError, Unreadable
+from odx_target.store.ledger import Ledger
+from odx_target.store.log.pins import Pin
+from odx_target.store.log.reader import Reader
+from odx_target.store.log.records import Release
+from odx_target.store.map.frozen_root import FrozenRoot, MapReader
+from odx_target.store.troubles import Troubles
+from odx_target.turns import Steps
+
+STEPS_OF_A_CHANGE = 20
+"""Steps that an unmap, copy, freeze or release takes for its log record and for the nodes at both ends of its range."""
+
+_EMPTY = FrozenRoot(None, 1, 0)
+
+
+class Readable:
+    """The common part of volumes and frozen maps: a map, and a reader of the places in it."""
+
+    def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
+        self._map = block_map
+        self._reader: Reader = ledger.reader
+        self._troubles: Troubles = ledger.health.troubles
+        self._place = volume, frozen_map
+
+    @property
+    def size_blocks(self) -> int:
+        return self._map.size_blocks
+
+    def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
+        block_map = self._map
+        if block < 0 or count_blocks < 1 or block + count_blocks > block_map.size_blocks:
+            self.check_range(block, count_blocks)
+            return []
+        try:
+            if count_blocks == 1:
+                buffer = self._reader.read_block_now(block_map.place(block), block)
+                return None if buffer is None else [buffer]
+            return self._reader.read_now(block_map.runs(block, count_blocks), block)
+        except (DamagedBlock, Unreadable) as error:
+            self._troubles.block_lost(*self._place, error)
+            raise
+
+    def read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
+        # Not a coroutine itself: the places are looked up at the call, so that later writes do not change the result.
+        if block < 0 or count_blocks < 1 or block + count_blocks > self._map.size_blocks:
+            self.check_range(block, count_blocks)
+            return self._reader.read([], block)
+        runs = self._map.runs(block, count_blocks)
+        self._reader.settle(runs)
+        return self._read(self._reader.pins.pin(runs), block)
+
+    async def _read(self, pin: Pin, block: int) -> list[Buffer]:
+        try:
+            return await self._reader.read(pin.runs, block)
+        except (DamagedBlock, Unreadable) as error:
+            self._troubles.block_lost(*self._place, error)
+            raise
+        except OutOfResources as error:
+            self._troubles.scarce(error)
+            raise
+
+    def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
+        return self._map.extents(block, steps)
+
+    def check_range(self, block: int, count_blocks: int) -> None:
+        """Raise StoreError if the range is not inside the volume. An empty range is allowed."""
+        if block < 0 or count_blocks < 0 or block + count_blocks > self._map.size_blocks:
+            raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self._map.size_blocks}")
+
+
+class Frozen(Readable):
+    """A map that was frozen under an identifier, as a frozen map or as a snapshot."""
+
+    def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
+        super().__init__(contents.root, ledger, volume, contents.identifier)
+        self.identifier = contents.identifier
+        self._ledger = ledger
+        self.is_released = False
+
+    @property
+    def root(self) -> MapReader:
+        return self._map
+
+    def belongs_to(self, ledger: Ledger) -> bool:
+        """True if this belongs to the pool of the ledger and has not been released or deleted."""
+        return self._ledger is ledger and not self.is_released
+
+    def reach(self, block: int, count_blocks: int, leaves: int) -> int:
+        """Number of blocks from `block` on, at most `count_blocks`, that touch no more than `leaves` existing leaves."""
+        return self._map.reach(block, count_blocks, leaves)
+
+    def let_go(self) -> None:
+        """Drop the map, which is released or deleted."""
+        self._ledger.turns.take(STEPS_OF_A_CHANGE)
+        self.is_released = True
+        self._map = _EMPTY
+
+
+class LogFrozenMap(Frozen):
+    """A frozen map, made by `LogVolume.freeze` or found again after a restart."""
+
+    def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
+        super().__init__(ledger, contents, volume)
+        self.durable = contents.durable
+
+    def release(self) -> None:
+        if self.is_released:
+            return
+        ledger = self._ledger
+        self.let_go()
+        if not ledger.is_closed:
+            del ledger.frozen_maps[self.identifier]
+            ledger.record_or_defer(Release(self.identifier), matters=self.durable)
