@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from odx_target.cli.app import run
+from odx_target.cli.serving.constant_reasons import first_sentence, reasons_of
 from odx_target.cli.serving.limit_tables import describe_value
 from odx_target.cli.serving.limits import NOT_SHOWN, SHOWN, describe_limits, describe_memory
 from odx_target.copymgr import limits as copy_limits
@@ -35,10 +36,23 @@ def _defines(line: str, name: str) -> bool:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_limit_of_a_module_is_shown_or_is_not_for_a_reason(module: ModuleType) -> None:
-    shown = {constant for modules in SHOWN.values() for each, reasons in modules if each is module for constant in reasons}
+    shown = {constant for modules in SHOWN.values() for each, constants in modules if each is module for constant in constants}
     hidden = {constant for (each, constant), reason in NOT_SHOWN.items() if each is module and reason}
     assert not shown & hidden
     assert set(bounds(module)) <= shown | hidden
+
+
+def test_every_reason_is_the_first_sentence_below_the_constant() -> None:
+    for limits in describe_limits(Config()).values():
+        for limit in limits:
+            assert limit.reason, limit.name
+    reasons = reasons_of(copy_limits)
+    assert reasons["MIN_TOMBSTONE_S"] == "Minimum time for which the cause of a token's end is kept"
+    assert (
+        first_sentence("""Maximum (SBC-4 5.24): 1.5 times
+        as many. More.""")
+        == "Maximum (SBC-4 5.24): 1.5 times as many"
+    )
 
 
 def test_the_limits_modules_are_all_there() -> None:

@@ -115,7 +115,7 @@ def test_live_tokens_are_bounded_and_expired_ones_make_room() -> None:
         array.token(0, number, ONE, inactivity_timeout_s=10)
     reply = array.populate(0, 9, ONE)
     assert reply.sense == golden("refusals", "insufficient_resources")
-    assert array.manager.refusals.latest[-1]["limit"] == "MAXIMUM_TOKENS"
+    assert array.manager.refusals.latest[-1]["limit"] == "MAX_TOKENS"
     assert code_of(array.information(0, 9)) == "5/24/00"
     assert code_of(array.populate(0, 9, [(0, 0)])) == "good", "which needs none"
     array.environment.advance(10.0)
@@ -127,7 +127,7 @@ def test_change_vulnerable_tokens_are_bounded_for_each_logical_unit() -> None:
     for _ in range(2):
         typed(array, CHANGE_VULNERABLE)
     assert code_of(array.populate(0, 5, ONE, flags=RTV, rod_type=CHANGE_VULNERABLE)) == "B/55/03"
-    assert array.manager.refusals.latest[-1]["limit"] == "MAXIMUM_CHANGE_VULNERABLE_TOKENS"
+    assert array.manager.refusals.latest[-1]["limit"] == "MAX_CHANGE_VULNERABLE_TOKENS"
     assert code_of(array.populate(0, 5, ONE)) == "good"
     assert code_of(array.populate(1, 5, ONE, flags=RTV, rod_type=CHANGE_VULNERABLE)) == "good"
 

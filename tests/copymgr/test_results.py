@@ -193,7 +193,7 @@ def test_records_of_operations_under_way_are_never_given_up() -> None:
         assert code_of(array.populate(0, number, ONE, flags=IMMED)) == "good"
     assert kept(array) == {1, 2}
     assert array.populate(0, 3, ONE, flags=IMMED).sense == golden("refusals", "insufficient_resources")
-    assert array.manager.refusals.latest[-1]["limit"] == "MAXIMUM_RECORDS_PER_NEXUS"
+    assert array.manager.refusals.latest[-1]["limit"] == "MAX_RECORDS_PER_NEXUS"
     assert len(array.manager.tokens.live) == 3
     array.environment.advance(11.0)
     assert code_of(array.populate(0, 3, ONE, flags=IMMED)) == "good"

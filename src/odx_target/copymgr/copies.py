@@ -73,7 +73,7 @@ class Copies:
         if len(self.operations) >= self.limits.max_concurrent_copies:
             limit = ("TOTAL CONCURRENT COPIES", self.limits.max_concurrent_copies)
         elif not self.records.has_room(nexus):
-            limit = ("MAXIMUM_RECORDS_PER_NEXUS", self.limits.max_records_per_nexus)
+            limit = ("MAX_RECORDS_PER_NEXUS", self.limits.max_records_per_nexus)
         if limit is not None:
             raise Refusal(
                 INSUFFICIENT_RESOURCES,

@@ -27,21 +27,24 @@ OPTIMAL_TRANSFER_BYTES = 256 << 20
 reported, Windows writes in pieces of 64 MiB."""
 
 MIN_INACTIVITY_TIMEOUT_S = 1
-"""Minimum timeout: the shortest that the field can express. A larger minimum would raise the timeouts that hosts ask for."""
+"""Minimum inactivity timeout: the shortest that the field can express. A larger minimum would raise the timeouts that hosts ask
+for."""
 
 DEFAULT_INACTIVITY_TIMEOUT_S = 120
-"""Normally a few milliseconds pass between two commands of one copy, but up to 75 s on a host that waits for a failed path.
-Windows deletes no token, so every token of a copy lives at least this long; a longer timeout would keep blocks for nothing."""
+"""Default inactivity timeout of a token: longer than the failure of a path. Normally a few milliseconds pass between two
+commands of one copy, but up to 75 s on a host that waits for a failed path. Windows deletes no token, so every token of a copy
+lives at least this long; a longer timeout would keep blocks for nothing."""
 
 MAX_INACTIVITY_TIMEOUT_S = 3600
-"""Maximum timeout that a host may ask for: an hour, in which a person can pass on a token by hand. A forgotten token frees its
-blocks afterwards."""
+"""Maximum inactivity timeout that a host may ask for: an hour, in which a person can pass on a token by hand. A forgotten token
+frees its blocks afterwards."""
 
 MAX_TOKEN_LIFETIME_S = 86_400
 """Maximum lifetime of a token, however often it is used. A token keeps all blocks that have been overwritten meanwhile."""
 
 COMMAND_BUDGET_S = 4.0
-"""Time limit of a synchronous command: after it, Windows treats an array as slow. Nested hosts time out in less than 60 s."""
+"""Time limit of a synchronous command (copy-budget): after it, Windows treats an array as slow. Nested hosts time out in less
+than 60 s."""
 
 ANSWER_RESERVE_S = 0.25
 """Part of the command budget that is reserved for the commit, the response and the network."""
@@ -76,8 +79,8 @@ RECORD_OVERHEAD_BYTES = 512
 """Memory of a record, besides its sense data and token: the object and its entries in tables."""
 
 RECORD_LIFETIME_S = 300.0
-"""A host asks for a result at once or, after a path failure, within 75 s: its command timeout of 60 s plus the 15 s of its
-transport. This limit is a few times as long."""
+"""Time for which a host can ask for the result of a copy. A host asks at once or, after a path failure, within 75 s: its
+command timeout of 60 s plus the 15 s of its transport. This limit is a few times as long."""
 
 MAX_CONCURRENT_COPIES = 1024
 """Maximum number of operations under way for all nexuses: far more than 64 sessions start, and few enough that each operation

@@ -14,8 +14,8 @@ flood of sockets that never log in costs little. When the limit is exceeded, the
 is closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
-"""Declared as MaxRecvDataSegmentLength. It equals the largest command of Windows and the most that libiscsi and Linux send at
-once. So most writes arrive as immediate data of one PDU and need no round trip."""
+"""Value of MaxRecvDataSegmentLength: the largest command of Windows, and the most that libiscsi and Linux send at once. So most
+writes arrive as immediate data of one PDU and need no round trip."""
 
 MAX_FIRST_BURST_BYTES = 262144
 """Value of FirstBurstLength: as much as one PDU can carry. A larger value would only allow initiators to fill more memory

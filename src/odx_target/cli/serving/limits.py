@@ -1,13 +1,14 @@
 """The limits of an array that an operator or a host can meet, and the memory that they allow in the worst case.
 
-The values are constants of the modules that apply them. This module has only the list, in the order in which it is shown, and a
-short reason for each limit; the modules give the long reasons.
+The values are constants of the modules that apply them, and their reasons are the strings below the constants. This module has
+only the list, in the order in which it is shown.
 """
 
 from collections.abc import Mapping
 from types import ModuleType
 from typing import NamedTuple
 
+from odx_target.cli.serving.constant_reasons import reasons_of
 from odx_target.copymgr import limits as copy_limits
 from odx_target.copymgr.operations import copy_rate
 from odx_target.iscsi import limits as iscsi_limits
@@ -43,149 +44,152 @@ class MemoryPart(NamedTuple):
     reason: str
 
 
-SHOWN: Mapping[str, tuple[tuple[ModuleType, Mapping[str, str]], ...]] = {
+SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
     "sessions and connections": (
         (
             iscsi_limits,
-            {
-                "MAX_CONNECTIONS": "normal sessions in all; each costs a receive buffer and a share of the memory",
-                "MAX_DISCOVERY_SESSIONS": "discovery sessions in all, limited by themselves so that they keep no host out",
-                "MAX_LOGINS": "connections that have not logged in; beyond it the oldest is closed",
-                "COMMAND_WINDOW": "commands that one session may have under way (MaxCmdSN)",
-                "MAX_IMMEDIATE_COMMANDS": "immediate commands of a session, which the window does not count",
-                "MAX_CDB_BYTES": "the longest CDB that SPC-4 allows",
-                "MAX_RECV_DATA_SEGMENT_BYTES": "MaxRecvDataSegmentLength: the largest command that Windows makes",
-                "MAX_FIRST_BURST_BYTES": "FirstBurstLength: unsolicited data, as much as one PDU carries",
-                "MAX_BURST_BYTES": "MaxBurstLength: data that one R2T asks for",
-                "MAX_OUTSTANDING_R2T": "R2Ts open for one command",
-                "MAX_COLLECTED_BYTES": "write data requested by R2T on one connection: two of the largest commands",
-                "MAX_HELD_BYTES": "commands held, with their data, while an earlier CmdSN is missing",
-                "MAX_UNSENT_ANSWER_BYTES": "answers to pings and similar requests that wait to be sent",
-                "LOGIN_TIMEOUT_S": "time from the connection to the end of the login",
-                "PING_AFTER_IDLE_S": "a connection that is silent for this time is pinged",
-                "PING_TIMEOUT_S": "a connection that is silent for this time after a ping is closed",
-                "DATA_OUT_TIMEOUT_S": "the session ends if requested data does not arrive for this time",
-                "DISCOVERY_IDLE_S": "a discovery session that is silent for this time is closed",
-                "LOGOUT_TIME_S": "time for initiators to log out when the array stops",
-            },
+            (
+                "MAX_CONNECTIONS",
+                "MAX_DISCOVERY_SESSIONS",
+                "MAX_LOGINS",
+                "COMMAND_WINDOW",
+                "MAX_IMMEDIATE_COMMANDS",
+                "MAX_CDB_BYTES",
+                "MAX_RECV_DATA_SEGMENT_BYTES",
+                "MAX_FIRST_BURST_BYTES",
+                "MAX_BURST_BYTES",
+                "MAX_OUTSTANDING_R2T",
+                "MAX_COLLECTED_BYTES",
+                "MAX_HELD_BYTES",
+                "MAX_UNSENT_ANSWER_BYTES",
+                "LOGIN_TIMEOUT_S",
+                "PING_AFTER_IDLE_S",
+                "PING_TIMEOUT_S",
+                "DATA_OUT_TIMEOUT_S",
+                "DISCOVERY_IDLE_S",
+                "LOGOUT_TIME_S",
+            ),
         ),
         (
             file_descriptors,
-            {
-                "MIN_SOCKETS": "sockets of hosts; with fewer file descriptors `serve` does not start",
-                "MAX_SOCKETS": "sockets of hosts, if there are enough file descriptors",
-                "MIN_SEGMENTS": "open segments; with fewer file descriptors `serve` does not start",
-                "MAX_SEGMENTS": "open segments, if there are enough file descriptors",
-            },
+            (
+                "MIN_SOCKETS",
+                "MAX_SOCKETS",
+                "MIN_SEGMENTS",
+                "MAX_SEGMENTS",
+            ),
         ),
     ),
     "commands": (
         (
             scsi_limits,
-            {
-                "MAX_TRANSFER_BYTES": "one READ or WRITE, which is held in memory as a whole",
-                "OPTIMAL_TRANSFER_BYTES": "a longer transfer gains nothing",
-                "MAX_UNMAP_BYTES": "one UNMAP, which takes some milliseconds without a pause",
-                "MAX_UNMAP_DESCRIPTORS": "ranges of one UNMAP: a parameter list of 4 KiB",
-                "MAX_WRITE_SAME_BYTES": "one WRITE SAME: about a second if the pattern is not zeros",
-                "MAX_COMPARE_AND_WRITE_BYTES": "one COMPARE AND WRITE, which is done without a pause",
-                "MAX_ATOMIC_TRANSFER_BYTES": "one WRITE ATOMIC: more than databases ask for",
-                "MAX_LBA_STATUS_DESCRIPTORS": "extents of one answer to GET LBA STATUS",
-                "MAX_TASKS": "waiting tasks of a logical unit; beyond it TASK SET FULL",
-                "MAX_REGISTRATIONS": "persistent reservations: I_T nexuses registered with a logical unit",
-                "MAX_RESERVE_OUT_BYTES": "a parameter list of PERSISTENT RESERVE OUT",
-                "THRESHOLD_SET_BYTES": "the unit in which used and available room is reported",
-            },
+            (
+                "MAX_TRANSFER_BYTES",
+                "OPTIMAL_TRANSFER_BYTES",
+                "MAX_UNMAP_BYTES",
+                "MAX_UNMAP_DESCRIPTORS",
+                "MAX_WRITE_SAME_BYTES",
+                "MAX_COMPARE_AND_WRITE_BYTES",
+                "MAX_ATOMIC_TRANSFER_BYTES",
+                "MAX_LBA_STATUS_DESCRIPTORS",
+                "MAX_TASKS",
+                "MAX_REGISTRATIONS",
+                "MAX_RESERVE_OUT_BYTES",
+                "THRESHOLD_SET_BYTES",
+            ),
         ),
     ),
     "copy by token": (
         (
             copy_limits,
-            {
-                "MAX_TOKENS": "valid tokens; beyond it POPULATE TOKEN is refused",
-                "MAX_CHANGE_VULNERABLE_TOKENS": "change vulnerable tokens of a logical unit: each write checks all of them",
-                "MAX_RANGE_DESCRIPTORS": "ranges of one command: as many as Windows sends",
-                "MAX_ROD_BYTES": "data of one token, and data that one command writes",
-                "MAX_RANGE_BYTES": "one range: as long as a whole command",
-                "OPTIMAL_TRANSFER_BYTES": "the chunk of the Windows copy engine",
-                "MIN_INACTIVITY_TIMEOUT_S": "a host that requests a shorter timeout gets this one",
-                "DEFAULT_INACTIVITY_TIMEOUT_S": "a token ends if it is not used for this time: longer than a path failure",
-                "MAX_INACTIVITY_TIMEOUT_S": "the longest timeout that a host may ask for",
-                "MAX_TOKEN_LIFETIME_S": "a token ends even if it is in use, because it keeps overwritten blocks",
-                "COMMAND_BUDGET_S": "WRITE USING TOKEN ends before this time, perhaps with a partial result (copy-budget)",
-                "ANSWER_RESERVE_S": "part of the command budget that is kept for commit and answer",
-                "MIN_TOMBSTONE_S": "shortest time for which the cause of a token's end is kept",
-                "MAX_TOMBSTONES": "causes of ended tokens that are kept; beyond it the oldest is dropped",
-                "MAX_RECORDS_PER_NEXUS": "results of copies kept for one I_T nexus",
-                "MAX_RECORD_BYTES": "results of copies kept for all I_T nexuses",
-                "RECORD_LIFETIME_S": "for how long a host can ask for the result of a copy",
-                "MAX_CONCURRENT_COPIES": "token commands of all hosts that are under way",
-                "STATUS_UPDATE_DELAY_MS": "a host that asks for progress more often gets nothing new",
-            },
+            (
+                "MAX_TOKENS",
+                "MAX_CHANGE_VULNERABLE_TOKENS",
+                "MAX_RANGE_DESCRIPTORS",
+                "MAX_ROD_BYTES",
+                "MAX_RANGE_BYTES",
+                "OPTIMAL_TRANSFER_BYTES",
+                "MIN_INACTIVITY_TIMEOUT_S",
+                "DEFAULT_INACTIVITY_TIMEOUT_S",
+                "MAX_INACTIVITY_TIMEOUT_S",
+                "MAX_TOKEN_LIFETIME_S",
+                "COMMAND_BUDGET_S",
+                "ANSWER_RESERVE_S",
+                "MIN_TOMBSTONE_S",
+                "MAX_TOMBSTONES",
+                "MAX_RECORDS_PER_NEXUS",
+                "MAX_RECORD_BYTES",
+                "RECORD_LIFETIME_S",
+                "MAX_CONCURRENT_COPIES",
+                "STATUS_UPDATE_DELAY_MS",
+            ),
         ),
         (
             copy_rate,
-            {
-                "MIN_COPY_RATE_BYTES_PER_S": "the smallest copy-rate: one block for each step of a copy",
-                "MAX_COPY_RATE_BYTES_PER_S": "the largest copy-rate: more than any machine reaches",
-            },
+            (
+                "MIN_COPY_RATE_BYTES_PER_S",
+                "MAX_COPY_RATE_BYTES_PER_S",
+            ),
         ),
     ),
     "pool and LUNs": (
         (
             parsing,
-            {
-                "MAX_LUNS": "LUNs of a pool: they are addressed by one byte",
-                "MAX_LUN_BYTES": "the size of a LUN: far inside what READ CAPACITY can report",
-                "MAX_LUN_NAME_CHARACTERS": "the longest name of a LUN: it fits a line of the log",
-                "MIN_POOL_LIMIT_BYTES": "the smallest pool-limit: two of the smallest segments",
-            },
+            (
+                "MAX_LUNS",
+                "MAX_LUN_BYTES",
+                "MAX_LUN_NAME_CHARACTERS",
+                "MIN_POOL_LIMIT_BYTES",
+            ),
         ),
-        (segment, {"MAX_SEGMENT_BLOCKS": "blocks of 4 KiB in a segment, by which the log grows"}),
-        (checksum_index, {"MAX_TABLES": "segments whose checksums stay in memory; others are read when needed"}),
-        (troubles, {"MAX_DAMAGED_PLACES": "damaged blocks that are listed one by one"}),
+        (segment, ("MAX_SEGMENT_BLOCKS",)),
+        (checksum_index, ("MAX_TABLES",)),
+        (troubles, ("MAX_DAMAGED_PLACES",)),
     ),
     "memory and settings": (
         (
             memory_budget,
-            {
-                "MIN_MEMORY_BYTES": "the smallest memory-limit: room for one of the largest commands",
-                "MAX_MEMORY_BYTES": "the largest memory-limit",
-            },
+            (
+                "MIN_MEMORY_BYTES",
+                "MAX_MEMORY_BYTES",
+            ),
         ),
         (
             toml_file,
-            {"MAX_FILE_BYTES": "a larger configuration file is refused", "MAX_KEY_PARTS": "parts of a key in the file"},
+            (
+                "MAX_FILE_BYTES",
+                "MAX_KEY_PARTS",
+            ),
         ),
         (
             chap,
-            {
-                "MIN_SECRET_BYTES": "the shortest CHAP secret: RFC 7143 asks for 96 bits",
-                "MAX_SECRET_BYTES": "the longest CHAP secret: longer than initiators accept",
-                "MAX_USER_BYTES": "the longest name of a CHAP user",
-                "MAX_USERS": "CHAP users: more than there are hosts",
-                "MAX_SECRET_FILE_BYTES": "a larger secret file is refused",
-            },
+            (
+                "MIN_SECRET_BYTES",
+                "MAX_SECRET_BYTES",
+                "MAX_USER_BYTES",
+                "MAX_USERS",
+                "MAX_SECRET_FILE_BYTES",
+            ),
         ),
         (
             control_server,
-            {
-                "MAX_CONTROL_CONNECTIONS": "connections to the control socket",
-                "MAX_LINE_BYTES": "a request to the control socket",
-                "IDLE_TIMEOUT_S": "time for a client of the control socket to send its next request",
-            },
+            (
+                "MAX_CONTROL_CONNECTIONS",
+                "MAX_LINE_BYTES",
+                "IDLE_TIMEOUT_S",
+            ),
         ),
         (
             pcapng,
-            {
-                "MIN_SNAP_BYTES": "the smallest pcap-snap-length",
-                "MAX_SNAP_BYTES": "the largest pcap-snap-length, and the default",
-            },
+            (
+                "MIN_SNAP_BYTES",
+                "MAX_SNAP_BYTES",
+            ),
         ),
-        (record_writer, {"MAX_QUEUED_BYTES": "waiting data of a trace or capture; beyond it data is left out"}),
+        (record_writer, ("MAX_QUEUED_BYTES",)),
     ),
 }
-"""Reasons of limits, by title of the table, module and constant."""
+"""Constants that are shown, by title of the table and module. The string below a constant has the reason for its value."""
 
 NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (iscsi_limits, "MAX_TRANSFER_BYTES"): "the same as the largest READ or WRITE, which is shown",
@@ -217,9 +221,10 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
     }
     found = {
         title: [
-            _limit(constant, values.get((module, constant), getattr(module, constant)), reason)
-            for module, reasons in modules
-            for constant, reason in reasons.items()
+            _limit(constant, values.get((module, constant), getattr(module, constant)), reasons.get(constant, ""))
+            for module, constants in modules
+            for reasons in [reasons_of(module)]
+            for constant in constants
         ]
         for title, modules in SHOWN.items()
     }

@@ -189,8 +189,8 @@ def _full(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> tuple
     """Return the name and the value of the limit that one more token would exceed; None if there is room."""
     limits = copies.limits
     if copies.tokens.is_full:
-        return "MAXIMUM_TOKENS", limits.max_tokens
+        return "MAX_TOKENS", limits.max_tokens
     vulnerable = len(copies.watch.tokens_of(logical_unit.volume))
     if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE and vulnerable >= limits.max_change_vulnerable_tokens:
-        return "MAXIMUM_CHANGE_VULNERABLE_TOKENS", limits.max_change_vulnerable_tokens
+        return "MAX_CHANGE_VULNERABLE_TOKENS", limits.max_change_vulnerable_tokens
     return None

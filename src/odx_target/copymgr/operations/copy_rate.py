@@ -19,11 +19,11 @@ STEP_S = 1 / 32
 """Duration of a step: short enough to notice an abort, to show progress and to end a command in time. It is a power of two,
 like block sizes."""
 
-# Smallest rate: one block of the store in one step. At a lower rate, steps would take longer.
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
+"""Minimum rate of copies (copy-rate): one block of the store in one step. At a lower rate, steps would take longer."""
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""Maximum rate: more than any machine reaches, and small enough for all calculations here."""
+"""Maximum rate of copies (copy-rate): more than any machine reaches, and small enough for all calculations here."""
 
 
 class CopyRate:

@@ -12,7 +12,8 @@ CHECKSUM_BYTES = array("I").itemsize
 """Size of the checksum of one block."""
 
 MAX_TABLES = 1024
-"""Number of tables in memory: 64 MiB of checksums for 64 GiB of data. Reading other data costs one more read of 64 KiB."""
+"""Number of segments whose checksums stay in memory: 64 MiB of checksums for 64 GiB of data. Reading other data costs one more
+read of 64 KiB."""
 
 
 class ChecksumIndex:

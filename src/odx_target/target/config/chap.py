@@ -15,11 +15,17 @@ from odx_target.iscsi.login.chap import Account, Accounts, Credentials
 from odx_target.iscsi.names import check_name
 from odx_target.target.config.error import ConfigError
 
-MIN_SECRET_BYTES = 12  # RFC 7143 9.2.1: a secret of less than 96 bits would require IPsec
-MAX_SECRET_BYTES = 255  # more than initiators accept: Windows 16 bytes, open-iscsi 255
-MAX_USER_BYTES = 255  # RFC 7143 6.1: the limit of every value without a limit of its own
-MAX_USERS = 1024  # more hosts than one array serves; limits the work for a file that was named by mistake
-MAX_SECRET_FILE_BYTES = 4096  # far more than a secret and its newline; limits reading a file that was named by mistake
+MIN_SECRET_BYTES = 12
+"""Minimum length of a CHAP secret: a secret of less than 96 bits would require IPsec (RFC 7143 9.2.1)."""
+MAX_SECRET_BYTES = 255
+"""Maximum length of a CHAP secret: as much as initiators accept (Windows 16 bytes, open-iscsi 255)."""
+MAX_USER_BYTES = 255
+"""Maximum length of a CHAP user's name: the limit of every value without a limit of its own (RFC 7143 6.1)."""
+MAX_USERS = 1024
+"""Maximum number of CHAP users: more hosts than one array serves. It limits the work for a file that was named by mistake."""
+MAX_SECRET_FILE_BYTES = 4096
+"""Maximum size of a secret file: far more than a secret and its newline. It limits the reading of a file that was named by
+mistake."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,14 @@ from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Po
 from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
 
 LOGICAL_BLOCK_SIZES = (512, 4096)
-MAX_LUN_BYTES = 1 << 50  # 1 PiB: 2^41 blocks of 512 bytes, far below the limits of the map and of READ CAPACITY(16)
-MAX_LUNS = 256  # the peripheral device addressing method has LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)
-MAX_LUN_NAME_CHARACTERS = 64  # short enough for a log line and the pool's catalogue; iSCSI limits only target names
-MIN_POOL_LIMIT_BYTES = 2 << 20  # the size of two of the smallest segments
+MAX_LUN_BYTES = 1 << 50
+"""Maximum size of a LUN: 2^41 blocks of 512 bytes, far below the limits of the map and of READ CAPACITY(16)."""
+MAX_LUNS = 256
+"""Maximum number of LUNs: the peripheral device addressing method has LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)."""
+MAX_LUN_NAME_CHARACTERS = 64
+"""Maximum length of a LUN's name: short enough for a log line and the pool's catalogue. iSCSI limits only target names."""
+MIN_POOL_LIMIT_BYTES = 2 << 20
+"""Minimum of pool-limit: the size of two of the smallest segments."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 LOG_LEVELS = ("debug", "info", "warning", "error")

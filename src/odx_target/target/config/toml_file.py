@@ -9,9 +9,10 @@ from typing import Any
 from odx_target.target.config.error import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
-"""Maximum size of a file: four times the size of one with 1,024 CHAP users and 256 LUNs."""
+"""Maximum size of a configuration file: four times the size of one with 1,024 CHAP users and 256 LUNs."""
 MAX_KEY_PARTS = 16
-"""Maximum number of parts of a dotted key, where ours have at most two. The time of `tomllib` grows with its square."""
+"""Maximum number of parts of a dotted key in the configuration file, where ours have at most two. The time of `tomllib` grows
+with its square."""
 
 # Quoted texts and comments; each ends at the end of its line at the latest.
 _NO_KEY = re.compile(r"""("(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*'?)|#[^\n]*""")

@@ -35,13 +35,14 @@ ACCEPT_PAUSE_S = 0.1
 """Pause after accept() has failed. The cause may last, and retries without a pause would use all CPU time."""
 
 MAX_LINE_BYTES = 1 << 16
-"""Maximum length of a request: far more than any request needs."""
+"""Maximum length of a request to the control socket: far more than any request needs."""
 
 MAX_CONTROL_CONNECTIONS = 16
-"""Maximum number of connections: enough for a person and some scripts. Any further client gets an error at once."""
+"""Maximum number of connections to the control socket: enough for a person and some scripts. Any further client gets an error
+at once."""
 
 IDLE_TIMEOUT_S = 60.0
-"""Time for a client to send its next request."""
+"""Time for a client of the control socket to send its next request."""
 
 SEND_TIMEOUT_S = 10.0
 """Time for a client to receive a response."""

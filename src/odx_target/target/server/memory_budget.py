@@ -49,9 +49,11 @@ MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
 MIN_MEMORY_BYTES = 320 * MIB
-"""Minimum limit: with less, the allotments would have no room for one of the largest commands besides the guaranteed parts."""
+"""Minimum of memory-limit: with less, the allotments would have no room for one of the largest commands besides the guaranteed
+parts."""
 
 MAX_MEMORY_BYTES = 1 << 40
+"""Maximum of memory-limit: more than a machine has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
 MIN_SNAP_BYTES = 128
-"""Minimum length of a kept packet: the headers of IPv6, TCP and iSCSI, which are necessary, are 108 bytes."""
+"""Minimum of pcap-snap-length: the headers of IPv6, TCP and iSCSI, which are necessary, are 108 bytes."""
 MAX_SNAP_BYTES = 262_144
-"""Maximum length of a kept packet, and the largest that readers accept; all packets here are shorter."""
+"""Maximum and default of pcap-snap-length, and the largest that readers accept; all packets here are shorter."""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")

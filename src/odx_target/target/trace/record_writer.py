@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_QUEUED_BYTES = 16 << 20
-"""Maximum size of the queue: a tenth of a second at full speed. A longer queue would only delay the loss of records."""
+"""Maximum size of the queue of a trace or capture: a tenth of a second at full speed. A longer queue would only delay the loss
+of records."""
 
 WRITE_BYTES = 1 << 20
 """Number of bytes that one write takes from the queue, so that many small records need few calls."""
