@@ -29,12 +29,6 @@ Phases
     login          Login Requests only            full feature phase, a refusal (status in a Login Response), LOGIN_TIMEOUT_S
     full feature   those in `full_feature`        logout, protocol error, header digest error, reinstatement, silence, stop
     closed         none
-
-Consequences of a breach of the protocol
-----------------------------------------
-    header digest wrong, in full feature phase: the connection ends at once, since lengths cannot be trusted
-    data segment longer than declared: Reject PROTOCOL ERROR, and the connection ends
-    other: Reject with its reason (see `full_feature` and `data_out`); the connection ends if `PduRefused.fatal`
 """
 
 from collections.abc import Callable, Sequence

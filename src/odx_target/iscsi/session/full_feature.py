@@ -17,6 +17,12 @@ A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143
 is counted. Commands are delivered in the order of CmdSN. A command whose data has not all arrived does not delay later
 commands: it is reported as accepted, which keeps its place in the order, and again with its data. `digest_errors` handles PDUs
 whose data digest is wrong.
+
+Consequences of a breach of the protocol in this phase:
+
+    header digest wrong: the connection ends at once, since lengths cannot be trusted
+    data segment longer than declared: Reject PROTOCOL ERROR, and the connection ends
+    other: Reject with its reason (see also `data_out`); the connection ends if `PduRefused.fatal`
 """
 
 from collections.abc import Callable, Sequence
