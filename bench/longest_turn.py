@@ -229,7 +229,7 @@ async def make_tokens(bench: Bench) -> None:
 async def expiry(bench: Bench) -> None:
     """Let all tokens expire in the same second."""
     bench.clock.jump(1000.0)
-    while bench.array.copy_manager.tokens.live:
+    while bench.array.copy_manager.copies.tokens.live:
         await trio.lowlevel.checkpoint()
     await _quiet()
 

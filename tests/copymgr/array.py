@@ -64,7 +64,7 @@ class CopyArray:
         self.pool: LogPool = self.environment.run(open_pool(parts, self.environment, self.pool_options))
         self.copies = JobsOf(self.environment)
         self.manager = CopyManager(self.pool, self.copies, self.limits, self.options)
-        self.manager.on_internal_error = self.internal_errors.append
+        self.manager.copies.on_internal_error = self.internal_errors.append
         self.server = DeviceServer([*standard_commands(), *self.manager.commands()])
         self.server.on_internal_error = self.internal_errors.append
         self.server.on_nexus_loss.append(self.manager.nexus_lost)

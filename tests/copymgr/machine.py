@@ -96,9 +96,13 @@ class MachineUnderTest(RuleBasedStateMachine):
         """Install functions that update the model at the moment when the array acts."""
         array = self.array
         array.server.before_command = self.before_command
-        begin, ended, add_step = array.manager.begin, array.manager.operation_ended, array.manager.counters.add_step
-        add_token = array.manager.tokens.add
-        self.tokens = {token: self.tokens_by_data[token.data] for token in array.manager.tokens.live.values()}
+        begin, ended, add_step = (
+            array.manager.copies.begin,
+            array.manager.copies.operation_ended,
+            array.manager.copies.counters.add_step,
+        )
+        add_token = array.manager.copies.tokens.add
+        self.tokens = {token: self.tokens_by_data[token.data] for token in array.manager.copies.tokens.live.values()}
 
         def spy_begin(*arguments: Any, **options: Any) -> CopyOperation:
             operation = begin(*arguments, **options)
@@ -122,15 +126,15 @@ class MachineUnderTest(RuleBasedStateMachine):
             out_of_time = operation.sense != b"" and operation.transfer_count_blocks < len(self.operations[operation].writes)
             self.model.ended(self.operations.pop(operation), now_s, out_of_time)
 
-        class Counters(type(array.manager.counters)):  # type: ignore[misc]
+        class Counters(type(array.manager.copies.counters)):  # type: ignore[misc]
             def add_step(counters, kind: StepKind, size_bytes: int) -> None:
                 add_step(kind, size_bytes)
                 self.follow()
 
-        array.manager.begin = spy_begin  # type: ignore[method-assign]
-        array.manager.operation_ended = spy_ended  # type: ignore[method-assign]
-        array.manager.tokens.add = spy_add_token  # type: ignore[method-assign]
-        array.manager.counters = Counters()
+        array.manager.copies.begin = spy_begin  # type: ignore[method-assign]
+        array.manager.copies.operation_ended = spy_ended  # type: ignore[method-assign]
+        array.manager.copies.tokens.add = spy_add_token  # type: ignore[method-assign]
+        array.manager.copies.counters = Counters()
         for lun in range(len(LUNS)):
             self.listen(lun)
         self.apply_delay()
@@ -264,13 +268,13 @@ class MachineUnderTest(RuleBasedStateMachine):
 
     def check_what_is_held(self) -> None:
         """Check that operations, leases, frozen maps and places in task sets agree with the model."""
-        assert set(self.array.manager.operations) == set(self.operations)
+        assert set(self.array.manager.copies.operations) == set(self.operations)
         assert set(self.operations.values()) == set(self.model.running)
         self.model.settle_time(self.now_s)
         held = set()
         for token, modelled in self.tokens.items():
             assert token.leases == modelled.leases
-            is_known = self.array.manager.tokens.live.get(token.identifier) is token
+            is_known = self.array.manager.copies.tokens.live.get(token.identifier) is token
             is_alive = is_known and not token.is_expired(self.now_s)  # expired tokens wait to be removed
             assert is_alive == (not modelled.discarded and modelled.end is None)
             if is_known or modelled.leases:
@@ -291,7 +295,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         def before_step(operation: CopyOperation) -> Awaitable[None] | None:
             return self.array.environment.sleep(delay_s) if delay_s else None
 
-        self.array.manager.before_step = None if delay_s is None else before_step
+        self.array.manager.copies.before_step = None if delay_s is None else before_step
 
 
 def expect(reply: Reply, predicted: str) -> None:

@@ -31,7 +31,7 @@ def limited(rate: int | None = RATE, limits: CopyLimits | None = None) -> CopyAr
     array = CopyArray(limits)
     array.write(0, 0, pattern(0, 0, 2048, 512))
     array.write(1, 0, pattern(1, 0, 2048, 512))
-    array.manager.copy_rate.set(rate)
+    array.manager.copies.copy_rate.set(rate)
     return array
 
 
@@ -69,15 +69,15 @@ def test_a_copy_takes_its_time_and_shows_how_far_it_is(way: str) -> None:
     array.environment.advance(0.51)
     assert code_of(started.reply) == "good"
     assert b"".join(array.volume(1).read_now(0, 256) or []) == expected(way, BLOCKS)
-    assert array.manager.counters.moved_bytes == (BLOCKS * 512 if way == "moved" else 0)
+    assert array.manager.copies.counters.moved_bytes == (BLOCKS * 512 if way == "moved" else 0)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_rate_costs_nothing(way: str) -> None:
     array = limited(None)
-    steps = array.manager.counters.steps
+    steps = array.manager.copies.counters.steps
     assert begin(array, way).is_done
-    assert array.manager.counters.steps - steps == 1
+    assert array.manager.copies.counters.steps - steps == 1
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -88,7 +88,7 @@ def test_no_step_takes_longer_than_a_moment(way: str, rate: int) -> None:
     last_s = array.environment.monotonic()
     begin(array, way, IMMED)
     began_s = last_s
-    (operation,) = array.manager.operations
+    (operation,) = array.manager.copies.operations
     for _ in range(200_000):
         if not operation.is_in_progress:
             break
@@ -144,7 +144,7 @@ def test_an_abort_leaves_what_was_counted_and_nothing_more(way: str, flags: int)
     answer = data_of(array.copy_status(1, 2))
     assert (answer[5], answer[12], int.from_bytes(answer[16:24], "big")) == (0x60, Status.TASK_ABORTED, count)
     assert code_of(started.reply) == ("good" if flags else "A/2F/02")
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
 
 
 def test_copies_share_the_rate() -> None:
@@ -171,20 +171,20 @@ def test_behind_many_others_every_command_gets_something_done_in_time() -> None:
     assert code_of(reply) == "A/0D/04"
     assert int.from_bytes(reply.sense[3:7], "big") == 8
     array.environment.advance(10.0)
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
 
 
 def test_the_rate_can_be_changed_and_lifted_under_a_copy() -> None:
     array = limited()
     started = begin(array, "shared")
     array.environment.advance(0.5)
-    array.manager.copy_rate.set(2 * RATE)
+    array.manager.copies.copy_rate.set(2 * RATE)
     array.environment.advance(0.5)
     assert 256 + 512 - 40 <= count_of(array) <= 256 + 512
-    array.manager.copy_rate.set(MIN_COPY_RATE_BYTES_PER_S)
+    array.manager.copies.copy_rate.set(MIN_COPY_RATE_BYTES_PER_S)
     array.environment.advance(0.5)
     assert 896 - 60 <= count_of(array) <= 896
-    array.manager.copy_rate.set(None)
+    array.manager.copies.copy_rate.set(None)
     array.environment.advance(STEP_S)
     assert code_of(started.reply) == "good"
     assert array.read(1, 0, 2048) == expected("shared", BLOCKS)
@@ -219,14 +219,14 @@ def test_a_logical_unit_that_shrinks_under_a_copy_ends_it(way: str, flags: int, 
     assert (answer[5], answer[34] & 0xF, answer[44:46]) == (2, 5, b"\x21\0")
     assert code_of(started.reply) == ("good" if flags else "5/21/00")
     assert b"".join(array.volume(1).read_now(0, 256) or []) == expected(way, count)
-    rules = [refusal["rule"] for refusal in array.manager.refusals.latest]
+    rules = [refusal["rule"] for refusal in array.manager.copies.refusals.latest]
     assert rules == ([] if flags else ["the logical unit was made smaller"])
 
 
 def test_a_logical_unit_that_shrinks_while_a_step_reads_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     array = limited(None)
     token = array.token(0, 1, [(1, 16)])
-    (live,) = array.manager.tokens.live.values()
+    (live,) = array.manager.copies.tokens.live.values()
     monkeypatch.setattr(live.rod.frozen, "read_now", lambda block, count_blocks: None)
     original = live.rod.frozen.read
 

@@ -26,21 +26,21 @@ def populate_persistent(array: CopyArray, flags: int) -> int:
 
 
 def populate_in_steps(array: CopyArray, flags: int) -> int:
-    array.manager.before_step = waits(array)
+    array.manager.copies.before_step = waits(array)
     array.start_populate(0, LIST_IDENTIFIER, ONE, flags=flags, tag=TAG)
     return 0
 
 
 def write_in_steps(array: CopyArray, flags: int) -> int:
-    (token,) = array.manager.tokens.live.values()
-    array.manager.before_step = waits(array)
+    (token,) = array.manager.copies.tokens.live.values()
+    array.manager.copies.before_step = waits(array)
     array.start_write_using(1, LIST_IDENTIFIER, token.data, [(3, 100)], flags=flags, tag=TAG)
     return 1
 
 
 def write_unaligned(array: CopyArray, flags: int) -> int:
     """Write more blocks than are moved at once."""
-    (token,) = array.manager.tokens.live.values()
+    (token,) = array.manager.copies.tokens.live.values()
     array.start_write_using(1, LIST_IDENTIFIER, token.data, [(3, 100)], flags=flags, tag=TAG)
     return 1
 
@@ -83,14 +83,14 @@ def array_with_token() -> CopyArray:
 @pytest.mark.parametrize(("command", "flags", "end"), CASES)
 def test_nothing_is_left(command: Callable[[CopyArray, int], int], flags: int, end: str) -> None:
     array = array_with_token()
-    (token,) = array.manager.tokens.live.values()
+    (token,) = array.manager.copies.tokens.live.values()
     lun = command(array, flags)
     written = array.volume(1).read_now(0, 25)  # some of the work is done at once
-    assert len(array.manager.operations) == 1
+    assert len(array.manager.copies.operations) == 1
     (FOREGROUND_ENDS | ENDS)[end](array, lun)
     array.environment.settle()
-    assert array.manager.operations == {}
-    assert list(array.manager.tokens.live.values()) == [token]
+    assert array.manager.copies.operations == {}
+    assert list(array.manager.copies.tokens.live.values()) == [token]
     assert token.leases == 0
     assert list(array.pool.frozen_maps.values()) == [token.rod.frozen]
     assert array.pool.remembered_keys("copymgr/token/") == []
@@ -110,7 +110,7 @@ def test_an_operation_is_given_up_with_its_outcome() -> None:
     assert not isinstance(outcome, Reply)
     assert len(array.pool.frozen_maps) == 2
     outcome.abandon()
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     assert len(array.pool.frozen_maps) == 1
     assert array.pool.remembered_keys("copymgr/token/") == []
 
@@ -126,9 +126,9 @@ def test_a_background_that_takes_no_more_work(
 
     monkeypatch.setattr(array.copies, "start_soon", refuse)
     command(array, ListFlag.IMMED)
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     assert len(array.pool.frozen_maps) == 1
-    assert [token.leases for token in array.manager.tokens.live.values()] == [0]
+    assert [token.leases for token in array.manager.copies.tokens.live.values()] == [0]
     assert len(array.internal_errors) == 1
 
 
@@ -150,10 +150,10 @@ def test_a_failure_while_giving_back_ends_the_operation_all_the_same(monkeypatch
         raise error
 
     populate_persistent(array, 0)
-    monkeypatch.setattr(array.manager.tokens, "discard", fail)
+    monkeypatch.setattr(array.manager.copies.tokens, "discard", fail)
     array.server.abort_task(array.nexus, 0, TAG)
     array.environment.settle()
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     assert array.internal_errors == [error]
 
 
@@ -169,6 +169,6 @@ def test_a_token_that_is_not_finished_holds_nothing(part: str, error: Exception,
         patch.setattr(f"odx_target.copymgr.commands.populate_token.{part}", fail)
         assert array.populate(0, 1, ONE, flags=ListFlag.RTV, rod_type=PERSISTENT).status != 0
     assert array.pool.frozen_maps == {}
-    assert array.manager.tokens.live == {}
-    assert array.manager.operations == {}
+    assert array.manager.copies.tokens.live == {}
+    assert array.manager.copies.operations == {}
     assert array.pool.remembered_keys("copymgr/token/") == []

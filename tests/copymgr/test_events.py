@@ -20,7 +20,7 @@ def copying(flags: int = 0, delay_s: float = 1.0) -> tuple[CopyArray, Started, i
     array = CopyArray(CopyLimits(copy_step_bytes=8192, command_budget_s=1000.0))
     array.write(0, 0, pattern(0, 0, 200, 512))
     token = array.token(0, 1, [(1, 160)])
-    array.manager.before_step = lambda operation: array.environment.sleep(delay_s)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(delay_s)
     started = array.start_write_using(1, 2, token, [(8, 160)], flags=flags)
     array.environment.advance(2.5 * delay_s)
     assert written(array) == 32
@@ -46,9 +46,9 @@ def assert_nothing_more(array: CopyArray) -> None:
     """Run all remaining work, and check that nothing more was written."""
     array.environment.advance(100.0)
     assert written(array) == 32
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     assert array.internal_errors == []
-    assert [token.leases for token in array.manager.tokens.live.values()] == [0]
+    assert [token.leases for token in array.manager.copies.tokens.live.values()] == [0]
 
 
 def test_copy_operation_abort_in_the_background() -> None:
@@ -105,7 +105,7 @@ def test_task_management_ends_the_command_and_keeps_the_record(function: Callabl
 def test_an_aborted_identifier_may_be_used_at_once() -> None:
     array, started, tag = copying()
     abort_task(array, tag)
-    array.manager.before_step = None
+    array.manager.copies.before_step = None
     assert code_of(array.start_populate(1, 2, ONE).reply) == "good"
     array.environment.advance(100.0)
     assert started.is_done
@@ -127,8 +127,8 @@ def test_a_reset_ends_operations_and_drops_records_and_keeps_tokens(flags: int, 
     assert code_of(array.information(0, 1)) == ("5/24/00" if whole_target else "good"), "the source was not reset"
     assert_nothing_more(array)
     assert code_of(started.reply) == ("good" if flags else "aborted")
-    array.manager.before_step = None
-    (token,) = array.manager.tokens.live.values()
+    array.manager.copies.before_step = None
+    (token,) = array.manager.copies.tokens.live.values()
     assert code_of(array.write_using(1, 2, token.data, [(8, 160)], nexus=other)) == "good", "as Windows retries it"
     assert written(array) == 160
 
@@ -146,7 +146,7 @@ def test_a_lost_nexus_ends_its_commands() -> None:
     array.server.detach(array.nexus)
     assert_nothing_more(array)
     assert started.reply.status == Status.TASK_ABORTED
-    assert len(array.manager.records) == 0
+    assert len(array.manager.copies.records) == 0
     again = array.new_nexus()
     assert code_of(array.information(1, 2, nexus=again)) == "5/24/00"
 
@@ -154,12 +154,12 @@ def test_a_lost_nexus_ends_its_commands() -> None:
 def test_a_lost_nexus_leaves_background_operations_alone() -> None:
     array, _, _ = copying(IMMED)
     array.server.detach(array.nexus)
-    assert len(array.manager.records) == 0
-    assert len(array.manager.operations) == 1
+    assert len(array.manager.copies.records) == 0
+    assert len(array.manager.copies.operations) == 1
     array.environment.advance(100.0)
     assert written(array) == 160
-    assert array.manager.operations == {}
-    assert len(array.manager.records) == 0
+    assert array.manager.copies.operations == {}
+    assert len(array.manager.copies.records) == 0
 
 
 def test_the_manager_told_of_a_lost_nexus_without_its_tasks() -> None:
@@ -173,7 +173,7 @@ def test_a_cancelled_worker_gives_back_what_it_holds() -> None:
     """This happens when the array stops, or when a connection ends during a command."""
     array, started, _ = copying()
     started.outcome.coroutine.close()  # type: ignore[union-attr]
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     assert record(array) == (0x60, Status.TASK_ABORTED, 32)
     assert_nothing_more(array)
 
@@ -181,17 +181,17 @@ def test_a_cancelled_worker_gives_back_what_it_holds() -> None:
 @pytest.mark.parametrize("flags", [0, IMMED, ListFlag.RTV, ListFlag.RTV | IMMED])
 def test_an_aborted_populate_makes_no_token(flags: int) -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(1.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(1.0)
     started = array.start_populate(0, 1, ONE, flags=flags, rod_type=0x0080_0002 if flags & ListFlag.RTV else 0)
     array.environment.settle()
-    assert len(array.manager.tokens.live) == 1
+    assert len(array.manager.copies.tokens.live) == 1
     assert code_of(array.abort(0, 1)) == "good"
     array.environment.advance(2.0)
     answer = data_of(array.information(0, 1))
     assert (answer[5], len(answer)) == (0x60, 36)
     assert code_of(started.reply) == ("good" if flags & IMMED else "A/2F/02")
-    assert array.manager.tokens.live == {}
-    assert array.manager.tokens.tombstones == {}
+    assert array.manager.copies.tokens.live == {}
+    assert array.manager.copies.tokens.tombstones == {}
     assert array.pool.frozen_maps == {}
     assert array.pool.remembered_keys("copymgr/token/") == []
 
@@ -200,7 +200,7 @@ def test_an_aborted_populate_makes_no_token(flags: int) -> None:
 def test_a_populate_aborted_while_it_waits(point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     array = CopyArray()
     if point == "hook":
-        array.manager.before_step = lambda operation: array.environment.sleep(1.0)
+        array.manager.copies.before_step = lambda operation: array.environment.sleep(1.0)
     else:
         flush = array.pool.flush
 
@@ -219,7 +219,7 @@ def test_a_populate_aborted_while_it_waits(point: str, monkeypatch: pytest.Monke
 
 def test_a_step_that_waits_for_data_writes_nothing_after_its_abort(monkeypatch: pytest.MonkeyPatch) -> None:
     array, _, _ = copying(IMMED)
-    (token,) = array.manager.tokens.live.values()
+    (token,) = array.manager.copies.tokens.live.values()
     original = token.rod.frozen.read
 
     async def slow_read(block: int, count_blocks: int) -> object:

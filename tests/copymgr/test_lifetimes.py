@@ -49,10 +49,10 @@ def test_the_timeout_begins_anew_with_each_use_but_not_with_a_refused_one() -> N
 
 def test_the_timeout_begins_when_the_token_is_issued() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(60.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(60.0)
     array.populate(0, 1, ONE, inactivity_timeout_s=10, flags=ListFlag.IMMED)
     array.environment.advance(69.0)
-    array.manager.before_step = None
+    array.manager.copies.before_step = None
     token = b"".join(array.information(0, 1).data_in)[38:]
     assert use(array, token) == "good"
 
@@ -72,13 +72,13 @@ def test_a_token_does_not_expire_under_the_copy_that_uses_it() -> None:
     array = CopyArray(CopyLimits(copy_step_bytes=4096))
     array.write(0, 0, pattern(0, 0, 16, 512))
     token = array.token(0, 1, ONE, inactivity_timeout_s=1)
-    array.manager.before_step = lambda operation: array.environment.sleep(50.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(50.0)
     array.write_using(1, 2, token, [(3, 16)], flags=ListFlag.IMMED)
     for _ in range(20):
         array.environment.advance(10.0)
-        array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
+        array.manager.copies.expire(array.environment.monotonic(), Steps(1 << 30))
     assert array.read(1, 3, 16) == pattern(0, 0, 16, 512)
-    array.manager.before_step = None
+    array.manager.copies.before_step = None
     assert use(array, token) == "5/23/07", "it ended long before, and then nobody used it"
 
 
@@ -91,14 +91,14 @@ def test_expired_tokens_are_given_back_without_anybody_asking() -> None:
         next_s = array.manager.next_expiry()
         assert next_s is not None
         array.environment.advance(next_s - array.environment.monotonic())
-        array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
+        array.manager.copies.expire(array.environment.monotonic(), Steps(1 << 30))
         assert len(array.pool.frozen_maps) == left
     array.environment.advance(1000.0)
-    array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
+    array.manager.copies.expire(array.environment.monotonic(), Steps(1 << 30))
     assert array.manager.next_expiry() is None
     array.environment.advance(10_000.0)
-    array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
-    assert array.manager.tokens.tombstones == {}
+    array.manager.copies.expire(array.environment.monotonic(), Steps(1 << 30))
+    assert array.manager.copies.tokens.tombstones == {}
 
 
 def test_many_uses_do_not_pile_up_in_the_schedule() -> None:
@@ -106,7 +106,7 @@ def test_many_uses_do_not_pile_up_in_the_schedule() -> None:
     token = array.token(0, 1, ONE)
     for _ in range(100):
         use(array, token)
-    assert len(array.manager.tokens._schedule) == 1
+    assert len(array.manager.copies.tokens._schedule) == 1
 
 
 def test_live_tokens_are_bounded_and_expired_ones_make_room() -> None:
@@ -115,7 +115,7 @@ def test_live_tokens_are_bounded_and_expired_ones_make_room() -> None:
         array.token(0, number, ONE, inactivity_timeout_s=10)
     reply = array.populate(0, 9, ONE)
     assert reply.sense == golden("refusals", "insufficient_resources")
-    assert array.manager.refusals.latest[-1]["limit"] == "MAX_TOKENS"
+    assert array.manager.copies.refusals.latest[-1]["limit"] == "MAX_TOKENS"
     assert code_of(array.information(0, 9)) == "5/24/00"
     assert code_of(array.populate(0, 9, [(0, 0)])) == "good", "which needs none"
     array.environment.advance(10.0)
@@ -127,7 +127,7 @@ def test_change_vulnerable_tokens_are_bounded_for_each_logical_unit() -> None:
     for _ in range(2):
         typed(array, CHANGE_VULNERABLE)
     assert code_of(array.populate(0, 5, ONE, flags=RTV, rod_type=CHANGE_VULNERABLE)) == "B/55/03"
-    assert array.manager.refusals.latest[-1]["limit"] == "MAX_CHANGE_VULNERABLE_TOKENS"
+    assert array.manager.copies.refusals.latest[-1]["limit"] == "MAX_CHANGE_VULNERABLE_TOKENS"
     assert code_of(array.populate(0, 5, ONE)) == "good"
     assert code_of(array.populate(1, 5, ONE, flags=RTV, rod_type=CHANGE_VULNERABLE)) == "good"
 
@@ -199,12 +199,12 @@ def test_a_copy_onto_its_own_vulnerable_source_ends_well_and_ends_the_token() ->
 
 def test_a_source_that_changes_before_the_token_is_issued() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(1.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(1.0)
     array.populate(0, 1, ONE, flags=RTV | ListFlag.IMMED, rod_type=CHANGE_VULNERABLE)
     array.environment.settle()
     array.write(0, 0, bytes(512))
     array.environment.advance(1.0)
-    array.manager.before_step = None
+    array.manager.copies.before_step = None
     token = b"".join(array.information(0, 1).data_in)[38:]
     assert use(array, token) == "5/23/08"
     assert array.all_tokens(0) == []
@@ -299,7 +299,7 @@ def test_what_makes_no_sense_in_the_pool_is_forgotten() -> None:
         array.pool.remember(f"copymgr/token/{number:016x}", value)
     array.pool.remember("copymgr/token/0000000000000009", good[:32] + bytes(4) + good[36:])
     array.restart()
-    assert array.manager.durable_tokens.damaged == 6
+    assert array.manager.copies.durable_tokens.damaged == 6
     assert array.pool.remembered_keys("copymgr/token/") == [key]
     assert use(array, token) == "good"
 
@@ -334,7 +334,7 @@ def test_many_tokens_that_expire_together_are_given_back_in_turns() -> None:
         array.token(0, number, ONE, inactivity_timeout_s=10)
     array.environment.advance(11.0)
     turns, steps = array.environment.turns, Steps(100)
-    assert array.manager.expire(array.environment.monotonic(), steps)
+    assert array.manager.copies.expire(array.environment.monotonic(), steps)
     assert 40 < len(array.pool.frozen_maps) < 60
     assert array.all_tokens(0) == [], "they are over, given back or not"
     turns.of_a_turn = turns.left = 100

@@ -84,9 +84,9 @@ def test_refused(case: str) -> None:
     reply = array.command(0, out_cdb(0x10, 5, len(data)), data)
     assert reply.sense.hex(" ") == sense
     assert array.information(0, 5).sense == golden("refusals", "unknown_list_identifier")
-    assert array.manager.tokens.live == {}
-    assert array.manager.pool.frozen_maps == {}
-    assert array.manager.refusals.latest[0]["rule"]
+    assert array.manager.copies.tokens.live == {}
+    assert array.manager.copies.pool.frozen_maps == {}
+    assert array.manager.copies.refusals.latest[0]["rule"]
 
 
 # name of an unusual but valid command: (parameter list, length in the CDB, blocks represented)
@@ -139,7 +139,7 @@ def test_a_refusal_keeps_the_finished_record() -> None:
 
 def test_the_list_identifier_of_an_operation_under_way_is_refused() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(5.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(5.0)
     first = array.start_populate(0, 5, [(0, 8)])
     array.environment.settle()
     for again in (array.start_populate(0, 5, [(8, 8)]), array.start(0, out_cdb(0x11, 5, 600), bytes(600))):
@@ -149,7 +149,7 @@ def test_the_list_identifier_of_an_operation_under_way_is_refused() -> None:
 
 def test_the_length_error_comes_before_the_identifier() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(5.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(5.0)
     array.start_populate(0, 5, [(0, 8)], flags=ListFlag.IMMED)
     array.environment.settle()
     assert code_of(array.start(0, out_cdb(0x10, 5, 10), bytes(10)).reply) == "5/1A/00"
@@ -161,7 +161,7 @@ def test_without_a_limit_for_the_rod_the_transfer_limit_bounds_a_range() -> None
     assert code_of(array.populate(0, 1, [(0, limit), (limit, limit)])) == "good"
     reply = array.populate(0, 1, [(0, 1), (1, limit + 1)])
     assert reply.sense.hex(" ") == fixed("26 00", 40)
-    assert array.manager.refusals.latest[-1]["limit"] == "MAXIMUM TRANSFER LENGTH"
+    assert array.manager.copies.refusals.latest[-1]["limit"] == "MAXIMUM TRANSFER LENGTH"
 
 
 def test_the_refusal_of_too_much_says_which_limit() -> None:
@@ -174,8 +174,8 @@ def test_the_refusal_of_too_much_says_which_limit() -> None:
         "value": 513,
         "command": "POPULATE_TOKEN",
     }
-    assert expected.items() <= array.manager.refusals.latest[-1].items()
-    assert array.manager.refusals.counts == {"5/26/00": 1}
+    assert expected.items() <= array.manager.copies.refusals.latest[-1].items()
+    assert array.manager.copies.refusals.counts == {"5/26/00": 1}
 
 
 def test_only_complete_encodings_of_ranges_count_in_large_blocks_too() -> None:

@@ -72,7 +72,7 @@ def copying(flags: int = 0) -> tuple[CopyArray, Started, Nexus]:
     array = CopyArray(CopyLimits(copy_step_bytes=8192, command_budget_s=1000.0))
     array.write(0, 0, pattern(0, 0, 200, 512))
     token = array.token(0, 1, [(1, 160)])
-    array.manager.before_step = lambda operation: array.environment.sleep(1.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(1.0)
     other = array.new_nexus("iqn.other", "1")
     for key, nexus in enumerate((array.nexus, other), 1):
         reserve_out(array, REGISTER, 0, key, nexus=nexus)
@@ -105,7 +105,7 @@ def test_a_copy_under_way_goes_on_whatever_reservation_comes(flags: int, service
 
 
 def code_of_next_copy(array: CopyArray) -> int:
-    array.manager.before_step = None
+    array.manager.copies.before_step = None
     token = array.token(0, 7, [(1, 8)])
     return array.write_using(1, 8, token, [(64, 8)]).status
 
@@ -117,7 +117,7 @@ def test_preempt_and_abort_ends_the_copies_of_the_preempted(flags: int) -> None:
     reserve_out(array, PREEMPT_AND_ABORT, 2, 1, nexus=other)
     array.environment.advance(100.0)
     assert written(array) == 32
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     if not flags:
         assert started.reply.status == Status.TASK_ABORTED
     array.nexus.unit_attentions.clear()

@@ -30,7 +30,7 @@ def test_a_truncated_answer_keeps_the_token(allocation: int) -> None:
     short = data_of(array.information(0, 9, allocation))
     assert short == golden("rod_token_information")[:4][:allocation] + short[4:]
     assert len(short) == allocation
-    (record,) = array.manager.records
+    (record,) = array.manager.copies.records
     assert record.holds_token
     whole = data_of(array.information(0, 9, 550))
     assert whole[: len(short)] == short
@@ -47,7 +47,7 @@ def test_an_allocation_of_zero_releases_the_token_and_keeps_the_rest() -> None:
     assert len(data_of(array.copy_status(0, 9))) == 32
     assert code_of(array.write_using(1, 10, token, ONE)) == "good", "the token lives"
     assert code_of(array.copy_status(0, 9, 0)) == "good"
-    assert array.manager.records.total_bytes == 2 * RECORD_OVERHEAD_BYTES
+    assert array.manager.copies.records.total_bytes == 2 * RECORD_OVERHEAD_BYTES
     assert code_of(array.information(0, 77, 0)) == NOT_TOLD
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_list_identifier_points_at_its_field() -> None:
 
 def test_what_is_told_while_it_runs() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(1.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(1.0)
     array.populate(0, 1, ONE, flags=IMMED)
     foreground = array.start_populate(0, 2, ONE)
     array.environment.settle()
@@ -83,7 +83,7 @@ def test_a_finished_record_is_replaced_as_by_a_retry_of_windows() -> None:
     assert first != second
     assert code_of(array.write_using(0, 5, first, [(64, 16)])) == "good"
     assert data_of(array.information(0, 5))[4] == 0x11
-    assert len(array.manager.records) == 1
+    assert len(array.manager.copies.records) == 1
     assert code_of(array.write_using(1, 6, second, ONE)) == "good"
 
 
@@ -132,7 +132,7 @@ def test_a_record_whose_time_is_over_hides_none_of_another_path(asker: int, give
     array.populate(0, 5, [(0, 32)], nexus=paths[1])
     array.environment.advance(10.0)
     if given_up:
-        array.manager.expire(array.environment.monotonic(), Steps(1000))
+        array.manager.copies.expire(array.environment.monotonic(), Steps(1000))
     assert int.from_bytes(data_of(array.information(0, 5, nexus=paths[asker]))[16:24], "big") == 32
     array.environment.advance(30.0)
     assert code_of(array.information(0, 5, nexus=paths[asker])) == NOT_TOLD
@@ -154,7 +154,7 @@ def test_records_are_bounded_and_those_missed_least_go_first() -> None:
     for number, remaining in enumerate(expected):
         array.populate(0, 10 + number, ONE)
         assert kept(array) == remaining
-    assert array.manager.records.evictions == 5
+    assert array.manager.copies.records.evictions == 5
     assert code_of(array.write_using(1, 20, token, ONE)) == "good", "a token outlives its record"
 
 
@@ -164,7 +164,7 @@ def test_other_nexuses_keep_theirs() -> None:
     array.populate(0, 1, ONE, nexus=other)
     for number in range(10):
         array.populate(0, number, ONE)
-    assert len(array.manager.records) == 3
+    assert len(array.manager.copies.records) == 3
     assert code_of(array.information(0, 1, nexus=other)) == TOLD
 
 
@@ -174,7 +174,7 @@ def test_bytes_of_records_are_bounded_over_all_nexuses() -> None:
     nexuses = [array.new_nexus(f"iqn.{number}") for number in range(4)]
     for number, nexus in enumerate(nexuses[:3]):
         array.populate(0, number, ONE, nexus=nexus)
-    assert len(array.manager.records) == 3
+    assert len(array.manager.copies.records) == 3
     array.populate(0, 3, ONE, nexus=nexuses[3])
     assert [code_of(array.information(0, number, nexus=nexus)) for number, nexus in enumerate(nexuses)] == [
         NOT_TOLD,
@@ -182,32 +182,32 @@ def test_bytes_of_records_are_bounded_over_all_nexuses() -> None:
         TOLD,
         TOLD,
     ]
-    assert array.manager.records.total_bytes == 3 * with_token
+    assert array.manager.copies.records.total_bytes == 3 * with_token
 
 
 def test_records_of_operations_under_way_are_never_given_up() -> None:
     array = CopyArray(CopyLimits(max_records_per_nexus=2))
     array.populate(0, 0, ONE)
-    array.manager.before_step = lambda operation: array.environment.sleep(10.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(10.0)
     for number in (1, 2):
         assert code_of(array.populate(0, number, ONE, flags=IMMED)) == "good"
     assert kept(array) == {1, 2}
     assert array.populate(0, 3, ONE, flags=IMMED).sense == golden("refusals", "insufficient_resources")
-    assert array.manager.refusals.latest[-1]["limit"] == "MAX_RECORDS_PER_NEXUS"
-    assert len(array.manager.tokens.live) == 3
+    assert array.manager.copies.refusals.latest[-1]["limit"] == "MAX_RECORDS_PER_NEXUS"
+    assert len(array.manager.copies.tokens.live) == 3
     array.environment.advance(11.0)
     assert code_of(array.populate(0, 3, ONE, flags=IMMED)) == "good"
 
 
 def test_concurrent_copies_are_bounded() -> None:
     array = CopyArray(CopyLimits(max_concurrent_copies=2))
-    array.manager.before_step = lambda operation: array.environment.sleep(10.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(10.0)
     nexuses = [array.new_nexus(f"iqn.{number}") for number in range(3)]
     codes = [code_of(array.populate(0, 0, ONE, nexus=nexus, flags=IMMED)) for nexus in nexuses]
     assert codes == ["good", "good", "B/55/03"]
-    assert array.manager.refusals.latest[-1]["limit"] == "TOTAL CONCURRENT COPIES"
+    assert array.manager.copies.refusals.latest[-1]["limit"] == "TOTAL CONCURRENT COPIES"
     array.environment.advance(11.0)
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
     assert code_of(array.populate(0, 0, ONE, nexus=nexuses[2], flags=IMMED)) == "good"
     array.environment.settle()
 
@@ -223,9 +223,9 @@ def test_records_are_given_up_in_time() -> None:
     assert kept(array) == {2}
     assert array.manager.next_expiry() is not None
     array.environment.advance(50.0)
-    array.manager.expire(array.environment.monotonic(), Steps(1 << 30))
-    assert len(array.manager.records) == 0
-    assert array.manager.records.total_bytes == 0
+    array.manager.copies.expire(array.environment.monotonic(), Steps(1 << 30))
+    assert len(array.manager.copies.records) == 0
+    assert array.manager.copies.records.total_bytes == 0
 
 
 def test_all_rod_tokens_of_this_logical_unit() -> None:
@@ -255,7 +255,7 @@ def test_looking_prolongs_no_life() -> None:
 
 def test_a_token_that_is_not_issued_yet_is_not_listed() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(5.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(5.0)
     array.populate(0, 1, ONE, flags=IMMED)
     array.environment.settle()
     assert array.all_tokens(0) == []
@@ -276,7 +276,7 @@ def test_reserved_bits_are_refused_and_the_table_says_what_is_there() -> None:
 
 def test_the_status_of_the_manager_is_plain_data() -> None:
     array = CopyArray()
-    array.manager.before_step = lambda operation: array.environment.sleep(5.0)
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(5.0)
     array.populate(0, 1, ONE, flags=IMMED)
     array.environment.settle()
     (operation,) = array.manager.status()["operations"]  # type: ignore[misc]

@@ -328,12 +328,12 @@ class CopyMachine(MachineUnderTest):
     @rule()
     def collect(self) -> None:
         """Remove everything that has expired, and check that nothing else is removed."""
-        self.array.manager.expire(self.now_s, Steps(1 << 30))
+        self.array.manager.copies.expire(self.now_s, Steps(1 << 30))
         self.model.settle_time(self.now_s)
         self.model.expire_records(self.now_s)
         held = [token for token in self.model.tokens if not token.discarded and (token.end is None or token.leases)]
         assert len(self.array.pool.frozen_maps) == len(held)
-        assert len(self.array.manager.records) == len(self.model.records)
+        assert len(self.array.manager.copies.records) == len(self.model.records)
         next_s = self.array.manager.next_expiry()
         assert next_s is None or next_s > self.now_s
 
@@ -367,7 +367,7 @@ class CopyMachine(MachineUnderTest):
 
     def teardown(self) -> None:
         if hasattr(self, "array"):
-            self.array.manager.before_step = None
+            self.array.manager.copies.before_step = None
             self.array.environment.advance(300.0)
             self.reap()
             assert not self.submitted

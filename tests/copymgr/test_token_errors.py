@@ -37,7 +37,7 @@ def test_00_cause_not_reportable() -> None:
     array.manager.revoke(identifier(token))
     assert use(array, token) == "5/23/00"
     assert use(array, b"\xa5" * 512) == "5/23/00"
-    rule = array.manager.refusals.latest[-2]["rule"]
+    rule = array.manager.copies.refusals.latest[-2]["rule"]
     assert rule == TOKEN_ERRORS[0x06][1], "the owner still learns it"
 
 
@@ -180,7 +180,7 @@ def test_tokens_differ_and_nothing_of_them_is_told() -> None:
         for secret in (token[272:304], token[480:]):
             assert secret not in array.pool.contents.remembered.values()
             assert secret.hex() not in repr(array.manager.status())
-            assert repr(secret) not in repr(list(array.manager.tokens.live.values()))
+            assert repr(secret) not in repr(list(array.manager.copies.tokens.live.values()))
 
 
 def test_identifiers_are_not_used_again_after_a_restart() -> None:
@@ -189,7 +189,7 @@ def test_identifiers_are_not_used_again_after_a_restart() -> None:
     array.restart()
     second = identifier(array.token(0, 1, ONE))
     assert second - first == 1 << 32
-    array.manager.issuer._next_identifier |= (1 << 32) - 1
+    array.manager.copies.issuer._next_identifier |= (1 << 32) - 1
     third, fourth = (identifier(array.token(0, number, ONE)) for number in (1, 2))
     assert third & 0xFFFF_FFFF == 0xFFFF_FFFF
     assert fourth == (3 << 32) + 1

@@ -30,7 +30,7 @@ def test_the_first_round_of_a_copy(size: int, source: int, destination: int) -> 
     assert code_of(array.command(destination, windows("write_cdb"), parameters)) == "good"
     for place in (0, blocks - 64):
         assert array.read(destination, destination_lba + place, 64) == pattern(1, source_lba + place, 64, size)
-    assert array.manager.counters.moved_bytes == 0
+    assert array.manager.copies.counters.moved_bytes == 0
 
 
 def test_a_fragmented_file() -> None:
@@ -68,8 +68,8 @@ def test_writes_pile_up_without_end_and_memory_does_not() -> None:
     token = array.token(0, 0, [(0, 8)])
     for number in range(1, 1000):
         assert code_of(array.write_using(1, number, token, [(0, 8)])) == "good"
-    assert len(array.manager.records) == 64
-    assert len(array.manager.records._finished) == 64
+    assert len(array.manager.copies.records) == 64
+    assert len(array.manager.copies.records._finished) == 64
     assert code_of(array.information(0, 0)) == "good", "the token's record is missed more than any of these"
 
 

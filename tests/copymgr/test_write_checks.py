@@ -58,7 +58,7 @@ def test_refused(case: str) -> None:
     assert reply.sense.hex(" ") == sense
     assert code_of(array.information(0, 5)) == "5/24/00"
     assert array.read(0, 0, 64) == pattern(1, 0, 64, 512)
-    assert array.manager.refusals.latest[0]["rule"]
+    assert array.manager.copies.refusals.latest[0]["rule"]
 
 
 # name of an unusual but valid command: (parameter list, length in the CDB, blocks zeroed from LBA 0 on)

@@ -126,7 +126,7 @@ def test_holes_stay_holes_also_where_nothing_is_aligned() -> None:
     token = array.token(1, 1, [(0, 800)])
     assert code_of(array.write_using(0, 2, token, [(5, 800)])) == "good"
     assert array.read(0, 0, 810) == pattern(0, 0, 5, 512) + bytes(800 * 512) + pattern(0, 805, 5, 512)
-    assert array.manager.counters.moved_bytes == 0
+    assert array.manager.copies.counters.moved_bytes == 0
 
 
 @pytest.mark.parametrize("position", ["source", "destination"])
@@ -134,7 +134,7 @@ def test_data_that_must_be_waited_for(position: str, monkeypatch: pytest.MonkeyP
     array = filled()
     token = array.token(0, 1, [(3, 600)])
     array.write(1, 0, pattern(6, 0, 700, 512))
-    (live,) = array.manager.tokens.live.values()
+    (live,) = array.manager.copies.tokens.live.values()
     target = live.rod.frozen if position == "source" else array.volume(1)
     monkeypatch.setattr(target, "read_now", lambda block, count_blocks: None)
     started = array.start_write_using(1, 2, token, [(10, 600)])
@@ -172,25 +172,25 @@ def test_a_source_that_can_only_be_read(lun: int, size_bytes: int, count: int, m
     data = bytes(index % 251 for index in range(size_bytes))
     rod = FarRod(array, data)
     token = array.token(0, 1, [(0, 200)])
-    (live,) = array.manager.tokens.live.values()
+    (live,) = array.manager.copies.tokens.live.values()
     monkeypatch.setattr(live, "rod", rod)
     assert code_of(array.write_using(lun, 2, token, [(5, count)])) == "good"
     assert array.read(lun, 5, count) == data.ljust(count * array.block_bytes(lun), b"\0")
-    assert array.manager.counters.moved_bytes == count * array.block_bytes(lun)
+    assert array.manager.copies.counters.moved_bytes == count * array.block_bytes(lun)
 
 
 def test_aligned_copies_answer_at_once_and_move_nothing() -> None:
     array = filled()
     token = array.token(0, 1, [(0, 2048)])
     assert array.start_write_using(1, 2, token, [(0, 2048)]).is_done
-    assert array.manager.counters.moved_bytes == 0
-    assert array.manager.counters.shared_bytes == 2048 * 512
+    assert array.manager.copies.counters.moved_bytes == 0
+    assert array.manager.copies.counters.shared_bytes == 2048 * 512
 
 
 def delays(array: CopyArray, *delays_s: float) -> None:
     """Delay the first steps of copies by the given times."""
     left: Iterator[float] = iter(delays_s)
-    array.manager.before_step = lambda operation: array.environment.sleep(next(left, 0.0))
+    array.manager.copies.before_step = lambda operation: array.environment.sleep(next(left, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_a_command_stops_in_time_and_a_later_one_goes_on(delays_s: tuple[float, 
     assert array.read(1, 0, 168)[: (8 + count) * 512] == bytes(8 * 512) + pattern(0, 1, count, 512)
     answer = data_of(array.information(1, 2))
     assert (answer[5], int.from_bytes(answer[16:24], "big")) == (3, count)
-    assert array.manager.refusals.latest[-1]["rule"] == "the time is up"
-    array.manager.before_step = None
+    assert array.manager.copies.refusals.latest[-1]["rule"] == "the time is up"
+    array.manager.copies.before_step = None
     rest = 160 - count
     assert code_of(array.write_using(1, 3, token, [(8 + count, rest)], offset_into_rod=count)) == "good"
     assert array.read(1, 8, 160) == pattern(0, 1, 160, 512)
@@ -239,7 +239,7 @@ def test_del_tkn_deletes_what_was_used_up_and_keeps_what_time_cut_short() -> Non
     token = array.token(0, 1, [(1, 160)])
     delays(array, 9.0)
     assert code_of(array.write_using(1, 2, token, [(8, 160)], flags=ListFlag.DEL_TKN)) == "A/0D/04"
-    array.manager.before_step = None
+    array.manager.copies.before_step = None
     for refused in ([(0, 8), (4, 8)], [(1 << 20, 8)]):
         array.write_using(1, 3, token, refused, flags=ListFlag.DEL_TKN)
     assert code_of(array.write_using(1, 4, token, [(8, 200)], flags=ListFlag.DEL_TKN)) == "A/0D/04"
@@ -273,7 +273,7 @@ def test_a_damaged_source_is_written_up_to_the_damage(
 ) -> None:
     array = filled()
     token = array.token(0, 1, [(1, 192)])
-    (live,) = array.manager.tokens.live.values()
+    (live,) = array.manager.copies.tokens.live.values()
     damage(monkeypatch, live.rod.frozen, damaged)
     lba = 9 if destination == 3 else 80
     reply = array.write_using(destination, 2, token, [(lba, 192 if destination == 1 else 24)])
@@ -343,7 +343,7 @@ def test_a_store_that_refuses(
         assert answer[32:50] == sense
     assert array.internal_errors == ([error] if isinstance(error, RuntimeError) else [])
     assert len(array.all_tokens(0)) == 1, "what failed deletes nothing"
-    assert array.manager.operations == {}
+    assert array.manager.copies.operations == {}
 
 
 def test_a_pool_that_really_is_full() -> None:
@@ -368,7 +368,7 @@ def test_populate_in_a_pool_without_room(flags: int, rod_type: int, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(array.volume(0), "freeze", refuse)
         assert code_of(array.populate(0, 1, [(0, 8)], flags=flags, rod_type=rod_type)) == "5/55/0C"
-    array.manager.issuer._next_identifier = 0
+    array.manager.copies.issuer._next_identifier = 0
     with monkeypatch.context() as patch:
         patch.setattr(array.pool, "remember", refuse)
         assert code_of(array.populate(0, 1, [(0, 8)], flags=flags, rod_type=rod_type)) == "5/55/0D"
@@ -377,8 +377,8 @@ def test_populate_in_a_pool_without_room(flags: int, rod_type: int, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setattr(array.pool, "remember", refuse)
             assert code_of(array.populate(0, 2, [(0, 8)], flags=flags, rod_type=rod_type)) == "5/55/0D"
-    assert len(array.pool.frozen_maps) == len(array.manager.tokens.live)
-    assert array.manager.operations == {}
+    assert len(array.pool.frozen_maps) == len(array.manager.copies.tokens.live)
+    assert array.manager.copies.operations == {}
 
 
 def test_writes_that_overlap_a_copy_keep_their_order() -> None:
@@ -412,7 +412,7 @@ def test_an_operation_reports_progress_without_gaps() -> None:
         assert array.read(1, 0, 2000)[: (8 + count) * 512] == bytes(8 * 512) + pattern(0, 1, count, 512)
         seen.append(count)
 
-    array.manager.before_step = look
+    array.manager.copies.before_step = look
     array.write_using(1, 2, token, [(8, 160)], flags=ListFlag.IMMED)
     array.environment.settle()
     assert seen == list(range(0, 160, 16))

@@ -300,7 +300,7 @@ async def test_hosts_see_what_they_may_see(impatient_clock: MockClock, monkeypat
         async with running() as array:
             simulation = Simulation(array, seed)
             await simulation.run()
-            assert not any(list(unit.tasks.tasks()) for unit in array.logical_units.values())
+            assert not any(unit.tasks.tasks() for unit in array.logical_units.values())
         assert array.device_server.nexuses == []
     assert [entry for entry in logs if entry["log_level"] in ("error", "warning")] == []
     assert simulation.answered > HOSTS * OPERATIONS

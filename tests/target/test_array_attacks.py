@@ -60,7 +60,7 @@ async def quiet(array: Array) -> AsyncIterator[None]:
     assert registry.sessions == []
     assert array.memory_budget.used_bytes == 0
     assert array.device_server.nexuses == []
-    assert not any(list(unit.tasks.tasks()) for unit in array.logical_units.values())
+    assert not any(unit.tasks.tasks() for unit in array.logical_units.values())
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 

@@ -149,7 +149,7 @@ async def test_a_session_reinstated_while_its_commands_run(monkeypatch: pytest.M
             with suppress(trio.BrokenResourceError):
                 await first.send(first.data_out(collecting, r2t.target_transfer_tag), DATA)
             assert await medium(second) == bytes(4096)
-            assert not any(list(unit.tasks.tasks()) for unit in array.logical_units.values())
+            assert not any(unit.tasks.tasks() for unit in array.logical_units.values())
 
 
 async def test_many_sessions_reinstate_each_other_under_load() -> None:

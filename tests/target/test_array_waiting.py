@@ -41,10 +41,10 @@ async def assert_nothing_waits(array: Array) -> None:
         await array.pool.flush()
     await trio.testing.wait_all_tasks_blocked()
     manager = array.copy_manager
-    assert manager.operations == {}
+    assert manager.copies.operations == {}
     assert all(unit.tasks.members == [] for unit in array.logical_units.values())
-    assert len(array.pool.frozen_maps) == len(manager.tokens.live)
-    assert all(token.is_issued and not token.leases for token in manager.tokens.live.values())
+    assert len(array.pool.frozen_maps) == len(manager.copies.tokens.live)
+    assert all(token.is_issued and not token.leases for token in manager.copies.tokens.live.values())
     assert array.memory_budget.used_bytes == 0
 
 
@@ -59,7 +59,7 @@ async def read_up_to(peer: RawPeer, kind: type[ScsiResponse | TaskManagementFunc
 
 async def test_a_copy_and_its_abort_in_one_segment() -> None:
     async with running() as array:
-        limit = array.copy_manager.limits.max_concurrent_copies
+        limit = array.copy_manager.copies.limits.max_concurrent_copies
         async with logged_in(array) as peer:
             for number in range(limit + 1):
                 command = populate(peer, number)
@@ -71,7 +71,7 @@ async def test_a_copy_and_its_abort_in_one_segment() -> None:
             await read_up_to(peer, ScsiResponse, probe.initiator_task_tag)
             await assert_nothing_waits(array)
             assert array.pool.frozen_maps == {}
-            assert array.copy_manager.counters.operations_terminated == limit + 1
+            assert array.copy_manager.copies.counters.operations_terminated == limit + 1
         async with logged_in(array, 2) as honest:
             assert await honest.status_of(populate(honest, 1), POPULATE) == (0, b"")
 
@@ -107,7 +107,7 @@ async def test_copies_beside_the_resets_of_another_host(disturb: Callable[[Array
                 await peer.send(probe)
                 await read_up_to(peer, ScsiResponse, probe.initiator_task_tag)
             await assert_nothing_waits(array)
-        assert 0 < array.copy_manager.counters.operations_terminated < 2 * rounds
+        assert 0 < array.copy_manager.copies.counters.operations_terminated < 2 * rounds
 
 
 async def test_copies_of_a_session_that_is_lost_at_that_moment() -> None:
@@ -158,13 +158,13 @@ async def test_copies_in_the_background_end_before_the_pool_is_closed(
 
         async def watched_close() -> None:
             remembered = pool.remembered_keys("copymgr/token/")
-            left_at_close.append((len(manager.operations), len(pool.frozen_maps), remembered))
+            left_at_close.append((len(manager.copies.operations), len(pool.frozen_maps), remembered))
             await close()
 
         monkeypatch.setattr(pool, "close", watched_close)
-        manager.before_step = lambda operation: trio.sleep_forever()
+        manager.copies.before_step = lambda operation: trio.sleep_forever()
         assert await peer.status_of(peer.write(out_cdb(0x10, 1, len(data)), len(data)), data) == (0, b"")
-        assert len(manager.operations) == 1
+        assert len(manager.copies.operations) == 1
     assert left_at_close == [(0, 0, [])]
 
 

@@ -63,7 +63,7 @@ async def copies(array: Array) -> None:
         for list_identifier, data in enumerate((POPULATE, WRITE_ZEROS, POPULATE, WRITE_ZEROS[:-3])):
             action = 0x10 if data is POPULATE else 0x11
             await answered(peer, out_cdb(action, list_identifier, len(data)), data)
-    for identifier in list(array.copy_manager.tokens.live):
+    for identifier in list(array.copy_manager.copies.tokens.live):
         array.copy_manager.revoke(identifier)
 
 

@@ -178,7 +178,7 @@ async def test_tokens_are_shown_without_what_makes_them_tokens(autojump_clock: M
         assert one["age_s"] == pytest.approx(20, abs=1)
         assert one["expires_in_s"] == pytest.approx(100, abs=1)
         said = json.dumps(answer)
-        for token in array.copy_manager.tokens.live.values():
+        for token in array.copy_manager.copies.tokens.live.values():
             for secret in (token.data[272:304], token.data[480:]):
                 assert secret.hex() not in said
         await trio.sleep(101)
@@ -207,7 +207,7 @@ async def test_a_token_is_revoked() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)
         await populate(session, 1, BlockRange(0, 8))
-        (live,) = array.copy_manager.tokens.live.values()
+        (live,) = array.copy_manager.copies.tokens.live.values()
         identifier = f"{live.identifier:016x}"
         assert await do(array, "revoke", identifier=identifier.upper().lstrip("0")) == {"identifier": identifier}
         assert await refused(array, "revoke", {"identifier": identifier}) == (f"there is no token {identifier}", False)
@@ -222,7 +222,7 @@ async def test_a_token_is_revoked_for_good_before_that_is_told(monkeypatch: pyte
     async with running() as array, session_with(array) as session:
         await settled(session)
         await populate(session, 1, BlockRange(0, 8))
-        (live,) = array.copy_manager.tokens.live.values()
+        (live,) = array.copy_manager.copies.tokens.live.values()
         steps: list[str] = []
         commit, flush = array.pool.commit, array.pool.flush
 

@@ -75,12 +75,12 @@ async def test_a_write_waits_for_its_segment_and_nobody_else_does(tmp_path: Path
             answer = await session.execute(0, cdb.read_16(at * 2048, 8), data_in_bytes=4096)
             assert answer.data_in == bytes([at + 1]) * 4096
         assert is_good(await session.execute(0, cdb.write_16(0, 0)))
-        assert len(list(array.logical_units[0].tasks.tasks())) == 1
+        assert len(array.logical_units[0].tasks.tasks()) == 1
         may_make.set()
     assert written == list(range(30))
 
 
 async def waiting(array: Array) -> None:
     """Wait until a command waits."""
-    while not list(array.logical_units[0].tasks.tasks()):
+    while not array.logical_units[0].tasks.tasks():
         await wait_all_tasks_blocked()

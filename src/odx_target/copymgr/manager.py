@@ -9,115 +9,128 @@ from collections.abc import Callable
 from odx_target.copymgr.commands.rows import command_rows
 from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY, third_party_copy_page
 from odx_target.copymgr.copies import Copies
+from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.status import operation_data, token_data
 from odx_target.copymgr.tokens.rod_token import TokenEnd
+from odx_target.environment import Environment
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.store.api import Pool
 
 
-class CopyManager(Copies):
+class CopyManager:
     """The tokens and copy operations of one pool, as a part of a device server.
 
     Add `commands()` to the commands of the device server, attach the logical units, and await `start` before the first command.
-    `expire` is called from time to time, and releases the resources of expired tokens and records in pieces. Commands do not
+    `expire_in_turns` is called from time to time, and releases the resources of expired tokens and records. Commands do not
     depend on these calls: whether a token or record has expired is decided by the clock when it is used.
     """
 
+    def __init__(
+        self, pool: Pool, environment: Environment, limits: CopyLimits | None = None, options: CopyOptions | None = None
+    ) -> None:
+        self.copies = Copies(pool, environment, limits, options)
+        """The state, which the commands and the copy operations share."""
+
     def commands(self) -> list[CommandRow]:
         """Return the rows for the command table."""
-        return command_rows(self)
+        return command_rows(self.copies)
 
     async def start(self) -> None:
         """Load the persistent tokens. Raises PoolFull or PoolFailed if even the secret cannot be stored."""
-        self.issuer.open()
-        for token in self.durable_tokens.load():
-            self.tokens.add(token)
+        self.copies.issuer.open()
+        for token in self.copies.durable_tokens.load():
+            self.copies.tokens.add(token)
             used_at_s = token.used_at_s
-            self.tokens.issue(token, used_at_s)
-        await self.expire_in_turns(self.pool.commit)
-        self.pool.commit()
-        await self.pool.flush()
+            self.copies.tokens.issue(token, used_at_s)
+        await self.expire_in_turns(self.copies.pool.commit)
+        self.copies.pool.commit()
+        await self.copies.pool.flush()
 
     def attach_logical_unit(self, logical_unit: LogicalUnit) -> None:
         """Offer third-party copy on a logical unit. Does nothing if the logical unit is already attached."""
-        if logical_unit in self.logical_units:
+        if logical_unit in self.copies.logical_units:
             return
-        self.logical_units.append(logical_unit)
-        self.identities.add(logical_unit.identity)
+        self.copies.logical_units.append(logical_unit)
+        self.copies.identities.add(logical_unit.identity)
         logical_unit.third_party_copy = True
-        logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(unit, self.limits, self.options)
+        logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(
+            unit, self.copies.limits, self.copies.options
+        )
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
         """Remove a logical unit and end its operations. Its tokens stay valid, except change vulnerable ones."""
-        if logical_unit not in self.logical_units:
+        if logical_unit not in self.copies.logical_units:
             return
         self.logical_unit_reset(logical_unit)
-        self.logical_units.remove(logical_unit)
-        self.remote_logical_units.discard(logical_unit)
-        self.identities.discard(logical_unit.identity)
+        self.copies.logical_units.remove(logical_unit)
+        self.copies.remote_logical_units.discard(logical_unit)
+        self.copies.identities.discard(logical_unit.identity)
         logical_unit.third_party_copy = False
         logical_unit.added_vpd_pages.pop(THIRD_PARTY_COPY, None)
         logical_unit.on_reset.remove(self.logical_unit_reset)
-        for token in self.watch.tokens_of(logical_unit.volume):
-            self.cancel(token)
+        for token in self.copies.watch.tokens_of(logical_unit.volume):
+            self.copies.cancel(token)
 
     def logical_unit_reset(self, logical_unit: LogicalUnit) -> None:
         """Handle a logical unit reset (SPC-4 5.16.4.5): end its operations and drop their records. Tokens stay valid."""
-        for operation in [each for each in self.operations if each.logical_unit is logical_unit]:
-            self.terminate(operation)
-        self.records.drop_logical_unit(logical_unit)
+        for operation in [each for each in self.copies.operations if each.logical_unit is logical_unit]:
+            self.copies.terminate(operation)
+        self.copies.records.drop_logical_unit(logical_unit)
 
     def nexus_lost(self, nexus: Nexus) -> None:
         """Handle an I_T nexus loss: end its foreground operations and drop its records. Background operations continue."""
-        for operation in [each for each in self.operations if each.nexus is nexus and each.task is not None]:
-            self.terminate(operation)
-        self.records.drop_nexus(nexus)
+        for operation in [each for each in self.copies.operations if each.nexus is nexus and each.task is not None]:
+            self.copies.terminate(operation)
+        self.copies.records.drop_nexus(nexus)
 
     def nexus_preempted(self, nexus: Nexus, logical_unit: LogicalUnit) -> None:
         """Handle PREEMPT AND ABORT: end operations as COPY OPERATION ABORT does, also in the background (SPC-4 5.13.11.2.6)."""
-        for operation in [each for each in self.operations if (each.nexus, each.logical_unit) == (nexus, logical_unit)]:
-            self.terminate(operation)
+        for operation in [each for each in self.copies.operations if (each.nexus, each.logical_unit) == (nexus, logical_unit)]:
+            self.copies.terminate(operation)
 
     def revoke(self, identifier: int) -> bool:
         """Revoke a token for management. Return False if there is no token with that identifier."""
-        token = self.tokens.live.get(identifier)
+        token = self.copies.tokens.live.get(identifier)
         if token is None:
             return False
-        self.tokens.finish(token, TokenEnd.REVOKED, self.environment.monotonic())
+        self.copies.tokens.finish(token, TokenEnd.REVOKED, self.copies.environment.monotonic())
         return True
 
     async def expire_in_turns(self, commit: Callable[[], None]) -> None:
         """Remove expired tokens and records, a piece per turn of the event loop. Calls `commit` after each; raises its
         errors.
         """
-        turns = self.environment.turns
+        turns = self.copies.environment.turns
         await turns.next_if_spent()
-        while self.expire(self.environment.monotonic(), turns):
+        while self.copies.expire(self.copies.environment.monotonic(), turns):
             commit()
             await turns.next()
         commit()
 
     def next_expiry(self) -> float | None:
         """Return the earliest monotonic time at which `expire` may have work to do; None if nothing is going to expire."""
-        times = [time_s for time_s in (self.tokens.next_expiry(), self.records.next_expiry()) if time_s is not None]
+        times = [
+            time_s for time_s in (self.copies.tokens.next_expiry(), self.copies.records.next_expiry()) if time_s is not None
+        ]
         return min(times, default=None)
 
     def status(self) -> dict[str, object]:
         """Return tokens, operations, counters and the latest refusals as plain data."""
-        now_s = self.environment.monotonic()
+        now_s = self.copies.environment.monotonic()
         return {
-            "tokens": [token_data(token, now_s) for token in self.tokens.issued()],
-            "tokens_ended": {end.name.lower(): count for end, count in self.tokens.ended.items()},
-            "tombstones": len(self.tokens.tombstones),
-            "copy_rate_bytes_per_s": self.copy_rate.bytes_per_s,
-            "operations": [operation_data(operation, now_s) for operation in self.operations],
-            "records": len(self.records),
-            "record_bytes": self.records.total_bytes,
-            "records_evicted": self.records.evictions,
-            "damaged_durable_tokens": self.durable_tokens.damaged,
-            "counters": self.counters.as_data(),
-            "refusal_counts": self.refusals.counts,
-            "latest_refusals": self.refusals.latest,
+            "tokens": [token_data(token, now_s) for token in self.copies.tokens.issued()],
+            "tokens_ended": {end.name.lower(): count for end, count in self.copies.tokens.ended.items()},
+            "tombstones": len(self.copies.tokens.tombstones),
+            "copy_rate_bytes_per_s": self.copies.copy_rate.bytes_per_s,
+            "operations": [operation_data(operation, now_s) for operation in self.copies.operations],
+            "records": len(self.copies.records),
+            "record_bytes": self.copies.records.total_bytes,
+            "records_evicted": self.copies.records.evictions,
+            "damaged_durable_tokens": self.copies.durable_tokens.damaged,
+            "counters": self.copies.counters.as_data(),
+            "refusal_counts": self.copies.refusals.counts,
+            "latest_refusals": self.copies.refusals.latest,
         }

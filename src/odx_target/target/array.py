@@ -217,7 +217,7 @@ class Array:
             copy_limits_of(self.config),
             copy_options_of(self.config),
         )
-        self.copy_manager.on_internal_error = self._report_internal_error
+        self.copy_manager.copies.on_internal_error = self._report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
         self.device_server.on_internal_error = self._report_internal_error
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
@@ -226,11 +226,11 @@ class Array:
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
-        self.copy_manager.remote_logical_units.update(_named(self.logical_units, self.config.remote_luns))
-        self.copy_manager.copy_rate.set(self.config.copy_rate_bytes_per_s)
+        self.copy_manager.copies.remote_logical_units.update(_named(self.logical_units, self.config.remote_luns))
+        self.copy_manager.copies.copy_rate.set(self.config.copy_rate_bytes_per_s)
         await self.copy_manager.start()
         self._report_no_room()
-        if damaged := self.copy_manager.durable_tokens.damaged:
+        if damaged := self.copy_manager.copies.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
         self._listener = Listener(
             self.config.iqn,

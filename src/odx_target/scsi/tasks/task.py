@@ -49,8 +49,3 @@ class Task:
         """Raise TaskAborted if task management has aborted the task."""
         if self.aborted:
             raise TaskAborted
-
-
-def tasks_of(logical_unit: LogicalUnit) -> list[Task]:
-    """Return the tasks of a logical unit that have not ended, in the order of its task set."""
-    return [task for task in logical_unit.tasks.tasks() if isinstance(task, Task)]

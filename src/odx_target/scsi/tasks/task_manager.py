@@ -18,37 +18,42 @@ from odx_target.scsi.sense import (
     SCSI_BUS_RESET_OCCURRED,
     Condition,
 )
-from odx_target.scsi.tasks.task import Task, tasks_of
+from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 
 
 class TaskManager:
     """The attached nexuses, and the task management functions for their logical units.
 
-    The lists `on_nexus_loss`, `on_task_abort` and `on_preempt_and_abort` have functions that are called after these events.
+    The lists `on_nexus_loss` and `on_preempt_and_abort` have functions that are called after these events.
     """
 
     def __init__(self) -> None:
         self.nexuses: list[Nexus] = []
         self.on_nexus_loss: list[Callable[[Nexus], None]] = []
-        self.on_task_abort: list[Callable[[Task], None]] = []
         self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
         """Abort one task of the nexus (SAM-5 7.2). Return False if no task has that tag."""
-        found = [task for task in self._tasks(nexus, lun) if task.nexus is nexus and task.tag == tag]
-        self._abort(found)
+        logical_unit = nexus.logical_units.get(lun)
+        if logical_unit is None:
+            return False
+        found = [task for task in logical_unit.tasks.tasks() if task.nexus is nexus and task.tag == tag]
+        logical_unit.tasks.abort(found)
         return bool(found)
 
     def abort_task_set(self, nexus: Nexus, lun: int) -> None:
         """Abort all tasks of the nexus on a LUN (SAM-5 7.3)."""
-        self._abort([task for task in self._tasks(nexus, lun) if task.nexus is nexus])
+        logical_unit = nexus.logical_units.get(lun)
+        if logical_unit is not None:
+            logical_unit.tasks.abort([task for task in logical_unit.tasks.tasks() if task.nexus is nexus])
 
     def clear_task_set(self, nexus: Nexus, lun: int) -> None:
         """Abort all tasks of every nexus on a LUN, and notify the other nexuses that lost any (SAM-5 7.5, TST 000b)."""
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return
-        self._clear(logical_unit, tasks_of(logical_unit), self.nexuses, by=nexus)
+        self._clear(logical_unit, logical_unit.tasks.tasks(), self.nexuses, by=nexus)
 
     def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
         """Abort the tasks of preempted nexuses on the logical unit, for PREEMPT AND ABORT (SPC-4 5.13.11.2.6).
@@ -56,7 +61,7 @@ class TaskManager:
         The task `by` itself continues. The other nexuses that lose tasks are notified (TAS 0).
         """
         logical_unit = by.logical_unit
-        ended = [task for task in tasks_of(logical_unit) if task.nexus in preempted and task is not by]
+        ended = [task for task in logical_unit.tasks.tasks() if task.nexus in preempted and task is not by]
         self._clear(logical_unit, ended, preempted, by=by.nexus)
         for nexus in preempted:
             for listener in self.on_preempt_and_abort:
@@ -115,28 +120,17 @@ class TaskManager:
         """Return the attached nexuses of this name: one, or none while the initiator is not logged in."""
         return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
-    def _tasks(self, nexus: Nexus, lun: int) -> list[Task]:
-        logical_unit = nexus.logical_units.get(lun)
-        return [] if logical_unit is None else tasks_of(logical_unit)
-
-    def _abort(self, tasks: Sequence[Task]) -> None:
-        for logical_unit in {task.logical_unit: None for task in tasks}:
-            logical_unit.tasks.abort([task for task in tasks if task.logical_unit is logical_unit])
-        for task in tasks:
-            for listener in self.on_task_abort:
-                listener(task)
-
-    def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[Task], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
+    def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[QueuedTask], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
         """Abort `tasks`, and tasks of `nexuses` without their data-out. Notify the nexuses that lose tasks, except `by`."""
-        self._abort(tasks)
+        logical_unit.tasks.abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
         told.pop(by, None)
         for other in told.items():
             _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
-    def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[Nexus, int]:
+    def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[TaskNexus, int]:
         """Abort the tasks of `nexuses` whose data-out has not arrived. Return the nexuses that lost tasks, with their LUN."""
-        had: dict[Nexus, int] = {}
+        had: dict[TaskNexus, int] = {}
         for nexus in nexuses:
             lun = nexus.lun_of(logical_unit)
             if lun is not None and nexus.end_undelivered is not None and nexus.end_undelivered(lun):
@@ -144,7 +138,7 @@ class TaskManager:
         return had
 
     def _reset(self, logical_unit: LogicalUnit, condition: Condition) -> None:
-        self._abort(tasks_of(logical_unit))
+        logical_unit.tasks.abort(logical_unit.tasks.tasks())
         self._end_undelivered(logical_unit, self.nexuses)
         logical_unit.stopped = False
         logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
@@ -153,5 +147,5 @@ class TaskManager:
         self.tell_all(logical_unit, condition)
 
 
-def _tell(nexus: Nexus, lun: int, condition: Condition) -> None:
+def _tell(nexus: TaskNexus, lun: int, condition: Condition) -> None:
     nexus.establish_unit_attention(lun, condition.asc, condition.ascq)

@@ -18,7 +18,7 @@
 nor, by rule 7, for memory that it holds itself. So there is no deadlock.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,11 +41,30 @@ MAX_PIECES = 16
 """Maximum number of extents per task, so that comparing tasks is fast. An UNMAP may have 255 extents, a token command 64."""
 
 
-class QueuedTask(Protocol):
-    """The part of a task that its task set uses."""
+class TaskNexus(Protocol):
+    """The nexus of a task, as task management uses it."""
 
-    attribute: int
+    initiator_port_name: str
+
+    def establish_unit_attention(self, lun: int, asc: int, ascq: int) -> None: ...
+
+
+class QueuedTask(Protocol):
+    """A task, as its task set and task management use it; `lun` is the LUN by which its nexus addresses the logical unit."""
+
     aborted: bool
+
+    @property
+    def nexus(self) -> TaskNexus: ...
+
+    @property
+    def lun(self) -> int: ...
+
+    @property
+    def tag(self) -> int: ...
+
+    @property
+    def attribute(self) -> int: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -212,9 +231,9 @@ class TaskSet:
                     member.ended = self._make_event()
                 await member.ended.wait()
 
-    def tasks(self) -> Iterator[QueuedTask]:
-        """All tasks that have not ended, in the order of the set."""
-        return iter([member.task for member in self.members])
+    def tasks(self) -> list[QueuedTask]:
+        """Return all tasks that have not ended, in the order of the set."""
+        return [member.task for member in self.members]
 
     def abort(self, tasks: Sequence[QueuedTask]) -> None:
         """Mark tasks as aborted and remove them. They will change nothing more, so no task has to wait for them."""

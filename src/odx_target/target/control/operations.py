@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odx_target.scsi.tasks.task import tasks_of
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config, parse_copy_rate
@@ -100,7 +99,7 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
 
 async def _tokens(array: "Array", after: int) -> Data:
     """Return a page of tokens in the order of their identifiers, and the value of `after` for the next page, or None."""
-    tokens = array.copy_manager.tokens
+    tokens = array.copy_manager.copies.tokens
     now_s = array.environment.monotonic()
     units = {unit.identity: unit for unit in array.logical_units.values()}
 
@@ -123,10 +122,10 @@ async def _revoke(array: "Array", identifier: int) -> Data:
 
 async def _copies(array: "Array") -> Data:
     manager = array.copy_manager
-    operations, now_s = list(manager.operations), array.environment.monotonic()
+    operations, now_s = list(manager.copies.operations), array.environment.monotonic()
     return {
         "copies": await rows_in_turns(array.environment.turns, operations, lambda each: describe_copy(each, now_s)),
-        "copy_rate_bytes_per_s": manager.copy_rate.bytes_per_s,
+        "copy_rate_bytes_per_s": manager.copies.copy_rate.bytes_per_s,
     }
 
 
@@ -134,7 +133,7 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
     """End a copy as COPY OPERATION ABORT does. Blocks that are already copied stay."""
     found = [
         operation
-        for operation in array.copy_manager.operations
+        for operation in array.copy_manager.copies.operations
         if operation.is_in_progress
         and operation.list_identifier == list_identifier
         and initiator in (None, operation.nexus.initiator_name)
@@ -145,7 +144,7 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
     if len(found) > 1:
         raise ManagementError(f"{len(found)} copies have list identifier {list_identifier:#x}: name one by initiator and LUN")
     (operation,) = found
-    array.copy_manager.terminate(operation)
+    array.copy_manager.copies.terminate(operation)
     return describe_copy(operation, array.environment.monotonic())
 
 
@@ -154,7 +153,7 @@ async def _sessions(array: "Array") -> Data:
     tasks: dict[str, int] = {}
     for logical_unit in list(array.logical_units.values()):
         await turns.next_if_spent()
-        for task in tasks_of(logical_unit):
+        for task in logical_unit.tasks.tasks():
             turns.take()
             tasks[task.nexus.initiator_port_name] = tasks.get(task.nexus.initiator_port_name, 0) + 1
 
@@ -173,7 +172,7 @@ async def _sessions(array: "Array") -> Data:
 
 
 async def _copy_rate(array: "Array", rate: int | None) -> Data:
-    array.copy_manager.copy_rate.set(rate)
+    array.copy_manager.copies.copy_rate.set(rate)
     return {"copy_rate_bytes_per_s": rate}
 
 
