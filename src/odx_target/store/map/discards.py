@@ -30,7 +30,7 @@ class Discards:
     def __init__(self) -> None:
         self._environment: Environment | None = None
         self._nodes: list[Node] = []
-        self._is_paused = False
+        self._pauses = 0
         self._is_at_work = False
 
     def spare(self, environment: Environment) -> None:
@@ -46,10 +46,10 @@ class Discards:
             self._start()
 
     def pause(self) -> None:
-        self._is_paused = True
+        self._pauses += 1
 
     def resume(self) -> None:
-        self._is_paused = False
+        self._pauses -= 1
         self._start()
 
     def take_apart(self, steps: Steps) -> None:
@@ -63,13 +63,13 @@ class Discards:
                 nodes.extend(child for _, child in node.present())
 
     def _start(self) -> None:
-        if self._environment is not None and self._nodes and not (self._is_paused or self._is_at_work):
+        if self._environment is not None and self._nodes and not (self._pauses or self._is_at_work):
             self._is_at_work = True
             self._environment.start_soon(self._work, self._environment.turns)
 
     async def _work(self, turns: Turns) -> None:
         try:
-            while self._nodes and not self._is_paused:
+            while self._nodes and not self._pauses:
                 await turns.next()
                 self.take_apart(turns)
         finally:

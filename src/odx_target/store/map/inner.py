@@ -44,12 +44,13 @@ class Few(dict[int, Node]):
 class Inner:
     """A node with up to 1,024 children. `epoch` and `stored` have the same meaning as in a leaf."""
 
-    __slots__ = ("children", "epoch", "stored")
+    __slots__ = ("children", "epoch", "stored", "walk")
 
     def __init__(self, children: "Dense | Few", epoch: Epoch) -> None:
         self.children = children
         self.epoch = epoch
         self.stored = 0
+        self.walk: Epoch | None = None
 
     @classmethod
     def over(cls, children: Iterable[tuple[int, Node]], epoch: Epoch) -> "Inner":
@@ -78,6 +79,13 @@ class Inner:
         if end - first == 1:
             return [(first, children[first])] if first in children else []
         return sorted((item for item in children.items() if first <= item[0] < end), key=_slot_of)
+
+    def nodes(self) -> list[Node]:
+        """List the existing children, in any order."""
+        children = self.children
+        if type(children) is not Few:
+            return [node for node in children.tolist() if node is not None]
+        return list(children.values())
 
     def following(self, slot: int) -> int:
         """Slot of the first existing child from `slot` on; FAN_OUT if there is none."""

@@ -54,12 +54,13 @@ class Epoch:
 class Leaf:
     """Entries of a leaf, the epoch in which it was made, and its number in the catalogue (0: not stored)."""
 
-    __slots__ = ("entries", "epoch", "stored")
+    __slots__ = ("entries", "epoch", "stored", "walk")
 
     def __init__(self, entries: Entries, epoch: Epoch) -> None:
         self.entries = entries
         self.epoch = epoch
         self.stored = 0
+        self.walk: Epoch | None = None
 
     def copy(self, epoch: Epoch) -> "Leaf":
         return Leaf(self.entries[:], epoch)

@@ -1,0 +1,63 @@
+"""A table with one value for each block of some segments, which is read and written for many places at once.
+
+The rows of the table are segments. A place in another segment belongs to a row of its own at the end, so that no test for each
+place is needed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from odx_target.store.map.leaf import Entries
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
+
+MAX_SPAN = 1 << 16
+"""Largest difference between the numbers of two segments in one table. It limits the list of rows to 512 KiB."""
+
+_BLOCK_MASK = MAX_SEGMENT_BLOCKS - 1
+
+Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+
+
+class PlaceTable:
+    """`cells` has one value for each block of the segments in `sizes`, which maps their numbers to their sizes in blocks."""
+
+    def __init__(self, sizes: Mapping[int, int], dtype: Any) -> None:
+        self.numbers = sorted(sizes)
+        self.sizes = dict(sizes)
+        first, span = self.numbers[0], self.numbers[-1] - self.numbers[0] + 1
+        assert span <= MAX_SPAN
+        self._first_place = first << PLACE_BITS
+        self._width = max(sizes.values())
+        self._span = np.uint64(span)
+        self._rows = np.full(span + 1, len(self.numbers), dtype=np.int64)
+        self._rows[np.array(self.numbers) - first] = np.arange(len(self.numbers))
+        self._row_of = {number: row for row, number in enumerate(self.numbers)}
+        # The last row has room for every block. Pages that are never written take no memory.
+        self.cells = np.zeros(len(self.numbers) * self._width + MAX_SEGMENT_BLOCKS, dtype=dtype)
+
+    def indexes(self, places: Places) -> Places:
+        """Indexes into `cells` of many places; holes and other segments belong to the last row."""
+        return self.rows(places) * self._width + (places & _BLOCK_MASK)
+
+    def rows(self, places: Places) -> Places:
+        """Rows of many places; `len(numbers)` for holes and other segments."""
+        # A place before the first becomes a huge number without sign, and so falls into the last row like one after the last.
+        offsets = ((places - self._first_place) >> PLACE_BITS).view(np.uint64)
+        return self._rows[np.minimum(offsets, self._span).view(np.int64)]
+
+    def index(self, place: int) -> int | None:
+        """Index into `cells` of one place; None for a hole or another segment."""
+        row = self._row_of.get(place >> PLACE_BITS)
+        return None if row is None else row * self._width + (place & _BLOCK_MASK)
+
+    def of_segment(self, number: int) -> "np.ndarray[Any, np.dtype[Any]]":
+        """Values of the blocks of one segment."""
+        start = self._row_of[number] * self._width
+        return self.cells[start : start + self.sizes[number]]
+
+
+def as_places(entries: Entries) -> Places:
+    """Entries of a leaf as an array of numpy, without a copy. It must not outlive the present turn."""
+    return np.frombuffer(entries, dtype=np.int64)

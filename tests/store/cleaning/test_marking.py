@@ -1,0 +1,160 @@
+"""Tests that marks are exactly the blocks to which maps refer, and that a walk visits shared nodes once and in turns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.store.pools import Machine, block, write
+
+from odx_target.store.cleaning.marking import MAX_MARKED_SEGMENTS, Marks, next_to_mark
+from odx_target.store.cleaning.place_table import MAX_SPAN
+from odx_target.store.cleaning.walking import walk
+from odx_target.store.map.copy_on_write import BlockMap
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
+from odx_target.store.map.walk import unvisited
+from odx_target.store.open import PoolOptions
+from odx_target.store.segments.segment import PLACE_BITS
+
+SIZE = 4 * LEAF_BLOCKS
+
+
+def place(segment: int, at: int) -> int:
+    return segment << PLACE_BITS | at
+
+
+writes = st.lists(
+    st.tuples(st.integers(0, SIZE - 1), st.integers(1, 9), st.integers(0, 40), st.integers(1, 20)),
+    max_size=60,
+)
+
+
+@given(writes, st.booleans(), st.dictionaries(st.integers(1, 9), st.integers(60, 70), min_size=1))
+def test_marks_are_the_blocks_of_the_map(changes: list[tuple[int, int, int, int]], dense: bool, sizes: dict[int, int]) -> None:
+    live = BlockMap(SIZE)
+    model: dict[int, int] = {}
+    if dense:
+        changes += [(at, 1, at % 19, 1) for at in range(0, 400, 2)]
+    for at, segment, first, count in changes:
+        count = min(count, SIZE - at)
+        live.assign(at, place(segment, first), count)
+        model.update({at + index: place(segment, first + index) for index in range(count)})
+    marks = Marks(sizes)
+    for node in unvisited([live.freeze()], Epoch()):
+        if isinstance(node, Leaf):
+            marks.mark(node)
+    for number, size_blocks in sizes.items():
+        expected = {each & ((1 << PLACE_BITS) - 1) for each in model.values() if each >> PLACE_BITS == number}
+        found = [at + index for at, count in marks.live_runs(number) for index in range(count)]
+        assert found == sorted(expected)
+        assert marks.live_blocks(number) == len(expected)
+        assert max(found, default=0) < size_blocks
+
+
+def test_a_place_in_another_segment_marks_nothing() -> None:
+    marks = Marks({100: 64, 300: 64})
+    for segment in (1, 99, 101, 200, 299, 301, 5000, (1 << 40) - 1):
+        marks.mark(Leaf(dense_entries(place(segment, 3)), Epoch()))
+    assert marks.live_blocks(100) == marks.live_blocks(300) == 0
+
+
+def dense_entries(first: int) -> Entries:
+    live = BlockMap(SIZE)
+    for at in range(0, LEAF_BLOCKS, 2):
+        live.assign(at, first)
+    leaf = live.leaf(0)
+    assert leaf is not None
+    assert len(leaf.entries) == LEAF_BLOCKS
+    return leaf.entries
+
+
+def test_a_node_that_trees_share_is_visited_once() -> None:
+    live = BlockMap(SIZE)
+    for at in range(4):
+        live.assign(at * LEAF_BLOCKS, place(1, at))
+    roots: list[FrozenRoot] = [live.freeze() for _ in range(3)]
+    live.assign(0, place(2, 0))
+    roots.append(live.freeze())
+    stamp = Epoch()
+    visited = list(unvisited(roots, stamp))
+    assert len(visited) == len(set(map(id, visited))) == (1 + 4) + (1 + 1)
+    assert list(unvisited(roots, stamp)) == []
+    assert len(list(unvisited(roots, Epoch()))) == len(visited)
+
+
+def test_a_walk_covers_volumes_and_frozen_maps_in_turns() -> None:
+    machine = Machine(PoolOptions(segment_blocks=256))
+    pool = machine.pool
+    volume = pool.create_volume("a", 1 << 24, {})
+    other = pool.create_volume("b", 1 << 24, {})
+    for at in range(300):
+        write(machine, volume, at * LEAF_BLOCKS, [block(at)])
+        write(machine, other, at * LEAF_BLOCKS, [block(at)])
+        pool.commit()
+    frozen = volume.freeze()
+    volume.unmap(0, volume.size_blocks)
+    leaves: list[Leaf] = []
+    taken: list[int] = []
+
+    async def pause() -> None:
+        taken.append(pool.turns.left)
+        await pool.turns.next()
+
+    def visit(leaf: Leaf) -> int:
+        leaves.append(leaf)
+        return 8
+
+    at_once = machine.environment.run(walk(pool.contents, pool.turns, Epoch(), visit, pause))
+    assert not at_once
+    assert len(leaves) == 600
+    assert len(taken) >= 600 * 8 // pool.turns.of_a_turn
+    assert min(taken) > -40
+    frozen.release()
+    leaves.clear()
+    machine.environment.run(walk(pool.contents, pool.turns, Epoch(), visit, pause))
+    assert len(leaves) == 300
+    other.unmap(0, other.size_blocks)
+    leaves.clear()
+    pool.turns.left = 100
+    assert machine.environment.run(walk(pool.contents, pool.turns, Epoch(), visit, pause))
+    assert leaves == []
+
+
+def test_trees_that_are_dropped_during_a_walk_are_freed_in_pieces_after_it() -> None:
+    machine = Machine(PoolOptions(segment_blocks=256))
+    pool = machine.pool
+    volume = pool.create_volume("a", 1 << 24, {})
+    for at in range(200):
+        write(machine, volume, at * LEAF_BLOCKS, [block(at)])
+        pool.commit()
+    stamp = Epoch()
+
+    async def pause() -> None:
+        volume.unmap(0, volume.size_blocks)
+        await pool.turns.next()
+
+    before = machine.environment.turns.taken
+    pool.turns.left = 1
+    machine.environment.run(walk(pool.contents, pool.turns, stamp, lambda _leaf: 8, pause))
+    machine.environment.settle()
+    assert not pool.contents.discards._nodes
+    assert machine.environment.turns.taken > before + 1
+
+
+@pytest.mark.parametrize("count", [1, 10, MAX_MARKED_SEGMENTS])
+def test_few_segments_are_all_marked(count: int) -> None:
+    assert next_to_mark(range(5, 5 + count), after=7) == list(range(5, 5 + count))
+
+
+def test_many_segments_are_marked_in_rounds() -> None:
+    numbers = [*range(10), *range(100_000, 100_000 + 2 * MAX_MARKED_SEGMENTS)]
+    marked: list[int] = []
+    after = 0
+    for _ in range(3):
+        chosen = next_to_mark(numbers, after)
+        assert len(chosen) <= MAX_MARKED_SEGMENTS
+        assert chosen[-1] - chosen[0] < MAX_SPAN
+        marked += chosen
+        after = chosen[-1]
+    assert sorted({0, *marked}) == numbers
+    assert next_to_mark(numbers, after)[0] == 0
+    assert next_to_mark([], 3) == []
