@@ -35,7 +35,7 @@ from odx_target.store.errors import (
     Unwritable,
     WrongSize,
 )
-from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind, Usage
+from odx_target.store.status import DamagedPlace, PoolStatus, ScrubProgress, Trouble, TroubleCount, TroubleKind, Usage
 from odx_target.turns import Turns
 
 __all__ = [
@@ -59,6 +59,8 @@ __all__ = [
     "PoolStatus",
     "Refused",
     "Scarcity",
+    "ScrubProgress",
+    "Scrubber",
     "Snapshot",
     "StoreError",
     "Trouble",
@@ -159,8 +161,28 @@ class Volume(BlockSource, Protocol):
         ...
 
 
+class Scrubber(Protocol):
+    """The scrubs of one pool, one at a time. A scrub checks everything that the pool has on the disk."""
+
+    @property
+    def progress(self) -> ScrubProgress | None:
+        """Progress of the present or the last scrub; None before the first."""
+        ...
+
+    def start(self, rate_bytes: int) -> ScrubProgress:
+        """Begin a scrub that reads at most `rate_bytes` a second. Raises StoreError if a scrub is running."""
+        ...
+
+    async def stop(self) -> None:
+        """End the running scrub, if there is one, and wait for its end."""
+        ...
+
+
 class Pool(Protocol):
     """Volumes that share one log."""
+
+    @property
+    def scrubber(self) -> Scrubber: ...
 
     @property
     def on_trouble(self) -> list[Callable[[Trouble], None]]:

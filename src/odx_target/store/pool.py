@@ -8,6 +8,7 @@ from odx_target.environment import Environment, Lane
 from odx_target.store.api import BLOCK_BYTES, BlockSource, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.checking.scrub import Scrubber
 from odx_target.store.checks import check_text
 from odx_target.store.creation import create_volume
 from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
@@ -69,6 +70,7 @@ class LogPool:
         self.checkpointer = Checkpointer(
             catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
         )
+        self.scrubber = Scrubber(identity, self.contents, self.log, self.supply, self.reader.pins, environment, self.troubles)
         self.log.on_checkpoint_due = self.checkpointer.start_soon
         self.log.written_blocks = recovered.replayed_blocks
         if options.checkpoint_blocks is not None:
@@ -205,6 +207,7 @@ class LogPool:
         if self._ledger.is_closed:
             return
         self._ledger.is_closed = True
+        await self.scrubber.stop()
         try:
             self.commit()
             await self.log.finish()

@@ -1,6 +1,6 @@
-"""The reports of a pool: its use of the disk, and its troubles. Re-exported by `store.api`."""
+"""The reports of a pool: its use of the disk, its troubles, and the progress of a scrub. Re-exported by `store.api`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
@@ -82,3 +82,26 @@ class PoolStatus:
     """Number of reads of damaged blocks that are not listed in `damaged`, because the list is full."""
     met: tuple[TroubleCount, ...]
     """All kinds of trouble since the pool was opened, including troubles that are over."""
+
+
+@dataclass(slots=True)
+class ScrubProgress:
+    """State of a scrub. Blocks are counted with headers; the total is that of the start."""
+
+    total_blocks: int
+    checked_blocks: int = 0
+    damaged_blocks: int = 0
+    unused_damaged_blocks: int = 0
+    """Number of damaged blocks that no volume and no frozen map refers to."""
+    complaints: list[str] = field(default_factory=list)
+    """Damage of headers and footers, which costs no data, and segments that cannot be read."""
+    is_running: bool = True
+    is_complete: bool = False
+    elapsed_s: float = 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Estimated time to the end; None if nothing has been checked yet."""
+        if not self.checked_blocks:
+            return None
+        return self.elapsed_s * max(0, self.total_blocks - self.checked_blocks) / self.checked_blocks

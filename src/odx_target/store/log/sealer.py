@@ -66,7 +66,7 @@ class Sealer:
     def unsealed(self) -> set[int]:
         """Numbers of the full segments that have not been sealed yet."""
         waiting = [*self.full, *self._without_footer]
-        return {segment.number for segment, *_ in waiting} | {segment.number for segment in self._sizes}
+        return {full.segment.number for full in waiting} | {segment.number for segment in self._sizes}
 
     def _write_footers(self) -> list[Segment]:
         written = []

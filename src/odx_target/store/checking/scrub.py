@@ -1,0 +1,202 @@
+"""The scrub of an open pool: reads everything at a bounded rate, while hosts continue.
+
+Damage that a scrub finds is reported like damage that a read finds: with the volume and the block, once for each block.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from odx_target.environment import Environment, Lane
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.checking.owners import owned
+from odx_target.store.checking.segment_check import SegmentCheck
+from odx_target.store.contents import Contents
+from odx_target.store.errors import DamagedBlock, PoolDamaged, Scarcity, StoreError
+from odx_target.store.log.pins import Pins
+from odx_target.store.log.writer import Log
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.segments.segment import PLACE_BITS, Segment
+from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.status import ScrubProgress
+from odx_target.store.troubles import Troubles
+
+DEFAULT_RATE_BYTES = 100 << 20
+"""Bytes per second. A fast disk has most of its time left for hosts, and a terabyte takes three hours."""
+
+MAX_COMPLAINTS = 100
+"""Number of damaged headers and footers that are listed. An operator would not read a longer list."""
+
+_PIECES_AT_ONCE = 4
+_ROOM_PAUSE_S = 1.0
+_MAX_SLEEP_S = 0.25
+"""A stop waits for this time at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A map whose blocks are reported if they are damaged: the name of its volume, and its number if it is frozen."""
+
+    volume: str | None
+    frozen_map: int | None
+    root: FrozenRoot
+
+
+class _Scrub:
+    """One scrub. `segments` are those to check with their sizes; `find` returns a segment, or None if it has been deleted.
+
+    `roots` returns the maps as they are at the moment of the call.
+    """
+
+    def __init__(
+        self,
+        segments: dict[int, int],
+        find: Callable[[int], Segment | None],
+        pins: Pins,
+        roots: Callable[[], Iterable[Root]],
+        pool_identity: bytes,
+        environment: Environment,
+        troubles: Troubles,
+        rate_bytes: int,
+    ) -> None:
+        self.progress = ScrubProgress(sum(segments.values()))
+        self._segments = segments
+        self._find = find
+        self._pins = pins
+        self._roots = roots
+        self._pool_identity = pool_identity
+        self._environment = environment
+        self._troubles = troubles
+        self._rate_bytes = rate_bytes
+        self._is_stopped = False
+        self.ended = environment.event()
+
+    def stop(self) -> None:
+        """End the scrub after the present piece."""
+        self._is_stopped = True
+
+    async def run(self) -> None:
+        """Check all segments in the order of their numbers."""
+        began_s = self._environment.monotonic()
+        try:
+            for number, size_blocks in sorted(self._segments.items()):
+                segment = self._find(number)
+                before = self.progress.checked_blocks
+                if segment is not None:
+                    pin = self._pins.pin([(number << PLACE_BITS, size_blocks)])
+                    check = SegmentCheck(segment, size_blocks, self._pool_identity)
+                    await self._check(check, before, began_s)
+                    await self._report(check)
+                    del pin
+                if self._is_stopped:
+                    return
+                self.progress.checked_blocks = before + size_blocks
+            self.progress.is_complete = True
+        finally:
+            self.progress.is_running = False
+            self.ended.set()
+
+    async def _check(self, check: SegmentCheck, before: int, began_s: float) -> None:
+        while not self._is_stopped:
+            try:
+                goes_on = await self._environment.in_thread(_advance, check, lane=Lane.UPKEEP)
+            except Scarcity:
+                await self._environment.sleep(_ROOM_PAUSE_S)
+                continue
+            except (OSError, PoolDamaged) as error:
+                if self._find(check.number) is not None:
+                    check.complaints.append(f"it cannot be read: {error}")
+                return
+            progress = self.progress
+            progress.checked_blocks = before + check.checked_blocks
+            progress.elapsed_s = self._environment.monotonic() - began_s
+            await self._keep_rate(began_s + progress.checked_blocks * BLOCK_BYTES / self._rate_bytes)
+            if not goes_on:
+                return
+
+    async def _keep_rate(self, until_s: float) -> None:
+        while not self._is_stopped and (ahead_s := until_s - self._environment.monotonic()) > 0:
+            await self._environment.sleep(min(ahead_s, _MAX_SLEEP_S))
+
+    async def _report(self, check: SegmentCheck) -> None:
+        progress = self.progress
+        if self._find(check.number) is None:
+            return
+        room = MAX_COMPLAINTS - len(progress.complaints)
+        progress.complaints += [f"segment {check.number}: {complaint}" for complaint in check.complaints][:room]
+        if not check.damaged:
+            return
+        progress.damaged_blocks += len(check.damaged)
+        places = [check.number << PLACE_BITS | block for block in check.damaged]
+        unused = set(places)
+        turns = self._environment.turns
+        for each in self._roots():
+            for found in owned(each.root, places, turns):
+                if found is None:
+                    await turns.next_if_spent()
+                    continue
+                unused.discard(found.place)
+                self._troubles.block_lost(each.volume, each.frozen_map, DamagedBlock(found.block))
+        progress.unused_damaged_blocks += len(unused)
+
+
+class Scrubber:
+    """The scrubs of one pool, one at a time."""
+
+    def __init__(
+        self,
+        pool_identity: bytes,
+        contents: Contents,
+        log: Log,
+        supply: SegmentSupply,
+        pins: Pins,
+        environment: Environment,
+        troubles: Troubles,
+    ) -> None:
+        self._pool_identity = pool_identity
+        self._contents = contents
+        self._log = log
+        self._supply = supply
+        self._pins = pins
+        self._environment = environment
+        self._troubles = troubles
+        self._scrub: _Scrub | None = None
+
+    @property
+    def progress(self) -> ScrubProgress | None:
+        """Progress of the present or the last scrub; None before the first."""
+        return None if self._scrub is None else self._scrub.progress
+
+    def start(self, rate_bytes: int = DEFAULT_RATE_BYTES) -> ScrubProgress:
+        """Begin a scrub in the background, which reads at most `rate_bytes` a second.
+
+        It checks the segments that are sealed now. Raises StoreError if a scrub is running.
+        """
+        if self._scrub is not None and self._scrub.progress.is_running:
+            raise StoreError("a scrub of this pool is running")
+        self._scrub = _Scrub(
+            {number: self._supply.size_blocks[number] for number in self._log.sealed_segments()},
+            self._supply.segments.get,
+            self._pins,
+            self._roots,
+            self._pool_identity,
+            self._environment,
+            self._troubles,
+            rate_bytes,
+        )
+        self._environment.start_soon(self._scrub.run)
+        return self._scrub.progress
+
+    async def stop(self) -> None:
+        """End the running scrub, if there is one, and wait for its end."""
+        if self._scrub is not None:
+            self._scrub.stop()
+            await self._scrub.ended.wait()
+
+    def _roots(self) -> list[Root]:
+        volumes = [Root(each.name, None, each.map.freeze()) for each in self._contents.volumes.values()]
+        return volumes + [Root(None, each.identifier, each.root) for each in self._contents.frozen_maps.values()]
+
+
+def _advance(check: SegmentCheck) -> bool:
+    """Check some pieces of a segment; False if it is finished."""
+    return all(check.advance() for _ in range(_PIECES_AT_ONCE))

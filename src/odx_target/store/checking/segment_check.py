@@ -1,0 +1,97 @@
+"""The check of one segment: its batches, its data blocks and its footer.
+
+The headers say what the segment contains, and the footer repeats it. Where a header is damaged, the footer still has the
+checksums of the data blocks after it, so these blocks are checked too.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+
+from crc32c import crc32c
+
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, walk
+from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
+from odx_target.store.segments.segment import Segment
+
+PIECE_BLOCKS = SegmentView.PIECE_BLOCKS
+"""Number of blocks that are checked between two steps: 1 MiB."""
+
+
+class SegmentCheck:
+    """A check of a segment that reads `PIECE_BLOCKS` at a time.
+
+    `used_blocks` is the number of blocks that the log uses in a segment without a footer; None for a sealed segment, whose
+    footer says it.
+    """
+
+    def __init__(self, segment: Segment, size_blocks: int, pool_identity: bytes, used_blocks: int | None = None) -> None:
+        self.number = segment.number
+        self.checked_blocks = 0
+        self.damaged: list[int] = []
+        """Data blocks that do not match their checksums."""
+        self.complaints: list[str] = []
+        """Damage of headers and of the footer, which costs no data by itself."""
+        self._segment = segment
+        self._size_blocks = size_blocks
+        self._pool_identity = pool_identity
+        self._used_blocks = used_blocks
+        self._steps = self._run()
+
+    def advance(self) -> bool:
+        """Check the next piece; False if the segment was finished before. Blocks the thread. Raises OSError, PoolDamaged."""
+        return next(self._steps, None) is not None
+
+    def _run(self) -> Iterator[bool]:
+        footer_table = self._footer_table()
+        if self._used_blocks is None:
+            self._used_blocks = self._size_blocks if footer_table is None else len(footer_table)
+        view = SegmentView(self._segment, self._used_blocks)
+        table = array("I")
+        for batch in walk(view, 0, self._pool_identity):
+            table.extend(array("I", bytes(CHECKSUM_BYTES * batch.header_blocks)))
+            yield from self._check_data(view, len(table), batch.data_checksums)
+            table.extend(batch.data_checksums)
+            self.checked_blocks += batch.header_blocks
+        if footer_table is not None and footer_table[: len(table)] != table:
+            self.complaints.append("its footer contradicts the headers of its batches")
+        if not self._ends_at(len(table), footer_table):
+            self.complaints.append(f"the header of the batch at block {len(table)} is damaged")
+            if footer_table is not None:
+                yield from self._check_by_footer(view, len(table), footer_table)
+
+    def _ends_at(self, block: int, footer_table: "array[int] | None") -> bool:
+        """True if the log uses no blocks of the segment from `block` on."""
+        if footer_table is None and block + footer_blocks(block) == self._size_blocks:
+            return True  # The damaged footer begins there.
+        return block == self._used_blocks
+
+    def _footer_table(self) -> "array[int] | None":
+        """Read the checksums from the footer; None if the segment is not sealed, or if the footer is damaged."""
+        if self._used_blocks is not None:
+            return None
+        tail = decode_tail(self._segment.read(self._size_blocks - 1, 1), self._pool_identity, self.number, self._size_blocks)
+        table = tail and decode_table(tail, self._segment.read(tail.used_blocks, footer_blocks(tail.used_blocks)))
+        if table is None:
+            self.complaints.append("its footer is damaged")
+        return table
+
+    def _check_data(self, view: SegmentView, block: int, checksums: Sequence[int]) -> Iterator[bool]:
+        """Compare blocks from `block` on with their checksums. A checksum of 0 may belong to the block of a header."""
+        for start in range(0, len(checksums), PIECE_BLOCKS):
+            expected = checksums[start : start + PIECE_BLOCKS]
+            data = view.read(block + start, len(expected))
+            for index, checksum in enumerate(expected):
+                if crc32c(data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) != checksum:
+                    self.damaged.append(block + start + index)
+            self.checked_blocks += len(expected)
+            yield True
+
+    def _check_by_footer(self, view: SegmentView, block: int, table: "array[int]") -> Iterator[bool]:
+        """Check the blocks after a damaged header. The footer has a checksum of 0 for every block of a header."""
+        for start in range(block, len(table), PIECE_BLOCKS):
+            for at in range(start, min(start + PIECE_BLOCKS, len(table))):
+                if table[at] and crc32c(view.read(at, 1)) != table[at]:
+                    self.damaged.append(at)
+            self.checked_blocks += min(PIECE_BLOCKS, len(table) - start)
+            yield True
