@@ -431,7 +431,7 @@ def test_a_login_that_goes_wrong_is_told_its_status_and_closed(
     assert (header.status, header.transit, header.tsih, data) == (status, False, 0, b"")
     assert talk.connection.closed
     assert talk.connection.session is None
-    assert talk.directory.sessions.count_connections == 0
+    assert len(talk.directory.sessions._connections) == 0
 
 
 def test_a_refusal_does_not_tell_an_unknown_user_from_a_wrong_secret() -> None:

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.iscsi import limits
-from odx_target.iscsi.pdu.framing import encode_extended_cdb
 from odx_target.iscsi.pdu.headers import LUN_NOT_SINGLE_LEVEL, NopIn, NopOut, Reject, ScsiCommand, ScsiDataIn, ScsiDataOut
 from odx_target.iscsi.pdu.opcodes import RejectReason
 from odx_target.iscsi.session.command_window import CommandWindow, HeldPdu, Turn, is_before
 from odx_target.iscsi.session.events import CommandReady, PduRejected
 from tests.iscsi.conversation import Conversation, joined
+from tests.iscsi.extended_cdb import encode_extended_cdb
 
 NEAR_THE_END = [0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF]
 

@@ -388,7 +388,7 @@ def serve(connection: TargetConnection, chunks: list[bytes], *, answer: bool) ->
         connection.send_reply(event, 0, [], 0, b"")
     assert connection.take_output() == []
     assert connection.closed
-    assert connection._directory.sessions.count_connections == 0
+    assert len(connection._directory.sessions._connections) == 0
     assert connection._directory.sessions.sessions == []
 
 

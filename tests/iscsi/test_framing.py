@@ -9,6 +9,7 @@ from odx_target.iscsi.pdu import framing
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError
 from odx_target.iscsi.pdu.headers import Buffer, NopOut, Pdu, ScsiCommand
 from tests.iscsi.examples import pdus
+from tests.iscsi.extended_cdb import encode_extended_cdb
 
 DIGESTS = [(False, False), (True, False), (False, True), (True, True)]
 
@@ -113,13 +114,13 @@ def test_longest_pdu_is_as_long_as_said() -> None:
 @pytest.mark.parametrize("length", [17, 20, 21, 32, 260])
 def test_extended_cdb_both_ways(length: int) -> None:
     cdb = bytes(i & 0xFF for i in range(length))
-    segment = framing.encode_extended_cdb(cdb)
+    segment = encode_extended_cdb(cdb)
     assert len(segment) % 4 == 0
     assert list(framing.additional_headers(segment)) == [(framing.AHS_EXTENDED_CDB, cdb[16:])]
 
 
 def test_several_additional_headers() -> None:
-    segments = framing.encode_extended_cdb(bytes(18)) + bytes.fromhex("0005020000001000")
+    segments = encode_extended_cdb(bytes(18)) + bytes.fromhex("0005020000001000")
     found = list(framing.additional_headers(segments))
     assert found == [(1, bytes(2)), (framing.AHS_BIDIRECTIONAL_READ_LENGTH, bytes.fromhex("00001000"))]
 
@@ -131,6 +132,6 @@ def test_additional_headers_with_wrong_lengths_are_refused(segments: str) -> Non
 
 
 def test_header_digest_covers_additional_headers() -> None:
-    additional = framing.encode_extended_cdb(bytes(20))
+    additional = encode_extended_cdb(bytes(20))
     raw = encode(ScsiCommand(), b"", additional, (True, False))
     assert raw[-4:] == crc32c(raw[:-4]).to_bytes(4, "little")

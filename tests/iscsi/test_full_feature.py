@@ -180,7 +180,7 @@ class TestLogout:
         assert running.aborted
         assert [type(event) for event in talk.events] == [SessionClosed, ConnectionEnding]
         assert talk.directory.sessions.sessions == []
-        assert talk.directory.sessions.count_connections == 0
+        assert len(talk.directory.sessions._connections) == 0
 
     @pytest.mark.parametrize(
         ("reason", "connection_id", "status"),

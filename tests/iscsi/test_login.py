@@ -158,7 +158,7 @@ def test_a_login_is_refused_with_the_right_status(
     assert talk.connection.close_reason is not None
     assert talk.connection.close_reason.code is CloseCode.LOGIN_FAILED
     assert f"{status:04x}h" in str(talk.connection.close_reason)
-    assert talk.directory.sessions.count_connections == 0
+    assert len(talk.directory.sessions._connections) == 0
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_no_more_sessions_than_there_may_be() -> None:
     again.connection.connection_lost("test", 0.0)
     late = Conversation(directory, isid=b"latest")
     late.log_in()
-    assert directory.sessions.count_connections == 3
+    assert len(directory.sessions._connections) == 3
 
 
 def test_names_may_come_in_any_order_and_types_default_to_normal() -> None:

@@ -110,7 +110,7 @@ def test_session_reinstatement_ends_the_old_session_before_the_new_begins() -> N
     assert old.unread == []
     assert command.initiator_task_tag
     assert [s.tsih for s in directory.sessions.sessions] == [new.tsih]
-    assert directory.sessions.count_connections == 1
+    assert len(directory.sessions._connections) == 1
 
 
 def test_closing_a_superseded_connection_leaves_its_successor_alone() -> None:

@@ -55,7 +55,7 @@ async def quiet(array: Array) -> AsyncIterator[None]:
         yield
         registry = array._listener._directory.sessions
         with trio.fail_after(5):
-            while registry.count_connections or array._listener._connections:
+            while registry._connections or array._listener._connections:
                 await trio.sleep(0.001)
     assert registry.sessions == []
     assert array.memory_budget.used_bytes == 0

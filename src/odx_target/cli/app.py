@@ -14,15 +14,11 @@ from pathlib import Path
 import typer
 
 from odx_target import __version__
-from odx_target.cli.failure import CommandFailure, Interrupted, drop_output
+from odx_target.cli.failure import EXIT_FAILURE, EXIT_SIGNAL, EXIT_USAGE, CommandFailure, Interrupted, drop_output
 from odx_target.cli.text.messages import error_text, shown
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
-EXIT_SIGNAL = 128
-"""Exit code of a process stopped by a signal: this plus the number of the signal, as in shells."""
 COMMANDS = {
     # subcommand: the module with the function `register` that adds it
     "serve": "serving.serve",

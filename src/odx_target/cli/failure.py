@@ -1,9 +1,16 @@
-"""Exceptions that end a subcommand with one line and an exit code."""
+"""Exceptions that end a subcommand with one line and an exit code, and the exit codes."""
 
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+EXIT_FAILURE = 1
+"""Exit code of a command that was understood but failed."""
+EXIT_USAGE = 2
+"""Exit code of a mistake in the command line or the settings."""
+EXIT_SIGNAL = 128
+"""Exit code of a process stopped by a signal: this plus the number of the signal, as in shells."""
 
 
 class CommandFailure(Exception):

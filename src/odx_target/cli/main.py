@@ -1,8 +1,9 @@
 """The entry point of the command line, `odx-target`. No module imports it."""
 
 import sys
+from signal import SIGINT
 
-EXIT_INTERRUPTED = 130  # exit code of shells after SIGINT
+from odx_target.cli.failure import EXIT_SIGNAL
 
 
 def main() -> None:
@@ -13,7 +14,7 @@ def main() -> None:
 
         code = run()
     except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
+        code = EXIT_SIGNAL + SIGINT
     sys.exit(code)
 
 

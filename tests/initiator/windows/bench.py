@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from odx_target.initiator.copying.token_commands import BlockRange
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
-from odx_target.initiator.windows.copying.layout import FileLayout, contiguous
+from odx_target.initiator.windows.copying.layout import FileLayout
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal
@@ -13,6 +13,7 @@ from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.trace.parameter_list_text import describe_command
 from tests.initiator.driving import run
+from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import GIB, MIB, Array, Clock, ScriptedDisk, ScriptedPath, limits
 
 PT, WUT, RRTI = (0x83, 0x10), (0x83, 0x11), (0x84, 0x07)

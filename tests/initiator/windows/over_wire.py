@@ -10,12 +10,12 @@ from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, 
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
-from odx_target.initiator.windows.copying.layout import contiguous
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import WindowsSettings
+from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import MIB
 from tests.initiator.windows.wire_target import PLACE, WireTarget
 

@@ -8,13 +8,14 @@ from odx_target.initiator.copying.token_commands import BlockRange
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import FileCopy, WindowsFile
-from odx_target.initiator.windows.copying.layout import FileLayout, contiguous
+from odx_target.initiator.windows.copying.layout import FileLayout
 from odx_target.initiator.windows.disk import DiskUnusable
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.driving import run
 from tests.initiator.naive_target import INVALID_FIELD_IN_CDB, check_condition, token_information
 from tests.initiator.windows.bench import DESTINATION_BYTES, PT, RRTI, WUT, Bench
+from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import MIB, POWER_ON, ScriptedDisk, limits
 
 SIZE_BYTES = MIB

@@ -4,11 +4,11 @@ import pytest
 
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import FileCopy, WindowsFile
-from odx_target.initiator.windows.copying.layout import contiguous
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.driving import run
 from tests.initiator.naive_target import GOOD
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, extents, words
+from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import GIB, MIB, ScriptedDisk, token_of
 
 BLOCK_BYTES = pytest.mark.parametrize("block_bytes", [512, 4096])

@@ -4,13 +4,13 @@ import pytest
 
 from odx_target.initiator.copying.token_commands import ZERO_TOKEN
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
-from odx_target.initiator.windows.copying.layout import contiguous
 from odx_target.initiator.windows.copying.offload_write import OffloadWrite, Written
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.driving import run
 from tests.initiator.naive_target import check_condition
 from tests.initiator.windows.bench import DESTINATION_BYTES, WUT, Bench, words
+from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import GIB, MIB
 
 SIZE_BYTES = 10 * GIB

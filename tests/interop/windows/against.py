@@ -13,7 +13,7 @@ from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
-from odx_target.initiator.windows.copying.layout import FileLayout, contiguous
+from odx_target.initiator.windows.copying.layout import FileLayout
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Management
@@ -21,6 +21,7 @@ from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 from tests.initiator.windows.bench import DESTINATION_BYTES, PROFILES, PT, RRTI, SOURCE_BYTES, WUT
+from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import GIB, MIB
 from tests.target.running import remote_portal, running
 

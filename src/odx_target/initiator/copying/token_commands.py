@@ -143,13 +143,8 @@ def read_rod_token_information(data: Buffer) -> CopyOperation:
     return replace(operation, tokens=tuple(descriptors[start : start + TOKEN_BYTES] for start in starts))
 
 
-def read_copy_status(data: Buffer) -> CopyOperation:
-    """Read the answer of RECEIVE COPY STATUS (LID4) (SPC-4 6.24.2). Raises BadAnswer."""
-    return _read_operation(bytes(data))[0]
-
-
 def _read_operation(body: bytes) -> tuple[CopyOperation, int]:
-    """Read the part that both answers begin with. Returns the operation, and the offset of the end of the sense area."""
+    """Read the part before the token descriptors. Returns the operation, and the offset of the end of the sense area."""
     if len(body) < ANSWER_HEADER_BYTES:
         raise BadAnswer(f"{len(body)} bytes of copy results, at least {ANSWER_HEADER_BYTES} were expected")
     action, status, counter, delay, completion, area, valid, units, count, segments = _ANSWER_HEADER.unpack_from(body)

@@ -51,16 +51,6 @@ class Offerer:
             self.answered.add(name)
             self._accept_one(name, value)
 
-    def unanswered(self) -> list[str]:
-        """Names of the offers that need an answer and have none yet."""
-        return [
-            name
-            for name, offered in self.offers.items()
-            if name not in self.answered
-            and ((key := KEY_BY_NAME.get(name)) is None or key.kind not in DECLARATIONS)
-            and (key is None or NO_ANSWER_NEEDED.get(key.kind) != offered)
-        ]
-
     def settle_unanswered(self) -> None:
         """Keep the values of offers that were not answered because they need no answer."""
         for name, offered in self.offers.items():

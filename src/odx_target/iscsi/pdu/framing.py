@@ -150,10 +150,3 @@ def additional_headers(segments: Buffer) -> Iterator[tuple[int, bytes]]:
             raise ValueError("additional header segment is longer than the header has room for")
         yield kind & 0x3F, bytes(segments[at + 4 : end])
         at = end + (-end & 3)
-
-
-def encode_extended_cdb(cdb: bytes) -> bytes:
-    """Return the AHS that carries the bytes of a CDB after its first 16 bytes (11.2.2.3)."""
-    rest = cdb[16:]
-    segment = _AHS.pack(len(rest) + 1, AHS_EXTENDED_CDB) + b"\0" + rest
-    return segment + PADDING[len(segment) & 3]

@@ -95,10 +95,6 @@ class SessionRegistry:
     def sessions(self) -> list[Session]:
         return list(self._sessions.values())
 
-    @property
-    def count_connections(self) -> int:
-        return len(self._connections)
-
     def enter(self, connection: Connection) -> None:
         """Add a connection that is logging in."""
         self._connections.add(connection)

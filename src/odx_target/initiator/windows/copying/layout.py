@@ -48,11 +48,6 @@ def count_blocks(ranges: Sequence[BlockRange]) -> int:
     return sum(part.count_blocks for part in ranges)
 
 
-def contiguous(lba: int, size_bytes: int, block_bytes: int) -> FileLayout:
-    """Return the layout of a file with one extent."""
-    return FileLayout((BlockRange(lba, size_bytes // block_bytes),), block_bytes)
-
-
 def _split(extent: BlockRange) -> list[BlockRange]:
     starts = range(0, extent.count_blocks, MAX_RANGE_BLOCKS)
     return [BlockRange(extent.lba + at, min(MAX_RANGE_BLOCKS, extent.count_blocks - at)) for at in starts]
