@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.operations.steps import StepKind
+from odx_target.copymgr.tokens.expiry import is_expired
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
@@ -275,7 +276,7 @@ class MachineUnderTest(RuleBasedStateMachine):
         for token, modelled in self.tokens.items():
             assert token.leases == modelled.leases
             is_known = self.array.manager.copies.tokens.live.get(token.identifier) is token
-            is_alive = is_known and not token.is_expired(self.now_s)  # expired tokens wait to be removed
+            is_alive = is_known and not is_expired(token, self.now_s)  # expired tokens wait to be removed
             assert is_alive == (not modelled.discarded and modelled.end is None)
             if is_known or modelled.leases:
                 held.add(token.rod.frozen.identifier)

@@ -62,11 +62,6 @@ class Copies:
         """True if this copy manager may make tokens for the blocks of a logical unit."""
         return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
 
-    def is_in_progress(self, task: Task, list_identifier: int) -> bool:
-        """True if the list identifier belongs to an operation under way."""
-        operation = self.records.find(task.nexus, task.logical_unit, list_identifier)
-        return operation is not None and operation.is_in_progress
-
     def require_room(self, nexus: Nexus) -> None:
         """Raise Refusal, as ABORTED COMMAND, if no further operation may begin. Windows then copies by reads and writes."""
         limit = None

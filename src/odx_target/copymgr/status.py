@@ -1,6 +1,7 @@
 """Tokens and operations as plain data, for people and metrics. The bytes of a token are never included."""
 
 from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.tokens.expiry import expires_at_s
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import RodToken
 
@@ -16,7 +17,7 @@ def token_data(token: RodToken, now_s: float) -> dict[str, object]:
         "extents": token.rod.count_extents,
         "age_s": now_s - token.created_at_s,
         "inactivity_timeout_s": token.inactivity_timeout_s,
-        "expires_in_s": token.expires_at_s - now_s,
+        "expires_in_s": expires_at_s(token) - now_s,
         "in_use": token.leases,
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from odx_target.copymgr.commands.list_identifiers import operation_using
 from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
 from odx_target.copymgr.commands.responses import all_rod_tokens, copy_status, management_token, rod_token_information
 from odx_target.copymgr.copies import Copies
@@ -50,9 +51,7 @@ def receive_copy_status(copies: Copies, task: Task) -> Outcome:
 def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
     """End an operation. The operation checks its state before each change, so it writes nothing afterwards."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
-    operation = copies.records.find(task.nexus, task.logical_unit, list_identifier)
-    if operation is not None and not operation.is_in_progress:
-        operation = None
+    operation = operation_using(copies, task, list_identifier)
     copies.terminate(_found(copies, operation, list_identifier))
     return Reply()
 

@@ -15,6 +15,7 @@ from odx_target.copymgr.limits import STEPS_ON_THE_WAY
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, start_in_background
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.tokens.expiry import granted_inactivity_timeout_s
 from odx_target.copymgr.tokens.format import decode_head
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_token import RodToken
@@ -133,7 +134,7 @@ def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: R
             rod_type=rod_type,
             rod=FrozenRod.of_ranges(frozen, request.parameters.ranges, logical_unit.block_bytes),
             creator=decode_head(data).creator,
-            inactivity_timeout_s=_inactivity_timeout_s(copies, request),
+            inactivity_timeout_s=granted_inactivity_timeout_s(request.parameters.inactivity_timeout_s, copies.limits),
             lifetime_s=copies.limits.max_token_lifetime_s,
             now_s=now_s,
         )
@@ -146,12 +147,6 @@ def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: R
     if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE:
         copies.watch.add(token, logical_unit.volume)
     return token
-
-
-def _inactivity_timeout_s(copies: Copies, request: Request[PopulateTokenList]) -> int:
-    limits = copies.limits
-    asked_s = request.parameters.inactivity_timeout_s or limits.default_inactivity_timeout_s
-    return max(asked_s, limits.min_inactivity_timeout_s)
 
 
 def _freeze(logical_unit: LogicalUnit, *, durable: bool) -> FrozenMap:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from odx_target.copymgr.commands.list_identifiers import require_free
 from odx_target.copymgr.commands.parameter_lists import RANGE_DESCRIPTOR_BYTES, ListShape, Range
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.refusal import Refusal
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.sense import OPERATION_IN_PROGRESS, PARAMETER_LIST_LENGTH_ERROR
+from odx_target.scsi.sense import PARAMETER_LIST_LENGTH_ERROR
 from odx_target.scsi.tasks.task import Task
 
 
@@ -65,7 +66,7 @@ def read_request(
     """
     data = _received_list(task, list_bytes)
     _check_list_length(shape, len(data))
-    _check_list_identifier(list_identifier, is_in_progress=copies.is_in_progress(task, list_identifier))
+    require_free(copies, task, list_identifier)
     return Request(decode(data), shape, copies.limits, task.logical_unit, copies.holds_blocks_of(task.logical_unit))
 
 
@@ -93,15 +94,4 @@ def _check_list_length(shape: ListShape, size_bytes: int) -> None:
             rule="the parameter list ends within its header",
             field="PARAMETER LIST LENGTH",
             value=size_bytes,
-        )
-
-
-def _check_list_identifier(list_identifier: int, *, is_in_progress: bool) -> None:
-    """Raise Refusal if the identifier belongs to an operation that is under way; that operation continues."""
-    if is_in_progress:
-        raise Refusal(
-            OPERATION_IN_PROGRESS,
-            rule="an operation with this list identifier is under way",
-            field="LIST IDENTIFIER",
-            value=list_identifier,
         )

@@ -8,6 +8,7 @@ import hmac
 
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.tokens.expiry import EXPIRED
 from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head
 from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
@@ -43,7 +44,7 @@ TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
     ),
     0x05: (TOKEN_CORRUPT, "it names this copy manager or one of its logical units, but its signature is wrong"),
     0x06: (TOKEN_REVOKED, "management revoked it"),
-    0x07: (TOKEN_EXPIRED, "its inactivity timeout or its lifetime is over"),
+    0x07: (TOKEN_EXPIRED, EXPIRED),
     0x08: (TOKEN_CANCELLED, "a change vulnerable token whose source was written, or whose logical unit was removed"),
     0x09: (TOKEN_DELETED, "an earlier WRITE USING TOKEN with DEL_TKN deleted it"),
     0x0A: (INVALID_TOKEN_LENGTH, "ROD TOKEN LENGTH is not 01F8h"),

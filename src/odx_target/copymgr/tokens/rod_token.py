@@ -2,6 +2,7 @@
 
 from enum import Enum
 
+from odx_target.copymgr.tokens import expiry
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.store.api import Volume
@@ -10,7 +11,7 @@ from odx_target.store.api import Volume
 class TokenEnd(Enum):
     """The cause of a token's end; the values are texts for people."""
 
-    EXPIRED = "its inactivity timeout or its lifetime is over"
+    EXPIRED = expiry.EXPIRED
     CANCELLED = "the copy manager ended it"
     REVOKED = "revoked by management"
     DELETED = "deleted by the command that used it"
@@ -79,12 +80,3 @@ class RodToken:
     @property
     def is_persistent(self) -> bool:
         return self.rod_type is RodType.POINT_IN_TIME_PERSISTENT
-
-    @property
-    def expires_at_s(self) -> float:
-        """The monotonic time at which the token expires if it is not used before."""
-        return min(self.used_at_s + self.inactivity_timeout_s, self.created_at_s + self.lifetime_s)
-
-    def is_expired(self, now_s: float) -> bool:
-        """True if the token has expired. A token that is in use or not yet issued never expires."""
-        return self.is_issued and not self.leases and now_s >= self.expires_at_s

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.tokens.expiry import expires_at_s, is_expired
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
@@ -52,7 +53,7 @@ class TokenTable:
         """End a token for a cause; a token that has expired ends as EXPIRED. Does nothing if the token has already ended."""
         if self.live.pop(token.identifier, None) is None:
             return
-        if token.is_expired(now_s):
+        if is_expired(token, now_s):
             end = TokenEnd.EXPIRED
         token.end = end
         self.ended[end] += 1
@@ -80,7 +81,7 @@ class TokenTable:
         """Return the live token, or the cause of its end, or None for an unknown identifier."""
         token = self.live.get(identifier)
         if token is not None:
-            if not token.is_expired(now_s):
+            if not is_expired(token, now_s):
                 return token
             self.finish(token, TokenEnd.EXPIRED, now_s)
         tombstone = self.tombstones.get(identifier)
@@ -96,7 +97,7 @@ class TokenTable:
             if token is None:
                 continue
             token.is_scheduled = False
-            if token.is_expired(now_s):
+            if is_expired(token, now_s):
                 self.finish(token, TokenEnd.EXPIRED, now_s)
             elif not token.leases:
                 self._arm(token)
@@ -114,7 +115,7 @@ class TokenTable:
     def usable(self, identifier: int, now_s: float) -> RodToken | None:
         """Return the token if it is issued and has not expired, else None."""
         token = self.live.get(identifier)
-        return token if token is not None and token.is_issued and not token.is_expired(now_s) else None
+        return token if token is not None and token.is_issued and not is_expired(token, now_s) else None
 
     def next_expiry(self) -> float | None:
         """Return the monotonic time before which no token expires; None if no token is going to expire."""
@@ -128,7 +129,7 @@ class TokenTable:
         """Schedule the expiry of a token, with at most one entry per token. An entry that comes up too early is added again."""
         if not token.is_scheduled:
             token.is_scheduled = True
-            heapq.heappush(self._schedule, (token.expires_at_s, token.identifier))
+            heapq.heappush(self._schedule, (expires_at_s(token), token.identifier))
 
     def _leave(self, token: RodToken) -> None:
         if not token.leases:

@@ -1,0 +1,38 @@
+"""The rule by which a token expires.
+
+A token expires if it is not used for its inactivity timeout, and at the end of its lifetime even if it is used. It does not
+expire while a copy uses it, nor before it is issued to an initiator.
+"""
+
+from typing import Protocol
+
+from odx_target.copymgr.limits import CopyLimits
+
+EXPIRED = "its inactivity timeout or its lifetime is over"
+"""The cause of the end of a token that has expired, as text."""
+
+
+class Timed(Protocol):
+    """The part of a token that decides when it expires. Times are monotonic seconds."""
+
+    created_at_s: float
+    used_at_s: float
+    inactivity_timeout_s: float
+    lifetime_s: float
+    leases: int
+    is_issued: bool
+
+
+def granted_inactivity_timeout_s(asked_s: int, limits: CopyLimits) -> int:
+    """Return the inactivity timeout of a token for which an initiator asks for `asked_s`; 0 asks for the default."""
+    return max(asked_s or limits.default_inactivity_timeout_s, limits.min_inactivity_timeout_s)
+
+
+def expires_at_s(token: Timed) -> float:
+    """Return the monotonic time at which a token expires if it is not used before."""
+    return min(token.used_at_s + token.inactivity_timeout_s, token.created_at_s + token.lifetime_s)
+
+
+def is_expired(token: Timed, now_s: float) -> bool:
+    """True if a token has expired by the monotonic time `now_s`."""
+    return token.is_issued and not token.leases and now_s >= expires_at_s(token)
