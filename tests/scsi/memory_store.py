@@ -2,13 +2,29 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 
 from odx_target.environment import Buffer
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolBusy, PoolFull, Usage
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    Absent,
+    Change,
+    DamagedBlock,
+    Held,
+    NameTaken,
+    OverLimit,
+    PoolBusy,
+    PoolFull,
+    Space,
+    StoreError,
+    Usage,
+    WrongSize,
+)
 from odx_target.turns import Steps
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)
+MAX_NAME_BYTES = 255
 
 
 class MemoryBlocks:
@@ -32,9 +48,12 @@ class MemoryBlocks:
         await self.environment.sleep(self.read_delay_s)
         return content
 
+    def check_range(self, block: int, count_blocks: int) -> None:
+        if block < 0 or count_blocks < 0 or block + count_blocks > self.size_blocks:
+            raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self.size_blocks}")
+
     def _content(self, block: int, count_blocks: int) -> list[Buffer]:
-        assert block >= 0
-        assert block + count_blocks <= self.size_blocks
+        self.check_range(block, count_blocks)
         for wanted in range(block, block + count_blocks):
             if wanted in self.damaged:
                 raise DamagedBlock(wanted)
@@ -52,18 +71,79 @@ class MemoryBlocks:
 
 
 class MemoryFrozenMap(MemoryBlocks):
-    identifier = 1
+    def __init__(self, source: MemoryBlocks, pool: "MemoryPool | None", identifier: int = 1) -> None:
+        super().__init__(source.environment, source.size_blocks, dict(source.blocks))
+        self.identifier = identifier
+        self._pool = pool
+        if pool is not None:
+            pool.frozen_maps[identifier] = self
 
     def release(self) -> None:
         self.blocks = {}
+        self.size_blocks = 0
+        if self._pool is not None:
+            self._pool.frozen_maps.pop(self.identifier, None)
+
+
+class MemorySnapshot(MemoryBlocks):
+    def __init__(
+        self, volume: "MemoryVolume", pool: "MemoryPool", name: str, attributes: Mapping[str, str], group: bytes
+    ) -> None:
+        super().__init__(volume.environment, volume.size_blocks, dict(volume.blocks))
+        self.pool = pool
+        self.name = name
+        self.attributes = dict(attributes)
+        self.guid = volume.environment.entropy(16)
+        self.group = group
+        self.identifier = pool.next_identifier()
+        self.volume_identity = volume.identity
+        self.volume_name = volume.name
+        self.lineage = volume.lineage
+        self.created_s = volume.environment.time()
+        self.holds: list[str] = []
+
+    def rename(self, name: str) -> None:
+        self._check_present()
+        self.pool.check_snapshot_name(self.volume_identity, name)
+        self.name = name
+
+    def change_attributes(self, attributes: Mapping[str, str]) -> None:
+        self._check_present()
+        self.attributes = dict(attributes)
+
+    def hold(self, owner: str) -> None:
+        self._check_present()
+        if owner not in self.holds:
+            self.holds.append(owner)
+
+    def unhold(self, owner: str) -> None:
+        if owner not in self.holds:
+            raise Absent(f"{owner} does not hold {self.name}")
+        self.holds.remove(owner)
+
+    def delete(self) -> None:
+        self._check_present()
+        if self.holds:
+            raise Held(f"held by {', '.join(self.holds)}")
+        del self.pool.snapshots[self.guid]
+
+    def _check_present(self) -> None:
+        if self.guid not in self.pool.snapshots:
+            raise Absent("the snapshot was deleted")
 
 
 class MemoryVolume(MemoryBlocks):
-    def __init__(self, environment: VirtualEnvironment, size_blocks: int, name: str = "volume") -> None:
+    """A volume; without a pool it cannot be renamed, restored or have snapshots."""
+
+    def __init__(
+        self, environment: VirtualEnvironment, size_blocks: int, name: str = "volume", pool: "MemoryPool | None" = None
+    ) -> None:
         super().__init__(environment, size_blocks, {})
         self.name = name
         self.identity = hashlib.md5(name.encode()).digest()
+        self.lineage = self.identity
         self.attributes: Mapping[str, str] = {}
+        self._pool = pool
         self.writes = 0
         self.on_change: list[Callable[[int, int], None]] = []
         self.is_full = False
@@ -93,16 +173,45 @@ class MemoryVolume(MemoryBlocks):
         return count_blocks
 
     def freeze(self, *, durable: bool = False) -> MemoryFrozenMap:
-        return MemoryFrozenMap(self.environment, self.size_blocks, dict(self.blocks))
+        pool = self._pool
+        return MemoryFrozenMap(self, pool) if pool is None else MemoryFrozenMap(self, pool, pool.next_identifier())
+
+    @property
+    def pool(self) -> "MemoryPool":
+        assert self._pool is not None
+        return self._pool
+
+    @property
+    def snapshots(self) -> dict[str, MemorySnapshot]:
+        return {each.name: each for each in self.pool.snapshots.values() if each.volume_identity == self.identity}
+
+    def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> MemorySnapshot:
+        self.pool.check_snapshot_name(self.identity, name)
+        snapshot = MemorySnapshot(self, self.pool, name, attributes or {}, bytes(16))
+        self.pool.snapshots[snapshot.guid] = snapshot
+        return snapshot
+
+    def restore(self, snapshot: MemorySnapshot) -> None:
+        self.pool.check_present(snapshot)
+        self._changing(0, self.size_blocks)
+        self.size_blocks, self.blocks = snapshot.size_blocks, dict(snapshot.blocks)
+        self.lineage = self.environment.entropy(16)
+
+    def rename(self, name: str) -> None:
+        self.pool.check_volume_name(name)
+        self.pool.volumes[name] = self.pool.volumes.pop(self.name)
+        self.name = name
+
+    def change_attributes(self, attributes: Mapping[str, str]) -> None:
+        self.attributes = dict(attributes)
 
     def resize(self, size_blocks: int) -> None:
         self.size_blocks = size_blocks
         self.blocks = {block: data for block, data in self.blocks.items() if block < size_blocks}
 
     def _changing(self, block: int, count_blocks: int) -> None:
-        assert block >= 0
         assert count_blocks > 0
-        assert block + count_blocks <= self.size_blocks
+        self.check_range(block, count_blocks)
         if self.is_full:
             raise PoolFull("the pool is full")
         if self.times_busy:
@@ -116,14 +225,16 @@ class MemoryVolume(MemoryBlocks):
 
 
 class MemoryPool:
-    """A pool with one volume, which counts the calls of its methods."""
+    """A pool that begins with one volume, and counts the calls of its methods."""
 
     identity = bytes(16)
 
     def __init__(self, environment: VirtualEnvironment, size_blocks: int = 1024) -> None:
         self.environment = environment
-        self.volume = MemoryVolume(environment, size_blocks)
+        self.volume = MemoryVolume(environment, size_blocks, pool=self)
         self.volumes = {self.volume.name: self.volume}
+        self.snapshots: dict[bytes, MemorySnapshot] = {}
+        self._identifiers = count(1)
         self.frozen_maps: dict[int, MemoryFrozenMap] = {}
         self.commits = 0
         self.flushes = 0
@@ -133,6 +244,79 @@ class MemoryPool:
         self.room = Usage(0, None)
         self.values: dict[str, bytes] = {}
         self.is_full = False
+
+    def next_identifier(self) -> int:
+        return next(self._identifiers)
+
+    def create_volume(
+        self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: MemoryBlocks | None = None
+    ) -> MemoryVolume:
+        self.check_volume_name(name)
+        if origin is not None:
+            self.check_present(origin)
+        if size_blocks < 1 or (origin is not None and origin.size_blocks != size_blocks):
+            raise WrongSize(f"{size_blocks} blocks")
+        volume = self.volumes[name] = MemoryVolume(self.environment, size_blocks, name, self)
+        volume.identity = volume.lineage = self.environment.entropy(16)
+        volume.attributes = dict(attributes)
+        if origin is not None:
+            volume.blocks = dict(origin.blocks)
+            volume.lineage = getattr(origin, "lineage", volume.lineage)
+        return volume
+
+    def delete_volume(self, name: str) -> None:
+        if name not in self.volumes:
+            raise Absent(f"no volume {name}")
+        del self.volumes[name]
+
+    def snapshot_volumes(
+        self, names: Sequence[str], name: str, attributes: Mapping[str, str] | None = None
+    ) -> list[MemorySnapshot]:
+        if len(set(names)) != len(names):
+            raise StoreError("a volume is named twice")
+        for each in names:
+            if each not in self.volumes:
+                raise Absent(f"no volume {each}")
+            self.check_snapshot_name(self.volumes[each].identity, name)
+        group = self.environment.entropy(16)
+        made = [self.volumes[each].snapshot(name, attributes) for each in names]
+        for snapshot in made:
+            snapshot.group = group
+        return made
+
+    def differences(
+        self, older: MemoryBlocks, newer: MemoryBlocks, block: int = 0, steps: Steps | None = None
+    ) -> Iterator[tuple[int, int, Change]]:
+        """Yield a run for each block."""
+        self.check_present(older)
+        self.check_present(newer)
+        for at in range(block, max(older.size_blocks, newer.size_blocks)):
+            old, new = older.blocks.get(at), newer.blocks.get(at)
+            yield at, 1, Change.NONE if old is new else Change.HOLE if new is None else Change.DATA
+            if steps is not None and steps.take() <= 0:
+                return
+
+    async def space_of(self, source: MemoryBlocks) -> Space:
+        """Count blocks; a block is shared if another source has the same object."""
+        self.check_present(source)
+        sources = [*self.volumes.values(), *self.frozen_maps.values(), *self.snapshots.values()]
+        others = {id(data) for each in sources if each is not source for data in each.blocks.values()}
+        ours = {id(data) for data in source.blocks.values()}
+        return Space(len(ours - others) * BLOCK_BYTES, len(ours & others) * BLOCK_BYTES)
+
+    def check_present(self, source: MemoryBlocks) -> None:
+        if source not in [*self.volumes.values(), *self.frozen_maps.values(), *self.snapshots.values()]:
+            raise Absent("released or deleted")
+
+    def check_volume_name(self, name: str) -> None:
+        if name in self.volumes:
+            raise NameTaken(f"there is a volume {name}")
+        _check_name(name)
+
+    def check_snapshot_name(self, volume_identity: bytes, name: str) -> None:
+        if any(each.name == name for each in self.snapshots.values() if each.volume_identity == volume_identity):
+            raise NameTaken(f"there is a snapshot {name}")
+        _check_name(name)
 
     def usage(self) -> Usage:
         return self.room
@@ -153,6 +337,9 @@ class MemoryPool:
     def remembered(self, key: str) -> bytes | None:
         return self.values.get(key)
 
+    def remembered_keys(self, prefix: str) -> list[str]:
+        return sorted(key for key in self.values if key.startswith(prefix))
+
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
         if self.is_full and not spare:
             raise PoolFull("the pool is full")
@@ -160,3 +347,10 @@ class MemoryPool:
 
     def forget(self, key: str) -> None:
         self.values.pop(key, None)
+
+
+def _check_name(name: str) -> None:
+    if not name or not name.isprintable():
+        raise StoreError("a name that cannot be used")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise OverLimit("a long name")

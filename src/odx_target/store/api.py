@@ -10,11 +10,11 @@ may be acknowledged to an initiator before `commit` has returned. `Pool.flush` m
 power.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from odx_target.environment import Buffer
-from odx_target.store.block_sources import BLOCK_BYTES, BlockSource, FrozenMap, Snapshot
+from odx_target.store.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
@@ -35,14 +35,15 @@ from odx_target.store.errors import (
     Unwritable,
     WrongSize,
 )
-from odx_target.store.status import DamagedPlace, PoolStatus, ScrubProgress, Trouble, TroubleCount, TroubleKind, Usage
-from odx_target.turns import Turns
+from odx_target.store.status import DamagedPlace, PoolStatus, ScrubProgress, Space, Trouble, TroubleCount, TroubleKind, Usage
+from odx_target.turns import Steps, Turns
 
 __all__ = [
     "BLOCK_BYTES",
     "Absent",
     "BlockSource",
     "CatalogueDamaged",
+    "Change",
     "DamagedBlock",
     "DamagedPlace",
     "FrozenMap",
@@ -62,6 +63,7 @@ __all__ = [
     "ScrubProgress",
     "Scrubber",
     "Snapshot",
+    "Space",
     "StoreError",
     "Trouble",
     "TroubleCount",
@@ -234,6 +236,24 @@ class Pool(Protocol):
         """Take a snapshot of several volumes at one moment, all under the same name. After a crash all exist, or none.
 
         Raises what `Volume.snapshot` raises, and Absent. Nothing has changed if it raises.
+        """
+        ...
+
+    def differences(
+        self, older: BlockSource, newer: BlockSource, block: int = 0, steps: Steps | None = None
+    ) -> Iterator[tuple[int, int, Change]]:
+        """Yield runs (block, count_blocks, change) between two volumes, frozen maps or snapshots, from `block` on.
+
+        Neighbouring runs differ in `change`. The runs end at the end of the larger source, or when `steps` are spent, but at
+        least one run is yielded. The last run may be cut short; a later call continues after it. What both share costs one
+        step. Equal data that was written separately counts as different. Raises Absent.
+        """
+        ...
+
+    async def space_of(self, source: BlockSource) -> Space:
+        """Count the data of a volume, frozen map or snapshot in turns of the event loop, as of the moment of the call.
+
+        Raises Absent.
         """
         ...
 

@@ -1,6 +1,7 @@
 """The interfaces of what can be read in a pool, re-exported by `store.api`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Protocol
 
 from odx_target.environment import Buffer
@@ -8,6 +9,16 @@ from odx_target.turns import Steps
 
 BLOCK_BYTES = 4096
 """Size of a block of the store."""
+
+
+class Change(Enum):
+    """The state of a run of blocks in the newer of two sources, compared with the older one."""
+
+    NONE = 0
+    DATA = 1
+    """The newer source has other data."""
+    HOLE = 2
+    """The older source has data, the newer one a hole."""
 
 
 class BlockSource(Protocol):

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from odx_target.store.checks import check_attributes, check_name, check_volume_size
-from odx_target.store.errors import Absent, NameTaken, WrongSize
+from odx_target.store.errors import NameTaken, WrongSize
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import VolumeCreated
 from odx_target.store.log.snapshot_records import VolumeCloned
 from odx_target.store.snapshot import LogSnapshot
-from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen
+from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen, map_of
 from odx_target.store.volume import LogVolume
 
 VOLUME_IDENTITY_BYTES = 16
@@ -48,12 +48,10 @@ def check_new_volume_name(ledger: Ledger, name: str) -> None:
 
 def _origin(ledger: Ledger, origin: Origin, size_blocks: int) -> tuple[int, int, bytes]:
     """Return the frozen map or the volume number of an origin, and its lineage if it has one."""
-    if isinstance(origin, LogVolume) and ledger.volumes.get(origin.name) is origin:
-        found = 0, origin.number, origin.lineage
-    elif isinstance(origin, Frozen) and origin.belongs_to(ledger):
-        found = origin.identifier, 0, origin.lineage if isinstance(origin, LogSnapshot) else b""
-    else:
-        raise Absent("the origin was released or deleted, or belongs to another pool")
-    if origin.size_blocks != size_blocks:
-        raise WrongSize(f"a clone has the size of its origin, {origin.size_blocks} blocks, not {size_blocks}")
-    return found
+    origin_blocks = map_of(ledger, origin).size_blocks
+    if origin_blocks != size_blocks:
+        raise WrongSize(f"a clone has the size of its origin, {origin_blocks} blocks, not {size_blocks}")
+    if isinstance(origin, Frozen):
+        return origin.identifier, 0, origin.lineage if isinstance(origin, LogSnapshot) else b""
+    assert isinstance(origin, LogVolume)
+    return 0, origin.number, origin.lineage

@@ -1,11 +1,12 @@
 """A pool that is stored in a log: volumes, frozen maps and remembered values, assembled from the parts of this package."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Environment, Lane
-from odx_target.store.api import BLOCK_BYTES, BlockSource, FrozenMap, Snapshot, Volume
+from odx_target.store.accounting import space_of
+from odx_target.store.api import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.checking.scrub import Scrubber
@@ -19,15 +20,17 @@ from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
+from odx_target.store.map.difference import changes
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, position_to_json
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
-from odx_target.store.sources import LogFrozenMap
-from odx_target.store.status import PoolStatus, Trouble, Usage
+from odx_target.store.sources import LogFrozenMap, map_of
+from odx_target.store.status import PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volume import LogVolume
+from odx_target.turns import Steps
 
 COMMIT_PAUSE_S = 0.1
 """Pause before the next attempt to commit a batch that the operating system did not take."""
@@ -160,6 +163,14 @@ class LogPool:
         if not isinstance(volume, LogVolume):
             raise Absent(f"there is no volume {name!r}")
         return volume
+
+    def differences(
+        self, older: BlockSource, newer: BlockSource, block: int = 0, steps: Steps | None = None
+    ) -> Iterator[tuple[int, int, Change]]:
+        return changes(map_of(self._ledger, older), map_of(self._ledger, newer), block, steps)
+
+    async def space_of(self, source: BlockSource) -> Space:
+        return await space_of(self._ledger, source)
 
     async def committed(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from typing import Any
 
 from odx_target.environment import Buffer
 from odx_target.store.catalogue.interface import FrozenMapState
-from odx_target.store.errors import DamagedBlock, OutOfResources, StoreError, Unreadable
+from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.pins import Pin
 from odx_target.store.log.reader import Reader
@@ -27,7 +27,12 @@ class Readable:
         self._map = block_map
         self._reader: Reader = ledger.reader
         self._troubles: Troubles = ledger.health.troubles
+        self._ledger = ledger
         self._place = volume, frozen_map
+
+    @property
+    def block_map(self) -> MapReader:
+        return self._map
 
     @property
     def size_blocks(self) -> int:
@@ -69,6 +74,10 @@ class Readable:
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
         return self._map.extents(block, steps)
 
+    def belongs_to(self, ledger: Ledger) -> bool:
+        """True if this belongs to the pool of the ledger and has not been released or deleted."""
+        return self._ledger is ledger and self._map.size_blocks > 0
+
     def check_range(self, block: int, count_blocks: int) -> None:
         """Raise StoreError if the range is not inside the volume. An empty range is allowed."""
         if block < 0 or count_blocks < 0 or block + count_blocks > self._map.size_blocks:
@@ -81,16 +90,7 @@ class Frozen(Readable):
     def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
         super().__init__(contents.root, ledger, volume, contents.identifier)
         self.identifier = contents.identifier
-        self._ledger = ledger
         self.is_released = False
-
-    @property
-    def root(self) -> MapReader:
-        return self._map
-
-    def belongs_to(self, ledger: Ledger) -> bool:
-        """True if this belongs to the pool of the ledger and has not been released or deleted."""
-        return self._ledger is ledger and not self.is_released
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
         """Number of blocks from `block` on, at most `count_blocks`, that touch no more than `leaves` existing leaves."""
@@ -118,3 +118,10 @@ class LogFrozenMap(Frozen):
         if not ledger.is_closed:
             del ledger.frozen_maps[self.identifier]
             ledger.record_or_defer(Release(self.identifier), matters=self.durable)
+
+
+def map_of(ledger: Ledger, source: object) -> MapReader:
+    """Return the map of a volume, frozen map or snapshot of a pool. Raises Absent."""
+    if not isinstance(source, Readable) or not source.belongs_to(ledger):
+        raise Absent("a volume, frozen map or snapshot was released or deleted, or belongs to another pool")
+    return source.block_map

@@ -13,6 +13,15 @@ class Usage:
     """None if the pool has no limit and the room on the disk is unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes of data of a volume, frozen map or snapshot. Holes and blocks that it has twice do not count."""
+
+    unique_bytes: int
+    """Bytes that nothing else in the pool has; its deletion frees them."""
+    shared_bytes: int
+
+
 class TroubleKind(Enum):
     """The kinds of trouble that an operator must act on."""
 

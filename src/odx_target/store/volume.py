@@ -37,7 +37,6 @@ class LogVolume(Readable):
         self._live_map = contents.map
         self._contents = contents
         self._number = contents.number
-        self._ledger = ledger
         self._log: Log = ledger.log
         self._turns = ledger.turns
 

@@ -1,78 +1,134 @@
-"""The differences between two frozen maps. Nodes that both maps share are skipped."""
+"""The differences between two maps. Nodes that both maps share are skipped."""
 
 from collections.abc import Iterator
 
-from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.inner import Inner, Node
-from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Epoch, Leaf
+import numpy as np
 
-_Range = tuple[int, int]
+from odx_target.store.block_sources import Change
+from odx_target.store.map.frozen_root import MapReader
+from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Entries, Epoch, Leaf, expand
+from odx_target.turns import Steps
+
+STEPS_OF_TWO_LEAVES = 30
+"""Steps that a comparison of two leaves takes."""
+
+_CHANGES = tuple(Change)
+
+_Run = tuple[Change, int]
 
 
-def differences(before: FrozenRoot, after: FrozenRoot) -> Iterator[_Range]:
-    """Yield the ranges (block, count_blocks) in which the places of two maps differ, in order and not adjacent.
+def changes(
+    before: MapReader, after: MapReader, block: int = 0, steps: Steps | None = None
+) -> Iterator[tuple[int, int, Change]]:
+    """Yield runs (block, count_blocks, change) from `block` on; neighbouring runs differ in `change`.
 
-    The shorter map is treated as if holes followed it. Equal data at different places counts as different.
+    The runs go to the end of the larger map, or end when `steps` are spent, but at least one pair of leaves or common subtree
+    is read. The last run may then be incomplete; the next call continues after it. The smaller map is treated as if holes
+    followed it. Equal data at different places counts as different. If a map changes meanwhile, each run has the state at the
+    time it is read.
     """
+    end = max(before.size_blocks, after.size_blocks)
+    start, was = block, None
+    while block < end:
+        runs, cost = _next_runs(before, after, block, end)
+        for change, count in runs:
+            if change is not was:
+                if was is not None:
+                    yield start, block - start, was
+                start, was = block, change
+            block += count
+        if steps is not None and steps.take(cost) <= 0:
+            break
+    if was is not None:
+        yield start, block - start, was
+
+
+def differences(before: MapReader, after: MapReader) -> Iterator[tuple[int, int]]:
+    """Yield the ranges (block, count_blocks) in which two maps differ, in order and not adjacent."""
+    end = 0
+    start = -1
+    for block, count, change in changes(before, after):
+        if change is Change.NONE:
+            if start >= 0:
+                yield start, end - start
+            start = -1
+        elif start < 0:
+            start = block
+        end = block + count
+    if start >= 0:
+        yield start, end - start
+
+
+def _next_runs(before: MapReader, after: MapReader, block: int, end: int) -> tuple[list[_Run], int]:
+    """Return the runs of the leaf of a block, or of the common subtrees from it on, and their cost in steps."""
     levels = max(before.levels, after.levels)
-    return _merged(_differing(_lifted(before, levels), _lifted(after, levels), 0, LEAF_BITS * levels))
+    ours, theirs = _lifted(before, levels), _lifted(after, levels)
+    shift = LEAF_BITS * levels
+    parents: tuple[Node | None, Node | None] = None, None
+    while shift and ours is not theirs:
+        slot = block >> shift & INDEX_MASK
+        parents = ours, theirs
+        ours, theirs = _child(ours, slot), _child(theirs, slot)
+        shift -= LEAF_BITS
+    span = LEAF_BLOCKS << shift
+    rest = span - (block & span - 1)
+    if ours is theirs:
+        slot = block // span & INDEX_MASK
+        rest += (_next_difference(*parents, slot + 1) - slot - 1) * span
+        return [(Change.NONE, min(rest, end - block))], 1
+    assert ours is None or isinstance(ours, Leaf)
+    assert theirs is None or isinstance(theirs, Leaf)
+    runs = _runs_of_leaves(ours, theirs, block & INDEX_MASK, min(rest, end - block))
+    return runs, len(runs) + STEPS_OF_TWO_LEAVES
 
 
-def _lifted(root: FrozenRoot, levels: int) -> Inner | None:
-    """Add inner levels above the root of a tree until the tree has `levels` levels; returns the new root."""
-    node = root.root
+def _lifted(reader: MapReader, levels: int) -> Node | None:
+    """Return the root of the same tree, raised to a number of levels."""
+    node = reader.root
     if node is not None:
-        for _ in range(root.levels, levels):
+        for _ in range(reader.levels, levels):
             node = Inner.over([(0, node)], Epoch())
     return node
 
 
-def _differing(before: Node | None, after: Node | None, first: int, shift: int) -> Iterator[_Range]:
-    if before is after:
-        return
-    if not shift:
-        assert not isinstance(before, Inner)
-        assert not isinstance(after, Inner)
-        yield from _differing_entries(before, after, first)
-        return
-    ours, theirs = _children(before), _children(after)
-    for slot in sorted(ours.keys() | theirs.keys()):
-        yield from _differing(ours.get(slot), theirs.get(slot), first + (slot << shift), shift - LEAF_BITS)
-
-
-def _children(node: Node | None) -> dict[int, Node]:
+def _child(node: Node | None, slot: int) -> Node | None:
     if node is None:
-        return {}
+        return None
     assert isinstance(node, Inner)
-    return dict(node.present())
+    child: Node | None = node.children[slot]
+    return child
 
 
-def _differing_entries(before: Leaf | None, after: Leaf | None, first: int) -> Iterator[_Range]:
-    if before is not None and after is not None and before.entries == after.entries:
-        return
-    ours, theirs = _runs(before), _runs(after)
-    (place, count), (other, other_count) = next(ours), next(theirs)
-    index = 0
-    while index < LEAF_BLOCKS:
-        step = min(count, other_count)
-        if place != other:
-            yield first + index, step
-        index += step
-        place, count = (place + step if place else 0, count - step) if count > step else next(ours, (0, 0))
-        other, other_count = (other + step if other else 0, other_count - step) if other_count > step else next(theirs, (0, 0))
+def _next_difference(ours: Node | None, theirs: Node | None, slot: int) -> int:
+    """Slot of the first child, from `slot` on, that two nodes do not share; FAN_OUT if they share all."""
+    if ours is theirs:
+        return FAN_OUT
+    mine, other = _children(ours), _children(theirs)
+    if isinstance(mine, dict) and isinstance(other, dict):
+        slots = sorted(each for each in mine.keys() | other.keys() if each >= slot)
+        return next((each for each in slots if mine.get(each) is not other.get(each)), FAN_OUT)
+    return next((at for at in range(slot, FAN_OUT) if mine[at] is not other[at]), FAN_OUT)
 
 
-def _runs(leaf: Leaf | None) -> Iterator[tuple[int, int]]:
-    return iter([(0, LEAF_BLOCKS)] if leaf is None else leaf.runs(0, LEAF_BLOCKS))
+def _children(node: Node | None) -> "list[Node | None] | Few":
+    if node is None:
+        return Few()
+    assert isinstance(node, Inner)
+    return node.children if isinstance(node.children, Few) else node.children.tolist()
 
 
-def _merged(ranges: Iterator[_Range]) -> Iterator[_Range]:
-    start = end = -1
-    for block, count in ranges:
-        if block != end:
-            if end >= 0:
-                yield start, end - start
-            start = block
-        end = block + count
-    if end >= 0:
-        yield start, end - start
+def _runs_of_leaves(before: Leaf | None, after: Leaf | None, index: int, count: int) -> list[_Run]:
+    old, new = _places(before)[index : index + count], _places(after)[index : index + count]
+    kinds = np.where(old == new, Change.NONE.value, np.where(new == 0, Change.HOLE.value, Change.DATA.value))
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(kinds)) + 1))
+    lengths = np.diff(np.append(starts, count))
+    return [(_CHANGES[kind], length) for kind, length in zip(kinds[starts].tolist(), lengths.tolist(), strict=True)]
+
+
+def _places(leaf: Leaf | None) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+    """Return the places of all blocks of a leaf as an array of numpy."""
+    if leaf is None:
+        return np.zeros(LEAF_BLOCKS, dtype=np.uint64)
+    entries: Entries = leaf.entries
+    return np.frombuffer(entries if len(entries) == LEAF_BLOCKS else expand(entries), dtype=np.uint64)

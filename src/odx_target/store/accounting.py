@@ -1,0 +1,137 @@
+"""Accounting of the room that a volume, frozen map or snapshot takes: blocks that only it has, and blocks that others share.
+
+The walk visits every node of the pool at most once. It passes over subtrees that are common to two maps, and it takes its steps
+from the turns of the event loop.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import numpy as np
+
+from odx_target.store.block_sources import BLOCK_BYTES
+from odx_target.store.ledger import Ledger
+from odx_target.store.map.frozen_root import MapReader
+from odx_target.store.map.inner import Inner, Node
+from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
+from odx_target.store.sources import map_of
+from odx_target.store.status import Space
+from odx_target.turns import Turns
+
+_OURS = 1
+_OTHERS = 2
+
+_BLOCK_MASK = (1 << PLACE_BITS) - 1
+
+_STEPS_OF_A_LEAF = 10
+
+_Marks: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.uint8]]"
+
+
+async def space_of(ledger: Ledger, source: object) -> Space:
+    """Count the data of a volume, frozen map or snapshot; see `Pool.space_of` in `store.api`."""
+    root = map_of(ledger, source).root
+    contents = ledger.contents
+    # Every volume is frozen, so that no tree changes during the walk.
+    live = [volume.map for volume in contents.volumes.values()]
+    maps: list[MapReader] = [*live, *(frozen.root for frozen in contents.frozen_maps.values())]
+    mine = map_of(ledger, source)
+    others = [each.root for each in maps if each is not mine and each.root is not None]
+    for each in live:
+        each.freeze()
+    try:
+        return await Accounting(ledger.turns).space_of(root, others)
+    finally:
+        contents.discards.add(others if root is None else [root, *others])
+
+
+class Accounting:
+    """Counts the blocks below one root, and tells those that other roots have too. The trees must not change meanwhile."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._marks: dict[int, _Marks] = {}
+
+    async def space_of(self, root: Node | None, others: Iterable[Node]) -> Space:
+        ours = await self._nodes(root)
+        shared, foreign = await self._compare(ours, others)
+        await self._mark_ours(root, shared)
+        for leaf in foreign:
+            await self._step(_STEPS_OF_A_LEAF)
+            self._mark(leaf, _OTHERS, makes_segments=False)
+        unique_blocks = sum(int(np.count_nonzero(marks == _OURS)) for marks in self._marks.values())
+        all_blocks = sum(int(np.count_nonzero(marks & _OURS)) for marks in self._marks.values())
+        return Space(unique_blocks * BLOCK_BYTES, (all_blocks - unique_blocks) * BLOCK_BYTES)
+
+    async def _nodes(self, root: Node | None) -> set[int]:
+        """Return the ids of all nodes below a root."""
+        found: set[int] = set()
+        waiting = [] if root is None else [root]
+        while waiting:
+            node = waiting.pop()
+            await self._step()
+            if id(node) not in found:
+                found.add(id(node))
+                if isinstance(node, Inner):
+                    waiting.extend(child for _, child in node.present())
+        return found
+
+    async def _compare(self, ours: set[int], others: Iterable[Node]) -> tuple[set[int], list[Leaf]]:
+        """Return the ids of our topmost nodes that others have too, and the leaves that only others have."""
+        shared: set[int] = set()
+        foreign: list[Leaf] = []
+        seen: set[int] = set()
+        waiting = list(others)
+        while waiting:
+            node = waiting.pop()
+            await self._step()
+            if id(node) in ours:
+                shared.add(id(node))
+            elif id(node) not in seen:
+                seen.add(id(node))
+                if isinstance(node, Inner):
+                    waiting.extend(child for _, child in node.present())
+                else:
+                    foreign.append(node)
+        return shared, foreign
+
+    async def _mark_ours(self, root: Node | None, shared: set[int]) -> None:
+        waiting = [] if root is None else [(root, _OURS)]
+        while waiting:
+            node, mark = waiting.pop()
+            if id(node) in shared:
+                mark = _OURS | _OTHERS
+            if isinstance(node, Inner):
+                await self._step()
+                waiting.extend((child, mark) for _, child in node.present())
+            else:
+                await self._step(_STEPS_OF_A_LEAF)
+                self._mark(node, mark, makes_segments=True)
+
+    def _mark(self, leaf: Leaf, mark: int, *, makes_segments: bool) -> None:
+        entries = leaf.entries
+        if len(entries) == LEAF_BLOCKS:
+            places = np.frombuffer(entries, dtype=np.uint64)
+            places = places[places != 0].astype(np.int64)
+            segments = places >> PLACE_BITS
+            for number in np.unique(segments).tolist():
+                marks = self._marks_of(number, makes_segments=makes_segments)
+                if marks is not None:
+                    marks[places[segments == number] & _BLOCK_MASK] |= mark
+            return
+        for place, count in leaf.runs(0, LEAF_BLOCKS):
+            marks = self._marks_of(place >> PLACE_BITS, makes_segments=makes_segments) if place else None
+            if marks is not None:
+                block = place & _BLOCK_MASK
+                marks[block : block + count] |= mark
+
+    def _marks_of(self, segment: int, *, makes_segments: bool) -> "_Marks | None":
+        marks = self._marks.get(segment)
+        if marks is None and makes_segments:
+            marks = self._marks[segment] = np.zeros(MAX_SEGMENT_BLOCKS, dtype=np.uint8)
+        return marks
+
+    async def _step(self, count: int = 1) -> None:
+        self._turns.take(count)
+        await self._turns.next_if_spent()
