@@ -129,6 +129,15 @@ def test_writes_go_on_during_a_scrub(machine: Machine) -> None:
     assert (progress.is_complete, progress.damaged_blocks, progress.complaints) == (True, 0, [])
 
 
+def test_a_scrub_checks_the_segment_that_is_being_filled(machine: Machine) -> None:
+    write(machine, machine.pool.volumes["a"], 200, [block(1000)])
+    machine.pool.commit()
+    flip(machine, *find(machine, block(1000)))
+    progress = scrub(machine)
+    assert (progress.damaged_blocks, progress.complaints) == (1, [])
+    assert damaged(machine) == {("a", None, 200)}
+
+
 def test_one_scrub_at_a_time(machine: Machine) -> None:
     machine.pool.scrubber.start(1)
     with pytest.raises(StoreError, match="a scrub of this pool is running"):

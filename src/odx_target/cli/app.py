@@ -23,6 +23,7 @@ COMMANDS = {
     # subcommand: the module with the function `register` that adds it
     "serve": "serving.serve",
     "manage": "manage",
+    "pool": "pool",
     "copy": "copy",
     "token": "token.token",
     "decode": "decode",

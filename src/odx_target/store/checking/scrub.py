@@ -42,14 +42,15 @@ class Root:
 
 
 class _Scrub:
-    """One scrub. `segments` are those to check with their sizes; `find` returns a segment, or None if it has been deleted.
+    """One scrub. `segments` has the sizes of the segments to check, and `open_blocks` the used blocks of those without footer.
 
-    `roots` returns the maps as they are at the moment of the call.
+    `find` returns a segment, or None if it has been deleted. `roots` returns the maps as they are at the moment of the call.
     """
 
     def __init__(
         self,
         segments: dict[int, int],
+        open_blocks: dict[int, int],
         find: Callable[[int], Segment | None],
         pins: Pins,
         roots: Callable[[], Iterable[Root]],
@@ -60,6 +61,7 @@ class _Scrub:
     ) -> None:
         self.progress = ScrubProgress(sum(segments.values()))
         self._segments = segments
+        self._open_blocks = open_blocks
         self._find = find
         self._pins = pins
         self._roots = roots
@@ -83,7 +85,7 @@ class _Scrub:
                 before = self.progress.checked_blocks
                 if segment is not None:
                     pin = self._pins.pin([(number << PLACE_BITS, size_blocks)])
-                    check = SegmentCheck(segment, size_blocks, self._pool_identity)
+                    check = SegmentCheck(segment, size_blocks, self._pool_identity, self._open_blocks.get(number))
                     await self._check(check, before, began_s)
                     await self._report(check)
                     del pin
@@ -169,12 +171,16 @@ class Scrubber:
     def start(self, rate_bytes: int = DEFAULT_RATE_BYTES) -> ScrubProgress:
         """Begin a scrub in the background, which reads at most `rate_bytes` a second.
 
-        It checks the segments that are sealed now. Raises StoreError if a scrub is running.
+        It checks everything that has been written now. Raises StoreError if a scrub is running.
         """
         if self._scrub is not None and self._scrub.progress.is_running:
             raise StoreError("a scrub of this pool is running")
+        sizes = {number: self._supply.size_blocks[number] for number in self._log.sealed_segments()}
+        present = self._log.open_segment()
+        open_blocks = {} if present is None else dict([present])
         self._scrub = _Scrub(
-            {number: self._supply.size_blocks[number] for number in self._log.sealed_segments()},
+            sizes | open_blocks,
+            open_blocks,
             self._supply.segments.get,
             self._pins,
             self._roots,

@@ -235,6 +235,13 @@ class Log:
             others.add(self._segment.number)
         return [number for number in sorted(self._supply.size_blocks) if number <= last and number not in others]
 
+    def open_segment(self) -> tuple[int, int] | None:
+        """Number of the segment that is being filled, and the number of its blocks that have been written; None if none is."""
+        position = self.chain.position
+        if self._segment is None or self.unwritten.is_stalled or position.segment != self._segment.number:
+            return None
+        return position.segment, position.block
+
     def _check_writable(self) -> None:
         """Raise an exception if no record can be accepted now. Tries again to commit a stalled batch."""
         self._health.check()

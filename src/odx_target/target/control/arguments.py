@@ -54,6 +54,14 @@ def size(value: object) -> int:
     return parse_size(value)
 
 
+def rate(value: object) -> int:
+    """Return a number of bytes per second that is not 0. Raises ConfigError."""
+    bytes_per_s = size(value)
+    if not bytes_per_s:
+        raise ConfigError("rate: want at least one byte per second")
+    return bytes_per_s
+
+
 def flag(value: object) -> bool:
     """Check a value that must be true or false. Raises ConfigError."""
     if not isinstance(value, bool):

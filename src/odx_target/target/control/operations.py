@@ -17,6 +17,7 @@ from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
 from odx_target.target.control.describe import Data, describe_copy, describe_lun, describe_token, rows_in_turns
 from odx_target.target.control.health import describe_health
+from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -211,5 +212,8 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         Operation("health", _health),
+        Operation("scrub", start_scrub, START_ARGUMENTS),
+        Operation("scrub-progress", scrub_progress),
+        Operation("stop-scrub", stop_scrub),
     )
 }

@@ -1,0 +1,158 @@
+"""`odx-target pool`: verify the data of a pool, whether an array serves it or not."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import trio
+import typer
+
+from odx_target.cli.failure import CommandFailure, first_error
+from odx_target.cli.text.progress_bar import bar
+from odx_target.cli.text.sizes import rate as rate_text
+from odx_target.cli.text.sizes import size
+from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
+from odx_target.store.directory_pool import HEAD_NAME
+from odx_target.store.open import open_directory_pool
+from odx_target.target.config.error import ConfigError
+from odx_target.target.control import arguments
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.client import NoServer, request
+from odx_target.target.control.scrubbing import describe_scrub
+from odx_target.target.trio_environment import TrioEnvironment
+
+POLL_S = 0.5
+"""Time between two looks at the progress of a scrub."""
+
+Report = dict[str, Any]
+
+app = typer.Typer(help="Verify the data of a pool.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="pool")
+
+
+@app.callback()
+def pool() -> None:
+    """Verify the data of a pool."""
+
+
+@app.command("scrub")
+def scrub(
+    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="The directory of the pool.")],
+    rate: Annotated[
+        str, typer.Option("--rate", metavar="SIZE", help="Bytes to read per second, such as 100M.")
+    ] = f"{DEFAULT_RATE_BYTES >> 20}M",
+    background: Annotated[
+        bool, typer.Option("--background", help="Only begin the scrub; the array that serves the pool continues it.")
+    ] = False,
+    progress: Annotated[bool, typer.Option("--progress", help="Show the progress of the present or the last scrub.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the present scrub.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Read all data of a pool and compare it with its checksums.
+
+    An array may serve the pool at the same time. `manage POOL health` and the log of the array then report each damaged block
+    with its LUN and LBA. The exit code is 1 if there is any damage.
+    """
+    bytes_per_s = _parsed(rate)
+    if progress or stop:
+        report = _request(pool, "stop-scrub" if stop else "scrub-progress")
+    else:
+        report = _scrub(pool, bytes_per_s, background=background)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        for line in _lines(report):
+            typer.echo(line)
+    if report["damaged_blocks"] or report["complaints"]:
+        raise CommandFailure(f"{pool} has damage")
+
+
+def _parsed(text: str) -> int:
+    try:
+        return arguments.rate(text)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _scrub(pool: Path, rate_bytes: int, *, background: bool) -> Report:
+    try:
+        report = request(pool, "scrub", {"rate": rate_bytes})
+    except NoServer as error:
+        if background or not (pool / HEAD_NAME).exists():
+            raise CommandFailure(str(error)) from error
+        return _scrub_offline(pool, rate_bytes)
+    except ManagementError as error:
+        raise CommandFailure(str(error)) from error
+    return report if background else _followed(report, lambda: _request(pool, "scrub-progress"))
+
+
+def _followed(report: Report, look: Callable[[], Report]) -> Report:
+    """Show the progress of a scrub until it ends; return the last report."""
+    with bar("scrub", report["total_bytes"]) as advance:
+        done_bytes = 0
+        while report["is_running"]:
+            time.sleep(POLL_S)
+            report = look()
+            advance(report["checked_bytes"] - done_bytes)
+            done_bytes = report["checked_bytes"]
+    return report
+
+
+def _scrub_offline(pool: Path, rate_bytes: int) -> Report:
+    try:
+        return trio.run(_scrub_opened, pool, rate_bytes)
+    except* (StoreError, OSError) as group:
+        raise first_error(group) from None
+
+
+async def _scrub_opened(path: Path, rate_bytes: int) -> Report:
+    """Open a pool that no array serves, and scrub it."""
+    async with trio.open_nursery() as nursery:
+        pool = await open_directory_pool(path, TrioEnvironment(nursery))
+        try:
+            found = pool.scrubber.start(rate_bytes)
+            with bar("scrub", found.total_blocks * BLOCK_BYTES) as advance:
+                done_blocks = 0
+                while found.is_running:
+                    await trio.sleep(POLL_S)
+                    advance((found.checked_blocks - done_blocks) * BLOCK_BYTES)
+                    done_blocks = found.checked_blocks
+            report = describe_scrub(found)
+            report["damaged"] = [
+                {"volume": each.volume, "frozen_map": each.frozen_map, "block": each.block} for each in pool.status().damaged
+            ]
+        finally:
+            await pool.close()
+        nursery.cancel_scope.cancel()
+    return report
+
+
+def _request(pool: Path, operation: str) -> Report:
+    try:
+        return request(pool, operation, {})
+    except (NoServer, ManagementError) as error:
+        raise CommandFailure(str(error)) from error
+
+
+def _lines(report: Mapping[str, Any]) -> list[str]:
+    checked, total = report["checked_bytes"], report["total_bytes"]
+    if report["is_running"]:
+        left = report["remaining_s"]
+        ahead = "" if left is None else f", about {left:.0f} s left"
+        lines = [f"running: {size(checked)} of {size(total)}{ahead}"]
+    else:
+        state = "complete" if report["is_complete"] else "stopped"
+        lines = [f"{state}: {size(checked)} in {report['elapsed_s']:.1f} s ({rate_text(checked, report['elapsed_s'])})"]
+    unused = report["unused_damaged_blocks"]
+    lines.append(f"damaged blocks: {report['damaged_blocks']}" + (f", {unused} of them not in use" if unused else ""))
+    for place in report.get("damaged", ()):
+        owner = f"volume {place['volume']}" if place["volume"] is not None else f"frozen map {place['frozen_map']}"
+        lines.append(f"lost: block {place['block']} of {owner}")
+    return lines + list(report["complaints"])

@@ -1,0 +1,123 @@
+"""`odx-target pool scrub` on a pool that an array serves, and on one that no array serves."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from odx_target.cli import main as cli
+from odx_target.store.api import BLOCK_BYTES
+from tests.interop.serving import serve
+from tests.store.pools import Directory, block, write
+
+BLOCKS = 60
+
+Scrub = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def scrub(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Scrub:
+    """Return a function that runs `odx-target pool scrub` in this process and returns exit code, output and errors."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["odx-target", "pool", "scrub", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    """The directory of a closed pool with a volume `a`, whose block 7 has the value 8."""
+    directory = Directory(tmp_path / "pool")
+    volume = directory.pool.create_volume(
+        "a", BLOCKS, {"lun": "0", "block_bytes": "4096", "size_bytes": str(BLOCKS * BLOCK_BYTES)}
+    )
+    for at in range(BLOCKS):
+        write(directory, volume, at, [block(at + 1)])
+    directory.pool.commit()
+    directory.close()
+    return directory.path
+
+
+def damage(pool: Path, value: int) -> None:
+    """Flip a bit of the block with this value."""
+    for path in sorted((pool / "segments").iterdir()):
+        content = bytearray(path.read_bytes())
+        at = content.find(block(value))
+        if at >= 0:
+            content[at] ^= 1
+            path.write_bytes(content)
+            return
+    raise AssertionError("not there")
+
+
+def test_a_pool_that_is_not_served(pool: Path, scrub: Scrub) -> None:
+    code, output, errors = scrub(pool)
+    assert (code, errors) == (0, "")
+    assert "complete: " in output
+    assert "damaged blocks: 0" in output
+
+
+def test_damage_is_named(pool: Path, scrub: Scrub) -> None:
+    damage(pool, 8)
+    code, output, errors = scrub(pool)
+    assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
+    assert output.splitlines()[1:] == ["damaged blocks: 1", "lost: block 7 of volume a"]
+    code, output, _ = scrub(pool, "--json")
+    assert code == 1
+    report = json.loads(output)
+    assert report["damaged"] == [{"volume": "a", "frozen_map": None, "block": 7}]
+    assert (report["is_complete"], report["damaged_blocks"], report["unused_damaged_blocks"]) == (True, 1, 0)
+
+
+def test_a_pool_that_is_served(pool: Path, scrub: Scrub) -> None:
+    damage(pool, 8)
+    served = serve(pool, (), log_path=pool.parent / "log")
+    try:
+        code, _, errors = scrub(pool, "--progress")
+        assert (code, errors) == (1, "odx-target: the pool has not been scrubbed since the array started\n")
+        code, output, errors = scrub(pool)
+        assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
+        assert "damaged blocks: 1" in output
+        assert scrub(pool, "--progress")[1] == output
+    finally:
+        served.kill()
+    assert "a block does not match its checksum count_blocks=1 lba=7 lun=0 name=a" in (pool.parent / "log").read_text()
+
+
+def test_a_scrub_can_run_in_the_background_and_be_stopped(pool: Path, scrub: Scrub) -> None:
+    served = serve(pool, (), log_path=pool.parent / "log")
+    try:
+        code, output, _ = scrub(pool, "--background", "--rate", str(BLOCK_BYTES))
+        assert code == 0
+        assert output.startswith("running: ")
+        assert scrub(pool)[2] == "odx-target: a scrub of this pool is running\n"
+        code, output, _ = scrub(pool, "--stop")
+        assert code == 0
+        assert output.startswith("stopped: ")
+    finally:
+        served.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (("absent",), 1, "absent: there is no pool and no control socket"),
+        (("absent", "--rate", "0"), 2, "rate: want at least one byte per second"),
+        (("absent", "--rate", "fast"), 2, "fast"),
+    ],
+)
+def test_wrong_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scrub: Scrub, arguments: tuple[str, ...], code: int, error: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended, output, errors = scrub(*arguments)
+    assert (ended, output) == (code, "")
+    assert error in errors
+    assert errors.count("\n") == 1
