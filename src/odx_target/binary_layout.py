@@ -40,7 +40,7 @@ class Codec:
 
         Raises ValueError if two fields overlap, or if one extends past the end.
         """
-        self._names = frozenset(fields)
+        self._names = tuple(fields)
         parts = [(place, name / _subconstruct(place, kind)) for name, (place, kind) in fields.items()]
         for constant in constants:
             parts.append((constant.place, construct.Rebuild(construct.BitsInteger(constant.place.size), constant.value)))
@@ -58,7 +58,7 @@ class Codec:
     def decode(self, data: Buffer) -> dict[str, Value]:
         """Decode `data`, which has at least the size of the format. Return the values by name."""
         parsed = self._format.parse(bytes(data[: self._size_bytes]))
-        return {name: value for name, value in parsed.items() if name in self._names}
+        return {name: parsed[name] for name in self._names}
 
     def encode(self, values: Mapping[str, Value]) -> bytes:
         """Encode the values. Raises `construct.ConstructError` for a value that does not fit its field."""

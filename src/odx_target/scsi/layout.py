@@ -51,6 +51,7 @@ class Layout:
     places: ClassVar[Mapping[str, Place]] = {}
     """Places of the fields by name, in the order of their bytes."""
     _codec: ClassVar[Codec]
+    _defaults: ClassVar[Mapping[str, Value]]
 
     def __init_subclass__(cls) -> None:
         """Replace each declaration by its default value. Raises ValueError if fields overlap or extend past the end."""
@@ -63,7 +64,8 @@ class Layout:
         if "size_bytes" not in vars(cls):
             end = max((-(-(place.start + place.size) // 8) for place in places.values()), default=0)
             cls.size_bytes = max(end, cls.size_bytes)
-        cls._codec = Codec(cls.size_bytes, {name: (place, type(getattr(cls, name))) for name, place in cls.places.items()})
+        cls._defaults = {name: getattr(cls, name) for name in cls.places}
+        cls._codec = Codec(cls.size_bytes, {name: (place, type(cls._defaults[name])) for name, place in cls.places.items()})
 
     def __init__(self, **values: Value) -> None:
         unknown = values.keys() - self.places.keys()
@@ -82,7 +84,7 @@ class Layout:
 
     def values(self) -> dict[str, Value]:
         """Return the value of each field by name, in the order of their bytes."""
-        return {name: getattr(self, name) for name in self.places}
+        return {**self._defaults, **vars(self)}
 
     def build(self) -> bytes:
         """Encode the values. Raises an error of construct for a value that does not fit its field."""
@@ -93,7 +95,9 @@ class Layout:
         """Decode the first bytes of `data`. Raises ValueError if `data` is too short."""
         if len(data) < cls.size_bytes:
             raise ValueError(f"{len(data)} bytes, of {cls.size_bytes} that are needed")
-        return cls(**cls._codec.decode(data))
+        parsed = cls.__new__(cls)  # without the check of names by __init__
+        vars(parsed).update(cls._codec.decode(data))
+        return parsed
 
     @classmethod
     def parse_cut(cls, data: bytes) -> Self:
