@@ -116,6 +116,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"os", "pathlib"}),
         "properties of the file system in which those segments are",
     ),
+    "odx_target.store.segments.preallocation": (
+        frozenset({"os"}),
+        "room for the files of those segments",
+    ),
     "odx_target.store.segments.directory": (
         frozenset({"os", "pathlib"}),
         "segments as files of a directory, behind the interface",

@@ -28,7 +28,8 @@ from odx_target.copymgr.describe_fields import (
     describe_write_using_token,
     register_descriptions,
 )
-from odx_target.copymgr.tokens.format import ZERO_TOKEN, CreatorDescriptor, Token, decode_head
+from odx_target.copymgr.tokens.format import CreatorDescriptor, Token, decode_head
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.describe.rows import Row
 from tests.copymgr.array import CopyArray, data_of

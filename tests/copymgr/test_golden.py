@@ -13,12 +13,12 @@ from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.tokens.format import (
     TOKEN_BYTES,
-    ZERO_TOKEN,
     creator_identity,
     decode_head,
     target_device_descriptor,
     unsigned_token,
 )
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.scsi.tasks.task import Task
 from tests.copymgr.array import CopyArray, data_of, in_cdb, out_cdb, pattern
 from tests.copymgr.golden import TOKEN, golden

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from odx_target.copymgr.commands.parameter_lists import encode_populate_token, encode_write_using_token
-from odx_target.copymgr.tokens.format import ZERO_TOKEN
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.scsi.nexus import Nexus
 from odx_target.turns import Steps
 from tests.copymgr.array import CopyArray, Range, code_of, data_of, in_cdb, out_cdb, pattern

@@ -4,9 +4,9 @@ import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
-from odx_target.copymgr.tokens.format import ZERO_TOKEN
 from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
 from odx_target.copymgr.tokens.rod_types import RodType
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from tests.copymgr.array import CopyArray, Range, code_of, pattern
 from tests.copymgr.golden import golden
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from odx_target.copymgr.tokens.format import ZERO_TOKEN
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from tests.copymgr.array import CopyArray, code_of, out_cdb, pattern
 from tests.copymgr.golden import golden
 from tests.copymgr.test_populate_checks import CAPACITY, LIMITS, fixed, ranges

@@ -7,8 +7,8 @@ import pytest
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation
-from odx_target.copymgr.tokens.format import ZERO_TOKEN
 from odx_target.copymgr.tokens.rod_source import Piece, PieceKind
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.environment import Buffer
 from odx_target.store.api import DamagedBlock, FrozenMap, PoolBusy, PoolFailed, PoolFull
 from odx_target.store.pool_options import PoolOptions

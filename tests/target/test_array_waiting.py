@@ -9,7 +9,7 @@ import trio.testing
 from structlog.testing import capture_logs
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_populate_token, encode_write_using_token
-from odx_target.copymgr.tokens.format import ZERO_TOKEN
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.initiator import cdb
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiResponse, TaskManagementFunctionResponse
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function

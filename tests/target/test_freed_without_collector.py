@@ -12,7 +12,7 @@ import pytest
 import trio.testing
 
 from odx_target.copymgr.commands.parameter_lists import encode_populate_token, encode_write_using_token
-from odx_target.copymgr.tokens.format import ZERO_TOKEN
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.initiator import cdb
 from odx_target.iscsi.pdu.headers import Pdu, ScsiDataIn, ScsiResponse, TaskManagementFunctionResponse
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function

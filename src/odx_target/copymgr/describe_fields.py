@@ -17,6 +17,7 @@ from odx_target.copymgr.commands.responses import FINISHED_DELAY, LOGICAL_BLOCKS
 from odx_target.copymgr.operations.operation import CopyStatus
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, CreatorDescriptor, Token
 from odx_target.copymgr.tokens.rod_types import RodType, describe_rod_type
+from odx_target.copymgr.tokens.zero_token import is_zero_token
 from odx_target.scsi.describe.data import Descriptions, describe_designators, describe_sense
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 from odx_target.scsi.reply import Status
@@ -91,7 +92,7 @@ def describe_token(token: bytes) -> list[Row]:
         "rod_token_length": {ROD_TOKEN_LENGTH: "the rest of 512 bytes"},
         "number_of_bytes_represented": {_UNKNOWN_BYTES: "unknown"},
     }
-    if int.from_bytes(token[:4], "big") == RodType.BLOCK_DEVICE_ZERO:
+    if is_zero_token(token):
         return layout_rows(Token, token[:8], words)
     rows: list[Row] = []
     for row in layout_rows(Token, token, words):

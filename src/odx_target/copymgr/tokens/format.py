@@ -9,7 +9,6 @@
 import struct
 from typing import NamedTuple
 
-from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
 
 TOKEN_BYTES = 512
@@ -21,9 +20,6 @@ MAKER_BYTES = 16
 RANDOM_BYTES = 32
 MAC_BYTES = 32
 SIGNED_BYTES = TOKEN_BYTES - MAC_BYTES
-
-ZERO_TOKEN = struct.pack(">I2xH504x", RodType.BLOCK_DEVICE_ZERO, ROD_TOKEN_LENGTH)
-"""The block device zero ROD token (SBC-4 4.28.4.3)."""
 
 
 class Token(Layout):

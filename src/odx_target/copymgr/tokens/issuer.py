@@ -1,17 +1,16 @@
 """Makes tokens, and verifies that a token is genuine. The pool stores the secret and the number of starts that made tokens."""
 
 import hashlib
-import hmac
 
 from odx_target.copymgr.tokens.format import (
     MAKER_BYTES,
     RANDOM_BYTES,
-    SIGNED_BYTES,
     maker_of,
     target_device_descriptor,
     unsigned_token,
 )
 from odx_target.copymgr.tokens.rod_types import RodType
+from odx_target.copymgr.tokens.signature import is_signed, sign
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit, naa_designator
 from odx_target.store.api import Pool
@@ -68,19 +67,16 @@ class TokenIssuer:
             self._maker,
             self._environment.entropy(RANDOM_BYTES),
         )
-        return identifier, unsigned + self._mac(unsigned)
+        return identifier, sign(self._secret, unsigned)
 
     def is_genuine(self, token: bytes) -> bool:
         """True if a token of 512 bytes was signed with the secret of this pool."""
         self.open()
-        return hmac.compare_digest(self._mac(token[:SIGNED_BYTES]), token[SIGNED_BYTES:])
+        return is_signed(self._secret, token)
 
     def claims_to_be_ours(self, token: bytes) -> bool:
         """True if a token of 512 bytes names this copy manager as its maker, even if the token is not genuine."""
         return maker_of(token) == self._maker
-
-    def _mac(self, unsigned: bytes) -> bytes:
-        return hmac.digest(self._secret, unsigned, "sha256")
 
     def _begin_epoch(self) -> None:
         stored = self._pool.remembered(EPOCH_KEY) or b""

@@ -4,16 +4,16 @@
 order of the standard (SBC-4 table 154): length, corrupt, type, remote, then the ways in which a token ends, then unknown.
 """
 
-import hmac
-
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.expiry import EXPIRED
 from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head
 from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
-from odx_target.copymgr.tokens.rod_types import RodType, is_accepted
+from odx_target.copymgr.tokens.rod_types import is_accepted
+from odx_target.copymgr.tokens.signature import is_same
 from odx_target.copymgr.tokens.table import TokenTable
+from odx_target.copymgr.tokens.zero_token import is_zero_token
 from odx_target.scsi.sense import (
     INVALID_TOKEN_CAUSE_NOT_REPORTABLE,
     INVALID_TOKEN_LENGTH,
@@ -72,7 +72,7 @@ class TokenJudge:
         head = decode_head(token)
         if head.rod_token_length != ROD_TOKEN_LENGTH:
             raise self.refusal(INVALID_TOKEN_LENGTH, head.rod_token_length)
-        if head.rod_type == RodType.BLOCK_DEVICE_ZERO:
+        if is_zero_token(token):
             if not self._options.zero_token_accepted:
                 raise self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
             return None
@@ -81,7 +81,7 @@ class TokenJudge:
         found = self._tokens.find(head.identifier, now_s)
         if not isinstance(found, RodToken):
             raise self.refusal(TOKEN_UNKNOWN if found is None else CONDITION_FOR_END[found])
-        if not hmac.compare_digest(found.data, token):
+        if not is_same(found.data, token):
             raise self.refusal(TOKEN_CORRUPT)
         return found
 

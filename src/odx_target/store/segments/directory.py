@@ -18,12 +18,11 @@ from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
 from odx_target.store.errors import PoolFull
 from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
 from odx_target.store.segments.file_system import is_in_memory, knows_nowait
+from odx_target.store.segments.preallocation import preallocate
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 
 MAX_BUFFERS_PER_WRITE = 1024
 """Number of buffers that one pwritev takes: IOV_MAX of Linux."""
-
-_ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
 
 _NAME = re.compile(r"([0-9]{10})\.segment")
 
@@ -163,9 +162,7 @@ class DirectorySegments:
         path = self.path(number)
         descriptor = self.descriptors.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
-            if self._in_memory:
-                _touch(descriptor, 0, size_blocks)
+            preallocate(descriptor, 0, size_blocks, is_in_memory=self._in_memory)
         except OSError as error:
             os.close(descriptor)
             raise self._not_made(number, size_blocks, error) from error
@@ -180,9 +177,7 @@ class DirectorySegments:
             descriptor = self.descriptors.open(path, os.O_RDWR)
             try:
                 former_blocks = path.stat().st_size // BLOCK_BYTES
-                os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
-                if self._in_memory:
-                    _touch(descriptor, former_blocks, size_blocks)
+                preallocate(descriptor, former_blocks, size_blocks, is_in_memory=self._in_memory)
                 path.rename(self.path(number))
             except OSError:
                 os.close(descriptor)
@@ -253,13 +248,6 @@ def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
         except InterruptedError:
             continue
         return
-
-
-def _touch(descriptor: int, first_block: int, size_blocks: int) -> None:
-    """Allocate the pages of a file in memory from a block on, so that the first write to each page is fast."""
-    for block in range(first_block, size_blocks, len(_ZEROS) // BLOCK_BYTES):
-        rest_bytes = (size_blocks - block) * BLOCK_BYTES
-        os.pwrite(descriptor, _ZEROS[:rest_bytes], block * BLOCK_BYTES)
 
 
 def _write_in_pieces(descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
