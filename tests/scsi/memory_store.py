@@ -269,17 +269,13 @@ class MemoryPool:
             raise Absent(f"no volume {name}")
         del self.volumes[name]
 
-    def snapshot_volumes(
-        self, names: Sequence[str], name: str, attributes: Mapping[str, str] | None = None
-    ) -> list[MemorySnapshot]:
-        if len(set(names)) != len(names):
-            raise StoreError("a volume is named twice")
-        for each in names:
+    def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> list[MemorySnapshot]:
+        for each in volumes:
             if each not in self.volumes:
                 raise Absent(f"no volume {each}")
             self.check_snapshot_name(self.volumes[each].identity, name)
         group = self.environment.entropy(16)
-        made = [self.volumes[each].snapshot(name, attributes) for each in names]
+        made = [self.volumes[each].snapshot(name, attributes) for each, attributes in volumes.items()]
         for snapshot in made:
             snapshot.group = group
         return made

@@ -147,7 +147,7 @@ def test_an_added_logical_unit_is_told_through_all_others_and_is_new_itself():
     sees, sees_not = unit.new_nexus(), unit.new_nexus()
     sees.logical_units = luns
     luns[7] = other.logical_unit
-    unit.server.logical_unit_added(other.logical_unit)
+    unit.server.logical_units_added([other.logical_unit])
     assert sees.unit_attentions == {0: [(0x3F, 0x0E)], 3: [(0x3F, 0x0E)], 7: [(0x29, 0)]}
     assert sees_not.unit_attentions == {}
     unit.command("a0 00 00 00 00 00 00 00 00 40 00 00", nexus=sees)

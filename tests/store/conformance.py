@@ -192,7 +192,8 @@ def test_snapshots_of_several_volumes_are_one_group(kept: Kept, pool: Pool, volu
     other = pool.create_volume("b", SIZE, {})
     volume.write(0, [block(1)])
     other.write(0, [block(2)])
-    made = pool.snapshot_volumes(["b", "a"], "both")
+    made = pool.snapshot_volumes({"b": {}, "a": {"k": "v"}}, "both")
+    assert [dict(each.attributes) for each in made] == [{}, {"k": "v"}]
     assert [each.volume_name for each in made] == ["b", "a"]
     assert [read(kept, each, 0, 1) for each in made] == [block(2), block(1)]
     assert made[0].group == made[1].group != bytes(16)
@@ -200,10 +201,10 @@ def test_snapshots_of_several_volumes_are_one_group(kept: Kept, pool: Pool, volu
     for names, name, error in [
         (["a", "b"], "only b", NameTaken),
         (["a", "c"], "new", Absent),
-        (["a", "a"], "new", StoreError),
+        (["a", "b"], "", StoreError),
     ]:
         with pytest.raises(error):
-            pool.snapshot_volumes(names, name)
+            pool.snapshot_volumes({key: {} for key in names}, name)
     assert set(volume.snapshots) == {"both"}
 
 
@@ -398,7 +399,7 @@ def test_everything_is_there_after_a_restart(kept: Kept, volume: Volume) -> None
     volume.write(0, [blocks(1, 2)])
     snapshot = volume.snapshot("first", {"k": "v"})
     snapshot.hold("owner")
-    (grouped,) = kept.pool.snapshot_volumes(["a"], "grouped")
+    (grouped,) = kept.pool.snapshot_volumes({"a": {}}, "grouped")
     volume.write(0, [block(3)])
     frozen = volume.freeze(durable=True)
     clone = kept.pool.create_volume("clone", SIZE, {}, snapshot)

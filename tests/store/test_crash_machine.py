@@ -190,7 +190,7 @@ class CrashMachine(RuleBasedStateMachine):
             names = sorted(self.pool.volumes)
             is_taken = any(snapshot in self.pool.volumes[name].snapshots for name in names)
             try:
-                made = self.pool.snapshot_volumes(names, snapshot)
+                made = self.pool.snapshot_volumes({key: {} for key in names}, snapshot)
             except NameTaken:
                 assert is_taken
             else:

@@ -108,7 +108,7 @@ def test_64_snapshots_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     real = MemorySegment.write
     monkeypatch.setattr(MemorySegment, "write", lambda *arguments: (writes.append(1), real(*arguments))[1])
     osn = pool.log.next_osn
-    pool.snapshot_volumes(names, "all")
+    pool.snapshot_volumes({key: {} for key in names}, "all")
     pool.commit()
     assert pool.log.next_osn == osn + 64
     assert len(writes) == 1
@@ -127,7 +127,7 @@ def test_a_group_is_there_wholly_or_not_at_all() -> None:
         machine.pool.commit()
         machine.disk.crash_after(operations)
         with suppress(Crash):
-            machine.pool.snapshot_volumes(names, "all", {"note": "n" * 3000})
+            machine.pool.snapshot_volumes({key: {"note": "n" * 3000} for key in names}, "all")
             machine.pool.commit()
             machine.flush()
         machine.disk.crash_after(None)

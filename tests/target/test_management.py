@@ -25,12 +25,12 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import PoolFailed
 from odx_target.target.array import Array
 from odx_target.target.config.parsing import MAX_LUN_BYTES, MAX_LUNS
+from odx_target.target.control.operation import checked_arguments
 from odx_target.target.control.operations import (
     OPERATIONS,
     TOKENS_OF_A_PAGE,
     Data,
     ManagementError,
-    _arguments,
     perform,
 )
 from tests.target.running import OPTIONS, is_good, running, session_with, settled
@@ -109,9 +109,9 @@ async def test_luns_that_cannot_be_added() -> None:
         assert await refused(array, "add-lun", {"lun": "first=1M"}) == ("LUN first: a LUN of this name exists already", False)
         for wrong in ("a", "a=1", "a=0", f"a={MAX_LUN_BYTES + 512}", "-a=1M", 5, None):
             assert (await refused(array, "add-lun", {"lun": wrong}))[1]
-        for number in range(MAX_LUNS - 2):
-            await perform(array, "add-lun", {"lun": f"l{number}=512"})
-        assert (await refused(array, "add-lun", {"lun": "more=512"})) == ("the pool has no free LUN number below 256", False)
+        await perform(array, "clone", {"origin": "first", "name": "l", "count": MAX_LUNS - 2, "lun": True})
+        refusal = ("the pool has no free LUN number below 16384", False)
+        assert (await refused(array, "add-lun", {"lun": "more=512"})) == refusal
         assert "more" not in array.pool.volumes
         assert len((await do(array, "luns"))["luns"]) == MAX_LUNS  # type: ignore[arg-type]
 
@@ -382,5 +382,5 @@ names = st.sampled_from(
 def test_whatever_is_given_is_parsed_or_refused_in_one_line(operation: str, arguments: dict[str, object]) -> None:
     values = None
     with refusing():
-        values = _arguments(OPERATIONS[operation], arguments)
+        values = checked_arguments(OPERATIONS[operation], arguments)
     assert values is None or set(values) == {argument.name for argument in OPERATIONS[operation].arguments}

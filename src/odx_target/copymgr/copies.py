@@ -42,7 +42,7 @@ class Copies:
         self.copy_rate = CopyRate(self.limits)
         self.before_step: BeforeStep | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
-        self.logical_units: list[LogicalUnit] = []
+        self.logical_units: set[LogicalUnit] = set()
         self.operations: dict[CopyOperation, None] = {}
         """All operations under way, in the order in which they began."""
         self.remote_logical_units: set[LogicalUnit] = set()

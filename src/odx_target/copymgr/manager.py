@@ -52,7 +52,7 @@ class CopyManager:
         """Offer third-party copy on a logical unit. Does nothing if the logical unit is already attached."""
         if logical_unit in self.copies.logical_units:
             return
-        self.copies.logical_units.append(logical_unit)
+        self.copies.logical_units.add(logical_unit)
         self.copies.identities.add(logical_unit.identity)
         logical_unit.third_party_copy = True
         logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from odx_target.environment import Buffer
 from odx_target.scsi.buffers import ZERO_BLOCK, buffers_bytes, read_bytes, read_bytes_now
 from odx_target.scsi.limits import STEP_BYTES
-from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolBusy, Volume
+from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolBusy, Snapshot, Volume
 
 Replacement = Callable[[bytes], Sequence[Buffer]]
 """Function from the present content of blocks to their new content."""
@@ -194,6 +194,12 @@ class LogicalBlocks:
         if self._awaited:
             self.changing(size_blocks, self.volume.size_blocks - size_blocks)
         self.volume.resize(size_blocks)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Restore the volume, and mark all awaited blocks as stale. Raises PoolFull, PoolBusy, PoolFailed."""
+        if self._awaited:
+            self.changing(0, self.volume.size_blocks)
+        self.volume.restore(snapshot)
 
     def changing(self, block: int, count_blocks: int) -> None:
         """Mark awaited store blocks in this range as stale, so that the tasks that wait for them read them again."""

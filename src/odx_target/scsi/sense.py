@@ -95,6 +95,7 @@ RESERVATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x03, "reservations preempt
 RESERVATIONS_RELEASED = Condition(_ATTENTION, 0x2A, 0x04, "reservations released")
 REGISTRATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x05, "registrations preempted")
 CAPACITY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x2A, 0x09, "capacity data has changed")
+NOT_READY_TO_READY_CHANGE = Condition(_ATTENTION, 0x28, 0x00, "not ready to ready change, medium may have changed")
 COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = Condition(_ATTENTION, 0x2F, 0x00, "commands cleared by another initiator")
 INQUIRY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x03, "inquiry data has changed")
 REPORTED_LUNS_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x0E, "reported LUNs data has changed")

@@ -230,12 +230,11 @@ class Pool(Protocol):
         """Remove a volume; its snapshots and frozen maps stay. Raises Absent, PoolFull, PoolBusy, PoolFailed."""
         ...
 
-    def snapshot_volumes(
-        self, names: Sequence[str], name: str, attributes: Mapping[str, str] | None = None
-    ) -> Sequence[Snapshot]:
+    def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> Sequence[Snapshot]:
         """Take a snapshot of several volumes at one moment, all under the same name. After a crash all exist, or none.
 
-        Raises what `Volume.snapshot` raises, and Absent. Nothing has changed if it raises.
+        `volumes` has the attributes of each snapshot, by the name of its volume. Raises NameTaken, OverLimit, Absent, and what
+        changes raise; nothing has changed if it raises.
         """
         ...
 

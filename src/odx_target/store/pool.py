@@ -1,6 +1,6 @@
 """A pool that is stored in a log: volumes, frozen maps and remembered values, assembled from the parts of this package."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -149,14 +149,9 @@ class LogPool:
         del self._ledger.volumes[name]
         volume.detach()
 
-    def snapshot_volumes(
-        self, names: Sequence[str], name: str, attributes: Mapping[str, str] | None = None
-    ) -> list[LogSnapshot]:
-        if len(set(names)) != len(names):
-            raise StoreError("a volume is named twice")
-        volumes = [self._volume(each).contents for each in names]
-        group = self._environment.entropy(GUID_BYTES)
-        return take_snapshots(self._ledger, volumes, name, attributes or {}, group)
+    def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> list[LogSnapshot]:
+        found = [(self._volume(each).contents, attributes) for each, attributes in volumes.items()]
+        return take_snapshots(self._ledger, found, name, self._environment.entropy(GUID_BYTES))
 
     def _volume(self, name: str) -> LogVolume:
         volume = self._ledger.volumes.get(name)

@@ -124,19 +124,19 @@ class SnapshotsOfVolume(Mapping[str, Snapshot]):
 
 
 def take_snapshots(
-    ledger: Ledger, volumes: Sequence[VolumeContents], name: str, attributes: Mapping[str, str], group: bytes
+    ledger: Ledger, volumes: Sequence[tuple[VolumeContents, Mapping[str, str]]], name: str, group: bytes
 ) -> list[LogSnapshot]:
-    """Take a snapshot of each volume at one moment, all in one batch. Nothing has changed if it raises."""
+    """Take a snapshot of each volume, with its attributes, at one moment and in one batch. Nothing has changed if it raises."""
     check_name("the name of a snapshot", name)
-    check_attributes("the attributes of a snapshot", attributes)
-    for volume in volumes:
+    for volume, attributes in volumes:
+        check_attributes("the attributes of a snapshot", attributes)
         check_new_name(ledger, volume.identity, volume.name, name)
     entropy, created_us = ledger.environment.entropy, int(ledger.environment.time() * _MICROSECONDS)
     first = ledger.contents.next_frozen
     ledger.turns.take(STEPS_OF_A_CHANGE * len(volumes))
     records = [
         SnapshotCreated(entropy(GUID_BYTES), frozen, volume.number, created_us, group, name, dict(attributes))
-        for frozen, volume in enumerate(volumes, first)
+        for frozen, (volume, attributes) in enumerate(volumes, first)
     ]
     ledger.record_all(records)
     made = [LogSnapshot(ledger, ledger.contents.snapshots[record.guid]) for record in records]

@@ -137,7 +137,7 @@ class LogVolume(Readable):
 
     def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> LogSnapshot:
         self._check_present()
-        (snapshot,) = take_snapshots(self._ledger, [self._contents], name, attributes or {}, NO_GROUP)
+        (snapshot,) = take_snapshots(self._ledger, [(self._contents, attributes or {})], name, NO_GROUP)
         return snapshot
 
     def restore(self, snapshot: object) -> None:

@@ -25,7 +25,8 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.job_nursery import JobNursery
-from odx_target.target.logical_units import add_logical_unit, attach_logical_units
+from odx_target.target.logical_units import attach_logical_units
+from odx_target.target.lun_changes import LunChanges
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.reporter import Reporter
@@ -75,6 +76,7 @@ class Array:
         self.pool: Pool
         self.logical_units: dict[int, LogicalUnit] = {}
         self.copy_manager: CopyManager
+        self.lun_changes: LunChanges
         self.device_server: DeviceServer
         self._listener: Listener
         self.environment: TrioEnvironment
@@ -115,12 +117,7 @@ class Array:
 
         Raises ConfigError if the name is taken or there are too many LUNs, StoreError if the LUN cannot be created.
         """
-        logical_unit = add_logical_unit(lun, self.pool, self.environment, self.config.iqn)
-        self.commit()
-        self.copy_manager.attach_logical_unit(logical_unit)
-        self.logical_units[logical_unit.number] = logical_unit
-        self.device_server.logical_unit_added(logical_unit)
-        return logical_unit
+        return self.lun_changes.add(lun)
 
     def logical_unit_named(self, name: str) -> LogicalUnit:
         """Return the logical unit of a LUN. Raises ConfigError if no LUN has this name."""
@@ -232,6 +229,15 @@ class Array:
         self._report_no_room()
         if damaged := self.copy_manager.copies.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
+        self.lun_changes = LunChanges(
+            self.logical_units,
+            self.pool,
+            self.device_server,
+            self.copy_manager,
+            environment,
+            self.config.iqn,
+            self.commit,
+        )
         self._listener = Listener(
             self.config.iqn,
             sockets,

@@ -1,13 +1,13 @@
 """The logical units of an array: found in the pool, or created from the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
-from odx_target.store.api import Pool, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, LunConfig
@@ -18,6 +18,8 @@ log = structlog.get_logger()
 # Attributes of a volume that describe its LUN.
 LUN_ATTRIBUTE = "lun"
 BLOCK_ATTRIBUTE = "block_bytes"
+READ_ONLY_ATTRIBUTE = "read_only"
+YES = "yes"
 
 
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
@@ -33,7 +35,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
         else:
             _create(lun, pool)
     units = {
-        int(volume.attributes[LUN_ATTRIBUTE]): _logical_unit(volume, pool, environment, config.iqn)
+        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(volume, pool, environment, config.iqn)
         for volume in pool.volumes.values()
         if LUN_ATTRIBUTE in volume.attributes
     }
@@ -50,7 +52,7 @@ def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: 
     if lun.name in pool.volumes:
         raise ConfigError(f"LUN {lun.name}: a LUN of this name exists already")
     _create(lun, pool)
-    return _logical_unit(pool.volumes[lun.name], pool, environment, iqn)
+    return logical_unit_of(pool.volumes[lun.name], pool, environment, iqn)
 
 
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
@@ -72,31 +74,46 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
 
 
 def _create(lun: LunConfig, pool: Pool) -> None:
-    number = _free_number(pool.volumes)
-    pool.create_volume(
-        lun.name,
-        volume_blocks(lun.size_bytes),
-        {LUN_ATTRIBUTE: str(number), SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes)},
-    )
+    number = next(free_numbers(pool.volumes))
+    pool.create_volume(lun.name, volume_blocks(lun.size_bytes), {**lun_attributes(lun), LUN_ATTRIBUTE: str(number)})
 
 
-def _free_number(volumes: Mapping[str, Volume]) -> int:
+def lun_attributes(lun: LunConfig) -> dict[str, str]:
+    """Return the attributes of a volume that could be this LUN, without its number."""
+    return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes)}
+
+
+def lun_attributes_of(volume: Volume, pool: Pool) -> dict[str, str]:
+    """Return the attributes with which a snapshot or clone of a volume remembers its present size and block length."""
+    return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes))}
+
+
+def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
+    """Yield the LUNs that no volume has: those above all used ones first. Raises ConfigError when there are no more."""
     used = {int(volume.attributes[LUN_ATTRIBUTE]) for volume in volumes.values() if LUN_ATTRIBUTE in volume.attributes}
-    number = max(used, default=-1) + 1
-    if number >= MAX_LUNS:
-        raise ConfigError(f"the pool has no free LUN number below {MAX_LUNS}")
-    return number
+    first = max(used, default=-1) + 1
+    yield from range(first, MAX_LUNS)
+    yield from (number for number in range(first) if number not in used)
+    raise ConfigError(f"the pool has no free LUN number below {MAX_LUNS}")
 
 
-def _logical_unit(volume: Volume, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
+def logical_unit_of(volume: Volume, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
+    """Return a logical unit that presents a volume. A volume without a number gets LUN 0."""
+    block_bytes = block_bytes_of(volume.attributes)
     logical_unit = LogicalUnit(
-        number=int(volume.attributes[LUN_ATTRIBUTE]),
+        number=int(volume.attributes.get(LUN_ATTRIBUTE, "0")),
         volume=volume,
-        block_bytes=int(volume.attributes[BLOCK_ATTRIBUTE]),
-        capacity_blocks=size_bytes_of(volume, pool) // int(volume.attributes[BLOCK_ATTRIBUTE]),
+        block_bytes=block_bytes,
+        capacity_blocks=size_bytes_of(volume, pool) // block_bytes,
         pool=pool,
         environment=environment,
         target_name=iqn,
+        write_protected=volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
     )
     logical_unit.reservations = recall(pool, volume.identity)
     return logical_unit
+
+
+def block_bytes_of(attributes: Mapping[str, str]) -> int:
+    """Return the logical block length in the attributes of a volume or snapshot."""
+    return int(attributes.get(BLOCK_ATTRIBUTE, str(BLOCK_BYTES)))

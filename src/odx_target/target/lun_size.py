@@ -5,7 +5,7 @@ separately.
 """
 
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.store.api import BLOCK_BYTES, Pool, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
@@ -25,7 +25,34 @@ def volume_blocks(size_bytes: int) -> int:
 def size_bytes_of(volume: Volume, pool: Pool) -> int:
     """Return the size of the LUN that presents a volume."""
     changed = pool.remembered(_key(volume))
-    return int(volume.attributes[SIZE_ATTRIBUTE]) if changed is None else int.from_bytes(changed, "big")
+    if changed is not None:
+        return int.from_bytes(changed, "big")
+    return int(volume.attributes.get(SIZE_ATTRIBUTE, str(volume.size_blocks * BLOCK_BYTES)))
+
+
+def forget_size(volume: Volume, pool: Pool) -> None:
+    """Remove the stored size of a volume that is about to be deleted."""
+    pool.forget(_key(volume))
+
+
+def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
+    """Restore the volume and the size of a logical unit, whose tasks have been aborted. Return True if the size changed.
+
+    The caller must commit the pool afterwards. Raises PoolFull, PoolBusy and PoolFailed; a repeated call completes the change.
+    """
+    volume, pool = logical_unit.volume, logical_unit.pool
+    block_bytes = logical_unit.block_bytes
+    saved = int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
+    size_bytes, present_bytes = saved // block_bytes * block_bytes, size_bytes_of(volume, pool)
+    # in this order, so that between the two changes the volume is only larger than the LUN
+    if size_bytes < present_bytes:
+        _remember(volume, pool, size_bytes, spare=True)
+    logical_unit.blocks.restore(snapshot)
+    if size_bytes > present_bytes:
+        _remember(volume, pool, size_bytes)
+    is_resized = logical_unit.capacity_blocks != size_bytes // block_bytes
+    logical_unit.capacity_blocks = size_bytes // block_bytes
+    return is_resized
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:

@@ -13,6 +13,8 @@ from odx_target.scsi.sense import (
     BUS_DEVICE_RESET_FUNCTION_OCCURRED,
     CAPACITY_DATA_HAS_CHANGED,
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+    COMMANDS_CLEARED_BY_DEVICE_SERVER,
+    NOT_READY_TO_READY_CHANGE,
     POWER_ON_OR_RESET_OCCURRED,
     REPORTED_LUNS_DATA_HAS_CHANGED,
     SCSI_BUS_RESET_OCCURRED,
@@ -97,12 +99,35 @@ class TaskManager:
         """Report to every nexus that the capacity has changed (SBC-4 4.10)."""
         self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
 
-    def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
-        """Report a new logical unit on all LUNs of the nexuses that have access to it (SPC-4 6.33)."""
+    def clear_tasks(self, logical_unit: LogicalUnit) -> None:
+        """Abort all tasks of a logical unit whose medium is about to be replaced or removed, and notify their nexuses."""
+        tasks = logical_unit.tasks.tasks()
+        logical_unit.tasks.abort(tasks)
+        told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, self.nexuses)
+        for listener in logical_unit.on_reset:
+            listener(logical_unit)
+        for other in told.items():
+            _tell(*other, COMMANDS_CLEARED_BY_DEVICE_SERVER)
+
+    def medium_changed(self, logical_unit: LogicalUnit, *, is_resized: bool) -> None:
+        """Report to every nexus that the medium was replaced (SPC-4 5.6.5.1 and SBC-4 4.10)."""
+        self.tell_all(logical_unit, NOT_READY_TO_READY_CHANGE)
+        if is_resized:
+            self.capacity_changed(logical_unit)
+
+    def logical_units_added(self, logical_units: Sequence[LogicalUnit]) -> None:
+        """Report new logical units on all LUNs of the nexuses that have access to them (SPC-4 6.33)."""
         for nexus in self.nexuses:
-            added = nexus.lun_of(logical_unit)
-            for lun in nexus.logical_units if added is not None else ():
-                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun == added else REPORTED_LUNS_DATA_HAS_CHANGED)
+            added = {lun for unit in logical_units if (lun := nexus.lun_of(unit)) is not None}
+            for lun in nexus.logical_units if added else ():
+                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun in added else REPORTED_LUNS_DATA_HAS_CHANGED)
+
+    def logical_unit_removed(self, lun: int) -> None:
+        """Report on all other LUNs that a logical unit was removed, after the nexuses have lost it."""
+        for nexus in self.nexuses:
+            nexus.unit_attentions.pop(lun, None)
+            for other in nexus.logical_units:
+                _tell(nexus, other, REPORTED_LUNS_DATA_HAS_CHANGED)
 
     def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
         """Establish a unit attention for every nexus that has access to the logical unit, except `but`."""

@@ -1,6 +1,7 @@
 """Functions that check the text or number of one setting, from the command line or a file, and convert it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,8 +15,8 @@ from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_
 LOGICAL_BLOCK_SIZES = (512, 4096)
 MAX_LUN_BYTES = 1 << 50
 """Maximum size of a LUN: 2^41 blocks of 512 bytes, far below the limits of the map and of READ CAPACITY(16)."""
-MAX_LUNS = 256
-"""Maximum number of LUNs: the peripheral device addressing method has LUNs 0 to 255 in one byte (SAM-5 4.7.7.2)."""
+MAX_LUNS = 1 << 14
+"""Maximum number of LUNs: the flat space addressing method has LUNs of 14 bits (SAM-5 4.7.7.3)."""
 MAX_LUN_NAME_CHARACTERS = 64
 """Maximum length of a LUN's name: short enough for a log line and the pool's catalogue. iSCSI limits only target names."""
 MIN_POOL_LIMIT_BYTES = 2 << 20
@@ -127,9 +128,9 @@ def parse_log_level(value: Any) -> str:
 def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
     """Check that no LUN name is used twice, and that there are not too many LUNs. Raises ConfigError."""
     checked = tuple(luns)
-    names = [lun.name for lun in checked]
-    for name in names:
-        if names.count(name) > 1:
+    names = Counter(lun.name for lun in checked)
+    for name, count in names.items():
+        if count > 1:
             raise ConfigError(f"LUN {name} is named twice")
     if len(checked) > MAX_LUNS:
         raise ConfigError(f"{len(checked)} LUNs are over the limit of {MAX_LUNS}")

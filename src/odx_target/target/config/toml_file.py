@@ -8,8 +8,8 @@ from typing import Any
 
 from odx_target.target.config.error import ConfigError
 
-MAX_FILE_BYTES = 1 << 20
-"""Maximum size of a configuration file: four times the size of one with 1,024 CHAP users and 256 LUNs."""
+MAX_FILE_BYTES = 4 << 20
+"""Maximum size of a configuration file: twice the size of one with 1,024 CHAP users and 16,384 LUNs."""
 MAX_KEY_PARTS = 16
 """Maximum number of parts of a dotted key in the configuration file, where ours have at most two. The time of `tomllib` grows
 with its square."""

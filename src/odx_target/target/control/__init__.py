@@ -5,7 +5,9 @@
     operations   performs the operations: one function for each, and the table of all operations
     describe     LUNs, tokens and copies as plain data, for responses
     health       the health of an array as plain data, for responses
-    arguments    checks the arguments of a request
+    operation    checks the arguments of an operation and calls its function
+    arguments    checks single arguments of a request
+    storage/     operations on volumes and snapshots, also of a pool that no array serves
 
 The operation `manage POOL revoke`, for example, is `_revoke` in `operations`.
 """

@@ -4,12 +4,9 @@ An operation takes named arguments, as JSON or a command line provides them, and
 There is no I/O here: `server` receives requests and sends responses. Other ways to manage an array can use the same table.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from odx_target.store.api import StoreError
-from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config, parse_copy_rate
 from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
@@ -17,7 +14,10 @@ from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
 from odx_target.target.control.describe import Data, describe_copy, describe_lun, describe_token, rows_in_turns
 from odx_target.target.control.health import describe_health
+from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
+from odx_target.target.control.storage.storage import Storage
+from odx_target.target.control.storage.table import STORAGE_OPERATIONS, perform_on_storage
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -27,41 +27,15 @@ TOKENS_OF_A_PAGE = 100
 """Number of tokens in one response. With 64 ranges each, they make a few hundred KiB of JSON, in some milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation: its name, the function that performs it, and its arguments."""
-
-    name: str
-    perform: Callable[..., Awaitable[Data]]
-    arguments: tuple[Argument, ...] = ()
-
-
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
     """Perform the operation `name` with the arguments `given`. Raises ManagementError."""
+    if name in STORAGE_OPERATIONS:
+        return await perform_on_storage(Storage(array.pool, array.environment, array), name, given)
     operation = OPERATIONS.get(name)
     if operation is None:
-        raise ManagementError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}", is_usage=True)
-    values = _arguments(operation, given)
-    try:
-        return await operation.perform(array, **values)
-    except (ConfigError, StoreError) as error:
-        raise ManagementError(str(error)) from error
-
-
-def _arguments(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:
-    known = {argument.name: argument for argument in operation.arguments}
-    for name in given:
-        if name not in known:
-            raise ManagementError(f"{operation.name} has no argument {name!r}", is_usage=True)
-    values = {}
-    for name, argument in known.items():
-        if argument.is_required and name not in given:
-            raise ManagementError(f"{operation.name} needs the argument {name!r}: {argument.description}", is_usage=True)
-        try:
-            values[name] = argument.parse(given[name]) if name in given else argument.default
-        except ConfigError as error:
-            raise ManagementError(str(error), is_usage=True) from error
-    return values
+        known = ", ".join([*OPERATIONS, *STORAGE_OPERATIONS])
+        raise ManagementError(f"there is no operation {name!r}; there are {known}", is_usage=True)
+    return await performed(operation, array, given)
 
 
 async def _health(array: "Array") -> Data:

@@ -1,0 +1,10 @@
+"""Operations on volumes and snapshots, of a pool that an array serves, or of a pool that is opened only for the operation.
+
+storage      a pool, and the array that serves it, if there is one
+names        finds volumes and snapshots by the names in a request
+volumes      operations on volumes, clones included
+snapshots    operations on snapshots
+differences  pages of changed and allocated ranges
+describe     volumes and snapshots as plain data
+table        the table of all operations
+"""

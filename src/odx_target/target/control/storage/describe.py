@@ -1,0 +1,49 @@
+"""Volumes and snapshots as plain data, for responses."""
+
+from odx_target.scsi.logical_unit import naa_designator
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
+from odx_target.target.control.describe import Data
+from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, block_bytes_of
+from odx_target.target.lun_size import SIZE_ATTRIBUTE, size_bytes_of
+
+
+def describe_volume(volume: Volume, pool: Pool) -> Data:
+    """Describe a volume. `lun` is None if hosts cannot use it."""
+    lun = volume.attributes.get(LUN_ATTRIBUTE)
+    return {
+        "name": volume.name,
+        "size_bytes": size_bytes_of(volume, pool),
+        "block_bytes": block_bytes_of(volume.attributes),
+        "lun": None if lun is None else int(lun),
+        "read_only": volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
+        "serial": volume.identity.hex(),
+        "naa": naa_designator(volume.identity).hex(),
+        "snapshots": len(volume.snapshots),
+    }
+
+
+def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Data:
+    """Describe a snapshot. `volume_names` has the present name of each volume by its identity."""
+    present = volume_names.get(snapshot.volume_identity)
+    return {
+        "volume": snapshot.volume_name if present is None else present,
+        "name": snapshot.name,
+        "guid": snapshot.guid.hex(),
+        "created_s": snapshot.created_s,
+        "size_bytes": snapshot_bytes(snapshot),
+        "block_bytes": block_bytes_of(snapshot.attributes),
+        "volume_is_deleted": present is None,
+        "group": snapshot.group.hex() if any(snapshot.group) else None,
+        "holds": list(snapshot.holds),
+        "attributes": dict(snapshot.attributes),
+    }
+
+
+def snapshot_bytes(snapshot: Snapshot) -> int:
+    """Return the size of the LUN that the volume of a snapshot was."""
+    return int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
+
+
+def volume_names(pool: Pool) -> dict[bytes, str]:
+    """Return the name of each volume by its identity."""
+    return {volume.identity: volume.name for volume in pool.volumes.values()}

@@ -1,0 +1,90 @@
+"""Volumes and snapshots by the names in a request: VOLUME, VOLUME@SNAPSHOT, or the guid of a snapshot in hexadecimal."""
+
+from typing import NamedTuple
+
+from odx_target.store.api import Absent, Pool, Snapshot, StoreError, Volume
+from odx_target.target.config.error import ConfigError
+
+SEPARATOR = "@"
+GUID_DIGITS = 32
+
+
+class SnapshotName(NamedTuple):
+    """The two parts of VOLUME@SNAPSHOT."""
+
+    volume: str
+    snapshot: str
+
+
+def parse_snapshot_name(value: object) -> SnapshotName:
+    """Split VOLUME@SNAPSHOT. Raises ConfigError."""
+    volume, separator, snapshot = value.partition(SEPARATOR) if isinstance(value, str) else ("", "", "")
+    if not (volume and separator and snapshot):
+        raise ConfigError(f"snapshot {value!r}: want VOLUME{SEPARATOR}NAME")
+    if not snapshot.isprintable():
+        raise ConfigError(f"snapshot {value!r}: want printable characters")
+    return SnapshotName(volume, snapshot)
+
+
+def parse_new_name(value: object) -> str:
+    """Check the new name of a snapshot, without its volume. Raises ConfigError."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ConfigError(f"name {value!r}: want printable characters")
+    return value
+
+
+def find_volume(pool: Pool, name: str) -> Volume:
+    """Return a volume. Raises Absent."""
+    volume = pool.volumes.get(name)
+    if volume is None:
+        raise Absent(f"there is no volume {name!r}")
+    return volume
+
+
+def find_snapshot(pool: Pool, text: str) -> Snapshot:
+    """Return a snapshot by VOLUME@SNAPSHOT or its guid.
+
+    A snapshot of a deleted volume has the name that the volume had. Raises Absent, ConfigError, or
+    StoreError if several deleted volumes had the name.
+    """
+    if SEPARATOR not in text:
+        return _by_guid(pool, text)
+    name = parse_snapshot_name(text)
+    volume = pool.volumes.get(name.volume)
+    if volume is not None and name.snapshot in volume.snapshots:
+        return volume.snapshots[name.snapshot]
+    present = {each.identity for each in pool.volumes.values()}
+    orphans = [
+        each
+        for each in pool.snapshots.values()
+        if (each.volume_name, each.name) == name and each.volume_identity not in present
+    ]
+    if len(orphans) > 1:
+        raise StoreError(
+            f"{len(orphans)} deleted volumes {name.volume!r} had a snapshot {name.snapshot!r}: name it by its guid"
+        )
+    if not orphans:
+        if volume is not None:
+            raise Absent(f"volume {name.volume!r} has no snapshot {name.snapshot!r}")
+        raise Absent(f"there is no volume {name.volume!r}, and no snapshot {name.snapshot!r} of a deleted one")
+    return orphans[0]
+
+
+def find_source(pool: Pool, text: str) -> Snapshot | Volume:
+    """Return a snapshot or a volume. A name without @ is that of a volume, or else a guid. Raises as `find_snapshot`."""
+    if SEPARATOR not in text and (text in pool.volumes or len(text) != GUID_DIGITS):
+        return find_volume(pool, text)
+    return find_snapshot(pool, text)
+
+
+def _by_guid(pool: Pool, text: str) -> Snapshot:
+    try:
+        guid = bytes.fromhex(text) if len(text) == GUID_DIGITS else b""
+    except ValueError:
+        guid = b""
+    if not guid:
+        raise ConfigError(f"snapshot {text!r}: want VOLUME{SEPARATOR}NAME or a guid of {GUID_DIGITS} hexadecimal digits")
+    snapshot = pool.snapshots.get(guid)
+    if snapshot is None:
+        raise Absent(f"there is no snapshot with the guid {text}")
+    return snapshot

@@ -1,0 +1,119 @@
+"""Operations on snapshots: they are listed, created, renamed, held, restored and deleted."""
+
+from collections.abc import Mapping, Sequence
+
+from odx_target.store.api import Absent, Snapshot, Volume
+from odx_target.target.config.error import ConfigError
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.storage.describe import describe_snapshot, describe_volume, volume_names
+from odx_target.target.control.storage.names import SnapshotName, find_snapshot, find_volume
+from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
+from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
+from odx_target.target.lun_size import restore_logical_unit
+
+
+async def snapshots(storage: Storage, volume: str | None) -> Data:
+    """List the snapshots of a volume, or of all volumes, oldest first."""
+    pool = storage.pool
+    found: Sequence[Snapshot] = list(pool.snapshots.values())
+    if volume is not None:
+        if volume in pool.volumes:
+            found = list(pool.volumes[volume].snapshots.values())
+        else:
+            found = [each for each in found if each.volume_name == volume]
+            if not found:
+                raise Absent(f"there is no volume {volume!r}")
+    names = volume_names(pool)
+    ordered = sorted(found, key=lambda each: each.created_s)
+    rows = await rows_in_turns(storage.environment.turns, ordered, lambda each: describe_snapshot(each, names))
+    return {"snapshots": rows}
+
+
+async def show(storage: Storage, snapshot: str) -> Data:
+    """Describe a snapshot with the room that it takes."""
+    found = find_snapshot(storage.pool, snapshot)
+    space = await storage.pool.space_of(found)
+    return {**_row(storage, found), "unique_bytes": space.unique_bytes, "shared_bytes": space.shared_bytes}
+
+
+async def create(storage: Storage, snapshots: Sequence[SnapshotName], attributes: Mapping[str, str]) -> Data:
+    """Take snapshots of one or more volumes at one moment; all have the same name."""
+    names = {each.snapshot for each in snapshots}
+    if len(names) != 1:
+        raise ConfigError("snapshots of one moment have the same name: VOLUME@NAME OTHER@NAME")
+    (name,) = names
+    pool = storage.pool
+    volumes = [find_volume(pool, each.volume) for each in snapshots]
+    if len({volume.name for volume in volumes}) != len(volumes):
+        raise ConfigError("a volume is named twice")
+    made: list[Snapshot] = []
+
+    def take() -> None:
+        wanted = {volume.name: {**lun_attributes_of(volume, pool), **attributes} for volume in volumes}
+        if len(volumes) == 1:
+            made.append(volumes[0].snapshot(name, wanted[volumes[0].name]))
+        else:
+            made.extend(pool.snapshot_volumes(wanted, name))
+
+    await storage.when_ready(take)
+    await storage.make_durable()
+    return {"snapshots": [_row(storage, each) for each in made]}
+
+
+async def rename(storage: Storage, snapshot: str, new_name: str) -> Data:
+    found = find_snapshot(storage.pool, snapshot)
+    await storage.when_ready(lambda: found.rename(new_name))
+    await storage.make_durable()
+    return _row(storage, found)
+
+
+async def delete(storage: Storage, snapshot: str) -> Data:
+    found = find_snapshot(storage.pool, snapshot)
+    row = _row(storage, found)
+    await storage.when_ready(found.delete)
+    await storage.make_durable()
+    return row
+
+
+async def hold(storage: Storage, snapshot: str, owner: str) -> Data:
+    found = find_snapshot(storage.pool, snapshot)
+    await storage.when_ready(lambda: found.hold(owner))
+    await storage.make_durable()
+    return _row(storage, found)
+
+
+async def unhold(storage: Storage, snapshot: str, owner: str) -> Data:
+    found = find_snapshot(storage.pool, snapshot)
+    await storage.when_ready(lambda: found.unhold(owner))
+    await storage.make_durable()
+    return _row(storage, found)
+
+
+async def restore(storage: Storage, snapshot: str, to: str | None) -> Data:
+    """Restore the volume of a snapshot, or another volume, while hosts may use it."""
+    pool = storage.pool
+    found = find_snapshot(pool, snapshot)
+    volume = _volume_of(storage, found) if to is None else find_volume(pool, to)
+    block_bytes = block_bytes_of(volume.attributes)
+    if block_bytes_of(found.attributes) != block_bytes:
+        raise ManagementError(f"volume {volume.name} has logical blocks of {block_bytes} bytes, the snapshot has others")
+    unit = storage.unit_of(volume)
+    if unit is not None and storage.array is not None:
+        await storage.array.lun_changes.restore(unit, found)
+    else:
+        offline = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
+        await storage.when_ready(lambda: ignore(restore_logical_unit(offline, found)))
+    await storage.make_durable()
+    return describe_volume(volume, pool)
+
+
+def _volume_of(storage: Storage, snapshot: Snapshot) -> Volume:
+    for volume in storage.pool.volumes.values():
+        if volume.identity == snapshot.volume_identity:
+            return volume
+    raise Absent(f"the volume {snapshot.volume_name!r} of the snapshot was deleted: clone the snapshot, or give --to VOLUME")
+
+
+def _row(storage: Storage, snapshot: Snapshot) -> Data:
+    return describe_snapshot(snapshot, volume_names(storage.pool))

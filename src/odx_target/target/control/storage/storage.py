@@ -1,0 +1,56 @@
+"""A pool as the operations on volumes and snapshots use it, with the array that serves it, if there is one."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from odx_target.environment import Environment
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import Pool, PoolBusy, Volume
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+
+BUSY_PAUSE_S = 0.01
+"""Pause before the next attempt to change a pool without volumes that is making room."""
+
+NO_TARGET = "iqn.2026-11.io.odx-target:none"
+"""Target name of logical units that exist only for the time of an operation."""
+
+
+class Storage:
+    """A pool, and the array that serves it. `array` is None if the pool was opened only for an operation."""
+
+    def __init__(self, pool: Pool, environment: Environment, array: "Array | None" = None) -> None:
+        self.pool = pool
+        self.environment = environment
+        self.array = array
+
+    def unit_of(self, volume: Volume) -> LogicalUnit | None:
+        """Return the logical unit by which hosts use a volume; None if no host can use it."""
+        return None if self.array is None else self.array.lun_changes.of_volume(volume)
+
+    async def make_durable(self) -> None:
+        """Commit and flush all changes."""
+        if self.array is not None:
+            await self.array.make_durable()
+        else:
+            await self.pool.committed()
+            await self.pool.flush()
+
+    async def when_ready(self, change: Callable[[], None]) -> None:
+        """Make a change, and wait while the pool makes room for it. Raises StoreError."""
+        while True:
+            try:
+                return change()
+            except PoolBusy:
+                # Any volume can wait for room, as all share one log. A pool without volumes has nothing to wait for.
+                volume = next(iter(self.pool.volumes.values()), None)
+                if volume is None:
+                    await self.pool.committed()
+                    await self.environment.sleep(BUSY_PAUSE_S)
+                else:
+                    await volume.room_made()
+
+
+def ignore(_value: object) -> None:
+    """Drop the result of a change, for `Storage.when_ready`."""

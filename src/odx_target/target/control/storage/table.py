@@ -1,0 +1,120 @@
+"""The table of the operations on volumes and snapshots."""
+
+from collections.abc import Mapping
+
+from odx_target.target.config.error import ConfigError
+from odx_target.target.control import arguments
+from odx_target.target.control.arguments import Argument
+from odx_target.target.control.describe import Data
+from odx_target.target.control.operation import Operation, performed
+from odx_target.target.control.storage import differences, snapshots, volumes
+from odx_target.target.control.storage.names import SnapshotName, parse_new_name, parse_snapshot_name
+from odx_target.target.control.storage.storage import Storage
+
+MAX_ATTRIBUTE_TEXT = 1024
+"""Maximum length of a name or value of an attribute that an operator gives to a snapshot."""
+
+
+def _snapshot_names(value: object) -> list[SnapshotName]:
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"snapshots: want a list of VOLUME@NAME, not {value!r}")
+    return [parse_snapshot_name(each) for each in value]
+
+
+def _attributes(value: object) -> Mapping[str, str]:
+    texts = [*value, *value.values()] if isinstance(value, dict) else [None]
+    if not all(isinstance(text, str) and text.isprintable() and len(text) <= MAX_ATTRIBUTE_TEXT for text in texts):
+        raise ConfigError(f"attributes: want names and values of at most {MAX_ATTRIBUTE_TEXT} printable characters")
+    assert isinstance(value, dict)
+    return value
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 60:
+        raise ConfigError(f"want a number, not {value!r}")
+    return value
+
+
+_NAME = Argument("name", "the name of the volume", arguments.text)
+_SNAPSHOT = Argument("snapshot", "VOLUME@NAME, or a guid", arguments.text)
+_NEW_NAME = Argument("new_name", "the new name", parse_new_name)
+_OWNER = Argument("owner", "the owner of the hold", parse_new_name)
+_BLOCK = Argument("block", "the value of `next` of the previous page", _number, 0)
+
+STORAGE_OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("volumes", volumes.volumes),
+        Operation(
+            "volume-create",
+            volumes.create,
+            (
+                Argument("volume", "NAME=SIZE[,block=512|4096]", arguments.lun),
+                Argument("lun", "true if hosts can use it", arguments.flag, False),
+            ),
+        ),
+        Operation("volume-rename", volumes.rename, (_NAME, _NEW_NAME)),
+        Operation(
+            "volume-resize",
+            volumes.resize,
+            (
+                _NAME,
+                Argument("size", "bytes, or a text such as 10G", arguments.size),
+                Argument("shrink", "true if the end of the volume may be lost", arguments.flag, False),
+            ),
+        ),
+        Operation(
+            "volume-delete",
+            volumes.delete,
+            (_NAME, Argument("force", "true if hosts may lose the volume", arguments.flag, False)),
+        ),
+        Operation(
+            "clone",
+            volumes.clone,
+            (
+                Argument("origin", "VOLUME, VOLUME@NAME or a guid", arguments.text),
+                Argument("name", "the name of the clone; {} is its number", arguments.text),
+                Argument("count", "the number of clones", _number, 1),
+                Argument("first", "the number of the first clone", _number, 1),
+                Argument("lun", "true if hosts can use the clones", arguments.flag, False),
+                Argument("read_only", "true if hosts cannot write to the clones", arguments.flag, False),
+            ),
+        ),
+        Operation("snapshots", snapshots.snapshots, (Argument("volume", "the name of a volume", arguments.text, None),)),
+        Operation(
+            "snapshot-create",
+            snapshots.create,
+            (
+                Argument("snapshots", "a list of VOLUME@NAME", _snapshot_names),
+                Argument("attributes", "names and values", _attributes, {}),
+            ),
+        ),
+        Operation("snapshot-show", snapshots.show, (_SNAPSHOT,)),
+        Operation("snapshot-rename", snapshots.rename, (_SNAPSHOT, _NEW_NAME)),
+        Operation("snapshot-delete", snapshots.delete, (_SNAPSHOT,)),
+        Operation("snapshot-hold", snapshots.hold, (_SNAPSHOT, _OWNER)),
+        Operation("snapshot-unhold", snapshots.unhold, (_SNAPSHOT, _OWNER)),
+        Operation(
+            "snapshot-restore",
+            snapshots.restore,
+            (_SNAPSHOT, Argument("to", "another volume than that of the snapshot", arguments.text, None)),
+        ),
+        Operation(
+            "snapshot-diff",
+            differences.differences,
+            (
+                Argument("older", "VOLUME@NAME, or a guid", arguments.text),
+                Argument("newer", "VOLUME, VOLUME@NAME or a guid", arguments.text, None),
+                _BLOCK,
+            ),
+        ),
+        Operation(
+            "allocated", differences.allocated, (Argument("source", "VOLUME, VOLUME@NAME or a guid", arguments.text), _BLOCK)
+        ),
+    )
+}
+
+
+async def perform_on_storage(storage: Storage, name: str, given: Mapping[str, object]) -> Data:
+    """Perform an operation of the table. Raises ManagementError."""
+    return await performed(STORAGE_OPERATIONS[name], storage, given)

@@ -1,0 +1,170 @@
+"""Operations on volumes: they are listed, created, cloned, renamed, resized and deleted."""
+
+from collections.abc import Mapping
+
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import MAX_LUNS, lun_config
+from odx_target.target.config.settings import LunConfig
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.storage.describe import describe_volume
+from odx_target.target.control.storage.names import find_source, find_volume
+from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
+from odx_target.target.logical_units import (
+    BLOCK_ATTRIBUTE,
+    LUN_ATTRIBUTE,
+    READ_ONLY_ATTRIBUTE,
+    YES,
+    block_bytes_of,
+    free_numbers,
+    logical_unit_of,
+    lun_attributes,
+    lun_attributes_of,
+)
+from odx_target.target.lun_size import (
+    SIZE_ATTRIBUTE,
+    forget_size,
+    grow_logical_unit,
+    shrink_logical_unit,
+    size_bytes_of,
+    volume_blocks,
+)
+
+MAX_CLONES = MAX_LUNS
+"""Maximum number of clones of one request; an array has no more LUNs for them."""
+
+PLACE_OF_NUMBER = "{}"
+"""Stands for the number of a clone in the names of clones."""
+
+
+async def volumes(storage: Storage) -> Data:
+    pool = storage.pool
+    found = sorted(pool.volumes.items())
+    rows = await rows_in_turns(storage.environment.turns, found, lambda item: describe_volume(item[1], pool))
+    return {"volumes": rows}
+
+
+async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> Data:
+    attributes = lun_attributes(volume)
+    if lun:
+        attributes[LUN_ATTRIBUTE] = str(next(free_numbers(storage.pool.volumes)))
+    size_blocks = volume_blocks(volume.size_bytes)
+    await storage.when_ready(lambda: ignore(storage.pool.create_volume(volume.name, size_blocks, attributes)))
+    made = storage.pool.volumes[volume.name]
+    await _serve(storage, [made])
+    return describe_volume(made, storage.pool)
+
+
+async def clone(storage: Storage, origin: str, name: str, count: int, first: int, *, lun: bool, read_only: bool) -> Data:
+    """Make clones of a snapshot, or of a volume as it is now. All of them have the same content."""
+    pool = storage.pool
+    names = clone_names(name, count, first)
+    source = find_source(pool, origin)
+    attributes = _attributes_of_clone(source, pool, read_only=read_only)
+    size_bytes, block_bytes = int(attributes[SIZE_ATTRIBUTE]), block_bytes_of(attributes)
+    for each in names:
+        lun_config(each, size_bytes, block_bytes)
+        if each in pool.volumes:
+            raise ConfigError(f"there is a volume {each!r} already")
+    made: list[Volume] = []
+    numbers = free_numbers(pool.volumes)
+    try:
+        for each in names:
+            number = {LUN_ATTRIBUTE: str(next(numbers))} if lun else {}
+            # Nobody can have changed the first clone, so the others have the same content as it.
+            first_made = made[0] if made else source
+            await storage.when_ready(lambda: _clone(made, storage, each, {**attributes, **number}, first_made))  # noqa: B023
+            await storage.environment.turns.next_if_spent()
+    except BaseException:
+        for volume in made:
+            pool.delete_volume(volume.name)
+        raise
+    await _serve(storage, made)
+    return {"volumes": [describe_volume(volume, pool) for volume in made]}
+
+
+def clone_names(name: str, count: int, first: int) -> list[str]:
+    """Return the names of clones. Without a place for the number, it is added after a hyphen if there are several."""
+    if not 1 <= count <= MAX_CLONES:
+        raise ConfigError(f"{count} clones: want 1 to {MAX_CLONES}")
+    if PLACE_OF_NUMBER not in name:
+        if count == 1:
+            return [name]
+        name = f"{name}-{PLACE_OF_NUMBER}"
+    digits = len(str(first + count - 1))
+    return [name.replace(PLACE_OF_NUMBER, f"{number:0{digits}}") for number in range(first, first + count)]
+
+
+async def rename(storage: Storage, name: str, new_name: str) -> Data:
+    volume = find_volume(storage.pool, name)
+    lun_config(new_name, size_bytes_of(volume, storage.pool), block_bytes_of(volume.attributes))
+    await storage.when_ready(lambda: volume.rename(new_name))
+    await storage.make_durable()
+    return describe_volume(volume, storage.pool)
+
+
+async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Data:
+    pool = storage.pool
+    volume = find_volume(pool, name)
+    lun_config(name, size, block_bytes_of(volume.attributes))
+    size_bytes = size_bytes_of(volume, pool)
+    if size < size_bytes and not shrink:
+        raise ManagementError(
+            f"volume {name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
+        )
+    if storage.array is not None and storage.unit_of(volume) is not None:
+        if size < size_bytes:
+            await storage.array.shrink_lun(name, size)
+        else:
+            storage.array.resize_lun(name, size)
+    else:
+        unit = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
+        if size < size_bytes:
+            await shrink_logical_unit(unit, size)
+        else:
+            await storage.when_ready(lambda: ignore(grow_logical_unit(unit, size)))
+    await storage.make_durable()
+    return describe_volume(volume, pool)
+
+
+async def delete(storage: Storage, name: str, *, force: bool) -> Data:
+    """Delete a volume; its snapshots stay. A volume that is a LUN of the array is only deleted with `force`."""
+    volume = find_volume(storage.pool, name)
+    unit = storage.unit_of(volume)
+    if unit is not None and storage.array is not None:
+        if not force:
+            raise ManagementError(f"volume {name} is LUN {unit.number} of hosts: give --force to delete it nevertheless")
+        if len(storage.array.logical_units) == 1:
+            raise ManagementError(f"volume {name} is the only LUN of the array")
+        await storage.array.lun_changes.remove(unit)
+    row = describe_volume(volume, storage.pool)
+    await storage.when_ready(lambda: storage.pool.delete_volume(name))
+    forget_size(volume, storage.pool)
+    await storage.make_durable()
+    return row
+
+
+async def _serve(storage: Storage, made: list[Volume]) -> None:
+    """Make new volumes durable, then present those that have a LUN."""
+    await storage.make_durable()
+    luns = [volume for volume in made if LUN_ATTRIBUTE in volume.attributes]
+    if storage.array is not None and luns:
+        storage.array.lun_changes.serve(luns)
+
+
+def _clone(made: list[Volume], storage: Storage, name: str, attributes: Mapping[str, str], origin: Snapshot | Volume) -> None:
+    made.append(storage.pool.create_volume(name, origin.size_blocks, attributes, origin))
+
+
+def _attributes_of_clone(source: Snapshot | Volume, pool: Pool, *, read_only: bool) -> dict[str, str]:
+    """Return the attributes of a clone: those of its origin, with its present size and without its LUN."""
+    volume = pool.volumes.get(source.name)
+    attributes = {**source.attributes, **(lun_attributes_of(volume, pool) if volume is source else {})}
+    attributes.setdefault(SIZE_ATTRIBUTE, str(source.size_blocks * BLOCK_BYTES))
+    attributes.setdefault(BLOCK_ATTRIBUTE, str(BLOCK_BYTES))
+    attributes.pop(LUN_ATTRIBUTE, None)
+    attributes.pop(READ_ONLY_ATTRIBUTE, None)
+    if read_only:
+        attributes[READ_ONLY_ATTRIBUTE] = YES
+    return attributes

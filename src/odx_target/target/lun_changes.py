@@ -1,0 +1,91 @@
+"""Changes of the LUNs of a running array: LUNs are added, restored and removed while hosts are connected, who are notified."""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from odx_target.copymgr.manager import CopyManager
+from odx_target.environment import Environment
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
+from odx_target.target.config.settings import LunConfig
+from odx_target.target.logical_units import LUN_ATTRIBUTE, add_logical_unit, logical_unit_of
+from odx_target.target.lun_size import restore_logical_unit
+
+RESTORE_WAIT_S = 2.0
+"""Time for commands under way to end before a LUN is restored or removed. Then they are aborted, because a copy may be slow."""
+
+
+class LunChanges:
+    """Changes of `logical_units`, which all sessions share. `commit` commits the pool and never raises Scarcity."""
+
+    def __init__(
+        self,
+        logical_units: dict[int, LogicalUnit],
+        pool: Pool,
+        device_server: DeviceServer,
+        copy_manager: CopyManager,
+        environment: Environment,
+        iqn: str,
+        commit: Callable[[], None],
+    ) -> None:
+        self._logical_units = logical_units
+        self._pool = pool
+        self._device_server = device_server
+        self._copy_manager = copy_manager
+        self._environment = environment
+        self._iqn = iqn
+        self._commit = commit
+
+    def add(self, lun: LunConfig) -> LogicalUnit:
+        """Create a LUN for all hosts. Raises ConfigError, StoreError."""
+        logical_unit = add_logical_unit(lun, self._pool, self._environment, self._iqn)
+        self._commit()
+        self._present([logical_unit])
+        return logical_unit
+
+    def serve(self, volumes: Sequence[Volume]) -> list[LogicalUnit]:
+        """Serve volumes that have LUN numbers, and notify hosts once. The caller has committed the pool."""
+        units = [logical_unit_of(volume, self._pool, self._environment, self._iqn) for volume in volumes]
+        self._present(units)
+        return units
+
+    def of_volume(self, volume: Volume) -> LogicalUnit | None:
+        """Return the logical unit that presents a volume, or None."""
+        number = volume.attributes.get(LUN_ATTRIBUTE)
+        return None if number is None else self._logical_units.get(int(number))
+
+    async def restore(self, logical_unit: LogicalUnit, snapshot: Snapshot) -> None:
+        """Restore a LUN while it is served. Hosts learn that the medium has changed; tokens keep their data.
+
+        Commands under way end, or are aborted if they take too long. Raises PoolFull, PoolFailed.
+        """
+        await self._settle(logical_unit)
+        while True:
+            self._device_server.clear_tasks(logical_unit)
+            try:
+                is_resized = restore_logical_unit(logical_unit, snapshot)
+                break
+            except PoolBusy:
+                await logical_unit.volume.room_made()
+        self._commit()
+        self._device_server.medium_changed(logical_unit, is_resized=is_resized)
+
+    async def remove(self, logical_unit: LogicalUnit) -> None:
+        """Stop serving a LUN; its volume stays. Hosts are notified on their other LUNs."""
+        await self._settle(logical_unit)
+        self._device_server.clear_tasks(logical_unit)
+        self._copy_manager.detach_logical_unit(logical_unit)
+        self._logical_units.pop(logical_unit.number, None)
+        self._device_server.logical_unit_removed(logical_unit.number)
+
+    async def _settle(self, logical_unit: LogicalUnit) -> None:
+        with trio.move_on_after(RESTORE_WAIT_S):
+            await logical_unit.tasks.running_ended(0)
+
+    def _present(self, units: Sequence[LogicalUnit]) -> None:
+        for unit in units:
+            self._copy_manager.attach_logical_unit(unit)
+            self._logical_units[unit.number] = unit
+        self._device_server.logical_units_added(units)
