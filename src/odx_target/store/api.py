@@ -1,13 +1,13 @@
 """The interface of the store to the rest of the array.
 
-A *pool* holds *volumes*. A volume is a row of 4 KiB blocks; some of them may be holes, which read as zeros. A *frozen map* is
-a volume as it was at one moment. No call here blocks the event loop: it either answers at once from memory or the page
-cache, or it is a coroutine.
+A *pool* holds *volumes*. A volume is a row of 4 KiB blocks. Some blocks may be holes, which read as zeros. A *frozen map* is a
+volume as it was at one moment. No call in this module blocks the event loop. A plain function uses only memory and the page
+cache; a call that waits is a coroutine.
 
-Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once and join the pool's
-open batch. `Pool.commit` hands the batch to the operating system, so that it survives the death of the process. No change
-may be acknowledged to an initiator before `commit` has returned. `Pool.flush` makes committed changes survive the loss of
-power.
+Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once, and add a record to the
+open batch of the pool. `Pool.commit` writes the batch to the operating system, so that its changes survive the end of the
+process. The array must not acknowledge a change to an initiator before `commit` has returned. Committed changes survive a loss
+of power after `Pool.flush` has returned.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,10 +77,10 @@ __all__ = [
 
 
 class Volume(BlockSource, Protocol):
-    """A row of blocks that can be changed."""
+    """A row of blocks that can be read and changed."""
 
     on_change: list[Callable[[int, int], None]]
-    """Listeners, called with (block, count_blocks) before a write, unmap, copy or cut changes blocks."""
+    """Listeners. Each is called with (block, count_blocks) before a write, unmap, copy, restore or cut changes these blocks."""
 
     @property
     def name(self) -> str: ...
@@ -97,7 +97,10 @@ class Volume(BlockSource, Protocol):
 
     @property
     def lineage(self) -> bytes:
-        """16 bytes that clones inherit. They are new after creation without origin and after each restore."""
+        """16 bytes that identify the history of the volume.
+
+        A clone inherits them. A new volume without origin gets new bytes, and so does a volume at each restore.
+        """
         ...
 
     @property
@@ -106,17 +109,20 @@ class Volume(BlockSource, Protocol):
         ...
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
-        """Replace the blocks from `block` on with the joined `data`, which must be whole blocks in total.
+        """Replace the blocks from `block` on with the joined `data`. The total size of `data` must be a whole number of blocks.
 
-        The buffers must stay unchanged until `Pool.commit`.
+        The caller must not change the buffers before `Pool.commit` has returned.
 
-        Raises PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed, as every change of a pool may. Nothing
-        has changed if it raises.
+        Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. If it raises one
+        of them, nothing has changed.
         """
         ...
 
     async def room_made(self) -> None:
-        """Wait until the pool has made more room or failed to. Then repeat the change that raised PoolBusy."""
+        """Wait until the pool has made more room or could not make it.
+
+        The caller then repeats the change that raised PoolBusy.
+        """
         ...
 
     def unmap(self, block: int, count_blocks: int) -> None:
@@ -124,31 +130,34 @@ class Volume(BlockSource, Protocol):
         ...
 
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy blocks from a frozen map of the same pool by sharing their data; no data moves.
+        """Copy blocks from a frozen map of the same pool. Both share the data afterwards; no data is read or written.
 
-        Returns the number of blocks copied, counted from the first. All blocks are copied if `source_block` and `block` have
-        the same offset within 4 MiB. Otherwise the call copies only as many as fit in one turn of the event loop.
-        Raises PoolFull, PoolBusy, PoolFailed.
+        Returns the number of copied blocks, which are the first blocks of the range. If `source_block` and `block` have the
+        same offset within 4 MiB, all blocks are copied. Otherwise one call copies only the blocks that fit in one turn of the
+        event loop. Raises PoolFull, PoolBusy, PoolFailed.
         """
         ...
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
-        """Keep the volume as it is now; the cost does not depend on its size. A durable frozen map survives a restart."""
+        """Freeze the present content, at a cost that does not depend on the size. A durable frozen map survives a restart."""
         ...
 
     def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Snapshot:
-        """Keep the volume as it is now under a name; the cost does not depend on its size. Raises NameTaken, OverLimit."""
+        """Take a snapshot of the present content, at a cost that does not depend on the size. Raises NameTaken, OverLimit."""
         ...
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over the content and the size of a snapshot, at once. The former content is lost unless a snapshot has it.
+        """Give the volume the content and the size of a snapshot, at once. The former content stays only in snapshots of it.
 
-        The listeners of `on_change` are called for the whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
+        The listeners in `on_change` are called for the whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
         """
         ...
 
     def rename(self, name: str) -> None:
-        """Change the name. Snapshots keep the name that they remember. Raises NameTaken, OverLimit."""
+        """Change the name of the volume.
+
+        Existing snapshots keep the former name as `volume_name`. Raises NameTaken, OverLimit.
+        """
         ...
 
     def change_attributes(self, attributes: Mapping[str, str]) -> None:
@@ -158,37 +167,37 @@ class Volume(BlockSource, Protocol):
     def resize(self, size_blocks: int) -> None:
         """Add holes at the end, or cut off the end.
 
-        Raises PoolFull, PoolBusy, PoolFailed; nothing has changed if it raises.
+        Raises PoolFull, PoolBusy, PoolFailed; then nothing has changed.
         """
         ...
 
 
 class Scrubber(Protocol):
-    """The scrubs of one pool, one at a time. A scrub checks everything that the pool has on the disk."""
+    """Starts and stops scrubs of one pool, one at a time. A scrub checks all data that the pool has on the disk."""
 
     @property
     def progress(self) -> ScrubProgress | None:
-        """Progress of the present or the last scrub; None before the first."""
+        """Progress of the running scrub or of the last scrub. None before the first scrub."""
         ...
 
     def start(self, rate_bytes: int) -> ScrubProgress:
-        """Begin a scrub that reads at most `rate_bytes` a second. Raises StoreError if a scrub is running."""
+        """Begin a scrub that reads at most `rate_bytes` per second. Raises StoreError if a scrub is running."""
         ...
 
     async def stop(self) -> None:
-        """End the running scrub, if there is one, and wait for its end."""
+        """Stop the running scrub, and wait until it has ended. Does nothing if no scrub is running."""
         ...
 
 
 class Pool(Protocol):
-    """Volumes that share one log."""
+    """A pool: volumes that share one log."""
 
     @property
     def scrubber(self) -> Scrubber: ...
 
     @property
     def on_trouble(self) -> list[Callable[[Trouble], None]]:
-        """Listeners, called each time that the pool meets a trouble that an operator must act on."""
+        """Listeners. Each is called when the pool has a new trouble that needs an operator."""
         ...
 
     def status(self) -> PoolStatus: ...
@@ -203,7 +212,7 @@ class Pool(Protocol):
 
     @property
     def turns(self) -> Turns:
-        """Budget of steps that the pool shares with all other work of its event loop."""
+        """Budget of steps, which the pool shares with all other tasks of the event loop."""
         ...
 
     @property
@@ -213,73 +222,76 @@ class Pool(Protocol):
 
     @property
     def snapshots(self) -> Mapping[bytes, Snapshot]:
-        """The snapshots of all volumes, also of deleted ones, by guid."""
+        """The snapshots of all volumes, including deleted volumes, by GUID."""
         ...
 
     def create_volume(
         self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
     ) -> Volume:
-        """Create a volume of holes, or a clone of `origin`: a snapshot, a frozen map, or a volume as it is now.
+        """Create a volume of holes, or a clone of `origin`, which is a snapshot, a frozen map or a volume.
 
-        The cost of a clone does not depend on its size, and the clone does not depend on its origin. Raises NameTaken,
-        OverLimit, WrongSize, Absent if the origin was deleted, PoolFull, PoolBusy, PoolFailed.
+        A clone has the present content of its origin. The cost of cloning does not depend on the size, and later changes of the
+        origin do not change the clone. Raises NameTaken, OverLimit, WrongSize, PoolFull, PoolBusy, PoolFailed. Raises Absent if
+        the origin was deleted.
         """
         ...
 
     def delete_volume(self, name: str) -> None:
-        """Remove a volume; its snapshots and frozen maps stay. Raises Absent, PoolFull, PoolBusy, PoolFailed."""
+        """Delete a volume but keep its snapshots and frozen maps. Raises Absent, PoolFull, PoolBusy, PoolFailed."""
         ...
 
     def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> Sequence[Snapshot]:
-        """Take a snapshot of several volumes at one moment, all under the same name. After a crash all exist, or none.
+        """Take a snapshot of each volume at one moment. All have the same name. After a crash, either all or none exist.
 
-        `volumes` has the attributes of each snapshot, by the name of its volume. Raises NameTaken, OverLimit, Absent, and what
-        changes raise; nothing has changed if it raises.
+        `volumes` has the attributes of each snapshot, by the name of its volume. Raises NameTaken, OverLimit, Absent and the
+        exceptions of every change; then nothing has changed.
         """
         ...
 
     def differences(
         self, older: BlockSource, newer: BlockSource, block: int = 0, steps: Steps | None = None
     ) -> Iterator[tuple[int, int, Change]]:
-        """Yield runs (block, count_blocks, change) between two volumes, frozen maps or snapshots, from `block` on.
+        """Compare two volumes, frozen maps or snapshots. Yields runs (block, count_blocks, change) from `block` on.
 
-        Neighbouring runs differ in `change`. The runs end at the end of the larger source, or when `steps` are spent, but at
-        least one run is yielded. The last run may be cut short; a later call continues after it. What both share costs one
-        step. Equal data that was written separately counts as different. Raises Absent.
+        Adjacent runs differ in `change`. The runs end at the last block of the larger source, or when `steps` are spent. At
+        least one run is yielded. The last run may be incomplete; a later call continues after it. Shared parts of the two maps
+        take one step. Equal data that was written twice counts as different. Raises Absent.
         """
         ...
 
     async def space_of(self, source: BlockSource) -> Space:
-        """Count the data of a volume, frozen map or snapshot in turns of the event loop, as of the moment of the call.
+        """Count the data of a volume, frozen map or snapshot at the moment of the call. The count takes several turns.
 
         Raises Absent.
         """
         ...
 
     def commit(self) -> None:
-        """Hand the open batch to the operating system with one write. Costs nothing if no batch is open.
+        """Write the open batch to the operating system. Does nothing if no batch is open.
 
-        Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The pool then keeps the batch open
-        and copies its data. No change in the batch may be acknowledged before a later commit, by any caller, has returned.
+        Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The pool then keeps the batch and a
+        copy of its data. No change in the batch may be acknowledged before a later call of `commit` has returned. Any caller
+        may make that call.
 
-        Raises PoolFailed if a batch is lost. Each loss is reported by one commit only, and not always by the commit that lost
-        the batch. No change in a lost batch may be acknowledged, so the caller reports the failure to all who wait for it.
+        Raises PoolFailed if a batch is lost. Only one call reports each loss, and it may be a later call than the call that
+        lost the batch. No change in a lost batch may be acknowledged. So the caller must report the failure to all tasks that
+        wait for the batch.
         """
         ...
 
     async def committed(self) -> None:
-        """Commit, and try again until the operating system takes the batch. Raises PoolFailed."""
+        """Call `commit` until the operating system takes the batch. Raises PoolFailed."""
         ...
 
     async def flush(self) -> None:
-        """Make durable all changes that were committed before the call. Simultaneous calls share one flush.
+        """Make all changes durable that were committed before the call. Simultaneous calls share one flush.
 
         Raises PoolFailed, or Scarcity if the pool cannot be flushed now.
         """
         ...
 
     def remembered(self, key: str) -> bytes | None:
-        """Value that `remember` stored under a key; None if there is none."""
+        """Return the value that `remember` stored under a key. Returns None if there is no such value."""
         ...
 
     def remembered_keys(self, prefix: str) -> list[str]: ...
@@ -287,7 +299,7 @@ class Pool(Protocol):
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
         """Store a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolBusy, PoolFailed.
 
-        Set `spare` if the value frees room. It may then use the room that a full pool reserves for such changes.
+        Set `spare` if storing the value allows the pool to free room. The record may then use the reserve of a full pool.
         """
         ...
 
@@ -295,11 +307,14 @@ class Pool(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Reason why the pool takes no more writes until it is opened again; None while it takes writes."""
+        """Reason why the pool accepts no more writes until it is opened again. None while the pool accepts writes."""
         ...
 
     def usage(self) -> Usage:
-        """Estimate the room that is left from the last known room of the disk, and refresh that figure in the background."""
+        """Return the used and the available bytes.
+
+        The free room of the disk may be old; the call refreshes it in the background.
+        """
         ...
 
     async def close(self) -> None:

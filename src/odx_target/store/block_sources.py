@@ -1,4 +1,4 @@
-"""The interfaces of what can be read in a pool, re-exported by `store.api`."""
+"""The interfaces of volumes, frozen maps and snapshots for reading, re-exported by `store.api`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -12,66 +12,66 @@ BLOCK_BYTES = 4096
 
 
 class Change(Enum):
-    """The state of a run of blocks in the newer of two sources, compared with the older one."""
+    """The difference of a run of blocks between an older and a newer source."""
 
     NONE = 0
     DATA = 1
-    """The newer source has other data."""
+    """The newer source has data that is not in the older source."""
     HOLE = 2
-    """The older source has data, the newer one a hole."""
+    """The older source has data, and the newer source has a hole."""
 
 
 class BlockSource(Protocol):
-    """Blocks that can be read: a volume or a frozen map."""
+    """A source of blocks: a volume, a frozen map or a snapshot."""
 
     @property
     def size_blocks(self) -> int: ...
 
     def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
-        """Read blocks without waiting for a disk.
+        """Read blocks without waiting for the disk.
 
-        Returns buffers that make up `count_blocks` blocks when joined. Each buffer holds whole blocks and is never changed
-        afterwards. Returns None if the data must first come from a disk; then await `read`. Raises DamagedBlock.
+        Returns buffers with `count_blocks` blocks in total. Each buffer contains whole blocks, and its content never changes.
+        Returns None if data must be read from the disk; the caller then awaits `read`. Raises DamagedBlock.
         """
         ...
 
     async def read(self, block: int, count_blocks: int) -> list[Buffer]:
-        """Read blocks, and wait for the disk if necessary. The data is that of the moment of the call.
+        """Read blocks, and wait for the disk if necessary. Later writes do not change the result.
 
         Raises DamagedBlock, Unreadable, OutOfResources.
         """
         ...
 
     def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Yield runs (block, count_blocks, mapped) from `block` on; neighbouring runs differ in `mapped`.
+        """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
 
-        The runs end at the end of the blocks, or when `steps` are spent. At least one run is yielded, and the last run may
-        be cut short.
+        The runs end at the last block of the source, or when `steps` are spent. At least one run is yielded. The last run may
+        be incomplete.
         """
         ...
 
 
 class FrozenMap(BlockSource, Protocol):
-    """A volume as it was at one moment, kept until released."""
+    """A volume as it was at one moment. It is kept until it is released."""
 
     @property
     def identifier(self) -> int:
-        """Number that is never given to another frozen map of the pool.
+        """Number that no other frozen map of the pool ever gets.
 
         After a restart, `Pool.frozen_maps` lists a durable frozen map under the same identifier.
         """
         ...
 
     def release(self) -> None:
-        """Give up the frozen map and its blocks. A second call does nothing."""
+        """Release the frozen map, so that its blocks can be freed. A second call does nothing."""
         ...
 
 
 class Snapshot(BlockSource, Protocol):
-    """A durable frozen map with a name. `Volume.copy_from` takes one as a source, like a frozen map.
+    """A durable frozen map with a name. `Volume.copy_from` accepts a snapshot as a source.
 
-    Every change raises PoolFull, PoolBusy or PoolFailed as changes of a volume do, and Absent after the deletion. Nothing has
-    changed if it raises.
+    Every change may raise PoolFull, PoolBusy or PoolFailed. After the deletion, every change raises Absent. If a change raises
+    an exception, nothing has changed.
     """
 
     @property
@@ -81,12 +81,12 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def guid(self) -> bytes:
-        """16 random bytes that identify the content: no other snapshot has them."""
+        """16 random bytes that no other snapshot has. They identify the content."""
         ...
 
     @property
     def identifier(self) -> int:
-        """Number among the frozen maps of the pool; see `FrozenMap.identifier`."""
+        """Number of the frozen map of the snapshot; see `FrozenMap.identifier`."""
         ...
 
     @property
@@ -104,7 +104,10 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def group(self) -> bytes:
-        """GUID of the consistency group: snapshots of the same moment share it. Zeros if there is none."""
+        """GUID that is the same in all snapshots of one call of `Pool.snapshot_volumes`.
+
+        Zeros for a snapshot that was taken alone.
+        """
         ...
 
     @property
@@ -117,7 +120,7 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def holds(self) -> Sequence[str]:
-        """Owners of holds; the snapshot cannot be deleted while there are any."""
+        """Owners of holds. The snapshot can only be deleted when it has no holds."""
         ...
 
     def rename(self, name: str) -> None:
@@ -129,13 +132,13 @@ class Snapshot(BlockSource, Protocol):
         ...
 
     def hold(self, owner: str) -> None:
-        """Forbid the deletion until `unhold`. A second hold of the same owner changes nothing. Raises OverLimit."""
+        """Prevent the deletion until `unhold` is called. A second hold of the same owner does nothing. Raises OverLimit."""
         ...
 
     def unhold(self, owner: str) -> None:
-        """End a hold. Raises Absent if the owner has none."""
+        """Remove the hold of an owner. Raises Absent if the owner has no hold."""
         ...
 
     def delete(self) -> None:
-        """Delete the snapshot. Clones of it and volumes restored from it keep their data. Raises Held."""
+        """Delete the snapshot. Its clones, and volumes that were restored from it, keep their data. Raises Held."""
         ...

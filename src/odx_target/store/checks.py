@@ -1,4 +1,4 @@
-"""Checks of names, attributes and sizes before a record is made of them."""
+"""Checks of names, attributes and sizes. They are made before the values are put into a record."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 
 
 def check_text(what: str, text: str, max_bytes: int) -> None:
-    """Raise StoreError if a text is not Unicode or over its limit."""
+    """Raise StoreError if a text is not valid Unicode, OverLimit if it is longer than `max_bytes` in UTF-8."""
     try:
         size_bytes = len(text.encode())
     except UnicodeEncodeError:
@@ -18,14 +18,14 @@ def check_text(what: str, text: str, max_bytes: int) -> None:
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise StoreError if the name of a volume or snapshot is empty, not Unicode or too long."""
+    """Raise StoreError if the name of a volume or snapshot is empty, not valid Unicode or too long."""
     if not name:
         raise StoreError(f"{what} is empty")
     check_text(what, name, MAX_NAME_BYTES)
 
 
 def check_attributes(what: str, attributes: Mapping[str, str]) -> None:
-    """Raise StoreError if the attributes of a volume or snapshot are not Unicode or too long in total."""
+    """Raise StoreError if the attributes of a volume or snapshot are not valid Unicode or too long in total."""
     check_text(what, "".join(f"{key}--{value}--" for key, value in attributes.items()), MAX_ATTRIBUTES_BYTES)
 
 

@@ -1,7 +1,7 @@
-"""The contents of a pool, and the effect of each record on them.
+"""The contents of a pool, and the effect of each record on the contents.
 
-A live pool and the replay of its log use the same functions, so both reach the same state. A live pool checks its arguments
-before it makes a record. So if a record of the log does not fit the contents, the log or the checkpoint is damaged.
+An open pool and the replay of its log use the same functions, so both reach the same state. An open pool checks all arguments
+before it makes a record. Therefore, if a record in the log does not fit the contents, the log or the checkpoint is damaged.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ class VolumeContents:
 class Contents:
     """Volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the next free numbers.
 
-    The frozen map of a snapshot is one of the frozen maps.
+    The frozen maps include those of the snapshots.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Contents:
         return contents
 
     def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
-        """Take a checkpoint of the present state. Each volume is frozen; the trees themselves are not copied."""
+        """Take a checkpoint of the present state. Each volume is frozen; no tree is copied."""
         return Checkpoint(
             position=position,
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
@@ -93,7 +93,7 @@ class Contents:
                 VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze(), each.lineage)
                 for each in self.volumes.values()
             ),
-            # In an array of numpy, because Python's garbage collector would visit each element of a new tuple.
+            # An array of numpy is used because Python's garbage collector would visit each element of a new tuple.
             frozen_maps=np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps)),
             snapshots=np.fromiter(self.snapshots.values(), dtype=np.object_, count=len(self.snapshots)),
             remembered=dict(self.remembered),
@@ -105,11 +105,11 @@ class Contents:
         _APPLY[type(record)](self, record)
 
     def apply_write(self, record: Write, place: int) -> None:
-        """Apply a write whose data lies from `place` on. Raises PoolDamaged if the record does not fit the contents."""
+        """Apply a write whose data begins at `place`. Raises PoolDamaged if the record does not fit the contents."""
         self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
 
     def release_temporary(self) -> None:
-        """Drop all frozen maps that are not durable, as a restart does."""
+        """Drop all frozen maps that are not durable. Called after the replay of the log."""
         for identifier in [each.identifier for each in self.frozen_maps.values() if not each.durable]:
             del self.frozen_maps[identifier]
 
@@ -146,7 +146,7 @@ class Contents:
 
     def freeze(self, record: Freeze) -> None:
         if record.frozen in self.frozen_maps:
-            return  # The record was deferred, and a checkpoint has already saved its effect before the record was logged.
+            return  # The record was deferred, and a checkpoint contained its effect before the record was logged.
         root = self._volume(record.volume).map.freeze()
         self.frozen_maps[record.frozen] = FrozenMapState(record.frozen, record.durable, root)
         self.next_frozen = max(self.next_frozen, record.frozen + 1)

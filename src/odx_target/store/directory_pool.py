@@ -21,11 +21,11 @@ SEGMENTS_NAME = "segments"
 _NEW_HEAD_NAME = f"{HEAD_NAME}.new"
 
 _BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE_NAME}-journal", _NEW_HEAD_NAME})
-"""Files that may be left if the process crashes while it makes a pool."""
+"""Files that may be in the directory of a new pool if the process crashed before it wrote the head."""
 
 
 class DirectoryHead:
-    """The head of a pool in a file. A new document is written to a second file, which is then renamed."""
+    """The head of a pool in a file. A new document is written to another file, which then replaces the first by a rename."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -51,10 +51,10 @@ class DirectoryHead:
 
 
 class DirectoryLock:
-    """Exclusive lock on the directory of a pool. `release` or the end of the process releases it."""
+    """Exclusive lock on the directory of a pool. `release` and the end of the process release the lock."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the lock. Raises PoolInUse if another process, or another pool of this process, holds it."""
+        """Take the lock. Raises PoolInUse if another process, or another pool of this process, has the lock."""
         self._descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +72,7 @@ class DirectoryLock:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory if it is absent. Raises StoreError if it contains files but no pool."""
+    """Make the directory if it is absent. Raises StoreError if the directory contains other files but no pool."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir()}
@@ -83,7 +83,10 @@ def prepare(directory: Path) -> None:
 
 
 def prepare_segments(directory: Path, *, is_new: bool) -> Path:
-    """Return the directory of segments; makes it if the pool is new. Raises PoolDamaged if an existing pool has none."""
+    """Return the directory of segments, and make it for a new pool.
+
+    Raises PoolDamaged if an existing pool has no such directory.
+    """
     segments = directory / SEGMENTS_NAME
     if is_new:
         segments.mkdir(exist_ok=True)

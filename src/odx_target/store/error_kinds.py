@@ -1,11 +1,11 @@
-"""The kinds of operating system errors: one table from errno to kind, and one from kind to exception.
+"""The kinds of operating system errors. One table gives the kind of an errno, and another gives the exception of a kind.
 
-The kinds stay distinct in all layers above, because each needs a different reaction:
+All layers above keep the kinds apart, because each kind needs a different reaction:
 
-- scarcity is temporary: nothing is broken, and the caller may try again;
+- scarcity is temporary: no data is lost, and the caller may try again;
 - a refusal lasts until an operator changes the permissions or the mount of the file system;
-- damage means that data is lost: trying again does not help;
-- a failure leaves the state of the data unknown. It ends a pool only if data that was promised may be lost.
+- damage means that data is lost, and a second attempt does not help;
+- after a failure, the state of the data is unknown. The pool stops accepting writes only if accepted data may be lost.
 """
 
 import errno
@@ -18,7 +18,7 @@ from odx_target.store.errors import DamagedBlock, OutOfResources, PoolFull, Refu
 class ErrorKind(Enum):
     SCARCITY = auto()
     NO_ROOM = auto()
-    """The disk, the quota or the largest file size leaves no room."""
+    """The disk is full, a quota is used up, or a file is too large."""
     REFUSAL = auto()
     DAMAGE = auto()
     FAILURE = auto()
@@ -42,8 +42,8 @@ KINDS: dict[int, ErrorKind] = {
     errno.EBADMSG: ErrorKind.DAMAGE,
     errno.EUCLEAN: ErrorKind.DAMAGE,
 }
-"""Kind of each errno; every other errno is a failure. A block device reports a bad sector as ENODATA, and this program reports
-a segment that is too short as ENODATA. File systems report wrong checksums as EBADMSG or EUCLEAN (errno(3), Linux)."""
+"""Kind of each errno. An errno that is not listed is a failure. ENODATA is the errno of a bad sector of a block device, and
+also of a segment that is too short. File systems report wrong checksums as EBADMSG or EUCLEAN (errno(3), Linux)."""
 
 _OF_WRITES: dict[ErrorKind, Callable[[str], StoreError]] = {
     ErrorKind.SCARCITY: OutOfResources,
@@ -59,17 +59,17 @@ def kind_of(error: OSError) -> ErrorKind:
 
 
 def passes(error: OSError) -> bool:
-    """True if the same call may succeed later without help."""
+    """True if the same call may succeed later although nobody repairs anything."""
     return kind_of(error) in (ErrorKind.SCARCITY, ErrorKind.NO_ROOM)
 
 
 def of_write(doing: str, error: OSError) -> StoreError:
-    """Make the exception for a write that failed before its data was promised; `doing` begins the message."""
+    """Make the exception for a write that failed before its data was accepted. The message begins with `doing`."""
     return _OF_WRITES[kind_of(error)](f"{doing} failed: {reason(error)}")
 
 
 def of_read(block: int, error: OSError) -> StoreError:
-    """Make the exception for a failed read of a block; `block` counts from the start of the volume or frozen map."""
+    """Make the exception for a failed read. `block` is the number of the block in the volume or frozen map."""
     kind = kind_of(error)
     if kind is ErrorKind.DAMAGE:
         return DamagedBlock(block)

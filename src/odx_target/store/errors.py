@@ -2,19 +2,19 @@
 
 
 class StoreError(Exception):
-    """An action that the store refuses or cannot do. The message is one clear line for a person."""
+    """The store refuses an action or cannot do it. The message is one line for a person."""
 
 
 class NameTaken(StoreError):
-    """Another volume, or another snapshot of the volume, has the name."""
+    """The name is already the name of another volume, or of another snapshot of the same volume."""
 
 
 class Absent(StoreError):
-    """There is no such volume or snapshot, or it was deleted."""
+    """The volume or snapshot does not exist or was deleted."""
 
 
 class Held(StoreError):
-    """A hold forbids the deletion of a snapshot. The message names its holders."""
+    """A snapshot cannot be deleted because of a hold. The message names the owners of the holds."""
 
 
 class OverLimit(StoreError):
@@ -22,7 +22,7 @@ class OverLimit(StoreError):
 
 
 class WrongSize(StoreError):
-    """A volume cannot have this size, or its size must be that of its origin."""
+    """A volume cannot have this size, or a clone must have the size of its origin."""
 
 
 class Scarcity(StoreError):
@@ -34,26 +34,29 @@ class OutOfResources(Scarcity):
 
 
 class PoolFull(Scarcity):
-    """The disk or the configured limit of the pool leaves no room for a write."""
+    """The pool has no room for a write, because the disk is full or the configured limit of the pool is reached."""
 
 
 class PoolBusy(Scarcity):
-    """The pool is making room for the change. Nothing has changed; repeat the call after `Volume.room_made`."""
+    """The pool is making room for the change. Nothing has changed. Await `Volume.room_made` and then repeat the call."""
 
 
 class Refused(StoreError):
-    """The machine does not allow the pool to write: the file system is read-only, or a permission is missing.
+    """The operating system does not allow the pool to write: the file system is read-only, or a permission is missing.
 
     Nothing has changed.
     """
 
 
 class Unwritable(StoreError):
-    """The disk failed before any data was promised. Nothing has changed, and the same call may succeed later."""
+    """A write to the disk failed, but no acknowledged data is lost.
+
+    Nothing has changed, and the same call may succeed later.
+    """
 
 
 class PoolFailed(StoreError):
-    """The pool lost data that it had promised to write. It takes no more writes until it is opened again."""
+    """The pool may have lost data that it had accepted. It accepts no more writes until it is opened again."""
 
 
 class PoolDamaged(StoreError):
@@ -61,15 +64,15 @@ class PoolDamaged(StoreError):
 
 
 class CatalogueDamaged(PoolDamaged):
-    """The catalogue cannot be used. The log still holds everything that the catalogue held."""
+    """The catalogue cannot be used. No data is lost, because the log contains everything that the catalogue contained."""
 
 
 class PoolInUse(StoreError):
-    """Another process holds the pool."""
+    """Another process has opened the pool."""
 
 
 class DamagedBlock(StoreError):
-    """The data of a block is lost: it does not match its checksum, or its segment is gone. Reading again does not help.
+    """The data of a block is lost: it does not match its checksum, or its segment is missing. A second read does not help.
 
     `block` counts from the start of the volume or frozen map that was read.
     """

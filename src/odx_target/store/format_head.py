@@ -1,7 +1,7 @@
-"""The head of a pool: a small document with the format, identity and epoch of the pool, which is read first.
+"""The head of a pool: a small document with the format, identity and epoch of the pool. It is read before anything else.
 
-Each opening of the pool raises the epoch by compare-and-set, and the batches that it writes contain that epoch. If two owners
-open a pool whose storage has no lock, only the later one can continue the log.
+Each process that opens the pool raises the epoch by compare-and-set, and writes the new epoch into its batches. If two
+processes open a pool whose storage has no lock, only the process with the higher epoch can continue the log.
 """
 
 import json
@@ -24,17 +24,18 @@ class HeadStore(Protocol):
     """Storage for the head of one pool."""
 
     def describe(self) -> str:
-        """Name of the document for error messages."""
+        """Return the name of the document, for error messages."""
         ...
 
     def read(self) -> bytes | None:
-        """Read the document; None if it has not been written yet. Raises OSError."""
+        """Read the document. Returns None if it has not been written yet. Raises OSError."""
         ...
 
     def replace(self, expected: bytes | None, document: bytes) -> None:
-        """Replace the document atomically if it is `expected` at that moment; it is durable when the call returns.
+        """Replace the document atomically if the present document is `expected`. The new document is durable after the call.
 
-        `expected` is None if there should be no document yet. Raises PoolInUse if there is another document; OSError.
+        `expected` is None if there must be no document yet. Raises PoolInUse if the present document is not `expected`. Raises
+        OSError if the document cannot be written.
         """
         ...
 
@@ -57,7 +58,7 @@ class MemoryHead:
 
 
 def check_unchanged(present: bytes | None, expected: bytes | None, name: str) -> None:
-    """Check that a head is the expected one. Raises PoolInUse."""
+    """Raise PoolInUse if the present head is not the expected head."""
     if present != expected:
         raise PoolInUse(f"{name} was changed by another process that opened the pool")
 

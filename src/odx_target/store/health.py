@@ -1,11 +1,14 @@
-"""The health of a pool. After the first failed write or sync nothing is written, because the state of the disk is unknown."""
+"""The health of a pool.
+
+After the first failed write or sync the pool writes no more, because the state of the disk is unknown.
+"""
 
 from odx_target.store.errors import PoolFailed
 from odx_target.store.troubles import Troubles
 
 
 class Health:
-    """Health of a pool. `failure` is the reason why the pool takes no more writes, or None while it takes writes."""
+    """Health of a pool. `failure` is the reason why the pool accepts no more writes, or None while it accepts writes."""
 
     def __init__(self, troubles: Troubles) -> None:
         self.troubles = troubles

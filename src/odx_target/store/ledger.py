@@ -1,4 +1,4 @@
-"""The ledger that a pool shares with its volumes and frozen maps: the contents, and the log that records each change."""
+"""The ledger, which a pool shares with its volumes and frozen maps. It connects the contents with the log of their changes."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ from odx_target.store.segments.supply import SegmentSupply
 
 
 class Ledger:
-    """The contents of one pool and its log, and the objects that users of the pool have for the parts of the contents.
+    """The contents and the log of one pool, and the objects through which the pool gives access to its contents.
 
-    `frozen_maps` has the frozen maps that have not been released, without those of snapshots.
+    `frozen_maps` contains the frozen maps that have not been released. The frozen maps of snapshots are not included.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Ledger:
         self.is_closed = False
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
-        """Log a change and carry it out. Raises PoolFull, PoolBusy, PoolFailed; nothing has changed if it raises.
+        """Log a change and apply it to the contents. Raises PoolFull, PoolBusy, PoolFailed; then nothing has changed.
 
-        Set `spare` if the change frees room: it may then use the reserve of a full pool. `announce` is called when there is
-        room for the record, before the change.
+        Set `spare` if the change frees room. The record may then use the reserve of a full pool. If there is room for the
+        record, `announce` is called before the change.
         """
         encoded = encode(change)
         self.log.require_record(len(encoded), spare=spare)
@@ -47,7 +47,10 @@ class Ledger:
         self.contents.apply(change)
 
     def record_all(self, changes: Sequence[Record]) -> None:
-        """Log changes in one batch and carry them out. After a crash all of them are there, or none. Raises as `record`."""
+        """Log changes in one batch and apply them.
+
+        After a crash either all or none are in the log. Raises the errors of `record`.
+        """
         encoded = [encode(change) for change in changes]
         self.log.require_record(sum(map(len, encoded)))
         for change, record in zip(changes, encoded, strict=True):
@@ -55,6 +58,6 @@ class Ledger:
             self.contents.apply(change)
 
     def record_or_defer(self, change: Record, *, matters: bool = True) -> None:
-        """Carry out a change that must not fail, and log it as soon as there is room. See `Log.append_or_defer`."""
+        """Apply a change that must not fail, and log it as soon as there is room. See `Log.append_or_defer`."""
         self.log.append_or_defer(encode(change), matters=matters)
         self.contents.apply(change)

@@ -1,4 +1,4 @@
-"""Opening pools in a directory, in memory, or from given segments, catalogue and head."""
+"""Functions that open a pool in a directory, in memory, or in given storage."""
 
 import shlex
 from collections.abc import Callable
@@ -34,7 +34,7 @@ __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_m
 
 
 class PoolParts(NamedTuple):
-    """The storage of a pool. `release` gives up the lock and is called after everything else is closed."""
+    """The storage of a pool. `release` releases the lock of the pool. It is called last, when all files are closed."""
 
     head: HeadStore
     segments: SegmentStore
@@ -43,10 +43,11 @@ class PoolParts(NamedTuple):
 
 
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Open the pool in a directory, or make one there if the directory is absent or empty.
+    """Open the pool in a directory. If the directory is absent or empty, make a new pool there.
 
-    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged, whose message has the command after
-    which the catalogue is rebuilt. Also raises PoolInUse, PoolDamaged, PoolFull, or StoreError if the directory cannot be used.
+    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged with a message that names the command
+    which makes the next opening rebuild the catalogue. Raises PoolInUse, PoolDamaged and PoolFull. Raises StoreError if the
+    directory cannot be used.
     """
     descriptors = (options or PoolOptions()).descriptors
     try:
@@ -58,13 +59,13 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Make a new pool in memory. It is lost when the pool is no longer used."""
+    """Make a new pool in memory. Its data is lost when the object is freed."""
     parts = PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
     return await open_pool(parts, environment, options)
 
 
 async def open_pool(parts: PoolParts, environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Open the pool that is stored in `parts`, or make a new one if it has no head. Closes the parts if it fails."""
+    """Open the pool that is stored in `parts`. If there is no head, make a new pool. If the opening fails, close the parts."""
     return await _open(lambda: parts, environment, options)
 
 
@@ -99,7 +100,7 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
 
 
 def _claim(store: HeadStore, new_identity: bytes) -> Head:
-    """Raise the epoch of a pool, or make its head if it has none. Raises PoolDamaged, PoolInUse, OSError."""
+    """Raise the epoch of a pool, or make the head of a new pool. Raises PoolDamaged, PoolInUse, OSError."""
     document = store.read()
     if document is None:
         head = Head(FORMAT_VERSION, new_identity, FIRST_EPOCH)
@@ -112,7 +113,7 @@ def _claim(store: HeadStore, new_identity: bytes) -> Head:
     except OSError as error:
         if kind_of(error) is not ErrorKind.NO_ROOM:
             raise
-        return head  # The lock keeps other owners out, and a pool on a full disk must open to be emptied.
+        return head  # The lock keeps other processes out, and a pool on a full disk must open so that data can be deleted.
     return claimed
 
 

@@ -1,4 +1,4 @@
-"""A pool that is stored in a log: volumes, frozen maps and remembered values, assembled from the parts of this package."""
+"""The pool that is stored in a log. It connects the log, the segments, the maps and the catalogue."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -82,7 +82,7 @@ class LogPool:
         self._fill(ledger)
 
     def _fill(self, ledger: Ledger) -> None:
-        """Make the objects for all that was recovered."""
+        """Make the objects of all recovered volumes, snapshots and frozen maps."""
         contents = self.contents
         ledger.volumes.update((each.name, LogVolume(ledger, each)) for each in contents.volumes.values())
         ledger.snapshots.update((each.guid, LogSnapshot(ledger, each)) for each in contents.snapshots.values())
@@ -105,7 +105,7 @@ class LogPool:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes that the segments take on the disk."""
+        """Number of bytes that the segments occupy on the disk."""
         return self.supply.used_bytes
 
     @property
@@ -128,7 +128,10 @@ class LogPool:
         )
 
     async def start(self) -> None:
-        """Make a first segment ready. If none can be made, the pool opens without one, and `status` reports the reason."""
+        """Make an empty segment for the first write.
+
+        If that fails, the pool opens without it, and `status` reports the reason.
+        """
         try:
             await self.supply.make_first()
         except StoreError as error:
@@ -195,7 +198,7 @@ class LogPool:
         return sorted(key for key in self.contents.remembered if key.startswith(prefix))
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
-        """Store a value under a key. Also raises StoreError if the key or the value is over its limit."""
+        """Store a value under a key; see `Pool.remember`. Raises OverLimit if the key or the value is longer than its limit."""
         check_text("a key", key, MAX_KEY_BYTES)
         if len(value) > MAX_VALUE_BYTES:
             raise OverLimit(f"a value of {len(value)} bytes is over the limit of {MAX_VALUE_BYTES}")
@@ -206,9 +209,9 @@ class LogPool:
             self._ledger.record_or_defer(Forget(key))
 
     async def close(self) -> None:
-        """Write everything, then close the files and release the lock. A second call does nothing.
+        """Write all data and a checkpoint, then close the files and release the lock. A second call does nothing.
 
-        Raises PoolFailed if not everything could be written.
+        Raises PoolFailed if data could not be written.
         """
         if self._ledger.is_closed:
             return
@@ -224,7 +227,7 @@ class LogPool:
             await self._end()
 
     async def _end(self) -> None:
-        """Wait for the work in threads, then close the files and release the lock."""
+        """Wait until no thread saves or syncs, then close the files and release the lock."""
         try:
             await self.checkpointer.settle()
             await self._flusher.settle()
@@ -233,7 +236,7 @@ class LogPool:
             try:
                 await self._environment.in_thread(self._give_up, lane=Lane.UPKEEP)
             finally:
-                self._give_up()  # if the task was cancelled before the thread began
+                self._give_up()  # This call is for a task that is cancelled before the thread begins.
 
     def _give_up(self) -> None:
         """Close the files and release the lock. A second call does nothing."""

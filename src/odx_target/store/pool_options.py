@@ -1,4 +1,4 @@
-"""The options of a pool, and the segment size that follows from the options."""
+"""The options of a pool, and the segment size that results from them."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,30 @@ from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BL
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
 
 SEGMENTS_PER_LIMIT = 16
-"""Least number of segments that a limit should hold. A pool grows by whole segments, so a small limit needs small segments."""
+"""If a pool has a size limit, at least this number of segments should fit in it. A small limit therefore needs small
+segments."""
 
 MIN_LIMITED_SEGMENT_BLOCKS = 256
-"""1 MiB. With smaller segments most of the time would go into making and sealing them."""
+"""Smallest segment size that is derived from a limit: 1 MiB. Smaller segments would take too much time to make and seal."""
 
 
 @dataclass(slots=True, frozen=True)
 class PoolOptions:
-    """The options of a pool. `limit_bytes` limits the size of all segments; None means that only the disk limits it."""
+    """The options of a pool.
+
+    `limit_bytes` is the largest total size of all segments. None means that only the disk limits it.
+    """
 
     limit_bytes: int | None = None
     segment_blocks: int | None = None
-    """Size of new segments; None means 64 MiB, or less if the limit would hold too few segments of 64 MiB."""
+    """Size of new segments. None means 64 MiB, or a smaller size if too few segments of 64 MiB would fit in the limit."""
     checkpoint_blocks: int | None = None
-    """Number of log blocks between checkpoints; None means the default of the log."""
+    """Number of log blocks between checkpoints. None means the default, CHECKPOINT_BLOCKS."""
     descriptors: int = SEGMENT_DESCRIPTORS
     """Number of segment files that may be open at a time."""
 
     def sizing(self) -> int:
-        """Number of blocks in a new segment. Raises StoreError if the options contradict each other."""
+        """Return the number of blocks in a new segment. Raises StoreError if the options contradict each other."""
         limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES
         blocks = self.segment_blocks
         if blocks is None:

@@ -1,15 +1,15 @@
-"""The recovery of a pool: the last checkpoint, then the log after it.
+"""The recovery of a pool from its last checkpoint and the log after that checkpoint.
 
-After a crash during any of these steps, recovery begins again at the first step:
+Recovery has these steps. After a crash during any step, the next recovery begins at the first step:
 
-1. load the checkpoint; every segment that it lists must exist and have at least the listed size;
-2. replay the log after the checkpoint; the state is then that of the last complete commit;
-3. seal every replayed segment that has no correct footer. The last segment is sealed at the end of the log, so that new
-   batches go to a new segment and never follow a torn batch;
-4. delete all other segments: the ones made in advance, and the ones after the end of the log.
+1. load the checkpoint; every segment in its list must exist and have at least the listed size;
+2. replay the log after the checkpoint, up to the last complete commit;
+3. seal every replayed segment that has no correct footer. The last segment is sealed at the end of the log, so that new batches
+   go to a new segment and never follow a torn batch;
+4. delete all other segments: the empty segments, and the segments after the end of the log.
 
-Recovery itself syncs nothing. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If power is
-lost before that flush, the log may end earlier, and the next recovery deletes all segments after its new end.
+Recovery does not sync the segments. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If the
+power is lost before that flush, the log may end earlier. The next recovery then deletes all segments after the new end.
 """
 
 from array import array
@@ -28,12 +28,12 @@ from odx_target.store.log.records import Write
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
-"""Position before the first batch of a pool. Segment numbers begin at 1, so that place 0 can mean a hole."""
+"""Position before the first batch of a pool. The first segment has the number 1, because place 0 means a hole."""
 
 
 @dataclass(slots=True)
 class Recovered:
-    """State of a pool, the end of its log, its segments with their sizes, and the segments that a flush must still sync."""
+    """The result of a recovery: contents, end of the log, segments with sizes, and segments that the first flush must sync."""
 
     contents: Contents
     position: Position
@@ -45,7 +45,7 @@ class Recovered:
 
 
 def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
-    """Recover a pool; blocks the thread. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`."""
+    """Recover a pool. Waits for the disk, so call it in a thread. Raises PoolDamaged, CatalogueDamaged, OSError."""
     contents, start, listed = _of_catalogue(catalogue, pool_identity)
     sizes = store.names()
     _check_listed(store, sizes, listed)
@@ -82,7 +82,7 @@ def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents,
 
 
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
-    """Contents, log position, and the segments that must exist (number -> least size in blocks)."""
+    """Return the contents, the log position, and the segments that must exist (number -> least size in blocks)."""
     if checkpoint is None:
         return Contents(), FIRST_POSITION, {}
     if checkpoint.pool.get("identity") != pool_identity.hex():
@@ -118,7 +118,10 @@ def _apply(contents: Contents, batch: Batch) -> None:
 
 
 def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, end_osn: int, pool_identity: bytes) -> int:
-    """Write a footer after the used blocks of a segment and cut the segment there; returns its size in blocks."""
+    """Write a footer after the used blocks of a segment, and cut the segment after the footer.
+
+    Returns its new size in blocks.
+    """
     segment = store.open(number)
     if size_blocks:
         footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, number, size_blocks)
@@ -126,7 +129,7 @@ def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, 
             return size_blocks
     table, first_osn = read_headers(segment, size_blocks, pool_identity)
     del table[used_blocks:]
-    # Unknown checksums become 0, so that reading their blocks reports damage.
+    # Unknown checksums become 0, so that a read of their blocks reports damage.
     table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
     segment.write(used_blocks, [encode_footer(pool_identity, number, table, range(first_osn or end_osn, end_osn))])
     sealed_blocks = used_blocks + footer_blocks(used_blocks)

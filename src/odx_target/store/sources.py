@@ -1,4 +1,4 @@
-"""Reading of volumes, frozen maps and snapshots, and the frozen maps themselves, of a pool that is stored in a log."""
+"""Reading of volumes, frozen maps and snapshots in a pool that is stored in a log; the class of frozen maps."""
 
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -15,13 +15,13 @@ from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
-"""Steps that an unmap, copy, freeze or release takes for its log record and for the nodes at both ends of its range."""
+"""Number of steps for an unmap, copy, freeze or release: its log record, and the nodes at both ends of its range."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 
 
 class Readable:
-    """The common part of volumes and frozen maps: a map, and a reader of the places in it."""
+    """Base class of volumes and frozen maps: it reads blocks at the places that its map contains."""
 
     def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
@@ -53,7 +53,7 @@ class Readable:
             raise
 
     def read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
-        # Not a coroutine itself: the places are looked up at the call, so that later writes do not change the result.
+        # This is a plain function so that the places are looked up at the call. Later writes do not change the result.
         if block < 0 or count_blocks < 1 or block + count_blocks > self._map.size_blocks:
             self.check_range(block, count_blocks)
             return self._reader.read([], block)
@@ -75,17 +75,17 @@ class Readable:
         return self._map.extents(block, steps)
 
     def belongs_to(self, ledger: Ledger) -> bool:
-        """True if this belongs to the pool of the ledger and has not been released or deleted."""
+        """True if this volume or frozen map is in the pool of the ledger and has not been released or deleted."""
         return self._ledger is ledger and self._map.size_blocks > 0
 
     def check_range(self, block: int, count_blocks: int) -> None:
-        """Raise StoreError if the range is not inside the volume. An empty range is allowed."""
+        """Raise StoreError if the range is not inside the volume or frozen map. An empty range is allowed."""
         if block < 0 or count_blocks < 0 or block + count_blocks > self._map.size_blocks:
             raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self._map.size_blocks}")
 
 
 class Frozen(Readable):
-    """A map that was frozen under an identifier, as a frozen map or as a snapshot."""
+    """Base class of frozen maps and snapshots. Both have a frozen tree with an identifier."""
 
     def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
         super().__init__(contents.root, ledger, volume, contents.identifier)
@@ -93,18 +93,18 @@ class Frozen(Readable):
         self.is_released = False
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Number of blocks from `block` on, at most `count_blocks`, that touch no more than `leaves` existing leaves."""
+        """Number of blocks from `block` on, at most `count_blocks`, that are in no more than `leaves` existing leaves."""
         return self._map.reach(block, count_blocks, leaves)
 
     def let_go(self) -> None:
-        """Drop the map, which is released or deleted."""
+        """Drop the tree after the frozen map or snapshot was released or deleted."""
         self._ledger.turns.take(STEPS_OF_A_CHANGE)
         self.is_released = True
         self._map = _EMPTY
 
 
 class LogFrozenMap(Frozen):
-    """A frozen map, made by `LogVolume.freeze` or found again after a restart."""
+    """A frozen map that was made by `LogVolume.freeze` or recovered after a restart."""
 
     def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
         super().__init__(ledger, contents, volume)

@@ -1,4 +1,4 @@
-"""The reports of a pool: its use of the disk, its troubles, and the progress of a scrub. Re-exported by `store.api`."""
+"""The reports of a pool, re-exported by `store.api`: its use of the disk, its troubles, and the progress of a scrub."""
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -6,44 +6,47 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes that the data of a pool takes on the disk, and bytes that are still available for data."""
+    """Number of bytes that the data of a pool occupies on the disk, and number of bytes that are still available for data."""
 
     used_bytes: int
     available_bytes: int | None
-    """None if the pool has no limit and the room on the disk is unknown."""
+    """Number of bytes that are available for data. None if the pool has no limit and the free room of the disk is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of data of a volume, frozen map or snapshot. Holes and blocks that it has twice do not count."""
+    """Bytes of data of a volume, frozen map or snapshot. Holes do not count, and data that it contains twice counts once."""
 
     unique_bytes: int
-    """Bytes that nothing else in the pool has; its deletion frees them."""
+    """Bytes of data that no other volume or frozen map of the pool shares. The deletion frees this data."""
     shared_bytes: int
 
 
 class TroubleKind(Enum):
-    """The kinds of trouble that an operator must act on."""
+    """The kinds of trouble that need an operator."""
 
     FAILED = auto()
-    """The pool takes no more writes."""
+    """The pool accepts no more writes."""
     FULL = auto()
     NO_SEGMENT = auto()
     """No segment can be made now, although the pool may have room."""
     STALLED = auto()
-    """The log cannot be written now; the pool will try again."""
+    """The log cannot be written now. The pool will try again."""
     NOT_SEALED = auto()
-    """A full segment could not be sealed; the pool will try again."""
+    """A full segment could not be sealed. The pool will try again."""
     CHECKPOINT_FAILED = auto()
     DAMAGED_BLOCK = auto()
     UNREADABLE_BLOCK = auto()
     SCARCE = auto()
-    """A read or a flush failed because descriptors, memory or threads were missing. Initiators may try again."""
+    """A read or a flush failed because there was no free descriptor, memory or thread. Initiators may try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A trouble that an operator must act on. `block` counts within the volume, or within the frozen map if there is one."""
+    """A trouble that needs an operator.
+
+    `block` is the number of the block in the frozen map if there is one, else in the volume.
+    """
 
     kind: TroubleKind
     reason: str
@@ -57,7 +60,7 @@ class DamagedPlace:
     """A damaged block of a volume or of a frozen map, and the number of reads that found it damaged."""
 
     volume: str | None
-    """Name of the volume; None for a frozen map that was made before the pool was opened."""
+    """Name of the volume. None for a frozen map that was made before the pool was opened."""
     frozen_map: int | None
     block: int
     count: int
@@ -65,7 +68,7 @@ class DamagedPlace:
 
 @dataclass(frozen=True, slots=True)
 class TroubleCount:
-    """Number of troubles of one kind since the pool was opened, with the reason and age of the last."""
+    """Number of troubles of one kind since the pool was opened, with the reason and the age of the last trouble."""
 
     kind: TroubleKind
     count: int
@@ -79,11 +82,11 @@ class PoolStatus:
 
     failure: str | None
     no_room: str | None
-    """Reason why changes are refused at present; None if they are accepted."""
+    """Reason why changes are refused at present. None if changes are accepted."""
     is_full: bool
     no_room_for_s: float | None
     checkpoint_error: str | None
-    """Reason why the last checkpoint was not saved; None if it was saved."""
+    """Reason why the last checkpoint was not saved. None if it was saved."""
     checkpoint_age_s: float
     """Time since the last checkpoint was saved, or since the pool was opened."""
     damaged: tuple[DamagedPlace, ...]
@@ -95,7 +98,7 @@ class PoolStatus:
 
 @dataclass(slots=True)
 class ScrubProgress:
-    """State of a scrub. Blocks are counted with headers; the total is that of the start."""
+    """State of a scrub. The numbers of blocks include headers. The total is the number at the start of the scrub."""
 
     total_blocks: int
     checked_blocks: int = 0
@@ -103,14 +106,14 @@ class ScrubProgress:
     unused_damaged_blocks: int = 0
     """Number of damaged blocks that no volume and no frozen map refers to."""
     complaints: list[str] = field(default_factory=list)
-    """Damage of headers and footers, which costs no data, and segments that cannot be read."""
+    """Descriptions of damaged headers and footers, which lose no data, and of segments that cannot be read."""
     is_running: bool = True
     is_complete: bool = False
     elapsed_s: float = 0.0
 
     @property
     def remaining_s(self) -> float | None:
-        """Estimated time to the end; None if nothing has been checked yet."""
+        """Estimated time to the end of the scrub. None if no block has been checked yet."""
         if not self.checked_blocks:
             return None
         return self.elapsed_s * max(0, self.total_blocks - self.checked_blocks) / self.checked_blocks

@@ -1,4 +1,4 @@
-"""The troubles of a pool that an operator must act on: reported to listeners at once, and kept for status requests."""
+"""The troubles of a pool that need an operator. They are reported to listeners at once, and kept for status requests."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,14 @@ from odx_target.store.errors import DamagedBlock, PoolFull, StoreError, Unreadab
 from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind
 
 MAX_DAMAGED_PLACES = 1000
-"""Number of damaged blocks that are listed one by one. An operator would not read a longer list."""
+"""Largest number of damaged blocks in the list. An operator would not read a longer list."""
 
 
 class Troubles:
-    """The troubles of one pool. Each occurrence calls the listeners in `on_trouble`; a listener must limit its own rate."""
+    """The troubles of one pool.
+
+    Each trouble calls the listeners in `on_trouble`, which must expect many calls in a short time.
+    """
 
     def __init__(self, environment: Environment) -> None:
         self.on_trouble: list[Callable[[Trouble], None]] = []
@@ -26,7 +29,7 @@ class Troubles:
         self._met: dict[TroubleKind, tuple[int, str, float]] = {}
 
     def failed(self, reason: str) -> None:
-        """Report that the pool takes no more writes."""
+        """Report that the pool accepts no more writes."""
         self._report(Trouble(TroubleKind.FAILED, reason))
 
     def checkpoint_failed(self, error: StoreError) -> None:
@@ -48,7 +51,7 @@ class Troubles:
         self._report(Trouble(TroubleKind.STALLED, str(error)))
 
     def not_sealed(self, error: Exception) -> None:
-        """Report that a full segment could not be sealed and will be sealed later."""
+        """Report that a full segment could not be sealed. The pool will try again later."""
         self._report(Trouble(TroubleKind.NOT_SEALED, str(error)))
 
     def has_room(self) -> None:

@@ -20,16 +20,16 @@ from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Re
 _BLOCK_MASK = BLOCK_BYTES - 1
 
 STEPS_OF_A_LEAF = 20
-"""Steps that it takes to copy one leaf entry by entry."""
+"""Number of steps that are taken for the copy of one leaf, entry by entry."""
 
 LEAVES_AT_ONCE = 32
-"""Number of leaves that are copied entry by entry in one call; they take about as many steps as one turn has."""
+"""Number of leaves that one call copies entry by entry. This takes about all the steps of one turn."""
 
 LINEAGE_BYTES = 16
 
 
 class LogVolume(Readable):
-    """A volume. See `Volume` in `store.api` for its contract, such as that of `on_change`."""
+    """A volume of a pool that is stored in a log. `Volume` in `store.api` describes its methods and `on_change`."""
 
     def __init__(self, ledger: Ledger, contents: VolumeContents) -> None:
         super().__init__(contents.map, ledger, contents.name)
@@ -98,7 +98,7 @@ class LogVolume(Readable):
     def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:
         """Copy blocks from a frozen map; see `Volume.copy_from` in `store.api`.
 
-        Also raises StoreError if the frozen map has been released or belongs to another pool.
+        Raises StoreError if the frozen map has been released or belongs to another pool.
         """
         if not isinstance(source, Frozen) or not source.belongs_to(self._ledger):
             raise StoreError("the frozen map is released, or of another pool")
@@ -111,7 +111,7 @@ class LogVolume(Readable):
         return count_blocks
 
     def _copied_at_once(self, frozen: Frozen, source_block: int, block: int, count_blocks: int) -> int:
-        """Take the steps for a copy, and return the number of blocks that the copy may include."""
+        """Use the steps for a copy. Returns the number of blocks that may be copied in one call."""
         self._turns.take(STEPS_OF_A_CHANGE)
         if not (source_block ^ block) & INDEX_MASK:
             return count_blocks
@@ -120,9 +120,9 @@ class LogVolume(Readable):
         return count_blocks
 
     def freeze(self, *, durable: bool = False) -> LogFrozenMap:
-        """Keep the volume as it is now.
+        """Freeze the present content of the volume; see `Volume.freeze` in `store.api`.
 
-        Raises PoolFailed if `durable` is set and the pool has failed, StoreError if the volume was deleted.
+        Raises PoolFailed if `durable` is True and the pool has failed. Raises Absent if the volume was deleted.
         """
         self._check_present()
         self._turns.take(STEPS_OF_A_CHANGE)
@@ -141,7 +141,7 @@ class LogVolume(Readable):
         return snapshot
 
     def restore(self, snapshot: object) -> None:
-        """Take over the content and the size of a snapshot; see `Volume.restore` in `store.api`."""
+        """Give the volume the content and the size of a snapshot; see `Volume.restore` in `store.api`."""
         self._check_present()
         ledger = self._ledger
         if not isinstance(snapshot, LogSnapshot) or not snapshot.belongs_to(ledger):
@@ -178,7 +178,7 @@ class LogVolume(Readable):
         self._ledger.record(VolumeResized(self._number, size_blocks), spare=cut_blocks > 0, announce=announce)
 
     def announce(self, block: int, count_blocks: int) -> None:
-        """Call the listeners before blocks change. A listener may add and remove listeners."""
+        """Call the listeners in `on_change` before blocks change. A listener may add and remove listeners."""
         for listener in tuple(self.on_change):
             listener(block, count_blocks)
 

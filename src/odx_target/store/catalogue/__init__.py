@@ -1,1 +1,1 @@
-"""Checkpoints of a pool, and the catalogue that stores them outside the log."""
+"""Checkpoints of a pool, and the catalogue, which stores the last checkpoint outside the log."""

@@ -1,8 +1,8 @@
-"""Saving of checkpoints, so that recovery has little to replay.
+"""Saving of checkpoints. Recovery must only replay the log after the last checkpoint.
 
-A checkpoint is taken in one moment: all volumes are frozen, and the position of the log is noted. Then the log is made
-durable up to that position, because the catalogue must never be ahead of the log. Last, a thread saves the catalogue, while
-the pool goes on writing.
+A checkpoint is taken at one moment: all volumes are frozen, and the position of the log is stored. Then the log is synced,
+because the catalogue must never refer to log records that are not durable. Last, a thread saves the catalogue, and the pool
+continues to write meanwhile.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,14 @@ from odx_target.store.map.discards import Discards
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
-"""Pause after a checkpoint that failed. On a full disk each attempt may use up the room that is left."""
+"""Pause after a checkpoint could not be saved. On a full disk, each attempt may use the remaining room."""
 
 
 class Checkpointer:
-    """Saves the checkpoints that `take` makes. Reports each failure to `troubles`; recovery must then replay more of the log.
+    """Saves the checkpoints that `take` returns. Each failure is reported to `troubles`.
 
-    A checkpoint in the background is tried again until it is saved or the pool fails.
+    In the background, a checkpoint that could not be saved is tried again, until it is saved or the pool fails. Until a
+    checkpoint is saved, recovery must replay more of the log.
     """
 
     def __init__(
@@ -46,13 +47,13 @@ class Checkpointer:
         self._is_at_work = False
 
     def start_soon(self) -> None:
-        """Save a checkpoint in the background, unless a save is running or waits to be tried again."""
+        """Save a checkpoint in the background. Does nothing if a save is running or will be tried again."""
         if self._running is None and not self._is_at_work:
             self._is_at_work = True
             self._environment.start_soon(self._save_soon)
 
     async def save(self) -> None:
-        """Save a checkpoint that is taken during the call. Raises PoolFailed, Scarcity, Refused, Unwritable."""
+        """Take a checkpoint and save it. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.settle()
         running = self._running = self._environment.event()
         try:
@@ -77,7 +78,7 @@ class Checkpointer:
             await self._flusher.flush()
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
         finally:
-            # Only the checkpoint still refers to the nodes that were replaced during the save.
+            # Only the checkpoint still has references to the nodes that the volumes replaced during the save.
             volumes = [] if checkpoint is None else checkpoint.volumes
             self._discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
             del checkpoint, volumes
@@ -96,7 +97,7 @@ class Checkpointer:
             self._is_at_work = False
 
     async def _has_ended(self) -> bool:
-        """Save a checkpoint. Returns False if it should be tried again; `save` has reported the error."""
+        """Save a checkpoint. Returns False if the save failed and should be tried again."""
         try:
             await self.save()
         except PoolFailed:

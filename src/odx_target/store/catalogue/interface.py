@@ -1,4 +1,4 @@
-"""The interface of the catalogue, which stores a checkpoint outside the log so that recovery need not replay the whole log."""
+"""The interface of the catalogue, which stores a checkpoint outside the log. Recovery then replays only the log after it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 
 @dataclass(frozen=True, slots=True)
 class VolumeState:
-    """The state of a volume in a checkpoint; its size is the size of the root."""
+    """The state of a volume in a checkpoint. The size of the volume is `root.size_blocks`."""
 
     number: int
     name: str
@@ -17,14 +17,14 @@ class VolumeState:
     attributes: Mapping[str, str]
     root: FrozenRoot
     lineage: bytes = b""
-    """Changes when the volume is restored, and clones inherit it."""
+    """Lineage of the volume. A restore changes it, and a clone inherits it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenMapState:
     """The state of a frozen map in a checkpoint.
 
-    A frozen map that is not durable is included too, because the log after the checkpoint may refer to it.
+    The checkpoint also contains frozen maps that are not durable, because the log after the checkpoint may refer to them.
     """
 
     identifier: int
@@ -34,7 +34,11 @@ class FrozenMapState:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotState:
-    """The state of a named snapshot. `frozen` identifies its frozen map; the fields of the volume are those at its creation."""
+    """The state of a named snapshot in a checkpoint.
+
+    `frozen` is the identifier of its frozen map. `volume_name` and `lineage` are the values of the volume when the snapshot was
+    taken.
+    """
 
     guid: bytes
     frozen: int
@@ -55,53 +59,56 @@ class Checkpoint:
     """The whole state of a pool at one position of its log."""
 
     position: Mapping[str, Any]
-    """Position in the log from which recovery replays, as values that JSON can hold. The catalogue does not interpret them."""
+    """Position in the log from which recovery replays, as JSON values. The catalogue does not interpret these values."""
 
     pool: Mapping[str, Any] = field(default_factory=dict)
-    """Other values of the pool, such as its identity and the next free identifiers, as values that JSON can hold."""
+    """Other JSON values of the pool, such as its identity and the next free identifiers."""
 
     volumes: tuple[VolumeState, ...] = ()
     frozen_maps: Collection[FrozenMapState] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     snapshots: Collection[SnapshotState] = ()
-    """Named snapshots, whose frozen maps are in `frozen_maps`."""
+    """Named snapshots. Their frozen maps are in `frozen_maps`."""
 
     segments: Mapping[int, int] | None = None
-    """Least size in blocks of each segment that must exist, by number; None if the catalogue does not have it."""
+    """Least size in blocks of each segment that must exist, by segment number. None if the catalogue does not contain the
+    sizes."""
 
     def roots(self) -> Iterator[FrozenRoot]:
-        """Yield the root of each tree. Trees may share nodes."""
+        """Yield the root of the tree of each volume and frozen map. The trees may share nodes."""
         yield from (volume.root for volume in self.volumes)
         yield from (frozen.root for frozen in self.frozen_maps)
 
 
 class Catalogue(Protocol):
-    """Storage for one checkpoint, the last that was saved.
+    """Storage for one checkpoint: the last checkpoint that was saved.
 
-    Each node of a tree is stored under a number. The node keeps this number and is not written again while a saved root
-    reaches it, so the cost of a save depends only on the changes. From time to time a save deletes the unreachable nodes.
+    Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again. So the
+    cost of a save depends only on the number of changes. From time to time a save deletes the stored nodes that are in no tree
+    any more.
 
     `save` may run in a thread beside the event loop, but only once at a time. It reads only frozen nodes, whose content never
-    changes. It sets the number of a node, resets the number if the save fails, and may replace the entries of a leaf by their
-    packed form. Each of these replaces one reference under the interpreter's lock. The event loop does not read the numbers
-    and reads both forms of a leaf. It copies a frozen node before it changes it, and the copy has no number.
+    changes. It sets the number of a node, and resets the number if the save fails. It may also replace the entries of a leaf by
+    their packed form. Each of these actions replaces one reference under the interpreter's lock. The event loop never reads the
+    numbers, and can read both forms of a leaf. Before the event loop changes a frozen node, it makes a copy, which has no
+    number.
 
-    A root must not be saved to two catalogues, because a node has only one number.
+    The same root must not be saved to two catalogues, because a node has only one number.
     """
 
     def load(self) -> Checkpoint | None:
-        """Load the last saved checkpoint; None if there is none. Called once, before any `save`.
+        """Load the last saved checkpoint. Returns None if there is none. Called once, before any `save`.
 
-        Raises PoolDamaged if the stored data contradicts itself or has a newer format.
+        Raises PoolDamaged if the stored data is damaged or has a newer format.
         """
         ...
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint atomically; the new one is durable when the call returns.
+        """Replace the checkpoint atomically. The new checkpoint is durable when the call returns.
 
-        Raises Scarcity, Refused or Unwritable if the disk does not take it. The former checkpoint then stays, and a later save
-        may succeed.
+        Raises Scarcity, Refused or Unwritable if the checkpoint cannot be written. The former checkpoint then stays, and a
+        later save may succeed.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""Writing trees to a catalogue node by node, reading them back, and finding the nodes that no tree reaches any more.
+"""Functions that write trees to a catalogue, read trees from it, and find the stored nodes that are in no tree any more.
 
-Nodes are numbered in the order in which they are written, children before their parents. So the number of a child is always
-lower than that of its parent, and a stored tree cannot contain a cycle.
+Nodes are numbered in the order in which they are written. Children are written before their parents. So the number of a child
+is always lower than the number of its parent, and a stored tree cannot contain a cycle.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,15 +21,16 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
 
 MAX_LEVELS = 5
-"""Limit on the levels of a stored tree. The largest map needs fewer; a damaged catalogue may claim more."""
+"""Largest accepted number of levels in a stored tree. The largest map has fewer levels; a damaged catalogue may contain
+more."""
 
 
 _NODES_AT_ONCE = 64
-"""Number of nodes that are freed before another thread gets its turn."""
+"""Number of nodes that are freed at once. Other threads may then run."""
 
 
 class TreeWriter:
-    """Numbers and encodes the nodes that have not been stored yet. `next_number` is the first free number."""
+    """Gives numbers to the nodes that have not been stored yet, and encodes them. `next_number` is the next free number."""
 
     def __init__(self, next_number: int) -> None:
         self.next_number = next_number
@@ -37,11 +38,11 @@ class TreeWriter:
 
     @property
     def written(self) -> int:
-        """Number of nodes that this writer has numbered."""
+        """Number of nodes to which this writer has given a number."""
         return len(self._numbered)
 
     def bodies(self, roots: Iterable[FrozenRoot]) -> Iterator[tuple[int, bytes]]:
-        """Yield (number, sealed body) of each node that must be stored, children before parents."""
+        """Yield (number, sealed body) for each node that must be stored. Children are yielded before their parents."""
         for root in roots:
             if root.root is not None:
                 for node in _unkept(root.root):
@@ -52,18 +53,18 @@ class TreeWriter:
                     yield number, sealed(node_name(number), body)
 
     def undo(self) -> None:
-        """Take back the numbers of all nodes, because the save failed."""
+        """Remove the numbers from all nodes of this writer. Called when the save has failed."""
         for node in self._numbered:
             node.stored = 0
 
     def let_go(self) -> None:
-        """Drop the references to the nodes, a few at a time. This frees the nodes that were replaced during the save."""
+        """Drop the references to the nodes, a few at a time. This frees the nodes that maps have replaced during the save."""
         while self._numbered:
             del self._numbered[-_NODES_AT_ONCE:]
 
 
 class TreeReader:
-    """Builds trees from stored bodies. A node that several roots share is built once."""
+    """Builds trees from stored bodies. A node that several trees share is built once."""
 
     def __init__(self, fetch: Callable[[int], bytes | None]) -> None:
         self._fetch = fetch
@@ -71,7 +72,7 @@ class TreeReader:
         self._epoch = Epoch()
 
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
-        """Build the tree whose root is stored under `number`; 0 stands for an empty tree. Raises PoolDamaged."""
+        """Build the tree whose root is stored under `number`. The number 0 means an empty tree. Raises PoolDamaged."""
         if not (1 <= levels <= MAX_LEVELS and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
             raise PoolDamaged("the catalogue holds a map of an impossible size")
         return FrozenRoot(self._inner(number, levels) if number else None, levels, size_blocks)
@@ -108,7 +109,10 @@ class TreeReader:
 
 
 class NumberSet:
-    """A set of node numbers in pages of flags. Only the pages are sorted, because sorting a million numbers takes too long."""
+    """A set of node numbers in pages of flags.
+
+    It sorts the few pages instead of a million numbers, which would take too long.
+    """
 
     _PAGE = 4096
 
@@ -120,7 +124,7 @@ class NumberSet:
         return self._count
 
     def add(self, number: int) -> bool:
-        """Add a number; False if the set contains it already."""
+        """Add a number. Returns False if the set contains it already."""
         page = self._pages.get(number // self._PAGE)
         if page is None:
             page = self._pages[number // self._PAGE] = bytearray(self._PAGE)
@@ -150,7 +154,7 @@ class NumberSet:
 
 
 def kept_numbers(roots: Iterable[FrozenRoot]) -> NumberSet:
-    """Collect the numbers of all nodes below stored roots. Reads inner nodes only."""
+    """Collect the numbers of all nodes below stored roots. This reads inner nodes but not leaves."""
     numbers = NumberSet()
     for root in roots:
         if root.root is not None:

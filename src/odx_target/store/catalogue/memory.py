@@ -1,4 +1,4 @@
-"""A catalogue in memory, for tests and for simulated machines that lose their power."""
+"""A catalogue in memory, for tests and for simulations of a loss of power."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,7 +9,7 @@ from odx_target.store.catalogue.transactional import TransactionalCatalogue
 
 @dataclass
 class CatalogueContent:
-    """A saved checkpoint. Another MemoryCatalogue with the same content loads it again."""
+    """A saved checkpoint. A later MemoryCatalogue with the same content can load it."""
 
     head: bytes | None = None
     values: dict[str, bytes] = field(default_factory=dict)
@@ -20,10 +20,11 @@ class CatalogueContent:
 
 
 class MemoryCatalogue(TransactionalCatalogue):
-    """A catalogue that stores encoded bodies in `content`, which may outlive the catalogue.
+    """A catalogue that stores encoded bodies in `content`. The content may be used after the catalogue is closed.
 
-    A save calls `before_commit` just before its commit point and `after_commit` just after it. A test may raise an exception
-    there to stop the machine or to fail the disk; `content` then has the former or the new checkpoint.
+    A save calls `before_commit` just before it replaces `content`, and `after_commit` just after that. In a test, these calls
+    may raise an exception that simulates a loss of power or a failed disk. `content` then has the former checkpoint or the new
+    checkpoint.
     """
 
     def __init__(

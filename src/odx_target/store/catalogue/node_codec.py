@@ -1,13 +1,13 @@
 """The encoding of tree nodes in a catalogue.
 
-A body begins with one byte that gives its kind. 64-bit numbers follow: the places of a leaf, or the numbers of the children
-of an inner node. They are stored in one of two forms:
+A body begins with one byte that gives its kind. 64-bit numbers follow: the places of a leaf, or the numbers of the children of
+an inner node. The numbers are stored in one of two forms:
 
-    packed   each run as 8 bytes, little-endian
-    dense    plane 0, plane 1...: plane k is byte k of all 1,024 numbers; the last planes are left out if they are all zero
+    packed   each run as 8 bytes, little-endian dense    plane 0, plane 1...: plane k is byte k of all 1,024 numbers; the last
+    planes are left out if they are all zero
 
-Every body is sealed: a CRC32C over its name and the body follows it. So a flipped bit or a body under the wrong name is
-always detected.
+Every body is sealed: a CRC32C over its name and the body is stored after the body. The CRC32C detects a changed bit and a body
+under a wrong name.
 """
 
 from array import array
@@ -47,7 +47,7 @@ def node_name(number: int) -> bytes:
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
-    """Encode a leaf. Also packs the leaf itself if that makes it smaller."""
+    """Encode a leaf. If the packed form is smaller, this also changes the leaf to the packed form."""
     leaf.pack()
     entries = leaf.entries
     if len(entries) == LEAF_BLOCKS:
@@ -56,7 +56,7 @@ def encode_leaf(leaf: Leaf) -> bytes:
 
 
 def encode_inner(inner: Inner) -> bytes:
-    """Encode an inner node. Its children must have been stored already."""
+    """Encode an inner node. Its children must already have numbers."""
     children = inner.present()
     runs = _runs_of([(slot, child.stored) for slot, child in children])
     if len(runs) <= RUNS_TO_PACK:

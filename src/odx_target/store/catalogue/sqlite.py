@@ -21,7 +21,7 @@ from odx_target.store.errors import (
 )
 
 APPLICATION_ID = 0x4F445843
-"""'ODXC', which marks a database as a catalogue."""
+"""Application identifier of the database: the characters 'ODXC', which mark it as a catalogue."""
 
 FORMAT = 2
 
@@ -29,7 +29,7 @@ SCHEMA = (
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
     "CREATE TABLE value (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE node (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
-    "INSERT INTO head VALUES (1, x'')",  # An empty body means no checkpoint yet; a missing row means damage.
+    "INSERT INTO head VALUES (1, x'')",  # An empty body means that there is no checkpoint yet; a missing row means damage.
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT}",
 )
@@ -39,7 +39,7 @@ SETTINGS = (
     "PRAGMA locking_mode = EXCLUSIVE",  # The pool has one owner, so transactions need not lock and unlock the file.
     "PRAGMA journal_mode = TRUNCATE",  # A save writes mostly new pages, which a write-ahead log would write twice.
     "PRAGMA synchronous = FULL",  # With TRUNCATE, this also syncs the truncation, so that the commit is durable.
-    "PRAGMA cell_size_check = ON",  # SQLite then finds a damaged page when it reads the page.
+    "PRAGMA cell_size_check = ON",  # SQLite then reports a damaged page when it reads the page.
 )
 
 _IN_USE = (PoolInUse, "another process holds the catalogue")
@@ -58,11 +58,10 @@ EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_PERM: _REFUSED,
     sqlite3.SQLITE_READONLY: _REFUSED,
 }
-"""Exception and message for each result code of SQLite, looked up by the full code, then by its primary code.
+"""Exception and message for result codes of SQLite. The full code is looked up first, then its primary code.
 
-All codes that are not listed mean a damaged file. No error of the catalogue ends the pool, because the log holds everything.
-SQLITE_CANTOPEN is not listed: `_of_opening` calls open(2) again to find the cause.
-"""
+A code that is not listed means a damaged file. After an error of the catalogue the pool continues to accept writes, because the
+log contains all data. SQLITE_CANTOPEN is not listed, because `_of_opening` calls open(2) again to find the cause."""
 
 _PRIMARY_CODE = 0xFF
 
@@ -71,9 +70,9 @@ OTHERS = 0o077
 
 
 class SqliteCatalogue(TransactionalCatalogue):
-    """A catalogue in the SQLite file at `path`, which is made if it is absent. Only one thread at a time may use it.
+    """A catalogue in the SQLite file at `path`. A missing file is made. Only one thread at a time may use the catalogue.
 
-    Raises PoolDamaged if the file is not a catalogue or has a newer format, and PoolInUse if another process holds it.
+    Raises PoolDamaged if the file is not a catalogue or has a newer format. Raises PoolInUse if another process has locked it.
     Raises Scarcity, Refused or Unwritable if the file cannot be written.
     """
 
@@ -101,7 +100,7 @@ class SqliteCatalogue(TransactionalCatalogue):
         execute = self._connection.execute
         for setting in SETTINGS:
             execute(setting)
-        execute("BEGIN EXCLUSIVE")  # This takes the lock on the file now; SQLite then keeps it.
+        execute("BEGIN EXCLUSIVE")  # SQLite takes the lock on the file now, and then keeps it.
         execute("COMMIT")
         (application_id,) = execute("PRAGMA application_id").fetchone()
         (version,) = execute("PRAGMA user_version").fetchone()
@@ -187,9 +186,9 @@ def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _make_private(path: Path) -> None:
-    """Restrict the file to its owner, because it contains tokens and their secret. SQLite gives its journal the same mode.
+    """Allow access only for the owner of the file, because it contains tokens and their secret. The journal gets the same mode.
 
-    Ignores errors, because opening the file will report them.
+    Errors are ignored, because SQLite reports them when it opens the file.
     """
     with suppress(OSError):
         path.touch(CATALOGUE_MODE)

@@ -1,4 +1,4 @@
-"""A catalogue over any storage that keeps named bodies and can change many of them in one transaction."""
+"""A catalogue for any storage that stores named bodies and can change many bodies in one transaction."""
 
 import json
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
-"""Least number of new nodes between sweeps. A sweep visits all nodes, which is too expensive for a few dead nodes."""
+"""Least number of new nodes between two sweeps. A sweep visits all nodes, which would be too expensive for a few dead nodes."""
 
 _HEAD = b"head"
 
@@ -23,18 +23,18 @@ _BYTES_OF_A_SNAPSHOT = ("guid", "volume_identity", "lineage", "group")
 
 @dataclass
 class NodeCounts:
-    """The next number of a node, and the counts that decide when the next sweep is due."""
+    """The next free node number, and the counts that determine when the next sweep is due."""
 
     next_number: int = 1
     written: int = 0
     """Number of nodes written since the last sweep."""
     swept: int = 0
-    """Number of nodes that the last sweep found alive."""
+    """Number of live nodes at the last sweep."""
 
     def sweep_is_due(self) -> bool:
-        """True if more nodes were written since the last sweep than that sweep found alive, plus a minimum.
+        """True if the nodes written since the last sweep are more than the live nodes at that sweep, plus a minimum.
 
-        So dead nodes never far outnumber live nodes, and the cost of a sweep is small compared with the cost of the writes.
+        With this rule, there are never many more dead nodes than live nodes, and sweeps cost little compared with the writes.
         """
         return self.written > self.swept + SWEEP_AFTER_NODES
 
@@ -42,7 +42,7 @@ class NodeCounts:
 class TransactionalCatalogue(ABC):
     """The part of a catalogue that does not depend on the kind of storage.
 
-    It stores three kinds of bodies: the head (one JSON document), a value for each remembered key, and numbered nodes.
+    It stores three kinds of bodies: one head, which is a JSON document; one value for each remembered key; and numbered nodes.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
-        """Begin a transaction. Its changes become durable together at its end; an exception discards all of them."""
+        """Begin a transaction. At its end, all its changes become durable together. After an exception, all are discarded."""
 
     @abstractmethod
     def _get_head(self) -> bytes | None: ...
@@ -77,7 +77,7 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Delete all nodes whose numbers lie in the ranges (first, last)."""
+        """Delete all nodes whose numbers are in the ranges (first, last). The number `last` is included."""
 
     def load(self) -> Checkpoint | None:
         data = self._get_head()
@@ -109,7 +109,7 @@ class TransactionalCatalogue(ABC):
                 self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
             writer.undo()
-            # After a failed commit it is unknown whether the nodes were stored. So their numbers are not used again.
+            # After a failed commit the nodes may or may not be stored. So their numbers are not used again.
             self._counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
             self._is_unsure = True
             raise
@@ -162,7 +162,7 @@ class TransactionalCatalogue(ABC):
 
 
 def _encoded(value: object) -> str:
-    """Encode as JSON, and long lists row by row, because one long call would keep the interpreter from other threads."""
+    """Encode a value as JSON. Long lists are encoded row by row, because one long call would stop all other threads."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list | Iterator):

@@ -1,1 +1,1 @@
-"""Verification of a pool: every block against its checksum, and the maps against the log."""
+"""Verification of a pool: every block is checked against its checksum."""

@@ -1,4 +1,4 @@
-"""The owners of places: which blocks of which volumes and frozen maps a damaged place belongs to."""
+"""The owners of places: the blocks of volumes and frozen maps that are stored at a damaged place."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from odx_target.turns import Steps
 
 
 class Owned(NamedTuple):
-    """A range of blocks whose places are consecutive."""
+    """A range of blocks of one map that are stored at consecutive places."""
 
     block: int
     count_blocks: int
@@ -18,9 +18,9 @@ class Owned(NamedTuple):
 
 
 def owned(root: FrozenRoot, places: Sequence[int], steps: Steps | None = None) -> Iterator[Owned | None]:
-    """Yield the blocks of a map that lie at any of these places, which are in ascending order.
+    """Yield the blocks of a map that are stored at any of these places. The places are in ascending order.
 
-    Yields None after each leaf if `steps` are spent, so that the caller may give back the event loop.
+    If `steps` are spent, yields None after each leaf, so that the caller can let other tasks run.
     """
     for first, leaf in root.leaves():
         block = first

@@ -1,6 +1,6 @@
-"""The scrub of an open pool: reads everything at a bounded rate, while hosts continue.
+"""The scrub of an open pool. It reads and checks all data at a limited rate, while hosts use the pool.
 
-Damage that a scrub finds is reported like damage that a read finds: with the volume and the block, once for each block.
+A scrub reports a damaged block in the same way as a read: once, with its volume and its block number.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,20 +21,20 @@ from odx_target.store.status import ScrubProgress
 from odx_target.store.troubles import Troubles
 
 DEFAULT_RATE_BYTES = 100 << 20
-"""Bytes per second. A fast disk has most of its time left for hosts, and a terabyte takes three hours."""
+"""Bytes per second that a scrub reads. At this rate, a fast disk has most of its time for hosts, and 1 TB takes three hours."""
 
 MAX_COMPLAINTS = 100
-"""Number of damaged headers and footers that are listed. An operator would not read a longer list."""
+"""Number of damaged headers and footers that one scrub lists. An operator would not read a longer list."""
 
 _PIECES_AT_ONCE = 4
 _ROOM_PAUSE_S = 1.0
 _MAX_SLEEP_S = 0.25
-"""A stop waits for this time at most."""
+"""Longest sleep of a scrub, and so the longest time for which a stop waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A map whose blocks are reported if they are damaged: the name of its volume, and its number if it is frozen."""
+    """A map whose damaged blocks are reported, with the name of its volume or the number of its frozen map."""
 
     volume: str | None
     frozen_map: int | None
@@ -42,9 +42,9 @@ class Root:
 
 
 class _Scrub:
-    """One scrub. `segments` has the sizes of the segments to check, and `open_blocks` the used blocks of those without footer.
+    """One scrub. `segments`: sizes of the segments to check. `open_blocks`: used blocks of each segment without a footer.
 
-    `find` returns a segment, or None if it has been deleted. `roots` returns the maps as they are at the moment of the call.
+    `find` returns a segment by its number, or None if the segment has been deleted. `roots` returns the present maps.
     """
 
     def __init__(
@@ -165,13 +165,13 @@ class Scrubber:
 
     @property
     def progress(self) -> ScrubProgress | None:
-        """Progress of the present or the last scrub; None before the first."""
+        """Progress of the running scrub or of the last scrub. None before the first scrub."""
         return None if self._scrub is None else self._scrub.progress
 
     def start(self, rate_bytes: int = DEFAULT_RATE_BYTES) -> ScrubProgress:
-        """Begin a scrub in the background, which reads at most `rate_bytes` a second.
+        """Begin a scrub in the background. It reads at most `rate_bytes` per second.
 
-        It checks everything that has been written now. Raises StoreError if a scrub is running.
+        The scrub checks all data that has been written before the call. Raises StoreError if a scrub is running.
         """
         if self._scrub is not None and self._scrub.progress.is_running:
             raise StoreError("a scrub of this pool is running")
@@ -193,7 +193,7 @@ class Scrubber:
         return self._scrub.progress
 
     async def stop(self) -> None:
-        """End the running scrub, if there is one, and wait for its end."""
+        """Stop the running scrub, and wait until it has ended. Does nothing if no scrub is running."""
         if self._scrub is not None:
             self._scrub.stop()
             await self._scrub.ended.wait()
@@ -204,5 +204,5 @@ class Scrubber:
 
 
 def _advance(check: SegmentCheck) -> bool:
-    """Check some pieces of a segment; False if it is finished."""
+    """Check some pieces of a segment. Returns False if the check of the segment is complete."""
     return all(check.advance() for _ in range(_PIECES_AT_ONCE))

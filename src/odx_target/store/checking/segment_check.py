@@ -1,7 +1,7 @@
 """The check of one segment: its batches, its data blocks and its footer.
 
-The headers say what the segment contains, and the footer repeats it. Where a header is damaged, the footer still has the
-checksums of the data blocks after it, so these blocks are checked too.
+The headers contain the checksums of the data blocks, and the footer repeats these checksums. If a header is damaged, the data
+blocks after it are checked with the checksums in the footer.
 """
 
 from array import array
@@ -15,14 +15,14 @@ from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
 from odx_target.store.segments.segment import Segment
 
 PIECE_BLOCKS = SegmentView.PIECE_BLOCKS
-"""Number of blocks that are checked between two steps: 1 MiB."""
+"""Number of blocks that one step checks: 1 MiB."""
 
 
 class SegmentCheck:
     """A check of a segment that reads `PIECE_BLOCKS` at a time.
 
-    `used_blocks` is the number of blocks that the log uses in a segment without a footer; None for a sealed segment, whose
-    footer says it.
+    `used_blocks` is the number of blocks that the log uses in a segment without a footer. It is None for a sealed segment,
+    because the footer contains the number.
     """
 
     def __init__(self, segment: Segment, size_blocks: int, pool_identity: bytes, used_blocks: int | None = None) -> None:
@@ -31,7 +31,7 @@ class SegmentCheck:
         self.damaged: list[int] = []
         """Data blocks that do not match their checksums."""
         self.complaints: list[str] = []
-        """Damage of headers and of the footer, which costs no data by itself."""
+        """Descriptions of damage to headers and the footer. Such damage alone loses no data."""
         self._segment = segment
         self._size_blocks = size_blocks
         self._pool_identity = pool_identity
@@ -39,7 +39,10 @@ class SegmentCheck:
         self._steps = self._run()
 
     def advance(self) -> bool:
-        """Check the next piece; False if the segment was finished before. Blocks the thread. Raises OSError, PoolDamaged."""
+        """Check the next piece.
+
+        Returns False if no piece is left. Waits for the disk, so call it in a thread. Raises OSError, PoolDamaged.
+        """
         return next(self._steps, None) is not None
 
     def _run(self) -> Iterator[bool]:
@@ -63,7 +66,7 @@ class SegmentCheck:
     def _ends_at(self, block: int, footer_table: "array[int] | None") -> bool:
         """True if the log uses no blocks of the segment from `block` on."""
         if footer_table is None and block + footer_blocks(block) == self._size_blocks:
-            return True  # The damaged footer begins there.
+            return True  # A damaged footer begins at `block`.
         return block == self._used_blocks
 
     def _footer_table(self) -> "array[int] | None":
@@ -77,7 +80,7 @@ class SegmentCheck:
         return table
 
     def _check_data(self, view: SegmentView, block: int, checksums: Sequence[int]) -> Iterator[bool]:
-        """Compare blocks from `block` on with their checksums. A checksum of 0 may belong to the block of a header."""
+        """Compare the blocks from `block` on with their checksums. A block with a checksum of 0 may be a block of a header."""
         for start in range(0, len(checksums), PIECE_BLOCKS):
             expected = checksums[start : start + PIECE_BLOCKS]
             data = view.read(block + start, len(expected))

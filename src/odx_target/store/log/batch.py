@@ -1,22 +1,22 @@
 """A batch: a header of one or more blocks, then the data blocks of its records.
 
-Records are numbered in the order of the log; the number of a record is its OSN (operation sequence number). Every reader
-checks that a batch is part of the log:
+Records are numbered in the order of the log; the number of a record is its OSN (operation sequence number). Every reader of the
+log checks each batch:
 
-- its magic, format version and pool identity are right;
+- the magic, the format version and the pool identity are right;
 - the segment and block in its header are those from which it was read;
-- its epoch is not below that of the batch before it: each opening of the pool raises the epoch, so an owner that was replaced
-  cannot continue the log of its successor;
-- its CRC32C matches the whole header, including the checksums of all its data blocks;
-- it continues the chain: its header contains the header checksum of the batch before it, and its first OSN is the next one.
-  An old batch that remains on the disk lies elsewhere or names another predecessor;
+- the epoch is not lower than the epoch of the batch before. Each opening of the pool raises the epoch, so a process that has
+  lost the pool to another process cannot continue the log;
+- the CRC32C of the header matches the whole header, which includes the checksums of all data blocks;
+- the header contains the header checksum of the batch before, and the first OSN is the next OSN. An old batch that remains on
+  the disk fails this check or the check of its place;
 - each data block matches its checksum.
 
-One `commit` makes one batch, or several if a header or a segment is full. All of these batches but the last are marked
-*continued*; they take effect only if all of them are in the log.
+One `commit` makes one batch, or several batches if a header or a segment is full. All batches of a commit except the last are
+marked *continued*. The batches of a commit take effect only if all of them are in the log.
 
-When a batch is written, all records with an OSN below its `durable_osn` have been made durable. If a batch fails its checks
-although a later `durable_osn` covers it, the batch was damaged and not lost with the power.
+When a batch is written, all records with an OSN below its `durable_osn` are durable. If a batch fails its checks although the
+`durable_osn` of a later batch is above its OSNs, the batch was damaged: a loss of power could not remove it.
 
 Layout, little-endian: the fields of `_HEAD`, the records, the checksums of the data blocks, zeros up to the end of the block.
 """
@@ -38,10 +38,10 @@ MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 2
 
 OWN_STREAM = 0
-"""Number of the stream of changes that this pool makes itself."""
+"""Number of the stream of the changes that are made in this pool."""
 
 MAX_HEADER_BLOCKS = 32
-"""Largest header. It holds twice the longest record, which is a remembered value of 64 KiB with its key."""
+"""Largest header of a batch. It has room for two of the longest records, which are remembered values of 64 KiB with a key."""
 
 _HEAD = struct.Struct("<8sHHHH16sQIIQQIIIII")
 _CHECKSUM_OFFSET = _HEAD.size - 4
@@ -55,7 +55,7 @@ class InvalidBatch(StoreError):
 
 
 class Position(NamedTuple):
-    """A position between two batches: place and first OSN of the next batch; checksum and epoch of the header before it."""
+    """A position between two batches: place and first OSN of the next batch, header checksum and epoch of the last batch."""
 
     segment: int
     block: int
@@ -87,7 +87,7 @@ class Batch:
         return Position(self.segment, block, self.first_osn + len(self.records), self.checksum, self.epoch)
 
     def follows(self, position: Position) -> bool:
-        """True if this batch continues the log at a position."""
+        """True if this batch may be the next batch of the log at a position."""
         is_next = (self.first_osn, self.previous_checksum) == (position.osn, position.checksum)
         return is_next and self.epoch >= position.epoch
 
@@ -110,7 +110,10 @@ def encode_header(
     data_checksums: "array[int]",
     blocks: int,
 ) -> tuple[bytearray, int]:
-    """Encode the header of a batch at `block` of `segment`; returns the header, `blocks` long, and its checksum."""
+    """Encode the header of a batch at `block` of `segment`.
+
+    Returns the header, which is `blocks` blocks long, and its checksum.
+    """
     joined = b"".join(records)
     header = bytearray(blocks * BLOCK_BYTES)
     _HEAD.pack_into(
@@ -142,7 +145,7 @@ def encode_header(
 
 
 def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
-    """Read the length of a header, in blocks, from its first block. Raises InvalidBatch if `block` is not such a block."""
+    """Read the length of a header, in blocks, from its first block. Raises InvalidBatch if `block` does not begin a header."""
     if len(block) < BLOCK_BYTES:
         raise InvalidBatch("cut off")
     magic, version, _, blocks, _, identity, *_ = _HEAD.unpack_from(block)
@@ -158,7 +161,8 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
     """Decode the whole header of a batch that was read from `block` of `segment`.
 
-    Raises InvalidBatch; PoolDamaged if the batch is valid but has a record of an unknown kind, which a newer version wrote.
+    Raises InvalidBatch. Raises PoolDamaged if the batch is valid but has a record of an unknown kind, written by a newer
+    version.
     """
     blocks = announced_header_blocks(header[:BLOCK_BYTES], pool_identity)
     if len(header) != blocks * BLOCK_BYTES:
@@ -199,7 +203,7 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
 
 
 def header_checksum(header: memoryview) -> int:
-    """CRC32C of a header whose checksum field is taken as 0."""
+    """Compute the CRC32C of a header with 0 in its checksum field."""
     checksum = crc32c(header[:_CHECKSUM_OFFSET])
     checksum = crc32c(bytes(CHECKSUM_BYTES), checksum)
     return int(crc32c(header[HEAD_BYTES:], checksum))

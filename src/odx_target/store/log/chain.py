@@ -9,7 +9,7 @@ from odx_target.store.log.open_batch import Part
 
 
 class Chain:
-    """Writes batches to their segments, each with a header that continues the chain from the position `start` on."""
+    """Writes batches to their segments. The header of the first batch continues the chain at the position `start`."""
 
     def __init__(self, pool_identity: bytes, epoch: int, flusher: Flusher, start: Position) -> None:
         self._pool_identity = pool_identity
@@ -21,7 +21,7 @@ class Chain:
 
     @property
     def position(self) -> Position:
-        """Position after the last batch whose header was made."""
+        """Position after the last batch that has a header."""
         part = self._last
         if part is None:
             return self._start
@@ -29,7 +29,7 @@ class Chain:
         return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum, self._epoch)
 
     def write(self, parts: Sequence[Part]) -> None:
-        """Write the batches of one commit. Neighbours in a segment are written with one call. Raises OSError."""
+        """Write the batches of one commit. Consecutive batches in a segment are written with one call. Raises OSError."""
         run: list[Buffer] = []
         start = parts[0]
         for part in parts:
@@ -43,7 +43,7 @@ class Chain:
         self._flusher.dirty.add(start.segment)
 
     def _header(self, part: Part, continued: bool) -> bytearray:
-        """Return the header of a batch. It is made only once, although a batch may be written again after an error."""
+        """Return the header of a batch. If the batch is written again after an error, it keeps its first header."""
         if part.header is not None:
             return part.header
         header, self._checksum = encode_header(

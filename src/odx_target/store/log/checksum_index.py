@@ -1,4 +1,4 @@
-"""The checksums of blocks, by segment: in memory for the segments in use, loaded on demand for other segments."""
+"""The checksums of blocks, in one table for each segment. Tables are loaded on demand and then stay in memory for a while."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -12,15 +12,15 @@ CHECKSUM_BYTES = array("I").itemsize
 """Size of the checksum of one block."""
 
 MAX_TABLES = 1024
-"""Number of segments whose checksums stay in memory: 64 MiB of checksums for 64 GiB of data. Reading other data costs one more
-read of 64 KiB."""
+"""Number of segments whose checksums stay in memory: 64 MiB of checksums for 64 GiB of data. A read of data in any other
+segment first reads 64 KiB of checksums."""
 
 
 class ChecksumIndex:
     """`tables` maps the number of a segment to the checksums of its blocks; a block beyond the table has no data.
 
-    The table of a segment that is being filled is *pinned* and stays in memory. When there are too many other tables, the
-    one that was loaded first is dropped. A better order would slow down every read.
+    The table of a segment that is being filled is *pinned* and stays in memory. If there are too many other tables, the oldest
+    of them is dropped. The time of last use would be a better criterion, but would slow down every read.
     """
 
     def __init__(self, pool_identity: bytes, max_tables: int = MAX_TABLES) -> None:
@@ -35,12 +35,12 @@ class ChecksumIndex:
         self.keep(number, table)
 
     def unpin(self, number: int, table: "array[int]") -> None:
-        """Replace the pinned table of a segment by its final table, which may be dropped."""
+        """Replace the pinned table of a segment by its final table, which is not pinned."""
         self._pinned.discard(number)
         self.keep(number, table)
 
     def keep(self, number: int, table: "array[int]") -> None:
-        """Keep a table until newer tables replace it."""
+        """Keep a table in memory until there are MAX_TABLES newer tables."""
         self.tables.pop(number, None)
         self.tables[number] = table
         if len(self.tables) - len(self._pinned) > self._max_tables:
@@ -52,7 +52,7 @@ class ChecksumIndex:
             self.tables.pop(number, None)
 
     def load_now(self, segment: Segment, size_blocks: int) -> "array[int] | None":
-        """Load the table of a sealed segment; None if that needs waiting for a disk."""
+        """Load the table of a sealed segment from the page cache. Returns None if the disk must be read."""
         last = segment.read_now(size_blocks - 1, 1)
         footer = last and decode_tail(last, self._pool_identity, segment.number, size_blocks)
         if not footer:
@@ -65,12 +65,15 @@ class ChecksumIndex:
         return table
 
     def load(self, segment: Segment, size_blocks: int) -> "array[int]":
-        """Load the table of a segment in a thread, and wait for the disk. The event loop must then call `keep`."""
+        """Load the table of a segment. Called in a thread, because it waits for the disk; the event loop then calls `keep`."""
         return load_table(segment, size_blocks, self._pool_identity)
 
 
 def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "array[int]":
-    """Read the checksums of a segment from its footer, or from the headers of its batches if it has none. Raises OSError."""
+    """Read the checksums of a segment from its footer.
+
+    If it has no footer, read them from its batch headers. Raises OSError.
+    """
     footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, segment.number, size_blocks)
     if footer is not None:
         table = decode_table(footer, segment.read(footer.used_blocks, footer_blocks(footer.used_blocks)))
@@ -80,7 +83,7 @@ def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "arr
 
 
 def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tuple["array[int]", int]:
-    """Read the checksums of a segment from the headers of its batches, and its first OSN; 0 if it has no batch.
+    """Return the checksums in the batch headers of a segment, and its first OSN, which is 0 if the segment has no batch.
 
     Raises OSError, PoolDamaged.
     """
@@ -94,7 +97,7 @@ def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tu
 
 
 def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batch]:
-    """Yield the batches of a segment from a block on, up to the first that is invalid or does not continue the chain."""
+    """Yield the batches of a segment from `block` on. Stops before a batch that is invalid or does not continue the chain."""
     batch = read_header(view, block, pool_identity)
     while batch is not None:
         yield batch
@@ -103,7 +106,7 @@ def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batc
 
 
 def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch | None:
-    """Read the batch whose header is at a block; None if there is no valid header. Raises OSError."""
+    """Read the batch whose header begins at `block`. Returns None if there is no valid header. Raises OSError."""
     try:
         blocks = announced_header_blocks(view.read(block, 1), pool_identity)
         return decode_header(view.read(block, blocks), pool_identity, view.number, block)
@@ -112,10 +115,13 @@ def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch 
 
 
 class SegmentView:
-    """Reads a segment from front to back in large pieces. Blocks beyond the end of the segment are left out."""
+    """Reads a segment from front to back in large pieces.
+
+    A read that extends beyond the end of the segment returns fewer blocks.
+    """
 
     PIECE_BLOCKS = 256
-    """Blocks in one read: 1 MiB, which usually holds many batches."""
+    """Number of blocks in one read: 1 MiB, which usually contains many batches."""
 
     def __init__(self, segment: Segment, size_blocks: int) -> None:
         assert self.PIECE_BLOCKS >= MAX_HEADER_BLOCKS

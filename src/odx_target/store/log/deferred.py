@@ -6,13 +6,16 @@ from odx_target.store.log.batch import header_blocks
 
 
 class Deferred(list[bytes]):
-    """Encoded records that must not fail, but for which the pool has no room yet, in the order of their changes."""
+    """Encoded records of changes that must not fail, for which the pool has no room yet.
+
+    They are in the order of the changes.
+    """
 
     def blocks(self) -> int:
         """Number of blocks that the records may take in the log."""
         return 2 * header_blocks(sum(map(len, self)), 0)
 
     def drop(self, saved: list[bytes]) -> None:
-        """Drop the records that a checkpoint has saved, if they still wait."""
+        """Drop those of the `saved` records that still wait, because a checkpoint contains their changes."""
         if len(saved) <= len(self) and all(map(is_, saved, self)):
             del self[: len(saved)]

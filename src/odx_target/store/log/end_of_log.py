@@ -1,13 +1,13 @@
-"""Replay of the log from the last checkpoint, and the decision where the log ends.
+"""Replay of the log from the last checkpoint, which also finds the end of the log.
 
-From the position of the checkpoint on, batch follows batch, either in the same segment or at the start of a later one. Each
-batch must name its predecessor, and its header and data must match their checksums. The log ends before the first batch that
-fails these checks, because the power was lost while that batch was written.
+The replay starts at the position of the checkpoint. The next batch is in the same segment or at the start of a later segment.
+Each batch must contain the checksum of the batch before it, and its header and data must match their checksums. The log ends
+before the first batch that fails these checks, because the power was lost while that batch was written.
 
-There is one exception: a batch may fail because it is damaged. Every header states how much of the log was durable when it
-was written. If a later header states that the failing batch was durable, dropping the batch would silently lose acknowledged
-data. If only its data is damaged, the batch stays in the log, and reading the damaged blocks fails. If its header is damaged,
-the pool is not opened.
+There is one exception: a batch may fail the checks because it was damaged later. Every header states how much of the log was
+durable when the header was written. If a later header states that the failing batch was durable, acknowledged data would be
+lost without a report if the batch were dropped. If only its data is damaged, the batch stays in the log, and reading the
+damaged blocks fails. If its header is damaged, the pool is not opened.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ from odx_target.store.segments.segment import SegmentStore
 class Replay:
     """Replay of the log from `start` on. Raises OSError.
 
-    When `groups` is exhausted, `end` is the end of the log. For each replayed segment, `used` has the number of blocks that the
-    log uses in it, and `end_osns` the OSN after its last record.
+    When `groups` has yielded everything, `end` is the end of the log. `used` is the number of blocks that the log uses in each
+    replayed segment. `end_osns` is the OSN after the last record of each replayed segment.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
@@ -62,7 +62,7 @@ class Replay:
         self.end = group[-1].end
 
     def _next(self, position: Position) -> Batch | None:
-        """Find the valid batch that follows a position; None at the end of the log."""
+        """Return the valid batch that follows a position; None at the end of the log."""
         for number, block in self._candidates(position):
             batch = self._header(number, block)
             if batch is not None and batch.follows(position) and (self._data_is_sound(batch) or self._was_durable(batch)):
@@ -87,7 +87,7 @@ class Replay:
         )
 
     def _was_durable(self, batch: Batch) -> bool:
-        """True if a later batch states that this one was durable."""
+        """True if a later batch states that `batch` was durable."""
         if self._proven_osn is None:
             self._proven_osn = max(self._durable_osns(), default=0)
         return batch.end.osn <= self._proven_osn
@@ -98,7 +98,7 @@ class Replay:
             raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
 
     def _durable_osns(self) -> Iterator[int]:
-        """Yield the `durable_osn` of every header after the present end of the log, also beyond damaged blocks."""
+        """Yield the `durable_osn` of every header after `end`. Headers after damaged blocks are found too."""
         for number in sorted(self._sizes):
             if number >= self.end.segment:
                 start = self.end.block if number == self.end.segment else 0
@@ -111,7 +111,7 @@ class Replay:
         return read_header(self._view(number), block, self._pool_identity)
 
     def _view(self, number: int) -> SegmentView:
-        """Return a view of a segment that ends before its footer."""
+        """Return a view of a segment without its footer."""
         view = self._views.get(number)
         if view is None:
             segment, size_blocks = self._store.open(number), self._sizes[number]

@@ -1,4 +1,4 @@
-"""The flusher makes the log durable; all waiting callers share one sync.
+"""The flusher, which makes the log durable. All waiting callers share one sync.
 
 A caller that arrives during a sync waits for the next sync, because its data may have been written after the present sync
 began.
@@ -13,11 +13,15 @@ from odx_target.store.health import Health
 from odx_target.store.segments.segment import Segment
 
 MAX_DIRTY_SEGMENTS = 4
-"""Number of dirty segments above which the log flushes itself. Each dirty segment keeps its descriptor open."""
+"""If there are more dirty segments than this number, the log is flushed in the background. Each dirty segment needs an open
+descriptor."""
 
 
 class Flusher:
-    """`dirty` holds the segments that were written to since their last sync. All records below `durable_osn` are durable."""
+    """`dirty` holds the segments that were written since their last sync.
+
+    All records with an OSN below `durable_osn` are durable.
+    """
 
     def __init__(self, environment: Environment, health: Health, durable_osn: int) -> None:
         self.dirty: set[Segment] = set()
@@ -29,10 +33,10 @@ class Flusher:
         self._is_starting = False
 
     async def flush(self) -> None:
-        """Make all records below the present `written_osn` durable.
+        """Make all records durable whose OSN is below the present `written_osn`.
 
-        Raises PoolFailed if a sync failed: the kernel may have dropped written data and would not report it a second time.
-        Raises OutOfResources if no sync could be started.
+        Raises PoolFailed if a sync failed: the kernel may have dropped written data, and a second sync would not report that
+        loss. Raises OutOfResources if no sync could be started.
         """
         wanted_osn = self.written_osn
         while self.durable_osn < wanted_osn:
@@ -60,7 +64,7 @@ class Flusher:
             await self._running.wait()
 
     async def forget(self, segments: Collection[Segment]) -> None:
-        """Wait until no sync is running, and sync these segments no more: nothing in them is needed."""
+        """Wait until no sync is running, then remove these segments from `dirty`, because their data is not needed any more."""
         await self.settle()
         self.dirty.difference_update(segments)
 

@@ -1,8 +1,8 @@
-"""The footer of a sealed segment: the checksums of all its blocks, so that a reader need not read every batch header.
+"""The footer of a sealed segment, which contains the checksums of all blocks, so a reader need not read every batch header.
 
-The footer fills the last blocks of the segment. It begins with one CRC32C checksum for each block before the footer (0 for
-blocks of headers). Zeros follow, and the fields of `_TAIL` end the last block. All numbers are little-endian. If a footer is
-missing or damaged, the same checksums are read from the headers.
+The footer is in the last blocks of the segment. It begins with one CRC32C for each block before the footer; the value is 0 for
+blocks of headers. Zeros follow up to the fields of `_TAIL`, which are the end of the last block. All numbers are little-endian.
+If a footer is missing or damaged, the same checksums are read from the headers.
 """
 
 import struct
@@ -26,7 +26,7 @@ TAIL_BYTES = _TAIL.size
 
 
 class Footer(NamedTuple):
-    """The end of a footer. A segment without records has a `last_osn` that is one below `first_osn`."""
+    """The end of a footer. In a segment without records, `last_osn` is `first_osn` minus 1."""
 
     used_blocks: int
     first_osn: int
@@ -39,12 +39,12 @@ def footer_blocks(used_blocks: int) -> int:
 
 
 def capacity_blocks(segment_blocks: int) -> int:
-    """Number of blocks in a segment that batches may fill."""
+    """Number of blocks that batches may use in a segment of `segment_blocks` blocks."""
     return segment_blocks - footer_blocks(segment_blocks)
 
 
 def encode_footer(pool_identity: bytes, segment: int, table: "array[int]", osns: range) -> bytes:
-    """Encode the footer of a segment; `table` holds the checksums of its blocks, `osns` the OSNs of its records."""
+    """Encode the footer of a segment. `table` has the checksums of the blocks, and `osns` has the OSNs of the records."""
     checksums = disk_bytes(table)
     used_blocks, table_checksum = len(table), crc32c(checksums)
     tail = _TAIL.pack(
@@ -56,7 +56,7 @@ def encode_footer(pool_identity: bytes, segment: int, table: "array[int]", osns:
 
 
 def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: int, size_blocks: int) -> Footer | None:
-    """Decode the end of a footer from the last of `size_blocks` blocks; None if the block does not end a valid footer."""
+    """Decode the end of a footer from the last block of a segment of `size_blocks`. Returns None if the footer is not valid."""
     tail = bytes(last_block[-_TAIL.size :])
     if len(tail) < _TAIL.size:
         return None
@@ -69,7 +69,7 @@ def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: in
 
 
 def decode_table(footer: Footer, blocks: bytes | bytearray) -> "array[int] | None":
-    """Decode the checksums from all blocks of a footer; None if they are damaged."""
+    """Decode the checksums from all blocks of a footer. Returns None if the checksums are damaged."""
     checksums = bytes(blocks[: footer.used_blocks * CHECKSUM_BYTES])
     if crc32c(checksums) != footer.table_checksum:
         return None

@@ -1,4 +1,4 @@
-"""The parts of the open batch, each of which becomes one batch in the log."""
+"""The parts of the open batch. The commit writes each part as one batch of the log."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from odx_target.store.segments.segment import Segment
 
 
 class Part:
-    """A batch that has not been written yet. Its place is fixed from the start; its header is made by the commit."""
+    """A batch that has not been written yet. Its place is known from the start. The commit makes its header."""
 
     __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
 
@@ -35,7 +35,7 @@ class Part:
 
 
 def block_checksums(data: Sequence[Buffer]) -> list[int]:
-    """CRC32C of each block of the joined buffers. A buffer need not end at the end of a block."""
+    """Return the CRC32C of each block of the joined buffers. A block may span several buffers."""
     if len(data) == 1 and len(data[0]) == BLOCK_BYTES:
         return [crc32c(data[0])]
     checksums = []

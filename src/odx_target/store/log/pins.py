@@ -1,7 +1,7 @@
-"""Pins: the reads that have not ended yet, and therefore the segments that must not be freed.
+"""Pins: they keep segments from being freed while a read may still use them.
 
-A read looks up its places when it is called, and may read them much later in a thread. If a host overwrites the blocks
-meanwhile, no map refers to these places any more. The pin of the read still does.
+A read looks up the places of its blocks when it is called, and may read these places much later in a thread. If a host
+overwrites the blocks meanwhile, no map refers to the places any more. The pin of the read still refers to them.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from odx_target.store.segments.segment import PLACE_BITS
 
 
 class Pin:
-    """Pins the segments of runs (place, count_blocks) for as long as anything refers to this object.
+    """Pins the segments of the runs (place, count_blocks) while anything has a reference to this object.
 
-    A coroutine refers to its arguments until it ends, and also if it is never started.
+    A coroutine that has the pin as an argument keeps it until the coroutine ends or is dropped, even if it was never started.
     """
 
     __slots__ = ("__weakref__", "runs")
@@ -27,7 +27,7 @@ class Pins:
         self._pins: WeakSet[Pin] = WeakSet()
 
     def pin(self, runs: Sequence[tuple[int, int]]) -> Pin:
-        """Pin the segments of runs; place 0 is a hole."""
+        """Pin the segments that the runs are in. A run at place 0 is a hole and pins no segment."""
         pin = Pin(runs)
         self._pins.add(pin)
         return pin

@@ -1,7 +1,8 @@
-"""Reading of blocks at their places. Each block is checked against its checksum.
+"""Reading of blocks at their places in the log. Each block is checked against its checksum.
 
-`read_now` reads from the page cache without waiting. `read` gets all other blocks with one call in a thread. If the checksums
-of a sealed segment are not in memory, `read_now` loads them from the page cache too (64 KiB, about ten microseconds).
+`read_now` reads from the page cache without waiting for the disk. `read` uses one call in a thread for all blocks that are not
+in the page cache. If the checksums of a sealed segment are not in memory, `read_now` also loads them from the page cache, which
+takes about ten microseconds for 64 KiB.
 """
 
 from array import array
@@ -21,7 +22,7 @@ from odx_target.store.segments.supply import SegmentSupply
 
 BLOCK_MASK = (1 << PLACE_BITS) - 1
 ZEROS_BLOCKS = 256
-"""Size of the buffer of zeros that is returned for holes: 1 MiB. A longer hole is returned as several buffers."""
+"""Size, in blocks, of the buffer of zeros that is returned for a hole: 1 MiB. A longer hole is returned as several buffers."""
 
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
@@ -40,9 +41,9 @@ class Reader:
         self.pins = Pins()
 
     def read_block_now(self, place: int, block: int) -> Buffer | None:
-        """Read one block without waiting; None if it must come from the disk.
+        """Read one block without waiting. Returns None if the block must be read from the disk.
 
-        `block` is its number in the volume, for the message of an error. Raises DamagedBlock.
+        `block` is the number of the block in the volume, for the message of an error. Raises DamagedBlock.
         """
         if not place:
             return _ZEROS[:BLOCK_BYTES]
@@ -59,7 +60,7 @@ class Reader:
         return buffer
 
     def read_now(self, runs: Runs, block: int) -> list[Buffer] | None:
-        """Read all runs without waiting; None if any block must come from the disk.
+        """Read all runs without waiting. Returns None if any block must be read from the disk.
 
         `block` is the number of the first block in its volume. Raises DamagedBlock.
         """
@@ -90,7 +91,7 @@ class Reader:
         return [buffer for run in buffers for buffer in run]
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Drop what is known about segments that no read will use any more."""
+        """Drop the cached checksums of segments that no read will use any more."""
         self._index.drop(numbers)
 
     def settle(self, runs: Runs) -> None:
@@ -140,7 +141,7 @@ class Reader:
     def _read_in_thread(
         self, wanted: list[tuple[Segment, int, int, int, int]], tables: dict[int, "array[int]"]
     ) -> list[bytearray]:
-        """Read and check runs of blocks. Adds every checksum table that it has to load to `tables`."""
+        """Read and check runs of blocks. Adds each checksum table that is loaded from the disk to `tables`."""
         found = []
         for segment, size_blocks, at, count, block in wanted:
             try:
@@ -156,7 +157,7 @@ class Reader:
 
 
 def _explained(error: OSError, segment: Segment, at: int, count: int, block: int) -> StoreError:
-    """Make the exception for a range that could not be read; it names the first unreadable block."""
+    """Make the exception for a range that could not be read. The exception has the number of the first unreadable block."""
     if passes(error):
         return of_read(block, error)
     for index in range(count):

@@ -13,7 +13,7 @@ class InvalidRecord(StoreError):
 
 
 def take(view: memoryview, offset: int, size_bytes: int) -> tuple[bytes, int]:
-    """Return a part of a record and the offset after it. Raises InvalidRecord if the part is cut off."""
+    """Return `size_bytes` of a record and the offset after them. Raises InvalidRecord if the record ends before."""
     part = bytes(view[offset : offset + size_bytes])
     if len(part) != size_bytes:
         raise InvalidRecord(f"a record at byte {offset} is cut off")
@@ -21,7 +21,7 @@ def take(view: memoryview, offset: int, size_bytes: int) -> tuple[bytes, int]:
 
 
 def encode_texts(texts: Iterable[str]) -> bytes:
-    """Encode texts, each with its size in two bytes before it."""
+    """Encode texts. The size of each text, in two bytes, precedes the text."""
     encoded = [text.encode() for text in texts]
     return b"".join(len(text).to_bytes(2, "little") + text for text in encoded)
 
@@ -47,12 +47,12 @@ def decode_attributes(data: bytes) -> dict[str, str]:
 
 
 def join_parts(parts: Iterable[bytes]) -> bytes:
-    """Join parts, each with its size in four bytes before it."""
+    """Join parts. The size of each part, in four bytes, precedes the part."""
     return b"".join(_SIZE.pack(len(part)) + part for part in parts)
 
 
 def split_parts(view: memoryview, offset: int, count: int) -> tuple[list[bytes], int]:
-    """Return `count` parts that `join_parts` joined, and the offset after them."""
+    """Return the `count` parts that `join_parts` joined, and the offset after the last part."""
     parts = []
     for _ in range(count):
         (size_bytes,) = _SIZE.unpack_from(view, offset)

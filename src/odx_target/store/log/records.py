@@ -1,8 +1,9 @@
 """Records, each of which describes one change of a pool, and their encoding in the log.
 
-A record begins with a word of 32 bits: its kind in the low 8 bits, and above them the size in bytes of the rest. So a reader
-can name a record of an unknown kind. The fixed fields of the kind follow, then the parts of variable length. Numbers are
-little-endian. A `Write` contains no data: its blocks are the next `count_blocks` data blocks of its batch.
+A record begins with a word of 32 bits. The low 8 bits are the kind of the record; the high 24 bits are the number of bytes
+after this word. Because the size is known, a reader can report a record of an unknown kind. The fixed fields of the kind
+follow, then the parts of variable length. Numbers are little-endian. A `Write` contains no data: its data is in the next
+`count_blocks` data blocks of its batch.
 """
 
 import struct
@@ -24,16 +25,17 @@ from odx_target.store.log.snapshot_records import (
 )
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Longest remembered value. A persistent token with all its ranges needs a few KiB; the limit keeps batch headers small."""
+"""Longest value that `remember` accepts. The limit keeps batch headers small. A persistent token with all its ranges needs a
+few KiB."""
 
 MAX_KEY_BYTES = 1024
-"""Longest key in UTF-8. Keys are identifiers with a prefix."""
+"""Longest key of a remembered value, in UTF-8. A key is a prefix and an identifier."""
 
 MAX_NAME_BYTES = 255
 """Longest volume name in UTF-8; the same as the longest file name."""
 
 MAX_ATTRIBUTES_BYTES = 16 * 1024
-"""Largest total size of the attribute names and values of a volume in UTF-8."""
+"""Largest total size of all attribute names and values of a volume, in UTF-8."""
 
 
 class UnknownRecord(InvalidRecord):
@@ -134,7 +136,8 @@ _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 
 _WRITE = struct.Struct("<IIQI")
 encode_write = _WRITE.pack
-"""Encode a Write as encode_write(WRITE, volume, block, count_blocks). Only this record is frequent enough for a shortcut."""
+"""Encode a Write, called as encode_write(WRITE, volume, block, count_blocks). It is faster than `encode`, because writes are
+frequent."""
 
 WRITE_BYTES = _WRITE.size
 WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4

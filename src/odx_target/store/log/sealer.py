@@ -1,7 +1,7 @@
 """The sealer finishes full segments: it writes the footer of each, and cuts the file after the footer.
 
-Neither step concerns acknowledged data: a footer repeats checksums of the headers, and an uncut file is only too long. So a
-step that fails is repeated with the next segment, or when the pool is opened again.
+No acknowledged data depends on these steps: the headers contain the same checksums as the footer, and a file that is not cut is
+only too long. A step that fails is repeated when the next segment is sealed, or when the pool is opened again.
 """
 
 from array import array
@@ -18,7 +18,7 @@ from odx_target.store.troubles import Troubles
 
 
 class FullSegment(NamedTuple):
-    """A segment that takes no more batches, the checksums of its blocks, and the OSNs of its records."""
+    """A segment that is too full for another batch, with the checksums of its blocks and the OSNs of its records."""
 
     segment: Segment
     table: "array[int]"
@@ -26,7 +26,7 @@ class FullSegment(NamedTuple):
 
 
 class Sealer:
-    """Finishes the segments in `full`: writes their footers and cuts them."""
+    """Writes the footers of the segments in `full`, and cuts their files."""
 
     def __init__(
         self,
@@ -49,18 +49,18 @@ class Sealer:
         self._uncut: list[Segment] = []
 
     def start_soon(self) -> None:
-        """Write the footers of all full segments, and cut the segments in the background."""
+        """Write the footers of all full segments now, and cut their files in the background."""
         for segment in self._write_footers():
             self._environment.start_soon(self._cut_soon, segment)
 
     async def finish(self) -> None:
-        """Write the footers of all full segments, cut the segments, and wait for that."""
+        """Write the footers of all full segments, and wait until their files are cut."""
         self._write_footers()
         for segment in list(self._sizes):
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """Final sizes, by number, of the segments that have a footer but have not been cut yet."""
+        """Final size of each segment that has a footer but has not been cut yet, by segment number."""
         return {segment.number: blocks for segment, blocks in self._sizes.items()}
 
     def unsealed(self) -> set[int]:
@@ -86,7 +86,7 @@ class Sealer:
         return written
 
     async def _cut_soon(self, segment: Segment) -> None:
-        """Cut a segment. Also try again to cut each segment whose cut has failed before."""
+        """Cut a segment, and also each earlier segment that could not be cut before."""
         waiting, self._uncut = [segment, *self._uncut], []
         for each in waiting:
             try:

@@ -15,7 +15,7 @@ from odx_target.store.log.record_fields import (
 
 
 class SnapshotCreated(NamedTuple):
-    """Freeze a volume under the identifier `frozen`, and name the frozen map. `created_us` is a wall clock time."""
+    """A volume was frozen as the frozen map `frozen`, which became a named snapshot. `created_us` is a wall clock time."""
 
     guid: bytes
     frozen: int
@@ -27,7 +27,7 @@ class SnapshotCreated(NamedTuple):
 
 
 class SnapshotChanged(NamedTuple):
-    """The name, attributes and holds that a snapshot has from now on."""
+    """The new name, attributes and holds of a snapshot."""
 
     guid: bytes
     name: str
@@ -40,7 +40,10 @@ class SnapshotDeleted(NamedTuple):
 
 
 class VolumeCloned(NamedTuple):
-    """A new volume that begins as the frozen map `frozen`, or as volume `source` is now if `frozen` is 0."""
+    """A new volume with the data of the frozen map `frozen`.
+
+    If `frozen` is 0, it has the present data of the volume `source`.
+    """
 
     volume: int
     frozen: int
@@ -58,7 +61,7 @@ class VolumeRestored(NamedTuple):
 
 
 class VolumeChanged(NamedTuple):
-    """The name and attributes that a volume has from now on."""
+    """The new name and attributes of a volume."""
 
     volume: int
     name: str
@@ -71,7 +74,7 @@ FIXED: dict[int, tuple[type, str]] = {
     13: (SnapshotDeleted, "16s"),
     15: (VolumeRestored, "IQ16s"),
 }
-"""Kinds of record without variable parts: kind -> class and the formats of its fields."""
+"""Kinds of records without variable parts: kind -> class and format of the fields."""
 
 _CREATED = struct.Struct("<16sQIQ16s")
 _CHANGED = struct.Struct("<16s")
@@ -120,4 +123,4 @@ DECODE_BODY: dict[int, Callable[[memoryview], tuple[SnapshotRecord, int]]] = {
     14: _decode_cloned,
     16: _decode_volume_changed,
 }
-"""Kinds with variable parts: kind -> decoder of its fields, which returns the record and the number of bytes used."""
+"""Kinds of records with variable parts: kind -> decoder, which returns the record and the number of bytes that it used."""

@@ -1,4 +1,4 @@
-"""The data of batches that could not be written. It stays readable from memory."""
+"""The data of batches that could not be written. Reads get this data from memory."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from odx_target.store.segments.segment import PLACE_BITS
 
 
 class Unwritten:
-    """`blocks` holds each block that could not be written, by its place. `is_stalled` if its batch will be written later."""
+    """`blocks` holds the data that could not be written, by place. `is_stalled` is True if this data will be written later."""
 
     def __init__(self) -> None:
         self.blocks: dict[int, bytes] = {}

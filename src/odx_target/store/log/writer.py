@@ -1,14 +1,14 @@
-"""The log writer: records are collected in batches, and batches fill segments.
+"""The log writer, which collects records in batches and writes the batches to segments.
 
-The place of each block is fixed when its record is added to the open batch, so the map can change at once. `commit` makes the
-headers and hands the batch to the operating system. A read of a place in the open batch commits the batch first.
+The place of each block is known when its record is added to the open batch, so the map can change at once. `commit` makes the
+header and writes the batch to the operating system. A read of a place in the open batch commits the batch first.
 
-If the operating system lacks the room, memory or descriptors to take a batch, the batch is *stalled*. The next commit tries
-again, and no new record is accepted before that. Reads find the data of the batch in memory.
+If the operating system has no room, memory or descriptor for a batch, the batch is *stalled*. The next commit writes the batch
+again, and no new record is accepted until a commit succeeds. Until then reads get the data of the batch from memory.
 
-Callers ask for room before they change anything (`require_data`, `require_record`). Data leaves a reserve free, so that even
-a full pool can log an unmap, a release or a forget. While the next segment is being made, data leaves twice that reserve
-free, because few callers that log a record without data can wait.
+A caller checks that there is room before it changes anything (`require_data`, `require_record`). Records with data leave a
+reserve free, so that even a full pool can log an unmap, a release or a forget. While the next segment is being made, they leave
+twice the reserve free, because most callers that log a record without data cannot wait for room.
 """
 
 from array import array
@@ -33,22 +33,24 @@ from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
 NOTHING_PENDING = 1 << 62
-"""Value of `pending_place` if no batch is open; it is above every place."""
+"""Value of `pending_place` if no batch is open. Every place is lower than this value."""
 
 RESERVE_BLOCKS = 256
-"""Room that data leaves free: 1 MiB, enough for 256 commits of unmap, release or forget in a full pool."""
+"""Number of blocks that records with data leave free: 1 MiB, for 256 commits of an unmap, a release or a forget in a full
+pool."""
 
 CHECKPOINT_BLOCKS = 65_536
-"""Blocks of log between checkpoints: 256 MiB, which recovery replays in well under a second."""
+"""Number of log blocks between checkpoints: 256 MiB, which recovery replays in well under a second."""
 
 PART_BLOCKS = 900
-"""Number of data blocks that surely fit a batch with a header of one block. Used to estimate room in advance."""
+"""Number of data blocks that always fit in a batch with a header of one block. The estimates of required room use this
+number."""
 
 
 class Log:
     """The only writer of a log. `written_blocks` counts the blocks committed since the last checkpoint.
 
-    The blocks from `pending_place` on belong to the open batch, or to a batch that could not be written (`unwritten`).
+    The blocks at `pending_place` and above it belong to the open batch, or to a batch that could not be written (`unwritten`).
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class Log:
 
     @property
     def unused_blocks(self) -> int:
-        """Number of empty blocks in the segments that exist."""
+        """Number of blocks in the present segments that have not been written."""
         return self._capacity - self._next + self._supply.ready_blocks
 
     def require_data(self, count_blocks: int) -> None:
@@ -103,15 +105,18 @@ class Log:
             self._make_room(need, need + self._reserve)
 
     def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
-        """Check that a record can be appended. Raises PoolFull, PoolBusy, PoolFailed. `spare` allows the use of the reserve."""
+        """Check that a record can be appended.
+
+        If `spare` is True, the reserve may be used. Raises PoolFull, PoolBusy, PoolFailed.
+        """
         self._check_writable()
-        # Twice, because a header that does not fit into a segment leaves the end of that segment unused.
+        # Room for two headers, because a header that does not fit into a segment leaves the end of that segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._supply.spare_blocks)
         if self.deferred or self.unused_blocks < need + self._reserve // 2:
             self._make_room(need, need, spare=spare)
 
     def append(self, record: bytes) -> None:
-        """Add a record without data. `require_record` must have found room for it."""
+        """Add a record without data. The caller must call `require_record` first."""
         part = self._part
         if part is None or part.room_bytes < len(record):
             part = self._open_part(header_blocks(len(record), 0), 0)
@@ -120,10 +125,11 @@ class Log:
         self.next_osn += 1
 
     def append_or_defer(self, record: bytes, *, matters: bool = True) -> None:
-        """Add a record that must not fail. If the pool has no room at all, the record waits for room or for a checkpoint.
+        """Add the record of a change that must not fail. Without any room, the record waits for room or for a checkpoint.
 
-        No other record is logged while it waits, so the order of records is kept. If the pool has failed, the record is
-        dropped; if it `matters` after a restart, the next commit then raises PoolFailed.
+        While the record waits, no other record is logged, so the order of the records stays the same. If the pool has failed,
+        the record is dropped. If in this case `matters` is True, the next commit raises PoolFailed, because the change will be
+        lost at a restart.
         """
         try:
             self.require_record(len(record), spare=True)
@@ -135,7 +141,10 @@ class Log:
             self.append(record)
 
     def write(self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int) -> list[tuple[int, int, int]]:
-        """Add a write; `require_data` must have found room for it. Returns its pieces as (block, place, count_blocks)."""
+        """Add a write, after `require_data`.
+
+        Returns the pieces into which the write was divided, as (block, place, count_blocks).
+        """
         checksums = block_checksums(data)
         part = self._part
         if part is None:
@@ -157,10 +166,11 @@ class Log:
         return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
 
     def commit(self) -> None:
-        """Hand the open batch to the operating system.
+        """Write the open batch to the operating system.
 
-        Raises OutOfResources or PoolFull if the operating system cannot take the batch now; the next commit tries again.
-        Raises PoolFailed if the batch is lost, or once if an earlier loss has not been reported yet.
+        Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
+        Raises PoolFailed if the batch is lost. Also raises PoolFailed, once, if a batch was lost earlier and no commit has
+        reported that loss yet.
         """
         parts = self._parts
         if not parts:
@@ -190,14 +200,14 @@ class Log:
         self._flusher.written_osn = self.next_osn
         for part in parts:
             self.written_blocks += part.header_blocks + len(part.checksums)
-            part.data = []  # The callers may use their buffers again.
+            part.data = []  # The callers may change their buffers after the commit.
         if self._sealer.full:
             self._sealer.start_soon()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
 
     def commit_for_another(self) -> None:
-        """Commit as `commit` does, but let the next call of `commit` raise PoolFailed too if the batch is lost."""
+        """Call `commit`. If the batch is lost, the next call of `commit` raises PoolFailed too."""
         try:
             self.commit()
         except PoolFailed:
@@ -219,7 +229,7 @@ class Log:
             await self._environment.in_thread(self._supply.store.delete, unused, lane=Lane.UPKEEP)
 
     def segment_sizes(self) -> dict[int, int]:
-        """Least size, in blocks, that each segment in use must have at present."""
+        """Number of blocks that each segment in use must have at least, by segment number."""
         sizes = self._supply.size_blocks | self._sealer.sizes()
         if self._segment is not None:
             sizes[self._segment.number] = self.chain.position.block
@@ -228,7 +238,7 @@ class Log:
         return sizes
 
     def sealed_segments(self) -> list[int]:
-        """Numbers of the sealed segments before the present position, oldest first, without retired segments."""
+        """Numbers of the sealed segments up to the present position, oldest first. Retired segments are left out."""
         last = self.chain.position.segment
         others = self._sealer.unsealed() | self._supply.retired
         if self._segment is not None:
@@ -236,22 +246,26 @@ class Log:
         return [number for number in sorted(self._supply.size_blocks) if number <= last and number not in others]
 
     def open_segment(self) -> tuple[int, int] | None:
-        """Number of the segment that is being filled, and the number of its blocks that have been written; None if none is."""
+        """Number of the segment that is being filled, and the number of its written blocks.
+
+        None if no segment is being filled.
+        """
         position = self.chain.position
         if self._segment is None or self.unwritten.is_stalled or position.segment != self._segment.number:
             return None
         return position.segment, position.block
 
     def _check_writable(self) -> None:
-        """Raise an exception if no record can be accepted now. Tries again to commit a stalled batch."""
+        """Raise an exception if the log cannot accept records now. If a batch is stalled, first try again to commit it."""
         self._health.check()
         if self.unwritten.is_stalled:
             self.commit_for_another()
 
     def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False) -> None:
-        """Make sure that there are `wanted_blocks`, then append the deferred records.
+        """Make sure that `wanted_blocks` are free, then append the deferred records.
 
-        Raises PoolBusy while segments are being made. If no segment can be made, it accepts `need_blocks` or raises the cause.
+        Raises PoolBusy while segments are being made. If no segment can be made, `need_blocks` free blocks are enough; if there
+        are fewer, the error of the segment supply is raised.
         """
         need_blocks += self.deferred.blocks()
         wanted_blocks += self.deferred.blocks()
@@ -279,7 +293,7 @@ class Log:
         return part
 
     def _advance(self) -> None:
-        """Continue in the next segment, and leave the present one to the sealer."""
+        """Continue in the next segment, and give the present segment to the sealer."""
         if self._segment is not None:
             self._leave(self._segment)
         self._segment = self._supply.take()

@@ -1,16 +1,17 @@
 """The map of a volume, which gives the place of each block in the log.
 
 A place is a number that only the log interprets; 0 is a hole. The map is a radix tree (`frozen_root`) of leaves (`leaf`). Every
-node has the epoch in which it was made. A map changes only nodes of its own present epoch, and copies other nodes first. So
-`freeze` is O(1): it returns the root and takes a new epoch, after which the map must copy all nodes below that root. Such nodes
-can be shared by a map and its frozen roots, and by several maps (`copy_range`).
+node has the epoch in which it was made. A map changes only nodes of its own present epoch. Before it changes any other node, it
+copies the node. So `freeze` is O(1): it returns the root and gives the map a new epoch. After that, the map copies each node
+below the frozen root before it changes the node. A map and its frozen roots share the unchanged nodes. Several maps can also
+share nodes (`copy_range`).
 
 Rules:
 
-1. Only the live map with the epoch of a node changes the node, and only on the event loop.
-2. A node below a frozen root has the epoch of no live map and never changes. There are two exceptions: a leaf may change its
+1. Only the live map whose epoch is the epoch of a node changes the node, and only on the event loop.
+2. A node below a frozen root never changes, because no live map has its epoch. There are two exceptions: a leaf may change its
    form (`leaf`), and a catalogue may set the number of a node.
-3. So a node that is stored in a catalogue is frozen. A copy of it has no number.
+3. A node that is stored in a catalogue is therefore frozen. A copy of such a node has no number.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from odx_target.store.map.leaf import (
 )
 
 MAX_SIZE_BLOCKS = 1 << 48
-"""Largest size of a map: an exabyte, which is far above the limit of a LUN and needs four inner levels."""
+"""Largest size of a map: an exabyte, which is far above the limit of a LUN. A tree of this size has four inner levels."""
 
 _NO_LEAF = Leaf(one_run(0), Epoch())
 
@@ -42,10 +43,10 @@ def _drop(_nodes: Sequence[Node]) -> None:
 
 
 class BlockMap(MapReader):
-    """A map that can be changed. It has `size_blocks` blocks, which are holes at first.
+    """A map that can be changed. It has `size_blocks` blocks. At first all blocks are holes.
 
-    The caller must check that ranges lie within the size of the map, or of the source. `discard` gets the subtrees that the map
-    no longer needs, because a subtree may have millions of nodes and must not be freed at once.
+    The caller must check that each range is inside the map or the source. `discard` is called with the subtrees that the map no
+    longer needs. A subtree may have millions of nodes, so it must not be freed at once.
     """
 
     __slots__ = ("_discard", "_epoch")
@@ -58,14 +59,14 @@ class BlockMap(MapReader):
 
     @classmethod
     def thawed(cls, frozen: FrozenRoot, discard: Discard = _drop) -> "BlockMap":
-        """Make a map with the content of a frozen map; O(1)."""
+        """Make a map with the content of a frozen map, in O(1)."""
         live = cls(frozen.size_blocks, discard)
         live.root = frozen.root
         live._shift = LEAF_BITS * frozen.levels
         return live
 
     def become(self, frozen: FrozenRoot) -> Inner | None:
-        """Take over the tree and the size of a frozen map; O(1). Returns the former root, which the caller must discard."""
+        """Give this map the tree and size of a frozen map, in O(1). Returns the former root, which the caller must discard."""
         former = self.root
         self._epoch = Epoch()
         self.root = frozen.root
@@ -74,12 +75,12 @@ class BlockMap(MapReader):
         return former
 
     def freeze(self) -> FrozenRoot:
-        """Freeze the map as it is now; O(1)."""
+        """Freeze the present content of the map, in O(1)."""
         self._epoch = Epoch()
         return FrozenRoot(self.root, self.levels, self.size_blocks)
 
     def assign(self, block: int, place: int, count_blocks: int = 1) -> None:
-        """Map blocks to consecutive places from `place` on, which is not 0."""
+        """Map blocks to consecutive places. `place` is the first place and must not be 0."""
         assert 0 < place <= PLACE_LIMIT - count_blocks
         index = block & INDEX_MASK
         if index + count_blocks <= LEAF_BLOCKS:
@@ -97,7 +98,7 @@ class BlockMap(MapReader):
             place += count
 
     def clear(self, block: int, count_blocks: int) -> None:
-        """Turn blocks into holes. Whole subtrees, and nodes that lose all children, are discarded."""
+        """Turn blocks into holes. Discards whole subtrees, and nodes without remaining children."""
         if self.root is not None and count_blocks:
             root = self._cleared(self.root, self._shift, block, block + count_blocks)
             assert not isinstance(root, Leaf)
@@ -106,8 +107,8 @@ class BlockMap(MapReader):
     def copy_range(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int) -> None:
         """Map blocks to the places of a range of a frozen map.
 
-        If both ranges have the same alignment, whole leaves and subtrees are shared. Otherwise entries are copied leaf by leaf.
-        The cost of a missing subtree of the source does not depend on its size.
+        If both ranges have the same offset in a leaf, whole leaves and subtrees are shared. Otherwise entries are copied leaf
+        by leaf. The cost of a missing subtree of the source does not depend on its size.
         """
         end = block + count_blocks
         while block < end:
@@ -126,7 +127,7 @@ class BlockMap(MapReader):
             block += count
 
     def resize(self, size_blocks: int) -> None:
-        """Add holes at the end, or cut off the end. Blocks that were cut off are holes if the map grows again."""
+        """Add holes at the end, or cut off the end. If the map grows again later, the blocks that were cut off are holes."""
         assert size_blocks <= MAX_SIZE_BLOCKS
         if size_blocks < self.size_blocks:
             self.clear(size_blocks, self.size_blocks - size_blocks)
@@ -137,7 +138,7 @@ class BlockMap(MapReader):
         self.size_blocks = size_blocks
 
     def _share(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int, level: int) -> int:
-        """Share whole subtrees of a level that have one parent in each map; returns blocks shared."""
+        """Share whole subtrees of one level, up to the end of their parents. Returns the number of shared blocks."""
         shift = _shift_of(level)
         theirs = source.inner(source_block, level + 1)
         assert theirs is not None
@@ -148,7 +149,7 @@ class BlockMap(MapReader):
         return slots << shift
 
     def _copy_entries(self, source: FrozenRoot, leaf: Leaf, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy entries from `leaf` on, into whole new leaves if possible, else only from this leaf; returns blocks copied."""
+        """Copy entries, into whole new leaves if possible, otherwise only from `leaf`. Returns the number of copied blocks."""
         index = block & INDEX_MASK
         if not index and count_blocks >= LEAF_BLOCKS:
             return self._copy_leaves(source, leaf, source_block, block, _slots(block, count_blocks, 0))
@@ -158,7 +159,10 @@ class BlockMap(MapReader):
         return count
 
     def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
-        """Make new leaves, each from parts of two adjacent source leaves, until both are missing; returns blocks copied."""
+        """Make new leaves from parts of two adjacent source leaves, until both are missing.
+
+        Returns the number of copied blocks.
+        """
         source_index = source_block & INDEX_MASK
         leaf: Leaf | None = first
         made: list[Leaf] = []
@@ -174,7 +178,7 @@ class BlockMap(MapReader):
         return len(made) * LEAF_BLOCKS
 
     def _cleared(self, node: Node, shift: int, first: int, end: int) -> Node | None:
-        """Remove blocks `first` to `end` - 1, counted in the subtree; returns the changed subtree, or None if it is empty."""
+        """Remove blocks `first` to `end` - 1 of the subtree `node`. Returns the changed subtree, or None if it is empty."""
         if first <= 0 and end >= LEAF_BLOCKS << shift:
             self._discard([node])
             return None
@@ -206,7 +210,7 @@ class BlockMap(MapReader):
         return None if leaf.is_hole() else leaf
 
     def _put_leaves(self, block: int, leaves: list[Leaf]) -> None:
-        """Put adjacent whole leaves into the map. `block` is aligned to leaves, and all leaves have the same parent."""
+        """Put adjacent leaves into the map. `block` is the first block of a leaf, and all leaves have the same parent."""
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
         self._discard(inner.remove(slot, slot + len(leaves)))
@@ -226,7 +230,10 @@ class BlockMap(MapReader):
         return leaf
 
     def _writable_inner(self, block: int, level: int) -> Inner:
-        """Find the inner node above a block that is `level` levels above the leaves. Makes or copies nodes as needed."""
+        """Find the inner node above a block, `level` levels above the leaves.
+
+        Makes or copies nodes so that it can be changed.
+        """
         epoch = self._epoch
         node = self.root
         if node is None:
@@ -250,12 +257,12 @@ class BlockMap(MapReader):
 
 
 def _shift_of(level: int) -> int:
-    """Number of blocks below a node of a level, as an exponent of 2. Leaves have level 0."""
+    """Return the number of blocks below a node of a level, as an exponent of 2. The level of a leaf is 0."""
     return LEAF_BITS * (level + 1)
 
 
 def _aligned_level(blocks: int, count_blocks: int, top: int) -> int:
-    """Highest level, at most `top`, at which a whole node fits at both blocks, whose numbers are or-ed in `blocks`; else -1."""
+    """Return the highest level, at most `top`, whose nodes begin at both blocks and fit in the count; -1 if there is none."""
     level = -1
     while level < top and not blocks & (1 << _shift_of(level + 1)) - 1 and count_blocks >> _shift_of(level + 1):
         level += 1
@@ -263,6 +270,6 @@ def _aligned_level(blocks: int, count_blocks: int, top: int) -> int:
 
 
 def _slots(block: int, count_blocks: int, level: int) -> int:
-    """Number of whole nodes of a level in a range, limited to the parent of its first block."""
+    """Return the number of whole nodes of a level in a range, up to the end of the first parent."""
     shift = _shift_of(level)
     return min(count_blocks >> shift, FAN_OUT - (block >> shift & INDEX_MASK))

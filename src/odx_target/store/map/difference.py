@@ -1,4 +1,4 @@
-"""The differences between two maps. Nodes that both maps share are skipped."""
+"""The differences between two maps. The comparison skips the nodes that both maps share."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Entrie
 from odx_target.turns import Steps
 
 STEPS_OF_TWO_LEAVES = 30
-"""Steps that a comparison of two leaves takes."""
+"""Number of steps for the comparison of two leaves."""
 
 _CHANGES = tuple(Change)
 
@@ -21,12 +21,12 @@ _Run = tuple[Change, int]
 def changes(
     before: MapReader, after: MapReader, block: int = 0, steps: Steps | None = None
 ) -> Iterator[tuple[int, int, Change]]:
-    """Yield runs (block, count_blocks, change) from `block` on; neighbouring runs differ in `change`.
+    """Yield runs (block, count_blocks, change) from `block` on. Adjacent runs differ in `change`.
 
-    The runs go to the end of the larger map, or end when `steps` are spent, but at least one pair of leaves or common subtree
-    is read. The last run may then be incomplete; the next call continues after it. The smaller map is treated as if holes
-    followed it. Equal data at different places counts as different. If a map changes meanwhile, each run has the state at the
-    time it is read.
+    The runs end at the last block of the larger map, or when `steps` are spent. At least one pair of leaves or one shared
+    subtree is read. The last run may be incomplete; the next call continues after it. The blocks after the end of the smaller
+    map count as holes. Equal data at different places counts as different. If a map changes meanwhile, each run shows the state
+    at the time when it is read.
     """
     end = max(before.size_blocks, after.size_blocks)
     start, was = block, None
@@ -45,7 +45,7 @@ def changes(
 
 
 def differences(before: MapReader, after: MapReader) -> Iterator[tuple[int, int]]:
-    """Yield the ranges (block, count_blocks) in which two maps differ, in order and not adjacent."""
+    """Yield the ranges (block, count_blocks) in which two maps differ, in ascending order. Adjacent ranges are merged."""
     end = 0
     start = -1
     for block, count, change in changes(before, after):
@@ -61,7 +61,7 @@ def differences(before: MapReader, after: MapReader) -> Iterator[tuple[int, int]
 
 
 def _next_runs(before: MapReader, after: MapReader, block: int, end: int) -> tuple[list[_Run], int]:
-    """Return the runs of the leaf of a block, or of the common subtrees from it on, and their cost in steps."""
+    """Return the runs of the next leaf, or one run for the next shared subtrees, and their cost in steps."""
     levels = max(before.levels, after.levels)
     ours, theirs = _lifted(before, levels), _lifted(after, levels)
     shift = LEAF_BITS * levels
@@ -84,7 +84,7 @@ def _next_runs(before: MapReader, after: MapReader, block: int, end: int) -> tup
 
 
 def _lifted(reader: MapReader, levels: int) -> Node | None:
-    """Return the root of the same tree, raised to a number of levels."""
+    """Return the root of a tree with the same content and `levels` levels."""
     node = reader.root
     if node is not None:
         for _ in range(reader.levels, levels):
@@ -101,7 +101,10 @@ def _child(node: Node | None, slot: int) -> Node | None:
 
 
 def _next_difference(ours: Node | None, theirs: Node | None, slot: int) -> int:
-    """Slot of the first child, from `slot` on, that two nodes do not share; FAN_OUT if they share all."""
+    """Return the slot of the first child, from `slot` on, that two nodes do not share.
+
+    Returns FAN_OUT if they share all children.
+    """
     if ours is theirs:
         return FAN_OUT
     mine, other = _children(ours), _children(theirs)

@@ -1,7 +1,7 @@
-"""Discarded subtrees, which no map needs any more.
+"""Discarded subtrees: they are freed in small pieces when no map needs them any more.
 
-When the last reference to a tree of millions of nodes is dropped, Python frees all nodes at once and blocks the event loop.
-So discarded trees are taken apart in small pieces, a few pieces in each turn of the loop.
+When the last reference to a tree of millions of nodes is dropped, Python frees all nodes at once, and the event loop stops
+meanwhile. So discarded trees are freed in small pieces, with a few pieces in each turn of the loop.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.turns import Steps, Turns
 
 LEAVES_AT_ONCE = 64
-"""Number of nodes that Python frees in a few microseconds."""
+"""Number of leaves that are freed at once. Python needs a few microseconds for this number."""
 
 _CHILDREN_OF_A_STEP = 64
 
 _OURS_ALONE = 2
-"""Reference count of a node that only one variable refers to; the argument of `getrefcount` counts as the second."""
+"""Reference count of a node to which only one variable refers. The argument of `getrefcount` is the second reference."""
 
 
 class Discards:
-    """Nodes that are to be freed in small pieces. Before `spare` has been called, they are freed at once.
+    """Nodes that will be freed in small pieces. Before `spare` has been called, nodes are freed at once.
 
-    Between `pause` and `resume` no node is freed, because another owner may drop large trees in that time. The nodes added
-    meanwhile stay until `resume`.
+    Between `pause` and `resume` no node is freed, because another part of the program may hold references to large trees. All
+    nodes that are added in this time stay until `resume`.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class Discards:
         self._is_at_work = False
 
     def spare(self, environment: Environment) -> None:
-        """Take trees apart in turns of this environment from now on, to spare its event loop."""
+        """From now on, free trees in turns of the event loop of `environment`."""
         self._environment = environment
 
     def add(self, nodes: Sequence[Node]) -> None:
-        """Discard subtrees. Nodes that are still used elsewhere stay."""
+        """Discard subtrees. Nodes to which other trees refer stay."""
         if self._environment is None or not nodes:
             return
         if len(nodes) > LEAVES_AT_ONCE or any(type(node) is Inner for node in nodes):
@@ -53,7 +53,7 @@ class Discards:
         self._start()
 
     def take_apart(self, steps: Steps) -> None:
-        """Free nodes until the steps are spent or no nodes are left."""
+        """Free nodes until the steps are spent or no discarded nodes are left."""
         nodes = self._nodes
         while nodes and steps.left > 0:
             node = nodes.pop()

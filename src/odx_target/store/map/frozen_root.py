@@ -1,4 +1,4 @@
-"""Reading of a radix tree of leaves, and the root of a frozen tree, which no longer changes."""
+"""Reading of a radix tree of leaves, and the roots of frozen trees, which never change."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +14,8 @@ ENTRIES_OF_A_STEP = 8
 class MapReader:
     """Reads a tree with `levels` inner levels above its leaves.
 
-    `size_blocks` is the number of blocks that a user may address. The tree may be larger; the further blocks are holes. The
-    caller must check that ranges lie within the size.
+    `size_blocks` is the number of blocks that a user may address. The tree may have room for more blocks, which are holes. The
+    caller must check that each range is inside the size.
     """
 
     __slots__ = ("_shift", "root", "size_blocks")
@@ -31,7 +31,7 @@ class MapReader:
         return self._shift // LEAF_BITS
 
     def place(self, block: int) -> int:
-        """Place of a block in the log; 0 for a hole."""
+        """Return the place of a block in the log. The place of a hole is 0."""
         node: Any = self.root
         shift = self._shift
         while shift and node is not None:
@@ -40,9 +40,9 @@ class MapReader:
         return node.place(block & INDEX_MASK) if node is not None else 0
 
     def runs(self, block: int, count_blocks: int) -> list[tuple[int, int]]:
-        """List the runs (place, count) of consecutive places in a range; a run of holes has place 0.
+        """List the runs (place, count) of consecutive places in a range. The place of a run of holes is 0.
 
-        Two places are consecutive if their numbers are consecutive; their meaning does not matter.
+        Two places are consecutive if their numbers are consecutive, even at the border of two segments.
         """
         index = block & INDEX_MASK
         if index + count_blocks <= LEAF_BLOCKS:
@@ -60,11 +60,12 @@ class MapReader:
         return self._runs_of_leaves(block, count_blocks)
 
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Yield runs (block, count_blocks, mapped) from `block` on; neighbouring runs differ in `mapped`.
+        """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
 
-        The runs go to the end of the map, or end when `steps` are spent, but at least one leaf or missing subtree is read. The
-        last run may then be incomplete. If the map changes meanwhile, each run has the state at the time it is read. A leaf
-        takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees take one step.
+        The runs end at the last block of the map, or when `steps` are spent. At least one leaf or missing subtree is read. The
+        last run may be incomplete. If the map changes meanwhile, each run shows the state at the time when it is read. A leaf
+        takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees together take one
+        step.
         """
         start, was_mapped = block, None
         while block < self.size_blocks:
@@ -84,16 +85,16 @@ class MapReader:
             yield start, block - start, was_mapped
 
     def leaves(self) -> Iterator[tuple[int, Leaf]]:
-        """Yield (first block, leaf) of all leaves in order. The map must not change meanwhile."""
+        """Yield (first block, leaf) for each leaf in ascending order. The map must not change meanwhile."""
         if self.root is not None:
             yield from _leaves(self.root, 0, self._shift)
 
     def mapped_count(self) -> int:
-        """Count the blocks that are not holes. Reads every leaf."""
+        """Count the blocks that are not holes. This reads every leaf."""
         return sum(leaf.mapped_count() for _, leaf in self.leaves())
 
     def leaf(self, block: int) -> Leaf | None:
-        """Find the leaf of a block; None if its subtree is missing."""
+        """Return the leaf of a block, or None if the subtree is missing."""
         node: Any = self.root
         shift = self._shift
         while shift and node is not None:
@@ -103,7 +104,7 @@ class MapReader:
         return found
 
     def find(self, block: int) -> tuple[Leaf | None, int]:
-        """Find the leaf of a block, and the number of blocks from `block` to the end of the leaf.
+        """Return the leaf of a block, and the number of blocks from `block` to the end of the leaf.
 
         If the subtree is missing, returns None and the number of blocks to the next existing subtree of the same parent.
         """
@@ -122,7 +123,7 @@ class MapReader:
         return node, rest
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Number of blocks from `block` on, at most `count_blocks`, that touch no more than `leaves` existing leaves."""
+        """Number of blocks from `block` on, at most `count_blocks`, that are in no more than `leaves` existing leaves."""
         end = block + count_blocks
         at = block
         while at < end and leaves:
@@ -132,7 +133,7 @@ class MapReader:
         return min(at, end) - block
 
     def inner(self, block: int, level: int) -> Inner | None:
-        """Find the inner node above a block that is `level` levels above the leaves."""
+        """Return the inner node above a block, `level` levels above the leaves, or None if it is missing."""
         node: Any = self.root
         shift = self._shift
         while shift > level * LEAF_BITS and node is not None:
@@ -142,7 +143,7 @@ class MapReader:
         return found
 
     def _next_runs(self, block: int, count_blocks: int) -> list[tuple[int, int]]:
-        """List the runs of the next leaf, or the hole of the next missing subtree."""
+        """List the runs of the next leaf, or one hole for the next missing subtrees."""
         leaf, rest = self.find(block)
         count = min(rest, count_blocks)
         return [(0, count)] if leaf is None else leaf.runs(block & INDEX_MASK, count)

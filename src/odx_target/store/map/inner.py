@@ -1,11 +1,12 @@
 """Inner nodes of a block map, which are the nodes above the leaves.
 
-The children of a node are kept in one of two forms: *dense*, an array of 1,024 children, or *few*, a dict of the present
-children. In both forms `children[slot]` returns the child, or None for a subtree of holes. A node becomes dense when it gets
-more than `MAX_FEW` children, and *few* again when at most `FEW_AGAIN` are left. A frozen node never changes its form.
+The children of a node have one of two forms. The form *dense* is an array of 1,024 entries. The form *few* is a dict of the
+existing children. In both forms `children[slot]` returns the child, or None for a subtree of holes. When a node gets more than
+`MAX_FEW` children, it becomes dense. When at most `FEW_AGAIN` children are left, the form is *few* again. A frozen node never
+changes its form.
 
-The dense form is an array of numpy and not a list because Python's garbage collector visits every element of a young list.
-After a freeze a few hundred writes copy as many nodes, and visits to all their children would take milliseconds.
+The dense form is an array of numpy, because Python's garbage collector visits every element of a new list. After a freeze, a
+few hundred writes copy a few hundred nodes. If the children were in lists, the visits to all of them would take milliseconds.
 """
 
 from bisect import bisect_left
@@ -17,23 +18,26 @@ import numpy as np
 from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
 
 FAN_OUT = LEAF_BLOCKS
-"""Number of children of an inner node. Three levels reach 2**40 blocks, 4 PiB, and copying a node takes a few microseconds."""
+"""Largest number of children of an inner node. Three levels hold 2**40 blocks, 4 PiB. The copy of a node takes a few
+microseconds."""
 
 MAX_FEW = 85
-"""Most children of the form *few*. A dict of this size takes a quarter of the memory of an array; one more child doubles it."""
+"""Largest number of children in the form *few*. A dict of 85 children needs a quarter of the memory of an array, and a dict of
+86 needs half."""
 
 FEW_AGAIN = 42
-"""Number of children at which a dense node becomes *few*. It is half of MAX_FEW, so that nodes rarely change their form."""
+"""Number of children at which the form changes from dense to *few*. It is half of MAX_FEW, so nodes rarely change their
+form."""
 
 Node: TypeAlias = Union["Inner", Leaf]
 
 Dense: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.object_]]"
-"""A child or None for each of the FAN_OUT slots."""
+"""Array with a child or None for each of the FAN_OUT slots."""
 
 
 @final
 class Few(dict[int, Node]):
-    """Children by slot; a missing child reads as None."""
+    """Children by slot. The value for a missing child is None."""
 
     __slots__ = ()
 
@@ -72,7 +76,7 @@ class Inner:
             self._make_dense()
 
     def present(self, first: int = 0, end: int = FAN_OUT) -> list[tuple[int, Node]]:
-        """List (slot, child) of the existing children from slot `first` to `end` - 1, in order."""
+        """List (slot, child) of the existing children from slot `first` to `end` - 1, in ascending order."""
         children = self.children
         if type(children) is not Few:
             return [(slot, node) for slot, node in enumerate(children[first:end].tolist(), first) if node is not None]
@@ -88,7 +92,7 @@ class Inner:
         return list(children.values())
 
     def following(self, slot: int) -> int:
-        """Slot of the first existing child from `slot` on; FAN_OUT if there is none."""
+        """Return the slot of the first existing child from `slot` on. Returns FAN_OUT if there is none."""
         children = self.children
         if type(children) is not Few:
             return next((at for at, node in enumerate(children[slot:].tolist(), slot) if node is not None), FAN_OUT)
@@ -97,7 +101,7 @@ class Inner:
         return slots[at] if at < len(slots) else FAN_OUT
 
     def remove(self, first: int, end: int) -> list[Node]:
-        """Remove the children from slot `first` to `end` - 1; returns the removed children."""
+        """Remove the children from slot `first` to `end` - 1. Returns the removed children."""
         gone = self.present(first, end)
         children = self.children
         if type(children) is Few:
@@ -110,7 +114,7 @@ class Inner:
         return [node for _, node in gone]
 
     def share(self, first: int, source: "Inner", source_first: int, count: int) -> list[Node]:
-        """Replace `count` children by the children of `source` from `source_first` on; returns the replaced children."""
+        """Replace `count` children by the children of `source` from `source_first` on. Returns the replaced children."""
         ours, theirs = self.children, source.children
         if type(ours) is not Few and type(theirs) is not Few:
             gone = [node for node in ours[first : first + count].tolist() if node is not None]

@@ -3,15 +3,16 @@
 The *entries* of a leaf are an `array('Q')` in one of two forms, which differ in their length:
 
 - *dense*: 1,024 places, one for each block;
-- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number with its first
-  block and the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, and each run ends where
-  the next one starts. A run of place 0 is a hole. Adjacent runs that could be one run are always merged.
+- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number that contains its
+  first block and the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, and each run ends
+  before the start of the next run. A run with place 0 is a hole. Adjacent runs that could be one run are always merged.
 
-A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs, and is packed again when it is saved with few runs.
-Sequential writes make few runs, because only the headers of batches interrupt them.
+A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs. When a leaf with few runs is saved, it is packed
+again. Sequential writes make few runs, because only the headers of batches interrupt them.
 
-Only the map with the epoch of a leaf may change the leaf. When the map is frozen it gets a new epoch, so the content of the
-leaf never changes again. Its *form* may change: `entries` is replaced in one step, so a reader sees one of the two forms.
+Only the map with the epoch of a leaf may change the leaf. When the map is frozen, the map gets a new epoch, so the content of
+the leaf never changes again. The *form* of the leaf may change: `entries` is replaced in one step, so a reader always finds one
+of the two forms.
 """
 
 from array import array
@@ -20,39 +21,40 @@ from itertools import groupby, pairwise
 from typing import TypeAlias
 
 LEAF_BLOCKS = 1024
-"""Blocks of a leaf: 4 MiB. After a freeze, a write copies at most 8 KiB of map, and 256 references share the map of 1 GiB."""
+"""Number of blocks in a leaf: 4 MiB. After a freeze, a write copies one leaf of at most 8 KiB. The map of 1 GiB has 256
+leaves."""
 
 LEAF_BITS = 10
 INDEX_MASK = LEAF_BLOCKS - 1
 
 START_SHIFT = 54
-"""Number of bits of a place in a packed run. The other 10 of 64 bits are the block in the leaf."""
+"""Number of bits of a place in a packed run. The high 10 of the 64 bits are the block in the leaf."""
 
 PLACE_LIMIT = 1 << START_SHIFT
 PLACE_MASK = PLACE_LIMIT - 1
 
 MAX_RUNS = 128
-"""Most runs of a packed leaf. With more runs it would hardly be faster to read than a dense leaf, and would fragment memory."""
+"""Largest number of runs in a packed leaf. With more runs, reads would hardly be faster, and memory would be fragmented."""
 
 RUNS_TO_PACK = 64
-"""Most runs of a dense leaf that is packed. It is far below MAX_RUNS, so that a few writes do not make the leaf dense again."""
+"""A dense leaf with at most this number of runs is packed. The number is far below MAX_RUNS, so a few writes keep it packed."""
 
 Entries: TypeAlias = "array[int]"
 
 HOLES: Entries = array("Q", [0]) * LEAF_BLOCKS
 
 _STEP = (1 << START_SHIFT) + 1
-"""Difference between a packed run and a run that continues it from the next block on."""
+"""Difference between a packed run of one block and the run that continues it at the next block."""
 
 
 class Epoch:
-    """Unique mark of the nodes that a map may change between two freezes."""
+    """Unique mark of the nodes that a map makes and may change between two freezes."""
 
     __slots__ = ()
 
 
 class Leaf:
-    """Entries of a leaf, the epoch in which it was made, and its number in the catalogue (0: not stored)."""
+    """A leaf: its entries, the epoch in which it was made, and its number in the catalogue (0: not stored)."""
 
     __slots__ = ("entries", "epoch", "stored", "walk")
 
@@ -74,14 +76,14 @@ class Leaf:
         return place + index - (run >> START_SHIFT) if place else 0
 
     def runs(self, index: int, count: int) -> list[tuple[int, int]]:
-        """List the runs (place, count) of `count` blocks from `index` on; consecutive places and holes are merged."""
+        """List the runs (place, count) of `count` blocks from `index` on. Consecutive places and adjacent holes are merged."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return _dense_runs(entries, index, count)
         return _packed_runs(entries, index, count)
 
     def extents(self, index: int, count: int) -> list[tuple[bool, int]]:
-        """List the extents (mapped, count) of `count` blocks from `index` on; neighbouring extents differ in `mapped`."""
+        """List the extents (mapped, count) of `count` blocks from `index` on. Adjacent extents differ in `mapped`."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return _dense_extents(entries[index : index + count])
@@ -145,7 +147,7 @@ class Leaf:
 
 
 def one_run(place: int) -> Entries:
-    """Make the entries of a leaf that is one run; place 0 makes the leaf a hole."""
+    """Make the entries of a leaf with one run. If `place` is 0, the whole leaf is a hole."""
     return array("Q", [place])
 
 
@@ -161,7 +163,7 @@ def expand(entries: Entries) -> Entries:
 
 
 def joined(left: Entries, right: Entries, index: int) -> Entries:
-    """Join the end of one leaf, from `index` on, and the beginning of the next leaf; returns the entries of a whole leaf."""
+    """Join the end of one leaf, from `index` on, and the beginning of the next leaf. Returns entries for one leaf."""
     if len(left) < LEAF_BLOCKS and len(right) < LEAF_BLOCKS:
         runs = _joined_runs(left, right, index)
         return runs if len(runs) <= MAX_RUNS else expand(runs)
@@ -171,7 +173,7 @@ def joined(left: Entries, right: Entries, index: int) -> Entries:
 
 
 def is_sound(entries: Entries) -> bool:
-    """True if entries that were read from a disk are valid in their form."""
+    """True if entries that were read from a disk are valid packed or dense entries."""
     if len(entries) == LEAF_BLOCKS:
         return not max(entries) >> START_SHIFT
     if not 0 < len(entries) <= MAX_RUNS or entries[0] >> START_SHIFT:
@@ -238,7 +240,7 @@ def _packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, in
 
 
 def _cut(entries: Entries, index: int, count: int, target: int) -> list[int]:
-    """Copy the packed runs of `count` blocks from `index` on, and move them to `target`."""
+    """Return the packed runs of `count` blocks from `index` on, moved so that they begin at `target`."""
     packed = []
     for place, length in _packed_runs(entries, index, count):
         packed.append(target << START_SHIFT | place)
@@ -258,7 +260,10 @@ def _joined_runs(left: Entries, right: Entries, index: int) -> Entries:
 
 
 def _splice(entries: Entries, index: int, count: int, runs: list[int]) -> None:
-    """Replace `count` blocks of packed entries, from `index` on, by packed runs. The number of runs may exceed MAX_RUNS."""
+    """Replace `count` blocks of packed entries, from `index` on, by packed runs.
+
+    There may be more than MAX_RUNS runs afterwards.
+    """
     end = index + count
     low = bisect_left(entries, index << START_SHIFT)
     high = bisect_left(entries, end << START_SHIFT, low)
@@ -282,13 +287,13 @@ def _place_at(packed: int, index: int) -> int:
 
 
 def _continues(packed: int, following: int) -> bool:
-    """True if the second packed run continues the first, so that both could be one run."""
+    """True if the run `following` continues the run `packed`, so that the two runs can be merged."""
     blocks = (following >> START_SHIFT) - (packed >> START_SHIFT)
     return following - packed == (blocks * _STEP if packed & PLACE_MASK else blocks << START_SHIFT)
 
 
 def packed(entries: Entries) -> "Entries | None":
-    """Convert dense entries to the packed form; None if they have too many runs."""
+    """Convert dense entries to the packed form. Returns None if there are too many runs."""
     runs: list[int] = []
     expected = -1
     for index, place in enumerate(entries):

@@ -8,10 +8,10 @@ from odx_target.store.map.leaf import Epoch, Leaf
 
 
 def unvisited(roots: Iterable[MapReader], walk: Epoch) -> Iterator[Node]:
-    """Yield the nodes below the roots that this walk has not visited yet, each node before its children.
+    """Yield the nodes below the roots that this walk has not visited yet. A node is yielded before its children.
 
-    `walk` is the stamp of one walk; each visited node keeps it. So several calls with the same stamp together visit each
-    node once. The trees must not change while they are visited.
+    `walk` identifies one walk and is stored in each visited node. If several calls have the same `walk`, together they visit
+    each node once. The trees must not change during a walk.
     """
     for root in roots:
         if root.root is not None and root.root.walk is not walk:

@@ -1,1 +1,1 @@
-"""Segments, the pieces in which the log is stored, in a directory or in memory."""
+"""Segments, which are the parts of the log, in a directory or in memory."""

@@ -1,9 +1,9 @@
-"""A cache of open descriptors of segments, which closes the oldest when there are too many.
+"""A cache of open descriptors of segments. It closes the oldest descriptor when there are too many.
 
 Any thread may add or close descriptors. Only the event loop reads through cached descriptors, and it takes no lock. Before a
-read it puts the descriptor into `in_use` and then checks that the segment still has this descriptor. A thread that closes a
-descriptor first takes it from the segment and then checks `in_use`. At least one of the two sees the other, so a descriptor
-is never closed during a read.
+read, the event loop puts the descriptor into `in_use`, and then checks that the segment still has this descriptor. Before a
+thread closes a descriptor, it removes the descriptor from the segment, and then checks `in_use`. At least one of these checks
+finds the conflict, so no descriptor is closed during a read.
 """
 
 import errno
@@ -16,19 +16,19 @@ NO_DESCRIPTOR = -1
 
 
 class Held(Protocol):
-    """An owner of a cached descriptor."""
+    """A segment that owns a cached descriptor."""
 
     descriptor: int
     """The descriptor, or NO_DESCRIPTOR. Only the cache changes this field."""
 
     @property
     def is_pinned(self) -> bool:
-        """True if the descriptor must stay open because data is being written through it or is not durable yet."""
+        """True if the descriptor must stay open, because data is being written through it or has not been synced yet."""
         ...
 
 
 class DescriptorCache:
-    """A cache of at most `max_held` descriptors, or more while more are pinned. The oldest is closed first."""
+    """A cache of at most `max_held` descriptors. It may exceed this number while more descriptors are pinned."""
 
     def __init__(self, max_held: int) -> None:
         self.in_use = NO_DESCRIPTOR
@@ -40,7 +40,7 @@ class DescriptorCache:
         return len(self._held)
 
     def open(self, path: Path, flags: int) -> int:
-        """Open a descriptor for the caller. Closes cached descriptors if the process has none left. Raises OSError."""
+        """Open a descriptor for the caller. If the process has too many open descriptors, close cached ones. Raises OSError."""
         while True:
             try:
                 return os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -49,7 +49,10 @@ class DescriptorCache:
                     raise
 
     def take_in(self, holder: Held, descriptor: int) -> None:
-        """Give a descriptor to a holder, or close it if the holder has one already. May close the oldest in the cache."""
+        """Give a descriptor to a holder.
+
+        If the holder has one already, close the new one. May close the oldest cached descriptor.
+        """
         with self._lock:
             if holder.descriptor == NO_DESCRIPTOR:
                 holder.descriptor = descriptor
@@ -77,7 +80,7 @@ class DescriptorCache:
             return self._evict()
 
     def _evict(self) -> bool:
-        """Close the oldest descriptor that may be closed; False if there is none."""
+        """Close the oldest descriptor that may be closed. Returns False if there is none."""
         for holder in self._held:
             if holder.is_pinned:
                 continue

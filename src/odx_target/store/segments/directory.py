@@ -1,8 +1,8 @@
-"""Segments as preallocated files of a local directory. Data that the page cache has is read without waiting.
+"""Segments as preallocated files in a local directory. Data in the page cache is read without waiting for the disk.
 
-A new segment keeps its descriptor open until all its data is durable. So writing and syncing never need a new descriptor,
-which might not be available. Also, if the kernel fails to write data back, the sync of a descriptor that was open at that
-time reports the error.
+The descriptor of a new segment stays open until all data of the segment is durable. So writes and syncs never need a new
+descriptor, which might not be available. Also, if the kernel cannot write data to the disk, only a descriptor that was open at
+that time is sure to report the error when it is synced.
 """
 
 import errno
@@ -22,13 +22,16 @@ from odx_target.store.segments.preallocation import preallocate
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 
 MAX_BUFFERS_PER_WRITE = 1024
-"""Number of buffers that one pwritev takes: IOV_MAX of Linux."""
+"""Largest number of buffers in one pwritev call: IOV_MAX of Linux."""
 
 _NAME = re.compile(r"([0-9]{10})\.segment")
 
 
 class DirectorySegment:
-    """A segment in a file. Threads open their own descriptors to read, so closing the cached descriptor never disturbs them."""
+    """A segment in a file.
+
+    Each read in a thread opens its own descriptor, so the cached descriptor may be closed at any time.
+    """
 
     __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
 
@@ -107,11 +110,11 @@ class DirectorySegment:
         return self._store.path(self.number)
 
     def _sync_anew(self) -> None:
-        """Sync through a new descriptor, for data that an earlier process wrote."""
+        """Open a new descriptor and sync. Used for data that an earlier process wrote."""
         try:
             descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
         except OSError as error:
-            raise of_write("flushing", error) from error  # No sync was started, so the data is not in doubt.
+            raise of_write("flushing", error) from error  # No sync was started, so no data can be lost.
         try:
             _sync(descriptor)
         finally:
@@ -119,12 +122,12 @@ class DirectorySegment:
 
 
 class DirectorySegments:
-    """The files `NNNNNNNNNN.segment` of an existing directory. Other files in the directory are not touched.
+    """The files `NNNNNNNNNN.segment` in an existing directory. Other files in the directory are left alone.
 
-    Keeps up to `max_held` descriptors of segments open, and one of the directory.
+    Keeps up to `max_held` descriptors of segments open, and one descriptor of the directory.
 
-    `read_now` works only for a segment whose descriptor is open, and only if the file system can read without waiting. A file
-    system in memory never waits, and most other file systems support RWF_NOWAIT. Otherwise every read needs a thread.
+    `read_now` works only for a segment whose descriptor is open, on a file system that can read without waiting. A file system
+    in memory never waits. Most other file systems support RWF_NOWAIT. On any other file system, every read needs a thread.
     """
 
     def __init__(self, directory: Path, max_held: int = SEGMENT_DESCRIPTORS) -> None:
@@ -214,8 +217,8 @@ class DirectorySegments:
         return segment
 
     def _not_made(self, number: int, size_blocks: int, error: OSError) -> Exception:
-        """Remove the file of a segment that could not be made. Returns the exception for that."""
-        with suppress(OSError):  # A file that stays is removed when the pool is opened.
+        """Remove the file of a segment that could not be made. Returns the exception for the caller."""
+        with suppress(OSError):  # A file that could not be removed is removed when the pool is opened.
             self.path(number).unlink()
         if kind_of(error) is ErrorKind.NO_ROOM:
             return PoolFull(f"no room for another {size_blocks * BLOCK_BYTES} bytes in {self._directory}")
@@ -233,7 +236,7 @@ class DirectorySegments:
         return segment.descriptor
 
     def keep(self, segment: DirectorySegment, descriptor: int) -> None:
-        """Cache a descriptor of a segment, or close it if later calls cannot use it."""
+        """Cache a descriptor of a segment. Close it instead if later reads could not use it."""
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:
@@ -241,7 +244,7 @@ class DirectorySegments:
 
 
 def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
-    """Call fdatasync(2) or `call`. Repeat it if a signal interrupted it; every other error is a failure."""
+    """Call fdatasync(2) or `call`. Repeat the call if a signal interrupted it. Any other error means that data may be lost."""
     while True:
         try:
             (call or os.fdatasync)(descriptor)

@@ -11,7 +11,10 @@ def is_in_memory(directory: Path) -> bool:
 
 
 def _file_system(directory: Path) -> str:
-    """Type of the file system of a directory, as named in mountinfo (proc_pid_mountinfo(5)); "" if unknown."""
+    """Return the type of the file system of a directory, as in mountinfo (proc_pid_mountinfo(5)).
+
+    Returns "" if it is unknown.
+    """
     device = directory.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
@@ -26,7 +29,7 @@ def _file_system(directory: Path) -> str:
 
 
 def knows_nowait(directory: Path) -> bool:
-    """True if the file system can read what the page cache has without waiting for a disk (RWF_NOWAIT)."""
+    """True if the file system can read from the page cache without waiting for a disk (RWF_NOWAIT)."""
     if not hasattr(os, "RWF_NOWAIT"):
         return False
     probe = directory / ".probe"

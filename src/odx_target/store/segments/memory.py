@@ -1,4 +1,4 @@
-"""Segments in memory, for tests and for arrays whose data may be lost when the process ends."""
+"""Segments in memory, for tests and for arrays whose data need not survive the process."""
 
 import errno
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from odx_target.store.api import BLOCK_BYTES
 
 
 class MemorySegment:
-    """A segment in memory. It takes memory only up to the last block written."""
+    """A segment in memory. It occupies memory up to the last written block."""
 
     __slots__ = ("_bytes", "number", "size_blocks")
 
@@ -44,7 +44,7 @@ class MemorySegment:
         pass
 
     def given_up(self) -> bytearray:
-        """The bytes of this segment, which is not used any more."""
+        """Take the bytes out of this segment, which is not used any more."""
         return self._bytes
 
     def seal(self, size_blocks: int) -> None:

@@ -1,18 +1,19 @@
-"""The interface of segments, in which the log is stored, and of the store that keeps them.
+"""The interfaces of segments and of the store of segments.
 
-A *segment* is a numbered row of blocks. This is its life:
+The log is stored in segments. A *segment* is a numbered row of blocks. It has these stages:
 
-1. `SegmentStore.create` makes it with room for a given number of blocks. This may be slow and is done in advance.
-2. The log writer alone fills it with `write`, from block 0 upwards. A block is written twice only to repeat a failed write, or
-   when recovery writes a footer over a torn batch.
-3. `seal` cuts it after its footer. From then on the segment does not change.
-4. When nothing refers to it any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a new segment.
+1. `SegmentStore.create` makes the segment with room for a given number of blocks. This may be slow and is done in advance.
+2. Only the log writer writes to it (`write`), from block 0 upwards. A block is written again only after a failed write, or when
+   recovery writes a footer over an incomplete batch.
+3. `seal` cuts the segment after its footer. Afterwards the segment does not change.
+4. When no map and no read needs the segment any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a
+   new segment.
 
-Written data survives the death of the process. It survives a loss of power only after `sync` has returned. Before that, any
-part of any write may be lost, in any order; so may the creation, the cut or the removal of a segment.
+Written data survives the end of the process. It survives a loss of power only after `sync` has returned. Before that, a loss of
+power may undo any part of any write, in any order. It may also undo the creation, the cut or the removal of a segment.
 
-All calls but `read_now`, `write` and `describe` may take long and are made in a thread. The caller must not seal, sync or
-write one segment in two threads at once. Reading is always allowed. A segment may be deleted during a read; the read then
+All calls except `read_now`, `write` and `describe` may take long, so callers make them in a thread. Two threads must not seal,
+sync or write the same segment at the same time. Reads are allowed at any time. If a segment is deleted during a read, the read
 either succeeds or raises OSError.
 """
 
@@ -22,16 +23,17 @@ from typing import Protocol
 from odx_target.environment import Buffer
 
 PLACE_BITS = 14
-"""Number of bits for the block in a *place*, which is `segment_number << PLACE_BITS | block_in_segment`. Place 0 is a hole."""
+"""Number of bits for the block in a *place*, which is `segment_number << PLACE_BITS | block_in_segment`. Place 0 means a
+hole."""
 
 MAX_SEGMENT_BLOCKS = 1 << PLACE_BITS
 """Largest size of a segment: 64 MiB."""
 
 MIN_SEGMENT_BLOCKS = 32
-"""Smallest size of a segment. The header with the longest record, a value of 64 KiB, must fit beside the footer."""
+"""Smallest size of a segment. The footer and a header with the longest record, a value of 64 KiB, must fit in it."""
 
 SEGMENT_DESCRIPTORS = 512
-"""Half of the usual limit of 1,024 descriptors for a process; the other half is for connections."""
+"""Default number of open segment files: half of the usual limit of 1,024 descriptors. The other half is for connections."""
 
 
 class Segment(Protocol):
@@ -39,25 +41,28 @@ class Segment(Protocol):
     def number(self) -> int: ...
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
-        """Hand the joined buffers, which are whole blocks in total, to the operating system.
+        """Write the joined buffers to the operating system. Their total size is a whole number of blocks.
 
-        Raises OSError; any part of the buffers may then have been written.
+        Raises OSError. Any part of the buffers may then be in the segment.
         """
         ...
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
-        """Read blocks into a new buffer without waiting for a disk; None if `read` is needed. Never raises."""
+        """Read blocks into a new buffer without waiting for the disk.
+
+        Returns None if `read` is needed. Never raises an exception.
+        """
         ...
 
     def read(self, block: int, count_blocks: int) -> bytearray:
-        """Read blocks, and wait for the disk. Any number of threads may read.
+        """Read blocks into a new buffer, and wait for the disk. Any number of threads may read at the same time.
 
-        Raises OSError, also if the segment is too short.
+        Raises OSError if the blocks cannot be read or the segment is too short.
         """
         ...
 
     def sync(self) -> None:
-        """Make the segment and all data written to it durable. Raises OSError."""
+        """Make the segment and all its written data durable. Raises OSError."""
         ...
 
     def seal(self, size_blocks: int) -> None:
@@ -71,26 +76,26 @@ class SegmentStore(Protocol):
         ...
 
     def room_blocks(self) -> int | None:
-        """Number of further blocks that the store has room for; None if that is unknown or unlimited."""
+        """Number of further blocks for which the store has room. None if the number is unknown or unlimited."""
         ...
 
     def describe(self, number: int) -> str:
-        """Name of a segment for a person, such as its file name."""
+        """Return the name of a segment for messages, such as its file name."""
         ...
 
     def create(self, number: int, size_blocks: int) -> Segment:
-        """Make a segment of zeros and reserve the room for it. Raises PoolFull if there is no room, else OSError.
+        """Make a segment of zeros and reserve room for it. Raises PoolFull if there is no room, OSError for any other error.
 
-        Segments are made in advance, so slow work that makes later writes cheaper belongs here.
+        Segments are made in advance, so this call may do slow work that makes later writes faster.
         """
         ...
 
     def recycle(self, former: int, number: int, size_blocks: int) -> Segment:
-        """Make a segment out of an existing one that is not used any more; this is cheaper than `create`.
+        """Make a new segment from the segment `former`, which is not used any more. This is faster than `create`.
 
-        Blocks of the former segment stay until they are written. Like a creation, this is durable only after a sync of the new
-        segment: a loss of power before that may leave the file under its former number, with data of the new segment in it.
-        Raises PoolFull or OSError; then neither segment is there.
+        Each block keeps its former content until it is written. The new segment is durable only after its first sync. If the
+        power is lost before that sync, the file may have its former number again, although it contains data of the new segment.
+        Raises PoolFull or OSError. After an error, neither segment exists.
         """
         ...
 

@@ -1,14 +1,14 @@
-"""The segments of a pool: the segments in use, and empty segments made in advance.
+"""The supply of segments of a pool: the segments in use, and empty segments that are made in advance.
 
-Making a segment may take tens of milliseconds, so it is always done in a thread: while the log fills one segment, the next
-segments are made. If the log fills segments faster than they are made, the log orders more, and the writers wait. The event
-loop never waits.
+To make a segment may take tens of milliseconds, so it is done in a thread. While the log fills one segment, the thread makes
+the next segments. If the log fills segments faster than the thread makes them, the log orders more segments, and the writers
+wait. The event loop never waits.
 
-If the pool has a limit in bytes, one segment is kept in reserve, which data may not use. So even a full pool has room for the
-records that free blocks, also after it was opened again.
+If the pool has a limit in bytes, one segment is kept in reserve. Records with data must not use it. So even a full pool has
+room for the records that free blocks. This is also true after the pool was opened again.
 
-A segment that nothing refers to is *retired* first: the next checkpoint does not list it any more. When that checkpoint is
-saved, the segment is *freed*: its file becomes a new segment, or is deleted.
+A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When that
+checkpoint has been saved, the segment is *freed*: its file becomes a new segment or is deleted.
 """
 
 from collections import deque
@@ -23,26 +23,27 @@ from odx_target.store.log.footer import capacity_blocks
 from odx_target.store.segments.segment import Segment, SegmentStore
 
 MIN_LIMIT_SEGMENTS = 2
-"""Least limit of a pool: one segment for data, and one in reserve."""
+"""Smallest limit of a pool, in segments: one segment for data, and one segment in reserve."""
 
 READY_SEGMENTS = 2
-"""Number of empty segments made in advance: one is filled while another is made."""
+"""Number of empty segments that are made in advance: the log can fill one while the thread makes another."""
 
 MAX_FREE_SEGMENTS = 8
-"""Number of freed segments whose files are kept to become new segments. Their room on the disk is allocated already."""
+"""Largest number of freed files that are kept for new segments. The room of these files on the disk is already allocated."""
 
 REFUSED_S = 1.0
-"""Pause after a segment could not be made. Each attempt on a full disk can take milliseconds."""
+"""Pause after a failed attempt to make a segment. Each attempt on a full disk can take milliseconds."""
 
 ROOM_AGE_S = 1.0
-"""Age at which the known free room of the disk is refreshed."""
+"""Age after which the stored free room of the disk is read again."""
 
 
 class SegmentSupply:
     """The segments of a pool.
 
-    `segments` and `size_blocks` list all segments, also empty ones, by number. `ready_blocks` is the room in empty segments;
-    data may not use `spare_blocks` of it. `retired` has the numbers of the segments that the next checkpoint does not list.
+    `segments` and `size_blocks` contain all segments, including empty segments, by number. `ready_blocks` is the room in empty
+    segments. Records with data must leave `spare_blocks` of this room free. `retired` contains the numbers of the segments that
+    the next checkpoint does not list.
     """
 
     def __init__(
@@ -81,27 +82,31 @@ class SegmentSupply:
 
     @property
     def free_blocks(self) -> int:
-        """Blocks in the files that are kept to become new segments."""
+        """Number of blocks in the freed files that are kept for new segments."""
         return len(self._free) * self._segment_blocks
 
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
-        """Add the segments that exist when the pool is opened. New segments have numbers above `last_number` too."""
+        """Add the segments that exist when the pool is opened.
+
+        The numbers of new segments are above these and above `last_number`.
+        """
         self._last_number = last_number
         for number, size_blocks in sorted(sizes.items()):
             self._add(segments[number], size_blocks)
             self._last_number = max(self._last_number, number)
 
     def take(self) -> Segment:
-        """Return the next empty segment. The caller must have seen in `ready_blocks` that there is one."""
+        """Return the next empty segment. The caller must check first that `ready_blocks` is not 0."""
         segment = self._ready.popleft()
         self.ready_blocks -= self.capacity_blocks
         self._prepare()
         return segment
 
     def order(self, count_blocks: int, *, spare: bool = False) -> None:
-        """Order empty segments with room for `count_blocks`; `made` waits for one. `spare` allows the use of the reserve.
+        """Order empty segments with room for `count_blocks`. If `spare` is True, the reserve may be used.
 
-        Raises PoolFull, OutOfResources, Refused or Unwritable if no segment can be made now, and PoolFailed.
+        The segments are made in the background; await `made` to wait for a segment. Raises PoolFull, OutOfResources, Refused or
+        Unwritable if no segment can be made now. Raises PoolFailed.
         """
         self._health.check()
         if self._making is None:
@@ -113,12 +118,12 @@ class SegmentSupply:
         self._prepare()
 
     async def made(self) -> None:
-        """Wait until the segment that is being made is ready or has failed."""
+        """Wait until the segment that is being made is ready or could not be made."""
         if self._making is not None:
             await self._making.wait()
 
     async def make_first(self) -> None:
-        """Make an empty segment before the first write, even if it takes the reserve.
+        """Make an empty segment before the first write, even if only the reserve is left.
 
         Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
@@ -129,7 +134,7 @@ class SegmentSupply:
             raise self._refusal
 
     def available_blocks(self) -> int | None:
-        """Number of data blocks in the segments that could still be made; None if no limit and no free room is known."""
+        """Number of data blocks in the segments that can still be made. None if neither a limit nor the free room is known."""
         self._ask_room_again()
         bounds = [] if self._room_blocks is None else [self._room_blocks + self.free_blocks]
         if self._limit_blocks is not None:
@@ -139,14 +144,14 @@ class SegmentSupply:
         return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
 
     def resize(self, number: int, size_blocks: int) -> None:
-        """Note that a segment was cut to `size_blocks`."""
+        """Record that a segment was cut to `size_blocks`."""
         self._used_blocks += size_blocks - self.size_blocks[number]
         self.size_blocks[number] = size_blocks
 
     async def free(self, numbers: Iterable[int]) -> None:
-        """Free retired segments. No checkpoint lists them and no read uses them any more.
+        """Free retired segments. The caller must make sure that no checkpoint lists them and no read uses them.
 
-        Raises OSError or OutOfResources if files cannot be deleted now; the next call tries again.
+        Raises OSError or OutOfResources if files cannot be deleted now. The next call then tries again.
         """
         for number in numbers:
             del self.segments[number]
@@ -166,7 +171,7 @@ class SegmentSupply:
         self._room_again()
 
     async def close(self) -> list[int]:
-        """Make no more segments and forget the empty and the freed ones. Returns their numbers; the caller must delete them."""
+        """Stop making segments. Returns the numbers of the empty and freed segments, which the caller must delete."""
         self._is_closed = True
         await self.made()
         for segment in self._ready:
@@ -181,18 +186,21 @@ class SegmentSupply:
         return sorted(unused)
 
     def _can_keep(self, size_blocks: int) -> bool:
-        """True if the file of a freed segment can become a new segment. It then counts with the size of a new segment."""
+        """True if the file of a freed segment may be kept for a new segment.
+
+        Its size then counts as the size of a new segment.
+        """
         if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
             return False
         return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks
 
     def _room_again(self) -> None:
-        """Make segments again after room was freed, although that was refused before."""
+        """Try again to make segments after room was freed."""
         self._refusal = None
         self._prepare()
 
     def _prepare(self) -> None:
-        """Start making the next segment, unless enough are ready or one is being made."""
+        """Start making the next segment, unless enough segments are ready or a segment is being made."""
         is_short = len(self._ready) < READY_SEGMENTS or self.ready_blocks < self._ordered_blocks
         if is_short and self._making is None and not self._is_closed:
             self._making = self._environment.event()
@@ -202,7 +210,7 @@ class SegmentSupply:
         try:
             await self._make_one()
         except StoreError:
-            self._forget_order()  # The writer that needs the room orders again and then gets the error.
+            self._forget_order()  # A writer that still needs room orders again, and then gets the error.
             self._making = None
         else:
             if self.ready_blocks >= self._ordered_blocks:
@@ -242,7 +250,7 @@ class SegmentSupply:
         self._add(segment, self._segment_blocks)
         self._ready.append(segment)
         self.ready_blocks += self.capacity_blocks
-        # A segment made out of the reserve is not for data.
+        # Records with data must not use a segment that was made from the reserve.
         self.spare_blocks = self.capacity_blocks if is_spare else 0
 
     def _create(self, number: int, former: int | None) -> Segment:
@@ -271,7 +279,7 @@ class SegmentSupply:
         self._used_blocks += size_blocks
 
     def _ask_room_again(self) -> None:
-        """Refresh the known free room in the background, unless it is fresh."""
+        """Read the free room of the disk in the background if the stored value is old."""
         now_s = self._environment.monotonic()
         if not self._is_asking_room and now_s >= self._room_asked_at + ROOM_AGE_S and not self._is_closed:
             self._is_asking_room = True
@@ -282,6 +290,6 @@ class SegmentSupply:
             self._room_blocks = await self._environment.in_thread(self.store.room_blocks, lane=Lane.UPKEEP)
             self._room_asked_at = self._environment.monotonic()
         except OutOfResources:
-            return  # The old figure stays.
+            return  # The old value stays.
         finally:
             self._is_asking_room = False
