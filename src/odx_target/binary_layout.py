@@ -1,7 +1,7 @@
-"""Places of fields in a wire format, and a codec made from them. Only this module uses construct.
+"""Positions of fields in a wire format, and a codec that is made from the positions. Only this module uses `construct`.
 
-Each protocol declares its formats as classes with the place of each field: SCSI in `scsi/layout.py`, iSCSI in
-`iscsi/pdu/layout.py`. Bits without a field are reserved: they are ignored when decoded, and encoded as zeros.
+Each protocol declares its formats as classes that give the place of each field: SCSI in `scsi/layout.py`, iSCSI in
+`iscsi/pdu/layout.py`. Bits outside all fields are reserved: `decode` ignores them, and `encode` sets them to zero.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ Value: TypeAlias = int | bytes
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A run of bits. `start` is its distance from the first, most significant bit of the format."""
+    """The position of a field. `start` is the number of bits before the field; `size` is the number of bits in the field."""
 
     start: int
     size: int
@@ -26,19 +26,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Bits that are always encoded with the same value, and ignored when decoded."""
+    """Bits that `encode` always sets to the same value, and that `decode` ignores."""
 
     place: Place
     value: int
 
 
 class Codec:
-    """Converts the values of a format's fields to bytes, and back."""
+    """Converts the values of a format's fields to bytes, and bytes to the values."""
 
     def __init__(self, size_bytes: int, fields: Mapping[str, tuple[Place, type]], constants: Iterable[Constant] = ()) -> None:
-        """Make the codec. `fields` has the place and the Python type of each field: int, bool, or bytes for whole bytes.
+        """Make the codec. `fields` maps the name of each field to its place and its Python type: int, bool, or bytes.
 
-        Raises ValueError if two fields overlap, or if one extends past the end.
+        Raises ValueError if two fields overlap, or if a field extends past the end of the format.
         """
         self._names = tuple(fields)
         parts = [(place, name / _subconstruct(place, kind)) for name, (place, kind) in fields.items()]
@@ -56,7 +56,7 @@ class Codec:
         self._format = construct.BitStruct(*padded, construct.Padding(size_bytes * 8 - at))
 
     def decode(self, data: Buffer) -> dict[str, Value]:
-        """Decode `data`, which has at least the size of the format. Return the values by name."""
+        """Decode `data`, which must be at least as long as the format. Return the value of each field by name."""
         parsed = self._format.parse(bytes(data[: self._size_bytes]))
         return {name: parsed[name] for name in self._names}
 

@@ -1,7 +1,6 @@
-"""The environment: time, randomness, threads, events and memory. The array gets them from its caller, not from the machine
-itself.
+"""The environment of an array: time, randomness, threads, events and memory. The array gets its environment from its caller.
 
-So one virtual clock can control a whole array, and a test can cause faults at chosen times.
+Therefore a test can control a whole array by one virtual clock, and can cause faults at chosen times.
 """
 
 from collections.abc import Awaitable, Callable
@@ -28,19 +27,22 @@ class Event(Protocol):
 
 
 class Lane(Enum):
-    """The kinds of work done in threads. Each has its own threads, so that much work of one kind does not delay another."""
+    """The kinds of work that run in threads.
+
+    Each kind has its own threads, so that one kind of work does not delay another kind.
+    """
 
     READS = auto()
     FLUSHES = auto()
     UPKEEP = auto()
-    """Making, sealing and deleting segments, checkpoints, opening and closing."""
+    """Work on whole files: segments are made, sealed and deleted, checkpoints are written, and pools are opened and closed."""
 
 
 class Environment(Protocol):
     """Time, randomness, waiting and threads: everything that the array needs from the machine."""
 
     def monotonic(self) -> float:
-        """Return the seconds of a clock that never goes back, for timeouts and budgets."""
+        """Return the time of a clock that never goes back, in seconds. Use this clock for timeouts and time budgets."""
         ...
 
     def time(self) -> float:
@@ -56,7 +58,7 @@ class Environment(Protocol):
     async def sleep(self, delay_s: float) -> None: ...
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        """Run a blocking function in a thread. A cancellation does not interrupt the function."""
+        """Run a function that may block in a thread. If the caller is cancelled, the function is not interrupted."""
         ...
 
     @property
@@ -67,7 +69,7 @@ class Environment(Protocol):
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         """Run a job in the background until it ends or the array stops.
 
-        Every job is started, so it can release the resources that were taken for it. If the array is stopping, the first wait
-        of the job raises. Raises RuntimeError if no job can be started any more.
+        Every job starts to run, so that it can release the resources that its caller took for it. If the array is stopping, the
+        job is cancelled at its first wait. Raises RuntimeError if the array cannot start jobs any more.
         """
         ...

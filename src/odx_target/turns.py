@@ -1,9 +1,9 @@
 """Long work is done in pieces, and between two pieces the event loop runs other tasks.
 
-Work is measured in *steps*. A step is the work on one node of a map, one run of blocks, one token or one record, and takes a
-few microseconds. The length of a turn is limited, so that other tasks do not notice the delay. All long work of an array shares
-one budget of steps per turn. When the budget is used up, all other tasks run, and then the next piece of long work gets its
-turn.
+Work is measured in *steps*. One step is the work on one node of a map, one run of blocks, one token or one record. A step takes
+a few microseconds. A *turn* is the time between two runs of the other tasks. Turns are short, so that other tasks do not notice
+the delay. All long work of an array shares one budget of steps per turn. When the budget is used up, all other tasks run. After
+that, the next piece of long work gets its turn.
 """
 
 from collections import deque
@@ -11,17 +11,20 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 STEPS_OF_A_TURN = 600
-"""Steps of one turn, which takes one to two milliseconds if Python needs two or three microseconds for a step."""
+"""Number of steps in one turn. A turn takes one to two milliseconds if Python needs two or three microseconds for a step."""
 
 
 class Steps:
-    """A budget of steps. `left` is the number of remaining steps; it is negative if a piece took more steps than remained."""
+    """A budget of steps. `left` is the number of remaining steps.
+
+    It is negative if more steps were taken than the budget had.
+    """
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def take(self, count: int = 1) -> int:
-        """Use up steps, even more than remain. Return the number of remaining steps."""
+        """Use up `count` steps, which may be more than the remaining steps. Return the new number of remaining steps."""
         self.left -= count
         return self.left
 
@@ -35,11 +38,11 @@ class _Event(Protocol):
 class Turns(Steps):
     """The remaining steps of the present turn of the event loop, and a queue for the next turns.
 
-    1. Work that is done at once takes its steps from here. If no steps remain, the work has to be put off.
-    2. To put off work, await `next`. When `next` returns, other tasks have run, and `of_a_turn` steps are available again.
-    3. Turns are given in the order in which they were asked for, one each time the event loop goes round.
+    1. Work that runs now takes its steps from this object. If no steps remain, the work has to wait for a later turn.
+    2. To wait for a later turn, await `next`. When `next` returns, other tasks have run, and `of_a_turn` steps are available.
+    3. The callers of `next` get their turns in the order of their calls. Each round of the event loop gives one turn.
 
-    `make_event` makes an event to wait for. `go_round` returns when all other tasks have had a turn.
+    `make_event` makes an event that a caller of `next` waits for. `go_round` returns after all other tasks have run once.
     """
 
     def __init__(self, make_event: Callable[[], _Event], go_round: Callable[[], Awaitable[None]]) -> None:
@@ -52,7 +55,7 @@ class Turns(Steps):
         self._queue: deque[_Event] = deque()
 
     async def next(self) -> None:
-        """Wait until the event loop has run the other tasks and it is the caller's turn. May be cancelled."""
+        """Wait until the event loop has run the other tasks and the caller's turn has come. The wait may be cancelled."""
         queue = self._queue
         mine = self._make_event()
         queue.append(mine)

@@ -1,10 +1,10 @@
-"""Kinds of access by which a reservation of another I_T nexus conflicts with a command (SPC-4 table 65, SBC-3 table 13)."""
+"""Kinds of access of commands, which decide if a reservation conflicts with a command (SPC-4 table 65, SBC-3 table 13)."""
 
 from enum import Enum, auto
 
 
 class Access(Enum):
-    """Kinds of access. A nexus that holds the reservation, or shares in it, is allowed all three kinds."""
+    """Kinds of access of commands. All three kinds are allowed for a nexus that the reservation admits."""
 
     ALLOWED = auto()
     """The command never conflicts with a reservation."""

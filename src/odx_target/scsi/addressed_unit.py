@@ -5,7 +5,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class AddressedUnit:
-    """A logical unit, or the substitute for a missing one. Initially it is ready, writable and not reserved."""
+    """A logical unit, or the substitute for a missing logical unit. Initially the unit is ready, writable and not reserved."""
 
     is_present: bool
 

@@ -1,4 +1,4 @@
-"""The checks that a command passes before its handler runs (SPC-4 5.3, SAM-5 5.3.3 and 8.6)."""
+"""Checks of a command before its handler runs (SPC-4 5.3, SAM-5 5.3.3 and 8.6)."""
 
 from odx_target.scsi.command_table import CommandTable, Entry
 from odx_target.scsi.sense import (
@@ -16,8 +16,9 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 def admit(task: Task, commands: CommandTable) -> Entry:
     """Check a task before its handler runs, and return the entry of its command. The most general checks come first.
 
-    A reset is reported before a reservation conflict, and a reservation conflict before any other unit attention, which then
-    stays pending. Faults of the request itself may be reported at any point. Raises CheckCondition, ReservationConflict.
+    A reset is reported first, then a reservation conflict, then any other unit attention. If a reservation conflict is
+    reported, other unit attentions stay pending. Errors in the command itself may be reported at any point. Raises
+    CheckCondition, ReservationConflict.
     """
     if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
         raise CheckCondition(INVALID_MESSAGE_ERROR)
@@ -50,7 +51,10 @@ def _find(task: Task, commands: CommandTable) -> Entry:
 
 
 def check_reservation(task: Task, entry: Entry) -> None:
-    """Raise ReservationConflict if a reservation prevents the command. Later reservations have no effect (SPC-4 5.13.1)."""
+    """Raise ReservationConflict if a reservation prevents the command.
+
+    A reservation that is made after this check has no effect on the command (SPC-4 5.13.1).
+    """
     if _is_kept_out(task, entry):
         raise ReservationConflict
 

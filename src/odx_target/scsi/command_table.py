@@ -1,7 +1,7 @@
-"""The command table: one row holds everything about a command.
+"""The command table. Each row holds all facts about one command.
 
-The rows are used to find the handler, to check the CDB, and to answer REPORT SUPPORTED OPERATION CODES. Other packages, such as
-the copy manager, add rows. The scsi package never imports those packages.
+The device server uses the rows to find the handler, to check the CDB, and to answer REPORT SUPPORTED OPERATION CODES. Other
+packages, such as the copy manager, add rows. The scsi package never imports those packages.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,36 +20,47 @@ PADDED_CDB_BYTES = 16
 """Length of a CDB from a transport: iSCSI pads shorter CDBs to 16 bytes (RFC 7143 11.3.9)."""
 
 RECOMMENDED_TIMEOUT_S = 30
-"""Reported by REPORT SUPPORTED OPERATION CODES: after this time an initiator may regard a command as lost. No command
-takes longer than a few seconds, unless the disk below does."""
+"""Time after which an initiator may regard a command as lost. REPORT SUPPORTED OPERATION CODES reports this time.
+
+No command takes longer than a few seconds, unless the disk of the pool is slow.
+"""
 
 
 class CommandFlag(Flag):
-    """Properties of a command that the device server acts on around its handler."""
+    """Properties of a command that the device server checks before it runs the command's handler."""
 
     NONE = 0
     IGNORES_UNIT_ATTENTION = auto()
-    """Runs even if a unit attention is pending (INQUIRY, REPORT LUNS, REQUEST SENSE)."""
+    """The command runs even if a unit attention is pending (INQUIRY, REPORT LUNS, REQUEST SENSE)."""
     WITHOUT_LOGICAL_UNIT = auto()
-    """Also answered for a LUN without a logical unit; `is_present` of the task's logical unit is then False."""
+    """The command is also answered for a LUN without a logical unit.
+
+    In this case, the task's logical unit has `is_present` False.
+    """
     READS_MEDIUM = auto()
-    """Refused while the logical unit is stopped."""
+    """The command is refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
-    """Refused while the logical unit is stopped or write protected. Required if `extents` returns an extent that is written."""
+    """The command is refused while the logical unit is stopped or write protected.
+
+    This flag is required if `extents` returns an extent that the command writes.
+    """
     EXTENTS_IN_DATA_OUT = auto()
-    """The parameter list of the command names its blocks. Until the list arrives, the command counts as touching all blocks."""
+    """The parameter list of the command contains the block ranges.
+
+    Before the list arrives, the task set assumes that the command touches all blocks.
+    """
     NOT_ORDERED = auto()
-    """The command never waits for other tasks; used for commands that retrieve a status or results."""
+    """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """One command.
+    """All facts about one command.
 
-    `usage` is the CDB usage data (SPC-4 6.35.3): the operation code, then a mask of the bits in use for each byte of the CDB,
-    with the service action itself in byte 1. A CDB with any other bit set is refused with INVALID FIELD IN CDB.
-    `service_action` is None for a command without one. `extents` returns the blocks that a task will touch, and may raise
-    CheckCondition; None means that the command touches no blocks.
+    `usage` is the CDB usage data (SPC-4 6.35.3). Byte 0 is the operation code. Each other byte is a mask of the bits that are
+    used in that byte of the CDB; byte 1 also contains the service action. A CDB with any other bit set is refused with INVALID
+    FIELD IN CDB. `service_action` is None for a command without a service action. `extents` is a function that returns the
+    blocks that a task will touch. It may raise CheckCondition. If `extents` is None, the command touches no blocks.
     """
 
     name: str
@@ -60,12 +71,14 @@ class CommandRow:
     flags: CommandFlag = CommandFlag.NONE
     extents: Callable[[Task], Sequence[Extent]] | None = None
     nominal_timeout_s: int = 0
-    """Usual duration of the command; 0 means "not indicated"."""
+    """Usual duration of the command in seconds. The value 0 means "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
     access: Access | Callable[[bytes], Access] | None = None
-    """Kind of access by which reservations conflict with the command, or a function that returns it for a CDB. If None, the
-    kind follows from the flags: READS for a command that only reads the medium, else WRITES. So a row without flags conflicts
-    with every reservation."""
+    """Kind of access of the command, or a function that returns the kind of access of a CDB.
+
+    If `access` is None, the kind follows from the flags: READS for a command that only reads the medium, otherwise WRITES.
+    Therefore a command without flags conflicts with every reservation.
+    """
 
     @property
     def cdb_bytes(self) -> int:
@@ -73,7 +86,7 @@ class CommandRow:
 
 
 class Entry:
-    """A row prepared for fast checks: its flags as booleans, and its forbidden bits as one integer."""
+    """A row of the table in a form for fast checks: the flags are booleans, and the forbidden bits are one integer."""
 
     __slots__ = (
         "access",
@@ -103,7 +116,7 @@ class Entry:
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 
     def access_of(self, cdb: bytes) -> Access:
-        """Return the kind of access of this CDB, by which reservations conflict with it."""
+        """Return the kind of access of this CDB. The kind decides if a reservation conflicts with the command."""
         return self.access if isinstance(self.access, Access) else self.access(cdb)
 
     def check(self, cdb: bytes) -> None:
@@ -119,7 +132,7 @@ class Entry:
 
 
 def forbidden_bits(row: CommandRow) -> bytes:
-    """Return, for each byte of the CDB, the bits that must be zero, including NACA, as ACA is not supported (SAM-5 5.2)."""
+    """Return the bits of each CDB byte that must be zero. NACA must be zero, because ACA is not supported (SAM-5 5.2)."""
     allowed = bytearray(row.usage)
     allowed[0] = 0xFF
     if row.service_action is not None:
@@ -149,7 +162,10 @@ class CommandTable:
         group[key] = Entry(row)
 
     def find(self, cdb: bytes) -> Entry:
-        """Return the entry for a CDB. Raises CheckCondition for an unsupported operation code or service action."""
+        """Return the entry of the command in a CDB.
+
+        Raises CheckCondition for an unsupported operation code or service action.
+        """
         entry = self.without_service_action.get(cdb[0]) if cdb else None
         if entry is not None:
             return entry

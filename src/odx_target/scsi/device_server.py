@@ -33,13 +33,15 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 
 
 class DeviceServer(TaskManager):
-    """Executes commands of all nexuses on all their logical units.
+    """Executes the commands of all nexuses on all logical units.
 
-    `rows` are the commands. The commands that need the device server are added to them: REPORT SUPPORTED OPERATION CODES, which
-    lists all of them, and PERSISTENT RESERVE OUT and MODE SELECT, which notify other nexuses or abort their tasks.
+    `rows` are the rows of the command table. The device server adds the rows of three commands that use the device server
+    itself. REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT and MODE SELECT notify other nexuses or
+    abort the tasks of other nexuses.
 
-    `before_command(task)` may return an outcome that replaces the handler's outcome, or None. `after_command(task, reply)`
-    returns the reply to send. `on_internal_error(error)` is called for every exception that is a fault of the array itself.
+    `before_command(task)` returns None, or an outcome that is used instead of the handler's outcome. `after_command(task,
+    reply)` returns the reply to send. `on_internal_error(error)` is called for every exception that is a fault of the array
+    itself.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
@@ -51,17 +53,18 @@ class DeviceServer(TaskManager):
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
-        # Substitute for a missing logical unit. Only commands with the flag WITHOUT_LOGICAL_UNIT get it, and they check
-        # `is_present`.
+        # Substitute for a missing logical unit. Only commands with the flag WITHOUT_LOGICAL_UNIT get the substitute. These
+        # commands check `is_present`.
         self._missing = cast(LogicalUnit, MissingLogicalUnit())
 
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """Execute a command. This method never raises, whatever an initiator sends.
+        """Execute a command. This method never raises an exception, whatever an initiator sends.
 
-        Returns the task and its outcome: a reply, or pending work, which the caller runs or abandons. The reply of pending work
-        must not be sent if the task has been aborted. `data_out` is not used after the return.
+        Returns the task and its outcome. The outcome is a reply or pending work, which the caller must run or abandon. If the
+        task has been aborted, the caller must not send the reply of pending work. `data_out` is not used after this method
+        returns.
         """
         logical_unit = nexus.logical_units.get(lun)
         entry = self._plain.get(cdb[0]) if len(cdb) == PADDED_CDB_BYTES else None
@@ -91,10 +94,11 @@ class DeviceServer(TaskManager):
     def accept(
         self, nexus: Nexus, lun: int, cdb: bytes, attribute: int, tag: int, awaits_memory: Callable[[], bool]
     ) -> Place | None:
-        """Give a command a place in the task set before its data-out arrives. Return the place, or None if it needs no place.
+        """Give a command a place in the task set before its data-out arrives.
 
-        The caller passes the place to `execute_accepted` or gives it back. `awaits_memory` returns True while the transport has
-        no memory for all of the data.
+        Return the place, or None if the command needs no place. The caller must pass the place to `execute_accepted` or call
+        the place's `give_back`. `awaits_memory` returns True while the transport does not have enough memory for all data of
+        the command.
         """
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None or attribute > TaskAttribute.HEAD_OF_QUEUE:
@@ -112,10 +116,11 @@ class DeviceServer(TaskManager):
             return None
 
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
-        """Execute a command that has a place, after its data-out has arrived. Otherwise this is the same as `execute`.
+        """Execute a command that has a place, after its data-out has arrived.
 
-        `holds_memory` is True if other tasks may wait for the memory that the data occupies. The command is then refused with
-        TASK SET FULL if it would have to wait for one of these tasks.
+        In all other respects, this method works as `execute`. `holds_memory` is True if other tasks may wait for the memory
+        that the data occupies. In this case, the command is refused with TASK SET FULL if it would have to wait for one of
+        these tasks.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out
@@ -136,7 +141,10 @@ class DeviceServer(TaskManager):
     def _execute_with_care(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """Execute a command that the fast path of `execute` does not cover, with all checks in their order, and the hooks."""
+        """Execute a command that the fast path of `execute` does not cover.
+
+        Run all checks in their order, and call the hooks.
+        """
         task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
         entry: Entry | None = None
         try:
@@ -149,7 +157,7 @@ class DeviceServer(TaskManager):
         return task, outcome
 
     def _start(self, task: Task, entry: Entry) -> Outcome:
-        """Run the handler now, or when the tasks that must run before it have ended."""
+        """Run the handler now, or after the tasks that must run first have ended."""
         tasks = task.logical_unit.tasks
         if not tasks.members:
             outcome = self._handle(task, entry)
@@ -240,7 +248,7 @@ class DeviceServer(TaskManager):
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
-    """True if a command must be compared with the tasks in the set. False for a simple read that no task can delay."""
+    """True if a command must be compared with the tasks in the task set. False for a simple read that no task can delay."""
     return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAX_TASKS
 
 
@@ -249,6 +257,6 @@ def _extents(task: Task, entry: Entry) -> Sequence[Extent]:
 
 
 def _own_data_out(task: Task) -> None:
-    """Copy the data-out of a task that waits: the transport reuses its buffers once `execute` has returned."""
+    """Copy the data-out of a task that waits, because the transport reuses its buffers after `execute` has returned."""
     if task.data_out:
         task.data_out = [b"".join(task.data_out)]

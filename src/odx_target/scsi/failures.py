@@ -1,7 +1,7 @@
 """Map exceptions to SCSI statuses and sense data.
 
-After a temporary failure, the initiator is asked to retry: by BUSY if the command has not begun (SAM-5 5.3.1), by ABORTED
-COMMAND if a disk failed (SPC-4 4.5.6).
+After a temporary failure, the reply asks the initiator to retry. The reply is BUSY if the command has not begun (SAM-5 5.3.1),
+and ABORTED COMMAND if a disk failed (SPC-4 4.5.6).
 """
 
 from typing import NamedTuple
@@ -36,7 +36,10 @@ from odx_target.store.api import (
 
 
 class Failure(NamedTuple):
-    """A condition and, if not None, the sense key that replaces the condition's own."""
+    """A condition, and the sense key that replaces the condition's own sense key.
+
+    If `key` is None, the condition's own key is used.
+    """
 
     condition: Condition
     key: SenseKey | None = None
@@ -54,7 +57,7 @@ BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
     DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
     Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
 }
-"""Failures to read one block; the LBA of the block is in INFORMATION."""
+"""Failures to read one block. The field INFORMATION of the sense data contains the LBA of the block."""
 
 BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
 """Exceptions that are answered with the status BUSY."""
@@ -81,7 +84,7 @@ def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> Ch
 
 
 def _first_bad_lba(error: DamagedBlock | Unreadable, task: Task, entry: Entry | None) -> int:
-    """Return the first LBA of the task that lies in the store block at fault."""
+    """Return the first LBA of the task that lies in the store block that caused the error."""
     per_block = BLOCK_BYTES // task.logical_unit.block_bytes
     lba = error.block * per_block
     for extent in _extents(task, entry):

@@ -1,11 +1,13 @@
-"""Layouts: a wire format is declared as a class with the place of each field, like the tables of the standards.
+"""Layouts of wire formats.
+
+A format is declared as a class that gives the place of each field, like the tables of the standards.
 
     class RangeDescriptor(Layout):
         size_bytes = 16
         logical_block_address: int = number(0, 8)
         number_of_logical_blocks: int = number(8, 4)
 
-Bits without a field are reserved: they are ignored when parsed, and built as zeros.
+Bits outside all fields are reserved: `parse` ignores them, and `build` sets them to zero.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from odx_target.binary_layout import Codec, Place, Value
 
 
 class _Declaration:
-    """The place and the default value of a field, between its declaration and the creation of its class."""
+    """The place and the default value of a declared field. The creation of the class replaces it by the default value."""
 
     def __init__(self, start: int, size: int, default: Value) -> None:
         self.place = Place(start, size)
@@ -23,7 +25,7 @@ class _Declaration:
 
 
 def flag(byte: int, bit: int) -> bool:
-    """Declare a field of one bit; bit 7 of a byte is the most significant."""
+    """Declare a field of one bit. Bit 7 of a byte is the most significant bit."""
     return cast("bool", _Declaration(byte * 8 + 7 - bit, 1, default=False))
 
 
@@ -47,14 +49,17 @@ class Layout:
     """The values of the fields of one wire format. Fields without a given value are zero."""
 
     size_bytes: ClassVar[int] = 0
-    """Size of the format. It ends with its last field, unless the class states a larger size."""
+    """Size of the format in bytes. The format ends with its last field, unless the class gives a larger size."""
     places: ClassVar[Mapping[str, Place]] = {}
     """Places of the fields by name, in the order of their bytes."""
     _codec: ClassVar[Codec]
     _defaults: ClassVar[Mapping[str, Value]]
 
     def __init_subclass__(cls) -> None:
-        """Replace each declaration by its default value. Raises ValueError if fields overlap or extend past the end."""
+        """Replace each declaration by its default value.
+
+        Raises ValueError if fields overlap or extend past the end of the format.
+        """
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, _Declaration)}
         places = {name: place for base in cls.__mro__[:0:-1] if issubclass(base, Layout) for name, place in base.places.items()}
         places |= {name: declaration.place for name, declaration in declared.items()}
@@ -87,7 +92,7 @@ class Layout:
         return {**self._defaults, **vars(self)}
 
     def build(self) -> bytes:
-        """Encode the values. Raises an error of construct for a value that does not fit its field."""
+        """Encode the values. Raises `construct.ConstructError` for a value that does not fit its field."""
         return self._codec.encode(self.values())
 
     @classmethod
@@ -101,12 +106,15 @@ class Layout:
 
     @classmethod
     def parse_cut(cls, data: bytes) -> Self:
-        """Decode `data`, which may end early. Missing bytes are taken as zeros."""
+        """Decode `data`, which may be shorter than the format. Missing bytes are taken as zeros."""
         return cls.parse(data.ljust(cls.size_bytes, b"\0"))
 
     @classmethod
     def values_within(cls, data: bytes) -> dict[str, Value]:
-        """Return, for descriptions, the values of the fields that lie completely within `data`, by name. A flag is 0 or 1."""
+        """Return the values of the fields that lie completely within `data`, by name.
+
+        The value of a flag is 0 or 1, not a bool.
+        """
         values = cls.parse_cut(data).values()
         end = len(data) * 8
         present = (name for name, place in cls.places.items() if place.start + place.size <= end)

@@ -5,62 +5,94 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_TRANSFER_BYTES = 16 << 20
-"""Maximum size of one READ or WRITE. Its data is held in memory as a whole, and the command waits until the transport has
-memory for it. Linux and Windows send at most 1 MiB by default."""
+"""Maximum size of one READ or WRITE.
+
+All data of the command is in memory at the same time, and the command waits until the transport has memory for the data. Linux
+and Windows send at most 1 MiB by default.
+"""
 
 SMALL_READ_BYTES = 256 << 10
-"""A read of at most this size that ends at once is not counted against the memory for reads, since its data leaves soon."""
+"""Maximum size of a small read. A small read that ends at once claims no memory for reads, because its data is sent soon."""
 
 OPTIMAL_TRANSFER_BYTES = 1 << 20
-"""Longer transfers are not faster, because a transfer of this size already needs several bursts of the transport."""
+"""Optimal size of one READ or WRITE.
+
+Longer transfers are not faster, because this size already needs several bursts of the transport.
+"""
 
 MAX_UNMAP_BYTES = 4 << 30
-"""Maximum size of all ranges of one UNMAP, which changes only map entries. 4 GiB are about a thousand leaves of the map, and
-take a few milliseconds."""
+"""Maximum size of all ranges of one UNMAP, which changes only map entries.
+
+An UNMAP of 4 GiB changes about a thousand leaves of the map, which takes a few milliseconds.
+"""
 
 MAX_UNMAP_DESCRIPTORS = 255
-"""Maximum number of descriptors in a parameter list of 4 KiB, the largest list that Windows and Linux build."""
+"""Maximum number of descriptors of one UNMAP.
+
+A parameter list of 4 KiB, the largest that Windows and Linux build, has room for 255.
+"""
 
 MAX_WRITE_SAME_BYTES = 1 << 30
-"""Maximum size of one WRITE SAME. A pattern other than zeros is really written, in about a second; initiators wait for 30."""
+"""Maximum size of one WRITE SAME. If the pattern is not all zeros, the blocks are written, which takes about one second.
+
+Initiators wait for 30 seconds.
+"""
 
 MAX_COMPARE_AND_WRITE_BYTES = 64 << 10
-"""Maximum size of one COMPARE AND WRITE, which compares and writes without a pause. This takes about as long as the other work
-of the command. VMware sends one block."""
+"""Maximum size of one COMPARE AND WRITE, which compares and writes without a pause.
+
+The comparison takes about as long as the other work of the command. VMware compares and writes one block.
+"""
 
 MAX_ATOMIC_TRANSFER_BYTES = 1 << 20
-"""Maximum size of one WRITE ATOMIC. The store could write any length as a whole, but databases ask for less (16 to 64 KiB), and
-Linux sends no more by default."""
+"""Maximum size of one WRITE ATOMIC. The store itself has no such limit.
+
+Databases need 16 to 64 KiB, and Linux sends at most 1 MiB by default.
+"""
 
 STEP_BYTES = 1 << 20
-"""Size of one step of a long command. Between two steps other tasks run, and aborts are noticed."""
+"""Size of one step of a long command. Between two steps, other tasks run, and the command ends if it has been aborted."""
 
 STEPS_OF_A_MEBIBYTE = 500
 """Cost of reading or writing one MiB, in steps of a turn of the event loop."""
 
 THRESHOLD_SET_BYTES = 1 << 20
-"""The unit of used and available space, which the provisioning page calls threshold sets (SBC-3 6.6.4): a 32-bit count of
-them reaches up to 4 PiB."""
+"""Size of one threshold set, the unit of used and available space in the Logical Block Provisioning log page (SBC-3 6.6.4).
+
+A 32-bit number of threshold sets is enough for 4 PiB.
+"""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
-"""Maximum number of extents that one GET LBA STATUS reports, whatever the allocation length is: 64 KiB of parameter data."""
+"""Maximum number of extents that one GET LBA STATUS reports, even if the allocation length is larger.
+
+The parameter data has at most 64 KiB.
+"""
 
 MAX_TASKS = 2048
-"""Maximum number of waiting tasks of one logical unit; further commands end with TASK SET FULL. The command windows of 64
-sessions rarely allow so many tasks. A search of so many tasks for overlaps takes a quarter of a millisecond."""
+"""Maximum number of waiting tasks of one logical unit. If this number is reached, a new command ends with TASK SET FULL.
+
+The command windows of 64 sessions rarely allow so many tasks. To compare a command with so many tasks takes a quarter of a
+millisecond.
+"""
 
 STEPS_OF_A_WAITING_TASK = 50
-"""Cost, in steps, of making a command wait, besides the cost of its work: its task and its place in the task set."""
+"""Additional cost of a command that has to wait, in steps. The array makes a waiting task and its place in the task set."""
 
 STEPS_OF_AN_ABORTED_TASK = 50
-"""Cost, in steps, of cleaning up a task that was aborted while it waited."""
+"""Cost of the cleanup after the abort of a waiting task, in steps."""
 
 MAX_REGISTRATIONS = 224
-"""Maximum number of registrations of one logical unit: 64 hosts of a cluster with three paths each need 192. With the longest
-names that login accepts, they fit into the 64 KiB that the store keeps as one value if APTPL is on."""
+"""Maximum number of registrations of one logical unit. A cluster of 64 hosts with three paths each needs 192 registrations.
+
+If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. The maximum number fits into this value even
+with the longest names that login accepts.
+"""
 
 MAX_RESERVE_OUT_BYTES = 64 << 10
-"""Maximum size of a PERSISTENT RESERVE OUT parameter list: enough for TransportIDs of all ports that can be registered."""
+"""Maximum size of a PERSISTENT RESERVE OUT parameter list.
+
+The list can hold the TransportIDs of all ports that can be registered.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +105,15 @@ class BlockLimits:
     max_unmap_blocks: int
     max_unmap_descriptors: int
     optimal_unmap_granularity_blocks: int
-    """0 means one logical block, which hosts assume by default. With any other value, QEMU 7.2 keeps a map of allocated blocks.
-    If the block length is 4096 bytes, it then fails one of its own assertions at the first read of 32 KiB."""
+    """The value 0 means one logical block, which hosts assume by default.
+
+    With any other value, QEMU 7.2 keeps a map of allocated blocks. If QEMU keeps this map and the block length is 4096 bytes,
+    the first read of 32 KiB fails an assertion in QEMU.
+    """
     unmap_granularity_alignment: int
     max_write_same_blocks: int
     max_compare_and_write_blocks: int
-    """At most 255, because VPD page B0h reports it in one byte."""
+    """Maximum number of blocks of one COMPARE AND WRITE. It is at most 255, because VPD page B0h reports it in one byte."""
     max_atomic_transfer_blocks: int
 
 

@@ -4,9 +4,9 @@ Whole store blocks are passed on without a copy. A write that begins or ends wit
 of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile. The write detects this,
 and reads the block again.
 
-The methods `..._now` either finish at once or report that they cannot, because a block is not in memory or the pool is still
-making room. The coroutines of the same names wait. A logical unit's volume must be changed only by these methods. Otherwise a
-write in progress could overwrite the change with the old content of an edge block.
+The methods `..._now` never wait. If a block is not in memory, or the pool is still making room, they return None or False. The
+coroutines of the same names without `_now` wait. All changes of a logical unit's volume must use these methods. Otherwise a
+write in progress could overwrite the change with the old content of its first or last store block.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ from odx_target.scsi.limits import STEP_BYTES
 from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolBusy, Snapshot, Volume
 
 Replacement = Callable[[bytes], Sequence[Buffer]]
-"""Function from the present content of blocks to their new content."""
+"""Function that takes the present content of blocks and returns their new content."""
 
 
 class _AwaitedBlocks:
@@ -42,7 +42,7 @@ class LogicalBlocks:
         self._awaited: list[_AwaitedBlocks] = []
 
     def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
-        """Read `count_blocks` logical blocks; None if a disk must be read. Raises DamagedBlock."""
+        """Read `count_blocks` logical blocks. Return None if a disk must be read. Raises DamagedBlock."""
         if not (lba | count_blocks) & self._inside:
             return self.volume.read_now(lba >> self._shift, count_blocks >> self._shift)
         return read_bytes_now(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
@@ -52,7 +52,7 @@ class LogicalBlocks:
         return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:
-        """Write whole logical blocks from `lba` on. Return False, with nothing done, if this would have to wait.
+        """Write whole logical blocks from `lba` on. If the write would have to wait, change nothing and return False.
 
         The buffers must stay unchanged until the pool's next commit. Raises PoolFull, PoolFailed, DamagedBlock.
         """
@@ -69,7 +69,10 @@ class LogicalBlocks:
         return True
 
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
-        """Write as `write_now` does, but wait if necessary. `before_change` is called before the change, and may raise."""
+        """Write as `write_now` does, but wait if necessary.
+
+        `before_change` is called just before the change, and may raise to prevent the change.
+        """
         edges = self._edges(lba, buffers_bytes(data))
         awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
@@ -77,7 +80,7 @@ class LogicalBlocks:
             if before_change is not None:
                 before_change()
             try:
-                if self.write_now(lba, data):  # the blocks that were read are usually in memory now, with their present content
+                if self.write_now(lba, data):  # usually the blocks are in memory after the read, with their present content
                     return
                 if awaited is not None and not awaited.stale:
                     self._write_with_edges(lba, data, contents)
@@ -93,10 +96,10 @@ class LogicalBlocks:
                 self._awaited.remove(awaited)
 
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
-        """Replace the content of logical blocks. Return False, with nothing done, if this would have to wait.
+        """Replace the content of logical blocks. If this would have to wait, change nothing and return False.
 
-        `replacement` gets the present content. It returns the new content of the same size, or raises to leave the blocks
-        unchanged. Raises as `write_now` does.
+        `replacement` gets the present content. It returns the new content, which has the same size. If it raises an exception,
+        the blocks stay unchanged. Raises the same exceptions as `write_now`.
         """
         block, count_store_blocks = self._covering(lba, count_blocks)
         present = self.volume.read_now(block, count_store_blocks)
@@ -135,14 +138,17 @@ class LogicalBlocks:
                 self._awaited.remove(awaited)
 
     def unmap_now(self, lba: int, count_blocks: int) -> bool:
-        """Make logical blocks read as zeros, and whole store blocks holes. Return False if this would have to wait."""
+        """Unmap whole store blocks of a range, and write zeros to the other blocks of the range.
+
+        Return False if this would have to wait.
+        """
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         if not all(self._zero_part_now(part_lba, part_blocks) for part_lba, part_blocks in edges):
             return False
         return self._unmap_store_blocks_now(block, count_store_blocks)
 
     async def unmap(self, lba: int, count_blocks: int, before_change: Callable[[], None] | None = None) -> None:
-        """Unmap as `unmap_now` does, but wait if necessary. `before_change` is used as by `write`."""
+        """Unmap as `unmap_now` does, but wait if necessary. `before_change` is called just before the change, and may raise."""
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         for part_lba, part_blocks in edges:
             if not self._zero_part_now(part_lba, part_blocks):
@@ -162,12 +168,13 @@ class LogicalBlocks:
         pause: Callable[[], Awaitable[None]],
         before_change: Callable[[], None] | None = None,
     ) -> None:
-        """Write one logical block `count_blocks` times, in steps; `pause` is awaited between steps."""
+        """Write one logical block `count_blocks` times, in steps. `pause` is awaited between two steps."""
         step_blocks = STEP_BYTES // self.block_bytes
         pattern = memoryview(logical_block * min(step_blocks, count_blocks))
         end = lba + count_blocks
         while lba < end:
-            # the first step ends on a step boundary, so that only the ends of the whole range can be partial store blocks
+            # the first step ends on a step boundary, so that all store blocks are whole except the first and the last of the
+            # range
             step = min(step_blocks - lba % step_blocks, end - lba)
             await self.write(lba, [pattern[: step * self.block_bytes]], before_change)
             lba += step
@@ -175,9 +182,9 @@ class LogicalBlocks:
                 await pause()
 
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Call `Volume.copy_from`, after marking awaited blocks as stale. All numbers are in store blocks.
+        """Mark awaited blocks as stale and call `Volume.copy_from`. All numbers are in store blocks.
 
-        Returns the number of copied blocks, 0 if the call would have to wait. Raises PoolFull, PoolFailed.
+        Returns the number of copied blocks, which is 0 if the copy would have to wait. Raises PoolFull, PoolFailed.
         """
         if self._awaited:
             self.changing(block, count_blocks)
@@ -212,7 +219,10 @@ class LogicalBlocks:
         return block, -(-(lba + count_blocks) // self._blocks_per_store_block) - block
 
     def _replace(self, lba: int, count_blocks: int, present: Sequence[Buffer], replacement: Replacement) -> None:
-        """Write store blocks back with a part replaced. `present` is their content; the logical blocks are replaced."""
+        """Replace logical blocks in the store blocks that hold them, and write the store blocks.
+
+        `present` is the content of the store blocks.
+        """
         content = b"".join(present)
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
         end_bytes = before_bytes + count_blocks * self.block_bytes
@@ -222,7 +232,7 @@ class LogicalBlocks:
         self.volume.write(block, [part for part in whole if part])
 
     def _edges(self, lba: int, size_bytes: int) -> tuple[int, ...]:
-        """Return the store blocks, at most two, that the range covers only in part."""
+        """Return the store blocks that the range covers only in part. There are at most two."""
         offset_bytes = lba * self.block_bytes
         end_bytes = offset_bytes + size_bytes
         edges = {position // BLOCK_BYTES for position in (offset_bytes, end_bytes) if position % BLOCK_BYTES}
@@ -256,8 +266,8 @@ class LogicalBlocks:
     def _split(self, lba: int, count_blocks: int) -> tuple[list[tuple[int, int]], int, int]:
         """Split a range of logical blocks at the boundaries of store blocks.
 
-        Returns the parts at its ends that do not cover a store block, as (lba, count), and the first and the number of whole
-        store blocks.
+        Returns three values: the parts at the ends of the range that do not cover a whole store block, as (lba, count); the
+        first whole store block; and the number of whole store blocks.
         """
         per_block = self._blocks_per_store_block
         end = lba + count_blocks
@@ -271,7 +281,10 @@ class LogicalBlocks:
         return [part for part in parts if part[1]], first_whole // per_block, (last_whole - first_whole) // per_block
 
     def _zero_part_now(self, lba: int, count_blocks: int) -> bool:
-        """Write zeros to logical blocks within one store block, unless they are zeros. Return False if this must wait."""
+        """Write zeros to logical blocks within one store block, unless the blocks are zeros already.
+
+        Return False if this would have to wait.
+        """
         present = self.read_now(lba, count_blocks)
         if present is None:
             return False

@@ -1,4 +1,4 @@
-"""Logical units: volumes as SCSI presents them."""
+"""Logical units. A logical unit presents a volume to initiators."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,17 +19,17 @@ LogParameters = list[tuple[int, bytes]]
 
 LOGICAL_BLOCK_BYTES = (512, 4096)
 
-# A name in NAA format 6h begins with 24 bits that identify a company. These are "ROD" in ASCII; the locally administered
-# bit happens to be set in them, so they can never be assigned to a company.
+# A name in NAA format 6h begins with 24 bits that identify a company. These 24 bits are "ROD" in ASCII. The locally
+# administered bit is set in them, so they can never be assigned to a company.
 LOCALLY_ADMINISTERED_COMPANY_ID = bytes.fromhex("524f44")
 
 
 class LogicalUnit(AddressedUnit):
     """A volume that initiators address by a LUN.
 
-    `number` is its default LUN (a nexus may use another), `block_bytes` the logical block length, 512 or 4096,
-    `capacity_blocks` its capacity in logical blocks, at most that of the volume, `target_name` the iSCSI name of the target
-    device. Raises ValueError for any other block length, or a capacity that does not fit.
+    `number` is the default LUN; a nexus may use another LUN. `block_bytes` is the logical block length, 512 or 4096.
+    `capacity_blocks` is the capacity in logical blocks, at most the size of the volume. `target_name` is the iSCSI name of the
+    target device. Raises ValueError for any other block length, or if the capacity is larger than the volume.
     """
 
     is_present = True
@@ -71,17 +71,19 @@ class LogicalUnit(AddressedUnit):
         self.max_transfer_blocks = self.block_limits.max_transfer_blocks
         self.blocks = LogicalBlocks(volume, block_bytes)
         self.added_vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = {}
-        """VPD pages besides the standard ones: by page code, the function that builds the whole page, its four-byte header
-        included. The copy manager adds 8Fh."""
+        """Functions that build additional VPD pages, by page code.
+
+        Each function builds the whole page with its four-byte header. The copy manager adds page 8Fh.
+        """
         self.added_log_pages: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]] = {}
-        """Log pages besides the standard ones: by page code and subpage code, the function that builds the parameters."""
+        """Functions that build the parameters of additional log pages, by page code and subpage code."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Functions that are called when the logical unit is reset, after its tasks have been aborted."""
         self.reservations = NO_RESERVATIONS
 
     @property
     def reservations(self) -> Reservations:
-        """Persistent reservations and registrations; no reset changes them."""
+        """The persistent reservation and the registrations. Resets do not change them."""
         return self._reservations
 
     @reservations.setter
@@ -113,7 +115,7 @@ class LogicalUnit(AddressedUnit):
 
 
 def naa_designator(identity: bytes) -> bytes:
-    """Derive a name in NAA format 6h (SPC-4 7.8.6.6.5) from `identity`. The name is as unique and stable as `identity`."""
+    """Derive a name in NAA format 6h (SPC-4 7.8.6.6.5) from `identity`. Equal identities always give equal names."""
     digest = hashlib.sha256(b"logical unit name:" + identity).digest()
     number = 0x6 << 124 | int.from_bytes(LOCALLY_ADMINISTERED_COMPANY_ID, "big") << 100 | int.from_bytes(digest, "big") >> 156
     return number.to_bytes(16, "big")

@@ -1,4 +1,4 @@
-"""Substitute for the logical unit of a LUN that has none."""
+"""Substitute for the logical unit of a LUN that has no logical unit."""
 
 from odx_target.environment import Event
 from odx_target.scsi.addressed_unit import AddressedUnit
@@ -6,7 +6,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """Substitute for a missing logical unit, for commands that run without one. It has no medium, volume or name."""
+    """Substitute for a missing logical unit, for commands that run without a logical unit. It has no medium, volume or name."""
 
     is_present = False
 

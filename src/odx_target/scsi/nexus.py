@@ -7,21 +7,23 @@ from typing import Protocol
 from odx_target.scsi.logical_unit import LogicalUnit
 
 RESET_ASC = 0x29
-"""Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED. A pending reset
-condition makes the others redundant."""
+"""Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
+
+A pending reset condition makes all other conditions redundant.
+"""
 
 MAX_UNIT_ATTENTIONS = 16
-"""Maximum number of pending conditions per LUN. There are fewer kinds of conditions, so none is dropped in practice."""
+"""Maximum number of pending conditions per LUN. There are fewer kinds of conditions, so no condition is dropped in practice."""
 
 
 class ReadMemory(Protocol):
     """The memory that the commands of one nexus may claim for reads."""
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once. Return False, without a claim, if the claim would have to wait."""
+        """Try to claim memory without a wait. If the claim would have to wait, claim no memory and return False."""
 
     async def wait_for(self, size_bytes: int) -> None:
-        """Claim memory, and wait until it is available."""
+        """Wait until memory is available, and claim it."""
 
     def give_back(self, size_bytes: int) -> None:
         """Release a claim of this size."""
@@ -29,7 +31,7 @@ class ReadMemory(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Nexus:
-    """The relation of an initiator port and a target port; for iSCSI, a session.
+    """The relation of an initiator port and a target port. In iSCSI, a nexus is a session.
 
     `logical_units` maps the LUNs of this nexus, as plain numbers, to logical units. Nexuses are compared by identity: a
     reinstated session is a new nexus.
@@ -42,12 +44,15 @@ class Nexus:
     unit_attentions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Pending unit attentions by LUN, as (ASC, ASCQ), oldest first. A LUN without pending unit attentions has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
-    """Function of the transport that aborts a LUN's tasks whose data-out has not arrived. Returns False if there are none."""
+    """Function of the transport that aborts the tasks of a LUN whose data-out has not arrived.
+
+    Returns False if no task was aborted.
+    """
     read_memory: ReadMemory | None = None
-    """The transport's memory for data that is read; None if not limited."""
+    """The transport's memory for data that is read. None means that the memory is not limited."""
 
     def lun_of(self, logical_unit: LogicalUnit) -> int | None:
-        """Return the LUN by which this nexus addresses a logical unit, or None."""
+        """Return the LUN by which this nexus addresses a logical unit. Return None if the nexus has no access to it."""
         if self.logical_units.get(logical_unit.number) is logical_unit:
             return logical_unit.number
         for lun, candidate in self.logical_units.items():
@@ -58,8 +63,8 @@ class Nexus:
     def establish_unit_attention(self, lun: int, asc: int, ascq: int) -> None:
         """Add a unit attention condition that the next command reports (SAM-5 5.14).
 
-        The same condition is reported once. A power-on or reset condition replaces all others, because a reset makes them
-        outdated, and because some initiators retry a command only once.
+        A condition that is already pending is not added again. A power-on or reset condition replaces all other conditions,
+        because a reset makes them outdated, and because some initiators retry a command only once.
         """
         if asc == RESET_ASC:
             self.unit_attentions[lun] = [(asc, ascq)]
@@ -69,9 +74,9 @@ class Nexus:
             pending.append((asc, ascq))
 
     def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> tuple[int, int] | None:
-        """Remove and return the oldest condition of a LUN; None if there is none.
+        """Remove and return the oldest unit attention condition of a LUN, or return None if no condition is pending.
 
-        With `only_of_resets`, other conditions stay pending.
+        If `only_of_resets` is True, only reset conditions are removed, and other conditions stay pending.
         """
         pending = self.unit_attentions.get(lun)
         if not pending or (only_of_resets and pending[0][0] != RESET_ASC):

@@ -1,4 +1,4 @@
-"""Replies: a status, and data or sense data."""
+"""Replies to commands. A reply has a status, and data or sense data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Status(IntEnum):
 
 @dataclass(slots=True)
 class Reply:
-    """The end of a task: its status, and data or sense data.
+    """The reply that ends a task: a status, and data or sense data.
 
     `transfer_bytes` is the amount of data, in or out, that the command asks for. The transport computes the residual count from
     it and the expected data transfer length. `data_in` has at most `transfer_bytes` bytes.
@@ -35,6 +35,6 @@ class Reply:
 
     @classmethod
     def of_parameter_data(cls, data: bytes, allocation_bytes: int) -> "Reply":
-        """Return GOOD with as much of `data` as ALLOCATION LENGTH allows (SPC-4 4.2.5.6)."""
+        """Return a reply with the status GOOD and the first bytes of `data`, limited by ALLOCATION LENGTH (SPC-4 4.2.5.6)."""
         sent = data[:allocation_bytes]
         return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))

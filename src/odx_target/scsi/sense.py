@@ -1,4 +1,4 @@
-"""Sense data: conditions by name, and their encoding (SPC-4 4.5).
+"""Sense data: the named conditions, and the encoding of sense data (SPC-4 4.5).
 
 A handler raises `CheckCondition(NAME, ...)`. Only this module encodes sense data.
 """
@@ -143,7 +143,7 @@ TOKEN_DELETED = Condition(_ILLEGAL, 0x23, 0x09, "invalid token operation, token 
 INVALID_TOKEN_LENGTH = Condition(_ILLEGAL, 0x23, 0x0A, "invalid token operation, invalid token length")
 
 CONDITIONS: tuple[Condition, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Condition))
-"""Every named condition."""
+"""All conditions that this module defines."""
 
 _WORDS = {(condition.asc, condition.ascq): condition.words for condition in CONDITIONS}
 
@@ -162,7 +162,7 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """Return the meaning of an additional sense code and its qualifier; "unnamed condition" if this array never sends them."""
+    """Return the meaning of an additional sense code and its qualifier, or "unnamed condition" for a pair that is never sent."""
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 
@@ -173,12 +173,13 @@ def unit_attention(asc: int, ascq: int) -> Condition:
 
 @dataclass(slots=True, eq=False)
 class CheckCondition(Exception):
-    """The command ends with CHECK CONDITION. Handlers raise this exception; the device server turns it into a Reply.
+    """The command ends with CHECK CONDITION. Handlers raise this exception, and the device server converts it to a Reply.
 
-    `cdb_field` or `data_field` is the byte at fault in the CDB or the parameter list, `bit` is the bit in that byte (SPC-4
-    4.5.2.4.2). `information` fills INFORMATION and sets VALID. `command_specific` fills COMMAND-SPECIFIC INFORMATION. `key`
-    replaces the condition's own sense key. `transfer_bytes` is the amount of data that the command asks for. It is set if the
-    command is refused because of the length of its data-out, so that the residual count shows the difference.
+    `cdb_field` is the offset of the invalid byte in the CDB, or `data_field` its offset in the parameter list. `bit` is the
+    number of the invalid bit in that byte (SPC-4 4.5.2.4.2). `information` fills INFORMATION and sets VALID. `command_specific`
+    fills COMMAND-SPECIFIC INFORMATION. `key` replaces the condition's own sense key. `transfer_bytes` is the amount of data
+    that the command asks for. It must be set if the length of the data-out is wrong, so that the residual count shows the
+    difference.
     """
 
     condition: Condition
@@ -195,7 +196,7 @@ class CheckCondition(Exception):
 
     @property
     def sense_key(self) -> SenseKey:
-        """The sense key of the sense data."""
+        """The sense key in the sense data: `key`, or the condition's own sense key."""
         return self.condition.key if self.key is None else self.key
 
     def sense(self, *, descriptor_format: bool = False) -> bytes:
@@ -208,7 +209,7 @@ class CheckCondition(Exception):
         return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 
     def _field_pointer(self) -> tuple[int, int]:
-        """Return the field pointer of the fixed format: the flags of byte 15, and the pointer of bytes 16 and 17."""
+        """Return the field pointer: the flags in byte 15 of the fixed format, and the pointer in bytes 16 and 17."""
         field = self.data_field if self.cdb_field is None else self.cdb_field
         if field is None:
             return 0, 0

@@ -1,1 +1,1 @@
-"""Command descriptor blocks: the layout of each command's CDB, and struct decoders for READ and WRITE."""
+"""Command descriptor blocks: the layout of each command's CDB, and fast decoders for READ and WRITE."""

@@ -108,14 +108,14 @@ class Verify16(VerifyFlags, Blocks16):
 
 
 class PreFetch10(Blocks10):
-    """PRE-FETCH(10)."""
+    """CDB of PRE-FETCH(10)."""
 
     immed: bool = flag(1, 1)
     prefetch_length: int = number(7, 2)
 
 
 class PreFetch16(Blocks16):
-    """PRE-FETCH(16)."""
+    """CDB of PRE-FETCH(16)."""
 
     immed: bool = flag(1, 1)
     prefetch_length: int = number(10, 4)

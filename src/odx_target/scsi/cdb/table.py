@@ -1,7 +1,7 @@
 """The layout of each command's CDB, by operation code and service action (SPC-4, SBC-4).
 
-Fields that this array ignores are declared too, so that every CDB can be described. The usage mask in a command's row shows
-which fields are used.
+The layouts also contain fields that this array ignores, so that every CDB can be described as text. The usage mask in the
+command table shows which fields the array uses.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Struct decoders for the CDBs of READ and WRITE, which are on the hot path. A test compares the decoders with the layouts.
+"""Fast decoders for the CDBs of READ and WRITE. A test compares the decoders with the layouts.
 
-Each returns byte 1, the LOGICAL BLOCK ADDRESS and the number of logical blocks. In the 6-byte form, byte 1 holds the upper bits
-of the address.
+Each decoder returns byte 1, the LOGICAL BLOCK ADDRESS and the number of logical blocks. In the 6-byte form, byte 1 holds the
+upper bits of the address.
 """
 
 import struct

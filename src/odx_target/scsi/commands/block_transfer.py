@@ -1,7 +1,7 @@
 """READ and WRITE of all lengths (SBC-4 5.13 to 5.16, 5.40 to 5.43).
 
-Two functions make a handler for each CDB form, so that a command costs only one struct call, a few comparisons and the work of
-the store. DPO is accepted and has no effect. With FUA, a write is durable before its reply, and a read returns durable data.
+`read_handler` and `write_handler` make a separate handler for each form of the CDB, so that the handlers are fast. DPO is
+accepted and has no effect. If FUA is set, a write is durable before its reply, and a read returns durable data.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 
 Decoder = Callable[[bytes], tuple[int, int, int]]
-"""Function from a CDB to (byte 1, LBA, count of blocks)."""
+"""Function that takes a CDB and returns (byte 1, LBA, number of blocks)."""
 
 # Number of blocks that a transfer length of zero means in the 6-byte forms (SBC-4 5.13).
 BLOCKS_OF_ZERO_IN_6 = 256
@@ -94,7 +94,7 @@ async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
 
 
 async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
-    """Make all written data durable, then read (FUA, SBC-4 5.14)."""
+    """Make all written data durable before the read (FUA, SBC-4 5.14)."""
     await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     return await _read_cold(task, lba, count_blocks)

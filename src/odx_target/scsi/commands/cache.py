@@ -27,7 +27,7 @@ _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
 
 
 def synchronize_cache(task: Task) -> Outcome:
-    """Make all written data durable. The range has no effect, because the store always flushes as a whole."""
+    """Make all written data durable. The range in the CDB has no effect, because the store always flushes all data."""
     cdb = _SYNCHRONIZE_CACHE[task.cdb[0]].parse(task.cdb)
     check_range(task.logical_unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
     if cdb.immed:
@@ -43,10 +43,11 @@ async def _flush_in_background(pool: Pool) -> None:
 
 
 def pre_fetch(task: Task) -> Outcome:
-    """Read blocks into memory. The status is CONDITION MET if all blocks were read, GOOD if there are too many for one command.
+    """Read blocks into memory.
 
-    A length of zero means all blocks up to the last one. With IMMED nothing is read, and the status is GOOD. Otherwise an
-    initiator could start any number of reads that do not count as tasks.
+    The status is CONDITION MET if all blocks were read, and GOOD if the range is too large for one command. PREFETCH LENGTH
+    zero means all blocks up to the last block. If IMMED is set, no block is read, and the status is GOOD. Reads after the
+    status would not count as tasks, so an initiator could start any number of such reads.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)

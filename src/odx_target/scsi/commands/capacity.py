@@ -38,7 +38,10 @@ class ReadCapacity16Data(Layout):
 
 
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
-"""Address that READ CAPACITY(10) reports for a larger logical unit; hosts then use the 16-byte form (SBC-4 5.18.2)."""
+"""Address that READ CAPACITY(10) reports for a larger logical unit.
+
+It means that the host must use READ CAPACITY(16) (SBC-4 5.18.2).
+"""
 
 
 def read_capacity_10(task: Task) -> Outcome:
@@ -52,13 +55,16 @@ def read_capacity_10(task: Task) -> Outcome:
 
 
 def read_capacity_16(task: Task) -> Outcome:
-    """Report the address of the last block, the physical block length, and thin provisioning as in VPD page B2h."""
+    """Report the address of the last block, the physical block length, and the same thin provisioning as VPD page B2h."""
     cdb = ReadCapacity16.parse(task.cdb)
     return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), cdb.allocation_length)
 
 
 def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
-    """Build the parameter data of READ CAPACITY(16). A physical block is a store block; logical block 0 is aligned to one."""
+    """Build the parameter data of READ CAPACITY(16). A physical block is a store block.
+
+    Logical block 0 is at the start of a physical block.
+    """
     return ReadCapacity16Data(
         returned_logical_block_address=logical_unit.capacity_blocks - 1,
         logical_block_length=logical_unit.block_bytes,

@@ -1,8 +1,9 @@
 """COMPARE AND WRITE (SBC-3 5.2), which VMware calls atomic test and set.
 
-The first half of the data-out is compared with the blocks. If all bytes are equal, the second half is written in their place.
-No other task changes the blocks in between: blocks in memory are compared and written without a pause, and while blocks are
-read from a disk, tasks that touch the same blocks wait. DPO and FUA_NV have no effect, as there is no non-volatile cache.
+The first half of the data-out is compared with the blocks. If all bytes are equal, the second half of the data-out is written
+to the blocks. No other task changes the blocks between the comparison and the write. Blocks in memory are compared and written
+without an `await`. While blocks are read from a disk, other tasks that touch these blocks wait. DPO and FUA_NV have no effect,
+as there is no non-volatile cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ def compare_and_write(task: Task) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    # this also refuses data-out with a count of 0, since a count of 256 appears as 0 in the CDB
+    # data-out with a count of 0 is refused too, because an initiator may mean 256 blocks, which is 0 in this byte
     exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     if not count_blocks:
         return Reply()
@@ -55,7 +56,10 @@ async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_
 
 
 def _compared(task: Task, size_bytes: int) -> Callable[[bytes], Sequence[Buffer]]:
-    """Return a function from the present to the new content. It raises CheckCondition if the content is not as expected."""
+    """Return a function that takes the present content and returns the new one.
+
+    The function raises CheckCondition if the present content is not the expected content.
+    """
     expected = b"".join(slice_buffers(task.data_out, 0, size_bytes))
     written = slice_buffers(task.data_out, size_bytes, size_bytes)
 

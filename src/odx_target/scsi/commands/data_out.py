@@ -1,15 +1,16 @@
 """Checks of the amount of data-out against the length in the CDB (RFC 7143 11.4.5).
 
-A transport delivers as many bytes as the initiator announced, which may differ from the length in the CDB. After the status
-GOOD, the residual count reports the difference. A command takes its data-out by one of these functions:
+A transport delivers the number of bytes that the initiator announced. This number may differ from the length in the CDB. If the
+status is GOOD, the residual count reports the difference. Each command gets its data-out from one of these functions:
 
     `whole_blocks`      for commands that may do a part of their work: if blocks are missing, only the others are written
     `all_blocks`        for commands that do all or nothing: missing blocks are an error, additional blocks are ignored
     `exact_blocks`      for commands where both missing and additional blocks are an error
     `parameter_list`    for parameter lists: a list shorter than its length in the CDB is an error
 
-If blocks are missing, the field pointer of the sense data is to the field in the CDB. Data-out that ends within a block is
-reported as INVALID FIELD IN COMMAND INFORMATION UNIT, because the wrong length is the expected length of the transport.
+If blocks are missing, the field pointer in the sense data points to a field in the CDB. Data-out that ends within a block is
+reported as INVALID FIELD IN COMMAND INFORMATION UNIT, because the wrong field is the expected data transfer length of the
+transport.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from odx_target.scsi.tasks.task import Task
 
 
 def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
-    """Return the blocks that arrived, at most `size_bytes`. Raises CheckCondition if the last block is incomplete."""
+    """Return the data-out that arrived, at most `size_bytes` bytes. Raises CheckCondition if its last block is incomplete."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -37,7 +38,10 @@ def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
 
 
 def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
-    """Return `size_bytes` of data-out, the length in `cdb_field` of the CDB. Raises CheckCondition if fewer bytes arrived."""
+    """Return `size_bytes` bytes of data-out.
+
+    Raises CheckCondition, with a pointer to byte `cdb_field`, if fewer bytes arrived.
+    """
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes > size_bytes:
         return slice_buffers(task.data_out, 0, size_bytes)
@@ -45,7 +49,10 @@ def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None =
 
 
 def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
-    """Return the data-out as `all_blocks` does. Raises CheckCondition also if more bytes arrived."""
+    """Return the data-out.
+
+    Raises CheckCondition, with a pointer to byte `cdb_field`, if not exactly `size_bytes` bytes arrived.
+    """
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -55,7 +62,7 @@ def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None
 
 
 def parameter_list(task: Task, length_bytes: int) -> bytes:
-    """Return the parameter list, of the length in the CDB. Raises CheckCondition if fewer bytes arrived."""
+    """Return the first `length_bytes` bytes of the parameter list. Raises CheckCondition if fewer bytes arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR, transfer_bytes=length_bytes)

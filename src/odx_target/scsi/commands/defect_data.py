@@ -1,4 +1,4 @@
-"""READ DEFECT DATA (SBC-3 5.16, 5.17): all defect lists are empty, in any address format."""
+"""READ DEFECT DATA (SBC-3 5.16, 5.17): the defect lists are empty in every address format."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb.block_commands import ReadDefectData10, ReadDefectData12
@@ -32,7 +32,7 @@ class DefectDataHeader12(Layout):
 
 
 def read_defect_data(task: Task) -> Outcome:
-    """Report the requested lists, which are always empty."""
+    """Report the requested defect lists, which are always empty."""
     is_10 = task.cdb[0] == READ_DEFECT_DATA_10
     cdb = (ReadDefectData10 if is_10 else ReadDefectData12).parse(task.cdb)
     header = (DefectDataHeader10 if is_10 else DefectDataHeader12)(

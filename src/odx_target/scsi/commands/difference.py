@@ -1,11 +1,11 @@
 """Search for the first difference of two byte strings."""
 
-# Below this length a byte by byte search is faster than further bisection.
+# Below this length, a search byte by byte is faster than another bisection.
 _FEW_BYTES = 64
 
 
 def first_difference(present: bytes, expected: bytes) -> int | None:
-    """Return the byte offset of the first difference of two byte strings of equal length; None if there is none."""
+    """Return the byte offset of the first difference of two byte strings of equal length, or None if they are equal."""
     if present == expected:
         return None
     first, end = 0, len(present)

@@ -1,4 +1,4 @@
-"""Replies to writes: at once, or as soon as the data would survive a loss of power (SBC-4 4.15)."""
+"""Replies to writes. A reply is sent at once or after the data is durable, that is, survives a loss of power (SBC-4 4.15)."""
 
 from odx_target.scsi.cdb.transfer import FUA_BIT
 from odx_target.scsi.reply import Reply
@@ -7,9 +7,9 @@ from odx_target.scsi.tasks.task import Task
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:
-    """Reply GOOD to a write: at once, or, with FUA or without a write cache, once it is durable.
+    """Reply GOOD to a write: after the data is durable if FUA is set or the write cache is disabled, otherwise at once.
 
-    `force_unit_access` is byte 1 of a CDB that has the FUA bit, else 0.
+    `force_unit_access` is byte 1 of the CDB if that byte contains the FUA bit, otherwise 0.
     """
     if force_unit_access & FUA_BIT or not task.logical_unit.write_cache_enabled:
         return Waiting(flushed, task, transfer_bytes)
@@ -17,13 +17,13 @@ def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: in
 
 
 async def reply_once_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Reply:
-    """Reply as `reply_when_durable` does; for handlers that are coroutines."""
+    """Reply as `reply_when_durable` does. Handlers that are coroutines use this function."""
     outcome = reply_when_durable(task, transfer_bytes, force_unit_access=force_unit_access)
     return outcome if isinstance(outcome, Reply) else await outcome.run()
 
 
 async def flushed(task: Task, transfer_bytes: int = 0) -> Reply:
-    """Reply GOOD once all data written so far is durable. Raises PoolFailed, Scarcity."""
+    """Make all data that has been written durable, and reply GOOD. Raises PoolFailed, Scarcity."""
     await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     return Reply(transfer_bytes=transfer_bytes)

@@ -52,7 +52,7 @@ class StandardInquiryData(Layout):
 
     @property
     def version_descriptors(self) -> tuple[int, ...]:
-        """The version descriptors; zero for each that is not used."""
+        """The version descriptors. An unused descriptor is zero."""
         return (
             self.version_descriptor_1,
             self.version_descriptor_2,
@@ -73,7 +73,7 @@ NO_LOGICAL_UNIT_QUALIFIER, UNKNOWN_DEVICE_TYPE = 0b011, 0x1F
 
 
 def inquiry(task: Task) -> Outcome:
-    """Report standard data or a VPD page. Without a logical unit, report only standard data and page 00h."""
+    """Report standard data or a VPD page. A LUN without a logical unit has only standard data and page 00h."""
     cdb = Inquiry.parse(task.cdb)
     if cdb.evpd:
         data = _page(task.logical_unit, cdb.page_code)

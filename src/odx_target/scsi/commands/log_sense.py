@@ -1,4 +1,4 @@
-"""LOG SENSE (SPC-4 6.8). Nothing is saved or can be reset, so there is no LOG SELECT."""
+"""LOG SENSE (SPC-4 6.8). Log parameters cannot be saved or reset, so LOG SELECT is not supported."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb.primary_commands import LogSense
@@ -16,7 +16,7 @@ PARAMETER_POINTER_BYTE = 5
 
 
 def log_sense(task: Task) -> Outcome:
-    """Report one page, from the first parameter whose code is at least PARAMETER POINTER."""
+    """Report one page. The report begins with the first parameter whose code is at least PARAMETER POINTER."""
     cdb = LogSense.parse(task.cdb)
     page_code, subpage_code, pointer = cdb.page_code, cdb.subpage_code, cdb.parameter_pointer
     body = _listed_pages(task.logical_unit, page_code, subpage_code)
@@ -28,7 +28,10 @@ def log_sense(task: Task) -> Outcome:
 
 
 def _listed_pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int) -> bytes | None:
-    """Return the body of a page that lists pages, else None. Raises CheckCondition for a page code that has no pages."""
+    """Return the body of a page that lists pages. Return None for any other page.
+
+    Raises CheckCondition for an unknown page code.
+    """
     if (page_code, subpage_code) == (SUPPORTED_LOG_PAGES, NO_SUBPAGE):
         return log_pages.supported_pages(logical_unit)
     if subpage_code != SUPPORTED_SUBPAGES:

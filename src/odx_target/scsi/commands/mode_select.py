@@ -1,8 +1,8 @@
-"""MODE SELECT (SPC-4 6.11, 6.12): the write cache, the format of sense data, software write protection.
+"""MODE SELECT (SPC-4 6.11, 6.12) changes the write cache, the format of sense data and software write protection.
 
-A parameter list is checked as a whole before any part of it takes effect. It has the format of MODE SENSE data, and may differ
-from the present values only in changeable bits. Block descriptors are accepted, but they cannot change the capacity or the
-block length.
+A parameter list is checked as a whole before any part of it takes effect. A parameter list has the format of MODE SENSE data.
+Only changeable bits may differ from the present values. Block descriptors are accepted, but they cannot change the capacity or
+the block length.
 """
 
 from odx_target.scsi.cdb.primary_commands import ModeSelect6, ModeSelect10
@@ -38,7 +38,7 @@ MODE_SELECT_10 = 0x55
 _PAGE_FORMAT_BIT = 4
 _SUBPAGE_FORMAT_BIT = 6
 _HIGHEST_PAGE_CODE_BIT = 5
-# By operation code: the layout of the header, and the byte offset of BLOCK DESCRIPTOR LENGTH in it.
+# The layout of the mode parameter header, and the byte offset of BLOCK DESCRIPTOR LENGTH in the header, by operation code.
 _HEADERS: dict[int, tuple[type[ModeHeader6 | ModeHeader10], int]] = {
     MODE_SELECT_6: (ModeHeader6, 3),
     MODE_SELECT_10: (ModeHeader10, 6),
@@ -46,7 +46,7 @@ _HEADERS: dict[int, tuple[type[ModeHeader6 | ModeHeader10], int]] = {
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """Return the rows for a device server. `task_manager` notifies the other nexuses of a change."""
+    """Return the rows of MODE SELECT for a device server. `task_manager` notifies the other nexuses of changes."""
 
     def mode_select(task: Task) -> Outcome:
         cdb = (ModeSelect6 if task.cdb[0] == MODE_SELECT_6 else ModeSelect10).parse(task.cdb)
@@ -65,7 +65,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
-    """Apply parameters to later commands. If the write cache is disabled, data written so far is made durable."""
+    """Apply parameters to later commands. If this disables the write cache, make all data that has been written durable."""
     logical_unit = task.logical_unit
     before = logical_unit.mode_parameters
     if after == before:
@@ -79,7 +79,10 @@ def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length
 def selected(
     logical_unit: LogicalUnit, data: bytes, header: type[ModeHeader6 | ModeHeader10], descriptor_length_byte: int
 ) -> ModeParameters:
-    """Return the parameters that a list asks for. Raises CheckCondition if the list is incomplete or not supported."""
+    """Return the mode parameters that a parameter list sets.
+
+    Raises CheckCondition if the list is incomplete or not supported.
+    """
     if len(data) < header.size_bytes:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     fields = header.parse(data)
@@ -103,7 +106,10 @@ def selected(
 def _check_descriptor(
     layout: type[LongBlockDescriptor | ShortBlockDescriptor], data: bytes, present: bytes, offset: int
 ) -> None:
-    """Refuse any change by a block descriptor. A number of blocks of zero, or of all ones, means no change."""
+    """Raise CheckCondition if a block descriptor asks for a change.
+
+    NUMBER OF LOGICAL BLOCKS of zero or all ones means no change.
+    """
     wanted, current = layout.parse(data), layout.parse(present)
     count_bits = layout.places["number_of_logical_blocks"].size
     if wanted.number_of_logical_blocks not in (0, current.number_of_logical_blocks, (1 << count_bits) - 1):
@@ -114,7 +120,7 @@ def _check_descriptor(
 
 
 def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: ModeParameters) -> tuple[int, ModeParameters]:
-    """Return the offset of the next page, and the parameters with this page's changes."""
+    """Return the offset of the next page, and the parameters with the changes of this page."""
     start = offset + ModePageHeader.size_bytes
     if len(data) < start:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)

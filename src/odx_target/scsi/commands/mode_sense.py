@@ -1,4 +1,4 @@
-"""MODE SENSE (SPC-4 6.13, 6.14). Nothing is saved: a reset or a restart restores the defaults."""
+"""MODE SENSE (SPC-4 6.13, 6.14). Mode parameters are not saved: a reset or a restart restores the default values."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb.primary_commands import ModeSense6, ModeSense10
@@ -29,7 +29,7 @@ _MAX_SHORT_COUNT = 0xFFFF_FFFF
 
 
 def mode_sense(task: Task) -> Outcome:
-    """Handle the 6-byte and 10-byte forms: report header, block descriptor unless DBD is set, and pages."""
+    """Handle MODE SENSE(6) and (10): report the header, the block descriptor unless DBD is set, and the pages."""
     cdb = (ModeSense6 if task.cdb[0] == MODE_SENSE_6 else ModeSense10).parse(task.cdb)
     if cdb.page_control == SAVED_VALUES:
         raise CheckCondition(SAVING_PARAMETERS_NOT_SUPPORTED)
@@ -65,7 +65,7 @@ def _pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_co
 
 
 def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> bytes:
-    """Build one page, header and body: current values, a mask of changeable fields, or default values."""
+    """Build one page with its header. `page_control` selects current values, a mask of changeable bits, or default values."""
     page = PAGES[page_code]
     if page_control == CHANGEABLE_VALUES:
         body = page.changeable_bits()

@@ -33,7 +33,7 @@ class CommandDescriptor(Layout):
 
 
 class OneCommandHeader(Layout):
-    """The header of a report of one command; its usage mask follows."""
+    """The header of a report of one command. The usage mask of the command follows the header."""
 
     ctdp: bool = flag(1, 7)
     support: int = bits(1, 2, 3)
@@ -111,7 +111,7 @@ def _timeouts(row: CommandRow) -> bytes:
 
 
 def _requested(table: CommandTable, option: int, operation_code: int, service_action: int) -> CommandRow | None:
-    """Return the requested row. Raises CheckCondition if the reporting option does not suit the command."""
+    """Return the requested row, or None. Raises CheckCondition if the reporting option is invalid for the command."""
     plain = table.without_service_action.get(operation_code)
     group = table.with_service_action.get(operation_code)
     if option == ONE_WITHOUT_SERVICE_ACTION and group is not None:

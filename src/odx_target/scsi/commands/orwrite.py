@@ -21,7 +21,7 @@ TRANSFER_LENGTH_BYTE = 10
 
 
 def orwrite(task: Task) -> Outcome:
-    """Combine blocks with data-out by OR. No other task writes the blocks between reading and writing them."""
+    """Combine blocks with data-out by OR. No other task writes the blocks between the read and the write."""
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = TRANSFER_16.unpack_from(task.cdb)
     check_range(logical_unit, lba, count_blocks)

@@ -64,11 +64,11 @@ class LbaStatusDescriptor(Layout):
     provisioning_status: int = bits(12, 3, 4)
 
 
-# The same descriptors as structs, for speed: a file system that trims sends UNMAP commands with thousands of extents.
+# Fast codecs of the same descriptors. A file system that trims sends UNMAP commands with thousands of extents.
 _FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
 _FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
 
-# Steps of one GET LBA STATUS, without the steps for its extents.
+# Cost of one GET LBA STATUS in steps, in addition to the steps for its extents.
 _LBA_STATUS_STEPS = 30
 
 MAPPED = 0
@@ -77,7 +77,7 @@ _MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 
 def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
-    """Return (LBA, number of blocks) of each complete descriptor in an UNMAP parameter list, which has at least a header."""
+    """Return (LBA, number of blocks) of each complete descriptor in `data`, an UNMAP parameter list with its header."""
     stated_bytes = UnmapHeader.parse(data).unmap_block_descriptor_data_length
     body = data[UnmapHeader.size_bytes :][:stated_bytes]
     whole_bytes = len(body) - len(body) % UnmapDescriptor.size_bytes
@@ -85,7 +85,7 @@ def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
 
 
 def unmap(task: Task) -> Outcome:
-    """Deallocate ranges, which may overlap. All ranges are checked before the first change."""
+    """Deallocate the ranges in the parameter list, which may overlap. All ranges are checked before the first change."""
     logical_unit = task.logical_unit
     ranges = _unmap_ranges(task)
     limits = logical_unit.block_limits
@@ -132,7 +132,7 @@ def _unmap_extents(task: Task) -> Sequence[Extent]:
 
 
 def write_same(task: Task) -> Outcome:
-    """Write one block many times. A block of zeros always deallocates, because deallocated blocks read as zeros."""
+    """Write one block many times. A block of zeros deallocates the range instead, because deallocated blocks read as zeros."""
     logical_unit = task.logical_unit
     lba, count_blocks, ndob = _write_same_fields(task)
     if not count_blocks or count_blocks > logical_unit.block_limits.max_write_same_blocks:
@@ -151,7 +151,7 @@ def _pattern(task: Task, *, ndob: bool) -> bytes:
     block_bytes = task.logical_unit.block_bytes
     if ndob:
         return bytes(block_bytes)
-    return b"".join(exact_blocks(task, block_bytes, cdb_field=1, bit=0))  # the field at fault is NDOB
+    return b"".join(exact_blocks(task, block_bytes, cdb_field=1, bit=0))  # the invalid field is NDOB
 
 
 async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:
@@ -185,10 +185,11 @@ def _write_same_extents(task: Task) -> Sequence[Extent]:
 
 
 def get_lba_status(task: Task) -> Outcome:
-    """Report which blocks are mapped, from the requested LBA on, limited by the allocation length and the time of one turn.
+    """Report which blocks are mapped, beginning at the requested LBA.
 
-    The report may end before the last block, even within an extent (SBC-4 5.6). The initiator then continues with another
-    command. The report describes the moment at which the command has its turn.
+    The allocation length and the steps of a turn limit the report. The report may end before the last block, even within an
+    extent (SBC-4 5.6). The initiator can ask for the other blocks by another command. The report describes the state of the
+    blocks when the command runs.
     """
     if task.logical_unit.environment.turns.left > 0:
         return _lba_status_now(task)
@@ -213,7 +214,7 @@ def _lba_status_now(task: Task) -> Reply:
 
 
 def _lba_status(logical_unit: LogicalUnit, lba: int, max_descriptors: int) -> list[bytes]:
-    """Build descriptors from `lba` on, which may lie within the first extent."""
+    """Build the descriptors of the extents from `lba` on. `lba` may lie within an extent."""
     per_block = BLOCK_BYTES // logical_unit.block_bytes
     turns = logical_unit.environment.turns
     turns.take(_LBA_STATUS_STEPS)
@@ -227,7 +228,7 @@ def _lba_status(logical_unit: LogicalUnit, lba: int, max_descriptors: int) -> li
         descriptors.append(_FAST_LBA_STATUS_DESCRIPTOR.pack(lba, count, MAPPED if mapped else DEALLOCATED))
         lba += count
         if lba < end:
-            break  # a full descriptor is the last; the initiator continues from its end
+            break  # the rest of the extent does not fit into this descriptor; the initiator can continue at its end
     return descriptors
 
 

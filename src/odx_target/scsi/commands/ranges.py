@@ -1,11 +1,11 @@
-"""Check of ranges of logical blocks against the capacity."""
+"""Check that a range of logical blocks lies within the capacity."""
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
 
 
 def check_range(logical_unit: LogicalUnit, lba: int, count_blocks: int) -> None:
-    """Raise CheckCondition, with the first LBA out of range, if a range extends beyond the last block.
+    """Raise CheckCondition if a range extends beyond the last block. INFORMATION is then the first LBA that is out of range.
 
     An empty range may begin directly after the last block (SBC-4 5.13).
     """

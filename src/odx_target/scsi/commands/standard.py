@@ -37,5 +37,5 @@ _FAMILIES = (
 
 
 def standard_commands() -> list[CommandRow]:
-    """Return the rows, for a device server that also gets rows of other packages."""
+    """Return the rows of these commands. A device server may also get rows of other packages."""
     return [row for family in _FAMILIES for row in family.ROWS]

@@ -1,6 +1,6 @@
 """Commands about the logical unit itself (SPC-4 6.33, 6.36, 6.39, 6.47; SBC-4 5.31).
 
-TEST UNIT READY, REQUEST SENSE, START STOP UNIT, REPORT LUNS, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
+The commands are TEST UNIT READY, REQUEST SENSE, START STOP UNIT, REPORT LUNS and REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
 """
 
 from odx_target.scsi.access import Access
@@ -42,8 +42,8 @@ class ReportLunsHeader(Layout):
 MIN_REPORT_LUNS_ALLOCATION_BYTES = 16
 SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL = 0x00, 0x01, 0x02
 
-# LUNs below this number use the peripheral device addressing method, larger ones up to 16,383 the flat space method (SAM-5
-# 4.7.7).
+# LUNs below this number use the peripheral device addressing method. Larger LUNs, up to 16,383, use the flat space addressing
+# method (SAM-5 4.7.7).
 PERIPHERAL_DEVICE_LUNS = 256
 FLAT_SPACE_METHOD = 0x4000
 
@@ -84,7 +84,7 @@ def test_unit_ready(task: Task) -> Outcome:
 
 
 def request_sense(task: Task) -> Outcome:
-    """Return the sense data that the next command would get, and clear the unit attention. Status is always GOOD."""
+    """Return the sense data that the next command would get, and clear the unit attention. The status is always GOOD."""
     cdb = RequestSense.parse(task.cdb)
     sense = _pending_sense(task).sense(descriptor_format=cdb.desc)
     return Reply.of_parameter_data(sense, cdb.allocation_length)
@@ -102,10 +102,10 @@ def _pending_sense(task: Task) -> CheckCondition:
 
 
 def start_stop_unit(task: Task) -> Outcome:
-    """Start or stop the logical unit. While it is stopped, commands that access the medium are refused.
+    """Start or stop the logical unit. A stopped logical unit refuses commands that access the medium.
 
-    A start or a reset ends the stop. Before a stop, all data is made durable unless NO_FLUSH is set. Loading or ejecting a
-    medium and power conditions are not supported, and refused as invalid fields.
+    A stopped logical unit starts again after a START STOP UNIT with START, or after a reset. Before a stop, all data is made
+    durable unless NO_FLUSH is set. The LOEJ bit and power conditions are not supported: they are refused as invalid fields.
     """
     cdb = StartStopUnit.parse(task.cdb)
     if cdb.start:
@@ -126,13 +126,13 @@ async def _stop(task: Task) -> Reply:
 
 
 def _start_stop_access(cdb: bytes) -> Access:
-    """Return the access class. Only starting is allowed under any reservation (SBC-3 table 13)."""
+    """Return the kind of access. A start is allowed under every reservation, but a stop is not (SBC-3 table 13)."""
     fields = StartStopUnit.parse_cut(cdb)
     return Access.ALLOWED if fields.start and not fields.power_condition else Access.WRITES
 
 
 def report_luns(task: Task) -> Outcome:
-    """Report the LUNs of this nexus; there are no well-known logical units."""
+    """Report the LUNs of this nexus. The target has no well-known logical units."""
     cdb = ReportLuns.parse(task.cdb)
     if cdb.select_report not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)

@@ -1,6 +1,6 @@
 """VERIFY and WRITE AND VERIFY (SBC-3 5.28 to 5.30, 5.38 to 5.40).
 
-Blocks are verified by reading them: the store checks the checksum of every block that it reads.
+A command reads the blocks to verify them, because the store checks the checksum of every block that it reads.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,10 @@ _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 
 
 def verify(task: Task) -> Outcome:
-    """Check that blocks can be read. With BYTCHK, compare them with data-out: block by block, or each with the same block."""
+    """Check that blocks can be read. If BYTCHK is 01b, compare them with the data-out.
+
+    If it is 11b, compare each with the one block of data-out.
+    """
     logical_unit = task.logical_unit
     lba, count_blocks, bytchk = _verify_fields(task)
     if bytchk == BYTCHK_RESERVED:
@@ -50,7 +53,7 @@ def verify(task: Task) -> Outcome:
     wanted_blocks = {BYTCHK_EACH_BLOCK: count_blocks, BYTCHK_ONE_BLOCK: min(count_blocks, 1)}.get(bytchk, 0)
     _check_length(task, wanted_blocks)
     transfer_bytes = wanted_blocks * logical_unit.block_bytes
-    all_blocks(task, transfer_bytes, cdb_field=1, bit=2)  # BYTCHK demands this data-out
+    all_blocks(task, transfer_bytes, cdb_field=1, bit=2)  # BYTCHK requires this data-out
     return Waiting(_verify, task, lba, count_blocks, bytchk, transfer_bytes)
 
 
@@ -64,7 +67,7 @@ async def _verify(task: Task, lba: int, count_blocks: int, bytchk: int, transfer
 
 
 def write_and_verify(task: Task) -> Outcome:
-    """Write blocks, make them durable, and read them back to check them. With BYTCHK, compare them with the data-out."""
+    """Write blocks, make them durable, and read them back. If BYTCHK is 01b, compare the blocks with the data-out."""
     lba, count_blocks, bytchk = _write_and_verify_fields(task)
     if bytchk not in (BYTCHK_MEDIUM_ONLY, BYTCHK_EACH_BLOCK):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=2)
@@ -89,10 +92,10 @@ async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) 
 
 
 async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | None, repeated_bytes: int | None = None) -> None:
-    """Read blocks in steps, and compare them with `expected`. If it is None, the blocks are only read.
+    """Read blocks in steps, and compare them with `expected`. If `expected` is None, the blocks are only read.
 
-    If `repeated_bytes` is given, each block is compared with that many first bytes of `expected`. Raises CheckCondition with
-    the offset of the first difference in `expected`.
+    If `repeated_bytes` is given, each block is compared with the first `repeated_bytes` bytes of `expected`. Raises
+    CheckCondition with the offset of the first difference in `expected`.
     """
     logical_unit = task.logical_unit
     step_blocks = STEP_BYTES // logical_unit.block_bytes

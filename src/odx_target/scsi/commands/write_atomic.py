@@ -26,7 +26,7 @@ _CDB = Struct(">xBQHH")
 
 
 def write_atomic(task: Task) -> Outcome:
-    """Write in one operation of the store, or not at all. Unlike WRITE, the command is refused if data-out is incomplete."""
+    """Write all blocks in one operation of the store. Unlike WRITE, the command is refused if the data-out is incomplete."""
     logical_unit = task.logical_unit
     byte_1, lba, boundary_blocks, count_blocks = _CDB.unpack_from(task.cdb)
     if boundary_blocks:

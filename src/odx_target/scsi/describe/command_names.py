@@ -1,6 +1,6 @@
 """Names of commands that this array does not support and whose fields are not described (SPC-4 6.1, SBC-3 5.1).
 
-Hosts send them to find out which commands a target supports.
+Hosts send these commands to find out which commands a target supports.
 """
 
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
@@ -9,8 +9,8 @@ VARIABLE_LENGTH = 0x7F
 """Operation code of CDBs with a variable length, whose service action is in bytes 8 and 9 (SPC-4 4.2.3)."""
 
 COMMAND_NAMES: dict[tuple[int, int | None], str] = {
-    # (operation code, service action): name. The service action is None if the command has none, or for all other service
-    # actions.
+    # Names by (operation code, service action). The service action is None if the command has no service action, or if the name
+    # is for all other service actions.
     (0x04, None): "FORMAT UNIT",
     (0x07, None): "REASSIGN BLOCKS",
     (0x16, None): "RESERVE(6)",
@@ -82,7 +82,7 @@ COMMAND_NAMES: dict[tuple[int, int | None], str] = {
 
 
 def command_name(cdb: bytes, names: dict[tuple[int, int | None], str]) -> str | None:
-    """Return the name of a CDB's command in `names`, or None."""
+    """Return the name of the command in a CDB. Return None if `names` does not contain the command."""
     is_long = cdb[0] == VARIABLE_LENGTH
     action = int.from_bytes(cdb[8:10], "big") if is_long else int.from_bytes(cdb[1:2], "big") & SERVICE_ACTION_BITS
     return names.get((cdb[0], action)) or names.get((cdb[0], None))

@@ -1,7 +1,8 @@
 """Describe CDBs, sense data and VPD pages, without a target.
 
 Each function takes bytes and returns rows. Other packages add their own formats to a `Descriptions`: the copy manager adds its
-commands and its VPD page. Invalid input raises ValueError; input that ends early is described as far as it goes.
+commands and its VPD page. The functions raise ValueError for invalid input. If the input is truncated, they describe only the
+complete fields.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class PageDescription:
 
 @dataclass(slots=True)
 class Descriptions:
-    """All formats that can be described; initially those of this package."""
+    """All formats that can be described. Initially these are the formats of this package."""
 
     cdbs: dict[tuple[int, int | None], CdbLayout] = field(default_factory=lambda: dict(CDB_LAYOUTS))
     vpd_pages: dict[int, PageDescription] = field(default_factory=lambda: dict(VPD_PAGES))
@@ -48,7 +49,10 @@ class Descriptions:
 
 
 def describe_cdb(cdb: bytes, descriptions: Descriptions | None = None) -> list[Row]:
-    """Describe a CDB: a row for the command's name and one for each field. Raises ValueError for an empty CDB."""
+    """Describe a CDB. The first row is the name of the command; each further row is a field.
+
+    Raises ValueError for an empty CDB.
+    """
     if not cdb:
         raise ValueError("a CDB has at least one byte")
     descriptions = descriptions or Descriptions()
@@ -71,7 +75,7 @@ def _find_cdb(cdb: bytes, cdbs: dict[tuple[int, int | None], CdbLayout]) -> CdbL
 
 
 def describe_sense(sense: bytes) -> list[Row]:
-    """Describe sense data in fixed or descriptor format. Raises ValueError for anything else."""
+    """Describe sense data in fixed or descriptor format. Raises ValueError for any other format."""
     return sense_rows(sense)
 
 

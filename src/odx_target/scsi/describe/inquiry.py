@@ -8,7 +8,10 @@ _REVISION_BITS = 0x1F
 
 
 def claimed_standards(data: bytes) -> list[str]:
-    """Return the standards that INQUIRY data claim, without revisions. An unknown standard is returned as its code."""
+    """Return the names of the standards that INQUIRY data claims, without revisions.
+
+    An unknown standard is returned as its code.
+    """
     whole_bytes = len(data) - len(data) % VERSION_DESCRIPTOR_BYTES
     codes = StandardInquiryData.parse_cut(data[:whole_bytes]).version_descriptors
     return [STANDARDS.get(code & ~_REVISION_BITS, f"{code:04x}h") for code in codes if code]

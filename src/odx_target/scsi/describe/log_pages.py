@@ -1,4 +1,7 @@
-"""Describe the data of LOG SENSE, without a target (SPC-4 7.3). Input that ends early is described as far as it goes."""
+"""Describe the data of LOG SENSE, without a target (SPC-4 7.3).
+
+If the input is truncated, only the complete fields are described.
+"""
 
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 from odx_target.scsi.layout import Layout
@@ -24,7 +27,7 @@ _NAMES = {
     (log_pages.INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): "Informational Exceptions",
 }
 _PARAMETERS: dict[tuple[int, int], tuple[str, type[Layout]]] = {
-    # (page code, parameter code): the parameter's name, and the layout of its value
+    # Name of a log parameter and layout of its value, by (page code, parameter code)
     (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.AVAILABLE_LBA_MAPPING_RESOURCE_COUNT): (
         "available LBA mapping resource count",
         log_pages.ResourceCount,

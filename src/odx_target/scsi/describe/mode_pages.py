@@ -1,6 +1,6 @@
 """Describe the parameter data of MODE SENSE and MODE SELECT, without a target (SPC-4 7.5).
 
-Each function takes bytes and returns rows; input that ends early is described as far as it goes.
+Each function takes bytes and returns rows. If the input is truncated, only the complete fields are described.
 """
 
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row

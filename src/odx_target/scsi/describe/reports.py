@@ -1,7 +1,8 @@
 """Describe reports of supported commands and of defects, without a target.
 
-REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36), READ DEFECT DATA
-(SBC-3 5.16, 5.17). Each function takes bytes and returns rows; input that ends early is described as far as it goes.
+The commands are REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36) and READ
+DEFECT DATA (SBC-3 5.16, 5.17). Each function takes bytes and returns rows. If the input is truncated, only the complete fields
+are described.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ _FUNCTION_WORDS = {name: {1: words} for name, words in _FUNCTIONS.items()}
 
 
 def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], CdbLayout] = CDB_LAYOUTS) -> list[Row]:
-    """Describe a list of all commands. Each command is one row, with its codes, and with its name if `cdbs` has it."""
+    """Describe a list of all commands. Each row has the codes of one command, and its name if `cdbs` contains the command."""
     rows = layout_rows(AllCommandsHeader, data)
     rest = data[AllCommandsHeader.size_bytes :]
     while len(rest) >= CommandDescriptor.size_bytes:
@@ -59,7 +60,7 @@ def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], Cdb
 
 
 def describe_one_command(data: bytes) -> list[Row]:
-    """Describe the report about one command: its support, its CDB usage data, and its timeouts."""
+    """Describe the report about one command: if the command is supported, its CDB usage data, and its timeouts."""
     rows = layout_rows(OneCommandHeader, data, {"support": _SUPPORT_WORDS})
     if len(data) < OneCommandHeader.size_bytes:
         return rows
@@ -71,7 +72,7 @@ def describe_one_command(data: bytes) -> list[Row]:
 
 
 def describe_task_management_functions(data: bytes) -> list[Row]:
-    """Describe the supported task management functions and, if they are included, the timeouts."""
+    """Describe the supported task management functions, and the timeouts if the data includes timeouts."""
     rows = layout_rows(TaskManagementFunctions, data, _FUNCTION_WORDS)
     return rows + layout_rows(TaskManagementTimeouts, data[TaskManagementFunctions.size_bytes :])
 

@@ -1,6 +1,6 @@
 """Describe the data of PERSISTENT RESERVE IN and the parameter lists of PERSISTENT RESERVE OUT, without a target.
 
-Each function takes bytes and returns rows. Input that ends early is described as far as it goes.
+Each function takes bytes and returns rows. If the input is truncated, only the complete fields are described.
 """
 
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def describe_move_list(data: bytes) -> list[Row]:
 
 
 def _rows(layout: type[Layout], data: bytes) -> list[Row]:
-    """Describe the fields of a layout. Reservation keys are shown in hexadecimal, as hosts show them."""
+    """Describe the fields of a layout. Reservation keys are shown in hexadecimal, because hosts show the keys in this form."""
     return [
         _key(name, value) if name in _KEY_NAMES and isinstance(value, int) else value_row(name, value, _WORDS.get(name))
         for name, value in layout.values_within(data).items()

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from odx_target.scsi.layout import Layout
 
-# Numbers below this look the same in decimal and hexadecimal.
+# Numbers below this number look the same in decimal and hexadecimal.
 _FIRST_NUMBER_THAT_DIFFERS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One described field: the standard's name for it, its value, and the meaning of the value, which may be empty."""
+    """One described field: its name in the standard, its value, and the meaning of the value. The meaning may be empty."""
 
     name: str
     value: str
@@ -24,7 +24,10 @@ def layout_rows(layout: type[Layout], data: bytes, words: Mapping[str, Mapping[i
 
 
 def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = None) -> Row:
-    """Describe a number in hexadecimal, with its meaning or its decimal form, or bytes as text if they are printable."""
+    """Describe a value. A number is shown in hexadecimal, with its meaning or its decimal form.
+
+    Printable bytes are shown as text.
+    """
     if isinstance(value, bytes):
         is_text = value.isascii() and value.decode("ascii").rstrip("\0").isprintable() and any(value)
         return Row(name, value.rstrip(b"\0").decode("ascii") if is_text else value.hex(" "))

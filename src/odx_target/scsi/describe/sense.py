@@ -88,7 +88,10 @@ _WORDS = {"sense_key": _KEY_WORDS, "response_code": RESPONSE_CODES}
 
 
 def sense_rows(sense: bytes) -> list[Row]:
-    """Describe sense data in fixed or descriptor format. Raises ValueError for less than 8 bytes or another response code."""
+    """Describe sense data in fixed or descriptor format.
+
+    Raises ValueError if `sense` is shorter than 8 bytes or has another response code.
+    """
     if len(sense) < _MIN_SENSE_BYTES:
         raise ValueError(f"sense data has at least {_MIN_SENSE_BYTES} bytes, not {len(sense)}")
     response_code = sense[0] & 0x7F
@@ -137,7 +140,7 @@ def _code_row(fields: FixedSense | DescriptorSenseHeader) -> Row:
 
 
 def _sense_key_specific(sense_key: int, specific: bytes) -> list[Row]:
-    """Describe bytes 15 to 17 of the fixed format, by sense key (SPC-4 4.5.2.4)."""
+    """Describe bytes 15 to 17 of the fixed format. The sense key decides their meaning (SPC-4 4.5.2.4)."""
     fields = FieldPointer.parse(specific)
     describe = _SPECIFIC.get(sense_key)
     if not fields.sksv or describe is None:

@@ -1,8 +1,8 @@
-"""Log pages (SPC-4 7.3, SBC-3 6.4): their layouts, and the functions that build them for a logical unit.
+"""Log pages (SPC-4 7.3, SBC-3 6.4): the layouts of pages, and the functions that build pages for a logical unit.
 
-A builder returns the log parameters, by ascending parameter code. Pages of other packages are in `LogicalUnit.added_log_pages`.
-Every parameter is a list in binary format. There are no counters with thresholds. So the PC field of LOG SENSE has no effect,
-and LOG SELECT is not supported.
+A builder is a function that returns the log parameters, in ascending order of their codes. The pages of other packages are in
+`LogicalUnit.added_log_pages`. Every parameter is a list in binary format. There are no counters with thresholds. Therefore the
+PC field of LOG SENSE has no effect, and LOG SELECT is not supported.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ class ResourceCount(Layout):
 
 
 SCOPE_NOT_DEDICATED = 0b10
-"""The values depend on other logical units too, because all share the pool."""
+"""SCOPE value of the resource counts: all logical units share the space of the pool."""
 _MAX_RESOURCE_COUNT = 0xFFFF_FFFF
 
 GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
@@ -74,7 +74,7 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """Report the used and, if known, the available space of the pool, in threshold sets (SBC-3 6.4.4)."""
+    """Report the used space of the pool, and the available space if it is known, in threshold sets (SBC-3 6.4.4)."""
     usage = logical_unit.pool.usage()
     used = _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES))
     if usage.available_bytes is None:
@@ -103,7 +103,10 @@ STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]
     (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
     (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
 }
-"""Builders of the pages that every logical unit has, by page code and subpage code, except pages that list pages."""
+"""Builders of the log pages that every logical unit has, by page code and subpage code.
+
+Pages that list pages are not included.
+"""
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
@@ -112,7 +115,7 @@ def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[Logi
 
 
 def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
-    """Build a page, header and body."""
+    """Build a log page from its codes and its body."""
     return (
         LogPageHeader(
             spf=subpage_code != NO_SUBPAGE, page_code=page_code, subpage_code=subpage_code, page_length=len(body)
@@ -122,7 +125,7 @@ def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
 
 
 def parameter(parameter_code: int, value: bytes) -> bytes:
-    """Build a log parameter, header and value."""
+    """Build a log parameter from its code and its value."""
     header = LogParameterHeader(
         parameter_code=parameter_code, format_and_linking=BINARY_FORMAT_LIST, parameter_length=len(value)
     ).build()
@@ -130,13 +133,16 @@ def parameter(parameter_code: int, value: bytes) -> bytes:
 
 
 def supported_pages(logical_unit: LogicalUnit) -> bytes:
-    """Return the page codes of the pages without a subpage code, ascending (SPC-4 7.3.17)."""
+    """Return the codes of all pages that have no subpage code, in ascending order (SPC-4 7.3.17)."""
     codes = {page_code for page_code, subpage_code in all_pages(logical_unit) if subpage_code == NO_SUBPAGE}
     return bytes(sorted(codes | {SUPPORTED_LOG_PAGES}))
 
 
 def supported_subpages(logical_unit: LogicalUnit, page_code: int | None = None) -> bytes:
-    """Return the page and subpage codes of all pages, or of those with one page code, ascending (SPC-4 7.3.18, 7.3.19)."""
+    """Return the page codes and subpage codes of all pages, in ascending order (SPC-4 7.3.18, 7.3.19).
+
+    If `page_code` is given, return only the codes of pages with this page code.
+    """
     pages = {*all_pages(logical_unit), (SUPPORTED_LOG_PAGES, NO_SUBPAGE)}
     pages |= {(code, SUPPORTED_SUBPAGES) for code, _ in pages}
     return b"".join(bytes(each) for each in sorted(pages) if page_code in (None, each[0]))

@@ -1,4 +1,4 @@
-"""Mode pages (SPC-4 7.5, SBC-3 6.5): their layouts, and the fields that MODE SELECT can change."""
+"""Mode pages (SPC-4 7.5, SBC-3 6.5): the layouts of pages, and the fields that MODE SELECT can change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -129,7 +129,7 @@ class InformationalExceptionsControlPage(Layout):
 
 @dataclass(frozen=True, slots=True)
 class ModeParameters:
-    """The changeable mode parameters of a logical unit, shared by all nexuses (TST 000b)."""
+    """The changeable mode parameters of a logical unit. All nexuses share the parameters (TST 000b)."""
 
     write_cache_enabled: bool
     """True if written data may be lost in a power failure before the next SYNCHRONIZE CACHE."""
@@ -143,18 +143,18 @@ class ModePage:
 
     layout: type[Layout]
     changeable: Layout
-    """A body with ones in the fields that MODE SELECT can change."""
+    """Body of the page in which the fields that MODE SELECT can change are all ones."""
     body: Callable[[ModeParameters], Layout]
-    """Function from mode parameters to the body that reports them."""
+    """Function that takes mode parameters and returns the body that reports them."""
     select: Callable[[bytes, ModeParameters], ModeParameters]
-    """Function from a body and the present mode parameters to the mode parameters that the body sets."""
+    """Function that takes a body and the present mode parameters, and returns the mode parameters that the body sets."""
 
     def build(self, parameters: ModeParameters) -> bytes:
-        """Build the body for these parameters."""
+        """Build the body of the page for mode parameters."""
         return self.body(parameters).build()
 
     def changeable_bits(self) -> bytes:
-        """Build the body with ones in the fields that MODE SELECT can change."""
+        """Build the body in which the fields that MODE SELECT can change are all ones."""
         return self.changeable.build()
 
 
@@ -189,4 +189,4 @@ PAGES: dict[int, ModePage] = {
         select=lambda _body, parameters: parameters,
     ),
 }
-"""Mode pages by page code, ascending."""
+"""Mode pages by page code, in ascending order."""

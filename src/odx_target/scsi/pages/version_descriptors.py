@@ -1,7 +1,6 @@
-"""Version descriptors (SPC-4 6.4.2 table 142), without revisions, and those that standard INQUIRY data contain.
+"""Version descriptors (SPC-4 6.4.2 table 142) without revisions, and the version descriptors of standard INQUIRY data.
 
-A standard is claimed only if the array supports all commands that the standard makes mandatory for a direct access block
-device.
+The array claims a standard only if it supports all commands that the standard makes mandatory for a direct access block device.
 """
 
 SAM_5, SPC_4, SBC_3, ISCSI = 0x00A0, 0x0460, 0x04C0, 0x0960
@@ -24,10 +23,13 @@ STANDARDS = {
 MANDATORY_OPERATION_CODES: dict[int, frozenset[int]] = {
     # TEST UNIT READY, INQUIRY, REPORT LUNS
     SPC_4: frozenset({0x00, 0x12, 0xA0}),
-    # also REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
+    # the same, and REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
     SBC_3: frozenset({0x00, 0x12, 0xA0, 0x03, 0x04, 0x1D, 0x25, 0x28, 0x88, 0x9E}),
 }
-"""Operation codes that a standard makes mandatory, for the standards that this array implements and that define commands."""
+"""Mandatory operation codes of each standard that this array implements, if the standard defines commands."""
 
 CLAIMED = (SAM_5, SPC_4, ISCSI)
-"""Standards that standard INQUIRY data claim. SBC-3 is missing, as FORMAT UNIT and SEND DIAGNOSTIC are not supported."""
+"""Standards that the array claims in standard INQUIRY data.
+
+SBC-3 is missing, because FORMAT UNIT and SEND DIAGNOSTIC are not supported.
+"""

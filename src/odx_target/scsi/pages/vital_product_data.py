@@ -1,6 +1,7 @@
-"""Vital product data pages (SPC-4 7.8, SBC-4 6.6): their layouts, and the functions that build them for a logical unit.
+"""Vital product data pages (SPC-4 7.8, SBC-4 6.6): the layouts of pages, and the functions that build pages of a logical unit.
 
-A builder returns the whole page. Pages of other packages are in `LogicalUnit.added_vpd_pages`; the copy manager adds one.
+A builder is a function that returns the whole page. The pages of other packages are in `LogicalUnit.added_vpd_pages`. The copy
+manager adds one page.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ BLOCK_LIMITS = 0xB0
 BLOCK_DEVICE_CHARACTERISTICS = 0xB1
 LOGICAL_BLOCK_PROVISIONING = 0xB2
 
-# Eight characters that T10 assigns to vendors (SPC-4 6.4.2); this identification is not registered.
+# T10 VENDOR IDENTIFICATION: T10 assigns these eight characters to vendors (SPC-4 6.4.2), but this value is not registered.
 T10_VENDOR_IDENTIFICATION = b"ODX     "
 PRODUCT_IDENTIFICATION = b"odx-target".ljust(16)
 PRODUCT_REVISION_LEVEL = b"0001"
@@ -138,7 +139,7 @@ PROTOCOL_ISCSI = 5
 
 
 def page(page_code: int, body: bytes) -> bytes:
-    """Build a page of a connected direct access block device, header and body."""
+    """Build a VPD page from its code and its body. The peripheral device type is a connected direct access block device."""
     return VpdPageHeader(page_code=page_code, page_length=len(body)).build() + body
 
 
@@ -148,7 +149,7 @@ def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], by
 
 
 def supported_pages(logical_unit: LogicalUnit) -> bytes:
-    """Build the list of page codes, in ascending order because Windows ignores an unsorted list."""
+    """Build the page that lists all page codes. The codes are in ascending order, because Windows ignores an unsorted list."""
     return page(SUPPORTED_PAGES, bytes(sorted(all_pages(logical_unit))))
 
 
@@ -205,7 +206,7 @@ def _name_string(name: str) -> bytes:
 
 
 def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
-    """Report support of simple, ordered and head-of-queue tasks, and of a volatile write cache, even if it is disabled."""
+    """Report support of SIMPLE, ORDERED and HEAD OF QUEUE tasks, and of a volatile write cache, which may be disabled."""
     body = ExtendedInquiryData(headsup=True, ordsup=True, simpsup=True, v_sup=True).build()
     return page(EXTENDED_INQUIRY_DATA, body)
 
@@ -236,9 +237,9 @@ def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: A
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
-    """Report thin provisioning by UNMAP and WRITE SAME, with zeros in deallocated blocks, as READ CAPACITY(16) does.
+    """Report thin provisioning: UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
 
-    The threshold exponent gives the unit of the log page of the same name. Thresholds cannot be set.
+    The threshold exponent defines the unit of the Logical Block Provisioning log page. Initiators cannot set thresholds.
     """
     body = LogicalBlockProvisioning(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,
@@ -260,4 +261,4 @@ STANDARD_PAGES: dict[int, Callable[[LogicalUnit], bytes]] = {
     BLOCK_DEVICE_CHARACTERISTICS: block_device_characteristics,
     LOGICAL_BLOCK_PROVISIONING: logical_block_provisioning,
 }
-"""Builders of the pages that every logical unit has, by page code."""
+"""Builders of the VPD pages that every logical unit has, by page code."""

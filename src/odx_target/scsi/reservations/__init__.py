@@ -1,1 +1,1 @@
-"""Persistent reservations: their rules, their two commands, and their storage (SPC-4 5.13)."""
+"""Persistent reservations: the rules, the two commands, and the storage in the pool (SPC-4 5.13)."""

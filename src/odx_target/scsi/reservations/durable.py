@@ -1,12 +1,12 @@
-"""Reservations that persist through a loss of power, and their form in the pool (SPC-4 5.13.5.1).
+"""Reservations that persist through a loss of power, and the format in which the pool stores reservations (SPC-4 5.13.5.1).
 
-The pool's log keeps one value for each logical unit with APTPL on:
+The log of the pool keeps one value for each logical unit for which APTPL is set:
 
     version, type of the reservation (0: none), number of registrations, index of the holder's registration (FFFFh: none)
     for each registration: key, relative target port, length of the initiator port's name, the name
     CRC-32 of the bytes before it
 
-PRGENERATION is not stored, since it starts at zero after every power on.
+PRGENERATION is not stored, because it starts at zero after every power on.
 """
 
 import struct
@@ -28,10 +28,10 @@ _NO_HOLDER = 0xFFFF
 
 
 def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reservations) -> bool:
-    """Store or remove the reservations in the open batch. Return True if a flush is necessary before the reply.
+    """Store or remove the reservations of a logical unit in the open batch. Return True if a flush must precede the reply.
 
-    A change that needs no additional space also succeeds in a full pool, because a cluster must be able to fence nodes. Raises
-    PoolFull, PoolFailed; then nothing has changed.
+    A change that needs no additional space succeeds even in a full pool, because a cluster must be able to fence nodes. Raises
+    PoolFull or PoolFailed without a change.
     """
     if after.persists_through_power_loss:
         key, value = _key(volume_identity), encode(after)
@@ -44,7 +44,8 @@ def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reserv
 def recall(pool: Pool, volume_identity: bytes) -> Reservations:
     """Return the reservations that the pool stores for the logical unit of a volume.
 
-    Raises PoolDamaged for an invalid value: if all nexuses were admitted instead, they could destroy a cluster's data.
+    Raises PoolDamaged if the stored value is invalid. Without reservations, all nexuses could write and destroy the data of a
+    cluster.
     """
     value = pool.remembered(_key(volume_identity))
     if value is None:

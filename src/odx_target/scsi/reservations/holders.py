@@ -1,12 +1,14 @@
-"""Persistent reservations of a logical unit: registrations, the reservation, and the nexuses that are refused (SPC-4 5.13).
+"""Persistent reservations of a logical unit: the registrations, the reservation, and the check of commands (SPC-4 5.13).
 
 1. A registration is a reservation key that belongs to an I_T nexus. A registration outlives its nexus: a new nexus with the
    same names has the same registration. Resets and I_T nexus loss do not affect registrations.
-2. There is at most one reservation, for the whole logical unit. Under an all registrants type, every registered nexus is a
-   holder. Under the other types, the holder is the nexus that made the reservation or to which the reservation was moved.
+2. A logical unit has at most one reservation. The reservation is for the whole logical unit. If the reservation type is one of
+   the two All Registrants types, every registered nexus is a holder. If the type is another type, the holder is the nexus that
+   made the reservation or to which the reservation was moved.
 3. A holder is always registered: a reservation ends with the registration of its last holder.
 
-`Reservations` are immutable. A service action returns a new object, so a service action that fails has changed nothing.
+`Reservations` objects are immutable. A service action returns a new object. Therefore a service action that fails changes
+nothing.
 """
 
 from collections.abc import Mapping
@@ -33,7 +35,7 @@ class ReservationType(IntEnum):
 
     @property
     def keeps_readers_out(self) -> bool:
-        """True for the Exclusive Access types, which also prevent reads."""
+        """True for the Exclusive Access types, which prevent reads as well as writes."""
         return self in _EXCLUSIVE_ACCESS
 
     @property
@@ -43,7 +45,7 @@ class ReservationType(IntEnum):
 
     @property
     def lets_registrants_in(self) -> bool:
-        """True for the registrants only and all registrants types, which admit all registered nexuses."""
+        """True for the Registrants Only and the All Registrants types, which admit all registered nexuses."""
         return self not in _HOLDER_ALONE
 
 
@@ -60,7 +62,7 @@ _EXCLUSIVE_ACCESS = (
 
 
 class NexusName(NamedTuple):
-    """The permanent name of an I_T nexus: the name of its initiator port (for iSCSI, name and ISID) and its target port."""
+    """The permanent name of an I_T nexus: the name of its initiator port (in iSCSI, name and ISID) and its target port."""
 
     initiator_port_name: str
     relative_target_port: int
@@ -68,7 +70,7 @@ class NexusName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation; `holder` is None for an all registrants type."""
+    """A reservation. `holder` is None if the type is an All Registrants type."""
 
     type: ReservationType
     holder: NexusName | None
@@ -76,17 +78,20 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """The registrations and the reservation of a logical unit. `registrations` has the reservation keys, oldest first."""
+    """The registrations and the reservation of a logical unit.
+
+    `registrations` maps nexuses to reservation keys, oldest first.
+    """
 
     registrations: Mapping[NexusName, int] = field(default_factory=lambda: MappingProxyType({}))
     reservation: Reservation | None = None
     generation: int = 0
     """PRGENERATION: number of changes of the registrations since the last power on (SPC-4 6.15.2)."""
     persists_through_power_loss: bool = False
-    """The latest APTPL bit received (SPC-4 5.13.5.1)."""
+    """The APTPL bit that was received last (SPC-4 5.13.5.1)."""
 
     def is_holder(self, name: NexusName) -> bool:
-        """True if a nexus holds the reservation, alone or with others (SPC-4 5.13.10)."""
+        """True if a nexus is a holder of the reservation (SPC-4 5.13.10)."""
         if self.reservation is None:
             return False
         return name in self.registrations if self.reservation.type.is_all_registrants else name == self.reservation.holder

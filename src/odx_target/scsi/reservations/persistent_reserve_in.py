@@ -55,7 +55,7 @@ class Capabilities(Layout):
 
 
 class FullStatusDescriptor(Layout):
-    """One registration in READ FULL STATUS; its TransportID follows."""
+    """One registration in READ FULL STATUS. The TransportID of the initiator port follows the descriptor."""
 
     reservation_key: int = number(0, 8)
     all_tg_pt: bool = flag(12, 1)
@@ -66,22 +66,22 @@ class FullStatusDescriptor(Layout):
     additional_descriptor_length: int = number(20, 4)
 
 
-# The same descriptor as a struct, for speed: a report may have hundreds of descriptors.
+# A fast encoder of the same descriptor, because a report may have hundreds of descriptors.
 _FAST_FULL_STATUS = Struct(">Q4xBB4xHI")
 
 KEY_BYTES = 8
-# ALLOW COMMANDS (SPC-4 table 208): TEST UNIT READY and commands that retrieve copy results are allowed under all types of
-# reservations, MODE SENSE and similar commands under the Write Exclusive types. This is the newest version of table 65.
+# ALLOW COMMANDS (SPC-4 table 208): all types of reservations allow TEST UNIT READY and commands that retrieve copy results. The
+# Write Exclusive types also allow MODE SENSE and similar commands. This is the newest version of table 65.
 ALLOWS_WHAT_THE_NEWEST_TABLE_ALLOWS = 0b100
 
 
 def read_keys(reservations: Reservations) -> bytes:
-    """READ KEYS: report the key of every registration. A key that two registrations share is listed twice."""
+    """READ KEYS: report the key of every registration. If two registrations have the same key, the key is listed twice."""
     return _with_header(reservations, b"".join(key.to_bytes(KEY_BYTES, "big") for key in reservations.registrations.values()))
 
 
 def read_reservation(reservations: Reservations) -> bytes:
-    """READ RESERVATION: report the reservation, if any. Under an all registrants type, its key is zero."""
+    """READ RESERVATION: report the reservation, if any. The key in the report is zero for an All Registrants type."""
     reservation = reservations.reservation
     if reservation is None:
         return _with_header(reservations, b"")
@@ -109,7 +109,10 @@ def report_capabilities(reservations: Reservations) -> bytes:
 
 
 def read_full_status(reservations: Reservations) -> bytes:
-    """READ FULL STATUS: report a descriptor for each registered nexus. Each names a target port, so ALL_TG_PT is zero."""
+    """READ FULL STATUS: report a descriptor for each registered nexus.
+
+    Each descriptor identifies one target port, so ALL_TG_PT is zero.
+    """
     return _with_header(
         reservations, b"".join(_full_status(reservations, name, key) for name, key in reservations.registrations.items())
     )

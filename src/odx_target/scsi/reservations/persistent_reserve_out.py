@@ -1,7 +1,7 @@
-"""PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, notify nexuses.
+"""PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, and notify nexuses.
 
-The rights of a nexus under a reservation (SPC-4 table 66) follow from the service actions: every service action except REGISTER
-and REGISTER AND IGNORE EXISTING KEY requires the key of the sender.
+No separate check is needed for the service actions that a reservation allows (SPC-4 table 66): every service action except
+REGISTER and REGISTER AND IGNORE EXISTING KEY requires that the sender is registered and sends its key.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,10 @@ PERSISTENT_RESERVE_OUT = 0x5F
 
 
 class ServiceAction(IntEnum):
-    """Service actions (SPC-4 table 213). REPLACE LOST RESERVATION is missing, as reservations are lost only with the pool."""
+    """Service actions (SPC-4 table 213).
+
+    REPLACE LOST RESERVATION is not supported, because reservations are lost only with the pool.
+    """
 
     REGISTER = 0x00
     RESERVE = 0x01
@@ -59,7 +62,7 @@ class ServiceAction(IntEnum):
 
 
 class BasicList(Layout):
-    """The parameter list of every service action but REGISTER AND MOVE."""
+    """The parameter list of all service actions except REGISTER AND MOVE."""
 
     size_bytes = 24
     reservation_key: int = number(0, 8)
@@ -88,11 +91,11 @@ _RELATIVE_TARGET_PORT_BYTE = 18
 _MOVE_LENGTH_BYTE = 20
 
 Act = Callable[[TaskManager, Task, PersistentReserveOut, bytes], Change]
-"""Function from a task, the fields of its CDB, and its parameter list to the requested change."""
+"""Function that takes a task, the fields of its CDB and its parameter list, and returns the requested change."""
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """Return the rows for a device server; `task_manager` notifies preempted nexuses and aborts their tasks."""
+    """Return the rows of the command for a device server. `task_manager` notifies preempted nexuses and aborts their tasks."""
     return [_row(task_manager, service_action, act) for service_action, act in _ACTS.items()]
 
 
@@ -114,7 +117,10 @@ def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> 
 
 
 def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_bytes: int, *, aborts: bool) -> Outcome:
-    """Apply a change without a pause, so that no other task sees a partial change. With APTPL, the reply waits for the disk."""
+    """Apply a change without an `await`, so that no other task sees a partial change.
+
+    If APTPL is set, the reply waits for the disk.
+    """
     logical_unit = task.logical_unit
     try:
         must_flush = keep(logical_unit.pool, logical_unit.volume.identity, logical_unit.reservations, change.after)
@@ -131,7 +137,7 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 
 def _parameter_list(task: Task, length: int) -> bytes:
-    """Return the parameter list. Raises CheckCondition if it is too long, too short, or shorter than its length in the CDB."""
+    """Return the parameter list. Raises CheckCondition if its length in the CDB is invalid, or if fewer bytes arrived."""
     if not BasicList.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return parameter_list(task, length)
@@ -200,7 +206,10 @@ def _keys(fields: BasicList | MoveList) -> tuple[int, int]:
 
 
 def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> list[NexusName]:
-    """Return the nexuses between the initiator ports in a REGISTER's TransportIDs and the target port that received it."""
+    """Return the nexuses that a REGISTER specifies by TransportIDs of initiator ports.
+
+    The target port is the port of the task.
+    """
     if len(data) < _TRANSPORT_IDS_BYTE:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     length = int.from_bytes(data[BasicList.size_bytes : _TRANSPORT_IDS_BYTE], "big")
@@ -214,7 +223,10 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 
 
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
-    """Return the initiator ports of a TransportID. The name of a whole device stands for its ports that are logged in."""
+    """Return the nexuses of a TransportID.
+
+    If it names a whole initiator device, these are the nexuses of the device that are logged in.
+    """
     logical_unit = task.logical_unit
     if transport_id.is_port:
         return [NexusName(transport_id.name, logical_unit.relative_target_port)]
@@ -230,7 +242,7 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
 
 
 def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus that a REGISTER AND MOVE names, by an initiator port and the only target port."""
+    """Return the nexus of the initiator port that a REGISTER AND MOVE specifies. Its target port is the only one."""
     length = fields.transportid_length
     if len(data) < MoveList.size_bytes + length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)

@@ -1,8 +1,8 @@
-"""The service actions of PERSISTENT RESERVE OUT as functions from reservations to reservations (SPC-4 5.13.7 to 5.13.11).
+"""The service actions of PERSISTENT RESERVE OUT, as functions that take and return reservations (SPC-4 5.13.7 to 5.13.11).
 
-Each function takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. If a
-function raises, nothing changes. It raises ReservationConflict if the sender is not registered, uses the wrong key or conflicts
-with the reservation, and CheckCondition if the request is invalid.
+Each function takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. A
+function changes nothing if it raises an exception. A function raises ReservationConflict if the sender is not registered, sends
+the wrong key or conflicts with the reservation. It raises CheckCondition if the request is invalid.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.task import ReservationConflict
 
-# Positions that the sense data points to.
+# Positions of the fields that the field pointers in sense data refer to.
 SCOPE_AND_TYPE_BYTE = 2
 SCOPE_BIT, TYPE_BIT = 7, 3
 SERVICE_ACTION_KEY_BYTE = 8
@@ -56,7 +56,7 @@ def register(
 ) -> Change:
     """REGISTER: register, change the key, or unregister if `new_key` is zero (SPC-4 5.13.7 table 67).
 
-    `specified` are other nexuses to register with the same key; None if SPEC_I_PT is zero.
+    `specified` lists other nexuses to register with the same key. It is None if SPEC_I_PT is zero.
     """
     if before.registrations.get(sender, 0) != key:
         raise ReservationConflict
@@ -68,7 +68,7 @@ def register(
 
 
 def register_and_ignore_existing_key(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
-    """REGISTER AND IGNORE EXISTING KEY: register whatever key the sender has (SPC-4 5.13.7 table 68)."""
+    """REGISTER AND IGNORE EXISTING KEY: do as REGISTER does, but without a check of the old key (SPC-4 5.13.7 table 68)."""
     return register(before, sender, before.registrations.get(sender, 0), new_key, persists=persists)
 
 
@@ -102,9 +102,10 @@ def clear(before: Reservations, sender: NexusName, key: int) -> Change:
 
 
 def preempt(before: Reservations, sender: NexusName, key: int, service_action_key: int, scope: int, type_code: int) -> Change:
-    """PREEMPT: remove all registrations with a key, and take over the reservation if one of them holds it (SPC-4 5.13.11.2.4).
+    """PREEMPT: remove all registrations with a key.
 
-    A key of zero means every registration, and is valid only under an all registrants type.
+    If one of them holds the reservation, make the sender the holder (SPC-4 5.13.11.2.4). `service_action_key` zero means every
+    registration. It is valid only if the reservation has an All Registrants type.
     """
     _verify(before, sender, key)
     reservation = before.reservation
@@ -150,7 +151,7 @@ def register_and_move(
     if destination.initiator_port_name == sender.initiator_port_name:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
     kept = {**before.registrations, destination: new_key}
-    _check_room(kept)  # before the sender is unregistered: there must be room for both
+    _check_room(kept)  # before the sender is unregistered, because there must be room for the sender and the destination
     if unregisters:
         del kept[sender]
     after = _registered(before, kept, Reservation(reservation.type, destination))
@@ -176,7 +177,7 @@ def _register_known(before: Reservations, sender: NexusName, new_key: int, *, pe
 
 
 def _unregistered(before: Reservations, sender: NexusName) -> tuple[Reservations, list[Telling]]:
-    """Return the state without the sender's registration, and the unit attentions (SPC-4 5.13.11.2.3)."""
+    """Return the state without the sender's registration, and the unit attentions for other nexuses (SPC-4 5.13.11.2.3)."""
     kept = _without(before, [sender])
     reservation = before.reservation
     if reservation is None or not before.is_holder(sender) or (reservation.type.is_all_registrants and kept):
@@ -200,7 +201,7 @@ def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
 
 
 def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
-    """Return the state with the registrations `kept`; this increments PRGENERATION."""
+    """Return the state with the registrations `kept`, and with PRGENERATION incremented."""
     generation = (before.generation + 1) & _MAX_GENERATION
     return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
 

@@ -20,7 +20,7 @@ INITIATOR_DEVICE, INITIATOR_PORT = 0b00, 0b01
 MIN_ADDITIONAL_BYTES = 20
 ALIGNMENT_BYTES = 4
 
-# An iSCSI name has at most 223 bytes (RFC 7143 4.2.7.2). The separator, the ISID and the terminating zero are added to it.
+# An iSCSI name has at most 223 bytes (RFC 7143 4.2.7.2). The separator, the ISID and the terminating zero follow the name.
 MAX_NAME_BYTES = 223
 _MAX_ADDITIONAL_BYTES = 244
 
@@ -30,7 +30,7 @@ _PORT = re.compile(r"(?P<name>[^,]+),i,0x(?P<isid>[0-9a-f]{1,12})")
 
 @dataclass(frozen=True, slots=True)
 class TransportId:
-    """The name of an initiator port, as "iqn...,i,0x" and the twelve digits of the ISID, or the name of a whole device."""
+    """The name of an initiator port ("iqn...,i,0x" and the twelve digits of the ISID), or the name of an initiator device."""
 
     name: str
     is_port: bool
@@ -42,16 +42,16 @@ def port_name(name: str) -> str:
 
 
 def encode_transport_id(initiator_port_name: str) -> bytes:
-    """Encode the TransportID of an initiator port, with a terminating zero, padded to a multiple of four bytes."""
+    """Encode the TransportID of an initiator port. The name ends with a zero, and is padded to a multiple of four bytes."""
     name = initiator_port_name.encode("utf-8") + b"\0"
     additional_bytes = max(-(-len(name) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, MIN_ADDITIONAL_BYTES)
-    # The bytes of TransportIdHeader, without its codec, since an answer may have hundreds of TransportIDs.
+    # The bytes of TransportIdHeader are built without its codec, because a reply may have hundreds of TransportIDs.
     header = bytes((INITIATOR_PORT << 6 | PROTOCOL_ISCSI, 0))
     return header + additional_bytes.to_bytes(2, "big") + name.ljust(additional_bytes, b"\0")
 
 
 def decode_transport_ids(data: bytes, first_byte: int) -> list[TransportId]:
-    """Decode a list of TransportIDs; `first_byte` is the byte offset of the list in the parameter list.
+    """Decode a list of TransportIDs. `first_byte` is the byte offset of the list in the parameter list.
 
     Raises CheckCondition for a TransportID that is incomplete, of another protocol, or without a valid name.
     """

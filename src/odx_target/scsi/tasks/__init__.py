@@ -1,1 +1,4 @@
-"""Tasks: a command under way, its outcome, its order in the task set, and task management (SAM-5)."""
+"""Tasks: a task is a command that is being executed.
+
+Outcomes of tasks, their order in task sets, and task management (SAM-5).
+"""

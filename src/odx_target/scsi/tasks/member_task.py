@@ -1,4 +1,4 @@
-"""A task that waits, as a member of its logical unit's task set."""
+"""The pending work of a task that is a member of the task set of its logical unit."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from odx_target.scsi.tasks.task_set import Member, TaskSet
 
 
 class MemberTask(Pending):
-    """Pending work of a task that leaves the task set when the work is run or abandoned.
+    """Pending work of a task in a task set. The task leaves the task set when the work has been run or abandoned.
 
-    `rest` is the remaining work of its handler, `reply_to` turns an exception into a reply, and `ended` returns the final
-    reply.
+    `rest` is the remaining work of the command's handler. `reply_to` converts an exception to a reply. `ended` takes the reply
+    and returns the reply to send.
     """
 
     def __init__(

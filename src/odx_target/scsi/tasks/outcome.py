@@ -1,8 +1,8 @@
-"""The outcome of a command: a reply, or pending work, which has an owner.
+"""The outcome of a command: a reply or pending work. Pending work has an owner.
 
 Pending work holds resources, such as a place in a task set, a copy operation or a lease. If pending work were a coroutine that
-is never started, its `finally` block would not run, and its resources would never be released. So pending work is an object
-that is either run or abandoned.
+is never started, its `finally` block would not run, and its resources would never be released. Therefore pending work is an
+object, which its owner must run or abandon.
 """
 
 import warnings
@@ -19,19 +19,20 @@ Ts = TypeVarTuple("Ts")
 class Pending(ABC):
     """The remaining work of a command. Its owner runs or abandons it exactly once, or passes it on to another owner.
 
-    Both `run` and `abandon` release everything that was taken for the work. If the owner does neither, a ResourceWarning
-    reports this fault. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try` that releases.
+    Both `run` and `abandon` release everything that was taken for the work. If the owner calls neither method, Python reports a
+    ResourceWarning. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try` statement that
+    releases the resources.
     """
 
     _has_ended = False
 
     async def run(self) -> Reply:
-        """Do the work, which may be cancelled wherever it waits. Raises the same exceptions as handlers."""
+        """Do the work. The work may be cancelled at every `await`. Raises the same exceptions as handlers."""
         self._end()
         return await self._run()
 
     def abandon(self) -> None:
-        """Release the resources of the work, without doing it."""
+        """Release the resources of the work without running the work."""
         self._end()
         self._abandon()
 
@@ -52,7 +53,7 @@ class Pending(ABC):
 
 
 class Waiting(Pending, Generic[*Ts]):
-    """Pending work that calls a coroutine function, and holds no resources before it begins."""
+    """Pending work that calls a coroutine function. This work holds no resources before it begins."""
 
     def __init__(self, function: Callable[[*Ts], Awaitable[Reply]], *arguments: *Ts) -> None:
         self._function = function

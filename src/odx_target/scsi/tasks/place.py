@@ -9,11 +9,12 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 
 
 class Place:
-    """The place of a task in its task set, taken when its command arrives, before its data-out.
+    """The place of a task in its task set. The task gets the place when its command arrives, before its data-out arrives.
 
-    So no later command overtakes the task, as the control mode page promises (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8).
-    The owner of the place executes the task or gives the place back. The place is also lost when the task is aborted. If
-    `member` is None, the task was refused on arrival and stays refused, since its order could no longer be kept.
+    Because of the place, no later command overtakes the task. The Control mode page promises this order (QUEUE ALGORITHM
+    MODIFIER 0000b; SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort of the task
+    removes the place. If `member` is None, the task was refused when its command arrived. A refused task stays refused, because
+    its order cannot be kept any more.
     """
 
     __slots__ = ("_arrival", "_refusal", "entry", "member", "task")
@@ -33,7 +34,7 @@ class Place:
             self.member = tasks.join(task, _extents_known(task, entry), is_ordered=entry.is_ordered, arrival=arrival)
 
     def refusal(self) -> Reply | None:
-        """Return the reply that ends the task without execution; None if the task can be executed."""
+        """Return the reply that ends the task without execution. Return None if the task can be executed."""
         if self.task.aborted:
             return Reply(Status.TASK_ABORTED)
         if self._arrival.is_refused:
@@ -46,13 +47,13 @@ class Place:
         self.task.logical_unit.tasks.data_arrived(member, None if in_data_out is None else in_data_out(self.task))
 
     def give_back(self) -> None:
-        """Leave the task set, so that no other task waits for this one. Does nothing when repeated."""
+        """Remove the task from the task set, so that no other task waits for it. A second call does nothing."""
         if self.member is not None:
             self.task.logical_unit.tasks.leave(self.member)
 
 
 def _extents_known(task: Task, entry: Entry) -> list[Extent]:
-    """Return the blocks that a task may touch, as far as its CDB shows. Raises CheckCondition."""
+    """Return the blocks that a task may touch according to its CDB. Raises CheckCondition."""
     if entry.extents_in_data_out:
         return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]
     return [] if entry.extents is None else list(entry.extents(task))

@@ -21,11 +21,11 @@ class TaskAborted(Exception):
 class Task:
     """One command that is being executed.
 
-    Task management sets `aborted`. A handler that has waited checks it by `raise_if_aborted` before it changes anything. So
-    nothing is changed after the response to the function that aborted the task.
+    Task management sets `aborted`. After each wait, a handler must call `raise_if_aborted` before it changes anything. In this
+    way, an aborted task changes nothing after the response to the task management function.
 
     `data_out` refers to the transport's buffers until the handler returns. If the handler returns pending work, the device
-    server replaces `data_out` by a copy. The pending work must use `task.data_out`, not a view taken earlier.
+    server replaces `data_out` by a copy. The pending work must use `task.data_out`, not a view that the handler made before.
     """
 
     nexus: Nexus
@@ -38,7 +38,7 @@ class Task:
     lun: int = 0
     """The LUN by which the nexus addresses the logical unit."""
     read_memory_bytes: int = 0
-    """Bytes claimed from the nexus' memory for reads; the transport releases them."""
+    """Number of bytes that the task has claimed from the nexus' memory for reads. The transport releases these bytes."""
 
     @property
     def data_out_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""Task attributes: how a task is ordered among the others of its logical unit (SAM-5 8.9)."""
+"""Task attributes. The attribute of a task affects its order among the tasks of the logical unit (SAM-5 8.9)."""
 
 from enum import IntEnum
 

@@ -1,7 +1,7 @@
-"""Task management (SAM-5 clause 7), and attaching and detaching nexuses.
+"""Task management functions (SAM-5 clause 7), and functions that attach and detach nexuses.
 
-When one of these functions returns, the tasks that it aborted no longer change the medium: they are marked as aborted, and
-handlers check this mark before each change.
+When a task management function returns, the tasks that it aborted do not change the medium any more. They are marked as
+aborted, and handlers check this mark before each change.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 class TaskManager:
     """The attached nexuses, and the task management functions for their logical units.
 
-    The lists `on_nexus_loss` and `on_preempt_and_abort` have functions that are called after these events.
+    The lists `on_nexus_loss` and `on_preempt_and_abort` contain functions that are called after these events.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class TaskManager:
             logical_unit.tasks.abort([task for task in logical_unit.tasks.tasks() if task.nexus is nexus])
 
     def clear_task_set(self, nexus: Nexus, lun: int) -> None:
-        """Abort all tasks of every nexus on a LUN, and notify the other nexuses that lost any (SAM-5 7.5, TST 000b)."""
+        """Abort the tasks of all nexuses on a logical unit, and notify other nexuses that lost tasks (SAM-5 7.5, TST 000b)."""
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return
@@ -60,7 +60,7 @@ class TaskManager:
     def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
         """Abort the tasks of preempted nexuses on the logical unit, for PREEMPT AND ABORT (SPC-4 5.13.11.2.6).
 
-        The task `by` itself continues. The other nexuses that lose tasks are notified (TAS 0).
+        The task `by` itself is not aborted. Other nexuses that lose tasks are notified (TAS 0).
         """
         logical_unit = by.logical_unit
         ended = [task for task in logical_unit.tasks.tasks() if task.nexus in preempted and task is not by]
@@ -80,14 +80,14 @@ class TaskManager:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
 
     def attach(self, nexus: Nexus) -> None:
-        """Add a new nexus; the first command on each of its LUNs reports a unit attention."""
+        """Add a new nexus. The first command on each LUN of the nexus reports a unit attention."""
         if nexus not in self.nexuses:
             self.nexuses.append(nexus)
             for lun in nexus.logical_units:
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
 
     def detach(self, nexus: Nexus) -> None:
-        """Remove a nexus and abort its tasks, as an I_T nexus loss demands (SAM-5 6.3.4). Does nothing when repeated."""
+        """Remove a nexus and abort its tasks, as an I_T nexus loss requires (SAM-5 6.3.4). A second call does nothing."""
         if nexus in self.nexuses:
             self.nexuses.remove(nexus)
             for lun in nexus.logical_units:
@@ -142,11 +142,14 @@ class TaskManager:
             _tell(nexus, lun, condition)
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
-        """Return the attached nexuses of this name: one, or none while the initiator is not logged in."""
+        """Return the attached nexuses of this name. The list is empty while the initiator is not logged in."""
         return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[QueuedTask], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
-        """Abort `tasks`, and tasks of `nexuses` without their data-out. Notify the nexuses that lose tasks, except `by`."""
+        """Abort `tasks`, and all tasks of `nexuses` whose data-out has not arrived.
+
+        Notify the nexuses that lose tasks, except `by`.
+        """
         logical_unit.tasks.abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
         told.pop(by, None)

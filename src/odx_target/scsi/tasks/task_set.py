@@ -1,21 +1,21 @@
-"""The task set of a logical unit: which tasks may run concurrently, and which must wait (SAM-5 clause 8).
+"""The task set of a logical unit, which decides the tasks that may run and the tasks that must wait (SAM-5 clause 8).
 
-1. A task that ends at once does not join the set if no member can delay it: if the set is empty, or if the task and all members
-   only read.
+1. A task that ends at once does not join the set if no member can delay the task. This is the case if the set is empty, or if
+   the task and all members only read.
 2. A task waits for every conflicting task that is ahead of it or is running.
-3. Two tasks conflict if their extents share a store block and one of them writes it. Store blocks count, because a change of a
-   part of a store block reads and writes the whole block.
+3. Two tasks conflict if both touch the same store block and at least one task writes it. The comparison is by store blocks,
+   because a change of a part of a store block reads and writes the whole store block.
 4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task goes to the
-   front: it waits only for running tasks that overlap it (rule 3), and SIMPLE tasks after it wait for it. UNTAGGED is treated
-   as SIMPLE.
-5. Tasks of commands with the flag NOT_ORDERED are members only so that task management finds them.
-6. A task whose data-out has not arrived is a member as soon as its command arrives: it does not run, and later tasks wait for
-   it as for any other task. A HEAD OF QUEUE task moves to the front only when its data arrives; until then earlier tasks may
-   run before it.
-7. A task that holds memory for data-out is refused, and does not wait, if a task ahead of it waits for such memory.
+   front of the set. It waits only for running tasks that conflict with it by rule 3, and SIMPLE tasks after it wait for it.
+   UNTAGGED tasks are treated as SIMPLE tasks.
+5. A task whose command has the flag NOT_ORDERED is a member only so that task management finds the task.
+6. A task whose data-out has not arrived becomes a member when its command arrives. It does not run yet, and later tasks wait
+   for it as for any other task. A HEAD OF QUEUE task moves to the front when its data-out arrives. Before that time, earlier
+   tasks may run before it.
+7. A task that holds memory for data-out is refused if a task ahead of it waits for such memory.
 
-"Ahead" means earlier in the order of arrival, except as rule 4 says. A task never waits for a later task that is not running,
-nor, by rule 7, for memory that it holds itself. So there is no deadlock.
+"Ahead" means earlier in the order of arrival, except as rule 4 says. A task never waits for a later task that is not running.
+By rule 7, a task never waits for memory that it holds itself. Therefore deadlocks are impossible.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,14 +35,20 @@ _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 
 
 WAKE_AT_ONCE = 16
-"""If more tasks than this have to be woken after an abort, they are woken over several turns of the event loop."""
+"""Maximum number of tasks that an abort wakes in one turn.
+
+If more tasks have to be woken, they are woken in several turns of the event loop.
+"""
 
 MAX_PIECES = 16
-"""Maximum number of extents per task, so that comparing tasks is fast. An UNMAP may have 255 extents, a token command 64."""
+"""Maximum number of extents of a member.
+
+The limit makes comparisons of tasks fast: an UNMAP may have 255 extents, and a token command 64.
+"""
 
 
 class TaskNexus(Protocol):
-    """The nexus of a task, as task management uses it."""
+    """The methods of a task's nexus that task management uses."""
 
     initiator_port_name: str
 
@@ -50,7 +56,10 @@ class TaskNexus(Protocol):
 
 
 class QueuedTask(Protocol):
-    """A task, as its task set and task management use it; `lun` is the LUN by which its nexus addresses the logical unit."""
+    """The attributes of a task that task sets and task management use.
+
+    `lun` is the LUN by which the task's nexus addresses the logical unit.
+    """
 
     aborted: bool
 
@@ -69,9 +78,9 @@ class QueuedTask(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """A task whose data-out has not arrived. Reservations use its initiator port and kind of access.
+    """A task whose data-out has not arrived. New reservations are checked against its initiator port and kind of access.
 
-    `awaits_memory` returns True while the transport has no memory for all of the data.
+    `awaits_memory` returns True while the transport does not have enough memory for all data of the task.
     """
 
     initiator_port_name: str
@@ -82,9 +91,9 @@ class Arrival:
 
 
 class Member:
-    """A task in the set. `extents` counts in store blocks: (first, end, writes).
+    """A task in the task set. `extents` are ranges of store blocks: (first, end, writes).
 
-    `arrival` is None once its data-out has arrived.
+    `arrival` is None after the data-out of the task has arrived.
     """
 
     __slots__ = (
@@ -132,9 +141,10 @@ class Member:
 
 
 def _in_few_pieces(extents: Extents) -> Extents:
-    """Merge extents into at most MAX_PIECES, so that comparing two tasks is fast. A merged extent includes the gaps in it.
+    """Merge extents to at most MAX_PIECES extents, so that comparisons are fast.
 
-    Because of such gaps, a task may have to wait for a task that does not touch its extents.
+    A merged extent includes the gaps between its parts. Because of such gaps, a task may have to wait for a task that does not
+    touch its extents.
     """
     ascending = sorted(extents)
     at_once = -(-len(ascending) // MAX_PIECES)
@@ -146,7 +156,7 @@ class TaskSet:
     """Tasks of one logical unit that have not ended.
 
     `make_event` creates the events that tasks wait for. `blocks_per_store_block` is the number of logical blocks in a store
-    block. If `environment` is given, tasks that wait for aborted tasks are woken over several turns of the event loop.
+    block. If `environment` is given, tasks that wait for aborted tasks are woken in several turns of the event loop.
     """
 
     def __init__(
@@ -157,7 +167,7 @@ class TaskSet:
         self._blocks_per_store_block = blocks_per_store_block
         self.members: list[Member] = []
         self.barriers = 0
-        """Number of members that a read may conflict with."""
+        """Number of members that a read may have to wait for."""
 
     def take_steps(self, count: int) -> None:
         """Count steps of work in the present turn of the event loop."""
@@ -165,7 +175,7 @@ class TaskSet:
             self._environment.turns.take(count)
 
     def join(self, task: QueuedTask, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
-        """Add a task at the position that its attribute demands. `arrival` is given if the task's data-out has not arrived."""
+        """Add a task at the position that its attribute requires. `arrival` is given if the task's data-out has not arrived."""
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
             self.members.insert(0, member)
@@ -175,7 +185,7 @@ class TaskSet:
         return member
 
     def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
-        """Record that a task's data-out has arrived. `extents` is given if only the parameter list names the blocks."""
+        """Record that a task's data-out has arrived. `extents` is given if the parameter list contains the block ranges."""
         member.arrival = None
         if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
             self.members.remove(member)
@@ -185,11 +195,14 @@ class TaskSet:
             member.set_extents(self._in_store_blocks(extents))
             self.barriers += member.is_barrier
             waited_for, member.ended = member.ended, None
-            if waited_for is not None:  # those tasks may no longer have to wait for this task
+            if waited_for is not None:  # the tasks that waited for this task may not have to wait any more
                 waited_for.set()
 
     def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
-        """Remove the tasks without data-out that a new reservation prevents, so that no other task waits for them."""
+        """Remove tasks that a new reservation prevents and whose data-out has not arrived.
+
+        No other task waits for them any more.
+        """
         for member in list(self.members):
             arrival = member.arrival
             if arrival is not None and is_kept_out(arrival.initiator_port_name, arrival.access):
@@ -197,7 +210,7 @@ class TaskSet:
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
-        """Remove a member that has ended or that will change nothing more. Does nothing when repeated."""
+        """Remove a member that has ended or that will not change anything any more. A second call does nothing."""
         try:
             self.members.remove(member)
         except ValueError:
@@ -224,7 +237,7 @@ class TaskSet:
         member.is_running = True
 
     async def running_ended(self, store_block: int) -> None:
-        """Wait until all tasks have ended that are now running and touch store blocks from `store_block` on."""
+        """Wait until the tasks that run now and touch `store_block` or later store blocks have ended."""
         for member in [each for each in self.members if each.is_running and each.end > store_block]:
             if member in self.members:
                 if member.ended is None:
@@ -236,7 +249,7 @@ class TaskSet:
         return [member.task for member in self.members]
 
     def abort(self, tasks: Sequence[QueuedTask]) -> None:
-        """Mark tasks as aborted and remove them. They will change nothing more, so no task has to wait for them."""
+        """Mark tasks as aborted and remove them. Aborted tasks change nothing, so no other task has to wait for them."""
         ended = {id(task) for task in tasks}
         for task in tasks:
             task.aborted = True
@@ -252,7 +265,10 @@ class TaskSet:
                 event.set()
 
     async def _wake(self, events: Sequence[Event], turns: Turns) -> None:
-        """Wake the tasks that wait for aborted tasks, a few in each turn of the event loop, since each has work to do."""
+        """Wake the tasks that wait for aborted tasks.
+
+        Wake only a few tasks in each turn, because each woken task has work to do.
+        """
         for event in events:
             await turns.next_if_spent()
             turns.take(STEPS_OF_AN_ABORTED_TASK)
@@ -267,7 +283,10 @@ class TaskSet:
         ]
 
     def _last_blocker(self, member: Member) -> Member | None:
-        """Return the last member that a member must wait for. So the end of a task wakes only one other task."""
+        """Return the last member that `member` must wait for.
+
+        A task waits for one member at a time, so the end of a member wakes few tasks.
+        """
         if not member.is_ordered:
             return None
         is_ahead = False
