@@ -16,6 +16,7 @@ from odx_target.scsi.commands import unit as unit_commands
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.pages import mode as mode_pages
 from odx_target.scsi.pages import vital_product_data as vpd
+from odx_target.scsi.pages.threshold_descriptors import LogicalBlockProvisioningPage
 from odx_target.scsi.reservations import persistent_reserve_in
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from tests.scsi.array import UnitUnderTest, code_of, data_of
@@ -27,6 +28,7 @@ TASK_SET, PLACES, TRANSFER, PROVISIONING = "test_task_set.py", "test_places.py",
 CLAIMS = "test_inquiry.py::test_a_standard_is_claimed_if_and_only_if_all_its_mandatory_commands_are_there"
 LISTED = "test_inquiry.py::test_every_page_states_its_code_and_length"
 RESERVING = "test_reservation_access.py"
+THRESHOLDS = "test_thresholds.py"
 
 PROOFS: dict[str, dict[str, str]] = {
     "INQUIRY": {
@@ -82,6 +84,10 @@ PROOFS: dict[str, dict[str, str]] = {
         "mode_data_length": "test_mode_sense.py::test_mode_sense_byte_for_byte",
         "dpofua": f"{TRANSFER}::test_fua_makes_a_write_durable_before_its_reply",
         "block_descriptor_length": "test_mode_sense.py::test_mode_sense_byte_for_byte",
+    },
+    "error recovery mode page": {"lbpere": f"{THRESHOLDS}::test_without_lbpere_nobody_is_notified"},
+    "logical block provisioning mode page": {
+        "threshold_descriptors": f"{THRESHOLDS}::test_crossings_of_a_threshold",
     },
     "caching mode page": {
         "wce": "test_mode_select.py::test_without_its_cache_every_write_is_durable_and_what_was_written_before_too"
@@ -154,8 +160,9 @@ def command(cdb: str) -> Callable[[UnitUnderTest], bytes]:
     return lambda unit: data_of(unit.command(cdb))
 
 
-def mode_page(page_code: int) -> Callable[[UnitUnderTest], bytes]:
-    return lambda unit: data_of(unit.command(bytes((0x1A, 8, page_code, 0, 0xFF, 0))))[6:]
+def mode_page(page_code: int, subpage_code: int = 0) -> Callable[[UnitUnderTest], bytes]:
+    header_bytes = 8 if subpage_code else 6
+    return lambda unit: data_of(unit.command(bytes((0x1A, 8, page_code, subpage_code, 0xFF, 0))))[header_bytes:]
 
 
 ANNOUNCEMENTS: dict[str, tuple[type[Layout], Callable[[UnitUnderTest], bytes]]] = {
@@ -166,11 +173,19 @@ ANNOUNCEMENTS: dict[str, tuple[type[Layout], Callable[[UnitUnderTest], bytes]]] 
     "VPD page B2h": (vpd.LogicalBlockProvisioning, page(0xB2)),
     "READ CAPACITY(16)": (capacity.ReadCapacity16Data, command("9e 10" + "00" * 11 + "20 00 00")),
     "mode parameter header": (mode_pages.ModeHeader6, command("1a 00 08 00 ff 00")),
+    "error recovery mode page": (
+        mode_pages.ReadWriteErrorRecoveryPage,
+        mode_page(mode_pages.READ_WRITE_ERROR_RECOVERY),
+    ),
     "caching mode page": (mode_pages.CachingPage, mode_page(mode_pages.CACHING)),
     "control mode page": (mode_pages.ControlPage, mode_page(mode_pages.CONTROL)),
     "informational exceptions mode page": (
         mode_pages.InformationalExceptionsControlPage,
         mode_page(mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL),
+    ),
+    "logical block provisioning mode page": (
+        LogicalBlockProvisioningPage,
+        mode_page(mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL, mode_pages.LOGICAL_BLOCK_PROVISIONING_SUBPAGE),
     ),
     "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS": (
         unit_commands.TaskManagementFunctions,
@@ -209,7 +224,9 @@ def test_every_standard_page_is_looked_at() -> None:
     pages = {f"VPD page {code:02X}h" for code in vpd.all_pages(UnitUnderTest().logical_unit)}
     names = {"VPD page 00h", "VPD page 80h", "VPD page 83h"}
     assert pages - names == {where for where in ANNOUNCEMENTS if where.startswith("VPD")}
-    assert list(mode_pages.PAGES) == [mode_pages.CACHING, mode_pages.CONTROL, mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL]
+    assert {page.layout for page in mode_pages.PAGES.values()} == {
+        layout for where, (layout, _) in ANNOUNCEMENTS.items() if where.endswith("mode page")
+    }
 
 
 def proofs() -> Iterator[str]:

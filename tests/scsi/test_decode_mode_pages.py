@@ -29,7 +29,13 @@ def test_our_own_pages(cdb: str, describe: DescribePage, descriptor_length: Row)
     assert descriptor_length in rows
     assert Row("number_of_logical_blocks", "0x2000", "8192") in rows
     assert Row("logical_block_length", "0x200", "512") in rows
-    assert [row.words for row in rows if row.name == "page_code"] == ["Caching", "Control", "Informational Exceptions Control"]
+    assert [row.words for row in rows if row.name == "page_code"] == [
+        "Read-Write Error Recovery",
+        "Caching",
+        "Control",
+        "Informational Exceptions Control",
+    ]
+    assert values(rows, "lbpere") == ["1"]
     assert values(rows, "wce") == ["1"]
     assert values(rows, "d_sense") == ["0"]
     assert values(rows, "dexcpt") == ["1"]
@@ -45,9 +51,9 @@ def test_a_page_that_ends_early_says_what_is_missing() -> None:
 
 
 def test_foreign_pages_are_named_and_shown_as_they_are() -> None:
-    rows = describe_mode_parameters_6(bytes.fromhex("00 00 00 00 01 02 c0 05 4a 01 00 02 ab cd 3e 01 77"))
+    rows = describe_mode_parameters_6(bytes.fromhex("00 00 00 00 07 02 c0 05 4a 01 00 02 ab cd 3e 01 77"))
     assert [row.words for row in rows if row.name == "page_code"] == [
-        "Read-Write Error Recovery",
+        "Verify Error Recovery",
         "Control Extension",
         "unknown",
     ]
@@ -59,6 +65,17 @@ def test_a_page_longer_than_ours_and_a_descriptor_of_another_size() -> None:
     rows = describe_mode_parameters_6(bytes.fromhex("00 00 00 03 01 02 03 0a 0b") + bytes(10) + b"\x42")
     assert values(rows, "partial_block_descriptor") == ["01 02 03"]
     assert rows[-1] == Row("behind_the_page", "42", "1 bytes")
+
+
+def test_thresholds_are_shown_one_by_one() -> None:
+    thresholds = bytes.fromhex("80 01 00 00 00 00 01 00 81 02 00 00 00 00 00 07")
+    rows = describe_mode_parameters_6(bytes.fromhex("00 00 00 00 5c 02 00 1c 01") + bytes(11) + thresholds)
+    assert [row.words for row in rows if row.name == "page_code"] == ["Logical Block Provisioning"]
+    assert values(rows, "situa") == ["1"]
+    assert values(rows, "enabled") == ["1", "1"]
+    assert [row.words for row in rows if row.name == "threshold_arming"] == ["decreasing", "increasing"]
+    assert [row.words for row in rows if row.name == "threshold_resource"] == ["available", "used"]
+    assert values(rows, "threshold_count") == ["0x100", "7"]
 
 
 @given(st.binary(max_size=120))

@@ -33,8 +33,13 @@ def unit_with(used_bytes, available_bytes, **options):
         (0x00, 0xFF, "40 ff 00 0c 00 00 00 ff 0c 00 0c ff 2f 00 2f ff"),
         (0x0C, 0xFF, "4c ff 00 04 0c 00 0c ff"),
         (0x2F, 0xFF, "6f ff 00 04 2f 00 2f ff"),
-        (0x0C, 0x00, "0c 00 00 18 0001 03 08 00000005 02 000000 0002 03 08 00000003 02 000000"),
-        (0x2F, 0x00, "2f 00 00 07 0000 03 03 00 00 ff"),
+        (
+            0x0C,
+            0x00,
+            "8c 00 00 3c 0001 03 08 00000005 02 000000 0002 03 08 00000003 02 000000 0003 03 08 004a 0000 02 000000"
+            " 0100 03 08 00000000 02 000000 0101 03 08 00000000 02 000000",
+        ),
+        (0x2F, 0x00, "af 00 00 07 0000 03 03 00 00 ff"),
     ],
 )
 @pytest.mark.parametrize("page_control", range(4))
@@ -45,7 +50,13 @@ def test_the_pages(page_code, subpage_code, expected, page_control):
 
 @pytest.mark.parametrize(
     ("pointer", "codes"),
-    [(0, [1, 2]), (1, [1, 2]), (2, [2])],
+    [
+        (0, [1, 2, 3, 0x100, 0x101]),
+        (1, [1, 2, 3, 0x100, 0x101]),
+        (2, [2, 3, 0x100, 0x101]),
+        (4, [0x100, 0x101]),
+        (0x101, [0x101]),
+    ],
 )
 def test_parameters_from_the_pointer_on(pointer, codes):
     data = data_of(unit_with(0, 0).command(cdb(0x0C, pointer=pointer)))
@@ -56,7 +67,7 @@ def test_parameters_from_the_pointer_on(pointer, codes):
 @pytest.mark.parametrize(
     ("command", "byte", "bit"),
     [
-        (cdb(0x0C, pointer=3), 5, None),
+        (cdb(0x0C, pointer=0x102), 5, None),
         (cdb(0x0C, pointer=0xFFFF), 5, None),
         (cdb(0x2F, pointer=1), 5, None),
         (cdb(0x00, pointer=1), 5, None),
@@ -91,11 +102,22 @@ def test_the_allocation_length_cuts_and_the_page_length_stays(allocation):
 
 
 def counts(unit):
+    """Return the available and the used threshold sets, by parameter code."""
     data = data_of(unit.command(cdb(0x0C)))
     assert all(data[at + 8] == NOT_DEDICATED for at in range(4, len(data), 12))
-    return {
+    found = {
         int.from_bytes(data[at : at + 2], "big"): int.from_bytes(data[at + 4 : at + 8], "big") for at in range(4, len(data), 12)
     }
+    return {code: count for code, count in found.items() if code in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("used_bytes", "available_bytes", "percent"),
+    [(0, 0, 0), (0, 1, 100), (1, 0, 0), (1 << 30, 3 << 30, 75), (999, 1, 0), (1, 999, 99)],
+)
+def test_the_available_percentage(used_bytes, available_bytes, percent):
+    data = data_of(unit_with(used_bytes, available_bytes).command(cdb(0x0C, pointer=3)))
+    assert data[4:16] == bytes.fromhex("0003 03 08") + percent.to_bytes(2, "big") + bytes.fromhex("0000 02 000000")
 
 
 @pytest.mark.parametrize("block_bytes", [512, 4096])
@@ -134,5 +156,5 @@ def test_another_page_is_listed_and_told():
     assert data_of(unit.command(cdb(0x30, 0xFF)))[4:] == bytes.fromhex("30 07 30 ff")
     expected = parameter(5, b"abc") + parameter(9, unit.logical_unit.serial_number.encode())
     assert data_of(unit.command(cdb(0x30, 0x07))) == page(0x30, 0x07, expected)
-    assert data_of(unit.command(cdb(0x30, 0x07)))[:2] == bytes.fromhex("70 07")
+    assert data_of(unit.command(cdb(0x30, 0x07)))[:2] == bytes.fromhex("f0 07")
     assert code_of(unit.command(cdb(0x30))) == INVALID_FIELD

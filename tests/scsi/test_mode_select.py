@@ -8,12 +8,15 @@ from odx_target.scsi.commands.mode_sense import CHANGEABLE_VALUES, CURRENT_VALUE
 from odx_target.scsi.pages.mode import PAGES
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
+RECOVERY = bytes.fromhex("01 0a 00 00 00 00 00 80 00 00 00 00")
+RECOVERY_OFF = bytes.fromhex("01 0a 00 00 00 00 00 00 00 00 00 00")
 CACHING_ON = bytes.fromhex("08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00")
 CACHING_OFF = bytes.fromhex("08 12 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00")
 CONTROL = bytes.fromhex("0a 0a 00 00 00 00 00 00 00 00 00 00")
 D_SENSE = bytes.fromhex("0a 0a 04 00 00 00 00 00 00 00 00 00")
 SWP = bytes.fromhex("0a 0a 00 00 08 00 00 00 00 00 00 00")
 EXCEPTIONS = bytes.fromhex("1c 0a 08 00 00 00 00 00 00 00 00 00")
+THRESHOLDS = bytes.fromhex("5c 02 00 2c") + bytes(12) + bytes.fromhex("00 01 00 00 00 00 00 00") * 4
 SHORT_DESCRIPTOR = bytes.fromhex("00 00 20 00 00 00 02 00")
 LONG_DESCRIPTOR = bytes.fromhex("00 00 00 00 00 00 20 00 00 00 00 00 00 00 02 00")
 WRITE = "2a 00 00 00 00 00 00 00 01 00"
@@ -56,7 +59,7 @@ def test_a_list_may_have_any_true_block_descriptor(size, header):
     data = bytes.fromhex(header) + CACHING_OFF
     reply = select(unit, data, size)
     assert (reply.status, reply.transfer_bytes) == (0, len(data))
-    assert pages_of(unit) == CACHING_OFF + CONTROL + EXCEPTIONS
+    assert pages_of(unit) == RECOVERY + CACHING_OFF + CONTROL + EXCEPTIONS
 
 
 def test_without_its_cache_every_write_is_durable_and_what_was_written_before_too():
@@ -105,9 +108,9 @@ def test_a_unit_that_is_write_protected_by_itself_stays_so():
 
 def test_several_pages_at_once():
     unit = UnitUnderTest()
-    assert select(unit, bytes(4) + CACHING_OFF + D_SENSE + EXCEPTIONS).status == 0
-    assert pages_of(unit) == CACHING_OFF + D_SENSE + EXCEPTIONS
-    assert pages_of(unit, DEFAULT_VALUES) == CACHING_ON + CONTROL + EXCEPTIONS
+    assert select(unit, bytes(4) + RECOVERY_OFF + CACHING_OFF + D_SENSE + EXCEPTIONS).status == 0
+    assert pages_of(unit) == RECOVERY_OFF + CACHING_OFF + D_SENSE + EXCEPTIONS
+    assert pages_of(unit, DEFAULT_VALUES) == RECOVERY + CACHING_ON + CONTROL + EXCEPTIONS
 
 
 def test_the_other_nexuses_are_told_once_of_a_change_and_of_nothing_else():
@@ -128,7 +131,7 @@ def test_a_reset_brings_the_defaults_back():
     assert select(unit, bytes(4) + CACHING_ON + SWP).status == 0
     unit.server.reset_logical_unit(unit.logical_unit, unit.nexus)
     unit.nexus.unit_attentions.clear()
-    assert pages_of(unit) == CACHING_OFF + CONTROL + EXCEPTIONS
+    assert pages_of(unit) == RECOVERY + CACHING_OFF + CONTROL + EXCEPTIONS
     assert unit.command(WRITE, bytes(512)).status == 0
     assert unit.pool.flushes
 
@@ -162,6 +165,16 @@ def test_what_the_cdb_cannot_ask_for(size, flags, bit):
         (bytes(4) + b"\x48" + CACHING_OFF[1:], 4, 6),
         (bytes(4) + b"\x08\x13" + CACHING_OFF[2:] + b"\0", 5, None),
         (bytes(4) + b"\x08\x11" + CACHING_OFF[2:-1], 5, None),
+        (bytes(4) + b"\x5c\x01" + THRESHOLDS[2:], 5, None),
+        (bytes(4) + b"\x5c\x00" + THRESHOLDS[2:], 4, 6),
+        (bytes(4) + b"\x1c\x02" + EXCEPTIONS[2:], 5, None),
+        (bytes(4) + THRESHOLDS[:3] + b"\x24" + THRESHOLDS[4:], 6, None),
+        (bytes(4) + THRESHOLDS[:4] + b"\x01" + THRESHOLDS[5:], 8, 0),
+        (bytes(4) + THRESHOLDS[:24] + b"\x81\x01" + THRESHOLDS[26:], 29, None),
+        (bytes(4) + THRESHOLDS[:24] + b"\x80\x02" + THRESHOLDS[26:], 29, None),
+        (bytes(4) + THRESHOLDS[:24] + b"\x80\x03" + THRESHOLDS[26:], 29, None),
+        (bytes(4) + THRESHOLDS[:24] + b"\x88\x01" + THRESHOLDS[26:], 28, 3),
+        (bytes(4) + THRESHOLDS[:24] + b"\x80\x05" + THRESHOLDS[26:], 29, 2),
         (bytes(4) + CACHING_OFF[:2] + b"\x01" + CACHING_OFF[3:], 6, 0),
         (bytes(4) + CACHING_OFF[:19] + b"\x80", 23, 7),
         (bytes(4) + CACHING_OFF + D_SENSE + EXCEPTIONS[:2] + bytes(10), 38, 3),
@@ -173,7 +186,7 @@ def test_a_list_that_asks_for_more_changes_nothing(data, byte, bit):
     reply = select(unit, data)
     assert code_of(reply) == INVALID_FIELD_IN_LIST
     assert reply.sense[15:18] == bytes((0x80 if bit is None else 0x88 | bit, 0, byte))
-    assert pages_of(unit) == CACHING_ON + CONTROL + EXCEPTIONS
+    assert pages_of(unit) == RECOVERY + CACHING_ON + CONTROL + EXCEPTIONS
 
 
 @pytest.mark.parametrize("size", [6, 10])
@@ -188,22 +201,25 @@ def test_a_list_that_is_cut_off_is_refused(size):
             assert reply.status == 0
         else:
             assert code_of(reply) == LIST_LENGTH_ERROR
-            assert pages_of(unit) == CACHING_ON + CONTROL + EXCEPTIONS
+            assert pages_of(unit) == RECOVERY + CACHING_ON + CONTROL + EXCEPTIONS
     assert code_of(select(UnitUnderTest(), data[:-1], size, length=len(data))) == LIST_LENGTH_ERROR, "less came than was said"
 
 
-@given(st.sampled_from(list(PAGES)), st.integers(0, 18 * 8 - 1))
-def test_exactly_the_changeable_bits_can_be_changed(page_code, bit):
+@given(st.sampled_from(list(PAGES)), st.integers(0, 44 * 8 - 1))
+def test_exactly_the_changeable_bits_can_be_changed(code, bit):
     unit = UnitUnderTest()
-    ask = bytes((0x1A, 0x08, CURRENT_VALUES << 6 | page_code, 0, 0xFF))
-    page = bytearray(data_of(unit.command(ask))[4:])
-    changeable = data_of(unit.command(ask[:2] + bytes((CHANGEABLE_VALUES << 6 | page_code,)) + ask[3:]))[4:]
-    index, mask = 2 + bit // 8 % (len(page) - 2), 1 << bit % 8
+
+    def ask(page_control):
+        return data_of(unit.command(bytes((0x1A, 0x08, page_control << 6 | code[0], code[1], 0xFF))))[4:]
+
+    page, changeable = bytearray(ask(CURRENT_VALUES)), ask(CHANGEABLE_VALUES)
+    header_bytes = 4 if code[1] else 2
+    index, mask = header_bytes + bit // 8 % (len(page) - header_bytes), 1 << bit % 8
     page[index] ^= mask
     reply = select(unit, bytes(4) + bytes(page))
     if changeable[index] & mask:
         assert reply.status == 0
-        assert data_of(unit.command(ask))[4:] == page
+        assert ask(CURRENT_VALUES) == page
     else:
         assert code_of(reply) == INVALID_FIELD_IN_LIST
         assert reply.sense[15:18] == bytes((0x88 | mask.bit_length() - 1, 0, 4 + index))

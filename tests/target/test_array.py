@@ -144,7 +144,8 @@ async def test_as_many_connections_as_there_may_be_and_not_one_more() -> None:
 
 async def test_a_full_pool_refuses_writes_and_keeps_answering() -> None:
     luns = (LunConfig("big", 64 << 20),)
-    async with running(Config(luns=luns, pool_limit_bytes=64 << 20)) as array, session_with(array) as session:
+    config = Config(luns=luns, pool_limit_bytes=64 << 20, soft_thresholds=())
+    async with running(config) as array, session_with(array) as session:
         await settled(session)
         data = b"d" * (1 << 20)
         results = [await session.execute(0, cdb.write_16(index * 2048, 2048), data) for index in [*range(64)] * 2]

@@ -16,6 +16,7 @@ from odx_target.target.config.parsing import (
     parse_pool_limit,
     parse_portal,
     parse_size,
+    parse_soft_thresholds,
 )
 from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
@@ -35,6 +36,17 @@ def test_sizes(text: str, size_bytes: int) -> None:
 def test_wrong_sizes_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("value", [[], [1], [99], [80, 95], [10, 20, 30, 40]])
+def test_soft_thresholds(value: list[int]) -> None:
+    assert parse_soft_thresholds(value) == tuple(value)
+
+
+@pytest.mark.parametrize("value", [80, "80", [0], [100], [95, 80], [80, 80], [True], ["80"], [1.5], [1, 2, 3, 4, 5], None, {}])
+def test_wrong_soft_thresholds_are_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="soft-thresholds: want"):
+        parse_soft_thresholds(value)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +148,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     path.write_text(
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
         'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
-        'memory-limit = "1G"\n'
+        'memory-limit = "1G"\nsoft-thresholds = [50, 75]\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
     )
@@ -147,6 +159,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         iqn="iqn.2026-11.io.a:b",
         pool_limit_bytes=10 << 30,
         memory_limit_bytes=1 << 30,
+        soft_thresholds=(50, 75),
         log_level="debug",
         strict_list_identifiers=True,
         copy_budget_s=2.5,
@@ -202,6 +215,8 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         "copy-budget = true",
         "copy-budget = nan",
         "copy-rate = 1",
+        "soft-thresholds = 80",
+        "soft-thresholds = [100]",
         "memory-limit = 1",
         "memory-limit = true",
         "memory-limit = -1",

@@ -31,8 +31,10 @@ LUNS = (LunConfig("first", 64 * MIB), LunConfig("second", 64 * MIB, 4096))
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A configuration with a limit that makes segments of 1 MiB."""
-    return Config(pool_dir=tmp_path / "pool", luns=LUNS, portals=(Portal(port=0),), pool_limit_bytes=40 * MIB)
+    """A configuration with a limit that makes segments of 1 MiB, and no thresholds that hosts would be notified of."""
+    return Config(
+        pool_dir=tmp_path / "pool", luns=LUNS, portals=(Portal(port=0),), pool_limit_bytes=40 * MIB, soft_thresholds=()
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -43,7 +43,7 @@ def _find(task: Task, commands: CommandTable) -> Entry:
         conflicts = entry is not None and _is_kept_out(task, entry)
         attention = task.nexus.take_unit_attention(task.lun, only_of_resets=conflicts)
         if attention is not None:
-            raise CheckCondition(unit_attention(*attention))
+            raise unit_attention(*attention)
     if entry is None:
         assert unknown is not None
         raise unknown

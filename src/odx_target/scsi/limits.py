@@ -62,6 +62,10 @@ THRESHOLD_SET_BYTES = 1 << 20
 A 32-bit number of threshold sets is enough for 4 PiB.
 """
 
+THRESHOLD_REPEAT_S = 60
+"""Minimum time between two notifications of one threshold. Available room that goes up and down near a threshold, because other
+programs use the same disk, would otherwise cost hosts a retry each time."""
+
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """Maximum number of extents that one GET LBA STATUS reports, even if the allocation length is larger.
 

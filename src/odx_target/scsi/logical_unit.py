@@ -12,6 +12,7 @@ from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import port_name
 from odx_target.scsi.tasks.task_set import TaskSet
+from odx_target.scsi.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 
 LogParameters = list[tuple[int, bytes]]
@@ -47,6 +48,7 @@ class LogicalUnit(AddressedUnit):
         write_protected: bool = False,
         write_cache_enabled: bool = True,
         descriptor_format_sense: bool = False,
+        thresholds: tuple[Threshold, ...] = NO_THRESHOLDS,
     ) -> None:
         if block_bytes not in LOGICAL_BLOCK_BYTES:
             raise ValueError(f"a logical block has 512 or 4096 bytes, not {block_bytes}")
@@ -62,8 +64,9 @@ class LogicalUnit(AddressedUnit):
         self.target_name = target_name
         self.relative_target_port = 1
         self.target_port_group = 1
-        self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense)
+        self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense, thresholds=thresholds)
         self._is_read_only = write_protected
+        self.thresholds = ArmedThresholds(thresholds, environment.monotonic)
         self.set_mode_parameters(self.default_mode_parameters)
         self.identity = naa_designator(volume.identity)
         self.serial_number = volume.identity.hex()
@@ -104,7 +107,13 @@ class LogicalUnit(AddressedUnit):
     @property
     def mode_parameters(self) -> ModeParameters:
         """The mode parameters that MODE SENSE reports and MODE SELECT can change."""
-        return ModeParameters(self.write_cache_enabled, self.descriptor_format_sense, self.software_write_protect)
+        return ModeParameters(
+            self.write_cache_enabled,
+            self.descriptor_format_sense,
+            self.software_write_protect,
+            self.reports_thresholds,
+            self.thresholds.thresholds,
+        )
 
     def set_mode_parameters(self, parameters: ModeParameters) -> None:
         """Apply mode parameters to all later commands."""
@@ -112,6 +121,12 @@ class LogicalUnit(AddressedUnit):
         self.descriptor_format_sense = parameters.descriptor_format_sense
         self.software_write_protect = parameters.software_write_protect
         self.write_protected = self._is_read_only or self.software_write_protect
+        self.reports_thresholds = parameters.threshold_reporting_enabled
+        self.thresholds.set(parameters.thresholds)
+
+    def reached_thresholds(self) -> list[int]:
+        """Return the thresholds that hosts have been notified of, as offsets of their descriptors in the mode page."""
+        return [descriptor_offset(index) for index in sorted(self.thresholds.reached)] if self.reports_thresholds else []
 
 
 def naa_designator(identity: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from odx_target.scsi.logical_unit import LogicalUnit
 
@@ -14,6 +14,10 @@ A pending reset condition makes all other conditions redundant.
 
 MAX_UNIT_ATTENTIONS = 16
 """Maximum number of pending conditions per LUN. There are fewer kinds of conditions, so no condition is dropped in practice."""
+
+
+UnitAttention: TypeAlias = tuple[int, int] | tuple[int, int, int]
+"""A pending condition: ASC, ASCQ and, for conditions that have it, the INFORMATION of their sense data."""
 
 
 class ReadMemory(Protocol):
@@ -41,8 +45,8 @@ class Nexus:
     initiator_port_name: str
     target_port_name: str
     logical_units: Mapping[int, LogicalUnit]
-    unit_attentions: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """Pending unit attentions by LUN, as (ASC, ASCQ), oldest first. A LUN without pending unit attentions has no entry."""
+    unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
+    """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
     """Function of the transport that aborts the tasks of a LUN whose data-out has not arrived.
 
@@ -60,20 +64,21 @@ class Nexus:
                 return lun
         return None
 
-    def establish_unit_attention(self, lun: int, asc: int, ascq: int) -> None:
+    def establish_unit_attention(self, lun: int, asc: int, ascq: int, information: int | None = None) -> None:
         """Add a unit attention condition that the next command reports (SAM-5 5.14).
 
         A condition that is already pending is not added again. A power-on or reset condition replaces all other conditions,
         because a reset makes them outdated, and because some initiators retry a command only once.
         """
+        attention = (asc, ascq) if information is None else (asc, ascq, information)
         if asc == RESET_ASC:
-            self.unit_attentions[lun] = [(asc, ascq)]
+            self.unit_attentions[lun] = [attention]
             return
         pending = self.unit_attentions.setdefault(lun, [])
-        if (asc, ascq) not in pending and len(pending) < MAX_UNIT_ATTENTIONS:
-            pending.append((asc, ascq))
+        if attention not in pending and len(pending) < MAX_UNIT_ATTENTIONS:
+            pending.append(attention)
 
-    def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> tuple[int, int] | None:
+    def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> UnitAttention | None:
         """Remove and return the oldest unit attention condition of a LUN, or return None if no condition is pending.
 
         If `only_of_resets` is True, only reset conditions are removed, and other conditions stay pending.

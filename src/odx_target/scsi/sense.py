@@ -166,11 +166,6 @@ def sense_words(asc: int, ascq: int) -> str:
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 
-def unit_attention(asc: int, ascq: int) -> Condition:
-    """Return the unit attention condition with this additional sense code and qualifier."""
-    return Condition(SenseKey.UNIT_ATTENTION, asc, ascq, sense_words(asc, ascq))
-
-
 @dataclass(slots=True, eq=False)
 class CheckCondition(Exception):
     """The command ends with CHECK CONDITION. Handlers raise this exception, and the device server converts it to a Reply.
@@ -246,3 +241,8 @@ class CheckCondition(Exception):
             descriptors += _SENSE_KEY_SPECIFIC_DESCRIPTOR.pack(0x02, 0x06, flags, field)
         header = _DESCRIPTOR_HEADER.pack(0x72, self.sense_key, self.condition.asc, self.condition.ascq, len(descriptors))
         return header + descriptors
+
+
+def unit_attention(asc: int, ascq: int, information: int | None = None) -> CheckCondition:
+    """Return the exception that reports a unit attention condition."""
+    return CheckCondition(Condition(SenseKey.UNIT_ATTENTION, asc, ascq, sense_words(asc, ascq)), information=information)

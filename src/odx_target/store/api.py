@@ -200,6 +200,14 @@ class Pool(Protocol):
         """Listeners. Each is called when the pool has a new trouble that needs an operator."""
         ...
 
+    @property
+    def on_usage_change(self) -> list[Callable[[], None]]:
+        """Listeners, called when the room has changed by a segment, or the room of the disk has. They must not use the pool.
+
+        The use of room within a segment is not reported.
+        """
+        ...
+
     def status(self) -> PoolStatus: ...
 
     @property

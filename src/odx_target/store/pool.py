@@ -116,6 +116,10 @@ class LogPool:
     def on_trouble(self) -> list[Callable[[Trouble], None]]:
         return self.troubles.on_trouble
 
+    @property
+    def on_usage_change(self) -> list[Callable[[], None]]:
+        return self.supply.on_change
+
     def status(self) -> PoolStatus:
         return self.troubles.status(self.failure)
 

@@ -18,6 +18,7 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.config.chap import accounts_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
@@ -33,14 +34,16 @@ from odx_target.target.reporter import Reporter
 from odx_target.target.server.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.server.memory_budget import MemoryBudget
 from odx_target.target.server.target_directory import Authentication
+from odx_target.target.threshold_reports import watch_thresholds
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 STOP_TIMEOUT_S = 1.0
 """Time for initiators to log out and to receive their replies. Then connections are cut, so that no peer can delay the stop."""
 
-EXPIRY_INTERVAL_S = 1.0
-"""Time between two searches for expired tokens, whose memory is then released. An expired token is refused even before that."""
+UPKEEP_INTERVAL_S = 1.0
+"""Time between two searches for expired tokens, whose memory is then released, and between two checks of the pool's room. An
+expired token is refused even before that."""
 
 OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 
@@ -79,6 +82,7 @@ class Array:
         self.lun_changes: LunChanges
         self.device_server: DeviceServer
         self._listener: Listener
+        self.threshold_watch: ThresholdWatch
         self.environment: TrioEnvironment
         self.reporter = Reporter(trio.current_time)
         self._copies = JobNursery()
@@ -227,6 +231,7 @@ class Array:
         self.copy_manager.copies.copy_rate.set(self.config.copy_rate_bytes_per_s)
         await self.copy_manager.start()
         self._report_no_room()
+        self.threshold_watch = watch_thresholds(self.pool, self.logical_units, self.device_server, environment, self.reporter)
         if damaged := self.copy_manager.copies.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
         self.lun_changes = LunChanges(
@@ -235,7 +240,7 @@ class Array:
             self.device_server,
             self.copy_manager,
             environment,
-            self.config.iqn,
+            self.config,
             self.commit,
         )
         self._listener = Listener(
@@ -251,12 +256,13 @@ class Array:
             self._max_sockets,
         )
         self._listener.start(self._nursery)
-        self._nursery.start_soon(self._expire_tokens)
+        self._nursery.start_soon(self._keep_up)
 
-    async def _expire_tokens(self) -> None:
+    async def _keep_up(self) -> None:
         while True:
-            await trio.sleep(EXPIRY_INTERVAL_S)
+            await trio.sleep(UPKEEP_INTERVAL_S)
             self.reporter.tick()
+            self.threshold_watch.check()
             # Releasing the blocks of tokens writes to the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)

@@ -7,6 +7,7 @@ import structlog
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
+from odx_target.scsi.thresholds import thresholds_at
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
@@ -35,7 +36,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
         else:
             _create(lun, pool)
     units = {
-        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(volume, pool, environment, config.iqn)
+        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(volume, pool, environment, config.iqn, config.soft_thresholds)
         for volume in pool.volumes.values()
         if LUN_ATTRIBUTE in volume.attributes
     }
@@ -44,7 +45,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
     return units
 
 
-def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
+def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, config: Config) -> LogicalUnit:
     """Create a logical unit with the next number, and return it. The caller must commit the pool afterwards.
 
     Raises ConfigError if the name is taken or the numbers are used up, StoreError if the LUN cannot be created.
@@ -52,7 +53,7 @@ def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, iqn: 
     if lun.name in pool.volumes:
         raise ConfigError(f"LUN {lun.name}: a LUN of this name exists already")
     _create(lun, pool)
-    return logical_unit_of(pool.volumes[lun.name], pool, environment, iqn)
+    return logical_unit_of(pool.volumes[lun.name], pool, environment, config.iqn, config.soft_thresholds)
 
 
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
@@ -97,8 +98,13 @@ def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
     raise ConfigError(f"the pool has no free LUN number below {MAX_LUNS}")
 
 
-def logical_unit_of(volume: Volume, pool: Pool, environment: Environment, iqn: str) -> LogicalUnit:
-    """Return a logical unit that presents a volume. A volume without a number gets LUN 0."""
+def logical_unit_of(
+    volume: Volume, pool: Pool, environment: Environment, iqn: str, soft_thresholds: tuple[int, ...] = ()
+) -> LogicalUnit:
+    """Return a logical unit that presents a volume. A volume without a number gets LUN 0.
+
+    `soft_thresholds` are percentages of the pool's room, see `Config`.
+    """
     block_bytes = block_bytes_of(volume.attributes)
     logical_unit = LogicalUnit(
         number=int(volume.attributes.get(LUN_ATTRIBUTE, "0")),
@@ -109,6 +115,7 @@ def logical_unit_of(volume: Volume, pool: Pool, environment: Environment, iqn: s
         environment=environment,
         target_name=iqn,
         write_protected=volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
+        thresholds=thresholds_at(soft_thresholds, pool.usage()),
     )
     logical_unit.reservations = recall(pool, volume.identity)
     return logical_unit

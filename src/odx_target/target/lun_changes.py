@@ -9,7 +9,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
-from odx_target.target.config.settings import LunConfig
+from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.logical_units import LUN_ATTRIBUTE, add_logical_unit, logical_unit_of
 from odx_target.target.lun_size import restore_logical_unit
 
@@ -27,7 +27,7 @@ class LunChanges:
         device_server: DeviceServer,
         copy_manager: CopyManager,
         environment: Environment,
-        iqn: str,
+        config: Config,
         commit: Callable[[], None],
     ) -> None:
         self._logical_units = logical_units
@@ -35,19 +35,20 @@ class LunChanges:
         self._device_server = device_server
         self._copy_manager = copy_manager
         self._environment = environment
-        self._iqn = iqn
+        self._config = config
         self._commit = commit
 
     def add(self, lun: LunConfig) -> LogicalUnit:
         """Create a LUN for all hosts. Raises ConfigError, StoreError."""
-        logical_unit = add_logical_unit(lun, self._pool, self._environment, self._iqn)
+        logical_unit = add_logical_unit(lun, self._pool, self._environment, self._config)
         self._commit()
         self._present([logical_unit])
         return logical_unit
 
     def serve(self, volumes: Sequence[Volume]) -> list[LogicalUnit]:
         """Serve volumes that have LUN numbers, and notify hosts once. The caller has committed the pool."""
-        units = [logical_unit_of(volume, self._pool, self._environment, self._iqn) for volume in volumes]
+        iqn, thresholds = self._config.iqn, self._config.soft_thresholds
+        units = [logical_unit_of(volume, self._pool, self._environment, iqn, thresholds) for volume in volumes]
         self._present(units)
         return units
 

@@ -58,7 +58,8 @@ def test_a_mode_select_with_a_block_descriptor() -> None:
         ),
         (
             "4d 00 6f 00 00 00 00 00 ff 00",
-            "page_code=0x2f (Informational Exceptions) page_length=7 parameter_code=0x0000 (informational exceptions general) "
+            "ds=1 page_code=0x2f (Informational Exceptions) page_length=7 "
+            "parameter_code=0x0000 (informational exceptions general) "
             "most_recent_temperature_reading=0xff (not available) meaning=00h/00h (no additional sense information)",
         ),
         ("a3 0c 01 c1 00 00 00 00 00 ff 00 00", "support=1 (not supported)"),

@@ -96,6 +96,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_REGISTRATIONS",
                 "MAX_RESERVE_OUT_BYTES",
                 "THRESHOLD_SET_BYTES",
+                "THRESHOLD_REPEAT_S",
             ),
         ),
     ),

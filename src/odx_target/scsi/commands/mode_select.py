@@ -1,4 +1,4 @@
-"""MODE SELECT (SPC-4 6.11, 6.12) changes the write cache, the format of sense data and software write protection.
+"""MODE SELECT (SPC-4 6.11, 6.12) changes the write cache, the sense data format, software write protection and thresholds.
 
 A parameter list is checked as a whole before any part of it takes effect. A parameter list has the format of MODE SENSE data.
 Only changeable bits may differ from the present values. Block descriptors are accepted, but they cannot change the capacity or
@@ -12,12 +12,15 @@ from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.commands.mode_sense import block_descriptor
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.mode import (
+    NO_SUBPAGE,
     PAGES,
     LongBlockDescriptor,
     ModeHeader6,
     ModeHeader10,
+    ModePage,
     ModePageHeader,
     ModeParameters,
+    ModeSubpageHeader,
     ShortBlockDescriptor,
 )
 from odx_target.scsi.reply import Reply
@@ -121,17 +124,15 @@ def _check_descriptor(
 
 def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: ModeParameters) -> tuple[int, ModeParameters]:
     """Return the offset of the next page, and the parameters with the changes of this page."""
-    start = offset + ModePageHeader.size_bytes
+    layout = ModeSubpageHeader if data[offset] >> _SUBPAGE_FORMAT_BIT & 1 else ModePageHeader
+    start = offset + layout.size_bytes
     if len(data) < start:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    header = ModePageHeader.parse(data[offset:])
-    if header.spf:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_SUBPAGE_FORMAT_BIT)
-    page = PAGES.get(header.page_code)
-    if page is None:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_HIGHEST_PAGE_CODE_BIT)
+    header = layout.parse(data[offset:])
+    page = _page_of(header, offset)
     if header.page_length != page.layout.size_bytes:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + 1)
+        length_byte = layout.places["page_length"].start // 8
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + length_byte)
     end = start + page.layout.size_bytes
     body = data[start:end]
     if len(data) < end:
@@ -140,4 +141,21 @@ def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: 
         wrong = (wanted ^ present) & ~changeable
         if wrong:
             raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=start + index, bit=wrong.bit_length() - 1)
+    invalid = page.invalid_byte(body)
+    if invalid is not None:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=start + invalid)
     return end, page.select(body, parameters)
+
+
+def _page_of(header: ModePageHeader | ModeSubpageHeader, offset: int) -> ModePage:
+    """Return the page that a header names. Raises CheckCondition for a page that is not supported."""
+    subpage_code = header.subpage_code if isinstance(header, ModeSubpageHeader) else NO_SUBPAGE
+    page = PAGES.get((header.page_code, subpage_code))
+    if page is not None and (subpage_code == NO_SUBPAGE) != header.spf:
+        return page
+    others = {other for code, other in PAGES if code == header.page_code}
+    if not others:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_HIGHEST_PAGE_CODE_BIT)
+    if subpage_code == NO_SUBPAGE or others == {NO_SUBPAGE}:
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset, bit=_SUBPAGE_FORMAT_BIT)
+    raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=offset + 1)

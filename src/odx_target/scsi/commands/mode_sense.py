@@ -12,8 +12,8 @@ from odx_target.scsi.pages.mode import (
     LongBlockDescriptor,
     ModeHeader6,
     ModeHeader10,
-    ModePageHeader,
     ShortBlockDescriptor,
+    page_header,
 )
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_PARAMETERS_NOT_SUPPORTED, CheckCondition
@@ -56,23 +56,24 @@ def mode_sense(task: Task) -> Outcome:
 
 
 def _pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
-    if subpage_code not in (NO_SUBPAGE, ALL_SUBPAGES):
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=3)
-    page_codes = PAGES.keys() if page_code == ALL_PAGES else [page_code]
-    if not PAGES.keys() >= set(page_codes):
+    codes = [code for code in PAGES if page_code in (ALL_PAGES, code[0])]
+    if not codes:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=5)
-    return b"".join(mode_page(logical_unit, code, page_control) for code in page_codes)
+    wanted = [code for code in codes if subpage_code in (ALL_SUBPAGES, code[1])]
+    if not wanted or (page_code == ALL_PAGES and subpage_code not in (NO_SUBPAGE, ALL_SUBPAGES)):
+        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=3)
+    return b"".join(mode_page(logical_unit, *code, page_control) for code in wanted)
 
 
-def mode_page(logical_unit: LogicalUnit, page_code: int, page_control: int) -> bytes:
+def mode_page(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
     """Build one page with its header. `page_control` selects current values, a mask of changeable bits, or default values."""
-    page = PAGES[page_code]
+    page = PAGES[page_code, subpage_code]
     if page_control == CHANGEABLE_VALUES:
         body = page.changeable_bits()
     else:
         is_default = page_control == DEFAULT_VALUES
         body = page.build(logical_unit.default_mode_parameters if is_default else logical_unit.mode_parameters)
-    return ModePageHeader(page_code=page_code, page_length=len(body)).build() + body
+    return page_header(page_code, subpage_code, len(body)).build() + body
 
 
 def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:

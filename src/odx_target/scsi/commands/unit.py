@@ -95,7 +95,7 @@ def _pending_sense(task: Task) -> CheckCondition:
         return CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
     attention = task.nexus.take_unit_attention(task.lun)
     if attention is not None:
-        return CheckCondition(unit_attention(*attention))
+        return unit_attention(*attention)
     if task.logical_unit.stopped:
         return CheckCondition(INITIALIZING_COMMAND_REQUIRED)
     return CheckCondition(NO_ADDITIONAL_SENSE_INFORMATION)

@@ -36,6 +36,18 @@ _PARAMETERS: dict[tuple[int, int], tuple[str, type[Layout]]] = {
         "used LBA mapping resource count",
         log_pages.ResourceCount,
     ),
+    (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.AVAILABLE_PROVISIONING_RESOURCE_PERCENTAGE): (
+        "available provisioning resource percentage",
+        log_pages.ResourcePercentage,
+    ),
+    (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.DEDUPLICATED_LBA_RESOURCE_COUNT): (
+        "de-duplicated LBA resource count",
+        log_pages.ResourceCount,
+    ),
+    (log_pages.LOGICAL_BLOCK_PROVISIONING, log_pages.COMPRESSED_LBA_RESOURCE_COUNT): (
+        "compressed LBA resource count",
+        log_pages.ResourceCount,
+    ),
     (log_pages.INFORMATIONAL_EXCEPTIONS, log_pages.GENERAL_INFORMATIONAL_EXCEPTIONS): (
         "informational exceptions general",
         log_pages.InformationalExceptionsGeneral,

@@ -4,35 +4,29 @@ Each function takes bytes and returns rows. If the input is truncated, only the 
 """
 
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
-from odx_target.scsi.layout import Layout, bits, flag, number
+from odx_target.scsi.layout import Layout
 from odx_target.scsi.pages.mode import (
     CACHING,
     CONTROL,
     INFORMATIONAL_EXCEPTIONS_CONTROL,
+    LOGICAL_BLOCK_PROVISIONING_SUBPAGE,
     NO_SUBPAGE,
     PAGES,
+    READ_WRITE_ERROR_RECOVERY,
     LongBlockDescriptor,
     ModeHeader6,
     ModeHeader10,
     ModePageHeader,
+    ModeSubpageHeader,
     ShortBlockDescriptor,
 )
-
-
-class ModeSubpageHeader(Layout):
-    """The header of a mode page with a subpage code."""
-
-    ps: bool = flag(0, 7)
-    spf: bool = flag(0, 6)
-    page_code: int = bits(0, 5, 6)
-    subpage_code: int = number(1, 1)
-    page_length: int = number(2, 2)
-
+from odx_target.scsi.pages.threshold_descriptors import LogicalBlockProvisioningPage, ThresholdDescriptor, descriptors
+from odx_target.scsi.thresholds import ThresholdArming, ThresholdResource
 
 _SPF_BIT = 0x40
 
 _NAMES = {
-    (0x01, NO_SUBPAGE): "Read-Write Error Recovery",
+    (READ_WRITE_ERROR_RECOVERY, NO_SUBPAGE): "Read-Write Error Recovery",
     (0x02, NO_SUBPAGE): "Disconnect-Reconnect",
     (0x07, NO_SUBPAGE): "Verify Error Recovery",
     (CACHING, NO_SUBPAGE): "Caching",
@@ -43,7 +37,13 @@ _NAMES = {
     (0x1A, NO_SUBPAGE): "Power Condition",
     (INFORMATIONAL_EXCEPTIONS_CONTROL, NO_SUBPAGE): "Informational Exceptions Control",
     (INFORMATIONAL_EXCEPTIONS_CONTROL, 0x01): "Background Control",
-    (INFORMATIONAL_EXCEPTIONS_CONTROL, 0x02): "Logical Block Provisioning",
+    (INFORMATIONAL_EXCEPTIONS_CONTROL, LOGICAL_BLOCK_PROVISIONING_SUBPAGE): "Logical Block Provisioning",
+}
+
+_THRESHOLD_WORDS: dict[str, dict[int, str]] = {
+    "threshold_type": {0: "threshold sets", 1: "percentage"},
+    "threshold_arming": {ThresholdArming.DECREASING: "decreasing", ThresholdArming.INCREASING: "increasing"},
+    "threshold_resource": {ThresholdResource.AVAILABLE: "available", ThresholdResource.USED: "used"},
 }
 
 
@@ -93,8 +93,18 @@ def _pages(data: bytes) -> list[Row]:
 
 
 def _body(key: tuple[int, int], body: bytes) -> list[Row]:
-    page = PAGES.get(key[0]) if key[1] == NO_SUBPAGE else None
+    page = PAGES.get(key)
     if page is None:
         return [raw_row("page_body", body)] if body else []
+    if page.layout is LogicalBlockProvisioningPage:
+        return _thresholds(body)
     rows, behind = layout_rows(page.layout, body), body[page.layout.size_bytes :]
     return [*rows, raw_row("behind_the_page", behind)] if behind else rows
+
+
+def _thresholds(body: bytes) -> list[Row]:
+    """Describe the Logical Block Provisioning page, which may have any number of threshold descriptors."""
+    rows = [row for row in layout_rows(LogicalBlockProvisioningPage, body) if row.name != "threshold_descriptors"]
+    for descriptor in descriptors(body):
+        rows += layout_rows(ThresholdDescriptor, descriptor, _THRESHOLD_WORDS)
+    return rows

@@ -1,4 +1,4 @@
-"""Log pages (SPC-4 7.3, SBC-3 6.4): the layouts of pages, and the functions that build pages for a logical unit.
+"""Log pages (SPC-4 7.3, SBC-4 6.4): the layouts of pages, and the functions that build pages for a logical unit.
 
 A builder is a function that returns the log parameters, in ascending order of their codes. The pages of other packages are in
 `LogicalUnit.added_log_pages`. Every parameter is a list in binary format. There are no counters with thresholds. Therefore the
@@ -45,6 +45,9 @@ BINARY_FORMAT_LIST = 0b11
 
 AVAILABLE_LBA_MAPPING_RESOURCE_COUNT = 0x0001
 USED_LBA_MAPPING_RESOURCE_COUNT = 0x0002
+AVAILABLE_PROVISIONING_RESOURCE_PERCENTAGE = 0x0003
+DEDUPLICATED_LBA_RESOURCE_COUNT = 0x0100
+COMPRESSED_LBA_RESOURCE_COUNT = 0x0101
 
 
 class ResourceCount(Layout):
@@ -52,6 +55,14 @@ class ResourceCount(Layout):
 
     size_bytes = 8
     resource_count: int = number(0, 4)
+    scope: int = bits(4, 1, 2)
+
+
+class ResourcePercentage(Layout):
+    """The value of the Available Provisioning Resource Percentage parameter."""
+
+    size_bytes = 8
+    resource_count: int = number(0, 2)
     scope: int = bits(4, 1, 2)
 
 
@@ -74,13 +85,24 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """Report the used space of the pool, and the available space if it is known, in threshold sets (SBC-3 6.4.4)."""
+    """Report the used space of the pool, and the available space if it is known, in threshold sets (SBC-4 6.4.5).
+
+    Nothing is deduplicated or compressed. Windows reads only the first two parameters.
+    """
     usage = logical_unit.pool.usage()
-    used = _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES))
+    used = (USED_LBA_MAPPING_RESOURCE_COUNT, _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES)))
+    never = [(code, _resource_count(0)) for code in (DEDUPLICATED_LBA_RESOURCE_COUNT, COMPRESSED_LBA_RESOURCE_COUNT)]
     if usage.available_bytes is None:
-        return [(USED_LBA_MAPPING_RESOURCE_COUNT, used)]
+        return [used, *never]
     available = _resource_count(usage.available_bytes // THRESHOLD_SET_BYTES)
-    return [(AVAILABLE_LBA_MAPPING_RESOURCE_COUNT, available), (USED_LBA_MAPPING_RESOURCE_COUNT, used)]
+    percent = usage.available_bytes * 100 // max(usage.used_bytes + usage.available_bytes, 1)
+    percentage = ResourcePercentage(resource_count=percent, scope=SCOPE_NOT_DEDICATED).build()
+    return [
+        (AVAILABLE_LBA_MAPPING_RESOURCE_COUNT, available),
+        used,
+        (AVAILABLE_PROVISIONING_RESOURCE_PERCENTAGE, percentage),
+        *never,
+    ]
 
 
 def _resource_count(count: int) -> bytes:
@@ -115,13 +137,16 @@ def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[Logi
 
 
 def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
-    """Build a log page from its codes and its body."""
-    return (
-        LogPageHeader(
-            spf=subpage_code != NO_SUBPAGE, page_code=page_code, subpage_code=subpage_code, page_length=len(body)
-        ).build()
-        + body
+    """Build a log page from its codes and its body. DS is 1 for pages with parameters, because no parameter is saved."""
+    is_list = (page_code, subpage_code) == (SUPPORTED_LOG_PAGES, NO_SUBPAGE) or subpage_code == SUPPORTED_SUBPAGES
+    header = LogPageHeader(
+        ds=not is_list,
+        spf=subpage_code != NO_SUBPAGE,
+        page_code=page_code,
+        subpage_code=subpage_code,
+        page_length=len(body),
     )
+    return header.build() + body
 
 
 def parameter(parameter_code: int, value: bytes) -> bytes:

@@ -1,15 +1,25 @@
-"""Mode pages (SPC-4 7.5, SBC-3 6.5): the layouts of pages, and the fields that MODE SELECT can change."""
+"""Mode pages (SPC-4 7.5, SBC-4 6.5): the layouts of pages, and the fields that MODE SELECT can change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from odx_target.scsi.layout import Layout, bits, flag, number
+from odx_target.scsi.pages.threshold_descriptors import (
+    CHANGEABLE_THRESHOLDS,
+    LogicalBlockProvisioningPage,
+    build_thresholds,
+    invalid_threshold_byte,
+    parse_thresholds,
+)
+from odx_target.scsi.thresholds import NO_THRESHOLDS, Threshold
 
+READ_WRITE_ERROR_RECOVERY = 0x01
 CACHING = 0x08
 CONTROL = 0x0A
 INFORMATIONAL_EXCEPTIONS_CONTROL = 0x1C
 ALL_PAGES = 0x3F
 NO_SUBPAGE = 0x00
+LOGICAL_BLOCK_PROVISIONING_SUBPAGE = 0x02
 ALL_SUBPAGES = 0xFF
 
 
@@ -57,7 +67,34 @@ class ModePageHeader(Layout):
     page_length: int = number(1, 1)
 
 
+class ModeSubpageHeader(Layout):
+    """The header of a mode page with a subpage code."""
+
+    ps: bool = flag(0, 7)
+    spf: bool = flag(0, 6)
+    page_code: int = bits(0, 5, 6)
+    subpage_code: int = number(1, 1)
+    page_length: int = number(2, 2)
+
+
 # Bodies, without the page header.
+
+
+class ReadWriteErrorRecoveryPage(Layout):
+    """The body of the Read-Write Error Recovery page."""
+
+    size_bytes = 10
+    awre: bool = flag(0, 7)
+    arre: bool = flag(0, 6)
+    tb: bool = flag(0, 5)
+    rc: bool = flag(0, 4)
+    per: bool = flag(0, 2)
+    dte: bool = flag(0, 1)
+    read_retry_count: int = number(1, 1)
+    lbpere: bool = flag(5, 7)
+    mwr: int = bits(5, 6, 2)
+    write_retry_count: int = number(6, 1)
+    recovery_time_limit: int = number(8, 2)
 
 
 class CachingPage(Layout):
@@ -135,6 +172,9 @@ class ModeParameters:
     """True if written data may be lost in a power failure before the next SYNCHRONIZE CACHE."""
     descriptor_format_sense: bool
     software_write_protect: bool = False
+    threshold_reporting_enabled: bool = True
+    """True if hosts are notified of reached thresholds."""
+    thresholds: tuple[Threshold, ...] = NO_THRESHOLDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +188,8 @@ class ModePage:
     """Function that takes mode parameters and returns the body that reports them."""
     select: Callable[[bytes, ModeParameters], ModeParameters]
     """Function that takes a body and the present mode parameters, and returns the mode parameters that the body sets."""
+    invalid_byte: Callable[[bytes], int | None] = lambda _body: None
+    """Function that takes a body, and returns the index of a byte that does not fit the other bytes, or None."""
 
     def build(self, parameters: ModeParameters) -> bytes:
         """Build the body of the page for mode parameters."""
@@ -167,26 +209,49 @@ def _select_control(body: bytes, parameters: ModeParameters) -> ModeParameters:
     return replace(parameters, descriptor_format_sense=page.d_sense, software_write_protect=page.swp)
 
 
-PAGES: dict[int, ModePage] = {
-    CACHING: ModePage(
+PAGES: dict[tuple[int, int], ModePage] = {
+    (READ_WRITE_ERROR_RECOVERY, NO_SUBPAGE): ModePage(
+        ReadWriteErrorRecoveryPage,
+        changeable=ReadWriteErrorRecoveryPage(lbpere=True),
+        body=lambda parameters: ReadWriteErrorRecoveryPage(lbpere=parameters.threshold_reporting_enabled),
+        select=lambda body, parameters: replace(
+            parameters, threshold_reporting_enabled=ReadWriteErrorRecoveryPage.parse(body).lbpere
+        ),
+    ),
+    (CACHING, NO_SUBPAGE): ModePage(
         CachingPage,
         changeable=CachingPage(wce=True),
         body=lambda parameters: CachingPage(wce=parameters.write_cache_enabled),
         select=_select_caching,
     ),
     # QERR 00b and TAS 0: an error ends one command, and a task that another nexus aborts ends without a status.
-    CONTROL: ModePage(
+    (CONTROL, NO_SUBPAGE): ModePage(
         ControlPage,
         changeable=ControlPage(d_sense=True, swp=True),
         body=lambda parameters: ControlPage(d_sense=parameters.descriptor_format_sense, swp=parameters.software_write_protect),
         select=_select_control,
     ),
     # DEXCPT 1: reporting of informational exceptions is disabled.
-    INFORMATIONAL_EXCEPTIONS_CONTROL: ModePage(
+    (INFORMATIONAL_EXCEPTIONS_CONTROL, NO_SUBPAGE): ModePage(
         InformationalExceptionsControlPage,
         changeable=InformationalExceptionsControlPage(),
         body=lambda _parameters: InformationalExceptionsControlPage(dexcpt=True),
         select=lambda _body, parameters: parameters,
     ),
+    # SITUA 0: every nexus is notified of a reached threshold.
+    (INFORMATIONAL_EXCEPTIONS_CONTROL, LOGICAL_BLOCK_PROVISIONING_SUBPAGE): ModePage(
+        LogicalBlockProvisioningPage,
+        changeable=CHANGEABLE_THRESHOLDS,
+        body=lambda parameters: build_thresholds(parameters.thresholds),
+        select=lambda body, parameters: replace(parameters, thresholds=parse_thresholds(body)),
+        invalid_byte=invalid_threshold_byte,
+    ),
 }
-"""Mode pages by page code, in ascending order."""
+"""Mode pages by page code and subpage code, in ascending order."""
+
+
+def page_header(page_code: int, subpage_code: int, page_length: int) -> ModePageHeader | ModeSubpageHeader:
+    """Return the header of a page, in the format for its subpage code."""
+    if subpage_code == NO_SUBPAGE:
+        return ModePageHeader(page_code=page_code, page_length=page_length)
+    return ModeSubpageHeader(spf=True, page_code=page_code, subpage_code=subpage_code, page_length=page_length)

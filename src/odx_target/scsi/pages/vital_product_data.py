@@ -239,7 +239,7 @@ def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: A
 def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
     """Report thin provisioning: UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
 
-    The threshold exponent defines the unit of the Logical Block Provisioning log page. Initiators cannot set thresholds.
+    The threshold exponent defines the unit of the Logical Block Provisioning log page and of the thresholds in the mode page.
     """
     body = LogicalBlockProvisioning(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,

@@ -18,6 +18,7 @@ from odx_target.scsi.sense import (
     POWER_ON_OR_RESET_OCCURRED,
     REPORTED_LUNS_DATA_HAS_CHANGED,
     SCSI_BUS_RESET_OCCURRED,
+    THIN_PROVISIONING_SOFT_THRESHOLD_REACHED,
     Condition,
 )
 from odx_target.scsi.tasks.task import Task
@@ -80,11 +81,16 @@ class TaskManager:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
 
     def attach(self, nexus: Nexus) -> None:
-        """Add a new nexus. The first command on each LUN of the nexus reports a unit attention."""
+        """Add a new nexus. The first command on each LUN of the nexus reports a unit attention.
+
+        Thresholds that the room of the pool reached before are reported next, because the new nexus was not notified of them.
+        """
         if nexus not in self.nexuses:
             self.nexuses.append(nexus)
-            for lun in nexus.logical_units:
+            for lun, logical_unit in nexus.logical_units.items():
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
+                for offset in logical_unit.reached_thresholds():
+                    _tell(nexus, lun, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, offset)
 
     def detach(self, nexus: Nexus) -> None:
         """Remove a nexus and abort its tasks, as an I_T nexus loss requires (SAM-5 6.3.4). A second call does nothing."""
@@ -129,17 +135,23 @@ class TaskManager:
             for other in nexus.logical_units:
                 _tell(nexus, other, REPORTED_LUNS_DATA_HAS_CHANGED)
 
-    def tell_all(self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None) -> None:
+    def threshold_reached(self, logical_unit: LogicalUnit, offset: int) -> None:
+        """Report to every nexus that a threshold is reached. `offset` is that of its descriptor in the mode page."""
+        self.tell_all(logical_unit, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, information=offset)
+
+    def tell_all(
+        self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None, information: int | None = None
+    ) -> None:
         """Establish a unit attention for every nexus that has access to the logical unit, except `but`."""
         for nexus in self.nexuses:
             if nexus is not but:
-                self.tell(nexus, logical_unit, condition)
+                self.tell(nexus, logical_unit, condition, information)
 
-    def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition) -> None:
+    def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition, information: int | None = None) -> None:
         """Establish a unit attention for one nexus, if it has access to the logical unit."""
         lun = nexus.lun_of(logical_unit)
         if lun is not None:
-            _tell(nexus, lun, condition)
+            _tell(nexus, lun, condition, information)
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
         """Return the attached nexuses of this name. The list is empty while the initiator is not logged in."""
@@ -170,10 +182,11 @@ class TaskManager:
         self._end_undelivered(logical_unit, self.nexuses)
         logical_unit.stopped = False
         logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
+        logical_unit.thresholds.rearm()
         for listener in logical_unit.on_reset:
             listener(logical_unit)
         self.tell_all(logical_unit, condition)
 
 
-def _tell(nexus: TaskNexus, lun: int, condition: Condition) -> None:
-    nexus.establish_unit_attention(lun, condition.asc, condition.ascq)
+def _tell(nexus: TaskNexus, lun: int, condition: Condition, information: int | None = None) -> None:
+    nexus.establish_unit_attention(lun, condition.asc, condition.ascq, information)

@@ -52,7 +52,7 @@ class TaskNexus(Protocol):
 
     initiator_port_name: str
 
-    def establish_unit_attention(self, lun: int, asc: int, ascq: int) -> None: ...
+    def establish_unit_attention(self, lun: int, asc: int, ascq: int, information: int | None = None) -> None: ...
 
 
 class QueuedTask(Protocol):

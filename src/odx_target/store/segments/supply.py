@@ -12,7 +12,7 @@ checkpoint has been saved, the segment is *freed*: its file becomes a new segmen
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from odx_target.environment import Environment, Event, Lane
 from odx_target.store.api import BLOCK_BYTES
@@ -43,7 +43,8 @@ class SegmentSupply:
 
     `segments` and `size_blocks` contain all segments, including empty segments, by number. `ready_blocks` is the room in empty
     segments. Records with data must leave `spare_blocks` of this room free. `retired` contains the numbers of the segments that
-    the next checkpoint does not list.
+    the next checkpoint does not list. The functions in `on_change` are called when a segment was taken, made, refused or freed,
+    or when the room of the disk has changed.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SegmentSupply:
         self.retired: set[int] = set()
         self.freed = self.recycled = 0
         self.capacity_blocks = capacity_blocks(segment_blocks)
+        self.on_change: list[Callable[[], None]] = []
         self._environment = environment
         self._health = health
         self._segment_blocks = segment_blocks
@@ -100,6 +102,7 @@ class SegmentSupply:
         segment = self._ready.popleft()
         self.ready_blocks -= self.capacity_blocks
         self._prepare()
+        self._changed()
         return segment
 
     def order(self, count_blocks: int, *, spare: bool = False) -> None:
@@ -198,6 +201,7 @@ class SegmentSupply:
         """Try again to make segments after room was freed."""
         self._refusal = None
         self._prepare()
+        self._changed()
 
     def _prepare(self) -> None:
         """Start making the next segment, unless enough segments are ready or a segment is being made."""
@@ -241,6 +245,7 @@ class SegmentSupply:
                 raise
             self._refused_until = self._environment.monotonic() + REFUSED_S
             self._refusal = of_write("making a segment", error) if isinstance(error, OSError) else error
+            self._changed()
             raise self._refusal from error
         self._refusal = None
         self._health.troubles.has_room()
@@ -252,6 +257,11 @@ class SegmentSupply:
         self.ready_blocks += self.capacity_blocks
         # Records with data must not use a segment that was made from the reserve.
         self.spare_blocks = self.capacity_blocks if is_spare else 0
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self.on_change:
+            listener()
 
     def _create(self, number: int, former: int | None) -> Segment:
         store = self.store
@@ -286,9 +296,12 @@ class SegmentSupply:
             self._environment.start_soon(self._ask_room)
 
     async def _ask_room(self) -> None:
+        before = self._room_blocks
         try:
             self._room_blocks = await self._environment.in_thread(self.store.room_blocks, lane=Lane.UPKEEP)
             self._room_asked_at = self._environment.monotonic()
+            if self._room_blocks != before:
+                self._changed()
         except OutOfResources:
             return  # The old value stays.
         finally:

@@ -8,6 +8,7 @@ from typing import Any
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
 from odx_target.iscsi.host_names import host_name_fault
 from odx_target.iscsi.names import MAX_NAME_BYTES, prepare_name
+from odx_target.scsi.thresholds import COUNT_OF_THRESHOLDS
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
 from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
@@ -23,6 +24,7 @@ MIN_POOL_LIMIT_BYTES = 2 << 20
 """Minimum of pool-limit: the size of two of the smallest segments."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
+PERCENT = 100
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
@@ -47,6 +49,16 @@ def parse_pool_limit(value: object) -> int:
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
         raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
     return limit_bytes
+
+
+def parse_soft_thresholds(value: object) -> tuple[int, ...]:
+    """Return the percentages in a list. Raises ConfigError if there are too many, or if they do not ascend."""
+    percentages = value if isinstance(value, list) else [None]
+    are_percentages = all(type(each) is int and 0 < each < PERCENT for each in percentages)
+    if not are_percentages or len(percentages) > COUNT_OF_THRESHOLDS or percentages != sorted(set(percentages)):
+        wanted = f"a list of at most {COUNT_OF_THRESHOLDS} ascending numbers from 1 to {PERCENT - 1}"
+        raise ConfigError(f"soft-thresholds: want {wanted}, not {str(value)[:40]}")
+    return tuple(percentages)
 
 
 def parse_memory_limit(value: object) -> int:

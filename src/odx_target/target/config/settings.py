@@ -47,6 +47,8 @@ class Config:
     portals: tuple[Portal, ...] = (Portal(),)
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
+    soft_thresholds: tuple[int, ...] = (80, 95)
+    """Percentages of the pool's room. Hosts are notified when so much of it is used, unless they set other thresholds."""
     memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
     """The memory that all sessions together may use, in addition to the memory that the array itself needs."""
     log_level: str = "info"

@@ -16,6 +16,7 @@ from odx_target.target.config.parsing import (
     parse_memory_limit,
     parse_pool_limit,
     parse_portal,
+    parse_soft_thresholds,
     size_of,
 )
 from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
@@ -123,6 +124,7 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
+    "soft-thresholds": lambda value, _base: {"soft_thresholds": parse_soft_thresholds(value)},
     "memory-limit": lambda value, _base: {"memory_limit_bytes": parse_memory_limit(value)},
     "log-level": lambda value, _base: {"log_level": parse_log_level(value)},
     "strict-list-identifiers": lambda value, _base: {"strict_list_identifiers": _flag("strict-list-identifiers", value)},

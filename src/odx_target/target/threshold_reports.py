@@ -1,0 +1,39 @@
+"""The watch over the room of an array's pool, and its log lines."""
+
+from collections.abc import Mapping
+
+from odx_target.environment import Environment
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.tasks.task_manager import TaskManager
+from odx_target.scsi.threshold_watch import ThresholdWatch
+from odx_target.scsi.thresholds import Threshold
+from odx_target.store.api import Pool, Usage
+from odx_target.target.reporter import Reporter
+
+THRESHOLD_REACHED = "a threshold of the pool's room is reached, hosts are notified"
+
+
+def watch_thresholds(
+    pool: Pool,
+    logical_units: Mapping[int, LogicalUnit],
+    task_manager: TaskManager,
+    environment: Environment,
+    reporter: Reporter,
+) -> ThresholdWatch:
+    """Watch the room of a pool from now on. A threshold that many LUNs have is logged once."""
+
+    def report(logical_unit: LogicalUnit, threshold: Threshold, usage: Usage) -> None:
+        reporter.report(
+            "warning",
+            THRESHOLD_REACHED,
+            cause=threshold,
+            name=logical_unit.volume.name,
+            used_bytes=usage.used_bytes,
+            available_bytes=usage.available_bytes,
+        )
+
+    watch = ThresholdWatch(pool, logical_units, task_manager, environment)
+    watch.on_reached.append(report)
+    pool.on_usage_change.append(watch.check_soon)
+    watch.check()
+    return watch
