@@ -18,3 +18,16 @@ def test_a_pool_closes_after_its_jobs_were_cancelled(steps: int) -> None:
     machine.reopen()
     volume = machine.pool.volumes["a"]
     assert [read(machine, volume, number, 1) for number in range(90)] == [block(number) for number in range(90)]
+
+
+def test_a_pool_whose_last_footer_failed_opens_after_a_later_loss_of_power() -> None:
+    machine = Machine()
+    write(machine, machine.pool.create_volume("a", 100, {}), 0, [block(1)])
+    machine.pool.commit()
+    machine.flush()
+    machine.disk.failing.add("write")
+    machine.close()  # The checkpoint is saved, but the footer of the last segment is not written.
+    machine.disk.failing.clear()
+    machine.open()  # writes that footer and cuts the segment
+    machine.lose_power()
+    assert read(machine, machine.pool.volumes["a"], 0, 1) == block(1)

@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +16,10 @@ from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate as rate_text
 from odx_target.cli.text.sizes import size
 from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.checking.pool_check import PoolReport
 from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
-from odx_target.store.directory_pool import HEAD_NAME
-from odx_target.store.open import open_directory_pool
+from odx_target.store.directory_pool import HEAD_NAME, SEGMENTS_NAME
+from odx_target.store.open import check_directory_pool, open_directory_pool
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import ManagementError
@@ -72,6 +75,47 @@ def scrub(
             typer.echo(line)
     if report["damaged_blocks"] or report["complaints"]:
         raise CommandFailure(f"{pool} has damage")
+
+
+@app.command("check")
+def check(
+    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="The directory of the pool.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare the maps, the catalogue and the log of a pool, and read all data.
+
+    No array may serve the pool. The check changes nothing. The exit code is 1 if there is any damage.
+    """
+    with bar("check", _log_bytes(pool)) as advance:
+        report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES))
+    if as_json:
+        typer.echo(json.dumps({**asdict(report), "is_sound": report.is_sound}, indent=2))
+    else:
+        for line in _check_lines(report):
+            typer.echo(line)
+    if not report.is_sound:
+        raise CommandFailure(f"{pool} has damage")
+
+
+def _log_bytes(pool: Path) -> int:
+    with suppress(OSError):
+        return sum(path.stat().st_size for path in (pool / SEGMENTS_NAME).iterdir())
+    return 0
+
+
+def _check_lines(report: PoolReport) -> list[str]:
+    lines = [
+        f"segments: {report.segments}, {size(report.checked_blocks * BLOCK_BYTES)} checked",
+        f"volumes: {report.volumes}, frozen maps: {report.frozen_maps}, mapped: {size(report.mapped_blocks * BLOCK_BYTES)}",
+        f"damaged blocks: {report.damaged_blocks}",
+    ]
+    for each in report.lost:
+        owner = f"frozen map {each.frozen_map}" if each.volume is None else f"volume {each.volume}"
+        last = each.block + each.count_blocks - 1
+        blocks = f"block {each.block}" if last == each.block else f"blocks {each.block} to {last}"
+        lines.append(f"lost: {blocks} of {owner}: {each.reason}")
+    hidden = report.lost_ranges - len(report.lost)
+    return lines + ([f"lost: {hidden} more ranges"] if hidden else []) + report.complaints
 
 
 def _parsed(text: str) -> int:

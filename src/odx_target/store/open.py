@@ -10,7 +10,8 @@ from odx_target.environment import Environment, Lane
 from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
-from odx_target.store.directory_pool import CATALOGUE_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
+from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
+from odx_target.store.directory_pool import CATALOGUE_NAME, HEAD_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
 from odx_target.store.error_kinds import ErrorKind, kind_of
 from odx_target.store.errors import CatalogueDamaged, StoreError
 from odx_target.store.format_head import (
@@ -28,7 +29,7 @@ from odx_target.store.pool_options import PoolOptions
 from odx_target.store.recovery import Recovered, recover
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
-from odx_target.store.segments.segment import SegmentStore
+from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
 
 __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_memory_pool", "open_pool"]
 
@@ -56,6 +57,24 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
         catalogue = path / CATALOGUE_NAME
         command = shlex.join(["mv", str(catalogue), f"{catalogue}.damaged"])
         raise CatalogueDamaged(f"{error}; after `{command}` the next start rebuilds it from the log") from error
+
+
+def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
+    """Check the pool in a directory, which must not be open. Blocks the thread, and changes nothing on the disk.
+
+    `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse; PoolDamaged if the
+    pool cannot be opened at all; StoreError if the directory is not a pool or cannot be read.
+    """
+    if not (path / HEAD_NAME).exists():
+        raise StoreError(f"there is no pool in {path}")
+    try:
+        with ExitStack() as stack:
+            parts = _directory_parts(path, SEGMENT_DESCRIPTORS)
+            _close_later(stack, parts)
+            head = decode_head(parts.head.read() or b"", parts.head.describe())
+            return check_pool(parts.segments, parts.catalogue, head.identity, advance)
+    except OSError as error:
+        raise _explained(error) from error
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:

@@ -44,24 +44,58 @@ class Recovered:
     unsynced: list[int]
 
 
-def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
-    """Recover a pool. Waits for the disk, so call it in a thread. Raises PoolDamaged, CatalogueDamaged, OSError."""
+@dataclass(slots=True)
+class Replayed:
+    """State of a pool after the replay of its log. Nothing on the disk has been changed.
+
+    `start` is the position of the checkpoint. `sizes` has the sizes of all segments that exist, and `listed` the least sizes of
+    those that must exist.
+    """
+
+    contents: Contents
+    start: Position
+    replay: Replay
+    sizes: dict[int, int]
+    listed: dict[int, int]
+
+    @property
+    def kept(self) -> set[int]:
+        """Numbers of the segments that belong to the pool."""
+        return (self.listed.keys() | self.replay.used.keys()) & self.sizes.keys()
+
+
+def read_state(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Replayed:
+    """Load the checkpoint and replay the log after it; blocks the thread. Changes nothing on the disk.
+
+    Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
+    """
     contents, start, listed = _of_catalogue(catalogue, pool_identity)
     sizes = store.names()
     _check_listed(store, sizes, listed)
     replay = Replay(store, sizes, pool_identity, start)
-    for group in replay.groups():
-        for batch in group:
-            _apply(contents, batch)
+    try:
+        for group in replay.groups():
+            for batch in group:
+                _apply(contents, batch)
+    except PoolDamaged as error:
+        if replay.end == FIRST_POSITION:
+            raise PoolDamaged(f"there is no catalogue, and the log cannot replace it: {error}") from error
+        raise
     contents.release_temporary()
+    return Replayed(contents, start, replay, sizes, listed)
+
+
+def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
+    """Recover a pool; blocks the thread. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`."""
+    found = read_state(store, catalogue, pool_identity)
+    contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
         sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], pool_identity)
-    kept = (listed.keys() | replay.used.keys()) & sizes.keys()
     store.delete(sorted(sizes.keys() - kept))
     return Recovered(
         contents=contents,
         position=replay.end,
-        durable_osn=start.osn,
+        durable_osn=found.start.osn,
         replayed_blocks=replay.replayed_blocks,
         sizes={number: sizes[number] for number in kept},
         segments={number: store.open(number) for number in kept},

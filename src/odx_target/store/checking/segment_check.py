@@ -38,6 +38,13 @@ class SegmentCheck:
         self._used_blocks = used_blocks
         self._steps = self._run()
 
+    def is_sealed(self) -> bool:
+        """True if the segment has a sound footer. Blocks the thread. Raises OSError."""
+        if not self._size_blocks:
+            return False
+        last_block = self._segment.read(self._size_blocks - 1, 1)
+        return decode_tail(last_block, self._pool_identity, self.number, self._size_blocks) is not None
+
     def advance(self) -> bool:
         """Check the next piece.
 

@@ -60,8 +60,12 @@ class Sealer:
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """Final size of each segment that has a footer but has not been cut yet, by segment number."""
-        return {segment.number: blocks for segment, blocks in self._sizes.items()}
+        """Least size, in blocks, of each full segment that has not been cut yet, by number.
+
+        A segment without a footer may be cut after its last batch when the pool is opened again.
+        """
+        used = {full.segment.number: len(full.table) for full in (*self.full, *self._without_footer)}
+        return used | {segment.number: blocks for segment, blocks in self._sizes.items()}
 
     def unsealed(self) -> set[int]:
         """Numbers of the full segments that have not been sealed yet."""

@@ -1,8 +1,9 @@
-"""`odx-target pool scrub` on a pool that an array serves, and on one that no array serves."""
+"""`odx-target pool scrub` on a pool that an array serves, and on one that no array serves; `odx-target pool check`."""
 
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,21 @@ from tests.store.pools import Directory, block, write
 
 BLOCKS = 60
 
-Scrub = Callable[..., tuple[int, str, str]]
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def scrub(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Scrub:
-    """Return a function that runs `odx-target pool scrub` in this process and returns exit code, output and errors."""
+def scrub(run_pool: Run) -> Run:
+    """Return a function that runs `odx-target pool scrub`."""
+    return partial(run_pool, "scrub")
+
+
+@pytest.fixture
+def run_pool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs `odx-target pool` in this process and returns exit code, output and errors."""
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", "pool", "scrub", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["odx-target", "pool", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()
@@ -57,14 +64,14 @@ def damage(pool: Path, value: int) -> None:
     raise AssertionError("not there")
 
 
-def test_a_pool_that_is_not_served(pool: Path, scrub: Scrub) -> None:
+def test_a_pool_that_is_not_served(pool: Path, scrub: Run) -> None:
     code, output, errors = scrub(pool)
     assert (code, errors) == (0, "")
     assert "complete: " in output
     assert "damaged blocks: 0" in output
 
 
-def test_damage_is_named(pool: Path, scrub: Scrub) -> None:
+def test_damage_is_named(pool: Path, scrub: Run) -> None:
     damage(pool, 8)
     code, output, errors = scrub(pool)
     assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
@@ -76,7 +83,7 @@ def test_damage_is_named(pool: Path, scrub: Scrub) -> None:
     assert (report["is_complete"], report["damaged_blocks"], report["unused_damaged_blocks"]) == (True, 1, 0)
 
 
-def test_a_pool_that_is_served(pool: Path, scrub: Scrub) -> None:
+def test_a_pool_that_is_served(pool: Path, scrub: Run) -> None:
     damage(pool, 8)
     served = serve(pool, (), log_path=pool.parent / "log")
     try:
@@ -91,7 +98,7 @@ def test_a_pool_that_is_served(pool: Path, scrub: Scrub) -> None:
     assert "a block does not match its checksum count_blocks=1 lba=7 lun=0 name=a" in (pool.parent / "log").read_text()
 
 
-def test_a_scrub_can_run_in_the_background_and_be_stopped(pool: Path, scrub: Scrub) -> None:
+def test_a_scrub_can_run_in_the_background_and_be_stopped(pool: Path, scrub: Run) -> None:
     served = serve(pool, (), log_path=pool.parent / "log")
     try:
         code, output, _ = scrub(pool, "--background", "--rate", str(BLOCK_BYTES))
@@ -114,10 +121,34 @@ def test_a_scrub_can_run_in_the_background_and_be_stopped(pool: Path, scrub: Scr
     ],
 )
 def test_wrong_arguments(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scrub: Scrub, arguments: tuple[str, ...], code: int, error: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scrub: Run, arguments: tuple[str, ...], code: int, error: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ended, output, errors = scrub(*arguments)
     assert (ended, output) == (code, "")
     assert error in errors
     assert errors.count("\n") == 1
+
+
+def test_a_check_names_what_is_lost(pool: Path, run_pool: Run) -> None:
+    code, output, errors = run_pool("check", pool)
+    assert (code, errors) == (0, "")
+    assert output.splitlines()[1:] == ["volumes: 1, frozen maps: 0, mapped: 240 KiB", "damaged blocks: 0"]
+    damage(pool, 8)
+    code, output, errors = run_pool("check", pool)
+    assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
+    assert output.splitlines()[-1].startswith("lost: block 7 of volume a: block ")
+    code, output, _ = run_pool("check", pool, "--json")
+    report = json.loads(output)
+    assert (code, report["is_sound"], report["lost_ranges"]) == (1, False, 1)
+    assert (report["lost"][0]["volume"], report["lost"][0]["block"]) == ("a", 7)
+
+
+def test_a_pool_that_is_served_is_not_checked(pool: Path, run_pool: Run) -> None:
+    served = serve(pool, (), log_path=pool.parent / "log")
+    try:
+        code, output, errors = run_pool("check", pool)
+    finally:
+        served.kill()
+    assert (code, output) == (1, "")
+    assert errors == f"odx-target: {pool} is in use by another process\n"

@@ -1,0 +1,141 @@
+"""The check of a closed pool: its head, catalogue, log and maps against each other, and every block against its checksum.
+
+Nothing on the disk is changed, so a damaged pool can be checked before anything else is tried.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from odx_target.store.catalogue.interface import Catalogue
+from odx_target.store.checking.segment_check import SegmentCheck
+from odx_target.store.log.checksum_index import load_table
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.recovery import Replayed, read_state
+from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
+
+_BLOCK_MASK = (1 << PLACE_BITS) - 1
+
+MAX_LOST_RANGES = 10_000
+"""Number of lost ranges that are listed. Further ranges are only counted, so that the list fits into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostRange:
+    """Blocks whose data is lost: of a volume, or of a frozen map if `frozen_map` is given."""
+
+    volume: str | None
+    frozen_map: int | None
+    block: int
+    count_blocks: int
+    reason: str
+
+
+@dataclass(slots=True)
+class PoolReport:
+    """Result of a check."""
+
+    segments: int = 0
+    checked_blocks: int = 0
+    volumes: int = 0
+    frozen_maps: int = 0
+    mapped_blocks: int = 0
+    """Number of blocks that are not holes, counted for each volume and frozen map."""
+    damaged_blocks: int = 0
+    complaints: list[str] = field(default_factory=list)
+    """Damage that costs no data by itself."""
+    lost: list[LostRange] = field(default_factory=list)
+    lost_ranges: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        return not (self.damaged_blocks or self.complaints or self.lost_ranges)
+
+
+Advance = Callable[[int], None]
+"""Called with the number of blocks that were checked since the last call."""
+
+
+def check_pool(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes, advance: Advance) -> PoolReport:
+    """Check a closed pool; blocks the thread.
+
+    Raises PoolDamaged if the pool cannot be opened at all, OSError, and the exceptions of `Catalogue.load`.
+    """
+    found = read_state(store, catalogue, pool_identity)
+    report = PoolReport(segments=len(found.kept))
+    damaged: dict[int, set[int]] = {}
+    tables: dict[int, memoryview] = {}
+    for number in sorted(found.kept):
+        damaged[number] = _check_segment(store, found, number, pool_identity, report, advance)
+        table = load_table(store.open(number), found.sizes[number], pool_identity)
+        used_blocks = found.replay.used.get(number, len(table))
+        tables[number] = memoryview(table)[:used_blocks]
+    for volume in found.contents.volumes.values():
+        report.volumes += 1
+        _check_map(volume.map.freeze(), volume.name, None, damaged, tables, report)
+    for frozen in found.contents.frozen_maps.values():
+        report.frozen_maps += 1
+        _check_map(frozen.root, None, frozen.identifier, damaged, tables, report)
+    return report
+
+
+def _check_segment(
+    store: SegmentStore, found: Replayed, number: int, pool_identity: bytes, report: PoolReport, advance: Advance
+) -> set[int]:
+    """Check one segment; returns its damaged blocks."""
+    segment, size_blocks = store.open(number), found.sizes[number]
+    check = SegmentCheck(segment, size_blocks, pool_identity)
+    if check.is_sealed():
+        used_blocks = None
+    else:
+        used_blocks = found.replay.used.get(number)
+        check = SegmentCheck(segment, size_blocks, pool_identity, used_blocks)
+    goes_on, before = True, 0
+    while goes_on:
+        goes_on = check.advance()
+        advance(check.checked_blocks - before)
+        before = check.checked_blocks
+    report.checked_blocks += check.checked_blocks
+    report.damaged_blocks += len(check.damaged)
+    report.complaints += [f"segment {number}: {complaint}" for complaint in check.complaints]
+    return set(check.damaged)
+
+
+def _check_map(
+    root: FrozenRoot,
+    volume: str | None,
+    frozen_map: int | None,
+    damaged: dict[int, set[int]],
+    tables: dict[int, memoryview],
+    report: PoolReport,
+) -> None:
+    """Compare the places of a map with the log."""
+    for first, leaf in root.leaves():
+        block = first
+        for place, count in leaf.runs(0, LEAF_BLOCKS):
+            if place:
+                report.mapped_blocks += count
+                for offset, length, reason in _faults(place, count, damaged, tables):
+                    report.lost_ranges += 1
+                    if len(report.lost) < MAX_LOST_RANGES:
+                        report.lost.append(LostRange(volume, frozen_map, block + offset, length, reason))
+            block += count
+
+
+def _faults(
+    place: int, count: int, damaged: dict[int, set[int]], tables: dict[int, memoryview]
+) -> Iterator[tuple[int, int, str]]:
+    """Yield the parts (offset, count_blocks, reason) of a run of places whose data is lost."""
+    number, at = place >> PLACE_BITS, place & _BLOCK_MASK
+    table = tables.get(number)
+    if table is None:
+        yield 0, count, f"segment {number} does not belong to the pool"
+        return
+    inside = max(0, min(count, len(table) - at))
+    bad = damaged[number]
+    if bad:
+        for offset in range(inside):
+            if at + offset in bad:
+                yield offset, 1, f"block {at + offset} of segment {number} does not match its checksum"
+    if inside < count:
+        yield inside, count - inside, f"segment {number} ends before block {at + inside}"

@@ -1,0 +1,135 @@
+"""The check of a closed pool finds all damage, says which blocks are lost, and changes nothing."""
+
+from pathlib import Path
+
+import pytest
+from tests.store.pools import Directory, block, write
+
+from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolInUse, StoreError
+from odx_target.store.checking.pool_check import LostRange, PoolReport
+from odx_target.store.open import check_directory_pool
+
+SIZE = 200
+WRITTEN = 100
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """An open pool with some sealed segments. A durable frozen map has the first version of blocks 0 to 9."""
+    directory = Directory(tmp_path / "pool")
+    volume = directory.pool.create_volume("a", SIZE, {})
+    for at in range(WRITTEN):
+        write(directory, volume, at, [block(at + 1)])
+        directory.pool.commit()
+    volume.freeze(durable=True)
+    for at in range(10):
+        write(directory, volume, at, [block(1000 + at)])
+    directory.pool.commit()
+    return directory
+
+
+def check(directory: Directory) -> PoolReport:
+    steps: list[int] = []
+    report = check_directory_pool(directory.path, steps.append)
+    assert sum(steps) == report.checked_blocks
+    return report
+
+
+def contents(directory: Directory) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
+
+
+def damage(directory: Directory, content: bytes, offset: int = 100) -> tuple[int, int]:
+    """Flip a bit of the block with this content; returns its segment and block."""
+    for path in directory.segment_paths():
+        data = bytearray(path.read_bytes())
+        at = data.find(content)
+        if at >= 0:
+            data[at + offset] ^= 1
+            path.write_bytes(data)
+            return int(path.stem), at // BLOCK_BYTES
+    raise AssertionError("not there")
+
+
+@pytest.mark.parametrize("ended", ["closed", "killed"])
+def test_a_sound_pool(directory: Directory, ended: str) -> None:
+    if ended == "closed":
+        directory.close()
+    else:
+        directory.environment.run(directory.pool.flush())
+        directory.kill()
+    before = contents(directory)
+    report = check(directory)
+    assert report.is_sound, report
+    assert (report.volumes, report.frozen_maps, report.mapped_blocks) == (1, 1, 2 * WRITTEN)
+    assert report.checked_blocks > 2 * WRITTEN
+    assert contents(directory) == before
+    directory.open()
+
+
+def test_lost_blocks_are_named(directory: Directory) -> None:
+    frozen = next(iter(directory.pool.frozen_maps))
+    directory.close()
+    found = {value: damage(directory, block(value)) for value in (5, 51)}
+
+    def reason(value: int) -> str:
+        return f"block {found[value][1]} of segment {found[value][0]} does not match its checksum"
+
+    report = check(directory)
+    assert report.damaged_blocks == 2
+    assert report.lost == [
+        LostRange("a", None, 50, 1, reason(51)),
+        LostRange(None, frozen, 4, 1, reason(5)),
+        LostRange(None, frozen, 50, 1, reason(51)),
+    ]
+
+
+def test_damage_that_costs_no_data(directory: Directory) -> None:
+    directory.close()
+    first, second = directory.segment_paths()[1:3]
+    data = bytearray(first.read_bytes())
+    data[9] ^= 1
+    first.write_bytes(data)
+    data = bytearray(second.read_bytes())
+    data[-10] ^= 1
+    second.write_bytes(data)
+    report = check(directory)
+    assert not report.is_sound
+    assert report.lost == []
+    assert report.complaints == [
+        f"segment {int(first.stem)}: the header of the batch at block 0 is damaged",
+        f"segment {int(second.stem)}: its footer is damaged",
+    ]
+
+
+def test_a_missing_segment_makes_the_pool_damaged(directory: Directory) -> None:
+    directory.close()
+    directory.segment_paths()[1].unlink()
+    with pytest.raises(PoolDamaged, match="is missing"):
+        check(directory)
+
+
+def test_a_pool_in_use_is_refused(directory: Directory) -> None:
+    with pytest.raises(PoolInUse):
+        check(directory)
+
+
+def test_a_directory_that_is_no_pool_is_refused_and_not_made(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    with pytest.raises(StoreError, match=f"there is no pool in {absent}"):
+        check_directory_pool(absent, lambda _count: None)
+    assert not absent.exists()
+
+
+def test_a_catalogue_that_the_log_cannot_replace_is_missed(directory: Directory) -> None:
+    directory.environment.run(directory.pool.flush())
+    write(directory, directory.pool.volumes["a"], 0, [block(1)])
+    directory.close()
+    (directory.path / "catalogue.sqlite").unlink()
+    directory.segment_paths()[0].unlink()
+    before = len(directory.segment_paths())
+    with pytest.raises(PoolDamaged, match="there is no catalogue, and the log cannot replace it"):
+        check(directory)
+    with pytest.raises(PoolDamaged, match="there is no catalogue, and the log cannot replace it"):
+        directory.open()
+    assert len(directory.segment_paths()) == before
