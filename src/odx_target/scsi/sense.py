@@ -162,7 +162,10 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """Return the meaning of an additional sense code and its qualifier, or "unnamed condition" for a pair that is never sent."""
+    """Return the meaning of an additional sense code and its qualifier.
+
+    Return "unnamed condition" for codes that are never sent.
+    """
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 

@@ -1,4 +1,2 @@
-"""Tasks: a task is a command that is being executed.
-
-Outcomes of tasks, their order in task sets, and task management (SAM-5).
+"""Tasks: commands that are being executed, their outcomes, their order in task sets, and task management (SAM-5).
 """
