@@ -1,1 +1,1 @@
-"""ROD tokens, copy operations and the copy manager (SPC-4, SBC-4)."""
+"""The copy manager, its ROD tokens and its copy operations (SPC-4, SBC-4)."""

@@ -26,10 +26,10 @@ from odx_target.turns import Steps
 
 
 class Copies:
-    """The tokens, the copy operations under way, and the records of operations, for one pool.
+    """The tokens, the running copy operations, and the records of operations of one pool.
 
-    `before_step` may delay or fail each step of each operation. `on_internal_error` is called with an exception that is a fault
-    of this program, if there is no command any more that could report it.
+    `before_step` is called before each step of each operation, and may delay the step or make it fail. `on_internal_error` is
+    called with an exception that is a fault of this program and that no reply can report.
     """
 
     def __init__(
@@ -44,9 +44,12 @@ class Copies:
         self.on_internal_error: Callable[[BaseException], None] | None = None
         self.logical_units: set[LogicalUnit] = set()
         self.operations: dict[CopyOperation, None] = {}
-        """All operations under way, in the order in which they began."""
+        """All running operations, in the order in which they began."""
         self.remote_logical_units: set[LogicalUnit] = set()
-        """Logical units whose blocks belong to another copy manager, by configuration: no tokens are made of their blocks."""
+        """Logical units that the configuration assigns to another copy manager.
+
+        This copy manager makes no tokens for their blocks.
+        """
         self.counters = Counters()
         self.refusals = RefusalLog()
         self.records = RecordTable(self.limits)
@@ -63,7 +66,10 @@ class Copies:
         return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
 
     def require_room(self, nexus: Nexus) -> None:
-        """Raise Refusal, as ABORTED COMMAND, if no further operation may begin. Windows then copies by reads and writes."""
+        """Raise Refusal (ABORTED COMMAND) if no further operation may begin.
+
+        After this refusal, Windows copies by reads and writes.
+        """
         limit = None
         if len(self.operations) >= self.limits.max_concurrent_copies:
             limit = ("TOTAL CONCURRENT COPIES", self.limits.max_concurrent_copies)
@@ -100,19 +106,19 @@ class Copies:
         self.records.finished(operation, now_s)
 
     def terminate(self, operation: CopyOperation) -> None:
-        """End an operation for another command or for management. The operation changes nothing afterwards."""
+        """End an operation for another command or for management. The operation changes nothing after this call."""
         operation.terminate()
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired tokens and records, and release their resources, until the steps are used up; `now_s` is monotonic.
+        """Remove expired tokens and records, and release their resources, until the steps are used up.
 
-        Returns True if expired ones may remain.
+        Returns True if there may be more expired tokens or records. `now_s` is monotonic.
         """
         tokens_left = self.tokens.expire(now_s, steps)
         return self.records.expire(now_s, steps) or tokens_left
 
     def note_refusal(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
-        """Keep the reason why a command was refused or did only a part of its work."""
+        """Store the reason why a command was refused or did only a part of its work."""
         self.refusals.note(nexus, service_action, check)
 
     def report_internal_error(self, error: BaseException) -> None:

@@ -11,10 +11,10 @@ class Counters:
     operations_started: int = 0
     operations_terminated: int = 0
     shared_bytes: int = 0
-    """Bytes copied by sharing map entries."""
+    """Number of bytes that were copied by shared map entries."""
     zeroed_bytes: int = 0
     moved_bytes: int = 0
-    """Bytes copied by reading and writing."""
+    """Number of bytes that were copied by reads and writes."""
     steps: int = 0
 
     def add_step(self, kind: StepKind, size_bytes: int) -> None:

@@ -1,8 +1,9 @@
-"""Descriptions of all fields that the copy manager sends and receives, one row for each field. `target.trace` shortens them.
+"""Descriptions of all fields that the copy manager sends and receives, one row for each field.
 
 Each function takes bytes and returns rows, like the functions in `odx_target.scsi.describe`. `register_descriptions` adds the
-commands and the VPD page to those of the device server. Bytes that cannot have the format raise ValueError. Bytes that end
-early are described as far as they go. The secret part of a token is never shown.
+commands and the VPD page to the descriptions of the device server. The functions raise ValueError for invalid input. If the
+input is truncated, they describe only the complete fields. They never show the secret part of a token. `target.trace` makes a
+shorter text from the rows.
 """
 
 from odx_target.copymgr.commands import third_party_copy_page as page
@@ -67,7 +68,10 @@ def describe_write_using_token(data: bytes) -> list[Row]:
 
 
 def describe_rod_token_information(data: bytes) -> list[Row]:
-    """Describe a response to RECEIVE ROD TOKEN INFORMATION. RECEIVE COPY STATUS (LID4) ends after the sense data."""
+    """Describe a response to RECEIVE ROD TOKEN INFORMATION.
+
+    A response to RECEIVE COPY STATUS (LID4) has the same format, but ends after the sense data.
+    """
     rows = layout_rows(StatusHeader, data, _INFORMATION_WORDS)
     if len(data) < StatusHeader.size_bytes:
         return rows
@@ -84,7 +88,10 @@ def describe_rod_token_information(data: bytes) -> list[Row]:
 
 
 def describe_token(token: bytes) -> list[Row]:
-    """Describe a ROD token, or the beginning of one, as in REPORT ALL ROD TOKENS. Raises ValueError for less than 8 bytes."""
+    """Describe a ROD token, or only the beginning of a ROD token, which REPORT ALL ROD TOKENS reports.
+
+    Raises ValueError for less than 8 bytes.
+    """
     if len(token) < 8:
         raise ValueError("a ROD token has at least the 8 bytes of its type and length")
     words: dict[str, dict[int, str]] = {
@@ -155,7 +162,7 @@ def _describe_token_limits(content: bytes) -> list[Row]:
 
 
 def _describe_supported_commands(content: bytes) -> list[Row]:
-    """Describe the commands within the list length; padding follows them."""
+    """Describe the commands within the list length. Padding after the list is not described."""
     rows, entries = [], content[1 : 1 + content[0]] if content else b""
     while len(entries) >= 2:
         operation_code, count = entries[0], entries[1]
@@ -180,7 +187,7 @@ _OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
     (0x84, 0x03): "RECEIVE COPY OPERATING PARAMETERS",
     (0x84, 0x04): "RECEIVE COPY FAILURE DETAILS (LID1)",
     (0x84, 0x06): "RECEIVE COPY DATA (LID4)",
-    # Names for all other service actions.
+    # Names of operation codes, for all service actions without a name.
     (0x83, None): "THIRD-PARTY COPY OUT",
     (0x84, None): "THIRD-PARTY COPY IN",
 }
@@ -218,4 +225,4 @@ _DESCRIPTORS = {
     0x9101: ("stream copy operations", None),
     0xC001: ("held data", None),
 }
-"""For each descriptor type: its name, and the function that describes its content, if there is one."""
+"""Name of a descriptor and function that describes its content, by descriptor type. Some types have no such function."""

@@ -1,7 +1,7 @@
-"""The copy manager of an array: one for all its sessions, logical units and ports.
+"""The copy manager of an array. All sessions, logical units and ports of an array share one copy manager.
 
 A token that was made through one nexus may be used through any nexus and on any logical unit. A list identifier is valid only
-together with the nexus and the logical unit that it was used with.
+for the nexus and the logical unit of the command that sent it.
 """
 
 from collections.abc import Callable
@@ -20,25 +20,28 @@ from odx_target.store.api import Pool
 
 
 class CopyManager:
-    """The tokens and copy operations of one pool, as a part of a device server.
+    """The copy manager of one pool, with the tokens and copy operations of this pool.
 
-    Add `commands()` to the commands of the device server, attach the logical units, and await `start` before the first command.
-    `expire_in_turns` is called from time to time, and releases the resources of expired tokens and records. Commands do not
-    depend on these calls: whether a token or record has expired is decided by the clock when it is used.
+    Add the rows of `commands()` to the command table of the device server, attach the logical units, and await `start` before
+    the first command. Await `expire_in_turns` from time to time, to release the resources of expired tokens and records.
+    Commands do not depend on these calls: a command compares the expiry time of a token or record with the clock.
     """
 
     def __init__(
         self, pool: Pool, environment: Environment, limits: CopyLimits | None = None, options: CopyOptions | None = None
     ) -> None:
         self.copies = Copies(pool, environment, limits, options)
-        """The state, which the commands and the copy operations share."""
+        """The state that the commands and the copy operations share."""
 
     def commands(self) -> list[CommandRow]:
         """Return the rows for the command table."""
         return command_rows(self.copies)
 
     async def start(self) -> None:
-        """Load the persistent tokens. Raises PoolFull or PoolFailed if even the secret cannot be stored."""
+        """Load the persistent tokens from the pool.
+
+        Raises PoolFull or PoolFailed if the pool cannot store the secret of a new pool.
+        """
         self.copies.issuer.open()
         for token in self.copies.durable_tokens.load():
             self.copies.tokens.add(token)
@@ -49,7 +52,7 @@ class CopyManager:
         await self.copies.pool.flush()
 
     def attach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Offer third-party copy on a logical unit. Does nothing if the logical unit is already attached."""
+        """Enable third-party copy on a logical unit. Does nothing if the logical unit is already attached."""
         if logical_unit in self.copies.logical_units:
             return
         self.copies.logical_units.add(logical_unit)
@@ -61,7 +64,7 @@ class CopyManager:
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Remove a logical unit and end its operations. Its tokens stay valid, except change vulnerable ones."""
+        """Remove a logical unit and end its operations. Its tokens stay valid, except change vulnerable tokens."""
         if logical_unit not in self.copies.logical_units:
             return
         self.logical_unit_reset(logical_unit)
@@ -75,24 +78,27 @@ class CopyManager:
             self.copies.cancel(token)
 
     def logical_unit_reset(self, logical_unit: LogicalUnit) -> None:
-        """Handle a logical unit reset (SPC-4 5.16.4.5): end its operations and drop their records. Tokens stay valid."""
+        """Handle a logical unit reset (SPC-4 5.16.4.5): end its operations and remove its records. Tokens stay valid."""
         for operation in [each for each in self.copies.operations if each.logical_unit is logical_unit]:
             self.copies.terminate(operation)
         self.copies.records.drop_logical_unit(logical_unit)
 
     def nexus_lost(self, nexus: Nexus) -> None:
-        """Handle an I_T nexus loss: end its foreground operations and drop its records. Background operations continue."""
+        """Handle an I_T nexus loss: end foreground operations and remove all records of the nexus.
+
+        Background operations continue.
+        """
         for operation in [each for each in self.copies.operations if each.nexus is nexus and each.task is not None]:
             self.copies.terminate(operation)
         self.copies.records.drop_nexus(nexus)
 
     def nexus_preempted(self, nexus: Nexus, logical_unit: LogicalUnit) -> None:
-        """Handle PREEMPT AND ABORT: end operations as COPY OPERATION ABORT does, also in the background (SPC-4 5.13.11.2.6)."""
+        """Handle PREEMPT AND ABORT: end all operations of the nexus on the logical unit (SPC-4 5.13.11.2.6)."""
         for operation in [each for each in self.copies.operations if (each.nexus, each.logical_unit) == (nexus, logical_unit)]:
             self.copies.terminate(operation)
 
     def revoke(self, identifier: int) -> bool:
-        """Revoke a token for management. Return False if there is no token with that identifier."""
+        """Revoke a token on request of management. Return False if there is no token with that identifier."""
         token = self.copies.tokens.live.get(identifier)
         if token is None:
             return False
@@ -100,8 +106,9 @@ class CopyManager:
         return True
 
     async def expire_in_turns(self, commit: Callable[[], None]) -> None:
-        """Remove expired tokens and records, a piece per turn of the event loop. Calls `commit` after each; raises its
-        errors.
+        """Remove expired tokens and records in several turns of the event loop.
+
+        Each turn calls `commit`, whose exceptions are passed on.
         """
         turns = self.copies.environment.turns
         await turns.next_if_spent()
@@ -111,14 +118,17 @@ class CopyManager:
         commit()
 
     def next_expiry(self) -> float | None:
-        """Return the earliest monotonic time at which `expire` may have work to do; None if nothing is going to expire."""
+        """Return the earliest monotonic time at which a token or record may expire.
+
+        Return None if nothing is going to expire.
+        """
         times = [
             time_s for time_s in (self.copies.tokens.next_expiry(), self.copies.records.next_expiry()) if time_s is not None
         ]
         return min(times, default=None)
 
     def status(self) -> dict[str, object]:
-        """Return tokens, operations, counters and the latest refusals as plain data."""
+        """Return the tokens, operations, counters and latest refusals as plain data."""
         now_s = self.copies.environment.monotonic()
         return {
             "tokens": [token_data(token, now_s) for token in self.copies.tokens.issued()],

@@ -1,4 +1,4 @@
-"""Refusal of a command, with its reason as data: the rule, the field and the limit."""
+"""Refusal of a command. Its reason is stored as data: the rule, the field and the limit."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from odx_target.scsi.sense import CheckCondition
 
 @dataclass(slots=True, eq=False)
 class Refusal(CheckCondition):
-    """The copy manager refuses a command.
+    """Exception that a command raises when the copy manager refuses it.
 
-    `rule` names the check that failed, `field` is the standard's name of the field, and `value` is its content. `limit` is the
-    name of the exceeded limit, and `allowed` is its value.
+    `rule` describes the check that failed. `field` is the name of the field in the standard, and `value` is the content of the
+    field. `limit` is the name of the exceeded limit, and `allowed` is the value of the limit.
     """
 
     rule: str = ""
@@ -30,7 +30,7 @@ class Refusal(CheckCondition):
         return words
 
     def explain(self) -> dict[str, object]:
-        """Return the reason as plain data; values that do not apply are omitted."""
+        """Return the reason as plain data. Values that do not apply are omitted."""
         reason: dict[str, object] = {
             "condition": self.condition.words,
             "code": f"{self.sense_key:X}/{self.condition.asc:02X}/{self.condition.ascq:02X}",

@@ -16,7 +16,7 @@ class RefusalLog:
         self._last: CheckCondition | None = None
 
     def note(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
-        """Record a refusal. The same exception counts once, even if it is passed here again on its way up the call stack."""
+        """Record a refusal. The same exception object is recorded only once, even if several callers pass it to this method."""
         if check is self._last:
             return
         self._last = check
@@ -26,7 +26,7 @@ class RefusalLog:
 
     @property
     def latest(self) -> list[dict[str, object]]:
-        """Return the latest refusals, oldest first; their number is limited."""
+        """Return the latest refusals, oldest first. At most `REFUSALS_KEPT` refusals are stored."""
         return list(self._latest)
 
     @property

@@ -1,4 +1,4 @@
-"""Tokens and operations as plain data, for people and metrics. The bytes of a token are never included."""
+"""Tokens and operations as plain data, for operators and metrics. The data never contains the bytes of a token."""
 
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.tokens.expiry import expires_at_s
@@ -7,7 +7,7 @@ from odx_target.copymgr.tokens.rod_token import RodToken
 
 
 def token_data(token: RodToken, now_s: float) -> dict[str, object]:
-    """Describe a token as plain data; times are seconds from now."""
+    """Describe a token as plain data. Times are in seconds, relative to the present time."""
     creator = creator_identity(token.creator) or b""
     return {
         "identifier": f"{token.identifier:016x}",
@@ -23,7 +23,7 @@ def token_data(token: RodToken, now_s: float) -> dict[str, object]:
 
 
 def operation_data(operation: CopyOperation, now_s: float) -> dict[str, object]:
-    """Describe an operation under way as plain data."""
+    """Describe a running operation as plain data."""
     return {
         "command": operation.service_action.name.lower(),
         "initiator": operation.nexus.initiator_name,

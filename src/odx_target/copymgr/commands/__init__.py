@@ -1,1 +1,1 @@
-"""The commands of token copy: their rows in the command table, parameter lists, checks and responses."""
+"""The commands that copy by tokens: rows of the command table, parameter lists, checks and responses."""

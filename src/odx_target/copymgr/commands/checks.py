@@ -1,7 +1,7 @@
-"""The checks of POPULATE TOKEN and WRITE USING TOKEN, as two tables. The checks are made in the order of the table.
+"""The checks of POPULATE TOKEN and WRITE USING TOKEN, as two tables. The checks run in the order of the tables.
 
-A check that fails raises a `Refusal` with the rule, the field and the limit. An empty parameter list is no error, and the
-checks are not made for it. The token itself is checked in `tokens.judgement`.
+A check that fails raises a `Refusal` with the rule, the field and the limit. An empty parameter list is not an error: the
+command ends before the checks. `tokens.judgement` checks the token itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,7 +88,10 @@ def type_cannot_be_made(request: Request[PopulateTokenList]) -> None:
 
 
 def block_named_twice(request: Request[ParameterList]) -> None:
-    """Refuse overlapping ranges; the field pointer is to the second of the two ranges. An empty range overlaps no other."""
+    """Refuse overlapping ranges. The field pointer points to the second of the two ranges.
+
+    An empty range overlaps no other range.
+    """
     if not _overlap(request.parameters.ranges):
         return
     index = next(
@@ -108,7 +111,7 @@ def too_much_in_all(request: Request[ParameterList]) -> None:
 
 
 def too_much_in_one(request: Request[ParameterList]) -> None:
-    """Refuse a range that is too long. If no MAXIMUM BYTES IN BLOCK ROD is reported, the limit is that of VPD page B0h."""
+    """Refuse a range that is too long. If `max_rod_bytes` is 0, the limit is MAXIMUM TRANSFER LENGTH of VPD page B0h."""
     limits = request.limits
     block_bytes = request.logical_unit.block_bytes
     limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
@@ -127,20 +130,20 @@ def too_much_in_one(request: Request[ParameterList]) -> None:
 
 
 def source_beyond_capacity(request: Request[ParameterList]) -> None:
-    """Refuse a source range beyond the last block; INFORMATION is the first LBA beyond the last block."""
+    """Refuse a source range that extends beyond the last block. INFORMATION is the first LBA beyond the last block."""
     _check_capacity(request, information=True)
 
 
 def destination_beyond_capacity(request: Request[ParameterList]) -> None:
-    """Refuse a destination range beyond the last block; INFORMATION stays empty.
+    """Refuse a destination range that extends beyond the last block. INFORMATION stays empty.
 
-    Windows reads INFORMATION as the number of blocks written, whatever the sense key is.
+    Windows would read INFORMATION as the number of written blocks, even if the sense key is ILLEGAL REQUEST.
     """
     _check_capacity(request, information=False)
 
 
 def blocks_of_another_array(request: Request[ParameterList]) -> None:
-    """Refuse a logical unit whose blocks belong to another array, because that array would have to make the token."""
+    """Refuse a logical unit whose blocks belong to another array, because only that array can make a token for the blocks."""
     if not request.is_own_pool:
         raise Refusal(REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED, rule="another copy manager holds the blocks")
 

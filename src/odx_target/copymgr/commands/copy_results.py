@@ -1,4 +1,4 @@
-"""The commands that report copy operations and tokens, and that end operations (SPC-4 6.3, 6.18, 6.19, 6.22)."""
+"""The commands that report copy operations and tokens, and COPY OPERATION ABORT (SPC-4 6.3, 6.18, 6.19, 6.22)."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ STEPS_OF_A_REPORTED_TOKEN = 2
 def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
     """Report the record of an operation, with the token that the operation made.
 
-    The record is kept at least until all of the record has been reported.
+    The record is kept at least until the initiator has received the whole record.
     """
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
     records = copies.records
@@ -49,7 +49,7 @@ def receive_copy_status(copies: Copies, task: Task) -> Outcome:
 
 
 def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
-    """End an operation. The operation checks its state before each change, so it writes nothing afterwards."""
+    """End an operation. The operation checks its state before each change, so it writes nothing after the end."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
     operation = operation_using(copies, task, list_identifier)
     copies.terminate(_found(copies, operation, list_identifier))
@@ -57,10 +57,10 @@ def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
 
 
 def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
-    """Report the tokens that were made through this logical unit. A report does not prolong the life of a token.
+    """Report the tokens that were made through this logical unit. A report does not change when a token expires.
 
-    A long list is built in several turns of the event loop. It contains the tokens that existed at the start of the command and
-    have not ended since.
+    A long list is built in several turns of the event loop. The list contains the tokens that exist at the start of the
+    command, except tokens that end while the list is built.
     """
     identifiers = copies.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < copies.environment.turns.left:
@@ -81,7 +81,10 @@ async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int
 
 
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
-    """Return the management token of a usable token that was made through the task's logical unit; empty for any other."""
+    """Return the management token of a usable token that was made through the task's logical unit.
+
+    Otherwise return no bytes.
+    """
     token = copies.tokens.usable(identifier, copies.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity
     return management_token(token.data) if token is not None and is_of_unit else b""

@@ -1,7 +1,8 @@
-"""The rule by which a list identifier is in use: from the start of an operation to its end.
+"""The rule for list identifiers: an operation uses its list identifier from its start to its end.
 
-A list identifier belongs to one I_T nexus and one logical unit. While it is in use, no other command may begin an operation
-with it. After the end of the operation it may be used again; the new operation then replaces the result of the old one.
+A list identifier belongs to one I_T nexus and one logical unit. While an operation uses a list identifier, no other command may
+begin an operation with the same identifier. After the end of the operation, a new operation may use the identifier. The result
+of the new operation replaces the old result.
 """
 
 from odx_target.copymgr.copies import Copies
@@ -12,13 +13,16 @@ from odx_target.scsi.tasks.task import Task
 
 
 def operation_using(copies: Copies, task: Task, list_identifier: int) -> CopyOperation | None:
-    """Return the operation under way that uses a list identifier of a task's nexus and logical unit; None if it is free."""
+    """Return the operation that uses a list identifier of a task's nexus and logical unit.
+
+    Return None if the identifier is free.
+    """
     operation = copies.records.find(task.nexus, task.logical_unit, list_identifier)
     return operation if operation is not None and operation.is_in_progress else None
 
 
 def require_free(copies: Copies, task: Task, list_identifier: int) -> None:
-    """Raise Refusal if the list identifier is in use. The operation that uses it continues."""
+    """Raise Refusal if an operation uses the list identifier. That operation continues."""
     if operation_using(copies, task, list_identifier) is not None:
         raise Refusal(
             OPERATION_IN_PROGRESS,

@@ -1,8 +1,8 @@
 """The CDBs and parameter lists of the token commands (SPC-4 6, SBC-4 5.24 and 5.55).
 
-Each format is a `Layout`, from which the builders and the descriptions are made. The commands themselves decode with struct,
-because a copy of many small files sends thousands of commands a second. A test checks that the layouts and the structs describe
-the same bytes.
+Each format is declared as a `Layout`, which is used to build and to describe parameter lists. The commands decode with the
+module `struct`, which is faster: a copy of many small files sends thousands of commands a second. A test checks that the
+layouts and the structs describe the same bytes.
 """
 
 import struct
@@ -17,7 +17,7 @@ THIRD_PARTY_COPY_IN = 0x84
 
 
 class ServiceAction(IntEnum):
-    """Service actions of operation codes 83h and 84h. No number is used by both operation codes here."""
+    """Service actions of the operation codes 83h and 84h. The two operation codes have no service action number in common."""
 
     POPULATE_TOKEN = 0x10
     WRITE_USING_TOKEN = 0x11
@@ -67,7 +67,7 @@ class ReportAllRodTokensCdb(Layout):
 
 
 CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, type[Layout]]] = {
-    # service action: (operation code, name, layout of the CDB)
+    # (operation code, name, layout of the CDB), by service action
     ServiceAction.POPULATE_TOKEN: (THIRD_PARTY_COPY_OUT, "POPULATE TOKEN", TokenCommandCdb),
     ServiceAction.WRITE_USING_TOKEN: (THIRD_PARTY_COPY_OUT, "WRITE USING TOKEN", TokenCommandCdb),
     ServiceAction.COPY_OPERATION_ABORT: (THIRD_PARTY_COPY_OUT, "COPY OPERATION ABORT", AbortCdb),
@@ -77,11 +77,11 @@ CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, type[Layout]]] = {
 }
 
 OUT_CDB = struct.Struct(">6xII2x")
-"""Fields of the CDB of both commands with data-out: LIST IDENTIFIER and PARAMETER LIST LENGTH."""
+"""Fields of the CDBs of POPULATE TOKEN and WRITE USING TOKEN: LIST IDENTIFIER and PARAMETER LIST LENGTH."""
 ABORT_CDB = struct.Struct(">2xI10x")
 """Field of the CDB of COPY OPERATION ABORT: LIST IDENTIFIER."""
 IN_CDB = struct.Struct(">2xI4xI2x")
-"""Fields of the CDB of commands with data-in: LIST IDENTIFIER and ALLOCATION LENGTH."""
+"""Fields of the CDBs of commands with data-in: LIST IDENTIFIER and ALLOCATION LENGTH."""
 
 
 class PopulateTokenHeader(Layout):
@@ -122,7 +122,7 @@ RANGE_DESCRIPTOR_BYTES = _RANGE.size
 
 
 class ListFlag(IntFlag):
-    """Flags in byte 2 of both parameter lists; bit 1 has a different meaning in each."""
+    """Flags in byte 2 of both parameter lists. Bit 1 has a different meaning in each parameter list."""
 
     IMMED = 0x01
     RTV = 0x02
@@ -130,7 +130,7 @@ class ListFlag(IntFlag):
 
 
 class ListShape(NamedTuple):
-    """Sizes and offsets, in bytes, of the common fields that differ between the two parameter lists."""
+    """Sizes and offsets that differ between the two parameter lists, in bytes."""
 
     header_bytes: int
     min_data_length: int
@@ -149,7 +149,7 @@ class Range(NamedTuple):
 
 
 class PopulateTokenList(NamedTuple):
-    """The parameter list of POPULATE TOKEN; `ranges` are the descriptors that arrived completely."""
+    """The parameter list of POPULATE TOKEN. `ranges` are the descriptors that arrived completely."""
 
     data_length: int
     flags: int
@@ -160,7 +160,7 @@ class PopulateTokenList(NamedTuple):
 
 
 class WriteUsingTokenList(NamedTuple):
-    """The parameter list of WRITE USING TOKEN; `ranges` are the descriptors that arrived completely."""
+    """The parameter list of WRITE USING TOKEN. `ranges` are the descriptors that arrived completely."""
 
     data_length: int
     flags: int
@@ -171,20 +171,20 @@ class WriteUsingTokenList(NamedTuple):
 
 
 def decode_populate_token(data: bytes) -> PopulateTokenList:
-    """Decode a list of at least 16 bytes."""
+    """Decode a parameter list of POPULATE TOKEN, which must have at least 16 bytes."""
     data_length, flags, timeout_s, rod_type, range_length = _POPULATE.unpack_from(data)
     return PopulateTokenList(data_length, flags, timeout_s, rod_type, range_length, _ranges(data, _POPULATE.size, range_length))
 
 
 def decode_write_using_token(data: bytes) -> WriteUsingTokenList:
-    """Decode a list of at least 536 bytes."""
+    """Decode a parameter list of WRITE USING TOKEN, which must have at least 536 bytes."""
     data_length, flags, offset_into_rod, token, range_length = _WRITE_USING.unpack_from(data)
     ranges = _ranges(data, _WRITE_USING.size, range_length)
     return WriteUsingTokenList(data_length, flags, offset_into_rod, token, range_length, ranges)
 
 
 def _ranges(data: bytes, start: int, range_length: int) -> list[Range]:
-    """Return the descriptors that lie completely within the length field and within the received data (SBC-4 5.24.2)."""
+    """Return the descriptors that lie completely within the range descriptor length and the received data (SBC-4 5.24.2)."""
     whole_bytes = min(range_length, len(data) - start) // RANGE_DESCRIPTOR_BYTES * RANGE_DESCRIPTOR_BYTES
     return [Range(*fields) for fields in _RANGE.iter_unpack(memoryview(data)[start : start + whole_bytes])]
 
@@ -192,7 +192,7 @@ def _ranges(data: bytes, start: int, range_length: int) -> list[Range]:
 def encode_populate_token(
     ranges: Iterable[tuple[int, int]], *, flags: int = 0, inactivity_timeout_s: int = 0, rod_type: int = 0
 ) -> bytes:
-    """Encode a parameter list of POPULATE TOKEN; `ranges` are pairs of LBA and number of blocks."""
+    """Encode a parameter list of POPULATE TOKEN. `ranges` are pairs of LBA and number of blocks."""
     descriptors = _encode_ranges(ranges)
     header = PopulateTokenHeader(
         populate_token_data_length=len(descriptors) + 14,
@@ -208,7 +208,7 @@ def encode_populate_token(
 def encode_write_using_token(
     token: bytes, ranges: Iterable[tuple[int, int]], *, flags: int = 0, offset_into_rod: int = 0
 ) -> bytes:
-    """Encode a parameter list of WRITE USING TOKEN; `offset_into_rod` counts blocks of the destination."""
+    """Encode a parameter list of WRITE USING TOKEN. `offset_into_rod` is a number of logical blocks of the destination."""
     descriptors = _encode_ranges(ranges)
     header = WriteUsingTokenHeader(
         write_using_token_data_length=len(descriptors) + 534,

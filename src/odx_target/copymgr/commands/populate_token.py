@@ -1,4 +1,4 @@
-"""POPULATE TOKEN (SBC-4 5.24): freeze the present content of ranges, and make a token that represents it."""
+"""POPULATE TOKEN (SBC-4 5.24): freeze the present content of block ranges, and make a token that represents this content."""
 
 from odx_target.copymgr.commands.checks import POPULATE_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.commands.parameter_lists import (
@@ -36,7 +36,10 @@ from odx_target.turns import Steps
 
 
 def source_extents(task: Task) -> list[Extent]:
-    """Return the blocks that a POPULATE TOKEN reads; empty if its parameter list is too short and will be refused."""
+    """Return the blocks that a POPULATE TOKEN reads.
+
+    Return no blocks if the parameter list is so short that it will be refused.
+    """
     data = b"".join(task.data_out)
     if len(data) < POPULATE_TOKEN_SHAPE.header_bytes:
         return []
@@ -44,9 +47,9 @@ def source_extents(task: Task) -> list[Extent]:
 
 
 def populate_token(copies: Copies, task: Task) -> Outcome:
-    """Check the command, freeze the blocks, and make the token.
+    """Check the command, freeze the blocks of its ranges, and make a token.
 
-    The token represents the data at the time of this call, however long the operation takes.
+    The token represents the data at the time of this call, even if the operation takes longer.
     """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
@@ -72,9 +75,9 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
 
 
 class PopulateJob:
-    """The work of POPULATE TOKEN after the token is made: wait until a persistent token is durable, then issue the token.
+    """The work of POPULATE TOKEN after the token has been made: make a persistent token durable, and issue the token.
 
-    `token` is None if the command names no blocks.
+    `token` is None if the ranges of the command contain no blocks.
     """
 
     def __init__(self, copies: Copies, operation: CopyOperation, token: RodToken | None) -> None:
@@ -117,7 +120,7 @@ class PopulateJob:
 
 
 def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: RodType) -> RodToken:
-    """Make a token that is not issued yet; the pool stores a persistent token. Raises Refusal if there is no room."""
+    """Make a token without issuing it. If the token is persistent, the pool stores it. Raises Refusal if there is no room."""
     logical_unit = request.logical_unit
     _require_room_for_token(copies, logical_unit, rod_type)
     now_s = copies.environment.monotonic()
@@ -164,11 +167,11 @@ def _remember(copies: Copies, token: RodToken) -> None:
 
 
 def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> None:
-    """Raise Refusal, as ABORTED COMMAND with INSUFFICIENT RESOURCES, if there is no room for one more token.
+    """Raise Refusal (ABORTED COMMAND, INSUFFICIENT RESOURCES) if there is no room for one more token.
 
-    SPC-4 also offers 55h/0Dh under ILLEGAL REQUEST, but Windows takes an unexpected code under ILLEGAL REQUEST for an invalid
-    request, and then tries no offload on the logical unit for minutes. After ABORTED COMMAND, Windows copies only this one file
-    by reads and writes.
+    SPC-4 also allows the sense key ILLEGAL REQUEST with the code 55h/0Dh. But if Windows receives ILLEGAL REQUEST with a code
+    that it does not expect, Windows sends no token commands to the logical unit for minutes. If Windows receives ABORTED
+    COMMAND, it copies the present file by reads and writes, and uses tokens again for the next file.
     """
     if _full(copies, logical_unit, rod_type) is not None:
         copies.expire(copies.environment.monotonic(), Steps(STEPS_ON_THE_WAY))
@@ -181,7 +184,7 @@ def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type:
 
 
 def _full(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> tuple[str, int] | None:
-    """Return the name and the value of the limit that one more token would exceed; None if there is room."""
+    """Return the name and the value of the limit that one more token would exceed. Return None if there is room."""
     limits = copies.limits
     if copies.tokens.is_full:
         return "MAX_TOKENS", limits.max_tokens

@@ -35,7 +35,10 @@ Parameters = TypeVar("Parameters", bound=ParameterList, covariant=True)
 
 @dataclass(slots=True, frozen=True)
 class Request(Generic[Parameters]):
-    """A command to be checked. `is_own_pool` is True if the logical unit's blocks are in the pool of this copy manager."""
+    """A command that has to be checked.
+
+    `is_own_pool` is True if the logical unit's blocks are in the pool of this copy manager.
+    """
 
     parameters: Parameters
     shape: ListShape
@@ -48,7 +51,7 @@ class Request(Generic[Parameters]):
         return sum(count_blocks for _, count_blocks in self.parameters.ranges)
 
     def field_of(self, index: int) -> int:
-        """Return the byte offset of a range descriptor in the parameter list."""
+        """Return the byte offset of the range descriptor with number `index` in the parameter list."""
         return self.shape.header_bytes + index * RANGE_DESCRIPTOR_BYTES
 
 
@@ -60,9 +63,9 @@ def read_request(
     shape: ListShape,
     decode: Callable[[bytes], Parameters],
 ) -> Request[Parameters]:
-    """Decode the parameter list of a command. `list_identifier` and `list_bytes` are from the CDB.
+    """Decode the parameter list of a command. `list_identifier` and `list_bytes` are values of the CDB.
 
-    Raises Refusal if the list is too short, or if the list identifier is in use.
+    Raises Refusal if the parameter list is too short, or if the list identifier is in use.
     """
     data = _received_list(task, list_bytes)
     _check_list_length(shape, len(data))
@@ -71,7 +74,7 @@ def read_request(
 
 
 def _received_list(task: Task, length_bytes: int) -> bytes:
-    """Return the parameter list of a task, at the length that its CDB states. Raises Refusal if fewer bytes arrived."""
+    """Return the parameter list of a task, in the length that its CDB gives. Raises Refusal if fewer bytes arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise Refusal(
@@ -87,7 +90,7 @@ def _received_list(task: Task, length_bytes: int) -> bytes:
 
 
 def _check_list_length(shape: ListShape, size_bytes: int) -> None:
-    """Raise Refusal if the list ends within its header."""
+    """Raise Refusal if the parameter list ends within its header."""
     if size_bytes < shape.header_bytes:
         raise Refusal(
             PARAMETER_LIST_LENGTH_ERROR,

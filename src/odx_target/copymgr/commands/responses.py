@@ -55,14 +55,17 @@ def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
 
 
 def rod_token_information(operation: CopyOperation) -> bytes:
-    """Build the response to RECEIVE ROD TOKEN INFORMATION. It has a length of token descriptors even if there are none."""
+    """Build the response to RECEIVE ROD TOKEN INFORMATION.
+
+    It contains the field ROD TOKEN DESCRIPTORS LENGTH even if there is no token descriptor.
+    """
     descriptors = bytes(2) + operation.token if operation.token and not operation.is_in_progress else b""
     trailer = len(descriptors).to_bytes(4, "big") + descriptors
     return copy_status(operation, len(trailer)) + trailer
 
 
 def management_token(token: bytes) -> bytes:
-    """Return the part of a token that is reported to management. This part is too short to be used as a token."""
+    """Return the part of a token that management may read. This part is too short to be used as a token."""
     return token[:MANAGEMENT_TOKEN_BYTES]
 
 

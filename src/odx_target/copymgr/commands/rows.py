@@ -1,8 +1,8 @@
 """The rows that the copy manager adds to the command table.
 
-The flags of a row decide whether write protection, a stopped logical unit or a reservation prevents the command. For
-reservations, POPULATE TOKEN counts as a read of its logical unit, WRITE USING TOKEN as a write, and COPY OPERATION ABORT as a
-write too. Commands that retrieve results never conflict with a reservation (SPC-4 5.13.1 table 65).
+The flags of a row decide if write protection, a stopped logical unit or a reservation prevents the command. For reservations,
+POPULATE TOKEN counts as a read of the logical unit, and WRITE USING TOKEN and COPY OPERATION ABORT count as writes. Commands
+that retrieve results never conflict with a reservation (SPC-4 5.13.1 table 65).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from odx_target.scsi.tasks.task import Task
 Handler = Callable[[Copies, Task], Outcome]
 
 _OUT_USAGE = "00000000 ffffffffffffffff 3f 00"
-"""CDB usage data after the service action. GROUP NUMBER is accepted and ignored, because grouping is not supported."""
+"""CDB usage data after the service action. GROUP NUMBER is accepted but has no effect, because grouping is not supported."""
 _ABORT_USAGE = "ffffffff 0000000000000000 00 00"
 _IN_USAGE = "ffffffff 00000000ffffffff 00 00"
 _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
@@ -36,7 +36,7 @@ _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
 
 @dataclass(frozen=True, slots=True)
 class CopyCommand:
-    """A command: its CDB usage data after the service action, handler, flags, extents, and access class for reservations."""
+    """One command. `usage` is the CDB usage data after the service action. `access` is the kind of access for reservations."""
 
     service_action: ServiceAction
     usage: str

@@ -1,7 +1,7 @@
 """The third-party copy VPD page, 8Fh (SPC-4 7.8.17, SBC-4 6.6.8).
 
-Descriptors are in ascending order of type. So the block device ROD token limits, the only descriptor that Windows reads, come
-first. Descriptors that only EXTENDED COPY uses are omitted.
+Descriptors are in ascending order of type. Therefore the first descriptor has the block device ROD token limits, which is the
+only descriptor that Windows reads. Descriptors that only EXTENDED COPY uses are omitted.
 """
 
 from itertools import groupby
@@ -43,7 +43,7 @@ class TokenLimits(Layout):
 
 
 class RodTokenFeatures(Layout):
-    """The body of the ROD token features descriptor, without features of device types."""
+    """The body of the ROD token features descriptor, without the features of device types that follow."""
 
     remote_tokens: int = bits(0, 3, 4)
     minimum_token_lifetime: int = number(12, 4)
@@ -131,7 +131,7 @@ def _token_limits(limits: CopyLimits, block_bytes: int) -> bytes:
 
 
 def _supported_commands() -> bytes:
-    """Build the list of operation codes, each with its service actions, in ascending order (SPC-4 7.8.17.4)."""
+    """Build the list of supported operation codes with their service actions, in ascending order (SPC-4 7.8.17.4)."""
     commands = sorted((CDB_LAYOUTS[action][0], int(action)) for action in ServiceAction)
     entries = b""
     for operation_code, group in groupby(commands, key=lambda command: command[0]):
@@ -141,7 +141,10 @@ def _supported_commands() -> bytes:
 
 
 def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
-    """Build the descriptor of ROD token features. Its fields "per segment" belong to EXTENDED COPY and stay zero."""
+    """Build the descriptor of ROD token features.
+
+    The fields whose names contain "per segment" belong to EXTENDED COPY and stay zero.
+    """
     block_rods = BlockRodFeatures(
         descriptor_length=BlockRodFeatures.size_bytes - 4,
         optimal_block_rod_length_granularity=BLOCK_BYTES // block_bytes,

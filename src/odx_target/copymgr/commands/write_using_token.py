@@ -25,7 +25,10 @@ _OFFSET_INTO_ROD_FIELD = 8
 
 
 def destination_extents(task: Task) -> list[Extent]:
-    """Return the blocks that a WRITE USING TOKEN writes; empty if its parameter list is too short and will be refused."""
+    """Return the blocks that a WRITE USING TOKEN writes.
+
+    Return no blocks if the parameter list is so short that it will be refused.
+    """
     data = b"".join(task.data_out)
     if len(data) < WRITE_USING_TOKEN_SHAPE.header_bytes:
         return []
@@ -33,7 +36,10 @@ def destination_extents(task: Task) -> list[Extent]:
 
 
 def write_using_token(copies: Copies, task: Task) -> Outcome:
-    """Check the command and its token, then write the data: in the background with IMMED, else at once or as pending work."""
+    """Check the command and its token, and write the data. If IMMED is set, the data is written in the background.
+
+    Otherwise the data is written now or as pending work.
+    """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
@@ -43,7 +49,7 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
     token = copies.judge.judge(parameters.token, copies.environment.monotonic())
     rod: RodSource = ZeroRod() if token is None else token.rod
     block_bytes = task.logical_unit.block_bytes
-    # the zero token represents zeros without end, so its offset has no meaning and is ignored (Windows sends one)
+    # the zero token represents endless zeros, so the offset has no meaning and is ignored (Windows sends an offset)
     offset_bytes = 0 if token is None else parameters.offset_into_rod * block_bytes
     _check_offset(rod, offset_bytes, parameters.offset_into_rod)
     copies.require_room(task.nexus)
@@ -62,10 +68,10 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
 
 
 class TokenUse:
-    """A lease on a token for one command. The token is None for the zero token, which needs no lease and cannot be deleted.
+    """A lease of one command on a token. `token` is None for the zero token, which needs no lease and cannot be deleted.
 
-    DEL_TKN deletes the token when its command is complete: all requested blocks, or the whole ROD, are written. If the time
-    budget ended the command early, the token stays, because the initiator continues with the same token.
+    If DEL_TKN is set, the token is deleted after all requested blocks, or the whole ROD, have been written. If the time budget
+    ends the command before that, the token is not deleted, because the initiator continues with the same token.
     """
 
     def __init__(self, copies: Copies, token: RodToken | None, *, delete: bool) -> None:

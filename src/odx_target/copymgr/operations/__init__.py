@@ -1,1 +1,1 @@
-"""Copy operations: their work, the rate of copying, and their records (SPC-4 5.16.4)."""
+"""Copy operations, the copy rate, and the records of operations (SPC-4 5.16.4)."""

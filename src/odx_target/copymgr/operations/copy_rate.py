@@ -1,13 +1,12 @@
-"""The copy rate: a limit in bytes per second for all WRITE USING TOKEN commands of an array together.
+"""The copy rate, a limit in bytes per second for the sum of all WRITE USING TOKEN commands of an array.
 
-Every written block counts, even a block that is only shared or becomes a hole. A limit is set to slow down copies, or to serve
-hosts in the meantime, and both purposes concern all blocks.
+Every written block counts, even a block that is only shared or becomes a hole.
 
-1. The work is cut so that a step at this rate takes at most `STEP_S`.
-2. Steps get their turns in the order in which they ask. A step is done at the end of its turn.
-3. A turn begins at the end of the previous turn, even if the event loop was late. So delays of a busy event loop do not reduce
-   the rate.
-4. After a pause longer than a step, the next turn begins at the present time. So unused turns do not add up to a burst.
+1. Copies are divided into steps. At the copy rate, a step takes at most `STEP_S`.
+2. Each step gets a turn, in the order of the calls of `wait_for_turn_s`. A step runs at the end of its turn.
+3. A turn begins at the end of the previous turn, even if the event loop was late. Therefore delays of a busy event loop do not
+   reduce the rate.
+4. After a pause longer than a step, the next turn begins at the present time. Therefore unused turns do not add up to a burst.
 """
 
 from dataclasses import replace
@@ -16,28 +15,33 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.store.api import BLOCK_BYTES
 
 STEP_S = 1 / 32
-"""Duration of a step: short enough to notice an abort, to show progress and to end a command in time. It is a power of two,
-like block sizes."""
+"""Maximum duration of a step. It is so short that an operation notices an abort, shows progress and ends in time.
+
+It is a power of two, like block sizes.
+"""
 
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
-"""Minimum rate of copies (copy-rate): one block of the store in one step. At a lower rate, steps would take longer."""
+"""Minimum copy rate (copy-rate), which is one store block in `STEP_S`.
+
+At a lower rate, steps would take longer than `STEP_S`.
+"""
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""Maximum rate of copies (copy-rate): more than any machine reaches, and small enough for all calculations here."""
+"""Maximum copy rate (copy-rate). No machine reaches this rate, and it is small enough for all calculations in this module."""
 
 
 class CopyRate:
-    """The limit and the turns under it. If `bytes_per_s` is None, there is no limit."""
+    """The limit, and the time at which the next turn may begin. If `bytes_per_s` is None, there is no limit."""
 
     def __init__(self, limits: CopyLimits) -> None:
         self.bytes_per_s: int | None = None
         self.limits = limits
-        """Copy limits whose step sizes suit the present rate."""
+        """Copy limits. At the present copy rate, a step of these sizes takes at most `STEP_S`."""
         self._full_speed = limits
         self._free_at_s = 0.0
 
     def set(self, bytes_per_s: int | None) -> None:
-        """Change or remove the limit; turns already given stay valid. Raises ValueError if the rate is out of bounds."""
+        """Change or remove the limit. Turns that have been given stay valid. Raises ValueError if the rate is out of bounds."""
         if bytes_per_s is None:
             self.limits = self._full_speed
         else:
@@ -53,7 +57,7 @@ class CopyRate:
         self._free_at_s = 0.0
 
     def wait_for_turn_s(self, size_bytes: int, now_s: float) -> float:
-        """Take the next turn for a step, and return the seconds until the step may be done. `now_s` is monotonic."""
+        """Take the next turn for a step, and return the time in seconds until the step may run. `now_s` is monotonic."""
         if self.bytes_per_s is None:
             return 0.0
         begins_at_s = self._free_at_s if now_s - self._free_at_s < STEP_S else now_s

@@ -15,7 +15,7 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadab
 
 
 class Ending(NamedTuple):
-    """The end of an operation: its status, and its sense data if it failed."""
+    """The end of an operation: the status, and the sense data if the operation failed."""
 
     status: CopyStatus
     check: CheckCondition | None = None
@@ -27,14 +27,17 @@ class Job(Protocol):
     operation: CopyOperation
 
     async def work(self) -> Ending:
-        """Do all the work. May raise the exceptions of the store and of `CopyOperation.raise_if_ended`."""
+        """Do all work of the operation. Raises exceptions of the store and of `CopyOperation.raise_if_ended`."""
         ...
 
     def close(self, ending: Ending, now_s: float) -> None: ...
 
 
 class ForegroundJob(Pending):
-    """Pending work of a foreground operation, which ends with the reply to the command. Raises CheckCondition, TaskAborted."""
+    """Pending work of a foreground operation, which returns the reply to the command.
+
+    `run` raises CheckCondition, TaskAborted.
+    """
 
     def __init__(self, copies: Copies, job: Job) -> None:
         self._copies = copies
@@ -58,7 +61,10 @@ class ForegroundJob(Pending):
 
 
 def start_in_background(copies: Copies, job: Job) -> None:
-    """Do the work of a command whose reply has been sent. A failure is visible only in the record of the operation."""
+    """Start the work of a background operation.
+
+    The reply to the command does not wait for it, so only the record of the operation shows a failure.
+    """
     try:
         copies.environment.start_soon(_run_in_background, copies, job)
     except BaseException:
@@ -77,7 +83,7 @@ async def _run_in_background(copies: Copies, job: Job) -> None:
 
 
 def conclude(copies: Copies, job: Job, ending: Ending) -> None:
-    """End an operation, unless it was already terminated. Its record keeps the result."""
+    """Close a job, and record the end of its operation. If the operation was terminated before, its status stays TERMINATED."""
     operation = job.operation
     now_s = copies.environment.monotonic()
     try:
@@ -99,7 +105,7 @@ def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:
-    """Return the ending that reports an exception raised by the work."""
+    """Return the ending that reports an exception of the job's work."""
     return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(copies, job, error))
 
 
@@ -109,12 +115,12 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
     if isinstance(error, SourceUnreadable):
         return refusal_of_source(error)
     if isinstance(error, DamagedBlock | Unreadable):
-        # a destination block that is written only in part has to be read first, and this read has failed
+        # a destination block that is written only in part has to be read first, and this read failed
         lba = error.block * BLOCK_BYTES // job.operation.logical_unit.block_bytes
         condition, key = BLOCK_FAILURES[type(error)]
         return Refusal(condition, key=key, information=lba, rule=f"the destination: {error}")
     if isinstance(error, BUSY_FAILURES):
-        # not the status BUSY, because a part may have been written, and only the record of the operation shows how much
+        # not the status BUSY, because blocks may have been written, and only the record of the operation shows their number
         return Refusal(INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule=str(error) or "out of memory")
     for kind, (condition, key) in STORE_FAILURES.items():
         if isinstance(error, kind):
@@ -125,6 +131,9 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
 
 
 def refusal_of_source(error: SourceUnreadable) -> Refusal:
-    """Return the refusal for an unreadable source block. Its LBA is omitted, as it has no meaning at the destination."""
+    """Return the refusal for an unreadable source block.
+
+    INFORMATION is empty, because an LBA of the source has no meaning for the destination.
+    """
     condition, key = BLOCK_FAILURES[type(error.cause)]
     return Refusal(condition, key=key, rule=f"the source: {error.cause}")

@@ -1,9 +1,9 @@
-"""A copy operation, under way or finished, and its status for other commands (SPC-4 5.16.4).
+"""A copy operation that is running or has ended, and the status that other commands report (SPC-4 5.16.4).
 
     none --accepted--> IN_FOREGROUND or IN_BACKGROUND --+--> COMPLETED, COMPLETED_WITH_ERROR, PARTIAL
                                                         +--> TERMINATED by COPY OPERATION ABORT, reset, task management
 
-The object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS report.
+The `CopyOperation` object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS report.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,9 @@ class CopyStatus(IntEnum):
     COMPLETED = 0x01
     COMPLETED_WITH_ERROR = 0x02
     PARTIAL = 0x03
-    """Ended without an error, but with fewer blocks than requested."""
+    """The operation ended without an error, but wrote fewer blocks than requested."""
     RESIDUAL = 0x04
-    """Used by EXTENDED COPY only."""
+    """Only EXTENDED COPY uses this status."""
     IN_PROGRESS = 0x10
     IN_FOREGROUND = 0x11
     IN_BACKGROUND = 0x12
@@ -35,10 +35,10 @@ class CopyStatus(IntEnum):
 
 
 class CopyOperation:
-    """One POPULATE TOKEN or WRITE USING TOKEN. `number` gives the order in which operations began.
+    """One POPULATE TOKEN or WRITE USING TOKEN. An operation with a higher `number` began later.
 
     `task` is the command of a foreground operation, and None for a background operation. `transfer_count_blocks` is the number
-    of blocks done without a gap from the first one. Times are monotonic seconds.
+    of finished blocks; they have no gap and begin with the first block. Times are monotonic seconds.
     """
 
     __slots__ = (
@@ -80,13 +80,13 @@ class CopyOperation:
         self.task: Task | None = None if in_background else task
         self.started_at_s = now_s
         _, self.list_bytes = OUT_CDB.unpack_from(task.cdb)
-        """Length of the parameter list; the reply reports these bytes as transferred."""
+        """Length of the parameter list. The reply reports this number of bytes as transferred."""
         self.transfer_count_blocks = 0
         self.counter = 0
         self.completion_status = Status.GOOD
         self.sense = b""
         self.token = b""
-        """The token that the operation made; empty after `release_token`."""
+        """The token that the operation made. It is empty after `release_token`."""
         self.token_delivered = False
         self._status = CopyStatus.IN_BACKGROUND if in_background else CopyStatus.IN_FOREGROUND
 
@@ -112,7 +112,7 @@ class CopyOperation:
         return RECORD_OVERHEAD_BYTES + len(self.sense) + len(self.token)
 
     def finish(self, status: CopyStatus, check: CheckCondition | None) -> None:
-        """Record that the operation has ended by itself. Does nothing if it was terminated."""
+        """Record that the operation has ended with `status`. Does nothing if the operation was terminated."""
         if not self.is_in_progress:
             return
         self._status = status
@@ -121,17 +121,17 @@ class CopyOperation:
             self.sense = check.sense(descriptor_format=self.logical_unit.descriptor_format_sense)
 
     def terminate(self) -> None:
-        """End the operation from outside, so that it changes nothing more. Does nothing if it has ended."""
+        """End the operation early, so that it does not change anything any more. Does nothing if it has already ended."""
         if CopyStatus.IN_PROGRESS <= self._status <= CopyStatus.IN_BACKGROUND:
             self._status = CopyStatus.TERMINATED
             self.completion_status = Status.TASK_ABORTED
 
     def forget_task(self) -> None:
-        """Drop the reference to the command and its data, since the record is kept for a long time."""
+        """Remove the reference to the command and its data, because the record is stored for a long time."""
         self.task = None
 
     def raise_if_ended(self) -> None:
-        """Raise TaskAborted, or CheckCondition after COPY OPERATION ABORT, if the operation was terminated.
+        """Raise an exception if the operation was terminated: CheckCondition after COPY OPERATION ABORT, otherwise TaskAborted.
 
         The work of the operation calls this method before each change.
         """
@@ -142,4 +142,4 @@ class CopyOperation:
 
 
 BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
-"""Function called before each step of each operation. It may wait, and may raise the exceptions of a step."""
+"""Function that is called before each step of each operation. It may wait, and may raise the same exceptions as a step."""

@@ -1,7 +1,7 @@
 """The records of copy operations, with limits on their number, memory and age (SPC-4 5.16.4.5).
 
-A record is found by its list identifier together with the I_T nexus and the logical unit of the command. So two programs on one
-host that choose the same identifier for different disks get their own results.
+The key of a record is the I_T nexus, the logical unit and the list identifier of the command. Therefore two programs on one
+host can use the same list identifier for different disks.
 """
 
 from collections import OrderedDict
@@ -22,13 +22,13 @@ _STEPS_OF_A_RECORD = 3
 
 
 class RecordTable:
-    """Operations by nexus, logical unit and list identifier, the oldest first."""
+    """Operations by nexus, logical unit and list identifier. The oldest operation is first."""
 
     def __init__(self, limits: CopyLimits) -> None:
         self._limits = limits
         self._by_nexus: dict[Nexus, OrderedDict[Key, CopyOperation]] = {}
         self._finished: OrderedDict[CopyOperation, float] = OrderedDict()
-        """Records of finished operations, with the time when each expires, in the order of these times."""
+        """Records of finished operations and their expiry times, in the order of these times."""
         self.total_bytes = 0
         self.evictions = 0
 
@@ -46,9 +46,10 @@ class RecordTable:
     def find_leniently(
         self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int, now_s: float
     ) -> CopyOperation | None:
-        """Return the operation of this nexus, or else the latest operation of another nexus of the same initiator.
+        """Return the operation of this nexus.
 
-        An expired record counts as absent, even before it is removed.
+        If there is none, return the latest operation of another nexus of the same initiator. Expired records are ignored, even
+        if they have not been removed yet.
         """
         exact = self.find(nexus, logical_unit, list_identifier)
         if exact is not None and not self.is_over(exact, now_s):
@@ -62,14 +63,17 @@ class RecordTable:
         return max(living, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
-        """True if a nexus may begin one more operation; False if all its records belong to operations under way."""
+        """True if a nexus may begin one more operation. False if its record table is full of records of running operations."""
         records = self._by_nexus.get(nexus)
         if records is None or len(records) < self._limits.max_records_per_nexus:
             return True
         return self._victim(records) is not None
 
     def add(self, operation: CopyOperation) -> None:
-        """Add the record of an operation that begins. It replaces a finished one with the same identifier (SPC-4 5.16.4.2)."""
+        """Add the record of a new operation.
+
+        It replaces the record of a finished operation with the same identifier (SPC-4 5.16.4.2).
+        """
         key = (operation.logical_unit, operation.list_identifier)
         self._remove(operation.nexus, key)
         records = self._by_nexus.setdefault(operation.nexus, OrderedDict())
@@ -79,7 +83,7 @@ class RecordTable:
         self.total_bytes += RECORD_OVERHEAD_BYTES
 
     def finished(self, operation: CopyOperation, now_s: float) -> None:
-        """Record the end of an operation, and count the memory of its sense data and token."""
+        """Record the end of an operation, and add the memory of its sense data and token to the total."""
         if operation in self._finished or not self._holds(operation):
             return
         self.total_bytes += operation.record_bytes - RECORD_OVERHEAD_BYTES
@@ -88,25 +92,25 @@ class RecordTable:
             pass
 
     def release_token(self, operation: CopyOperation) -> None:
-        """Drop the token of a record because the initiator does not need it any more. The other fields stay."""
+        """Remove the token from a record, because the initiator does not need the token any more. The other fields stay."""
         before_bytes = operation.record_bytes
         operation.token = b""
         if operation in self._finished:
             self.total_bytes += operation.record_bytes - before_bytes
 
     def drop_nexus(self, nexus: Nexus) -> None:
-        """Drop the records of a lost I_T nexus."""
+        """Remove the records of a lost I_T nexus."""
         for key in list(self._by_nexus.get(nexus, ())):
             self._remove(nexus, key)
 
     def drop_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Drop all records of a logical unit after its reset."""
+        """Remove all records of a logical unit after its reset."""
         for nexus, records in list(self._by_nexus.items()):
             for key in [key for key in records if key[0] is logical_unit]:
                 self._remove(nexus, key)
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired records until the steps are used up. Return True if expired ones may remain."""
+        """Remove expired records until the steps are used up. Return True if expired records remain."""
         while self._finished:
             operation, until_s = next(iter(self._finished.items()))
             if now_s < until_s:
@@ -123,7 +127,7 @@ class RecordTable:
         return until_s is not None and now_s >= until_s
 
     def next_expiry(self) -> float | None:
-        """Return the monotonic time at which the next record expires; None if no record will."""
+        """Return the monotonic time at which the next record expires. Return None if there is no finished record."""
         return next(iter(self._finished.values()), None)
 
     def _holds(self, operation: CopyOperation) -> bool:
@@ -140,7 +144,9 @@ class RecordTable:
             del self._by_nexus[nexus]
 
     def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
-        """Return the record to evict. Records of writes come first, then those with a reported token, then the oldest."""
+        """Return the record to evict: a write, if any; otherwise a record whose token was reported, if any; otherwise the
+        oldest record.
+        """
         for operation in records.values():
             if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
                 return operation
@@ -155,7 +161,7 @@ class RecordTable:
         self._remove(nexus, (victim.logical_unit, victim.list_identifier))
 
     def _evict_oldest_of_all(self, but: CopyOperation) -> bool:
-        """Evict one record of any nexus, but not `but`. Return False if no record can be evicted."""
+        """Evict one record of any nexus, except the record `but`. Return False if no record can be evicted."""
         victims = [self._victim(records) for records in self._by_nexus.values()]
         candidates = [victim for victim in victims if victim is not None and victim is not but]
         if not candidates:

@@ -1,4 +1,4 @@
-"""Cuts a WRITE USING TOKEN into steps. A step is of one kind, and covers whole logical blocks of the destination."""
+"""Division of a WRITE USING TOKEN into steps. A step has one kind, and covers whole logical blocks of the destination."""
 
 from enum import Enum, auto
 from typing import NamedTuple
@@ -9,20 +9,23 @@ from odx_target.store.api import BLOCK_BYTES, FrozenMap
 from odx_target.turns import Steps
 
 _STEPS_TO_LOOK_AHEAD = 50
-"""Number of map entries to search for the end of a hole. A longer hole is cut into several steps, which costs no more."""
+"""Maximum number of map entries that are searched for the end of a hole.
+
+A longer hole is divided into several steps, which costs the same time.
+"""
 
 
 class StepKind(Enum):
     SHARE = auto()
-    """Blocks of the store are shared with the source; no data is copied."""
+    """The destination shares store blocks with the source, and no data is copied."""
     ZERO = auto()
-    """The source reads as zeros, so holes are made in the destination."""
+    """The source reads as zeros, so the step makes holes in the destination."""
     MOVE = auto()
-    """Data is read from the source and written to the destination."""
+    """The step reads data from the source and writes the data to the destination."""
 
 
 class Step(NamedTuple):
-    """One step: write the bytes of the ROD from `offset_bytes` on to `count_blocks` logical blocks from `lba` on."""
+    """One step, which writes `count_blocks` logical blocks at `lba`. The data begins at byte `offset_bytes` of the ROD."""
 
     kind: StepKind
     offset_bytes: int
@@ -30,11 +33,11 @@ class Step(NamedTuple):
     count_blocks: int
     frozen: FrozenMap | None = None
     source_block: int = 0
-    """For SHARE: the first block in the frozen map, in blocks of the store."""
+    """Number of the first store block in the frozen map. Only SHARE steps use this field."""
 
 
 class Destination(NamedTuple):
-    """The remaining part of a range: `count_blocks` blocks of `block_bytes` bytes from `lba` on.
+    """The remaining part of a destination range: `count_blocks` blocks of `block_bytes` bytes, beginning at `lba`.
 
     `can_share` is True if the destination is in the same pool as the source.
     """
@@ -50,14 +53,14 @@ class Destination(NamedTuple):
 
 
 def plan_step(rod: RodSource, offset_bytes: int, destination: Destination, limits: CopyLimits) -> Step:
-    """Plan the next step, of at least one block, from a byte offset within the ROD."""
+    """Plan the next step, which begins at a byte offset within the ROD and has at least one block."""
     piece = rod.piece_at(offset_bytes)
     wanted_bytes = min(piece.size_bytes, destination.count_blocks * destination.block_bytes)
     if piece.kind is PieceKind.MAPPED and destination.can_share:
         shared = _share(piece, offset_bytes, destination, min(wanted_bytes, limits.remap_step_bytes))
         if shared is not None:
             return shared
-    # a zero step that is cut short ends on a store block boundary, because parts of store blocks cannot become holes
+    # a ZERO step that does not reach the end ends on a store block boundary, because parts of store blocks cannot become holes
     longest_bytes = limits.remap_step_bytes - destination.offset_bytes % BLOCK_BYTES
     zeros_blocks = min(_zero_bytes(piece, wanted_bytes), longest_bytes) // destination.block_bytes
     if zeros_blocks:
@@ -67,7 +70,10 @@ def plan_step(rod: RodSource, offset_bytes: int, destination: Destination, limit
 
 
 def _share(piece: Piece, offset_bytes: int, destination: Destination, wanted_bytes: int) -> Step | None:
-    """Plan a SHARE step, or return None. Only whole store blocks can be shared, at the same alignment on both sides."""
+    """Plan a SHARE step, or return None.
+
+    Source and destination can share only whole store blocks that are aligned on both sides.
+    """
     store_blocks = wanted_bytes // BLOCK_BYTES
     if piece.map_offset_bytes % BLOCK_BYTES or destination.offset_bytes % BLOCK_BYTES or not store_blocks:
         return None
@@ -90,8 +96,8 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
 def _move_bytes(piece: Piece, wanted_bytes: int, destination: Destination, limits: CopyLimits) -> int:
     """Return the size of a MOVE step in bytes.
 
-    If blocks can be shared from the next store block boundary on, the step ends at that boundary. If they cannot be shared, the
-    size is chosen so that the next step begins at a store block boundary.
+    If the blocks after the next store block boundary can be shared, the step ends at that boundary. Otherwise the size of the
+    step is chosen so that the next step begins at a store block boundary.
     """
     before_bytes = destination.offset_bytes % BLOCK_BYTES
     is_alignable = piece.kind is PieceKind.MAPPED and piece.map_offset_bytes % BLOCK_BYTES == before_bytes

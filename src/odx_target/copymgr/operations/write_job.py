@@ -25,14 +25,14 @@ from odx_target.store.api import BLOCK_BYTES
 
 
 class WriteJob:
-    """Writes the ROD from `offset_bytes` on into ranges of the operation's logical unit, in the given order.
+    """Writes the bytes of a ROD, beginning at `offset_bytes`, to ranges of the operation's logical unit, in the given order.
 
-    1. The work is cut into steps, which are done in order: the blocks that are counted as done have no gap.
-    2. `work_now` does the steps that are quick, at once. `work` does the remaining steps, one at a time.
-    3. Right before each change, the job checks whether the operation was ended: nothing is written after its end.
-    4. In the foreground, the job stops early enough for the response. It always does its first step, which waits no longer than
-       the time budget allows.
-    5. A ROD that is shorter than the request is written to its end, and its last block is padded with zeros (SBC-4 5.55.2).
+    1. The work is divided into steps. The steps run in order, so there is no gap between finished blocks.
+    2. `work_now` runs the quick steps without waiting. `work` runs the remaining steps one after the other.
+    3. Just before each change, the job checks if the operation was ended. Nothing is written after the end of the operation.
+    4. In the foreground, the job stops early enough for the response. The job always runs its first step, which waits only as
+       long as the time budget allows.
+    5. If the ROD is shorter than the request, the job writes the whole ROD, and pads the last block with zeros (SBC-4 5.55.2).
 
     `on_close` is called with two arguments: True if the work is complete, and the monotonic time of the end.
     """
@@ -70,7 +70,7 @@ class WriteJob:
         return self.operation.transfer_count_blocks
 
     def work_now(self) -> bool:
-        """Do the steps that need no waiting and little time. Return False if steps remain."""
+        """Run the steps that need little time and do not wait. Return False if steps remain."""
         spent_bytes = dict.fromkeys(StepKind, 0)
         allowed_bytes = {
             StepKind.SHARE: self._limits.remap_step_bytes,
@@ -114,7 +114,7 @@ class WriteJob:
         return self.ending()
 
     def ending(self) -> Ending:
-        """Return the ending that follows from the number of blocks written."""
+        """Return the ending of the operation, which depends on the number of written blocks."""
         if self.done_blocks == self.operation.requested_blocks:
             return Ending(CopyStatus.COMPLETED)
         if self._failure is not None and not self._is_out_of_time:
@@ -133,7 +133,7 @@ class WriteJob:
         return max(0, min(requested_blocks, rod_blocks))
 
     def _underrun(self) -> CheckCondition:
-        """Return COPY ABORTED with the number of written blocks, or ILLEGAL REQUEST if there are none (SBC-4 5.55.2)."""
+        """Return COPY ABORTED with the number of written blocks, or ILLEGAL REQUEST if no block was written (SBC-4 5.55.2)."""
         nothing_done = not self.done_blocks
         late = self._is_out_of_time
         return Refusal(
@@ -148,7 +148,7 @@ class WriteJob:
         )
 
     def _is_time_up(self) -> bool:
-        """True if one more step might end too late. Always False in the background, and before the first step is done."""
+        """True if one more step might end too late. Always False in the background, and before the first step has ended."""
         if self.operation.task is None or not self.done_blocks:
             return False
         self._is_out_of_time = self._environment.monotonic() + self._longest_step_s > self._latest_s
@@ -156,11 +156,14 @@ class WriteJob:
 
     @property
     def _latest_s(self) -> float:
-        """The monotonic time by which the command must have ended."""
+        """Monotonic time before which the command must end."""
         return self.operation.started_at_s + self._limits.command_budget_s - self._limits.answer_reserve_s
 
     async def _wait_for_turn(self) -> None:
-        """Wait as the copy rate demands, but in the foreground not beyond the time budget of the command."""
+        """Wait until the copy rate allows the next step.
+
+        In the foreground, the wait ends at the latest with the time budget.
+        """
         now_s = self._environment.monotonic()
         wait_s = self._copies.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
         if self.operation.task is not None:
@@ -197,7 +200,10 @@ class WriteJob:
             self._step_done(done)
 
     def _do_now(self, step: Step) -> Step | None:
-        """Do a step at once. Return the part that was done, from its start, or None if the step has to wait and did nothing."""
+        """Run a step without waiting. Return the finished part of the step.
+
+        Return None if the step has to wait and changed nothing.
+        """
         if step.kind is StepKind.SHARE:
             return self._share(step)
         if step.kind is StepKind.ZERO:
@@ -229,9 +235,10 @@ class WriteJob:
         return step
 
     def _check_before(self, step: Step) -> None:
-        """Raise if a step must not change the medium any more.
+        """Raise an exception if a step must not change the medium any more.
 
-        Raises the exceptions of `raise_if_ended`, and Refusal if the logical unit does not accept the write any more.
+        Raises the exceptions of `CopyOperation.raise_if_ended`. Raises Refusal if the logical unit does not accept the write
+        any more.
         """
         self.operation.raise_if_ended()
         logical_unit = self.operation.logical_unit

@@ -1,1 +1,1 @@
-"""ROD tokens: their format, the data that they represent, and their lifetime (SPC-4 5.16.6, SBC-4 4.28)."""
+"""ROD tokens: the format, the represented data, and the lifetime of tokens (SPC-4 5.16.6, SBC-4 4.28)."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class BlockSet:
-    """Set of blocks, as separate runs (first, end) in ascending order. A change costs little, however many runs there are."""
+    """Set of blocks, stored as separate runs (first, end) in ascending order. Changes are fast even if there are many runs."""
 
     def __init__(self, runs: Iterable[tuple[int, int]] = ()) -> None:
         self._firsts: list[int] = []
@@ -14,7 +14,7 @@ class BlockSet:
             self.add(first, end)
 
     def touches(self, first: int, end: int) -> bool:
-        """True if the set contains a block from `first` up to, but not including, `end`."""
+        """True if the set contains a block with a number from `first` to `end` - 1."""
         at = bisect_left(self._firsts, end)
         return at > 0 and self._ends[at - 1] > first
 

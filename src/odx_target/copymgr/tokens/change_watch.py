@@ -1,4 +1,4 @@
-"""Cancels change vulnerable tokens when a block that they represent is about to be written."""
+"""Cancels change vulnerable tokens just before a block that they represent is written."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,10 @@ from odx_target.store.api import Volume
 
 
 class ChangeWatch:
-    """Watches volumes for change vulnerable tokens. Writes to volumes without such tokens cost nothing.
+    """Watches writes to the volumes of change vulnerable tokens. Writes to other volumes are not slowed down.
 
-    Changes are noticed per block of the store. So with logical blocks of 512 bytes, a write to another logical block in the
-    same store block also cancels the token, which this ROD type allows. `cancel` is called with each token whose source
-    changes.
+    The watch compares store blocks. If logical blocks have 512 bytes, a write to another logical block in the same store block
+    cancels the token too. This ROD type allows this. `cancel` is called with each token whose source changes.
     """
 
     def __init__(self, cancel: Callable[[RodToken], None]) -> None:
@@ -20,7 +19,7 @@ class ChangeWatch:
         self._watched: dict[int, _WatchedVolume] = {}
 
     def add(self, token: RodToken, volume: Volume) -> None:
-        """Watch a volume for a token."""
+        """Watch the writes to a volume that is the source of a token."""
         watched = self._watched.get(id(volume))
         if watched is None:
             watched = self._watched[id(volume)] = _WatchedVolume(volume, self._cancel)
@@ -28,7 +27,7 @@ class ChangeWatch:
         token.volume = volume
 
     def remove(self, token: RodToken) -> None:
-        """Stop watching for a token that has ended. Does nothing for a token that is not watched for."""
+        """Remove a token that has ended from the watch. Does nothing if the token is not in the watch."""
         if token.volume is None:
             return
         watched = self._watched[id(token.volume)]
@@ -39,7 +38,7 @@ class ChangeWatch:
         token.volume = None
 
     def tokens_of(self, volume: Volume) -> list[RodToken]:
-        """Return the tokens for which a volume is watched."""
+        """Return the watched tokens whose source is a volume."""
         watched = self._watched.get(id(volume))
         return [] if watched is None else list(watched.tokens)
 
@@ -47,9 +46,9 @@ class ChangeWatch:
 class _WatchedVolume:
     """Listener for the changes of one volume.
 
-    Each write is checked against one set with the blocks of all tokens, so its cost does not depend on the number of tokens.
-    Only if a write hits the set, the tokens are examined one by one. Blocks of ended tokens stay in the set until a write hits
-    them.
+    Each write is compared with one set, which contains the blocks of all tokens. Therefore the cost of a write does not depend
+    on the number of tokens. The tokens are examined one by one only if a write touches a block in the set. Blocks of ended
+    tokens stay in the set until a write touches these blocks.
     """
 
     def __init__(self, volume: Volume, cancel: Callable[[RodToken], None]) -> None:

@@ -1,6 +1,7 @@
-"""Persistent tokens, stored in the pool so that they survive a restart.
+"""Storage of persistent tokens in the pool, so that the tokens survive a restart.
 
-A token is stored in the same batch of the log that freezes its source. So after a crash the pool has both or neither.
+A token is stored in the same batch of the log that freezes its source. Therefore, after a crash, the pool contains either both
+the token and the frozen source, or neither of them.
 """
 
 import struct
@@ -15,7 +16,8 @@ from odx_target.store.api import Pool, StoreError
 
 KEY_PREFIX = "copymgr/token/"
 FORMAT_VERSION = 1
-# A token in use is stored again when this fraction of its timeout has passed, and not after each command.
+# Fraction of the inactivity timeout after which the time of a token's last use is stored again. It is not stored after each
+# command.
 _TOUCH_AFTER = 0.25
 
 _FIXED = struct.Struct(f">B7xQddIIIxxH{TOKEN_BYTES}s")
@@ -38,7 +40,7 @@ class DurableTokens:
         self._touched_at_s[token.identifier] = token.used_at_s
 
     def touch(self, token: RodToken) -> None:
-        """Store the time of a token's use. If the pool accepts no more writes, the token just ends earlier after a restart."""
+        """Store the time of a token's last use. If the pool accepts no more writes, the token ends earlier after a restart."""
         if token.used_at_s - self._touched_at_s.get(token.identifier, 0.0) < token.inactivity_timeout_s * _TOUCH_AFTER:
             return
         try:
@@ -47,13 +49,13 @@ class DurableTokens:
             return
 
     def remove(self, token: RodToken) -> None:
-        """Remove a token that has ended."""
+        """Remove a token that has ended from the pool."""
         if self._touched_at_s.pop(token.identifier, None) is not None:
-            with suppress(StoreError):  # a token that stays in the pool ends by its timeout after a restart
+            with suppress(StoreError):  # if the token stays in the pool, it ends by its timeout after a restart
                 self._pool.forget(_key(token.identifier))
 
     def load(self) -> list[RodToken]:
-        """Return all stored tokens whose frozen map still exists, and remove the others from the pool."""
+        """Return all stored tokens whose frozen map still exists. Remove all other tokens from the pool."""
         tokens = []
         for key in self._pool.remembered_keys(KEY_PREFIX):
             token = self._decode(self._pool.remembered(key) or b"")
@@ -99,7 +101,7 @@ class DurableTokens:
             lifetime_s=lifetime_s,
             now_s=now_s,
         )
-        # if the wall clock was set back, the token must not count as made or used in the future
+        # if the wall clock was set back, the times of the token must not lie in the future
         token.created_at_s = now_s - max(0.0, wall_now_s - created_s)
         token.used_at_s = now_s - max(0.0, wall_now_s - used_s)
         return token

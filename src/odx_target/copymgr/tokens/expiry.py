@@ -1,7 +1,7 @@
 """The rule by which a token expires.
 
 A token expires if it is not used for its inactivity timeout, and at the end of its lifetime even if it is used. It does not
-expire while a copy uses it, nor before it is issued to an initiator.
+expire while a copy uses it, and it does not expire before it is issued to an initiator.
 """
 
 from typing import Protocol
@@ -13,7 +13,7 @@ EXPIRED = "its inactivity timeout or its lifetime is over"
 
 
 class Timed(Protocol):
-    """The part of a token that decides when it expires. Times are monotonic seconds."""
+    """The attributes of a token that decide when the token expires. Times are monotonic seconds."""
 
     created_at_s: float
     used_at_s: float
@@ -24,12 +24,12 @@ class Timed(Protocol):
 
 
 def granted_inactivity_timeout_s(asked_s: int, limits: CopyLimits) -> int:
-    """Return the inactivity timeout of a token for which an initiator asks for `asked_s`; 0 asks for the default."""
+    """Return the inactivity timeout of a token if an initiator asks for `asked_s`. The value 0 asks for the default."""
     return max(asked_s or limits.default_inactivity_timeout_s, limits.min_inactivity_timeout_s)
 
 
 def expires_at_s(token: Timed) -> float:
-    """Return the monotonic time at which a token expires if it is not used before."""
+    """Return the monotonic time at which a token expires if it is not used before that time."""
     return min(token.used_at_s + token.inactivity_timeout_s, token.created_at_s + token.lifetime_s)
 
 

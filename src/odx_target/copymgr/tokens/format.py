@@ -1,4 +1,4 @@
-"""The 512 bytes of a ROD token (SPC-4 6.18.4, SBC-4 4.28), and our use of the vendor specific bytes:
+"""The 512 bytes of a ROD token (SPC-4 6.18.4, SBC-4 4.28). This copy manager uses the vendor specific bytes as follows:
 
 256-271  maker: identifies the copy manager that made the token, to distinguish an altered token of ours from a foreign one
 272-303  256 random bits
@@ -74,7 +74,7 @@ _DESIGNATOR_LENGTHS = {_TYPE_EUI_64: (8, 12, 16), _TYPE_NAA: (8, 16)}
 
 
 class TokenHead(NamedTuple):
-    """The fields of a token that are checked when an initiator presents it."""
+    """The fields of a token that are checked when an initiator presents the token."""
 
     rod_type: int
     rod_token_length: int
@@ -88,12 +88,12 @@ def decode_head(token: bytes) -> TokenHead:
 
 
 def maker_of(token: bytes) -> bytes:
-    """Return the maker field of a token; meaningless if another copy manager made the token."""
+    """Return the maker field of a token. The bytes have no meaning if another copy manager made the token."""
     return token[256 : 256 + MAKER_BYTES]
 
 
 def creator_identity(creator: bytes) -> bytes | None:
-    """Return the NAA or EUI-64 designator of a creator logical unit descriptor; None if the descriptor is not well formed."""
+    """Return the NAA or EUI-64 designator of a creator logical unit descriptor. Return None if the descriptor is invalid."""
     code, _, _, code_set, kind, length, designator, _ = _CREATOR.unpack(creator)
     well_formed = code == _CSCD_IDENTIFICATION and code_set & 0x0F == _CODE_SET_BINARY
     if not well_formed or length not in _DESIGNATOR_LENGTHS.get(kind & 0x3F, ()):
@@ -112,7 +112,10 @@ def unsigned_token(
     maker: bytes,
     random_bits: bytes,
 ) -> bytes:
-    """Build bytes 0 to 479 of a token for `size_bytes` of the logical unit whose NAA designator is `identity`."""
+    """Build bytes 0 to 479 of a token that represents `size_bytes` bytes.
+
+    `identity` is the NAA designator of the logical unit.
+    """
     creator = _CREATOR.pack(_CSCD_IDENTIFICATION, 0, 0, _CODE_SET_BINARY, _TYPE_NAA, len(identity), identity, block_bytes)
     exponent = (4096 // block_bytes).bit_length() - 1
     token = _TOKEN.pack(

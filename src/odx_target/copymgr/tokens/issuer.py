@@ -1,4 +1,4 @@
-"""Makes tokens, and verifies that a token is genuine. The pool stores the secret and the number of starts that made tokens."""
+"""Makes tokens, and checks if a token is genuine. The pool stores the secret and the number of starts that made tokens."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit, naa_designator
 from odx_target.store.api import Pool
 
-SECRET_KEY = "copymgr/secret"  # noqa: S105 - the name under which the secret is stored, not the secret
+SECRET_KEY = "copymgr/secret"  # noqa: S105 - this is the name of the stored secret, not the secret
 EPOCH_KEY = "copymgr/epoch"
 SECRET_BYTES = 32
 _EPOCH_BYTES = 4
@@ -25,8 +25,8 @@ _SEQUENCE_BITS = 32
 class TokenIssuer:
     """Makes the tokens of one copy manager.
 
-    The upper half of a token identifier counts the starts of the copy manager. The lower half counts the tokens made since the
-    start. So no identifier is used twice.
+    The upper half of a token identifier is the number of starts of the copy manager. The lower half is the number of tokens
+    that were made since the start. Therefore no identifier is used twice.
     """
 
     def __init__(self, pool: Pool, environment: Environment) -> None:
@@ -37,10 +37,10 @@ class TokenIssuer:
         self._next_identifier = 0
 
     def open(self) -> None:
-        """Load the secret, or make one. Does nothing when repeated. Raises PoolFull, PoolFailed for a new pool.
+        """Load the secret from the pool, or make a secret. A second call does nothing.
 
-        A start is counted only when it makes its first token, so that a pool without room for one more record can still be
-        opened.
+        Raises PoolFull or PoolFailed for a new pool. A start is counted when it makes its first token. Therefore a pool without
+        room for one more record can be opened.
         """
         if self._secret:
             return
@@ -75,7 +75,7 @@ class TokenIssuer:
         return is_signed(self._secret, token)
 
     def claims_to_be_ours(self, token: bytes) -> bool:
-        """True if a token of 512 bytes names this copy manager as its maker, even if the token is not genuine."""
+        """True if the maker field of a token of 512 bytes names this copy manager. Such a token may be forged."""
         return maker_of(token) == self._maker
 
     def _begin_epoch(self) -> None:

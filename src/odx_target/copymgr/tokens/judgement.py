@@ -1,7 +1,7 @@
-"""Checks whether a token that an initiator presents may be used. An invalid token is reported by one of eleven codes.
+"""Check of a token that an initiator presents. An invalid token is reported by one of eleven codes.
 
-`TOKEN_ERRORS` lists the cause of each code. If several causes apply, the first in the order of `judge` is reported. This is the
-order of the standard (SBC-4 table 154): length, corrupt, type, remote, then the ways in which a token ends, then unknown.
+`TOKEN_ERRORS` lists the cause of each code. If several causes apply, `judge` reports the first cause in the order of the
+standard (SBC-4 table 154). The order is: length, corrupt, type, remote, the causes of a token's end, unknown.
 """
 
 from odx_target.copymgr.limits import CopyOptions
@@ -30,7 +30,7 @@ from odx_target.scsi.sense import (
 )
 
 TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
-    # ASCQ of ASC 23h: (condition, its cause)
+    # (condition, cause of the condition), by ASCQ of ASC 23h
     0x00: (INVALID_TOKEN_CAUSE_NOT_REPORTABLE, "one of the other causes, if the owner chose not to report causes"),
     0x01: (UNSUPPORTED_TOKEN_TYPE, "this ROD TYPE is not accepted, or the owner chose not to accept the zero token"),
     0x02: (REMOTE_TOKEN_USAGE_NOT_SUPPORTED, "a well formed token that names another copy manager as its creator"),
@@ -68,7 +68,7 @@ class TokenJudge:
         self._identities = identities
 
     def judge(self, token: bytes, now_s: float) -> RodToken | None:
-        """Return the live token with these 512 bytes; None for the zero token. Raises Refusal for an invalid token."""
+        """Return the live token with these 512 bytes. Return None for the zero token. Raises Refusal for an invalid token."""
         head = decode_head(token)
         if head.rod_token_length != ROD_TOKEN_LENGTH:
             raise self.refusal(INVALID_TOKEN_LENGTH, head.rod_token_length)
@@ -86,7 +86,7 @@ class TokenJudge:
         return found
 
     def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
-        """Return the refusal of an invalid token, with its cause if causes may be reported."""
+        """Return the refusal of an invalid token. Its condition is the cause only if `token_causes_reported` is set."""
         told = condition if self._options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
         rule = TOKEN_ERRORS[condition.ascq][1]
         return Refusal(told, rule=rule, field="ROD TOKEN", value=value)

@@ -1,7 +1,7 @@
-"""Sources of the bytes of a ROD: a frozen map of this pool, or endless zeros; later perhaps another array.
+"""Sources of the bytes of a ROD. A source is a frozen map of this pool, or endless zeros.
 
-A source returns the *piece* at an offset: the longest run from there that can be handled in one way. A source can also be read
-across the boundaries of pieces, for blocks that belong to two of them.
+A source returns the *piece* at an offset: the longest run of bytes that begins at the offset and is all of one kind. A read of
+a source may cross the boundaries of pieces, because a logical block may belong to two pieces.
 """
 
 from array import array
@@ -26,7 +26,7 @@ class PieceKind(Enum):
 
 
 class Piece(NamedTuple):
-    """A run of `size_bytes` bytes of a ROD; a mapped run also has its position in the frozen map."""
+    """A run of `size_bytes` bytes of a ROD. If the run is mapped, the piece has its position in the frozen map too."""
 
     kind: PieceKind
     size_bytes: int
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 
 class SourceUnreadable(Exception):
-    """The source cannot be read at some block. `good_bytes` of the requested bytes lie before that block."""
+    """A block of the source cannot be read. `good_bytes` is the number of requested bytes before that block."""
 
     def __init__(self, good_bytes: int, cause: DamagedBlock | Unreadable) -> None:
         super().__init__(f"the source ends after {good_bytes} bytes: {cause}")
@@ -48,28 +48,28 @@ class RodSource(Protocol):
 
     @property
     def size_bytes(self) -> int | None:
-        """The size of the ROD in bytes; None for a ROD without an end."""
+        """The size of the ROD in bytes. None means that the ROD is endless."""
         ...
 
     def piece_at(self, offset_bytes: int) -> Piece:
-        """Return the piece that begins at an offset below `size_bytes`; it has at least one byte."""
+        """Return the piece that begins at an offset, which must be less than `size_bytes`. The piece has at least one byte."""
         ...
 
     def read_now(self, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
-        """Return bytes within the ROD; None if reading them has to wait. Raises SourceUnreadable."""
+        """Return bytes within the ROD. Return None if the read has to wait. Raises SourceUnreadable."""
         ...
 
     async def read(self, offset_bytes: int, size_bytes: int) -> list[Buffer]:
-        """Return bytes within the ROD, and wait for a disk if necessary. Raises SourceUnreadable."""
+        """Return bytes within the ROD. Wait for a disk if necessary. Raises SourceUnreadable."""
         ...
 
     def release(self) -> None:
-        """Release the resources of the source, which is not used any more. Does nothing when repeated."""
+        """Release the resources of the source, which is not used any more. A second call does nothing."""
         ...
 
 
 class ZeroRod:
-    """The ROD of the block device zero token: zeros without end."""
+    """The ROD of the block device zero token, which contains endless zeros."""
 
     size_bytes: int | None = None
     _MAX_PIECE_BYTES = 1 << 62
@@ -88,7 +88,10 @@ class ZeroRod:
 
 
 class FrozenRod:
-    """A ROD of extents (offset_bytes, size_bytes) of a frozen map, in order. They are packed to save memory."""
+    """A ROD that consists of extents (offset_bytes, size_bytes) of a frozen map, in order.
+
+    The extents are packed to save memory.
+    """
 
     def __init__(self, frozen: FrozenMap, extents: Sequence[tuple[int, int]]) -> None:
         self.frozen = frozen
@@ -104,7 +107,10 @@ class FrozenRod:
 
     @property
     def extents(self) -> list[tuple[int, int]]:
-        """The extents as (offset in the frozen map, size) in bytes. No extent is empty, and adjacent extents are joined."""
+        """The extents as (offset in the frozen map, size), both in bytes.
+
+        No extent is empty, and adjacent extents are joined.
+        """
         before = [0, *self._ends[:-1]]
         return [(start, end - first) for start, first, end in zip(self._starts, before, self._ends, strict=True)]
 
@@ -113,7 +119,7 @@ class FrozenRod:
         return len(self._starts)
 
     def piece_at(self, offset_bytes: int) -> Piece:
-        """Return the remaining part of the extent at an offset."""
+        """Return the part of an extent that begins at an offset of the ROD."""
         index = bisect_right(self._ends, offset_bytes)
         before_bytes = self._ends[index - 1] if index else 0
         rest_bytes = self._ends[index] - offset_bytes
@@ -148,7 +154,10 @@ class FrozenRod:
         return [(start // BLOCK_BYTES, -(-(start + size_bytes) // BLOCK_BYTES)) for start, size_bytes in self.extents]
 
     def _parts(self, offset_bytes: int, size_bytes: int) -> list[tuple[int, int, int]]:
-        """Cut a run of the ROD at the boundaries of extents, into (bytes before the part, offset in the frozen map, size)."""
+        """Divide a run of the ROD at the boundaries of extents.
+
+        Return (bytes before the part, offset in the frozen map, size).
+        """
         parts, done_bytes = [], 0
         while done_bytes < size_bytes:
             piece = self.piece_at(offset_bytes + done_bytes)
@@ -159,7 +168,7 @@ class FrozenRod:
 
 
 def _joined(extents: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Remove empty extents, and join adjacent ones, since longer runs can share more blocks."""
+    """Remove empty extents, and join adjacent extents, because longer runs can share more blocks."""
     present = [extent for extent in extents if extent[1]]
     if all(start + size_bytes != following for (start, size_bytes), (following, _) in pairwise(present)):
         return present

@@ -1,4 +1,4 @@
-"""A live token: a lease on a frozen map, with the timeouts that end it."""
+"""A live token, which keeps a frozen map and ends by its timeouts."""
 
 from enum import Enum
 
@@ -9,7 +9,7 @@ from odx_target.store.api import Volume
 
 
 class TokenEnd(Enum):
-    """The cause of a token's end; the values are texts for people."""
+    """The cause of a token's end. The values are texts for operators."""
 
     EXPIRED = expiry.EXPIRED
     CANCELLED = "the copy manager ended it"
@@ -22,9 +22,9 @@ class RodToken:
 
     1. POPULATE TOKEN makes the token when it freezes the blocks. The token is not *issued* yet: no initiator has it.
     2. At the end of that command the token is issued, and its inactivity timeout begins.
-    3. While a copy uses the token, the copy holds a lease, and the token does not expire. When the last lease ends, the timeout
-       begins again.
-    4. A token ends for one of several causes. Its frozen map is released when no copy uses it any more.
+    3. A copy that uses the token holds a lease on the token. The token does not expire while it has a lease. When the last
+       lease ends, the timeout begins again.
+    4. A token ends for one of several causes. Its frozen map is released when no copy uses the token any more.
 
     `data` are the 512 bytes of the token. They are secret, so `__repr__` shows only the identifier. Times are monotonic
     seconds.
@@ -72,7 +72,7 @@ class RodToken:
         self.is_issued = False
         self.is_scheduled = False
         self.volume: Volume | None = None
-        """For a change vulnerable token: the volume that is watched for changes."""
+        """The source volume that is watched for changes. It is None if the token is not change vulnerable."""
 
     def __repr__(self) -> str:
         return f"<token {self.identifier:#018x} {self.rod_type.name} {self.rod.size_bytes} bytes>"

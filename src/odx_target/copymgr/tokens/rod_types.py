@@ -1,4 +1,4 @@
-"""Table of ROD types: which tokens can be made, and which are accepted (SPC-4 7.8.17.8)."""
+"""Table of ROD types, which decides the types of tokens that are made and accepted (SPC-4 7.8.17.8)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,8 +17,8 @@ class RodType(IntEnum):
 class RodTypeRow:
     """One ROD type.
 
-    `token_in` is True if WRITE USING TOKEN accepts such tokens, `token_out` if POPULATE TOKEN makes them; `text` is the name
-    for people.
+    `token_in` is True if WRITE USING TOKEN accepts tokens of this type. `token_out` is True if POPULATE TOKEN makes tokens of
+    this type. `text` is the name that is shown to operators.
     """
 
     rod_type: RodType
@@ -39,10 +39,10 @@ ROD_TYPES: dict[int, RodTypeRow] = {
         RodTypeRow(RodType.BLOCK_DEVICE_ZERO, "block device zero", token_in=True, token_out=False),
     )
 }
-"""Rows by ROD type. The type "any" is missing, because it can be requested, but no token has it."""
+"""Rows by ROD type. The type "any" is missing: an initiator can request it, but no token has this type."""
 
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
-"""Type of the tokens that are made for "any", a request for the most lasting type (SBC-4 5.24.2)."""
+"""Type of the token that is made for a request of the type "any", which means the most durable type (SBC-4 5.24.2)."""
 
 
 def describe_rod_type(rod_type: int) -> str:
@@ -60,7 +60,7 @@ def is_accepted(rod_type: int) -> bool:
 
 
 def type_to_make(rod_type_valid: bool, rod_type: int) -> RodType | None:
-    """Return the type of the token that a POPULATE TOKEN makes; None if it requests a type that cannot be made."""
+    """Return the type of the token that a POPULATE TOKEN makes. Return None if the requested type is not supported."""
     if not rod_type_valid:
         return RodType.POINT_IN_TIME_DEFAULT
     if rod_type == RodType.POINT_IN_TIME_ANY:

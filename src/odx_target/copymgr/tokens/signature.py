@@ -1,4 +1,4 @@
-"""The signature of a token: an HMAC-SHA256 with the secret of the pool, over all bytes of the token before it."""
+"""The signature of a token: an HMAC-SHA256 of all token bytes before the signature, with the secret of the pool as its key."""
 
 import hmac
 
@@ -6,17 +6,17 @@ from odx_target.copymgr.tokens.format import SIGNED_BYTES
 
 
 def sign(secret: bytes, unsigned: bytes) -> bytes:
-    """Return a token: the unsigned bytes with their signature."""
+    """Return a token, which consists of the unsigned bytes and their signature."""
     return unsigned + _mac(secret, unsigned)
 
 
 def is_signed(secret: bytes, token: bytes) -> bool:
-    """True if the signature of a token of 512 bytes was made with this secret. Compares in constant time."""
+    """True if the signature of a token of 512 bytes was made with this secret. The comparison takes constant time."""
     return is_same(_mac(secret, token[:SIGNED_BYTES]), token[SIGNED_BYTES:])
 
 
 def is_same(token: bytes, other: bytes) -> bool:
-    """True if two secret values are equal. The time does not depend on where they differ."""
+    """True if two secret values are equal. The comparison takes constant time."""
     return hmac.compare_digest(token, other)
 
 

@@ -1,4 +1,4 @@
-"""The live tokens of a copy manager and, for a limited time, the causes why other tokens ended."""
+"""The live tokens of a copy manager. The causes of the ends of other tokens are stored for a limited time."""
 
 import heapq
 from bisect import bisect_right
@@ -11,11 +11,11 @@ from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
 _TOMBSTONE_LIVES = 2
-"""The cause of a token's end is kept for twice as long as the token lived, as SPC-4 5.16.6.7 demands."""
+"""Factor for the time for which the cause of a token's end is stored: twice the life of the token (SPC-4 5.16.6.7)."""
 
 
 STEPS_OF_A_TOKEN = 10
-"""Steps for removing one token, without the steps for releasing its frozen map."""
+"""Number of steps for the removal of one token, without the steps for the release of its frozen map."""
 
 
 class TokenTable:
@@ -25,7 +25,7 @@ class TokenTable:
         self._limits = limits
         self.live: dict[int, RodToken] = {}
         self.tombstones: OrderedDict[int, tuple[TokenEnd, float]] = OrderedDict()
-        """By token identifier: the cause of the token's end, and the time until which it is kept."""
+        """(cause of the token's end, time until which the cause is stored), by token identifier."""
         self.ended: dict[TokenEnd, int] = dict.fromkeys(TokenEnd, 0)
         self.on_end: list[Callable[[RodToken], None]] = []
         self._schedule: list[tuple[float, int]] = []
@@ -39,7 +39,7 @@ class TokenTable:
         self.live[token.identifier] = token
 
     def issue(self, token: RodToken, now_s: float) -> None:
-        """Issue a token, right before it is reported to an initiator. Its timeout begins now."""
+        """Issue a token, just before it is reported to an initiator. The timeout of the token begins now."""
         token.is_issued = True
         token.used_at_s = now_s
         self._arm(token)
@@ -50,7 +50,10 @@ class TokenTable:
             self._leave(token)
 
     def finish(self, token: RodToken, end: TokenEnd, now_s: float) -> None:
-        """End a token for a cause; a token that has expired ends as EXPIRED. Does nothing if the token has already ended."""
+        """End a token for the cause `end`. If the token has expired, the cause is EXPIRED instead.
+
+        Does nothing if the token has already ended.
+        """
         if self.live.pop(token.identifier, None) is None:
             return
         if is_expired(token, now_s):
@@ -65,11 +68,11 @@ class TokenTable:
         self._leave(token)
 
     def lease(self, token: RodToken) -> None:
-        """Count one more copy that uses a token."""
+        """Add one to the number of copies that use a token."""
         token.leases += 1
 
     def give_back(self, token: RodToken, now_s: float) -> None:
-        """Count one copy less that uses a token, and begin its timeout again. An ended token then releases its frozen map."""
+        """Subtract one from the number of copies that use a token, and begin the token's timeout again."""
         token.leases -= 1
         token.used_at_s = now_s
         if token.identifier in self.live:
@@ -78,7 +81,7 @@ class TokenTable:
             token.rod.release()
 
     def find(self, identifier: int, now_s: float) -> RodToken | TokenEnd | None:
-        """Return the live token, or the cause of its end, or None for an unknown identifier."""
+        """Return the live token with an identifier, or the cause of its end. Return None for an unknown identifier."""
         token = self.live.get(identifier)
         if token is not None:
             if not is_expired(token, now_s):
@@ -88,7 +91,10 @@ class TokenTable:
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired tokens and tombstones until the steps are used up. Return True if expired ones may remain."""
+        """Remove expired tokens and tombstones until the steps are used up.
+
+        Return True if expired tokens or tombstones may remain.
+        """
         while self._schedule and self._schedule[0][0] <= now_s:
             if steps.left <= 0:
                 return True
@@ -108,17 +114,20 @@ class TokenTable:
         return False
 
     def identifiers(self, after: int = 0) -> list[int]:
-        """Return the identifiers of live tokens above `after`, in order. 65,536 take far less than a turn of the loop."""
+        """Return the identifiers of live tokens that are greater than `after`, in order.
+
+        This takes much less than a turn of the event loop.
+        """
         identifiers = list(self.live)  # in ascending order, because newer tokens have higher identifiers
         return identifiers[bisect_right(identifiers, after) :]
 
     def usable(self, identifier: int, now_s: float) -> RodToken | None:
-        """Return the token if it is issued and has not expired, else None."""
+        """Return the token with an identifier if it is issued and has not expired. Otherwise return None."""
         token = self.live.get(identifier)
         return token if token is not None and token.is_issued and not is_expired(token, now_s) else None
 
     def next_expiry(self) -> float | None:
-        """Return the monotonic time before which no token expires; None if no token is going to expire."""
+        """Return a monotonic time before which no token expires. Return None if no token is going to expire."""
         return self._schedule[0][0] if self._schedule else None
 
     def issued(self) -> Iterator[RodToken]:
@@ -126,7 +135,10 @@ class TokenTable:
         return (token for token in self.live.values() if token.is_issued)
 
     def _arm(self, token: RodToken) -> None:
-        """Schedule the expiry of a token, with at most one entry per token. An entry that comes up too early is added again."""
+        """Add the expiry of a token to the schedule, with at most one entry per token.
+
+        If the token is used before, `expire` adds a new entry.
+        """
         if not token.is_scheduled:
             token.is_scheduled = True
             heapq.heappush(self._schedule, (expires_at_s(token), token.identifier))

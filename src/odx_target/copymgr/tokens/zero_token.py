@@ -1,4 +1,7 @@
-"""The block device zero ROD token, which every copy manager accepts: WRITE USING TOKEN writes zeros (SBC-4 4.28.4.3)."""
+"""The block device zero ROD token, with which WRITE USING TOKEN writes zeros (SBC-4 4.28.4.3).
+
+Every copy manager accepts this token.
+"""
 
 import struct
 
