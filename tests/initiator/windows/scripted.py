@@ -146,6 +146,8 @@ class ScriptedDisk:
             return GOOD
         if cdb[0] in (0x00, 0x35, 0x15, 0x1B):
             return GOOD
+        if cdb[0] == 0x4D:
+            return check_condition(5, 0x20, 0)
         return {0x12: self.inquiry, 0x1A: self.mode, 0x25: self.capacity, 0x9E: self.capacity, 0xA0: self.report}[cdb[0]](cdb)
 
     def report(self, _: bytes) -> CommandResult:

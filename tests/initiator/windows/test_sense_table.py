@@ -1,5 +1,7 @@
 """The table of sense data: the rows that the scripts do not meet, and the order in which rows are compared."""
 
+import struct
+
 import pytest
 
 from odx_target.initiator.result import CommandResult, Status
@@ -128,6 +130,67 @@ def test_what_is_told_of_an_ending(sense: str) -> None:
     assert bench.rules() == [NOTED[sense]]
     asked = [cdb for cdb in bench.source.cdbs() if cdb[0] == 0x12]
     assert asked == ([bytes.fromhex("12 01 B0 00 FF 00")] if sense == "06/3F/03" else [])  # page 8Fh is not read again
+
+
+def log_page(*counts: tuple[int, int, int], cut_bytes: int = 28) -> CommandResult:
+    """Return the reply of LOG SENSE with parameters: code, number of threshold sets, scope."""
+    parameters = [struct.pack(">HBBLB3x", code, 3, 8, count, scope) for code, count, scope in counts]
+    body = b"".join(parameters)
+    return CommandResult(0, (struct.pack(">BxH", 0x8C, len(body)) + body)[:cut_bytes])
+
+
+THIN_PAGE = bytes((11, 0x80, 2, 0))
+"""The body of VPD page B2h: threshold sets of 2^11 blocks, LBPU, thin provisioned."""
+
+
+@pytest.mark.parametrize(
+    ("page", "event"),
+    [
+        (log_page((1, 2, 2), (2, 8, 2)), "149: 8388608 bytes of the pool used, 2097152 bytes of the pool available"),
+        (log_page((1, 2, 1), (2, 8, 2)), "148: 8388608 bytes of the pool used, 2097152 bytes of the disk available"),
+        (log_page((1, 2, 2), (2, 8, 1)), "147: 8388608 bytes of the disk used, 2097152 bytes of the pool available"),
+        (log_page((1, 2, 1), (2, 8, 1)), "146: 8388608 bytes of the disk used, 2097152 bytes of the disk available"),
+        (log_page((1, 2, 0), (2, 8, 2)), "145: 8388608 bytes of the pool used, 2097152 bytes available"),
+        (log_page((2, 8, 2)), "144"),
+        (log_page((0x100, 0, 2), (1, 2, 2), (2, 8, 2)), "144"),
+        (log_page((1, 2, 2), (2, 8, 2), cut_bytes=20), "144"),
+        (check_condition(5, 0x20, 0), "144"),
+        (None, "144"),
+    ],
+)
+def test_a_soft_threshold_is_an_event_with_the_room_of_the_log_page(page: CommandResult | None, event: str) -> None:
+    bench = Bench()
+    bench.source.pages[0xB2] = THIN_PAGE
+    if page is None:
+        del bench.source.pages[0xB2]
+    bench.start()
+    answers = [check_condition(6, 0x38, 7)]
+
+    def answer(cdb: bytes, data: bytes) -> CommandResult | None:
+        if cdb[0] == 0x4D:
+            return page
+        return answers.pop() if cdb[0] == 0x28 and answers else None
+
+    bench.source.answer = answer
+    run(bench.disks[0].read(0, 1))
+    (finding,) = bench.host.journal.findings
+    assert (finding.rule, finding.detail) == (Rule.SOFT_THRESHOLD, f"disk event {event}")
+    asked = [bytes.fromhex("4d 00 0c 00 00 00 00 00 1c 00")] if page is not None else []
+    assert bench.source.cdbs(0x4D) == asked
+    assert len(bench.source.cdbs(0x28)) == 2
+
+
+@pytest.mark.parametrize("count", [32, 33])
+def test_reads_and_writes_meet_many_thresholds(count: int) -> None:
+    bench = Bench().start()
+    answers = [check_condition(6, 0x38, 7)] * count + [check_condition(6, 0x29, 0)] * 4
+    bench.source.answer = lambda cdb, data: answers.pop(0) if cdb[0] == 0x28 and answers else None
+    if count > 32:
+        with pytest.raises(DiskUnusable):
+            run(bench.disks[0].read(0, 1))
+    else:
+        run(bench.disks[0].read(0, 1))
+        assert not answers, "the ordinary retries are left"
 
 
 @pytest.mark.parametrize("count", [32, 33])

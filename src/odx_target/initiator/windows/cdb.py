@@ -12,6 +12,9 @@ SHORT_CAPACITY_BYTES = 12
 LONG_CAPACITY_BYTES = 32
 PORT_GROUPS_ALLOCATION_BYTES = 4096
 PORT_GROUPS_TIMEOUT_S = 10.0
+THRESHOLD_ALLOCATION_BYTES = 28
+"""Space for the header of a log page and two parameters of the Logical Block Provisioning log page."""
+PROVISIONING_LOG_PAGE = 0x0C
 FUA = 0x08
 CONTROL_PAGE = 0x0A
 CACHING_PAGE = 0x08
@@ -27,6 +30,11 @@ def mode_sense_6(page: int) -> bytes:
 def mode_select_6(parameter_list_bytes: int, *, save: bool) -> bytes:
     """CDB of MODE SELECT (6) with the PF bit; `save` is the SP bit."""
     return bytes([0x15, 0x10 | save, 0, 0, parameter_list_bytes, 0])
+
+
+def log_sense_provisioning() -> bytes:
+    """CDB of LOG SENSE for the Logical Block Provisioning log page, with PC 00b."""
+    return struct.pack(">BxBxxxxHx", 0x4D, PROVISIONING_LOG_PAGE, THRESHOLD_ALLOCATION_BYTES)
 
 
 def start_unit() -> bytes:

@@ -16,6 +16,7 @@ from odx_target.initiator.windows.journal import Remark
 from odx_target.initiator.windows.rules import Finding, Rule
 from odx_target.initiator.windows.session.path import Path
 from odx_target.initiator.windows.session.port import Command, Completion, DiskPort
+from odx_target.initiator.windows.thin_events import RESOURCES_EXHAUSTED
 
 FLUSH_TIMEOUT_FACTOR = 4
 FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))
@@ -116,7 +117,7 @@ class WindowsDisk:
     def check_online(self) -> None:
         """Raise DiskUnusable if the disk has been taken offline."""
         if self.driver.offline:
-            raise DiskUnusable(self.find(Rule.DISK_OFFLINE))
+            raise DiskUnusable(self.find(Rule.DISK_OFFLINE, f"disk event {RESOURCES_EXHAUSTED}"))
 
     def _commands(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> list[tuple[int, int]]:
         max_blocks = self.host.settings.adapter_transfer_bytes // self.block_bytes

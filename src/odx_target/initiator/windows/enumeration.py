@@ -24,6 +24,7 @@ INVALID_FIELD_IN_CDB = (0x24, 0x00)
 THIN = 2
 PAGE_SAVEABLE, PAGE_CODE, WRITE_PROTECT = 0x80, 0x3F, 0x80
 BLOCK_SIZES = (512, 4096)
+MIN_PROVISIONING_BYTES = 8
 
 
 async def report_all_luns(disk: WindowsDisk) -> list[int]:
@@ -124,6 +125,8 @@ async def _read_pages(disk: WindowsDisk) -> bool:
         disk.no_copy = disk.find(declined.rule, declined.detail)
         return False
     provisioning = await _read_page(disk, PROVISIONING_PAGE) if PROVISIONING_PAGE in listed else b""
+    if len(provisioning) >= MIN_PROVISIONING_BYTES:
+        disk.driver.threshold_set_bytes = disk.block_bytes << provisioning[4]
     if BLOCK_LIMITS_PAGE in listed:
         await _read_page(disk, BLOCK_LIMITS_PAGE)
     try:
@@ -141,7 +144,7 @@ async def _read_pages(disk: WindowsDisk) -> bool:
         )
         if 0 < maximum < optimum:
             disk.find(Rule.OPTIMUM_OVER_MAXIMUM, f"{optimum} blocks over {maximum}")
-    return len(provisioning) >= 8 and provisioning[5] & 0x80 != 0 and provisioning[6] & 0x7 == THIN
+    return len(provisioning) >= MIN_PROVISIONING_BYTES and provisioning[5] & 0x80 != 0 and provisioning[6] & 0x7 == THIN
 
 
 async def _clear_qerr(disk: WindowsDisk) -> None:

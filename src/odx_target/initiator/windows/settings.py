@@ -64,6 +64,8 @@ class WindowsSettings:
     ordinary_retries: int = 4
     space_allocation_retries: int = 32
     """Number of retries of reads and writes while a thin disk allocates space."""
+    soft_threshold_retries: int = 32
+    """Number of retries of a read or write that meets thresholds of thin provisioning, besides its ordinary retries."""
     last_retry_untagged: bool = True
     qerr_override: QerrOverride = QerrOverride.WITH_TOKENS_OR_THIN
     busy_repeats: int = 20
