@@ -1,1 +1,1 @@
-"""The array: logical units, the server that hosts connect to, control, configuration and traces."""
+"""The array: its logical units, the iSCSI server, management, configuration and traces."""

@@ -1,6 +1,6 @@
 """An array: a pool, its logical units, their copy manager, and the portals where initiators connect.
 
-All tasks of an array run in one nursery, which `async with` opens. There is no global state, so a process can run any number of
+`async with` opens a nursery in which all tasks of the array run. There is no global state, so a process can run any number of
 arrays.
 """
 
@@ -39,11 +39,16 @@ from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 STOP_TIMEOUT_S = 1.0
-"""Time for initiators to log out and to receive their replies. Then connections are cut, so that no peer can delay the stop."""
+"""Time for initiators to log out and to receive their replies at the stop of the array.
+
+After this time, the array cuts all connections, so that no peer can delay the stop.
+"""
 
 UPKEEP_INTERVAL_S = 1.0
-"""Time between two searches for expired tokens, whose memory is then released, and between two checks of the pool's room. An
-expired token is refused even before that."""
+"""Interval at which the array removes expired tokens and checks the room of the pool.
+
+An expired token is refused even before it is removed.
+"""
 
 OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 
@@ -51,8 +56,8 @@ OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 class Array:
     """An array that serves while its `async with` body runs.
 
-    `open_pool` opens the store that `config` names. Tests may replace `entropy` and `wall_clock`; other time comes from trio.
-    `tap` gets the bytes of every connection. At most `max_sockets` sockets of hosts are open at a time.
+    `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`; all other times come from
+    trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -91,11 +96,11 @@ class Array:
 
     @property
     def portals(self) -> tuple[Portal, ...]:
-        """The portals, with the actual port numbers in place of port 0."""
+        """The portals. If a portal was configured with port 0, it has the actual port number here."""
         return self._listener.portals
 
     def resize_lun(self, name: str, size_bytes: int) -> bool:
-        """Enlarge a LUN while it is served, and notify every host. Return False if the LUN already has this size.
+        """Enlarge a LUN while hosts use it, and notify every host. Return False if the LUN already has this size.
 
         Raises ConfigError for an unknown name or an invalid size, PoolFull and PoolFailed.
         """
@@ -107,9 +112,9 @@ class Array:
         return True
 
     async def shrink_lun(self, name: str, size_bytes: int) -> None:
-        """Make a LUN smaller while it is served, and notify every host.
+        """Make a LUN smaller while hosts use it, and notify every host.
 
-        Raises ConfigError as `resize_lun` does, DamagedBlock, PoolFull and PoolFailed.
+        Raises ConfigError for an unknown name or an invalid size, DamagedBlock, PoolFull and PoolFailed.
         """
         logical_unit = self.logical_unit_named(name)
         await shrink_logical_unit(logical_unit, size_bytes)
@@ -117,7 +122,7 @@ class Array:
         self.device_server.capacity_changed(logical_unit)
 
     def add_lun(self, lun: LunConfig) -> LogicalUnit:
-        """Add a LUN for all hosts, and notify them.
+        """Add a LUN that all hosts can use, and notify the hosts.
 
         Raises ConfigError if the name is taken or there are too many LUNs, StoreError if the LUN cannot be created.
         """
@@ -135,9 +140,10 @@ class Array:
         return self._listener.sessions()
 
     def commit(self) -> None:
-        """Commit the changes of management. If this is not possible now, a later commit includes them.
+        """Commit changes that management has made. If a commit is not possible now, a later commit includes these changes.
 
-        The caller notifies hosts only after this call. Raises PoolFailed, after all connections have been closed because of it.
+        The caller must not notify hosts before this call. If the pool has failed, all connections are closed, and PoolFailed is
+        raised.
         """
         try:
             self.pool.commit()
@@ -148,9 +154,9 @@ class Array:
             raise
 
     async def make_durable(self) -> None:
-        """Commit and flush the changes of management, and wait until they are durable.
+        """Commit and flush changes that management has made, and wait until the changes are durable.
 
-        Raises PoolFailed, after all connections have been closed because of it.
+        If the pool has failed, all connections are closed, and PoolFailed is raised.
         """
         try:
             await self.pool.committed()
@@ -182,8 +188,7 @@ class Array:
             except trio.Cancelled:
                 if error is None:
                     raise
-                # The error that ended the body or the stop is raised, as it is more useful than the cancellation that it
-                # caused.
+                # Raise the error that ended the body or the stop. It is more useful than the cancellation that followed.
 
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True):
@@ -263,12 +268,12 @@ class Array:
             await trio.sleep(UPKEEP_INTERVAL_S)
             self.reporter.tick()
             self.threshold_watch.check()
-            # Releasing the blocks of tokens writes to the log.
+            # The release of blocks of tokens writes to the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)
 
     def _report_no_room(self) -> None:
-        """Report a pool that has no room at the start."""
+        """Log a warning if the pool has no room at the start."""
         status = self.pool.status()
         if status.no_room is not None:
             self._report_trouble(Trouble(TroubleKind.FULL if status.is_full else TroubleKind.NO_SEGMENT, status.no_room))

@@ -1,6 +1,6 @@
-"""The file descriptors of a serving process, and their division.
+"""Division of the file descriptors of a process that runs an array.
 
-A client that connects must never use up the descriptor that a host's read or write needs. So the number of sockets is limited,
+New connections must not use up the descriptors that reads and writes of hosts need. Therefore the number of sockets is limited,
 further connections are refused, and segments get the remaining descriptors.
 
     open at the start   standard input, output and error, and other descriptors that the process has inherited
@@ -29,30 +29,39 @@ MIN_READS, MAX_READS = 4, 16
 """Minimum and maximum number of descriptors for reads. There is at most one for each thread that reads."""
 
 MIN_SOCKETS, MAX_SOCKETS = 8, 1024
-"""Minimum and maximum number of sockets of hosts: far more than the sessions of an array, since logins need sockets too."""
+"""Minimum and maximum number of sockets of hosts.
+
+The maximum is much larger than the number of sessions, because logins need sockets too.
+"""
 
 DEFAULT_SOCKETS = 160
-"""Number of sockets of an array that shares its process: more than its sessions, and within the usual 1,024 descriptors."""
+"""Number of sockets of an array that shares its process with other work.
+
+It is larger than the number of sessions, and fits into the usual 1,024 descriptors.
+"""
 
 MIN_SEGMENTS, MAX_SEGMENTS = 8, 16_384
-"""Minimum and maximum number of open segments. The minimum is for the one that is being filled, two prepared ones, and some
-that are not durable yet. The maximum is enough to read 1 TiB of segments without opening any."""
+"""Minimum and maximum number of open segments.
+
+The minimum is enough for the segment that is being filled, two prepared segments, and some segments that are not durable yet.
+The maximum is enough to keep 1 TiB of segments open.
+"""
 
 LIMIT_IF_INFINITE = 1 << 20
-"""Largest limit that Linux allows a process by default (fs.nr_open)."""
+"""Largest number of descriptors that Linux allows a process by default (fs.nr_open)."""
 
 _OPEN_AT_START = 3
 
 
 class Descriptors(NamedTuple):
-    """Numbers of sockets of hosts and of segments that may be open at a time."""
+    """Number of sockets of hosts, and number of segments, that may be open at the same time."""
 
     sockets: int
     segments: int
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of descriptors to the hard limit, and return the new soft limit."""
+    """Raise the soft limit of file descriptors to the hard limit, and return the new soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = LIMIT_IF_INFINITE if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,10 +1,13 @@
-"""Background jobs that end before the objects that they use are closed."""
+"""Background jobs that must end before the objects that they use are closed."""
 
 import trio
 
 
 class JobNursery:
-    """A nursery for jobs that must end before the objects that they use are closed. Start `run` in the surrounding nursery."""
+    """A nursery for background jobs.
+
+    Start `run` in another nursery, and await `stop` before objects that the jobs use are closed.
+    """
 
     def __init__(self) -> None:
         self.nursery: trio.Nursery

@@ -1,4 +1,4 @@
-"""The logical units of an array: found in the pool, or created from the configuration."""
+"""Functions that attach the logical units in a pool, and create new logical units from the configuration."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,11 +24,11 @@ YES = "yes"
 
 
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
-    """Return all logical units by LUN: first those in the pool, then those that `config` adds, with the following numbers.
+    """Return all logical units by LUN: the logical units in the pool, and new ones that `config` adds with the next numbers.
 
-    If a LUN is configured larger than its volume in the pool, it grows, unless the size is only for its creation. No LUN
-    shrinks. Raises ConfigError if a LUN is configured with another block length, or if there is no LUN at all; StoreError if a
-    LUN cannot be created.
+    If the configured size of a LUN is larger than its present size, the LUN grows if `LunConfig.grows` is True. No LUN shrinks.
+    Raises ConfigError if a configured LUN has another block length in the pool, or if there is no LUN at all. Raises StoreError
+    if a LUN cannot be created.
     """
     for lun in config.luns:
         if lun.name in pool.volumes:
@@ -46,9 +46,9 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
 
 
 def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, config: Config) -> LogicalUnit:
-    """Create a logical unit with the next number, and return it. The caller must commit the pool afterwards.
+    """Create a logical unit with the next number, and return the logical unit. The caller must commit the pool.
 
-    Raises ConfigError if the name is taken or the numbers are used up, StoreError if the LUN cannot be created.
+    Raises ConfigError if the name is taken or all numbers are used. Raises StoreError if the LUN cannot be created.
     """
     if lun.name in pool.volumes:
         raise ConfigError(f"LUN {lun.name}: a LUN of this name exists already")
@@ -80,17 +80,17 @@ def _create(lun: LunConfig, pool: Pool) -> None:
 
 
 def lun_attributes(lun: LunConfig) -> dict[str, str]:
-    """Return the attributes of a volume that could be this LUN, without its number."""
+    """Return the attributes of the volume for a LUN, without the LUN's number."""
     return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes)}
 
 
 def lun_attributes_of(volume: Volume, pool: Pool) -> dict[str, str]:
-    """Return the attributes with which a snapshot or clone of a volume remembers its present size and block length."""
+    """Return the attributes that store the present size and block length of a volume in a snapshot or clone."""
     return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes))}
 
 
 def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
-    """Yield the LUNs that no volume has: those above all used ones first. Raises ConfigError when there are no more."""
+    """Yield the LUNs that no volume has. LUNs above all used LUNs come first. Raises ConfigError when all LUNs are used."""
     used = {int(volume.attributes[LUN_ATTRIBUTE]) for volume in volumes.values() if LUN_ATTRIBUTE in volume.attributes}
     first = max(used, default=-1) + 1
     yield from range(first, MAX_LUNS)
@@ -122,5 +122,5 @@ def logical_unit_of(
 
 
 def block_bytes_of(attributes: Mapping[str, str]) -> int:
-    """Return the logical block length in the attributes of a volume or snapshot."""
+    """Return the logical block length that the attributes of a volume or snapshot contain."""
     return int(attributes.get(BLOCK_ATTRIBUTE, str(BLOCK_BYTES)))

@@ -1,4 +1,4 @@
-"""Changes of the LUNs of a running array: LUNs are added, restored and removed while hosts are connected, who are notified."""
+"""Changes of the LUNs of a running array. LUNs are added, restored and removed, and connected hosts are notified."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,11 +14,17 @@ from odx_target.target.logical_units import LUN_ATTRIBUTE, add_logical_unit, log
 from odx_target.target.lun_size import restore_logical_unit
 
 RESTORE_WAIT_S = 2.0
-"""Time for commands under way to end before a LUN is restored or removed. Then they are aborted, because a copy may be slow."""
+"""Time for running commands to end before a LUN is restored or removed.
+
+After this time they are aborted, because a copy may be slow.
+"""
 
 
 class LunChanges:
-    """Changes of `logical_units`, which all sessions share. `commit` commits the pool and never raises Scarcity."""
+    """Adds, restores and removes logical units in `logical_units`, which all sessions share.
+
+    `commit` commits the pool and never raises Scarcity.
+    """
 
     def __init__(
         self,
@@ -39,28 +45,32 @@ class LunChanges:
         self._commit = commit
 
     def add(self, lun: LunConfig) -> LogicalUnit:
-        """Create a LUN for all hosts. Raises ConfigError, StoreError."""
+        """Create a LUN that all hosts can use. Raises ConfigError, StoreError."""
         logical_unit = add_logical_unit(lun, self._pool, self._environment, self._config)
         self._commit()
         self._present([logical_unit])
         return logical_unit
 
     def serve(self, volumes: Sequence[Volume]) -> list[LogicalUnit]:
-        """Serve volumes that have LUN numbers, and notify hosts once. The caller has committed the pool."""
+        """Present volumes that have LUN numbers to hosts, and notify hosts once.
+
+        The caller must commit the pool before this call.
+        """
         iqn, thresholds = self._config.iqn, self._config.soft_thresholds
         units = [logical_unit_of(volume, self._pool, self._environment, iqn, thresholds) for volume in volumes]
         self._present(units)
         return units
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
-        """Return the logical unit that presents a volume, or None."""
+        """Return the logical unit that presents a volume. Return None if there is none."""
         number = volume.attributes.get(LUN_ATTRIBUTE)
         return None if number is None else self._logical_units.get(int(number))
 
     async def restore(self, logical_unit: LogicalUnit, snapshot: Snapshot) -> None:
-        """Restore a LUN while it is served. Hosts learn that the medium has changed; tokens keep their data.
+        """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
 
-        Commands under way end, or are aborted if they take too long. Raises PoolFull, PoolFailed.
+        Tokens keep their data. Running commands may end before the restore. They are aborted if they take too long. Raises
+        PoolFull, PoolFailed.
         """
         await self._settle(logical_unit)
         while True:
@@ -74,7 +84,7 @@ class LunChanges:
         self._device_server.medium_changed(logical_unit, is_resized=is_resized)
 
     async def remove(self, logical_unit: LogicalUnit) -> None:
-        """Stop serving a LUN; its volume stays. Hosts are notified on their other LUNs."""
+        """Remove a LUN from the array, but keep its volume. Hosts are notified on their other LUNs."""
         await self._settle(logical_unit)
         self._device_server.clear_tasks(logical_unit)
         self._copy_manager.detach_logical_unit(logical_unit)

@@ -1,7 +1,7 @@
-"""The size of a LUN, and changes of it while the LUN is served.
+"""The size of a LUN, and changes of the size while hosts use the LUN.
 
-A volume has whole blocks of the store, but a LUN of 512-byte blocks may end within the last one. So its size is stored
-separately.
+A volume has whole store blocks, but a LUN of 512-byte blocks may end within the last store block. Therefore the size of the LUN
+is stored separately.
 """
 
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -11,7 +11,7 @@ from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
 
 SIZE_ATTRIBUTE = "size_bytes"
-"""Attribute of a volume: the size with which the LUN was created."""
+"""Name of the attribute of a volume that contains the size with which the LUN was created."""
 
 KEY_PREFIX = "lun size: "
 """Prefix of the key in the pool for the size of a LUN that has been resized."""
@@ -36,9 +36,10 @@ def forget_size(volume: Volume, pool: Pool) -> None:
 
 
 def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
-    """Restore the volume and the size of a logical unit, whose tasks have been aborted. Return True if the size changed.
+    """Restore the volume and the size of a logical unit. Its tasks must be aborted before. Return True if the size changed.
 
-    The caller must commit the pool afterwards. Raises PoolFull, PoolBusy and PoolFailed; a repeated call completes the change.
+    The caller must commit the pool after this call. Raises PoolFull, PoolBusy and PoolFailed. After an error, another call
+    completes the change.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     block_bytes = logical_unit.block_bytes
@@ -56,7 +57,7 @@ def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
-    """True if `wanted` is larger than the LUN. Raises ConfigError if it is smaller, as the end of the LUN would be lost."""
+    """True if `wanted` is larger than the LUN. Raises ConfigError if `wanted` is smaller, because data would be lost."""
     size_bytes = size_bytes_of(volume, pool)
     if wanted.size_bytes < size_bytes:
         raise ConfigError(
@@ -67,9 +68,10 @@ def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
 
 
 def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
-    """Enlarge the LUN of a volume to `size_bytes`, at least its present size. The new part reads as zeros.
+    """Enlarge the LUN of a volume to `size_bytes`, which must not be smaller than the present size.
 
-    The caller must commit the pool afterwards. Raises PoolFull and PoolFailed; then the LUN keeps its size.
+    The new part reads as zeros. The caller must commit the pool after this call. Raises PoolFull or PoolFailed without a change
+    of the size.
     """
     # in this order, so that between the two changes the volume is only larger than the LUN
     if volume_blocks(size_bytes) > volume.size_blocks:
@@ -78,7 +80,7 @@ def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
 
 
 def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
-    """Enlarge a logical unit that is served. Return False if it already has this size.
+    """Enlarge a logical unit while hosts use it. Return False if it already has this size.
 
     Raises ConfigError if the size is smaller or invalid, PoolFull and PoolFailed.
     """
@@ -91,16 +93,17 @@ def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
 
 
 async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> None:
-    """Cut off the end of a logical unit that is served. Tokens keep the data that they represent.
+    """Remove the end of a logical unit while hosts use it. Tokens keep the data that they represent.
 
-    1. Commands that begin from now on are checked against the new end.
-    2. Commands that already work beyond the new end complete as usual.
-    3. The cut off part of the last remaining store block becomes zeros, so that it reads as zeros if the LUN grows again.
+    1. Commands that begin after this call are checked against the new end.
+    2. Commands that are already running may complete beyond the new end.
+    3. The removed part of the last remaining store block is filled with zeros, so that it reads as zeros if the LUN grows
+       again.
     4. The stored size and the volume change in one batch of the log.
 
-    The caller must commit the pool afterwards. Raises ConfigError if the size is invalid or if another request changes it
-    meanwhile, DamagedBlock, PoolFull and PoolFailed; then the LUN keeps its size. If the pool fails between steps 3 and 4, the
-    few blocks of step 3 stay zeros.
+    The caller must commit the pool after this call. Raises ConfigError if the size is invalid, or if another request changes
+    the size meanwhile. Raises DamagedBlock, PoolFull and PoolFailed. After an error, the LUN keeps its size. If the pool fails
+    between steps 3 and 4, the blocks of step 3 stay zeros.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)

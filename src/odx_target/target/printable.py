@@ -1,4 +1,4 @@
-"""Text from a peer or a file, made safe for a terminal."""
+"""Function that makes text from a peer or a file safe for a terminal."""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Limited log lines: a few for each cause and minute. Further lines of the cause are only counted."""
+"""Log lines with a limit for each cause and minute. Further lines of the same cause are only counted."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -10,11 +10,13 @@ import structlog
 log = structlog.get_logger()
 
 INTERVAL_S = 60.0
-"""Length of an interval for which the lines of a cause are limited."""
+"""Length of the interval in which the number of lines of one cause is limited."""
 
 MAX_CAUSES = 1024
-"""Maximum number of causes that are counted separately, since clients can invent any number of causes. Further causes of an
-event are counted as one."""
+"""Maximum number of causes that are counted separately, because clients can invent any number of causes.
+
+All further causes of an event are counted as one cause.
+"""
 
 _OTHERS = "others"
 
@@ -31,9 +33,10 @@ class _Interval:
 
 
 class Reporter:
-    """Writes limited lines to the log. `now` is a clock that never goes back. `tick` must be called from time to time.
+    """Writes a limited number of lines to the log. `now` is a clock that never goes back.
 
-    `counts` has the number of occurrences of each event, whether they were logged or not.
+    `tick` must be called from time to time. `counts` has the number of occurrences of each event. It includes events that were
+    not logged.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -42,7 +45,10 @@ class Reporter:
         self._intervals: dict[tuple[str, Hashable], _Interval] = {}
 
     def report(self, level: str, event: str, /, *, cause: Hashable = None, lines: int = 1, **fields: Any) -> None:
-        """Log an event with its fields, or only count it if its cause has already used its `lines` in this interval."""
+        """Log an event with its fields.
+
+        If the cause has already logged `lines` lines in this interval, only count the event.
+        """
         self.counts[event] += 1
         key = self._key(event, cause)
         interval = self._intervals.get(key)
@@ -59,7 +65,7 @@ class Reporter:
         getattr(log, level)(event, **fields)
 
     def tick(self) -> None:
-        """Log the last left-out event of each cause whose interval is over. Forget the causes without left-out events."""
+        """Log the last omitted event of each cause whose interval is over. Forget causes that have no omitted events."""
         for key, interval in list(self._intervals.items()):
             if not self._is_over(interval):
                 continue

@@ -144,9 +144,7 @@ class RecordTable:
             del self._by_nexus[nexus]
 
     def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
-        """Return the record to evict: a write, if any; otherwise a record whose token was reported, if any; otherwise the
-        oldest record.
-        """
+        """Return the record to evict. The order is: finished writes, records whose token was reported, the oldest record."""
         for operation in records.values():
             if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
                 return operation

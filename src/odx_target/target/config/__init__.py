@@ -1,1 +1,1 @@
-"""The configuration of an array: settings, CHAP, TOML files."""
+"""The configuration of an array: settings, CHAP accounts and TOML files."""

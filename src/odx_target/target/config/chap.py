@@ -1,4 +1,4 @@
-"""The CHAP part of an array's configuration, from a TOML file, the command line, or Python.
+"""The CHAP settings of an array. They come from a TOML file, from the command line, or from Python.
 
 A secret never appears in a message or in the `repr` of an object.
 """
@@ -18,19 +18,24 @@ from odx_target.target.config.error import ConfigError
 MIN_SECRET_BYTES = 12
 """Minimum length of a CHAP secret: a secret of less than 96 bits would require IPsec (RFC 7143 9.2.1)."""
 MAX_SECRET_BYTES = 255
-"""Maximum length of a CHAP secret: as much as initiators accept (Windows 16 bytes, open-iscsi 255)."""
+"""Maximum length of a CHAP secret. No initiator accepts a longer secret (Windows accepts 16 bytes, open-iscsi 255 bytes)."""
 MAX_USER_BYTES = 255
-"""Maximum length of a CHAP user's name: the limit of every value without a limit of its own (RFC 7143 6.1)."""
+"""Maximum length of a CHAP user's name. This is the default limit of values of text keys (RFC 7143 6.1)."""
 MAX_USERS = 1024
-"""Maximum number of CHAP users: more hosts than one array serves. It limits the work for a file that was named by mistake."""
+"""Maximum number of CHAP users. One array serves fewer hosts.
+
+The limit avoids long work if the path of a wrong file is given.
+"""
 MAX_SECRET_FILE_BYTES = 4096
-"""Maximum size of a secret file: far more than a secret and its newline. It limits the reading of a file that was named by
-mistake."""
+"""Maximum size of a secret file. A secret and its newline are much shorter.
+
+The limit avoids long reads if the path of a wrong file is given.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ChapUser:
-    """A user that initiators log in as. `initiator` is the only initiator name that may use it; None allows any initiator.
+    """A user as which initiators log in. `initiator` is the only initiator name that may use it. None allows every initiator.
 
     `secret_file` is the file of the secret, if the secret has a file of its own.
     """
@@ -43,7 +48,7 @@ class ChapUser:
 
 @dataclass(frozen=True, slots=True)
 class TargetChap:
-    """The user and secret of the target itself, for initiators that ask for mutual CHAP."""
+    """The user and secret of the target itself, for initiators that request mutual CHAP."""
 
     user: str
     secret: bytes = field(repr=False)
@@ -68,7 +73,7 @@ def target_chap(user: str, secret: bytes, secret_file: Path | None = None) -> Ta
 
 
 def read_secret(path: Path) -> bytes:
-    """Return the secret in a file: its only line, without the line end. Raises ConfigError."""
+    """Return the secret in a file, which is the only line of the file without the line end. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_FILE_BYTES + 1)
@@ -116,7 +121,7 @@ def target_chap_of(value: Any, base: Path) -> TargetChap:
 
 
 def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Accounts | None:
-    """Return the accounts by which a target authenticates initiators; None if every initiator may log in.
+    """Return the accounts with which a target authenticates initiators. Return None if every initiator may log in.
 
     Raises ConfigError for settings that contradict each other.
     """
@@ -140,7 +145,7 @@ def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Account
 def chap_warnings(users: Sequence[ChapUser], target: TargetChap | None, config_file: Path | None) -> list[str]:
     """Return warnings, one line each, about settings that are allowed but unsafe.
 
-    `config_file` contains the secrets that have no file of their own.
+    `config_file` is the file that contains the secrets without a secret file.
     """
     files = dict.fromkeys(each.secret_file or config_file for each in users)
     if target is not None:
@@ -173,7 +178,10 @@ def _chap_user(row: Mapping[str, Any], base: Path) -> ChapUser:
 
 
 def _user_and_secret(table: str, row: Mapping[str, Any], base: Path, others: Sequence[str]) -> tuple[str, bytes, Path | None]:
-    """Return the user, the secret and its file from a table. An error shows no value, because any value may be a secret."""
+    """Return the user, the secret and the secret file of a table.
+
+    Error messages contain no values, because any value may be a secret.
+    """
     known = ("user", "secret", "secret-file", *others)
     if unknown := sorted(row.keys() - set(known)):
         raise ConfigError(f"{table}: unknown key {unknown[0]!r}; known are {', '.join(known)}")

@@ -1,2 +1,2 @@
 class ConfigError(Exception):
-    """A setting is invalid. The message is one clear line."""
+    """A setting is invalid. The message is one line that explains the error."""

@@ -1,4 +1,4 @@
-"""Functions that check the text or number of one setting, from the command line or a file, and convert it."""
+"""Functions that check and convert the value of one setting, which is a text or a number from the command line or a file."""
 
 import re
 from collections import Counter
@@ -19,9 +19,11 @@ MAX_LUN_BYTES = 1 << 50
 MAX_LUNS = 1 << 14
 """Maximum number of LUNs: the flat space addressing method has LUNs of 14 bits (SAM-5 4.7.7.3)."""
 MAX_LUN_NAME_CHARACTERS = 64
-"""Maximum length of a LUN's name: short enough for a log line and the pool's catalogue. iSCSI limits only target names."""
+"""Maximum length of a LUN's name, so that it fits into a log line and into the pool's catalogue. iSCSI limits only the lengths
+of target names.
+"""
 MIN_POOL_LIMIT_BYTES = 2 << 20
-"""Minimum of pool-limit: the size of two of the smallest segments."""
+"""Minimum of pool-limit: twice the size of the smallest segment."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 PERCENT = 100
@@ -44,7 +46,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_pool_limit(value: object) -> int:
-    """Return the number of bytes for a number or a size. Raises ConfigError if this is less than the smallest pool needs."""
+    """Return the number of bytes for a number or a size. Raises ConfigError if it is less than MIN_POOL_LIMIT_BYTES."""
     limit_bytes = size_of("pool-limit", value)
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
         raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
@@ -52,7 +54,7 @@ def parse_pool_limit(value: object) -> int:
 
 
 def parse_soft_thresholds(value: object) -> tuple[int, ...]:
-    """Return the percentages in a list. Raises ConfigError if there are too many, or if they do not ascend."""
+    """Return the percentages in a list. Raises ConfigError if there are too many, or if they are not in ascending order."""
     percentages = value if isinstance(value, list) else [None]
     are_percentages = all(type(each) is int and 0 < each < PERCENT for each in percentages)
     if not are_percentages or len(percentages) > COUNT_OF_THRESHOLDS or percentages != sorted(set(percentages)):
@@ -71,7 +73,7 @@ def parse_memory_limit(value: object) -> int:
 
 
 def parse_copy_rate(value: object) -> int | None:
-    """Return the bytes per second for a number or a size; None for "none". Raises ConfigError."""
+    """Return the bytes per second for a number or a size. Return None for "none". Raises ConfigError."""
     if value == NO_COPY_RATE:
         return None
     bytes_per_s = size_of("copy rate", value)
@@ -97,7 +99,7 @@ def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
 
 
 def parse_lun(text: str) -> LunConfig:
-    """Return a LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    """Return the LUN for a text like "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
     name, equals, rest = text.partition("=")
     size_text, *options = rest.split(",")
     if not equals or not size_text:
@@ -110,7 +112,7 @@ def parse_lun(text: str) -> LunConfig:
 
 
 def parse_portal(text: str) -> Portal:
-    """Return a portal from "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
+    """Return the portal for a text like "HOST:PORT", "HOST" or "[IPV6]:PORT". Raises ConfigError."""
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]\s]+))(?::([0-9]+))?", text)
     if not match:
         raise ConfigError(f"portal {text!r}: want HOST:PORT, with an IPv6 address in brackets")
@@ -123,7 +125,7 @@ def parse_portal(text: str) -> Portal:
 
 
 def parse_iqn(text: str) -> str:
-    """Return a valid target name (RFC 7143 4.2.7) in lower case (RFC 3722 1). Raises ConfigError."""
+    """Return a target name in lower case (RFC 3722 1). Raises ConfigError if the name is not valid (RFC 7143 4.2.7)."""
     name = prepare_name(text)
     if not _IQN.fullmatch(name) or len(name) > MAX_NAME_BYTES:
         raise ConfigError(f"target name {text!r}: want iqn.YYYY-MM.reversed.domain[:name], eui. or naa.")
@@ -138,7 +140,7 @@ def parse_log_level(value: Any) -> str:
 
 
 def check_luns(luns: Iterable[LunConfig]) -> tuple[LunConfig, ...]:
-    """Check that no LUN name is used twice, and that there are not too many LUNs. Raises ConfigError."""
+    """Return the LUNs. Raises ConfigError if a LUN name is used twice, or if there are too many LUNs."""
     checked = tuple(luns)
     names = Counter(lun.name for lun in checked)
     for name, count in names.items():

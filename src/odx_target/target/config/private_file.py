@@ -1,4 +1,4 @@
-"""Files that hold a secret: only their owner can read them, and they are written completely or not at all."""
+"""Files that contain a secret. Only their owner can read them. A write either writes the whole file or leaves the old file."""
 
 import errno
 import os
@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, and replace an existing file. A pipe or a device is simply written to.
+    """Write a file that only its owner can read. An existing file is replaced, except a pipe or a device, which gets the data.
 
-    Raises OSError, also for a symbolic link to a file, because another user may have chosen that file.
+    Raises OSError if the file cannot be written. Raises OSError for a symbolic link too, because another user may have chosen
+    the file that it refers to.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -1,4 +1,4 @@
-"""The settings of an array, and of `serve` itself, as dataclasses with their defaults."""
+"""Dataclasses with the settings of an array and of the command `serve`, and with the default values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,15 @@ class LunConfig:
     size_bytes: int
     block_bytes: int = 512
     grows: bool = True
-    """True if an existing LUN that is smaller grows to `size_bytes`. False keeps its size, as `serve --lun` does."""
+    """True if an existing smaller LUN grows to `size_bytes`.
+
+    If False, an existing LUN keeps its size, as with `serve --lun`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """An address to listen on; port 0 picks a free one."""
+    """An address to listen on. If the port is 0, the system chooses a free port."""
 
     host: str = DEFAULT_PORTAL_HOST
     port: int = DEFAULT_PORTAL_PORT
@@ -38,8 +41,8 @@ class Portal:
 class Config:
     """The settings of an array.
 
-    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` limits the size of the log; if it is None, only the disk
-    limits it.
+    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` limits the size of the log. If it is None, only the size of
+    the disk limits the log.
     """
 
     pool_dir: Path | None = None
@@ -48,7 +51,7 @@ class Config:
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
     soft_thresholds: tuple[int, ...] = (80, 95)
-    """Percentages of the pool's room. Hosts are notified when so much of it is used, unless they set other thresholds."""
+    """Thresholds of the used room of the pool, in percent. Hosts are notified when a threshold is reached."""
     memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
     """The memory that all sessions together may use, in addition to the memory that the array itself needs."""
     log_level: str = "info"
@@ -56,16 +59,19 @@ class Config:
     """True if only the nexus that sent a token command can fetch its result. If False, other sessions of the same initiator can
     fetch the result too, which multipath hosts need."""
     copy_budget_s: float | None = None
-    """The time after which a WRITE USING TOKEN ends with a partial result; None for the default of the copy manager."""
+    """The time after which a WRITE USING TOKEN ends with a partial result. None means the default time of the copy manager."""
     copy_rate_bytes_per_s: int | None = None
-    """The maximum rate of all copies by token together; None for no limit."""
+    """The maximum rate of all copies by token together. None means that there is no limit."""
     report_token_causes: bool = True
-    """True if the sense data reports why a token is invalid. If False, it only reports that the token is invalid."""
+    """True if the sense data reports why a token is invalid. If False, the sense data does not report the cause."""
     accept_zero_token: bool = True
     remote_luns: tuple[str, ...] = ()
-    """Names of LUNs that count as LUNs of another copy manager: tokens can be written to them, but not made from them."""
+    """Names of LUNs that are treated as LUNs of another copy manager.
+
+    A host can write the data of a token to such a LUN, but no token is made for its blocks.
+    """
     chap_users: tuple[ChapUser, ...] = ()
-    """The users that initiators must log in as. If there are none, every initiator may log in."""
+    """The users as which initiators must log in. If there are no users, every initiator may log in."""
     target_chap: TargetChap | None = None
     chap_discovery: bool = True
     """True if discovery sessions must log in with CHAP too."""
@@ -79,4 +85,4 @@ class ServeConfig:
     pcap: Path | None = None
     pcap_snap_bytes: int = MAX_SNAP_BYTES
     control: Path | None = None
-    """The path of the control socket; None for a socket in the directory of the pool."""
+    """The path of the control socket. None means a socket in the directory of the pool."""

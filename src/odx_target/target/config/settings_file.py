@@ -1,4 +1,4 @@
-"""The settings of an array and of `serve` from a TOML file; docs/configuration.md lists the keys."""
+"""Settings of an array and of the command `serve` from a TOML file. docs/configuration.md lists the keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -32,7 +32,7 @@ def load_config(path: Path) -> Config:
 
 
 def load_serve_config(path: Path) -> ServeConfig:
-    """Return the settings of `serve` itself in a TOML file. Raises ConfigError."""
+    """Return the settings of the command `serve` in a TOML file. Raises ConfigError."""
     return _load(path, ServeConfig(), _SERVE_KEYS)
 
 
@@ -116,7 +116,7 @@ def _seconds(key: str, value: Any) -> float:
 
 
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
-"""For each key of a table: a function that makes settings from its value and the folder of the file."""
+"""Functions that make settings from the value of a key and the folder of the file, by key of a table."""
 
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},

@@ -1,4 +1,4 @@
-"""Reading a TOML file. A file named by mistake causes an error of one clear line, and uses little memory and time."""
+"""Function that reads a TOML file. A wrong file causes an error of one line, and needs little memory and time."""
 
 import re
 import stat
@@ -9,17 +9,19 @@ from typing import Any
 from odx_target.target.config.error import ConfigError
 
 MAX_FILE_BYTES = 4 << 20
-"""Maximum size of a configuration file: twice the size of one with 1,024 CHAP users and 16,384 LUNs."""
+"""Maximum size of a configuration file. A file with 1,024 CHAP users and 16,384 LUNs has half of this size."""
 MAX_KEY_PARTS = 16
-"""Maximum number of parts of a dotted key in the configuration file, where ours have at most two. The time of `tomllib` grows
-with its square."""
+"""Maximum number of parts of a dotted key in the configuration file. Valid keys have at most two parts.
 
-# Quoted texts and comments; each ends at the end of its line at the latest.
+The time that `tomllib` needs grows with the square of this number.
+"""
+
+# Quoted texts and comments. A text or comment never extends beyond its line.
 _NO_KEY = re.compile(r"""("(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*'?)|#[^\n]*""")
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Return the table in a file. Raises ConfigError, whose message names the file."""
+    """Return the table in a file. Raises ConfigError with a message that names the file."""
     try:
         return _parsed(_text(path))
     except ConfigError as error:
@@ -38,7 +40,7 @@ def _text(path: Path) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(f"more than {MAX_FILE_BYTES} bytes are not a configuration file")
     try:
-        return content.decode("utf-8-sig")  # editors on Windows write a byte order mark first
+        return content.decode("utf-8-sig")  # editors on Windows write a byte order mark at the beginning
     except UnicodeDecodeError as error:
         raise ConfigError(f"byte {error.start} is not UTF-8 text") from error
 

@@ -1,4 +1,4 @@
-"""The arguments of management operations: values from JSON or from a command line, checked and converted."""
+"""The arguments of management operations, and the functions that check and convert values from JSON or a command line."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _REQUIRED = object()
 
 
 class ManagementError(Exception):
-    """An operation was refused. The message is one line. `is_usage` is True if the request itself was wrong."""
+    """An operation was refused. The message is one line. `is_usage` is True if the request itself was invalid."""
 
     def __init__(self, message: str, *, is_usage: bool = False) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class ManagementError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of an operation. `parse` checks and converts its value; it raises ConfigError."""
+    """An argument of an operation. `parse` checks and converts the value of the argument, and raises ConfigError."""
 
     name: str
     description: str
@@ -39,7 +39,7 @@ class Argument:
 
 
 def text(value: object) -> str:
-    """Check a text. Raises ConfigError."""
+    """Check that a value is a text. Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f"name: want a text, not {value!r}")
     return value
@@ -63,28 +63,28 @@ def rate(value: object) -> int:
 
 
 def flag(value: object) -> bool:
-    """Check a value that must be true or false. Raises ConfigError."""
+    """Check that a value is true or false. Raises ConfigError."""
     if not isinstance(value, bool):
         raise ConfigError(f"want true or false, not {value!r}")
     return value
 
 
 def lun(value: object) -> LunConfig:
-    """Return a LUN from "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    """Return the LUN for a text like "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
     return parse_lun(value)
 
 
 def token_identifier(value: object) -> int:
-    """Return a token identifier from a hexadecimal text. Raises ConfigError."""
+    """Return the token identifier for a hexadecimal text. Raises ConfigError."""
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
     return int(value, 16)
 
 
 def list_identifier(value: object) -> int:
-    """Return a list identifier: a number of 32 bits, decimal or, after 0x, hexadecimal. Raises ConfigError."""
+    """Return the list identifier for a decimal number of 32 bits, or for a hexadecimal number with 0x. Raises ConfigError."""
     found = value
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         found = int(value, 16 if value[:2].lower() == "0x" else 10)

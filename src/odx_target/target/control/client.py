@@ -12,10 +12,10 @@ from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_path import CONTROL_NAME, socket_name
 
 ANSWER_TIMEOUT_S = 120.0
-"""Time to wait for a response. It is long because shrinking a LUN waits for commands, and changes are flushed."""
+"""Time to wait for a response. It is long, because an operation that shrinks a LUN waits for commands and for the disk."""
 
 MAX_ANSWER_BYTES = 64 << 20
-"""Maximum length of a response: far more than an array sends. A longer line does not come from an array."""
+"""Maximum length of a response. An array sends much shorter responses, so a longer line does not come from an array."""
 
 _RECEIVE_BYTES = 1 << 16
 
@@ -27,7 +27,8 @@ class NoServer(Exception):
 def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
-    Blocks. Raises ManagementError if the operation is refused, NoServer if no array responds.
+    This function waits for the response in the calling thread. Raises ManagementError if the operation is refused, and NoServer
+    if no array responds.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
     answer = _decoded(where, _exchange(where, line))

@@ -13,7 +13,7 @@ from odx_target.turns import Turns
 Data: TypeAlias = dict[str, object]
 
 STEPS_OF_A_ROW = 10
-"""Cost of making and encoding a row, in steps of a turn of the event loop."""
+"""Cost of one row of a response, in steps of a turn of the event loop."""
 
 Item = TypeVar("Item")
 
@@ -44,7 +44,7 @@ def describe_lun(logical_unit: LogicalUnit) -> Data:
 
 
 def describe_token(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
-    """Describe a token without its secret bytes. Ranges are in blocks of the logical unit that the token was made from."""
+    """Describe a token without its secret bytes. Ranges are in blocks of the logical unit through which the token was made."""
     unit = units.get(creator_identity(token.creator) or b"")
     data = token_data(token, now_s)
     del data["creator"], data["extents"]

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 MAX_DAMAGED_SHOWN = 100
-"""Maximum number of damaged blocks that a response lists; further ones are only counted."""
+"""Maximum number of damaged blocks that a response lists. Further damaged blocks are only counted."""
 
 
 def describe_health(array: "Array") -> dict[str, object]:
-    """Return the array's health as plain data. Times are seconds. `None` means that there is no error."""
+    """Return the array's health as plain data. Times are in seconds. An error that is None means that there is no error."""
     status = array.pool.status()
     usage = array.pool.usage()
     counts = array.reporter.counts

@@ -1,4 +1,4 @@
-"""An operation of management: its function, and its arguments, which are checked before the function is called."""
+"""An operation of management. The arguments of an operation are checked before its function is called."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from odx_target.target.control.describe import Data
 class Operation:
     """An operation: its name, the function that performs it, and its arguments.
 
-    The first argument of the function is the array or the storage, which is not among `arguments`.
+    The first argument of the function is the array or the storage. `arguments` lists the other arguments.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""The operations of `odx-target manage` on a running array: a function for each, and a table of them.
+"""The operations of `odx-target manage` on a running array: one function for each operation, and the table of all operations.
 
-An operation takes named arguments, as JSON or a command line provides them, and returns plain data that JSON can represent.
-There is no I/O here: `server` receives requests and sends responses. Other ways to manage an array can use the same table.
+An operation takes named arguments, which come from JSON or a command line. It returns plain data that JSON can represent. This
+module does no I/O: `server` receives requests and sends responses. Other interfaces for management can use the same table.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from odx_target.target.server.listener import ConnectedSession
 
 TOKENS_OF_A_PAGE = 100
-"""Number of tokens in one response. With 64 ranges each, they make a few hundred KiB of JSON, in some milliseconds."""
+"""Number of tokens in one response.
+
+If each token has 64 ranges, the response is a few hundred KiB of JSON, which takes some milliseconds to make.
+"""
 
 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
@@ -91,7 +94,7 @@ async def _tokens(array: "Array", after: int) -> Data:
 async def _revoke(array: "Array", identifier: int) -> Data:
     if not array.copy_manager.revoke(identifier):
         raise ManagementError(f"there is no token {identifier:016x}")
-    await array.make_durable()  # otherwise a loss of power could bring a persistent token back
+    await array.make_durable()  # otherwise a persistent token could exist again after a loss of power
     return {"identifier": f"{identifier:016x}"}
 
 
@@ -105,7 +108,7 @@ async def _copies(array: "Array") -> Data:
 
 
 async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> Data:
-    """End a copy as COPY OPERATION ABORT does. Blocks that are already copied stay."""
+    """End a copy as COPY OPERATION ABORT does. Blocks that have already been copied keep the new data."""
     found = [
         operation
         for operation in array.copy_manager.copies.operations

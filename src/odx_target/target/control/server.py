@@ -1,13 +1,13 @@
 """The control socket of a running array: it receives requests, performs `operations` and sends responses.
 
-It is a stream socket in the file system that only its owner can open. Each line from a client is a request, and each line to
-the client is the response. Both are JSON objects:
+It is a stream socket in the file system that only its owner can open. Each line from a client is a request, and the next line
+to the client is the response. Both are JSON objects:
 
     {"operation": "resize", "arguments": {"name": "first", "size": "2G"}}
     {"result": {"lun": 0, "name": "first", "size_bytes": 2147483648, "block_bytes": 512}}
     {"error": "there is no LUN third", "usage": false}
 
-`usage` is true if the request itself was wrong. A client may send any number of requests on a connection, one after another.
+`usage` is true if the request itself was invalid. A client may send any number of requests on a connection, one after another.
 """
 
 import errno
@@ -32,31 +32,39 @@ log = structlog.get_logger()
 CONTROL_MODE = 0o600
 
 ACCEPT_PAUSE_S = 0.1
-"""Pause after accept() has failed. The cause may last, and retries without a pause would use all CPU time."""
+"""Pause after a failure of accept(). The cause may last, and retries without a pause would use all CPU time."""
 
 MAX_LINE_BYTES = 1 << 16
-"""Maximum length of a request to the control socket: far more than any request needs."""
+"""Maximum length of a request to the control socket. Every valid request is much shorter."""
 
 MAX_CONTROL_CONNECTIONS = 16
-"""Maximum number of connections to the control socket: enough for a person and some scripts. Any further client gets an error
-at once."""
+"""Maximum number of connections to the control socket, which is enough for a person and some scripts.
+
+Any further client gets an error at once.
+"""
 
 IDLE_TIMEOUT_S = 60.0
-"""Time for a client of the control socket to send its next request."""
+"""Maximum time between two requests of a client of the control socket."""
 
 SEND_TIMEOUT_S = 10.0
-"""Time for a client to receive a response."""
+"""Maximum time in which a client must receive a response."""
 
 PARTS_AT_ONCE = 2000
-"""Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause, in about a millisecond."""
+"""Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause.
+
+This takes about a millisecond.
+"""
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
-"""Function that performs the operation of this name with these arguments, and returns its result. Raises ManagementError."""
+"""Function that takes the name and the arguments of an operation, performs it, and returns its result.
+
+Raises ManagementError.
+"""
 
 
 @asynccontextmanager
 async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
-    """Answer requests at `path` while the body runs. Yields False, after a warning in the log, if the socket cannot be made."""
+    """Answer requests at `path` while the body runs. If the socket cannot be made, log a warning and yield False."""
     try:
         listening, identity = await trio.to_thread.run_sync(_listen, path)
     except OSError as error:
@@ -76,7 +84,10 @@ async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
 
 
 async def _accept_all(listener: trio.SocketListener, conversations: "_Conversations", nursery: trio.Nursery) -> None:
-    """Accept clients until cancelled. If a client cannot be accepted, the other clients and the array continue."""
+    """Accept clients until the task is cancelled.
+
+    An error while a client is accepted does not affect other clients or the array.
+    """
     reporter = Reporter(trio.current_time)
     while True:
         try:
@@ -146,7 +157,7 @@ def _failure(message: str, *, is_usage: bool = False) -> Mapping[str, object]:
 async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes | None:
     """Return the next line, or the beginning of a line that is too long.
 
-    Returns None when the client has closed the connection, or has sent no line in time.
+    Returns None if the client has closed the connection, or if it has not sent a line in time.
     """
     with trio.move_on_after(IDLE_TIMEOUT_S):
         while (end := buffer.find(b"\n")) < 0:
@@ -163,14 +174,14 @@ async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes |
 
 
 async def _send(stream: trio.SocketStream, answer: Mapping[str, object]) -> bool:
-    """Send a response. Return False if the client does not receive it in time."""
+    """Send a response. Return False if the client does not receive the response in time."""
     with trio.move_on_after(SEND_TIMEOUT_S) as scope:
         await stream.send_all(await _encoded(answer) + b"\n")
     return not scope.cancelled_caught
 
 
 async def _encoded(answer: Mapping[str, object]) -> bytes:
-    """Encode a response as JSON. A long response is encoded in pieces, and other tasks can run between them."""
+    """Encode a response as JSON. A long response is encoded in pieces, and other tasks can run between two pieces."""
     parts = []
     for part in json.JSONEncoder().iterencode(answer):
         parts.append(part)
@@ -180,7 +191,7 @@ async def _encoded(answer: Mapping[str, object]) -> bytes:
 
 
 def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
-    """Make a listening socket. Return it with the device and inode numbers of its file. Raises OSError."""
+    """Make a listening socket. Return the socket, and the device and inode numbers of its file. Raises OSError."""
     with socket_name(path) as name:
         _make_way(name)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -197,7 +208,7 @@ def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
 
 
 def _make_way(name: str) -> None:
-    """Remove the socket of a server that has died. Raises OSError if another kind of file is there."""
+    """Remove the socket of a process that has ended. Raises OSError if the file is not a socket."""
     try:
         mode = Path(name).lstat().st_mode
     except FileNotFoundError:

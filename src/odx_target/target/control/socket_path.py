@@ -14,7 +14,10 @@ MAX_SOCKET_NAME_BYTES = 107
 
 @contextmanager
 def socket_name(path: Path) -> Iterator[str]:
-    """Yield a name by which the socket at `path` can be bound and connected, however long the path is. Raises OSError."""
+    """Yield a name for `bind` and `connect` of the socket at `path`. The name is short even if the path is long.
+
+    Raises OSError.
+    """
     if len(os.fsencode(path)) <= MAX_SOCKET_NAME_BYTES:
         yield str(path)
         return

@@ -8,7 +8,7 @@ from odx_target.target.lun_size import SIZE_ATTRIBUTE, size_bytes_of
 
 
 def describe_volume(volume: Volume, pool: Pool) -> Data:
-    """Describe a volume. `lun` is None if hosts cannot use it."""
+    """Describe a volume. `lun` is None in the result if hosts cannot use the volume."""
     lun = volume.attributes.get(LUN_ATTRIBUTE)
     return {
         "name": volume.name,
@@ -40,7 +40,7 @@ def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Dat
 
 
 def snapshot_bytes(snapshot: Snapshot) -> int:
-    """Return the size of the LUN that the volume of a snapshot was."""
+    """Return the size that the LUN had at the time of the snapshot, in bytes."""
     return int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
 
 

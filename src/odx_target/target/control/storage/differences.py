@@ -1,4 +1,4 @@
-"""Pages of the changed ranges between two snapshots or volumes, and of the allocated ranges of one."""
+"""Pages of the changed ranges between two snapshots or volumes, and pages of the allocated ranges of a snapshot or volume."""
 
 from odx_target.store.api import BLOCK_BYTES, Change
 from odx_target.target.control.describe import Data
@@ -6,18 +6,22 @@ from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
 
 ROWS_OF_A_PAGE = 4096
-"""Maximum number of ranges in one response: some hundred KiB of JSON."""
+"""Maximum number of ranges in one response, which are some hundred KiB of JSON."""
 
 TURNS_OF_A_PAGE = 100
-"""Maximum number of turns of the event loop for one response, about 0.2 s, so that a long comparison shows its progress."""
+"""Maximum number of turns of the event loop for one response.
+
+They take about 0.2 s, so that a long comparison shows its progress.
+"""
 
 _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
 
 
 async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Data:
-    """Return a page of the ranges in which a newer source differs from an older snapshot, and the block of the next page.
+    """Return a page of the ranges in which a newer source differs from an older snapshot, and the block at which the next page
+    begins.
 
-    `newer` is a snapshot or a volume as it is now; None stands for the volume of the older snapshot.
+    `newer` is a snapshot, or a volume in its present state. None means the volume of the older snapshot.
     """
     pool, turns = storage.pool, storage.environment.turns
     before = find_snapshot(pool, older)
@@ -37,7 +41,7 @@ async def differences(storage: Storage, older: str, newer: str | None, block: in
 
 
 async def allocated(storage: Storage, source: str, block: int) -> Data:
-    """Return a page of the ranges of a snapshot or volume that have data, and the block of the next page."""
+    """Return a page of the ranges of a snapshot or volume that contain data, and the block at which the next page begins."""
     turns = storage.environment.turns
     page = _Page(block)
     for _ in range(TURNS_OF_A_PAGE):
@@ -53,14 +57,14 @@ async def allocated(storage: Storage, source: str, block: int) -> Data:
 
 
 class _Page:
-    """The ranges of one response. `next_block` is the block after the last range that was looked at."""
+    """The ranges of one response. `next_block` is the block after the last range that was examined."""
 
     def __init__(self, block: int) -> None:
         self.next_block = block
         self.ranges: list[tuple[int, int, str]] = []
 
     def add(self, block: int, count_blocks: int, kind: str | None) -> None:
-        """Add a range of a kind, or only note its end if the kind is None."""
+        """Add a range of a kind. If the kind is None, only advance `next_block` to the end of the range."""
         self.next_block = block + count_blocks
         if kind is None:
             return

@@ -1,4 +1,7 @@
-"""Volumes and snapshots by the names in a request: VOLUME, VOLUME@SNAPSHOT, or the guid of a snapshot in hexadecimal."""
+"""Search for volumes and snapshots by the names in a request:
+
+VOLUME, VOLUME@SNAPSHOT, or the hexadecimal guid of a snapshot.
+"""
 
 from typing import NamedTuple
 
@@ -17,7 +20,7 @@ class SnapshotName(NamedTuple):
 
 
 def parse_snapshot_name(value: object) -> SnapshotName:
-    """Split VOLUME@SNAPSHOT. Raises ConfigError."""
+    """Return the two parts of VOLUME@SNAPSHOT. Raises ConfigError."""
     volume, separator, snapshot = value.partition(SEPARATOR) if isinstance(value, str) else ("", "", "")
     if not (volume and separator and snapshot):
         raise ConfigError(f"snapshot {value!r}: want VOLUME{SEPARATOR}NAME")
@@ -27,14 +30,14 @@ def parse_snapshot_name(value: object) -> SnapshotName:
 
 
 def parse_new_name(value: object) -> str:
-    """Check the new name of a snapshot, without its volume. Raises ConfigError."""
+    """Check the new name of a snapshot, which does not contain the volume. Raises ConfigError."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ConfigError(f"name {value!r}: want printable characters")
     return value
 
 
 def find_volume(pool: Pool, name: str) -> Volume:
-    """Return a volume. Raises Absent."""
+    """Return the volume with a name. Raises Absent."""
     volume = pool.volumes.get(name)
     if volume is None:
         raise Absent(f"there is no volume {name!r}")
@@ -42,10 +45,10 @@ def find_volume(pool: Pool, name: str) -> Volume:
 
 
 def find_snapshot(pool: Pool, text: str) -> Snapshot:
-    """Return a snapshot by VOLUME@SNAPSHOT or its guid.
+    """Return the snapshot with the name VOLUME@SNAPSHOT, or with a guid.
 
-    A snapshot of a deleted volume has the name that the volume had. Raises Absent, ConfigError, or
-    StoreError if several deleted volumes had the name.
+    If the volume has been deleted, VOLUME is its last name. Raises Absent, ConfigError, or StoreError if several deleted
+    volumes had this name.
     """
     if SEPARATOR not in text:
         return _by_guid(pool, text)
@@ -71,7 +74,10 @@ def find_snapshot(pool: Pool, text: str) -> Snapshot:
 
 
 def find_source(pool: Pool, text: str) -> Snapshot | Volume:
-    """Return a snapshot or a volume. A name without @ is that of a volume, or else a guid. Raises as `find_snapshot`."""
+    """Return a snapshot or a volume. A text without @ is the name of a volume or a guid.
+
+    Raises the same errors as `find_snapshot`.
+    """
     if SEPARATOR not in text and (text in pool.volumes or len(text) != GUID_DIGITS):
         return find_volume(pool, text)
     return find_snapshot(pool, text)

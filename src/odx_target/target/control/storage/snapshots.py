@@ -1,4 +1,4 @@
-"""Operations on snapshots: they are listed, created, renamed, held, restored and deleted."""
+"""Operations that list, create, rename, hold, restore and delete snapshots."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,14 +31,14 @@ async def snapshots(storage: Storage, volume: str | None) -> Data:
 
 
 async def show(storage: Storage, snapshot: str) -> Data:
-    """Describe a snapshot with the room that it takes."""
+    """Describe a snapshot and the room that it needs."""
     found = find_snapshot(storage.pool, snapshot)
     space = await storage.pool.space_of(found)
     return {**_row(storage, found), "unique_bytes": space.unique_bytes, "shared_bytes": space.shared_bytes}
 
 
 async def create(storage: Storage, snapshots: Sequence[SnapshotName], attributes: Mapping[str, str]) -> Data:
-    """Take snapshots of one or more volumes at one moment; all have the same name."""
+    """Take snapshots of one or more volumes at the same moment."""
     names = {each.snapshot for each in snapshots}
     if len(names) != 1:
         raise ConfigError("snapshots of one moment have the same name: VOLUME@NAME OTHER@NAME")
@@ -91,7 +91,7 @@ async def unhold(storage: Storage, snapshot: str, owner: str) -> Data:
 
 
 async def restore(storage: Storage, snapshot: str, to: str | None) -> Data:
-    """Restore the volume of a snapshot, or another volume, while hosts may use it."""
+    """Restore the content of a snapshot to its volume, or to the volume `to`. Hosts may use the volume during the restore."""
     pool = storage.pool
     found = find_snapshot(pool, snapshot)
     volume = _volume_of(storage, found) if to is None else find_volume(pool, to)

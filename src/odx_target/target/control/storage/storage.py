@@ -1,4 +1,4 @@
-"""A pool as the operations on volumes and snapshots use it, with the array that serves it, if there is one."""
+"""The object of the operations on volumes and snapshots: a pool, and the array that serves the pool, if there is one."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 BUSY_PAUSE_S = 0.01
-"""Pause before the next attempt to change a pool without volumes that is making room."""
+"""Pause before the next attempt of a change while the pool makes room, if the pool has no volumes."""
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
 """Target name of logical units that exist only for the time of an operation."""
@@ -26,7 +26,7 @@ class Storage:
         self.array = array
 
     def unit_of(self, volume: Volume) -> LogicalUnit | None:
-        """Return the logical unit by which hosts use a volume; None if no host can use it."""
+        """Return the logical unit that presents a volume to hosts. Return None if hosts cannot use the volume."""
         return None if self.array is None else self.array.lun_changes.of_volume(volume)
 
     async def make_durable(self) -> None:
@@ -43,7 +43,8 @@ class Storage:
             try:
                 return change()
             except PoolBusy:
-                # Any volume can wait for room, as all share one log. A pool without volumes has nothing to wait for.
+                # Any volume can wait for room, because all volumes share one log. Without a volume, there is no object to wait
+                # for.
                 volume = next(iter(self.pool.volumes.values()), None)
                 if volume is None:
                     await self.pool.committed()
@@ -53,4 +54,4 @@ class Storage:
 
 
 def ignore(_value: object) -> None:
-    """Drop the result of a change, for `Storage.when_ready`."""
+    """Discard the result of a change. The `change` of `Storage.when_ready` must return None."""

@@ -1,4 +1,4 @@
-"""Operations on volumes: they are listed, created, cloned, renamed, resized and deleted."""
+"""Operations that list, create, clone, rename, resize and delete volumes."""
 
 from collections.abc import Mapping
 
@@ -32,10 +32,10 @@ from odx_target.target.lun_size import (
 )
 
 MAX_CLONES = MAX_LUNS
-"""Maximum number of clones of one request; an array has no more LUNs for them."""
+"""Maximum number of clones in one request. An array cannot have more LUNs."""
 
 PLACE_OF_NUMBER = "{}"
-"""Stands for the number of a clone in the names of clones."""
+"""Placeholder for the number of a clone in the name of a clone."""
 
 
 async def volumes(storage: Storage) -> Data:
@@ -57,7 +57,7 @@ async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> Data:
 
 
 async def clone(storage: Storage, origin: str, name: str, count: int, first: int, *, lun: bool, read_only: bool) -> Data:
-    """Make clones of a snapshot, or of a volume as it is now. All of them have the same content."""
+    """Make clones of a snapshot or of the present state of a volume. All clones have the same content."""
     pool = storage.pool
     names = clone_names(name, count, first)
     source = find_source(pool, origin)
@@ -72,7 +72,7 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
     try:
         for each in names:
             number = {LUN_ATTRIBUTE: str(next(numbers))} if lun else {}
-            # Nobody can have changed the first clone, so the others have the same content as it.
+            # The first clone cannot have been changed, so all other clones have the same content.
             first_made = made[0] if made else source
             await storage.when_ready(lambda: _clone(made, storage, each, {**attributes, **number}, first_made))  # noqa: B023
             await storage.environment.turns.next_if_spent()
@@ -85,7 +85,10 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
 
 
 def clone_names(name: str, count: int, first: int) -> list[str]:
-    """Return the names of clones. Without a place for the number, it is added after a hyphen if there are several."""
+    """Return the names of clones.
+
+    If `name` has no placeholder and there are several clones, a hyphen and the number are appended.
+    """
     if not 1 <= count <= MAX_CLONES:
         raise ConfigError(f"{count} clones: want 1 to {MAX_CLONES}")
     if PLACE_OF_NUMBER not in name:
@@ -129,7 +132,7 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
 
 
 async def delete(storage: Storage, name: str, *, force: bool) -> Data:
-    """Delete a volume; its snapshots stay. A volume that is a LUN of the array is only deleted with `force`."""
+    """Delete a volume. Its snapshots stay. A volume that is a LUN of the array is deleted only if `force` is True."""
     volume = find_volume(storage.pool, name)
     unit = storage.unit_of(volume)
     if unit is not None and storage.array is not None:
@@ -146,7 +149,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
 
 
 async def _serve(storage: Storage, made: list[Volume]) -> None:
-    """Make new volumes durable, then present those that have a LUN."""
+    """Make new volumes durable. Present the new volumes that have a LUN to hosts."""
     await storage.make_durable()
     luns = [volume for volume in made if LUN_ATTRIBUTE in volume.attributes]
     if storage.array is not None and luns:
@@ -158,7 +161,7 @@ def _clone(made: list[Volume], storage: Storage, name: str, attributes: Mapping[
 
 
 def _attributes_of_clone(source: Snapshot | Volume, pool: Pool, *, read_only: bool) -> dict[str, str]:
-    """Return the attributes of a clone: those of its origin, with its present size and without its LUN."""
+    """Return the attributes of a clone: the attributes of its origin with the present size, but without the LUN."""
     volume = pool.volumes.get(source.name)
     attributes = {**source.attributes, **(lun_attributes_of(volume, pool) if volume is source else {})}
     attributes.setdefault(SIZE_ATTRIBUTE, str(source.size_blocks * BLOCK_BYTES))
