@@ -53,6 +53,22 @@ WORKING: dict[str, list[str]] = {
     "manage revoke": ["1"],
     "manage cancel": ["1"],
     "manage copy-rate": ["none"],
+    "volume list": ["no-such-pool"],
+    "volume create": ["no-such-pool", "a=1M"],
+    "volume rename": ["no-such-pool", "a", "b"],
+    "volume resize": ["no-such-pool", "a", "1M"],
+    "volume delete": ["no-such-pool", "a"],
+    "snapshot create": ["no-such-pool", "a@b"],
+    "snapshot list": ["no-such-pool"],
+    "snapshot show": ["no-such-pool", "a@b"],
+    "snapshot rename": ["no-such-pool", "a@b", "c"],
+    "snapshot delete": ["no-such-pool", "a@b"],
+    "snapshot restore": ["no-such-pool", "a@b"],
+    "snapshot diff": ["no-such-pool", "a@b"],
+    "snapshot hold": ["no-such-pool", "a@b", "c"],
+    "snapshot unhold": ["no-such-pool", "a@b", "c"],
+    "clone": ["no-such-pool", "a@b", "c"],
+    "pool": ["no-such-pool"],
 }
 
 
@@ -73,7 +89,7 @@ def words_of(name: str) -> list[str]:
     first, *rest = name.split()
     if first == "manage":
         return [first, *WORKING["manage"], *rest, *WORKING.get(name, [])]
-    return [*name.split(), *WORKING.get(name, WORKING[first])]
+    return [*name.split(), *(WORKING[name] if name in WORKING else WORKING[first])]
 
 
 @pytest.fixture

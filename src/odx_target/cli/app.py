@@ -23,6 +23,9 @@ COMMANDS = {
     # subcommand: the module with the function `register` that adds it
     "serve": "serving.serve",
     "manage": "manage",
+    "volume": "storage.volume",
+    "snapshot": "storage.snapshot",
+    "clone": "storage.clone",
     "pool": "pool",
     "copy": "copy",
     "token": "token.token",

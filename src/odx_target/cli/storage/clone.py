@@ -1,0 +1,40 @@
+"""`odx-target clone`: new volumes that begin with the data of a snapshot or a volume, at once and without a copy."""
+
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.volume import print_volumes, volume_line
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("clone")(clone)
+
+
+def clone(
+    pool: PoolArgument,
+    origin: Annotated[
+        str,
+        typer.Argument(metavar="VOLUME[@SNAPSHOT]", help="A snapshot by name or guid, or a volume as it is now."),
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the clone; {} stands for its number, as in vm-{}.")],
+    count: Annotated[int, typer.Option("--count", metavar="N", help="Make this many clones at once.")] = 1,
+    first: Annotated[int, typer.Option("--first", metavar="NUMBER", help="Number of the first clone.")] = 1,
+    lun: Annotated[bool, typer.Option("--lun", help="Make the clones LUNs that hosts can use.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse writes of hosts to the clones.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Clone a snapshot or a volume. Each clone is a volume of its own, with its own serial number.
+
+    A clone shares the data of its origin until one of them is changed. It does not depend on the origin: either can be deleted.
+    """
+    answer = ask(pool, "clone", origin=origin, name=name, count=count, first=first, lun=lun, read_only=read_only)
+    volumes = answer["volumes"]
+    if as_json:
+        print_json(answer)
+    elif len(volumes) == 1:
+        typer.echo(volume_line(volumes[0]))
+    else:
+        print_volumes(volumes)

@@ -1,0 +1,117 @@
+"""`odx-target volume`: the volumes of a pool. A volume with a LUN number is used by hosts while an array serves the pool."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.text.sizes import size
+from odx_target.cli.text.tables import print_columns
+
+app = typer.Typer(help="List and change the volumes of a pool, whether an array serves it or not.", no_args_is_help=True)
+
+VolumeArgument = Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")]
+
+HEADINGS = ("name", "LUN", "size", "bytes", "block", "access", "snapshots", "serial number")
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="volume")
+
+
+@app.callback()
+def volume() -> None:
+    """List and change the volumes of a pool, whether an array serves it or not."""
+
+
+@app.command("list")
+def list_volumes(pool: PoolArgument, as_json: Json = False) -> None:
+    """List the volumes."""
+    answer = ask(pool, "volumes")
+    if as_json:
+        print_json(answer)
+    else:
+        print_volumes(answer["volumes"])
+
+
+@app.command("create")
+def create(
+    pool: PoolArgument,
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME=SIZE", help="Name and size, such as a=10G or b=2T,block=4096. A block has 512 bytes by default."
+        ),
+    ],
+    lun: Annotated[bool, typer.Option("--lun", help="Make it a LUN that hosts can use.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Create a volume that reads as zeros."""
+    answer = ask(pool, "volume-create", volume=wanted, lun=lun)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
+@app.command("rename")
+def rename(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    new_name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="The new name.")],
+    as_json: Json = False,
+) -> None:
+    """Rename a volume. Its LUN number, serial number and snapshots stay."""
+    answer = ask(pool, "volume-rename", name=name, new_name=new_name)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
+@app.command("resize")
+def resize(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    new_size: Annotated[str, typer.Argument(metavar="SIZE", help="New size, such as 10G.")],
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Allow a smaller size: the data at the end of the volume is lost.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Change the size of a volume. Hosts are notified."""
+    answer = ask(pool, "volume-resize", name=name, size=new_size, shrink=shrink)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
+@app.command("delete")
+def delete(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    force: Annotated[bool, typer.Option("--force", help="Delete it even while hosts can use it. Hosts are notified.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a volume. Its snapshots stay, and clones of it too."""
+    answer = ask(pool, "volume-delete", name=name, force=force)
+    print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {answer['snapshots']} snapshots of it remain")
+
+
+def print_volumes(volumes: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of volumes."""
+    print_columns(HEADINGS, [_cells(each) for each in volumes])
+
+
+def volume_line(volume: Mapping[str, Any]) -> str:
+    """Return a line about one volume."""
+    lun = "no LUN" if volume["lun"] is None else f"LUN {volume['lun']}"
+    access = ", read-only" if volume["read_only"] else ""
+    return f"{lun}: {volume['name']}, {volume['size_bytes']} bytes in blocks of {volume['block_bytes']}{access}"
+
+
+def _cells(volume: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        volume["name"],
+        "" if volume["lun"] is None else str(volume["lun"]),
+        size(volume["size_bytes"]),
+        str(volume["size_bytes"]),
+        str(volume["block_bytes"]),
+        "read" if volume["read_only"] else "write",
+        str(volume["snapshots"]),
+        volume["serial"],
+    )

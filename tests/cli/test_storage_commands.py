@@ -1,0 +1,137 @@
+"""`odx-target volume`, `snapshot` and `clone`, on a pool that an array serves and on one that no array serves."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from odx_target.cli import main as cli
+from odx_target.cli.storage.snapshot import app as snapshot_app
+from odx_target.cli.storage.volume import app as volume_app
+from odx_target.target.control.storage.table import STORAGE_OPERATIONS
+from tests.interop.serving import serve
+
+FAILURE, USAGE = 1, 2
+LUNS = ("a=1M", "b=8K,block=4096")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(params=["served", "not served"])
+def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    served = serve(tmp_path / "pool", LUNS, log_path=tmp_path / "log")
+    if request.param == "not served":
+        served.stop()
+    yield tmp_path / "pool"
+    if request.param == "served":
+        served.kill()
+
+
+@pytest.fixture
+def run(pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command on the pool in this process and returns exit code, output and errors."""
+
+    def typed(command: str, *arguments: str) -> tuple[int, str, str]:
+        words = command.split()
+        monkeypatch.setattr(sys, "argv", ["odx-target", *words, str(pool), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return typed
+
+
+def answer(result: tuple[int, str, str]) -> Any:
+    code, out, said = result
+    assert code == 0, said
+    return json.loads(out)
+
+
+def test_every_operation_has_a_command() -> None:
+    commands = {
+        *(f"volume-{name}" for name in get_command(volume_app).commands),  # type: ignore[attr-defined]
+        *(f"snapshot-{name}" for name in get_command(snapshot_app).commands),  # type: ignore[attr-defined]
+        "clone",
+    }
+    others = {"volumes": "volume-list", "snapshots": "snapshot-list", "allocated": "snapshot-diff"}
+    assert {others.get(name, name) for name in STORAGE_OPERATIONS} == commands
+
+
+def test_a_life_of_snapshots_and_clones(run: Run) -> None:
+    code, out, _ = run("snapshot create", "a@one", "b@one", "--attribute", "by=me")
+    assert (code, [line.split(",")[0] for line in out.splitlines()]) == (0, ["created a@one", "created b@one"])
+    (made, _) = answer(run("snapshot list", "--json"))["snapshots"]
+    assert made["attributes"]["by"] == "me"
+    assert made["group"]
+    assert made["guid"] in run("snapshot list", "a")[1]
+    assert "unique bytes: 0 (0 bytes)" in run("snapshot show", "a@one")[1]
+    assert run("snapshot hold", "a@one", "backup")[0] == 0
+    code, out, said = run("snapshot delete", "a@one")
+    assert (code, out) == (FAILURE, "")
+    assert "backup" in said
+    assert run("snapshot unhold", "a@one", "backup")[0] == 0
+    clones = answer(run("clone", "a@one", "vm-{}", "--count", "12", "--lun", "--json"))["volumes"]
+    assert [each["name"] for each in clones][-2:] == ["vm-11", "vm-12"]
+    assert [each["lun"] for each in clones] == list(range(2, 14))
+    assert run("clone", made["guid"], "one")[1] == "no LUN: one, 1048576 bytes in blocks of 512\n"
+    assert len(run("volume list")[1].splitlines()) == 2 + 15
+    assert run("snapshot rename", "a@one", "two")[0] == 0
+    assert run("volume delete", "one")[1] == "deleted one; 0 snapshots of it remain\n"
+    assert run("snapshot restore", "a@two")[1] == "restored LUN 0: a, 1048576 bytes in blocks of 512\n"
+    assert run("snapshot delete", "a@two")[1].startswith("deleted a@two")
+    assert len(answer(run("snapshot list", "--json"))["snapshots"]) == 1
+
+
+def test_a_life_of_a_volume(run: Run) -> None:
+    assert run("volume create", "c=2M")[1] == "no LUN: c, 2097152 bytes in blocks of 512\n"
+    assert run("volume create", "d=2M", "--lun")[1] == "LUN 2: d, 2097152 bytes in blocks of 512\n"
+    for name in ("c", "d"):
+        assert answer(run("volume resize", name, "3M", "--json"))["size_bytes"] == 3 << 20
+        code, _, said = run("volume resize", name, "1M")
+        assert code == FAILURE
+        assert "--shrink" in said
+        assert answer(run("volume resize", name, "512", "--shrink", "--json"))["size_bytes"] == 512
+        assert run("volume rename", name, f"{name}2")[0] == 0
+        assert run("volume delete", f"{name}2", "--force")[0] == 0
+    assert len(answer(run("volume list", "--json"))["volumes"]) == 2
+
+
+def test_differences_are_lines_of_json(run: Run) -> None:
+    assert run("snapshot create", "a@one")[0] == 0
+    assert run("snapshot diff", "a@one")[:2] == (0, "")
+    assert run("snapshot diff", "a@one", "--allocated")[:2] == (0, "")
+    assert run("snapshot diff", "a@one", "a", "--allocated")[0] == USAGE
+
+
+MISTAKES = [
+    ("snapshot create", ("a",), USAGE),
+    ("snapshot create", ("a@one", "b@two"), FAILURE),
+    ("snapshot create", ("c@one",), FAILURE),
+    ("snapshot create", ("a@one", "--attribute", "by"), USAGE),
+    ("snapshot delete", ("a@one",), FAILURE),
+    ("snapshot restore", ("a@one",), FAILURE),
+    ("clone", ("a", "b"), FAILURE),
+    ("clone", ("a", "c", "--count", "0"), FAILURE),
+    ("volume create", ("c",), USAGE),
+    ("volume delete", ("c",), FAILURE),
+]
+
+
+def test_a_mistake_is_one_line(run: Run, pool: Path) -> None:
+    for command, arguments, code in MISTAKES:
+        found, out, said = run(command, *arguments)
+        assert (found, out, said.count("\n")) == (code, "", 1)
+
+
+def test_there_may_be_no_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["odx-target", "volume", "list", str(tmp_path / "nothing")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == FAILURE
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "nothing").exists()
