@@ -1,7 +1,7 @@
-"""Accounting of the room that a volume, frozen map or snapshot takes: blocks that only it has, and blocks that others share.
+"""Accounting of the data of a volume, frozen map or snapshot: blocks that nothing else has, and blocks that are shared.
 
-The walk visits every node of the pool at most once. It passes over subtrees that are common to two maps, and it takes its steps
-from the turns of the event loop.
+The walk visits every node of the pool at most once. It skips subtrees that are common to two maps. It takes its steps from the
+turns of the event loop.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ async def space_of(ledger: Ledger, source: object) -> Space:
     """Count the data of a volume, frozen map or snapshot; see `Pool.space_of` in `store.api`."""
     root = map_of(ledger, source).root
     contents = ledger.contents
-    # Every volume is frozen, so that no tree changes during the walk.
+    # Every volume is frozen so that no tree changes during the walk.
     live = [volume.map for volume in contents.volumes.values()]
     maps: list[MapReader] = [*live, *(frozen.root for frozen in contents.frozen_maps.values())]
     mine = map_of(ledger, source)
@@ -47,7 +47,10 @@ async def space_of(ledger: Ledger, source: object) -> Space:
 
 
 class Accounting:
-    """Counts the blocks below one root, and tells those that other roots have too. The trees must not change meanwhile."""
+    """Counts the blocks below one root, and separately the blocks that are also below other roots.
+
+    No tree may change meanwhile.
+    """
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -78,7 +81,7 @@ class Accounting:
         return found
 
     async def _compare(self, ours: set[int], others: Iterable[Node]) -> tuple[set[int], list[Leaf]]:
-        """Return the ids of our topmost nodes that others have too, and the leaves that only others have."""
+        """Return the ids of the topmost nodes that are also below `others`, and the leaves that are only below `others`."""
         shared: set[int] = set()
         foreign: list[Leaf] = []
         seen: set[int] = set()

@@ -204,7 +204,7 @@ class Pool(Protocol):
     def on_usage_change(self) -> list[Callable[[], None]]:
         """Listeners, called when the room has changed by a segment, or the room of the disk has. They must not use the pool.
 
-        The use of room within a segment is not reported.
+        The listeners are not called when only room in a segment is used. A listener must not use the pool.
         """
         ...
 

@@ -15,7 +15,7 @@ from odx_target.store.volume import LogVolume
 VOLUME_IDENTITY_BYTES = 16
 
 Origin: TypeAlias = object
-"""A snapshot, a frozen map or a volume; anything else is refused."""
+"""A snapshot, a frozen map or a volume. An object of another type is refused."""
 
 
 def create_volume(
@@ -47,7 +47,7 @@ def check_new_volume_name(ledger: Ledger, name: str) -> None:
 
 
 def _origin(ledger: Ledger, origin: Origin, size_blocks: int) -> tuple[int, int, bytes]:
-    """Return the frozen map or the volume number of an origin, and its lineage if it has one."""
+    """Return the identifier of a frozen map or else 0, the number of a volume or else 0, and the lineage of an origin."""
     origin_blocks = map_of(ledger, origin).size_blocks
     if origin_blocks != size_blocks:
         raise WrongSize(f"a clone has the size of its origin, {origin_blocks} blocks, not {size_blocks}")

@@ -46,10 +46,10 @@ class Recovered:
 
 @dataclass(slots=True)
 class Replayed:
-    """State of a pool after the replay of its log. Nothing on the disk has been changed.
+    """State of a pool after the replay of its log, before anything on the disk is changed.
 
-    `start` is the position of the checkpoint. `sizes` has the sizes of all segments that exist, and `listed` the least sizes of
-    those that must exist.
+    `start` is the position of the checkpoint. `sizes` has the sizes of all existing segments. `listed` has the least sizes of
+    the segments that must exist.
     """
 
     contents: Contents
@@ -65,7 +65,7 @@ class Replayed:
 
 
 def read_state(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Replayed:
-    """Load the checkpoint and replay the log after it; blocks the thread. Changes nothing on the disk.
+    """Load the checkpoint and replay the log after it. Waits for the disk, and changes nothing on the disk.
 
     Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
     """
@@ -86,7 +86,7 @@ def read_state(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) 
 
 
 def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
-    """Recover a pool; blocks the thread. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`."""
+    """Recover a pool. Waits for the disk, so call it in a thread. Raises the exceptions of `read_state`."""
     found = read_state(store, catalogue, pool_identity)
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():

@@ -18,13 +18,13 @@ NO_GROUP = bytes(GUID_BYTES)
 """GUID of the consistency group of a snapshot that was taken alone."""
 
 MAX_HOLDS = 64
-"""Most holds of one snapshot; replication and schedules need a few."""
+"""Largest number of holds on one snapshot. Replication and schedules need a few."""
 
 _MICROSECONDS = 1_000_000
 
 
 class LogSnapshot(Frozen):
-    """A named snapshot; see `Snapshot` in `store.api`."""
+    """A named snapshot of a pool that is stored in a log; see `Snapshot` in `store.api`."""
 
     def __init__(self, ledger: Ledger, state: SnapshotState) -> None:
         super().__init__(ledger, ledger.contents.frozen_maps[state.frozen], state.volume_name)
@@ -126,7 +126,7 @@ class SnapshotsOfVolume(Mapping[str, Snapshot]):
 def take_snapshots(
     ledger: Ledger, volumes: Sequence[tuple[VolumeContents, Mapping[str, str]]], name: str, group: bytes
 ) -> list[LogSnapshot]:
-    """Take a snapshot of each volume, with its attributes, at one moment and in one batch. Nothing has changed if it raises."""
+    """Take a snapshot of each volume, with the given attributes, in one batch. If it raises, nothing has changed."""
     check_name("the name of a snapshot", name)
     for volume, attributes in volumes:
         check_attributes("the attributes of a snapshot", attributes)
@@ -145,7 +145,7 @@ def take_snapshots(
 
 
 def check_new_name(ledger: Ledger, volume_identity: bytes, volume_name: str, name: str) -> None:
-    """Raise StoreError if a snapshot of the volume cannot have this name."""
+    """Raise StoreError if a new snapshot of the volume cannot have this name."""
     check_name("the name of a snapshot", name)
     if name in ledger.contents.snapshots.of_volume(volume_identity):
         raise NameTaken(f"volume {volume_name!r} has a snapshot {name!r} already")

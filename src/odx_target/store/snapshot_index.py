@@ -1,4 +1,4 @@
-"""The named snapshots of a pool, by guid and by the names within each volume."""
+"""The named snapshots of a pool, by GUID and by the name in each volume."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +8,7 @@ _NONE: Mapping[str, bytes] = {}
 
 
 class SnapshotIndex(Mapping[bytes, SnapshotState]):
-    """Snapshots by guid. A snapshot stays here when its volume is deleted."""
+    """Snapshots by GUID. A snapshot stays in the index when its volume is deleted."""
 
     def __init__(self) -> None:
         self._by_guid: dict[bytes, SnapshotState] = {}
@@ -24,11 +24,11 @@ class SnapshotIndex(Mapping[bytes, SnapshotState]):
         return len(self._by_guid)
 
     def of_volume(self, identity: bytes) -> Mapping[str, bytes]:
-        """Return the guids of the snapshots of a volume, by name."""
+        """Return the GUIDs of the snapshots of a volume, by name."""
         return self._names.get(identity, _NONE)
 
     def put(self, snapshot: SnapshotState) -> None:
-        """Add a snapshot, or replace the state of the snapshot with this guid."""
+        """Add a snapshot, or replace the state of the snapshot with the same GUID."""
         former = self._by_guid.get(snapshot.guid)
         if former is not None:
             del self._names[former.volume_identity][former.name]

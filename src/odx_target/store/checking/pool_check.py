@@ -1,6 +1,6 @@
-"""The check of a closed pool: its head, catalogue, log and maps against each other, and every block against its checksum.
+"""The check of a closed pool. It compares head, catalogue, log and maps, and checks every block against its checksum.
 
-Nothing on the disk is changed, so a damaged pool can be checked before anything else is tried.
+The check changes nothing on the disk, so it is safe for a damaged pool.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
 _BLOCK_MASK = (1 << PLACE_BITS) - 1
 
 MAX_LOST_RANGES = 10_000
-"""Number of lost ranges that are listed. Further ranges are only counted, so that the list fits into memory."""
+"""Largest number of lost ranges in the list. Further ranges are only counted, so the list fits into memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LostRange:
-    """Blocks whose data is lost: of a volume, or of a frozen map if `frozen_map` is given."""
+    """A range of lost blocks in the volume `volume` or in the frozen map `frozen_map`."""
 
     volume: str | None
     frozen_map: int | None
@@ -33,17 +33,17 @@ class LostRange:
 
 @dataclass(slots=True)
 class PoolReport:
-    """Result of a check."""
+    """Result of the check of a pool."""
 
     segments: int = 0
     checked_blocks: int = 0
     volumes: int = 0
     frozen_maps: int = 0
     mapped_blocks: int = 0
-    """Number of blocks that are not holes, counted for each volume and frozen map."""
+    """Number of blocks that are not holes. A block that several volumes or frozen maps share counts for each of them."""
     damaged_blocks: int = 0
     complaints: list[str] = field(default_factory=list)
-    """Damage that costs no data by itself."""
+    """Descriptions of damage that alone loses no data."""
     lost: list[LostRange] = field(default_factory=list)
     lost_ranges: int = 0
 
@@ -53,13 +53,13 @@ class PoolReport:
 
 
 Advance = Callable[[int], None]
-"""Called with the number of blocks that were checked since the last call."""
+"""Function that is called with the number of blocks that were checked since its last call."""
 
 
 def check_pool(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes, advance: Advance) -> PoolReport:
-    """Check a closed pool; blocks the thread.
+    """Check a closed pool. Waits for the disk, so call it in a thread.
 
-    Raises PoolDamaged if the pool cannot be opened at all, OSError, and the exceptions of `Catalogue.load`.
+    Raises PoolDamaged if the pool cannot be opened at all. Raises OSError and the exceptions of `Catalogue.load`.
     """
     found = read_state(store, catalogue, pool_identity)
     report = PoolReport(segments=len(found.kept))
@@ -82,7 +82,7 @@ def check_pool(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes, 
 def _check_segment(
     store: SegmentStore, found: Replayed, number: int, pool_identity: bytes, report: PoolReport, advance: Advance
 ) -> set[int]:
-    """Check one segment; returns its damaged blocks."""
+    """Check one segment. Returns the numbers of its damaged blocks."""
     segment, size_blocks = store.open(number), found.sizes[number]
     check = SegmentCheck(segment, size_blocks, pool_identity)
     if check.is_sealed():
@@ -109,7 +109,7 @@ def _check_map(
     tables: dict[int, memoryview],
     report: PoolReport,
 ) -> None:
-    """Compare the places of a map with the log."""
+    """Add the ranges of a map whose data is lost to the report."""
     for first, leaf in root.leaves():
         block = first
         for place, count in leaf.runs(0, LEAF_BLOCKS):

@@ -39,7 +39,7 @@ class SegmentCheck:
         self._steps = self._run()
 
     def is_sealed(self) -> bool:
-        """True if the segment has a sound footer. Blocks the thread. Raises OSError."""
+        """True if the segment has a valid footer. Waits for the disk, so call it in a thread. Raises OSError."""
         if not self._size_blocks:
             return False
         last_block = self._segment.read(self._size_blocks - 1, 1)

@@ -1,1 +1,1 @@
-"""The cleaner, which frees the segments of the log whose blocks no map refers to any more."""
+"""The cleaner, which frees the segments of the log to whose blocks no map refers any more."""

@@ -1,7 +1,8 @@
-"""Marking: which blocks of the sealed segments any map refers to.
+"""Marks on the live blocks of sealed segments. A block is live if any map refers to it.
 
-The marks count for the moment at which the walk began. A place that no map refers to at one moment is dead for ever: places
-spread only from map to map, and the log never writes a place again. So blocks that become live later lie in other segments.
+The marks show the state at the start of the walk. If no map refers to a place at one moment, the place stays dead: a map gets a
+place only from another map or from a new write, and the log never writes to the same place again. So all blocks that become
+live later are in other segments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_place
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 
 MAX_MARKED_SEGMENTS = 4096
-"""Number of segments that are marked in one walk. Their marks take at most 64 MiB."""
+"""Largest number of segments that are marked in one walk. Their marks occupy at most 64 MiB."""
 
 STEPS_OF_A_DENSE_LEAF = 8
 
@@ -25,7 +26,7 @@ class Marks:
         self.sizes = self._table.sizes
 
     def mark(self, leaf: Leaf) -> int:
-        """Mark the blocks to which a leaf refers. Returns the number of steps that it took."""
+        """Mark the blocks to which a leaf refers. Returns the number of steps for this work."""
         entries = leaf.entries
         if len(entries) == LEAF_BLOCKS:
             self._table.cells[self._table.indexes(as_places(entries))] = True
@@ -38,19 +39,20 @@ class Marks:
         return 1 + len(runs)
 
     def live_blocks(self, number: int) -> int:
-        """Number of marked blocks of a segment."""
+        """Return the number of marked blocks in a segment."""
         return int(np.count_nonzero(self._table.of_segment(number)))
 
     def live_runs(self, number: int) -> list[tuple[int, int]]:
-        """Runs (block in the segment, count_blocks) of the marked blocks of a segment, in order."""
+        """List the runs (block in the segment, count_blocks) of the marked blocks in a segment, in ascending order."""
         edges = np.flatnonzero(np.diff(self._table.of_segment(number).view(np.int8), prepend=0, append=0))
         return [(int(start), int(end - start)) for start, end in edges.reshape(-1, 2)]
 
 
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:
-    """Choose the segments of the next walk out of ascending numbers: the first ones above `after`, or else from the first.
+    """Choose the segments of the next walk from `numbers`, which are ascending.
 
-    If one walk can mark all segments, it does.
+    The walk begins at the first number above `after`. If there is none, it begins at the first number again. If one walk can
+    mark all segments, all are chosen.
     """
     following = [number for number in numbers if number > after] or list(numbers)
     if len(numbers) <= MAX_MARKED_SEGMENTS and numbers and numbers[-1] - numbers[0] < MAX_SPAN:

@@ -1,7 +1,7 @@
-"""A table with one value for each block of some segments, which is read and written for many places at once.
+"""A table with one value for each block of some segments. It is read and written for many places at once.
 
-The rows of the table are segments. A place in another segment belongs to a row of its own at the end, so that no test for each
-place is needed.
+Each segment has one row of the table. All places in other segments share one extra row at the end, so no test of each place is
+needed.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from odx_target.store.map.leaf import Entries
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
 MAX_SPAN = 1 << 16
-"""Largest difference between the numbers of two segments in one table. It limits the list of rows to 512 KiB."""
+"""Largest difference between the numbers of two segments in one table. So the list of rows has at most 512 KiB."""
 
 _BLOCK_MASK = MAX_SEGMENT_BLOCKS - 1
 
@@ -21,7 +21,7 @@ Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
 class PlaceTable:
-    """`cells` has one value for each block of the segments in `sizes`, which maps their numbers to their sizes in blocks."""
+    """`cells` has one value for each block of each segment in `sizes`, which maps segment numbers to sizes in blocks."""
 
     def __init__(self, sizes: Mapping[int, int], dtype: Any) -> None:
         self.numbers = sorted(sizes)
@@ -34,30 +34,30 @@ class PlaceTable:
         self._rows = np.full(span + 1, len(self.numbers), dtype=np.int64)
         self._rows[np.array(self.numbers) - first] = np.arange(len(self.numbers))
         self._row_of = {number: row for row, number in enumerate(self.numbers)}
-        # The last row has room for every block. Pages that are never written take no memory.
+        # The last row has room for the largest possible segment. Pages that are never written occupy no memory.
         self.cells = np.zeros(len(self.numbers) * self._width + MAX_SEGMENT_BLOCKS, dtype=dtype)
 
     def indexes(self, places: Places) -> Places:
-        """Indexes into `cells` of many places; holes and other segments belong to the last row."""
+        """Return the indexes of many places in `cells`. Holes and places in other segments have indexes in the last row."""
         return self.rows(places) * self._width + (places & _BLOCK_MASK)
 
     def rows(self, places: Places) -> Places:
-        """Rows of many places; `len(numbers)` for holes and other segments."""
-        # A place before the first becomes a huge number without sign, and so falls into the last row like one after the last.
+        """Return the rows of many places. The row of holes and of other segments is `len(numbers)`."""
+        # The offset of a place before the first segment becomes a huge unsigned number, so the place gets the last row.
         offsets = ((places - self._first_place) >> PLACE_BITS).view(np.uint64)
         return self._rows[np.minimum(offsets, self._span).view(np.int64)]
 
     def index(self, place: int) -> int | None:
-        """Index into `cells` of one place; None for a hole or another segment."""
+        """Return the index of one place in `cells`. Returns None for a hole or a place in another segment."""
         row = self._row_of.get(place >> PLACE_BITS)
         return None if row is None else row * self._width + (place & _BLOCK_MASK)
 
     def of_segment(self, number: int) -> "np.ndarray[Any, np.dtype[Any]]":
-        """Values of the blocks of one segment."""
+        """Return the values of the blocks of one segment."""
         start = self._row_of[number] * self._width
         return self.cells[start : start + self.sizes[number]]
 
 
 def as_places(entries: Entries) -> Places:
-    """Entries of a leaf as an array of numpy, without a copy. It must not outlive the present turn."""
+    """Return the entries of a leaf as an array of numpy, without a copy. The array must be used only in the present turn."""
     return np.frombuffer(entries, dtype=np.int64)

@@ -21,10 +21,10 @@ async def walk(
     visit: Callable[[Leaf], int],
     pause: Callable[[], Awaitable[None]],
 ) -> bool:
-    """Visit all leaves of all volumes and frozen maps as they are now, except those that carry the stamp of this walk.
+    """Visit all leaves of all present volumes and frozen maps, except the leaves that this walk has visited already.
 
-    `visit` returns the number of steps that it took. `pause` is awaited when no steps remain; it may end the walk by an
-    exception. Returns True if the walk took place in one turn.
+    `stamp` identifies the walk. `visit` must return the number of its steps. When no steps remain, `pause` is awaited; it may
+    end the walk by an exception. Returns True if the whole walk was made in one turn.
     """
     contents.discards.pause()
     moment = contents.checkpoint({}, {}, {})
@@ -42,7 +42,7 @@ async def walk(
                 at_once = False
                 await pause()
     finally:
-        # Only the walk still refers to the nodes that were replaced during the walk.
+        # Only the walk still has references to the nodes that were replaced during the walk.
         replaced: list[Node] = [volume.root.root for volume in moment.volumes if volume.root.root is not None]
         contents.discards.add(replaced)
         del moment, roots, replaced

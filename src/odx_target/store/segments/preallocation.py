@@ -1,4 +1,4 @@
-"""Preallocation of the file of a segment, so that later writes need no new room on the disk."""
+"""Preallocation of segment files, so that later writes need no new room on the disk."""
 
 import os
 

@@ -43,8 +43,8 @@ class SegmentSupply:
 
     `segments` and `size_blocks` contain all segments, including empty segments, by number. `ready_blocks` is the room in empty
     segments. Records with data must leave `spare_blocks` of this room free. `retired` contains the numbers of the segments that
-    the next checkpoint does not list. The functions in `on_change` are called when a segment was taken, made, refused or freed,
-    or when the room of the disk has changed.
+    the next checkpoint does not list. The functions in `on_change` are called when a segment was taken, made or freed, when no
+    segment could be made, or when the free room of the disk has changed.
     """
 
     def __init__(
