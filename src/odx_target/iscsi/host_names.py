@@ -3,17 +3,18 @@
 import errno
 
 MAX_LABEL_BYTES = 63
-"""Longest label of a host name (RFC 1035 2.3.4). Internationalized names are measured in their DNS form (RFC 5891 4.4)."""
+"""Longest label of a host name (RFC 1035 2.3.4). The length of an internationalized name is the length of its DNS form (RFC
+5891 4.4)."""
 
 MAX_HOST_NAME_BYTES = 253
-"""Longest host name (RFC 1035 2.3.4). The limit on the wire is 255 bytes: each label there has a length byte, and an empty
-label ends the name."""
+"""Longest host name (RFC 1035 2.3.4). In a DNS message the limit is 255 bytes, because each label has a length byte and an
+empty label ends the name."""
 
 
 def host_name_fault(name: str) -> str | None:
     """Return the reason why a host name or address cannot be looked up, for an error message; None if it can be looked up.
 
-    The host is not looked up here, so a name without a fault may still not exist.
+    This function does not look up the host, so a host name without a fault may still not exist.
     """
     labels = name.removesuffix(".").split(".")
     if not name:
@@ -32,5 +33,5 @@ def host_name_fault(name: str) -> str | None:
 
 
 def look_up_error(name: str, error: UnicodeError) -> OSError:
-    """Return the OSError to raise when a look-up raised UnicodeError: callers handle OSError for names that are not found."""
+    """Return the OSError to raise instead of UnicodeError, because callers handle OSError for names that are not found."""
     return OSError(errno.EINVAL, host_name_fault(name) or f"no host name: {error}")

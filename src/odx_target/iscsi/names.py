@@ -1,11 +1,11 @@
-"""iSCSI names (RFC 7143 4.2.7) and how they are prepared for comparison (RFC 3722, a profile of RFC 3454).
+"""iSCSI names (RFC 7143 4.2.7), and their preparation for comparison (RFC 3722, a profile of RFC 3454).
 
     iqn.YYYY-MM.REVERSED.DOMAIN[:ANYTHING]      eui. and 16 hexadecimal digits      naa. and 16 or 32 hexadecimal digits
 
 Names are compared in the form that `prepare_name` returns: lower case, in normalization form KC of Unicode 3.2, without the
-characters that are mapped to nothing. So a host may write eui.02004567A425678D in capitals, as the RFC itself does.
+characters that are mapped to nothing. Therefore a host may write eui.02004567A425678D in capitals, as the RFC itself does.
 
-`check_name` has the rules for a peer's name. They are weaker than the rules of RFC 3722 for new names, because names of
+`check_name` checks the name that a peer sends. Its rules are weaker than the rules of RFC 3722 for new names, because names of
 existing hosts have harmless characters such as underscores. A name is refused if it cannot be displayed, if it does not have
 the form of an iSCSI name, or if it has a comma or space, which would break the name of a port.
 """
@@ -37,7 +37,7 @@ _PROHIBITED = (
 
 
 def prepare_name(text: str) -> str:
-    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). This never fails."""
+    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). Every text has such a form."""
     if text.isascii():
         return text.lower()
     kept = (character for character in text if not stringprep.in_table_b1(character))

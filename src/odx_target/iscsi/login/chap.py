@@ -6,8 +6,9 @@ RESPONSE     CHAP_N, CHAP_R                         no keys                    D
              CHAP_N, CHAP_R, CHAP_I, CHAP_C         CHAP_N, CHAP_R             DONE
 DONE         no keys of CHAP
 
-In each step exactly the keys of the table are allowed. With CHAP_I and CHAP_C the initiator asks the target to prove its
-identity; the target does so only after the initiator has proved its own. Login statuses and their causes (RFC 7143 11.13.5):
+In each step exactly the keys of the table are allowed. By CHAP_I and CHAP_C the initiator asks for a proof of the target's
+identity. The target sends this proof only after the initiator has proved its own identity. Login statuses and their causes (RFC
+7143 11.13.5):
 
 0201h    no algorithm in common, unknown user, wrong secret, a challenge or response of the target sent back to it,
          proof requested from a target that has no credentials of its own
@@ -15,7 +16,7 @@ identity; the target does so only after the initiator has proved its own. Login 
 0207h    keys of the step are missing
 0200h    keys of another step or method, the same key twice, values that cannot be read
 
-An unknown user takes the same work as a wrong secret, and gets the same status.
+For an unknown user the target does the same work as for a wrong secret, and sends the same status.
 """
 
 import hashlib
@@ -36,7 +37,8 @@ METHOD = "CHAP"
 MAX_BINARY_BYTES = 1024
 """Longest challenge or response (RFC 7143 12.1.3)."""
 MIN_CHALLENGE_BYTES = 16
-"""Shortest challenge of the target. A challenge is as long as the digest of the algorithm, and MD5 has the shortest digest."""
+"""Length of the shortest challenge that the target sends. A challenge is as long as the digest of the algorithm, and MD5 has
+the shortest digest."""
 STAND_IN_SECRET_BYTES = 16
 """Length of the random secret that is compared with the response of an unknown user."""
 MAX_SHOWN_NAME_LENGTH = 64
@@ -63,8 +65,8 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Credentials of an initiator. Only initiators with this `initiator_name` may use them; if it is None, all initiators
-    may.
+    """Credentials of an initiator. Only the initiator named `initiator_name` may use them. If `initiator_name` is None, every
+    initiator may use them.
     """
 
     credentials: Credentials
@@ -72,7 +74,7 @@ class Account:
 
 
 class Accounts:
-    """The credentials of a target's initiators, and the target's own for initiators that ask the target to authenticate."""
+    """The credentials of a target's initiators, and the credentials by which the target proves its own identity."""
 
     def __init__(self, accounts: Iterable[Account], own: Credentials | None = None) -> None:
         self.by_user = {account.credentials.name: account for account in accounts}
@@ -103,7 +105,7 @@ class Challenge(NamedTuple):
     value: bytes
 
     def response(self, algorithm: str, secret: bytes) -> bytes:
-        """Return the response that proves the knowledge of the secret (RFC 1994 4.1)."""
+        """Return the response that proves that the sender knows the secret (RFC 1994 4.1)."""
         proof = bytes([self.identifier]) + secret + self.value
         return hashlib.new(algorithm, proof, usedforsecurity=False).digest()
 
@@ -172,7 +174,7 @@ class ChapAuthenticator:
             raise AuthenticationFailed(detail, LoginStatus.AUTHORIZATION_FAILURE)
 
     def _is_reflected(self, response: bytes) -> bool:
-        """True if the response is the target's own response to its own challenge (9.2.1)."""
+        """True if the initiator sent the response that the target itself would send to this challenge (9.2.1)."""
         own = self._accounts.own
         return own is not None and hmac.compare_digest(self._challenge.response(self._algorithm, own.secret), response)
 
@@ -233,5 +235,5 @@ def _binary(key: str, text: str) -> bytes:
 
 
 def _shown(name: str) -> str:
-    """Return a peer's text, cut and escaped for a log line."""
+    """Return a peer's text for a log line, shortened and escaped."""
     return ascii(name[:MAX_SHOWN_NAME_LENGTH])

@@ -6,15 +6,15 @@ Stages, by their names in CSG and NSG:
     SECURITY_NEGOTIATION ----------------------------------> FULL_FEATURE_PHASE
 
 The initiator chooses the first stage and asks for each transition with the T bit. The target agrees if authentication is
-complete. The keys of a request may be spread over several PDUs, all but the last with the C bit; each of these gets an empty
-response. The keys of a response may be spread too, since during a login each side takes only 8192 bytes in one PDU (6.3),
-whatever length it has declared. The requests between the parts of a response are then empty, and the stage can only end with
-the last part.
+complete. The keys of a request may be spread over several PDUs. All of these PDUs except the last have the C bit, and each of
+them gets an empty response. The keys of a response may also be spread over several PDUs. During a login each side accepts only
+8192 bytes in one PDU (6.3), even if it has declared a larger length. The initiator sends empty requests between the parts of a
+response. The stage can end only with the last part.
 
-The first complete request names the initiator and the target; most refusals answer this request. Every refusal is a
-LoginRefused with the status to send. The target offers no keys by itself: it answers, and declares two keys.
-TargetPortalGroupTag is in the first response, because Windows waits for it there. MaxRecvDataSegmentLength is in the first
-response of the operational stage.
+The first complete request names the initiator and the target. Most refusals are answers to this request. Every refusal is a
+LoginRefused with the status to send. The target makes no offers of its own. It answers the initiator's offers and declares two
+keys. TargetPortalGroupTag is in the first response, because Windows waits for it there. MaxRecvDataSegmentLength is in the
+first response of the operational stage.
 """
 
 from dataclasses import replace
@@ -56,7 +56,9 @@ VERSION = 0x00
 
 
 class Login:
-    """The login of one connection. The session keeps `connection`, to end it when another login replaces the session."""
+    """The login of one connection. The session stores `connection`, so that the connection can be ended when another login
+    replaces the session.
+    """
 
     def __init__(self, directory: TargetDirectory, connection: Connection, portal_group_tag: int) -> None:
         self._directory = directory
@@ -115,13 +117,13 @@ class Login:
         return self._respond(request)
 
     def _check_said(self, offers: Pairs) -> None:
-        """Check, before values are read, that no key is sent twice in a login or with a reserved answer (6.2, 6.3)."""
+        """Check that no key is sent twice in a login, and that no value is a reserved answer (6.2, 6.3)."""
         for name, value in offers:
             check_is_offer(name, value)
             note_key(name, self._said)
 
     def _respond(self, request: LoginRequest) -> LoginAnswer:
-        """Return the next part of the answers that fits one response. The stage can end with the last part."""
+        """Return the next part of the answers, as much as one response can carry. The stage can end only with the last part."""
         part, self._unsent = (
             self._unsent[:DEFAULT_MAX_DATA_SEGMENT_BYTES],
             self._unsent[DEFAULT_MAX_DATA_SEGMENT_BYTES:],
@@ -172,7 +174,7 @@ class Login:
         return Session(*key, request.connection_id, self.parameters, self._connection)
 
     def _find_target(self, initiator_name: str, target_name: str) -> str:
-        """Return the name of a target as the array writes it: the initiator may have written an equal name differently."""
+        """Return the array's form of a target name, because the initiator may have sent an equal name in another form."""
         if not target_name:
             raise LoginRefused(LoginStatus.MISSING_PARAMETER, "TargetName is missing")
         prepared = prepare_name(target_name)
@@ -248,7 +250,9 @@ class Login:
         return LoginAnswer(True, leaving, self._stage, text, session=self._session)
 
     def _check_integrity(self) -> None:
-        """Check that FirstBurstLength is not above MaxBurstLength (13.14). If it was not negotiated, its default is lowered."""
+        """Check that FirstBurstLength is not above MaxBurstLength (13.14). If FirstBurstLength was not negotiated, lower its
+        default.
+        """
         parameters = self.parameters
         if parameters.first_burst_length <= parameters.max_burst_length:
             return
@@ -267,7 +271,9 @@ def _is_security(name: str) -> bool:
 
 
 def reinstated_parameters(known: Parameters) -> Parameters:
-    """Return the parameters of a reinstated connection before its login: those of the session, and defaults for its own."""
+    """Return the parameters of a reinstated connection before its login. Parameters of the session are kept, and parameters of
+    the connection have their defaults.
+    """
     fresh = Parameters()
     return replace(
         known,

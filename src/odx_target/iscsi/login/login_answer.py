@@ -7,7 +7,7 @@ from odx_target.iscsi.session.sessions import Session
 
 
 class LoginRefused(Exception):
-    """The login is refused and ends with this status."""
+    """The login is refused and ends with `status`."""
 
     def __init__(self, status: LoginStatus, detail: str) -> None:
         super().__init__(detail)
@@ -16,13 +16,13 @@ class LoginRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoginAnswer:
-    """The content of the response to one request, without its sequence numbers."""
+    """The content of the response to one request, without sequence numbers."""
 
     transit: bool
     current_stage: int
     next_stage: int
     text: bytes
     continued: bool = False
-    """True if the text continues in the next response."""
+    """True if the text of this response continues in the next response."""
     session: Session | None = None
     """The session that begins with this response; None if the login is not complete."""

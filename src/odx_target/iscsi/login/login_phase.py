@@ -58,7 +58,7 @@ class LoginPhase:
             self._begin(answer.session)
 
     def lose_stream(self, error: FramingError, header: Buffer) -> None:
-        """End the connection because no more PDUs can be cut out of its bytes; `header` is the header of the last PDU."""
+        """End the connection, because no more PDUs can be cut out of its bytes. `header` is the header of the last PDU."""
         if header[0] & 0x3F != Opcode.LOGIN_REQUEST:
             self._refuse_other_opcode(header)
             return
@@ -67,14 +67,16 @@ class LoginPhase:
         self._send_refusal(request, LoginRefused(LoginStatus.INITIATOR_ERROR, str(error)))
 
     def _adopt_numbers(self, request: LoginRequest) -> None:
-        """Take CmdSN and StatSN from the first request. A Login Request does not use up its CmdSN (RFC 7143 4.2.2.1)."""
+        """Copy CmdSN and StatSN from the first request. A Login Request does not use up its CmdSN (RFC 7143 4.2.2.1)."""
         if not self._login.started:
             self._directory.sessions.enter(self._connection)
             self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
             self._writer.stat_sn = request.exp_stat_sn
 
     def _refuse_other_opcode(self, header: Buffer) -> None:
-        """Refuse any other PDU: without an answer before the login began, with a status after that (RFC 7143 6.1)."""
+        """Refuse a PDU that is not a Login Request (RFC 7143 6.1). Before the login began there is no answer; after that the
+        answer has a status.
+        """
         detail = f"operation code {header[0] & 0x3F:#04x} instead of a Login Request"
         if self._login.started:
             refused = LoginRefused(LoginStatus.INVALID_DURING_LOGIN, detail)

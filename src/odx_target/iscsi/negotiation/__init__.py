@@ -1,1 +1,1 @@
-"""Text keys and how two sides agree on their values (RFC 7143 6.2, 13)."""
+"""Text keys, and the rules by which two sides agree on their values (RFC 7143 6.2, 13)."""

@@ -1,4 +1,4 @@
-"""The answering side of a negotiation (RFC 7143 6.2), which works by the table of keys in `keys`.
+"""The answering side of a negotiation (RFC 7143 6.2). The module `keys` has the table with the rule for each key.
 
 `Answerer` takes a list of offered pairs and returns the pairs to send back. Some offers get a reserved answer, and the value of
 the key stays as it is:
@@ -58,9 +58,9 @@ class Answerer:
     """The answering side of one login, or of one text exchange.
 
     `wishes` maps a key name to the value that this side wants: a number, a boolean, or the supported choices of a list. For a
-    key without a wish, the result is the first offered choice or the offer itself. Many keys are irrelevant in discovery
-    sessions, so set `session_type` in `parameters` before the first answer. `is_leading` is False if the login adds a
-    connection to an existing session; the session-wide parameters then stay as they are (13, Leading Only).
+    key without a wish, the result is the first choice of an offered list, or the offered value itself. Many keys are irrelevant
+    in discovery sessions, so the caller must set `session_type` in `parameters` before the first answer. `is_leading` is False
+    if the login adds a connection to an existing session; the session-wide parameters then stay as they are (13, Leading Only).
     """
 
     wishes: Mapping[str, Value | tuple[str, ...]]
@@ -76,7 +76,8 @@ class Answerer:
     ) -> Pairs:
         """Return the pairs to send back, in the order of the offers. Declarations get no answer. Raises NegotiationError.
 
-        Some keys are requests, such as SendTargets: `requests` maps their names to the functions that make the answers.
+        Some keys, such as SendTargets, are requests. `requests` maps the names of these keys to functions that return the
+        answers.
         """
         asked = requests or {}
         answers: dict[str, Pairs] = {}
@@ -101,7 +102,7 @@ class Answerer:
         return [] if answer is None else [(name, answer)]
 
     def _constant(self, key: Key, phase: Phase) -> str | None:
-        """Return the answer if it does not depend on the offered value; None otherwise."""
+        """Return the answer to a key, or None if the answer depends on the offered value."""
         if not key.sender & Sender.INITIATOR:
             return REJECT
         if phase is Phase.FULL_FEATURE and key.use in (Use.IO, Use.LO):
@@ -152,7 +153,7 @@ def _check_phase(key: Key, phase: Phase) -> None:
 
 
 def _neutral_wish(key: Key, offered: str) -> Value:
-    """Return the wish that makes the offered value the result."""
+    """Return a wish with which the offered value becomes the result."""
     if key.kind in BOOLEAN_RESULTS:
         return offered == "Yes"
     return key.highest if key.kind is Kind.MINIMUM else key.lowest

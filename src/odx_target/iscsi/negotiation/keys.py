@@ -29,11 +29,11 @@ MAX_NUMBER = (1 << 64) - 1
 MAX_VALUE_BYTES = 255
 """Longest value, or element of a list, of a key that has no other limit (6.1)."""
 MAX_LARGE_VALUE_BYTES = 8192
-"""Maximum length of a large binary value (CHAP, SRP): more than the longest value needs in hexadecimal form."""
+"""Maximum length of the text of a large binary value (CHAP, SRP). The hexadecimal form of the longest value is shorter."""
 
 
 class Kind(Enum):
-    """The form of a key's values, and how the result is found (RFC 7143 6.1, 6.2)."""
+    """The form of a key's values, and the rule for the result (RFC 7143 6.1, 6.2)."""
 
     LIST = auto()
     """The offer is a list in order of preference, and the result is one element of it."""
@@ -67,10 +67,10 @@ class Sender(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row of the table of keys. `field` is the attribute of Parameters that holds the result; empty if the result is not
-    kept.
+    """One row of the table of keys. `field` is the attribute of Parameters that holds the result; it is empty if the result is
+    not kept.
 
-    `max_value_bytes` limits the value. If `is_list`, it limits each element.
+    `max_value_bytes` limits the length of the value. If `is_list` is True, it limits the length of each element.
     """
 
     name: str
@@ -171,7 +171,7 @@ KEY_BY_NAME: dict[str, Key] = {key.name: key for key in KEYS}
 
 @dataclass(slots=True)
 class Parameters:
-    """The values agreed on for a connection and its session; at first the defaults of the table of keys.
+    """The values of the keys for a connection and its session. Before a negotiation they are the defaults of the table of keys.
 
     `max_send_data_segment_length` is the MaxRecvDataSegmentLength that the other side declared, in bytes.
     """
@@ -200,14 +200,14 @@ class Parameters:
     iscsi_protocol_level: int = 1
 
     def adopt(self, other: "Parameters") -> None:
-        """Copy all values from the parameters that a negotiation ended with."""
+        """Copy all values from `other`, the parameters at the end of a negotiation."""
         for each in fields(self):
             setattr(self, each.name, getattr(other, each.name))
 
 
 def decode_number(text: str) -> int:
-    """Return the number below 2^64 that a text gives in decimal, or in hexadecimal after 0x (RFC 7143 6.1). Raises
-    ValueError.
+    """Return the number in a text: decimal, or hexadecimal after 0x (RFC 7143 6.1). Raises ValueError if the text is not a
+    number below 2^64.
     """
     digits, base = (text[2:], 16) if text[:2] in ("0x", "0X") else (text, 10)
     if not digits.isascii() or not digits.isalnum() or len(digits) > MAX_VALUE_BYTES:
@@ -226,7 +226,7 @@ def decode_boolean(text: str) -> bool:
 
 
 def encode_value(value: Value) -> str:
-    """Return the text of a value, as it is sent."""
+    """Return the text that is sent for a value."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     return str(value)

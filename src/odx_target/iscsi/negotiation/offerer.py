@@ -1,4 +1,4 @@
-"""The offering side of a negotiation (RFC 7143 6.2): an initiator's offers, and the check of their answers."""
+"""The offering side of a negotiation (RFC 7143 6.2): an initiator's offers, and the check of the target's answers."""
 
 from dataclasses import dataclass, field
 
@@ -27,15 +27,15 @@ DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
 REPEATABLE = frozenset({"TargetAddress"})
 """Keys that may be sent more than once (6.3)."""
 NO_ANSWER_NEEDED = {Kind.AND: "No", Kind.OR: "Yes"}
-"""Offers that decide the result of the key alone, by kind of key (6.2.2)."""
+"""Offers that decide the result without an answer, by kind of key (6.2.2)."""
 
 
 @dataclass(slots=True)
 class Offerer:
     """The initiator's side of one login.
 
-    `offers` are the pairs that the initiator sends, in one request or several; `accept` takes the answers. `parameters` holds
-    the default values until answers replace them.
+    `offers` are the pairs that the initiator sends in one or several requests, and `accept` processes the answers. `parameters`
+    holds the default values until answers replace them.
     """
 
     offers: dict[str, str]
@@ -43,7 +43,7 @@ class Offerer:
     answered: set[str] = field(default_factory=set)
 
     def accept(self, answers: Pairs) -> None:
-        """Check answers and the target's declarations, and keep the results. Raises NegotiationError."""
+        """Check the target's answers and declarations, and store the results. Raises NegotiationError."""
         for name, value in answers:
             check_length(name, value)
             if name in self.answered - REPEATABLE:
@@ -52,7 +52,7 @@ class Offerer:
             self._accept_one(name, value)
 
     def settle_unanswered(self) -> None:
-        """Keep the values of offers that were not answered because they need no answer."""
+        """Store the values of offers that got no answer and need none."""
         for name, offered in self.offers.items():
             key = KEY_BY_NAME.get(name)
             if key is not None and name not in self.answered and NO_ANSWER_NEEDED.get(key.kind) == offered:

@@ -20,11 +20,11 @@ DISCOVERY = "Discovery"
 
 
 class NegotiationError(ValueError):
-    """The other side broke a rule of negotiation that no answer can report, so the login or the text exchange ends."""
+    """The other side broke a rule of negotiation. No answer can report this breach, so the login or text exchange ends."""
 
 
 def first_common(offered: str, supported: tuple[str, ...]) -> str:
-    """Return the first value of an offered list that is supported. Raises ValueError if no value is."""
+    """Return the first value of an offered list that is supported. Raises ValueError if no offered value is supported."""
     for choice in offered.split(","):
         if choice in supported:
             return choice
@@ -49,7 +49,9 @@ BOOLEAN_RESULTS: dict[Kind, Callable[[bool, bool], bool]] = {
 
 
 def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
-    """Return the result of an offer and the answering side's wish. Raises ValueError if the offer is not a value of the key."""
+    """Return the result that follows from an offer and the answering side's wish. Raises ValueError if the offer is not a value
+    of the key.
+    """
     if key.kind is Kind.LIST:
         return first_common(offered, wish if isinstance(wish, tuple) else (str(wish),))
     if key.kind in NUMBER_RESULTS:

@@ -38,5 +38,5 @@ FIELD_VALUES: Mapping[tuple[type[Pdu], str], type[IntEnum]] = {
     (AsynchronousMessage, "async_event"): AsyncEvent,
     (Reject, "reason"): RejectReason,
 }
-"""The enumeration of a field's values, by header class and field name. The status of a SCSI command is not here: SAM defines
-it."""
+"""The enumeration of a field's values, by header class and field name. The status of a SCSI command is not in this table,
+because SAM defines it."""

@@ -1,8 +1,10 @@
-"""Framing of PDUs for both ends of a connection: cutting PDUs out of a byte stream, and adding PDUs to one (RFC 7143 11.2).
+"""Framing of PDUs for both ends of a connection: PDUs are cut out of a received byte stream, or added to the output (RFC 7143
+11.2).
 
-A PDU has a basic header, additional header segments (AHS), a header digest, data padded to four bytes, and a data digest. Only
-the basic header is always there. Digests are CRC32C, least significant byte first; the data digest covers the padding. Nothing
-is copied: the parts of a received PDU are slices of the stream, and a PDU to send keeps the caller's buffers.
+A PDU has a basic header, additional header segments (AHS), a header digest, data padded to four bytes, and a data digest. Every
+part except the basic header may be missing. Digests are CRC32C, least significant byte first; the data digest covers the
+padding. No data is copied: the parts of a received PDU are slices of the stream, and a PDU to send refers to the caller's
+buffers.
 """
 
 import struct
@@ -17,7 +19,7 @@ from odx_target.iscsi.pdu.layout import HEADER_BYTES
 
 DIGEST_BYTES = 4
 MAX_ADDITIONAL_HEADER_BYTES = 255 * 4
-"""Length of the longest additional header segments: TotalAHSLength has one byte and counts units of four bytes."""
+"""Maximum total length of additional header segments, because TotalAHSLength has one byte and counts units of four bytes."""
 
 DEFAULT_MAX_DATA_SEGMENT_BYTES = 8192
 """Longest data segment that a side accepts until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
@@ -46,7 +48,7 @@ class FrameFault(Enum):
 
 
 class FramingError(ValueError):
-    """No more PDUs can be cut out of the stream, from the current PDU on; `fault` is the reason."""
+    """The current PDU and all later PDUs cannot be cut out of the stream. `fault` is the reason."""
 
     def __init__(self, fault: FrameFault, detail: str = "") -> None:
         super().__init__(fault.value + detail)
@@ -54,7 +56,7 @@ class FramingError(ValueError):
 
 
 class FrameReader:
-    """Cuts PDUs out of a stream. Its attributes may change between two PDUs, for example at the end of a login."""
+    """Cuts PDUs out of a stream. The caller may change the attributes between two PDUs, for example at the end of a login."""
 
     __slots__ = ("data_digest", "header_digest", "max_data_segment_bytes")
 
@@ -96,8 +98,8 @@ class FrameReader:
 
 
 def max_pdu_bytes(max_data_segment_bytes: int) -> int:
-    """Return the length in bytes of the longest PDU with a data segment of at most this length: a receive buffer must hold
-    one.
+    """Return the length in bytes of the longest PDU whose data segment has at most the given length. A receive buffer must have
+    at least this size.
     """
     return HEADER_BYTES + MAX_ADDITIONAL_HEADER_BYTES + max_data_segment_bytes + 3 + 2 * DIGEST_BYTES
 
@@ -113,8 +115,8 @@ def append_pdu(
 ) -> None:
     """Add a PDU to a list of buffers to send.
 
-    The lengths in `header` must be set. `additional_header` has whole words of four bytes, and DataSegmentLength is the length
-    of all parts of `data` together.
+    The lengths in `header` must be set. The length of `additional_header` must be a multiple of four bytes. DataSegmentLength
+    must be the total length of all parts of `data`.
     """
     header += additional_header
     if header_digest:
@@ -135,10 +137,10 @@ def append_pdu(
 
 
 def additional_headers(segments: Buffer) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the type and content of each AHS (11.2.2). The content of an extended CDB is the part after its first 16
-    bytes.
+    """Iterate over the type and content of each AHS (11.2.2). The AHS of an extended CDB has the part of the CDB after its
+    first 16 bytes.
 
-    Raises ValueError if a length goes past the end.
+    Raises ValueError if an AHS goes past the end of `segments`.
     """
     at = 0
     while at < len(segments):

@@ -77,13 +77,17 @@ def encode_lun(number: int) -> int:
 
 @dataclass(slots=True)
 class Header:
-    """A basic header segment. It is encoded by the places of its fields, except where a class has a faster way."""
+    """A basic header segment. The places of its fields define its encoding. Some classes have a faster codec with the same
+    result.
+    """
 
     opcode: ClassVar[Opcode]
     constants: ClassVar[tuple[Constant, ...]] = ()
 
     def encode_header(self) -> bytes:
-        """Return the 48 bytes. Raises `construct.ConstructError` or `struct.error` for a value that does not fit its field."""
+        """Return the 48 bytes of the header. Raises `construct.ConstructError` or `struct.error` for a value that does not fit
+        its field.
+        """
         return encode_by_format(self)
 
     @classmethod
@@ -95,13 +99,13 @@ class Header:
 
     @classmethod
     def decode_by_format(cls, header: Buffer) -> Self:
-        """Return the result of `decode`, always by the places of the fields."""
+        """Return the same result as `decode`, but always decode each field at its place, without a faster codec."""
         values = _codec_of(cls).decode(header)
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def encode_by_format(header: Header) -> bytes:
-    """Return the result of `encode_header`, always by the places of the fields."""
+    """Return the same result as `encode_header`, but always encode each field at its place, without a faster codec."""
     values = {field.name: getattr(header, field.name) for field in fields(header)}
     return _codec_of(type(header)).encode({**values, "opcode": header.opcode})
 

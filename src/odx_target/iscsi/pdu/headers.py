@@ -88,7 +88,7 @@ PDU_CLASSES: dict[int, type[Pdu]] = {kind.opcode: kind for kind in get_args(Pdu)
 
 
 class UnknownOpcode(ValueError):
-    """The operation code of a header is none of those of RFC 7143."""
+    """RFC 7143 does not define the operation code of a header."""
 
 
 def decode_header(header: Buffer) -> Pdu:

@@ -12,7 +12,7 @@ HEADER_BYTES = 48
 
 
 def bits(byte: int, bit: int, count: int = 1) -> Place:
-    """Return the place of bits of a byte, numbered as in the RFC: bit 0 is the most significant."""
+    """Return the place of `count` bits of a byte. Bit 0 is the most significant bit, as in the RFC."""
     return Place(byte * 8 + bit, count)
 
 

@@ -7,7 +7,7 @@ NO_TAG = 0xFFFFFFFF
 
 
 class Opcode(IntEnum):
-    """Operation codes of PDUs (11.2.1.2); targets send those from NOP_IN on."""
+    """Operation codes of PDUs (11.2.1.2). Targets send the PDUs whose codes are listed from NOP_IN on."""
 
     NOP_OUT = 0x00
     SCSI_COMMAND = 0x01

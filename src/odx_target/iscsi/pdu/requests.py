@@ -1,8 +1,8 @@
 """Headers of the PDUs that initiators send, as classes whose fields are annotated with their places (RFC 7143 11).
 
-Headers that are sent often also have a faster codec, a `struct.Struct`; a test proves that both codecs agree. In the format of
-a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a reserved byte. The first I is
-TotalAHSLength and DataSegmentLength together.
+Headers that are sent often also have a faster codec, a `struct.Struct`. A test proves that the two codecs give the same
+results. In the format of a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a reserved
+byte. The first I contains both TotalAHSLength and DataSegmentLength.
 """
 
 import struct
@@ -131,7 +131,7 @@ class TaskManagementFunctionRequest(Header):
 
 @dataclass(slots=True)
 class LoginRequest(Header):
-    """The initiator's step of a login (11.12)."""
+    """The initiator's request in one step of a login (11.12)."""
 
     opcode = Opcode.LOGIN_REQUEST
     immediate: Immediate = True

@@ -1,4 +1,4 @@
-"""Headers of the other PDUs that targets send: logins, texts, logouts, pings, functions, messages, Rejects (RFC 7143 11)."""
+"""Headers of the PDUs that targets send, except the PDUs in `scsi_responses` (RFC 7143 11)."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -61,7 +61,7 @@ class TaskManagementFunctionResponse(Header):
 
 @dataclass(slots=True)
 class LoginResponse(Header):
-    """The target's step of a login (11.13); `status` is class * 256 + detail."""
+    """The answer to a Login Request (11.13). `status` is status class * 256 + status detail."""
 
     opcode = Opcode.LOGIN_RESPONSE
     transit: Transit = False

@@ -12,8 +12,8 @@ from odx_target.environment import Buffer
 MAX_KEY_BYTES = 63
 """Longest name of a key (RFC 7143 6.1)."""
 MAX_TEXT_BYTES = 65536
-"""Maximum length of the text in one negotiation step, which may have several PDUs. It is enough for all keys of RFC 7143. 64
-logins can take 4 MiB."""
+"""Maximum length of the text in one negotiation step, which may have several PDUs. The limit is enough for all keys of RFC
+7143. With this limit, 64 logins take at most 4 MiB."""
 MAX_KEYS = 4096
 """Maximum number of keys in one negotiation, over all its steps. Each key name is kept until the negotiation ends. The RFC has
 about fifty keys."""
@@ -28,7 +28,7 @@ class TextError(ValueError):
 
 
 class TextAssembly:
-    """Collects the data segments of one negotiation step. A segment without the C bit is the last."""
+    """Collects the data segments of one negotiation step. The last segment is the one whose PDU has no C bit."""
 
     __slots__ = ("_max_bytes", "_parts")
 
@@ -43,7 +43,7 @@ class TextAssembly:
         self._parts += segment
 
     def take(self) -> Pairs:
-        """Return the pairs of all segments, and start the next step without text. Raises TextError."""
+        """Return the pairs of all segments, and remove the segments, so that the next step can begin. Raises TextError."""
         whole, self._parts = self._parts, bytearray()
         return decode_pairs(whole)
 
@@ -81,5 +81,5 @@ def encode_pairs(pairs: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _shown(part: bytes) -> str:
-    """Return a peer's bytes, cut and escaped for a log line."""
+    """Return a peer's bytes as text for a log line, shortened and escaped."""
     return ascii(part[:40].decode("utf-8", "backslashreplace"))

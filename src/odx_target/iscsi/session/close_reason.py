@@ -24,7 +24,7 @@ class CloseCode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CloseReason:
-    """The reason why a connection ended. Its `str` is one line."""
+    """The reason why a connection ended. `str` returns it as one line of text."""
 
     code: CloseCode
     detail: str = ""

@@ -11,7 +11,7 @@ from odx_target.iscsi.session.events import CommandReady
 
 @dataclass(slots=True)
 class Burst:
-    """A sequence of Data-Out PDUs that is still to come; `end` is the buffer offset after its last byte."""
+    """A sequence of Data-Out PDUs that has not arrived completely. `end` is the buffer offset after its last byte."""
 
     transfer_tag: int
     end: int
@@ -24,17 +24,17 @@ class Collection:
 
     command: CommandReady
     wanted: int = 0
-    """Bytes to collect: the expected data transfer length, but at most MAX_TRANSFER_BYTES."""
+    """Number of bytes to collect: the expected data transfer length, but at most MAX_TRANSFER_BYTES."""
     bursts: deque[Burst] = field(default_factory=deque)
     pieces: list[Buffer] = field(default_factory=list)
     received: int = 0
     requested: int = 0
     failure: Failure | None = None
     is_accepted: bool = False
-    """True after the command was reported by CommandAccepted."""
+    """True if the command has been reported by CommandAccepted."""
 
     def keep(self, data: memoryview) -> None:
-        """Add a copy of a piece of data, because the receive buffer is used again."""
+        """Add a copy of a piece of data. A copy is needed because later PDUs overwrite the receive buffer."""
         last = self.pieces[-1] if self.pieces else None
         if isinstance(last, bytearray) and len(last) < limits.PIECE_BYTES:
             last += data

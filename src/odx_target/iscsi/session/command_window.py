@@ -2,8 +2,8 @@
 
 Commands from ExpCmdSN to MaxCmdSN are accepted; all other commands are silently ignored, as the RFC requires. A command that
 arrives early is held until all commands before it have arrived. MaxCmdSN goes up when a command is answered, not when it
-arrives, so an initiator never has more than `size` commands under way. Numbers wrap at 2^32. Immediate commands are not counted
-here.
+arrives, so an initiator never has more than `size` commands under way. Numbers wrap at 2^32. Immediate commands do not count in
+the window.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _HALF = 1 << 31
 
 @dataclass(slots=True)
 class HeldPdu:
-    """A command that arrived early, copied out of the receive buffer, with the Data-Out PDUs that arrived after it."""
+    """A copy of a command that arrived early, and of the Data-Out PDUs that belong to the command."""
 
     header: bytes
     additional_header: bytes
@@ -31,8 +31,8 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of this PDU with its headers and objects, but without its followers. If the objects did not count, an
-        initiator could make the target hold any number of PDUs without data.
+        """Memory of this PDU with its headers and objects, but without its followers. The objects count because a PDU without
+        data needs memory too, and an initiator may send many such PDUs.
         """
         return HELD_OBJECT_BYTES + len(self.header) + len(self.additional_header) + len(self.data)
 
@@ -74,8 +74,8 @@ class CommandWindow:
         return bool(self._held)
 
     def turn(self, cmd_sn: int) -> Turn:
-        """Return whether a command runs now or later, or is ignored. NOW does not move the window: the caller does so by
-        `advance` after it accepts the command.
+        """Return whether a command runs now or later, or is ignored. This method does not move the window. If the result is
+        NOW, the caller calls `advance` after it has accepted the command.
         """
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         distance = (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK
@@ -107,8 +107,8 @@ class CommandWindow:
         self.held_bytes += pdu.size_bytes
 
     def next_held(self) -> HeldPdu | None:
-        """Remove and return the held command that is next in order; None if it is not held. Commands that `plug` counted are
-        skipped.
+        """Remove and return the held command that is next in order, or return None if the next command is not held. Commands
+        that `plug` has counted are skipped.
         """
         while self.exp_cmd_sn in self._held:
             pdu = self._take(self.exp_cmd_sn)

@@ -1,24 +1,24 @@
 """The target's end of one iSCSI connection (RFC 7143), without I/O: it takes bytes and returns events.
 
-Theory of operation
--------------------
-The caller is the connection server, which owns the socket and the clock. It gives received bytes to `receive`, which returns
-the number of bytes used. Only whole PDUs are used, so the caller puts the remaining bytes in front of the next bytes (a buffer
-of MAX_PDU_BYTES always holds one PDU). `receive` never raises an error, whatever a peer sends. After each call of any method
-here, the caller takes two lists:
+Theory of operation ------------------- The caller is the connection server, which owns the socket and the clock. It passes
+received bytes to `receive`, which returns the number of processed bytes. `receive` processes only whole PDUs, so the caller
+keeps the remaining bytes and appends the next bytes to them. A buffer of MAX_PDU_BYTES can hold every PDU. `receive` never
+raises an error, whatever a peer sends. After each call of any method of TargetConnection, the caller takes two lists:
 
     take_events()   events, as dataclasses of `events`
-    take_output()   buffers to send, in order, all at once; buffers given to `send_reply` are returned as slices
+    take_output()   all buffers to send, in order; some are slices of buffers that were passed to `send_reply`
 
-A command is reported as CommandReady, complete with its data. The caller answers it by `send_reply` when it is done: in any
-order, in the same call or much later. If a command is aborted before that, its `aborted` is set and its answer is dropped. The
-caller answers TaskManagement by `send_task_management_response`, when no task in the scope of the function can have an effect
-any more. When `closed` is set, the caller sends the output and closes the socket; `close_reason` is the reason. No more events
-follow, and methods that are called later do nothing.
+The event CommandReady reports a command when all its data has arrived. The caller executes the command and then answers it by
+`send_reply`. Commands may be answered in any order, at once or much later. If a command is aborted before its answer, its
+attribute `aborted` is set and the answer is dropped. The caller answers the event TaskManagement by
+`send_task_management_response`, when no task in the scope of the function can have an effect any more. When `closed` is set,
+the caller sends the output and closes the socket; `close_reason` is the reason. After that there are no more events, and all
+methods do nothing.
 
-`handle_timer` is due at `next_timer()`. The login of another connection, or a target reset, can end this connection. `on_wake`
-is then called, so that the caller checks `closed`, `take_events` and `take_output`. A session may wait for memory that another
-session gives back. `on_output` is then called, because there are R2Ts to send.
+The caller must call `handle_timer` at the time that `next_timer()` returns. The login of another connection, or a target reset,
+can end this connection. In this case `on_wake` is called, so that the caller checks `closed`, `take_events` and `take_output`.
+A session may wait for memory that another session gives back. When the session gets the memory, `on_output` is called, because
+there are R2Ts to send.
 
 A memoryview in `data_out` points into the buffer given to `receive`, if all of the data arrived in one PDU or with the last
 PDU. A caller that uses it after the next `receive` must keep that buffer unchanged.
@@ -67,8 +67,9 @@ MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)
 class TargetConnection:
     """The target's end of one connection.
 
-    `now` is in seconds on any clock that does not go back; all later times are of the same clock. `portal_group_tag` belongs to
-    the portal through which the connection came in. `open_memory` returns the memory that a new session may use.
+    `now` is the time in seconds of any clock that does not go back. All later times must come from the same clock.
+    `portal_group_tag` belongs to the portal through which the connection came in. `open_memory` returns the memory that a new
+    session may use.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class TargetConnection:
         self.on_output: Callable[[], None] | None = None
 
     def receive(self, view: memoryview, now: float) -> int:
-        """Process whole PDUs from the start of `view`; return their length. Some may be left if `is_paused_by_output`."""
+        """Process whole PDUs from the start of `view`, and return their total length. If `is_paused_by_output` is True, some
+        whole PDUs may remain.
+        """
         self._liveness.last_received = now
         cut = self._reader.cut
         writer = self._writer
@@ -122,13 +125,13 @@ class TargetConnection:
         return not (self._writer.takes_more or self.closed)
 
     def take_events(self) -> list[Event]:
-        """Return the events since the last call."""
+        """Return the events that were added since the last call."""
         events = self._events[:]
         self._events.clear()  # this list itself is shared with the parts of the connection
         return events
 
     def take_output(self) -> list[Buffer]:
-        """Return the buffers to send since the last call."""
+        """Return the buffers to send that were added since the last call."""
         output = self._writer.take_output()
         self._writer.takes_more = not self.closed
         return output
@@ -138,27 +141,29 @@ class TargetConnection:
     ) -> None:
         """Answer a command. The answer is dropped if the command has already ended.
 
-        `data_in` is the data of a read, and `transfer_bytes` the number of bytes that the command asks to move in its
-        direction; both are compared with the expected data transfer length. `sense` is sense data without its length.
+        `data_in` is the data of a read, and `transfer_bytes` is the number of bytes that the CDB asks to move in its direction.
+        Both are compared with the expected data transfer length. `sense` is the sense data without a length field.
         """
         if self._full_feature is not None:
             self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Claim memory for a copy of a command's data, `size_bytes` long, which the caller uses after the next `receive`.
+        """Claim `size_bytes` of memory for a copy of a command's data that the caller uses after the next `receive`.
 
-        Returns False if there is no memory; the caller must then call `refuse`. Otherwise the caller calls `release` after the
-        use.
+        If the result is False, there is not enough memory and the caller must call `refuse`. If the result is True, the caller
+        must call `release` when it no longer uses the copy.
         """
         return self._full_feature is not None and self._full_feature.keep(command, size_bytes)
 
     def refuse(self, command: CommandReady) -> None:
-        """Answer a command for whose data there is no memory, with TASK SET FULL or BUSY."""
+        """Answer a command with TASK SET FULL or BUSY, because there is not enough memory for its data."""
         if self._full_feature is not None:
             self._full_feature.refuse(command)
 
     def release(self, command: CommandReady) -> None:
-        """End the use of a command's data that the caller kept. This is needed after an abort of the command too."""
+        """Give back the memory that `keep` claimed for a command. The caller must call this method even if the command was
+        aborted.
+        """
         if self._full_feature is not None:
             self._full_feature.release(command)
 
@@ -170,7 +175,8 @@ class TargetConnection:
     def abort_collecting(self, lun: int) -> bool:
         """End the commands of a LUN whose data has not all arrived, without an answer; return False if there are none.
 
-        This is for task management functions of another nexus. Those of this nexus have already ended such commands.
+        The caller uses this method for task management functions of another nexus. Functions of this nexus have already ended
+        such commands.
         """
         return self._full_feature is not None and not self.closed and self._full_feature.abort_collecting(lun)
 
@@ -182,7 +188,7 @@ class TargetConnection:
     def send_asynchronous_message(
         self, event: int, *, parameter1: int = 0, parameter2: int = 0, parameter3: int = 0, lun: int = 0, data: bytes = b""
     ) -> None:
-        """Send an Asynchronous Message (RFC 7143 11.9); `lun` is the eight-byte field."""
+        """Send an Asynchronous Message (RFC 7143 11.9); `lun` is the eight-byte LUN field."""
         if self._full_feature is not None and not self.closed:
             message = AsynchronousMessage(
                 lun=lun, async_event=event, parameter1=parameter1, parameter2=parameter2, parameter3=parameter3
@@ -190,10 +196,10 @@ class TargetConnection:
             self._writer.send(message, [data] if data else [])
 
     def request_logout(self, now: float, time_s: float = limits.LOGOUT_TIME_S) -> None:
-        """Ask the initiator to log out; the connection ends after `time_s` in any case.
+        """Ask the initiator to log out. The connection ends after `time_s` seconds, even if the initiator does not log out.
 
-        A connection that is not logged in ends at once, and so does a discovery session: it may not be sent this message (RFC
-        7143 7.4.3).
+        A connection that is not logged in ends at once. A discovery session also ends at once, because the target may not send
+        this request to it (RFC 7143 7.4.3).
         """
         if self.closed:
             return
@@ -208,7 +214,7 @@ class TargetConnection:
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
     def data_taken(self, now: float) -> None:
-        """Record that the peer has received sent data, which shows that it is alive."""
+        """Record that the peer has received sent data and is therefore alive."""
         self._liveness.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:
@@ -219,7 +225,7 @@ class TargetConnection:
                 self.on_wake()
 
     def next_timer(self) -> float | None:
-        """The time when `handle_timer` is due; None if the connection is closed."""
+        """Return the time at which `handle_timer` must be called; None if the connection is closed."""
         return None if self.closed else self._liveness.next()[0]
 
     def handle_timer(self, now: float) -> None:
@@ -272,13 +278,13 @@ class TargetConnection:
             self._login.lose_stream(error, header)
 
     def _drop(self) -> None:
-        """End the connection of an initiator that was asked to log out and did not."""
+        """End the connection, because the initiator has not logged out although the target asked for it."""
         assert self.session is not None
         self.send_asynchronous_message(AsyncEvent.DROPPING_CONNECTION, parameter1=self.session.connection_id)
         self._close(CloseReason(CloseCode.SHUTDOWN))
 
     def take_apart(self) -> None:
-        """Break the reference cycles between the parts of a connection that has ended. Nothing may be called after this."""
+        """Break the reference cycles between the parts of a connection that has ended. No method may be called afterwards."""
         if self._full_feature is not None:
             vars(self._full_feature).clear()
         vars(self).clear()

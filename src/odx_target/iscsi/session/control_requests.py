@@ -76,7 +76,9 @@ class ControlRequests:
             self._answer(request.initiator_task_tag, request.immediate, outcome)
 
     def answer(self, event: TaskManagement, response: int) -> None:
-        """Answer a task management function. Tasks that the function ended get no answer. A second call does nothing."""
+        """Answer a task management function. Tasks that the function ended get no answer. A second call for the same function
+        does nothing.
+        """
         if event.answered:
             return
         event.answered = True

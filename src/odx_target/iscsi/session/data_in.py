@@ -1,13 +1,14 @@
-"""Answers to SCSI commands: Data-In PDUs with the status in the last, or a SCSI Response (RFC 7143 11.4, 11.7).
+"""Answers to SCSI commands: Data-In PDUs with the status in the last PDU, or a SCSI Response (RFC 7143 11.4, 11.7).
 
-Data is cut into segments of at most the initiator's MaxRecvDataSegmentLength. A sequence of at most MaxBurstLength ends with
-the F bit. GOOD status is in the last Data-In; every other status needs a SCSI Response. With the U bit, the residual count is
-the number of expected bytes that were not moved. With the O bit, it is the number of bytes that the command would have moved
-beyond the expected ones. No more bytes are sent than were expected.
+Data is cut into segments of at most the initiator's MaxRecvDataSegmentLength. Segments form sequences of at most
+MaxBurstLength, and the last PDU of a sequence has the F bit. GOOD status is in the last Data-In; every other status needs a
+SCSI Response. With the U bit, the residual count is the number of expected bytes that were not moved. With the O bit, it is the
+number of bytes that the command would have moved beyond the expected ones. The target never sends more bytes than the initiator
+expects.
 
-The R and W bits of a command may not fit its operation. A command that writes does not end with GOOD if it has the R bit, or
-has neither bit although it expects data, since no data was written. A command that reads ends with GOOD although it has the W
-bit, and the residual count shows the bytes that were not sent.
+The R and W bits of a command may not fit its operation. A command that writes may have the R bit, or it may expect data but
+have neither bit. Such a command writes no data and does not end with GOOD. A command that reads but has the W bit ends with
+GOOD, and the residual count shows the bytes that were not sent.
 
 Data is not copied: the output has slices of the caller's buffers.
 """
@@ -30,7 +31,8 @@ CHECK_CONDITION = 0x02
 BUSY = 0x08
 TASK_SET_FULL = 0x28
 JOINED_BYTES = 1024
-"""Data of a segment up to this size is copied: a view takes as much memory, and initiators may ask for 512 bytes at a time."""
+"""Maximum size of a segment whose data is copied. A view would take as much memory as the copy, and initiators may ask for
+segments of 512 bytes."""
 MAX_SENSE_BYTES = 252
 """Longest sense data (SPC-4 4.5.1)."""
 _DATA_IN = int(Opcode.SCSI_DATA_IN)
@@ -80,7 +82,7 @@ def cut_segments(data: Sequence[Buffer], size: int, max_segment: int, max_burst:
 
 
 class ReplySender:
-    """Makes the answers to the commands of one connection."""
+    """Sends the answers to the commands of one connection."""
 
     __slots__ = ("_parameters", "_writer")
 

@@ -1,12 +1,13 @@
 """Collecting the data of writes: immediate, unsolicited, and requested by R2T (RFC 7143 4.2.4.2, 11.7, 11.8).
 
-Data arrives in order (DataPDUInOrder, DataSequenceInOrder are Yes), so one number per command counts its data. A *burst* is a
-sequence of Data-Out PDUs that ends with the F bit. First comes the unsolicited burst, if the F bit of the command is clear,
-then one burst per R2T. Several R2Ts may be open; their bursts arrive in the order of the R2Ts.
+Data arrives in order, because DataPDUInOrder and DataSequenceInOrder are Yes. Therefore one number per command is enough to
+count its data. A *burst* is a sequence of Data-Out PDUs that ends with the F bit. If the F bit of the command is 0, the
+unsolicited burst comes first. Then comes one burst per R2T. Several R2Ts may be open; their bursts arrive in the order of the
+R2Ts.
 
-Memory is claimed before data arrives. For unsolicited data it is claimed when the command arrives; if that fails, the command
-ends with TASK SET FULL. For other data it is claimed before any of the data is requested; a command waits for this memory, and
-so do the commands after it. A command that can be delivered at once needs no memory.
+Memory is claimed before data arrives. Memory for unsolicited data is claimed when the command arrives. If there is not enough,
+the command ends with TASK SET FULL. Memory for requested data is claimed before the first R2T. If there is not enough, the
+command waits for it, and so do the commands after it. A command that can be delivered at once needs no memory.
 
 A command that has failed is answered when all its open bursts have ended, as the RFC requires. The LUN of a Data-Out is
 ignored: the tags identify the task, and Windows does not set the LUN reliably.
@@ -39,9 +40,9 @@ from odx_target.iscsi.session.writer import PduWriter
 class DataOutCollector:
     """Collects data for the commands of one connection.
 
-    `emit` is called with a command whose data is complete. If the data was not complete at once, `emit` is called with
-    CommandAccepted before that. `failed` is called with a command that fails. `has_output` is called when memory becomes
-    available and R2Ts are to be sent, although no PDU was received.
+    `emit` is called with a command whose data is complete. If data is missing when the command arrives, `emit` is first called
+    with CommandAccepted. `failed` is called with a command that fails. `has_output` is called when there are R2Ts to send
+    because memory has become available.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class DataOutCollector:
         """Memory claimed for data requested by R2T. Each command keeps its part until it is answered."""
 
     def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
-        """Start to collect for a command that writes or has data; `final` is its F bit, `data` its immediate data."""
+        """Start to collect the data of a command that writes or has data. `final` is the F bit of the command, and `data` is
+        its immediate data.
+        """
         parameters = self._parameters
         size_bytes = len(data)
         if (
@@ -132,7 +135,9 @@ class DataOutCollector:
             self._end_burst(collection, burst)
 
     def lose(self, view: memoryview, at: int, failure: Failure) -> None:
-        """Count the Data-Out PDU whose header is at `at`, but drop its data, and fail its command. Raises PduRefused."""
+        """Drop the data of the Data-Out PDU whose header is at `at`, and fail its command. The PDU counts as received. Raises
+        PduRefused.
+        """
         tag, transfer_tag = SCSI_DATA_OUT.unpack_from(view, at)[4:6]
         collection = self._collections.get(tag)
         if collection is not None and self._burst_of(collection, transfer_tag) is not None:
@@ -140,7 +145,7 @@ class DataOutCollector:
             self.receive(view, at, view[:0])
 
     def awaited_data(self) -> AwaitedData:
-        """Return whether open bursts wait for data, and if so, whether any has arrived since the last call."""
+        """Return whether open bursts wait for data, and whether any data has arrived since the last call."""
         comes, self._data_has_come = self._data_has_come, False
         if not any(collection.bursts for collection in self._collections.values()):
             return AwaitedData.NONE
@@ -179,7 +184,7 @@ class DataOutCollector:
         short = collection.received != burst.end
         if burst.transfer_tag == NO_TAG:
             collection.requested = collection.received
-            # A command longer than the first burst must fill it; a shorter one may send its other data after an R2T (11.4.7.2).
+            # A command with more data than the first burst must fill the burst. Other commands may send less (11.4.7.2).
             short = short and command.expected_data_transfer_length > first_burst
         if short and not collection.failure:
             collection.failure = INCORRECT_AMOUNT_OF_DATA
@@ -203,7 +208,9 @@ class DataOutCollector:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        """Claim memory for waiting commands in order. Each gets memory for all its missing data, so that it can finish."""
+        """Claim memory for waiting commands in order. Each command gets memory for all its missing data at once, so that it can
+        finish.
+        """
         while self._waiting and self._claim is None:
             missing = self._missing_bytes(self._waiting[0])
             if self.collected_bytes + missing > limits.MAX_COLLECTED_BYTES:
@@ -230,7 +237,7 @@ class DataOutCollector:
         return collection.wanted - collection.received
 
     def _ask(self, collection: Collection) -> None:
-        """Send R2Ts, as many as MaxOutstandingR2T allows."""
+        """Send as many R2Ts as MaxOutstandingR2T allows."""
         parameters = self._parameters
         while len(collection.bursts) < parameters.max_outstanding_r2t and collection.requested < collection.wanted:
             self._send_r2t(collection, min(parameters.max_burst_length, collection.wanted - collection.requested))
@@ -267,7 +274,7 @@ class DataOutCollector:
         self._serve_waiting()
 
     def abort(self, command: CommandReady) -> bool:
-        """Stop collecting for a command; return False if all its data is here already."""
+        """Stop collecting the data of a command. Returns False if all its data has already arrived."""
         collection = self._collections.get(command.initiator_task_tag)
         if collection is None or collection.command is not command:
             return False

@@ -22,7 +22,7 @@ def close_reason_of_header_digest(error: FramingError) -> CloseReason:
 def refuse_data_digest(view: memoryview, at: int, collector: DataOutCollector) -> PduRefused:
     """Return the refusal of a PDU whose data digest is wrong. If the PDU is a Data-Out, fail its command.
 
-    The header of the PDU is at `at` of `view`. Raises PduRefused for a Data-Out that breaks another rule as well.
+    The header of the PDU starts at position `at` of `view`. Raises PduRefused if a Data-Out also breaks another rule.
     """
     if view[at] & 0x3F == Opcode.SCSI_DATA_OUT:
         collector.lose(view, at, PROTOCOL_SERVICE_CRC_ERROR)

@@ -1,5 +1,5 @@
 """Interfaces to the targets of an array, their portals, and the authentication of initiators. The connection server implements
-them.
+these interfaces.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Portal:
 
 
 class AuthenticationFailed(Exception):
-    """The initiator failed to authenticate; the login ends with this status."""
+    """The initiator failed to authenticate. The login ends with `status`."""
 
     def __init__(self, detail: str, status: LoginStatus = LoginStatus.AUTHENTICATION_FAILURE) -> None:
         super().__init__(detail)
@@ -41,10 +41,11 @@ class Authenticator(Protocol):
         ...
 
     def answer(self, pairs: Pairs) -> Pairs:
-        """Take the method's keys of a login request; return the keys of the response. Raises AuthenticationFailed.
+        """Return the keys of the response to `pairs`, the keys of this method in a login request. Raises AuthenticationFailed.
 
-        Called for every complete request after the request that agreed on the method, even if it has no keys of the method.
-        Also called for the request that agreed on the method, if it has such keys.
+        This function is called for every complete request after the request that agreed on the method, even if the later
+        request has no keys of the method. It is called for the request that agreed on the method only if that request has such
+        keys.
         """
         ...
 
@@ -69,7 +70,7 @@ class TargetDirectory(Protocol):
         ...
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
-        """Return a new authentication; None if none is required. `target_name` is empty if a discovery session names no
-        target.
+        """Return the authenticator for a new login; None if no authentication is required. `target_name` is empty if a
+        discovery session names no target.
         """
         ...

@@ -27,7 +27,8 @@ class CommandReady:
     """Task attribute, numbered as in RFC 7143 11.3.1: untagged, simple, ordered, head of queue, ACA."""
     initiator_task_tag: int
     expected_data_transfer_length: int
-    """Number of bytes. It should be 0 for a command that neither reads nor writes (RFC 7143 11.3.1)."""
+    """Number of bytes that the initiator expects to move. It should be 0 for a command that neither reads nor writes (RFC 7143
+    11.3.1)."""
     reads: bool
     writes: bool
     immediate: bool
@@ -42,10 +43,10 @@ class CommandReady:
     unsolicited_bytes: int = 0
     """Memory of the session that the command uses for unsolicited data."""
     awaits_memory: bool = False
-    """True while the command waits for memory, so that not all of its data has been requested."""
+    """True while the target has not requested all data of the command, because memory is missing."""
     is_kept: bool = False
-    """True while the connection server uses the data, even after an abort of the command. It gives the memory back by
-    `release`."""
+    """True while the connection server uses the data, even after an abort of the command. The connection server gives the
+    memory back by `release`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class SessionOpened:
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
-    """The session and all its tasks have ended: nexus loss."""
+    """The session and all its tasks have ended, which is an I_T nexus loss."""
 
     session: Session
     reason: CloseReason
@@ -126,7 +127,9 @@ Event: TypeAlias = (
 
 
 class PduRefused(Exception):
-    """A PDU is to be answered with Reject. Only raised inside the protocol. If `fatal`, the connection also ends."""
+    """A PDU must be answered with Reject. This exception is raised only inside the protocol. If `fatal` is True, the connection
+    also ends.
+    """
 
     def __init__(self, reason: RejectReason, detail: str, *, fatal: bool = False) -> None:
         super().__init__(detail)

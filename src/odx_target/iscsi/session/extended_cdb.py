@@ -1,4 +1,4 @@
-"""CDBs that are longer than the header of a SCSI Command (RFC 7143 11.2.2.3)."""
+"""CDBs that are too long for the header of a SCSI Command (RFC 7143 11.2.2.3)."""
 
 from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers

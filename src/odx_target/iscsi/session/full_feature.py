@@ -13,10 +13,10 @@ Operation codes that are accepted in each type of session, whether they count in
     Login Request, or a PDU that only targets send: Reject PROTOCOL ERROR, and the connection ends
     any other             Reject COMMAND NOT SUPPORTED
 
-A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3), so a command is checked before its number
-is counted. Commands are delivered in the order of CmdSN. A command whose data has not all arrived does not delay later
-commands: it is reported as accepted, which keeps its place in the order, and again with its data. `digest_errors` handles PDUs
-whose data digest is wrong.
+A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3). Therefore a command is checked before its
+CmdSN is counted. Commands are delivered in the order of CmdSN. A command whose data has not all arrived does not delay later
+commands. It is first reported as accepted, which fixes its place in the order. It is reported again when its data has arrived.
+`digest_errors` handles PDUs whose data digest is wrong.
 
 Consequences of a breach of the protocol in this phase:
 
@@ -65,7 +65,7 @@ from odx_target.iscsi.session.writer import PduWriter
 IN_DISCOVERY = (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST)
 
 Handler: TypeAlias = Callable[[memoryview, int, memoryview, memoryview], None]
-"""A function that processes a PDU. Its arguments are a view, the position of the header in it, the AHS, and the data."""
+"""A function that processes a PDU. Its arguments are a view, the position of the header in the view, the AHS, and the data."""
 
 _NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
 
@@ -74,7 +74,7 @@ class FullFeature:
     """The commands of one session on its single connection.
 
     `events` is the list of the connection's events. `close` ends the connection, `refuse` answers a PDU with Reject.
-    `has_output` is called when there is something to send although no PDU was received.
+    `has_output` is called when there is output to send although no PDU was received.
     """
 
     def __init__(
@@ -167,13 +167,15 @@ class FullFeature:
         self._collector.receive(view, at, data)
 
     def _fail(self, command: CommandReady, failure: Failure) -> None:
-        """End a failed command. TASK SET FULL becomes BUSY if the host has no other command under way (SAM-5 5.3.1)."""
+        """End a failed command. If the host has no other command under way, BUSY is sent instead of TASK SET FULL (SAM-5
+        5.3.1).
+        """
         is_only_one = failure.status == TASK_SET_FULL and len(self.tasks.active) == 1
         self.send_reply(command, BUSY if is_only_one else failure.status, (), 0, failure.sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Keep the data of a command, of which the caller has copied `size_bytes`; return False if there is no memory for
-        it.
+        """Claim memory for `size_bytes` of a command's data that the caller has copied. Returns False if there is not enough
+        memory.
         """
         if not (command.unsolicited_bytes or command.collected_bytes) and size_bytes:
             if not self._unsolicited.take(size_bytes):
@@ -184,11 +186,11 @@ class FullFeature:
         return True
 
     def refuse(self, command: CommandReady) -> None:
-        """Answer a command for whose data there is no memory."""
+        """Answer a command with TASK SET FULL or BUSY, because there is not enough memory for its data."""
         self._fail(command, NO_MEMORY)
 
     def release(self, command: CommandReady) -> None:
-        """End the caller's use of a command's data."""
+        """Give back the memory for a command's data, because the caller no longer uses the data."""
         command.is_kept = False
         self._collector.release(command)
 
@@ -233,15 +235,15 @@ class FullFeature:
         return HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data))
 
     def _has_turn(self, cmd_sn: int, view: memoryview, at: int, additional: memoryview, data: memoryview) -> bool:
-        """True if the command is next in order. A command that arrived early is held, any other is ignored."""
+        """True if the command is next in order. A command that arrived early is held. Any other command is ignored."""
         turn = self._window.turn(cmd_sn)
         if turn is Turn.LATER:
             self._window.hold(cmd_sn, self._held(view, at, additional, data))
         return turn is Turn.NOW
 
     def _run_held(self) -> None:
-        """Run held commands that are next in order. If such a command calls this method, nothing is done: the loop continues
-        anyway.
+        """Run held commands that are next in order. A held command may call this method again. The inner call does nothing,
+        because the outer loop continues.
         """
         if self._is_running_held:
             return
@@ -282,5 +284,5 @@ class FullFeature:
             self._run_held()
 
     def send_task_management_response(self, event: TaskManagement, response: int) -> None:
-        """Answer a function. The tasks that it ended get no answer. A second answer is ignored."""
+        """Answer a task management function. The tasks that it ended get no answer. A second answer is ignored."""
         self._control.answer(event, response)

@@ -1,4 +1,4 @@
-"""The timers of a connection, and the action of each.
+"""The timers of a connection, and the action when each timer expires.
 
 state          timer                                      action
 login          LOGIN_TIMEOUT_S from the start             the connection ends
@@ -39,7 +39,9 @@ TIMEOUT_REASONS = {
 
 
 class AwaitedData(Enum):
-    """The state of announced or requested data: none is missing (NONE), some has arrived since the last check, or none has."""
+    """The state of announced or requested data: no data is missing (NONE), some data has arrived since the last check, or no
+    data has arrived since the last check.
+    """
 
     NONE = auto()
     COMES = auto()
@@ -47,7 +49,9 @@ class AwaitedData(Enum):
 
 
 class Liveness:
-    """The timers of one connection, on the clock of the `now` arguments. `last_received` is when bytes arrived last."""
+    """The timers of one connection, on the clock of the `now` arguments. `last_received` is the time at which the last bytes
+    arrived.
+    """
 
     __slots__ = (
         "_data_awaited_since",
@@ -98,7 +102,7 @@ class Liveness:
         return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
 
     def _look_for_data(self) -> None:
-        """Record since when data has been awaited: since the last bytes arrived."""
+        """Record the time from which data is awaited: the time at which the last bytes arrived."""
         awaited = self.awaited_data()
         if awaited is AwaitedData.NONE:
             self._data_awaited_since = None

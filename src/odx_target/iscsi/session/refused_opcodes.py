@@ -1,4 +1,4 @@
-"""Refusals of PDUs that are not allowed in full feature phase, or not in a session of this type."""
+"""Refusals of PDUs that are not allowed in full feature phase, or not in the type of the session."""
 
 from odx_target.iscsi.pdu.headers import PDU_CLASSES
 from odx_target.iscsi.pdu.opcodes import Opcode, RejectReason

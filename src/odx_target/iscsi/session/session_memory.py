@@ -5,13 +5,15 @@ from typing import Protocol
 
 
 class Share(Protocol):
-    """Memory for one purpose. Each size that is taken must be given back."""
+    """Memory for one purpose. The caller must give back all memory that it takes."""
 
     def take(self, size_bytes: int) -> bool:
         """Claim memory at once. If there is not enough, return False and claim none."""
 
     def wait(self, size_bytes: int, granted: Callable[[], None]) -> object:
-        """Claim memory that is not available yet. `granted` is called when it is, but never before this method returns."""
+        """Claim memory that is not available yet. `granted` is called when the memory is available, but never before this
+        method returns.
+        """
 
     def withdraw(self, claim: object) -> None:
         """Stop waiting for memory; `claim` is the result of `wait`."""
@@ -25,7 +27,7 @@ class SessionMemory(Protocol):
 
     @property
     def unsolicited(self) -> Share:
-        """Memory for data that arrived with a command, or unsolicited after it, and has to be kept."""
+        """Memory for immediate data and other unsolicited data that must be kept."""
 
     @property
     def written(self) -> Share:
@@ -49,6 +51,6 @@ class _Unlimited:
 
 
 class UnlimitedMemory:
-    """The memory of a session that shares with no other session. It has no limit."""
+    """Memory without a limit, for a session that does not share memory with other sessions."""
 
     unsolicited = written = _Unlimited()

@@ -12,8 +12,8 @@ yes              that of the session, another CID      a second connection: refu
 yes or no        any other                             refused, because the session does not exist
 
 A new session beyond the limit is refused. Normal and discovery sessions have separate limits. Connections that are logging in
-do not count: if they did, they could keep other hosts out without ever becoming sessions. The connection server limits their
-number, and the login timeout ends them.
+do not count as sessions, so that they cannot keep other hosts out. The connection server limits their number, and the login
+timeout ends them.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _TSIH_COUNT = 0xFFFF
 
 
 class Connection(Protocol):
-    """A connection, as the registry needs it: it can be ended because of another connection."""
+    """The part of a connection that the registry uses: the method that ends the connection because of another connection."""
 
     def supersede(self, reason: CloseReason) -> None: ...
 
@@ -82,7 +82,9 @@ class Admission(Enum):
 
 
 class SessionRegistry:
-    """All connections and sessions of one array. Each session has one connection, so the limits apply to both."""
+    """All connections and sessions of one array. Each session has one connection, so a limit of sessions also limits the
+    connections.
+    """
 
     def __init__(self, max_sessions: int = MAX_CONNECTIONS, max_discovery_sessions: int = MAX_DISCOVERY_SESSIONS) -> None:
         self._max_sessions = max_sessions
@@ -127,8 +129,8 @@ class SessionRegistry:
     def open(self, session: Session, tsih: int) -> Admission:
         """Begin a session whose login is complete, and assign its TSIH. `tsih` is the TSIH of the Login Request.
 
-        A session that is replaced is ended first. Returns the result of `admission`; if that is a refusal, nothing else is
-        done.
+        A session that is replaced is ended first. Returns the result of `admission`. If the result is a refusal, the method
+        does nothing else.
         """
         verdict = self.admission(session.key, tsih, session.connection_id, is_discovery=session.is_discovery)
         known = self._sessions.get(session.key)

@@ -1,8 +1,8 @@
 """The tasks of one connection, and task management (RFC 7143 11.5, 11.6).
 
-A task is here from the arrival of its command to its answer. A task whose data has not all arrived is aborted at once. A task
-that was already reported to the connection server goes on until the server has answered the function; then it ends without a
-reply. Who answers a function depends on its scope:
+A task exists from the arrival of its command until its answer. A task management function aborts at once each task whose data
+has not all arrived. A task that was already reported to the connection server continues until the server has answered the
+function. Then the task ends without a reply. The scope of a function decides who answers it:
 
 function                                scope of tasks            answered by
 ABORT TASK                              the referenced task       the protocol, if the task is unknown, missing, held, or
@@ -49,12 +49,12 @@ class Tasks:
         self.count_immediate = 0
 
     def check_immediate(self) -> None:
-        """Raise PduRefused if there are too many active tasks outside the command window for another one."""
+        """Raise PduRefused if the number of active tasks outside the command window has reached its limit."""
         if self.count_immediate >= limits.MAX_IMMEDIATE_COMMANDS:
             raise PduRefused(RejectReason.IMMEDIATE_COMMAND_REJECT, "too many immediate commands are under way")
 
     def end(self, command: CommandReady) -> bool:
-        """Remove a task and free its place in the window; return False if it has ended before."""
+        """Remove a task and free its place in the window. Returns False if the task has already ended."""
         active = self.active
         tag = command.initiator_task_tag
         if active.get(tag) is not command:
@@ -81,7 +81,7 @@ class Tasks:
             self.abort(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the tasks of a LUN whose data has not all arrived, because another nexus aborted them; False if there are
+        """End the tasks of a LUN whose data has not all arrived, because another nexus aborted them. Returns False if there are
         none.
         """
         of_lun = [task for task in self.active.values() if task.lun == lun]

@@ -1,10 +1,10 @@
 """Text requests in full feature phase: SendTargets and the few keys allowed there (RFC 7143 6.4, 11.10, 11.11, Appendix C).
 
 The keys of a request may be spread over several PDUs by the C bit. An answer longer than one PDU is sent in parts. Each part
-but the last has the C bit and a target transfer tag, by which the initiator asks for the next part. One exchange is under way
-at a time; a request without a transfer tag begins a new exchange. Declared values apply from the end of the exchange; an
-exchange that fails or begins again changes no values. A failure is answered by Reject. The connection goes on, except in the
-last case:
+except the last has the C bit and a target transfer tag, by which the initiator asks for the next part. One exchange is under
+way at a time; a request without a transfer tag begins a new exchange. Declared values apply after the end of the exchange. An
+exchange that fails or begins again changes no values. A failure is answered by Reject. The connection then continues, except in
+the last case:
 
 a transfer tag other than the last, a task tag other than at the start of the exchange    INVALID PDU FIELD
 text that cannot be read, a key sent twice or otherwise against 6.2                       PROTOCOL ERROR
@@ -112,7 +112,9 @@ class TextExchange:
         self._writer.send(response, [text] if text else [])
 
     def _send_targets(self, wanted: str) -> Pairs:
-        """Answer SendTargets: All is for discovery sessions, an empty value for sessions with a target (Appendix C)."""
+        """Answer SendTargets (Appendix C). The value All is allowed in discovery sessions, an empty value in sessions with a
+        target.
+        """
         session = self._session
         if session.is_discovery:
             names = list(self._directory.target_names(session.initiator_name))

@@ -1,4 +1,4 @@
-"""The output of a target: a list of buffers, with PDUs whose sequence numbers are filled in.
+"""The output of a target: a list of buffers with PDUs. The writer fills in the sequence numbers of the PDUs.
 
 StatSN goes up by one with every PDU that carries status; other PDUs show the next StatSN. ExpCmdSN and MaxCmdSN have the values
 of the moment when the PDU is made.
@@ -69,7 +69,9 @@ class PduWriter:
         self.takes_more = True
 
     def send(self, pdu: Numbered, data: Sequence[Buffer] = (), *, status: bool = True) -> None:
-        """Number a PDU and add it to the output. If `status` is False, the PDU does not use up a StatSN."""
+        """Fill in the sequence numbers of a PDU, and add it to the output. If `status` is False, the PDU does not use up a
+        StatSN.
+        """
         window = self.window
         pdu.stat_sn, pdu.exp_cmd_sn, pdu.max_cmd_sn = self.stat_sn, window.exp_cmd_sn, window.max_cmd_sn
         if status:
@@ -81,7 +83,7 @@ class PduWriter:
         self.append(pdu.encode_header(), data)
 
     def take_output(self) -> list[Buffer]:
-        """Return the buffers for the caller to send, and take more PDUs again."""
+        """Return the buffers that the caller must send, and set `takes_more` to True."""
         output, self.output = self.output, []
         self._answer_bytes = 0
         self.takes_more = True
