@@ -1,1 +1,1 @@
-"""A small iSCSI initiator and the host side of offloaded copy."""
+"""A small iSCSI initiator, and the host side of offloaded copy."""

@@ -51,12 +51,14 @@ def write_16(lba: int, count_blocks: int, *, force_unit_access: bool = False) ->
 
 
 def compare_and_write(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
-    """CDB of COMPARE AND WRITE (SBC-3 5.2). The data-out has the expected blocks, then the blocks to write."""
+    """CDB of COMPARE AND WRITE (SBC-3 5.2). The data-out contains first the expected blocks, then the blocks to write."""
     return _COMPARE_AND_WRITE.pack(0x89, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
 
 
 def synchronize_cache_10() -> bytes:
-    """CDB of SYNCHRONIZE CACHE (10) for the whole medium: a count of 0 means all blocks to the end (SBC-3 5.23)."""
+    """CDB of SYNCHRONIZE CACHE (10) for the whole medium. A NUMBER OF LOGICAL BLOCKS of 0 means all blocks to the end (SBC-3
+    5.23).
+    """
     return struct.pack(">B9x", 0x35)
 
 

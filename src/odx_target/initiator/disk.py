@@ -1,4 +1,4 @@
-"""A logical unit as a host uses it: its properties, and commands that are repeated after busy statuses and unit attentions."""
+"""A logical unit that a host uses: its properties, and commands that are repeated after busy statuses and unit attentions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,12 @@ from odx_target.initiator.result import CommandResult, Executor, Sleep, Status
 from odx_target.initiator.sense import Sense, SenseKey, describe_result, read_sense
 
 MAX_UNIT_ATTENTIONS = 8
-"""Maximum number of unit attentions in a row after which a command is sent again. A target that reports more may do so
-forever."""
+"""Maximum number of times that a command is repeated because of unit attentions. A target that reports more unit attentions may
+report them forever."""
 MAX_BUSY_ANSWERS = 40
 BUSY_DELAY_S = 0.25
-"""Time between two attempts of a command at a busy target. With 40 attempts this is 10 s, as in the port driver of Windows."""
+"""Time between two attempts to send a command to a busy target. With 40 attempts the total is 10 s, as in the port driver of
+Windows."""
 BECOMING_READY = (0x04, 0x01)
 SMALL_ALLOCATION_BYTES = 255
 """Allocation length for standard INQUIRY data: old targets use only the low byte of this field."""
@@ -40,8 +41,8 @@ class CommandFailed(InitiatorError):
 class Disk:
     """A direct access logical unit.
 
-    `name` is for messages. `identity` is its designator, b"" if it has none. `copy_limits` is None if it cannot copy by token;
-    `no_copy_because` is then the reason.
+    `name` is the name of the disk in messages. `identity` is its designator; b"" if it has none. `copy_limits` is None if the
+    disk cannot copy by token, and `no_copy_because` is then the reason.
     """
 
     executor: Executor
@@ -68,7 +69,7 @@ class Disk:
         return disk
 
     async def command(self, command: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
-        """Send a command. It is sent again, unchanged, after a unit attention and while the target is busy."""
+        """Send a command. Repeat it without changes after a unit attention, and while the target is busy."""
         unit_attentions = busy = 0
         while True:
             result = await self.executor.execute(command, data_out, data_in_bytes)
@@ -94,7 +95,7 @@ class Disk:
             raise CommandFailed(f"{self.name}: {name}", result)
 
     async def read_blocks(self, lba: int, count_blocks: int) -> Buffer:
-        """Read whole blocks. Raises CommandFailed, and BadAnswer if the target sends less data."""
+        """Read whole blocks. Raises CommandFailed, or BadAnswer if the target sends less data than requested."""
         size_bytes = count_blocks * self.block_bytes
         data = await self.read(f"READ of {count_blocks} blocks at {lba}", cdb.read_16(lba, count_blocks), size_bytes)
         if len(data) != size_bytes:

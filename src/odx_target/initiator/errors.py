@@ -1,4 +1,4 @@
-"""The errors of the initiator. Every message is one clear line for a person."""
+"""The errors of the initiator. Every message is one line of text for the user."""
 
 from enum import Enum, auto
 
@@ -24,7 +24,7 @@ class Breach(Enum):
     RESIDUAL = auto()
     """A residual count contradicts the data that arrived (11.4.5)."""
     NOT_CARRIED_OUT = auto()
-    """The response code of a SCSI Response says that there is no SCSI status (11.4.3)."""
+    """The response code of a SCSI Response means that there is no SCSI status (11.4.3)."""
     REJECTED = auto()
 
 
@@ -37,7 +37,7 @@ class BadUrl(InitiatorError):
 
 
 class BadRequest(InitiatorError):
-    """A request is not sent because it must fail: a range past the end, sizes that do not fit."""
+    """A request is not sent because it would fail: for example a range goes past the end, or sizes do not fit."""
 
 
 class ConnectFailed(InitiatorError):
@@ -45,7 +45,7 @@ class ConnectFailed(InitiatorError):
 
 
 class ConnectionLost(InitiatorError):
-    """The connection ended while an answer was still expected."""
+    """The connection ended before an expected answer arrived."""
 
 
 class NoAnswer(ConnectionLost):

@@ -1,4 +1,4 @@
-"""Readers for the properties of a logical unit: capacity, identity, block limits (SPC-4 7.8, SBC-3 5.16, 6.5.3)."""
+"""Functions that decode the properties of a logical unit: capacity, identity, block limits (SPC-4 7.8, SBC-3 5.16, 6.5.3)."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class BlockLimits:
-    """The Block Limits page (SBC-3 6.5.3). 0 means not reported."""
+    """The Block Limits page (SBC-3 6.5.3). A value of 0 means that the limit is not reported."""
 
     max_transfer_blocks: int = 0
     optimal_transfer_blocks: int = 0
@@ -86,7 +86,7 @@ def _capacity(command: str, body: bytes, lba_bytes: int) -> Capacity:
 
 
 def read_block_limits(page: bytes) -> BlockLimits:
-    """Read the body of page B0h. Fields that are missing from a short page count as not reported."""
+    """Decode the body of page B0h. If the page is short, the missing fields count as not reported."""
     body = page.ljust(12, b"\0")
     return BlockLimits(
         max_transfer_blocks=int.from_bytes(body[4:8], "big"), optimal_transfer_blocks=int.from_bytes(body[8:12], "big")
@@ -94,7 +94,9 @@ def read_block_limits(page: bytes) -> BlockLimits:
 
 
 def read_identity(page: bytes) -> bytes:
-    """Return the designator of the logical unit in page 83h: NAA, else EUI-64, else T10 (SPC-4 7.8.6); b"" if there is none."""
+    """Return the designator of the logical unit in page 83h; b"" if there is none. NAA is preferred to EUI-64, and EUI-64 to
+    T10 (SPC-4 7.8.6).
+    """
     found: dict[int, bytes] = {}
     position = 0
     while position + 4 <= len(page):

@@ -25,8 +25,8 @@ class Status(IntEnum):
 class CommandResult:
     """The end of a command.
 
-    `residual_bytes` is positive if the target moved less than the initiator expected, and negative if the target had more to
-    move (RFC 7143 11.4.5). `status` is a plain number, since a target may send any value.
+    `residual_bytes` is positive if the target moved less data than the initiator expected. It is negative if the target had
+    more data to move than expected (RFC 7143 11.4.5). `status` is a plain number, because a target may send any value.
     """
 
     status: int
@@ -36,13 +36,13 @@ class CommandResult:
 
 
 class Executor(Protocol):
-    """Sends commands to one logical unit, through a session and a LUN, or to a script in a test."""
+    """Sends commands to one logical unit. In a test, the logical unit may be a script."""
 
     async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
         """Send a command and wait for its end.
 
-        The buffers of `data_out` are sent one after the other; at most `data_in_bytes` are received. Raises ConnectionLost,
-        CommandTimedOut and other InitiatorErrors if the command ends without a status.
+        The buffers of `data_out` are sent one after the other. At most `data_in_bytes` bytes are received. Raises
+        ConnectionLost, CommandTimedOut or another InitiatorError if the command ends without a status.
         """
         ...
 

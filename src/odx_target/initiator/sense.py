@@ -6,8 +6,8 @@ from enum import IntEnum
 from odx_target.initiator.result import CommandResult, Status
 
 MIN_SENSE_BYTES = 8
-"""Minimum length of sense data that is read, up to and including the additional length. Missing bytes after that count as
-zero."""
+"""Minimum length of sense data that can be read. It includes the ADDITIONAL SENSE LENGTH field. Missing bytes after this field
+count as zero."""
 
 
 class SenseKey(IntEnum):
@@ -85,7 +85,7 @@ CODE_WORDS: dict[tuple[int, int], str] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldPointer:
-    """The byte, and the bit if it is given, that caused an ILLEGAL REQUEST (SPC-4 4.5.2.4.2)."""
+    """The position of the byte that caused an ILLEGAL REQUEST, and of the bit if the target reports it (SPC-4 4.5.2.4.2)."""
 
     in_cdb: bool
     byte: int
@@ -113,12 +113,14 @@ class Sense:
 
     @property
     def is_invalid_token(self) -> bool:
-        """True for INVALID TOKEN OPERATION of any cause, 23h/xx."""
+        """True if the additional sense code is INVALID TOKEN OPERATION (23h), with any qualifier."""
         return self.key == SenseKey.ILLEGAL_REQUEST and self.asc == 0x23
 
     @property
     def is_copy_underrun(self) -> bool:
-        """True for a copy that ended early: 0Dh/04h with COPY ABORTED, or with ABORTED COMMAND, which Windows accepts too."""
+        """True if a copy ended early: 0Dh/04h with sense key COPY ABORTED, or with ABORTED COMMAND, which Windows also
+        accepts.
+        """
         return self.code == (0x0D, 0x04) and self.key in {SenseKey.COPY_ABORTED, SenseKey.ABORTED_COMMAND}
 
     def __str__(self) -> str:
@@ -130,7 +132,7 @@ class Sense:
 
 
 def read_sense(data: bytes) -> Sense | None:
-    """Read sense data of either format; return None if it is too short or in a vendor's format."""
+    """Decode sense data of fixed or descriptor format. Returns None if the data is too short or in a vendor's format."""
     if not data:
         return None
     response_code = data[0] & 0x7F
@@ -169,7 +171,7 @@ def _field_pointer(key: int, specific: bytes) -> FieldPointer | None:
 
 
 def describe_result(result: CommandResult) -> str:
-    """Describe the end of a command in a few words: the status, and for CHECK CONDITION the sense data."""
+    """Return a short text about the end of a command: the sense data for CHECK CONDITION, otherwise the status."""
     if result.status == Status.CHECK_CONDITION:
         sense = read_sense(result.sense)
         return "CHECK CONDITION without readable sense data" if sense is None else str(sense)

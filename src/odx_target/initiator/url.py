@@ -1,6 +1,6 @@
 """iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN[?target_user=USER&target_password=SECRET]`.
 
-The form is that of libiscsi. The credentials after the question mark are those by which the target must authenticate itself
+The URLs have the same form as in libiscsi. By the credentials after the question mark the target must authenticate itself
 (mutual CHAP).
 """
 
@@ -31,7 +31,7 @@ class Portal:
 
 @dataclass(frozen=True, slots=True)
 class IscsiUrl:
-    """A logical unit of a target, and a portal through which it is reached."""
+    """A logical unit of a target, and a portal of the target."""
 
     portal: Portal
     target_name: str
@@ -109,7 +109,7 @@ def _lun(text: str, lun: str) -> int:
 
 
 def _shown(text: str) -> str:
-    """Return the text for a message: on one line, and without the secrets, even if the text is malformed."""
+    """Return the URL for a message, on one line and without secrets. The URL may be malformed."""
     text = text.partition(f"{TARGET_KEYS[1]}=")[0]
     before, percent, rest = text.partition("%")
     place = rest.rpartition("@")[2].partition("?")[0] if "@" in rest else ""

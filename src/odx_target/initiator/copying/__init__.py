@@ -1,1 +1,1 @@
-"""A host's copies: by token, by reads and writes, and the plan for both."""
+"""A host's copies: by token or by reads and writes, according to a plan."""

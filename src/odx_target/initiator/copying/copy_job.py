@@ -1,4 +1,4 @@
-"""A whole copy: by token as far as possible, then by the host's reads and writes."""
+"""A whole copy. As much data as possible is copied by token, and the remaining data by the host's reads and writes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Method(Enum):
 
 
 class OffloadFailed(InitiatorError):
-    """A copy that had to be offloaded was offloaded only in part or not at all."""
+    """The caller required an offloaded copy, but the arrays copied only a part of the data or none."""
 
     def __init__(self, stop: OffloadStop, offloaded_bytes: int, size_bytes: int) -> None:
         super().__init__(f"{offloaded_bytes} of {size_bytes} bytes were offloaded, then: {stop}")
@@ -33,7 +33,7 @@ class OffloadFailed(InitiatorError):
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """The result of a copy; `stop` is the reason why some of it was not offloaded."""
+    """The result of a copy. `stop` is the reason why a part of the data was not offloaded."""
 
     offloaded_bytes: int
     host_bytes: int
@@ -45,7 +45,7 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class CopyJob:
-    """A copy that is to be made. `on_progress` is called with a number of copied bytes, and True if the arrays copied them."""
+    """A copy. `on_progress` is called with the number of newly copied bytes, and with True if the arrays copied them."""
 
     source: Disk
     destination: Disk
@@ -56,7 +56,7 @@ class CopyJob:
     settings: OffloadSettings | None = None
 
     async def run(self, method: Method) -> CopyReport:
-        """Copy, and make the destination durable. Raises OffloadFailed (only with Method.ODX) and other InitiatorErrors."""
+        """Copy the data, and make it durable on the destination. Raises InitiatorError; with Method.ODX also OffloadFailed."""
         outcome = await self._offload(method)
         if method is Method.ODX and outcome.stop is not None:
             raise OffloadFailed(outcome.stop, outcome.offloaded_bytes, self.plan.size_bytes)

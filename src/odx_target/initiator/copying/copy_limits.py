@@ -11,21 +11,21 @@ ROD_TOKEN_LIMITS_BYTES = 0x20
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 MAX_HOST_RANGES = 64
-"""Maximum number of range descriptors in a command. The class driver of Windows never sends more, so few targets were tested
-with more."""
+"""Maximum number of range descriptors in a command. The class driver of Windows never sends more descriptors, so few targets
+were tested with more."""
 MAX_RANGE_BLOCKS = 0xFFFFFFFF
 """Maximum number of blocks in a range descriptor: NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
 MAX_WRITE_BYTES = 256 << 20
-"""Size of the largest WRITE USING TOKEN, as in Windows, so that each command ends within 4 s."""
+"""Size of the largest WRITE USING TOKEN. Windows uses the same size, so that each command ends within 4 s."""
 DEFAULT_WRITE_BYTES = 64 << 20
 """Size of the largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
 DEFAULT_TOKEN_BYTES = 256 << 20
-"""Size requested for one token if the target reports no limit: the request size of Windows' copy engine."""
+"""Size requested for one token if the target reports no limit. The copy engine of Windows requests the same size."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
-    """The limits as page 8Fh reports them; 0 means not reported.
+    """The limits that page 8Fh reports. A value of 0 means that the limit is not reported.
 
     `is_first` is True if the descriptor of the limits is the first in the page and has its exact length. Otherwise Windows
     ignores the limits.
@@ -103,7 +103,9 @@ def _lists_token_commands(body: bytes | None) -> bool:
 
 
 def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
-    """Add the fields of the ROD token features descriptor: the support of remote tokens, and the size of a block ROD."""
+    """Return the limits with the fields of the ROD token features descriptor: the support of remote tokens, and the size of a
+    block ROD.
+    """
     if not body:
         return limits
     limits, position = replace(limits, remote_tokens=body[0] & 0xF), 44
@@ -138,8 +140,8 @@ def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks
 
 
 def token_limit(limits: CopyLimits, block_bytes: int, *, inactivity_timeout_s: int = 0) -> Limit:
-    """Return the limit in blocks for one POPULATE TOKEN. As in Windows, a requested timeout overrides OPTIMAL TRANSFER
-    COUNT.
+    """Return the limit in blocks for one POPULATE TOKEN. As in Windows, OPTIMAL TRANSFER COUNT is ignored if an inactivity
+    timeout is requested.
     """
     found = _command_limits(limits, block_bytes)
     if limits.optimal_transfer_blocks and not inactivity_timeout_s:

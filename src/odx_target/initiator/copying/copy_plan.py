@@ -1,4 +1,4 @@
-"""The plan of a copy: source, destination, order, and the largest steps in which overlapping ranges lose no data."""
+"""The plan of a copy: its source, its destination, its order, and the largest step that is safe if the ranges overlap."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from odx_target.initiator.errors import BadRequest
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Part of a copy. Its bytes are counted from the start of the copy."""
+    """A part of a copy. Its position is counted in bytes from the start of the copy."""
 
     start_bytes: int
     end_bytes: int
@@ -23,10 +23,10 @@ class Span:
 class CopyPlan:
     """A plan for copying consecutive blocks.
 
-    `unit_bytes` is the least common multiple of both block sizes: each step begins and ends at a multiple of it.
-    `distance_bytes` is the distance between the starts of source and destination if they overlap, and 0 if they do not. A step
-    that is no longer than this distance never overwrites blocks that are still to be read. If `backwards` is True, the steps
-    must begin at the end of the copy.
+    `unit_bytes` is the least common multiple of both block sizes. Each step begins and ends at a multiple of `unit_bytes`.
+    `distance_bytes` is the distance between the starts of source and destination if the two ranges overlap; otherwise it is 0.
+    A step that is at most as long as this distance never overwrites blocks that must still be read. If `backwards` is True, the
+    steps must begin at the end of the copy.
     """
 
     source_lba: int
@@ -37,7 +37,7 @@ class CopyPlan:
     backwards: bool = False
 
     def aligned(self, size_bytes: int) -> int:
-        """Return the largest whole number of units, in bytes, that fits into `size_bytes`."""
+        """Return `size_bytes` rounded down to a multiple of `unit_bytes`."""
         return size_bytes // self.unit_bytes * self.unit_bytes
 
 
@@ -50,10 +50,11 @@ def plan_copy(
     count_blocks: int | None = None,
     same_logical_unit: bool = False,
 ) -> CopyPlan:
-    """Plan the copy of `count_blocks` blocks of the source, by default of all blocks from `source_lba` on.
+    """Plan the copy of `count_blocks` blocks of the source. By default, plan the copy of all blocks from `source_lba` to the
+    end.
 
-    Disks with equal identities are the same disk. If the disks have no identities, `same_logical_unit` must be True if they are
-    the same. Raises BadRequest.
+    Disks with equal identities are the same disk. If the disks have no identities, the caller reports by `same_logical_unit`
+    whether they are the same disk. Raises BadRequest.
     """
     unit_bytes = math.lcm(source.block_bytes, destination.block_bytes)
     size_bytes = _size_bytes(source, source_lba, count_blocks)

@@ -1,4 +1,4 @@
-"""Meanings of the sense data of token commands for a copy."""
+"""Meanings that the sense data of token commands has for a copy."""
 
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.sense import SenseKey, read_sense
@@ -8,7 +8,7 @@ COPY_UNDERRUN = (0x0D, 0x04)
 
 
 def is_underrun(result: CommandResult) -> bool:
-    """True if the command ended early, after fewer blocks than it names."""
+    """True if the command ended early, after fewer blocks than its range descriptors name."""
     sense = read_sense(result.sense)
     return sense is not None and sense.is_copy_underrun
 

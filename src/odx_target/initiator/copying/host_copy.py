@@ -1,4 +1,4 @@
-"""Copying by reads and writes of the host, with several pieces under way at once."""
+"""Copying by the host's reads and writes, with several pieces under way at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,12 @@ from odx_target.initiator.disk import Disk
 from odx_target.initiator.result import Job, Together
 
 DEPTH = 8
-"""Number of pieces under way at once. It is enough to continue reading while writes wait for the network, and the reverse."""
+"""Number of pieces under way at once. With this number, reads continue while writes wait for the network, and writes continue
+while reads wait."""
 MAX_PIECE_BYTES = 1 << 20
 MIN_PIECE_BYTES = 256 << 10
-"""With smaller pieces the cost of each command is noticeable. Pieces are smaller only if a target's own limits require it."""
+"""Smallest size of a piece, because with smaller pieces the cost of each command is noticeable. Pieces are smaller only if the
+limits of a target require it."""
 DEFAULT_PIECE_BYTES = 512 << 10
 
 
@@ -20,7 +22,7 @@ DEFAULT_PIECE_BYTES = 512 << 10
 class HostCopy:
     """A copy by the host's reads and writes.
 
-    `on_progress` is called with the size in bytes of every piece written. `together` runs the pieces concurrently.
+    `on_progress` is called with the size in bytes of each piece that has been written. `together` runs jobs concurrently.
     """
 
     source: Disk
@@ -31,8 +33,8 @@ class HostCopy:
     depth: int = DEPTH
 
     async def run(self, spans: Sequence[Span]) -> None:
-        """Copy the spans, in order if the plan needs an order. Raises InitiatorError; any part of the copy may then be
-        written.
+        """Copy the spans, in order if the plan needs an order. Raises InitiatorError. After an error, any part of the copy may
+        have been written.
         """
         pieces = (piece for span in spans for piece in self._pieces(span))
         if self.plan.distance_bytes:
@@ -46,7 +48,7 @@ class HostCopy:
             await self._write(piece, await self._read(piece))
 
     async def _run_in_steps(self, pieces: Iterator[Span]) -> None:
-        """Copy between overlapping ranges: read several pieces completely before any of them is written."""
+        """Copy between overlapping ranges: read several pieces completely before any of these pieces is written."""
         while batch := [piece for _, piece in zip(range(self.depth), pieces, strict=False)]:
             held: dict[Span, Buffer] = {}
 
@@ -79,8 +81,8 @@ class HostCopy:
 
 
 def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
-    """Return the size of one READ and one WRITE in bytes: the optimum if a disk reports one, within the limits of both
-    disks.
+    """Return the size in bytes of one READ and one WRITE. The size is the optimum that a disk reports, within the limits of
+    both disks.
     """
     wanted = DEFAULT_PIECE_BYTES
     maxima = [MAX_PIECE_BYTES]

@@ -2,11 +2,12 @@
 
 A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the source, RECEIVE ROD TOKEN INFORMATION to get the
 token and its size, then WRITE USING TOKEN to the destination until all data of the token is written. Commands are never
-asynchronous (IMMED is 0), one is under way at a time, and each new command has the next list identifier. A command that ends
-early reports its progress, by INFORMATION in the sense data or by TRANSFER COUNT, and the copy continues from there. A token
-that becomes invalid after it was used is replaced. A token that is refused at its first use ends offloading, and so does every
-other failure without progress: the host then copies the remaining blocks by reads and writes. Blocks that were counted are
-written. Other blocks may have been written too, and are written again.
+asynchronous (IMMED is 0). One command is under way at a time, and each new command has the next list identifier. A command that
+ends early reports its progress by INFORMATION in the sense data, or by TRANSFER COUNT. The copy continues after the reported
+blocks. A token that becomes invalid after it was used is replaced. A token that is refused at its first use ends offloading.
+Every other failure without progress also ends offloading. The host then copies the remaining blocks by reads and writes. Blocks
+that the arrays counted as written are not copied again. Some of the remaining blocks may have been written too, and are written
+again.
 """
 
 from collections.abc import Callable
@@ -34,9 +35,9 @@ from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.sense import describe_result, read_sense
 
 MAX_IDENTIFIERS_IN_PROGRESS = 10
-"""Maximum number of list identifiers that are skipped in a row because other operations use them."""
+"""Maximum number of list identifiers that are tried for one command, because other operations may use an identifier."""
 MAX_FRUITLESS_TOKENS = 4
-"""Maximum number of tokens in a row with which the copy does not advance by a whole step."""
+"""Number of tokens in a row without progress after which offloading ends."""
 
 
 class _Stopped(Exception):
@@ -47,7 +48,7 @@ class _Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token, and the part of the copy that its data covers: `size_bytes` from `start_bytes` on."""
+    """A token, and the part of the copy that its data covers: `size_bytes` bytes from `start_bytes` on."""
 
     value: bytes
     start_bytes: int
@@ -85,8 +86,8 @@ class OffloadCopy:
         self._tokens = self._writes = self._partial_writes = self._fruitless = 0
 
     async def run(self) -> OffloadOutcome:
-        """Copy until the end or until offloading stops. Raises InitiatorError if a command ends without a status (connection
-        lost).
+        """Copy until the end, or until offloading stops. Raises InitiatorError if the connection is lost before a status
+        arrives.
         """
         stop = None
         try:
@@ -107,8 +108,8 @@ class OffloadCopy:
         return max(min(write_limit(limits, block_bytes).value, count * length), 1) * block_bytes
 
     def _find_chunk_bytes(self) -> int:
-        """Return the number of bytes requested of one token: whole units, and no more than the distance of overlapping
-        ranges.
+        """Return the number of bytes that one token should cover: a multiple of `unit_bytes`, and at most the distance of
+        overlapping ranges.
         """
         limits, block_bytes = self._source_limits, self._source.block_bytes
         limit = token_limit(limits, block_bytes, inactivity_timeout_s=self._settings.inactivity_timeout_s)
@@ -121,8 +122,8 @@ class OffloadCopy:
     def _take_chunk(self) -> None:
         """Choose the part of the copy for the next token.
 
-        In a forward copy it begins at the end of the last token's data, even if that token was short. In a backward copy a
-        chunk is finished before the next one begins.
+        In a forward copy the part begins at the end of the last token's data, even if the last token covered less than
+        requested. In a backward copy each chunk is finished before the next chunk begins.
         """
         if not self._plan.backwards:
             start, end = self._chunk.start_bytes, self._untouched.end_bytes
@@ -134,7 +135,7 @@ class OffloadCopy:
             self._untouched = Span(start, self._chunk.start_bytes)
 
     async def _step(self) -> None:
-        """Make one token and use it."""
+        """Get one token, and write its data."""
         self._take_chunk()
         before_bytes = self._chunk.start_bytes
         await self._spend(await self._populate())
@@ -143,12 +144,12 @@ class OffloadCopy:
             raise _Stopped(StopReason.NO_PROGRESS, f"{self._fruitless} tokens in a row ended too soon")
 
     def _advance(self, position_bytes: int) -> None:
-        """Record that the chunk is written up to the position, and report the progress."""
+        """Record that the chunk is written up to `position_bytes`, and report the progress."""
         self._on_progress(position_bytes - self._chunk.start_bytes)
         self._chunk = Span(position_bytes, self._chunk.end_bytes)
 
     async def _populate(self) -> _Token:
-        """Return a token for as much of the chunk as the source gives."""
+        """Return a token that covers the chunk, or as much of the chunk as the source puts into one token."""
         asked = self._chunk
         ranges = self._ranges(self._source, self._plan.source_lba, asked, self._source_ranges)
         data = populate_token_list(ranges, inactivity_timeout_s=self._settings.inactivity_timeout_s)
@@ -175,7 +176,7 @@ class OffloadCopy:
             raise _Stopped(StopReason.TIMED_OUT, str(late)) from late
 
     def _check_token(self, operation: CopyOperation, asked_blocks: int) -> int:
-        """Return the number of blocks of the delivered token. Raises _Stopped if the answer cannot be used."""
+        """Return the number of blocks that the delivered token covers. Raises _Stopped if the answer cannot be used."""
         detail = None
         if operation.status not in {CopyOperationStatus.COMPLETED, CopyOperationStatus.COMPLETED_PARTIALLY}:
             failed = CommandResult(operation.completion_status, sense=operation.sense)
@@ -189,7 +190,7 @@ class OffloadCopy:
         return operation.true_count_blocks
 
     async def _spend(self, token: _Token) -> None:
-        """Write the data of the token, or as much as the destination accepts before the token ends."""
+        """Write the data of the token, or as much of the data as the destination accepts before the token becomes invalid."""
         done_bytes = 0
         while done_bytes < token.size_bytes:
             size_bytes = min(self._write_bytes, token.size_bytes - done_bytes)
@@ -207,8 +208,8 @@ class OffloadCopy:
                 return
 
     async def _write(self, token: _Token, offset_bytes: int, size_bytes: int, *, delete: bool) -> int:
-        """Send one WRITE USING TOKEN; return the number of bytes written. It is 0 if a token that worked before is no longer
-        valid.
+        """Send one WRITE USING TOKEN, and return the number of bytes written. The number is 0 if a token that worked before is
+        no longer valid.
         """
         block_bytes = self._destination.block_bytes
         start = token.start_bytes + offset_bytes
@@ -232,7 +233,7 @@ class OffloadCopy:
         return written_blocks * block_bytes
 
     async def _true_count(self, identifier: int, result: CommandResult, count_blocks: int) -> int:
-        """Return the number of blocks, from the first on, written by a WRITE USING TOKEN that did not end with GOOD."""
+        """Return the number of blocks that a WRITE USING TOKEN wrote before it ended with a status other than GOOD."""
         sense = read_sense(result.sense)
         if sense is not None and sense.is_invalid_token:
             return 0  # the target checks the token before it moves any data
@@ -252,7 +253,7 @@ class OffloadCopy:
         return await disk.command(command, (), ANSWER_ALLOCATION_BYTES)
 
     async def _originate(self, disk: Disk, command: Callable[[int, int], bytes], data: bytes) -> tuple[int, CommandResult]:
-        """Send a command with a new list identifier. If that is still in use, repeat it with the next one."""
+        """Send a command with a new list identifier. If the identifier is in use, repeat the command with the next one."""
         for _ in range(MAX_IDENTIFIERS_IN_PROGRESS):
             identifier = self._list_identifiers.take()
             try:
@@ -265,7 +266,9 @@ class OffloadCopy:
         return identifier, result
 
     def _ranges(self, disk: Disk, first_lba: int, span: Span, limits: tuple[int, int]) -> list[BlockRange]:
-        """Return the range descriptors for a part of the copy that is within the limits of one command."""
+        """Return the range descriptors of one command for a part of the copy. The part must not be larger than one command can
+        be.
+        """
         _, length = limits
         lba = first_lba + span.start_bytes // disk.block_bytes
         end = lba + span.size_bytes // disk.block_bytes
@@ -273,6 +276,6 @@ class OffloadCopy:
 
 
 def _range_limits(disk: Disk, limits: CopyLimits) -> tuple[int, int]:
-    """Return the number of range descriptors of a command, and the number of blocks in each."""
+    """Return the maximum number of range descriptors in a command, and the maximum number of blocks in a descriptor."""
     length = range_length_limit(limits, disk.block_bytes, disk.block_limits.max_transfer_blocks)
     return range_count_limit(limits).value, max(length.value, 1)

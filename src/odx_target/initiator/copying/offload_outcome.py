@@ -8,7 +8,7 @@ from odx_target.initiator.result import CommandResult
 
 
 class StopReason(Enum):
-    """Reasons why the arrays copied only a part of the data, or none."""
+    """Reasons why the arrays copied only a part of the data or no data."""
 
     NOT_WANTED = "the host's reads and writes were asked for"
     SOURCE_CANNOT = "the source cannot copy by token"
@@ -25,7 +25,9 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OffloadStop:
-    """The reason why offloading ended before the end of the copy; `position_bytes` is the place, from the start of the copy."""
+    """The reason why offloading ended before the end of the copy. `position_bytes` is the position in the copy at which it
+    ended.
+    """
 
     reason: StopReason
     detail: str
@@ -38,7 +40,9 @@ class OffloadStop:
 
 @dataclass(frozen=True, slots=True)
 class OffloadOutcome:
-    """The result of offloading. `remaining` are the parts that are not copied, in the order in which they must be copied."""
+    """The result of offloading. `remaining` are the parts that the arrays did not copy, in the order in which the host must
+    copy them.
+    """
 
     offloaded_bytes: int
     remaining: tuple[Span, ...]

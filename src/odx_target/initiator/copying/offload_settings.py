@@ -7,16 +7,17 @@ from odx_target.initiator.copying.offload_outcome import OffloadStop, StopReason
 from odx_target.initiator.disk import Disk
 
 MIN_DISTANCE_BYTES = 1 << 20
-"""Smallest distance of overlapping ranges for which tokens are used. At smaller distances a token has so little data that
-reading and writing is faster."""
+"""Smallest distance of overlapping ranges for which tokens are used. At a smaller distance a token covers so little data that
+reads and writes are faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffloadSettings:
     """A host's settings for offloading.
 
-    A token becomes invalid if it is not used for `inactivity_timeout_s`; 0 means the target's default. If `delete_tokens`, the
-    last write of a token deletes it (DEL_TKN), so that arrays do not keep unused tokens.
+    A token becomes invalid if it is not used for `inactivity_timeout_s` seconds; 0 means the target's default. If
+    `delete_tokens` is True, the last WRITE USING TOKEN of a token deletes it (DEL_TKN), so that arrays do not keep unused
+    tokens.
     """
 
     inactivity_timeout_s: int = 0
@@ -24,7 +25,7 @@ class OffloadSettings:
 
 
 def why_not(source: Disk, destination: Disk, plan: CopyPlan) -> OffloadStop | None:
-    """Return the reason why this copy should not be offloaded; None if it should."""
+    """Return the reason why this copy should not be offloaded; None if the copy should be offloaded."""
     if source.copy_limits is None:
         return OffloadStop(StopReason.SOURCE_CANNOT, source.no_copy_because, 0)
     if destination.copy_limits is None:

@@ -1,5 +1,5 @@
-"""The host's encoding and decoding of parameter lists and answers of the token commands (SPC-4 6.24, 6.28; SBC-3 5.12,
-5.51).
+"""Functions by which a host encodes the parameter lists of token commands and decodes the answers (SPC-4 6.24, 6.28; SBC-3
+5.12, 5.51).
 """
 
 import struct
@@ -20,7 +20,7 @@ ANSWER_ALLOCATION_BYTES = ANSWER_HEADER_BYTES + 255 + 4 + TOKEN_DESCRIPTOR_BYTES
 """Length of the longest answer to RECEIVE ROD TOKEN INFORMATION, whose sense area has an 8-bit length. Windows uses the same
 allocation length."""
 ZERO_TOKEN = bytes.fromhex("ffff0001000001f8").ljust(TOKEN_BYTES, b"\0")
-"""The block device zero ROD token. WRITE USING TOKEN writes zeros with it, and no POPULATE TOKEN is needed."""
+"""The block device zero ROD token. WRITE USING TOKEN with this token writes zeros. The token needs no POPULATE TOKEN."""
 _ANSWER_HEADER = struct.Struct(">4xBBHLBBBBQH")
 BLOCKS = 0xF1
 """Value of TRANSFER COUNT UNITS for logical blocks."""
@@ -58,7 +58,7 @@ COUNT_IS_TRUE = frozenset(
         CopyOperationStatus.TERMINATED,
     }
 )
-"""Statuses of finished operations. With these, TRANSFER COUNT is the number of blocks done, counted from the first block."""
+"""Statuses with which TRANSFER COUNT is the number of blocks that were copied, counted from the first block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class BlockRange:
 
 @dataclass(frozen=True, slots=True)
 class CopyOperation:
-    """A copy operation as RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS reports it.
+    """The state of a copy operation that RECEIVE ROD TOKEN INFORMATION or RECEIVE COPY STATUS reports.
 
     `tokens` has the ROD tokens. `update_delay_ms` is the value of ESTIMATED STATUS UPDATE DELAY.
     """
@@ -89,7 +89,7 @@ class CopyOperation:
 
     @property
     def true_count_blocks(self) -> int:
-        """The transfer count in blocks, if it is valid; 0 otherwise."""
+        """The transfer count in blocks; 0 if the transfer count is not valid."""
         return self.transfer_count if self.transfer_count_units == BLOCKS and self.status in COUNT_IS_TRUE else 0
 
 
@@ -118,7 +118,7 @@ def write_using_token_list(
     delete_token: bool = False,
     immediate: bool = False,
 ) -> bytes:
-    """Return the parameter list of WRITE USING TOKEN (SBC-3 5.51.2). The offset is in blocks of the destination."""
+    """Return the parameter list of WRITE USING TOKEN (SBC-3 5.51.2). The offset is counted in blocks of the destination."""
     flags = (0x02 if delete_token else 0) | (0x01 if immediate else 0)
     descriptors = _range_descriptors(ranges)
     header = struct.pack(">HB5xQ", WRITE_HEADER_BYTES - 2 + len(descriptors), flags, offset_into_rod_blocks)
@@ -144,7 +144,9 @@ def read_rod_token_information(data: Buffer) -> CopyOperation:
 
 
 def _read_operation(body: bytes) -> tuple[CopyOperation, int]:
-    """Read the part before the token descriptors. Returns the operation, and the offset of the end of the sense area."""
+    """Read the part of an answer before the token descriptors. Returns the operation, and the offset at which the sense area
+    ends.
+    """
     if len(body) < ANSWER_HEADER_BYTES:
         raise BadAnswer(f"{len(body)} bytes of copy results, at least {ANSWER_HEADER_BYTES} were expected")
     action, status, counter, delay, completion, area, valid, units, count, segments = _ANSWER_HEADER.unpack_from(body)

@@ -1,4 +1,4 @@
-"""Rules for errors of decoding: the rule that invalid bytes break, and the text of a Reject."""
+"""Functions for errors of decoding and for Rejects: the breach that an error reports, and the text of a Reject reason."""
 
 from odx_target.initiator.errors import Breach
 from odx_target.iscsi.pdu.framing import FrameFault, FramingError
@@ -7,7 +7,7 @@ from odx_target.iscsi.pdu.opcodes import RejectReason
 
 
 def breach_of(error: ValueError) -> Breach:
-    """Return the breach that an error of decoding reports."""
+    """Return the breach that an error of a decoder reports."""
     if isinstance(error, UnknownOpcode):
         return Breach.UNKNOWN_OPCODE
     if isinstance(error, FramingError):

@@ -1,5 +1,5 @@
-"""The initiator's side of CHAP: it answers the target's challenge, and can challenge the target (RFC 7143 12.1.3, 9.2.1; RFC
-1994).
+"""The initiator's side of CHAP. The initiator answers the target's challenge, and can send its own challenge to the target (RFC
+7143 12.1.3, 9.2.1; RFC 1994).
 """
 
 import base64
@@ -19,7 +19,7 @@ CHALLENGE_BYTES = 16
 
 
 def chap_response(identifier: int, secret: bytes, challenge: bytes) -> bytes:
-    """Return the 16 bytes that prove the knowledge of the secret."""
+    """Return the response of 16 bytes that proves that the sender knows the secret."""
     return hashlib.md5(bytes([identifier]) + secret + challenge, usedforsecurity=False).digest()
 
 
@@ -54,9 +54,10 @@ class OwnChallenge:
         return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
 
     def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:
-        """Check the target's CHAP_N and CHAP_R against its user and secret. Raises LoginFailed.
+        """Check that the target's CHAP_N and CHAP_R have the user and the secret of the target. Raises LoginFailed.
 
-        A response made with the initiator's own secret is refused: the target may have got it by reflecting the challenge.
+        A response that was made with the initiator's own secret is refused, because the target may have reflected the challenge
+        to the initiator.
         """
         try:
             response = _binary(keys["CHAP_R"])

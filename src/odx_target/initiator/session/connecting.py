@@ -31,7 +31,7 @@ async def connected(portal: Portal, timeout_s: float, connect: Connect) -> trio.
 
 
 def _reason(error: OSError) -> str:
-    """Return the text of the first single error: trio groups the errors of all addresses of a host name."""
+    """Return the text of the first error, because trio puts the errors for all addresses of a host name into one group."""
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]

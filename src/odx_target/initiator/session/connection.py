@@ -1,9 +1,9 @@
 """The initiator's end of a connection without I/O (RFC 7143): it takes bytes and returns events.
 
-The caller gives received bytes to `receive`, sends the buffers from `take_output`, and empties `events`. A request returns its
-initiator task tag at once; the event `Finished` with that tag has the outcome. Commands wait here while the command window of
-the target (MaxCmdSN) is closed. If the target breaks a rule, `receive` raises ProtocolViolation, and the connection can no
-longer be used.
+The caller passes received bytes to `receive`, sends the buffers from `take_output`, and empties `events`. The method of a
+request returns the initiator task tag at once. The event `Finished` with this tag reports the outcome. Commands wait in the
+connection while the command window of the target (MaxCmdSN) is closed. If the target breaks a rule, `receive` raises
+ProtocolViolation, and the connection can no longer be used.
 """
 
 from collections import deque
@@ -51,11 +51,11 @@ SIMPLE = 1
 class InitiatorConnection:
     """One connection of one session.
 
-    The caller must empty `events`. `parameters` has the values agreed on in the login.
+    The caller must empty `events`. `parameters` has the values that both ends agreed on in the login.
     """
 
     login_task_tag: ClassVar[int] = LOGIN_TAG
-    """Initiator task tag of the login on the wire. In events it is LOGIN_TAG."""
+    """Initiator task tag of the Login Requests. Events always use LOGIN_TAG for the login."""
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -76,7 +76,7 @@ class InitiatorConnection:
         return self._login.place
 
     def log_in(self) -> int:
-        """Begin the login; the event `Finished` with the returned tag reports its end."""
+        """Begin the login. The event `Finished` with the returned tag reports the end of the login."""
         self._send_login(*self._login.first())
         return LOGIN_TAG
 
@@ -88,7 +88,9 @@ class InitiatorConnection:
         data_in_bytes: int = 0,
         attribute: int = SIMPLE,
     ) -> int:
-        """Send a SCSI command, now or when the window opens. `data_out` must stay unchanged until the command has ended."""
+        """Send a SCSI command at once, or when the command window opens. `data_out` must stay unchanged until the command has
+        ended.
+        """
         exchange = CommandExchange(lun, cdb, joined(data_out), bytearray(data_in_bytes), attribute)
         exchange.initiator_task_tag = self._pending.add(exchange)
         self._waiting.append(exchange)
@@ -96,7 +98,7 @@ class InitiatorConnection:
         return exchange.initiator_task_tag
 
     def task_management(self, function: TaskManagementFunction, lun: int, referenced_task_tag: int = NO_TAG) -> int:
-        """Send a task management function before all commands that wait (11.5)."""
+        """Send a task management function at once, before all commands that wait for the window (11.5)."""
         tag = self._pending.add(TaskManagementFunctionRequest)
         referenced = self._pending.get(referenced_task_tag)
         request = TaskManagementFunctionRequest(
@@ -111,7 +113,7 @@ class InitiatorConnection:
         return tag
 
     def withdraw(self, initiator_task_tag: int) -> bool:
-        """Take back a command that still waits for the window; return False if it has been sent."""
+        """Remove a command that waits for the window. Returns False if the command has already been sent."""
         exchange = self._pending.get(initiator_task_tag)
         if not isinstance(exchange, CommandExchange) or exchange not in self._waiting:
             return False
@@ -120,7 +122,7 @@ class InitiatorConnection:
         return True
 
     def forget(self, initiator_task_tag: int) -> None:
-        """Forget a command whose abort the target has confirmed. No answer to it will arrive."""
+        """Remove a command whose abort the target has confirmed. The target will not answer this command."""
         self._pending.pop(initiator_task_tag, None)
 
     def text(self, pairs: Pairs) -> int:
@@ -151,9 +153,9 @@ class InitiatorConnection:
         return self._sender.take_output()
 
     def receive(self, view: memoryview) -> int:
-        """Process all whole PDUs at the start of `view`; return their length in bytes.
+        """Process all whole PDUs at the start of `view`, and return their total length in bytes.
 
-        No part of `view` is kept. Raises ProtocolViolation.
+        The caller may reuse the buffer of `view` afterwards. Raises ProtocolViolation.
         """
         position = 0
         try:
@@ -272,7 +274,7 @@ class InitiatorConnection:
         AsynchronousMessage: _take_message,
         Reject: _take_reject,
     }
-    """The method for each PDU that a target may send."""
+    """The method that processes each kind of PDU that a target may send."""
 
     def _finish(self, tag: int, outcome: Outcome) -> None:
         del self._pending[tag]

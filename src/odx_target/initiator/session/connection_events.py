@@ -10,8 +10,8 @@ from odx_target.iscsi.pdu.opcodes import AsyncEvent
 from odx_target.iscsi.pdu.text import Pairs
 
 Outcome: TypeAlias = CommandResult | int | Pairs | bytes | InitiatorError | None
-"""The result of a command, the response of a function, the pairs of a text, the data of a ping, or None for a logout or login.
-If the request failed, its error."""
+"""The outcome of a request: the result of a command, the response to a task management function, the pairs of a Text Response,
+the data of a ping answer, or None for a logout or login. If the request failed, the outcome is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class LogoutRequested:
-    """The target requests a logout within this time."""
+    """The target requests a logout within `time_s` seconds."""
 
     within_s: int
 
@@ -43,7 +43,7 @@ LOGIN_TAG = 0
 
 
 def event_of_message(message: AsynchronousMessage) -> Event | None:
-    """Return the event that an Asynchronous Message reports; None if it reports none (RFC 7143 11.9)."""
+    """Return the event that an Asynchronous Message reports, or None if the message reports no event (RFC 7143 11.9)."""
     if message.async_event == AsyncEvent.LOGOUT_REQUESTED:
         return LogoutRequested(message.parameter3)
     if message.async_event in {AsyncEvent.DROPPING_CONNECTION, AsyncEvent.DROPPING_ALL_CONNECTIONS}:

@@ -7,14 +7,14 @@ from odx_target.iscsi.pdu.text import Pairs
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredTarget:
-    """A target in the answer to SendTargets, with its addresses as reported ("HOST:PORT,TAG")."""
+    """A target in the answer to SendTargets, with its addresses in the form in which they were reported ("HOST:PORT,TAG")."""
 
     name: str
     addresses: tuple[str, ...]
 
 
 def targets_of(pairs: Pairs) -> list[DiscoveredTarget]:
-    """Return the targets in the order reported; an address belongs to the name before it."""
+    """Return the targets in the order of the answer. Each address belongs to the target name before it."""
     found: list[tuple[str, list[str]]] = []
     for key, value in pairs:
         if key == "TargetName":

@@ -20,8 +20,8 @@ Emit = Callable[[ScsiCommand | ScsiDataOut, Buffer], None]
 class CommandExchange:
     """A command from its request to its status.
 
-    `data_out` is the data to send, and `data_in` the buffer for expected data. Only one of them has bytes, since a command
-    moves data in one direction only.
+    `data_out` is the data to send, and `data_in` is the buffer for expected data. A command moves data in one direction, so at
+    least one of the two is empty.
     """
 
     lun: int
@@ -62,7 +62,9 @@ class CommandExchange:
             self._send_data(parameters, emit, NO_TAG, immediate_bytes, unsolicited_bytes)
 
     def _unasked(self, parameters: Parameters, size_bytes: int) -> tuple[int, int]:
-        """Return the number of bytes to send within the command, and the number to send after it without an R2T."""
+        """Return the number of bytes to send as immediate data, and the number of bytes to send as unsolicited Data-Out
+        PDUs.
+        """
         first_burst = min(size_bytes, parameters.first_burst_length, parameters.max_burst_length)
         immediate = min(first_burst, parameters.max_send_data_segment_length) if parameters.immediate_data else 0
         return immediate, 0 if parameters.initial_r2t else first_burst - immediate
@@ -96,7 +98,7 @@ class CommandExchange:
         self._send_data(parameters, emit, request.target_transfer_tag, offset, size_bytes)
 
     def take_data(self, header: ScsiDataIn, data: memoryview) -> CommandResult | None:
-        """Store received data; return the result if the PDU has the status. Raises ProtocolViolation."""
+        """Store received data. Return the result of the command if the PDU has the status. Raises ProtocolViolation."""
         start, end = header.buffer_offset, header.buffer_offset + len(data)
         if start != self.received_bytes or end > len(self.data_in):
             raise ProtocolViolation(
@@ -111,7 +113,7 @@ class CommandExchange:
         return self._result(header.status, b"", residual)
 
     def take_response(self, header: ScsiResponse, data: memoryview) -> CommandResult:
-        """Return the result of the command. Raises ProtocolViolation if the sense data is longer than its segment."""
+        """Return the result of the command. Raises ProtocolViolation if the sense data is longer than the data segment."""
         if header.response:
             message = f"the target could not carry out a command (SCSI Response code {header.response:02X}h)"
             raise ProtocolViolation(message, Breach.NOT_CARRIED_OUT)
@@ -125,8 +127,8 @@ class CommandExchange:
         return self._result(header.status, sense, residual)
 
     def _result(self, status: int, sense: bytes, residual_bytes: int) -> CommandResult:
-        """Return the result with the data that arrived. Raises ProtocolViolation if the target claims another length than it
-        sent.
+        """Return the result with the received data. Raises ProtocolViolation if the residual count does not fit the received
+        length.
         """
         claimed_bytes = len(self.data_in) - max(residual_bytes, 0)
         if status == 0 and self.data_in and self.received_bytes != claimed_bytes:
@@ -137,7 +139,7 @@ class CommandExchange:
 
 
 def joined(data_out: Buffer | Sequence[Buffer]) -> memoryview:
-    """Return data to send as one buffer; it is copied only if there are several buffers."""
+    """Return the data to send as one buffer. The data is copied only if it is in several buffers."""
     if isinstance(data_out, bytes | bytearray | memoryview):
         return memoryview(data_out).cast("B")
     if len(data_out) == 1:

@@ -4,8 +4,8 @@
         |  ^                              |  ^
         +--+ CHAP, one way or both        +--+ the target needs another request
 
-Each step is one request and its response. A response may be spread over several PDUs by the C bit; the initiator asks for
-each further PDU by an empty request. The text of a failure names the target.
+Each step is one request and its response. A response may be spread over several PDUs by the C bit. The initiator then requests
+each further PDU by an empty Login Request. The text of a failure names the target.
 """
 
 from collections.abc import Callable
@@ -26,20 +26,22 @@ from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
 
 MAX_ROUNDS = 16
-"""Maximum number of requests in one login. No negotiation needs more: a target that asks for more will never end the login."""
+"""Maximum number of requests in one login. No negotiation needs more requests, so a target that asks for more would never end
+the login."""
 VERSION = 0x00
 """The only version of iSCSI (11.12.4)."""
 REDIRECTION = 1
 """Status class of a redirection."""
 UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
-"""The initiator's wishes for keys that a target offers by itself. For other keys, any offer is accepted."""
+"""The initiator's wishes for keys that the target offers and the initiator does not offer. For keys without a wish, any offer
+is accepted."""
 
 Request = tuple[LoginRequest, bytes]
 
 
 @dataclass(slots=True)
 class Login:
-    """One login. If `target_name` is None, it opens a discovery session.
+    """One login. If `target_name` is None, the login opens a discovery session.
 
     After `take` has returned None, `parameters` has the agreed values, and `tsih` is the handle of the session.
     """
@@ -67,7 +69,7 @@ class Login:
         self._answer = self._settle_method
 
     def first(self) -> Request:
-        """Return the first request, with the names of both ends and the authentication methods on offer."""
+        """Return the first request, with the names of both ends and the offered authentication methods."""
         pairs = [("InitiatorName", self.options.initiator_name), ("SessionType", self.parameters.session_type)]
         if self.target_name is not None:
             pairs.append(("TargetName", self.target_name))
@@ -127,7 +129,9 @@ class Login:
         return self._request(list(self._offerer.offers.items()))
 
     def _settle_method(self, answers: Pairs) -> Pairs:
-        """Take the target's choice of an authentication method. If the target chose none, authentication is skipped."""
+        """Return the keys that follow the target's choice of an authentication method. If the target chose None, there is no
+        authentication.
+        """
         method = dict(answers).get("AuthMethod", "None")
         self._take_declarations(answers)
         if method == "CHAP" and self.options.user is not None:
@@ -176,7 +180,7 @@ class Login:
         self._offerer.settle_unanswered()
 
     def _request(self, pairs: Pairs, *, transit: bool = True) -> Request:
-        """Make a request of the current stage. The T bit is not set while the initiator still has to authenticate."""
+        """Return a request of the current stage. The T bit is 0 if `transit` is False, or if the request begins CHAP."""
         security = self._stage == Stage.SECURITY_NEGOTIATION
         transit = transit and not any(name == "CHAP_A" for name, _ in pairs)
         self._asks_to_transit = transit
@@ -218,7 +222,7 @@ def _is_declaration(name: str) -> bool:
 
 
 def _portals(data: bytes) -> list[Portal]:
-    """Return the portals of a redirection (11.13.5). Raises LoginFailed if there is no usable address."""
+    """Return the portals of a redirection (11.13.5). Raises LoginFailed if the redirection has no usable address."""
     text = TextAssembly()
     text.add(data)
     portals: list[Portal] = []

@@ -1,4 +1,4 @@
-"""Opening of sessions: connecting, logging in, and logging out at the end."""
+"""Opening of sessions: connect, log in, and log out at the end."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,10 +19,10 @@ from odx_target.initiator.url import Portal
 async def open_session(
     portal: Portal, target_name: str | None, options: SessionOptions, connect: Connect | None = None
 ) -> AsyncIterator[InitiatorSession]:
-    """Connect and log in to a target; log out and close at the end. If the name is None, open a discovery session.
+    """Open a session with a target, and log out and close it at the end. If `target_name` is None, open a discovery session.
 
-    If the target redirects the login, the login is repeated at the new portal. `connect` opens the stream, by default a TCP
-    connection. Raises ConnectFailed, LoginFailed, ConnectionLost.
+    If the target redirects the login, the login is repeated at the new portal. `connect` opens the stream. By default the
+    stream is a TCP connection. Raises ConnectFailed, LoginFailed, ConnectionLost.
     """
 
     def open_at(place: Portal) -> AbstractAsyncContextManager[InitiatorSession]:
@@ -36,7 +36,9 @@ async def open_session(
 async def session_of(
     connection: InitiatorConnection, portal: Portal, options: SessionOptions, connect: Connect | None = None
 ) -> AsyncIterator[InitiatorSession]:
-    """Open a session through a connection that the caller made. Raises the errors of `open_session`, and LoginRedirected."""
+    """Open a session that uses the `connection` of the caller. Raises LoginRedirected, and the same errors as
+    `open_session`.
+    """
     stream = await connected(portal, options.connect_timeout_s, connect or connect_tcp)
     session = InitiatorSession(stream, connection, options)
     failure: Exception | None = None
@@ -46,12 +48,12 @@ async def session_of(
             await session.log_in()
             yield session
         except Exception as error:
-            # Raise the error again outside the nursery, which would wrap it in a group.
+            # The nursery would put the error into an exception group, so the error is raised again outside the nursery.
             failure = error
         finally:
             await session.log_out()
             with trio.CancelScope(shield=True):
-                # Do not raise Cancelled here: it would replace an interrupt that is being raised.
+                # Cancelled must not be raised here, because it would replace a KeyboardInterrupt that is being raised.
                 await trio.aclose_forcefully(stream)
             session.stop()
     if failure is not None:

@@ -8,15 +8,16 @@ from odx_target.initiator.url import IscsiUrl
 DEFAULT_INITIATOR_NAME = "iqn.2026-11.io.odx-target:initiator"
 MAX_RECV_DATA_SEGMENT_BYTES = 256 << 10
 MAX_BURST_BYTES = 1 << 20
-"""Length of the longest transfer of a host copy. One R2T can ask for all of it."""
+"""Length of the longest transfer of a host copy. One R2T can request all data of such a transfer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
     """The identity of one session, and the values that the initiator wants.
 
-    `isid` has 6 bytes (RFC 7143 11.12.5). Two sessions of one initiator name to one target need different ISIDs, because the
-    second would otherwise end the first. Times are seconds. Digests are offered if wanted, but the target may decline them.
+    `isid` has 6 bytes (RFC 7143 11.12.5). Two sessions of one initiator name to one target need different ISIDs, because
+    otherwise the second session would end the first. Times are in seconds. If a digest is wanted it is offered, but the target
+    may decline it.
     """
 
     isid: bytes
@@ -39,7 +40,7 @@ class SessionOptions:
     """User name with which the target must authenticate itself (mutual CHAP). It needs `target_secret` and `entropy`."""
     target_secret: str | None = field(default=None, repr=False)
     entropy: Callable[[int], bytes] | None = field(default=None, repr=False)
-    """A function that returns a number of random bytes, for the initiator's challenges."""
+    """A function that returns the given number of random bytes. It is used for the initiator's challenges."""
 
     @property
     def asks_for_proof(self) -> bool:

@@ -8,8 +8,8 @@ from odx_target.initiator.errors import ConnectFailed, InitiatorError, LoginFail
 from odx_target.initiator.url import Portal
 
 MAX_REDIRECTIONS = 8
-"""Maximum number of redirections in one login. Arrays redirect once, to spread hosts over portals; an array that has moved may
-redirect a few times more."""
+"""Maximum number of redirections in one login. Arrays redirect once to spread hosts over portals. An array that has moved may
+redirect a few more times."""
 
 T = TypeVar("T")
 
@@ -28,8 +28,9 @@ async def enter_where_redirected(
 ) -> T:
     """Enter a session at a portal, or at the portal to which the target redirects the login.
 
-    If a redirection has several addresses, the first that accepts a connection is used. Raises the error of the last attempt.
-    Raises LoginFailed for a circle or too many redirections. The errors list the portals that were tried.
+    If a redirection has several addresses, the first address that accepts a connection is used. Raises LoginFailed for a circle
+    of redirections or too many redirections, otherwise the error of the last attempt. The messages list the portals that were
+    tried.
     """
     way = [portal]
     others: list[Portal] = []
@@ -59,7 +60,7 @@ def _unvisited(way: list[Portal], redirected: LoginRedirected) -> list[Portal]:
 
 
 def _on_the_way(failure: InitiatorError, way: list[Portal]) -> InitiatorError:
-    """Add the portals that led to a failure to its message."""
+    """Return the failure with a message that lists the portals that led to it."""
     if len(way) > 1:
         failure.args = (f"{failure}, redirected {_shown(way)}",)
     return failure

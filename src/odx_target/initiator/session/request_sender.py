@@ -19,7 +19,7 @@ Request: TypeAlias = ScsiCommand | ScsiDataOut | TaskManagementFunctionRequest |
 
 
 class RequestSender:
-    """Encodes requests. The digests are those that the login agreed on."""
+    """Encodes requests. It adds the digests that the login agreed on."""
 
     def __init__(self, numbers: SequenceNumbers) -> None:
         self.numbers = numbers

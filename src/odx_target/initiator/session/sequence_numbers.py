@@ -34,18 +34,22 @@ class SequenceNumbers:
         return not is_behind(self._max_cmd_sn, self.cmd_sn)
 
     def take_cmd_sn(self) -> int:
-        """Return the CmdSN for a command, and use it up."""
+        """Return the CmdSN for a command, and advance the counter."""
         cmd_sn, self.cmd_sn = self.cmd_sn, following(self.cmd_sn)
         return cmd_sn
 
     def check_stat_sn(self, pdu: WithStatSn) -> None:
-        """Check and count the StatSN of a PDU that uses one up (4.2.2.2). Raises ProtocolViolation."""
+        """Check the StatSN of a PDU that uses up a StatSN, and advance the expected number (4.2.2.2). Raises
+        ProtocolViolation.
+        """
         if self._knows_stat_sn and pdu.stat_sn != self.exp_stat_sn:
             raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self.exp_stat_sn} was due", Breach.STAT_SN)
         self._knows_stat_sn, self.exp_stat_sn = True, following(pdu.stat_sn)
 
     def widen(self, pdu: WithWindow, *, logged_in: bool) -> bool:
-        """Take the command window from a PDU, and return True if it is wider. An older window is ignored (4.2.2.1)."""
+        """Update the command window from a PDU, and return True if the window is now wider. An older window is ignored
+        (4.2.2.1).
+        """
         if is_behind(following(pdu.max_cmd_sn), pdu.exp_cmd_sn):
             return False
         if not logged_in:

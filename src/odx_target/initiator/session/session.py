@@ -1,7 +1,7 @@
 """An iSCSI session over a trio stream. It does the I/O for `connection`.
 
-A session runs two tasks in its own nursery: one receives and wakes the callers that wait for answers, the other sends. Both end
-with the session. When the connection fails, all waiting requests and all later requests fail.
+A session runs two tasks in its own nursery. One task receives PDUs and wakes the callers that wait for answers; the other task
+sends PDUs. Both tasks end with the session. When the connection fails, all waiting requests and all later requests fail.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction, TaskMan
 
 RECEIVE_BYTES = 1 << 20
 JOIN_BYTES = 16 << 10
-"""Buffers up to this size are joined before they are sent: copying is cheaper than one system call for each."""
+"""Buffers up to this size are joined before they are sent, because copying a small buffer is cheaper than a system call."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,7 +50,7 @@ class RemoteLogicalUnit:
 
 
 class InitiatorSession:
-    """A session that is logged in. `open_session` makes it. Several tasks may make requests at the same time."""
+    """A session that `open_session` has logged in. Several tasks may send requests at the same time."""
 
     def __init__(self, stream: trio.abc.Stream, connection: InitiatorConnection, options: SessionOptions) -> None:
         self._stream = stream
@@ -61,12 +61,12 @@ class InitiatorSession:
         self._failure: InitiatorError | None = None
         self._ended = trio.Event()
         self._logout_requested = False
-        # A session that is cancelled still has to log out, and needs both tasks for that.
+        # The shield keeps both tasks running after a cancellation, because the session still has to log out.
         self._running = trio.CancelScope(shield=True)
 
     @property
     def parameters(self) -> Parameters:
-        """The parameters agreed on in the login."""
+        """The parameters that both ends agreed on in the login."""
         return self._connection.parameters
 
     @property
@@ -99,7 +99,8 @@ class InitiatorSession:
     ) -> CommandResult:
         """Send a SCSI command and wait for its end.
 
-        Raises CommandTimedOut after the command was aborted. Also raises ConnectionLost, ProtocolViolation, Rejected.
+        After a timeout the command is aborted, and CommandTimedOut is raised. The method may also raise ConnectionLost,
+        ProtocolViolation or Rejected.
         """
         self._check()
         tag = self._connection.command(lun, cdb, data_out, data_in_bytes, attribute)
@@ -116,7 +117,7 @@ class InitiatorSession:
         raise CommandTimedOut(f"no answer to command {cdb[0]:02X}h of LUN {lun} in {limit_s:g} s; it was aborted")
 
     async def task_management(self, function: TaskManagementFunction, lun: int = 0, referenced_task_tag: int = NO_TAG) -> int:
-        """Send a task management function; return its response code (RFC 7143 11.6.1). Raises ConnectionLost."""
+        """Send a task management function, and return the response code (RFC 7143 11.6.1). Raises ConnectionLost."""
         self._check()
         tag = self._connection.task_management(function, lun, referenced_task_tag)
         with trio.move_on_after(self._options.command_timeout_s):
@@ -126,7 +127,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer(f"no answer to {function.name.replace('_', ' ')}"))
 
     async def ping(self, data: bytes = b"") -> bytes:
-        """Send a NOP-Out; return the target's echo. Raises ConnectionLost."""
+        """Send a NOP-Out, and return the data that the target sends back. Raises ConnectionLost."""
         self._check()
         tag = self._connection.ping(data)
         with trio.move_on_after(self._options.command_timeout_s):
@@ -136,7 +137,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer("no answer to a ping"))
 
     async def send_targets(self) -> list[DiscoveredTarget]:
-        """Request the targets of the portal (RFC 7143 appendix C). Raises ConnectionLost."""
+        """Return the targets that the portal reports (RFC 7143 appendix C). Raises ConnectionLost."""
         self._check()
         tag = self._connection.text([("SendTargets", "All")])
         with trio.move_on_after(self._options.login_timeout_s):
@@ -146,7 +147,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer("no answer to SendTargets"))
 
     async def log_in(self) -> None:
-        """Log in; for `open_session` only, like `log_out`, `send_all`, `receive_all`. Raises LoginFailed, ConnectionLost."""
+        """Log in. Only `open_session` may call this method. Raises LoginFailed, ConnectionLost."""
         tag, place = self._connection.log_in(), self._connection.place
         with trio.move_on_after(self._options.login_timeout_s):
             try:
@@ -167,7 +168,7 @@ class InitiatorSession:
                 return  # the session has ended in another way
 
     async def _give_up(self, lun: int, tag: int) -> None:
-        """Abort a command that got no answer. If the abort gets no answer either, the connection is lost."""
+        """Abort a command that got no answer. If the abort fails or gets no answer, the connection is lost."""
         if self._connection.withdraw(tag):
             return
         response = await self.task_management(TaskManagementFunction.ABORT_TASK, lun, tag)
@@ -211,14 +212,14 @@ class InitiatorSession:
     # The two tasks
 
     async def run(self) -> None:
-        """Send and receive until `stop` is called; for `open_session` only."""
+        """Send and receive until `stop` is called. Only `open_session` may call this method."""
         with self._running:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.receive_all)
                 nursery.start_soon(self.send_all)
 
     def stop(self) -> None:
-        """End both tasks; for `open_session` only."""
+        """End the two tasks of the session. Only `open_session` may call this method."""
         self._running.cancel()
 
     async def send_all(self) -> None:
@@ -269,7 +270,7 @@ class InitiatorSession:
 
 
 def _joined(buffers: Sequence[Buffer]) -> list[Buffer]:
-    """Return the same bytes in fewer buffers: small buffers that follow each other are joined."""
+    """Return the same bytes in fewer buffers. Consecutive small buffers are joined."""
     joined: list[Buffer] = []
     small: list[Buffer] = []
     for buffer in buffers:

@@ -13,7 +13,9 @@ MAX_NUMBER = 0xFFFF
 
 
 def parse_target_address(text: str) -> Portal:
-    """Return the portal of a TargetAddress; port and tag are numbers of 16 bits. Raises ValueError."""
+    """Return the portal of a TargetAddress. Raises ValueError, for example if the port or the tag is not a number of 16
+    bits.
+    """
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:100]!r} is no HOST:PORT")

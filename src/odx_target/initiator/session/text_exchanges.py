@@ -10,13 +10,14 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, encode_pairs
 
 MAX_TEXT_BYTES = 16 << 20
-"""Longest answer: SendTargets with about ten thousand targets that have several addresses each."""
+"""Maximum length of an answer. It is enough for SendTargets with about 10,000 targets that have several addresses each."""
 
 
 class TextExchanges:
     """The text exchanges of one connection. An exchange waits until the exchange before it has ended.
 
-    `send` sends a request. If an answer has several PDUs, an empty request asks for each next PDU, and the parts are joined.
+    `send` sends a request. If an answer has several PDUs, each further PDU is requested by an empty Text Request, and the parts
+    are joined.
     """
 
     def __init__(self, send: Callable[[TextRequest, Buffer], None]) -> None:
@@ -30,12 +31,12 @@ class TextExchanges:
         return self._tag is not None
 
     def begin(self, tag: int, pairs: Pairs) -> None:
-        """Send the pairs, or keep them until the exchange under way has ended."""
+        """Send the pairs. If another exchange is under way, send them after its end."""
         self._waiting.append((tag, encode_pairs(pairs)))
         self._send_next()
 
     def take(self, response: TextResponse, data: Buffer) -> Pairs | None:
-        """Return the pairs of a complete answer. If it is not complete, ask the target for the next part, and return None.
+        """Return the pairs of a complete answer. If the answer is not complete, request the next part and return None.
 
         Raises ProtocolViolation, TextError.
         """
@@ -57,8 +58,8 @@ class TextExchanges:
         return None
 
     def end(self, tag: int) -> None:
-        """End the exchange with this tag, successful or not, and begin the next. Do nothing if the tag belongs to no exchange
-        under way.
+        """End the exchange with this tag after success or failure, and begin the next exchange. If the tag does not belong to
+        the exchange under way, do nothing.
         """
         if tag == self._tag:
             self._tag, self._assembly = None, TextAssembly(MAX_TEXT_BYTES)

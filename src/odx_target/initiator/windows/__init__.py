@@ -1,5 +1,7 @@
-"""An initiator that behaves like Windows: its commands, their order, and the reasons why it gives up token copy.
+"""An initiator that behaves like Windows. It has Windows' commands, their order, and the reasons why Windows gives up token
+copy.
 
-Nothing here uses sockets or clocks directly: commands are sent through a `Path`, and time comes from a `Clock`. What is known
-about Windows, and how certain it is, is in interop/windows/README.md; the section numbers in `rules` refer to that document.
+The modules use no sockets or clocks directly: commands are sent through a `Path`, and time comes from a `Clock`. The document
+interop/windows/README.md describes the behaviour of Windows, and how certain each fact is. The section numbers in `rules` refer
+to this document.
 """

@@ -46,14 +46,14 @@ def report_target_port_groups() -> bytes:
 
 
 def read(lba: int, count_blocks: int, *, long: bool = False) -> bytes:
-    """CDB of READ (10), or of READ (16) if `long` or if the blocks are beyond the range of READ (10)."""
+    """CDB of READ (10). If `long` is True, or if READ (10) cannot address the blocks, the CDB of READ (16)."""
     if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
         return read_16(lba, count_blocks)
     return struct.pack(">BBLxHx", 0x28, 0, lba, count_blocks)
 
 
 def write(lba: int, count_blocks: int, *, long: bool = False, force_unit_access: bool = False) -> bytes:
-    """CDB of WRITE (10), or of WRITE (16) if `long` or if the blocks are beyond the range of WRITE (10)."""
+    """CDB of WRITE (10). If `long` is True, or if WRITE (10) cannot address the blocks, the CDB of WRITE (16)."""
     if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
         return write_16(lba, count_blocks, force_unit_access=force_unit_access)
     return struct.pack(">BBLxHx", 0x2A, FUA if force_unit_access else 0, lba, count_blocks)

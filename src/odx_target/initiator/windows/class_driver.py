@@ -1,4 +1,6 @@
-"""The retries of the class driver, and further effects of a command's end, such as START STOP UNIT before a retry."""
+"""The retries of the class driver, and the commands that it sends because of a command's end, such as START STOP UNIT before a
+retry.
+"""
 
 from dataclasses import dataclass
 
@@ -21,7 +23,7 @@ FOLLOWED_BY = {
         inquiry(cdb.VPD_ALLOCATION_BYTES, BLOCK_LIMITS_PAGE), data_in_bytes=cdb.VPD_ALLOCATION_BYTES
     ),
 }
-"""The command that is sent before the retry, by effect of the failed command."""
+"""The commands that are sent before a retry, by the effect of the failed command."""
 
 
 @dataclass(slots=True)
@@ -39,10 +41,11 @@ class ClassDriver:
     async def submit(
         self, command: Command, retries: int, *, last_untagged: bool = False, allocating_retries: int | None = None
     ) -> Completion:
-        """Send a command. Repeat it with the same CDB and data, at most `retries` times, if its end allows a retry.
+        """Send a command. If its end allows a retry, repeat the command with the same CDB and data, at most `retries` times.
 
-        While a thin disk allocates space, `allocating_retries` replaces `retries`. It is given for reads and writes; their
-        retries after a threshold notification are not counted. Raises InitiatorError when no path is left.
+        While a thin disk allocates space, the limit is `allocating_retries` instead of `retries`. Callers pass this limit for
+        reads and writes; retries after a threshold notification are not counted for these commands. Raises InitiatorError when
+        no path is left.
         """
         sent = notified = 0
         while True:

@@ -1,4 +1,4 @@
-"""A disk as the class driver uses it after its start."""
+"""A disk with its properties, and the commands that the class driver sends to it after its start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))
 
 
 class DiskUnusable(InitiatorError):
-    """Windows cannot use this disk, or cannot use it any longer; `finding` is the reason."""
+    """Windows cannot use this disk or can no longer use it. `finding` is the reason."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))
@@ -35,8 +35,8 @@ class DiskUnusable(InitiatorError):
 class WindowsDisk:
     """One disk of a host, with the properties that `enumeration` found.
 
-    `capability` is None if Windows does not copy by token; `no_copy` is then the reason. `identity` is the designator of VPD
-    page 83h.
+    `capability` is None if Windows does not copy by token with this disk; `no_copy` is then the reason. `identity` is the
+    designator of VPD page 83h.
     """
 
     host: WindowsHost
@@ -57,7 +57,7 @@ class WindowsDisk:
 
     @property
     def key(self) -> tuple[str, int, bytes]:
-        """The identity of the disk in the host's hold-off marks."""
+        """The value that identifies the disk in `HoldOff`."""
         return self.name, self.lun, self.identity
 
     def find(self, rule: Rule, detail: str = "", position_bytes: int | None = None) -> Finding:
@@ -68,7 +68,7 @@ class WindowsDisk:
         self.host.journal.add(Remark(self.host.clock.now(), self.name, what))
 
     async def ask(self, command: bytes, data_in_bytes: int = 0, retries: int | None = None) -> Completion:
-        """Send a command without data. The default of `retries` is the number for ordinary commands."""
+        """Send a command without data-out. The default of `retries` is the number for ordinary commands."""
         count = self.host.settings.ordinary_retries if retries is None else retries
         return await self.driver.submit(Command(command, data_in_bytes=data_in_bytes), count)
 
@@ -78,7 +78,9 @@ class WindowsDisk:
         await self.driver.submit(command, self.host.settings.ordinary_retries)
 
     async def read(self, lba: int, count_blocks: int) -> bytes:
-        """Read blocks by one ordinary READ, which must not be longer than the adapter can transfer. Raises DiskUnusable."""
+        """Read blocks by one ordinary READ. The adapter must be able to transfer all blocks by one command. Raises
+        DiskUnusable.
+        """
         command = Command(cdb.read(lba, count_blocks, long=self.is_long), data_in_bytes=count_blocks * self.block_bytes)
         completion = await self._submit(command)
         self._check(completion)
@@ -87,7 +89,9 @@ class WindowsDisk:
         return completion.data_in
 
     async def write(self, lba: int, data: Buffer, *, force_unit_access: bool = False) -> None:
-        """Write blocks by one ordinary WRITE, which must not be longer than the adapter can transfer. Raises DiskUnusable."""
+        """Write blocks by one ordinary WRITE. The adapter must be able to transfer all blocks by one command. Raises
+        DiskUnusable.
+        """
         if force_unit_access and self.has_write_cache:
             completion = await self._submit(self._write_command(lba, data, force_unit_access=True))
             sense = completion.reading.sense
@@ -99,12 +103,12 @@ class WindowsDisk:
         self._check(await self._submit(self._write_command(lba, data)))
 
     async def read_file(self, layout: FileLayout, position_bytes: int, size_bytes: int) -> bytes:
-        """Read a piece of a file, by commands that are no longer than the adapter can transfer. Raises DiskUnusable."""
+        """Read a piece of a file. Each command is at most as long as the adapter can transfer. Raises DiskUnusable."""
         pieces = [await self.read(lba, count) for lba, count in self._commands(layout, position_bytes, size_bytes)]
         return b"".join(pieces)
 
     async def write_file(self, layout: FileLayout, position_bytes: int, data: bytes) -> None:
-        """Write a piece of a file, by commands that are no longer than the adapter can transfer. Raises DiskUnusable."""
+        """Write a piece of a file. Each command is at most as long as the adapter can transfer. Raises DiskUnusable."""
         rest = memoryview(data)
         for lba, count in self._commands(layout, position_bytes, len(data)):
             await self.write(lba, rest[: count * self.block_bytes])

@@ -1,7 +1,7 @@
-"""Discovery and start of a disk: the commands in their order, and the evaluation of the answers.
+"""Discovery and start of a disk: the commands in the order of Windows, and the evaluation of the answers.
 
-The port driver sends REPORT LUNS, and INQUIRY for standard data and for the pages that identify the unit. The class driver then
-reads the capacity, the pages with the capabilities, the mode pages, and the first two blocks.
+The port driver sends REPORT LUNS, then INQUIRY for standard data and for the pages that identify the logical unit. The class
+driver then reads the capacity, the pages with the capabilities, the mode pages, and the first two blocks.
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,9 @@ async def report_all_luns(disk: WindowsDisk) -> list[int]:
 
 
 async def start(disks: Sequence[WindowsDisk], lun_0: WindowsDisk | None = None) -> None:
-    """Find and start disks of one target, which LUN 0 must list. Raises DiskUnusable.
+    """Find and start disks of one target. REPORT LUNS at LUN 0 must list these disks. Raises DiskUnusable.
 
-    `lun_0` is the disk to which REPORT LUNS is sent, by default the first of `disks`. LUN 0 need not be a disk.
+    REPORT LUNS is sent to `lun_0`, by default to the first of `disks`. The logical unit of LUN 0 may be no disk.
     """
     luns = await report_all_luns(disks[0] if lun_0 is None else lun_0)
     for disk in disks:
@@ -63,7 +63,7 @@ async def start_one(disk: WindowsDisk) -> None:
 
 
 async def _identify(disk: WindowsDisk) -> None:
-    """Do the port driver's part of the start: identify the unit."""
+    """Identify the logical unit. This is the port driver's part of the start."""
     size_bytes = cdb.INQUIRY_ALLOCATION_BYTES
     standard = (await disk.ask(inquiry(size_bytes), size_bytes)).data_in
     if len(standard) < 8 or standard[0] != 0:
@@ -89,7 +89,7 @@ async def _read_page(disk: WindowsDisk, page: int) -> bytes:
 
 
 def _identity(page: bytes) -> bytes:
-    """Return the NAA designator of the logical unit, else its EUI-64 (SPC-4 7.8.6)."""
+    """Return the NAA designator of the logical unit. If there is none, return its EUI-64 (SPC-4 7.8.6)."""
     found: dict[int, bytes] = {}
     position = 4
     while position + 4 <= len(page):
@@ -118,7 +118,7 @@ async def _read_capacity(disk: WindowsDisk) -> None:
 
 
 async def _read_pages(disk: WindowsDisk) -> bool:
-    """Read pages 00h, B2h, B0h and 8Fh, each if it is listed. Returns True if the disk is thin."""
+    """Read page 00h, and those of the pages B2h, B0h and 8Fh that page 00h lists. Returns True if the disk is thin."""
     try:
         listed = read_page_list(await _read_page(disk, 0))
     except Declined as declined:

@@ -1,4 +1,4 @@
-"""The entries of a journal, in order: commands, task management, logins, remarks, and the rules that were met."""
+"""The entries of a journal, in order: commands, task management, logins, remarks, and findings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """Task management, or the loss and return of a path. `event` is its number in the System log; 0 if it is not logged.
+    """A task management function, or the loss or return of a path. `event` is its event number in the System log; 0 if Windows
+    does not log it.
 
     `what` describes the event as text.
     """
@@ -42,7 +43,7 @@ class Management:
 
 @dataclass(frozen=True, slots=True)
 class LoginStep:
-    """The keys of a login request or response."""
+    """The keys of a Login Request or a Login Response."""
 
     at_s: float
     what: str
@@ -51,7 +52,7 @@ class LoginStep:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A text about a disk, for an event that is not a command."""
+    """A text about an event of a disk that is not a command."""
 
     at_s: float
     disk: str
@@ -63,7 +64,7 @@ Entry: TypeAlias = Exchange | Management | LoginStep | Remark | Finding
 
 @dataclass(slots=True)
 class Journal:
-    """Keeps the findings, and calls `tell` with every entry."""
+    """Stores the findings, and calls `tell` with every entry."""
 
     tell: Callable[[Entry], None] = lambda _: None
     findings: list[Finding] = field(default_factory=list)
@@ -74,12 +75,12 @@ class Journal:
         self.tell(entry)
 
     def find(self, rule: Rule, where: str = "", detail: str = "", position_bytes: int | None = None) -> Finding:
-        """Add the finding that a rule was met."""
+        """Add a finding: the target or the copy met the condition of `rule`."""
         finding = Finding(rule, where, detail, position_bytes)
         self.add(finding)
         return finding
 
     @property
     def declines(self) -> list[Finding]:
-        """The findings that made Windows give up."""
+        """The findings because of which Windows gave up."""
         return [finding for finding in self.findings if finding.rule.declines]

@@ -1,4 +1,4 @@
-"""The statuses by which Windows' storage stack reports the end of a command."""
+"""The status codes with which Windows' storage stack reports the end of a command."""
 
 from enum import Enum
 

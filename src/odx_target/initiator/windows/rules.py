@@ -1,7 +1,7 @@
-"""A table of the reasons why Windows gives up, or goes on in a way that a target may not expect.
+"""A table of the reasons why Windows gives up a copy, or continues in a way that a target may not expect.
 
-The sections are those of interop/windows/README.md. `events` are the numbers of the events that the iSCSI port driver writes to
-the System log (source iScsiPrt).
+The section numbers refer to interop/windows/README.md. `events` are the numbers of the events that the iSCSI port driver writes
+to the System log (source iScsiPrt).
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def _note(section: str, reason: str, *events: int) -> RuleRow:
 
 
 class Rule(Enum):
-    """The rules, in the order in which a copy meets them."""
+    """The rules, in the order in which they apply during a copy."""
 
     TEXT_UNANSWERED = _row("7.2", "SendTargets is not answered in time", 46)
     NO_TAG_IN_ADDRESS = _row("7.1", "a TargetAddress has no portal group tag: no target is listed")
@@ -165,7 +165,7 @@ class Rule(Enum):
 
     @property
     def declines(self) -> bool:
-        """True if Windows gives up token copy or the whole disk, or drops the connection, when a target breaks the rule."""
+        """True if a target that breaks this rule makes Windows give up token copy or the whole disk, or drop the connection."""
         return self.value.weight is not Weight.NOTES
 
 
@@ -185,12 +185,14 @@ BREACHES: dict[Breach, Rule] = {
     Breach.NOT_CARRIED_OUT: Rule.INVALID_PDU,
     Breach.REJECTED: Rule.INVALID_PDU,
 }
-"""The rule of Windows for each breach of the protocol."""
+"""The rule of Windows that each breach of the protocol breaks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that a copy met. `where` names the disk or path, `position_bytes` the place in the file."""
+    """A rule that applied in a copy. `where` is the name of the disk or path, and `position_bytes` is the position in the
+    file.
+    """
 
     rule: Rule
     where: str = ""

@@ -1,6 +1,6 @@
-"""A table by which the class driver interprets a status and its sense data. The first row that matches counts.
+"""A table by which the class driver interprets a status and its sense data. The first matching row applies.
 
-INFORMATION is read even if the VALID bit is 0. In sense data of descriptor format, INFORMATION counts as lost.
+In fixed format, INFORMATION is read even if the VALID bit is 0. In descriptor format, INFORMATION is ignored.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIXED_INFORMATION_END = 7
 
 
 class Effect(Enum):
-    """A further effect of a command's end."""
+    """An additional effect of a command's end."""
 
     TRUNCATED = "part of the copy is done"
     START_UNIT = "START STOP UNIT before the retry"
@@ -30,8 +30,8 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SenseRow:
-    """A row of the table. An `asc` or `ascq` of None matches any value. A `retry_delay_s` of None means no retry, 0 a retry at
-    once.
+    """A row of the table. An `asc` or `ascq` of None matches any value. A `retry_delay_s` of None means no retry, and 0 means a
+    retry at once.
     """
 
     key: SenseKey
@@ -95,7 +95,9 @@ ROWS: tuple[SenseRow, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The class driver's interpretation of a command's end. `information` comes from fixed format sense data, valid or not."""
+    """The class driver's interpretation of a command's end. `information` comes from fixed format sense data, even if VALID is
+    0.
+    """
 
     status: NtStatus
     retry_delay_s: float | None = None
@@ -127,7 +129,7 @@ _STATUSES = {
 
 
 def read_result(result: CommandResult) -> Reading:
-    """Interpret the end of a command. For BUSY and TASK SET FULL, the port driver has already repeated the command."""
+    """Interpret the end of a command. After BUSY or TASK SET FULL the port driver has already repeated the command."""
     if result.status == Status.CHECK_CONDITION:
         return read_sense_data(result.sense)
     return _STATUSES.get(Status(result.status), _WITHOUT_SENSE) if result.status in set(Status) else _WITHOUT_SENSE

@@ -1,4 +1,4 @@
-"""The settings of the Windows-like initiator. Defaults are Windows' own values if they are known."""
+"""The settings of the Windows-like initiator. The defaults are Windows' own values, if these values are known."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -21,7 +21,7 @@ class PathChoice(Enum):
 
 
 class QerrOverride(Enum):
-    """QERROverrideMode of a device: when the class driver sets QERR to 00b."""
+    """QERROverrideMode of a device: the condition under which the class driver sets QERR to 00b."""
 
     WITH_TOKENS_OR_THIN = 0
     ALWAYS = 1
@@ -29,7 +29,7 @@ class QerrOverride(Enum):
 
 
 class HoldOffScope(Enum):
-    """The disks whose copies are held off after a failure that suggests that tokens do not work there."""
+    """The disks whose copies are held off after a failure that suggests that token copy does not work with them."""
 
     PAIR = "the pair of source and destination"
     LOGICAL_UNIT = "each of the two logical units"
@@ -37,11 +37,11 @@ class HoldOffScope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WindowsSettings:
-    """The settings. Times are in seconds, sizes in bytes. Raises ValueError for values that Windows would ignore."""
+    """The settings of a host. Times are in seconds, sizes in bytes. Raises ValueError for values that Windows would ignore."""
 
     first_list_identifier: int = 0
     max_list_identifier: int = 0xFFFFFFFF
-    """MaximumListIdentifier: the largest list identifier. The next one is 0."""
+    """MaximumListIdentifier: the largest list identifier. After the largest list identifier the host continues at 0."""
     token_lifetime_s: int = 0
     """Inactivity timeout that the offload read requests; 0 means the target's default."""
     write_request_bytes: int = 256 * MIB
@@ -75,21 +75,21 @@ class WindowsSettings:
     fallback_buffer_bytes: int = 262_144
     """Size of the copy engine's buffer for ordinary reads and writes."""
     metadata_writes: int = 2
-    """Number of writes of the file system before and after a copy, if the disk has a place for them."""
+    """Number of writes that the file system sends before and after a copy, if the disk has blocks for them."""
     new_token_after_a_token_died: bool = False
-    """True to replace a token that is refused after it was used before. If False, token copy ends for the file."""
+    """True if a new token replaces a token that worked before and is now refused. If False, token copy of the file ends."""
     hold_off_s: float = 180.0
     hold_off_scope: HoldOffScope = HoldOffScope.PAIR
     hold_off_statuses: frozenset[NtStatus] = frozenset(
         {NtStatus.NOT_SUPPORTED, NtStatus.INVALID_DEVICE_REQUEST, NtStatus.DEVICE_UNREACHABLE}
     )
-    """Statuses of token copy after which copies are held off. Copies are also held off if the first write of a copy refuses the
-    token."""
+    """Statuses of token copy after which copies are held off. Copies are also held off if the target refuses the token in the
+    first write of a copy."""
     path_choice: PathChoice = PathChoice.ONE
     reset_after_failover: bool = False
-    """True to send LOGICAL UNIT RESET on the new path before the command is sent again."""
+    """True if LOGICAL UNIT RESET is sent on the new path before the command is sent again."""
     multipath_retries: int = 3
-    """Number of times that the multipath module repeats a command itself. The value is inferred."""
+    """Number of times that the multipath module itself repeats a command. The value is inferred."""
     link_down_s: float = 15.0
     """LinkDownTime: the time to wait for a lost path before another path is used."""
     reconnect_interval_s: float = 5.0
@@ -98,7 +98,7 @@ class WindowsSettings:
     login_attempts: int = 3
     """Number of attempts at a login or a discovery that gets no answer. The number is inferred."""
     narrow_window_commands: int = 24
-    """Size of the smallest command window that is not noted."""
+    """Size of the smallest command window that does not cause a finding."""
 
     def __post_init__(self) -> None:
         if not MIN_WRAP <= self.max_list_identifier <= 0xFFFFFFFF:

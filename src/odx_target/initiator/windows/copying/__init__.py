@@ -1,1 +1,3 @@
-"""The way in which Windows copies a file: offload reads and writes, and when they are given up."""
+"""The way in which Windows copies a file: offload reads, offload writes, and the conditions under which Windows stops using
+them.
+"""

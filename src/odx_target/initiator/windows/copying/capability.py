@@ -1,4 +1,4 @@
-"""How Windows reads VPD pages 00h and 8Fh, and the sizes of commands that it derives from them."""
+"""Windows' interpretation of VPD pages 00h and 8Fh, and the sizes of commands that Windows derives from these pages."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,7 +32,7 @@ class Declined(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """The block device ROD token limits of VPD page 8Fh; 0 means not reported."""
+    """The block device ROD token limits of VPD page 8Fh. A value of 0 means that the limit is not reported."""
 
     max_range_descriptors: int
     max_inactivity_timeout_s: int
@@ -43,7 +43,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The largest size of one command, and the limit that it comes from."""
+    """The largest size of one command, and the limit that determines this size."""
 
     descriptors: int
     blocks: int
@@ -83,7 +83,7 @@ def read_capability(reply: bytes) -> Capability:
 
 
 def populate_size(capability: Capability, settings: WindowsSettings) -> Size:
-    """Return the size of the largest POPULATE TOKEN. A requested token lifetime overrides OPTIMAL TRANSFER COUNT."""
+    """Return the size of the largest POPULATE TOKEN. OPTIMAL TRANSFER COUNT is ignored if a token lifetime is requested."""
     limits = _maximum(capability)
     if capability.optimal_transfer_blocks and not settings.token_lifetime_s:
         limits.append((capability.optimal_transfer_blocks, "OPTIMAL TRANSFER COUNT"))
@@ -106,7 +106,9 @@ def write_size(capability: Capability, block_bytes: int, settings: WindowsSettin
 
 
 def information_after_write_bytes(capability: Capability, settings: WindowsSettings) -> int:
-    """Return ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the whole buffer of the driver."""
+    """Return the ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the size of the driver's whole
+    buffer.
+    """
     wanted = WRITE_HEADER_BYTES + RANGE_DESCRIPTOR_BYTES * capability.max_range_descriptors
     if not capability.max_range_descriptors:
         wanted = MAX_PARAMETER_LIST_BYTES

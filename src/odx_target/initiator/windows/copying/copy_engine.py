@@ -1,4 +1,6 @@
-"""The copy of a file as CopyFile does it: by token as long as that works, then by reads and writes from the same byte on."""
+"""The copy of a file as CopyFile does it. The file is copied by token until token copy fails; reads and writes then continue
+from the same byte.
+"""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +16,7 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class WindowsFile:
-    """A file on a disk. Data from `valid_bytes` on was never written and reads as zeros. None means that all data was
+    """A file on a disk. Data from `valid_bytes` on was never written and reads as zeros. If `valid_bytes` is None, all data was
     written.
     """
 
@@ -47,7 +49,7 @@ class CopyReport:
 
 @dataclass(slots=True)
 class FileCopy:
-    """One copy between two files of the same size. Without a source, the file is written with zeros."""
+    """One copy between two files of the same size. Without a source, zeros are written to the destination file."""
 
     host: WindowsHost
     source: WindowsFile | None
@@ -57,7 +59,7 @@ class FileCopy:
     """Blocks that the file system writes on the destination; None if there are no such writes."""
 
     async def run(self) -> CopyReport:
-        """Copy the file. Raises DiskUnusable if Windows cannot finish, InitiatorError if no path is left."""
+        """Copy the file. Raises DiskUnusable if Windows cannot finish the copy, and InitiatorError if no path is left."""
         await self._prepare()
         position, size_bytes = 0, self.destination.layout.size_bytes
         if (stop := self._why_not()) is None:
@@ -84,7 +86,7 @@ class FileCopy:
             await self.destination.disk.write(self.metadata.lba, self.metadata.data, force_unit_access=True)
 
     def _why_not(self) -> Finding | None:
-        """Return the reason why token copy is not tried; None if it is tried."""
+        """Return the reason why token copy is not tried; None if token copy is tried."""
         for file in (self.source, self.destination):
             if file is not None and file.disk.capability is None:
                 return file.disk.no_copy
@@ -99,7 +101,7 @@ class FileCopy:
         return (None if self.source is None else self.source.disk.key), self.destination.disk.key
 
     async def _round(self, position: int, left_bytes: int) -> int:
-        """Copy by one token; return the position that the copy has reached."""
+        """Copy by one token, and return the position that the copy has reached."""
         token = await self._token(position, left_bytes)
         if isinstance(token, Failure):
             self._stop(token, first_write=False)
@@ -120,9 +122,10 @@ class FileCopy:
         return position + spent
 
     async def _token(self, position: int, left_bytes: int) -> Token | Failure:
-        """Return a token for as much data as the source gives, rounded down to whole blocks of the destination.
+        """Return a token for the data at `position`. The size that the source reports is rounded down to whole blocks of the
+        destination.
 
-        For data that was never written, the source is not asked: the file system itself uses the zero token.
+        For data that was never written, no command is sent to the source, because the file system uses the zero token.
         """
         if self.source is None or position >= self.source.written_bytes:
             return Token(ZERO_TOKEN, left_bytes)

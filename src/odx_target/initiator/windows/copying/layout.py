@@ -10,7 +10,7 @@ MAX_RANGE_BLOCKS = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """The extents of a file, in file order, in blocks of `block_bytes`. Raises ValueError for an empty extent."""
+    """The extents of a file in file order, counted in blocks of `block_bytes`. Raises ValueError for an empty extent."""
 
     extents: tuple[BlockRange, ...]
     block_bytes: int
@@ -36,9 +36,7 @@ class FileLayout:
         return found
 
     def descriptors(self, position_bytes: int, size_bytes: int, max_descriptors: int, max_blocks: int) -> list[BlockRange]:
-        """Return the range descriptors of one command. They begin at the start of a piece and end at the limits of a
-        command.
-        """
+        """Return the range descriptors of one command: as much of a piece of the file, from its start, as the limits allow."""
         limited = min(size_bytes, max_blocks * self.block_bytes)
         parts = [part for whole in self.ranges(position_bytes, limited) for part in _split(whole)]
         return parts[:max_descriptors]

@@ -1,5 +1,5 @@
-"""An offload read: one POPULATE TOKEN, cut to the limits whatever the size of the request, and the command that fetches the
-token.
+"""An offload read: one POPULATE TOKEN, and the command that fetches the token. A request that is larger than the limits is
+shortened.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from odx_target.initiator.windows.session.port import Command
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, and the number of bytes that it represents, from the requested position on."""
+    """A token, and the number of bytes from the requested position that the token represents."""
 
     value: bytes
     size_bytes: int
@@ -67,7 +67,9 @@ async def offload_read(disk: WindowsDisk, layout: FileLayout, position_bytes: in
 
 
 def refuse(disk: WindowsDisk, layout: FileLayout, position_bytes: int, size_bytes: int) -> Failure | None:
-    """Return the failure of a request that the class driver refuses without sending a command; None if it does not refuse."""
+    """Return the failure of a request that the class driver refuses without sending a command. Returns None if the driver
+    accepts the request.
+    """
     if disk.capability is None:
         assert disk.no_copy is not None
         return Failure(NtStatus.DEVICE_FEATURE_NOT_SUPPORTED, disk.no_copy)

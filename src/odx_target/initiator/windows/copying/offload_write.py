@@ -5,7 +5,7 @@ GOOD                                  counts all blocks of the command as writte
 truncated, INFORMATION not 0          counts the number of blocks in INFORMATION as written
 truncated, INFORMATION 0              reads the count by RECEIVE ROD TOKEN INFORMATION
 23h/xx                                stops, because the token is invalid
-any other                             reads the count as above; stops if it is 0
+any other                             reads the count in the same way; stops if the count is 0
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from odx_target.initiator.windows.session.port import Command, Completion
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The number of bytes that an offload write wrote; any number above 0 is a success. `failure` is the reason for an early
-    end.
+    """The number of bytes that an offload write has written. Any number above 0 is a success. `failure` is the reason why the
+    write ended early.
     """
 
     size_bytes: int
@@ -35,7 +35,7 @@ class Written:
 
 @dataclass(slots=True)
 class OffloadWrite:
-    """One offload write. `token_offset_bytes` is the place in the token where the data begins."""
+    """One offload write. `token_offset_bytes` is the offset in the token's data at which the write begins."""
 
     disk: WindowsDisk
     layout: FileLayout
@@ -67,7 +67,7 @@ class OffloadWrite:
         return self.position_bytes + self._done_blocks * self.disk.block_bytes
 
     async def _step(self) -> tuple[int, Failure | None]:
-        """Send one WRITE USING TOKEN; return the number of blocks written, and the reason if the offload write must end."""
+        """Send one WRITE USING TOKEN. Return the number of blocks written, and a failure if the offload write must end."""
         disk, settings = self.disk, self.disk.host.settings
         assert disk.capability is not None
         size = write_size(disk.capability, disk.block_bytes, settings)
@@ -107,7 +107,7 @@ class OffloadWrite:
         return reading.information, None
 
     async def _ask(self, written: Completion, identifier: int, asked_blocks: int) -> tuple[int, Failure | None]:
-        """Read the count by RECEIVE ROD TOKEN INFORMATION after a write that did not end with GOOD."""
+        """Read the number of written blocks by RECEIVE ROD TOKEN INFORMATION, after a write that did not end with GOOD."""
         disk, settings = self.disk, self.disk.host.settings
         assert disk.capability is not None
         allocation = information_after_write_bytes(disk.capability, settings)

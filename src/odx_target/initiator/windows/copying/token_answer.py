@@ -1,5 +1,5 @@
-"""How Windows reads the answer of RECEIVE ROD TOKEN INFORMATION. An operation in progress counts as failed: Windows never asks
-twice.
+"""Windows' interpretation of the answer to RECEIVE ROD TOKEN INFORMATION. An operation in progress counts as failed, because
+Windows never asks twice.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,9 @@ COMPLETED_WITH_ERROR, TERMINATED = 0x02, 0x60
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The meaning of an answer. If `rule` is None, `count_blocks` are done, and after POPULATE TOKEN `token` is set."""
+    """The meaning of an answer. If `rule` is None, the command has processed `count_blocks` blocks. After a successful POPULATE
+    TOKEN, `token` is set.
+    """
 
     count_blocks: int = 0
     token: bytes = b""
@@ -32,7 +34,7 @@ class Answer:
 
 
 def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool) -> Answer:
-    """Read the answer of RECEIVE ROD TOKEN INFORMATION about a command of `asked_blocks` blocks."""
+    """Interpret the answer to RECEIVE ROD TOKEN INFORMATION about a command for `asked_blocks` blocks."""
     reading = completion.reading
     if reading.status is NtStatus.DATA_OVERRUN:
         return Answer(rule=Rule.INFORMATION_MISTAKEN, detail=completion.words, status=reading.status)
@@ -48,7 +50,7 @@ def read_answer(completion: Completion, asked_blocks: int, *, wants_token: bool)
 
 
 def _judge(reply: bytes, asked_blocks: int, action: int) -> Answer:
-    """Check the status and the count."""
+    """Return the meaning of the status and the transfer count in an answer."""
     status, count = reply[5] & 0x7F, int.from_bytes(reply[16:24], "big")
     if status in {COMPLETED_WITH_ERROR, TERMINATED}:
         sense = reply[HEADER_BYTES : HEADER_BYTES + min(reply[13], reply[14])]

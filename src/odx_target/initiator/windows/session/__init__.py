@@ -1,1 +1,1 @@
-"""Windows' logins, paths, and retries by its port driver and multipath module."""
+"""Windows' logins and paths, and the retries of its port driver and its multipath module."""

@@ -1,7 +1,7 @@
 """Windows' requirements for CHAP: secrets of 12 to 16 bytes, MD5, and only the keys of each step.
 
-The names of the two rules about secrets are those of Windows. TARGET_SECRET_LENGTH is about the secret by which the host proves
-its identity, INITIATOR_SECRET_LENGTH about that of the target.
+Windows itself uses the names of the two rules about secrets. TARGET_SECRET_LENGTH applies to the secret by which the host
+proves its identity. INITIATOR_SECRET_LENGTH applies to the secret by which the target proves its identity.
 """
 
 import base64
@@ -11,7 +11,7 @@ from odx_target.initiator.session.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
 from odx_target.initiator.windows.rules import Rule
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 12, 16
-"""Lengths of a secret without IPsec. Windows enforces the lower limit; its dialogs mention the upper limit."""
+"""Minimum and maximum length of a secret without IPsec. Windows enforces the minimum; its dialogs mention the maximum."""
 CHALLENGE_KEYS = frozenset({"CHAP_A", "CHAP_I", "CHAP_C"})
 DECLARATIONS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "AuthMethod"})
 
@@ -22,7 +22,7 @@ Broken = tuple[Rule, str] | None
 
 
 def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
-    """Return the rule that the secrets in the options break, and a detail. This is checked before the login."""
+    """Return the rule that the secrets in the options break, and a detail. The secrets are checked before the login."""
     for rule, one in ((Rule.TARGET_SECRET_LENGTH, secret), (Rule.INITIATOR_SECRET_LENGTH, target_secret)):
         if one is not None and not MIN_SECRET_BYTES <= len(one.encode()) <= MAX_SECRET_BYTES:
             return rule, f"{len(one.encode())} bytes"

@@ -1,6 +1,6 @@
-"""A connection with the sequence numbers of Windows' login, and Windows' checks of the bytes of each PDU.
+"""A connection that uses the sequence numbers of Windows' login, and checks the bytes of each PDU as Windows does.
 
-If a target breaks a rule, `receive` raises Broken; Windows then drops the connection.
+If a target breaks a rule, `receive` raises Broken. Windows drops the connection in this case.
 """
 
 from odx_target.initiator.errors import ProtocolViolation
@@ -44,11 +44,11 @@ class WindowsConnection(InitiatorConnection):
 
     @property
     def waits_for_logout(self) -> bool:
-        """True if a logout was sent and is not answered yet."""
+        """True if a Logout Request was sent and has no answer yet."""
         return LogoutRequest in self._pending.values()
 
     def receive(self, view: memoryview) -> int:
-        """Process PDUs like the base class, and check the rules of Windows. Raises Broken."""
+        """Process PDUs in the same way as the base class, and check the rules of Windows. Raises Broken."""
         position = 0
         try:
             while (end := self._judge(view, position)) is not None:
@@ -67,7 +67,7 @@ class WindowsConnection(InitiatorConnection):
         wrong = judge_header(bytes(view[at : at + HEADER_BYTES]))
         if wrong is not None:
             rule, detail = wrong
-            # After a segment without padding, the next PDU is read from the wrong byte on.
+            # After a segment without padding, the next PDU is read from the wrong position.
             raise Broken(rule, detail) if self._padding_is_zero else Broken(Rule.PADDING, f"what follows reads: {detail}")
         try:
             frame = self._frames.cut(view, at)
@@ -101,7 +101,9 @@ class WindowsConnection(InitiatorConnection):
                 raise Broken(Rule.DATA_IN_RESPONSE, f"{len(data)} bytes, of which {sense_bytes} are sense data")
 
     def _judge_r2t(self, pdu: ReadyToTransfer) -> None:
-        """Check the offset of an R2T. With DataSequenceInOrder it must be the end of all data sent so far (RFC 7143 13.19)."""
+        """Check the buffer offset of an R2T. With DataSequenceInOrder it must be the end of all data sent so far (RFC 7143
+        13.19).
+        """
         exchange = self._pending.get(pdu.initiator_task_tag)
         if isinstance(exchange, CommandExchange) and pdu.buffer_offset != exchange.sent_bytes:
             raise Broken(Rule.INVALID_R2T, f"byte {pdu.buffer_offset} where {exchange.sent_bytes} is due")

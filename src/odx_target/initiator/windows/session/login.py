@@ -44,7 +44,7 @@ ORDERS = (("DataPDUInOrder", Rule.DATA_PDU_ORDER), ("DataSequenceInOrder", Rule.
 
 
 class LoginDeclined(LoginFailed):
-    """The target broke a rule of the login for which Windows ends the login."""
+    """The target broke a rule, and Windows therefore ends the login."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))
@@ -52,7 +52,7 @@ class LoginDeclined(LoginFailed):
 
 
 def isid(number: int) -> bytes:
-    """Return the ISID of a host's session: a fixed format, and a qualifier that differs from session to session."""
+    """Return the ISID of a host's session. It has a fixed format and a qualifier that is different in each session."""
     return bytes([0x40, 0x00, 0x01, 0x37]) + (number & 0xFFFF).to_bytes(2, "big")
 
 
@@ -76,8 +76,8 @@ def session_options(
 class WindowsLogin(Login):
     """A login of Windows. Raises LoginDeclined for secrets that Windows does not accept.
 
-    `tell` is called with the keys of each request and response, and `note` with each finding that does not end the login. If
-    the options have digests, they are offered without an alternative.
+    `tell` is called with the keys of each request and response. `note` is called with each finding that does not end the login.
+    If the options have digests, the login offers them without an alternative.
     """
 
     tell: Callable[[str, Pairs], None] = lambda *_: None
@@ -197,7 +197,7 @@ def _declined(rule: Rule, detail: str = "") -> LoginDeclined:
 
 
 def _pairs(data: bytes) -> Pairs:
-    """Return the keys of one PDU, for the trace. If they cannot be read, return one pair with the bytes in hexadecimal."""
+    """Return the keys of one PDU, for the trace. If the keys cannot be read, return one pair with the bytes in hexadecimal."""
     text = TextAssembly()
     try:
         text.add(data)

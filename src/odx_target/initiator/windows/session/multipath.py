@@ -1,5 +1,5 @@
-"""The reactions of the multipath module to a command's end, before the class driver gets it; only for disks with several
-paths.
+"""The reactions of the multipath module to the end of a command, before the class driver gets the result. They apply only to
+disks with several paths.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ ROWS: tuple[MultipathRow, ...] = (
     MultipathRow(SenseKey.NOT_READY, 0x04, 0x0A, Reaction.SAME_PATH),
     MultipathRow(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00, Reaction.FAIL_OVER),
 )
-"""The ends of commands that the multipath module handles. It reports all others to the class driver."""
+"""The sense data that the multipath module handles. It reports all other ends of commands to the class driver."""
 
 
 def reaction_to(sense: Sense | None) -> Reaction | None:
-    """Return the reaction of the module to sense data; None if it has none."""
+    """Return the reaction of the multipath module to sense data, or None if the module does not handle the sense data."""
     if sense is None:
         return None
     return next((row.reaction for row in ROWS if (row.key, (row.asc, row.ascq)) == (sense.key, sense.code)), None)

@@ -1,4 +1,4 @@
-"""The interfaces that the behaviour of Windows uses: paths to a logical unit, and a clock."""
+"""The interfaces to the outside world that the Windows-like initiator uses: paths to a logical unit, and a clock."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -49,7 +49,8 @@ class Path(Protocol):
     ) -> CommandResult:
         """Send a command and wait for its end. The command is never aborted.
 
-        Raises NotSent, CommandTimedOut, Rejected. Raises ConnectionLost or ProtocolViolation if the session ended as well.
+        Raises NotSent if the path has no session, CommandTimedOut, or Rejected. Raises ConnectionLost or ProtocolViolation if
+        the session ends before the command.
         """
         ...
 
@@ -62,5 +63,5 @@ class Path(Protocol):
         ...
 
     async def reconnect(self) -> None:
-        """Drop the session if there is one, and try once to log in again. Raises InitiatorError."""
+        """Drop the session, if there is one, and make one attempt to log in again. Raises InitiatorError."""
         ...

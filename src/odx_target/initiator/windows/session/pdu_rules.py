@@ -53,7 +53,7 @@ OPCODE_BITS, FIRST_FLAG = 0x3F, 0x80
 
 
 def judge_header(header: bytes) -> tuple[Rule, str] | None:
-    """Return the rule that a header of 48 bytes breaks, and a detail; None if it breaks none.
+    """Return the rule that a header of 48 bytes breaks, and a detail. Returns None if the header breaks no rule.
 
     Counters and tags are not checked. Operation codes that targets do not send break Rule.UNKNOWN_OPCODE.
     """

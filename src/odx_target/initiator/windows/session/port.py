@@ -1,8 +1,9 @@
-"""The layer below the class driver: the paths of a disk, repeats after BUSY, resets after a timeout, failover and new logins.
+"""The layer below the class driver: the paths of a disk, the repetition of commands after BUSY, resets after a timeout,
+failover and new logins.
 
-A command whose connection is lost has failed. Its end is reported to the class driver when the session is restored, or when the
-command has ended on another path. A command that finds no session waits for one. If a target breaks a rule of PDUs, the
-connection is lost as well.
+If the connection is lost, a command on it has failed. The failure is reported to the class driver when the session is restored.
+If there is another path, the command is repeated on it instead. A command that finds no session waits for one. The connection
+is also lost if a target breaks a rule of PDUs.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the class driver. If `timeout_s` is None, the timeout is that of the disk times `timeout_factor`."""
+    """A command of the class driver. If `timeout_s` is None, the timeout is the disk's timeout multiplied by
+    `timeout_factor`.
+    """
 
     cdb: bytes
     data_out: Sequence[Buffer] = ()
@@ -43,7 +46,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The end of a command: its interpretation, and the result itself if there is one."""
+    """The end of a command: its interpretation, and the result of the command if there is one."""
 
     reading: Reading
     result: CommandResult | None = None
@@ -69,14 +72,14 @@ _ASK_GROUPS = Command(
 
 @dataclass(slots=True)
 class DiskPort:
-    """The port driver's and MPIO's part of one disk."""
+    """The work of the port driver and MPIO for one disk."""
 
     host: WindowsHost
     disk: str
     paths: Sequence[Path]
     _active: int = 0
     _lost: set[int] = field(default_factory=set)
-    """Indexes of paths that were left because they had no session. A path is used again when it has one."""
+    """Indexes of paths that are not used because they had no session. A path is used again when it has a session."""
     _without_unit: set[int] = field(default_factory=set)
     """Indexes of paths on which the logical unit no longer exists."""
 
@@ -104,7 +107,7 @@ class DiskPort:
             repeats -= reaction is not Reaction.FAIL_OVER  # failovers end when no path is left
 
     async def reset(self) -> None:
-        """Recover from a timeout. Try to reset the logical unit, then the target; if neither succeeds, restore the session."""
+        """Recover from a timeout. Reset the logical unit, then the target. If neither reset succeeds, restore the session."""
         path = self.paths[self._active]
         try:
             for name, function in (("LOGICAL UNIT RESET", path.reset_logical_unit), ("TARGET WARM RESET", path.reset_target)):
@@ -150,7 +153,7 @@ class DiskPort:
             await self.host.clock.sleep(settings.busy_delay_s)
 
     def _note_breach(self, path: Path, lost: InitiatorError) -> None:
-        """Add a breach to the journal once, although all commands under way fail with it."""
+        """Add a breach to the journal only once, although all commands under way fail because of it."""
         if isinstance(lost, Broken):
             if not lost.is_reported:
                 lost.is_reported = True
@@ -167,13 +170,13 @@ class DiskPort:
         return self._active
 
     def _following(self, number: int) -> int:
-        """Return the next path that works; the same path if there is no other."""
+        """Return the index of the next path that works. If there is no other path, return `number`."""
         self._lost -= {at for at in self._lost if self.paths[at].is_usable}
         failed, count = self._lost | self._without_unit, len(self.paths)
         return next((at % count for at in range(number + 1, number + count) if at % count not in failed), number)
 
     async def _react(self, number: int, reaction: Reaction) -> bool:
-        """Do what the multipath module does for a reaction. Returns True if the command is to be sent again."""
+        """Carry out a reaction of the multipath module. Returns True if the command must be sent again."""
         if reaction is Reaction.FAIL_OVER:
             return await self._leave(number, self._without_unit)
         if reaction is Reaction.ASK_GROUPS:
@@ -181,7 +184,7 @@ class DiskPort:
         return True
 
     async def _fail_over(self, number: int) -> bool:
-        """Wait for the session to be restored and return False, or change to another path and return True. Raises
+        """Restore the session and return False. If that is not possible, change to another path and return True. Raises
         InitiatorError.
         """
         path, settings = self.paths[number], self.host.settings
@@ -208,7 +211,7 @@ class DiskPort:
         return True
 
     async def _restore(self, path: Path, hold_s: float) -> None:
-        """Log in again; repeat that for at most `hold_s`. Raises InitiatorError."""
+        """Log in again. Repeat the attempts for at most `hold_s` seconds. Raises InitiatorError."""
         settings, clock = self.host.settings, self.host.clock
         deadline_s = clock.now() + hold_s
         while True:
