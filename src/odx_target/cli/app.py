@@ -36,11 +36,11 @@ COMMANDS = {
 TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
 """If this environment variable is set, an internal error shows its traceback."""
 COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
-"""Environment variables in which shells pass the line to complete."""
+"""Environment variables by which shells pass the command line that is to be completed."""
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """Return the command line with these subcommands."""
+    """Return the typer application with these subcommands."""
     app = typer.Typer(
         help="An iSCSI array with offloaded copy by point-in-time ROD tokens.",
         no_args_is_help=True,
@@ -67,7 +67,7 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the subcommand that is run or completed; all subcommands if the help must list them."""
+    """Return the subcommand that is run or completed. If there is none, return all subcommands, because the help lists them."""
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
     if not words and "--version" in arguments:
@@ -108,7 +108,7 @@ def _place(error: Exception) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Return the message on one line. If a command is missing, the message is the whole help, which is printed first."""
+    """Return an error message of one line. If the subcommand is missing, `message` is the whole help; print it first."""
     if not message.startswith("Usage: "):
         return message
     typer.echo(message)

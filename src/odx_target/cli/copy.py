@@ -1,4 +1,4 @@
-"""`odx-target copy`: copy between LUNs, by token if the arrays can do that."""
+"""`odx-target copy`: copy between LUNs, by token if the arrays support token copy."""
 
 import time
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def copy(
         Method, typer.Option(help="auto: by token if possible; odx: only by token; host: only by reads and writes.")
     ] = Method.AUTO,
     blocks: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Number of blocks of the source; default: all.")
+        int | None, typer.Option(min=1, metavar="N", help="Number of source blocks to copy; default: all.")
     ] = None,
     src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the source.")] = 0,
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the destination.")] = 0,
@@ -114,7 +114,7 @@ async def copy_with_bar(
     title: str = "copy",
     done: Done | None = None,
 ) -> tuple[CopyReport, float]:
-    """Copy with a progress bar, and keep `done` up to date. Returns the report and the time in seconds. Raises
+    """Copy with a progress bar, and update `done` during the copy. Returns the report and the time in seconds. Raises
     InitiatorError.
     """
     done = done or Done()
@@ -137,7 +137,9 @@ async def copy_with_bar(
 
 
 def summary(report: CopyReport, elapsed_s: float) -> str:
-    """Return the last line of output: the size, the rate, how much was copied by token, and the reason if it was not all."""
+    """Return the last line of the output: the size, the rate, and the number of bytes copied by token. If a part was not copied
+    by token, the line also has the reason.
+    """
     total_bytes = report.offloaded_bytes + report.host_bytes
     line = (
         f"{total_bytes} bytes ({size(total_bytes)}) in {elapsed_s:.3f} s, {rate(total_bytes, elapsed_s)}; "

@@ -1,7 +1,8 @@
 """The CHAP users and secrets of a host and of its targets: from the URL, from options, or from the environment.
 
-For each target the URL takes precedence over the options, and the options over the environment variables, which are those of
-libiscsi. Every user of the machine can see a command line, and so a secret in a URL.
+For each target the URL takes precedence over the options, and the options take precedence over the environment variables.
+libiscsi uses the same environment variables. Every user of the machine can see command lines, and therefore also secrets in
+URLs.
 """
 
 import os
@@ -28,7 +29,7 @@ ChapSecretFile = Annotated[
         "--chap-secret-file",
         readable=False,
         metavar="FILE",
-        help=f"File with the secret of that user; default: ${SECRET_VARIABLE}.",
+        help=f"File with the secret of --chap-user; default: the secret in ${SECRET_VARIABLE}.",
     ),
 ]
 TargetChapUser = Annotated[
@@ -43,14 +44,14 @@ TargetChapSecretFile = Annotated[
         "--target-chap-secret-file",
         readable=False,
         metavar="FILE",
-        help=f"File with the secret of that user; default: ${TARGET_SECRET_VARIABLE}.",
+        help=f"File with the secret of --target-chap-user; default: the secret in ${TARGET_SECRET_VARIABLE}.",
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Users and secrets from options and environment; None if not given."""
+    """Users and secrets from options and environment. A value that was not given is None."""
 
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -67,7 +68,7 @@ def credentials_of(
 ) -> Credentials:
     """Return the users and secrets from options and environment.
 
-    Warns of files that other users can read. Raises ConfigError for a file without a secret.
+    The function prints a warning if other users can read a secret file. Raises ConfigError for a file without a secret.
     """
     return Credentials(
         chap_user or environment.get(USER_VARIABLE) or None,
@@ -78,7 +79,9 @@ def credentials_of(
 
 
 def with_given(place: IscsiUrl, given: Credentials, parameter: str) -> IscsiUrl:
-    """Return the URL with missing users and secrets filled in. Raises typer.BadParameter for a user without a secret."""
+    """Return the URL with missing users and secrets filled in from `given`. Raises typer.BadParameter for a user without a
+    secret.
+    """
     user = place.user or given.user
     secret = place.secret if place.secret is not None else given.secret
     if user is not None and secret is None:

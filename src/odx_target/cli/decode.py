@@ -1,4 +1,4 @@
-"""`odx-target decode`: explain bytes, without a target."""
+"""`odx-target decode`: explain the meaning of bytes. The command needs no target."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -56,7 +56,7 @@ def token(data: Hex) -> None:
 
 @app.command()
 def pdu(data: Hex) -> None:
-    """Explain an iSCSI PDU: its header of 48 bytes, and the data after it."""
+    """Explain an iSCSI PDU. HEX is the header of 48 bytes, and the data after the header."""
     _print("iSCSI PDU", data, describe_pdu)
 
 

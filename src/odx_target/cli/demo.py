@@ -34,20 +34,20 @@ from odx_target.target.config.settings import Config, LunConfig, Portal
 
 PIECE_BYTES = 1 << 20
 DEPTH = 4
-"""Number of pieces that are written, or read back, at the same time."""
+"""Number of pieces that are written or read back at the same time."""
 SIZE_STEP_BYTES = PIECE_BYTES
 COMMAND_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
 class Wire:
-    """Number of bytes that crossed the network, in both directions."""
+    """Total number of bytes sent and received over the network."""
 
     total_bytes: int = 0
 
 
 class CountingStream(trio.abc.Stream):
-    """A stream that counts the bytes sent and received."""
+    """A stream that counts the bytes that are sent and received."""
 
     def __init__(self, stream: trio.abc.Stream, wire: Wire) -> None:
         self._stream, self._wire = stream, wire
@@ -85,9 +85,15 @@ def register(root: typer.Typer) -> None:
 
 
 def demo(
-    size_text: Annotated[str, typer.Option("--size", metavar="SIZE", help="Amount to copy, in whole MiB.")] = "256M",
+    size_text: Annotated[
+        str, typer.Option("--size", metavar="SIZE", help="Size of the data to copy, a multiple of 1 MiB.")
+    ] = "256M",
 ) -> None:
-    """Copy data by token and by reads and writes, check both, and compare."""
+    """Compare a copy by token with a copy by reads and writes.
+
+    The demo starts an array, copies the same data by each method, and verifies the two copies. It then prints the network
+    traffic and the time of each copy.
+    """
     try:
         size_bytes = parse_size(size_text)
     except ConfigError as error:
@@ -165,7 +171,7 @@ async def _is_filled(disk: Disk, size_bytes: int) -> bool:
 
 
 async def _each_piece(disk: Disk, size_bytes: int, act: Callable[[int, bytes], Awaitable[None]]) -> None:
-    """Call `act` with the LBA and the data of every piece, for several pieces at once."""
+    """Call `act` with the LBA and the data of every piece. Several calls run concurrently."""
     pieces = _pieces(disk, size_bytes)
 
     async def work() -> None:
@@ -176,9 +182,9 @@ async def _each_piece(disk: Disk, size_bytes: int, act: Callable[[int, bytes], A
 
 
 def _pieces(disk: Disk, size_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Return the LBA and the data of every piece of the source; the data is the same at each call."""
+    """Iterate over the LBA and the data of every piece of the source. Every call of this function returns the same data."""
     for index in range(size_bytes // PIECE_BYTES):
-        # The data is incompressible and different in every piece. No secret depends on it.
+        # The data is incompressible and different in every piece. It need not be secret.
         yield index * PIECE_BYTES // disk.block_bytes, random.Random(index).randbytes(PIECE_BYTES)  # noqa: S311
 
 

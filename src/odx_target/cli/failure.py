@@ -6,24 +6,24 @@ from contextlib import suppress
 from pathlib import Path
 
 EXIT_FAILURE = 1
-"""Exit code of a command that was understood but failed."""
+"""Exit code of a command whose command line was correct but which failed."""
 EXIT_USAGE = 2
-"""Exit code of a mistake in the command line or the settings."""
+"""Exit code after a mistake in the command line or the settings."""
 EXIT_SIGNAL = 128
-"""Exit code of a process stopped by a signal: this plus the number of the signal, as in shells."""
+"""The exit code of a process that a signal stopped is this number plus the number of the signal, as in shells."""
 
 
 class CommandFailure(Exception):
-    """The command was understood but failed. The message is one line, and the exit code is 1.
+    """The command line was correct, but the command failed. The message is one line, and the exit code is 1.
 
-    For a mistake in the command line raise `typer.BadParameter` instead, with exit code 2.
+    For a mistake in the command line, raise `typer.BadParameter` instead; its exit code is 2.
     """
 
 
 class Interrupted(Exception):
-    """The command was stopped by the signal of this number, and has cleaned up.
+    """Signal `number` stopped the command, and the command has cleaned up.
 
-    `state` is one line that describes what was done before the signal; "" if there is nothing to report.
+    `state` is one line about the work that was done before the signal; "" if there is nothing to report.
     """
 
     def __init__(self, number: int, state: str = "") -> None:
@@ -41,7 +41,7 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def drop_output() -> None:
-    """Drop buffered output that cannot be written, so that the interpreter does not try again to write it at exit."""
+    """Drop buffered output that cannot be written. Otherwise the interpreter would try to write it again at exit."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
         return

@@ -1,4 +1,4 @@
-"""The common part of the subcommands that act as a host: options, sessions to targets, errors as one line."""
+"""The common part of the subcommands that act as a host: options, sessions to targets, and error messages of one line."""
 
 import re
 import secrets
@@ -30,7 +30,7 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import IscsiUrl, parse_url
 
 LOGOUT_TIMEOUT_S = 1.0
-"""Time to wait for the answer to a logout after an interrupt."""
+"""Maximum time to wait for the answer to a logout after an interrupt."""
 
 DEFAULT_COMMAND_TIMEOUT_S = 60.0
 
@@ -49,13 +49,15 @@ CommandTimeout = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The host that a command acts as: session options and credentials."""
+    """The session options and the credentials of the host that a command acts as."""
 
     options: SessionOptions
     credentials: Credentials
 
     def url(self, text: str, parameter: str) -> IscsiUrl:
-        """Return a URL of the command line, with users and secrets from options and environment. Raises typer.BadParameter."""
+        """Read a URL of the command line, and fill in users and secrets from options and environment. Raises
+        typer.BadParameter.
+        """
         try:
             return with_given(parse_url(text), self.credentials, parameter)
         except BadUrl as bad:
@@ -88,8 +90,8 @@ def _host(initiator_name: str, command_timeout: float = DEFAULT_COMMAND_TIMEOUT_
 
 
 def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
-    """Return the session options of a host. The ISID is new each time, so that commands at the same time do not end each
-    other's session.
+    """Return the session options of a host. Each call uses a new ISID, so that commands that run at the same time do not end
+    each other's sessions.
 
     Raises typer.BadParameter if `initiator_name` is not an iSCSI name.
     """
@@ -105,7 +107,7 @@ def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
 
 
 def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
-    """Run the work of a command. An error of a target or of a group of tasks becomes a single plain error.
+    """Run the work of a command. A group of exceptions is raised as its first error, and InitiatorError as CommandFailure.
 
     SIGINT and SIGTERM cancel the work, so that it can log out and clean up. Raises CommandFailure, Interrupted.
     """
@@ -139,7 +141,7 @@ async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: 
 
 @asynccontextmanager
 async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[InitiatorSession]:
-    """Open a session to the target of a URL. Raises InitiatorError, which names the portal if the login fails."""
+    """Open a session to the target of a URL. Raises InitiatorError. If the login fails, the message contains the portal."""
     is_open = False
     try:
         async with open_session(target.portal, target.target_name, with_credentials(wishes, target)) as session:
@@ -153,7 +155,7 @@ async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator
 
 @asynccontextmanager
 async def open_disks(source: IscsiUrl, destination: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[tuple[Disk, Disk]]:
-    """Open two logical units, through one session if both are at the same target."""
+    """Open two logical units. If both are at the same target, they use one session."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_target(source, wishes))
         other = session

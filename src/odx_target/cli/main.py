@@ -1,4 +1,4 @@
-"""The entry point of the command line, `odx-target`. No module imports it."""
+"""The entry point of the command line, `odx-target`. No other module imports this module."""
 
 import sys
 from signal import SIGINT

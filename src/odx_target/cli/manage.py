@@ -1,6 +1,7 @@
 """`odx-target manage`: show and change a running array.
 
-Each command sends one request to the array and prints the answer; `odx_target.target.control.operations` does the work.
+Each command sends one request to the array and prints the answer. In the array, `odx_target.target.control.operations` carries
+out the requests.
 """
 
 import json
@@ -35,7 +36,7 @@ def manage(
     context: typer.Context,
     pool: Annotated[
         Path,
-        typer.Argument(readable=False, metavar="POOL", help="The directory of the pool that is served, or a control socket."),
+        typer.Argument(readable=False, metavar="POOL", help="Directory of the pool that is served, or a control socket."),
     ],
 ) -> None:
     """Show and change a running array."""
@@ -74,7 +75,7 @@ def resize(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the LUN.")],
     new_size: Annotated[str, typer.Argument(metavar="SIZE", help="New size of the LUN, such as 10G.")],
     shrink: Annotated[
-        bool, typer.Option("--shrink", help="Allow a smaller size: the data at the end of the LUN is lost.")
+        bool, typer.Option("--shrink", help="Allow a smaller size. The data at the end of the LUN is lost.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -86,7 +87,7 @@ def resize(
 
 @app.command("health")
 def health(context: typer.Context, as_json: Json = False) -> None:
-    """Show what is wrong with the array, and how much room it has."""
+    """Show the problems of the array, and its free room."""
     answer = _ask(context, "health")
     if not _printed(answer, as_json):
         for line in health_lines(answer):
@@ -95,7 +96,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("tokens")
 def tokens(context: typer.Context, as_json: Json = False) -> None:
-    """List the valid tokens by a short identifier. A host cannot use a token by this identifier."""
+    """List the valid tokens with their identifiers. A host cannot use such an identifier as a token."""
     answer = {"tokens": list(_all_tokens(context))}
     if not _printed(answer, as_json):
         headings = ("identifier", "type", "LUN", "ranges: LBA, blocks", "size", "age", "left", "in use")
@@ -105,10 +106,10 @@ def tokens(context: typer.Context, as_json: Json = False) -> None:
 @app.command("revoke")
 def revoke(
     context: typer.Context,
-    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Identifier of the token, as `tokens` shows it.")],
+    identifier: Annotated[str, typer.Argument(metavar="IDENTIFIER", help="Identifier that `tokens` shows for the token.")],
     as_json: Json = False,
 ) -> None:
-    """Revoke a token: later commands that use it get TOKEN REVOKED (23h/06h). Copies under way continue."""
+    """Revoke a token. Later commands that use the token get TOKEN REVOKED (23h/06h). Copies under way continue."""
     answer = _ask(context, "revoke", identifier=identifier.removeprefix("0x"))
     if not _printed(answer, as_json):
         typer.echo(f"revoked {answer['identifier']}")
@@ -116,7 +117,7 @@ def revoke(
 
 @app.command("copies")
 def copies(context: typer.Context, as_json: Json = False) -> None:
-    """List the copies by token that are under way, and show the copy rate."""
+    """List the copies by token under way, and the copy rate."""
     answer = _ask(context, "copies")
     if not _printed(answer, as_json):
         headings = ("command", "initiator", "LUN", "list identifier", "done", "of", "percent", "seconds")
@@ -128,18 +129,21 @@ def copies(context: typer.Context, as_json: Json = False) -> None:
 def cancel(
     context: typer.Context,
     list_identifier: Annotated[
-        str, typer.Argument(metavar="LIST-IDENTIFIER", help="List identifier of the copy, as `copies` shows it.")
+        str, typer.Argument(metavar="LIST-IDENTIFIER", help="List identifier that `copies` shows for the copy.")
     ],
     initiator: Annotated[
         str | None,
-        typer.Option("--initiator", metavar="IQN", help="The initiator of the copy, if several copies have this identifier."),
+        typer.Option(
+            "--initiator", metavar="IQN", help="Initiator of the copy; needed if several copies have this identifier."
+        ),
     ] = None,
     lun: Annotated[
-        str | None, typer.Option("--lun", metavar="NAME", help="The LUN of the copy, if several copies have this identifier.")
+        str | None,
+        typer.Option("--lun", metavar="NAME", help="LUN of the copy; needed if several copies have this identifier."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """End a copy by token, as COPY OPERATION ABORT does. Copied blocks stay copied. The host is informed."""
+    """End a copy by token, as COPY OPERATION ABORT does. Blocks that are already copied are kept. The host is notified."""
     chosen = {name: value for name, value in (("initiator", initiator), ("lun", lun)) if value is not None}
     answer = _ask(context, "cancel", list_identifier=list_identifier, **chosen)
     if not _printed(answer, as_json):
@@ -159,10 +163,10 @@ def sessions(context: typer.Context, as_json: Json = False) -> None:
 @app.command("copy-rate")
 def copy_rate(
     context: typer.Context,
-    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes per second, such as 64M; none for no limit.")],
+    rate: Annotated[str, typer.Argument(metavar="SIZE|none", help="Bytes per second, such as 64M; `none` means no limit.")],
     as_json: Json = False,
 ) -> None:
-    """Limit the rate of all copies by token together, from now on."""
+    """Limit the total rate of all copies by token."""
     answer = _ask(context, "copy-rate", rate=rate)
     if not _printed(answer, as_json):
         typer.echo(_rate_line(answer))

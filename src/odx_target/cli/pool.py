@@ -28,7 +28,7 @@ from odx_target.target.control.scrubbing import describe_scrub
 from odx_target.target.trio_environment import TrioEnvironment
 
 POLL_S = 0.5
-"""Time between two looks at the progress of a scrub."""
+"""Time between two queries of the progress of a scrub."""
 
 Report = dict[str, Any]
 
@@ -47,15 +47,20 @@ def pool() -> None:
 
 @app.command("scrub")
 def scrub(
-    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="The directory of the pool.")],
+    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool.")],
     rate: Annotated[
-        str, typer.Option("--rate", metavar="SIZE", help="Bytes to read per second, such as 100M.")
+        str, typer.Option("--rate", metavar="SIZE", help="Number of bytes to read per second, such as 100M.")
     ] = f"{DEFAULT_RATE_BYTES >> 20}M",
     background: Annotated[
-        bool, typer.Option("--background", help="Only begin the scrub; the array that serves the pool continues it.")
+        bool,
+        typer.Option(
+            "--background", help="Start the scrub and return at once; the array that serves the pool continues the scrub."
+        ),
     ] = False,
-    progress: Annotated[bool, typer.Option("--progress", help="Show the progress of the present or the last scrub.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End the present scrub.")] = False,
+    progress: Annotated[
+        bool, typer.Option("--progress", help="Show the progress of the current scrub or the last scrub.")
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the current scrub.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Read all data of a pool and compare it with its checksums.
@@ -138,7 +143,7 @@ def _scrub(pool: Path, rate_bytes: int, *, background: bool) -> Report:
 
 
 def _followed(report: Report, look: Callable[[], Report]) -> Report:
-    """Show the progress of a scrub until it ends; return the last report."""
+    """Show the progress of a scrub until it ends, and return the last report."""
     with bar("scrub", report["total_bytes"]) as advance:
         done_bytes = 0
         while report["is_running"]:

@@ -1,4 +1,6 @@
-"""Functions with added parameters: options that many subcommands share are added to the signatures that typer reads."""
+"""Functions with additional parameters. Many subcommands share options, and this module adds the shared options to the
+signatures that typer reads.
+"""
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
@@ -22,10 +24,11 @@ def extended(
     without: Collection[str] = (),
     first: bool = False,
 ) -> Callable[..., Extended]:
-    """Return a function with the parameters of `function` except those in `without`.
+    """Return a function that has the parameters of `function`, except the names in `without`, and also the given `parameters`.
 
-    `parameters` are added before the others if `first`, else after them. The new function calls `call`. Its first argument is
-    `function` with the arguments of its own parameters bound; the values of `parameters` follow by name.
+    If `first` is True, the given `parameters` come first in the signature, otherwise last. The new function calls `call`. The
+    first argument of `call` is a partial of `function`, in which the arguments for the parameters of `function` are already
+    bound. The arguments for the given `parameters` are passed to `call` by name.
     """
     signature = inspect.signature(function, eval_str=True)
     kept = [

@@ -14,8 +14,8 @@ to log in at once. The number is also small, so that a flood of sockets that nev
 exceeded, the connection that has been logging in for longest is closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
-"""Value of MaxRecvDataSegmentLength. The largest command of Windows has this size, and libiscsi and Linux do not send more data
-in one PDU. Most writes therefore arrive as immediate data of one PDU and need no round trip for an R2T."""
+"""Value of MaxRecvDataSegmentLength: Windows, libiscsi and Linux send no more data in one PDU. Most writes therefore arrive as
+immediate data of one PDU and need no round trip for an R2T."""
 
 MAX_FIRST_BURST_BYTES = 262144
 """Value of FirstBurstLength: the number of data bytes that one PDU can carry. A larger value would only allow initiators to

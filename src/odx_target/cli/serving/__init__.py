@@ -1,1 +1,1 @@
-"""`odx-target serve`: its options, log lines and signals, and settings of the process that serves."""
+"""`odx-target serve`: its options, its log lines, its signals, and settings of the process that serves."""

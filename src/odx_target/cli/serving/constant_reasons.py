@@ -1,4 +1,4 @@
-"""The reasons of constants, from the strings below them in the source of their module."""
+"""The reasons for the values of constants. The strings below the constants in the source code have the reasons."""
 
 import ast
 import inspect

@@ -1,7 +1,7 @@
-"""The limits of an array that an operator or a host can meet, and the memory that they allow in the worst case.
+"""The limits of an array that an operator or a host can reach, and the memory that these limits allow in the worst case.
 
 The values are constants of the modules that apply them, and their reasons are the strings below the constants. This module has
-only the list, in the order in which it is shown.
+only the list of the limits to show, in the order of the output.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ Number = int | float
 
 
 class Limit(NamedTuple):
-    """A limit to show; `unit` is the unit of `value`: "bytes", "bytes/s", "s", "ms", or "" for a count."""
+    """A limit to show. `unit` is the unit of `value`: "bytes", "bytes/s", "s", "ms", or "" for a count."""
 
     name: str
     value: Number
@@ -204,13 +204,13 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
     (memory_budget, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
 }
-"""Limits of the same modules that are not shown, and the reasons: no operator or host meets these limits directly."""
+"""Limits of the same modules that are not shown, and the reasons. No operator or host reaches these limits directly."""
 
 _ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R2T", "rod": "ROD"}
 _UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
-"""Units by the end of a constant's name."""
+"""Unit of a constant, by the end of its name."""
 _LEFT_OUT = ("_MS", "_S")
-"""Ends of constants that are not shown, because the unit of the value says the same."""
+"""Endings of constant names that are not shown, because the value is shown with its unit."""
 
 
 def describe_limits(config: Config) -> dict[str, list[Limit]]:
@@ -237,7 +237,7 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
 def describe_memory(config: Config) -> list[MemoryPart]:
     """Return the memory that the limits allow an array with this configuration, by purpose.
 
-    In addition there are the process itself and the map of blocks, which grows with written data.
+    The result does not include the memory of the process itself, and of the map of blocks, which grows with written data.
     """
     return [*_session_memory(config), *_other_memory()]
 

@@ -1,4 +1,4 @@
-"""Log lines on standard error. Only the command line configures them."""
+"""Log lines on standard error. Only the command line configures this output."""
 
 import io
 import logging
@@ -19,11 +19,11 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 MAX_QUEUED_BYTES = 1 << 20
-"""Maximum size of log lines that wait to be written: thousands of lines, enough for a reader that pauses."""
+"""Maximum total size of log lines that wait to be written: thousands of lines, so that a reader may pause."""
 
 
 class _Stream:
-    """The current file of standard error, as a sink of records."""
+    """A sink of log lines that writes to the current standard error."""
 
     path = Path("/dev/stderr")
     has_failed = False
@@ -36,7 +36,7 @@ class _Stream:
             if (descriptor := _descriptor()) is None:
                 print(record.decode(errors="replace"), end="", file=sys.stderr, flush=True)  # noqa: T201 - for this it is there
             else:
-                # Do not use the buffer: a thread that is left running at the end of the process could hold its lock.
+                # Buffered output takes a lock, and a thread that still runs at the end of the process could hold it.
                 rest = memoryview(record)
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
@@ -58,7 +58,7 @@ def _descriptor() -> int | None:
 
 
 class StandardError:
-    """Writes lines to standard error. If they cannot be written, the array continues to run."""
+    """Writes lines to standard error. If a line cannot be written, the array continues to run."""
 
     def __init__(self) -> None:
         self._stream = _Stream()

@@ -32,7 +32,7 @@ def _path(metavar: str, words: str) -> Any:
 
 PoolDir = Annotated[
     Path | None,
-    typer.Argument(metavar="POOL", readable=False, help="The directory of the pool; default: a temporary one."),
+    typer.Argument(metavar="POOL", readable=False, help="Directory of the pool; default: a temporary directory."),
 ]
 Lun = Annotated[
     list[str] | None,
@@ -43,9 +43,9 @@ Lun = Annotated[
 ]
 PortalOption = Annotated[
     list[str] | None,
-    typer.Option("--portal", metavar="HOST:PORT", help="An address to listen on; port 0 picks a free port; may be repeated."),
+    typer.Option("--portal", metavar="HOST:PORT", help="Address to listen on; port 0 means any free port; may be repeated."),
 ]
-Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="The name of the target.")]
+Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="Name of the target.")]
 ConfigFile = Annotated[Path | None, _path("FILE.toml", "Settings; options on the command line take precedence.")]
 PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="Maximum size of the pool on disk, such as 10G.")]
 MemoryLimit = Annotated[
@@ -69,14 +69,14 @@ PcapSnapLength = Annotated[
         metavar="BYTES",
         min=pcapng.MIN_SNAP_BYTES,
         max=pcapng.MAX_SNAP_BYTES,
-        help=f"Most bytes to write of each packet; default: {pcapng.MAX_SNAP_BYTES}.",
+        help=f"Maximum number of bytes to write of each packet; default: {pcapng.MAX_SNAP_BYTES}.",
     ),
 ]
 CopyRate = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Maximum rate of all copies by token together, in bytes per second, such as 64M; none for no limit.",
+        help="Maximum rate of all copies by token together, in bytes per second, such as 64M; `none` means no limit.",
     ),
 ]
 ReportTokenCauses = Annotated[
@@ -94,7 +94,7 @@ RemoteLun = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="A LUN that refuses POPULATE TOKEN (23h/03h); may be repeated.")
 ]
 ShowLimits = Annotated[
-    bool, typer.Option("--show-limits", help="Print all limits of the array and the memory that they allow, then exit.")
+    bool, typer.Option("--show-limits", help="Print all limits of the array and the memory that these limits allow; then exit.")
 ]
 
 Parse: TypeAlias = Callable[[Any], Any]
@@ -124,7 +124,7 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
 
 
 def settings_of(file: Path | None, given: Mapping[str, object]) -> tuple[Config, ServeConfig]:
-    """Return the settings from a file and from the options; an option that was not given is None.
+    """Return the settings from a file and from the options. An option that was not given is None in `given`.
 
     Raises ConfigError for an invalid file or option, and for options that exclude each other.
     """

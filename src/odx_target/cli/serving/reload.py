@@ -1,4 +1,4 @@
-"""Reading of the settings again on SIGHUP: LUNs grow to the sizes in the file."""
+"""Reloading of the settings after SIGHUP: LUNs grow to the sizes in the file."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ log = structlog.get_logger()
 
 
 async def reload(array: Array, path: Path | None) -> None:
-    """Read the LUNs of a configuration file again, and grow them. An error is logged on one line, and the array continues to
-    run.
+    """Read a configuration file again, and grow the LUNs of the array to the sizes in it. An error is logged on one line, and
+    the array continues to run.
     """
     if path is None:
         log.warning("settings cannot be read again: there is no --config FILE.toml")

@@ -91,7 +91,7 @@ def serve(
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
-    """Check that a pool that is to be created will have a LUN. Raises ConfigError."""
+    """Check that a new pool will have at least one LUN. Raises ConfigError."""
     if settings.luns:
         return
     if settings.pool_dir is None:
@@ -150,7 +150,7 @@ def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine can reach a numeric address."""
+    """True if only this machine can connect to the numeric address `host`."""
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
@@ -172,7 +172,9 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
 
 
 def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    """Print how to connect; blocks while a pipe is not read. If the output cannot be written, the array serves anyway."""
+    """Print how hosts connect to the array. The function blocks while standard output is a pipe that nobody reads. If the
+    output cannot be written, the array still serves.
+    """
     try:
         _print_how_to_connect(array, managed_at)
     except OSError as error:

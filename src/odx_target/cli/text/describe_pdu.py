@@ -32,7 +32,7 @@ TEXTS = (LoginRequest, LoginResponse, TextRequest, TextResponse)
 
 
 def describe_pdu(data: bytes) -> list[Row]:
-    """Describe a PDU: its header of 48 bytes, and the data after it, even if that is incomplete. Raises ValueError."""
+    """Describe a PDU: its header of 48 bytes, and the data after the header. The data may be incomplete. Raises ValueError."""
     pdu = decode_header(data)
     rows: list[Row] = [("PDU", type(pdu).__name__, f"operation code {pdu.opcode:#04x}")]
     rows += [_field_row(pdu, field.name) for field in fields(pdu)]
@@ -70,7 +70,7 @@ def _meaning(pdu: Pdu, name: str, value: int) -> str:
 
 
 def _segment_rows(pdu: Pdu, data: bytes) -> list[Row]:
-    """Describe the data segment, without digests, and how much of it is missing."""
+    """Describe the data segment of a PDU without digests. If the segment is incomplete, describe how many bytes are present."""
     if len(data) == HEADER_BYTES and not pdu.data_segment_length:
         return []
     frame = FrameReader(MAX_DATA_BYTES).cut(memoryview(data))

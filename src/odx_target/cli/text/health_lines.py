@@ -7,7 +7,7 @@ from odx_target.cli.text.sizes import size
 
 
 def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
-    """Describe the health of an array in lines: first its troubles, then the available room, then the refused hosts."""
+    """Iterate over lines about the health of an array: first its problems, then the available room, then the refused hosts."""
     yield "well" if health["is_well"] else "NOT WELL"
     yield f"writes: {_writes(health)}"
     yield f"checkpoint: {_checkpoint(health)}"
@@ -46,7 +46,7 @@ def _count_damaged(health: Mapping[str, Any]) -> int:
 
 
 def _place(damaged: Mapping[str, Any]) -> str:
-    """Return the LUN and LBA of damaged blocks; if they are unknown, the block of the store."""
+    """Return the LUN and LBA of damaged blocks. If they are unknown, return the block number in the store."""
     snapshot = "" if damaged["snapshot"] is None else f" in snapshot {damaged['snapshot']}"
     if damaged["lun"] is not None:
         return f"LUN {damaged['lun']} {damaged['name']}, LBA {damaged['lba']}+{damaged['count_blocks']}{snapshot}"

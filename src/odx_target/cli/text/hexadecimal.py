@@ -6,12 +6,13 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""Maximum number of characters that are read: more than any CDB, page, token or PDU of an array has."""
+"""Maximum number of characters that are read. No CDB, page, token or PDU of an array has so many."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 
 def hexadecimal(text: str) -> bytes:
-    """Return the bytes of hexadecimal digits, which blanks, colons, commas or newlines may separate; `-` reads standard input.
+    """Return the bytes of a hexadecimal text. Blanks, colons, commas or newlines may separate the digits. If the text is `-`,
+    standard input is read instead.
 
     Raises typer.BadParameter.
     """

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, only on a terminal. It is removed when the work is done."""
+"""A progress bar on standard error. It is shown only on a terminal, and it is removed when the work is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Adds completed bytes; `how` describes in a word or two how they were copied."""
+    """A function that reports completed bytes. `how` describes in one or two words how the bytes were copied."""
 
     def __call__(self, count_bytes: int, how: str = "") -> None: ...
 
@@ -31,7 +31,7 @@ def bar(title: str, total_bytes: int) -> Iterator[Advance]:
 
 
 def _show_nothing(count_bytes: int, how: str = "") -> None:
-    """Do nothing; used if no bar is shown."""
+    """Do nothing. This function is used if no bar is shown."""
 
 
 def _progress() -> "Progress":
@@ -40,7 +40,7 @@ def _progress() -> "Progress":
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
-        """The speed, in the units of the last line of output."""
+        """The speed, in the same units as in the last line of the output."""
 
         def render(self, task: Task) -> Text:
             return Text(f"{size(task.speed)}/s" if task.speed else "")

@@ -13,5 +13,5 @@ def size(count_bytes: float) -> str:
 
 
 def rate(count_bytes: int, elapsed_s: float) -> str:
-    """Return the bytes per second as text. A time too short to measure counts as a microsecond."""
+    """Return the bytes per second as text. A time that is too short to measure counts as one microsecond."""
     return f"{size(count_bytes / max(elapsed_s, 1e-6))}/s"

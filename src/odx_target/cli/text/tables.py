@@ -1,7 +1,8 @@
 """Tables of fields and dumps of bytes, for a terminal of any width and for a pipe.
 
-In a pipe, each row is one line of any length. On a terminal, cells are broken between words. If there is no room even for the
-words, the cells of a row are printed one below the other. So no identifier is ever split, and no line ends with blanks.
+In a pipe, each row is one line of any length. On a terminal, cells are broken between words. If there is not even room for the
+longest words, the cells of a row are printed one below the other. Identifiers are therefore never split. No line ends with
+blanks.
 """
 
 import re
@@ -45,7 +46,7 @@ def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Non
 
 
 def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Return the lines of a table of fields. If a row is too wide, its value and its meaning are below its name."""
+    """Return the lines of a table of fields. If a row is too wide, the value and the meaning are on lines below the name."""
     widths = _widths([HEADINGS, *rows], width, width // len(HEADINGS) if width else None)
     if widths is None:
         return [line for row in rows for line in _below_name(row, width)]
@@ -57,7 +58,7 @@ def field_lines(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
 
 
 def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Return the lines of a table. If it is too wide, each cell is on a line of its own, after its heading."""
+    """Return the lines of a table. If the table is too wide, each cell is on a line of its own, after its heading."""
     widths = _widths([headings, *rows], width)
     if widths is not None:
         return [*_heading_lines(headings, widths), *(line for row in rows for line in _row_lines(row, widths))]
@@ -73,12 +74,12 @@ def column_lines(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
 
 
 def _name(name: str) -> str:
-    """Return the name of a field with blanks for underscores; the indent stays."""
+    """Return the name of a field with blanks instead of underscores. The indentation is kept."""
     return name.replace("_", " ")
 
 
 def _spaced(value: str) -> str:
-    """Put blanks between the bytes of a long hexadecimal value, so that a line can break there."""
+    """Return the value. If it is a long hexadecimal number, put blanks between its bytes, so that lines can break there."""
     return bytes.fromhex(value).hex(" ") if _LONG_HEXADECIMAL.fullmatch(value) else value
 
 
@@ -87,8 +88,8 @@ def _longest_word(text: str) -> int:
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int | None, longest_word: int | None = None) -> list[int] | None:
-    """Return the width of each column: its longest text if there is room for all; otherwise its longest word and a share of the
-    remaining room.
+    """Return the width of each column. If there is room for all texts, the width is the length of the longest text. Otherwise
+    it is the length of the longest word, plus a share of the remaining room.
 
     Words longer than `longest_word` do not count, since a row with such a word is printed without columns. Returns None if
     there is no room for the words.

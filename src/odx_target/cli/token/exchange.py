@@ -1,4 +1,4 @@
-"""Sending of one command of token copy, and output of everything that was sent and received."""
+"""Sending of one command of token copy, and output of all data that is sent and received."""
 
 import trio
 import typer
@@ -25,12 +25,12 @@ IN_PROGRESS = frozenset(
     }
 )
 POLL_DELAY_S = 0.5
-"""Time between two polls if the target gives no estimate; the same as in ddpt."""
+"""Time between two polls if the target gives no estimate. The program ddpt uses the same time."""
 MAX_POLL_DELAY_S = 5.0
 
 
 async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in_bytes: int = 0) -> CommandResult:
-    """Send a command, without retries, and show what was sent and received."""
+    """Send a command without retries, and show the command and its result."""
     typer.echo(f"{name} to {disk.name}")
     print_bytes("CDB", command)
     if data:
@@ -44,7 +44,9 @@ async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in
 
 
 async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
-    """Send RECEIVE ROD TOKEN INFORMATION and show the answer. Raises CommandFailure if the target refuses it, BadAnswer."""
+    """Send RECEIVE ROD TOKEN INFORMATION and show the answer. If `poll` is True, repeat this until the operation has ended.
+    Raises CommandFailure if the target refuses the command, or BadAnswer.
+    """
     while True:
         command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
         result = await send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
@@ -63,7 +65,7 @@ def must_be_good(name: str, result: CommandResult) -> None:
 
 
 def _poll_delay_s(update_delay_ms: int) -> float:
-    """Return the time until the next poll: the target's estimate if it gives one, up to a limit."""
+    """Return the time until the next poll. It is the target's estimate up to a limit, or POLL_DELAY_S without an estimate."""
     if not 0 < update_delay_ms < 0xFFFFFFFE:
         return POLL_DELAY_S
     return min(update_delay_ms / 1000, MAX_POLL_DELAY_S)

@@ -19,7 +19,7 @@ ROD_TYPES = {
 
 
 def number(text: str) -> int:
-    """Return a number that is given in decimal, or in hexadecimal after 0x. Raises typer.BadParameter."""
+    """Return the number in a text: decimal, or hexadecimal after 0x. Raises typer.BadParameter."""
     try:
         return int(text, 0)
     except ValueError:
@@ -27,7 +27,7 @@ def number(text: str) -> int:
 
 
 def block_range(text: str) -> BlockRange:
-    """Return the range that is given as `LBA,COUNT`. Raises typer.BadParameter."""
+    """Return the range of blocks in a text of the form `LBA,COUNT`. Raises typer.BadParameter."""
     match = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,16}|\d{1,20}),(0[xX][0-9a-fA-F]{1,8}|\d{1,10})", text)
     if not match:
         raise typer.BadParameter(f"{text!r}: a range is LBA,COUNT")
@@ -38,7 +38,9 @@ def block_range(text: str) -> BlockRange:
 
 
 def list_identifier(text: str | int) -> int:
-    """Return a list identifier of 32 bits. typer passes its default as a number. Raises typer.BadParameter."""
+    """Return the list identifier of 32 bits in a text. typer passes the default value as a number. Raises
+    typer.BadParameter.
+    """
     found = number(str(text))
     if not 0 <= found < 1 << 32:
         raise typer.BadParameter(f"{text}: a list identifier has 32 bits")
@@ -90,19 +92,24 @@ Immediate = Annotated[
     bool,
     typer.Option(
         "--immed",
-        help="Set IMMED: the command runs in the background. A single command polls until it ends; a script continues.",
+        help="Set IMMED: the copy runs in the background. A single command waits for its end; a script continues at once.",
     ),
 ]
 TokenOut = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="File to write the token to.")]
 TokenIn = Annotated[
     Path | None,
-    typer.Option("--token-file", metavar="FILE", help="File with the token to use; default in a script: the token made last."),
+    typer.Option(
+        "--token-file", metavar="FILE", help="File with the token to use; default in a script: the last token of the script."
+    ),
 ]
 Zero = Annotated[bool, typer.Option("--zero", help="Use the block device zero token, which writes zeros.")]
 Offset = Annotated[
     int,
     typer.Option(
-        "--offset-into-rod", min=0, metavar="BLOCKS", help="Where to begin in the token's data, in blocks of the destination."
+        "--offset-into-rod",
+        min=0,
+        metavar="BLOCKS",
+        help="Offset in the token's data at which to begin, in blocks of the destination.",
     ),
 ]
 DeleteToken = Annotated[bool, typer.Option("--del-tkn", help="Set DEL_TKN: the target deletes the token after the copy.")]

@@ -1,4 +1,6 @@
-"""`odx-target token run`: several commands of token copy in one session, so that a command can query or stop an earlier one."""
+"""`odx-target token run`: several commands of token copy in one session, so that a command can query or stop an earlier
+command.
+"""
 
 import shlex
 from dataclasses import dataclass
@@ -27,14 +29,14 @@ PROMPT = "token> "
 MAX_SLEEP_S = 3600.0
 
 Lun = Annotated[
-    int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="LUN to use instead of that of the URL.")
+    int | None, typer.Option("--lun", min=0, max=MAX_LUN, metavar="N", help="LUN to use instead of the LUN in the URL.")
 ]
 Seconds = Annotated[float, typer.Argument(min=0.0, max=MAX_SLEEP_S, metavar="SECONDS", help="Time to wait.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The work of one line, and its LUN. If the LUN is None, the LUN of the URL is used."""
+    """The work of one line of a script, and its LUN. If the LUN is None, the LUN in the URL is used."""
 
     work: Work
     lun: int | None
@@ -51,7 +53,7 @@ class Script:
         self._failures = 0
 
     async def run(self, path: Path, wishes: SessionOptions) -> None:
-        """Perform the lines of a file or of standard input. Raises CommandFailure, ConfigError, InitiatorError, OSError."""
+        """Perform the steps in a file or on standard input. Raises CommandFailure, ConfigError, InitiatorError, OSError."""
         with ScriptLines(path, PROMPT) as lines:
             self._keep_going = self._keep_going or lines.is_typed
             async with host_command.open_target(self._place, wishes) as session:
@@ -87,7 +89,7 @@ class Script:
         return found if isinstance(found, Step) else None
 
     async def _disk(self, session: InitiatorSession, lun: int) -> Disk:
-        """Return a LUN of the session. Its first use clears its unit attentions."""
+        """Return the disk of a LUN in the session. The first call for a LUN clears its unit attentions."""
         if lun not in self._disks:
             disk = Disk(session.logical_unit(lun), trio.sleep, f"LUN {lun}")
             await disk.command(cdb.test_unit_ready())
@@ -105,9 +107,10 @@ def run(
     *,
     who: host_command.Host,
 ) -> None:
-    """Perform several steps in one session. Each line is a command of `odx-target token`, without the URL.
+    """Perform several steps in one session. Each line of SCRIPT is a command of `odx-target token`, without the URL.
 
-    A line may select another LUN of the target with --lun. `sleep SECONDS` waits, `help` lists the steps, # begins a comment.
+    A line may select another LUN of the target with --lun. There are also the commands `sleep SECONDS` and `help`. A comment
+    begins with #.
     """
     place = who.url(url, "URL")
     host_command.run(Script(place, keep_going=keep_going).run, script, who.options)

@@ -13,7 +13,7 @@ from odx_target.cli.failure import CommandFailure
 
 STANDARD_INPUT = Path("-")
 MAX_LINE_BYTES = 1 << 16
-"""Longest line: longer than any command of a script."""
+"""Maximum length of a line. Every command of a script is shorter."""
 READ_BYTES = 1 << 16
 
 
@@ -49,7 +49,7 @@ class ScriptLines:
             os.close(self._owned)
 
     async def next(self) -> str | None:
-        """Return the next line; None at the end. Raises CommandFailure for a line that is not UTF-8, OSError."""
+        """Return the next line; None at the end. Raises CommandFailure if the line is not UTF-8, or OSError."""
         typer.echo(self._prompt, nl=False)
         line = await self._next()
         if line is None:
@@ -80,7 +80,9 @@ class ScriptLines:
         return line
 
     async def _read(self) -> bytes:
-        """Wait for bytes and read them. The event loop waits, because a waiting thread could not be interrupted."""
+        """Wait for bytes and read them. The event loop waits for the bytes, because a waiting thread could not be
+        interrupted.
+        """
         try:
             await trio.lowlevel.wait_readable(self._descriptor)
         except PermissionError:  # a regular file, for which no wait is needed

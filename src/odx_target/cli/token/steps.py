@@ -1,4 +1,4 @@
-"""The commands of token copy as steps of a session. Each function checks the arguments and returns the work to do."""
+"""The commands of token copy as steps of a session. Each function checks its arguments and returns the work of the step."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,7 +35,8 @@ Work: TypeAlias = Callable[[Disk], Awaitable[None]]
 
 
 BuildStep: TypeAlias = Callable[..., Work]
-"""A function that makes the work of a step from a Steps and the arguments. Raises typer.BadParameter."""
+"""A function that returns the work of a step. Its arguments are a Steps object and the arguments of the command. Raises
+typer.BadParameter."""
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Steps:
     token: bytes = b""
 
     def keep(self, token: bytes, token_file: Path | None) -> None:
-        """Remember a token, and write it to a file if one is named."""
+        """Store a token for later steps. If a file is given, write the token to this file."""
         self.token = token
         if token_file is not None:
             write_private(token_file, token)
@@ -62,7 +63,7 @@ def populate(
     immed: parameters.Immediate = False,
     token_file: parameters.TokenOut = None,
 ) -> Work:
-    """Send POPULATE TOKEN, then RECEIVE ROD TOKEN INFORMATION to get the token."""
+    """Send POPULATE TOKEN and get the token. The token is read by RECEIVE ROD TOKEN INFORMATION."""
     data = populate_token_list(ranges or [], inactivity_timeout_s=inactivity_timeout, rod_type=kind, immediate=immed)
 
     async def work(disk: Disk) -> None:
@@ -96,8 +97,8 @@ def write(
     identifier: parameters.Identifier = 0,
     immed: parameters.Immediate = False,
 ) -> Work:
-    """Send WRITE USING TOKEN. If it fails or runs in the background, also send RECEIVE ROD TOKEN INFORMATION to get the
-    transfer count.
+    """Send WRITE USING TOKEN. If the command fails or runs in the background, also send RECEIVE ROD TOKEN INFORMATION to get
+    the transfer count.
     """
     if (zero and token_file is not None) or not (zero or token_file or steps.others_follow):
         raise typer.BadParameter("give either --token-file or --zero")

@@ -33,13 +33,13 @@ def info(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="URL", help="LUN that is asked for the result of an operation: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN."
+            metavar="URL", help="LUN to which RECEIVE ROD TOKEN INFORMATION is sent: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN."
         ),
     ] = None,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            "--token-file", metavar="FILE", help="File with the token to show. With a URL: file to write the token to."
+            "--token-file", metavar="FILE", help="File with the token to show. If a URL is given: file to write the token to."
         ),
     ] = None,
     identifier: Identifier = 0,

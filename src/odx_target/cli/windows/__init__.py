@@ -1,1 +1,1 @@
-"""`odx-target windows-copy`: a copy as Windows would do it."""
+"""`odx-target windows-copy`: copy a file with the same commands as Windows."""

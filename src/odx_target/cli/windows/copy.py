@@ -1,4 +1,4 @@
-"""`odx-target windows-copy`: copy a file between two LUNs as Windows does, and report where Windows would give up."""
+"""`odx-target windows-copy`: copy a file between two LUNs as Windows does, and report why Windows would give up token copy."""
 
 import contextlib
 from collections import Counter
@@ -83,12 +83,14 @@ def windows_copy(
     dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the file on the destination.")] = 0,
     zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; the source is not read.")] = False,
     fill: Annotated[
-        bool, typer.Option("--fill", help="First write a pattern to the file on the source; its data is lost.")
+        bool, typer.Option("--fill", help="First write a pattern to the file on the source; the old data is lost.")
     ] = False,
     valid_size: Annotated[
         str | None,
         typer.Option(
-            "--valid-size", metavar="SIZE", help="Size of the part of the source file that was written; default: all of it."
+            "--valid-size",
+            metavar="SIZE",
+            help="Size of the part of the source file that has been written; default: the whole file.",
         ),
     ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print all fields and bytes of commands and answers.")] = False,
@@ -111,10 +113,10 @@ def windows_copy(
     *,
     who: host_command.Host,
 ) -> None:
-    """Copy a file as Windows copies it, command by command, and compare.
+    """Copy a file with the same commands as Windows.
 
-    Prints every command, and every reason why Windows would have given up token copy. The exit code is 1 if there was such a
-    reason, or if the copies differ.
+    The command prints every SCSI command, and every reason why Windows would have given up token copy. At the end it compares
+    the file at both ends. The exit code is 1 if there was such a reason, or if the files differ.
     """
     settings = WindowsSettings(
         first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=_path_choice(path_choice)
@@ -145,7 +147,7 @@ def _path_choice(text: str) -> PathChoice:
 
 
 def _run(wish: Wish) -> None:
-    """Copy, and raise CommandFailure if Windows would have given up token copy, or if the copies differ."""
+    """Copy the file. Raises CommandFailure if Windows would have given up token copy, or if the files differ."""
     report = CopyReport()
     try:
         declined, equal = host_command.run(_copy, wish, report)
@@ -158,9 +160,9 @@ def _run(wish: Wish) -> None:
 
 
 async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
-    """Copy and compare, and keep `report` up to date.
+    """Copy the file and compare the two files. Update `report` during the copy.
 
-    Returns the finding for which Windows would have given up, or None, and True if the file is the same at both ends.
+    Returns the finding because of which Windows would have given up, or None. Also returns True if the two files are equal.
     """
     clock = TrioClock()
     printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)
@@ -218,7 +220,7 @@ async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[Wind
 
 
 async def _log_in(wish: Wish, windows: WindowsHost, place: IscsiUrl, nursery: trio.Nursery, number: int) -> list[LiveSession]:
-    """Open a discovery session, and after it one session for each path. Returns the sessions of the paths."""
+    """Open a discovery session, then one session for each path. Returns the sessions of the paths."""
     plans = [
         plan_login(place, at, wish.initiator_name, windows.journal, connect, digests=wish.digests)
         for at in range(number, number + 1 + wish.paths)
@@ -237,8 +239,8 @@ def _disk(windows: WindowsHost, prefix: str, place: IscsiUrl, lives: list[LiveSe
 
 
 def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[WindowsFile, WindowsFile]:
-    """Lay out the file on both disks. The destination has about half as many extents, so that their ends are at different
-    places.
+    """Choose the blocks of the file on both disks. The destination file has about half as many extents as the source file, so
+    that the extents end at different positions.
     """
     from_layout = fragmented(source, wish.source_lba, wish.size_bytes, wish.fragments, "source")
     to_layout = fragmented(destination, wish.destination_lba, wish.size_bytes, (wish.fragments + 1) // 2, "destination")

@@ -16,11 +16,13 @@ from odx_target.initiator.windows.host import WindowsHost
 CLUSTER_BYTES = 4096
 """The unit in which NTFS allocates. It is a whole number of blocks of 512 or 4096 bytes."""
 COMPARED_TOGETHER = 8
-"""Number of reads under way at once while the result is compared, which happens after the end of the copy."""
+"""Number of reads under way at once during the comparison, which follows after the copy."""
 
 
 def fragmented(disk: WindowsDisk, lba: int, size_bytes: int, count: int, what: str) -> FileLayout:
-    """Lay out a file in `count` extents of whole clusters, one cluster apart. Raises CommandFailure if the disk has no room."""
+    """Return the layout of a file with `count` extents of whole clusters. The distance between two extents is one cluster.
+    Raises CommandFailure if the disk has no room.
+    """
     clusters = size_bytes // CLUSTER_BYTES
     count, unit = min(count, clusters), CLUSTER_BYTES // disk.block_bytes
     sizes = [clusters // count + (number < clusters % count) for number in range(count)]
@@ -42,7 +44,7 @@ def overlap(one: FileLayout, other: FileLayout) -> bool:
 async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) -> Metadata | None:
     """Return a cluster of the destination's disk that belongs to no file, with its data; None if there is no room.
 
-    The blocks of the file system itself are unknown. Writes of this cluster, with the same data, are used in their place.
+    The command does not know the blocks of the file system. It writes this cluster instead, with unchanged data.
     """
     disk, extents = destination.disk, destination.layout.extents
     unit = CLUSTER_BYTES // disk.block_bytes
@@ -55,7 +57,7 @@ async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) ->
 
 
 async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None:
-    """Write a pattern that differs from place to place, in ordinary writes, as an application would."""
+    """Write a pattern to a file by ordinary writes, as an application would. The pattern is different at each position."""
     step = windows.settings.adapter_transfer_bytes
     with bar("fill", size_bytes) as show:
         for position in range(0, size_bytes, step):

@@ -17,7 +17,7 @@ TASK_MANAGEMENT = "resets and new logins"
 
 
 def kind_of(entry: Entry) -> str:
-    """Return the kind under which the totals count an entry; "" if they do not count it."""
+    """Return the kind of an entry for the totals; "" if the totals do not count the entry."""
     if isinstance(entry, Management):
         return TASK_MANAGEMENT
     return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
@@ -65,7 +65,7 @@ def progress_text(report: CopyReport, size_bytes: int) -> str:
 
 
 def finding_lines(findings: list[Finding]) -> list[str]:
-    """Return a line for each rule that was met, with the most severe first."""
+    """Return one line for each rule in the findings, with the most severe rule first."""
     counts = Counter(finding.rule for finding in findings)
     firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
     lines = []

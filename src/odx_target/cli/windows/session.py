@@ -31,14 +31,14 @@ from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementR
 from odx_target.iscsi.pdu.text import Pairs
 
 CONNECTION_LOST, LOGOUT_ASKED, RECONNECTED = 20, 32, 34
-"""Numbers in the System log of events of a session that belong to no rule."""
+"""Numbers of System log events of a session. These events belong to no rule."""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\],]+)(:\d+)?,\d+")
 """Matches a TargetAddress with its portal group tag. An IPv6 address is in brackets (RFC 7143 13.8)."""
 T = TypeVar("T")
 CLOSE_TIMEOUT_S = 3.0
 """Longest time for a logout. After that the connection is closed without a logout."""
 RESET_TIMEOUT_S = 15.0
-"""Longest time for a task management function. After that the session is given up."""
+"""Longest time for a task management function. After that the session is dropped."""
 
 
 class TrioClock:
@@ -70,7 +70,7 @@ class LoginPlan:
 
 @asynccontextmanager
 async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> AsyncIterator[InitiatorSession]:
-    """Connect and log in, and follow redirections of the target; log out and close at the end.
+    """Open a session, and log out and close it at the end. Redirections of the target are followed.
 
     Raises ConnectFailed, LoginFailed, ConnectionLost, Broken.
     """
@@ -100,9 +100,9 @@ async def open_windows_session(plan: LoginPlan, *, discovery: bool = False) -> A
 
 
 async def discover(plan: LoginPlan, settings: WindowsSettings) -> list[str]:
-    """Return the names of the targets behind the portal, by a discovery session.
+    """Open a discovery session, and return the names of the targets that the portal reports.
 
-    Raises LoginDeclined if the target of the plan is not among them.
+    Raises LoginDeclined if the portal does not report the target of the plan.
     """
     found = await _patient(plan, settings, partial(_send_targets, plan))
     for target in found:
@@ -121,7 +121,9 @@ async def _send_targets(plan: LoginPlan) -> Sequence[DiscoveredTarget]:
 
 
 async def _patient(plan: LoginPlan, settings: WindowsSettings, work: Callable[[], Awaitable[T]]) -> T:
-    """Do work that may get no answer, and repeat it up to a number of attempts. Raises LoginDeclined after the last attempt."""
+    """Do work that may get no answer, and repeat it if there is no answer. Raises LoginDeclined after `login_attempts`
+    attempts.
+    """
     for left in reversed(range(settings.login_attempts)):
         try:
             return await work()
@@ -143,7 +145,7 @@ def _declined(plan: LoginPlan, rule: Rule, detail: str) -> LoginDeclined:
 
 
 class LiveSession:
-    """One session that can be restored. `run` keeps it open until `close` is called."""
+    """A session that is restored after a loss. `run` keeps the session open until `close` is called."""
 
     def __init__(self, name: str, plan: LoginPlan, settings: WindowsSettings) -> None:
         self.name = name
@@ -170,7 +172,7 @@ class LiveSession:
         return self._session
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Log in, and log in again whenever `renew` is called, until `close`. Raises the failure of the first login."""
+        """Log in, and log in again each time that `renew` is called. End after `close`. Raises the error of the first login."""
         try:
             await _patient(self._plan, self._settings, partial(self._first, task_status))
             await self._restore()
@@ -191,7 +193,9 @@ class LiveSession:
             await self._ended.wait()
 
     async def _restore(self) -> None:
-        """Open one session after another. If a login fails, try again after a time, even if no caller waits."""
+        """Open a new session each time that the last session was dropped. If a login fails, repeat it after a time, even if no
+        caller waits.
+        """
         while not self._closing:
             self._wanted, self._trying = trio.Event(), True
             try:

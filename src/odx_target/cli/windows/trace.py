@@ -13,14 +13,14 @@ from odx_target.target.trace.parameter_list_text import describe_answer, describ
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
-"""Maximum length of the data that is shown: more than the longest parameter list without its token, which has 64 range
-descriptors."""
+"""Maximum length of the data that is shown. The longest parameter list has 64 range descriptors, and without its token it is
+shorter than this."""
 SHOWN_TOKEN_BYTES = 16
 TOKEN_BYTES = 512
 TOKEN_IN_WRITE = 16
 ANSWER_HEADER_BYTES = 32
 SHOWN_RANGES = 4
-"""Maximum number of ranges that are shown of one command, if the bytes are not shown."""
+"""Maximum number of ranges of one command that are shown, if the bytes of the command are not shown."""
 READS, WRITES = (0x28, 0x88), (0x2A, 0x8A)
 TOKEN_OUT, TOKEN_IN = 0x83, 0x84
 WRITE_USING_TOKEN = 0x11
@@ -44,7 +44,7 @@ def command_words(cdb: bytes, data: bytes, *, all_fields: bool = True) -> str:
 
 
 def end_words(exchange: Exchange, *, all_fields: bool = True) -> str:
-    """Describe how a command ended, and the data that it returned."""
+    """Describe the end of a command and the data that it returned."""
     result = exchange.result
     if result is None:
         return exchange.fault
@@ -77,7 +77,7 @@ def _fewer_ranges(word: str) -> str:
 
 @dataclass(slots=True)
 class _Run:
-    """Ordinary reads or writes of one disk, each of which begins at the end of the one before."""
+    """Consecutive ordinary reads or writes of one disk. Each begins at the end of the previous one."""
 
     first: Exchange
     end_lba: int
@@ -86,9 +86,10 @@ class _Run:
 
 @dataclass(slots=True)
 class TracePrinter:
-    """Prints entries as lines. A run of ordinary reads and writes is one line, except with all fields and bytes.
+    """Prints entries as lines. Consecutive ordinary reads or writes are printed as one line, unless all fields and bytes are
+    printed.
 
-    `show` is called with each line. Call `finish` at the end.
+    `show` is called with each line. The caller must call `finish` at the end.
     """
 
     show: Callable[[str], None]
@@ -121,7 +122,7 @@ class TracePrinter:
             self._show_exchange(run.first, more)
 
     def _joins(self, exchange: Exchange) -> bool:
-        """Add a successful ordinary read or write to a run, which keeps no data. Returns False for any other exchange."""
+        """Add a successful ordinary read or write to a run. A run does not store data. Returns False for any other exchange."""
         if self.with_bytes or exchange.cdb[0] not in READS + WRITES or exchange.result is None or exchange.result.status:
             return False
         lba, count = _place(exchange.cdb)
