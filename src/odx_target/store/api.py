@@ -80,7 +80,8 @@ class Volume(BlockSource, Protocol):
     """A row of blocks that can be read and changed."""
 
     on_change: list[Callable[[int, int], None]]
-    """Listeners. Each is called with (block, count_blocks) before a write, unmap, copy, restore or cut changes these blocks."""
+    """Listeners. Each listener is called with (block, count_blocks) before a write, unmap, copy, restore or cut changes these
+    blocks."""
 
     @property
     def name(self) -> str: ...
@@ -99,7 +100,7 @@ class Volume(BlockSource, Protocol):
     def lineage(self) -> bytes:
         """16 bytes that identify the history of the volume.
 
-        A clone inherits them. A new volume without origin gets new bytes, and so does a volume at each restore.
+        A clone inherits these bytes from its origin. New bytes are made for a new volume without origin, and at each restore.
         """
         ...
 
@@ -113,8 +114,8 @@ class Volume(BlockSource, Protocol):
 
         The caller must not change the buffers before `Pool.commit` has returned.
 
-        Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. If it raises one
-        of them, nothing has changed.
+        Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. After such an
+        exception, nothing has changed.
         """
         ...
 
@@ -130,11 +131,11 @@ class Volume(BlockSource, Protocol):
         ...
 
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy blocks from a frozen map of the same pool. Both share the data afterwards; no data is read or written.
+        """Copy blocks from a frozen map of the same pool. The volume and the frozen map then share the data.
 
-        Returns the number of copied blocks, which are the first blocks of the range. If `source_block` and `block` have the
-        same offset within 4 MiB, all blocks are copied. Otherwise one call copies only the blocks that fit in one turn of the
-        event loop. Raises PoolFull, PoolBusy, PoolFailed.
+        No data is read or written. Returns the number of copied blocks, which are the first blocks of the range. If
+        `source_block` and `block` have the same offset within 4 MiB, all blocks are copied. Otherwise one call copies only the
+        blocks that fit in one turn of the event loop. Raises PoolFull, PoolBusy, PoolFailed.
         """
         ...
 
@@ -147,7 +148,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Give the volume the content and the size of a snapshot, at once. The former content stays only in snapshots of it.
+        """Give the volume the content and the size of a snapshot, at once. The former content is lost, except in snapshots.
 
         The listeners in `on_change` are called for the whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
         """
@@ -167,7 +168,7 @@ class Volume(BlockSource, Protocol):
     def resize(self, size_blocks: int) -> None:
         """Add holes at the end, or cut off the end.
 
-        Raises PoolFull, PoolBusy, PoolFailed; then nothing has changed.
+        If it raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
         """
         ...
 
@@ -197,14 +198,15 @@ class Pool(Protocol):
 
     @property
     def on_trouble(self) -> list[Callable[[Trouble], None]]:
-        """Listeners. Each is called when the pool has a new trouble that needs an operator."""
+        """Listeners. Each listener is called when the pool has a new trouble that needs an operator."""
         ...
 
     @property
     def on_usage_change(self) -> list[Callable[[], None]]:
-        """Listeners, called when the room has changed by a segment, or the room of the disk has. They must not use the pool.
+        """Listeners for changes of the room of the pool.
 
-        The listeners are not called when only room in a segment is used. A listener must not use the pool.
+        The listeners are called when the room has changed by a whole segment, or when the free room of the disk has changed. A
+        listener must not use the pool.
         """
         ...
 
@@ -249,10 +251,10 @@ class Pool(Protocol):
         ...
 
     def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> Sequence[Snapshot]:
-        """Take a snapshot of each volume at one moment. All have the same name. After a crash, either all or none exist.
+        """Take a snapshot of each volume at one moment. All snapshots get the same name.
 
-        `volumes` has the attributes of each snapshot, by the name of its volume. Raises NameTaken, OverLimit, Absent and the
-        exceptions of every change; then nothing has changed.
+        `volumes` has the attributes of each snapshot, by the name of its volume. After a crash, either all of these snapshots
+        exist or none. Raises NameTaken, OverLimit, Absent and the exceptions of every change; then nothing has changed.
         """
         ...
 
@@ -262,13 +264,13 @@ class Pool(Protocol):
         """Compare two volumes, frozen maps or snapshots. Yields runs (block, count_blocks, change) from `block` on.
 
         Adjacent runs differ in `change`. The runs end at the last block of the larger source, or when `steps` are spent. At
-        least one run is yielded. The last run may be incomplete; a later call continues after it. Shared parts of the two maps
-        take one step. Equal data that was written twice counts as different. Raises Absent.
+        least one run is yielded. The last run may be incomplete; a later call continues after it. A part that both maps share
+        takes one step. Equal data that was written twice counts as different. Raises Absent.
         """
         ...
 
     async def space_of(self, source: BlockSource) -> Space:
-        """Count the data of a volume, frozen map or snapshot at the moment of the call. The count takes several turns.
+        """Count the data of a volume, frozen map or snapshot at the moment of the call.
 
         Raises Absent.
         """
@@ -282,8 +284,8 @@ class Pool(Protocol):
         may make that call.
 
         Raises PoolFailed if a batch is lost. Only one call reports each loss, and it may be a later call than the call that
-        lost the batch. No change in a lost batch may be acknowledged. So the caller must report the failure to all tasks that
-        wait for the batch.
+        lost the batch. No change in a lost batch may be acknowledged. The caller that gets the exception must report the
+        failure to all tasks that wait for the batch.
         """
         ...
 

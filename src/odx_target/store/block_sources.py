@@ -12,7 +12,7 @@ BLOCK_BYTES = 4096
 
 
 class Change(Enum):
-    """The difference of a run of blocks between an older and a newer source."""
+    """Kind of difference between an older and a newer source in a run of blocks."""
 
     NONE = 0
     DATA = 1
@@ -52,7 +52,7 @@ class BlockSource(Protocol):
 
 
 class FrozenMap(BlockSource, Protocol):
-    """A volume as it was at one moment. It is kept until it is released."""
+    """A volume as it was at one moment. The frozen map stays until it is released."""
 
     @property
     def identifier(self) -> int:
@@ -81,7 +81,7 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def guid(self) -> bytes:
-        """16 random bytes that no other snapshot has. They identify the content."""
+        """16 random bytes that no other snapshot has. These bytes identify the content."""
         ...
 
     @property
@@ -120,7 +120,7 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def holds(self) -> Sequence[str]:
-        """Owners of holds. The snapshot can only be deleted when it has no holds."""
+        """Owners of holds. Only a snapshot without holds can be deleted."""
         ...
 
     def rename(self, name: str) -> None:

@@ -52,7 +52,7 @@ class VolumeContents:
 class Contents:
     """Volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the next free numbers.
 
-    The frozen maps include those of the snapshots.
+    The frozen maps of snapshots are included.
     """
 
     def __init__(self) -> None:

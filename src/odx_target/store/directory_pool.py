@@ -25,7 +25,7 @@ _BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE
 
 
 class DirectoryHead:
-    """The head of a pool in a file. A new document is written to another file, which then replaces the first by a rename."""
+    """The head of a pool in a file. A new document is written to a second file, which is then renamed to the head file."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

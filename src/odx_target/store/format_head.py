@@ -1,4 +1,4 @@
-"""The head of a pool: a small document with the format, identity and epoch of the pool. It is read before anything else.
+"""The head of a pool: a small document with the format, identity and epoch of the pool. The head is read first.
 
 Each process that opens the pool raises the epoch by compare-and-set, and writes the new epoch into its batches. If two
 processes open a pool whose storage has no lock, only the process with the higher epoch can continue the log.

@@ -35,7 +35,7 @@ __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_m
 
 
 class PoolParts(NamedTuple):
-    """The storage of a pool. `release` releases the lock of the pool. It is called last, when all files are closed."""
+    """The storage of a pool. `release` releases the lock of the pool. `release` is called last, when all files are closed."""
 
     head: HeadStore
     segments: SegmentStore

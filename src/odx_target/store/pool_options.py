@@ -19,7 +19,7 @@ MIN_LIMITED_SEGMENT_BLOCKS = 256
 class PoolOptions:
     """The options of a pool.
 
-    `limit_bytes` is the largest total size of all segments. None means that only the disk limits it.
+    `limit_bytes` is the largest total size of all segments. None means that only the disk limits the size.
     """
 
     limit_bytes: int | None = None

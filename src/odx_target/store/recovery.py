@@ -5,7 +5,7 @@ Recovery has these steps. After a crash during any step, the next recovery begin
 1. load the checkpoint; every segment in its list must exist and have at least the listed size;
 2. replay the log after the checkpoint, up to the last complete commit;
 3. seal every replayed segment that has no correct footer. The last segment is sealed at the end of the log, so that new batches
-   go to a new segment and never follow a torn batch;
+   go to a new segment and never follow an incomplete batch;
 4. delete all other segments: the empty segments, and the segments after the end of the log.
 
 Recovery does not sync the segments. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If the
@@ -154,7 +154,7 @@ def _apply(contents: Contents, batch: Batch) -> None:
 def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, end_osn: int, pool_identity: bytes) -> int:
     """Write a footer after the used blocks of a segment, and cut the segment after the footer.
 
-    Returns its new size in blocks.
+    Returns the new size in blocks.
     """
     segment = store.open(number)
     if size_blocks:

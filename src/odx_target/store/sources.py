@@ -1,4 +1,4 @@
-"""Reading of volumes, frozen maps and snapshots in a pool that is stored in a log; the class of frozen maps."""
+"""Reading of volumes, frozen maps and snapshots in a pool that is stored in a log, and the class of its frozen maps."""
 
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
-"""Number of steps for an unmap, copy, freeze or release: its log record, and the nodes at both ends of its range."""
+"""Number of steps for an unmap, copy, freeze or release. It includes the log record and the nodes at both ends of the range."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 
@@ -93,7 +93,7 @@ class Frozen(Readable):
         self.is_released = False
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Number of blocks from `block` on, at most `count_blocks`, that are in no more than `leaves` existing leaves."""
+        """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks from `block` on."""
         return self._map.reach(block, count_blocks, leaves)
 
     def let_go(self) -> None:

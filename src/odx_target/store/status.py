@@ -18,7 +18,8 @@ class Space:
     """Bytes of data of a volume, frozen map or snapshot. Holes do not count, and data that it contains twice counts once."""
 
     unique_bytes: int
-    """Bytes of data that no other volume or frozen map of the pool shares. The deletion frees this data."""
+    """Bytes of data that no other volume or frozen map of the pool shares. A deletion of the volume, frozen map or snapshot
+    frees this data."""
     shared_bytes: int
 
 
@@ -98,7 +99,7 @@ class PoolStatus:
 
 @dataclass(slots=True)
 class ScrubProgress:
-    """State of a scrub. The numbers of blocks include headers. The total is the number at the start of the scrub."""
+    """State of a scrub. The numbers of blocks include headers. The total is counted at the start of the scrub."""
 
     total_blocks: int
     checked_blocks: int = 0

@@ -41,7 +41,7 @@ class Troubles:
         self._checkpoint_at_s = self._environment.monotonic()
 
     def refused(self, error: StoreError) -> None:
-        """Report that a change was refused because the pool is full or could not make a segment."""
+        """Report that a change was refused because the pool is full or no segment could be made."""
         self._lacks_room(error)
         self._report(Trouble(TroubleKind.FULL if self._is_full else TroubleKind.NO_SEGMENT, str(error)))
 

@@ -111,7 +111,7 @@ class LogVolume(Readable):
         return count_blocks
 
     def _copied_at_once(self, frozen: Frozen, source_block: int, block: int, count_blocks: int) -> int:
-        """Use the steps for a copy. Returns the number of blocks that may be copied in one call."""
+        """Take the steps of a copy from the budget. Returns the number of blocks that one call may copy."""
         self._turns.take(STEPS_OF_A_CHANGE)
         if not (source_block ^ block) & INDEX_MASK:
             return count_blocks

@@ -1,8 +1,8 @@
-"""Saving of checkpoints. Recovery must only replay the log after the last checkpoint.
+"""Saving of checkpoints. Recovery loads the last checkpoint and replays the log after it.
 
 A checkpoint is taken at one moment: all volumes are frozen, and the position of the log is stored. Then the log is synced,
-because the catalogue must never refer to log records that are not durable. Last, a thread saves the catalogue, and the pool
-continues to write meanwhile.
+because the catalogue must never refer to log records that are not durable. Finally a thread saves the checkpoint in the
+catalogue, and the pool continues to write meanwhile.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from odx_target.store.map.discards import Discards
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
-"""Pause after a checkpoint could not be saved. On a full disk, each attempt may use the remaining room."""
+"""Pause before the next attempt to save a checkpoint. On a full disk, each attempt may use the remaining room."""
 
 
 class Checkpointer:
     """Saves the checkpoints that `take` returns. Each failure is reported to `troubles`.
 
-    In the background, a checkpoint that could not be saved is tried again, until it is saved or the pool fails. Until a
-    checkpoint is saved, recovery must replay more of the log.
+    `start_soon` repeats the attempt until a checkpoint is saved or the pool fails. Without a new checkpoint, recovery must
+    replay more of the log.
     """
 
     def __init__(

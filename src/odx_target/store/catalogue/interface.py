@@ -1,4 +1,7 @@
-"""The interface of the catalogue, which stores a checkpoint outside the log. Recovery then replays only the log after it."""
+"""The interface of the catalogue, which stores a checkpoint outside the log.
+
+Recovery replays only the log after this checkpoint.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +20,7 @@ class VolumeState:
     attributes: Mapping[str, str]
     root: FrozenRoot
     lineage: bytes = b""
-    """Lineage of the volume. A restore changes it, and a clone inherits it."""
+    """Lineage of the volume. A restore changes the lineage, and a clone inherits it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,11 @@ class Catalogue(Protocol):
     cost of a save depends only on the number of changes. From time to time a save deletes the stored nodes that are in no tree
     any more.
 
-    `save` may run in a thread beside the event loop, but only once at a time. It reads only frozen nodes, whose content never
-    changes. It sets the number of a node, and resets the number if the save fails. It may also replace the entries of a leaf by
-    their packed form. Each of these actions replaces one reference under the interpreter's lock. The event loop never reads the
-    numbers, and can read both forms of a leaf. Before the event loop changes a frozen node, it makes a copy, which has no
-    number.
+    `save` may run in a thread beside the event loop, but only once at a time. `save` reads only frozen nodes, whose content
+    never changes. `save` sets the number of a node, and resets the number after a failure. `save` may also replace the entries
+    of a leaf by their packed form. Each of these actions replaces one reference under the interpreter's lock. The event loop
+    never reads the numbers, and can read both forms of a leaf. Before the event loop changes a frozen node, it makes a copy,
+    which has no number.
 
     The same root must not be saved to two catalogues, because a node has only one number.
     """

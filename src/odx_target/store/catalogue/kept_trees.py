@@ -26,7 +26,7 @@ more."""
 
 
 _NODES_AT_ONCE = 64
-"""Number of nodes that are freed at once. Other threads may then run."""
+"""Number of nodes that are freed at once. After each such group, other threads may run."""
 
 
 class TreeWriter:

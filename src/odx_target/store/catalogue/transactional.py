@@ -52,7 +52,10 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
-        """Begin a transaction. At its end, all its changes become durable together. After an exception, all are discarded."""
+        """Begin a transaction.
+
+        At its end, all its changes become durable together. After an exception, all changes are discarded.
+        """
 
     @abstractmethod
     def _get_head(self) -> bytes | None: ...

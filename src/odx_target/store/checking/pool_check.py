@@ -109,7 +109,7 @@ def _check_map(
     tables: dict[int, memoryview],
     report: PoolReport,
 ) -> None:
-    """Add the ranges of a map whose data is lost to the report."""
+    """Add the lost ranges of a map to the report."""
     for first, leaf in root.leaves():
         block = first
         for place, count in leaf.runs(0, LEAF_BLOCKS):

@@ -77,7 +77,7 @@ class SegmentCheck:
         return block == self._used_blocks
 
     def _footer_table(self) -> "array[int] | None":
-        """Read the checksums from the footer; None if the segment is not sealed, or if the footer is damaged."""
+        """Read the checksums from the footer. Returns None if the segment is not sealed or the footer is damaged."""
         if self._used_blocks is not None:
             return None
         tail = decode_tail(self._segment.read(self._size_blocks - 1, 1), self._pool_identity, self.number, self._size_blocks)
@@ -87,7 +87,7 @@ class SegmentCheck:
         return table
 
     def _check_data(self, view: SegmentView, block: int, checksums: Sequence[int]) -> Iterator[bool]:
-        """Compare the blocks from `block` on with their checksums. A block with a checksum of 0 may be a block of a header."""
+        """Compare the data blocks of a batch, from `block` on, with their checksums."""
         for start in range(0, len(checksums), PIECE_BLOCKS):
             expected = checksums[start : start + PIECE_BLOCKS]
             data = view.read(block + start, len(expected))

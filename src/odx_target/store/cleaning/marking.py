@@ -51,8 +51,8 @@ class Marks:
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:
     """Choose the segments of the next walk from `numbers`, which are ascending.
 
-    The walk begins at the first number above `after`. If there is none, it begins at the first number again. If one walk can
-    mark all segments, all are chosen.
+    The walk begins at the first number above `after`. If there is no such number, the walk begins at the first number. If one
+    walk can mark all segments, all are chosen.
     """
     following = [number for number in numbers if number > after] or list(numbers)
     if len(numbers) <= MAX_MARKED_SEGMENTS and numbers and numbers[-1] - numbers[0] < MAX_SPAN:

@@ -13,7 +13,7 @@ from odx_target.store.map.leaf import Entries
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
 MAX_SPAN = 1 << 16
-"""Largest difference between the numbers of two segments in one table. So the list of rows has at most 512 KiB."""
+"""Largest difference between the numbers of two segments in one table. This limits the size of the list of rows to 512 KiB."""
 
 _BLOCK_MASK = MAX_SEGMENT_BLOCKS - 1
 

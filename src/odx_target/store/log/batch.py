@@ -4,7 +4,7 @@ Records are numbered in the order of the log; the number of a record is its OSN 
 log checks each batch:
 
 - the magic, the format version and the pool identity are right;
-- the segment and block in its header are those from which it was read;
+- the segment and block in the header are the place from which the header was read;
 - the epoch is not lower than the epoch of the batch before. Each opening of the pool raises the epoch, so a process that has
   lost the pool to another process cannot continue the log;
 - the CRC32C of the header matches the whole header, which includes the checksums of all data blocks;

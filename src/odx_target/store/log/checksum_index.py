@@ -65,14 +65,14 @@ class ChecksumIndex:
         return table
 
     def load(self, segment: Segment, size_blocks: int) -> "array[int]":
-        """Load the table of a segment. Called in a thread, because it waits for the disk; the event loop then calls `keep`."""
+        """Load the table of a segment, and wait for the disk. Called in a thread. The event loop must then call `keep`."""
         return load_table(segment, size_blocks, self._pool_identity)
 
 
 def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "array[int]":
     """Read the checksums of a segment from its footer.
 
-    If it has no footer, read them from its batch headers. Raises OSError.
+    If there is no valid footer, read the checksums from the batch headers. Raises OSError.
     """
     footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, segment.number, size_blocks)
     if footer is not None:

@@ -8,7 +8,7 @@ from odx_target.store.log.batch import header_blocks
 class Deferred(list[bytes]):
     """Encoded records of changes that must not fail, for which the pool has no room yet.
 
-    They are in the order of the changes.
+    The records are in the order of the changes.
     """
 
     def blocks(self) -> int:

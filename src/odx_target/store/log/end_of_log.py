@@ -6,8 +6,8 @@ before the first batch that fails these checks, because the power was lost while
 
 There is one exception: a batch may fail the checks because it was damaged later. Every header states how much of the log was
 durable when the header was written. If a later header states that the failing batch was durable, acknowledged data would be
-lost without a report if the batch were dropped. If only its data is damaged, the batch stays in the log, and reading the
-damaged blocks fails. If its header is damaged, the pool is not opened.
+lost without a report if the batch were dropped. If only the data of the batch is damaged, the batch stays in the log, and reads
+of the damaged blocks fail. If the header of the batch is damaged, the pool is not opened.
 """
 
 from collections.abc import Iterator

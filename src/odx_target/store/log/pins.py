@@ -27,7 +27,7 @@ class Pins:
         self._pins: WeakSet[Pin] = WeakSet()
 
     def pin(self, runs: Sequence[tuple[int, int]]) -> Pin:
-        """Pin the segments that the runs are in. A run at place 0 is a hole and pins no segment."""
+        """Pin the segments that contain the runs. A run at place 0 is a hole and pins no segment."""
         pin = Pin(runs)
         self._pins.add(pin)
         return pin

@@ -13,7 +13,7 @@ class InvalidRecord(StoreError):
 
 
 def take(view: memoryview, offset: int, size_bytes: int) -> tuple[bytes, int]:
-    """Return `size_bytes` of a record and the offset after them. Raises InvalidRecord if the record ends before."""
+    """Return the next bytes of a record, and the offset after them. Raises InvalidRecord if the record has fewer bytes."""
     part = bytes(view[offset : offset + size_bytes])
     if len(part) != size_bytes:
         raise InvalidRecord(f"a record at byte {offset} is cut off")

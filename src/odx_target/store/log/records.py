@@ -32,7 +32,7 @@ MAX_KEY_BYTES = 1024
 """Longest key of a remembered value, in UTF-8. A key is a prefix and an identifier."""
 
 MAX_NAME_BYTES = 255
-"""Longest volume name in UTF-8; the same as the longest file name."""
+"""Longest name of a volume or snapshot, in UTF-8. A file name has the same limit."""
 
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 """Largest total size of all attribute names and values of a volume, in UTF-8."""
@@ -136,8 +136,8 @@ _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 
 _WRITE = struct.Struct("<IIQI")
 encode_write = _WRITE.pack
-"""Encode a Write, called as encode_write(WRITE, volume, block, count_blocks). It is faster than `encode`, because writes are
-frequent."""
+"""Encode a Write, called as encode_write(WRITE, volume, block, count_blocks). Writes are frequent, and this is faster than
+`encode`."""
 
 WRITE_BYTES = _WRITE.size
 WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4

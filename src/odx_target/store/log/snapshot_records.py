@@ -42,7 +42,7 @@ class SnapshotDeleted(NamedTuple):
 class VolumeCloned(NamedTuple):
     """A new volume with the data of the frozen map `frozen`.
 
-    If `frozen` is 0, it has the present data of the volume `source`.
+    If `frozen` is 0, the data is that of the volume `source`.
     """
 
     volume: int

@@ -7,8 +7,8 @@ If the operating system has no room, memory or descriptor for a batch, the batch
 again, and no new record is accepted until a commit succeeds. Until then reads get the data of the batch from memory.
 
 A caller checks that there is room before it changes anything (`require_data`, `require_record`). Records with data leave a
-reserve free, so that even a full pool can log an unmap, a release or a forget. While the next segment is being made, they leave
-twice the reserve free, because most callers that log a record without data cannot wait for room.
+reserve free, so that even a full pool can log an unmap, a release or a forget. While the next segment is being made, records
+with data leave twice the reserve free, because most callers that log a record without data cannot wait for room.
 """
 
 from array import array
@@ -141,9 +141,9 @@ class Log:
             self.append(record)
 
     def write(self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int) -> list[tuple[int, int, int]]:
-        """Add a write, after `require_data`.
+        """Add a write.
 
-        Returns the pieces into which the write was divided, as (block, place, count_blocks).
+        The caller must call `require_data` first. Returns the pieces of the write as (block, place, count_blocks).
         """
         checksums = block_checksums(data)
         part = self._part

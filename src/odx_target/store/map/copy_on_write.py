@@ -108,7 +108,7 @@ class BlockMap(MapReader):
         """Map blocks to the places of a range of a frozen map.
 
         If both ranges have the same offset in a leaf, whole leaves and subtrees are shared. Otherwise entries are copied leaf
-        by leaf. The cost of a missing subtree of the source does not depend on its size.
+        by leaf. A missing subtree of any size in the source has the same small cost.
         """
         end = block + count_blocks
         while block < end:

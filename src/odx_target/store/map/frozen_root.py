@@ -123,7 +123,7 @@ class MapReader:
         return node, rest
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Number of blocks from `block` on, at most `count_blocks`, that are in no more than `leaves` existing leaves."""
+        """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks from `block` on."""
         end = block + count_blocks
         at = block
         while at < end and leaves:

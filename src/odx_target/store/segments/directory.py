@@ -1,8 +1,8 @@
 """Segments as preallocated files in a local directory. Data in the page cache is read without waiting for the disk.
 
 The descriptor of a new segment stays open until all data of the segment is durable. So writes and syncs never need a new
-descriptor, which might not be available. Also, if the kernel cannot write data to the disk, only a descriptor that was open at
-that time is sure to report the error when it is synced.
+descriptor, which might not be available. Also, if the kernel fails to write data to the disk, a sync surely reports this error
+only if its descriptor was open at that time.
 """
 
 import errno
@@ -236,7 +236,7 @@ class DirectorySegments:
         return segment.descriptor
 
     def keep(self, segment: DirectorySegment, descriptor: int) -> None:
-        """Cache a descriptor of a segment. Close it instead if later reads could not use it."""
+        """Cache a descriptor of a segment. If later reads cannot use the descriptor, close it."""
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:

@@ -3,8 +3,8 @@
 The log is stored in segments. A *segment* is a numbered row of blocks. It has these stages:
 
 1. `SegmentStore.create` makes the segment with room for a given number of blocks. This may be slow and is done in advance.
-2. Only the log writer writes to it (`write`), from block 0 upwards. A block is written again only after a failed write, or when
-   recovery writes a footer over an incomplete batch.
+2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written again only after a failed
+   write, or when recovery writes a footer over an incomplete batch.
 3. `seal` cuts the segment after its footer. Afterwards the segment does not change.
 4. When no map and no read needs the segment any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a
    new segment.

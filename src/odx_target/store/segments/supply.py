@@ -1,11 +1,11 @@
 """The supply of segments of a pool: the segments in use, and empty segments that are made in advance.
 
-To make a segment may take tens of milliseconds, so it is done in a thread. While the log fills one segment, the thread makes
+Making a segment may take tens of milliseconds, so a thread does this work. While the log fills one segment, the thread makes
 the next segments. If the log fills segments faster than the thread makes them, the log orders more segments, and the writers
 wait. The event loop never waits.
 
-If the pool has a limit in bytes, one segment is kept in reserve. Records with data must not use it. So even a full pool has
-room for the records that free blocks. This is also true after the pool was opened again.
+If the pool has a limit in bytes, one segment is kept in reserve. Records with data must not use the reserve. So even a full
+pool has room for the records that free blocks. A pool that is opened again has this room too.
 
 A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When that
 checkpoint has been saved, the segment is *freed*: its file becomes a new segment or is deleted.
@@ -90,7 +90,7 @@ class SegmentSupply:
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
         """Add the segments that exist when the pool is opened.
 
-        The numbers of new segments are above these and above `last_number`.
+        New segments get numbers above theirs and above `last_number`.
         """
         self._last_number = last_number
         for number, size_blocks in sorted(sizes.items()):
