@@ -1,4 +1,4 @@
-"""The watch over the room of an array's pool, and its log lines."""
+"""The watch over the room of an array's pool, and the log lines of the watch."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ def watch_thresholds(
     environment: Environment,
     reporter: Reporter,
 ) -> ThresholdWatch:
-    """Watch the room of a pool from now on. A threshold that many LUNs have is logged once."""
+    """Watch the room of a pool. If several LUNs have the same threshold, it is logged only once."""
 
     def report(logical_unit: LogicalUnit, threshold: Threshold, usage: Usage) -> None:
         reporter.report(

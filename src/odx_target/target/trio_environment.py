@@ -1,4 +1,4 @@
-"""The environment of a real array: time, randomness and threads from trio."""
+"""The environment of a real array, which gets time and threads from trio."""
 
 import secrets
 import time
@@ -19,20 +19,20 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 THREADS: dict[Lane, int] = {
-    # Each thread waits for a disk, not for a processor. With more threads, reads would only queue in the kernel instead of
-    # here.
+    # Each thread waits for a disk, not for a processor. With more threads, reads would only wait in the kernel instead of in
+    # the array.
     Lane.READS: 16,
-    # A pool does one flush at a time.
+    # A pool runs only one flush at a time.
     Lane.FLUSHES: 2,
-    # More than one, so that a long checkpoint does not delay the segments that writers wait for.
+    # More than one thread, so that a long checkpoint does not delay the segments that writers wait for.
     Lane.UPKEEP: 4,
 }
 
 
 class TrioEnvironment:
-    """An Environment that runs its background jobs in a trio nursery, until the array ends.
+    """An `Environment` that runs background jobs in a trio nursery until the array ends.
 
-    `entropy` and `wall_clock` may be replaced. Monotonic time comes from trio, so trio's test clock controls all times.
+    Tests may replace `entropy` and `wall_clock`. Monotonic time comes from trio, so trio's test clock controls it.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TrioEnvironment:
         self.time = wall_clock
 
     def with_jobs_in(self, nursery: trio.Nursery) -> Self:
-        """Return the same environment, but with its background jobs in another nursery."""
+        """Return a copy of this environment that runs its background jobs in another nursery."""
         other = copy(self)
         other.jobs = nursery
         return other

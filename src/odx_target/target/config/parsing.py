@@ -19,8 +19,9 @@ MAX_LUN_BYTES = 1 << 50
 MAX_LUNS = 1 << 14
 """Maximum number of LUNs: the flat space addressing method has LUNs of 14 bits (SAM-5 4.7.7.3)."""
 MAX_LUN_NAME_CHARACTERS = 64
-"""Maximum length of a LUN's name, so that it fits into a log line and into the pool's catalogue. iSCSI limits only the lengths
-of target names.
+"""Maximum length of a LUN's name.
+
+Such a name fits into a log line and the pool's catalogue. iSCSI does not limit this length.
 """
 MIN_POOL_LIMIT_BYTES = 2 << 20
 """Minimum of pool-limit: twice the size of the smallest segment."""

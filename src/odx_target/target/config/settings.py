@@ -51,7 +51,10 @@ class Config:
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
     soft_thresholds: tuple[int, ...] = (80, 95)
-    """Thresholds of the used room of the pool, in percent. Hosts are notified when a threshold is reached."""
+    """Default thresholds of the used room of the pool, in percent. Hosts are notified when a threshold is reached.
+
+    A host may set other thresholds.
+    """
     memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
     """The memory that all sessions together may use, in addition to the memory that the array itself needs."""
     log_level: str = "info"

@@ -1,1 +1,1 @@
-"""Connections: their sockets, the iSCSI protocol on them, and the memory that sessions share."""
+"""Connections of initiators: sockets, the iSCSI protocol on a socket, and the memory that sessions share."""

@@ -3,24 +3,29 @@
     guaranteed   a part for each session, independent of the other sessions: no host has to wait for another host
     common       for sessions that need more than their guaranteed part, in turn
 
-A *small* claim fits into the guaranteed part, and takes from the common part only what exceeds the guaranteed part. A *large*
-claim does not fit, and is taken completely from the common part, which has room for the largest claim. There are three rules:
+A *small* claim is not larger than the guaranteed part of a session. It uses free guaranteed memory first, and common memory
+only for the bytes that do not fit. A *large* claim is larger than the guaranteed part, and uses only common memory. The common
+part has room for the largest claim. There are three rules:
 
-1. The granted claims together never exceed the allotment.
+1. The sum of the granted claims never exceeds the allotment.
 2. A session that holds common memory may hold at most a fair part of it: three quarters, divided by the number of sessions that
    hold or wait for common memory. A session without common memory may take one claim of any size.
-3. Claims that must wait are granted in turn, one for each session. A session above its fair part is passed over. The first
-   session within its fair part prevents later sessions from taking the memory that it waits for.
+3. Waiting claims are granted in turn, one for each session. A session that holds more than its fair part loses its turn. The
+   first session that holds no more than its fair part keeps later sessions from taking the memory that it waits for.
 
-So every waiting claim is granted once other sessions, or the session itself, release memory. Work for which a claim was granted
-ends without further memory of the same allotment. So sessions cannot wait for each other in a circle.
+By these rules, every waiting claim is granted after other sessions, or the session itself, have released memory. Work for which
+a claim was granted ends without further memory of the same allotment. Therefore sessions cannot wait for each other in a
+circle.
 """
 
 from collections import deque
 from collections.abc import Callable
 
 FAIR_NUMERATOR, FAIR_DENOMINATOR = 3, 4
-"""Fraction of the common memory that sessions may fill before any of them waits. The rest is free for the next session."""
+"""Fraction of the common memory that sessions with common memory share in fair parts.
+
+The remaining memory is for the next session.
+"""
 
 
 class Claim:
@@ -34,7 +39,7 @@ class Claim:
 
 
 class Share:
-    """The part of an allotment that one session holds."""
+    """The memory of an allotment that one session holds."""
 
     __slots__ = ("_allotment", "_is_closed", "large_bytes", "small_bytes", "waiting")
 
@@ -55,7 +60,7 @@ class Share:
         return self.large_bytes + max(0, self.small_bytes - self._allotment.guaranteed_bytes)
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once. Return False, without a claim, if the claim would have to wait."""
+        """Try to claim memory without waiting. If the claim would have to wait, claim no memory and return False."""
         if self._is_closed:
             return False
         needed_bytes = self.needed_of_common(size_bytes)
@@ -67,9 +72,9 @@ class Share:
         return True
 
     def wait(self, size_bytes: int, granted: Callable[[], None]) -> Claim:
-        """Claim memory later, in turn. `granted` is called when the memory is available, but not before this method returns.
+        """Add a waiting claim. `granted` is called when the session gets the memory, but not before this method returns.
 
-        Call this only if `take` returned False. A claim on a closed share is never granted.
+        Call this method only after `take` has returned False. A claim on a closed share is never granted.
         """
         claim = Claim(size_bytes, granted)
         if not self._is_closed:
@@ -123,14 +128,17 @@ class Share:
 
 
 class Allotment:
-    """The memory for one purpose: `size_bytes` for at most `max_sessions` sessions, each with `guaranteed_bytes` of its own."""
+    """The memory for one purpose: `size_bytes` for at most `max_sessions` sessions.
+
+    Each session has `guaranteed_bytes` of its own.
+    """
 
     def __init__(self, size_bytes: int, max_sessions: int, guaranteed_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.guaranteed_bytes = guaranteed_bytes
         self.common_bytes = size_bytes - max_sessions * guaranteed_bytes
         self._max_shares = max_sessions
-        self._shares: dict[Share, None] = {}  # in the order in which they get their turns
+        self._shares: dict[Share, None] = {}  # in the order of their turns
         self._is_serving = False
         self._must_serve = False
 
@@ -140,7 +148,7 @@ class Allotment:
 
     @property
     def used_bytes(self) -> int:
-        """The memory that all sessions together hold."""
+        """Number of bytes that all sessions hold together."""
         return sum(share.used_bytes for share in self._shares)
 
     @property
@@ -155,13 +163,13 @@ class Allotment:
         return share
 
     def remove(self, share: Share) -> None:
-        """Remove a closed share, and grant its memory to others."""
+        """Remove a closed share, and grant its memory to other sessions."""
         if share in self._shares:
             del self._shares[share]
             self._serve_all()
 
     def may_take(self, share: Share, needed_bytes: int) -> bool:
-        """True if a share may take `needed_bytes` of the common part at once, because no waiting claim could use them."""
+        """True if a share may take `needed_bytes` of the common part now, and no waiting claim could use this memory."""
         return (
             needed_bytes <= self.free_common_bytes
             and self._is_fair(share, needed_bytes)
@@ -169,14 +177,14 @@ class Allotment:
         )
 
     def serve(self, share: Share) -> None:
-        """Grant all claims that a change of this share makes possible."""
+        """Grant all claims that have become possible by a change of this share."""
         while (claim := share.next_guaranteed()) is not None:
             self._grant(share, claim)
         if any(other.waiting for other in self._shares):
             self._serve_all()
 
     def _serve_all(self) -> None:
-        """Grant claims in turn. If granting a claim leads back to this method, one more round is made afterwards."""
+        """Grant claims in turn. If a granted claim causes another call of this method, this call makes one more round."""
         self._must_serve = True
         if self._is_serving:
             return
@@ -198,7 +206,7 @@ class Allotment:
                 continue
             if needed_bytes > self.free_common_bytes:
                 return
-            self._shares[share] = self._shares.pop(share)  # its next turn comes after the turns of all others
+            self._shares[share] = self._shares.pop(share)  # its next turn comes after the turns of all other shares
             self._must_serve = True
             self._grant(share, claim)
 

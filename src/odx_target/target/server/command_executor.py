@@ -1,4 +1,7 @@
-"""The executor of one connection: handles the events of its protocol in order, and passes commands to the device server."""
+"""The executor of one connection.
+
+It handles the events of the iSCSI protocol in order, and passes commands to the device server.
+"""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -32,18 +35,20 @@ from odx_target.turns import Turns
 Ts = TypeVarTuple("Ts")
 
 EARLY_SEND_BYTES = 1 << 18
-"""Amount of read data that is sent before the remaining commands of a batch are executed. So the initiator can begin to use the
-data, and the data is still in the cache of the processor."""
+"""If the read data of a batch of commands reaches this size, the data is sent before the next command is executed.
+
+In this way, the initiator gets data earlier, and the data is still in the cache of the processor.
+"""
 
 
 class StartSoon(Protocol):
-    """Function that starts a task of the connection. Returns False if the connection has ended."""
+    """Function that starts a task of the connection. It returns False if the connection has ended."""
 
     def __call__(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool: ...
 
 
 class Report(Protocol):
-    """Function that logs an event, unless there are too many of its kind."""
+    """Function that logs an event, unless too many events of this kind have been logged."""
 
     def __call__(self, level: str, event: str, **fields: object) -> None: ...
 
@@ -51,7 +56,7 @@ class Report(Protocol):
 class CommandExecutor:
     """Executes the commands of one connection.
 
-    `send` sends the output of the protocol; `memory` is set when a session begins.
+    `send` sends the output of the protocol. `memory` is set when a session begins.
     """
 
     def __init__(
@@ -85,11 +90,10 @@ class CommandExecutor:
         return bool(self._unhandled)
 
     def handle_events(self) -> None:
-        """Execute the events of the protocol. Stop if the peer has too much unread output, or if the turn of the loop is used
-        up.
+        """Handle the events of the protocol.
 
-        Commands are checked for first, since most events are commands. Handling an event may end this connection, and so call
-        this method again.
+        Return early if the peer has too much unread output, or if no steps of the turn remain. The first check of an event is
+        for a command, because most events are commands. An event may end this connection, which calls this method again.
         """
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply
@@ -129,7 +133,7 @@ class CommandExecutor:
                 self._handle_rare_event(event)
 
     def _accept(self, command: CommandReady) -> None:
-        """Take a place in the task set for a command, unless its data has already arrived or the command has ended."""
+        """Take a place in the task set for a command. Do nothing if its data has already arrived or the command has ended."""
         has_data = bool(self._unhandled) and self._unhandled[0] is command
         if has_data or command.aborted or self._nexus is None:
             return
@@ -154,12 +158,12 @@ class CommandExecutor:
             place.give_back()
 
     def _hold_until_sent(self, task: Task) -> None:
-        """Keep the memory of a large read until the peer has received the data."""
+        """Keep the claimed memory of a read until the peer has received the data."""
         assert self.memory is not None
         self._sender.hold(self.memory.read, task.read_memory_bytes)
 
     def _execute_later(self, command: CommandReady, task: Task, pending: Pending) -> None:
-        """Start a task for a command that has to wait, and keep memory for its data."""
+        """Start a task for a command that has to wait, and claim memory for its data-out."""
         if not self._protocol.keep(command, task.data_out_bytes):
             pending.abandon()
             self._give_back(task)
@@ -214,19 +218,22 @@ class CommandExecutor:
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
-        """Abort the tasks of a LUN whose data-out has not arrived, because another nexus aborts the tasks of the LUN."""
+        """Abort the tasks of a LUN whose data-out has not arrived, on request of another nexus.
+
+        Return True if a task was aborted.
+        """
         ended = self._protocol.abort_collecting(lun)
         if ended:
             self._start_soon(self._send)
         return ended
 
     def close(self) -> None:
-        """Drop all events that have not been handled. Nothing more will be executed."""
+        """Discard all events that have not been handled. No command is executed after this call."""
         self.lose_nexus()
         self._unhandled.clear()
 
     def lose_nexus(self) -> None:
-        """End the nexus and all its tasks, because the session has ended. Does nothing when repeated."""
+        """End the nexus and all its tasks, because the session has ended. A second call does nothing."""
         if self._nexus is not None:
             self._device_server.detach(self._nexus)
             self._nexus = None

@@ -1,4 +1,4 @@
-"""The log lines about one connection, limited for each host, and the name of its peer."""
+"""The log lines about one connection. Their number is limited for each host."""
 
 import socket
 
@@ -7,8 +7,10 @@ from odx_target.target.pool_trouble_log import REFUSED_LOGIN
 from odx_target.target.reporter import Reporter
 
 MAX_LINES_OF_HOST = 20
-"""Number of log lines of each kind that the connections of one host may cause in a minute. Without a limit, a host could cause
-thousands in a second."""
+"""Maximum number of log lines of each kind that the connections of one host may cause in a minute.
+
+Without this limit, a host could cause thousands of lines in a second.
+"""
 
 
 class ConnectionLog:
@@ -28,7 +30,7 @@ class ConnectionLog:
         self.report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
 
     def closed(self, reason: CloseReason | None) -> None:
-        """Log the end of the connection. The refusal of a login is a warning."""
+        """Log the end of the connection. If the login was refused, the log line is a warning."""
         is_refusal = reason is not None and reason.code is CloseCode.LOGIN_FAILED
         level, event = ("warning", REFUSED_LOGIN) if is_refusal else ("info", "connection closed")
         self.report(level, event, reason=str(reason))

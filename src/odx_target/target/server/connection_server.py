@@ -1,9 +1,9 @@
-"""One connection: a socket, the iSCSI protocol, and the device server between them.
+"""The server of one connection, which connects a socket, the iSCSI protocol and the device server.
 
-At each wake-up, the server receives all bytes that the socket has, and the protocol cuts every whole PDU out of them. Then all
-commands that can complete now are executed, the store's open batch is committed once, and all responses are sent with one call.
-Only a command that must wait becomes a task, in this connection's nursery. Its changes are also committed before its response
-is sent.
+At each wake-up, the server receives all bytes that the socket has, and the protocol divides the bytes into PDUs. The server
+executes all commands that can complete now, commits the store's open batch once, and sends all responses with one call. A
+command that must wait becomes a task in this connection's nursery. The changes of this command are committed before its
+response is sent.
 """
 
 import socket
@@ -32,21 +32,24 @@ from odx_target.target.trace.tap import Tap, tap_of
 Ts = TypeVarTuple("Ts")
 
 TIMER_INTERVAL_S = 1.0
-"""Time between two checks of the timers of the protocol (login, ping), which count in seconds."""
+"""Time between two checks of the timers of the protocol (login, ping). These timers have whole seconds."""
 
 SCARCITY_PAUSE_S = 0.05
-"""Pause before another try if the kernel lacks memory."""
+"""Pause before the next attempt if the kernel has no memory."""
 
 LAST_WORDS_TIMEOUT_S = 1.0
-"""Time for a peer to receive the last PDUs of a connection that ends."""
-# Reasons for closing after which the peer may still be sending. If a socket is closed with unread bytes, the connection is
-# reset, and some hosts then drop the Reject or the login status before it has been read.
+"""Maximum time for a peer to receive the last PDUs of a connection that ends."""
+# After a connection is closed for these reasons, the peer may still be sending. If a socket is closed with unread bytes, the
+# connection is reset, and some hosts discard the Reject or the login status before they have read it.
 ENDS_WITH_UNREAD_BYTES = {CloseCode.PROTOCOL_ERROR, CloseCode.HEADER_DIGEST, CloseCode.LOGIN_FAILED}
 DISCARD_BYTES = 1 << 16
 
 
 class ConnectionServer:
-    """Serves one connected socket until it closes. `ended` is set when all its resources have been released."""
+    """Serves one connected socket until it is closed.
+
+    `ended` is set when all resources of the connection have been released.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class ConnectionServer:
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        seen_directory = directory.seen_from(connected)  # raises OSError before anything else refers to the connection
+        seen_directory = directory.seen_from(connected)  # first, because it may raise OSError
         self._socket = connected
         self._budget = budget
         self._turns = pool.turns
@@ -71,7 +74,7 @@ class ConnectionServer:
         self._tap = tap_of(tap, connected)
         self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
         self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
-        self._has_turn = True  # True if one more receive may follow before other connections run
+        self._has_turn = True  # True if the connection may receive once more before other connections run
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
@@ -106,7 +109,7 @@ class ConnectionServer:
             self._take_apart()
 
     def _end(self) -> None:
-        """Release all resources of the connection at once, because its objects refer to each other and may exist for longer."""
+        """Release all resources of the connection now, because its objects refer to each other and may exist longer."""
         try:
             with ExitStack() as last_first:  # calls all of them, even if one fails
                 last_first.callback(self.ended.set)
@@ -125,7 +128,7 @@ class ConnectionServer:
             self._log.failed(error)
 
     def _take_apart(self) -> None:
-        """Break the reference cycles between the parts, so that they are freed at once, without the garbage collector."""
+        """Break the reference cycles between the connection's objects, so that they are freed without the garbage collector."""
         self._protocol.take_apart()
         vars(self._executor).clear()
         vars(self._sender).clear()
@@ -141,18 +144,21 @@ class ConnectionServer:
 
     @property
     def session(self) -> Session | None:
-        """The session of this connection; None if there is none."""
+        """The session of this connection. None if the connection has no session."""
         return None if self.ended.is_set() or self._protocol.closed else self._protocol.session
 
     async def stop(self) -> None:
-        """Request a logout of the initiator, and wait until the connection has ended."""
+        """Ask the initiator to log out, and wait until the connection has ended."""
         if not self.ended.is_set():
             self._protocol.request_logout(trio.current_time())
             await self._send()
         await self.ended.wait()
 
     def cut(self) -> None:
-        """End the connection without a logout. If it is not served yet, it ends as soon as it is served."""
+        """End the connection without a logout.
+
+        If `serve` has not been called yet, the connection ends when `serve` is called.
+        """
         self._serving.cancel()
 
     async def _receive_until_closed(self) -> None:
@@ -166,8 +172,7 @@ class ConnectionServer:
     def _lose_connection(self, error: OSError | PoolFailed) -> None:
         """Handle a failure of the socket or of the pool.
 
-        After a failure of the pool, recent changes of all connections may be lost, so no connection may send responses any
-        more.
+        If the pool has failed, recent changes of all connections may be lost, so no connection may send a response any more.
         """
         self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
         if isinstance(error, PoolFailed):
@@ -202,7 +207,10 @@ class ConnectionServer:
             self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
 
     def _execute_received(self) -> bool:
-        """Execute the whole PDUs in the buffer. Return True if some are left, because enough output must be sent first."""
+        """Execute the whole PDUs in the buffer.
+
+        Return True if PDUs remain because output must be sent before they are executed.
+        """
         view = self._received.view()
         consumed_bytes = self._protocol.receive(view, trio.current_time())
         is_paused = self._protocol.is_paused_by_output
@@ -213,7 +221,7 @@ class ConnectionServer:
         return is_paused
 
     async def _send_and_go_on(self) -> None:
-        """Send the output, and execute the commands that had to wait until it was sent or until the next turn of the loop."""
+        """Send the output. After that, execute the commands that waited for this or for the next turn of the event loop."""
         await self._sender.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()
@@ -221,7 +229,10 @@ class ConnectionServer:
             await self._sender.send()
 
     def _open_memory(self) -> SessionMemory:
-        """Open the memory of a new session. If too many other sessions are still ending, cut this session."""
+        """Open the memory of a new session.
+
+        If there is none because too many old sessions are still ending, cut this connection.
+        """
         memory = self._budget.open_session()
         if memory is None:
             self._log.report("warning", "too many sessions are ending, a new one is cut")
@@ -233,7 +244,7 @@ class ConnectionServer:
     def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
         """Start a task of this connection. Return False if the connection does not accept tasks any more.
 
-        Other connections may call this method until `serve` returns, but the nursery closes a little earlier.
+        Other connections may call this method until `serve` returns, but the nursery closes just before that.
         """
         try:
             self._nursery.start_soon(function, *arguments)
@@ -242,20 +253,23 @@ class ConnectionServer:
         return True
 
     def _has_output(self) -> None:
-        """Send the R2Ts that became possible because memory was granted."""
+        """Send the R2T PDUs that became possible because memory was granted."""
         self._start_soon(self._send)
 
     def _peer_reads(self) -> None:
-        """Record that the peer receives data, which shows that it is alive, however slow it is."""
+        """Record that the peer receives data. Even a slow peer is alive if it receives data."""
         self._protocol.data_taken(trio.current_time())
 
     def _superseded(self) -> None:
-        """End this connection because another connection replaces it. Its tasks end before the other connection continues."""
+        """End this connection because another connection replaces it.
+
+        The tasks of this connection end before the other one continues.
+        """
         self._executor.handle_events()
         self._receiving.cancel()
 
     async def _send(self) -> None:
-        """Commit, then send the output of the protocol. If the socket cannot be written, the connection ends."""
+        """Commit the open batch, and send the output of the protocol. If the socket cannot be written, the connection ends."""
         try:
             await self._sender.send()
         except (OSError, PoolFailed) as error:
@@ -272,12 +286,12 @@ class ConnectionServer:
                 if self._protocol.closed:
                     self._receiving.cancel()
                 else:
-                    # A task of its own sends, because a peer that does not read would block the timer that must end its
+                    # A separate task sends. Otherwise, if the peer does not read, this timer would wait and could not end the
                     # connection.
                     self._start_soon(self._send)
 
     async def _finish(self) -> None:
-        """Send the remaining output, and end the commands under way, because their nexus is lost."""
+        """Send the remaining output, and end the running commands, because their nexus is lost."""
         self._log.closed(self._protocol.close_reason)
         self._executor.handle_events()
         self._executor.lose_nexus()
@@ -289,7 +303,7 @@ class ConnectionServer:
                 await self._discard_received()
 
     async def _discard_received(self) -> None:
-        """Discard received bytes until the peer has closed its side."""
+        """Discard received bytes until the peer has closed its side of the connection."""
         room = memoryview(bytearray(DISCARD_BYTES))
         while True:
             await trio.lowlevel.wait_readable(self._socket)

@@ -1,4 +1,4 @@
-"""Portals: the listening sockets, and a server for each accepted connection."""
+"""The portals of an array: listening sockets, and a server for each accepted connection."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from odx_target.target.trace.tap import Tap
 
 LISTEN_BACKLOG = 64
 ACCEPT_PAUSE_S = 0.1
-"""Pause after accept() has failed. The cause may last, and retries without a pause would use all CPU time."""
+"""Pause after a failure of accept(). The cause may last, and retries without a pause would use all CPU time."""
 
 
 class ConnectedSession(NamedTuple):
@@ -65,11 +65,11 @@ class Listener:
         self._directory.set_portals(self.portals)
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Accept connections in the nursery. From now on, the listener closes the sockets."""
+        """Accept connections in the nursery. After this call, the listener must close the sockets."""
         nursery.start_soon(self._accept_all, nursery)
 
     async def stop(self, timeout_s: float) -> None:
-        """Accept no more connections, ask the initiators to log out, and after `timeout_s` cut the remaining connections."""
+        """Stop accepting connections, and ask the initiators to log out. Cut connections that remain after `timeout_s`."""
         self._accepting.cancel()
         await self._accepted_last.wait()
         with trio.move_on_after(timeout_s):
@@ -135,16 +135,15 @@ class Listener:
         return [ConnectedSession(peer, session) for peer, session in found if session is not None]
 
     def pool_failed(self, error: PoolFailed) -> None:
-        """Close all connections, because any of them may have written to the lost batch. Hosts then log in again."""
+        """Close all connections, because each of them may have written to the lost batch. After that, hosts log in again."""
         self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
         for connection in list(self._connections):
             connection.cut()
 
     def _make_room(self) -> bool:
-        """Make room for one more connection by cutting the oldest login, if a limit is reached. Return False if there is no
-        login.
+        """If a limit is reached, cut the oldest login to make room for one more connection. Return False if there is no login.
 
-        So a flood of connections that never log in cannot keep hosts out, as a login takes only milliseconds.
+        Therefore connections that never log in cannot keep hosts out. The login of a host takes only milliseconds.
         """
         logging_in = [server for server in self._connections if not server.is_logged_in]
         if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:
@@ -169,9 +168,9 @@ class Listener:
 
 
 async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
-    """Return listening sockets for all portals. The caller closes them.
+    """Return listening sockets for all portals. The caller must close the sockets.
 
-    Raises OSError, whose message names the portal that cannot be bound.
+    Raises OSError with a message that names the portal that cannot be bound.
     """
     sockets: list[socket.socket] = []
     try:
@@ -207,7 +206,10 @@ async def _bind(portal: Portal) -> socket.socket:
 
 
 async def _addresses_of(portal: Portal) -> list[Any]:
-    """Return the addresses of a portal, best first. Raises OSError, also for names that the resolver refuses."""
+    """Return the addresses of a portal, best first.
+
+    Raises OSError, even if the resolver refuses the name with another error.
+    """
     try:
         return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
     except UnicodeError as error:

@@ -8,9 +8,9 @@
     written                       7/16 of the rest         data-out after R2T, until its command has ended
     read                          7/16 of the rest         data that is read from a disk, and large reads that are not sent yet
 
-The first three parts are reserved for the largest number of sessions and sockets. So small commands that end at once need no
-accounting. The other parts are allotments, which sessions share. Work claims memory in the order of the table. So work that
-holds unsolicited memory may wait for written memory, but work that holds read memory waits for no other memory.
+The first three parts are reserved for the largest number of sessions and sockets. Therefore small commands that end at once
+claim no memory. The other parts are allotments, which sessions share. Work claims memory in the order of the table. Work that
+holds unsolicited memory may wait for written memory, but work that holds read memory does not wait for other memory.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,11 @@ KIB, MIB = 1 << 10, 1 << 20
 DEFAULT_MEMORY_BYTES = 512 * MIB
 
 SESSION_BYTES = 2304 * KIB
-"""Memory of a session: a receive buffer of 1 MiB, and another MiB for small reads and responses that the host has not received.
-The remaining 256 KiB are for the records of 144 commands and related objects."""
+"""Memory of a session.
+
+The receive buffer has 1 MiB, small reads and responses that the host has not received have 1 MiB, and the records of 144
+commands and related objects have 256 KiB.
+"""
 
 DISCOVERY_SESSION_BYTES = 512 * KIB
 """Memory of a discovery session: a receive buffer for one of the largest PDUs, and 64 KiB of text in each direction."""
@@ -39,21 +42,26 @@ LOGIN_BYTES = 128 * KIB
 """Memory of a login: a receive buffer of 16 KiB, 64 KiB of text and the objects of a connection."""
 
 MAX_SHARES = MAX_CONNECTIONS + 4
-"""Maximum number of sessions that share the allotments: more than connections, since replaced sessions may still be ending."""
+"""Maximum number of sessions that share the allotments.
+
+It is larger than the number of connections, because replaced sessions may still be ending.
+"""
 
 FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SESSION_BYTES + MAX_LOGINS * LOGIN_BYTES
 
 MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
-"""Minimum part of each allotment that a session can always get: enough for one command of the size that Windows sends."""
+"""Minimum guaranteed part of each session in each allotment. It is enough for one command of the size that Windows sends."""
 
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
 MIN_MEMORY_BYTES = 320 * MIB
-"""Minimum of memory-limit: with less, the allotments would have no room for one of the largest commands besides the guaranteed
-parts."""
+"""Minimum of memory-limit.
+
+With this limit, each allotment has room for the guaranteed parts and one command of the largest size.
+"""
 
 MAX_MEMORY_BYTES = 1 << 40
-"""Maximum of memory-limit: more than a machine has."""
+"""Maximum of memory-limit. No machine has more memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +77,13 @@ class SessionMemory:
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
     def close(self) -> None:
-        """Release all memory, because the session and its work have ended."""
+        """Release all memory, because the session and all its work have ended."""
         for share in (self.unsolicited, self.written, self.read):
             share.close()
 
 
 class MemoryBudget:
-    """The allotments of one array. `limit_bytes` is for all parts in the table above, and at least MIN_MEMORY_BYTES."""
+    """The allotments of one array. `limit_bytes` is the sum of all parts in the table above, and at least MIN_MEMORY_BYTES."""
 
     def __init__(self, limit_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
         if limit_bytes < MIN_MEMORY_BYTES:
@@ -89,11 +97,14 @@ class MemoryBudget:
 
     @property
     def used_bytes(self) -> int:
-        """The memory in allotments that sessions hold now."""
+        """Number of bytes of the allotments that sessions hold now."""
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
     def open_session(self) -> SessionMemory | None:
-        """Open the memory of a new session. The caller closes it. Returns None while too many old sessions are still ending."""
+        """Open the memory of a new session. The caller must close it.
+
+        Returns None while too many old sessions are still ending.
+        """
         if self.unsolicited.count_shares >= MAX_SHARES:
             return None
         return SessionMemory(self.unsolicited.open_share(), self.written.open_share(), self.read.open_share())
@@ -106,6 +117,6 @@ class MemoryBudget:
 
 
 def _allotment(size_bytes: int, largest_claim_bytes: int) -> Allotment:
-    """Make an allotment. Three quarters of it are guaranteed, or less if the largest claim needs more of the common part."""
+    """Make an allotment. Three quarters of it are guaranteed, or less if the largest claim needs a larger common part."""
     guaranteed_bytes = min(size_bytes * 3 // 4, size_bytes - largest_claim_bytes) // MAX_SHARES
     return Allotment(size_bytes, MAX_SHARES, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))

@@ -12,11 +12,11 @@ class SessionReadMemory:
         self._share = share
 
     def take(self, size_bytes: int) -> bool:
-        """Claim memory at once. Return False, without a claim, if the claim would have to wait."""
+        """Try to claim memory without waiting. If the claim would have to wait, claim no memory and return False."""
         return self._share.take(size_bytes)
 
     async def wait_for(self, size_bytes: int) -> None:
-        """Claim memory, and wait until it is available."""
+        """Wait until memory is available, and claim it."""
         granted = trio.Event()
         claim = self._share.wait(size_bytes, granted.set)
         try:

@@ -3,20 +3,32 @@
 import mmap
 
 LOGIN_BUFFER_BYTES = 16 << 10
-"""Size of the buffer during the login. The largest PDU then has 8 KiB, so one always fits after a move to the front."""
+"""Size of the buffer during the login.
+
+A PDU of the login has at most 8 KiB, so one PDU always fits after a move to the front.
+"""
 
 RECEIVE_BUFFER_BYTES = 1 << 20
-"""Size of the buffer for one wake-up: three of the largest PDUs, so that one always fits after a move to the front."""
+"""Size of the buffer of a normal session.
+
+It has room for three PDUs of the largest size, so one PDU always fits after a move to the front.
+"""
 
 DISCOVERY_BUFFER_BYTES = 320 << 10
-"""Size of the buffer of a discovery session, which sends only text, but in PDUs that may be as large as in other sessions."""
+"""Size of the buffer of a discovery session. It sends only text, but its PDUs may be as large as in normal sessions."""
 
 MIN_FREE_BYTES = 1 << 18
-"""If less room is left after the unconsumed bytes, they are moved to the front, because each small receive costs a call."""
+"""If less room than this remains after the unconsumed bytes, they are moved to the front.
+
+Otherwise small receives would need many calls.
+"""
 
 
 class ReceiveBuffer:
-    """Received bytes that are not yet consumed, without a gap. Views of consumed bytes stay valid until `free` or `grow`."""
+    """Buffer of received bytes that are not yet consumed.
+
+    Views of consumed bytes stay valid until `free` or `grow` is called.
+    """
 
     def __init__(self, size_bytes: int = LOGIN_BUFFER_BYTES) -> None:
         self._view = memoryview(b"")
@@ -30,8 +42,8 @@ class ReceiveBuffer:
 
     def grow(self, size_bytes: int) -> None:
         """Enlarge the buffer, and keep the received bytes."""
-        # The pages come directly from the kernel. So they return to it together with the buffer, instead of being kept by the
-        # allocator, and they exist only after something has been received into them.
+        # The kernel provides the pages directly. Therefore the pages return to the kernel when the buffer is released, and a
+        # page exists only after bytes have been received into it.
         view = memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         unconsumed = self._end - self._start
         view[:unconsumed] = self.view()
@@ -40,12 +52,12 @@ class ReceiveBuffer:
         self._least_free_bytes = min(MIN_FREE_BYTES, size_bytes // 4)
 
     def close(self) -> None:
-        """Release the memory at once, since other objects may refer to this object for a while."""
+        """Release the memory now, because other objects may refer to this object for some time."""
         self._view = memoryview(b"")
         self._start = self._end = 0
 
     def free(self) -> memoryview:
-        """Return the room for received bytes. It is never empty while unconsumed bytes fill less than the buffer."""
+        """Return the free room for received bytes. The room is empty only if unconsumed bytes fill the whole buffer."""
         if self._start == self._end:
             self._start = self._end = 0
         elif self._start and len(self._view) - self._end < self._least_free_bytes:
@@ -63,5 +75,5 @@ class ReceiveBuffer:
         return self._view[self._start : self._end]
 
     def consumed(self, size_bytes: int) -> None:
-        """Drop the first `size_bytes` bytes of `view`."""
+        """Remove the first `size_bytes` bytes of `view` from the buffer."""
         self._start += size_bytes

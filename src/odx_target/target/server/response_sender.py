@@ -1,4 +1,4 @@
-"""The output of a connection: commits the changes of its commands, then sends all responses in one call."""
+"""The output of a connection. The changes of commands are committed, and after that all responses are sent in one call."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,34 +8,36 @@ from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
 MAX_UNSENT_BYTES = 512 << 10
-"""Maximum size of small read data that a peer has not received; above it, the peer's next commands wait. The kernel then holds
-some MiB more. Large reads claim memory of their own."""
+"""Maximum size of the data of small reads that a peer has not received. If there is more, the next commands of the peer wait.
+
+In addition, the kernel may hold some MiB. Large reads claim memory of their own.
+"""
 
 
 class ResponseSender:
     """Commits the store's open batch and sends the output of the protocol.
 
-    The memory of large reads is held here until their data has been sent.
+    The sender keeps the claimed memory of large reads until their data has been sent.
     """
 
     def __init__(self, pool: Pool, queue: SendQueue, take_output: Callable[[], Sequence[Buffer]]) -> None:
         self._pool = pool
         self._queue = queue
         self._take_output = take_output
-        self._small_bytes = 0  # data of small reads since the queue was last empty
+        self._small_bytes = 0  # size of the data of small reads since the queue was last empty
         self._held: list[tuple[Share, int]] = []
 
     @property
     def unsent_bytes(self) -> int:
-        """The number of bytes that the peer has not received yet."""
+        """Number of bytes in the queue that the socket has not accepted yet."""
         return self._queue.unsent_bytes
 
     def hold(self, share: Share, size_bytes: int) -> None:
-        """Keep a claim of memory until the queue is empty."""
+        """Keep claimed memory until the queue is empty."""
         self._held.append((share, size_bytes))
 
     def send_early(self, size_bytes: int) -> bool:
-        """Send the present output without waiting; `size_bytes` of it are data of small reads.
+        """Send the present output without waiting. `size_bytes` is the size of the data of small reads in this output.
 
         Returns False if too much output is still unsent, or if the batch cannot be committed yet. Raises OSError, PoolFailed.
         """
@@ -49,7 +51,10 @@ class ResponseSender:
         return self._small_bytes <= MAX_UNSENT_BYTES
 
     def send_now(self) -> bool:
-        """Send all output if this needs no waiting. If it returns False, await `send`. Raises OSError, PoolFailed."""
+        """Send all output without waiting, and return True. If this is not possible, return False: `send` must be awaited.
+
+        Raises OSError, PoolFailed.
+        """
         try:
             self._pool.commit()
         except Scarcity:
@@ -70,7 +75,7 @@ class ResponseSender:
         self._all_sent()
 
     def close(self) -> None:
-        """Drop all unsent output. Nothing more will be sent."""
+        """Discard all unsent output. Nothing is sent after this call."""
         self._queue.close()
         self._all_sent()
 

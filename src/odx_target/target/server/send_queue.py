@@ -1,4 +1,7 @@
-"""The send queue of a connection: sends at once as much as the socket accepts, and the rest when the socket is writable."""
+"""The send queue of a connection.
+
+It sends as many bytes as the socket accepts now, and the remaining bytes when the socket is writable.
+"""
 
 import socket
 from collections import deque
@@ -11,7 +14,7 @@ from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
 
 SCARCITY_PAUSE_S = 0.05
-"""Pause before another try if the kernel lacks memory."""
+"""Pause before the next attempt if the kernel has no memory."""
 
 MAX_PIECES = 1024
 """Maximum number of buffers in one sendmsg call (IOV_MAX of Linux)."""
@@ -20,7 +23,7 @@ MAX_PIECES = 1024
 class SendQueue:
     """Buffers to be sent to a socket, in order. Each buffer must stay unchanged until it is sent.
 
-    `on_progress` is called when a peer receives again after a pause.
+    `on_progress` is called when the peer receives data again after a pause.
     """
 
     def __init__(
@@ -34,11 +37,14 @@ class SendQueue:
 
     @property
     def unsent_bytes(self) -> int:
-        """The number of bytes that the peer has not received yet."""
+        """Number of bytes in the queue that the socket has not accepted yet."""
         return sum(map(len, self._unsent))
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
-        """Send without waiting. Return True if everything was sent; otherwise await `drain`. Raises OSError."""
+        """Send buffers without waiting. Return True if all bytes were sent. If it returns False, `drain` must be awaited.
+
+        Raises OSError.
+        """
         if self._tap is not None:
             self._tap.sent(buffers)
         if not self._unsent and len(buffers) <= MAX_PIECES:
@@ -56,11 +62,11 @@ class SendQueue:
         return not self._unsent
 
     def close(self) -> None:
-        """Drop all unsent buffers."""
+        """Discard all unsent buffers."""
         self._unsent.clear()
 
     async def drain(self) -> None:
-        """Send everything, and wait for the peer to receive it. Raises OSError."""
+        """Send all buffers in the queue, and wait while the socket accepts no bytes. Raises OSError."""
         async with self._draining:
             while self._unsent:
                 pieces = [self._unsent[index] for index in range(min(len(self._unsent), MAX_PIECES))]

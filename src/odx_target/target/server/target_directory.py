@@ -1,4 +1,4 @@
-"""The directory of an array for the iSCSI protocol: its one target, its portals, its sessions."""
+"""The directory of an array for the iSCSI protocol: the only target of the array, its portals and its sessions."""
 
 import ipaddress
 import socket
@@ -12,14 +12,14 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.target.config.settings import Portal as PortalAddress
 
-# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to them.
-ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared with, not bound
+# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared, not bound
 ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """CHAP for normal sessions and, if `discovery` is True, for discovery sessions. `entropy` makes challenges."""
+    """CHAP accounts for normal sessions, and for discovery sessions if `discovery` is True. `entropy` makes challenges."""
 
     accounts: Accounts
     discovery: bool
@@ -27,9 +27,9 @@ class Authentication:
 
 
 class TargetDirectory:
-    """One target with the same LUNs for every initiator. `set_portals` is called when their ports are known.
+    """One target with the same LUNs for every initiator. `set_portals` must be called when the ports of the portals are known.
 
-    `authentication` has the CHAP accounts; if it is None, every initiator may log in.
+    `authentication` has the CHAP accounts. If it is None, every initiator may log in.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class TargetDirectory:
         self._portals = list(portals)
 
     def seen_from(self, connected: socket.socket) -> "TargetDirectory":
-        """Return a directory for one connection, with the local address at which the connection arrived. Raises OSError."""
+        """Return the directory for one connection. It contains the local address at which the connection arrived.
+
+        Raises OSError.
+        """
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
         seen = TargetDirectory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
@@ -71,7 +74,7 @@ class TargetDirectory:
         return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
 
     def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
-        """Return the portal with an address that the host can connect to; None if no such address is known."""
+        """Return the portal with an address to which the host can connect. Return None if no such address is known."""
         if portal.host not in ANY_ADDRESS:
             return replace(portal, host=plain_host(portal.host))
         if self._arrived_at is None:
@@ -88,12 +91,12 @@ class TargetDirectory:
         return ChapAuthenticator(authentication.accounts, initiator_name, authentication.entropy)
 
     def nexus_of(self, session: Session) -> Nexus:
-        """Make a nexus for a new session. It has access to all logical units."""
+        """Make the nexus of a new session. The nexus has access to all logical units."""
         return Nexus(session.initiator_name, session.initiator_port_name, session.target_port_name, self._logical_units)
 
 
 def plain_host(host: str) -> str:
-    """Return an address in the form for other machines: without a zone, and not as IPv4 mapped into IPv6."""
+    """Return an address that other machines can use. It has no IPv6 zone, and is not an IPv4 address mapped to IPv6."""
     host = host.partition("%")[0]
     try:
         address = ipaddress.ip_address(host)

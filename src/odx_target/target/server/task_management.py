@@ -1,4 +1,4 @@
-"""Task management functions: maps iSCSI function codes to functions of the device server (RFC 7143 11.5, 11.6)."""
+"""Task management functions. The module maps iSCSI function codes to functions of the device server (RFC 7143 11.5, 11.6)."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from odx_target.scsi.nexus import Nexus
 
 
 def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
-    """Perform a task management function. When this returns, the tasks that it aborted change nothing more."""
+    """Perform a task management function. After the return, the tasks that it aborted change nothing any more."""
     perform = _FUNCTIONS.get(request.function)
     if perform is None:
         return Response.FUNCTION_NOT_SUPPORTED

@@ -1,7 +1,7 @@
-"""The commands of a connection, joined from their PDUs: CDB, parameter list, and parameter data.
+"""The commands of a connection. A command is joined from its PDUs: CDB, parameter list, and parameter data.
 
-Only parameter lists and parameter data that can be described are kept, up to a limit. The data of reads and writes is never
-kept.
+Parameter lists and parameter data are kept only if they can be described, and up to a limit. The data of reads and writes is
+never kept.
 """
 
 from collections.abc import Callable
@@ -23,21 +23,29 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.target.trace.frames import Piece
 
 MAX_KEPT_BYTES = 1 << 16
-"""Maximum size of one parameter list or response that is kept: far more than the longest list of token commands and UNMAP."""
+"""Maximum size of one parameter list or response that is kept.
+
+The longest lists of token commands and UNMAP are much shorter.
+"""
 MAX_KEPT_IN_ALL_BYTES = 1 << 20
-"""Maximum size of all lists and responses that are kept for one connection: sixteen of the longest. Further commands are traced
-without them."""
+"""Maximum total size of the lists and responses that are kept for one connection.
+
+If it is reached, further commands are traced without their lists and responses.
+"""
 MAX_COMMANDS = 512
-"""Maximum number of commands of one connection that are kept, far above the command window. Further ones replace the oldest."""
+"""Maximum number of commands of one connection that are kept. It is much larger than the command window.
+
+Further commands replace the oldest.
+"""
 
 LOGIN_TEXTS = (LoginRequest, LoginResponse)
 TEXTS = (*LOGIN_TEXTS, TextRequest, TextResponse)
-"""PDUs whose data segment contains keys and values."""
+"""PDU types whose data segment contains text keys and values."""
 
 
 @dataclass(slots=True)
 class Command:
-    """A command under way."""
+    """A command that has not ended."""
 
     lun: int
     cdb: bytes
@@ -45,16 +53,16 @@ class Command:
     writes: bool
     wants_answer: bool = False
     parameter_list_bytes: int = 0
-    """PARAMETER LIST LENGTH of a list that is kept. The initiator may send fewer bytes, or further bytes after the list."""
+    """PARAMETER LIST LENGTH of a parameter list that is kept. The initiator may send fewer or more bytes."""
     parameter_list: bytearray | None = None
     answer: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(slots=True)
 class Seen:
-    """One PDU, and the complete parameter list or response that it ends, if any.
+    """One PDU. If the PDU completes a parameter list or a response, the object contains the list or response too.
 
-    A status also ends an incomplete parameter list.
+    If a status arrives before the end of a parameter list, the object contains the incomplete list.
     """
 
     pdu: Pdu
@@ -63,14 +71,14 @@ class Seen:
     parameter_list: bytes | None = None
     answer: bytes | None = None
     continues_text: bool = False
-    """True if the text begins with the continuation of the previous PDU's text (the C bit)."""
+    """True if the text continues the text of the previous PDU (the C bit)."""
 
 
 class Conversation:
     """The commands of one connection.
 
-    Two functions take a CDB and decide what is kept. The first returns the number of bytes of the parameter list to keep. The
-    second returns True if the response is to be kept.
+    Two functions take a CDB and decide which data is kept. The first function returns the number of bytes of the parameter list
+    to keep. The second function returns True if the response must be kept.
     """
 
     def __init__(self, parameter_list_bytes: Callable[[bytes], int], wants_answer: Callable[[bytes], bool]) -> None:
@@ -81,17 +89,17 @@ class Conversation:
         self._cut_texts: dict[type[Pdu], bool] = {}
 
     def forget(self) -> None:
-        """Forget the commands under way after a pause, in which they may have ended.
+        """Forget all commands after a pause, because they may have ended during the pause.
 
-        The texts of a login are not forgotten, and must be followed during a pause too, because the continuation of a value
-        shows no key.
+        The texts of a login are not forgotten. They must be followed during a pause too, because the key of a value may be in
+        an earlier PDU than the end of the value.
         """
         self._commands.clear()
         self._kept_bytes = 0
         self._cut_texts = {kind: was_cut for kind, was_cut in self._cut_texts.items() if kind in LOGIN_TEXTS}
 
     def see(self, pdu: Pdu, piece: Piece) -> Seen:
-        """Process the next PDU, from either end."""
+        """Process the next PDU, which either end has sent."""
         seen = Seen(pdu, piece.data)
         if isinstance(pdu, ScsiCommand):
             seen.command = self._begin(pdu, piece)
@@ -153,7 +161,7 @@ class Conversation:
         return whole
 
     def _put(self, kept: bytearray, offset: int, data: memoryview, most_bytes: int = MAX_KEPT_BYTES) -> None:
-        """Append data to `kept`. Data arrive in order (DataPDUInOrder), so data after a gap are dropped."""
+        """Append data to `kept`. Data arrives in order (DataPDUInOrder), so data after a gap is ignored."""
         if offset == len(kept):
             part = data[: max(0, min(most_bytes - offset, MAX_KEPT_IN_ALL_BYTES - self._kept_bytes))]
             kept += part

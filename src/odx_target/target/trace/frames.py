@@ -1,7 +1,7 @@
-"""Cuts the bytes of a connection into PDUs.
+"""Division of the bytes of a connection into PDUs.
 
-The login text of the connection shows whether PDUs have digests (RFC 7143 13.1). The last value that the target sent is valid
-after the Login Response that ends the login.
+The text of the login shows if PDUs have digests (RFC 7143 13.1). The last value that the target sent is valid after the Login
+Response that ends the login.
 """
 
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginResponse, Pdu, Unkno
 from odx_target.iscsi.pdu.opcodes import Stage
 
 MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
-"""The largest DataSegmentLength. A trace also shows PDUs that the two ends refuse as too long."""
+"""The largest DataSegmentLength that the field can express. A trace shows even PDUs that the receiver refuses as too long."""
 MAX_LOGIN_TEXT_BYTES = 1 << 16
-"""Maximum size of the text in one negotiation step, the same as the limit of the protocol. Further text is ignored."""
+"""Maximum size of the text in one negotiation step. The protocol has the same limit. Further text is ignored."""
 
 
 class Piece(NamedTuple):
-    """A PDU in the form in which it was sent, or bytes that are not a PDU.
+    """The bytes of one PDU, or bytes that are not a PDU.
 
-    `raw` is the whole PDU, with digests and padding; `data` is only the data segment. `fault` describes an error, and is empty
-    if there is none. `pdu` is None if the bytes cannot be a PDU.
+    `raw` is the whole PDU with digests and padding. `data` is only the data segment. `fault` describes an error, and is empty
+    if there is no error. `pdu` is None if the bytes cannot be a PDU.
     """
 
     raw: memoryview
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
 
 class Frames:
-    """Cuts the bytes that the two ends of one connection send. Each call of `cut` gets whole PDUs."""
+    """Divides the bytes that the two ends of one connection send. Each call of `cut` must get whole PDUs."""
 
     def __init__(self) -> None:
         self._reader = FrameReader(MAX_DATA_SEGMENT_BYTES)
@@ -40,7 +40,7 @@ class Frames:
         self.in_full_feature_phase = False
 
     def cut(self, view: memoryview) -> Iterator[Piece]:
-        """Yield every PDU in `view`, in order. Bytes that cannot be cut into PDUs are one piece with its fault."""
+        """Yield every PDU in `view`, in order. Bytes that cannot be divided into PDUs are yielded as one piece with a fault."""
         at = 0
         while at < len(view):
             try:

@@ -1,4 +1,4 @@
-"""Rows, tokens and sense data as parts of one line."""
+"""Functions that describe rows, tokens and sense data as parts of one line."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from odx_target.scsi.describe.rows import Row
 from odx_target.scsi.reply import Status
 
 HASH_CHARACTERS = 8
-"""Number of characters shown of a token's SHA-256: enough to distinguish the tokens of one trace."""
+"""Number of characters of a token's SHA-256 that are shown. They are enough to distinguish the tokens of one trace."""
 MAX_SHOWN_BYTES = 32
 MAX_VALUE_CHARACTERS = 256
-"""Maximum number of characters shown of a field's value; the longest target name has 223."""
+"""Maximum number of characters that are shown of a field's value. The longest target name has 223 characters."""
 
 # Fields that are shown earlier in another form, or that always have the same value.
 _NOT_SHOWN = {"operation_code", "service_action", "response_code", "additional_sense_length", "reserved"}
@@ -22,9 +22,9 @@ _SHOWN_AT_ZERO = (
     *("address", "identifier", "list_length", "allocation_length", "transfer_length", "number_of", "count"),
     *("wce", "d_sense", "swp"),
 )
-# Exceptions to these names: here zero means that nothing is set.
+# Exceptions to these names: in these fields, zero means that nothing is set.
 _NOT_SHOWN_AT_ZERO = {"disable_prefetch_transfer_length", "number_of_cache_segments"}
-# Keys by which authentication methods prove secrets (RFC 7143 12.1), in upper case.
+# Keys with which authentication methods prove secrets (RFC 7143 12.1), in upper case.
 _PROVING_KEYS = {"CHAP_C", "CHAP_R", "KRB_AP_REQ", "KRB_AP_REP", "SRP_S", "SRP_A", "SRP_B", "SRP_M", "SRP_HM"}
 _UNKNOWN_BYTES = (1 << 128) - 1
 
@@ -73,16 +73,16 @@ def describe_token_briefly(token: bytes) -> str:
 
 
 def describe_key_value(key: str, value: str) -> str:
-    """Describe the value of a text key. If the value proves a secret, only its length is shown, since it helps to guess the
-    secret.
+    """Describe the value of a text key.
 
-    This also applies if a peer writes such a key in lower case or with blanks.
+    If the value proves a secret, show only its length, because the value helps to guess the secret. Such a value is recognized
+    even if the peer writes its key in lower case or with blanks.
     """
     return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
 
 
 def describe_status(status: int) -> str:
-    """Return the standard's name of a SCSI status."""
+    """Return the name of a SCSI status in the standard."""
     try:
         return Status(status).name.replace("_", " ")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Descriptions of parameter lists and responses in a trace, as tables by command.
+"""Descriptions of the parameter lists and responses in a trace. Tables contain a describing function for each command.
 
 READ and WRITE are missing, because their data is not shown.
 """
@@ -42,18 +42,23 @@ from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESER
 from odx_target.target.trace.one_line import describe_bytes, describe_rows, describe_sense_briefly, describe_token_briefly
 
 MAX_SHOWN_RANGES = 64
-"""Maximum number of ranges shown, as many as a token command may have. A longer list ends with the number of the others."""
+"""Maximum number of ranges that are shown. A token command may have so many ranges.
+
+A longer list ends with the number of omitted ranges.
+"""
 MAX_SHOWN_WORDS = 256
-"""Maximum number of words shown of one parameter list or response, since a longer line would be hard to read."""
+"""Maximum number of words that are shown of one parameter list or response. A longer line would be hard to read."""
 MAX_DESCRIBED_BYTES = 4096
-"""Maximum number of bytes described of one parameter list or response. The array waits for the description, and a peer may send
-the longest list again and again."""
+"""Maximum number of bytes that are described of one parameter list or response.
+
+The event loop waits for the description, and a peer may send the longest list again and again.
+"""
 TOKEN_IN_LIST = 16
 """Byte offset of ROD TOKEN in a WRITE USING TOKEN parameter list (SBC-4 5.55)."""
 
 Words: TypeAlias = list[str]
 Describe: TypeAlias = Callable[[bytes, bytes], Words]
-"""Function from a CDB and its data to words."""
+"""Function that takes a CDB and its data, and returns the words that describe the data."""
 Found = TypeVar("Found")
 
 _DESCRIPTIONS = Descriptions()
@@ -85,14 +90,14 @@ def describe_command(cdb: bytes) -> Words:
 
 
 def parameter_list_bytes(cdb: bytes) -> int:
-    """Return PARAMETER LIST LENGTH of a command whose parameter list is described; 0 for any other command."""
+    """Return PARAMETER LIST LENGTH of a command whose parameter list can be described. Return 0 for any other command."""
     known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
     length = known.layout.values_within(cdb).get("parameter_list_length", 0) if known else 0
     return length if isinstance(length, int) else 0
 
 
 def wants_answer(cdb: bytes) -> bool:
-    """True if the response to this command is described."""
+    """True if the response to this command can be described."""
     return _find(ANSWERS, cdb) is not None
 
 
@@ -170,7 +175,7 @@ def _unmap(_cdb: bytes, data: bytes) -> Words:
 
 
 def _rod_token_information(_cdb: bytes, data: bytes) -> Words:
-    """Describe RECEIVE ROD TOKEN INFORMATION data, which the allocation length may cut anywhere."""
+    """Describe RECEIVE ROD TOKEN INFORMATION data, which the allocation length may truncate at any byte."""
     end = StatusHeader.size_bytes + 4 + (data[13] if len(data) > 13 else 0)
     words = describe_rows(describe_rod_token_information(data[:end]))
     return [*words, describe_token_briefly(data[end + 2 :][:TOKEN_BYTES])] if len(data) > end + 2 else words
@@ -222,7 +227,10 @@ def _report_luns(_cdb: bytes, data: bytes) -> Words:
 
 
 def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
-    """Describe a list of all commands only by their codes, `28` or `83/10`, since names would fill a screen; or one command."""
+    """Describe a report of one command, or of all commands.
+
+    If the report is of all commands, show only codes such as `28` or `83/10`.
+    """
     if cdb[2] & _REPORTING_OPTIONS != ALL_COMMANDS:
         return describe_rows(describe_one_command(data))
     rows = describe_all_commands(data)
@@ -232,7 +240,7 @@ def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
 
 
 PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
-    # (operation code, service action or None): the function that describes the data-out
+    # Functions that describe data-out, by (operation code, service action or None).
     (0x15, None): _of_rows(describe_mode_parameters_6),
     (0x42, None): _unmap,
     (0x55, None): _of_rows(describe_mode_parameters_10),
@@ -242,7 +250,7 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
 }
 
 ANSWERS: dict[tuple[int, int | None], Describe] = {
-    # (operation code, service action or None): the function that describes the data-in
+    # Functions that describe data-in, by (operation code, service action or None).
     (0x03, None): lambda _cdb, data: [describe_sense_briefly(data)],
     (0x12, None): _inquiry,
     (0x1A, None): _of_rows(describe_mode_parameters_6),

@@ -1,20 +1,23 @@
-"""Blocks of a pcapng file: one section, one interface of raw IP packets, times in nanoseconds (draft-ietf-opsawg-pcapng)."""
+"""Blocks of a pcapng file (draft-ietf-opsawg-pcapng). A file has one section and one interface of raw IP packets.
+
+Times are in nanoseconds.
+"""
 
 import struct
 
 SECTION_HEADER, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 5, 6
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 LINK_TYPE_RAW = 101
-"""Packets that begin with an IPv4 or IPv6 header."""
+"""Link type of packets that begin with an IPv4 or IPv6 header."""
 
 END_OF_OPTIONS, COMMENT, IF_NAME, IF_TSRESOL, EPB_FLAGS, SHB_USERAPPL, ISB_IFDROP = 0, 1, 2, 9, 2, 4, 5
 NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
 MIN_SNAP_BYTES = 128
-"""Minimum of pcap-snap-length: the headers of IPv6, TCP and iSCSI, which are necessary, are 108 bytes."""
+"""Minimum of pcap-snap-length. The headers of IPv6, TCP and iSCSI are necessary, and have 108 bytes."""
 MAX_SNAP_BYTES = 262_144
-"""Maximum and default of pcap-snap-length, and the largest that readers accept; all packets here are shorter."""
+"""Maximum and default of pcap-snap-length. Readers accept no larger value, and all packets of a capture are shorter."""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")
@@ -36,7 +39,7 @@ def file_header(snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
 
 
 def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
-    """Build the block of one packet; `now_ns` is in nanoseconds since 1970."""
+    """Build the block of one packet. `now_ns` is in nanoseconds since 1970."""
     captured = data[:snap_bytes]
     body = _PACKET.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF, len(captured), len(data)) + _padded(captured)
     flags = _option(EPB_FLAGS, struct.pack("<I", INBOUND if inbound else OUTBOUND))
@@ -44,7 +47,7 @@ def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MAX_SNA
 
 
 def statistics(now_ns: int, dropped: int, comment: str) -> bytes:
-    """Build a block with the total number of packets that are missing in the file until now."""
+    """Build a block with the total number of packets that are missing in the file so far."""
     body = _STATISTICS.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF)
     options = _option(ISB_IFDROP, struct.pack("<Q", dropped)) + _option(COMMENT, comment.encode()) + _option(END_OF_OPTIONS)
     return _block(INTERFACE_STATISTICS, body + options)

@@ -1,6 +1,6 @@
-"""A PDU as one line: its name, its important fields, its command with data, and its sequence numbers.
+"""Functions that describe a PDU as one line: its name, its important fields, its command with data, and its sequence numbers.
 
-Fields without a value (no tag, a number that is zero) are omitted. Of data, and of CHAP challenges and responses, only the
+Fields without a value (no tag, or a number that is zero) are omitted. For data, and for CHAP challenges and responses, only the
 length is shown.
 """
 
@@ -45,7 +45,7 @@ from odx_target.target.trace.one_line import describe_bytes, describe_key_value,
 from odx_target.target.trace.parameter_list_text import describe_answer, describe_command, describe_parameter_list
 
 MAX_TEXT_VALUE_CHARACTERS = 120
-"""Maximum number of characters shown of a key's value; lists of digests and targets are shorter."""
+"""Maximum number of characters that are shown of a key's value. Lists of digests and targets are shorter."""
 
 NAMES: dict[type[Pdu], str] = {
     NopOut: "NOP-Out",
@@ -108,7 +108,7 @@ def describe_pdu(seen: Seen) -> str:
 
 
 def _sent_words(command: Command, parameter_list: bytes) -> str:
-    """Describe a parameter list. If it is incomplete, also show how many bytes of it there are."""
+    """Describe a parameter list. If the list is incomplete, show the number of its bytes too."""
     whole_bytes = command.parameter_list_bytes
     part = f"({len(parameter_list)} of {whole_bytes} bytes) " if len(parameter_list) < whole_bytes else ""
     return part + " ".join(describe_parameter_list(command.cdb, parameter_list))

@@ -1,4 +1,4 @@
-"""A file that is written record by record. Records that cannot be written are left out, and this is reported once."""
+"""A file that is written record by record. Records that cannot be written are omitted, and the first omission is logged."""
 
 import errno
 import os
@@ -18,23 +18,24 @@ log = structlog.get_logger()
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 PIPE_POLL_MS = 100
-"""Interval between two checks whether `stop_waiting` was called while a pipe is waited for."""
+"""Interval between two checks for `stop_waiting` while `write` waits for the reader of a pipe."""
 
 RETRY_S = 10.0
-"""Time after an error in which nothing is written to the file."""
+"""Time after an error during which nothing is written to the file."""
 WARNING_INTERVAL_S = 60.0
 
 
 class RecordFile:
-    """A file that is open from its construction to `close`. If the reader of a pipe is late, `write` waits until
-    `stop_waiting`.
+    """A file for records, which is open from the construction of this object until `close`.
 
-    Its methods block, and are for one thread at a time. Raises OSError if the file cannot be opened.
+    `write` waits for the file. If the file is a pipe and its reader is slow, `write` waits until the pipe has room or
+    `stop_waiting` is called. Two threads must not call methods at the same time, except `stop_waiting`. Raises OSError if the
+    file cannot be opened.
 
-    `append` keeps the present content. `header` is written before the first record. `private` makes a regular file readable
-    only by its owner, even if it existed with other permissions; a symbolic link is refused. After an error nothing is written
-    for `RETRY_S`, or until `retry`; a regular file then ends with its last whole record. `error` is the cause. `now` is a clock
-    that never goes back.
+    If `append` is True, the present content of the file is kept. `header` is written before the first record. If `private` is
+    True, only the owner can read a regular file, even if the file existed with other permissions, and a symbolic link is
+    refused. After an error, nothing is written for `RETRY_S` or until `retry` is called. After an error, a regular file ends
+    with its last whole record. `error` is the cause of the error. `now` is a clock that never goes back.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class RecordFile:
         return self._now() < self._retry_at_s
 
     def write(self, record: bytes) -> bool:
-        """Write a record. Return False if the record was left out."""
+        """Write a record. Return False if the record was omitted."""
         if self.has_failed:
             return False
         end_bytes = os.fstat(self._descriptor).st_size if self._is_regular else 0
@@ -80,11 +81,11 @@ class RecordFile:
         return True
 
     def retry(self) -> None:
-        """Write again from now on, even if an error has just occurred."""
+        """Allow writes again, even if an error has just occurred."""
         self._retry_at_s = self._warn_at_s = float("-inf")
 
     def stop_waiting(self) -> None:
-        """Stop waiting for the reader of a pipe. Another thread may call this method while the file is written."""
+        """End the wait of `write` for the reader of a pipe. Another thread may call this method during `write`."""
         self._waits = False
 
     def close(self) -> None:
@@ -125,7 +126,7 @@ class RecordFile:
 
 
 def _open(path: Path, flags: int, private: bool) -> int:
-    """Open a file. A private file must not be a link, because another user may have chosen the file that it names."""
+    """Open a file. A private file must not be a symbolic link, because another user may have chosen the target of the link."""
     if not private:
         return os.open(path, _FLAGS | flags, READABLE_MODE)
     try:

@@ -1,7 +1,7 @@
-"""Records on their way to a file: a bounded queue, and a thread that writes.
+"""A writer of records: a bounded queue of records, and a thread that writes the queue to a file.
 
-The event loop queues a record and continues. If the file is slower than the records, records that do not fit in the queue are
-left out. At this place, the file contains the number of missing records.
+The event loop queues a record and continues. If the file is too slow, records that do not fit in the queue are omitted. At the
+place of omitted records, the file contains their number.
 """
 
 import threading
@@ -11,53 +11,59 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_QUEUED_BYTES = 16 << 20
-"""Maximum size of the queue of a trace or capture: a tenth of a second at full speed. A longer queue would only delay the loss
-of records."""
+"""Maximum size of the queue of a trace or capture. At full speed, it is enough for a tenth of a second.
+
+A longer queue would only delay the loss of records.
+"""
 
 WRITE_BYTES = 1 << 20
-"""Number of bytes that one write takes from the queue, so that many small records need few calls."""
+"""Number of bytes that one write takes from the queue. In this way, many small records need few calls."""
 
 CLOSE_TIMEOUT_S = 2.0
-"""Time for which the end of the array waits for a file that accepts no data."""
+"""Maximum time for which the array waits at its end for a file that accepts no data."""
 
 
 class Sink(Protocol):
-    """The file that is written to, by one thread at a time. A write may take long."""
+    """The file to which records are written. Only one thread at a time calls methods of the file. A write may take long."""
 
     path: Path
 
     @property
     def has_failed(self) -> bool:
-        """True if nothing would be written at present."""
+        """True if the file omits all records at present, because of an error."""
         ...
 
     @property
     def error(self) -> str | None:
-        """The reason why the last record was not written; None if it was written."""
+        """The reason why the last record was not written. None if the last record was written."""
         ...
 
     def write(self, record: bytes) -> bool:
-        """Write a record. Return False if it was left out; further records are then left out for a while, or until `retry`."""
+        """Write a record. Return False if the record was omitted.
+
+        In this case, further records are omitted for some time or until `retry`.
+        """
         ...
 
     def retry(self) -> None: ...
 
     def stop_waiting(self) -> None:
-        """Stop waiting for a reader, because the array ends. Called from another thread."""
+        """End the wait for a reader, because the array ends. Another thread calls this method."""
         ...
 
     def close(self) -> None: ...
 
 
 class RecordWriter:
-    """Writes records to a file, and closes it. `gap(count)` makes the record that replaces `count` missing lines or packets.
+    """Writes records to a file, and closes the file.
 
-    All methods except `flush` and `close` return at once.
+    `gap(count)` makes the record that replaces `count` omitted lines or packets. All methods except `flush` and `close` return
+    at once.
     """
 
     def __init__(self, file: Sink, gap: Callable[[int], bytes], max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.gaps = 0
-        """Number of gaps: how many times records began to be left out."""
+        """Number of gaps. A gap is a sequence of records that were omitted."""
         self._file = file
         self._gap = gap
         self._max_queued_bytes = max_queued_bytes
@@ -67,12 +73,12 @@ class RecordWriter:
         self._is_writing = False
         self._is_closing = False
         self._changed = threading.Condition()
-        # A daemon thread, so that a disk that never responds does not keep the process from ending.
+        # A daemon thread, so that the process can end even if a disk never responds.
         self._thread = threading.Thread(target=self._run, name=f"trace {file.path.name}", daemon=True)
         self._thread.start()
 
     def write(self, record: bytes, count: int) -> bool:
-        """Queue a record that holds `count` lines or packets. Return False if it is left out."""
+        """Queue a record that contains `count` lines or packets. Return False if the record is omitted."""
         with self._changed:
             if not self._has_room(len(record)):
                 self.gaps += not self._count_left_out
@@ -85,7 +91,7 @@ class RecordWriter:
 
     @property
     def error(self) -> str | None:
-        """The reason why the file cannot be written, with its name; None if there is no error."""
+        """The name of the file and the reason why it cannot be written. None if there is no error."""
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:
@@ -93,7 +99,10 @@ class RecordWriter:
         self._file.retry()
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until all queued records are written, or the file has failed. Return False if `timeout_s` passes first."""
+        """Wait until all queued records are written or the file has failed.
+
+        Return False if this takes longer than `timeout_s`.
+        """
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._is_writing, timeout_s)
 
@@ -113,8 +122,10 @@ class RecordWriter:
         return True
 
     def _has_room(self, size_bytes: int) -> bool:
-        """True if a record fits in the queue. After a record was left out, half of the queue must be free: a few long gaps are
-        easier to read than many short ones.
+        """True if a record fits in the queue.
+
+        After a record was omitted, half of the queue must be free, because a few long gaps are easier to read than many short
+        gaps.
         """
         if self._file.has_failed or self._is_closing:
             return False
@@ -155,7 +166,7 @@ class RecordWriter:
         return records, count
 
     def _lose(self, count: int) -> None:
-        """Leave out `count` lines or packets and everything in the queue, because the file has failed."""
+        """Omit `count` lines or packets and all records in the queue, because the file has failed."""
         with self._changed:
             self.gaps += not self._count_left_out
             self._count_left_out += count + sum(count for _, count in self._queue)

@@ -1,4 +1,4 @@
-"""The interface by which a trace gets the bytes of every connection.
+"""The interface through which a trace gets the bytes of every connection.
 
 Without a tap, a connection needs only one comparison with None for received bytes and one for sent bytes.
 """
@@ -16,13 +16,16 @@ class ConnectionTap(Protocol):
     """Gets the bytes of one connection. Its methods must not raise. Buffers are valid only during the call."""
 
     def received(self, data: memoryview) -> None:
-        """Called with bytes that the peer has sent: whole PDUs, or the remaining bytes of a stream that is not understood."""
+        """Receive bytes that the peer has sent.
+
+        The bytes are whole PDUs, or the remaining bytes of a stream that cannot be divided into PDUs.
+        """
 
     def sent(self, buffers: Sequence[Buffer]) -> None:
-        """Called with buffers of whole PDUs that are about to be sent to the peer."""
+        """Receive buffers that are about to be sent to the peer. The buffers contain whole PDUs."""
 
     def closed(self) -> None:
-        """Called when the connection has ended."""
+        """Receive the end of the connection."""
 
 
 class Tap(Protocol):
@@ -32,11 +35,14 @@ class Tap(Protocol):
         """Return the reasons why a trace cannot be written at present."""
 
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
-        """Called for each accepted connection, from `peer` to the portal at `local`."""
+        """Return the tap of a new connection.
+
+        It is called for each accepted connection from `peer` to the portal at `local`.
+        """
 
 
 def tap_of(tap: Tap | None, connected: Any) -> ConnectionTap | None:
-    """Return the tap of a connected socket; None if `tap` is None or the peer has already gone."""
+    """Return the tap of a connected socket. Return None if `tap` is None or the peer has already closed the connection."""
     if tap is None:
         return None
     try:

@@ -1,8 +1,8 @@
-"""Artificial TCP segments for bytes that an application has read or written (RFC 9293 3.1, RFC 791 3.1, RFC 8200 3).
+"""Artificial TCP segments for bytes that an application has received or sent (RFC 9293 3.1, RFC 791 3.1, RFC 8200 3).
 
 The array handles streams, not packets. The segments show how the same streams could have been sent over a network without
-losses. They begin with a handshake. Each PDU has segments of its own, and the next data of the other end acknowledges them.
-Both sides close the connection at the end.
+losses. The segments begin with a handshake. Each PDU has its own segments, and the next data of the other end acknowledges
+these segments. Both sides close the connection at the end.
 """
 
 import struct
@@ -16,9 +16,13 @@ from odx_target.target.trace.tap import Address
 FIN, SYN, PSH, ACK = 0x01, 0x02, 0x08, 0x10
 TCP_HEADER_BYTES = 20
 MAX_PAYLOAD_BYTES = 65_000
-"""Maximum payload of one segment: with the headers of IPv6 and TCP, the length stays below 65535, the limit of IP."""
+"""Maximum payload of one segment.
 
-# MSS, no operation, window scale 14: the largest window, so that no reader reports that it is exceeded.
+With this payload and the headers of IPv6 and TCP, a packet is shorter than 65535 bytes, the limit of IP.
+"""
+
+# The TCP options are MSS, no operation, and window scale 14. With the largest window, no reader reports that the window is
+# exceeded.
 _SYN_OPTIONS = struct.pack(">BBHBBBB", 2, 4, MAX_PAYLOAD_BYTES, 1, 3, 3, 14)
 _WINDOW = 0xFFFF
 _TCP = 6
@@ -46,7 +50,7 @@ class _End:
 
 
 class TcpSegments:
-    """The two streams of one connection as IP packets."""
+    """Makes IP packets for the two streams of one connection."""
 
     def __init__(self, peer: Address, local: Address, first_sequence_number: int = 1) -> None:
         peer_ip, local_ip = _ip(peer[0]), _ip(local[0])
@@ -65,7 +69,7 @@ class TcpSegments:
         return [syn, answer, self._segment(True, ACK)]
 
     def data(self, inbound: bool, payload: memoryview) -> Iterator[Packet]:
-        """Cut a payload into as few segments as possible."""
+        """Divide a payload into as few segments as possible."""
         sender = self._peer if inbound else self._local
         for at in range(0, len(payload), MAX_PAYLOAD_BYTES):
             part = payload[at : at + MAX_PAYLOAD_BYTES]
@@ -74,7 +78,7 @@ class TcpSegments:
             sender.sequence_number = (sender.sequence_number + len(part)) & SEQUENCE_MASK
 
     def end(self) -> list[Packet]:
-        """Return the packets that end both streams: FIN from both sides, and the last ACK."""
+        """Return the packets that end both streams: a FIN from each side, and the last ACK."""
         first = self._segment(False, FIN | ACK)
         self._local.sequence_number += 1
         answer = self._segment(True, FIN | ACK)
@@ -109,14 +113,14 @@ class TcpSegments:
 
 
 def checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071). A sum of 16-bit words with end-around carry is the whole number modulo 65535."""
+    """Return the Internet checksum (RFC 1071). It is calculated from the data as one large number modulo 65535."""
     padded = data + b"\0" if len(data) % 2 else data
     remainder = int.from_bytes(padded, "big") % 0xFFFF
     return 0xFFFF - remainder
 
 
 def _ip(host: str) -> IPv4Address | IPv6Address:
-    """Return a socket's address without its zone. A text that is not an address becomes the unspecified address."""
+    """Return a socket's address without its zone. For a text that is not an address, return the unspecified address."""
     try:
         return ip_address(host.partition("%")[0])
     except ValueError:

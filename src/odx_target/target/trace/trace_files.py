@@ -1,4 +1,4 @@
-"""Opening and closing the files of a trace."""
+"""Functions that open and close the files of a trace."""
 
 import os
 import time
@@ -22,10 +22,11 @@ REASON = "for the file took them more slowly than they came"
 
 @contextmanager
 def opened_tracing(trace: Path | None, pcap: Path | None, snap_bytes: int = pcapng.MAX_SNAP_BYTES) -> Iterator[Tracing | None]:
-    """Yield a tracing that writes lines to `trace` and packets to `pcap`; None if both are None.
+    """Yield a `Tracing` that writes lines to `trace` and packets to `pcap`. Yield None if both are None.
 
-    Lines are appended to the file. The file of packets is begun anew, and only its owner may read it, because packets contain
-    data and tokens. Raises OSError if a file cannot be opened, ConfigError if both are the same file.
+    Lines are appended to the file `trace`. The old content of the file `pcap` is removed. Only the owner may read `pcap`,
+    because packets contain data and tokens. Raises OSError if a file cannot be opened. Raises ConfigError if both paths are the
+    same file.
     """
     if trace is None and pcap is None:
         yield None
@@ -49,7 +50,7 @@ def _close(writer: RecordWriter, path: Path) -> None:
 
 
 def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
-    """Return a writer of lines in a thread. If lines are left out, a line with their number is written instead."""
+    """Return a writer that writes lines in a thread. If lines are omitted, it writes a line with their number instead."""
 
     def gap(count: int) -> bytes:
         return f"{format_time(wall_clock_ns())} {EVERY_PEER} -- {count} lines are left out here, {REASON}\n".encode()
@@ -58,7 +59,10 @@ def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -
 
 
 def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
-    """Return a writer of packets in a thread. If packets are left out, a block of statistics with their number is written."""
+    """Return a writer that writes packets in a thread.
+
+    If packets are omitted, it writes a block of statistics with their number.
+    """
     dropped = 0
 
     def gap(count: int) -> bytes:
@@ -70,7 +74,7 @@ def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns)
 
 
 def _are_one_file(first: Path, second: Path) -> bool:
-    """True if both paths name the same file. A character device such as /dev/null may be used for both, and does not count."""
+    """True if both paths name the same file. False for a character device such as /dev/null, which may be used for both."""
     try:
         return first.samefile(second) and not first.is_char_device()
     except OSError:  # one of the files does not exist yet

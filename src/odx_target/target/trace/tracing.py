@@ -1,4 +1,7 @@
-"""The tap of `odx-target serve --trace` and `--pcap`: writes lines and packets, and can be switched off and on at any time."""
+"""The tap of `odx-target serve --trace` and `--pcap`.
+
+It writes lines and packets, and can be switched off and on at any time.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,16 +25,20 @@ log = structlog.get_logger()
 NANOSECONDS_PER_S = 1_000_000_000
 
 SEQUENCE_NUMBER_STEP = 0x9E3779B1
-"""Odd, so that all 2^32 connections begin differently. From the golden ratio, so that successive ones begin far apart."""
+"""Distance between the first sequence numbers of two successive connections.
+
+It is odd, so that 2^32 connections have different first numbers. It is derived from the golden ratio, so that successive
+numbers are far apart.
+"""
 
 WallClock = Callable[[], int]
-"""Function that returns nanoseconds since 1970."""
+"""Function that returns the time in nanoseconds since 1970."""
 
 
 class Tracing:
-    """A tap for an array. It writes lines, packets, or both. The creator of a tracing closes its files.
+    """A tap for an array, which writes lines, packets, or both. The creator of a `Tracing` must close its files.
 
-    `snap_bytes` is the number of bytes kept of each packet. The file of packets writes its own header.
+    `snap_bytes` is the maximum number of bytes that are written of each packet. The file of packets writes its own header.
     """
 
     def __init__(
@@ -57,11 +64,11 @@ class Tracing:
         return _ConnectionTrace(self, peer, local, self._connections)
 
     def errors(self) -> list[str]:
-        """Return the reasons why files cannot be written at present."""
+        """Return the reasons why trace files cannot be written at present."""
         return [file.error for file in (self.lines, self.packets) if file is not None and file.error is not None]
 
     def toggle(self) -> None:
-        """Switch the trace off or on. Switching it on also tries again to write files after an error."""
+        """Switch the trace off or on. If a file had an error and the trace is switched on, the file is written again."""
         self.is_on = not self.is_on
         if self.is_on:
             self.times_switched_on += 1
@@ -72,7 +79,10 @@ class Tracing:
 
 
 class _ConnectionTrace:
-    """The trace of one connection. It follows the login even while the trace is off, since digests and secrets depend on it."""
+    """The trace of one connection.
+
+    It follows the login even while the trace is off, because it must recognize digests and secrets.
+    """
 
     def __init__(self, tracing: Tracing, peer: Address, local: Address, number: int) -> None:
         self._tracing = tracing
@@ -105,7 +115,7 @@ class _ConnectionTrace:
         return self._tracing.is_on or not self._frames.in_full_feature_phase
 
     def _guarded(self, step: Callable[..., None], *arguments: Any) -> None:
-        """Run a step of the trace. An error ends the trace of this connection, but not the connection."""
+        """Call a function of the trace. An error ends the trace of this connection, but not the connection."""
         if self._has_failed:
             return
         try:
@@ -153,9 +163,9 @@ class _ConnectionTrace:
 
 
 class _PacketWriter:
-    """Writes each PDU as packets of its own, after a handshake. After a pause or a gap, another handshake is written.
+    """Writes each PDU as separate packets, after a handshake. After a pause or a gap, it writes another handshake.
 
-    The first sequence number differs for each connection, so that two connections from the same port are not mistaken for one.
+    The first sequence number differs for each connection, so that a reader can distinguish two connections from the same port.
     """
 
     def __init__(self, tracing: Tracing, packets: RecordWriter, peer: Address, local: Address, number: int) -> None:
@@ -165,8 +175,8 @@ class _PacketWriter:
         self._shaken_hands_at: tuple[int, int] | None = None
         self._has_ended = False
         self._addresses = peer, local
-        # A peer may connect again before the array notices the end of its old connection. In the capture, the old one ends
-        # first.
+        # A peer may connect again before the array notices the end of its old connection. In the capture, the old connection
+        # ends first.
         if former := tracing.captured.pop(self._addresses, None):
             former.end()
         tracing.captured[self._addresses] = self
@@ -188,11 +198,11 @@ class _PacketWriter:
 
     @property
     def _now(self) -> tuple[int, int]:
-        """A value that changes if packets are missing in the file."""
+        """A value that changes when packets are omitted from the file."""
         return self._tracing.times_switched_on, self._packets.gaps
 
     def _put(self, now_ns: int, packets: Sequence[Packet], count: int) -> None:
-        """Write packets. If they are left out, `count` packets are lost, and the next packets begin with another handshake."""
+        """Write packets. If they are omitted, count `count` lost packets, and begin the next packets with another handshake."""
         now, snap_bytes = self._now, self._tracing.snap_bytes
         blocks = (pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)
         self._shaken_hands_at = now if self._packets.write(b"".join(blocks), count) else None

@@ -18,8 +18,7 @@ _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
 
 
 async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Data:
-    """Return a page of the ranges in which a newer source differs from an older snapshot, and the block at which the next page
-    begins.
+    """Return a page of the ranges in which `newer` differs from `older`, and the block at which the next page begins.
 
     `newer` is a snapshot, or a volume in its present state. None means the volume of the older snapshot.
     """
