@@ -88,7 +88,7 @@ def describe_rod_token_information(data: bytes) -> list[Row]:
 
 
 def describe_token(token: bytes) -> list[Row]:
-    """Describe a ROD token, or only the beginning of a ROD token, which REPORT ALL ROD TOKENS reports.
+    """Describe a ROD token. The token may be truncated, as in the response to REPORT ALL ROD TOKENS.
 
     Raises ValueError for less than 8 bytes.
     """

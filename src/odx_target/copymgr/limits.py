@@ -118,12 +118,12 @@ RECORD_OVERHEAD_BYTES = 512
 RECORD_LIFETIME_S = 300.0
 """Time for which a host can ask for the result of a copy. Usually a host asks at once.
 
-After a path failure, a host asks within 75 s, which is the command timeout of 60 s plus the transport timeout of 15 s. This
-time is a few times as long.
+After a path failure, a host asks within 75 s, which is the command timeout of 60 s plus the transport timeout of 15 s. The
+limit is a few times as long as these 75 s.
 """
 
 MAX_CONCURRENT_COPIES = 1024
-"""Maximum number of running operations of all nexuses. 64 sessions start far fewer operations.
+"""Maximum number of running operations of all nexuses. The sessions of an array start far fewer operations.
 
 With so many operations, each operation still gets its turn of the event loop within its time budget.
 """

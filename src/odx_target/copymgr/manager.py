@@ -108,7 +108,7 @@ class CopyManager:
     async def expire_in_turns(self, commit: Callable[[], None]) -> None:
         """Remove expired tokens and records in several turns of the event loop.
 
-        Each turn calls `commit`, whose exceptions are passed on.
+        Call `commit` in each turn. Exceptions of `commit` are passed on.
         """
         turns = self.copies.environment.turns
         await turns.next_if_spent()

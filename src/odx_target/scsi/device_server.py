@@ -219,7 +219,7 @@ class DeviceServer(TaskManager):
         return MemberTask(task.logical_unit.tasks, member, task, pending, reply_to, partial(self._ended, task))
 
     async def _take_turn(self, member: Member, task: Task, entry: Entry) -> Reply:
-        """Wait until the tasks that must run before this one have ended, then run its handler."""
+        """Wait until the tasks that must run before this task have ended, and run the task's handler."""
         await task.logical_unit.tasks.turn_of(member)
         task.raise_if_aborted()
         check_reservation(task, entry)  # a reservation may have been made meanwhile

@@ -100,7 +100,7 @@ class Layout:
         """Decode the first bytes of `data`. Raises ValueError if `data` is too short."""
         if len(data) < cls.size_bytes:
             raise ValueError(f"{len(data)} bytes, of {cls.size_bytes} that are needed")
-        parsed = cls.__new__(cls)  # without the check of names by __init__
+        parsed = cls.__new__(cls)  # skips the check of names in __init__
         vars(parsed).update(cls._codec.decode(data))
         return parsed
 

@@ -63,8 +63,11 @@ A 32-bit number of threshold sets is enough for 4 PiB.
 """
 
 THRESHOLD_REPEAT_S = 60
-"""Minimum time between two notifications of one threshold. Available room that goes up and down near a threshold, because other
-programs use the same disk, would otherwise cost hosts a retry each time."""
+"""Minimum time between two notifications of one threshold.
+
+If other programs use the same disk, the available room may pass a threshold often. Without this minimum time, hosts would have
+to retry a command each time.
+"""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """Maximum number of extents that one GET LBA STATUS reports, even if the allocation length is larger.
@@ -75,12 +78,12 @@ The parameter data has at most 64 KiB.
 MAX_TASKS = 2048
 """Maximum number of waiting tasks of one logical unit. If this number is reached, a new command ends with TASK SET FULL.
 
-The command windows of 64 sessions rarely allow so many tasks. To compare a command with so many tasks takes a quarter of a
-millisecond.
+The command windows of 64 sessions rarely allow so many tasks. A comparison of one command with so many tasks takes a quarter of
+a millisecond.
 """
 
 STEPS_OF_A_WAITING_TASK = 50
-"""Additional cost of a command that has to wait, in steps. The array makes a waiting task and its place in the task set."""
+"""Additional cost of a command that has to wait, in steps. The cost is for the task object and its place in the task set."""
 
 STEPS_OF_AN_ABORTED_TASK = 50
 """Cost of the cleanup after the abort of a waiting task, in steps."""

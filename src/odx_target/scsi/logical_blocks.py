@@ -31,7 +31,7 @@ class _AwaitedBlocks:
 
 
 class LogicalBlocks:
-    """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). The caller checks the bounds."""
+    """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). The caller must check the bounds."""
 
     def __init__(self, volume: Volume, block_bytes: int) -> None:
         self.volume = volume
@@ -48,7 +48,10 @@ class LogicalBlocks:
         return read_bytes_now(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     async def read(self, lba: int, count_blocks: int) -> list[Buffer]:
-        """Read as `read_now` does, but wait for the disk if necessary. The data is from the moment of the call."""
+        """Read as `read_now` does, but wait for the disk if necessary.
+
+        The returned data is the content at the moment of the call.
+        """
         return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:

@@ -17,7 +17,7 @@ MAX_UNIT_ATTENTIONS = 16
 
 
 UnitAttention: TypeAlias = tuple[int, int] | tuple[int, int, int]
-"""A pending condition: ASC, ASCQ and, for conditions that have it, the INFORMATION of their sense data."""
+"""A pending condition: ASC, ASCQ and, for some conditions, the value of INFORMATION in the sense data."""
 
 
 class ReadMemory(Protocol):

@@ -1,7 +1,8 @@
-"""The watch over the room of a pool: it notifies hosts when the room crosses a threshold of a logical unit.
+"""The watch of the room of a pool. It notifies hosts when the room reaches a threshold of a logical unit.
 
-No command is checked. The pool reports when its segments or the room of its disk change, and the owner of the watch calls
-`check` once in a while, for the room that is used within a segment.
+Commands do not check the room. The watch checks the room when the pool reports a change of its segments or of the room of its
+disk. In addition, the owner of the watch calls `check` from time to time, because the pool does not report that room within a
+segment is used.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,10 @@ from odx_target.store.api import Pool, Usage
 
 
 class ThresholdWatch:
-    """The watch over one pool. `logical_units` may change. `on_reached` has functions that are called for each threshold."""
+    """The watch of one pool. `logical_units` may change.
+
+    `on_reached` has functions that are called for each reached threshold.
+    """
 
     def __init__(
         self, pool: Pool, logical_units: Mapping[int, LogicalUnit], task_manager: TaskManager, environment: Environment
@@ -27,13 +31,13 @@ class ThresholdWatch:
         self._is_soon = False
 
     def check_soon(self) -> None:
-        """Check when the present work has ended. Any number of calls before that lead to one check."""
+        """Check the thresholds after the present work has ended. Several calls before that cause only one check."""
         if not self._is_soon:
             self._is_soon = True
             self._environment.start_soon(self._check_later)
 
     def check(self) -> None:
-        """Notify hosts of the thresholds that have been reached since the last check."""
+        """Check the thresholds. Notify hosts of thresholds that have been reached since the last check."""
         usage = self._pool.usage()
         for logical_unit in self._logical_units.values():
             if not logical_unit.reports_thresholds:

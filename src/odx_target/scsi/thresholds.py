@@ -1,8 +1,8 @@
-"""Thresholds of thin provisioning (SBC-4 4.7.3.7), which hosts set by MODE SELECT, and their state.
+"""Thresholds of thin provisioning (SBC-4 4.7.3.7), and the state of thresholds. Hosts set thresholds by MODE SELECT.
 
-A threshold is a range of one threshold set around its count. It is reached when the available room falls below the range, or
-the used room rises above it. Then hosts are notified once. The threshold is armed again when the room has left the range on the
-other side.
+A threshold is a range with the size of one threshold set. The count of the threshold is the middle of the range. A threshold is
+reached when the available room falls below the range, or when the used room rises above the range. Hosts are notified once when
+a threshold is reached. The threshold is armed again when the room has left the range on the other side.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from odx_target.scsi.limits import THRESHOLD_REPEAT_S, THRESHOLD_SET_BYTES
 from odx_target.store.api import Usage
 
 COUNT_OF_THRESHOLDS = 4
-"""Number of descriptors in the Logical Block Provisioning mode page."""
+"""Number of threshold descriptors in the Logical Block Provisioning mode page."""
 
 MAX_THRESHOLD_COUNT = 0xFFFF_FFFF
 
@@ -39,7 +39,7 @@ _DEFINED = {
     (ThresholdResource.AVAILABLE, ThresholdArming.DECREASING),
     (ThresholdResource.USED, ThresholdArming.INCREASING),
 }
-"""The combinations that SBC-4 table 7 defines for THRESHOLD TYPE 000b."""
+"""Combinations of resource and arming that SBC-4 table 7 defines for THRESHOLD TYPE 000b."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ class Threshold:
         return not self.is_enabled or (self.resource, self.arming) in _DEFINED
 
     def excess_bytes(self, usage: Usage) -> int | None:
-        """Return the distance by which the resource has passed the count; negative before that. None if it is not known."""
+        """Return the distance between resource and count.
+
+        It is positive if the resource has passed the count, and None if unknown.
+        """
         count_bytes = self.count * THRESHOLD_SET_BYTES
         if self.resource == ThresholdResource.USED:
             return usage.used_bytes - count_bytes
@@ -68,9 +71,10 @@ NO_THRESHOLDS = (Threshold(),) * COUNT_OF_THRESHOLDS
 
 
 def thresholds_at(percentages: tuple[int, ...], usage: Usage) -> tuple[Threshold, ...]:
-    """Return thresholds that are reached when these percentages of all room are used; disabled ones if the room is not known.
+    """Return thresholds that are reached when these percentages of all room are used.
 
-    They watch the available room, because what other programs write to the same disk reduces it too.
+    If the room is not known, the thresholds are disabled. The resource of the thresholds is the available room, because data of
+    other programs on the same disk reduces the available room too.
     """
     if usage.available_bytes is None:
         return NO_THRESHOLDS
@@ -85,7 +89,7 @@ def descriptor_offset(index: int) -> int:
 
 
 class ArmedThresholds:
-    """The thresholds of one logical unit. `reached` has the indexes of those that hosts have been notified of."""
+    """The thresholds of one logical unit. `reached` has the indexes of thresholds that hosts have been notified of."""
 
     def __init__(self, thresholds: tuple[Threshold, ...], clock: Callable[[], float]) -> None:
         self.thresholds = thresholds
@@ -94,7 +98,7 @@ class ArmedThresholds:
         self._clock = clock
 
     def set(self, thresholds: tuple[Threshold, ...]) -> None:
-        """Replace the thresholds. Those that differ are armed."""
+        """Replace the thresholds. Thresholds that change are armed."""
         for index, (before, after) in enumerate(zip(self.thresholds, thresholds, strict=True)):
             if before != after:
                 self.reached.discard(index)
@@ -102,14 +106,14 @@ class ArmedThresholds:
         self.thresholds = thresholds
 
     def rearm(self) -> None:
-        """Arm all thresholds, so that one that is still reached is reported again."""
+        """Arm all thresholds. If a threshold is still reached, it is reported again."""
         self.reached.clear()
         self._notified_at_s.clear()
 
     def newly_reached(self, usage: Usage) -> list[int]:
-        """Return the indexes of armed thresholds that are reached, and arm those that the resource has left again.
+        """Return the indexes of armed thresholds that are reached. Arm thresholds that are not reached any more.
 
-        A threshold that is crossed again and again is returned at most once in THRESHOLD_REPEAT_S.
+        The index of a threshold is returned at most once in THRESHOLD_REPEAT_S.
         """
         found: list[int] = []
         now_s = self._clock()
@@ -130,5 +134,5 @@ class ArmedThresholds:
 
 
 def _count(size_bytes: int) -> int:
-    """Return the number of threshold sets in a size, rounded, and at least one."""
+    """Return a size as a number of threshold sets, which is rounded and at least 1."""
     return min(max((size_bytes + THRESHOLD_SET_BYTES // 2) // THRESHOLD_SET_BYTES, 1), MAX_THRESHOLD_COUNT)

@@ -96,7 +96,7 @@ class Array:
 
     @property
     def portals(self) -> tuple[Portal, ...]:
-        """The portals. If a portal was configured with port 0, it has the actual port number here."""
+        """The portals. A portal that was configured with port 0 has its actual port number."""
         return self._listener.portals
 
     def resize_lun(self, name: str, size_bytes: int) -> bool:

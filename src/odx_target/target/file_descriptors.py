@@ -26,7 +26,7 @@ UPKEEP: dict[str, int] = {
 }
 
 MIN_READS, MAX_READS = 4, 16
-"""Minimum and maximum number of descriptors for reads. There is at most one for each thread that reads."""
+"""Minimum and maximum number of descriptors for reads. Each thread that reads uses at most one descriptor."""
 
 MIN_SOCKETS, MAX_SOCKETS = 8, 1024
 """Minimum and maximum number of sockets of hosts.

@@ -45,7 +45,7 @@ def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
     block_bytes = logical_unit.block_bytes
     saved = int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
     size_bytes, present_bytes = saved // block_bytes * block_bytes, size_bytes_of(volume, pool)
-    # in this order, so that between the two changes the volume is only larger than the LUN
+    # in this order, so that the volume is never smaller than the LUN
     if size_bytes < present_bytes:
         _remember(volume, pool, size_bytes, spare=True)
     logical_unit.blocks.restore(snapshot)
@@ -73,7 +73,7 @@ def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
     The new part reads as zeros. The caller must commit the pool after this call. Raises PoolFull or PoolFailed without a change
     of the size.
     """
-    # in this order, so that between the two changes the volume is only larger than the LUN
+    # in this order, so that the volume is never smaller than the LUN
     if volume_blocks(size_bytes) > volume.size_blocks:
         volume.resize(volume_blocks(size_bytes))
     _remember(volume, pool, size_bytes)

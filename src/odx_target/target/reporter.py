@@ -23,7 +23,7 @@ _OTHERS = "others"
 
 @dataclass(slots=True)
 class _Interval:
-    """The lines of a cause since `began_s`. `fields` are the fields of the last line that was left out."""
+    """The lines of a cause since `began_s`. `fields` are the fields of the last omitted line."""
 
     began_s: float
     level: str

@@ -1,4 +1,4 @@
-"""The watch over the room of an array's pool, and the log lines of the watch."""
+"""The watch of the room of an array's pool, and the log lines about reached thresholds."""
 
 from collections.abc import Mapping
 

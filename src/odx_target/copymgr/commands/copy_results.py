@@ -57,7 +57,7 @@ def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
 
 
 def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
-    """Report the tokens that were made through this logical unit. A report does not change when a token expires.
+    """Report the tokens that were made through this logical unit. A report does not change the expiry time of a token.
 
     A long list is built in several turns of the event loop. The list contains the tokens that exist at the start of the
     command, except tokens that end while the list is built.
@@ -83,7 +83,7 @@ async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
     """Return the management token of a usable token that was made through the task's logical unit.
 
-    Otherwise return no bytes.
+    Otherwise return an empty value.
     """
     token = copies.tokens.usable(identifier, copies.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity

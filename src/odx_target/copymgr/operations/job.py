@@ -63,7 +63,7 @@ class ForegroundJob(Pending):
 def start_in_background(copies: Copies, job: Job) -> None:
     """Start the work of a background operation.
 
-    The reply to the command does not wait for it, so only the record of the operation shows a failure.
+    The reply to the command does not wait for this work, so only the record of the operation shows a failure.
     """
     try:
         copies.environment.start_soon(_run_in_background, copies, job)

@@ -92,7 +92,7 @@ class CopyOperation:
 
     @property
     def status(self) -> CopyStatus:
-        """The status of the operation. An aborted task makes it TERMINATED at once, before the job notices the abort."""
+        """The status of the operation. If the task has been aborted, the status is TERMINATED, even before the job ends."""
         if self.task is not None and self.task.aborted and self._status is CopyStatus.IN_FOREGROUND:
             self.terminate()
         return self._status

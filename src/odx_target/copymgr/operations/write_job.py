@@ -162,7 +162,7 @@ class WriteJob:
     async def _wait_for_turn(self) -> None:
         """Wait until the copy rate allows the next step.
 
-        In the foreground, the wait ends at the latest with the time budget.
+        In the foreground, the wait does not exceed the time budget.
         """
         now_s = self._environment.monotonic()
         wait_s = self._copies.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)

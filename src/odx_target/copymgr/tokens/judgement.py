@@ -86,7 +86,7 @@ class TokenJudge:
         return found
 
     def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
-        """Return the refusal of an invalid token. Its condition is the cause only if `token_causes_reported` is set."""
+        """Return the refusal of an invalid token. The sense data reports the cause only if `token_causes_reported` is set."""
         told = condition if self._options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
         rule = TOKEN_ERRORS[condition.ascq][1]
         return Refusal(told, rule=rule, field="ROD TOKEN", value=value)

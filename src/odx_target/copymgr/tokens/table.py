@@ -11,7 +11,7 @@ from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
 _TOMBSTONE_LIVES = 2
-"""Factor for the time for which the cause of a token's end is stored: twice the life of the token (SPC-4 5.16.6.7)."""
+"""The cause of a token's end is stored for so many times the life of the token (SPC-4 5.16.6.7)."""
 
 
 STEPS_OF_A_TOKEN = 10
@@ -137,7 +137,7 @@ class TokenTable:
     def _arm(self, token: RodToken) -> None:
         """Add the expiry of a token to the schedule, with at most one entry per token.
 
-        If the token is used before, `expire` adds a new entry.
+        If the token has been used meanwhile, `expire` adds a new entry.
         """
         if not token.is_scheduled:
             token.is_scheduled = True

@@ -74,4 +74,4 @@ CDB_LAYOUTS: dict[tuple[int, int | None], CdbLayout] = {
     (0xAF, None): CdbLayout("VERIFY(12)", sbc.Verify12),
     (0xB7, None): CdbLayout("READ DEFECT DATA(12)", sbc.ReadDefectData12),
 }
-"""Command layouts by operation code and service action. The service action is None for a command without one."""
+"""Command layouts by operation code and service action. The service action is None for a command without a service action."""

@@ -46,8 +46,8 @@ def pre_fetch(task: Task) -> Outcome:
     """Read blocks into memory.
 
     The status is CONDITION MET if all blocks were read, and GOOD if the range is too large for one command. PREFETCH LENGTH
-    zero means all blocks up to the last block. If IMMED is set, no block is read, and the status is GOOD. Reads after the
-    status would not count as tasks, so an initiator could start any number of such reads.
+    zero means all blocks up to the last block. If IMMED is set, no block is read, and the status is GOOD. If the array read
+    blocks after the status, these reads would not count as tasks, and an initiator could start any number of reads.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)

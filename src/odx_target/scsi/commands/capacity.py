@@ -55,7 +55,7 @@ def read_capacity_10(task: Task) -> Outcome:
 
 
 def read_capacity_16(task: Task) -> Outcome:
-    """Report the address of the last block, the physical block length, and the same thin provisioning as VPD page B2h."""
+    """Report the address of the last block, the physical block length, and thin provisioning (as VPD page B2h does)."""
     cdb = ReadCapacity16.parse(task.cdb)
     return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), cdb.allocation_length)
 

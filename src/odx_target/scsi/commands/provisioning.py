@@ -64,7 +64,7 @@ class LbaStatusDescriptor(Layout):
     provisioning_status: int = bits(12, 3, 4)
 
 
-# Fast codecs of the same descriptors. A file system that trims sends UNMAP commands with thousands of extents.
+# Fast codecs of the same descriptors. A file system that discards unused blocks sends UNMAP commands with thousands of extents.
 _FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
 _FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
 
@@ -85,7 +85,7 @@ def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
 
 
 def unmap(task: Task) -> Outcome:
-    """Deallocate the ranges in the parameter list, which may overlap. All ranges are checked before the first change."""
+    """Deallocate the ranges in the parameter list. Ranges may overlap. All ranges are checked before the first change."""
     logical_unit = task.logical_unit
     ranges = _unmap_ranges(task)
     limits = logical_unit.block_limits

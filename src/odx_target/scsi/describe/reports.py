@@ -78,12 +78,12 @@ def describe_task_management_functions(data: bytes) -> list[Row]:
 
 
 def describe_defect_data_10(data: bytes) -> list[Row]:
-    """Describe the header of the 10-byte command; address descriptors are not decoded."""
+    """Describe the header of READ DEFECT DATA(10). Address descriptors are not decoded."""
     return _defect_data(DefectDataHeader10, data)
 
 
 def describe_defect_data_12(data: bytes) -> list[Row]:
-    """Describe the header of the 12-byte command; address descriptors are not decoded."""
+    """Describe the header of READ DEFECT DATA(12). Address descriptors are not decoded."""
     return _defect_data(DefectDataHeader12, data)
 
 

@@ -1,4 +1,4 @@
-"""Rows that describe bytes: a field's name, its value, and what the value means."""
+"""Rows that describe bytes. A row has the name of a field, its value, and the meaning of the value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -87,7 +87,7 @@ NO_TEMPERATURE = 0xFF
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
     """Report the used space of the pool, and the available space if it is known, in threshold sets (SBC-4 6.4.5).
 
-    Nothing is deduplicated or compressed. Windows reads only the first two parameters.
+    The store does not deduplicate or compress data. Windows reads only the first two parameters.
     """
     usage = logical_unit.pool.usage()
     used = (USED_LBA_MAPPING_RESOURCE_COUNT, _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES)))
@@ -132,7 +132,7 @@ Pages that list pages are not included.
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
-    """Return the builders of all log pages of a logical unit, including added ones, by page code and subpage code."""
+    """Return the builders of all log pages of a logical unit, including additional pages, by page code and subpage code."""
     return STANDARD_LOG_PAGES | logical_unit.added_log_pages
 
 

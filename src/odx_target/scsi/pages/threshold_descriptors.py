@@ -56,7 +56,7 @@ def parse_thresholds(body: bytes) -> tuple[Threshold, ...]:
 
 
 def invalid_threshold_byte(body: bytes) -> int | None:
-    """Return the index of a resource that does not fit the arming of its enabled threshold; None if all are valid."""
+    """Return the index of the first invalid THRESHOLD RESOURCE in the body. Return None if all descriptors are valid."""
     for index, threshold in enumerate(parse_thresholds(body)):
         if not threshold.is_valid:
             return _DESCRIPTORS_START + index * ThresholdDescriptor.size_bytes + _RESOURCE_BYTE

@@ -71,7 +71,7 @@ _FAST_FULL_STATUS = Struct(">Q4xBB4xHI")
 
 KEY_BYTES = 8
 # ALLOW COMMANDS (SPC-4 table 208): all types of reservations allow TEST UNIT READY and commands that retrieve copy results. The
-# Write Exclusive types also allow MODE SENSE and similar commands. This is the newest version of table 65.
+# Write Exclusive types also allow MODE SENSE and similar commands. Table 65 of the newest version of SPC-4 has these rules.
 ALLOWS_WHAT_THE_NEWEST_TABLE_ALLOWS = 0b100
 
 

@@ -242,7 +242,10 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
 
 
 def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus of the initiator port that a REGISTER AND MOVE specifies. Its target port is the only one."""
+    """Return the nexus of the initiator port that a REGISTER AND MOVE specifies.
+
+    The target port of the nexus is the only target port.
+    """
     length = fields.transportid_length
     if len(data) < MoveList.size_bytes + length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)

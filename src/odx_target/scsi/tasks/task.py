@@ -1,4 +1,4 @@
-"""SCSI tasks, as the device server and the handlers of commands see them."""
+"""SCSI tasks. The device server passes a task to the handler of its command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

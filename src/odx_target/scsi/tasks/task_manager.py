@@ -83,7 +83,8 @@ class TaskManager:
     def attach(self, nexus: Nexus) -> None:
         """Add a new nexus. The first command on each LUN of the nexus reports a unit attention.
 
-        Thresholds that the room of the pool reached before are reported next, because the new nexus was not notified of them.
+        The next commands report the thresholds that have already been reached, because the new nexus was not notified of them
+        before.
         """
         if nexus not in self.nexuses:
             self.nexuses.append(nexus)
@@ -122,21 +123,24 @@ class TaskManager:
             self.capacity_changed(logical_unit)
 
     def logical_units_added(self, logical_units: Sequence[LogicalUnit]) -> None:
-        """Report new logical units on all LUNs of the nexuses that have access to them (SPC-4 6.33)."""
+        """Report new logical units on all LUNs of the nexuses that have access to the new logical units (SPC-4 6.33)."""
         for nexus in self.nexuses:
             added = {lun for unit in logical_units if (lun := nexus.lun_of(unit)) is not None}
             for lun in nexus.logical_units if added else ():
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun in added else REPORTED_LUNS_DATA_HAS_CHANGED)
 
     def logical_unit_removed(self, lun: int) -> None:
-        """Report on all other LUNs that a logical unit was removed, after the nexuses have lost it."""
+        """Report on all other LUNs that a logical unit was removed. Before this call, the nexuses must lose access to it."""
         for nexus in self.nexuses:
             nexus.unit_attentions.pop(lun, None)
             for other in nexus.logical_units:
                 _tell(nexus, other, REPORTED_LUNS_DATA_HAS_CHANGED)
 
     def threshold_reached(self, logical_unit: LogicalUnit, offset: int) -> None:
-        """Report to every nexus that a threshold is reached. `offset` is that of its descriptor in the mode page."""
+        """Report to every nexus that a threshold is reached.
+
+        `offset` is the byte offset of the threshold's descriptor in the mode page.
+        """
         self.tell_all(logical_unit, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, information=offset)
 
     def tell_all(

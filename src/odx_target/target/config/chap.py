@@ -24,20 +24,20 @@ MAX_USER_BYTES = 255
 MAX_USERS = 1024
 """Maximum number of CHAP users. One array serves fewer hosts.
 
-The limit avoids long work if the path of a wrong file is given.
+The limit avoids long work if the user gives a wrong file.
 """
 MAX_SECRET_FILE_BYTES = 4096
 """Maximum size of a secret file. A secret and its newline are much shorter.
 
-The limit avoids long reads if the path of a wrong file is given.
+The limit avoids long reads if the user gives a wrong file.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ChapUser:
-    """A user as which initiators log in. `initiator` is the only initiator name that may use it. None allows every initiator.
+    """A user as which initiators log in. `initiator` is the name of the only initiator that may log in as this user.
 
-    `secret_file` is the file of the secret, if the secret has a file of its own.
+    None allows every initiator. `secret_file` is the file of the secret, if the secret has a file of its own.
     """
 
     user: str
@@ -145,7 +145,7 @@ def accounts_of(users: Sequence[ChapUser], target: TargetChap | None) -> Account
 def chap_warnings(users: Sequence[ChapUser], target: TargetChap | None, config_file: Path | None) -> list[str]:
     """Return warnings, one line each, about settings that are allowed but unsafe.
 
-    `config_file` is the file that contains the secrets without a secret file.
+    `config_file` contains the secrets that are not in separate files.
     """
     files = dict.fromkeys(each.secret_file or config_file for each in users)
     if target is not None:

@@ -116,7 +116,7 @@ def _seconds(key: str, value: Any) -> float:
 
 
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
-"""Functions that make settings from the value of a key and the folder of the file, by key of a table."""
+"""Functions by key of a table. A function makes settings from the value of its key and the folder of the file."""
 
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},

@@ -1,4 +1,4 @@
-"""The operations of scrubs on a running array; see `operations`."""
+"""The operations that control a scrub of the pool of a running array."""
 
 from typing import TYPE_CHECKING
 

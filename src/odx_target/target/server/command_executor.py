@@ -35,7 +35,7 @@ from odx_target.turns import Turns
 Ts = TypeVarTuple("Ts")
 
 EARLY_SEND_BYTES = 1 << 18
-"""If the read data of a batch of commands reaches this size, the data is sent before the next command is executed.
+"""Size of read data that is sent before the next command of a batch is executed.
 
 In this way, the initiator gets data earlier, and the data is still in the cache of the processor.
 """
@@ -92,8 +92,9 @@ class CommandExecutor:
     def handle_events(self) -> None:
         """Handle the events of the protocol.
 
-        Return early if the peer has too much unread output, or if no steps of the turn remain. The first check of an event is
-        for a command, because most events are commands. An event may end this connection, which calls this method again.
+        Return early if the peer has too much unread output, or if no steps of the turn remain. The loop first checks if an
+        event is a command, because most events are commands. An event may end this connection. The end of the connection calls
+        this method again.
         """
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply

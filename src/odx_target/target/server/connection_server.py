@@ -1,4 +1,4 @@
-"""The server of one connection, which connects a socket, the iSCSI protocol and the device server.
+"""The server of one connection. It passes data between a socket, the iSCSI protocol and the device server.
 
 At each wake-up, the server receives all bytes that the socket has, and the protocol divides the bytes into PDUs. The server
 executes all commands that can complete now, commits the store's open batch once, and sends all responses with one call. A
@@ -32,7 +32,7 @@ from odx_target.target.trace.tap import Tap, tap_of
 Ts = TypeVarTuple("Ts")
 
 TIMER_INTERVAL_S = 1.0
-"""Time between two checks of the timers of the protocol (login, ping). These timers have whole seconds."""
+"""Time between two checks of the timers of the protocol (login, ping). The timeouts of these timers are whole seconds."""
 
 SCARCITY_PAUSE_S = 0.05
 """Pause before the next attempt if the kernel has no memory."""
@@ -221,7 +221,7 @@ class ConnectionServer:
         return is_paused
 
     async def _send_and_go_on(self) -> None:
-        """Send the output. After that, execute the commands that waited for this or for the next turn of the event loop."""
+        """Send the output. After that, execute the commands that waited for this output or for the next turn."""
         await self._sender.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()
@@ -231,7 +231,7 @@ class ConnectionServer:
     def _open_memory(self) -> SessionMemory:
         """Open the memory of a new session.
 
-        If there is none because too many old sessions are still ending, cut this connection.
+        If too many old sessions are still ending, there is no memory, and this connection is cut.
         """
         memory = self._budget.open_session()
         if memory is None:
@@ -263,7 +263,7 @@ class ConnectionServer:
     def _superseded(self) -> None:
         """End this connection because another connection replaces it.
 
-        The tasks of this connection end before the other one continues.
+        The tasks of this connection end before the new connection continues.
         """
         self._executor.handle_events()
         self._receiving.cancel()

@@ -36,7 +36,7 @@ commands and related objects have 256 KiB.
 """
 
 DISCOVERY_SESSION_BYTES = 512 * KIB
-"""Memory of a discovery session: a receive buffer for one of the largest PDUs, and 64 KiB of text in each direction."""
+"""Memory of a discovery session: a receive buffer for one PDU of the largest size, and 64 KiB of text in each direction."""
 
 LOGIN_BYTES = 128 * KIB
 """Memory of a login: a receive buffer of 16 KiB, 64 KiB of text and the objects of a connection."""

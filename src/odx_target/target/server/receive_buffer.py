@@ -1,4 +1,4 @@
-"""The receive buffer of a connection, whose memory is used again and again."""
+"""The receive buffer of a connection. Its memory is reused for all received bytes."""
 
 import mmap
 
@@ -18,7 +18,7 @@ DISCOVERY_BUFFER_BYTES = 320 << 10
 """Size of the buffer of a discovery session. It sends only text, but its PDUs may be as large as in normal sessions."""
 
 MIN_FREE_BYTES = 1 << 18
-"""If less room than this remains after the unconsumed bytes, they are moved to the front.
+"""Minimum free room after the unconsumed bytes. If less room remains, the unconsumed bytes are moved to the front.
 
 Otherwise small receives would need many calls.
 """

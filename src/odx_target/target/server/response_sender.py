@@ -65,7 +65,7 @@ class ResponseSender:
         return True
 
     async def send(self) -> None:
-        """Send all output, and wait for the peer to receive it. Raises OSError, PoolFailed."""
+        """Commit the open batch, and send all output. Wait while the socket accepts no bytes. Raises OSError, PoolFailed."""
         try:
             self._pool.commit()
         except Scarcity:  # no response may be sent before the commit

@@ -29,7 +29,7 @@ _UNKNOWN_LENGTH = -1
 
 
 def file_header(snap_bytes: int = MAX_SNAP_BYTES) -> bytes:
-    """Build the blocks at the beginning of a file. Packets are cut after `snap_bytes`."""
+    """Build the blocks at the beginning of a file. Packets are truncated after `snap_bytes` bytes."""
     section = _SECTION.pack(BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH) + _option(SHB_USERAPPL, b"odx-target")
     interface = _INTERFACE.pack(LINK_TYPE_RAW, 0, snap_bytes)
     interface += _option(IF_NAME, b"odx-target") + _option(IF_TSRESOL, bytes((NANOSECONDS,)))

@@ -87,7 +87,7 @@ _VALUES: dict[tuple[type[Pdu], str], type[IntEnum]] = {
     (ScsiCommand, "attribute"): TaskAttribute,
     (ScsiResponse, "response"): ResponseCode,
 }
-# Usual values of fields, which are not shown.
+# Usual values of fields. These values are not shown.
 _USUAL = {(ScsiCommand, "attribute"): TaskAttribute.SIMPLE, (ScsiResponse, "response"): 0}
 _WITH_LUN = (ScsiCommand, TaskManagementFunctionRequest, AsynchronousMessage)
 

@@ -26,11 +26,11 @@ WARNING_INTERVAL_S = 60.0
 
 
 class RecordFile:
-    """A file for records, which is open from the construction of this object until `close`.
+    """A file for records. The file is open from construction until `close` is called.
 
     `write` waits for the file. If the file is a pipe and its reader is slow, `write` waits until the pipe has room or
-    `stop_waiting` is called. Two threads must not call methods at the same time, except `stop_waiting`. Raises OSError if the
-    file cannot be opened.
+    `stop_waiting` is called. Only one thread at a time may call methods, but any thread may call `stop_waiting` at any time.
+    Raises OSError if the file cannot be opened.
 
     If `append` is True, the present content of the file is kept. `header` is written before the first record. If `private` is
     True, only the owner can read a regular file, even if the file existed with other permissions, and a symbolic link is

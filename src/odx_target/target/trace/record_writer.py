@@ -95,7 +95,7 @@ class RecordWriter:
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:
-        """Write again from now on, even if an error has just occurred."""
+        """Allow writes again, even if an error has just occurred."""
         self._file.retry()
 
     def flush(self, timeout_s: float | None = None) -> bool:

@@ -13,7 +13,7 @@ Address: TypeAlias = tuple[str, int]
 
 
 class ConnectionTap(Protocol):
-    """Gets the bytes of one connection. Its methods must not raise. Buffers are valid only during the call."""
+    """Receives the bytes of one connection. Its methods must not raise exceptions. Buffers are valid only during the call."""
 
     def received(self, data: memoryview) -> None:
         """Receive bytes that the peer has sent.
@@ -29,7 +29,7 @@ class ConnectionTap(Protocol):
 
 
 class Tap(Protocol):
-    """Gets the bytes of every connection of an array."""
+    """Receives the bytes of every connection of an array."""
 
     def errors(self) -> list[str]:
         """Return the reasons why a trace cannot be written at present."""
@@ -37,7 +37,7 @@ class Tap(Protocol):
     def connected(self, peer: Address, local: Address) -> ConnectionTap:
         """Return the tap of a new connection.
 
-        It is called for each accepted connection from `peer` to the portal at `local`.
+        This method is called for each accepted connection from `peer` to the portal at `local`.
         """
 
 

@@ -202,7 +202,10 @@ class _PacketWriter:
         return self._tracing.times_switched_on, self._packets.gaps
 
     def _put(self, now_ns: int, packets: Sequence[Packet], count: int) -> None:
-        """Write packets. If they are omitted, count `count` lost packets, and begin the next packets with another handshake."""
+        """Write packets.
+
+        If the packets are omitted, `count` packets are lost, and the next packets begin with another handshake.
+        """
         now, snap_bytes = self._now, self._tracing.snap_bytes
         blocks = (pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)
         self._shaken_hands_at = now if self._packets.write(b"".join(blocks), count) else None

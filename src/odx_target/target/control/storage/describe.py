@@ -23,7 +23,7 @@ def describe_volume(volume: Volume, pool: Pool) -> Data:
 
 
 def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Data:
-    """Describe a snapshot. `volume_names` has the present name of each volume by its identity."""
+    """Describe a snapshot. `volume_names` maps the identity of each volume to its present name."""
     present = volume_names.get(snapshot.volume_identity)
     return {
         "volume": snapshot.volume_name if present is None else present,

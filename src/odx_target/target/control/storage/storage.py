@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 BUSY_PAUSE_S = 0.01
-"""Pause before the next attempt of a change while the pool makes room, if the pool has no volumes."""
+"""Pause before a change is tried again, if the pool makes room and has no volumes."""
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
 """Target name of logical units that exist only for the time of an operation."""
