@@ -1,7 +1,7 @@
 """Accounting of the data of a volume, frozen map or snapshot: blocks that nothing else has, and blocks that are shared.
 
-The walk visits every node of the pool at most once. It skips subtrees that are common to two maps. It takes its steps from the
-turns of the event loop.
+The walk visits every node of the pool at most once. Subtrees that are common to two maps are skipped. The steps are taken from
+the turns of the event loop.
 """
 
 from collections.abc import Iterable

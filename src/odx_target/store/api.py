@@ -254,7 +254,8 @@ class Pool(Protocol):
         """Take a snapshot of each volume at one moment. All snapshots get the same name.
 
         `volumes` has the attributes of each snapshot, by the name of its volume. After a crash, either all of these snapshots
-        exist or none. Raises NameTaken, OverLimit, Absent and the exceptions of every change; then nothing has changed.
+        exist or none. Raises NameTaken, OverLimit, Absent and the exceptions of every change. After an exception, nothing has
+        changed.
         """
         ...
 

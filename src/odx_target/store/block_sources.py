@@ -31,7 +31,7 @@ class BlockSource(Protocol):
         """Read blocks without waiting for the disk.
 
         Returns buffers with `count_blocks` blocks in total. Each buffer contains whole blocks, and its content never changes.
-        Returns None if data must be read from the disk; the caller then awaits `read`. Raises DamagedBlock.
+        Returns None if data must be read from the disk. In this case the caller awaits `read`. Raises DamagedBlock.
         """
         ...
 
@@ -140,5 +140,5 @@ class Snapshot(BlockSource, Protocol):
         ...
 
     def delete(self) -> None:
-        """Delete the snapshot. Its clones, and volumes that were restored from it, keep their data. Raises Held."""
+        """Delete the snapshot. Clones and restored volumes keep their data. Raises Held."""
         ...

@@ -1,4 +1,4 @@
-"""Checks of names, attributes and sizes. They are made before the values are put into a record."""
+"""Checks of names, attributes and sizes. The checks are made before the values are put into a record."""
 
 from collections.abc import Mapping
 

@@ -56,7 +56,7 @@ class Unwritable(StoreError):
 
 
 class PoolFailed(StoreError):
-    """The pool may have lost data that it had accepted. It accepts no more writes until it is opened again."""
+    """The pool may have lost data that it had accepted. The pool accepts no more writes until it is opened again."""
 
 
 class PoolDamaged(StoreError):
@@ -83,7 +83,7 @@ class DamagedBlock(StoreError):
 
 
 class Unreadable(StoreError):
-    """A block could not be read. Its data may be intact, and the same read may succeed later.
+    """A block could not be read. The data of the block may be intact, and the same read may succeed later.
 
     `block` counts from the start of the volume or frozen map that was read.
     """

@@ -78,7 +78,7 @@ def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Make a new pool in memory. Its data is lost when the object is freed."""
+    """Make a new pool in memory. The data of the pool is lost when the object is freed."""
     parts = PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
     return await open_pool(parts, environment, options)
 

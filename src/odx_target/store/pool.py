@@ -1,4 +1,4 @@
-"""The pool that is stored in a log. It connects the log, the segments, the maps and the catalogue."""
+"""The pool that is stored in a log. The pool connects the log, the segments, the maps and the catalogue."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -37,7 +37,10 @@ COMMIT_PAUSE_S = 0.1
 
 
 class LogPool:
-    """An open pool; `odx_target.store.open` makes it. `release_lock` is called last when the pool is closed."""
+    """An open pool.
+
+    The functions in `odx_target.store.open` make this object. `release_lock` is called last when the pool is closed.
+    """
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ class PoolOptions:
 
     limit_bytes: int | None = None
     segment_blocks: int | None = None
-    """Size of new segments. None means 64 MiB, or a smaller size if too few segments of 64 MiB would fit in the limit."""
+    """Size of new segments in blocks. None means 64 MiB, or less if too few segments of 64 MiB would fit in the limit."""
     checkpoint_blocks: int | None = None
     """Number of log blocks between checkpoints. None means the default, CHECKPOINT_BLOCKS."""
     descriptors: int = SEGMENT_DESCRIPTORS

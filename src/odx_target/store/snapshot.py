@@ -126,7 +126,7 @@ class SnapshotsOfVolume(Mapping[str, Snapshot]):
 def take_snapshots(
     ledger: Ledger, volumes: Sequence[tuple[VolumeContents, Mapping[str, str]]], name: str, group: bytes
 ) -> list[LogSnapshot]:
-    """Take a snapshot of each volume, with the given attributes, in one batch. If it raises, nothing has changed."""
+    """Take a snapshot of each volume, with the given attributes, in one batch. After an exception, nothing has changed."""
     check_name("the name of a snapshot", name)
     for volume, attributes in volumes:
         check_attributes("the attributes of a snapshot", attributes)

@@ -15,7 +15,8 @@ from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
-"""Number of steps for an unmap, copy, freeze or release. It includes the log record and the nodes at both ends of the range."""
+"""Number of steps for an unmap, copy, freeze or release. The steps are for the log record and for the nodes at both ends of the
+range."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 
@@ -85,7 +86,7 @@ class Readable:
 
 
 class Frozen(Readable):
-    """Base class of frozen maps and snapshots. Both have a frozen tree with an identifier."""
+    """Base class of frozen maps and snapshots. Frozen maps and snapshots have a frozen tree with an identifier."""
 
     def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
         super().__init__(contents.root, ledger, volume, contents.identifier)

@@ -1,4 +1,4 @@
-"""The troubles of a pool that need an operator. They are reported to listeners at once, and kept for status requests."""
+"""The troubles of a pool that need an operator. Troubles are reported to listeners at once, and kept for status requests."""
 
 from collections.abc import Callable
 

@@ -23,7 +23,7 @@ STEPS_OF_A_LEAF = 20
 """Number of steps that are taken for the copy of one leaf, entry by entry."""
 
 LEAVES_AT_ONCE = 32
-"""Number of leaves that one call copies entry by entry. This takes about all the steps of one turn."""
+"""Number of leaves that one call copies entry by entry. A copy of 32 leaves takes about all the steps of one turn."""
 
 LINEAGE_BYTES = 16
 

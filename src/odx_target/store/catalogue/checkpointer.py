@@ -1,8 +1,8 @@
 """Saving of checkpoints. Recovery loads the last checkpoint and replays the log after it.
 
-A checkpoint is taken at one moment: all volumes are frozen, and the position of the log is stored. Then the log is synced,
-because the catalogue must never refer to log records that are not durable. Finally a thread saves the checkpoint in the
-catalogue, and the pool continues to write meanwhile.
+A checkpoint is taken at one moment: all volumes are frozen, and the position of the log is stored. Before the checkpoint is
+saved, the log is synced, because the catalogue must never refer to records that are not durable. Finally a thread saves the
+checkpoint in the catalogue, and the pool continues to write meanwhile.
 """
 
 from collections.abc import Callable

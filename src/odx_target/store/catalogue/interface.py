@@ -52,7 +52,7 @@ class SnapshotState:
     created_us: int
     """Wall clock time in microseconds since 1970."""
     group: bytes
-    """GUID of the consistency group; zeros if there is none."""
+    """GUID of the consistency group. Zeros if the snapshot was taken alone."""
     attributes: Mapping[str, str]
     holds: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ class Checkpoint:
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     snapshots: Collection[SnapshotState] = ()
-    """Named snapshots. Their frozen maps are in `frozen_maps`."""
+    """Named snapshots. The frozen maps of the snapshots are in `frozen_maps`."""
 
     segments: Mapping[int, int] | None = None
     """Least size in blocks of each segment that must exist, by segment number. None if the catalogue does not contain the

@@ -21,8 +21,8 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
 
 MAX_LEVELS = 5
-"""Largest accepted number of levels in a stored tree. The largest map has fewer levels; a damaged catalogue may contain
-more."""
+"""Largest accepted number of levels in a stored tree. The largest map has fewer levels. A damaged catalogue may contain a
+larger number."""
 
 
 _NODES_AT_ONCE = 64
@@ -58,7 +58,10 @@ class TreeWriter:
             node.stored = 0
 
     def let_go(self) -> None:
-        """Drop the references to the nodes, a few at a time. This frees the nodes that maps have replaced during the save."""
+        """Drop the references to the nodes, a few at a time.
+
+        When the references are dropped, the nodes that maps have replaced during the save are freed.
+        """
         while self._numbered:
             del self._numbered[-_NODES_AT_ONCE:]
 
@@ -111,7 +114,7 @@ class TreeReader:
 class NumberSet:
     """A set of node numbers in pages of flags.
 
-    It sorts the few pages instead of a million numbers, which would take too long.
+    The pages are sorted instead of the numbers, because sorting a million numbers would take too long.
     """
 
     _PAGE = 4096
@@ -154,7 +157,7 @@ class NumberSet:
 
 
 def kept_numbers(roots: Iterable[FrozenRoot]) -> NumberSet:
-    """Collect the numbers of all nodes below stored roots. This reads inner nodes but not leaves."""
+    """Collect the numbers of all nodes below stored roots. Inner nodes are read, but leaves are not."""
     numbers = NumberSet()
     for root in roots:
         if root.root is not None:

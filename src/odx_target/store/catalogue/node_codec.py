@@ -56,7 +56,7 @@ def encode_leaf(leaf: Leaf) -> bytes:
 
 
 def encode_inner(inner: Inner) -> bytes:
-    """Encode an inner node. Its children must already have numbers."""
+    """Encode an inner node. The children must already have numbers."""
     children = inner.present()
     runs = _runs_of([(slot, child.stored) for slot, child in children])
     if len(runs) <= RUNS_TO_PACK:

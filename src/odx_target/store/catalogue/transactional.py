@@ -42,7 +42,8 @@ class NodeCounts:
 class TransactionalCatalogue(ABC):
     """The part of a catalogue that does not depend on the kind of storage.
 
-    It stores three kinds of bodies: one head, which is a JSON document; one value for each remembered key; and numbered nodes.
+    A catalogue stores three kinds of bodies: one head, which is a JSON document; one value for each remembered key; and
+    numbered nodes.
     """
 
     def __init__(self) -> None:

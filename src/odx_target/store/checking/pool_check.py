@@ -1,4 +1,4 @@
-"""The check of a closed pool. It compares head, catalogue, log and maps, and checks every block against its checksum.
+"""The check of a closed pool. The check compares head, catalogue, log and maps, and verifies the checksum of every block.
 
 The check changes nothing on the disk, so it is safe for a damaged pool.
 """

@@ -1,4 +1,4 @@
-"""The scrub of an open pool. It reads and checks all data at a limited rate, while hosts use the pool.
+"""The scrub of an open pool. A scrub reads and checks all data at a limited rate, while hosts use the pool.
 
 A scrub reports a damaged block in the same way as a read: once, with its volume and its block number.
 """
@@ -169,7 +169,7 @@ class Scrubber:
         return None if self._scrub is None else self._scrub.progress
 
     def start(self, rate_bytes: int = DEFAULT_RATE_BYTES) -> ScrubProgress:
-        """Begin a scrub in the background. It reads at most `rate_bytes` per second.
+        """Begin a scrub in the background, at a rate of at most `rate_bytes` per second.
 
         The scrub checks all data that has been written before the call. Raises StoreError if a scrub is running.
         """

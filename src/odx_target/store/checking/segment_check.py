@@ -21,8 +21,8 @@ PIECE_BLOCKS = SegmentView.PIECE_BLOCKS
 class SegmentCheck:
     """A check of a segment that reads `PIECE_BLOCKS` at a time.
 
-    `used_blocks` is the number of blocks that the log uses in a segment without a footer. It is None for a sealed segment,
-    because the footer contains the number.
+    `used_blocks` is the number of blocks that the log uses in a segment without a footer. For a sealed segment `used_blocks` is
+    None, because the footer contains the number.
     """
 
     def __init__(self, segment: Segment, size_blocks: int, pool_identity: bytes, used_blocks: int | None = None) -> None:
@@ -31,7 +31,7 @@ class SegmentCheck:
         self.damaged: list[int] = []
         """Data blocks that do not match their checksums."""
         self.complaints: list[str] = []
-        """Descriptions of damage to headers and the footer. Such damage alone loses no data."""
+        """Descriptions of damage to headers and the footer. Damage to headers and footers alone loses no data."""
         self._segment = segment
         self._size_blocks = size_blocks
         self._pool_identity = pool_identity

@@ -1,8 +1,8 @@
 """Marks on the live blocks of sealed segments. A block is live if any map refers to it.
 
 The marks show the state at the start of the walk. If no map refers to a place at one moment, the place stays dead: a map gets a
-place only from another map or from a new write, and the log never writes to the same place again. So all blocks that become
-live later are in other segments.
+place only from another map or from a new write, and the log never writes to the same place again. Blocks that become live later
+are therefore in other segments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_place
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 
 MAX_MARKED_SEGMENTS = 4096
-"""Largest number of segments that are marked in one walk. Their marks occupy at most 64 MiB."""
+"""Largest number of segments that are marked in one walk. The marks of these segments occupy at most 64 MiB."""
 
 STEPS_OF_A_DENSE_LEAF = 8
 

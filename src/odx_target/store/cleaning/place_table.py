@@ -1,4 +1,4 @@
-"""A table with one value for each block of some segments. It is read and written for many places at once.
+"""A table with one value for each block of some segments. The table is read and written for many places at once.
 
 Each segment has one row of the table. All places in other segments share one extra row at the end, so no test of each place is
 needed.
@@ -13,7 +13,7 @@ from odx_target.store.map.leaf import Entries
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
 MAX_SPAN = 1 << 16
-"""Largest difference between the numbers of two segments in one table. This limits the size of the list of rows to 512 KiB."""
+"""Largest difference between the numbers of two segments in one table. The limit keeps the list of rows below 512 KiB."""
 
 _BLOCK_MASK = MAX_SEGMENT_BLOCKS - 1
 

@@ -1,6 +1,6 @@
 """A batch: a header of one or more blocks, then the data blocks of its records.
 
-Records are numbered in the order of the log; the number of a record is its OSN (operation sequence number). Every reader of the
+Records are numbered in the order of the log. The number of a record is its OSN (operation sequence number). Every reader of the
 log checks each batch:
 
 - the magic, the format version and the pool identity are right;
@@ -41,7 +41,8 @@ OWN_STREAM = 0
 """Number of the stream of the changes that are made in this pool."""
 
 MAX_HEADER_BLOCKS = 32
-"""Largest header of a batch. It has room for two of the longest records, which are remembered values of 64 KiB with a key."""
+"""Largest header of a batch. A header has room for two of the longest records, which are remembered values of 64 KiB with a
+key."""
 
 _HEAD = struct.Struct("<8sHHHH16sQIIQQIIIII")
 _CHECKSUM_OFFSET = _HEAD.size - 4

@@ -17,7 +17,7 @@ segment first reads 64 KiB of checksums."""
 
 
 class ChecksumIndex:
-    """`tables` maps the number of a segment to the checksums of its blocks; a block beyond the table has no data.
+    """`tables` maps the number of a segment to the checksums of its blocks. A block beyond its table has no data.
 
     The table of a segment that is being filled is *pinned* and stays in memory. If there are too many other tables, the oldest
     of them is dropped. The time of last use would be a better criterion, but would slow down every read.

@@ -62,7 +62,7 @@ class Replay:
         self.end = group[-1].end
 
     def _next(self, position: Position) -> Batch | None:
-        """Return the valid batch that follows a position; None at the end of the log."""
+        """Return the valid batch that follows a position. Returns None at the end of the log."""
         for number, block in self._candidates(position):
             batch = self._header(number, block)
             if batch is not None and batch.follows(position) and (self._data_is_sound(batch) or self._was_durable(batch)):

@@ -27,7 +27,7 @@ ZEROS_BLOCKS = 256
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
 Runs = Sequence[tuple[int, int]]
-"""Runs (place, count_blocks) of a block map; place 0 is a hole."""
+"""Runs (place, count_blocks) of a block map. The place of a hole is 0."""
 
 
 class Reader:

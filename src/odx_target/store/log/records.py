@@ -1,9 +1,9 @@
 """Records, each of which describes one change of a pool, and their encoding in the log.
 
-A record begins with a word of 32 bits. The low 8 bits are the kind of the record; the high 24 bits are the number of bytes
-after this word. Because the size is known, a reader can report a record of an unknown kind. The fixed fields of the kind
-follow, then the parts of variable length. Numbers are little-endian. A `Write` contains no data: its data is in the next
-`count_blocks` data blocks of its batch.
+A record begins with a word of 32 bits. The low 8 bits are the kind of the record. The high 24 bits are the number of bytes
+after the word. Because the size is known, a reader can report a record of an unknown kind. The fixed fields of the kind follow,
+then the parts of variable length. Numbers are little-endian. A `Write` contains no data: its data is in the next `count_blocks`
+data blocks of its batch.
 """
 
 import struct

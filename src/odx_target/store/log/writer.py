@@ -36,15 +36,13 @@ NOTHING_PENDING = 1 << 62
 """Value of `pending_place` if no batch is open. Every place is lower than this value."""
 
 RESERVE_BLOCKS = 256
-"""Number of blocks that records with data leave free: 1 MiB, for 256 commits of an unmap, a release or a forget in a full
-pool."""
+"""Number of blocks that records with data leave free: 1 MiB, for 256 commits without data in a full pool."""
 
 CHECKPOINT_BLOCKS = 65_536
 """Number of log blocks between checkpoints: 256 MiB, which recovery replays in well under a second."""
 
 PART_BLOCKS = 900
-"""Number of data blocks that always fit in a batch with a header of one block. The estimates of required room use this
-number."""
+"""Number of data blocks that always fit in a batch with a header of one block. Estimates of room use this number."""
 
 
 class Log:
@@ -105,10 +103,7 @@ class Log:
             self._make_room(need, need + self._reserve)
 
     def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
-        """Check that a record can be appended.
-
-        If `spare` is True, the reserve may be used. Raises PoolFull, PoolBusy, PoolFailed.
-        """
+        """Check that a record can be appended. `spare` allows the use of the reserve. Raises PoolFull, PoolBusy, PoolFailed."""
         self._check_writable()
         # Room for two headers, because a header that does not fit into a segment leaves the end of that segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._supply.spare_blocks)
@@ -141,10 +136,7 @@ class Log:
             self.append(record)
 
     def write(self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int) -> list[tuple[int, int, int]]:
-        """Add a write.
-
-        The caller must call `require_data` first. Returns the pieces of the write as (block, place, count_blocks).
-        """
+        """Add a write, for which `require_data` was called. Returns the pieces of the write as (block, place, count_blocks)."""
         checksums = block_checksums(data)
         part = self._part
         if part is None:
@@ -169,8 +161,8 @@ class Log:
         """Write the open batch to the operating system.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
-        Raises PoolFailed if the batch is lost. Also raises PoolFailed, once, if a batch was lost earlier and no commit has
-        reported that loss yet.
+        Raises PoolFailed if the batch is lost. If an earlier batch was lost and no commit has reported the loss, raises
+        PoolFailed once.
         """
         parts = self._parts
         if not parts:
@@ -246,10 +238,7 @@ class Log:
         return [number for number in sorted(self._supply.size_blocks) if number <= last and number not in others]
 
     def open_segment(self) -> tuple[int, int] | None:
-        """Number of the segment that is being filled, and the number of its written blocks.
-
-        None if no segment is being filled.
-        """
+        """Number of the segment that is being filled, and number of its written blocks. None if no segment is being filled."""
         position = self.chain.position
         if self._segment is None or self.unwritten.is_stalled or position.segment != self._segment.number:
             return None
@@ -264,8 +253,8 @@ class Log:
     def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False) -> None:
         """Make sure that `wanted_blocks` are free, then append the deferred records.
 
-        Raises PoolBusy while segments are being made. If no segment can be made, `need_blocks` free blocks are enough; if there
-        are fewer, the error of the segment supply is raised.
+        Raises PoolBusy while segments are being made. If no segment can be made, `need_blocks` free blocks are enough. If there
+        are fewer free blocks, the error of the segment supply is raised.
         """
         need_blocks += self.deferred.blocks()
         wanted_blocks += self.deferred.blocks()

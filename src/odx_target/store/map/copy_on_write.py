@@ -2,14 +2,14 @@
 
 A place is a number that only the log interprets; 0 is a hole. The map is a radix tree (`frozen_root`) of leaves (`leaf`). Every
 node has the epoch in which it was made. A map changes only nodes of its own present epoch. Before it changes any other node, it
-copies the node. So `freeze` is O(1): it returns the root and gives the map a new epoch. After that, the map copies each node
-below the frozen root before it changes the node. A map and its frozen roots share the unchanged nodes. Several maps can also
-share nodes (`copy_range`).
+copies the node. Therefore `freeze` is O(1): it returns the root and gives the map a new epoch. After a freeze, the map copies
+each node below the frozen root before it changes the node. A map and its frozen roots share the unchanged nodes. Several maps
+can also share nodes (`copy_range`).
 
 Rules:
 
 1. Only the live map whose epoch is the epoch of a node changes the node, and only on the event loop.
-2. A node below a frozen root never changes, because no live map has its epoch. There are two exceptions: a leaf may change its
+2. A node below a frozen root never changes, because no live map has its epoch. Two changes are allowed: a leaf may change its
    form (`leaf`), and a catalogue may set the number of a node.
 3. A node that is stored in a catalogue is therefore frozen. A copy of such a node has no number.
 """
@@ -43,7 +43,7 @@ def _drop(_nodes: Sequence[Node]) -> None:
 
 
 class BlockMap(MapReader):
-    """A map that can be changed. It has `size_blocks` blocks. At first all blocks are holes.
+    """A map that can be changed. A new map has `size_blocks` blocks, which are holes.
 
     The caller must check that each range is inside the map or the source. `discard` is called with the subtrees that the map no
     longer needs. A subtree may have millions of nodes, so it must not be freed at once.
@@ -262,7 +262,10 @@ def _shift_of(level: int) -> int:
 
 
 def _aligned_level(blocks: int, count_blocks: int, top: int) -> int:
-    """Return the highest level, at most `top`, whose nodes begin at both blocks and fit in the count; -1 if there is none."""
+    """Return the highest level, up to `top`, whose nodes begin at both blocks and fit in the count.
+
+    Returns -1 if there is none.
+    """
     level = -1
     while level < top and not blocks & (1 << _shift_of(level + 1)) - 1 and count_blocks >> _shift_of(level + 1):
         level += 1

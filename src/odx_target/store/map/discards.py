@@ -1,7 +1,7 @@
 """Discarded subtrees: they are freed in small pieces when no map needs them any more.
 
 When the last reference to a tree of millions of nodes is dropped, Python frees all nodes at once, and the event loop stops
-meanwhile. So discarded trees are freed in small pieces, with a few pieces in each turn of the loop.
+meanwhile. Therefore discarded trees are freed in small pieces, with a few pieces in each turn of the loop.
 """
 
 from collections.abc import Sequence

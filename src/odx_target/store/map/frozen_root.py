@@ -90,7 +90,7 @@ class MapReader:
             yield from _leaves(self.root, 0, self._shift)
 
     def mapped_count(self) -> int:
-        """Count the blocks that are not holes. This reads every leaf."""
+        """Count the blocks that are not holes. Every leaf is read."""
         return sum(leaf.mapped_count() for _, leaf in self.leaves())
 
     def leaf(self, block: int) -> Leaf | None:
@@ -164,7 +164,7 @@ class MapReader:
 
 
 class FrozenRoot(MapReader):
-    """A map as it was at one moment. Its nodes never change, so any number of threads may read it."""
+    """A map as it was at one moment. The nodes never change, so any number of threads may read the map."""
 
     __slots__ = ()
 

@@ -26,7 +26,7 @@ MAX_FEW = 85
 86 needs half."""
 
 FEW_AGAIN = 42
-"""Number of children at which the form changes from dense to *few*. It is half of MAX_FEW, so nodes rarely change their
+"""Number of children at which the form changes from dense to *few*. The number is half of MAX_FEW, so nodes rarely change their
 form."""
 
 Node: TypeAlias = Union["Inner", Leaf]

@@ -11,8 +11,8 @@ A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs. When 
 again. Sequential writes make few runs, because only the headers of batches interrupt them.
 
 Only the map with the epoch of a leaf may change the leaf. When the map is frozen, the map gets a new epoch, so the content of
-the leaf never changes again. The *form* of the leaf may change: `entries` is replaced in one step, so a reader always finds one
-of the two forms.
+the leaf never changes again. The *form* of the leaf may change: `entries` is replaced in one step, so a reader finds one of
+both forms.
 """
 
 from array import array
@@ -21,8 +21,7 @@ from itertools import groupby, pairwise
 from typing import TypeAlias
 
 LEAF_BLOCKS = 1024
-"""Number of blocks in a leaf: 4 MiB. After a freeze, a write copies one leaf of at most 8 KiB. The map of 1 GiB has 256
-leaves."""
+"""Number of blocks in a leaf: 4 MiB. After a freeze, a write copies one leaf of at most 8 KiB."""
 
 LEAF_BITS = 10
 INDEX_MASK = LEAF_BLOCKS - 1
@@ -260,10 +259,7 @@ def _joined_runs(left: Entries, right: Entries, index: int) -> Entries:
 
 
 def _splice(entries: Entries, index: int, count: int, runs: list[int]) -> None:
-    """Replace `count` blocks of packed entries, from `index` on, by packed runs.
-
-    There may be more than MAX_RUNS runs afterwards.
-    """
+    """Replace `count` blocks of packed entries, from `index` on, by `runs`. The result may have more than MAX_RUNS runs."""
     end = index + count
     low = bisect_left(entries, index << START_SHIFT)
     high = bisect_left(entries, end << START_SHIFT, low)

@@ -1,4 +1,4 @@
-"""A walk over many trees that share nodes. It visits each node once."""
+"""A walk over many trees that share nodes. A walk visits each node once."""
 
 from collections.abc import Iterable, Iterator
 

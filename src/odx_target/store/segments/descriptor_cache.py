@@ -1,4 +1,4 @@
-"""A cache of open descriptors of segments. It closes the oldest descriptor when there are too many.
+"""A cache of open descriptors of segments. If there are too many, the oldest descriptor is closed.
 
 Any thread may add or close descriptors. Only the event loop reads through cached descriptors, and it takes no lock. Before a
 read, the event loop puts the descriptor into `in_use`, and then checks that the segment still has this descriptor. Before a
@@ -28,7 +28,7 @@ class Held(Protocol):
 
 
 class DescriptorCache:
-    """A cache of at most `max_held` descriptors. It may exceed this number while more descriptors are pinned."""
+    """A cache of at most `max_held` descriptors. The cache exceeds this number only while more descriptors are pinned."""
 
     def __init__(self, max_held: int) -> None:
         self.in_use = NO_DESCRIPTOR

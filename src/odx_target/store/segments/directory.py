@@ -1,6 +1,6 @@
 """Segments as preallocated files in a local directory. Data in the page cache is read without waiting for the disk.
 
-The descriptor of a new segment stays open until all data of the segment is durable. So writes and syncs never need a new
+The descriptor of a new segment stays open until all data of the segment is durable. Therefore writes and syncs never need a new
 descriptor, which might not be available. Also, if the kernel fails to write data to the disk, a sync surely reports this error
 only if its descriptor was open at that time.
 """

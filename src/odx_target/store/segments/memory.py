@@ -8,7 +8,7 @@ from odx_target.store.api import BLOCK_BYTES
 
 
 class MemorySegment:
-    """A segment in memory. It occupies memory up to the last written block."""
+    """A segment in memory. The segment occupies memory only up to the last written block."""
 
     __slots__ = ("_bytes", "number", "size_blocks")
 

@@ -1,16 +1,17 @@
 """The interfaces of segments and of the store of segments.
 
-The log is stored in segments. A *segment* is a numbered row of blocks. It has these stages:
+The log is stored in segments. A *segment* is a numbered row of blocks. A segment has these stages:
 
-1. `SegmentStore.create` makes the segment with room for a given number of blocks. This may be slow and is done in advance.
+1. `SegmentStore.create` makes the segment with room for a given number of blocks. The call may be slow and is made in advance.
 2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written again only after a failed
    write, or when recovery writes a footer over an incomplete batch.
 3. `seal` cuts the segment after its footer. Afterwards the segment does not change.
 4. When no map and no read needs the segment any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a
    new segment.
 
-Written data survives the end of the process. It survives a loss of power only after `sync` has returned. Before that, a loss of
-power may undo any part of any write, in any order. It may also undo the creation, the cut or the removal of a segment.
+Written data survives the end of the process. Data survives a loss of power only after `sync` has returned. Until `sync` has
+returned, a loss of power may undo any part of any write, in any order. A loss of power may also undo the creation, the cut or
+the removal of a segment.
 
 All calls except `read_now`, `write` and `describe` may take long, so callers make them in a thread. Two threads must not seal,
 sync or write the same segment at the same time. Reads are allowed at any time. If a segment is deleted during a read, the read
@@ -41,7 +42,7 @@ class Segment(Protocol):
     def number(self) -> int: ...
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
-        """Write the joined buffers to the operating system. Their total size is a whole number of blocks.
+        """Write the joined buffers to the operating system. The total size of the buffers is a whole number of blocks.
 
         Raises OSError. Any part of the buffers may then be in the segment.
         """
@@ -91,7 +92,7 @@ class SegmentStore(Protocol):
         ...
 
     def recycle(self, former: int, number: int, size_blocks: int) -> Segment:
-        """Make a new segment from the segment `former`, which is not used any more. This is faster than `create`.
+        """Make a new segment from the segment `former`, which is not used any more. `recycle` is faster than `create`.
 
         Each block keeps its former content until it is written. The new segment is durable only after its first sync. If the
         power is lost before that sync, the file may have its former number again, although it contains data of the new segment.

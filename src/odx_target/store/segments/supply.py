@@ -88,9 +88,9 @@ class SegmentSupply:
         return len(self._free) * self._segment_blocks
 
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
-        """Add the segments that exist when the pool is opened.
+        """Add the existing segments when the pool is opened.
 
-        New segments get numbers above theirs and above `last_number`.
+        New segments get higher numbers, which are also above `last_number`.
         """
         self._last_number = last_number
         for number, size_blocks in sorted(sizes.items()):
@@ -108,7 +108,7 @@ class SegmentSupply:
     def order(self, count_blocks: int, *, spare: bool = False) -> None:
         """Order empty segments with room for `count_blocks`. If `spare` is True, the reserve may be used.
 
-        The segments are made in the background; await `made` to wait for a segment. Raises PoolFull, OutOfResources, Refused or
+        The segments are made in the background. Await `made` to wait for a segment. Raises PoolFull, OutOfResources, Refused or
         Unwritable if no segment can be made now. Raises PoolFailed.
         """
         self._health.check()
@@ -189,10 +189,7 @@ class SegmentSupply:
         return sorted(unused)
 
     def _can_keep(self, size_blocks: int) -> bool:
-        """True if the file of a freed segment may be kept for a new segment.
-
-        Its size then counts as the size of a new segment.
-        """
+        """True if the file of a freed segment may be kept. The file then counts with the size of a new segment."""
         if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
             return False
         return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks
