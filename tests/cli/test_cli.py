@@ -297,3 +297,12 @@ def test_a_message_is_one_line_that_can_be_read() -> None:
     assert len(long) < MAX_MESSAGE_CHARACTERS + 10
     assert long.startswith("begin x")
     assert long.endswith("x end")
+
+
+def test_lists_of_commands_show_whole_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("COLUMNS", "TERMINAL_WIDTH"):
+        monkeypatch.setenv(name, "80")
+    for words in ([], ["volume"], ["snapshot"], ["pool"], ["manage", "POOL"], ["token"], ["decode"]):
+        assert run(monkeypatch, *words, "--help") == 0
+        commands = capsys.readouterr().out.split("Commands:")[1].splitlines()
+        assert [line for line in commands if line.endswith("...")] == []

@@ -84,12 +84,13 @@ def scrub(
 
 @app.command("check")
 def check(
-    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="The directory of the pool.")],
+    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Compare the maps, the catalogue and the log of a pool, and read all data.
+    """Check the structure and all data of a pool.
 
-    No array may serve the pool. The check changes nothing. The exit code is 1 if there is any damage.
+    The check compares the maps, the catalogue and the log of the pool, and reads all data. It changes nothing. No array may
+    serve the pool during the check. The exit code is 1 if there is any damage.
     """
     with bar("check", _log_bytes(pool)) as advance:
         report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES))

@@ -1,1 +1,3 @@
-"""`snapshot`, `clone` and `volume`: they change the array that serves a pool, or else the pool itself."""
+"""The subcommands `snapshot`, `clone` and `volume`. They send requests to the array that serves a pool. If no array serves the
+pool, they change the pool itself.
+"""

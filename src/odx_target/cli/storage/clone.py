@@ -1,4 +1,4 @@
-"""`odx-target clone`: new volumes that begin with the data of a snapshot or a volume, at once and without a copy."""
+"""`odx-target clone`: create volumes that have the data of a snapshot or a volume. No data is copied."""
 
 from typing import Annotated
 
@@ -17,18 +17,23 @@ def clone(
     pool: PoolArgument,
     origin: Annotated[
         str,
-        typer.Argument(metavar="VOLUME[@SNAPSHOT]", help="A snapshot by name or guid, or a volume as it is now."),
+        typer.Argument(
+            metavar="VOLUME[@SNAPSHOT]", help="Origin: a snapshot by name or guid, or a volume with its current data."
+        ),
     ],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the clone; {} stands for its number, as in vm-{}.")],
-    count: Annotated[int, typer.Option("--count", metavar="N", help="Make this many clones at once.")] = 1,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the clone. {} is replaced by the number of the clone, as in vm-{}.")
+    ],
+    count: Annotated[int, typer.Option("--count", metavar="N", help="Number of clones to create at once.")] = 1,
     first: Annotated[int, typer.Option("--first", metavar="NUMBER", help="Number of the first clone.")] = 1,
-    lun: Annotated[bool, typer.Option("--lun", help="Make the clones LUNs that hosts can use.")] = False,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse writes of hosts to the clones.")] = False,
+    lun: Annotated[bool, typer.Option("--lun", help="Make each clone a LUN that hosts can use.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Make the clones read-only for hosts.")] = False,
     as_json: Json = False,
 ) -> None:
     """Clone a snapshot or a volume. Each clone is a volume of its own, with its own serial number.
 
-    A clone shares the data of its origin until one of them is changed. It does not depend on the origin: either can be deleted.
+    A clone shares the data of its origin until the clone or the origin is changed. The clone and the origin are independent:
+    each can be deleted without the other.
     """
     answer = ask(pool, "clone", origin=origin, name=name, count=count, first=first, lun=lun, read_only=read_only)
     volumes = answer["volumes"]

@@ -1,4 +1,6 @@
-"""Operations on volumes and snapshots, sent to the array that serves a pool, or performed on a pool that no array serves."""
+"""Operations on volumes and snapshots. They are sent to the array that serves the pool, or performed directly on a pool that no
+array serves.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,21 +25,23 @@ Answer = dict[str, Any]
 PoolArgument = Annotated[
     Path,
     typer.Argument(
-        readable=False, metavar="POOL", help="The directory of the pool, or the control socket of the array that serves it."
+        readable=False, metavar="POOL", help="Directory of the pool, or control socket of the array that serves the pool."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 def ask(pool: Path, operation: str, **arguments: object) -> Answer:
-    """Perform an operation and return its answer. An argument that is None is left out. Raises CommandFailure."""
+    """Perform an operation and return its answer. Arguments that are None are not sent. Raises CommandFailure."""
     answers: list[Answer] = []
     ask_pages(pool, operation, answers.append, **arguments)
     return answers[0]
 
 
 def ask_pages(pool: Path, operation: str, show: Callable[[Answer], object], **arguments: object) -> None:
-    """Perform an operation, and again with the argument `block` while its answer has a `next` page. Raises CommandFailure."""
+    """Perform an operation and call `show` with its answer. While an answer has `next`, repeat the operation with `next` as its
+    argument `block`. Raises CommandFailure.
+    """
     given = {name: value for name, value in arguments.items() if value is not None}
     try:
         _ask_array(pool, operation, show, given)

@@ -1,4 +1,4 @@
-"""`odx-target snapshot`: the snapshots of a pool, each named VOLUME@NAME."""
+"""`odx-target snapshot`: create, show and use the snapshots of a pool. The name of a snapshot has the form VOLUME@NAME."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.storage.names import parse_snapshot_name
 
-app = typer.Typer(help="Take and use snapshots of volumes, whether an array serves the pool or not.", no_args_is_help=True)
+app = typer.Typer(help="Create, show and use snapshots of volumes.", no_args_is_help=True)
 
 SnapshotArgument = Annotated[
-    str, typer.Argument(metavar="VOLUME@NAME", help="The snapshot. Its guid of 32 hexadecimal digits names it too.")
+    str, typer.Argument(metavar="VOLUME@NAME", help="The snapshot, by its name or by its guid of 32 hexadecimal digits.")
 ]
 OwnerArgument = Annotated[str, typer.Argument(metavar="OWNER", help="Name of the owner of the hold.")]
 
@@ -31,21 +31,31 @@ def register(root: typer.Typer) -> None:
 
 @app.callback()
 def snapshot() -> None:
-    """Take and use snapshots of volumes, whether an array serves the pool or not."""
+    """Create, show and use snapshots of volumes.
+
+    If an array serves the pool, the array carries out the command. Otherwise the command changes the pool itself.
+    """
 
 
 @app.command("create")
 def create(
     pool: PoolArgument,
     snapshots: Annotated[
-        list[str], typer.Argument(metavar="VOLUME@NAME...", help="Several volumes are taken at one moment, with one name.")
+        list[str],
+        typer.Argument(
+            metavar="VOLUME@NAME...",
+            help="Snapshot to take. Several snapshots are taken at the same moment and must have the same NAME.",
+        ),
     ],
     attribute: Annotated[
-        list[str] | None, typer.Option("--attribute", metavar="KEY=VALUE", help="Remember a value with the snapshot.")
+        list[str] | None,
+        typer.Option("--attribute", metavar="KEY=VALUE", help="Value to store with the snapshot; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take a snapshot of one or more volumes. It is durable, costs nothing at first, and hosts do not notice it."""
+    """Take a snapshot of one or more volumes. The snapshot is durable, and at first it takes no room. Hosts are not
+    affected.
+    """
     for each in snapshots:
         _check_name(each)
     answer = ask(pool, "snapshot-create", snapshots=snapshots, attributes=_attributes(attribute or []))
@@ -55,10 +65,10 @@ def create(
 @app.command("list")
 def list_snapshots(
     pool: PoolArgument,
-    volume: Annotated[str | None, typer.Argument(metavar="VOLUME", help="Only the snapshots of this volume.")] = None,
+    volume: Annotated[str | None, typer.Argument(metavar="VOLUME", help="List only the snapshots of this volume.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List snapshots, the oldest first."""
+    """List the snapshots, the oldest first."""
     answer = ask(pool, "snapshots", volume=volume)
     if as_json:
         print_json(answer)
@@ -68,7 +78,7 @@ def list_snapshots(
 
 @app.command("show")
 def show(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> None:
-    """Show a snapshot and the room that it takes: unique bytes are freed when it is deleted."""
+    """Show a snapshot and the room that it takes. The unique bytes are freed when the snapshot is deleted."""
     answer = ask(pool, "snapshot-show", snapshot=name)
     if as_json:
         print_json(answer)
@@ -81,7 +91,7 @@ def show(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> N
 def rename(
     pool: PoolArgument,
     name: SnapshotArgument,
-    new_name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="The new name, without the volume.")],
+    new_name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="New name of the snapshot, without VOLUME@.")],
     as_json: Json = False,
 ) -> None:
     """Rename a snapshot."""
@@ -91,7 +101,7 @@ def rename(
 
 @app.command("delete")
 def delete(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> None:
-    """Delete a snapshot. Clones of it keep their data. A held snapshot cannot be deleted."""
+    """Delete a snapshot. Clones of the snapshot keep their data. A snapshot with a hold cannot be deleted."""
     answer = ask(pool, "snapshot-delete", snapshot=name)
     print_json(answer) if as_json else _print_lines("deleted", [answer])
 
@@ -101,14 +111,15 @@ def restore(
     pool: PoolArgument,
     name: SnapshotArgument,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="VOLUME", help="Restore this volume instead of that of the snapshot.")
+        str | None, typer.Option("--to", metavar="VOLUME", help="Volume to restore; default: the volume of the snapshot.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Give a volume the data and the size of a snapshot, at once. Its present data is lost unless a snapshot has it.
+    """Restore the data and the size of a volume from a snapshot. The current data of the volume is lost, except for data that
+    is in a snapshot.
 
-    Commands of hosts that are under way end first, or are aborted. Hosts are told that the medium has changed. Unmount its file
-    systems before.
+    Unmount the file systems of the volume before. Commands of hosts that are under way end first or are aborted. Hosts are
+    notified that the medium has changed.
     """
     answer = ask(pool, "snapshot-restore", snapshot=name, to=to)
     print_json(answer) if as_json else typer.echo(f"restored {volume_line(answer)}")
@@ -120,16 +131,20 @@ def diff(
     older: SnapshotArgument,
     newer: Annotated[
         str | None,
-        typer.Argument(metavar="VOLUME[@NAME]", help="A newer snapshot, or a volume as it is now; by default its own volume."),
+        typer.Argument(
+            metavar="VOLUME[@NAME]",
+            help="A newer snapshot, or a volume with its current data; default: the volume of the older snapshot.",
+        ),
     ] = None,
     allocated: Annotated[
-        bool, typer.Option("--allocated", help="List the ranges of the snapshot that have data, without a comparison.")
+        bool, typer.Option("--allocated", help="List all ranges of the snapshot that have data; compare nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Has no effect, as the output is JSON in any case.")] = False,  # noqa: ARG001
+    as_json: Annotated[bool, typer.Option("--json", help="Without effect, because the output is always JSON.")] = False,  # noqa: ARG001
 ) -> None:
-    """List the ranges that changed since a snapshot, one JSON object on each line: offset_bytes, length_bytes, kind.
+    """List the ranges of a volume that changed since a snapshot. Each line is a JSON object with offset_bytes, length_bytes and
+    kind.
 
-    The kind is "data", or "hole" if the range reads as zeros now.
+    The kind is "hole" if the range now reads as zeros, otherwise "data".
     """
     if allocated and newer is not None:
         raise typer.BadParameter("--allocated looks at one snapshot only")
@@ -141,7 +156,7 @@ def diff(
 
 @app.command("hold")
 def hold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_json: Json = False) -> None:
-    """Forbid the deletion of a snapshot until its owner ends the hold."""
+    """Protect a snapshot from deletion until the owner ends the hold."""
     answer = ask(pool, "snapshot-hold", snapshot=name, owner=owner)
     print_json(answer) if as_json else _print_lines("held", [answer])
 
@@ -194,7 +209,7 @@ def _name(snapshot: Mapping[str, Any]) -> str:
 
 
 def _time(created_s: float) -> str:
-    """Return a time in UTC, to the second."""
+    """Return the text of a time in UTC, with seconds."""
     return datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,4 +1,6 @@
-"""`odx-target volume`: the volumes of a pool. A volume with a LUN number is used by hosts while an array serves the pool."""
+"""`odx-target volume`: list and change the volumes of a pool. Hosts can use a volume that has a LUN number while an array
+serves the pool.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -9,7 +11,7 @@ from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 
-app = typer.Typer(help="List and change the volumes of a pool, whether an array serves it or not.", no_args_is_help=True)
+app = typer.Typer(help="List and change the volumes of a pool.", no_args_is_help=True)
 
 VolumeArgument = Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")]
 
@@ -23,7 +25,10 @@ def register(root: typer.Typer) -> None:
 
 @app.callback()
 def volume() -> None:
-    """List and change the volumes of a pool, whether an array serves it or not."""
+    """List and change the volumes of a pool.
+
+    If an array serves the pool, the array carries out the command. Otherwise the command changes the pool itself.
+    """
 
 
 @app.command("list")
@@ -45,7 +50,7 @@ def create(
             metavar="NAME=SIZE", help="Name and size, such as a=10G or b=2T,block=4096. A block has 512 bytes by default."
         ),
     ],
-    lun: Annotated[bool, typer.Option("--lun", help="Make it a LUN that hosts can use.")] = False,
+    lun: Annotated[bool, typer.Option("--lun", help="Make the volume a LUN that hosts can use.")] = False,
     as_json: Json = False,
 ) -> None:
     """Create a volume that reads as zeros."""
@@ -57,10 +62,10 @@ def create(
 def rename(
     pool: PoolArgument,
     name: VolumeArgument,
-    new_name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="The new name.")],
+    new_name: Annotated[str, typer.Argument(metavar="NEW-NAME", help="New name of the volume.")],
     as_json: Json = False,
 ) -> None:
-    """Rename a volume. Its LUN number, serial number and snapshots stay."""
+    """Rename a volume. The LUN number, the serial number and the snapshots of the volume do not change."""
     answer = ask(pool, "volume-rename", name=name, new_name=new_name)
     print_json(answer) if as_json else typer.echo(volume_line(answer))
 
@@ -71,7 +76,7 @@ def resize(
     name: VolumeArgument,
     new_size: Annotated[str, typer.Argument(metavar="SIZE", help="New size, such as 10G.")],
     shrink: Annotated[
-        bool, typer.Option("--shrink", help="Allow a smaller size: the data at the end of the volume is lost.")
+        bool, typer.Option("--shrink", help="Allow a smaller size. The data at the end of the volume is lost.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -84,10 +89,10 @@ def resize(
 def delete(
     pool: PoolArgument,
     name: VolumeArgument,
-    force: Annotated[bool, typer.Option("--force", help="Delete it even while hosts can use it. Hosts are notified.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete the volume even if it is a LUN. Hosts are notified.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a volume. Its snapshots stay, and clones of it too."""
+    """Delete a volume. Its snapshots and clones are kept."""
     answer = ask(pool, "volume-delete", name=name, force=force)
     print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {answer['snapshots']} snapshots of it remain")
 

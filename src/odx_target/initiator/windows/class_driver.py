@@ -79,7 +79,7 @@ class ClassDriver:
             self.port.host.journal.find(NOTES[effect], self.port.disk)
 
     async def _note_threshold(self) -> None:
-        """Read the log page, and write an event. Notifications that arrive meanwhile cause no event of their own."""
+        """Read the log page, and write an event. Notifications that arrive during this time cause no other event."""
         if self._is_noting_threshold:
             return
         self._is_noting_threshold = True
