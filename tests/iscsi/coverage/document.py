@@ -11,8 +11,8 @@ PATH = Path(__file__).parents[3] / "docs" / "coverage-iscsi.md"
 HEAD = """# Rules of iSCSI: names, login, text, keys
 
 `make coverage` makes this page from `tests/iscsi/coverage`. A test checks that the page is up to date and that every named
-test exists. Clauses are those of RFC 7143 unless another standard is named; the rules are not quotations. A note in italics
-is an exception, or the reason why a rule has no test.
+test exists. The clauses are clauses of RFC 7143 unless another standard is named. The rules are not quotations. A note in
+italics is an exception, or the reason why a rule has no test.
 
 """
 

@@ -78,7 +78,7 @@ FIELDS: tuple[Row, ...] = (
     must(
         "11.12.10",
         BOTH,
-        "All keys of clause 13 but X keys are supported.",
+        "All keys of clause 13 except X keys are supported.",
         "tests/iscsi/test_text.py::test_every_key_of_the_rfc_has_a_row_and_every_field_a_default",
     ),
     must(
@@ -122,7 +122,7 @@ FIELDS: tuple[Row, ...] = (
     must(
         "11.13.6",
         TARGET,
-        "A response has the T bit only if its request has it.",
+        "A response has the T bit only if its request has the T bit.",
         rules("test_the_target_leaves_a_stage_only_when_asked"),
         rules("test_answers_longer_than_a_pdu_come_in_parts"),
         own_rules("test_a_stage_may_not_end_unasked"),
@@ -140,7 +140,7 @@ STATUSES: tuple[Row, ...] = (
     must(
         "11.13.5 0000h",
         TARGET,
-        "Success: the login goes on. With the T bit and NSG 3 it is complete.",
+        "Success: the login continues. With the T bit and NSG 3 it is complete.",
         login("test_login_of_a_known_initiator"),
         own_login("test_what_was_agreed_holds"),
     ),

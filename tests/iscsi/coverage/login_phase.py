@@ -81,7 +81,7 @@ ROWS: tuple[Row, ...] = (
     must(
         "6.3",
         BOTH,
-        "The security stage comes before the operational stage. One of them may be left out.",
+        "The security stage comes before the operational stage. One of the two stages may be left out.",
         login("test_login_of_a_known_initiator"),
         login("test_a_stage_may_take_several_requests"),
         login("test_a_request_of_another_stage_is_refused"),
@@ -123,7 +123,7 @@ ROWS: tuple[Row, ...] = (
     must(
         "6.3",
         BOTH,
-        "Only the stage transitions in the table are made.",
+        "Only the stage transitions in the table of the clause are made.",
         login("test_a_login_is_refused_with_the_right_status"),
         login("test_login_of_a_known_initiator"),
         own_login("test_a_bad_answer_ends_the_login"),
@@ -146,7 +146,7 @@ ROWS: tuple[Row, ...] = (
     must(
         "6.3.1",
         TARGET,
-        "The effect of ISID, TSIH and CID is that in the table.",
+        "ISID, TSIH and CID have the effect that is given in the table of the clause.",
         sessions("test_what_isid_tsih_and_cid_mean"),
         sessions("test_a_second_connection_of_a_session_is_refused"),
         sessions("test_a_session_that_ends_during_a_reinstating_login_is_not_found_any_more"),
@@ -188,7 +188,7 @@ ROWS: tuple[Row, ...] = (
     should(
         "6.3.3",
         INITIATOR,
-        "If the response to a request with the T bit has no T bit, the next request has it again.",
+        "If the response to a request with the T bit has no T bit, the next request has the T bit again.",
         own_login("test_keys_that_the_target_offers_are_answered"),
         own_login("test_an_answer_may_be_continued"),
     ),

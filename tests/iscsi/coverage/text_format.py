@@ -39,7 +39,7 @@ ROWS: tuple[Row, ...] = (
         "Every pair ends with a zero byte.",
         text("TestFormat::test_pairs_survive_whole_and_in_pieces"),
         text("TestFormat::test_missing_last_zero_and_empty_strings_are_forgiven"),
-        note="We send it. A missing zero byte after the last pair is accepted.",
+        note="Our program always sends the zero byte. A missing zero byte after the last pair is accepted.",
     ),
     must(
         "6.1",
@@ -99,7 +99,7 @@ ROWS: tuple[Row, ...] = (
     must(
         "6.2",
         BOTH,
-        "A PDU with the C bit has neither T nor F.",
+        "A PDU with the C bit has neither the T bit nor the F bit.",
         login("test_a_login_is_refused_with_the_right_status"),
         exchange("test_f_and_c_together_end_the_connection"),
         own_rules("test_what_ends_a_login"),

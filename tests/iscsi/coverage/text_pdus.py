@@ -34,7 +34,7 @@ ROWS: tuple[Row, ...] = (
     may(
         "6.4",
         INITIATOR,
-        "A request without a target transfer tag begins a new exchange and drops the declarations of the last one.",
+        "A request without a target transfer tag begins a new exchange and drops the declarations of the last exchange.",
         exchange("test_an_exchange_that_is_begun_anew_has_changed_nothing"),
         full_feature("TestText::test_a_new_request_ends_the_one_before"),
     ),
@@ -79,7 +79,7 @@ ROWS: tuple[Row, ...] = (
     must(
         "11.10.4",
         TARGET,
-        "A request whose target transfer tag is not the last one is answered with a Reject PDU, invalid PDU field.",
+        "A request whose target transfer tag is not the last tag is answered with a Reject PDU, invalid PDU field.",
         exchange("test_a_transfer_tag_serves_once"),
         exchange("test_a_transfer_tag_ends_with_its_exchange"),
         full_feature("TestText::test_an_exchange_that_is_not_under_way_is_rejected"),
@@ -106,7 +106,7 @@ ROWS: tuple[Row, ...] = (
     must(
         "11.11.1",
         TARGET,
-        "A response has the F bit only if its request has it. Such a response has no target transfer tag.",
+        "A response has the F bit only if its request has the F bit. A response with the F bit has no target transfer tag.",
         exchange("test_an_answer_in_parts_is_whole_whatever_its_lengths"),
     ),
     must(
@@ -172,9 +172,9 @@ ROWS: tuple[Row, ...] = (
     must(
         "C",
         TARGET,
-        "A record is TargetName and its addresses. The response has no other keys.",
+        "A record consists of TargetName and the addresses of the target. The response has no other keys.",
         exchange("test_an_answer_in_parts_is_whole_whatever_its_lengths"),
-        note="If a request has other keys beside SendTargets, they are answered too.",
+        note="If a request has other keys besides SendTargets, the target answers these keys too.",
     ),
     should("C", TARGET, "The addresses of a portal group are adjacent.", exchange("test_send_targets")),
 )
