@@ -36,7 +36,11 @@ class Watched(UnitUnderTest):
 
     def use(self, used_bytes):
         self.pool.room = Usage(used_bytes, TOTAL_BYTES - used_bytes)
-        self.watch.check()
+        self.check()
+
+    def check(self):
+        self.watch.check_soon()
+        self.environment.settle()
 
     def notified(self, nexus=None):
         """Return the offsets in INFORMATION of all pending notifications; other unit attentions must not be pending."""
@@ -112,10 +116,10 @@ def test_a_threshold_that_is_crossed_again_and_again_is_reported_from_time_to_ti
     assert unit.notified() == [16]
     unit.use(900 * MIB)
     unit.environment.advance(THRESHOLD_REPEAT_S - 1)
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == []
     unit.environment.advance(1)
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == [16], "it is still reached"
 
 
@@ -124,7 +128,7 @@ def test_a_reset_arms_the_thresholds():
     unit.use(900 * MIB)
     unit.server.reset_logical_unit(unit.logical_unit, unit.nexus)
     unit.nexus.unit_attentions.clear()
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == [16]
 
 
@@ -135,7 +139,7 @@ def test_the_sense_data_has_the_information_in_both_formats():
     assert sense == bytes.fromhex("72 06 38 07 00 00 00 0c  00 0a 80 00 00 00 00 00 00 00 00 10")
     unit.server.reset_logical_unit(unit.logical_unit, unit.nexus)
     unit.nexus.unit_attentions.clear()
-    unit.watch.check()
+    unit.check()
     data = data_of(unit.command("03 00 00 00 ff 00"))
     assert data[:8] == bytes.fromhex("f0 00 06 00 00 00 10 0a")
 
@@ -149,7 +153,7 @@ def test_without_lbpere_nobody_is_notified():
     assert unit.notified(late) == []
     unit.select(bytes.fromhex("01 0a 00 00 00 00 00 80 00 00 00 00"))
     late.unit_attentions.clear()
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == [16], "it is still reached"
 
 
@@ -160,10 +164,10 @@ def test_hosts_set_thresholds_and_a_changed_threshold_is_armed():
     used, available = bytes.fromhex("81 02 00 00 00 00 03 20"), bytes.fromhex("80 01 00 00 00 00 00 c8")
     off = bytes.fromhex("00 01 00 00 00 00 00 00")
     unit.select(page + off + used + off + available)
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == [24, 40]
     unit.select(page + off + used + off + available[:-1] + b"\xc9")
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == [40], "the other threshold did not change"
     unit.select(page + off + off + off + off)
     unit.use(1000 * MIB)
@@ -173,7 +177,7 @@ def test_hosts_set_thresholds_and_a_changed_threshold_is_armed():
 def test_room_that_is_not_known_reaches_no_threshold():
     unit = Watched(AVAILABLE_200, USED_800)
     unit.pool.room = Usage(900 * MIB, None)
-    unit.watch.check()
+    unit.check()
     assert unit.notified() == [24], "what is used is known"
 
 
@@ -207,3 +211,15 @@ def test_thresholds_at_percentages(percentages, used_mib, available_mib, counts)
     usage = Usage(used_mib * MIB, None if available_mib is None else available_mib * MIB)
     found = thresholds_at(percentages, usage)
     assert found == (tuple(Threshold(is_enabled=True, count=count) for count in counts) + NO_THRESHOLDS)[:4]
+
+
+def test_many_logical_units_are_checked_in_turns():
+    unit = Watched(AVAILABLE_200)
+    heard = []
+    unit.watch = ThresholdWatch(unit.pool, dict.fromkeys(range(2000), unit.logical_unit), unit.server, unit.environment)
+    unit.watch.on_reached.append(lambda *news: heard.append(news))
+    unit.pool.room = Usage(900 * MIB, 100 * MIB)
+    taken = unit.environment.turns.taken
+    unit.check()
+    assert unit.environment.turns.taken - taken >= 2
+    assert len(heard) == 1

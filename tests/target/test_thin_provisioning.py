@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio.testing
 from structlog.testing import capture_logs
 
 from odx_target.initiator import cdb
@@ -85,6 +86,12 @@ def logs() -> Iterator[list[Any]]:
         yield captured
 
 
+async def checked(array: Array) -> None:
+    """Wait until the thresholds have been compared with the room."""
+    array.threshold_watch.check_soon()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+
 def code_of(result: CommandResult) -> tuple[int, int, int]:
     assert result.status == 2
     return result.sense[2] & 0xF, result.sense[12], result.sense[13]
@@ -97,7 +104,7 @@ def content(mib: int) -> bytes:
 async def test_every_host_is_notified_of_every_threshold_of_every_lun(logs: list[Any]) -> None:
     async with running(CONFIG) as array, host_of(array) as host, host_of(array, OTHER_HOST) as other:
         await host.fill()
-        array.threshold_watch.check()
+        await checked(array)
         await host.notifications(0)
         assert host.notified == [16, 24]
         assert await host.notifications(1) == [16, 24]
@@ -125,7 +132,7 @@ async def test_a_threshold_is_reached_where_it_is_set() -> None:
 async def test_without_thresholds_nobody_is_notified() -> None:
     async with running(replace(CONFIG, soft_thresholds=())) as array, host_of(array) as host:
         await host.fill()
-        array.threshold_watch.check()
+        await checked(array)
         await host.notifications(0)
         assert host.notified == []
 

@@ -1,13 +1,14 @@
 """The watch of the room of a pool. It notifies hosts when the room reaches a threshold of a logical unit.
 
 Commands do not check the room. The watch checks the room when the pool reports a change of its segments or of the room of its
-disk. In addition, the owner of the watch calls `check` from time to time, because the pool does not report that room within a
-segment is used.
+disk. In addition, the owner of the watch calls `check_soon` from time to time, because the pool does not report that room
+within a segment is used.
 """
 
 from collections.abc import Callable, Mapping
 
 from odx_target.environment import Environment
+from odx_target.scsi.limits import STEPS_OF_A_THRESHOLD_CHECK
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.scsi.thresholds import Threshold, descriptor_offset
@@ -28,25 +29,35 @@ class ThresholdWatch:
         self._logical_units = logical_units
         self._task_manager = task_manager
         self._environment = environment
-        self._is_soon = False
+        self._is_due = self._is_checking = False
 
     def check_soon(self) -> None:
-        """Check the thresholds after the present work has ended. Several calls before that cause only one check."""
-        if not self._is_soon:
-            self._is_soon = True
-            self._environment.start_soon(self._check_later)
+        """Check all logical units in the background. Calls during a check lead to one more check."""
+        self._is_due = True
+        if not self._is_checking:
+            self._is_checking = True
+            self._environment.start_soon(self._check_while_due)
 
-    def check(self) -> None:
-        """Check the thresholds. Notify hosts of thresholds that have been reached since the last check."""
+    async def _check_while_due(self) -> None:
+        try:
+            while self._is_due:
+                self._is_due = False
+                await self._check()
+        finally:
+            self._is_checking = False
+
+    async def _check(self) -> None:
+        """Notify hosts of the thresholds that have been reached since the last check. An array may have thousands of LUNs."""
+        turns = self._environment.turns
         usage = self._pool.usage()
-        for logical_unit in self._logical_units.values():
-            if not logical_unit.reports_thresholds:
-                continue
-            for index in logical_unit.thresholds.newly_reached(usage):
-                self._task_manager.threshold_reached(logical_unit, descriptor_offset(index))
-                for listener in self.on_reached:
-                    listener(logical_unit, logical_unit.thresholds.thresholds[index], usage)
+        for logical_unit in list(self._logical_units.values()):
+            await turns.next_if_spent()
+            turns.take(STEPS_OF_A_THRESHOLD_CHECK)
+            if logical_unit.reports_thresholds:
+                self._check_unit(logical_unit, usage)
 
-    async def _check_later(self) -> None:
-        self._is_soon = False
-        self.check()
+    def _check_unit(self, logical_unit: LogicalUnit, usage: Usage) -> None:
+        for index in logical_unit.thresholds.newly_reached(usage):
+            self._task_manager.threshold_reached(logical_unit, descriptor_offset(index))
+            for listener in self.on_reached:
+                listener(logical_unit, logical_unit.thresholds.thresholds[index], usage)

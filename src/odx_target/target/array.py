@@ -267,7 +267,7 @@ class Array:
         while True:
             await trio.sleep(UPKEEP_INTERVAL_S)
             self.reporter.tick()
-            self.threshold_watch.check()
+            self.threshold_watch.check_soon()
             # The release of blocks of tokens writes to the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)

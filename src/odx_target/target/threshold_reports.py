@@ -35,5 +35,5 @@ def watch_thresholds(
     watch = ThresholdWatch(pool, logical_units, task_manager, environment)
     watch.on_reached.append(report)
     pool.on_usage_change.append(watch.check_soon)
-    watch.check()
+    watch.check_soon()
     return watch
