@@ -17,7 +17,7 @@ STEPS_OF_A_TURN = 600
 class Steps:
     """A budget of steps. `left` is the number of remaining steps.
 
-    It is negative if more steps were taken than the budget had.
+    `left` is negative if more steps were taken than the budget had.
     """
 
     def __init__(self, left: int) -> None:

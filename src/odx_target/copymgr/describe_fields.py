@@ -2,8 +2,8 @@
 
 Each function takes bytes and returns rows, like the functions in `odx_target.scsi.describe`. `register_descriptions` adds the
 commands and the VPD page to the descriptions of the device server. The functions raise ValueError for invalid input. If the
-input is truncated, they describe only the complete fields. They never show the secret part of a token. `target.trace` makes a
-shorter text from the rows.
+input is truncated, the functions describe only the complete fields. The secret part of a token is never shown. `target.trace`
+makes a shorter text from the rows.
 """
 
 from odx_target.copymgr.commands import third_party_copy_page as page

@@ -26,13 +26,13 @@ format sense data. Windows limits its requests to the optimal transfer size, whi
 MAX_RANGE_BYTES = MAX_ROD_BYTES
 """Maximum size of one range.
 
-It equals the limit of the whole command, because a long range is copied in steps and needs no limit of its own.
+The limit of a range equals the limit of the whole command, because long ranges are copied in steps.
 """
 
 OPTIMAL_TRANSFER_BYTES = 256 << 20
 """Optimal transfer size. Windows copies in chunks of this size, with one WRITE USING TOKEN for each POPULATE TOKEN.
 
-If this size is not reported, Windows sends one WRITE USING TOKEN for each 64 MiB.
+If the optimal transfer size is not reported, Windows sends one WRITE USING TOKEN for each 64 MiB.
 """
 
 MIN_INACTIVITY_TIMEOUT_S = 1
@@ -63,7 +63,7 @@ The lifetime is limited because a token keeps the old content of blocks that are
 COMMAND_BUDGET_S = 4.0
 """Time limit of a synchronous command (copy-budget). If a command takes longer, Windows treats the array as slow.
 
-Hosts that are virtual machines time out in less than 60 s.
+Hosts that run in virtual machines time out in less than 60 s.
 """
 
 ANSWER_RESERVE_S = 0.25
@@ -72,7 +72,7 @@ ANSWER_RESERVE_S = 0.25
 MAX_TOKENS = 65_536
 """Maximum number of tokens.
 
-It is enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second with the default timeout.
+65,536 tokens are enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second with the default timeout.
 """
 
 TOKEN_MEMORY_BYTES = 3 << 10
@@ -81,8 +81,8 @@ TOKEN_MEMORY_BYTES = 3 << 10
 MAX_CHANGE_VULNERABLE_TOKENS = 256
 """Maximum number of change vulnerable tokens per logical unit.
 
-A write to a block of one such token examines all such tokens, and may have to end all of them. This takes some milliseconds for
-256 tokens.
+A write to a block of one such token examines all such tokens, and may have to end all of them. To examine 256 tokens takes some
+milliseconds.
 """
 
 MIN_TOMBSTONE_S = 3600
@@ -94,7 +94,7 @@ If the token lived longer than half of this time, the cause is stored for twice 
 MAX_TOMBSTONES = 65_536
 """Maximum number of ended tokens whose cause is stored.
 
-If there are more, the oldest causes are removed, and their tokens are reported as unknown.
+If there are more ended tokens, the oldest causes are removed, and their tokens are reported as unknown.
 """
 
 TOMBSTONE_MEMORY_BYTES = 200
@@ -109,11 +109,14 @@ Every WRITE USING TOKEN leaves a record, and Windows never asks for this record.
 MAX_RECORD_BYTES = 16 << 20
 """Maximum memory for the records of all nexuses.
 
-It is enough for 64 sessions with the maximum number of records, each with a token.
+16 MiB are enough for 64 sessions with the maximum number of records, if each record has a token.
 """
 
 RECORD_OVERHEAD_BYTES = 512
-"""Memory of a record in bytes, without its sense data and its token. It contains the object and the entries in tables."""
+"""Memory of a record in bytes, without its sense data and its token.
+
+The memory is for the record object and its entries in tables.
+"""
 
 RECORD_LIFETIME_S = 300.0
 """Time for which a host can ask for the result of a copy. Usually a host asks at once.
@@ -158,7 +161,7 @@ class CopyLimits:
     max_rod_bytes: int = MAX_ROD_BYTES
     """Maximum size of a token, and of all ranges of one command.
 
-    If it is 0, the transfer limit of VPD page B0h applies to each range instead.
+    If `max_rod_bytes` is 0, the transfer limit of VPD page B0h applies to each range instead.
     """
     max_range_bytes: int = MAX_RANGE_BYTES
     optimal_transfer_bytes: int = OPTIMAL_TRANSFER_BYTES

@@ -64,7 +64,7 @@ class CopyManager:
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Remove a logical unit and end its operations. Its tokens stay valid, except change vulnerable tokens."""
+        """Remove a logical unit and end its operations. Tokens for its blocks stay valid, except change vulnerable tokens."""
         if logical_unit not in self.copies.logical_units:
             return
         self.logical_unit_reset(logical_unit)

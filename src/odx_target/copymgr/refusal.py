@@ -1,4 +1,4 @@
-"""Refusal of a command. Its reason is stored as data: the rule, the field and the limit."""
+"""Refusal of a command. A refusal stores its reason as data: the rule, the field and the limit."""
 
 from dataclasses import dataclass
 

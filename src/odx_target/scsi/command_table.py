@@ -35,14 +35,14 @@ class CommandFlag(Flag):
     WITHOUT_LOGICAL_UNIT = auto()
     """The command is also answered for a LUN without a logical unit.
 
-    In this case, the task's logical unit has `is_present` False.
+    If the LUN has no logical unit, `is_present` of the task's logical unit is False.
     """
     READS_MEDIUM = auto()
     """The command is refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
     """The command is refused while the logical unit is stopped or write protected.
 
-    This flag is required if `extents` returns an extent that the command writes.
+    A command must have this flag if its `extents` function returns an extent that the command writes.
     """
     EXTENTS_IN_DATA_OUT = auto()
     """The parameter list of the command contains the block ranges.
@@ -60,7 +60,8 @@ class CommandRow:
     `usage` is the CDB usage data (SPC-4 6.35.3). Byte 0 is the operation code. Each other byte is a mask of the bits that are
     used in that byte of the CDB; byte 1 also contains the service action. A CDB with any other bit set is refused with INVALID
     FIELD IN CDB. `service_action` is None for a command without a service action. `extents` is a function that returns the
-    blocks that a task will touch. It may raise CheckCondition. If `extents` is None, the command touches no blocks.
+    blocks that a task will touch. The function `extents` may raise CheckCondition. If `extents` is None, the command touches no
+    blocks.
     """
 
     name: str

@@ -119,8 +119,8 @@ class DeviceServer(TaskManager):
         """Execute a command that has a place, after its data-out has arrived.
 
         In all other respects, this method works as `execute`. `holds_memory` is True if other tasks may wait for the memory
-        that the data occupies. In this case, the command is refused with TASK SET FULL if it would have to wait for one of
-        these tasks.
+        that the data occupies. If `holds_memory` is True and the command would have to wait for one of these tasks, it is
+        refused with TASK SET FULL.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out

@@ -79,7 +79,7 @@ The parameter data has at most 64 KiB.
 """
 
 MAX_TASKS = 2048
-"""Maximum number of waiting tasks of one logical unit. If this number is reached, a new command ends with TASK SET FULL.
+"""Maximum number of waiting tasks of one logical unit. If MAX_TASKS is reached, a new command ends with TASK SET FULL.
 
 The command windows of 64 sessions rarely allow so many tasks. A comparison of one command with so many tasks takes a quarter of
 a millisecond.
@@ -123,7 +123,10 @@ class BlockLimits:
     unmap_granularity_alignment: int
     max_write_same_blocks: int
     max_compare_and_write_blocks: int
-    """Maximum number of blocks of one COMPARE AND WRITE. It is at most 255, because VPD page B0h reports it in one byte."""
+    """Maximum number of blocks of one COMPARE AND WRITE.
+
+    The limit is at most 255, because VPD page B0h reports it in one byte.
+    """
     max_atomic_transfer_blocks: int
 
 

@@ -4,9 +4,9 @@ Whole store blocks are passed on without a copy. A write that begins or ends wit
 of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile. The write detects this,
 and reads the block again.
 
-The methods `..._now` never wait. If a block is not in memory, or the pool is still making room, they return None or False. The
-coroutines of the same names without `_now` wait. All changes of a logical unit's volume must use these methods. Otherwise a
-write in progress could overwrite the change with the old content of its first or last store block.
+The methods `..._now` never wait. If a block is not in memory, or the pool is still making room, these methods return None or
+False. The coroutines of the same names without `_now` wait. All changes of a logical unit's volume must use these methods.
+Otherwise a write in progress could overwrite the change with the old content of its first or last store block.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +21,10 @@ Replacement = Callable[[bytes], Sequence[Buffer]]
 
 
 class _AwaitedBlocks:
-    """Store blocks that a task reads in order to change them. They become stale if another task changes them meanwhile."""
+    """Store blocks that a task reads in order to change them.
+
+    Awaited blocks become stale if another task changes them meanwhile.
+    """
 
     __slots__ = ("blocks", "stale")
 
@@ -101,8 +104,8 @@ class LogicalBlocks:
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
         """Replace the content of logical blocks. If this would have to wait, change nothing and return False.
 
-        `replacement` gets the present content. It returns the new content, which has the same size. If it raises an exception,
-        the blocks stay unchanged. Raises the same exceptions as `write_now`.
+        `replacement` gets the present content. `replacement` returns the new content, which has the same size. If `replacement`
+        raises an exception, the blocks stay unchanged. Raises the same exceptions as `write_now`.
         """
         block, count_store_blocks = self._covering(lba, count_blocks)
         present = self.volume.read_now(block, count_store_blocks)

@@ -6,7 +6,10 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """Substitute for a missing logical unit, for commands that run without a logical unit. It has no medium, volume or name."""
+    """Substitute for a missing logical unit, for commands that run without a logical unit.
+
+    The substitute has no medium, volume or name.
+    """
 
     is_present = False
 

@@ -59,7 +59,7 @@ class Threshold:
     def excess_bytes(self, usage: Usage) -> int | None:
         """Return the distance between resource and count.
 
-        It is positive if the resource has passed the count, and None if unknown.
+        The distance is positive if the resource has passed the count. It is None if unknown.
         """
         count_bytes = self.count * THRESHOLD_SET_BYTES
         if self.resource == ThresholdResource.USED:

@@ -69,7 +69,7 @@ class LunChanges:
     async def restore(self, logical_unit: LogicalUnit, snapshot: Snapshot) -> None:
         """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
 
-        Tokens keep their data. Running commands may end before the restore. They are aborted if they take too long. Raises
+        Tokens keep their data. Running commands may end before the restore. Commands that take too long are aborted. Raises
         PoolFull, PoolFailed.
         """
         await self._settle(logical_unit)

@@ -36,10 +36,10 @@ def forget_size(volume: Volume, pool: Pool) -> None:
 
 
 def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
-    """Restore the volume and the size of a logical unit. Its tasks must be aborted before. Return True if the size changed.
+    """Restore the volume and the size of a logical unit. The tasks of the logical unit must be aborted before.
 
-    The caller must commit the pool after this call. Raises PoolFull, PoolBusy and PoolFailed. After an error, another call
-    completes the change.
+    Return True if the size changed. The caller must commit the pool after this call. Raises PoolFull, PoolBusy and PoolFailed.
+    After an error, another call completes the change.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     block_bytes = logical_unit.block_bytes

@@ -35,8 +35,8 @@ class _Interval:
 class Reporter:
     """Writes a limited number of lines to the log. `now` is a clock that never goes back.
 
-    `tick` must be called from time to time. `counts` has the number of occurrences of each event. It includes events that were
-    not logged.
+    `tick` must be called from time to time. `counts` has the number of occurrences of each event. `counts` includes events that
+    were not logged.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

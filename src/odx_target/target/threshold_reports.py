@@ -20,7 +20,7 @@ def watch_thresholds(
     environment: Environment,
     reporter: Reporter,
 ) -> ThresholdWatch:
-    """Watch the room of a pool. If several LUNs have the same threshold, it is logged only once."""
+    """Watch the room of a pool. If several LUNs have the same threshold, only one line is logged."""
 
     def report(logical_unit: LogicalUnit, threshold: Threshold, usage: Usage) -> None:
         reporter.report(

@@ -22,7 +22,7 @@ def operation_using(copies: Copies, task: Task, list_identifier: int) -> CopyOpe
 
 
 def require_free(copies: Copies, task: Task, list_identifier: int) -> None:
-    """Raise Refusal if an operation uses the list identifier. That operation continues."""
+    """Raise Refusal if an operation uses the list identifier. The operation that uses the identifier continues."""
     if operation_using(copies, task, list_identifier) is not None:
         raise Refusal(
             OPERATION_IN_PROGRESS,

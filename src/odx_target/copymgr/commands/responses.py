@@ -57,7 +57,7 @@ def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
 def rod_token_information(operation: CopyOperation) -> bytes:
     """Build the response to RECEIVE ROD TOKEN INFORMATION.
 
-    It contains the field ROD TOKEN DESCRIPTORS LENGTH even if there is no token descriptor.
+    The response contains the field ROD TOKEN DESCRIPTORS LENGTH even if there is no token descriptor.
     """
     descriptors = bytes(2) + operation.token if operation.token and not operation.is_in_progress else b""
     trailer = len(descriptors).to_bytes(4, "big") + descriptors

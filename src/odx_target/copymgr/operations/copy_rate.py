@@ -15,9 +15,9 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.store.api import BLOCK_BYTES
 
 STEP_S = 1 / 32
-"""Maximum duration of a step. It is so short that an operation notices an abort, shows progress and ends in time.
+"""Maximum duration of a step. Steps are so short that an operation notices an abort, shows progress and ends in time.
 
-It is a power of two, like block sizes.
+STEP_S is a power of two, like block sizes.
 """
 
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)

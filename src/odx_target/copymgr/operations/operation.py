@@ -86,7 +86,7 @@ class CopyOperation:
         self.completion_status = Status.GOOD
         self.sense = b""
         self.token = b""
-        """The token that the operation made. It is empty after `release_token`."""
+        """The token that the operation made. The value is empty after `RecordTable.release_token`."""
         self.token_delivered = False
         self._status = CopyStatus.IN_BACKGROUND if in_background else CopyStatus.IN_FOREGROUND
 
@@ -142,4 +142,7 @@ class CopyOperation:
 
 
 BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
-"""Function that is called before each step of each operation. It may wait, and may raise the same exceptions as a step."""
+"""Function that is called before each step of each operation.
+
+The function may wait, and may raise the same exceptions as a step.
+"""

@@ -48,8 +48,8 @@ class RecordTable:
     ) -> CopyOperation | None:
         """Return the operation of this nexus.
 
-        If there is none, return the latest operation of another nexus of the same initiator. Expired records are ignored, even
-        if they have not been removed yet.
+        If this nexus has no such operation, return the latest operation of another nexus of the same initiator. Expired records
+        are ignored, even if they have not been removed yet.
         """
         exact = self.find(nexus, logical_unit, list_identifier)
         if exact is not None and not self.is_over(exact, now_s):
@@ -72,7 +72,7 @@ class RecordTable:
     def add(self, operation: CopyOperation) -> None:
         """Add the record of a new operation.
 
-        It replaces the record of a finished operation with the same identifier (SPC-4 5.16.4.2).
+        The new record replaces the record of a finished operation with the same identifier (SPC-4 5.16.4.2).
         """
         key = (operation.logical_unit, operation.list_identifier)
         self._remove(operation.nexus, key)

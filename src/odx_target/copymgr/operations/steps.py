@@ -11,7 +11,7 @@ from odx_target.turns import Steps
 _STEPS_TO_LOOK_AHEAD = 50
 """Maximum number of map entries that are searched for the end of a hole.
 
-A longer hole is divided into several steps. This costs no additional time.
+A longer hole is divided into several steps. The additional steps cost no additional time.
 """
 
 

@@ -11,7 +11,8 @@ class ChangeWatch:
     """Watches writes to the volumes of change vulnerable tokens. Writes to other volumes are not slowed down.
 
     The watch compares store blocks. If logical blocks have 512 bytes, a write to another logical block in the same store block
-    cancels the token too. This ROD type allows this. `cancel` is called with each token whose source changes.
+    cancels the token too. The ROD type "change vulnerable" allows this cancellation. `cancel` is called with each token whose
+    source changes.
     """
 
     def __init__(self, cancel: Callable[[RodToken], None]) -> None:

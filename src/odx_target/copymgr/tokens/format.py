@@ -1,6 +1,6 @@
 """The 512 bytes of a ROD token (SPC-4 6.18.4, SBC-4 4.28). This copy manager uses the vendor specific bytes as follows:
 
-256-271  maker: identifies the copy manager that made the token, to distinguish an altered token of ours from a foreign one
+256-271  maker: identifies the copy manager that made the token, even if the token is corrupt
 272-303  256 random bits
 304-479  zeros
 480-511  HMAC-SHA256 of bytes 0 to 479, with the secret of the pool as its key

@@ -24,9 +24,10 @@ class RodToken:
     2. At the end of that command the token is issued, and its inactivity timeout begins.
     3. A copy that uses the token holds a lease on the token. The token does not expire while it has a lease. When the last
        lease ends, the timeout begins again.
-    4. A token ends for one of several causes. Its frozen map is released when no copy uses the token any more.
+    4. A token ends for one of several causes. The frozen map of an ended token is released when no copy uses the token any
+       more.
 
-    `data` are the 512 bytes of the token. They are secret, so `__repr__` shows only the identifier. Times are monotonic
+    `data` are the 512 bytes of the token. These bytes are secret, so `__repr__` shows only the identifier. Times are monotonic
     seconds.
     """
 
@@ -72,7 +73,7 @@ class RodToken:
         self.is_issued = False
         self.is_scheduled = False
         self.volume: Volume | None = None
-        """The source volume that is watched for changes. It is None if the token is not change vulnerable."""
+        """The source volume that is watched for changes. `volume` is None if the token is not change vulnerable."""
 
     def __repr__(self) -> str:
         return f"<token {self.identifier:#018x} {self.rod_type.name} {self.rod.size_bytes} bytes>"

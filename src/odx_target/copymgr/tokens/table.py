@@ -116,7 +116,7 @@ class TokenTable:
     def identifiers(self, after: int = 0) -> list[int]:
         """Return the identifiers of live tokens that are greater than `after`, in order.
 
-        This takes much less than a turn of the event loop.
+        The search takes much less time than a turn of the event loop.
         """
         identifiers = list(self.live)  # in ascending order, because newer tokens have higher identifiers
         return identifiers[bisect_right(identifiers, after) :]

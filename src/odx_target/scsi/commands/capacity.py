@@ -40,7 +40,7 @@ class ReadCapacity16Data(Layout):
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
 """Address that READ CAPACITY(10) reports for a larger logical unit.
 
-It means that the host must use READ CAPACITY(16) (SBC-4 5.18.2).
+This address means that the host must use READ CAPACITY(16) (SBC-4 5.18.2).
 """
 
 

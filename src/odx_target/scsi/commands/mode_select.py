@@ -68,7 +68,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
-    """Apply parameters to later commands. If this disables the write cache, make all data that has been written durable."""
+    """Apply parameters to later commands. If the change disables the write cache, make all written data durable."""
     logical_unit = task.logical_unit
     before = logical_unit.mode_parameters
     if after == before:
@@ -148,7 +148,7 @@ def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: 
 
 
 def _page_of(header: ModePageHeader | ModeSubpageHeader, offset: int) -> ModePage:
-    """Return the page that a header names. Raises CheckCondition for a page that is not supported."""
+    """Return the page with the codes in a page header. Raises CheckCondition for a page that is not supported."""
     subpage_code = header.subpage_code if isinstance(header, ModeSubpageHeader) else NO_SUBPAGE
     page = PAGES.get((header.page_code, subpage_code))
     if page is not None and (subpage_code == NO_SUBPAGE) != header.spf:

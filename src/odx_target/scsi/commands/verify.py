@@ -43,7 +43,7 @@ _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 def verify(task: Task) -> Outcome:
     """Check that blocks can be read. If BYTCHK is 01b, compare them with the data-out.
 
-    If it is 11b, compare each with the one block of data-out.
+    If BYTCHK is 11b, compare each block with the only block of the data-out.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, bytchk = _verify_fields(task)

@@ -1,8 +1,8 @@
 """Describe CDBs, sense data and VPD pages, without a target.
 
 Each function takes bytes and returns rows. Other packages add their own formats to a `Descriptions`: the copy manager adds its
-commands and its VPD page. The functions raise ValueError for invalid input. If the input is truncated, they describe only the
-complete fields.
+commands and its VPD page. The functions raise ValueError for invalid input. If the input is truncated, the functions describe
+only the complete fields.
 """
 
 from collections.abc import Callable

@@ -183,20 +183,20 @@ class ModePage:
 
     layout: type[Layout]
     changeable: Layout
-    """Body of the page in which the fields that MODE SELECT can change are all ones."""
+    """Mask of the page body. Bits that MODE SELECT can change are ones, and all other bits are zeros."""
     body: Callable[[ModeParameters], Layout]
     """Function that takes mode parameters and returns the body that reports them."""
     select: Callable[[bytes, ModeParameters], ModeParameters]
     """Function that takes a body and the present mode parameters, and returns the mode parameters that the body sets."""
     invalid_byte: Callable[[bytes], int | None] = lambda _body: None
-    """Function that takes a body, and returns the index of a byte that does not fit the other bytes, or None."""
+    """Function that takes a body. It returns the index of a byte that contradicts other bytes, or None if the body is valid."""
 
     def build(self, parameters: ModeParameters) -> bytes:
         """Build the body of the page for mode parameters."""
         return self.body(parameters).build()
 
     def changeable_bits(self) -> bytes:
-        """Build the body in which the fields that MODE SELECT can change are all ones."""
+        """Build the mask of bits that MODE SELECT can change in the body of the page."""
         return self.changeable.build()
 
 

@@ -225,7 +225,7 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
     """Return the nexuses of a TransportID.
 
-    If it names a whole initiator device, these are the nexuses of the device that are logged in.
+    If the TransportID names a whole initiator device, return the nexuses of the device that are logged in.
     """
     logical_unit = task.logical_unit
     if transport_id.is_port:

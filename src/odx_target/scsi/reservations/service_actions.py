@@ -2,7 +2,7 @@
 
 Each function takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. A
 function changes nothing if it raises an exception. A function raises ReservationConflict if the sender is not registered, sends
-the wrong key or conflicts with the reservation. It raises CheckCondition if the request is invalid.
+the wrong key or conflicts with the reservation. A function raises CheckCondition if the request is invalid.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +56,7 @@ def register(
 ) -> Change:
     """REGISTER: register, change the key, or unregister if `new_key` is zero (SPC-4 5.13.7 table 67).
 
-    `specified` lists other nexuses to register with the same key. It is None if SPEC_I_PT is zero.
+    `specified` lists other nexuses to register with the same key. `specified` is None if SPEC_I_PT is zero.
     """
     if before.registrations.get(sender, 0) != key:
         raise ReservationConflict
@@ -105,7 +105,7 @@ def preempt(before: Reservations, sender: NexusName, key: int, service_action_ke
     """PREEMPT: remove all registrations with a key.
 
     If one of them holds the reservation, make the sender the holder (SPC-4 5.13.11.2.4). `service_action_key` zero means every
-    registration. It is valid only if the reservation has an All Registrants type.
+    registration. The value zero is valid only if the reservation has an All Registrants type.
     """
     _verify(before, sender, key)
     reservation = before.reservation

@@ -17,9 +17,9 @@ Ts = TypeVarTuple("Ts")
 
 
 class Pending(ABC):
-    """The remaining work of a command. Its owner runs or abandons it exactly once, or passes it on to another owner.
+    """The remaining work of a command. The owner must run or abandon the work exactly once, or pass the work to another owner.
 
-    Both `run` and `abandon` release everything that was taken for the work. If the owner calls neither method, Python reports a
+    Both `run` and `abandon` release all resources of the work. If the owner calls neither method, Python reports a
     ResourceWarning. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try` statement that
     releases the resources.
     """
@@ -53,7 +53,7 @@ class Pending(ABC):
 
 
 class Waiting(Pending, Generic[*Ts]):
-    """Pending work that calls a coroutine function. This work holds no resources before it begins."""
+    """Pending work that calls a coroutine function. Such pending work holds no resources before it runs."""
 
     def __init__(self, function: Callable[[*Ts], Awaitable[Reply]], *arguments: *Ts) -> None:
         self._function = function

@@ -1,7 +1,7 @@
 """Task management functions (SAM-5 clause 7), and functions that attach and detach nexuses.
 
-When a task management function returns, the tasks that it aborted do not change the medium any more. They are marked as
-aborted, and handlers check this mark before each change.
+When a task management function returns, the tasks that it aborted do not change the medium any more. Aborted tasks are marked,
+and handlers check this mark before each change.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,17 +1,17 @@
 """The task set of a logical unit, which decides the tasks that may run and the tasks that must wait (SAM-5 clause 8).
 
-1. A task that ends at once does not join the set if no member can delay the task. This is the case if the set is empty, or if
-   the task and all members only read.
+1. A task that ends at once does not join the set if no member can delay the task. No member can delay a task if the set is
+   empty, or if the task and all members only read.
 2. A task waits for every conflicting task that is ahead of it or is running.
 3. Two tasks conflict if both touch the same store block and at least one task writes it. The comparison is by store blocks,
    because a change of a part of a store block reads and writes the whole store block.
 4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task goes to the
-   front of the set. It waits only for running tasks that conflict with it by rule 3, and SIMPLE tasks after it wait for it.
-   UNTAGGED tasks are treated as SIMPLE tasks.
+   front of the set. A HEAD OF QUEUE task waits only for running tasks that conflict with it by rule 3, and SIMPLE tasks after
+   it wait for it. UNTAGGED tasks are treated as SIMPLE tasks.
 5. A task whose command has the flag NOT_ORDERED is a member only so that task management finds the task.
-6. A task whose data-out has not arrived becomes a member when its command arrives. It does not run yet, and later tasks wait
-   for it as for any other task. A HEAD OF QUEUE task moves to the front when its data-out arrives. Before that time, earlier
-   tasks may run before it.
+6. A task whose data-out has not arrived becomes a member when its command arrives. Such a task does not run yet, and later
+   tasks wait for it as for any other task. A HEAD OF QUEUE task moves to the front when its data-out arrives. Before that time,
+   earlier tasks may run before it.
 7. A task that holds memory for data-out is refused if a task ahead of it waits for such memory.
 
 "Ahead" means earlier in the order of arrival, except as rule 4 says. A task never waits for a later task that is not running.
@@ -37,7 +37,7 @@ _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 WAKE_AT_ONCE = 16
 """Maximum number of tasks that an abort wakes in one turn.
 
-If more tasks have to be woken, they are woken in several turns of the event loop.
+A larger number of tasks is woken in several turns of the event loop.
 """
 
 MAX_PIECES = 16

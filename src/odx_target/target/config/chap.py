@@ -1,4 +1,4 @@
-"""The CHAP settings of an array. They come from a TOML file, from the command line, or from Python.
+"""The CHAP settings of an array. CHAP settings come from a TOML file, from the command line, or from Python.
 
 A secret never appears in a message or in the `repr` of an object.
 """
@@ -20,7 +20,7 @@ MIN_SECRET_BYTES = 12
 MAX_SECRET_BYTES = 255
 """Maximum length of a CHAP secret. No initiator accepts a longer secret (Windows accepts 16 bytes, open-iscsi 255 bytes)."""
 MAX_USER_BYTES = 255
-"""Maximum length of a CHAP user's name. This is the default limit of values of text keys (RFC 7143 6.1)."""
+"""Maximum length of a CHAP user's name. 255 bytes are the default limit of the value of a text key (RFC 7143 6.1)."""
 MAX_USERS = 1024
 """Maximum number of CHAP users. One array serves fewer hosts.
 

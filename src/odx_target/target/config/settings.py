@@ -41,8 +41,8 @@ class Portal:
 class Config:
     """The settings of an array.
 
-    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` limits the size of the log. If it is None, only the size of
-    the disk limits the log.
+    If `pool_dir` is None, the pool is in memory. `pool_limit_bytes` limits the size of the log. If `pool_limit_bytes` is None,
+    only the size of the disk limits the log.
     """
 
     pool_dir: Path | None = None

@@ -12,7 +12,10 @@ from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_path import CONTROL_NAME, socket_name
 
 ANSWER_TIMEOUT_S = 120.0
-"""Time to wait for a response. It is long, because an operation that shrinks a LUN waits for commands and for the disk."""
+"""Time to wait for a response.
+
+The time is long, because an operation that shrinks a LUN waits for commands and for the disk.
+"""
 
 MAX_ANSWER_BYTES = 64 << 20
 """Maximum length of a response. An array sends much shorter responses, so a longer line does not come from an array."""

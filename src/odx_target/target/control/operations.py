@@ -1,7 +1,8 @@
 """The operations of `odx-target manage` on a running array: one function for each operation, and the table of all operations.
 
-An operation takes named arguments, which come from JSON or a command line. It returns plain data that JSON can represent. This
-module does no I/O: `server` receives requests and sends responses. Other interfaces for management can use the same table.
+An operation takes named arguments, which come from JSON or a command line. An operation returns plain data that JSON can
+represent. This module does no I/O: `server` receives requests and sends responses. Other interfaces for management can use the
+same table.
 """
 
 from collections.abc import Mapping

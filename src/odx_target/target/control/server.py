@@ -1,7 +1,7 @@
 """The control socket of a running array: it receives requests, performs `operations` and sends responses.
 
-It is a stream socket in the file system that only its owner can open. Each line from a client is a request, and the next line
-to the client is the response. Both are JSON objects:
+The control socket is a stream socket in the file system. Only its owner can open it. Each line from a client is a request, and
+the next line to the client is the response. Requests and responses are JSON objects:
 
     {"operation": "resize", "arguments": {"name": "first", "size": "2G"}}
     {"result": {"lun": 0, "name": "first", "size_bytes": 2147483648, "block_bytes": 512}}
@@ -52,7 +52,7 @@ SEND_TIMEOUT_S = 10.0
 PARTS_AT_ONCE = 2000
 """Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause.
 
-This takes about a millisecond.
+To encode so many parts takes about a millisecond.
 """
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]

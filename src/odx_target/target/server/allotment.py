@@ -3,9 +3,9 @@
     guaranteed   a part for each session, independent of the other sessions: no host has to wait for another host
     common       for sessions that need more than their guaranteed part, in turn
 
-A *small* claim is not larger than the guaranteed part of a session. It uses free guaranteed memory first, and common memory
-only for the bytes that do not fit. A *large* claim is larger than the guaranteed part, and uses only common memory. The common
-part has room for the largest claim. There are three rules:
+A *small* claim is not larger than the guaranteed part of a session. A small claim uses free guaranteed memory first, and common
+memory only for the bytes that do not fit. A *large* claim is larger than the guaranteed part, and uses only common memory. The
+common part has room for the largest claim. There are three rules:
 
 1. The sum of the granted claims never exceeds the allotment.
 2. A session that holds common memory may hold at most a fair part of it: three quarters, divided by the number of sessions that
@@ -184,7 +184,7 @@ class Allotment:
             self._serve_all()
 
     def _serve_all(self) -> None:
-        """Grant claims in turn. If a granted claim causes another call of this method, this call makes one more round."""
+        """Grant claims in turn. If a granted claim causes another call of this method, the first call makes one more round."""
         self._must_serve = True
         if self._is_serving:
             return

@@ -1,6 +1,6 @@
 """The executor of one connection.
 
-It handles the events of the iSCSI protocol in order, and passes commands to the device server.
+The executor handles the events of the iSCSI protocol in order, and passes commands to the device server.
 """
 
 from collections import deque
@@ -37,12 +37,12 @@ Ts = TypeVarTuple("Ts")
 EARLY_SEND_BYTES = 1 << 18
 """Size of read data that is sent before the next command of a batch is executed.
 
-In this way, the initiator gets data earlier, and the data is still in the cache of the processor.
+With early sending, the initiator gets data earlier, and the data is still in the cache of the processor.
 """
 
 
 class StartSoon(Protocol):
-    """Function that starts a task of the connection. It returns False if the connection has ended."""
+    """Function that starts a task of the connection. The function returns False if the connection has ended."""
 
     def __call__(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool: ...
 

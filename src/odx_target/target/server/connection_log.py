@@ -1,4 +1,4 @@
-"""The log lines about one connection. Their number is limited for each host."""
+"""The log lines about one connection. The number of log lines is limited for each host."""
 
 import socket
 

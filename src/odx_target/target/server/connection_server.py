@@ -1,4 +1,4 @@
-"""The server of one connection. It passes data between a socket, the iSCSI protocol and the device server.
+"""The server of one connection. The server passes data between a socket, the iSCSI protocol and the device server.
 
 At each wake-up, the server receives all bytes that the socket has, and the protocol divides the bytes into PDUs. The server
 executes all commands that can complete now, commits the store's open batch once, and sends all responses with one call. A
@@ -221,7 +221,7 @@ class ConnectionServer:
         return is_paused
 
     async def _send_and_go_on(self) -> None:
-        """Send the output. After that, execute the commands that waited for this output or for the next turn."""
+        """Send the output. Execute the commands that have waited until the output was sent or until the next turn."""
         await self._sender.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()

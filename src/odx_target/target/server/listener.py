@@ -135,7 +135,10 @@ class Listener:
         return [ConnectedSession(peer, session) for peer, session in found if session is not None]
 
     def pool_failed(self, error: PoolFailed) -> None:
-        """Close all connections, because each of them may have written to the lost batch. After that, hosts log in again."""
+        """Close all connections, because each of them may have written to the lost batch.
+
+        Hosts log in again after their connections have been closed.
+        """
         self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
         for connection in list(self._connections):
             connection.cut()
@@ -143,7 +146,7 @@ class Listener:
     def _make_room(self) -> bool:
         """If a limit is reached, cut the oldest login to make room for one more connection. Return False if there is no login.
 
-        Therefore connections that never log in cannot keep hosts out. The login of a host takes only milliseconds.
+        Because of this rule, connections that never log in cannot keep hosts out. The login of a host takes only milliseconds.
         """
         logging_in = [server for server in self._connections if not server.is_logged_in]
         if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:

@@ -44,13 +44,16 @@ LOGIN_BYTES = 128 * KIB
 MAX_SHARES = MAX_CONNECTIONS + 4
 """Maximum number of sessions that share the allotments.
 
-It is larger than the number of connections, because replaced sessions may still be ending.
+There may be more sessions than connections, because replaced sessions may still be ending.
 """
 
 FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SESSION_BYTES + MAX_LOGINS * LOGIN_BYTES
 
 MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
-"""Minimum guaranteed part of each session in each allotment. It is enough for one command of the size that Windows sends."""
+"""Minimum guaranteed part of each session in each allotment.
+
+The guaranteed part is enough for one command of the size that Windows sends.
+"""
 
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 

@@ -1,4 +1,4 @@
-"""The receive buffer of a connection. Its memory is reused for all received bytes."""
+"""The receive buffer of a connection. All receives of a connection use the same memory."""
 
 import mmap
 
@@ -11,11 +11,14 @@ A PDU of the login has at most 8 KiB, so one PDU always fits after a move to the
 RECEIVE_BUFFER_BYTES = 1 << 20
 """Size of the buffer of a normal session.
 
-It has room for three PDUs of the largest size, so one PDU always fits after a move to the front.
+The buffer has room for three PDUs of the largest size, so one PDU always fits after a move to the front.
 """
 
 DISCOVERY_BUFFER_BYTES = 320 << 10
-"""Size of the buffer of a discovery session. It sends only text, but its PDUs may be as large as in normal sessions."""
+"""Size of the buffer of a discovery session.
+
+A discovery session sends only text, but its PDUs may be as large as in normal sessions.
+"""
 
 MIN_FREE_BYTES = 1 << 18
 """Minimum free room after the unconsumed bytes. If less room remains, the unconsumed bytes are moved to the front.

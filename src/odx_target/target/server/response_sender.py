@@ -8,9 +8,10 @@ from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
 MAX_UNSENT_BYTES = 512 << 10
-"""Maximum size of the data of small reads that a peer has not received. If there is more, the next commands of the peer wait.
+"""Maximum size of the data of small reads that a peer has not received.
 
-In addition, the kernel may hold some MiB. Large reads claim memory of their own.
+If more data is unsent, the next commands of the peer wait. In addition, the kernel may hold some MiB. Large reads claim memory
+of their own.
 """
 
 
@@ -51,9 +52,9 @@ class ResponseSender:
         return self._small_bytes <= MAX_UNSENT_BYTES
 
     def send_now(self) -> bool:
-        """Send all output without waiting, and return True. If this is not possible, return False: `send` must be awaited.
+        """Send all output without waiting, and return True. Return False if a wait is necessary.
 
-        Raises OSError, PoolFailed.
+        In this case, `send` must be awaited. Raises OSError, PoolFailed.
         """
         try:
             self._pool.commit()

@@ -1,6 +1,6 @@
 """The send queue of a connection.
 
-It sends as many bytes as the socket accepts now, and the remaining bytes when the socket is writable.
+The queue sends as many bytes as the socket accepts now, and the remaining bytes when the socket is writable.
 """
 
 import socket
@@ -41,9 +41,9 @@ class SendQueue:
         return sum(map(len, self._unsent))
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
-        """Send buffers without waiting. Return True if all bytes were sent. If it returns False, `drain` must be awaited.
+        """Send buffers without waiting. Return True if all bytes were sent. Return False if bytes remain.
 
-        Raises OSError.
+        In this case, `drain` must be awaited. Raises OSError.
         """
         if self._tap is not None:
             self._tap.sent(buffers)

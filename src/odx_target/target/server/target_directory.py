@@ -29,7 +29,7 @@ class Authentication:
 class TargetDirectory:
     """One target with the same LUNs for every initiator. `set_portals` must be called when the ports of the portals are known.
 
-    `authentication` has the CHAP accounts. If it is None, every initiator may log in.
+    `authentication` has the CHAP accounts. If `authentication` is None, every initiator may log in.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TargetDirectory:
         self._portals = list(portals)
 
     def seen_from(self, connected: socket.socket) -> "TargetDirectory":
-        """Return the directory for one connection. It contains the local address at which the connection arrived.
+        """Return the directory for one connection. The directory contains the local address at which the connection arrived.
 
         Raises OSError.
         """
@@ -96,7 +96,10 @@ class TargetDirectory:
 
 
 def plain_host(host: str) -> str:
-    """Return an address that other machines can use. It has no IPv6 zone, and is not an IPv4 address mapped to IPv6."""
+    """Return an address that other machines can use.
+
+    The returned address has no IPv6 zone, and is not an IPv4 address mapped to IPv6.
+    """
     host = host.partition("%")[0]
     try:
         address = ipaddress.ip_address(host)

@@ -30,10 +30,10 @@ The longest lists of token commands and UNMAP are much shorter.
 MAX_KEPT_IN_ALL_BYTES = 1 << 20
 """Maximum total size of the lists and responses that are kept for one connection.
 
-If it is reached, further commands are traced without their lists and responses.
+If this limit is reached, further commands are traced without their lists and responses.
 """
 MAX_COMMANDS = 512
-"""Maximum number of commands of one connection that are kept. It is much larger than the command window.
+"""Maximum number of commands of one connection that are kept. The limit is much larger than the command window.
 
 Further commands replace the oldest.
 """
@@ -91,8 +91,8 @@ class Conversation:
     def forget(self) -> None:
         """Forget all commands after a pause, because they may have ended during the pause.
 
-        The texts of a login are not forgotten. They must be followed during a pause too, because the key of a value may be in
-        an earlier PDU than the end of the value.
+        The texts of a login are not forgotten. Login texts must be followed during a pause too, because the key of a value may
+        be in an earlier PDU than the end of the value.
         """
         self._commands.clear()
         self._kept_bytes = 0

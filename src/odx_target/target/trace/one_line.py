@@ -10,7 +10,7 @@ from odx_target.scsi.describe.rows import Row
 from odx_target.scsi.reply import Status
 
 HASH_CHARACTERS = 8
-"""Number of characters of a token's SHA-256 that are shown. They are enough to distinguish the tokens of one trace."""
+"""Number of characters of a token's SHA-256 that are shown. 8 characters are enough to distinguish the tokens of one trace."""
 MAX_SHOWN_BYTES = 32
 MAX_VALUE_CHARACTERS = 256
 """Maximum number of characters that are shown of a field's value. The longest target name has 223 characters."""
@@ -58,7 +58,7 @@ def describe_bytes(data: bytes | memoryview) -> str:
 
 
 def describe_token_briefly(token: bytes) -> str:
-    """Describe a ROD token by its type, its identifier and a hash. Its secret bytes are not shown."""
+    """Describe a ROD token by its type, its identifier and a hash. The secret bytes of the token are not shown."""
     kind = int.from_bytes(token[:4], "big")
     if len(token) < 8:
         return f"rod_token=[{len(token)} bytes]"
@@ -75,8 +75,8 @@ def describe_token_briefly(token: bytes) -> str:
 def describe_key_value(key: str, value: str) -> str:
     """Describe the value of a text key.
 
-    If the value proves a secret, show only its length, because the value helps to guess the secret. Such a value is recognized
-    even if the peer writes its key in lower case or with blanks.
+    If the value proves a secret, show only its length, because the value helps to guess the secret. A secret value is
+    recognized even if the peer writes its key in lower case or with blanks.
     """
     return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_QUEUED_BYTES = 16 << 20
-"""Maximum size of the queue of a trace or capture. At full speed, it is enough for a tenth of a second.
+"""Maximum size of the queue of a trace or capture. At full speed, the queue is full after a tenth of a second.
 
 A longer queue would only delay the loss of records.
 """
 
 WRITE_BYTES = 1 << 20
-"""Number of bytes that one write takes from the queue. In this way, many small records need few calls."""
+"""Number of bytes that one write takes from the queue. Because of this size, many small records need few calls."""
 
 CLOSE_TIMEOUT_S = 2.0
 """Maximum time for which the array waits at its end for a file that accepts no data."""
@@ -41,7 +41,7 @@ class Sink(Protocol):
     def write(self, record: bytes) -> bool:
         """Write a record. Return False if the record was omitted.
 
-        In this case, further records are omitted for some time or until `retry`.
+        After a failure, further records are omitted for some time or until `retry` is called.
         """
         ...
 

@@ -13,7 +13,10 @@ Address: TypeAlias = tuple[str, int]
 
 
 class ConnectionTap(Protocol):
-    """Receives the bytes of one connection. Its methods must not raise exceptions. Buffers are valid only during the call."""
+    """Receives the bytes of one connection. Methods of a tap must not raise exceptions.
+
+    Buffers are valid only during the call.
+    """
 
     def received(self, data: memoryview) -> None:
         """Receive bytes that the peer has sent.

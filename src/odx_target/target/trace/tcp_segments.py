@@ -2,7 +2,7 @@
 
 The array handles streams, not packets. The segments show how the same streams could have been sent over a network without
 losses. The segments begin with a handshake. Each PDU has its own segments, and the next data of the other end acknowledges
-these segments. Both sides close the connection at the end.
+these segments. At the end of the segments, both sides close the connection.
 """
 
 import struct
@@ -113,7 +113,7 @@ class TcpSegments:
 
 
 def checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071). It is calculated from the data as one large number modulo 65535."""
+    """Return the Internet checksum (RFC 1071). The checksum is calculated from the data as one large number modulo 65535."""
     padded = data + b"\0" if len(data) % 2 else data
     remainder = int.from_bytes(padded, "big") % 0xFFFF
     return 0xFFFF - remainder

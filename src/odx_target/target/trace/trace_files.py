@@ -50,7 +50,10 @@ def _close(writer: RecordWriter, path: Path) -> None:
 
 
 def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
-    """Return a writer that writes lines in a thread. If lines are omitted, it writes a line with their number instead."""
+    """Return a writer that writes lines in a thread.
+
+    If lines are omitted, the writer writes a line with their number instead.
+    """
 
     def gap(count: int) -> bytes:
         return f"{format_time(wall_clock_ns())} {EVERY_PEER} -- {count} lines are left out here, {REASON}\n".encode()
@@ -61,7 +64,7 @@ def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -
 def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
     """Return a writer that writes packets in a thread.
 
-    If packets are omitted, it writes a block of statistics with their number.
+    If packets are omitted, the writer writes a block of statistics with their number.
     """
     dropped = 0
 

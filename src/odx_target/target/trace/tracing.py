@@ -1,6 +1,6 @@
 """The tap of `odx-target serve --trace` and `--pcap`.
 
-It writes lines and packets, and can be switched off and on at any time.
+The tap writes lines and packets, and can be switched off and on at any time.
 """
 
 import time
@@ -27,8 +27,8 @@ NANOSECONDS_PER_S = 1_000_000_000
 SEQUENCE_NUMBER_STEP = 0x9E3779B1
 """Distance between the first sequence numbers of two successive connections.
 
-It is odd, so that 2^32 connections have different first numbers. It is derived from the golden ratio, so that successive
-numbers are far apart.
+The distance is odd, so that 2^32 connections have different first numbers. The distance is derived from the golden ratio, so
+that successive numbers are far apart.
 """
 
 WallClock = Callable[[], int]
@@ -81,7 +81,7 @@ class Tracing:
 class _ConnectionTrace:
     """The trace of one connection.
 
-    It follows the login even while the trace is off, because it must recognize digests and secrets.
+    The trace follows the login even while it is off, because it must recognize digests and secrets.
     """
 
     def __init__(self, tracing: Tracing, peer: Address, local: Address, number: int) -> None:
@@ -163,7 +163,7 @@ class _ConnectionTrace:
 
 
 class _PacketWriter:
-    """Writes each PDU as separate packets, after a handshake. After a pause or a gap, it writes another handshake.
+    """Writes each PDU as separate packets, after a handshake. After a pause or a gap, another handshake is written.
 
     The first sequence number differs for each connection, so that a reader can distinguish two connections from the same port.
     """

@@ -11,7 +11,7 @@ ROWS_OF_A_PAGE = 4096
 TURNS_OF_A_PAGE = 100
 """Maximum number of turns of the event loop for one response.
 
-They take about 0.2 s, so that a long comparison shows its progress.
+So many turns take about 0.2 s. A longer comparison needs several responses and shows its progress.
 """
 
 _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}

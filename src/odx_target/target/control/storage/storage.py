@@ -38,7 +38,7 @@ class Storage:
             await self.pool.flush()
 
     async def when_ready(self, change: Callable[[], None]) -> None:
-        """Make a change, and wait while the pool makes room for it. Raises StoreError."""
+        """Make a change. Wait as long as the pool has to make room for the change. Raises StoreError."""
         while True:
             try:
                 return change()

@@ -132,7 +132,10 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
 
 
 async def delete(storage: Storage, name: str, *, force: bool) -> Data:
-    """Delete a volume. Its snapshots stay. A volume that is a LUN of the array is deleted only if `force` is True."""
+    """Delete a volume. The snapshots of the volume stay.
+
+    A volume that is a LUN of the array is deleted only if `force` is True.
+    """
     volume = find_volume(storage.pool, name)
     unit = storage.unit_of(volume)
     if unit is not None and storage.array is not None:
