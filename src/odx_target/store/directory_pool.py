@@ -1,9 +1,9 @@
 """The files of a pool in a local directory.
 
-pool.json        the head: the format, identity and epoch of the pool; written last when a pool is made
-lock             held by the process that has the pool open
-catalogue.sqlite the last checkpoint
-segments/        the log
+- `pool.json`: the head, which has the format, identity and epoch of the pool. It is the last file of a new pool.
+- `lock`: the file that is locked by the process that has opened the pool.
+- `catalogue.sqlite`: the last checkpoint.
+- `segments/`: the files of the log.
 """
 
 import fcntl

@@ -101,7 +101,7 @@ class Catalogue(Protocol):
     """
 
     def load(self) -> Checkpoint | None:
-        """Load the last saved checkpoint. Returns None if there is none. Called once, before any `save`.
+        """Load the last saved checkpoint. Returns None if no checkpoint was saved. Called once, before any `save`.
 
         Raises PoolDamaged if the stored data is damaged or has a newer format.
         """

@@ -3,8 +3,8 @@
 A body begins with one byte that gives its kind. 64-bit numbers follow: the places of a leaf, or the numbers of the children of
 an inner node. The numbers are stored in one of two forms:
 
-    packed   each run as 8 bytes, little-endian dense    plane 0, plane 1...: plane k is byte k of all 1,024 numbers; the last
-    planes are left out if they are all zero
+- *packed*: each run as 8 bytes, little-endian;
+- *dense*: plane 0, plane 1 and so on. Plane k is byte k of all 1,024 numbers. The last planes are left out if all are zero.
 
 Every body is sealed: a CRC32C over its name and the body is stored after the body. The CRC32C detects a changed bit and a body
 under a wrong name.

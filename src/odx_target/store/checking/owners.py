@@ -1,4 +1,4 @@
-"""The owners of places: the blocks of volumes and frozen maps that are stored at a damaged place."""
+"""The search for the blocks of volumes and frozen maps that are stored at damaged places."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence

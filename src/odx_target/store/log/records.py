@@ -145,7 +145,7 @@ WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4
 
 
 def encode(record: Record) -> bytes:
-    """Encode a record. The caller has checked that its fields are within their limits."""
+    """Encode a record. The caller must check that the fields of the record are within their limits."""
     kind, body = _body(record)
     return (len(body) << _SIZE_SHIFT | kind).to_bytes(HEAD_BYTES, "little") + body
 

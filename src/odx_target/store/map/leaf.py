@@ -11,8 +11,8 @@ A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs. When 
 again. Sequential writes make few runs, because only the headers of batches interrupt them.
 
 Only the map with the epoch of a leaf may change the leaf. When the map is frozen, the map gets a new epoch, so the content of
-the leaf never changes again. The *form* of the leaf may change: `entries` is replaced in one step, so a reader finds one of
-both forms.
+the leaf never changes again. The *form* of the leaf may change: `entries` is replaced in one step, so a reader finds either
+form.
 """
 
 from array import array
