@@ -108,7 +108,9 @@ def _place(error: Exception) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Return an error message of one line. If the subcommand is missing, `message` is the whole help; print it first."""
+    """Return an error message of one line. If the subcommand is missing, `message` is the whole help, which is printed
+    first.
+    """
     if not message.startswith("Usage: "):
         return message
     typer.echo(message)

@@ -21,7 +21,7 @@ BUSY_DELAY_S = 0.25
 Windows."""
 BECOMING_READY = (0x04, 0x01)
 SMALL_ALLOCATION_BYTES = 255
-"""Allocation length for standard INQUIRY data: old targets use only the low byte of this field."""
+"""Allocation length for standard INQUIRY data, because old targets use only the low byte of the field."""
 
 
 class CommandFailed(InitiatorError):
@@ -89,7 +89,7 @@ class Disk:
         return result.data_in
 
     async def write(self, name: str, command: bytes, data_out: Sequence[Buffer]) -> None:
-        """Send a command with data. It must end with GOOD. Raises CommandFailed."""
+        """Send a command with data-out that must end with GOOD. Raises CommandFailed."""
         result = await self.command(command, data_out)
         if result.status != Status.GOOD:
             raise CommandFailed(f"{self.name}: {name}", result)

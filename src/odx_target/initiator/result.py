@@ -36,7 +36,7 @@ class CommandResult:
 
 
 class Executor(Protocol):
-    """Sends commands to one logical unit. In a test, the logical unit may be a script."""
+    """Sends commands to one logical unit. In a test, a script may replace the logical unit."""
 
     async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
         """Send a command and wait for its end.

@@ -1,4 +1,4 @@
-"""Decoding of sense data in both formats, and texts for them (SPC-4 4.5, annex F)."""
+"""Decoding of sense data in fixed and descriptor format, and texts that describe sense data (SPC-4 4.5, annex F)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -118,7 +118,7 @@ class Sense:
 
     @property
     def is_copy_underrun(self) -> bool:
-        """True if a copy ended early: 0Dh/04h with sense key COPY ABORTED, or with ABORTED COMMAND, which Windows also
+        """True if a copy ended early (0Dh/04h). The sense key is COPY ABORTED, or ABORTED COMMAND, which Windows also
         accepts.
         """
         return self.code == (0x0D, 0x04) and self.key in {SenseKey.COPY_ABORTED, SenseKey.ABORTED_COMMAND}

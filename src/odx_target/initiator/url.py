@@ -1,6 +1,6 @@
 """iSCSI URLs: `iscsi://[user[%secret]@]HOST[:PORT]/IQN/LUN[?target_user=USER&target_password=SECRET]`.
 
-The URLs have the same form as in libiscsi. By the credentials after the question mark the target must authenticate itself
+The URLs have the same form as in libiscsi. The target must authenticate itself with the credentials after the question mark
 (mutual CHAP).
 """
 

@@ -1,7 +1,7 @@
 """The limits of an array that an operator or a host can reach, and the memory that these limits allow in the worst case.
 
-The values are constants of the modules that apply them, and their reasons are the strings below the constants. This module has
-only the list of the limits to show, in the order of the output.
+The values are constants of the modules that apply them. The string below a constant has the reason for its value. This module
+has only the list of the limits to show, in the order of the output.
 """
 
 from collections.abc import Mapping

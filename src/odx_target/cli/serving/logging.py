@@ -19,7 +19,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 MAX_QUEUED_BYTES = 1 << 20
-"""Maximum total size of log lines that wait to be written: thousands of lines, so that a reader may pause."""
+"""Maximum total size of log lines that wait to be written: thousands of lines, so that the reader may stop for a time."""
 
 
 class _Stream:

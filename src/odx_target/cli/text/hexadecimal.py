@@ -6,7 +6,7 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""Maximum number of characters that are read. No CDB, page, token or PDU of an array has so many."""
+"""Maximum number of characters that are read. Every CDB, page, token and PDU of an array is shorter."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 

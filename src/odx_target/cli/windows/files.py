@@ -69,7 +69,7 @@ async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None
 
 
 async def differs_at(source: WindowsFile | None, destination: WindowsFile) -> int | None:
-    """Return the position of the first read in which the files at both ends differ; None if they are equal."""
+    """Return the position of the first read that finds a difference between the two files; None if the files are equal."""
     step = destination.disk.host.settings.adapter_transfer_bytes
     differing: list[int] = []
 

@@ -24,7 +24,7 @@ class Method(Enum):
 
 
 class OffloadFailed(InitiatorError):
-    """The caller required an offloaded copy, but the arrays copied only a part of the data or none."""
+    """The caller required an offloaded copy, but the arrays copied only a part of the data or no data."""
 
     def __init__(self, stop: OffloadStop, offloaded_bytes: int, size_bytes: int) -> None:
         super().__init__(f"{offloaded_bytes} of {size_bytes} bytes were offloaded, then: {stop}")

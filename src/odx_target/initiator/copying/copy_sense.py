@@ -14,7 +14,7 @@ def is_underrun(result: CommandResult) -> bool:
 
 
 def is_end_of_token(result: CommandResult) -> bool:
-    """True if the token is refused, or has no data at the offset. A new token may work."""
+    """True if the token is refused, or has no data at the offset. The command may succeed with a new token."""
     sense = read_sense(result.sense)
     return sense is not None and (
         sense.is_invalid_token or (sense.key == SenseKey.ILLEGAL_REQUEST and sense.code == COPY_UNDERRUN)

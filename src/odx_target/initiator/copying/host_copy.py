@@ -13,7 +13,7 @@ DEPTH = 8
 while reads wait."""
 MAX_PIECE_BYTES = 1 << 20
 MIN_PIECE_BYTES = 256 << 10
-"""Smallest size of a piece, because with smaller pieces the cost of each command is noticeable. Pieces are smaller only if the
+"""Smallest size of a piece. With smaller pieces the cost of each command would be noticeable. Pieces are smaller only if the
 limits of a target require it."""
 DEFAULT_PIECE_BYTES = 512 << 10
 

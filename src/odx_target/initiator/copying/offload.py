@@ -1,4 +1,4 @@
-"""The host side of offloaded copy: the arrays copy the data, and the host passes on tokens.
+"""The host side of offloaded copy: the arrays copy the data, and the host passes tokens from the source to the destination.
 
 A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the source, RECEIVE ROD TOKEN INFORMATION to get the
 token and its size, then WRITE USING TOKEN to the destination until all data of the token is written. Commands are never
@@ -35,7 +35,8 @@ from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.sense import describe_result, read_sense
 
 MAX_IDENTIFIERS_IN_PROGRESS = 10
-"""Maximum number of list identifiers that are tried for one command, because other operations may use an identifier."""
+"""Maximum number of list identifiers that are tried for one command. If another operation uses an identifier, the next
+identifier is tried."""
 MAX_FRUITLESS_TOKENS = 4
 """Number of tokens in a row without progress after which offloading ends."""
 

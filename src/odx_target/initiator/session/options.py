@@ -32,7 +32,7 @@ class SessionOptions:
     connect_timeout_s: float = 10.0
     login_timeout_s: float = 15.0
     command_timeout_s: float = 60.0
-    """Timeout of a command. The default is that of Windows' disks (TimeOutValue of a server)."""
+    """Timeout of a command. The default is the timeout of disks on a Windows server (TimeOutValue)."""
     logout_timeout_s: float = 5.0
     user: str | None = None
     secret: str | None = field(default=None, repr=False)

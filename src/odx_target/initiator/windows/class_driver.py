@@ -30,7 +30,8 @@ FOLLOWED_BY = {
 class ClassDriver:
     """Sends the commands of one disk. `offline` becomes True when a thin pool is full.
 
-    `threshold_set_bytes` is the unit of the Logical Block Provisioning log page; None if the disk has no VPD page B2h.
+    `threshold_set_bytes` is the size of the unit in which the Logical Block Provisioning log page counts; None if the disk has
+    no VPD page B2h.
     """
 
     port: DiskPort

@@ -11,7 +11,7 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A command and its end. If it has no result, `fault` is the reason."""
+    """A command and its end. If the command has no result, `fault` is the reason."""
 
     at_s: float
     disk: str
@@ -75,7 +75,7 @@ class Journal:
         self.tell(entry)
 
     def find(self, rule: Rule, where: str = "", detail: str = "", position_bytes: int | None = None) -> Finding:
-        """Add a finding: the target or the copy met the condition of `rule`."""
+        """Add a finding: `rule` applies to the target or the copy."""
         finding = Finding(rule, where, detail, position_bytes)
         self.add(finding)
         return finding

@@ -65,7 +65,8 @@ class WindowsSettings:
     space_allocation_retries: int = 32
     """Number of retries of reads and writes while a thin disk allocates space."""
     soft_threshold_retries: int = 32
-    """Number of retries of a read or write that meets thresholds of thin provisioning, besides its ordinary retries."""
+    """Number of retries of a read or write after threshold notifications of thin provisioning. Ordinary retries count
+    separately."""
     last_retry_untagged: bool = True
     qerr_override: QerrOverride = QerrOverride.WITH_TOKENS_OR_THIN
     busy_repeats: int = 20
@@ -96,7 +97,7 @@ class WindowsSettings:
     request_hold_s: float = 60.0
     """MaxRequestHoldTime: the time to wait for a lost session."""
     login_attempts: int = 3
-    """Number of attempts at a login or a discovery that gets no answer. The number is inferred."""
+    """Maximum number of attempts if a login or a discovery gets no answer. The number is inferred."""
     narrow_window_commands: int = 24
     """Size of the smallest command window that does not cause a finding."""
 

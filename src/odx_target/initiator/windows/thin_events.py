@@ -1,4 +1,6 @@
-"""The events of thin provisioning that the class driver writes to the System log (source disk), and their data."""
+"""The events of thin provisioning that the class driver writes to the System log (event source disk), and the data of these
+events.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +16,7 @@ UNIT, POOL = 0b01, 0b10
 
 THRESHOLD_REACHED, THRESHOLD_REACHED_WITH_COUNTS = 144, 145
 EVENTS = {(UNIT, UNIT): 146, (UNIT, POOL): 147, (POOL, UNIT): 148, (POOL, POOL): 149}
-"""Numbers of the event by the scopes of the used and of the available resources."""
+"""Number of the event, by the scope of the used resources and the scope of the available resources."""
 RESOURCES_EXHAUSTED = 150
 
 _OWNERS = {UNIT: "of the disk", POOL: "of the pool"}
@@ -22,14 +24,16 @@ _OWNERS = {UNIT: "of the disk", POOL: "of the pool"}
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The value of a parameter: a number of threshold sets, and its scope, which is 0 if it is not reported."""
+    """The value of a parameter: a number of threshold sets, and a scope. The scope is 0 if the target does not report it."""
 
     sets: int
     scope: int
 
 
 def threshold_event(page: bytes, set_bytes: int) -> str:
-    """Describe the event for a log page, of which b"" means that there is none. `set_bytes` is the size of a threshold set."""
+    """Describe the event for a log page. An empty `page` means that there is no log page. `set_bytes` is the size of a
+    threshold set.
+    """
     counts = counts_in(page)
     if not {AVAILABLE, USED} <= counts.keys():
         return f"disk event {THRESHOLD_REACHED}"
@@ -39,7 +43,7 @@ def threshold_event(page: bytes, set_bytes: int) -> str:
 
 
 def counts_in(page: bytes) -> dict[int, Count]:
-    """Return the values of the parameters in a log page, of which Windows reads at most the first two."""
+    """Return the values of the parameters in a log page. Windows reads at most the first two parameters."""
     counts: dict[int, Count] = {}
     end = min(PAGE_HEADER_BYTES + int.from_bytes(page[2:4], "big"), cdb.THRESHOLD_ALLOCATION_BYTES)
     body = page[PAGE_HEADER_BYTES:end]

@@ -40,7 +40,7 @@ MIN_CHALLENGE_BYTES = 16
 """Length of the shortest challenge that the target sends. A challenge is as long as the digest of the algorithm, and MD5 has
 the shortest digest."""
 STAND_IN_SECRET_BYTES = 16
-"""Length of the random secret that is compared with the response of an unknown user."""
+"""Length of the random secret that is used to check the response of an unknown user."""
 MAX_SHOWN_NAME_LENGTH = 64
 
 ALGORITHMS: dict[int, str] = {
@@ -90,7 +90,7 @@ class Step(Enum):
 class StepKeys(NamedTuple):
     needed: frozenset[str]
     together: frozenset[str]
-    """Keys of which either all or none must be sent."""
+    """Keys of a group: the initiator must send all of them or none of them."""
 
 
 STEP_KEYS: dict[Step, StepKeys] = {
@@ -111,7 +111,7 @@ class Challenge(NamedTuple):
 
 
 class ChapAuthenticator:
-    """The CHAP exchange of one login; `entropy` gives the random bytes of the challenge."""
+    """The CHAP exchange of one login. `entropy` returns the random bytes of the challenge."""
 
     method = METHOD
 

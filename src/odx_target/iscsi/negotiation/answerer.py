@@ -60,7 +60,8 @@ class Answerer:
     `wishes` maps a key name to the value that this side wants: a number, a boolean, or the supported choices of a list. For a
     key without a wish, the result is the first choice of an offered list, or the offered value itself. Many keys are irrelevant
     in discovery sessions, so the caller must set `session_type` in `parameters` before the first answer. `is_leading` is False
-    if the login adds a connection to an existing session; the session-wide parameters then stay as they are (13, Leading Only).
+    if the login adds a connection to an existing session. In this case the session-wide parameters do not change (13, Leading
+    Only).
     """
 
     wishes: Mapping[str, Value | tuple[str, ...]]

@@ -27,7 +27,7 @@ MIN_SEGMENT_BYTES = 512
 MAX_NUMBER = (1 << 64) - 1
 """Largest numerical-value (6.1)."""
 MAX_VALUE_BYTES = 255
-"""Longest value, or element of a list, of a key that has no other limit (6.1)."""
+"""Maximum length of a value, or of one element of a list, for keys without another limit (6.1)."""
 MAX_LARGE_VALUE_BYTES = 8192
 """Maximum length of the text of a large binary value (CHAP, SRP). The hexadecimal form of the longest value is shorter."""
 

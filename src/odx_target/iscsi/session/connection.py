@@ -1,6 +1,8 @@
 """The target's end of one iSCSI connection (RFC 7143), without I/O: it takes bytes and returns events.
 
-Theory of operation ------------------- The caller is the connection server, which owns the socket and the clock. It passes
+Theory of operation
+-------------------
+The caller is the connection server, which owns the socket and the clock. It passes
 received bytes to `receive`, which returns the number of processed bytes. `receive` processes only whole PDUs, so the caller
 keeps the remaining bytes and appends the next bytes to them. A buffer of MAX_PDU_BYTES can hold every PDU. `receive` never
 raises an error, whatever a peer sends. After each call of any method of TargetConnection, the caller takes two lists:
@@ -20,8 +22,9 @@ can end this connection. In this case `on_wake` is called, so that the caller ch
 A session may wait for memory that another session gives back. When the session gets the memory, `on_output` is called, because
 there are R2Ts to send.
 
-A memoryview in `data_out` points into the buffer given to `receive`, if all of the data arrived in one PDU or with the last
-PDU. A caller that uses it after the next `receive` must keep that buffer unchanged.
+If all data of a command arrives in one PDU, `data_out` is a memoryview of the buffer that was passed to `receive`. If the data
+arrives in several PDUs, the last part may be such a memoryview. A caller that uses a memoryview after the next `receive` must
+keep the buffer unchanged.
 
 Phases
 ------
@@ -218,7 +221,7 @@ class TargetConnection:
         self._liveness.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:
-        """End this connection because another connection replaces it, or a reset ends it."""
+        """End this connection, because another connection replaces it or because of a reset."""
         if not self.closed:
             self._close(reason)
             if self.on_wake is not None:

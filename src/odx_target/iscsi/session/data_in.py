@@ -10,7 +10,7 @@ The R and W bits of a command may not fit its operation. A command that writes m
 have neither bit. Such a command writes no data and does not end with GOOD. A command that reads but has the W bit ends with
 GOOD, and the residual count shows the bytes that were not sent.
 
-Data is not copied: the output has slices of the caller's buffers.
+Data is not copied, except for small segments: the output has slices of the caller's buffers.
 """
 
 from collections.abc import Iterator, Sequence

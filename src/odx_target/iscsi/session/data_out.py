@@ -5,9 +5,9 @@ count its data. A *burst* is a sequence of Data-Out PDUs that ends with the F bi
 unsolicited burst comes first. Then comes one burst per R2T. Several R2Ts may be open; their bursts arrive in the order of the
 R2Ts.
 
-Memory is claimed before data arrives. Memory for unsolicited data is claimed when the command arrives. If there is not enough,
-the command ends with TASK SET FULL. Memory for requested data is claimed before the first R2T. If there is not enough, the
-command waits for it, and so do the commands after it. A command that can be delivered at once needs no memory.
+Memory is claimed before data arrives. Memory for unsolicited data is claimed when the command arrives. If there is not enough
+memory, the command ends with TASK SET FULL. Memory for requested data is claimed before the first R2T. If there is not enough
+memory, the command waits, and so do the commands after it. A command that can be delivered at once needs no memory.
 
 A command that has failed is answered when all its open bursts have ended, as the RFC requires. The LUN of a Data-Out is
 ignored: the tags identify the task, and Windows does not set the LUN reliably.

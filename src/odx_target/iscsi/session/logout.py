@@ -13,7 +13,9 @@ LOGOUT_ANSWERS: dict[int, LogoutStatus] = {
 
 
 def logout_status(request: LogoutRequest, session: Session) -> LogoutStatus:
-    """Return the response code. If the code is CLOSED, the caller must end the connection. Raises PduRefused."""
+    """Return the response code for a Logout Request. If the code is CLOSED, the caller must end the connection. Raises
+    PduRefused.
+    """
     if request.reason not in LOGOUT_ANSWERS:
         raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"logout reason {request.reason}")
     if session.is_discovery and request.reason != LogoutReason.CLOSE_SESSION:

@@ -7,7 +7,7 @@ exchange that fails or begins again changes no values. A failure is answered by 
 the last case:
 
 a transfer tag other than the last, a task tag other than at the start of the exchange    INVALID PDU FIELD
-text that cannot be read, a key sent twice or otherwise against 6.2                       PROTOCOL ERROR
+text that cannot be read, a key that is sent twice, another breach of 6.2                 PROTOCOL ERROR
 keys in a request for the next part of an answer, a changed I bit in the exchange         PROTOCOL ERROR
 F and C bit together, so that the PDU contradicts itself (7.7)                            PROTOCOL ERROR, connection ends
 """

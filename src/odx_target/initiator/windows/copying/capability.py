@@ -62,7 +62,7 @@ def read_page_list(reply: bytes) -> list[int]:
 
 
 def read_capability(reply: bytes) -> Capability:
-    """Read VPD page 8Fh, of which Windows uses only the first descriptor. Raises Declined."""
+    """Read VPD page 8Fh. Windows uses only the first descriptor of this page. Raises Declined."""
     if len(reply) < PAGE_HEADER_BYTES:
         raise Declined(Rule.NO_COPY_PAGE, f"{len(reply)} bytes")
     if int.from_bytes(reply[2:4], "big") < MIN_PAGE_LENGTH or len(reply) < PAGE_HEADER_BYTES + MIN_PAGE_LENGTH:

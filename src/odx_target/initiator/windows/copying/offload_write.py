@@ -1,4 +1,4 @@
-"""An offload write: WRITE USING TOKEN commands in sequence, until all data is written, one fails, or 4 s have passed.
+"""An offload write: WRITE USING TOKEN commands in sequence, until all data is written, a command fails, or 4 s have passed.
 
 end of the command                    what Windows does
 GOOD                                  counts all blocks of the command as written

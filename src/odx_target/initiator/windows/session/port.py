@@ -1,9 +1,9 @@
 """The layer below the class driver: the paths of a disk, the repetition of commands after BUSY, resets after a timeout,
 failover and new logins.
 
-If the connection is lost, a command on it has failed. The failure is reported to the class driver when the session is restored.
-If there is another path, the command is repeated on it instead. A command that finds no session waits for one. The connection
-is also lost if a target breaks a rule of PDUs.
+If the connection is lost, each command on this connection has failed. The failure is reported to the class driver when the
+session is restored. If there is another path, the command is sent again on the other path instead. A command that finds no
+session waits for a session. The connection is also lost if a target breaks a rule of PDUs.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from odx_target.initiator.windows.session.path import SIMPLE, NotSent, Path, Res
 from odx_target.initiator.windows.settings import PathChoice
 
 RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69
-"""Numbers of events in the System log, in addition to those of the rules."""
+"""Numbers of System log events that belong to no rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class DiskPort:
     """Indexes of paths on which the logical unit no longer exists."""
 
     async def send(self, command: Command, attribute: int) -> Completion:
-        """Send a command until there is an answer. Raises InitiatorError when no path comes back."""
+        """Send a command until there is an answer. Raises InitiatorError when no path can be restored."""
         settings = self.host.settings
         repeats, holds = settings.multipath_retries, int(settings.request_hold_s / settings.reconnect_interval_s)
         while True:
