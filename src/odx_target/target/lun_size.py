@@ -70,8 +70,8 @@ def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:
 def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
     """Enlarge the LUN of a volume to `size_bytes`, which must not be smaller than the present size.
 
-    The new part reads as zeros. The caller must commit the pool after this call. Raises PoolFull or PoolFailed without a change
-    of the size.
+    The new part reads as zeros. The caller must commit the pool after this call. Raises PoolFull, PoolFailed. If this function
+    raises an exception, the LUN keeps its size.
     """
     # in this order, so that the volume is never smaller than the LUN
     if volume_blocks(size_bytes) > volume.size_blocks:

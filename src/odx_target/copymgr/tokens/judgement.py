@@ -1,7 +1,8 @@
 """Check of a token that an initiator presents. An invalid token is reported by one of eleven codes.
 
 `TOKEN_ERRORS` lists the cause of each code. If several causes apply, `judge` reports the first cause in the order of the
-standard (SBC-4 table 154). The order is: length, corrupt, type, remote, the causes of a token's end, unknown.
+standard (SBC-4 table 154). The causes in this order are: invalid length, corrupt token, unsupported type, remote token, ended
+token, unknown token.
 """
 
 from odx_target.copymgr.limits import CopyOptions

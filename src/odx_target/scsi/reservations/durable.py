@@ -31,7 +31,7 @@ def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reserv
     """Store or remove the reservations of a logical unit in the open batch. Return True if a flush must precede the reply.
 
     A change that needs no additional space succeeds even in a full pool, because a cluster must be able to fence nodes. Raises
-    PoolFull or PoolFailed without a change.
+    PoolFull, PoolFailed. If this function raises an exception, it has changed nothing.
     """
     if after.persists_through_power_loss:
         key, value = _key(volume_identity), encode(after)

@@ -42,7 +42,7 @@ class Place:
         return None if self._refusal is None else Reply(self._refusal)
 
     def data_arrived(self, member: Member) -> None:
-        """Record that the data-out has arrived. Raises CheckCondition if its parameter list is invalid."""
+        """Record that the data-out has arrived. Raises CheckCondition if the parameter list in the data-out is invalid."""
         in_data_out = self.entry.extents if self.entry.extents_in_data_out else None
         self.task.logical_unit.tasks.data_arrived(member, None if in_data_out is None else in_data_out(self.task))
 

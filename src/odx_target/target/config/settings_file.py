@@ -116,7 +116,10 @@ def _seconds(key: str, value: Any) -> float:
 
 
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
-"""Functions by key of a table. A function makes settings from the value of its key and the folder of the file."""
+"""Table from a key in the file to a function.
+
+The function makes settings from the value of the key and the folder of the file.
+"""
 
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},

@@ -49,7 +49,7 @@ def _parsed(text: str) -> dict[str, Any]:
     _check_keys(text)
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, or int() with too many digits
+    except ValueError as error:  # TOMLDecodeError is a ValueError, and int() raises ValueError for too many digits
         raise ConfigError(str(error)) from error
     except RecursionError as error:
         raise ConfigError("nested too deeply") from error
