@@ -122,8 +122,6 @@ def test_a_directory_that_is_no_pool_is_refused_and_not_made(tmp_path: Path) -> 
 
 
 def test_a_catalogue_that_the_log_cannot_replace_is_missed(directory: Directory) -> None:
-    directory.environment.run(directory.pool.flush())
-    write(directory, directory.pool.volumes["a"], 0, [block(1)])
     directory.close()
     (directory.path / "catalogue.sqlite").unlink()
     directory.segment_paths()[0].unlink()

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
 from odx_target.store.directory_pool import CATALOGUE_NAME, HEAD_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
 from odx_target.store.error_kinds import ErrorKind, kind_of
-from odx_target.store.errors import CatalogueDamaged, StoreError
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.format_head import (
     FIRST_EPOCH,
     FORMAT_VERSION,
@@ -26,7 +26,7 @@ from odx_target.store.format_head import (
 )
 from odx_target.store.pool import LogPool
 from odx_target.store.pool_options import PoolOptions
-from odx_target.store.recovery import Recovered, recover
+from odx_target.store.recovery import Recovered, empty_checkpoint, recover
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
@@ -110,7 +110,7 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
         with ExitStack() as stack:
             parts = find()
             _close_later(stack, parts)
-            head = _claim(parts.head, new_identity)
+            head = _claim(parts, new_identity)
             recovered = recover(parts.segments, parts.catalogue, head.identity)
             stack.pop_all()
             return parts, head, recovered
@@ -118,11 +118,15 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
         raise _explained(error) from error
 
 
-def _claim(store: HeadStore, new_identity: bytes) -> Head:
-    """Raise the epoch of a pool, or make the head of a new pool. Raises PoolDamaged, PoolInUse, OSError."""
+def _claim(parts: PoolParts, new_identity: bytes) -> Head:
+    """Raise the epoch of a pool, or make the catalogue and the head of a new pool. Raises PoolDamaged, PoolInUse, OSError."""
+    store = parts.head
     document = store.read()
     if document is None:
         head = Head(FORMAT_VERSION, new_identity, FIRST_EPOCH)
+        with suppress(PoolDamaged):
+            parts.catalogue.load()
+        parts.catalogue.save(empty_checkpoint(new_identity))
         store.replace(None, encode_head(head))
         return head
     head = decode_head(document, store.describe())

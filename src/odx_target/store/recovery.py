@@ -21,7 +21,7 @@ from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.contents import Contents
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
-from odx_target.store.log.checksum_index import read_headers
+from odx_target.store.log.checksum_index import SegmentView, read_header, read_headers
 from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
 from odx_target.store.log.records import Write
@@ -71,16 +71,14 @@ def read_state(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) 
     """
     contents, start, listed = _of_catalogue(catalogue, pool_identity)
     sizes = store.names()
+    if listed is None:
+        _check_beginning(store, sizes, pool_identity)
+        listed = {}
     _check_listed(store, sizes, listed)
     replay = Replay(store, sizes, pool_identity, start)
-    try:
-        for group in replay.groups():
-            for batch in group:
-                _apply(contents, batch)
-    except PoolDamaged as error:
-        if replay.end == FIRST_POSITION:
-            raise PoolDamaged(f"there is no catalogue, and the log cannot replace it: {error}") from error
-        raise
+    for group in replay.groups():
+        for batch in group:
+            _apply(contents, batch)
     contents.release_temporary()
     return Replayed(contents, start, replay, sizes, listed)
 
@@ -107,7 +105,12 @@ def position_to_json(position: Position) -> dict[str, int]:
     return position._asdict()
 
 
-def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
+def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
+    """Return the first checkpoint of a new pool. A pool without a checkpoint has lost its catalogue."""
+    return Contents().checkpoint(position_to_json(FIRST_POSITION), {"identity": pool_identity.hex()}, {})
+
+
+def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
     """Load the last checkpoint and return the result of `_of_checkpoint`. Raises CatalogueDamaged."""
     try:
         return _of_checkpoint(catalogue.load(), pool_identity)
@@ -115,10 +118,13 @@ def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents,
         raise CatalogueDamaged(str(error)) from error
 
 
-def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int]]:
-    """Return the contents, the log position, and the segments that must exist (number -> least size in blocks)."""
+def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
+    """Return the contents, the log position, and the segments that must exist (number -> least size in blocks).
+
+    The segments are None if there is no checkpoint: then the catalogue is new, and is rebuilt from the log.
+    """
     if checkpoint is None:
-        return Contents(), FIRST_POSITION, {}
+        return Contents(), FIRST_POSITION, None
     if checkpoint.pool.get("identity") != pool_identity.hex():
         raise PoolDamaged("the catalogue belongs to another pool")
     if checkpoint.segments is None:
@@ -139,6 +145,14 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
             raise PoolDamaged(f"{store.describe(number)} is missing")
         if sizes[number] < least_blocks:
             raise PoolDamaged(f"{store.describe(number)} is cut off: {sizes[number]} of {least_blocks} blocks are there")
+
+
+def _check_beginning(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes) -> None:
+    """Check that the log still has its beginning, so that it can replace the catalogue. Raises PoolDamaged, OSError."""
+    views = [SegmentView(store.open(number), size_blocks) for number, size_blocks in sorted(sizes.items()) if size_blocks]
+    first_osns = {batch.first_osn for view in views if (batch := read_header(view, 0, pool_identity)) is not None}
+    if first_osns and FIRST_POSITION.osn not in first_osns:
+        raise PoolDamaged("there is no catalogue, and the log cannot replace it: the beginning of the log is missing")
 
 
 def _apply(contents: Contents, batch: Batch) -> None:
