@@ -67,7 +67,9 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the subcommand that is run or completed. If there is none, return all subcommands, because the help lists them."""
+    """Return the subcommand that is run or completed. If no subcommand is named, return all subcommands, because the help lists
+    all of them.
+    """
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
     if not words and "--version" in arguments:

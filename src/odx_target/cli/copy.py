@@ -68,8 +68,8 @@ def copy(
 ) -> None:
     """Copy blocks from one LUN to another.
 
-    The arrays copy the data if they can copy by token. If they stop before the end, the host copies the remaining blocks by
-    reads and writes.
+    If the arrays support token copy, they copy the data. If the arrays stop before the end, the host copies the remaining
+    blocks by reads and writes.
     """
     source, destination = who.url(src, "SRC"), who.url(dst, "DST")
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)

@@ -1,8 +1,8 @@
 """The CHAP users and secrets of a host and of its targets: from the URL, from options, or from the environment.
 
-For each target the URL takes precedence over the options, and the options take precedence over the environment variables.
-libiscsi uses the same environment variables. Every user of the machine can see command lines, and therefore also secrets in
-URLs.
+For each target the URL takes precedence over the options, and the options take precedence over the environment variables. The
+environment variables have the same names as in libiscsi. Every user of the machine can see command lines, and therefore also
+secrets in URLs.
 """
 
 import os

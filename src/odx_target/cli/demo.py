@@ -91,8 +91,8 @@ def demo(
 ) -> None:
     """Compare a copy by token with a copy by reads and writes.
 
-    The demo starts an array, copies the same data by each method, and verifies the two copies. It then prints the network
-    traffic and the time of each copy.
+    The demo starts an array, copies the same data by each method, and verifies the two copies. At the end the demo prints the
+    network traffic and the time of each copy.
     """
     try:
         size_bytes = parse_size(size_text)

@@ -1,4 +1,4 @@
-"""`odx-target pool`: verify the data of a pool, whether an array serves it or not."""
+"""`odx-target pool`: verify the data of a pool. An array may serve the pool during a scrub."""
 
 import json
 import time
@@ -89,8 +89,8 @@ def check(
 ) -> None:
     """Check the structure and all data of a pool.
 
-    The check compares the maps, the catalogue and the log of the pool, and reads all data. It changes nothing. No array may
-    serve the pool during the check. The exit code is 1 if there is any damage.
+    The check compares the maps, the catalogue and the log of the pool, and reads all data. The check does not change the pool.
+    No array may serve the pool during the check. The exit code is 1 if there is any damage.
     """
     with bar("check", _log_bytes(pool)) as advance:
         report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES))

@@ -41,8 +41,8 @@ class CommandFailed(InitiatorError):
 class Disk:
     """A direct access logical unit.
 
-    `name` is the name of the disk in messages. `identity` is its designator; b"" if it has none. `copy_limits` is None if the
-    disk cannot copy by token, and `no_copy_because` is then the reason.
+    `name` is the name of the disk in messages. `identity` is the designator of the disk; b"" if there is no designator.
+    `copy_limits` is None if the disk cannot copy by token, and `no_copy_because` is then the reason.
     """
 
     executor: Executor

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ListIdentifiers:
-    """The counter of list identifiers that a host uses for all disks, targets and paths. After `max_identifier` it continues at
-    0.
+    """The counter of list identifiers that a host uses for all disks, targets and paths. After `max_identifier` the counter
+    continues at 0.
     """
 
     following: int = 0

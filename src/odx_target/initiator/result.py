@@ -25,8 +25,9 @@ class Status(IntEnum):
 class CommandResult:
     """The end of a command.
 
-    `residual_bytes` is positive if the target moved less data than the initiator expected. It is negative if the target had
-    more data to move than expected (RFC 7143 11.4.5). `status` is a plain number, because a target may send any value.
+    `residual_bytes` is positive if the target moved less data than the initiator expected. `residual_bytes` is negative if the
+    target had more data to move than expected (RFC 7143 11.4.5). `status` is a plain number, because a target may send any
+    value.
     """
 
     status: int

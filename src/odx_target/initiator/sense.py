@@ -6,8 +6,8 @@ from enum import IntEnum
 from odx_target.initiator.result import CommandResult, Status
 
 MIN_SENSE_BYTES = 8
-"""Minimum length of sense data that can be read. It includes the ADDITIONAL SENSE LENGTH field. Missing bytes after this field
-count as zero."""
+"""Minimum length of sense data that can be read. This length includes the ADDITIONAL SENSE LENGTH field. Missing bytes after
+this field count as zero."""
 
 
 class SenseKey(IntEnum):

@@ -12,7 +12,7 @@ empty label ends the name."""
 
 
 def host_name_fault(name: str) -> str | None:
-    """Return the reason why a host name or address cannot be looked up, for an error message; None if it can be looked up.
+    """Return the reason why a host name or address cannot be looked up, for an error message; None if `name` is correct.
 
     This function does not look up the host, so a host name without a fault may still not exist.
     """

@@ -71,8 +71,8 @@ shorter than the command timeout of a host, which is 60 s."""
 
 DATA_OUT_TIMEOUT_S = 60.0
 """A connection is closed if data of a command is missing and no data has arrived for this long. A write gets its place in the
-order of commands before its data arrives, so commands of other hosts may wait for the write. With this limit they wait no
-longer than for a dead host."""
+order of commands before its data arrives, so commands of other hosts may wait for the write. With this limit the other commands
+wait no longer than for a dead host."""
 
 DISCOVERY_IDLE_S = 60.0
 """A discovery session that has been silent for this long is closed. The target does not ping a discovery session, because such
@@ -83,5 +83,5 @@ LOGOUT_TIME_S = 1.0
 seconds."""
 
 PIECE_BYTES = 65536
-"""A piece of write data that is shorter than this is joined to the next piece, so that a flood of tiny PDUs takes no more
+"""A piece of write data that is shorter than this is joined to the next piece. A flood of tiny PDUs therefore takes no more
 memory than its data."""

@@ -1,5 +1,5 @@
-"""Operations on volumes and snapshots. They are sent to the array that serves the pool, or performed directly on a pool that no
-array serves.
+"""Operations on volumes and snapshots. An operation is sent to the array that serves the pool, or performed directly on a pool
+that no array serves.
 """
 
 import json

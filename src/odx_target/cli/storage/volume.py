@@ -92,7 +92,7 @@ def delete(
     force: Annotated[bool, typer.Option("--force", help="Delete the volume even if it is a LUN. Hosts are notified.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a volume. Its snapshots and clones are kept."""
+    """Delete a volume. The snapshots and clones of the volume are kept."""
     answer = ask(pool, "volume-delete", name=name, force=force)
     print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {answer['snapshots']} snapshots of it remain")
 

@@ -46,7 +46,7 @@ def _count_damaged(health: Mapping[str, Any]) -> int:
 
 
 def _place(damaged: Mapping[str, Any]) -> str:
-    """Return the LUN and LBA of damaged blocks. If they are unknown, return the block number in the store."""
+    """Return the LUN and LBA of damaged blocks. If the LUN and LBA are unknown, return the block number in the store."""
     snapshot = "" if damaged["snapshot"] is None else f" in snapshot {damaged['snapshot']}"
     if damaged["lun"] is not None:
         return f"LUN {damaged['lun']} {damaged['name']}, LBA {damaged['lba']}+{damaged['count_blocks']}{snapshot}"

@@ -9,7 +9,7 @@ from odx_target.target.printable import printable
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
 """Matches secrets in URLs. A user may type a URL as any argument by mistake."""
 MAX_MESSAGE_CHARACTERS = 600
-"""Length of the longest message. The middle part of a longer message is removed. Such a message quotes a long input."""
+"""Length of the longest message. The middle part of a longer message, which quotes a long input, is removed."""
 
 
 def error_text(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A progress bar on standard error. It is shown only on a terminal, and it is removed when the work is done."""
+"""A progress bar on standard error. The bar is shown only on a terminal, and it is removed when the work is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -28,7 +28,7 @@ Row = tuple[str, str, str]
 
 
 def width_of_terminal() -> int | None:
-    """Return the width of standard output in characters; None if it is not a terminal."""
+    """Return the width of standard output in characters; None if standard output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
@@ -79,7 +79,9 @@ def _name(name: str) -> str:
 
 
 def _spaced(value: str) -> str:
-    """Return the value. If it is a long hexadecimal number, put blanks between its bytes, so that lines can break there."""
+    """Return the value. If the value is a long hexadecimal number, put blanks between its bytes, so that lines can break
+    there.
+    """
     return bytes.fromhex(value).hex(" ") if _LONG_HEXADECIMAL.fullmatch(value) else value
 
 
@@ -91,7 +93,7 @@ def _widths(rows: Sequence[Sequence[str]], width: int | None, longest_word: int 
     """Return the width of each column. If there is room for all texts, the width is the length of the longest text. Otherwise
     it is the length of the longest word, plus a share of the remaining room.
 
-    Words longer than `longest_word` do not count, since a row with such a word is printed without columns. Returns None if
+    Words longer than `longest_word` do not count, because a row with such a word is printed without columns. Returns None if
     there is no room for the words.
     """
     columns = list(zip(*rows, strict=True))

@@ -65,7 +65,9 @@ def must_be_good(name: str, result: CommandResult) -> None:
 
 
 def _poll_delay_s(update_delay_ms: int) -> float:
-    """Return the time until the next poll. It is the target's estimate up to a limit, or POLL_DELAY_S without an estimate."""
+    """Return the time until the next poll. The time is the target's estimate up to a limit, or POLL_DELAY_S without an
+    estimate.
+    """
     if not 0 < update_delay_ms < 0xFFFFFFFE:
         return POLL_DELAY_S
     return min(update_delay_ms / 1000, MAX_POLL_DELAY_S)

@@ -117,7 +117,7 @@ def run(
 
 
 def _application() -> typer.Typer:
-    """Return the steps as subcommands, each of which returns a Step."""
+    """Return an application with the steps as subcommands. Each subcommand returns a Step."""
     app = typer.Typer(
         help="The steps of a session, one on each line.",
         add_completion=False,

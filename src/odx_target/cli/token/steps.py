@@ -35,8 +35,8 @@ Work: TypeAlias = Callable[[Disk], Awaitable[None]]
 
 
 BuildStep: TypeAlias = Callable[..., Work]
-"""A function that returns the work of a step. Its arguments are a Steps object and the arguments of the command. Raises
-typer.BadParameter."""
+"""A function that returns the work of a step. The arguments of the function are a Steps object and the arguments of the
+command. Raises typer.BadParameter."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 
 CLUSTER_BYTES = 4096
-"""The unit in which NTFS allocates. It is a whole number of blocks of 512 or 4096 bytes."""
+"""The unit in which NTFS allocates. A cluster is a whole number of blocks of 512 or 4096 bytes."""
 COMPARED_TOGETHER = 8
 """Number of reads under way at once during the comparison, which follows after the copy."""
 
@@ -44,7 +44,8 @@ def overlap(one: FileLayout, other: FileLayout) -> bool:
 async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) -> Metadata | None:
     """Return a cluster of the destination's disk that belongs to no file, with its data; None if there is no room.
 
-    The command does not know the blocks of the file system. It writes this cluster instead, with unchanged data.
+    The command does not know the blocks of the file system. Instead of these blocks, the command writes this cluster with
+    unchanged data.
     """
     disk, extents = destination.disk, destination.layout.extents
     unit = CLUSTER_BYTES // disk.block_bytes

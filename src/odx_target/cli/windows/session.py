@@ -172,7 +172,9 @@ class LiveSession:
         return self._session
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Log in, and log in again each time that `renew` is called. End after `close`. Raises the error of the first login."""
+        """Log in, and log in again each time that `renew` is called. The method ends after a call of `close`. Raises the error
+        of the first login.
+        """
         try:
             await _patient(self._plan, self._settings, partial(self._first, task_status))
             await self._restore()

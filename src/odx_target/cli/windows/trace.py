@@ -13,8 +13,8 @@ from odx_target.target.trace.parameter_list_text import describe_answer, describ
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
-"""Maximum length of the data that is shown. The longest parameter list has 64 range descriptors. Its length without the token
-is below this limit."""
+"""Maximum length of the data that is shown. The longest parameter list has 64 range descriptors, and its length without the
+token is below this limit."""
 SHOWN_TOKEN_BYTES = 16
 TOKEN_BYTES = 512
 TOKEN_IN_WRITE = 16

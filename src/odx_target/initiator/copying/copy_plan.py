@@ -9,7 +9,7 @@ from odx_target.initiator.errors import BadRequest
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a copy. Its position is counted in bytes from the start of the copy."""
+    """A part of a copy. The position of a part is counted in bytes from the start of the copy."""
 
     start_bytes: int
     end_bytes: int
@@ -54,7 +54,7 @@ def plan_copy(
     end.
 
     Disks with equal identities are the same disk. If the disks have no identities, the caller reports by `same_logical_unit`
-    whether they are the same disk. Raises BadRequest.
+    whether source and destination are the same disk. Raises BadRequest.
     """
     unit_bytes = math.lcm(source.block_bytes, destination.block_bytes)
     size_bytes = _size_bytes(source, source_lba, count_blocks)

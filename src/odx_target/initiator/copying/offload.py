@@ -1,13 +1,13 @@
 """The host side of offloaded copy: the arrays copy the data, and the host passes tokens from the source to the destination.
 
-A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the source, RECEIVE ROD TOKEN INFORMATION to get the
-token and its size, then WRITE USING TOKEN to the destination until all data of the token is written. Commands are never
-asynchronous (IMMED is 0). One command is under way at a time, and each new command has the next list identifier. A command that
-ends early reports its progress by INFORMATION in the sense data, or by TRANSFER COUNT. The copy continues after the reported
-blocks. A token that becomes invalid after it was used is replaced. A token that is refused at its first use ends offloading.
-Every other failure without progress also ends offloading. The host then copies the remaining blocks by reads and writes. Blocks
-that the arrays counted as written are not copied again. Some of the remaining blocks may have been written too, and are written
-again.
+A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the source, then RECEIVE ROD TOKEN INFORMATION to get
+the token and its size. After that the host sends WRITE USING TOKEN to the destination until all data of the token is written.
+Commands are never asynchronous (IMMED is 0). One command is under way at a time, and each new command has the next list
+identifier. A command that ends early reports its progress by INFORMATION in the sense data, or by TRANSFER COUNT. The copy
+continues after the reported blocks. A token that becomes invalid after it was used is replaced. A token that is refused at its
+first use ends offloading. Every other failure without progress also ends offloading. The host then copies the remaining blocks
+by reads and writes. Blocks that the arrays counted as written are not copied again. Some of the remaining blocks may have been
+written too, and are written again.
 """
 
 from collections.abc import Callable

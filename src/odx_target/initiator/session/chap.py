@@ -50,7 +50,7 @@ class OwnChallenge:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys of this challenge. They are sent together with the initiator's own response."""
+        """The keys of this challenge. The keys are sent together with the initiator's own response."""
         return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
 
     def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:

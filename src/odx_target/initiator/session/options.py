@@ -16,8 +16,8 @@ class SessionOptions:
     """The identity of one session, and the values that the initiator wants.
 
     `isid` has 6 bytes (RFC 7143 11.12.5). Two sessions of one initiator name to one target need different ISIDs, because
-    otherwise the second session would end the first. Times are in seconds. If a digest is wanted it is offered, but the target
-    may decline it.
+    otherwise the second session would end the first. Times are in seconds. The initiator offers the wanted digests, but the
+    target may decline a digest.
     """
 
     isid: bytes
@@ -37,10 +37,11 @@ class SessionOptions:
     user: str | None = None
     secret: str | None = field(default=None, repr=False)
     target_user: str | None = None
-    """User name with which the target must authenticate itself (mutual CHAP). It needs `target_secret` and `entropy`."""
+    """User name with which the target must authenticate itself (mutual CHAP). Mutual CHAP also needs `target_secret` and
+    `entropy`."""
     target_secret: str | None = field(default=None, repr=False)
     entropy: Callable[[int], bytes] | None = field(default=None, repr=False)
-    """A function that returns the given number of random bytes. It is used for the initiator's challenges."""
+    """A function that returns the given number of random bytes. The bytes are used for the initiator's challenges."""
 
     @property
     def asks_for_proof(self) -> bool:

@@ -17,7 +17,7 @@ PendingTask: TypeAlias = (
 
 
 class PendingTasks(dict[int, PendingTask]):
-    """Pending tasks by initiator task tag. `add` looks for a free tag from `next_tag` on."""
+    """Pending tasks by initiator task tag. `add` searches for a free tag, starting at `next_tag`."""
 
     def __init__(self, next_tag: int = LOGIN_TAG + 1) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class PendingTasks(dict[int, PendingTask]):
         return tag
 
     def command(self, tag: int) -> CommandExchange:
-        """Return the command with this tag. Raises ProtocolViolation if there is none."""
+        """Return the command with this tag. Raises ProtocolViolation if there is no such command."""
         exchange = self.get(tag)
         if not isinstance(exchange, CommandExchange):
             message = f"the target answers task {tag:#x}, which is no command under way"

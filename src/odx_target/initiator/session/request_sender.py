@@ -19,7 +19,7 @@ Request: TypeAlias = ScsiCommand | ScsiDataOut | TaskManagementFunctionRequest |
 
 
 class RequestSender:
-    """Encodes requests. It adds the digests that the login agreed on."""
+    """Encodes requests, and adds the digests that the login agreed on."""
 
     def __init__(self, numbers: SequenceNumbers) -> None:
         self.numbers = numbers

@@ -1,7 +1,7 @@
-"""An iSCSI session over a trio stream. It does the I/O for `connection`.
+"""An iSCSI session over a trio stream. The session does the I/O for `connection`.
 
 A session runs two tasks in its own nursery. One task receives PDUs and wakes the callers that wait for answers; the other task
-sends PDUs. Both tasks end with the session. When the connection fails, all waiting requests and all later requests fail.
+sends PDUs. The two tasks end with the session. When the connection fails, all waiting requests and all later requests fail.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,8 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, encode_pairs
 
 MAX_TEXT_BYTES = 16 << 20
-"""Maximum length of an answer. It is enough for SendTargets with about 10,000 targets that have several addresses each."""
+"""Maximum length of an answer. This length is enough for SendTargets with about 10,000 targets and several addresses of each
+target."""
 
 
 class TextExchanges:

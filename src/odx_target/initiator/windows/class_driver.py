@@ -1,5 +1,5 @@
-"""The retries of the class driver, and the commands that it sends because of a command's end, such as START STOP UNIT before a
-retry.
+"""The retries of the class driver, and the commands that the end of a command causes. For example, START STOP UNIT is sent
+before some retries.
 """
 
 from dataclasses import dataclass

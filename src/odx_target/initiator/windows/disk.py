@@ -24,7 +24,7 @@ FUA_REFUSAL = (SenseKey.ILLEGAL_REQUEST, (0x24, 0x00))
 
 
 class DiskUnusable(InitiatorError):
-    """Windows cannot use this disk or can no longer use it. `finding` is the reason."""
+    """Windows cannot use this disk, or must stop using this disk. `finding` is the reason."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))

@@ -38,7 +38,7 @@ async def report_all_luns(disk: WindowsDisk) -> list[int]:
 async def start(disks: Sequence[WindowsDisk], lun_0: WindowsDisk | None = None) -> None:
     """Find and start disks of one target. REPORT LUNS at LUN 0 must list these disks. Raises DiskUnusable.
 
-    REPORT LUNS is sent to `lun_0`, by default to the first of `disks`. The logical unit of LUN 0 may be no disk.
+    REPORT LUNS is sent to `lun_0`, by default to the first of `disks`. LUN 0 need not be a disk.
     """
     luns = await report_all_luns(disks[0] if lun_0 is None else lun_0)
     for disk in disks:
@@ -63,7 +63,7 @@ async def start_one(disk: WindowsDisk) -> None:
 
 
 async def _identify(disk: WindowsDisk) -> None:
-    """Identify the logical unit. This is the port driver's part of the start."""
+    """Identify the logical unit, which is the port driver's part of the start."""
     size_bytes = cdb.INQUIRY_ALLOCATION_BYTES
     standard = (await disk.ask(inquiry(size_bytes), size_bytes)).data_in
     if len(standard) < 8 or standard[0] != 0:
@@ -89,7 +89,9 @@ async def _read_page(disk: WindowsDisk, page: int) -> bytes:
 
 
 def _identity(page: bytes) -> bytes:
-    """Return the NAA designator of the logical unit. If there is none, return its EUI-64 (SPC-4 7.8.6)."""
+    """Return the NAA designator of the logical unit. If there is no NAA designator, return the EUI-64 designator (SPC-4
+    7.8.6).
+    """
     found: dict[int, bytes] = {}
     position = 4
     while position + 4 <= len(page):

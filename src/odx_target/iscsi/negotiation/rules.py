@@ -62,7 +62,7 @@ def result_of(key: Key, offered: str, wish: Value | tuple[str, ...]) -> Value:
 def check_length(name: str, value: str) -> None:
     """Check the length of a key's value, or of each element of a list (RFC 7143 6.1, 4.2.7.1). Raises NegotiationError.
 
-    The value of an unknown key may have any length, since only the specification of the key sets a limit.
+    The value of an unknown key may have any length, because only the specification of the key sets a limit.
     """
     key = KEY_BY_NAME.get(name)
     if key is None:

@@ -69,7 +69,9 @@ def decode_lun(field: int) -> int:
 
 
 def encode_lun(number: int) -> int:
-    """Return the 8-byte field of LUN 0..16383: peripheral addressing below 256, flat space addressing from 256 on."""
+    """Return the 8-byte field of a LUN from 0 to 16383. Peripheral addressing is used below 256, flat space addressing
+    above.
+    """
     if not 0 <= number < _FLAT_SPACE:
         raise ValueError(f"LUN {number} does not fit a single-level field")
     return (number if number < 0x100 else number + _FLAT_SPACE) << _LUN_SHIFT

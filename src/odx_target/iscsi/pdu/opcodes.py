@@ -3,11 +3,11 @@
 from enum import IntEnum
 
 NO_TAG = 0xFFFFFFFF
-"""Reserved value of an initiator task tag or target transfer tag. It means that the PDU has no tag."""
+"""Reserved value of an initiator task tag or target transfer tag. This value means that the PDU has no tag."""
 
 
 class Opcode(IntEnum):
-    """Operation codes of PDUs (11.2.1.2). Targets send the PDUs whose codes are listed from NOP_IN on."""
+    """Operation codes of PDUs (11.2.1.2). Targets send the PDUs from NOP_IN to the end of the list."""
 
     NOP_OUT = 0x00
     SCSI_COMMAND = 0x01

@@ -28,7 +28,7 @@ class TextError(ValueError):
 
 
 class TextAssembly:
-    """Collects the data segments of one negotiation step. The last segment is the one whose PDU has no C bit."""
+    """Collects the data segments of one negotiation step. The PDU of the last segment has no C bit."""
 
     __slots__ = ("_max_bytes", "_parts")
 

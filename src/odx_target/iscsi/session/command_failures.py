@@ -1,6 +1,6 @@
 """Status and sense data of commands whose data cannot be accepted (RFC 7143 11.4.7.2).
 
-Errors of the initiator in sending data, and their consequences:
+Errors that an initiator makes when it sends data, and the consequences:
 
 data that is not allowed               the command ends with ABORTED COMMAND, UNEXPECTED UNSOLICITED DATA
 a burst longer or shorter than asked   the command ends with ABORTED COMMAND, INCORRECT AMOUNT OF DATA

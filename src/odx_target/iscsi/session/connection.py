@@ -1,11 +1,9 @@
 """The target's end of one iSCSI connection (RFC 7143), without I/O: it takes bytes and returns events.
 
-Theory of operation
--------------------
-The caller is the connection server, which owns the socket and the clock. It passes
-received bytes to `receive`, which returns the number of processed bytes. `receive` processes only whole PDUs, so the caller
-keeps the remaining bytes and appends the next bytes to them. A buffer of MAX_PDU_BYTES can hold every PDU. `receive` never
-raises an error, whatever a peer sends. After each call of any method of TargetConnection, the caller takes two lists:
+Theory of operation ------------------- The caller is the connection server, which owns the socket and the clock. The caller
+passes received bytes to `receive`, which returns the number of processed bytes. `receive` processes only whole PDUs, so the
+caller keeps the remaining bytes and appends the next bytes to them. A buffer of MAX_PDU_BYTES can hold every PDU. `receive`
+never raises an error, whatever a peer sends. After each call of any method of TargetConnection, the caller takes two lists:
 
     take_events()   events, as dataclasses of `events`
     take_output()   all buffers to send, in order; some are slices of buffers that were passed to `send_reply`
@@ -14,8 +12,8 @@ The event CommandReady reports a command when all its data has arrived. The call
 `send_reply`. Commands may be answered in any order, at once or much later. If a command is aborted before its answer, its
 attribute `aborted` is set and the answer is dropped. The caller answers the event TaskManagement by
 `send_task_management_response`, when no task in the scope of the function can have an effect any more. When `closed` is set,
-the caller sends the output and closes the socket; `close_reason` is the reason. After that there are no more events, and all
-methods do nothing.
+the caller sends the output and closes the socket; `close_reason` is the reason. After the connection is closed there are no
+more events, and all methods do nothing.
 
 The caller must call `handle_timer` at the time that `next_timer()` returns. The login of another connection, or a target reset,
 can end this connection. In this case `on_wake` is called, so that the caller checks `closed`, `take_events` and `take_output`.
@@ -145,7 +143,8 @@ class TargetConnection:
         """Answer a command. The answer is dropped if the command has already ended.
 
         `data_in` is the data of a read, and `transfer_bytes` is the number of bytes that the CDB asks to move in its direction.
-        Both are compared with the expected data transfer length. `sense` is the sense data without a length field.
+        The length of `data_in` and `transfer_bytes` are compared with the expected data transfer length. `sense` is the sense
+        data without a length field.
         """
         if self._full_feature is not None:
             self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
@@ -202,7 +201,7 @@ class TargetConnection:
         """Ask the initiator to log out. The connection ends after `time_s` seconds, even if the initiator does not log out.
 
         A connection that is not logged in ends at once. A discovery session also ends at once, because the target may not send
-        this request to it (RFC 7143 7.4.3).
+        the request in such a session (RFC 7143 7.4.3).
         """
         if self.closed:
             return

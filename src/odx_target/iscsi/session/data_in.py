@@ -2,9 +2,9 @@
 
 Data is cut into segments of at most the initiator's MaxRecvDataSegmentLength. Segments form sequences of at most
 MaxBurstLength, and the last PDU of a sequence has the F bit. GOOD status is in the last Data-In; every other status needs a
-SCSI Response. With the U bit, the residual count is the number of expected bytes that were not moved. With the O bit, it is the
-number of bytes that the command would have moved beyond the expected ones. The target never sends more bytes than the initiator
-expects.
+SCSI Response. With the U bit, the residual count is the number of expected bytes that were not moved. With the O bit, the
+residual count is the number of bytes that the command would have moved in addition to the expected bytes. The target never
+sends more bytes than the initiator expects.
 
 The R and W bits of a command may not fit its operation. A command that writes may have the R bit, or it may expect data but
 have neither bit. Such a command writes no data and does not end with GOOD. A command that reads but has the W bit ends with
@@ -114,7 +114,7 @@ class ReplySender:
         self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
 
     def _send_single(self, command: CommandReady, data_in: Sequence[Buffer], size: int) -> None:
-        """Send all expected data in one PDU with status GOOD. This is the hot path."""
+        """Send all expected data in one PDU with status GOOD. This method is the hot path of reads."""
         writer = self._writer
         window = writer.window
         stat_sn = writer.stat_sn

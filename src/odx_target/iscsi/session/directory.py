@@ -43,9 +43,9 @@ class Authenticator(Protocol):
     def answer(self, pairs: Pairs) -> Pairs:
         """Return the keys of the response to `pairs`, the keys of this method in a login request. Raises AuthenticationFailed.
 
-        This function is called for every complete request after the request that agreed on the method, even if the later
-        request has no keys of the method. It is called for the request that agreed on the method only if that request has such
-        keys.
+        This function is called for every complete request after the request that agreed on the method. These later requests
+        need not have keys of the method. For the request that agreed on the method, this function is called only if that
+        request has keys of the method.
         """
         ...
 

@@ -16,7 +16,7 @@ class CommandReady:
 
     This object is also the argument of `send_reply`, which answers the command. `lun_field` has the eight bytes of the LUN as
     one integer; `lun` is LUN_NOT_SINGLE_LEVEL (-1) if the field is not a LUN of one level. `data_out` may point into the view
-    given to `receive`: a caller that needs the data after the next call of `receive` must keep the buffer of the view
+    that was passed to `receive`. A caller that needs the data after the next call of `receive` must keep the buffer of the view
     unchanged.
     """
 
@@ -27,8 +27,8 @@ class CommandReady:
     """Task attribute, numbered as in RFC 7143 11.3.1: untagged, simple, ordered, head of queue, ACA."""
     initiator_task_tag: int
     expected_data_transfer_length: int
-    """Number of bytes that the initiator expects to move. It should be 0 for a command that neither reads nor writes (RFC 7143
-    11.3.1)."""
+    """Number of bytes that the initiator expects to move. The number should be 0 for a command that neither reads nor writes
+    (RFC 7143 11.3.1)."""
     reads: bool
     writes: bool
     immediate: bool
@@ -101,7 +101,7 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True)
 class PduRejected:
-    """A PDU was answered with Reject. This event is for a log line."""
+    """A PDU was answered with Reject. The connection server writes a log line for this event."""
 
     reason: RejectReason
     detail: str

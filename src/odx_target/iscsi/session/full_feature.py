@@ -15,8 +15,8 @@ Operation codes that are accepted in each type of session, whether they count in
 
 A refused command leaves a gap in CmdSN that the initiator has to fill (RFC 7143 7.3). Therefore a command is checked before its
 CmdSN is counted. Commands are delivered in the order of CmdSN. A command whose data has not all arrived does not delay later
-commands. It is first reported as accepted, which fixes its place in the order. It is reported again when its data has arrived.
-`digest_errors` handles PDUs whose data digest is wrong.
+commands. Such a command is first reported as accepted, which fixes its place in the order. The command is reported again when
+its data has arrived. `digest_errors` handles PDUs whose data digest is wrong.
 
 Consequences of a breach of the protocol in this phase:
 
@@ -65,7 +65,7 @@ from odx_target.iscsi.session.writer import PduWriter
 IN_DISCOVERY = (Opcode.TEXT_REQUEST, Opcode.LOGOUT_REQUEST)
 
 Handler: TypeAlias = Callable[[memoryview, int, memoryview, memoryview], None]
-"""A function that processes a PDU. Its arguments are a view, the position of the header in the view, the AHS, and the data."""
+"""A function that processes a PDU. The arguments are a view, the position of the header in the view, the AHS, and the data."""
 
 _NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
 
@@ -197,7 +197,7 @@ class FullFeature:
     def send_reply(
         self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
     ) -> None:
-        """Answer a command; do nothing if it has already ended."""
+        """Answer a command; do nothing if the command has already ended."""
         if self.tasks.end(command):
             self._replies.send(command, status, data_in, transfer_bytes, sense)
 

@@ -102,7 +102,7 @@ class SessionRegistry:
         self._connections.add(connection)
 
     def leave(self, connection: Connection) -> None:
-        """Remove a connection; do nothing if it is unknown."""
+        """Remove a connection; do nothing if the connection is unknown."""
         self._connections.discard(connection)
 
     def admission(self, key: SessionKey, tsih: int, connection_id: int, *, is_discovery: bool = False) -> Admission:

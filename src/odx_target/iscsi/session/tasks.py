@@ -1,7 +1,7 @@
 """The tasks of one connection, and task management (RFC 7143 11.5, 11.6).
 
-A task exists from the arrival of its command until its answer. A task management function aborts at once each task whose data
-has not all arrived. A task that was already reported to the connection server continues until the server has answered the
+A task exists from the arrival of its command until its answer. A task management function immediately aborts each task whose
+data has not all arrived. A task that was already reported to the connection server continues until the server has answered the
 function. Then the task ends without a reply. The scope of a function decides who answers it:
 
 function                                scope of tasks            answered by

@@ -36,8 +36,8 @@ class FileLayout:
         return found
 
     def descriptors(self, position_bytes: int, size_bytes: int, max_descriptors: int, max_blocks: int) -> list[BlockRange]:
-        """Return the range descriptors of one command. They cover a piece of the file from its start, as far as the limits
-        allow.
+        """Return the range descriptors of one command. The descriptors cover a piece of the file from its start, as far as the
+        limits allow.
         """
         limited = min(size_bytes, max_blocks * self.block_bytes)
         parts = [part for whole in self.ranges(position_bytes, limited) for part in _split(whole)]

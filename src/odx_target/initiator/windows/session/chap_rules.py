@@ -57,7 +57,7 @@ def judge_challenge(keys: dict[str, str]) -> Broken:
 
 
 def _size_bytes(text: str) -> int:
-    """Return the length of a binary value in bytes; 0 if it cannot be read (RFC 7143 6.1)."""
+    """Return the length of a binary value in bytes; 0 if the value cannot be read (RFC 7143 6.1)."""
     if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
         return (len(text) - 1) // 2
     try:

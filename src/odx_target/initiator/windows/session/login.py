@@ -52,14 +52,16 @@ class LoginDeclined(LoginFailed):
 
 
 def isid(number: int) -> bytes:
-    """Return the ISID of a host's session. It has a fixed format and a qualifier that is different in each session."""
+    """Return the ISID of a host's session. The ISID has a fixed format and a qualifier that is different in each session."""
     return bytes([0x40, 0x00, 0x01, 0x37]) + (number & 0xFFFF).to_bytes(2, "big")
 
 
 def session_options(
     number: int, initiator_name: str = INITIATOR_NAME, command_timeout_s: float = 75.0, *, digests: bool = False
 ) -> SessionOptions:
-    """Return the options of session `number` of a host. With `digests`, the login fails if the target declines a digest."""
+    """Return the options of session `number` of a host. If `digests` is True, the login fails when the target declines a
+    digest.
+    """
     return SessionOptions(
         isid(number),
         initiator_name,

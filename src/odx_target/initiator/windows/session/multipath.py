@@ -1,5 +1,5 @@
-"""The reactions of the multipath module to the end of a command, before the class driver gets the result. They apply only to
-disks with several paths.
+"""The reactions of the multipath module to the end of a command, before the class driver gets the result. The reactions apply
+only to disks with several paths.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ ROWS: tuple[MultipathRow, ...] = (
     MultipathRow(SenseKey.NOT_READY, 0x04, 0x0A, Reaction.SAME_PATH),
     MultipathRow(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00, Reaction.FAIL_OVER),
 )
-"""The sense data that the multipath module handles. It reports all other ends of commands to the class driver."""
+"""The sense data that the multipath module handles. The module reports all other ends of commands to the class driver."""
 
 
 def reaction_to(sense: Sense | None) -> Reaction | None:

@@ -26,7 +26,7 @@ class ResetEnd(Enum):
 
 
 class Clock(Protocol):
-    """A real or simulated clock. It counts seconds from any start."""
+    """A real or simulated clock. The clock counts seconds from any start."""
 
     def now(self) -> float: ...
 

@@ -184,8 +184,8 @@ class DiskPort:
         return True
 
     async def _fail_over(self, number: int) -> bool:
-        """Restore the session and return False. If that is not possible, change to another path and return True. Raises
-        InitiatorError.
+        """Restore the session and return False. If the session cannot be restored, change to another path and return True.
+        Raises InitiatorError.
         """
         path, settings = self.paths[number], self.host.settings
         if self._following(number) == number:
