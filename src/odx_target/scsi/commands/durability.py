@@ -1,4 +1,7 @@
-"""Replies to writes. A reply is sent at once or after the data is durable, that is, survives a loss of power (SBC-4 4.15)."""
+"""Replies to writes. A reply is sent at once, or after the data is durable.
+
+Durable data survives a loss of power (SBC-4 4.15).
+"""
 
 from odx_target.scsi.cdb.transfer import FUA_BIT
 from odx_target.scsi.reply import Reply

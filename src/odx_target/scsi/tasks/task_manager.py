@@ -28,7 +28,7 @@ from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 class TaskManager:
     """The attached nexuses, and the task management functions for their logical units.
 
-    The lists `on_nexus_loss` and `on_preempt_and_abort` contain functions that are called after these events.
+    `on_nexus_loss` has functions that are called after an I_T nexus loss, `on_preempt_and_abort` after PREEMPT AND ABORT.
     """
 
     def __init__(self) -> None:
