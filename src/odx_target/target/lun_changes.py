@@ -19,6 +19,9 @@ RESTORE_WAIT_S = 2.0
 After this time they are aborted, because a copy may be slow.
 """
 
+STEPS_OF_A_UNIT = 50
+"""Steps that it takes to make a logical unit."""
+
 
 class LunChanges:
     """Adds, restores and removes logical units in `logical_units`, which all sessions share.
@@ -51,15 +54,15 @@ class LunChanges:
         self._present([logical_unit])
         return logical_unit
 
-    def serve(self, volumes: Sequence[Volume]) -> list[LogicalUnit]:
-        """Present volumes that have LUN numbers to hosts, and notify hosts once.
-
-        The caller must commit the pool before this call.
-        """
-        iqn, thresholds = self._config.iqn, self._config.soft_thresholds
-        units = [logical_unit_of(volume, self._pool, self._environment, iqn, thresholds) for volume in volumes]
+    async def serve(self, volumes: Sequence[Volume]) -> None:
+        """Serve volumes that have LUN numbers, and notify hosts once. The caller has committed the pool."""
+        turns, iqn, thresholds = self._environment.turns, self._config.iqn, self._config.soft_thresholds
+        units = []
+        for volume in volumes:
+            await turns.next_if_spent()
+            turns.take(STEPS_OF_A_UNIT)
+            units.append(logical_unit_of(volume, self._pool, self._environment, iqn, thresholds))
         self._present(units)
-        return units
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
         """Return the logical unit that presents a volume. Return None if there is none."""

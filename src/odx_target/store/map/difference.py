@@ -13,6 +13,9 @@ from odx_target.turns import Steps
 STEPS_OF_TWO_LEAVES = 30
 """Number of steps for the comparison of two leaves."""
 
+MAX_MERGED_RUNS = 16
+"""Most runs of leaves that are compared run by run. With more runs, numpy compares block by block faster."""
+
 _CHANGES = tuple(Change)
 
 _Run = tuple[Change, int]
@@ -122,11 +125,38 @@ def _children(node: Node | None) -> "list[Node | None] | Few":
 
 
 def _runs_of_leaves(before: Leaf | None, after: Leaf | None, index: int, count: int) -> list[_Run]:
+    if _is_short(before) and _is_short(after):
+        return _merged_runs(_place_runs(before, index, count), _place_runs(after, index, count))
     old, new = _places(before)[index : index + count], _places(after)[index : index + count]
     kinds = np.where(old == new, Change.NONE.value, np.where(new == 0, Change.HOLE.value, Change.DATA.value))
     starts = np.concatenate(([0], np.flatnonzero(np.diff(kinds)) + 1))
     lengths = np.diff(np.append(starts, count))
     return [(_CHANGES[kind], length) for kind, length in zip(kinds[starts].tolist(), lengths.tolist(), strict=True)]
+
+
+def _is_short(leaf: Leaf | None) -> bool:
+    return leaf is None or len(leaf.entries) <= MAX_MERGED_RUNS
+
+
+def _place_runs(leaf: Leaf | None, index: int, count: int) -> list[tuple[int, int]]:
+    return [(0, count)] if leaf is None else leaf.runs(index, count)
+
+
+def _merged_runs(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> list[_Run]:
+    """Compare two lists of runs (place, count) of the same length in blocks."""
+    found: list[_Run] = []
+    old, new = iter(before), iter(after)
+    (place, count), (other, other_count) = next(old), next(new)
+    while count:
+        step = min(count, other_count)
+        change = Change.NONE if place == other else Change.DATA if other else Change.HOLE
+        if found and found[-1][0] is change:
+            found[-1] = change, found[-1][1] + step
+        else:
+            found.append((change, step))
+        place, count = (place + step if place else 0, count - step) if count > step else next(old, (0, 0))
+        other, other_count = (other + step if other else 0, other_count - step) if other_count > step else next(new, (0, 0))
+    return found
 
 
 def _places(leaf: Leaf | None) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":

@@ -81,7 +81,7 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
             pool.delete_volume(volume.name)
         raise
     await _serve(storage, made)
-    return {"volumes": [describe_volume(volume, pool) for volume in made]}
+    return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
 
 
 def clone_names(name: str, count: int, first: int) -> list[str]:
@@ -156,7 +156,7 @@ async def _serve(storage: Storage, made: list[Volume]) -> None:
     await storage.make_durable()
     luns = [volume for volume in made if LUN_ATTRIBUTE in volume.attributes]
     if storage.array is not None and luns:
-        storage.array.lun_changes.serve(luns)
+        await storage.array.lun_changes.serve(luns)
 
 
 def _clone(made: list[Volume], storage: Storage, name: str, attributes: Mapping[str, str], origin: Snapshot | Volume) -> None:
