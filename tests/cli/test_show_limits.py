@@ -47,7 +47,7 @@ def test_every_reason_is_the_first_sentence_below_the_constant() -> None:
         for limit in limits:
             assert limit.reason, limit.name
     reasons = reasons_of(copy_limits)
-    assert reasons["MIN_TOMBSTONE_S"] == "Minimum time for which the cause of a token's end is kept"
+    assert reasons["MIN_TOMBSTONE_S"] == "Minimum time for which the cause of a token's end is stored"
     assert (
         first_sentence("""Maximum (SBC-4 5.24): 1.5 times
         as many. More.""")

@@ -120,7 +120,7 @@ def _one_line(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    """Print the message, if it is not empty, and return the code."""
+    """Print the message, unless it is empty, and return the code."""
     if message:
         with suppress(OSError):
             typer.echo(f"odx-target: {shown(message)}", err=True)

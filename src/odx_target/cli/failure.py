@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 EXIT_FAILURE = 1
-"""Exit code of a command whose command line was correct but which failed."""
+"""Exit code of a command that failed although its command line was correct."""
 EXIT_USAGE = 2
 """Exit code after a mistake in the command line or the settings."""
 EXIT_SIGNAL = 128

@@ -155,7 +155,7 @@ async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator
 
 @asynccontextmanager
 async def open_disks(source: IscsiUrl, destination: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[tuple[Disk, Disk]]:
-    """Open two logical units. If both are at the same target, they use one session."""
+    """Open two logical units. Two logical units of the same target use one session."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_target(source, wishes))
         other = session

@@ -144,7 +144,7 @@ def _scrub(pool: Path, rate_bytes: int, *, background: bool) -> Report:
 
 
 def _followed(report: Report, look: Callable[[], Report]) -> Report:
-    """Show the progress of a scrub until it ends, and return the last report."""
+    """Show the progress of a scrub until the scrub ends, and return the last report."""
     with bar("scrub", report["total_bytes"]) as advance:
         done_bytes = 0
         while report["is_running"]:

@@ -94,8 +94,8 @@ def read_block_limits(page: bytes) -> BlockLimits:
 
 
 def read_identity(page: bytes) -> bytes:
-    """Return the designator of the logical unit in page 83h; b"" if there is none. NAA is preferred to EUI-64, and EUI-64 to
-    T10 (SPC-4 7.8.6).
+    """Return the designator of the logical unit in page 83h; b"" if there is no designator. NAA is preferred to EUI-64, and
+    EUI-64 to T10 (SPC-4 7.8.6).
     """
     found: dict[int, bytes] = {}
     position = 0

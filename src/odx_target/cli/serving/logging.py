@@ -50,7 +50,7 @@ class _Stream:
 
 
 def _descriptor() -> int | None:
-    """Return the file descriptor of standard error, or None if it has none."""
+    """Return the file descriptor of standard error, or None if standard error has no file descriptor."""
     try:
         return sys.stderr.fileno()
     except io.UnsupportedOperation:

@@ -36,9 +36,9 @@ ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\],]+)(:\d+)?,\d+")
 """Matches a TargetAddress with its portal group tag. An IPv6 address is in brackets (RFC 7143 13.8)."""
 T = TypeVar("T")
 CLOSE_TIMEOUT_S = 3.0
-"""Longest time for a logout. After that the connection is closed without a logout."""
+"""Longest time for a logout. After this time the connection is closed without a logout."""
 RESET_TIMEOUT_S = 15.0
-"""Longest time for a task management function. After that the session is dropped."""
+"""Longest time for a task management function. After this time the session is dropped."""
 
 
 class TrioClock:

@@ -25,8 +25,8 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OffloadStop:
-    """The reason why offloading ended before the end of the copy. `position_bytes` is the position in the copy at which it
-    ended.
+    """The reason why offloading ended before the end of the copy. `position_bytes` is the position in the copy at which
+    offloading ended.
     """
 
     reason: StopReason

@@ -139,7 +139,7 @@ class CommandExchange:
 
 
 def joined(data_out: Buffer | Sequence[Buffer]) -> memoryview:
-    """Return the data to send as one buffer. The data is copied only if it is in several buffers."""
+    """Return the data to send as one buffer. The data is copied only if there are several buffers."""
     if isinstance(data_out, bytes | bytearray | memoryview):
         return memoryview(data_out).cast("B")
     if len(data_out) == 1:

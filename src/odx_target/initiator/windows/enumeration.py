@@ -177,7 +177,7 @@ async def _read_modes(disk: WindowsDisk) -> None:
 
 
 def _mode_page(reply: bytes, page: int) -> bytes:
-    """Return a mode page from the data of MODE SENSE (6); b"" if the data does not have it."""
+    """Return a mode page from the data of MODE SENSE (6); b"" if the data does not have this page."""
     if len(reply) < 4:
         return b""
     body = reply[4 + reply[3] :]

@@ -70,7 +70,7 @@ class Key:
     """One row of the table of keys. `field` is the attribute of Parameters that holds the result; it is empty if the result is
     not kept.
 
-    `max_value_bytes` limits the length of the value. If `is_list` is True, it limits the length of each element.
+    `max_value_bytes` limits the length of the value. If `is_list` is True, `max_value_bytes` limits the length of each element.
     """
 
     name: str

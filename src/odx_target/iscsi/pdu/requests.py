@@ -59,7 +59,7 @@ SCSI_COMMAND = struct.Struct(">BB2xIQIIII16s")
 
 @dataclass(slots=True)
 class ScsiCommand(Header):
-    """A SCSI command, with immediate data if it has any (11.3)."""
+    """A SCSI command, with immediate data if the command has any (11.3)."""
 
     opcode = Opcode.SCSI_COMMAND
     immediate: Immediate = False

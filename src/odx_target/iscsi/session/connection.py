@@ -175,7 +175,8 @@ class TargetConnection:
             self._full_feature.abandon(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data has not all arrived, without an answer; return False if there are none.
+        """End the commands of a LUN whose data has not all arrived, without an answer. Returns False if there are no such
+        commands.
 
         The caller uses this method for task management functions of another nexus. Functions of this nexus have already ended
         such commands.

@@ -214,7 +214,9 @@ class FullFeature:
             self._show_window()
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data has not all arrived, without an answer; return False if there are none."""
+        """End the commands of a LUN whose data has not all arrived, without an answer. Returns False if there are no such
+        commands.
+        """
         was_closed = self._window.is_closed
         ended = self.tasks.abort_collecting(lun)
         if ended and was_closed:

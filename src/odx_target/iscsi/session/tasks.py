@@ -82,7 +82,7 @@ class Tasks:
 
     def abort_collecting(self, lun: int) -> bool:
         """End the tasks of a LUN whose data has not all arrived, because another nexus aborted them. Returns False if there are
-        none.
+        no such tasks.
         """
         of_lun = [task for task in self.active.values() if task.lun == lun]
         return len(self._abort_collecting(of_lun)) < len(of_lun)

@@ -4,7 +4,7 @@ The keys of a request may be spread over several PDUs by the C bit. An answer lo
 except the last has the C bit and a target transfer tag, by which the initiator asks for the next part. One exchange is under
 way at a time; a request without a transfer tag begins a new exchange. Declared values apply after the end of the exchange. An
 exchange that fails or begins again changes no values. A failure is answered by Reject. The connection then continues, except in
-the last case:
+the last case of this table:
 
 a transfer tag other than the last, a task tag other than at the start of the exchange    INVALID PDU FIELD
 text that cannot be read, a key that is sent twice, another breach of 6.2                 PROTOCOL ERROR

@@ -84,7 +84,7 @@ class DiskPort:
     """Indexes of paths on which the logical unit no longer exists."""
 
     async def send(self, command: Command, attribute: int) -> Completion:
-        """Send a command until there is an answer. Raises InitiatorError when no path can be restored."""
+        """Send a command repeatedly until there is an answer. Raises InitiatorError when no path can be restored."""
         settings = self.host.settings
         repeats, holds = settings.multipath_retries, int(settings.request_hold_s / settings.reconnect_interval_s)
         while True:
@@ -153,7 +153,7 @@ class DiskPort:
             await self.host.clock.sleep(settings.busy_delay_s)
 
     def _note_breach(self, path: Path, lost: InitiatorError) -> None:
-        """Add a breach to the journal only once, although all commands under way fail because of it."""
+        """Add a breach to the journal only once, although all commands under way fail because of this breach."""
         if isinstance(lost, Broken):
             if not lost.is_reported:
                 lost.is_reported = True
