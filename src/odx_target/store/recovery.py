@@ -121,7 +121,7 @@ def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents,
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
     """Return the contents, the log position, and the segments that must exist (number -> least size in blocks).
 
-    The segments are None if there is no checkpoint: then the catalogue is new, and is rebuilt from the log.
+    If there is no checkpoint, the segments are None, and the catalogue must be rebuilt from the log.
     """
     if checkpoint is None:
         return Contents(), FIRST_POSITION, None
@@ -148,7 +148,7 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
 
 
 def _check_beginning(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes) -> None:
-    """Check that the log still has its beginning, so that it can replace the catalogue. Raises PoolDamaged, OSError."""
+    """Check that the beginning of the log exists, because a lost catalogue is rebuilt from it. Raises PoolDamaged, OSError."""
     views = [SegmentView(store.open(number), size_blocks) for number, size_blocks in sorted(sizes.items()) if size_blocks]
     first_osns = {batch.first_osn for view in views if (batch := read_header(view, 0, pool_identity)) is not None}
     if first_osns and FIRST_POSITION.osn not in first_osns:
