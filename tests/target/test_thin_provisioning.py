@@ -14,6 +14,7 @@ from odx_target.initiator import cdb
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.session.session import InitiatorSession
+from odx_target.store.pool import LogPool
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.threshold_reports import THRESHOLD_REACHED
@@ -154,3 +155,22 @@ async def test_a_full_pool_keeps_what_it_has_acknowledged_and_takes_unmaps(tmp_p
     if not in_memory:
         async with running(config) as array, host_of(array) as host:
             assert [await host.read(mib) for mib in range(count)] == expected
+
+
+async def test_room_that_is_made_is_offered_again() -> None:
+    async with running(CONFIG) as array, host_of(array) as host:
+        pool = array.pool
+        assert isinstance(pool, LogPool)
+        count = await host.fill()
+        assert pool.supply._limit_blocks is not None
+        pool.supply._limit_blocks *= 2
+        pool.supply._room_again()
+        await checked(array)
+        assert array.logical_units[0].thresholds.reached == set(), "the thresholds are armed"
+        for mib in range(count, count + 32):
+            assert is_good(await host.write(mib))
+        for mib in range(count + 32):
+            assert await host.read(mib) == content(mib)
+        page = bytes((await host.execute(0, bytes.fromhex("4d000c00000000001c00"), data_in_bytes=28)).data_in)
+        assert page[4:8] == bytes.fromhex("00010308")
+        assert int.from_bytes(page[8:12], "big") > 16
