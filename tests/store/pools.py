@@ -11,7 +11,7 @@ from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, BlockSource, PoolBusy, Volume
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool, open_pool
 
-SMALL = PoolOptions(segment_blocks=32)
+SMALL = PoolOptions(segment_blocks=32, cleaning=False)
 
 
 class Machine:

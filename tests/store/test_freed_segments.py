@@ -18,7 +18,7 @@ SIZE = 1000
 def filled(segments: int, limit: int | None = None) -> Machine:
     """A pool whose log has filled some segments, in which only block 0 of the volume is live."""
     limit_bytes = limit and limit * SEGMENT_BLOCKS * BLOCK_BYTES
-    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS, limit_bytes=limit_bytes))
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS, limit_bytes=limit_bytes))
     volume = machine.pool.create_volume("a", SIZE, {})
     value = 0
     while len(machine.pool.log.sealed_segments()) < segments:

@@ -17,11 +17,13 @@ SIZE = 1000
 
 
 def limited(segments: int) -> Machine:
-    return Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS, limit_bytes=segments * SEGMENT_BLOCKS * BLOCK_BYTES))
+    return Machine(
+        PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS, limit_bytes=segments * SEGMENT_BLOCKS * BLOCK_BYTES)
+    )
 
 
 def small_disk(segments: int) -> Machine:
-    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS))
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS))
     machine.disk.room_blocks = segments * SEGMENT_BLOCKS
     return machine
 
@@ -254,8 +256,8 @@ def test_a_limit_that_holds_nothing_is_refused() -> None:
 
 
 def test_the_reserve_of_a_large_segment_is_bounded() -> None:
-    machine = Machine(PoolOptions(segment_blocks=2048))
-    assert machine.pool.log._reserve == RESERVE_BLOCKS
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=2048))
+    assert machine.pool.log.reserve_blocks == RESERVE_BLOCKS
 
 
 def test_usage_falls_to_nothing_as_the_pool_fills(machine: Machine) -> None:
@@ -279,7 +281,7 @@ def test_usage_falls_to_nothing_as_the_pool_fills(machine: Machine) -> None:
 
 
 def test_usage_without_a_bound_is_not_told() -> None:
-    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS))
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS))
     assert machine.pool.usage().available_bytes is None
 
 

@@ -16,7 +16,7 @@ SEGMENT_BLOCKS = 64
 
 @pytest.fixture
 def machine() -> Machine:
-    machine = Machine(PoolOptions(segment_blocks=SEGMENT_BLOCKS))
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS))
     machine.pool.create_volume("a", SIZE, {})
     machine.pool.commit()
     machine.environment.settle()
@@ -110,7 +110,7 @@ def test_a_write_longer_than_all_that_is_ready_waits_for_as_much(machine: Machin
 def test_a_full_pool_makes_its_last_segment_before_it_is_needed() -> None:
     """Most changes that free blocks cannot wait for a segment."""
     machine = Machine(
-        PoolOptions(segment_blocks=SEGMENT_BLOCKS, limit_bytes=3 * SEGMENT_BLOCKS * BLOCK_BYTES),
+        PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS, limit_bytes=3 * SEGMENT_BLOCKS * BLOCK_BYTES),
     )
     machine.pool.create_volume("a", SIZE, {})
     fill_until_full(machine)

@@ -180,7 +180,7 @@ def test_limits_of_a_snapshot(machine: Machine) -> None:
 
 
 def test_a_full_pool_deletes_snapshots_but_takes_none() -> None:
-    machine = Machine(PoolOptions(segment_blocks=32, limit_bytes=8 * 32 * BLOCK_BYTES))
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=32, limit_bytes=8 * 32 * BLOCK_BYTES))
     volume = machine.pool.create_volume("a", SIZE, {})
     first = volume.snapshot("first")
 

@@ -72,7 +72,7 @@ ANSWER_RESERVE_S = 0.25
 MAX_TOKENS = 65_536
 """Maximum number of tokens.
 
-This number is enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second with the default timeout.
+65,536 tokens are enough for 16 TiB in chunks of 256 MiB, or for 500 small files a second with the default timeout.
 """
 
 TOKEN_MEMORY_BYTES = 3 << 10
@@ -109,7 +109,7 @@ Every WRITE USING TOKEN leaves a record, and Windows never asks for this record.
 MAX_RECORD_BYTES = 16 << 20
 """Maximum memory for the records of all nexuses.
 
-This memory is enough for 64 sessions with the maximum number of records, if each record has a token.
+16 MiB are enough for 64 sessions with the maximum number of records, if each record has a token.
 """
 
 RECORD_OVERHEAD_BYTES = 512

@@ -70,7 +70,7 @@ to retry a command each time.
 """
 
 STEPS_OF_A_THRESHOLD_CHECK = 1
-"""Cost of a comparison of one logical unit's thresholds with the room of the pool, in steps of a turn of the event loop."""
+"""Cost of comparing the thresholds of one logical unit with the room of the pool, in steps of a turn of the event loop."""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """Maximum number of extents that one GET LBA STATUS reports, even if the allocation length is larger.

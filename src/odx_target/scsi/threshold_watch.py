@@ -32,7 +32,7 @@ class ThresholdWatch:
         self._is_due = self._is_checking = False
 
     def check_soon(self) -> None:
-        """Check all logical units in the background. If this method is called during a check, one more check follows."""
+        """Check all logical units in the background. Calls during a check lead to one more check."""
         self._is_due = True
         if not self._is_checking:
             self._is_checking = True

@@ -36,6 +36,7 @@ from odx_target.store.log.snapshot_records import (
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import Leaf
 from odx_target.store.snapshot_index import SnapshotIndex
 
 
@@ -63,6 +64,7 @@ class Contents:
         self.next_volume = 1
         self.next_frozen = 1
         self.discards = Discards()
+        self.relocated: list[Leaf] = []
         self._names: set[str] = set()
 
     @classmethod
@@ -98,6 +100,7 @@ class Contents:
             snapshots=np.fromiter(self.snapshots.values(), dtype=np.object_, count=len(self.snapshots)),
             remembered=dict(self.remembered),
             segments=segments,
+            rewritten=self.relocated,
         )
 
     def apply(self, record: Record) -> None:

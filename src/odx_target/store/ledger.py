@@ -1,21 +1,23 @@
 """The ledger, which a pool shares with its volumes and frozen maps. It connects the contents with the log of their changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Environment
 from odx_target.store.api import FrozenMap, Snapshot, Volume
 from odx_target.store.contents import Contents
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
-from odx_target.store.log.records import Record, encode
+from odx_target.store.log.records import Record, Release, Unmap, encode
 from odx_target.store.log.writer import Log
+from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.segments.supply import SegmentSupply
 
 
 class Ledger:
     """The contents and the log of one pool, and the objects through which the pool gives access to its contents.
 
-    `frozen_maps` contains the frozen maps that have not been released. The frozen maps of snapshots are not included.
+    `note_freed` is called with the number of blocks that a change may have made dead. `room_freed` waits until the cleaner has
+    freed room. `frozen_maps` contains the frozen maps that have not been released, without the frozen maps of snapshots.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class Ledger:
         self.frozen_maps: dict[int, FrozenMap] = {}
         self.snapshots: dict[bytes, Snapshot] = {}
         self.is_closed = False
+        self.note_freed: Callable[[int], None] = _ignore
+        self.room_freed: Callable[[], Awaitable[None]] = _at_once
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
         """Log a change and apply it to the contents. If it raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
@@ -45,6 +49,8 @@ class Ledger:
             announce()
         self.log.append(encoded)
         self.contents.apply(change)
+        if spare:
+            self.note_freed(_freed_blocks(change))
 
     def record_all(self, changes: Sequence[Record]) -> None:
         """Log changes in one batch and apply them.
@@ -61,3 +67,18 @@ class Ledger:
         """Apply a change that must not fail, and log it as soon as there is room. See `Log.append_or_defer`."""
         self.log.append_or_defer(encode(change), matters=matters)
         self.contents.apply(change)
+        if isinstance(change, Release):
+            self.note_freed(0)
+
+
+def _freed_blocks(change: Record) -> int:
+    """Largest number of blocks that a change may make dead."""
+    return change.count_blocks if isinstance(change, Unmap) else MAX_SIZE_BLOCKS
+
+
+def _ignore(_count_blocks: int) -> None:
+    pass
+
+
+async def _at_once() -> None:
+    pass

@@ -11,6 +11,7 @@ from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.checking.scrub import Scrubber
 from odx_target.store.checks import check_text
+from odx_target.store.cleaning.making import make_cleaner
 from odx_target.store.creation import create_volume
 from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
 from odx_target.store.health import Health
@@ -83,6 +84,7 @@ class LogPool:
             self.log.checkpoint_due_blocks = options.checkpoint_blocks
         ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.health, environment)
         self._fill(ledger)
+        self.cleaner = make_cleaner(ledger, self.checkpointer, self._flusher, index, environment, options)
 
     def _fill(self, ledger: Ledger) -> None:
         """Make the objects of all recovered volumes, snapshots and frozen maps."""
@@ -145,6 +147,7 @@ class LogPool:
             self.troubles.refused(error)
         if self.log.written_blocks >= self.log.checkpoint_due_blocks:
             self.checkpointer.start_soon()
+        self.cleaner.consider()
 
     def create_volume(
         self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
@@ -225,6 +228,7 @@ class LogPool:
         self._ledger.is_closed = True
         await self.scrubber.stop()
         try:
+            await self.cleaner.stop()
             self.commit()
             await self.log.finish()
             with suppress(Scarcity):  # The catalogue has no room. The log holds everything, but recovery takes longer.

@@ -30,6 +30,11 @@ class PoolOptions:
     descriptors: int = SEGMENT_DESCRIPTORS
     """Number of segment files that may be open at a time."""
 
+    cleaning: bool = True
+    """True if the pool frees segments of its log. Otherwise it takes as much room as was ever written to it."""
+    cleaning_share: float = 0.25
+    """Share of the time during which the pool cleans while it has enough room."""
+
     def sizing(self) -> int:
         """Return the number of blocks in a new segment. Raises StoreError if the options contradict each other."""
         limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES

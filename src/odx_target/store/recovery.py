@@ -24,7 +24,7 @@ from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, read_header, read_headers
 from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
-from odx_target.store.log.records import Write
+from odx_target.store.log.records import Moved, Write
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
@@ -161,6 +161,8 @@ def _apply(contents: Contents, batch: Batch) -> None:
         if type(record) is Write:
             contents.apply_write(record, place)
             place += record.count_blocks
+        elif type(record) is Moved:
+            place += record.count_blocks  # The maps of the checkpoint refer to the older place, which is still there.
         else:
             contents.apply(record)
 

@@ -35,6 +35,8 @@ class TroubleKind(Enum):
     """The log cannot be written now. The pool will try again."""
     NOT_SEALED = auto()
     """A full segment could not be sealed. The pool will try again."""
+    NOT_CLEANED = auto()
+    """A segment could not be moved or freed. The pool will try again."""
     CHECKPOINT_FAILED = auto()
     DAMAGED_BLOCK = auto()
     UNREADABLE_BLOCK = auto()

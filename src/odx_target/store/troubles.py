@@ -54,6 +54,10 @@ class Troubles:
         """Report that a full segment could not be sealed. The pool will try again later."""
         self._report(Trouble(TroubleKind.NOT_SEALED, str(error)))
 
+    def not_cleaned(self, error: Exception) -> None:
+        """Report that a segment could not be moved or freed. The pool will try again."""
+        self._report(Trouble(TroubleKind.NOT_CLEANED, str(error)))
+
     def has_room(self) -> None:
         """Note that the pool has room again."""
         self._no_room = None

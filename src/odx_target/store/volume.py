@@ -87,6 +87,7 @@ class LogVolume(Readable):
 
     async def room_made(self) -> None:
         await self._ledger.supply.made()
+        await self._ledger.room_freed()
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)

@@ -37,7 +37,7 @@ The maximum is much larger than the number of sessions, because logins need sock
 DEFAULT_SOCKETS = 160
 """Number of sockets of an array that shares its process with other work.
 
-This number is larger than the number of sessions, and fits into the usual limit of 1,024 descriptors.
+160 sockets are enough for all sessions, and fit into the usual limit of 1,024 descriptors.
 """
 
 MIN_SEGMENTS, MAX_SEGMENTS = 8, 16_384

@@ -72,10 +72,7 @@ class TokenTable:
         token.leases += 1
 
     def give_back(self, token: RodToken, now_s: float) -> None:
-        """Subtract one from the number of copies that use a token, and begin the token's timeout again.
-
-        If the token has ended and no copy uses it any more, release its frozen map.
-        """
+        """Subtract one from the number of copies that use a token, and begin the token's timeout again."""
         token.leases -= 1
         token.used_at_s = now_s
         if token.identifier in self.live:

@@ -5,7 +5,8 @@ saved, the log is synced, because the catalogue must never refer to records that
 checkpoint in the catalogue, and the pool continues to write meanwhile.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from odx_target.environment import Environment, Event, Lane
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
@@ -77,12 +78,25 @@ class Checkpointer:
             self._log.written_blocks = 0
             await self._flusher.flush()
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
+            self._discards.add(checkpoint.rewritten)
+            checkpoint.rewritten.clear()
         finally:
             # Only the checkpoint still has references to the nodes that the volumes replaced during the save.
             volumes = [] if checkpoint is None else checkpoint.volumes
             self._discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
             del checkpoint, volumes
             self._discards.resume()
+
+    @asynccontextmanager
+    async def held_off(self) -> AsyncIterator[None]:
+        """Save no checkpoint inside this context. Waits until no checkpoint is being saved."""
+        await self.settle()
+        running = self._running = self._environment.event()
+        try:
+            yield
+        finally:
+            self._running = None
+            running.set()
 
     async def settle(self) -> None:
         """Wait until no checkpoint is being saved."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Checkpoint:
     frozen_maps: Collection[FrozenMapState] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
+    rewritten: list[Leaf] = field(default_factory=list)
+    """Leaves that keep their numbers although their data has moved to other places since they were stored."""
+
     snapshots: Collection[SnapshotState] = ()
     """Named snapshots. The frozen maps of the snapshots are in `frozen_maps`."""
 
@@ -87,15 +91,15 @@ class Checkpoint:
 class Catalogue(Protocol):
     """Storage for one checkpoint: the last checkpoint that was saved.
 
-    Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again. So the
-    cost of a save depends only on the number of changes. From time to time a save deletes the stored nodes that are in no tree
-    any more.
+    Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again, unless
+    it is one of the `rewritten` leaves. So the cost of a save depends only on the number of changes. From time to time a save
+    deletes the stored nodes that are in no tree any more.
 
-    `save` may run in a thread beside the event loop, but only once at a time. `save` reads only frozen nodes, whose content
-    never changes. `save` sets the number of a node, and resets the number after a failure. `save` may also replace the entries
-    of a leaf by their packed form. Each of these actions replaces one reference under the interpreter's lock. The event loop
-    never reads the numbers, and can read both forms of a leaf. Before the event loop changes a frozen node, it makes a copy,
-    which has no number.
+    `save` may run in a thread beside the event loop, but only once at a time. `save` reads only frozen nodes. Their content
+    does not change meanwhile, because leaves are relocated only while no save is running. `save` sets the number of a node,
+    and resets the number after a failure. `save` may also replace the entries of a leaf by their packed form. Each of these
+    actions replaces one reference under the interpreter's lock. The event loop never reads the numbers, and can read both
+    forms of a leaf. Before the event loop changes a frozen node, it makes a copy, which has no number.
 
     The same root must not be saved to two catalogues, because a node has only one number.
     """

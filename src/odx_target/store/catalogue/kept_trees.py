@@ -66,6 +66,12 @@ class TreeWriter:
             del self._numbered[-_NODES_AT_ONCE:]
 
 
+def rewritten_bodies(leaves: Iterable[Leaf]) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, sealed body) of leaves that are stored under their numbers with older places."""
+    for leaf in leaves:
+        yield leaf.stored, sealed(node_name(leaf.stored), encode_leaf(leaf))
+
+
 class TreeReader:
     """Builds trees from stored bodies. A node that several trees share is built once."""
 

@@ -162,7 +162,7 @@ class SqliteCatalogue(TransactionalCatalogue):
         return row[0] if row else None
 
     def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
-        self._connection.executemany("INSERT INTO node VALUES (?, ?)", nodes)
+        self._connection.executemany("REPLACE INTO node VALUES (?, ?)", nodes)
 
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._connection.executemany("DELETE FROM node WHERE number BETWEEN ? AND ?", ranges)

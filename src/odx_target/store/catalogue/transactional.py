@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
-from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers
+from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies
 from odx_target.store.catalogue.node_codec import sealed, unsealed
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
@@ -77,7 +77,8 @@ class TransactionalCatalogue(ABC):
     def _get_node(self, number: int) -> bytes | None: ...
 
     @abstractmethod
-    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None: ...
+    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
+        """Store nodes under their numbers; each replaces what is stored there."""
 
     @abstractmethod
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
@@ -106,6 +107,7 @@ class TransactionalCatalogue(ABC):
                 if self._is_unsure:
                     self._remembered = self._get_remembered()
                 self._put_nodes(writer.bodies(checkpoint.roots()))
+                self._put_nodes(rewritten_bodies(checkpoint.rewritten))
                 counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
                 if counts.sweep_is_due():
                     self._sweep(checkpoint.roots(), counts)

@@ -32,7 +32,7 @@ from crc32c import crc32c
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.errors import PoolDamaged, StoreError
-from odx_target.store.log.records import InvalidRecord, Record, UnknownRecord, Write, decode_all
+from odx_target.store.log.records import InvalidRecord, Moved, Record, UnknownRecord, Write, decode_all
 
 MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 2
@@ -185,7 +185,7 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
         raise PoolDamaged(f"the batch at block {block} of segment {segment} contains {error}") from None
     except InvalidRecord as error:
         raise InvalidBatch(str(error)) from None
-    if sum(record.count_blocks for record in records if isinstance(record, Write)) != data_blocks:
+    if sum(record.count_blocks for record in records if isinstance(record, Write | Moved)) != data_blocks:
         raise InvalidBatch("its records do not account for its data")
     return Batch(
         epoch=epoch,

@@ -121,7 +121,7 @@ class Reader:
                 return None
         buffer = segment.read_now(at, count)
         if buffer is not None:
-            _check(buffer, table, at, count, block)
+            check_blocks(buffer, table, at, count, block)
         return buffer
 
     async def _read_missing(self, missing: list[tuple[int, int, int, int]], buffers: list[list[Buffer]]) -> None:
@@ -151,7 +151,7 @@ class Reader:
                 buffer = segment.read(at, count)
             except OSError as error:
                 raise _explained(error, segment, at, count, block) from error
-            _check(buffer, table, at, count, block)
+            check_blocks(buffer, table, at, count, block)
             found.append(buffer)
         return found
 
@@ -168,7 +168,7 @@ def _explained(error: OSError, segment: Segment, at: int, count: int, block: int
     return of_read(block, error)
 
 
-def _check(buffer: bytearray, table: "array[int]", at: int, count: int, block: int) -> None:
+def check_blocks(buffer: Buffer, table: "array[int]", at: int, count: int, block: int) -> None:
     if at + count > len(table):
         raise DamagedBlock(block + max(0, len(table) - at))
     if count == 1:

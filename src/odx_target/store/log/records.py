@@ -1,9 +1,9 @@
 """Records, each of which describes one change of a pool, and their encoding in the log.
 
 A record begins with a word of 32 bits. The low 8 bits are the kind of the record. The high 24 bits are the number of bytes
-after the word. Because the size is known, a reader can report a record of an unknown kind. The fixed fields of the kind follow,
-then the parts of variable length. Numbers are little-endian. A `Write` contains no data: its data is in the next `count_blocks`
-data blocks of its batch.
+after the word. Because the size is known, a reader can report a record of an unknown kind. The fixed fields of the kind
+follow, then the parts of variable length. Numbers are little-endian. A `Write` or `Moved` contains no data: its data is in the
+next `count_blocks` data blocks of its batch.
 """
 
 import struct
@@ -65,6 +65,14 @@ class Write(NamedTuple):
     count_blocks: int
 
 
+class Moved(NamedTuple):
+    """Data that a cleaner copied from an older segment; a replay ignores it, as its maps still refer to the older place."""
+
+    segment: int
+    block: int
+    count_blocks: int
+
+
 class Unmap(NamedTuple):
     volume: int
     block: int
@@ -103,6 +111,7 @@ Record: TypeAlias = (
     | VolumeResized
     | VolumeDeleted
     | Write
+    | Moved
     | Unmap
     | Freeze
     | Release
@@ -128,6 +137,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     6: (Freeze, struct.Struct("<QI?")),
     7: (Release, struct.Struct("<Q")),
     8: (Clone, struct.Struct("<QQIQQ")),
+    17: (Moved, struct.Struct("<IQI")),
     **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
 """Class and layout of the fields for each kind of record without variable parts."""
@@ -137,11 +147,14 @@ _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 _WRITE = struct.Struct("<IIQI")
 encode_write = _WRITE.pack
 """Encode a Write, called as encode_write(WRITE, volume, block, count_blocks). Writes are frequent, and this is faster than
-`encode`."""
+`encode`. A Moved has the same layout: encode_write(MOVED, segment, block, count_blocks)."""
 
 WRITE_BYTES = _WRITE.size
 WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4
 """First word of a Write."""
+
+MOVED = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 17
+"""First word of a Moved."""
 
 
 def encode(record: Record) -> bytes:

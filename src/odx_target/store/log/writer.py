@@ -18,7 +18,7 @@ from contextlib import suppress
 from odx_target.environment import Buffer, Environment, Lane
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_write, passes
-from odx_target.store.errors import OutOfResources, PoolBusy, PoolFailed, StoreError
+from odx_target.store.errors import OutOfResources, PoolBusy, PoolFailed, PoolFull, StoreError
 from odx_target.store.health import Health
 from odx_target.store.log.batch import CHECKSUM_BYTES, Position, header_blocks
 from odx_target.store.log.chain import Chain
@@ -40,6 +40,9 @@ RESERVE_BLOCKS = 256
 
 CHECKPOINT_BLOCKS = 65_536
 """Number of log blocks between checkpoints: 256 MiB, which recovery replays in well under a second."""
+
+FULL_BLOCKS = 2
+"""A record without data may need so many blocks; see `require_record`."""
 
 PART_BLOCKS = 900
 """Number of data blocks that always fit in a batch with a header of one block. Estimates of room use this number."""
@@ -67,6 +70,9 @@ class Log:
         self.unwritten = Unwritten()
         self.written_blocks = 0
         self.on_checkpoint_due: Callable[[], None] | None = None
+        self.on_segment_full: Callable[[], None] = _nothing
+        self.can_make_room: Callable[[], bool] = _never
+        self.header_blocks = self.data_blocks = 0
         self.checkpoint_due_blocks = CHECKPOINT_BLOCKS
         self.deferred = Deferred()
         self.chain = Chain(pool_identity, epoch, flusher, position)
@@ -83,12 +89,28 @@ class Log:
         self._parts: list[Part] = []
         self._part: Part | None = None
         self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
-        self._reserve = min(RESERVE_BLOCKS, supply.capacity_blocks // 4)
+        self.reserve_blocks = min(RESERVE_BLOCKS, supply.capacity_blocks // 4)
 
     @property
     def unused_blocks(self) -> int:
         """Number of blocks in the present segments that have not been written."""
         return self._capacity - self._next + self._supply.ready_blocks
+
+    @property
+    def logged_blocks(self) -> int:
+        """Number of blocks committed since the pool was opened."""
+        return self.header_blocks + self.data_blocks
+
+    def require_moved(self, count_blocks: int) -> None:
+        """Check that `count_blocks` of data can be moved. It may use the reserve, but leaves some of it for records.
+
+        Raises PoolFull, PoolBusy, PoolFailed.
+        """
+        self._check_writable()
+        parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._supply.capacity_blocks - 1))
+        need = count_blocks + 2 * parts + self.reserve_blocks // 2
+        if self.deferred or self.unused_blocks < need:
+            self._make_room(need, need, spare=True, may_clean=False)
 
     def require_data(self, count_blocks: int) -> None:
         """Check that `count_blocks` of data can be written. Raises PoolFull, PoolBusy, PoolFailed."""
@@ -96,18 +118,18 @@ class Log:
             self._check_writable()
         supply = self._supply
         unused_for_data = self._capacity - self._next + supply.ready_blocks - supply.spare_blocks
-        if self.deferred or unused_for_data < 2 * (count_blocks + self._reserve) + 8:
-            reserve = self._reserve + supply.spare_blocks
+        if self.deferred or unused_for_data < 2 * (count_blocks + self.reserve_blocks) + 8:
+            reserve = self.reserve_blocks + supply.spare_blocks
             parts = 2 + 2 * (count_blocks // min(PART_BLOCKS, self._supply.capacity_blocks - 1))
             need = count_blocks + 2 * parts + reserve
-            self._make_room(need, need + self._reserve)
+            self._make_room(need, need + self.reserve_blocks)
 
     def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
         """Check that a record can be appended. `spare` allows the use of the reserve. Raises PoolFull, PoolBusy, PoolFailed."""
         self._check_writable()
         # Room for two headers, because a header that does not fit into a segment leaves the end of that segment unused.
-        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self._reserve + self._supply.spare_blocks)
-        if self.deferred or self.unused_blocks < need + self._reserve // 2:
+        need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self.reserve_blocks + self._supply.spare_blocks)
+        if self.deferred or self.unused_blocks < need + self.reserve_blocks // 2:
             self._make_room(need, need, spare=spare)
 
     def append(self, record: bytes) -> None:
@@ -135,8 +157,13 @@ class Log:
         else:
             self.append(record)
 
-    def write(self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int) -> list[tuple[int, int, int]]:
-        """Add a write, for which `require_data` was called. Returns the pieces of the write as (block, place, count_blocks)."""
+    def write(
+        self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int, first_word: int = WRITE
+    ) -> list[tuple[int, int, int]]:
+        """Add a write, for which `require_data` was called. Returns the pieces of the write as (block, place, count_blocks).
+
+        If MOVED is the first word of its record, it moves blocks of the segment `volume`, for which `require_moved` was called.
+        """
         checksums = block_checksums(data)
         part = self._part
         if part is None:
@@ -144,10 +171,10 @@ class Log:
         at = self._next
         size_bytes = WRITE_BYTES + count_blocks * CHECKSUM_BYTES
         if part.room_bytes < size_bytes or at + count_blocks > self._capacity:
-            return self._write_in_pieces(volume, block, BufferCutter(data), checksums)
+            return self._write_in_pieces(volume, block, BufferCutter(data), checksums, first_word)
         self._next = at + count_blocks
         part.room_bytes -= size_bytes
-        part.records.append(encode_write(WRITE, volume, block, count_blocks))
+        part.records.append(encode_write(first_word, volume, block, count_blocks))
         part.checksums.extend(checksums)
         part.data.extend(data)
         if count_blocks == 1:
@@ -191,10 +218,13 @@ class Log:
         self.pending_place = NOTHING_PENDING
         self._flusher.written_osn = self.next_osn
         for part in parts:
+            self.header_blocks += part.header_blocks
+            self.data_blocks += len(part.checksums)
             self.written_blocks += part.header_blocks + len(part.checksums)
             part.data = []  # The callers may change their buffers after the commit.
         if self._sealer.full:
             self._sealer.start_soon()
+            self.on_segment_full()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
 
@@ -244,13 +274,21 @@ class Log:
             return None
         return position.segment, position.block
 
+    async def seal_full_segment(self) -> None:
+        """Seal the present segment if not even a record fits into it, because it may have no live block."""
+        segment = self._segment
+        if segment is not None and not self._parts and self.unused_blocks < FULL_BLOCKS:
+            self._leave(segment)
+            self._segment, self._next, self._capacity = None, 0, 0
+            await self._sealer.finish()
+
     def _check_writable(self) -> None:
         """Raise an exception if the log cannot accept records now. If a batch is stalled, first try again to commit it."""
         self._health.check()
         if self.unwritten.is_stalled:
             self.commit_for_another()
 
-    def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False) -> None:
+    def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False, may_clean: bool = True) -> None:
         """Make sure that `wanted_blocks` are free, then append the deferred records.
 
         Raises PoolBusy while segments are being made. If no segment can be made, `need_blocks` free blocks are enough. If there
@@ -259,9 +297,11 @@ class Log:
         need_blocks += self.deferred.blocks()
         wanted_blocks += self.deferred.blocks()
         try:
-            self._supply.order(wanted_blocks + self._reserve // 2, spare=spare)
+            self._supply.order(wanted_blocks + self.reserve_blocks // 2, spare=spare)
         except StoreError as error:
             if self.unused_blocks < need_blocks:
+                if may_clean and isinstance(error, PoolFull) and self.can_make_room():
+                    raise PoolBusy("room is being made in the pool") from error
                 self._health.troubles.refused(error)
                 raise
         else:
@@ -295,7 +335,9 @@ class Log:
     def _leave(self, segment: Segment) -> None:
         self._sealer.full.append(FullSegment(segment, self._table[: self._next], range(self._first_osn, self.next_osn)))
 
-    def _write_in_pieces(self, volume: int, block: int, data: BufferCutter, checksums: list[int]) -> list[tuple[int, int, int]]:
+    def _write_in_pieces(
+        self, volume: int, block: int, data: BufferCutter, checksums: list[int], first_word: int
+    ) -> list[tuple[int, int, int]]:
         pieces = []
         done = 0
         while done < len(checksums):
@@ -307,7 +349,7 @@ class Log:
                 continue
             buffers = data.take(fit * BLOCK_BYTES)
             # This piece fits, so `write` does not call this method again.
-            pieces += self.write(volume, block + done, buffers, fit)
+            pieces += self.write(volume, block + done, buffers, fit, first_word)
             done += fit
         return pieces
 
@@ -315,3 +357,11 @@ class Log:
         """Drop the open batch, which cannot be written any more, but keep its data readable."""
         self.unwritten.lose(parts)
         self._parts = []
+
+
+def _nothing() -> None:
+    pass
+
+
+def _never() -> bool:
+    return False

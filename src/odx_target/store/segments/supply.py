@@ -136,12 +136,29 @@ class SegmentSupply:
         if self._refusal is not None and not self._ready:
             raise self._refusal
 
-    def available_blocks(self) -> int | None:
-        """Number of data blocks in the segments that can still be made. None if neither a limit nor the free room is known."""
+    @property
+    def has_limit(self) -> bool:
+        return self._limit_blocks is not None
+
+    @property
+    def used_blocks(self) -> int:
+        """Number of blocks of the segments in use."""
+        return self._used_blocks - self.free_blocks
+
+    def whole_blocks(self) -> int:
+        """Number of blocks of all segments that the pool may have. If no bound is known, of the segments in use."""
+        bounds = [] if self._room_blocks is None else [self._used_blocks + self._room_blocks]
+        return min([*bounds, *([] if self._limit_blocks is None else [self._limit_blocks])], default=self.used_blocks)
+
+    def available_blocks(self, *, spare: bool = False) -> int | None:
+        """Number of data blocks in the segments that can still be made. None if neither a limit nor the free room is known.
+
+        `spare` includes the reserve.
+        """
         self._ask_room_again()
         bounds = [] if self._room_blocks is None else [self._room_blocks + self.free_blocks]
         if self._limit_blocks is not None:
-            bounds.append(self._limit_blocks - self._used_blocks + self.free_blocks - self._segment_blocks)
+            bounds.append(self._limit_blocks - self.used_blocks - (0 if spare else self._segment_blocks))
         if not bounds:
             return None
         return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
@@ -271,13 +288,11 @@ class SegmentSupply:
         return segment
 
     def _is_within_limit(self) -> bool:
-        taken_blocks = self._used_blocks - self.free_blocks
-        return self._limit_blocks is None or taken_blocks + 2 * self._segment_blocks <= self._limit_blocks
+        return self._limit_blocks is None or self.used_blocks + 2 * self._segment_blocks <= self._limit_blocks
 
     def _check_limit(self, *, spare: bool) -> None:
         wanted_blocks = self._segment_blocks if spare else 2 * self._segment_blocks
-        taken_blocks = self._used_blocks - self.free_blocks
-        if self._limit_blocks is not None and taken_blocks + wanted_blocks > self._limit_blocks:
+        if self._limit_blocks is not None and self.used_blocks + wanted_blocks > self._limit_blocks:
             raise PoolFull(f"the pool has reached its limit of {self._limit_blocks * BLOCK_BYTES} bytes")
 
     def _add(self, segment: Segment, size_blocks: int) -> None:

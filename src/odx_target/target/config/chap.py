@@ -20,7 +20,7 @@ MIN_SECRET_BYTES = 12
 MAX_SECRET_BYTES = 255
 """Maximum length of a CHAP secret. No initiator accepts a longer secret (Windows accepts 16 bytes, open-iscsi 255 bytes)."""
 MAX_USER_BYTES = 255
-"""Maximum length of a CHAP user's name. RFC 7143 6.1 limits the values of text keys to 255 bytes by default."""
+"""Maximum length of a CHAP user's name. 255 bytes are the default limit of the value of a text key (RFC 7143 6.1)."""
 MAX_USERS = 1024
 """Maximum number of CHAP users. One array serves fewer hosts.
 

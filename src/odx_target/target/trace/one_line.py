@@ -10,10 +10,7 @@ from odx_target.scsi.describe.rows import Row
 from odx_target.scsi.reply import Status
 
 HASH_CHARACTERS = 8
-"""Number of characters of a token's SHA-256 that are shown.
-
-So many characters are enough to distinguish the tokens of one trace.
-"""
+"""Number of characters of a token's SHA-256 that are shown. 8 characters are enough to distinguish the tokens of one trace."""
 MAX_SHOWN_BYTES = 32
 MAX_VALUE_CHARACTERS = 256
 """Maximum number of characters that are shown of a field's value. The longest target name has 223 characters."""

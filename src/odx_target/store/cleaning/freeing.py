@@ -1,0 +1,68 @@
+"""Freeing of segments in which a marking found no live block.
+
+1. They are retired: the next checkpoint does not list them.
+2. A checkpoint is saved. Neither its maps nor the log after it refer to the segments, so recovery does not need them.
+3. When no read uses them any more, they are freed.
+
+A crash between these steps is harmless, because recovery deletes the segments that it does not need.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from odx_target.environment import Environment
+from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.reader import Reader
+from odx_target.store.segments.supply import SegmentSupply
+
+PIN_PAUSE_S = 0.05
+"""Pause before the next look at segments that reads still use."""
+
+MAX_PIN_PAUSES = 20
+"""Number of these pauses before the segments wait for the next cycle."""
+
+
+class Freeing:
+    """Frees segments. `_unlisted` has the retired segments that the saved checkpoint does not list."""
+
+    def __init__(
+        self,
+        supply: SegmentSupply,
+        checkpointer: Checkpointer,
+        flusher: Flusher,
+        reader: Reader,
+        environment: Environment,
+    ) -> None:
+        self._supply = supply
+        self._checkpointer = checkpointer
+        self._flusher = flusher
+        self._reader = reader
+        self._environment = environment
+        self._unlisted: set[int] = set()
+
+    async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]]) -> bool:
+        """Free dead segments, and those that reads used at the last call. Returns True if any was freed.
+
+        Raises StoreError if no checkpoint can be saved, OSError if files cannot be deleted.
+        """
+        if dead:
+            self._supply.retired.update(dead)
+            await self._checkpointer.save()
+            self._unlisted = set(self._supply.retired)
+        has_freed = False
+        for _ in range(MAX_PIN_PAUSES):
+            unused = sorted(self._unlisted - self._reader.pins.segments())
+            if unused:
+                has_freed = True
+                await self._free_now(unused)
+            if has_freed or not self._unlisted:
+                break
+            await pause()
+            await self._environment.sleep(PIN_PAUSE_S)
+        return has_freed
+
+    async def _free_now(self, numbers: Sequence[int]) -> None:
+        await self._flusher.forget([self._supply.segments[number] for number in numbers])
+        self._unlisted.difference_update(numbers)
+        self._reader.forget(numbers)
+        await self._supply.free(numbers)

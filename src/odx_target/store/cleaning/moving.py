@@ -1,0 +1,136 @@
+"""Moving: the live blocks of a segment are written again at the end of the log.
+
+A thread reads the blocks in pieces and checks them. The event loop adds each piece to the log as `Moved` records.
+"""
+
+from array import array
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from odx_target.environment import Environment, Lane
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.cleaning.relocating import Moves
+from odx_target.store.errors import PoolBusy, Scarcity
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.reader import check_blocks
+from odx_target.store.log.records import MOVED
+from odx_target.store.log.writer import Log
+from odx_target.store.segments.segment import Segment
+from odx_target.store.segments.supply import SegmentSupply
+
+PIECE_BLOCKS = 256
+"""Length of a piece of a segment that is read with one call: 1 MiB."""
+
+COMMIT_BLOCKS = 256
+"""Number of moved blocks after which they are committed, so that few headers are written for them."""
+
+COMMIT_PAUSE_S = 0.1
+"""Pause before the next attempt to commit blocks that the operating system did not take."""
+
+STEPS_OF_A_RUN = 3
+BLOCKS_OF_A_STEP = 2
+
+Run = tuple[int, int]
+"""Block in the segment, and number of blocks."""
+
+
+class Piece(NamedTuple):
+    """Live runs of a segment that lie in one piece of it."""
+
+    first: int
+    end: int
+    runs: Sequence[Run]
+
+
+class Mover:
+    """Moves live blocks of sealed segments to the end of the log."""
+
+    def __init__(self, log: Log, supply: SegmentSupply, index: ChecksumIndex, environment: Environment) -> None:
+        self.moved_blocks = 0
+        self._log = log
+        self._supply = supply
+        self._index = index
+        self._environment = environment
+        self._uncommitted_blocks = 0
+
+    async def move(self, number: int, runs: Sequence[Run], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
+        """Move the live runs of a segment, and note their new places in `moves`. `pause` is awaited after each piece.
+
+        Raises DamagedBlock or OSError if a block cannot be read; PoolFull, OutOfResources, PoolFailed. What was noted is moved.
+        """
+        segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
+        table = self._index.tables.get(number)
+        for piece in pieces(runs):
+            table, data = await self._environment.in_thread(self._read, segment, size_blocks, table, piece, lane=Lane.UPKEEP)
+            await pause()
+            await self._append(number, piece.runs, data, moves, pause)
+        await self.end(pause)
+
+    async def end(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """Commit what was moved, and try again until the operating system takes it. Maps may refer to it afterwards.
+
+        Raises PoolFailed.
+        """
+        while self._uncommitted_blocks:
+            try:
+                self._log.commit_for_another()
+            except Scarcity:
+                await self._environment.sleep(COMMIT_PAUSE_S)
+                await pause()
+            else:
+                self._uncommitted_blocks = 0
+
+    async def _append(
+        self, number: int, runs: Sequence[Run], data: Sequence[memoryview], moves: Moves, pause: Callable[[], Awaitable[None]]
+    ) -> None:
+        log, turns = self._log, self._environment.turns
+        while True:
+            try:
+                log.require_moved(sum(count_blocks for _, count_blocks in runs))
+                break
+            except PoolBusy:
+                await self._supply.made()
+                await pause()
+        for (block, count_blocks), buffer in zip(runs, data, strict=True):
+            for at, place, count in log.write(number, block, [buffer], count_blocks, MOVED):
+                moves.note(number, at, place, count)
+            turns.take(STEPS_OF_A_RUN + count_blocks // BLOCKS_OF_A_STEP)
+            self.moved_blocks += count_blocks
+            self._uncommitted_blocks += count_blocks
+        if self._uncommitted_blocks >= COMMIT_BLOCKS:
+            await self.end(pause)
+
+    def _read(
+        self, segment: Segment, size_blocks: int, table: "array[int] | None", piece: Piece
+    ) -> tuple["array[int]", list[memoryview]]:
+        """Read a piece in a thread, and check its live blocks."""
+        if table is None:
+            table = self._index.load(segment, size_blocks)
+        view = memoryview(segment.read(piece.first, piece.end - piece.first))
+        data = []
+        for block, count_blocks in piece.runs:
+            start = (block - piece.first) * BLOCK_BYTES
+            data.append(view[start : start + count_blocks * BLOCK_BYTES])
+            check_blocks(data[-1], table, block, count_blocks, block)
+        return table, data
+
+
+def pieces(runs: Sequence[Run]) -> Iterator[Piece]:
+    """Cut ascending runs into pieces that are at most PIECE_BLOCKS long from the first live block to the last."""
+    waiting: list[Run] = []
+    for block, count_blocks in runs:
+        end = block + count_blocks
+        while block < end:
+            if waiting and block - waiting[0][0] >= PIECE_BLOCKS:
+                yield _piece(waiting)
+                waiting = []
+            first = waiting[0][0] if waiting else block
+            count = min(end - block, first + PIECE_BLOCKS - block)
+            waiting.append((block, count))
+            block += count
+    if waiting:
+        yield _piece(waiting)
+
+
+def _piece(runs: list[Run]) -> Piece:
+    return Piece(runs[0][0], runs[-1][0] + runs[-1][1], runs)

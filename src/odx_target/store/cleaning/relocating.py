@@ -1,0 +1,90 @@
+"""Relocation: maps refer to the new places of blocks that were moved.
+
+The data at both places is the same, so the entries of shared and of frozen leaves are replaced too, and shared leaves stay
+shared. A block that was overwritten after its data was moved has another place, and stays as it is.
+
+A copy of a leaf that is made during the walk may still have old places. The walk is repeated over the nodes that were made
+since, until one pass takes place within one turn. Old places that still escape are found live by the next marking.
+"""
+
+from array import array
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.cleaning.place_table import PlaceTable, as_places
+from odx_target.store.cleaning.walking import walk
+from odx_target.store.contents import Contents
+from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
+from odx_target.turns import Turns
+
+MAX_PASSES = 8
+"""Number of passes after which a relocation ends, although hosts may have copied leaves during the last pass."""
+
+STEPS_OF_A_LEAF = 8
+
+STEPS_OF_A_CHANGE = 40
+"""Steps that it takes to replace the entries of a leaf and to pack them."""
+
+
+class Moves:
+    """Where each block of some segments was moved. `sizes` maps their numbers to their sizes in blocks."""
+
+    def __init__(self, sizes: Mapping[int, int]) -> None:
+        self._table = PlaceTable(sizes, np.int64)
+        self.count_blocks = 0
+
+    def note(self, segment: int, block: int, place: int, count_blocks: int) -> None:
+        """Note that blocks of a segment were moved to consecutive places from `place` on."""
+        self._table.of_segment(segment)[block : block + count_blocks] = np.arange(place, place + count_blocks)
+        self.count_blocks += count_blocks
+
+    def relocated(self, entries: Entries) -> "Entries | None":
+        """Return the entries with new places; None if none of their blocks was moved."""
+        if len(entries) < LEAF_BLOCKS:
+            rows = self._table.rows(as_places(entries) & PLACE_MASK)
+            if not (rows < len(self._table.numbers)).any():
+                return None
+            entries = expand(entries)
+        places = as_places(entries)
+        new = self._table.cells[self._table.indexes(places)]
+        moved = new != 0
+        if not moved.any():
+            return None
+        return _entries(np.where(moved, new, places))
+
+
+async def relocate(
+    moves: Moves,
+    contents: Contents,
+    checkpointer: Checkpointer,
+    turns: Turns,
+    pause: Callable[[], Awaitable[None]],
+) -> None:
+    """Replace old places by new places in all maps, while no checkpoint is being saved. `pause` is awaited between turns.
+
+    If it ends early, all maps are correct, and some of them still have old places.
+    """
+
+    def visit(leaf: Leaf) -> int:
+        entries = moves.relocated(leaf.entries)
+        if entries is None:
+            return STEPS_OF_A_LEAF
+        leaf.entries = entries
+        if leaf.stored:
+            contents.relocated.append(leaf)
+        return STEPS_OF_A_LEAF + STEPS_OF_A_CHANGE
+
+    stamp = Epoch()
+    async with checkpointer.held_off():
+        for _ in range(MAX_PASSES):
+            await pause()
+            if await walk(contents, turns, stamp, visit, pause):
+                return
+
+
+def _entries(places: "np.ndarray[Any, np.dtype[np.int64]]") -> Entries:
+    dense = array("Q", places.tobytes())
+    return packed(dense) or dense

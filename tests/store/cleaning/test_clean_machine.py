@@ -1,0 +1,70 @@
+"""Compares a pool that is cleaned with a naive model, on a disk that fails and loses power at any operation."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+from tests.settings import searching
+from tests.store.test_crash_machine import NO_LIMIT, VOLUME_BLOCKS, CrashMachine
+
+from odx_target.store.segments.segment import PLACE_BITS
+
+
+class CleanMachine(CrashMachine):
+    """The crash machine with fuller volumes, more cleaning, and a check of all places after each step."""
+
+    @initialize(
+        seed=st.integers(0, 1 << 32),
+        limit=st.sampled_from([6, 8, 12, NO_LIMIT]),
+        room=st.sampled_from([NO_LIMIT, NO_LIMIT, 10]),
+        checkpoint_blocks=st.sampled_from([10, 60, 100000]),
+    )
+    def start(self, seed: int, limit: int, room: int, checkpoint_blocks: int) -> None:
+        super().start(seed, limit, room, checkpoint_blocks)
+
+    @rule()
+    def clean(self) -> None:
+        def act() -> None:
+            cleaning = self.pool.cleaner
+            cleaning._blocked_until = cleaning._rest_until = float("-inf")
+            cleaning._need._gained_nothing_at = None
+            if not cleaning._is_at_work:
+                cleaning._start()
+            self.environment.settle()
+
+        self.mark()
+        self.do(act)
+
+    @rule(seed=st.integers(0, 1 << 20), clean=st.booleans())
+    def overwrite_much(self, seed: int, clean: bool) -> None:
+        for index in range(8):
+            self.write(("a", "b")[index % 2], (seed * 31 + index * 17) % VOLUME_BLOCKS, 1 + seed % 20)
+            self.commit()
+        if clean:
+            self.clean()
+
+    @rule(steps=st.lists(st.integers(0, 4), min_size=1, max_size=12))
+    def write_while_the_cleaner_works(self, steps: list[int]) -> None:
+        def start() -> None:
+            self.pool.cleaner._need._gained_nothing_at = None
+            if not self.pool.cleaner._is_at_work:
+                self.pool.cleaner._start()
+
+        self.do(start)
+        for index, count in enumerate(steps):
+            for _ in range(count):
+                self.mark()  # The cleaner commits.
+                self.do(self.environment.step)
+            self.write(("a", "b")[index % 2], (index * 13) % VOLUME_BLOCKS, 3)
+
+    @invariant()
+    def every_place_is_in_a_segment(self) -> None:
+        if self.is_failed or self.disk.is_off:
+            return
+        supply = self.pool.supply
+        for root in self.pool.contents.checkpoint({}, {}, {}).roots():
+            for _, leaf in root.leaves():
+                for place, _ in leaf.runs(0, 1024):
+                    assert not place or place >> PLACE_BITS in supply.segments
+
+
+TestCleanMachine = CleanMachine.TestCase
+TestCleanMachine.settings = searching(max_examples=150, steps=40)
