@@ -33,6 +33,7 @@ from odx_target.target.control.operations import (
     ManagementError,
     perform,
 )
+from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 from tests.target.running import OPTIONS, is_good, running, session_with, settled
 
 MIB = 1 << 20
@@ -373,14 +374,13 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-names = st.sampled_from(
-    ["name", "size", "shrink", "lun", "identifier", "rate", "after", "list_identifier", "initiator", "other"]
-)
+ALL_OPERATIONS = OPERATIONS | STORAGE_OPERATIONS
+names = st.sampled_from(["other", *sorted({each.name for one in ALL_OPERATIONS.values() for each in one.arguments})])
 
 
-@given(operation=st.sampled_from(sorted(OPERATIONS)), arguments=st.dictionaries(names, anything, max_size=4))
+@given(operation=st.sampled_from(sorted(ALL_OPERATIONS)), arguments=st.dictionaries(names, anything, max_size=4))
 def test_whatever_is_given_is_parsed_or_refused_in_one_line(operation: str, arguments: dict[str, object]) -> None:
     values = None
     with refusing():
-        values = checked_arguments(OPERATIONS[operation], arguments)
-    assert values is None or set(values) == {argument.name for argument in OPERATIONS[operation].arguments}
+        values = checked_arguments(ALL_OPERATIONS[operation], arguments)
+    assert values is None or set(values) == {argument.name for argument in ALL_OPERATIONS[operation].arguments}

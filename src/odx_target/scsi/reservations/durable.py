@@ -56,6 +56,11 @@ def recall(pool: Pool, volume_identity: bytes) -> Reservations:
         raise PoolDamaged(f"the persistent reservations of volume {volume_identity.hex()} cannot be read: {error}") from error
 
 
+def drop(pool: Pool, volume_identity: bytes) -> None:
+    """Remove the reservations that the pool stores for a volume that was deleted."""
+    pool.forget(_key(volume_identity))
+
+
 def encode(reservations: Reservations) -> bytes:
     """Encode reservations as a value for the pool."""
     names = list(reservations.registrations)

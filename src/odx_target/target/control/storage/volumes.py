@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from odx_target.scsi.reservations.durable import drop
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS, lun_config
@@ -147,6 +148,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
     row = describe_volume(volume, storage.pool)
     await storage.when_ready(lambda: storage.pool.delete_volume(name))
     forget_size(volume, storage.pool)
+    drop(storage.pool, volume.identity)
     await storage.make_durable()
     return row
 
