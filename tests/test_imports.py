@@ -128,7 +128,7 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"os", "sqlite3", "pathlib"}),
         "checkpoints as a SQLite file, behind the interface",
     ),
-    "odx_target.store.directory_pool": (
+    "odx_target.store.opening.directory_pool": (
         frozenset({"fcntl", "os", "pathlib"}),
         "the pool's directory: its lock, its format and its two parts above",
     ),

@@ -16,8 +16,8 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, Volume
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
-from odx_target.store.format_head import MemoryHead
 from odx_target.store.open import PoolOptions, PoolParts, open_pool
+from odx_target.store.opening.format_head import MemoryHead
 from odx_target.store.pool import LogPool
 from odx_target.store.segments.memory import MemorySegments
 from tests.sim.virtual_environment import JobsOf, VirtualEnvironment, VirtualTask

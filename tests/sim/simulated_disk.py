@@ -35,8 +35,8 @@ from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.error_kinds import of_write
-from odx_target.store.format_head import MemoryHead
 from odx_target.store.open import PoolParts
+from odx_target.store.opening.format_head import MemoryHead
 from tests.sim.virtual_environment import VirtualEnvironment
 
 SECTOR_BYTES = 512

@@ -29,7 +29,7 @@ from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
-from odx_target.store.volume import LogFrozenMap, LogVolume
+from odx_target.store.volumes.volume import LogFrozenMap, LogVolume
 from odx_target.target.array import Array
 from tests.sim.concurrent_bytes import Change, ConcurrentBytes
 from tests.target.running import OPTIONS, running, session_with

@@ -12,8 +12,8 @@ import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
 
 from odx_target.store.api import CatalogueDamaged
-from odx_target.store.directory_pool import CATALOGUE_NAME
 from odx_target.store.open import open_directory_pool
+from odx_target.store.opening.directory_pool import CATALOGUE_NAME
 
 BLOCK = b"a" * 4096
 

@@ -12,9 +12,9 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Directory, block, blocks, read, write
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged, PoolInUse, StoreError
-from odx_target.store.directory_pool import DirectoryHead
-from odx_target.store.format_head import MemoryHead
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
+from odx_target.store.opening.directory_pool import DirectoryHead
+from odx_target.store.opening.format_head import MemoryHead
 
 SIZE = 500
 

@@ -17,7 +17,7 @@ from odx_target.store.map.inner import Inner
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.open import LogPool, PoolOptions, open_memory_pool
 from odx_target.store.segments.memory import MemorySegment
-from odx_target.store.snapshot import MAX_HOLDS
+from odx_target.store.volumes.snapshot import MAX_HOLDS
 from odx_target.turns import Steps
 
 SIZE = 200

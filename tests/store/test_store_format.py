@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from odx_target.store.catalogue import node_codec, sqlite
-from odx_target.store.format_head import FORMAT_VERSION
 from odx_target.store.log import batch, footer, records
+from odx_target.store.opening.format_head import FORMAT_VERSION
 
 TEXT = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
 

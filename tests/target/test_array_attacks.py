@@ -27,7 +27,7 @@ from odx_target.iscsi.pdu.headers import (
     ScsiResponse,
 )
 from odx_target.iscsi.pdu.opcodes import RejectReason
-from odx_target.store.volume import LogVolume
+from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.server import response_sender

@@ -18,7 +18,7 @@ from odx_target.initiator.copying.token_commands import (
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import DamagedBlock, PoolFailed, PoolFull
-from odx_target.store.volume import LogVolume
+from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig, Portal

@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import FrozenMap
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
-from odx_target.store.format_head import MemoryHead
 from odx_target.store.open import PoolParts, open_pool
+from odx_target.store.opening.format_head import MemoryHead
 from odx_target.store.pool import LogPool
 from odx_target.store.segments.memory import MemorySegments
 from odx_target.target.config.error import ConfigError

@@ -13,7 +13,7 @@ from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.headers import LoginResponse, ScsiDataIn, ScsiResponse
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
-from odx_target.store.volume import LogVolume
+from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.memory_budget import MAX_SHARES, MIN_MEMORY_BYTES

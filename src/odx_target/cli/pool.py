@@ -18,8 +18,8 @@ from odx_target.cli.text.sizes import size
 from odx_target.store.api import BLOCK_BYTES, StoreError
 from odx_target.store.checking.pool_check import PoolReport
 from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
-from odx_target.store.directory_pool import HEAD_NAME, SEGMENTS_NAME
 from odx_target.store.open import check_directory_pool, open_directory_pool
+from odx_target.store.opening.directory_pool import HEAD_NAME, SEGMENTS_NAME
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import ManagementError

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from odx_target.environment import Buffer
-from odx_target.store.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
@@ -36,6 +35,7 @@ from odx_target.store.errors import (
     WrongSize,
 )
 from odx_target.store.status import DamagedPlace, PoolStatus, ScrubProgress, Space, Trouble, TroubleCount, TroubleKind, Usage
+from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot
 from odx_target.turns import Steps, Turns
 
 __all__ = [

@@ -37,7 +37,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Leaf
-from odx_target.store.snapshot_index import SnapshotIndex
+from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
 
 @dataclass(slots=True)

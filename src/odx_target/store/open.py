@@ -11,10 +11,17 @@ from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
-from odx_target.store.directory_pool import CATALOGUE_NAME, HEAD_NAME, DirectoryHead, DirectoryLock, prepare, prepare_segments
 from odx_target.store.error_kinds import ErrorKind, kind_of
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
-from odx_target.store.format_head import (
+from odx_target.store.opening.directory_pool import (
+    CATALOGUE_NAME,
+    HEAD_NAME,
+    DirectoryHead,
+    DirectoryLock,
+    prepare,
+    prepare_segments,
+)
+from odx_target.store.opening.format_head import (
     FIRST_EPOCH,
     FORMAT_VERSION,
     IDENTITY_BYTES,
@@ -24,9 +31,9 @@ from odx_target.store.format_head import (
     decode_head,
     encode_head,
 )
+from odx_target.store.opening.recovery import Recovered, empty_checkpoint, recover
 from odx_target.store.pool import LogPool
 from odx_target.store.pool_options import PoolOptions
-from odx_target.store.recovery import Recovered, empty_checkpoint, recover
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore

@@ -5,14 +5,11 @@ from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Environment, Lane
-from odx_target.store.accounting import space_of
 from odx_target.store.api import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.checking.scrub import Scrubber
-from odx_target.store.checks import check_text
 from odx_target.store.cleaning.making import make_cleaner
-from odx_target.store.creation import create_volume
 from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
@@ -22,15 +19,18 @@ from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
 from odx_target.store.map.difference import changes
+from odx_target.store.opening.recovery import Recovered, position_to_json
 from odx_target.store.pool_options import PoolOptions
-from odx_target.store.recovery import Recovered, position_to_json
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
-from odx_target.store.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
-from odx_target.store.sources import LogFrozenMap, map_of
 from odx_target.store.status import PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
-from odx_target.store.volume import LogVolume
+from odx_target.store.volumes.accounting import space_of
+from odx_target.store.volumes.checks import check_text
+from odx_target.store.volumes.creation import create_volume
+from odx_target.store.volumes.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
+from odx_target.store.volumes.sources import LogFrozenMap, map_of
+from odx_target.store.volumes.volume import LogVolume
 from odx_target.turns import Steps
 
 COMMIT_PAUSE_S = 0.1

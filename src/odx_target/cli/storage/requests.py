@@ -12,8 +12,8 @@ import typer
 
 from odx_target.cli.failure import CommandFailure, first_error
 from odx_target.store.api import StoreError
-from odx_target.store.directory_pool import HEAD_NAME
 from odx_target.store.open import open_directory_pool
+from odx_target.store.opening.directory_pool import HEAD_NAME
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoServer, request
 from odx_target.target.control.storage.storage import Storage

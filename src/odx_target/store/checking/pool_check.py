@@ -11,7 +11,7 @@ from odx_target.store.checking.segment_check import SegmentCheck
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
-from odx_target.store.recovery import Replayed, read_state
+from odx_target.store.opening.recovery import Replayed, read_state
 from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
 
 _BLOCK_MASK = (1 << PLACE_BITS) - 1

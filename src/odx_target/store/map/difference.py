@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from odx_target.store.block_sources import Change
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Entries, Epoch, Leaf, expand
+from odx_target.store.volumes.block_sources import Change
 from odx_target.turns import Steps
 
 STEPS_OF_TWO_LEAVES = 30

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from odx_target.store.checks import check_attributes, check_name, check_volume_size
 from odx_target.store.errors import NameTaken, WrongSize
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import VolumeCreated
 from odx_target.store.log.snapshot_records import VolumeCloned
-from odx_target.store.snapshot import LogSnapshot
-from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen, map_of
-from odx_target.store.volume import LogVolume
+from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
+from odx_target.store.volumes.snapshot import LogSnapshot
+from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, map_of
+from odx_target.store.volumes.volume import LogVolume
 
 VOLUME_IDENTITY_BYTES = 16
 

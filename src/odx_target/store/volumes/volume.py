@@ -5,7 +5,6 @@ from functools import partial
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, Snapshot
-from odx_target.store.checks import check_attributes, check_name, check_volume_size
 from odx_target.store.contents import VolumeContents
 from odx_target.store.errors import Absent, NameTaken, StoreError
 from odx_target.store.ledger import Ledger
@@ -14,8 +13,9 @@ from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
-from odx_target.store.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
-from odx_target.store.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Readable
+from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
+from odx_target.store.volumes.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
+from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Readable
 
 _BLOCK_MASK = BLOCK_BYTES - 1
 

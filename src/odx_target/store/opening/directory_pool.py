@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from odx_target.store.errors import PoolDamaged, PoolInUse, StoreError
-from odx_target.store.format_head import check_unchanged
+from odx_target.store.opening.format_head import check_unchanged
 
 HEAD_NAME = "pool.json"
 LOCK_NAME = "lock"

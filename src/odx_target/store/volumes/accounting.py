@@ -9,14 +9,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from odx_target.store.block_sources import BLOCK_BYTES
 from odx_target.store.ledger import Ledger
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
-from odx_target.store.sources import map_of
 from odx_target.store.status import Space
+from odx_target.store.volumes.block_sources import BLOCK_BYTES
+from odx_target.store.volumes.sources import map_of
 from odx_target.turns import Turns
 
 _OURS = 1
