@@ -15,6 +15,7 @@ from odx_target.initiator.copying.token_commands import (
     write_using_token_list,
 )
 from odx_target.initiator.session.session import InitiatorSession
+from odx_target.store.api import PoolFull
 from odx_target.target.array import Array
 from odx_target.target.control.operations import Data, ManagementError, perform
 from tests.target.running import is_good, running, session_with, settled
@@ -110,6 +111,7 @@ async def test_requests_that_are_refused() -> None:
             ("clone", {"origin": "first@s", "name": "a b"}),
             ("clone", {"origin": "first@s", "name": "a", "count": 0}),
             ("clone", {"origin": "first@s", "name": "a", "count": 16385}),
+            ("clone", {"origin": "first@s", "name": "a", "count": 16383, "lun": True}),
             ("volume-create", {"volume": "first=1M"}),
             ("volume-create", {"volume": "a@b=1M"}),
             ("volume-delete", {"name": "first"}),
@@ -242,3 +244,44 @@ async def test_differences_and_allocated_ranges() -> None:
         assert await do(array, "snapshot-diff", older="first@a") == {"ranges": first + second + third, "next": None}
         found = await do(array, "allocated", source="first@a")
         assert found == {"ranges": [{"offset_bytes": 0, "length_bytes": 8192, "kind": "data"}], "next": None}
+
+
+async def test_clones_are_made_wholly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as array:
+        real, made = array.pool.create_volume, []
+
+        def fail_at_the_third(*arguments: object) -> object:
+            if len(made) == 2:
+                raise PoolFull("the pool is full")
+            made.append(real(*arguments))  # type: ignore[arg-type]
+            return made[-1]
+
+        monkeypatch.setattr(array.pool, "create_volume", fail_at_the_third)
+        assert await refused(array, "clone", origin="first", name="vm", count=5, lun=True) == "the pool is full"
+        assert set(array.pool.volumes) == {"first", "second"}
+        assert set(array.logical_units) == {0, 1}
+
+
+async def test_writes_of_hosts_during_restores_are_before_or_after_one() -> None:
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        await write(session, 0, b"1", blocks=64)
+        await do(array, "snapshot-create", snapshots=["first@s"])
+        ended = False
+
+        async def write_on() -> None:
+            fill = 2
+            while not ended:
+                # 3 logical blocks of 512 bytes: the array reads and changes blocks of the store
+                await session.execute(0, cdb.write_16(5, 3), bytes([fill % 256]) * 1536)
+                fill += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_on)
+            for _ in range(20):
+                await trio.sleep(0.005)
+                await do(array, "snapshot-restore", snapshot="first@s")
+            ended = True
+        await do(array, "snapshot-restore", snapshot="first@s")
+        await attentions(session, 0)
+        assert await read(session, 0, 0, 64) == b"1" * (64 * 512)

@@ -1,9 +1,10 @@
 """Operations that list, create, clone, rename, resize and delete volumes."""
 
-from collections.abc import Mapping
+from contextlib import suppress
+from itertools import islice
 
 from odx_target.scsi.reservations.durable import drop
-from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, StoreError, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS, lun_config
 from odx_target.target.config.settings import LunConfig
@@ -68,18 +69,23 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
         lun_config(each, size_bytes, block_bytes)
         if each in pool.volumes:
             raise ConfigError(f"there is a volume {each!r} already")
+    numbers = [str(number) for number in islice(free_numbers(pool.volumes), count)] if lun else []
     made: list[Volume] = []
-    numbers = free_numbers(pool.volumes)
+
+    def make_next() -> None:
+        number = {LUN_ATTRIBUTE: numbers[len(made)]} if lun else {}
+        # Hosts cannot have changed the first clone yet, so the others get the same content from it.
+        begin_as = made[0] if made else source
+        made.append(pool.create_volume(names[len(made)], source.size_blocks, {**attributes, **number}, begin_as))
+
     try:
-        for each in names:
-            number = {LUN_ATTRIBUTE: str(next(numbers))} if lun else {}
-            # The first clone cannot have been changed, so all other clones have the same content.
-            first_made = made[0] if made else source
-            await storage.when_ready(lambda: _clone(made, storage, each, {**attributes, **number}, first_made))  # noqa: B023
+        for _ in names:
+            await storage.when_ready(make_next)
             await storage.environment.turns.next_if_spent()
     except BaseException:
         for volume in made:
-            pool.delete_volume(volume.name)
+            with suppress(StoreError):
+                pool.delete_volume(volume.name)
         raise
     await _serve(storage, made)
     return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
@@ -159,10 +165,6 @@ async def _serve(storage: Storage, made: list[Volume]) -> None:
     luns = [volume for volume in made if LUN_ATTRIBUTE in volume.attributes]
     if storage.array is not None and luns:
         await storage.array.lun_changes.serve(luns)
-
-
-def _clone(made: list[Volume], storage: Storage, name: str, attributes: Mapping[str, str], origin: Snapshot | Volume) -> None:
-    made.append(storage.pool.create_volume(name, origin.size_blocks, attributes, origin))
 
 
 def _attributes_of_clone(source: Snapshot | Volume, pool: Pool, *, read_only: bool) -> dict[str, str]:
