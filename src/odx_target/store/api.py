@@ -13,7 +13,6 @@ of power after `Pool.flush` has returned.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from odx_target.environment import Buffer
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
@@ -35,7 +34,7 @@ from odx_target.store.errors import (
     WrongSize,
 )
 from odx_target.store.status import DamagedPlace, PoolStatus, ScrubProgress, Space, Trouble, TroubleCount, TroubleKind, Usage
-from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot
+from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.turns import Steps, Turns
 
 __all__ = [
@@ -74,103 +73,6 @@ __all__ = [
     "Volume",
     "WrongSize",
 ]
-
-
-class Volume(BlockSource, Protocol):
-    """A row of blocks that can be read and changed."""
-
-    on_change: list[Callable[[int, int], None]]
-    """Listeners. Each listener is called with (block, count_blocks) before a write, unmap, copy, restore or cut changes these
-    blocks."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def identity(self) -> bytes:
-        """16 bytes that no other volume has and that never change."""
-        ...
-
-    @property
-    def attributes(self) -> Mapping[str, str]:
-        """Attributes that the creator gave to the volume, such as its LUN and logical block size."""
-        ...
-
-    @property
-    def lineage(self) -> bytes:
-        """16 bytes that identify the history of the volume.
-
-        A clone inherits these bytes from its origin. New bytes are made for a new volume without origin, and at each restore.
-        """
-        ...
-
-    @property
-    def snapshots(self) -> Mapping[str, Snapshot]:
-        """The present snapshots of the volume, by name."""
-        ...
-
-    def write(self, block: int, data: Sequence[Buffer]) -> None:
-        """Replace the blocks from `block` on with the joined `data`. The total size of `data` must be a whole number of blocks.
-
-        The caller must not change the buffers before `Pool.commit` has returned.
-
-        Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. After such an
-        exception, nothing has changed.
-        """
-        ...
-
-    async def room_made(self) -> None:
-        """Wait until the pool has made more room or could not make it.
-
-        The caller then repeats the change that raised PoolBusy.
-        """
-        ...
-
-    def unmap(self, block: int, count_blocks: int) -> None:
-        """Turn blocks into holes. Raises PoolFull, PoolBusy, PoolFailed."""
-        ...
-
-    def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy blocks from a frozen map of the same pool. The volume and the frozen map then share the data.
-
-        No data is read or written. Returns the number of copied blocks, which are the first blocks of the range. If
-        `source_block` and `block` have the same offset within 4 MiB, all blocks are copied. Otherwise one call copies only the
-        blocks that fit in one turn of the event loop. Raises PoolFull, PoolBusy, PoolFailed.
-        """
-        ...
-
-    def freeze(self, *, durable: bool = False) -> FrozenMap:
-        """Freeze the present content, at a cost that does not depend on the size. A durable frozen map survives a restart."""
-        ...
-
-    def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Snapshot:
-        """Take a snapshot of the present content, at a cost that does not depend on the size. Raises NameTaken, OverLimit."""
-        ...
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Give the volume the content and the size of a snapshot, at once. The former content is lost, except in snapshots.
-
-        The listeners in `on_change` are called for the whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
-        """
-        ...
-
-    def rename(self, name: str) -> None:
-        """Change the name of the volume.
-
-        Existing snapshots keep the former name as `volume_name`. Raises NameTaken, OverLimit.
-        """
-        ...
-
-    def change_attributes(self, attributes: Mapping[str, str]) -> None:
-        """Replace the attributes. Raises OverLimit."""
-        ...
-
-    def resize(self, size_blocks: int) -> None:
-        """Add holes at the end, or cut off the end.
-
-        If it raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
-        """
-        ...
 
 
 class Scrubber(Protocol):
