@@ -183,6 +183,7 @@ def test_a_full_pool_deletes_snapshots_but_takes_none() -> None:
     machine = Machine(PoolOptions(cleaning=False, segment_blocks=32, limit_bytes=8 * 32 * BLOCK_BYTES))
     volume = machine.pool.create_volume("a", SIZE, {})
     first = volume.snapshot("first")
+    first.hold("owner")
 
     def fill() -> None:
         for number in range(10_000):
@@ -197,6 +198,8 @@ def test_a_full_pool_deletes_snapshots_but_takes_none() -> None:
     for act in (fill, take_many):
         with pytest.raises(PoolFull):
             act()
+    first.unhold("owner")
+    volume.restore(first)
     first.delete()
     machine.pool.commit()
     assert first.guid not in machine.kill().snapshots

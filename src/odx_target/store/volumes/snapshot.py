@@ -83,7 +83,7 @@ class LogSnapshot(Frozen):
     def unhold(self, owner: str) -> None:
         if owner not in self.holds:
             raise Absent(f"{owner!r} does not hold snapshot {self.name!r}")
-        self._change(replace(self._state, holds=tuple(each for each in self.holds if each != owner)))
+        self._change(replace(self._state, holds=tuple(each for each in self.holds if each != owner)), spare=True)
 
     def delete(self) -> None:
         self._check_present()
@@ -93,9 +93,9 @@ class LogSnapshot(Frozen):
         del self._ledger.snapshots[self.guid]
         self.let_go()
 
-    def _change(self, state: SnapshotState) -> None:
+    def _change(self, state: SnapshotState, *, spare: bool = False) -> None:
         self._check_present()
-        self._ledger.record(SnapshotChanged(self.guid, state.name, state.attributes, state.holds))
+        self._ledger.record(SnapshotChanged(self.guid, state.name, state.attributes, state.holds), spare=spare)
         self._state = self._ledger.contents.snapshots[self.guid]
 
     def _check_present(self) -> None:

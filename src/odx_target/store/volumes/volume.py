@@ -149,7 +149,7 @@ class LogVolume(Readable):
             raise Absent("the snapshot was deleted, or belongs to another pool")
         self._turns.take(STEPS_OF_A_CHANGE)
         record = VolumeRestored(self._number, snapshot.identifier, ledger.environment.entropy(LINEAGE_BYTES))
-        ledger.record(record, announce=partial(self.announce, 0, self.size_blocks))
+        ledger.record(record, spare=True, announce=partial(self.announce, 0, self.size_blocks))
 
     def rename(self, name: str) -> None:
         self._check_present()
