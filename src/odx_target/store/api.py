@@ -33,7 +33,17 @@ from odx_target.store.errors import (
     Unwritable,
     WrongSize,
 )
-from odx_target.store.status import DamagedPlace, PoolStatus, ScrubProgress, Space, Trouble, TroubleCount, TroubleKind, Usage
+from odx_target.store.status import (
+    CleaningStatus,
+    DamagedPlace,
+    PoolStatus,
+    ScrubProgress,
+    Space,
+    Trouble,
+    TroubleCount,
+    TroubleKind,
+    Usage,
+)
 from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.turns import Steps, Turns
 
@@ -43,6 +53,7 @@ __all__ = [
     "BlockSource",
     "CatalogueDamaged",
     "Change",
+    "CleaningStatus",
     "DamagedBlock",
     "DamagedPlace",
     "FrozenMap",

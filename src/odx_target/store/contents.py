@@ -34,6 +34,7 @@ from odx_target.store.log.snapshot_records import (
     VolumeRestored,
 )
 from odx_target.store.map.copy_on_write import BlockMap
+from odx_target.store.map.difference import Places
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Leaf
@@ -65,6 +66,7 @@ class Contents:
         self.next_frozen = 1
         self.discards = Discards()
         self.relocated: list[Leaf] = []
+        self.present: Callable[[Places], Places] | None = None
         self._names: set[str] = set()
 
     @classmethod

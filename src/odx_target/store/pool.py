@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from odx_target.environment import Environment, Lane
@@ -126,7 +127,7 @@ class LogPool:
         return self.supply.on_change
 
     def status(self) -> PoolStatus:
-        return self.troubles.status(self.failure)
+        return replace(self.troubles.status(self.failure), cleaning=self.cleaner.status())
 
     def usage(self) -> Usage:
         unused_blocks = self.log.unused_blocks
@@ -175,7 +176,7 @@ class LogPool:
     def differences(
         self, older: BlockSource, newer: BlockSource, block: int = 0, steps: Steps | None = None
     ) -> Iterator[tuple[int, int, Change]]:
-        return changes(map_of(self._ledger, older), map_of(self._ledger, newer), block, steps)
+        return changes(map_of(self._ledger, older), map_of(self._ledger, newer), block, steps, self.contents.present)
 
     async def space_of(self, source: BlockSource) -> Space:
         return await space_of(self._ledger, source)

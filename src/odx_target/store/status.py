@@ -80,6 +80,27 @@ class TroubleCount:
 
 
 @dataclass(frozen=True, slots=True)
+class CleaningStatus:
+    """The room that dead blocks take, and the work of the cleaner since the pool was opened. All numbers are of blocks."""
+
+    live_blocks: int
+    """Blocks of sealed segments that maps referred to at the last marking."""
+    dead_blocks: int
+    """The other blocks of these segments, including headers and footers."""
+    host_blocks: int
+    """Data blocks that were written for hosts."""
+    moved_blocks: int
+    header_blocks: int
+    freed_segments: int
+    recycled_segments: int
+
+    @property
+    def write_amplification(self) -> float:
+        """Data blocks that were written for each data block of a host."""
+        return (self.host_blocks + self.moved_blocks) / self.host_blocks if self.host_blocks else 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus:
     """The present and past troubles of a pool."""
 
@@ -97,6 +118,7 @@ class PoolStatus:
     """Number of reads of damaged blocks that are not listed in `damaged`, because the list is full."""
     met: tuple[TroubleCount, ...]
     """All kinds of trouble since the pool was opened, including troubles that are over."""
+    cleaning: CleaningStatus | None = None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@ import pytest
 from tests.store.cleaning.cleaned_pools import SEGMENT_BLOCKS, Modelled, machine_with
 from tests.store.pools import Machine, block, blocks, read, when_ready
 
-from odx_target.store.api import DamagedBlock, PoolFull, TroubleKind
+from odx_target.store.api import DamagedBlock, PoolDamaged, PoolFull, TroubleKind
+from odx_target.store.catalogue.memory import CatalogueContent
 from odx_target.store.cleaning.moving import PIECE_BLOCKS, pieces
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.segments.segment import PLACE_BITS
@@ -258,3 +259,56 @@ def test_a_cleaner_that_finds_no_sealed_segment_does_not_keep_writers_waiting() 
     machine.pool.log.sealed_segments = list  # type: ignore[method-assign]
     with pytest.raises(PoolFull):
         model.write(0, 100)
+
+
+def test_a_lost_catalogue_of_a_cleaned_pool_is_noticed() -> None:
+    machine, _ = mostly_dead()
+    clean(machine)
+    assert 1 not in machine.pool.supply.segments
+    machine.disk.catalogue_content = CatalogueContent()
+    with pytest.raises(PoolDamaged):
+        machine.kill()
+    assert len(machine.disk.files) > 2
+
+
+def test_the_status_counts_the_work_of_the_cleaner() -> None:
+    machine, model = mostly_dead()
+    clean(machine)
+    status = machine.pool.status().cleaning
+    assert status is not None
+    assert status.host_blocks == model.next_value - 1
+    assert status.moved_blocks == machine.pool.cleaner.mover.moved_blocks > 0
+    assert status.write_amplification == (status.host_blocks + status.moved_blocks) / status.host_blocks
+    assert status.freed_segments >= status.recycled_segments
+    assert 0 < status.live_blocks <= 400
+    assert status.dead_blocks > 0
+
+
+def test_a_relocated_block_is_no_difference() -> None:
+    machine, model = mostly_dead(1500)
+    first = model.volume.freeze()
+    model.write(0)
+    second = model.volume.freeze()
+    before = list(machine.pool.differences(first, second))
+    machine.pool.cleaner._start()
+    while machine.pool.cleaner._is_at_work:
+        machine.environment.step()
+        assert list(machine.pool.differences(first, second)) == before
+    assert machine.pool.supply.freed > 0
+
+
+def test_turns_are_short_while_a_pool_is_cleaned() -> None:
+    machine, model = mostly_dead(1500)
+    turns = machine.pool.turns
+    least: list[int] = []
+    next_turn = turns.next
+
+    async def noted() -> None:
+        least.append(turns.left)
+        await next_turn()
+
+    turns.next = noted  # type: ignore[method-assign]
+    clean(machine)
+    assert len(least) > 3
+    assert min(least) > -turns.of_a_turn
+    model.check()

@@ -24,6 +24,11 @@ def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
     available = health["available_bytes"]
     room = "not known" if available is None else size(available)
     yield f"room: {size(health['used_bytes'])} used, {room} available"
+    if cleaning := health.get("cleaning"):
+        yield (
+            f"cleaning: {size(cleaning['live_bytes'])} live and {size(cleaning['dead_bytes'])} dead at the last look, "
+            f"{cleaning['freed_segments']} segments freed, write amplification {cleaning['write_amplification']:.2f}"
+        )
     yield f"refused since the start: {health['refused_sockets']} sockets, {health['refused_logins']} logins"
 
 

@@ -23,6 +23,7 @@ from odx_target.store.errors import DamagedBlock, PoolFailed, PoolFull, StoreErr
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import Epoch
 from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.status import CleaningStatus
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
@@ -78,6 +79,20 @@ class Cleaner:
         self._unmovable: set[int] = set()
         self._most_gained = self._cycles_without_gain = 0
         self._resumed_at = 0.0
+
+    def status(self) -> CleaningStatus:
+        sizes = self._supply.size_blocks
+        live = {number: blocks for number, blocks in self.live.items() if number in sizes}
+        live_blocks = sum(live.values())
+        return CleaningStatus(
+            live_blocks=live_blocks,
+            dead_blocks=sum(sizes[number] for number in live) - live_blocks,
+            host_blocks=self._log.data_blocks - self.mover.moved_blocks,
+            moved_blocks=self.mover.moved_blocks,
+            header_blocks=self._log.header_blocks,
+            freed_segments=self._supply.freed,
+            recycled_segments=self._supply.recycled,
+        )
 
     def consider(self) -> None:
         """Start to clean in the background if there is a reason. This is cheap, and is called often."""
@@ -145,6 +160,7 @@ class Cleaner:
         live = {number: self.live[number] for number in marks.sizes}
         dead = [number for number, blocks in live.items() if not blocks]
         if await self._freeing.free(dead, self._pause):
+            self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
             self._announce()
         moved = await self._move(marks, {number: blocks for number, blocks in live.items() if blocks})
         if dead or moved:

@@ -11,8 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.errors import StoreError
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
+from odx_target.store.log.records import Forget, encode
+from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
 
 PIN_PAUSE_S = 0.05
@@ -27,12 +30,14 @@ class Freeing:
 
     def __init__(
         self,
+        log: Log,
         supply: SegmentSupply,
         checkpointer: Checkpointer,
         flusher: Flusher,
         reader: Reader,
         environment: Environment,
     ) -> None:
+        self._log = log
         self._supply = supply
         self._checkpointer = checkpointer
         self._flusher = flusher
@@ -49,6 +54,7 @@ class Freeing:
             self._supply.retired.update(dead)
             await self._checkpointer.save()
             self._unlisted = set(self._supply.retired)
+            self._prove_durable()
         has_freed = False
         for _ in range(MAX_PIN_PAUSES):
             unused = sorted(self._unlisted - self._reader.pins.segments())
@@ -60,6 +66,20 @@ class Freeing:
             await pause()
             await self._environment.sleep(PIN_PAUSE_S)
         return has_freed
+
+    def _prove_durable(self) -> None:
+        """Log that everything before the checkpoint is durable.
+
+        Without its first segments the log cannot be replayed from its beginning. If the catalogue is lost, this batch shows
+        recovery that the log is not a new one, whose first batches were lost with the power.
+        """
+        record = encode(Forget(""))
+        try:
+            self._log.require_record(len(record), spare=True, may_clean=False)
+            self._log.append(record)
+            self._log.commit_for_another()
+        except StoreError:
+            return  # The next batch of a host shows the same.
 
     async def _free_now(self, numbers: Sequence[int]) -> None:
         await self._flusher.forget([self._supply.segments[number] for number in numbers])

@@ -5,10 +5,11 @@ needed.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from odx_target.store.map.difference import Places
 from odx_target.store.map.leaf import Entries
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
@@ -16,8 +17,6 @@ MAX_SPAN = 1 << 16
 """Largest difference between the numbers of two segments in one table. The limit keeps the list of rows below 512 KiB."""
 
 _BLOCK_MASK = MAX_SEGMENT_BLOCKS - 1
-
-Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
 class PlaceTable:

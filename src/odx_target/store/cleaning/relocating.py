@@ -9,7 +9,6 @@ since, until one pass takes place within one turn. Old places that still escape 
 
 from array import array
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.contents import Contents
+from odx_target.store.map.difference import Places
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
 from odx_target.turns import Turns
 
@@ -49,11 +49,13 @@ class Moves:
                 return None
             entries = expand(entries)
         places = as_places(entries)
+        new = self.present(places)
+        return _entries(new) if (new != places).any() else None
+
+    def present(self, places: Places) -> Places:
+        """The new places of blocks that were moved, and the places of all others."""
         new = self._table.cells[self._table.indexes(places)]
-        moved = new != 0
-        if not moved.any():
-            return None
-        return _entries(np.where(moved, new, places))
+        return np.where(new != 0, new, places)
 
 
 async def relocate(
@@ -78,6 +80,7 @@ async def relocate(
         return STEPS_OF_A_LEAF + STEPS_OF_A_CHANGE
 
     stamp = Epoch()
+    contents.present = moves.present
     async with checkpointer.held_off():
         for _ in range(MAX_PASSES):
             await pause()
@@ -85,6 +88,6 @@ async def relocate(
                 return
 
 
-def _entries(places: "np.ndarray[Any, np.dtype[np.int64]]") -> Entries:
+def _entries(places: Places) -> Entries:
     dense = array("Q", places.tobytes())
     return packed(dense) or dense

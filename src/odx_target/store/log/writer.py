@@ -124,13 +124,13 @@ class Log:
             need = count_blocks + 2 * parts + reserve
             self._make_room(need, need + self.reserve_blocks)
 
-    def require_record(self, size_bytes: int, *, spare: bool = False) -> None:
+    def require_record(self, size_bytes: int, *, spare: bool = False, may_clean: bool = True) -> None:
         """Check that a record can be appended. `spare` allows the use of the reserve. Raises PoolFull, PoolBusy, PoolFailed."""
         self._check_writable()
         # Room for two headers, because a header that does not fit into a segment leaves the end of that segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self.reserve_blocks + self._supply.spare_blocks)
         if self.deferred or self.unused_blocks < need + self.reserve_blocks // 2:
-            self._make_room(need, need, spare=spare)
+            self._make_room(need, need, spare=spare, may_clean=may_clean)
 
     def append(self, record: bytes) -> None:
         """Add a record without data. The caller must call `require_record` first."""

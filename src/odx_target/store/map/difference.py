@@ -1,6 +1,7 @@
 """The differences between two maps. The comparison skips the nodes that both maps share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Entries, Epoch, Leaf, expand
 from odx_target.store.volumes.block_sources import Change
 from odx_target.turns import Steps
+
+Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 STEPS_OF_TWO_LEAVES = 30
 """Number of steps for the comparison of two leaves."""
@@ -22,7 +25,11 @@ _Run = tuple[Change, int]
 
 
 def changes(
-    before: MapReader, after: MapReader, block: int = 0, steps: Steps | None = None
+    before: MapReader,
+    after: MapReader,
+    block: int = 0,
+    steps: Steps | None = None,
+    present: Callable[[Places], Places] | None = None,
 ) -> Iterator[tuple[int, int, Change]]:
     """Yield runs (block, count_blocks, change) from `block` on. Adjacent runs differ in `change`.
 
@@ -30,11 +37,14 @@ def changes(
     subtree is read. The last run may be incomplete; the next call continues after it. The blocks after the end of the smaller
     map count as holes. Equal data at different places counts as different. If a map changes meanwhile, each run shows the state
     at the time when it is read.
+
+    While blocks are relocated, one map may have the new place of a block and the other map still the old one. `present` then
+    returns the new places of an array of places.
     """
     end = max(before.size_blocks, after.size_blocks)
     start, was = block, None
     while block < end:
-        runs, cost = _next_runs(before, after, block, end)
+        runs, cost = _next_runs(before, after, block, end, present)
         for change, count in runs:
             if change is not was:
                 if was is not None:
@@ -63,7 +73,9 @@ def differences(before: MapReader, after: MapReader) -> Iterator[tuple[int, int]
         yield start, end - start
 
 
-def _next_runs(before: MapReader, after: MapReader, block: int, end: int) -> tuple[list[_Run], int]:
+def _next_runs(
+    before: MapReader, after: MapReader, block: int, end: int, present: Callable[[Places], Places] | None
+) -> tuple[list[_Run], int]:
     """Return the runs of the next leaf, or one run for the next shared subtrees, and their cost in steps."""
     levels = max(before.levels, after.levels)
     ours, theirs = _lifted(before, levels), _lifted(after, levels)
@@ -82,7 +94,7 @@ def _next_runs(before: MapReader, after: MapReader, block: int, end: int) -> tup
         return [(Change.NONE, min(rest, end - block))], 1
     assert ours is None or isinstance(ours, Leaf)
     assert theirs is None or isinstance(theirs, Leaf)
-    runs = _runs_of_leaves(ours, theirs, block & INDEX_MASK, min(rest, end - block))
+    runs = _runs_of_leaves(ours, theirs, block & INDEX_MASK, min(rest, end - block), present)
     return runs, len(runs) + STEPS_OF_TWO_LEAVES
 
 
@@ -124,10 +136,14 @@ def _children(node: Node | None) -> "list[Node | None] | Few":
     return node.children if isinstance(node.children, Few) else node.children.tolist()
 
 
-def _runs_of_leaves(before: Leaf | None, after: Leaf | None, index: int, count: int) -> list[_Run]:
-    if _is_short(before) and _is_short(after):
+def _runs_of_leaves(
+    before: Leaf | None, after: Leaf | None, index: int, count: int, present: Callable[[Places], Places] | None
+) -> list[_Run]:
+    if present is None and _is_short(before) and _is_short(after):
         return _merged_runs(_place_runs(before, index, count), _place_runs(after, index, count))
     old, new = _places(before)[index : index + count], _places(after)[index : index + count]
+    if present is not None:
+        old, new = present(old), present(new)
     kinds = np.where(old == new, Change.NONE.value, np.where(new == 0, Change.HOLE.value, Change.DATA.value))
     starts = np.concatenate(([0], np.flatnonzero(np.diff(kinds)) + 1))
     lengths = np.diff(np.append(starts, count))
@@ -159,9 +175,9 @@ def _merged_runs(before: list[tuple[int, int]], after: list[tuple[int, int]]) ->
     return found
 
 
-def _places(leaf: Leaf | None) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+def _places(leaf: Leaf | None) -> Places:
     """Return the places of all blocks of a leaf as an array of numpy."""
     if leaf is None:
-        return np.zeros(LEAF_BLOCKS, dtype=np.uint64)
+        return np.zeros(LEAF_BLOCKS, dtype=np.int64)
     entries: Entries = leaf.entries
-    return np.frombuffer(entries if len(entries) == LEAF_BLOCKS else expand(entries), dtype=np.uint64)
+    return np.frombuffer(entries if len(entries) == LEAF_BLOCKS else expand(entries), dtype=np.int64)
