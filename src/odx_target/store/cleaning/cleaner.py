@@ -35,7 +35,7 @@ REST_TIMES = 4
 MAX_CYCLES_WITHOUT_GAIN = 3
 """Number of cycles after which the cleaner gives up for now. One cycle moves, and only the next one frees."""
 
-STEPS_OF_A_SEGMENT = 3
+STEPS_OF_A_SEGMENT = 6
 
 
 class Stopped(Exception):

@@ -15,7 +15,7 @@ from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 MAX_MARKED_SEGMENTS = 4096
 """Largest number of segments that are marked in one walk. The marks of these segments occupy at most 64 MiB."""
 
-STEPS_OF_A_DENSE_LEAF = 8
+STEPS_OF_A_DENSE_LEAF = 16
 
 
 class Marks:

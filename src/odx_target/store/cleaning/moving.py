@@ -18,10 +18,10 @@ from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import Segment
 from odx_target.store.segments.supply import SegmentSupply
 
-PIECE_BLOCKS = 256
-"""Length of a piece of a segment that is read with one call: 1 MiB."""
+PIECE_BLOCKS = 128
+"""Length of a piece of a segment that is read with one call: 512 KiB. The event loop logs it within a turn."""
 
-COMMIT_BLOCKS = 256
+COMMIT_BLOCKS = 128
 """Number of moved blocks after which they are committed, so that few headers are written for them."""
 
 COMMIT_PAUSE_S = 0.1

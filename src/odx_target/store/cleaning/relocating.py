@@ -23,9 +23,9 @@ from odx_target.turns import Turns
 MAX_PASSES = 8
 """Number of passes after which a relocation ends, although hosts may have copied leaves during the last pass."""
 
-STEPS_OF_A_LEAF = 8
+STEPS_OF_A_LEAF = 16
 
-STEPS_OF_A_CHANGE = 40
+STEPS_OF_A_CHANGE = 120
 """Steps that it takes to replace the entries of a leaf and to pack them."""
 
 
