@@ -67,4 +67,4 @@ class CleanMachine(CrashMachine):
 
 
 TestCleanMachine = CleanMachine.TestCase
-TestCleanMachine.settings = searching(max_examples=150, steps=40)
+TestCleanMachine.settings = searching(max_examples=60, steps=40)

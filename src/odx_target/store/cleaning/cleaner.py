@@ -148,6 +148,7 @@ class Cleaner:
         finally:
             now = self._environment.monotonic()
             self._rest_until = now + REST_TIMES * (now - began_at)
+            self._contents.present = None
             self._is_at_work = False
             self._announce()
 

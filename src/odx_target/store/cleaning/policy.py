@@ -28,7 +28,10 @@ MAX_LIVE_WHEN_FULL = 0.97
 """Largest live share of a segment that is moved if a writer waits for room."""
 
 MAX_MOVED_BLOCKS = 1 << 18
-"""Largest number of blocks moved between two markings: 1 GiB. Its places take 2 MiB for each segment."""
+"""Largest number of blocks moved between two markings: 1 GiB."""
+
+MAX_VICTIMS = 256
+"""Largest number of segments moved between two markings. The new places of their blocks take up to 32 MiB."""
 
 COST_BLOCKS = 4
 BLOCKS_OF_A_HEADER = 32
@@ -74,6 +77,7 @@ def victims(
             gained_blocks >= wanted_blocks
             or taken_blocks + cost > room_blocks
             or moved_blocks + live[number] > MAX_MOVED_BLOCKS
+            or len(chosen) == MAX_VICTIMS
         ):
             break
         chosen.append(number)
