@@ -18,7 +18,7 @@ class Owned(NamedTuple):
 
 
 def owned(root: FrozenRoot, places: Sequence[int], steps: Steps | None = None) -> Iterator[Owned | None]:
-    """Yield the blocks of a map that are stored at any of these places. The places are in ascending order.
+    """Yield the blocks of a map that are stored at any of `places`. The places must be in ascending order.
 
     If `steps` are spent, yields None after each leaf, so that the caller can let other tasks run.
     """

@@ -40,10 +40,11 @@ class PoolReport:
     volumes: int = 0
     frozen_maps: int = 0
     mapped_blocks: int = 0
-    """Number of blocks that are not holes. A block that several volumes or frozen maps share counts for each of them."""
+    """Number of blocks that are not holes. If several volumes or frozen maps share a block, the block is counted for each of
+    them."""
     damaged_blocks: int = 0
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damage that alone loses no data."""
+    """Descriptions of damage that does not cause a loss of data by itself."""
     lost: list[LostRange] = field(default_factory=list)
     lost_ranges: int = 0
 
@@ -125,7 +126,7 @@ def _check_map(
 def _faults(
     place: int, count: int, damaged: dict[int, set[int]], tables: dict[int, memoryview]
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield the parts (offset, count_blocks, reason) of a run of places whose data is lost."""
+    """Yield (offset, count_blocks, reason) for each part of a run of places in which data is lost."""
     number, at = place >> PLACE_BITS, place & _BLOCK_MASK
     table = tables.get(number)
     if table is None:

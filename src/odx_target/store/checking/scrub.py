@@ -1,6 +1,6 @@
 """The scrub of an open pool. A scrub reads and checks all data at a limited rate, while hosts use the pool.
 
-A scrub reports a damaged block in the same way as a read: once, with its volume and its block number.
+A scrub reports a damaged block once, with its volume and its block number. A read reports damage in the same way.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,8 @@ from odx_target.store.status import ScrubProgress
 from odx_target.store.troubles import Troubles
 
 DEFAULT_RATE_BYTES = 100 << 20
-"""Bytes per second that a scrub reads. At this rate, a fast disk has most of its time for hosts, and 1 TB takes three hours."""
+"""Bytes per second that a scrub reads. At this rate, a fast disk has most of its time for hosts, and a scrub of 1 TB takes
+three hours."""
 
 MAX_COMPLAINTS = 100
 """Number of damaged headers and footers that one scrub lists. An operator would not read a longer list."""
@@ -29,7 +30,7 @@ MAX_COMPLAINTS = 100
 _PIECES_AT_ONCE = 4
 _ROOM_PAUSE_S = 1.0
 _MAX_SLEEP_S = 0.25
-"""Longest sleep of a scrub, and so the longest time for which a stop waits."""
+"""Longest sleep of a scrub. It is short, because a call of `stop` waits until the sleep ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Root:
 
 
 class _Scrub:
-    """One scrub. `segments`: sizes of the segments to check. `open_blocks`: used blocks of each segment without a footer.
+    """One scrub. `segments` has the sizes of the segments to check. `open_blocks` has the used blocks of segments without a
+    footer.
 
     `find` returns a segment by its number, or None if the segment has been deleted. `roots` returns the present maps.
     """
@@ -142,7 +144,7 @@ class _Scrub:
 
 
 class Scrubber:
-    """The scrubs of one pool, one at a time."""
+    """The scrubs of one pool. At most one scrub runs at a time."""
 
     def __init__(
         self,

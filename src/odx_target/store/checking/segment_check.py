@@ -19,7 +19,7 @@ PIECE_BLOCKS = SegmentView.PIECE_BLOCKS
 
 
 class SegmentCheck:
-    """A check of a segment that reads `PIECE_BLOCKS` at a time.
+    """A check of a segment. Each step reads `PIECE_BLOCKS` blocks.
 
     `used_blocks` is the number of blocks that the log uses in a segment without a footer. For a sealed segment `used_blocks` is
     None, because the footer contains the number.
@@ -98,7 +98,7 @@ class SegmentCheck:
             yield True
 
     def _check_by_footer(self, view: SegmentView, block: int, table: "array[int]") -> Iterator[bool]:
-        """Check the blocks after a damaged header. The footer has a checksum of 0 for every block of a header."""
+        """Check the blocks after a damaged header. In the footer, the checksum of every header block is 0."""
         for start in range(block, len(table), PIECE_BLOCKS):
             for at in range(start, min(start + PIECE_BLOCKS, len(table))):
                 if table[at] and crc32c(view.read(at, 1)) != table[at]:

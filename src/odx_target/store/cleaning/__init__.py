@@ -1,1 +1,1 @@
-"""The cleaner, which frees the segments of the log to whose blocks no map refers any more."""
+"""The cleaner. The cleaner frees segments of the log whose blocks are no longer in any map."""

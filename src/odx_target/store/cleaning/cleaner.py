@@ -1,12 +1,12 @@
-"""The cleaner of a pool gives back the room of blocks that no map refers to any more.
+"""The cleaner of a pool frees the room of blocks to which no map refers any more.
 
-It works in cycles. A marking finds the live blocks of the sealed segments. Segments without live blocks are retired, and freed
-after the next checkpoint. Of the others, those with the fewest live blocks are moved: their blocks are written again at the
-end of the log, and the maps are relocated. The marking of the next cycle then finds these segments without live blocks. A
-segment is never freed for any other reason, so a fault in moving cannot lose data.
+The cleaner works in cycles. First, a marking finds the live blocks of the sealed segments. Segments without live blocks are
+retired, and are freed after the next checkpoint. Then the segments with the fewest live blocks are moved: their live blocks are
+written again at the end of the log, and the maps get the new places. The marking of the next cycle finds no live blocks in the
+moved segments. A segment is freed only if a marking finds no live block in the segment, so a fault in moving cannot lose data.
 
-If there is room, the cleaner is gentle: it works for a share of the time and moves only segments that are mostly dead. If there
-is little room, it works without pauses, and a writer that finds the pool full waits for it.
+If there is enough room, the cleaner works for a share of the time and moves only segments whose blocks are mostly dead. If
+there is little room, the cleaner works without pauses. A writer that finds the pool full waits for the cleaner.
 """
 
 from odx_target.environment import Environment, Event
@@ -30,10 +30,12 @@ RETRY_S = 30.0
 """Pause after a cycle that failed, for example because no checkpoint could be saved."""
 
 REST_TIMES = 4
-"""After gentle work the cleaner rests so many times as long as it worked, because every marking visits all maps."""
+"""Ratio of the cleaner's rest to the work before the rest, if there is enough room. Frequent markings would cost too much,
+because every marking visits all maps."""
 
 MAX_CYCLES_WITHOUT_GAIN = 3
-"""Number of cycles after which the cleaner gives up for now. One cycle moves, and only the next one frees."""
+"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal, because a
+cycle moves blocks and the next cycle frees their segments."""
 
 STEPS_OF_A_SEGMENT = 6
 
@@ -43,7 +45,7 @@ class Stopped(Exception):
 
 
 class Cleaner:
-    """`live` has the number of live blocks of each segment at the last marking that included it."""
+    """The cleaner of one pool. `live` has the number of live blocks that the last marking of each segment found."""
 
     def __init__(
         self,
@@ -95,19 +97,19 @@ class Cleaner:
         )
 
     def consider(self) -> None:
-        """Start to clean in the background if there is a reason. This is cheap, and is called often."""
+        """Start to clean in the background if cleaning is due. A call costs little, so this method may be called often."""
         if self._is_at_work or not self._may_work() or not self._need.is_cleaning_due():
             return
         if self._need.is_short() or self._environment.monotonic() >= self._rest_until:
             self._start()
 
     def note_freed(self, count_blocks: int) -> None:
-        """Note that a change may have made so many blocks dead, and start to clean if that is worthwhile."""
+        """Note that a change may have made `count_blocks` blocks dead, and start to clean if cleaning is due."""
         self._need.note_freed(count_blocks)
         self.consider()
 
     def can_make_room(self) -> bool:
-        """True if a writer that finds the pool full should wait for `room_made`. Then the cleaner works in a hurry."""
+        """True if a writer that finds the pool full should wait for `room_made`. In this case the cleaner makes no pauses."""
         if not self._may_work() or not (self._is_at_work or self._need.is_hopeful()):
             return False
         self._need.writer_waits = True
@@ -116,12 +118,12 @@ class Cleaner:
         return True
 
     async def room_made(self) -> None:
-        """Wait until the cleaner has freed segments or has ended, if a writer was asked to wait."""
+        """Wait until the cleaner has freed segments or has ended its work. Return at once if no writer waits."""
         if self._is_at_work and self._need.writer_waits:
             await self._progress.wait()
 
     async def stop(self) -> None:
-        """Start no work any more, and wait until the present work has ended."""
+        """Stop the cleaner for good, and wait until its present work has ended."""
         self._is_stopping = True
         while self._is_at_work:
             await self._progress.wait()
@@ -153,7 +155,9 @@ class Cleaner:
             self._announce()
 
     async def _cycle(self) -> bool:
-        """Mark, free dead segments, and move others. Returns True if another cycle may free more."""
+        """Mark live blocks, free segments without live blocks, and move other segments. Returns True if the next cycle may free
+        segments.
+        """
         marks = await self._mark()
         if marks is None:
             self._need.nothing_to_gain()
@@ -178,7 +182,7 @@ class Cleaner:
         return False
 
     def _gains(self) -> bool:
-        """False if several cycles in succession wrote as much as they freed, as happens if nearly all blocks are live."""
+        """False if several successive cycles wrote as many blocks as they freed. This happens if nearly all blocks are live."""
         gain = self._need.room_and_data(self.mover.moved_blocks)
         self._cycles_without_gain = 0 if gain > self._most_gained else self._cycles_without_gain + 1
         self._most_gained = max(gain, self._most_gained)
@@ -202,7 +206,7 @@ class Cleaner:
         return marks
 
     async def _move(self, marks: Marks, live: dict[int, int]) -> bool:
-        """Move the segments with the fewest live blocks, if that is worthwhile. Returns True if any was moved."""
+        """Move the segments with the fewest live blocks, if moving them frees room. Returns True if any segment was moved."""
         chosen = victims(
             {number: blocks for number, blocks in live.items() if number not in self._unmovable},
             marks.sizes,
@@ -218,7 +222,7 @@ class Cleaner:
             for number in chosen:
                 moved |= await self._move_one(number, marks, moves)
         except PoolFull:
-            await self.mover.end(self._pause)  # What was moved so far is relocated, which frees nothing yet but is not in vain.
+            await self.mover.end(self._pause)  # The blocks moved so far are relocated below.
         if moves.count_blocks:
             await relocate(moves, self._contents, self._checkpointer, self._turns, self._hurried_pause)
         return moved
@@ -241,7 +245,7 @@ class Cleaner:
         return MAX_LIVE_BELOW_LIMIT if self._supply.has_limit else MAX_LIVE
 
     async def _pause(self) -> None:
-        """Wait for the next turn, and longer if there is room. Raises Stopped."""
+        """Wait for the next turn of the event loop. If there is enough room, wait longer than one turn. Raises Stopped."""
         worked_s = self._environment.monotonic() - self._resumed_at
         await self._hurried_pause()
         if not self._need.is_short():
@@ -254,7 +258,7 @@ class Cleaner:
         await self._turns.next()
 
     def _announce(self) -> None:
-        """Wake the writers that wait for room. If they do not find it, they ask again."""
+        """Wake the writers that wait for room. A writer that still finds the pool full asks the cleaner again."""
         self._need.writer_waits = False
         progress, self._progress = self._progress, self._environment.event()
         progress.set()

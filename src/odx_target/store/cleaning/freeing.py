@@ -1,8 +1,9 @@
 """Freeing of segments in which a marking found no live block.
 
-1. They are retired: the next checkpoint does not list them.
-2. A checkpoint is saved. Neither its maps nor the log after it refer to the segments, so recovery does not need them.
-3. When no read uses them any more, they are freed.
+1. The segments are retired: the next checkpoint does not list them.
+2. A checkpoint is saved. The maps of this checkpoint and the log after it do not refer to the segments, so recovery does not
+   need the segments.
+3. The segments are freed when no read uses them any more.
 
 A crash between these steps is harmless, because recovery deletes the segments that it does not need.
 """
@@ -19,10 +20,11 @@ from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
 
 PIN_PAUSE_S = 0.05
-"""Pause before the next look at segments that reads still use."""
+"""Pause before the cleaner checks again if reads still use the segments."""
 
 MAX_PIN_PAUSES = 20
-"""Number of these pauses before the segments wait for the next cycle."""
+"""Largest number of pauses of PIN_PAUSE_S. If reads still use the segments after the last pause, the next cycle frees the
+segments."""
 
 
 class Freeing:
@@ -46,9 +48,9 @@ class Freeing:
         self._unlisted: set[int] = set()
 
     async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]]) -> bool:
-        """Free dead segments, and those that reads used at the last call. Returns True if any was freed.
+        """Free the segments `dead`, and the segments that reads used at the last call. Returns True if any segment was freed.
 
-        Raises StoreError if no checkpoint can be saved, OSError if files cannot be deleted.
+        Raises StoreError if no checkpoint can be saved. Raises OSError if files cannot be deleted.
         """
         if dead:
             self._supply.retired.update(dead)
@@ -68,10 +70,11 @@ class Freeing:
         return has_freed
 
     def _prove_durable(self) -> None:
-        """Log that everything before the checkpoint is durable.
+        """Write a batch to the log, which shows that all data before the checkpoint is durable.
 
-        Without its first segments the log cannot be replayed from its beginning. If the catalogue is lost, this batch shows
-        recovery that the log is not a new one, whose first batches were lost with the power.
+        When the first segments of the log have been freed, the log cannot be replayed from its beginning. If the catalogue is
+        lost too, recovery must not treat the log as a new log whose first batches were lost in a power failure. The batch
+        prevents this mistake.
         """
         record = encode(Forget(""))
         try:
@@ -79,7 +82,7 @@ class Freeing:
             self._log.append(record)
             self._log.commit_for_another()
         except StoreError:
-            return  # The next batch of a host shows the same.
+            return  # The next batch that a host writes has the same effect.
 
     async def _free_now(self, numbers: Sequence[int]) -> None:
         await self._flusher.forget([self._supply.segments[number] for number in numbers])

@@ -1,4 +1,4 @@
-"""The making of the cleaner of a pool out of the parts of the pool."""
+"""A function that makes the cleaner of a pool from the parts of the pool."""
 
 from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
@@ -20,7 +20,7 @@ def make_cleaner(
     environment: Environment,
     options: PoolOptions,
 ) -> Cleaner:
-    """Make a cleaner, and connect it with the log and the ledger."""
+    """Make a cleaner, and connect the log and the ledger to the cleaner."""
     log, supply = ledger.log, ledger.supply
     cleaner = Cleaner(
         ledger.contents,

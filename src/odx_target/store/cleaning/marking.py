@@ -1,8 +1,8 @@
-"""Marks on the live blocks of sealed segments. A block is live if any map refers to it.
+"""Marks on the live blocks of sealed segments. A block is live if any map refers to the block.
 
-The marks show the state at the start of the walk. If no map refers to a place at one moment, the place stays dead: a map gets a
-place only from another map or from a new write, and the log never writes to the same place again. Blocks that become live later
-are therefore in other segments.
+The marks show the state at the start of the walk. If no map refers to a place at that time, no map will ever refer to this
+place: a map gets a place only from another map or from a new write, and the log never writes to the same place again. New
+writes are in segments that were not marked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ STEPS_OF_A_DENSE_LEAF = 16
 
 
 class Marks:
-    """The marks of some segments. `sizes` maps their numbers to their sizes in blocks."""
+    """The marks of some segments. `sizes` maps segment numbers to sizes in blocks."""
 
     def __init__(self, sizes: Mapping[int, int]) -> None:
         self._table = PlaceTable(sizes, np.bool_)
         self.sizes = self._table.sizes
 
     def mark(self, leaf: Leaf) -> int:
-        """Mark the blocks to which a leaf refers. Returns the number of steps for this work."""
+        """Mark the blocks to which a leaf refers. Returns the number of steps that the marking takes."""
         entries = leaf.entries
         if len(entries) == LEAF_BLOCKS:
             self._table.cells[self._table.indexes(as_places(entries))] = True
@@ -49,7 +49,7 @@ class Marks:
 
 
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:
-    """Choose the segments of the next walk from `numbers`, which are ascending.
+    """Choose the segments of the next walk from `numbers`, which are in ascending order.
 
     The walk begins at the first number above `after`. If there is no such number, the walk begins at the first number. If one
     walk can mark all segments, all are chosen.

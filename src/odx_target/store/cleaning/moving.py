@@ -1,6 +1,6 @@
-"""Moving: the live blocks of a segment are written again at the end of the log.
+"""The mover. The mover writes the live blocks of a segment again at the end of the log.
 
-A thread reads the blocks in pieces and checks them. The event loop adds each piece to the log as `Moved` records.
+A thread reads the blocks in pieces and verifies their checksums. The event loop adds each piece to the log as `Moved` records.
 """
 
 from array import array
@@ -19,23 +19,24 @@ from odx_target.store.segments.segment import Segment
 from odx_target.store.segments.supply import SegmentSupply
 
 PIECE_BLOCKS = 128
-"""Length of a piece of a segment that is read with one call: 512 KiB. The event loop logs it within a turn."""
+"""Largest number of blocks in a piece: 512 KiB. One call reads a piece, and one turn of the event loop adds the piece to the
+log."""
 
 COMMIT_BLOCKS = 128
-"""Number of moved blocks after which they are committed, so that few headers are written for them."""
+"""Number of moved blocks after which the mover commits the blocks. The number is large, so that few headers are written."""
 
 COMMIT_PAUSE_S = 0.1
-"""Pause before the next attempt to commit blocks that the operating system did not take."""
+"""Pause before the next attempt to commit blocks, if the operating system did not accept the last write."""
 
 STEPS_OF_A_RUN = 3
 BLOCKS_OF_A_STEP = 2
 
 Run = tuple[int, int]
-"""Block in the segment, and number of blocks."""
+"""A run of blocks: the number of the first block in the segment, and the number of blocks."""
 
 
 class Piece(NamedTuple):
-    """Live runs of a segment that lie in one piece of it."""
+    """Live runs of a segment that one call reads. `first` is the first block, and `end` is the block after the last block."""
 
     first: int
     end: int
@@ -54,9 +55,10 @@ class Mover:
         self._uncommitted_blocks = 0
 
     async def move(self, number: int, runs: Sequence[Run], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
-        """Move the live runs of a segment, and note their new places in `moves`. `pause` is awaited after each piece.
+        """Move the live runs of a segment, and note the new places in `moves`. `pause` is awaited after each piece.
 
-        Raises DamagedBlock or OSError if a block cannot be read; PoolFull, OutOfResources, PoolFailed. What was noted is moved.
+        Raises DamagedBlock or OSError if a block cannot be read. Raises PoolFull, OutOfResources or PoolFailed if a block
+        cannot be written. After an exception, the blocks that `moves` has noted are at their new places.
         """
         segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
         table = self._index.tables.get(number)
@@ -67,9 +69,9 @@ class Mover:
         await self.end(pause)
 
     async def end(self, pause: Callable[[], Awaitable[None]]) -> None:
-        """Commit what was moved, and try again until the operating system takes it. Maps may refer to it afterwards.
+        """Commit the moved blocks. Repeat the commit until the operating system accepts the write.
 
-        Raises PoolFailed.
+        After the commit, maps may refer to the new places. Raises PoolFailed.
         """
         while self._uncommitted_blocks:
             try:
@@ -103,7 +105,7 @@ class Mover:
     def _read(
         self, segment: Segment, size_blocks: int, table: "array[int] | None", piece: Piece
     ) -> tuple["array[int]", list[memoryview]]:
-        """Read a piece in a thread, and check its live blocks."""
+        """Read a piece, and verify the checksums of its live blocks. Waits for the disk, so call it in a thread."""
         if table is None:
             table = self._index.load(segment, size_blocks)
         view = memoryview(segment.read(piece.first, piece.end - piece.first))
@@ -116,7 +118,7 @@ class Mover:
 
 
 def pieces(runs: Sequence[Run]) -> Iterator[Piece]:
-    """Cut ascending runs into pieces that are at most PIECE_BLOCKS long from the first live block to the last."""
+    """Divide runs, which are in ascending order, into pieces. Each piece covers at most PIECE_BLOCKS blocks of the segment."""
     waiting: list[Run] = []
     for block, count_blocks in runs:
         end = block + count_blocks

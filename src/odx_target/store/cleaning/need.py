@@ -1,18 +1,20 @@
-"""The need for cleaning: how much room there is, and how much may have become dead since the last marking."""
+"""The need for cleaning. It depends on the room of the pool, and on the blocks that may have become dead since the last
+marking.
+"""
 
 from odx_target.store.cleaning.policy import WaterMarks, growth_blocks, water_marks
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
 
 UNBOUNDED = 1 << 60
-"""Room of a pool for which no bound is known."""
+"""Number of blocks that means "no bound", for example the room of a pool if the room is unknown."""
 
 HOPE_SHARE = 4
-"""After a cycle that gained nothing, another one may help when the log has grown by one part in so many of a segment."""
+"""If a cycle gained nothing, another cycle may run when the log has grown by the size of a segment divided by HOPE_SHARE."""
 
 
 class Need:
-    """`writer_waits` is set while a writer waits because the pool is full."""
+    """Decides if a pool needs cleaning. `writer_waits` is True while a writer waits because the pool is full."""
 
     def __init__(self, log: Log, supply: SegmentSupply, segment_blocks: int, *, is_enabled: bool) -> None:
         self.writer_waits = False
@@ -27,7 +29,7 @@ class Need:
         self._gained_nothing_at: tuple[int, int] | None = None
 
     def note_freed(self, count_blocks: int) -> None:
-        """Note that a change may have made so many blocks dead."""
+        """Note that a change may have made `count_blocks` blocks dead."""
         self._freed_blocks += count_blocks
         self._freeing_changes += 1
 
@@ -36,7 +38,9 @@ class Need:
         self._freed_blocks = 0
 
     def nothing_to_gain(self) -> None:
-        """Note that the last cycles gained nothing. Changes that freed blocks since the last marking still give hope."""
+        """Note that the last cycles gained nothing. If a change has freed blocks since the last marking began, another cycle
+        may still run.
+        """
         self._gained_nothing_at = self._log.logged_blocks, self._marked_at[1]
 
     def is_cleaning_due(self) -> bool:
@@ -49,7 +53,7 @@ class Need:
         return grown_blocks >= least or min(self._freed_blocks, self._supply.used_blocks) >= least
 
     def is_hopeful(self) -> bool:
-        """True if enough has changed since the last marking that gained nothing, so that another one may gain something."""
+        """True if another cycle may gain room, because enough has changed since the last cycle without gain."""
         if not self._is_enabled:
             return False
         if self._gained_nothing_at is None:
@@ -59,24 +63,30 @@ class Need:
         return self._freeing_changes > freeing_changes or grown_blocks >= self._segment_blocks // HOPE_SHARE
 
     def room_and_data(self, moved_blocks: int) -> int:
-        """Room, and all data that hosts have written. It grows only if cleaning gains more than it writes."""
+        """Return the sum of the room and of all data that hosts have written. The sum grows only if cleaning frees more than it
+        writes.
+        """
         return self._room_blocks() + self._log.data_blocks - moved_blocks
 
     def is_short(self) -> bool:
-        """True if there is less room than the low water mark, and from then on until there is as much as the high one."""
+        """True if a writer waits, or if the room is below the low water mark. After that, True until the room reaches the high
+        water mark.
+        """
         low, high = self._marks()
         room_blocks = self._room_blocks()
         self._is_short = room_blocks < (high if self._is_short else low)
         return self._is_short or self.writer_waits
 
     def wanted_blocks(self) -> int:
-        """Number of blocks that should be freed now; UNBOUNDED if there is no hurry, so that only the gain counts."""
+        """Return the number of blocks that moving should free now. If there is enough room, return UNBOUNDED."""
         if not self.is_short():
             return UNBOUNDED
         return max(self._marks().high - self._room_blocks(), self._segment_blocks)
 
     def movable_blocks(self) -> int:
-        """Number of blocks that can be moved now. If there is little room, moving may use the reserve of the pool."""
+        """Return the number of blocks that moving may write now. If there is little room, moving may use the reserve of the
+        pool.
+        """
         if not self.is_short():
             return self._room_blocks() - self._marks().high
         makeable_blocks = self._supply.available_blocks(spare=True)

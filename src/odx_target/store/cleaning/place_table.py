@@ -1,7 +1,7 @@
 """A table with one value for each block of some segments. The table is read and written for many places at once.
 
-Each segment has one row of the table. All places in other segments share one extra row at the end, so no test of each place is
-needed.
+Each segment has one row of the table. All places in other segments share one extra row at the end, so places need not be tested
+one by one.
 """
 
 from collections.abc import Mapping
@@ -37,11 +37,11 @@ class PlaceTable:
         self.cells = np.zeros(len(self.numbers) * self._width + MAX_SEGMENT_BLOCKS, dtype=dtype)
 
     def indexes(self, places: Places) -> Places:
-        """Return the indexes of many places in `cells`. Holes and places in other segments have indexes in the last row."""
+        """Return the index of each place in `cells`. Holes and places in other segments have indexes in the last row."""
         return self.rows(places) * self._width + (places & _BLOCK_MASK)
 
     def rows(self, places: Places) -> Places:
-        """Return the rows of many places. The row of holes and of other segments is `len(numbers)`."""
+        """Return the row number of each place. Holes and places in other segments have the row number `len(numbers)`."""
         # The offset of a place before the first segment becomes a huge unsigned number, so the place gets the last row.
         offsets = ((places - self._first_place) >> PLACE_BITS).view(np.uint64)
         return self._rows[np.minimum(offsets, self._span).view(np.int64)]
@@ -58,5 +58,7 @@ class PlaceTable:
 
 
 def as_places(entries: Entries) -> Places:
-    """Return the entries of a leaf as an array of numpy, without a copy. The array must be used only in the present turn."""
+    """Return a numpy array that shares the memory of the entries of a leaf. Use the array only in the present turn of the event
+    loop.
+    """
     return np.frombuffer(entries, dtype=np.int64)

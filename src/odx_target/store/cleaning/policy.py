@@ -1,45 +1,52 @@
-"""When to clean, and which segments to move: arithmetic without any effect."""
+"""Functions that compute when to clean, and which segments to move. The functions change nothing."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 LOW_SEGMENTS = 2
-"""Least low water mark. Below it, the log may fill segments faster than the cleaner frees them."""
+"""Smallest low water mark, in segments. With less room, the log may fill segments faster than the cleaner frees segments."""
 
 LOW_SHARE = 32
-"""The low water mark is one part in so many of the whole pool, if that is more."""
+"""The low water mark is the size of the pool divided by LOW_SHARE, but at least LOW_SEGMENTS segments."""
 
 GROWTH_SEGMENTS = 4
-"""Least growth of the log before the next marking. A marking visits all maps, which does not pay for a few blocks."""
+"""Smallest growth of the log before the next marking, in segments. A marking visits all maps, which costs too much for a few
+blocks."""
 
 GROWTH_SHARE = 8
-"""The growth before the next marking is one part in so many of the used segments, if that is more."""
+"""The growth of the log before the next marking is the used room divided by GROWTH_SHARE, but at least GROWTH_SEGMENTS
+segments."""
 
 MAX_LIVE = 0.5
-"""Largest live share of a segment that is moved although there is room. Moving it frees as much as it writes."""
+"""Largest share of live blocks in a segment that is moved if there is enough room. With this share, moving frees as many blocks
+as it writes."""
 
 MAX_LIVE_BELOW_LIMIT = 0.25
-"""The same for a pool with a limit. Its blocks may as well die in the room that the limit allows, which costs nothing."""
+"""Largest share of live blocks in a segment that is moved if there is enough room and the pool has a limit. While the pool is
+below its limit, it costs nothing to wait until the segment has few live blocks."""
 
 MAX_LIVE_WHEN_SHORT = 0.85
-"""Largest live share of a segment that is moved if there is little room."""
+"""Largest share of live blocks in a segment that is moved if there is little room."""
 
 MAX_LIVE_WHEN_FULL = 0.97
-"""Largest live share of a segment that is moved if a writer waits for room."""
+"""Largest share of live blocks in a segment that is moved if a writer waits for room."""
 
 MAX_MOVED_BLOCKS = 1 << 18
-"""Largest number of blocks moved between two markings: 1 GiB."""
+"""Largest number of blocks that are moved between two markings: 1 GiB."""
 
 MAX_VICTIMS = 256
-"""Largest number of segments moved between two markings. The new places of their blocks take up to 32 MiB."""
+"""Largest number of segments that are moved between two markings. The new places of their blocks take at most 32 MiB."""
 
 COST_BLOCKS = 4
 BLOCKS_OF_A_HEADER = 32
-"""Blocks of headers that a move may need: four, and one for each 32 moved blocks."""
+"""Number of moved blocks for which the log may need one header block. In addition, each moved segment may need COST_BLOCKS
+header blocks."""
 
 
 class WaterMarks(NamedTuple):
-    """Room in blocks: below `low` the cleaner moves in a hurry, until there is `high`."""
+    """Two sizes of the room, in blocks. If the room is below `low`, the cleaner works without pauses until the room reaches
+    `high`.
+    """
 
     low: int
     high: int
@@ -51,21 +58,21 @@ def water_marks(segment_blocks: int, whole_blocks: int) -> WaterMarks:
 
 
 def growth_blocks(segment_blocks: int, used_blocks: int) -> int:
-    """Blocks by which the log grows before the next marking."""
+    """Return the number of blocks by which the log grows before the next marking."""
     return max(GROWTH_SEGMENTS * segment_blocks, used_blocks // GROWTH_SHARE)
 
 
 def cost_blocks(live_blocks: int) -> int:
-    """Blocks that it may take to move a segment."""
+    """Return the number of blocks that the log may need to move a segment with this number of live blocks."""
     return live_blocks + live_blocks // BLOCKS_OF_A_HEADER + COST_BLOCKS
 
 
 def victims(
     live: Mapping[int, int], sizes: Mapping[int, int], max_live: float, room_blocks: int, wanted_blocks: int
 ) -> list[int]:
-    """Choose the segments to move, the fewest live blocks first, and the older of equals first.
+    """Choose the segments to move. Segments with fewer live blocks come first. Among equal segments, the oldest comes first.
 
-    Their blocks fit into `room_blocks`. Moving them frees `wanted_blocks`, if so much can be freed.
+    Moving the chosen segments needs at most `room_blocks` of the log. If possible, moving frees `wanted_blocks` in total.
     """
     chosen: list[int] = []
     moved_blocks = taken_blocks = gained_blocks = 0

@@ -1,10 +1,11 @@
-"""Relocation: maps refer to the new places of blocks that were moved.
+"""Relocation. A relocation replaces the old places of moved blocks by the new places in all maps.
 
-The data at both places is the same, so the entries of shared and of frozen leaves are replaced too, and shared leaves stay
-shared. A block that was overwritten after its data was moved has another place, and stays as it is.
+The old place and the new place have the same data. Therefore the entries of shared leaves and of frozen leaves are replaced
+too, and shared leaves stay shared. A block that was overwritten after the move has another place, and a relocation does not
+change this place.
 
-A copy of a leaf that is made during the walk may still have old places. The walk is repeated over the nodes that were made
-since, until one pass takes place within one turn. Old places that still escape are found live by the next marking.
+If a leaf is copied during the walk, the copy may still have old places. Therefore the walk is repeated over new nodes until one
+pass ends within one turn. If old places remain after the last pass, the next marking finds their blocks live.
 """
 
 from array import array
@@ -26,23 +27,23 @@ MAX_PASSES = 8
 STEPS_OF_A_LEAF = 16
 
 STEPS_OF_A_CHANGE = 120
-"""Steps that it takes to replace the entries of a leaf and to pack them."""
+"""Number of steps for replacing and packing the entries of a leaf."""
 
 
 class Moves:
-    """Where each block of some segments was moved. `sizes` maps their numbers to their sizes in blocks."""
+    """The new places of the moved blocks of some segments. `sizes` maps segment numbers to sizes in blocks."""
 
     def __init__(self, sizes: Mapping[int, int]) -> None:
         self._table = PlaceTable(sizes, np.int64)
         self.count_blocks = 0
 
     def note(self, segment: int, block: int, place: int, count_blocks: int) -> None:
-        """Note that blocks of a segment were moved to consecutive places from `place` on."""
+        """Note that blocks of a segment were moved to consecutive places. The first of these places is `place`."""
         self._table.of_segment(segment)[block : block + count_blocks] = np.arange(place, place + count_blocks)
         self.count_blocks += count_blocks
 
     def relocated(self, entries: Entries) -> "Entries | None":
-        """Return the entries with new places; None if none of their blocks was moved."""
+        """Return the entries of a leaf with new places. Returns None if no block of the leaf was moved."""
         if len(entries) < LEAF_BLOCKS:
             rows = self._table.rows(as_places(entries) & PLACE_MASK)
             if not (rows < len(self._table.numbers)).any():
@@ -53,7 +54,7 @@ class Moves:
         return _entries(new) if (new != places).any() else None
 
     def present(self, places: Places) -> Places:
-        """The new places of blocks that were moved, and the places of all others."""
+        """Return the present place of each block: the new place if the block was moved, otherwise the same place."""
         new = self._table.cells[self._table.indexes(places)]
         return np.where(new != 0, new, places)
 
@@ -65,9 +66,10 @@ async def relocate(
     turns: Turns,
     pause: Callable[[], Awaitable[None]],
 ) -> None:
-    """Replace old places by new places in all maps, while no checkpoint is being saved. `pause` is awaited between turns.
+    """Replace old places by new places in all maps. `pause` is awaited between turns. No checkpoint is saved during the
+    relocation.
 
-    If it ends early, all maps are correct, and some of them still have old places.
+    If the relocation ends early, all maps are correct, but some maps still have old places.
     """
 
     def visit(leaf: Leaf) -> int:

@@ -23,8 +23,8 @@ async def walk(
 ) -> bool:
     """Visit all leaves of all present volumes and frozen maps, except the leaves that this walk has visited already.
 
-    `stamp` identifies the walk. `visit` must return the number of its steps. When no steps remain, `pause` is awaited; it may
-    end the walk by an exception. Returns True if the whole walk was made in one turn.
+    `stamp` identifies the walk. `visit` must return the number of steps that it took. When no steps of the turn remain, `pause`
+    is awaited. An exception from `pause` ends the walk. Returns True if the whole walk was made in one turn.
     """
     contents.discards.pause()
     moment = contents.checkpoint({}, {}, {})

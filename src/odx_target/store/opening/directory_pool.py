@@ -1,7 +1,7 @@
 """The files of a pool in a local directory.
 
-- `pool.json`: the head, which has the format, identity and epoch of the pool. It is the last file of a new pool.
-- `lock`: the file that is locked by the process that has opened the pool.
+- `pool.json`: the head, which has the format, identity and epoch of the pool. In a new pool, the head is written last.
+- `lock`: a file. The process that opens the pool locks this file.
 - `catalogue.sqlite`: the last checkpoint.
 - `segments/`: the files of the log.
 """
@@ -83,9 +83,9 @@ def prepare(directory: Path) -> None:
 
 
 def prepare_segments(directory: Path, *, is_new: bool) -> Path:
-    """Return the directory of segments, and make it for a new pool.
+    """Return the directory of segments. If the pool is new, make the directory.
 
-    Raises PoolDamaged if an existing pool has no such directory.
+    Raises PoolDamaged if an existing pool has no directory of segments.
     """
     segments = directory / SEGMENTS_NAME
     if is_new:

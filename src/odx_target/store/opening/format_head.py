@@ -1,6 +1,6 @@
-"""The head of a pool: a small document with the format, identity and epoch of the pool. The head is read first.
+"""The head of a pool: a small document with the format, identity and epoch of the pool. The head is read before all other data.
 
-Each process that opens the pool raises the epoch by compare-and-set, and writes the new epoch into its batches. If two
+Each process that opens the pool increases the epoch by compare-and-set, and writes the new epoch into its batches. If two
 processes open a pool whose storage has no lock, only the process with the higher epoch can continue the log.
 """
 
@@ -69,7 +69,7 @@ def encode_head(head: Head) -> bytes:
 
 
 def decode_head(document: bytes, name: str) -> Head:
-    """Decode the head of a pool. Raises PoolDamaged if it is damaged or has another format."""
+    """Decode the head of a pool. Raises PoolDamaged if the head is damaged or has another format."""
     try:
         fields = json.loads(document)
         head = Head(fields["format"], bytes.fromhex(fields["identity"]), fields.get("epoch", 0))

@@ -48,7 +48,7 @@ class Recovered:
 class Replayed:
     """State of a pool after the replay of its log, before anything on the disk is changed.
 
-    `start` is the position of the checkpoint. `sizes` has the sizes of all existing segments. `listed` has the least sizes of
+    `start` is the position of the checkpoint. `sizes` has the sizes of all existing segments. `listed` has the minimum sizes of
     the segments that must exist.
     """
 
@@ -148,7 +148,9 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
 
 
 def _check_beginning(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes) -> None:
-    """Check that the beginning of the log exists, because a lost catalogue is rebuilt from it. Raises PoolDamaged, OSError."""
+    """Check that the log has its first batch, because a lost catalogue is rebuilt from the whole log. Raises PoolDamaged,
+    OSError.
+    """
     views = [SegmentView(store.open(number), size_blocks) for number, size_blocks in sorted(sizes.items()) if size_blocks]
     first_osns = {batch.first_osn for view in views if (batch := read_header(view, 0, pool_identity)) is not None}
     if first_osns and FIRST_POSITION.osn not in first_osns:
@@ -162,7 +164,7 @@ def _apply(contents: Contents, batch: Batch) -> None:
             contents.apply_write(record, place)
             place += record.count_blocks
         elif type(record) is Moved:
-            place += record.count_blocks  # The maps of the checkpoint refer to the older place, which is still there.
+            place += record.count_blocks  # Maps still refer to the former place, which still exists.
         else:
             contents.apply(record)
 
@@ -179,7 +181,7 @@ def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, 
             return size_blocks
     table, first_osn = read_headers(segment, size_blocks, pool_identity)
     del table[used_blocks:]
-    # Unknown checksums become 0, so that a read of their blocks reports damage.
+    # Unknown checksums become 0, so that reads of these blocks report damage.
     table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
     segment.write(used_blocks, [encode_footer(pool_identity, number, table, range(first_osn or end_osn, end_osn))])
     sealed_blocks = used_blocks + footer_blocks(used_blocks)

@@ -1,7 +1,7 @@
-"""Accounting of the data of a volume, frozen map or snapshot: blocks that nothing else has, and blocks that are shared.
+"""Accounting of the data of a volume, frozen map or snapshot. Shared blocks are counted separately from unique blocks.
 
-The walk visits every node of the pool at most once. Subtrees that are common to two maps are skipped. The steps are taken from
-the turns of the event loop.
+The walk visits every node of the pool at most once. Subtrees that are common to two maps are skipped. The walk takes its steps
+from the turns of the event loop.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ async def space_of(ledger: Ledger, source: object) -> Space:
 class Accounting:
     """Counts the blocks below one root, and separately the blocks that are also below other roots.
 
-    No tree may change meanwhile.
+    No tree may change during the count.
     """
 
     def __init__(self, turns: Turns) -> None:

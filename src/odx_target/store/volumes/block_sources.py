@@ -45,18 +45,18 @@ class BlockSource(Protocol):
     def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
         """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
 
-        The runs end at the last block of the source, or when `steps` are spent. At least one run is yielded. The last run may
-        be incomplete.
+        The runs end at the last block of the source, or when `steps` are spent. At least one run is yielded. If `steps` are
+        spent, the last run may be incomplete.
         """
         ...
 
 
 class FrozenMap(BlockSource, Protocol):
-    """A volume as it was at one moment. The frozen map stays until it is released."""
+    """The content of a volume at one moment. The frozen map stays until it is released."""
 
     @property
     def identifier(self) -> int:
-        """Number that no other frozen map of the pool ever gets.
+        """Number of the frozen map. No other frozen map of the pool ever gets the same number.
 
         After a restart, `Pool.frozen_maps` lists a durable frozen map under the same identifier.
         """
@@ -70,8 +70,8 @@ class FrozenMap(BlockSource, Protocol):
 class Snapshot(BlockSource, Protocol):
     """A durable frozen map with a name. `Volume.copy_from` accepts a snapshot as a source.
 
-    Every change may raise PoolFull, PoolBusy or PoolFailed. After the deletion, every change raises Absent. If a change raises
-    an exception, nothing has changed.
+    Every method that changes the snapshot may raise PoolFull, PoolBusy or PoolFailed. After the snapshot is deleted, these
+    methods raise Absent. If a method raises an exception, nothing has changed.
     """
 
     @property
@@ -81,7 +81,7 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def guid(self) -> bytes:
-        """16 random bytes that no other snapshot has. These bytes identify the content."""
+        """16 random bytes that no other snapshot has. The bytes identify the content of the snapshot."""
         ...
 
     @property
@@ -104,9 +104,9 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def group(self) -> bytes:
-        """GUID that is the same in all snapshots of one call of `Pool.snapshot_volumes`.
+        """GUID that all snapshots from one call of `Pool.snapshot_volumes` have.
 
-        Zeros for a snapshot that was taken alone.
+        A snapshot that was taken alone has a GUID of zeros.
         """
         ...
 
@@ -120,7 +120,7 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def holds(self) -> Sequence[str]:
-        """Owners of holds. Only a snapshot without holds can be deleted."""
+        """Owners of the holds on the snapshot. Only a snapshot without holds can be deleted."""
         ...
 
     def rename(self, name: str) -> None:
@@ -145,11 +145,11 @@ class Snapshot(BlockSource, Protocol):
 
 
 class Volume(BlockSource, Protocol):
-    """A row of blocks that can be read and changed."""
+    """A sequence of blocks that can be read and changed."""
 
     on_change: list[Callable[[int, int], None]]
-    """Listeners. Each listener is called with (block, count_blocks) before a write, unmap, copy, restore or cut changes these
-    blocks."""
+    """Listeners. Each listener is called with (block, count_blocks) before a write, unmap, copy, restore or resize changes
+    these blocks."""
 
     @property
     def name(self) -> str: ...
@@ -188,7 +188,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     async def room_made(self) -> None:
-        """Wait until the pool has made more room or could not make it.
+        """Wait until the pool has made room, or has failed to make room.
 
         The caller then repeats the change that raised PoolBusy.
         """
@@ -208,17 +208,18 @@ class Volume(BlockSource, Protocol):
         ...
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
-        """Freeze the present content, at a cost that does not depend on the size. A durable frozen map survives a restart."""
+        """Freeze the present content. The cost does not depend on the size. A durable frozen map exists after a restart."""
         ...
 
     def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Snapshot:
-        """Take a snapshot of the present content, at a cost that does not depend on the size. Raises NameTaken, OverLimit."""
+        """Take a snapshot of the present content. The cost does not depend on the size. Raises NameTaken, OverLimit."""
         ...
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Give the volume the content and the size of a snapshot, at once. The former content is lost, except in snapshots.
+        """Replace the content and the size of the volume by those of a snapshot. No data is copied.
 
-        The listeners in `on_change` are called for the whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
+        The former content is lost, except for content that is in a snapshot. The listeners in `on_change` are called for the
+        whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
         """
         ...
 
@@ -234,8 +235,8 @@ class Volume(BlockSource, Protocol):
         ...
 
     def resize(self, size_blocks: int) -> None:
-        """Add holes at the end, or cut off the end.
+        """Change the size. Holes are added at the end of the volume, or blocks are removed from its end.
 
-        If it raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
+        If the method raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
         """
         ...

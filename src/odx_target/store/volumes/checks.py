@@ -1,4 +1,4 @@
-"""Checks of names, attributes and sizes. The checks are made before the values are put into a record."""
+"""Checks of names, attributes and sizes. The checks are made before the values are written to a record."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 
 
 def check_text(what: str, text: str, max_bytes: int) -> None:
-    """Raise StoreError if a text is not valid Unicode, OverLimit if it is longer than `max_bytes` in UTF-8."""
+    """Raise StoreError if a text is not valid Unicode. Raise OverLimit if the text is longer than `max_bytes` in UTF-8."""
     try:
         size_bytes = len(text.encode())
     except UnicodeEncodeError:
@@ -25,7 +25,7 @@ def check_name(what: str, name: str) -> None:
 
 
 def check_attributes(what: str, attributes: Mapping[str, str]) -> None:
-    """Raise StoreError if the attributes of a volume or snapshot are not valid Unicode or too long in total."""
+    """Raise StoreError if the attributes of a volume or snapshot are not valid Unicode, or if they are too long in total."""
     check_text(what, "".join(f"{key}--{value}--" for key, value in attributes.items()), MAX_ATTRIBUTES_BYTES)
 
 

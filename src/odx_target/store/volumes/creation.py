@@ -1,4 +1,4 @@
-"""Creation of volumes, as holes or as clones."""
+"""Creation of volumes. A new volume is either empty or a clone."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from odx_target.store.volumes.volume import LogVolume
 VOLUME_IDENTITY_BYTES = 16
 
 Origin: TypeAlias = object
-"""A snapshot, a frozen map or a volume. An object of another type is refused."""
+"""Origin of a clone: a snapshot, a frozen map or a volume. An object of another type is refused."""
 
 
 def create_volume(
@@ -47,7 +47,9 @@ def check_new_volume_name(ledger: Ledger, name: str) -> None:
 
 
 def _origin(ledger: Ledger, origin: Origin, size_blocks: int) -> tuple[int, int, bytes]:
-    """Return the identifier of a frozen map or else 0, the number of a volume or else 0, and the lineage of an origin."""
+    """Return (identifier of the frozen map, number of the volume, lineage) for an origin. Values that the origin does not have
+    are 0 or empty.
+    """
     origin_blocks = map_of(ledger, origin).size_blocks
     if origin_blocks != size_blocks:
         raise WrongSize(f"a clone has the size of its origin, {origin_blocks} blocks, not {size_blocks}")

@@ -18,7 +18,7 @@ NO_GROUP = bytes(GUID_BYTES)
 """GUID of the consistency group of a snapshot that was taken alone."""
 
 MAX_HOLDS = 64
-"""Largest number of holds on one snapshot. Replication and schedules need a few."""
+"""Largest number of holds on one snapshot. Replication and schedules need only a few holds."""
 
 _MICROSECONDS = 1_000_000
 

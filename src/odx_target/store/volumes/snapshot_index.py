@@ -1,4 +1,4 @@
-"""The named snapshots of a pool, by GUID and by the name in each volume."""
+"""The index of the named snapshots of a pool. It finds a snapshot by its GUID, or by its volume and its name."""
 
 from collections.abc import Iterator, Mapping
 

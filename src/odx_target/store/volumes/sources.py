@@ -1,4 +1,4 @@
-"""Reading of volumes, frozen maps and snapshots in a pool that is stored in a log, and the class of its frozen maps."""
+"""Base classes that read volumes, frozen maps and snapshots of a pool that is stored in a log, and the class of frozen maps."""
 
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -15,14 +15,14 @@ from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
-"""Number of steps for an unmap, copy, freeze or release. The steps are for the log record and for the nodes at both ends of the
+"""Number of steps for an unmap, copy, freeze or release. The steps pay for the log record and for the nodes at both ends of the
 range."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 
 
 class Readable:
-    """Base class of volumes and frozen maps: it reads blocks at the places that its map contains."""
+    """Base class of volumes and frozen maps. It reads blocks at the places that the map contains."""
 
     def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
@@ -94,7 +94,7 @@ class Frozen(Readable):
         self.is_released = False
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks from `block` on."""
+        """Limit a range, so that it contains at most `leaves` existing leaves. Returns the number of blocks from `block` on."""
         return self._map.reach(block, count_blocks, leaves)
 
     def let_go(self) -> None:

@@ -20,10 +20,10 @@ from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFroze
 _BLOCK_MASK = BLOCK_BYTES - 1
 
 STEPS_OF_A_LEAF = 20
-"""Number of steps that are taken for the copy of one leaf, entry by entry."""
+"""Number of steps for copying one leaf entry by entry."""
 
 LEAVES_AT_ONCE = 32
-"""Number of leaves that one call copies entry by entry. A copy of 32 leaves takes about all the steps of one turn."""
+"""Number of leaves that one call copies entry by entry. A copy of 32 leaves takes nearly all the steps of one turn."""
 
 LINEAGE_BYTES = 16
 
@@ -112,7 +112,7 @@ class LogVolume(Readable):
         return count_blocks
 
     def _copied_at_once(self, frozen: Frozen, source_block: int, block: int, count_blocks: int) -> int:
-        """Take the steps of a copy from the budget. Returns the number of blocks that one call may copy."""
+        """Take the steps of a copy from the budget of the turn. Returns the number of blocks that one call may copy."""
         self._turns.take(STEPS_OF_A_CHANGE)
         if not (source_block ^ block) & INDEX_MASK:
             return count_blocks
@@ -142,7 +142,7 @@ class LogVolume(Readable):
         return snapshot
 
     def restore(self, snapshot: object) -> None:
-        """Give the volume the content and the size of a snapshot; see `Volume.restore` in `store.api`."""
+        """Replace the content and the size by those of a snapshot; see `Volume.restore` in `store.api`."""
         self._check_present()
         ledger = self._ledger
         if not isinstance(snapshot, LogSnapshot) or not snapshot.belongs_to(ledger):
@@ -171,7 +171,7 @@ class LogVolume(Readable):
         self._ledger.record(VolumeChanged(self._number, self.name, dict(attributes)))
 
     def resize(self, size_blocks: int) -> None:
-        """Add holes at the end, or cut off the end. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""
+        """Change the size; see `Volume.resize` in `store.api`. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""
         self._check_present()
         check_volume_size(size_blocks)
         cut_blocks = self.size_blocks - size_blocks
