@@ -24,11 +24,13 @@ def extended(
     without: Collection[str] = (),
     first: bool = False,
 ) -> Callable[..., Extended]:
-    """Return a function that has the parameters of `function`, except the names in `without`, and also the given `parameters`.
+    """Return a function with the parameters of `function` and with additional `parameters`.
 
-    If `first` is True, the given `parameters` come first in the signature, otherwise last. The new function calls `call`. The
-    first argument of `call` is a partial of `function`, in which the arguments for the parameters of `function` are already
-    bound. The arguments for the given `parameters` are passed to `call` by name.
+    Parameters of `function` whose names are in `without` are left out. If `first` is True, the additional `parameters` come
+    first in the signature. Otherwise they come last.
+
+    The new function calls `call`. The first argument of `call` is a partial of `function` with the arguments for the parameters
+    of `function`. The arguments for the additional `parameters` are passed to `call` by name.
     """
     signature = inspect.signature(function, eval_str=True)
     kept = [

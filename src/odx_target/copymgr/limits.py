@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_RANGE_DESCRIPTORS = 64
-"""Maximum number of range descriptors in a parameter list. Windows never sends more.
+"""Maximum number of range descriptors in a parameter list. Windows never sends more than this.
 
 A WRITE USING TOKEN parameter list with 64 descriptors fits into one unsolicited burst.
 """
@@ -61,7 +61,7 @@ The lifetime is limited because a token keeps the old content of blocks that are
 """
 
 COMMAND_BUDGET_S = 4.0
-"""Time limit of a synchronous command (copy-budget). If a command takes longer, Windows treats the array as slow.
+"""Time limit of a synchronous command (copy-budget). If a command takes longer than this, Windows treats the array as slow.
 
 Hosts that run in virtual machines time out in less than 60 s.
 """

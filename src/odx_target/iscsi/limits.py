@@ -14,24 +14,25 @@ to log in at once. The number is also small, so that a flood of sockets that nev
 exceeded, the connection that has been logging in for longest is closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
-"""Value of MaxRecvDataSegmentLength: Windows, libiscsi and Linux send no more data in one PDU. Most writes therefore arrive as
-immediate data of one PDU and need no round trip for an R2T."""
+"""Value of MaxRecvDataSegmentLength: Windows, libiscsi and Linux send no more data than this in one PDU. Most writes therefore
+arrive as immediate data of one PDU and need no round trip for an R2T."""
 
 MAX_FIRST_BURST_BYTES = 262144
-"""Value of FirstBurstLength: the number of data bytes that one PDU can carry. A larger value would only allow initiators to
-fill more memory before the target asks for data."""
+"""Value of FirstBurstLength: the number of data bytes that one PDU can carry. With a larger value, initiators could only fill
+more memory before the target asks for data."""
 
 MAX_BURST_BYTES = 1 << 20
-"""Value of MaxBurstLength: the maximum number of bytes that one R2T requests. Hosts rarely write more bytes by one command, so
-larger bursts would save nothing."""
+"""Value of MaxBurstLength: the maximum number of bytes that one R2T requests. Hosts rarely write more than 1 MiB by one
+command, so larger bursts would save nothing."""
 
 MAX_OUTSTANDING_R2T = 8
-"""Maximum number of open R2Ts per task. With bursts of 1 MiB, 8 MiB can be in transit at once. The expected links need less."""
+"""Maximum number of open R2Ts per task. With bursts of 1 MiB, 8 MiB can be in transit at once. The expected links need less
+than 8 MiB."""
 
 MAX_TRANSFER_BYTES = 16 << 20
 """Maximum number of bytes of write data that are collected for one command. The limit equals the MAXIMUM TRANSFER LENGTH that
 logical units report. If an initiator expects to send more bytes, the target requests only this number, because no command can
-use more. The residual count reports the difference."""
+use more bytes. The residual count reports the difference."""
 
 MAX_COLLECTED_BYTES = 32 << 20
 """Maximum number of bytes of write data that one connection may have requested by R2T for commands without an answer. The limit

@@ -73,7 +73,7 @@ STEPS_OF_A_THRESHOLD_CHECK = 1
 """Cost of comparing the thresholds of one logical unit with the room of the pool, in steps of a turn of the event loop."""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
-"""Maximum number of extents that one GET LBA STATUS reports, even if the allocation length is larger.
+"""Maximum number of extents that one GET LBA STATUS reports, even if the allocation length has room for more extents.
 
 The parameter data has at most 64 KiB.
 """

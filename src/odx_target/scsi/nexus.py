@@ -13,7 +13,7 @@ A pending reset condition makes all other conditions redundant.
 """
 
 MAX_UNIT_ATTENTIONS = 16
-"""Maximum number of pending conditions per LUN. There are fewer kinds of conditions, so no condition is dropped in practice."""
+"""Maximum number of pending conditions per LUN. There are fewer than 16 kinds of conditions, so no condition is dropped."""
 
 
 UnitAttention: TypeAlias = tuple[int, int] | tuple[int, int, int]

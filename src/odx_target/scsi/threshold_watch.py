@@ -1,4 +1,4 @@
-"""The watch of the room of a pool. The watch notifies hosts when the room reaches a threshold of a logical unit.
+"""A watch on the room of a pool. The watch notifies hosts when the room reaches a threshold of a logical unit.
 
 Commands do not check the room. The watch checks the room when the pool reports a change of its segments or of the room of its
 disk. In addition, the owner of the watch calls `check_soon` from time to time, because the pool does not report that room

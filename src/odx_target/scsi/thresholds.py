@@ -59,7 +59,7 @@ class Threshold:
     def excess_bytes(self, usage: Usage) -> int | None:
         """Return the distance between resource and count.
 
-        The distance is positive if the resource has passed the count. It is None if unknown.
+        The distance is positive if the resource has passed the count. The distance is None if the room is unknown.
         """
         count_bytes = self.count * THRESHOLD_SET_BYTES
         if self.resource == ThresholdResource.USED:
@@ -89,7 +89,7 @@ def descriptor_offset(index: int) -> int:
 
 
 class ArmedThresholds:
-    """The thresholds of one logical unit. `reached` has the indexes of thresholds that hosts have been notified of."""
+    """The thresholds of one logical unit. `reached` has the indexes of thresholds for which hosts have been notified."""
 
     def __init__(self, thresholds: tuple[Threshold, ...], clock: Callable[[], float]) -> None:
         self.thresholds = thresholds
@@ -134,5 +134,5 @@ class ArmedThresholds:
 
 
 def _count(size_bytes: int) -> int:
-    """Return a size as a number of threshold sets, which is rounded and at least 1."""
+    """Convert a size to a number of threshold sets. The number is rounded, and is at least 1."""
     return min(max((size_bytes + THRESHOLD_SET_BYTES // 2) // THRESHOLD_SET_BYTES, 1), MAX_THRESHOLD_COUNT)

@@ -7,7 +7,7 @@ from odx_target.store.errors import DamagedBlock, PoolFull, StoreError, Unreadab
 from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind
 
 MAX_DAMAGED_PLACES = 1000
-"""Largest number of damaged blocks in the list. An operator would not read a longer list."""
+"""Largest number of damaged blocks in the list. An operator would not read a list with more blocks."""
 
 
 class Troubles:

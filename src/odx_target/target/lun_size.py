@@ -82,7 +82,7 @@ def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
 def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
     """Enlarge a logical unit while hosts use it. Return False if it already has this size.
 
-    Raises ConfigError if the size is smaller or invalid, PoolFull and PoolFailed.
+    Raises ConfigError if `size_bytes` is invalid or less than the present size. Raises PoolFull and PoolFailed.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     if not checked_growth(volume, pool, lun_config(volume.name, size_bytes, logical_unit.block_bytes)):

@@ -11,7 +11,7 @@ cycle, because no collection would free the cycle. A test counts the cycles that
 import gc
 
 YOUNG_OBJECTS = 700
-"""Number of new objects between two collections of the youngest generation; Python's default."""
+"""Number of new objects between two collections of the youngest generation. This number is Python's default."""
 
 NEVER = 1_000_000_000
 """Number of collections of a generation after which the next older generation is collected. The number is so high that the
@@ -19,7 +19,7 @@ older generation is never collected."""
 
 
 def spare_collector() -> None:
-    """Make Python collect only the youngest generation.
+    """Change the settings of Python's garbage collector, so that it collects only the youngest generation.
 
     The setting affects the whole process, so only `serve` calls this function.
     """

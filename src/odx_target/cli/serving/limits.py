@@ -237,7 +237,8 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
 def describe_memory(config: Config) -> list[MemoryPart]:
     """Return the memory that the limits allow an array with this configuration, by purpose.
 
-    The result does not include the memory of the process itself, and of the map of blocks, which grows with written data.
+    The result does not include the memory of the process itself. It also does not include the map of blocks, which grows with
+    written data.
     """
     return [*_session_memory(config), *_other_memory()]
 

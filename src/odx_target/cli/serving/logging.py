@@ -19,7 +19,8 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 MAX_QUEUED_BYTES = 1 << 20
-"""Maximum total size of log lines that wait to be written: thousands of lines, so that the reader may stop for a time."""
+"""Maximum total size of log lines that wait to be written. The size is enough for thousands of lines, so the reader of the log
+may stop reading for a time."""
 
 
 class _Stream:
@@ -34,7 +35,7 @@ class _Stream:
             return True
         with suppress(OSError, ValueError):
             if (descriptor := _descriptor()) is None:
-                print(record.decode(errors="replace"), end="", file=sys.stderr, flush=True)  # noqa: T201 - for this it is there
+                print(record.decode(errors="replace"), end="", file=sys.stderr, flush=True)  # noqa: T201 - a log line
             else:
                 # Buffered output takes a lock, and a thread that still runs at the end of the process could hold it.
                 rest = memoryview(record)

@@ -7,7 +7,7 @@ from odx_target.cli.text.sizes import size
 
 
 def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
-    """Iterate over lines about the health of an array: first its problems, then the available room, then the refused hosts."""
+    """Yield lines about the health of an array: first its problems, then the available room, then the refused hosts."""
     yield "well" if health["is_well"] else "NOT WELL"
     yield f"writes: {_writes(health)}"
     yield f"checkpoint: {_checkpoint(health)}"

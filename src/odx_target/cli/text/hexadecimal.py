@@ -6,7 +6,7 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""Maximum number of characters that are read. Every CDB, page, token and PDU of an array is shorter."""
+"""Maximum number of characters that are read. The text of every CDB, page, token and PDU of an array is shorter than this."""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 

@@ -17,7 +17,7 @@ from odx_target.target.printable import printable
 HEADINGS = ("field", "value", "meaning")
 DUMP_BYTES = 16
 MAX_DUMP_BYTES = 4096
-"""Maximum length of the data in a dump; longer data is cut off."""
+"""Maximum number of bytes in a dump. Bytes after this number are not shown."""
 GAP = "  "
 """Blanks between columns, and the indent below a name."""
 
@@ -116,7 +116,7 @@ def _heading_lines(headings: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return the lines of a row, as many as its longest cell needs."""
+    """Return the lines of a row. The number of lines depends on the longest cell."""
     cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
     lines = []
     for index in range(max(map(len, cells))):

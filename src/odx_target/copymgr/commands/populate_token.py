@@ -49,7 +49,7 @@ def source_extents(task: Task) -> list[Extent]:
 def populate_token(copies: Copies, task: Task) -> Outcome:
     """Check the command, freeze the blocks of its ranges, and make a token.
 
-    The token represents the data at the time of this call, even if the operation takes longer.
+    The token represents the data at the time of this call, even if the operation ends later.
     """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:

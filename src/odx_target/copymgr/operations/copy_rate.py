@@ -27,7 +27,7 @@ At a lower rate, steps would take longer than `STEP_S`.
 """
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""Maximum copy rate (copy-rate). No machine reaches this rate, and it is small enough for all calculations in this module."""
+"""Maximum copy rate (copy-rate). No machine reaches this rate. It is small enough for all calculations in this module."""
 
 
 class CopyRate:

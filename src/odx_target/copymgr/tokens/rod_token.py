@@ -1,4 +1,4 @@
-"""A live token, which keeps a frozen map and ends by its timeouts."""
+"""A token of this copy manager. A token keeps a frozen map of its data until the token ends, for example by a timeout."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""Meanings that the sense data of token commands has for a copy."""
+"""Functions that read the sense data of token commands, so that a copy can decide how to continue."""
 
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.sense import SenseKey, read_sense
@@ -14,7 +14,10 @@ def is_underrun(result: CommandResult) -> bool:
 
 
 def is_end_of_token(result: CommandResult) -> bool:
-    """True if the token is refused, or has no data at the offset. The command may succeed with a new token."""
+    """True if the target refuses the token, or if the token has no data at the offset.
+
+    The same command may succeed with a new token.
+    """
     sense = read_sense(result.sense)
     return sense is not None and (
         sense.is_invalid_token or (sense.key == SenseKey.ILLEGAL_REQUEST and sense.code == COPY_UNDERRUN)

@@ -31,7 +31,9 @@ class Count:
 
 
 def threshold_event(page: bytes, set_bytes: int) -> str:
-    """Describe the event for a log page. An empty `page` means that there is no log page. `set_bytes` is the size of a
+    """Return a text about the event that Windows writes to the System log.
+
+    `page` is the Logical Block Provisioning log page. It is empty if the target has no such page. `set_bytes` is the size of a
     threshold set.
     """
     counts = counts_in(page)

@@ -29,7 +29,8 @@ MAX_NUMBER = (1 << 64) - 1
 MAX_VALUE_BYTES = 255
 """Maximum length of a value, or of one element of a list, for keys without another limit (6.1)."""
 MAX_LARGE_VALUE_BYTES = 8192
-"""Maximum length of the text of a large binary value (CHAP, SRP). The hexadecimal form of the longest value is shorter."""
+"""Maximum length of the text of a large binary value (CHAP, SRP). The longest value has 1024 bytes (RFC 7143 12.1), so its
+hexadecimal form fits."""
 
 
 class Kind(Enum):

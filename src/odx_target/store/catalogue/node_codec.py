@@ -47,7 +47,7 @@ def node_name(number: int) -> bytes:
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
-    """Encode a leaf. If the packed form is smaller, this also changes the leaf to the packed form."""
+    """Encode a leaf. If the packed form takes less memory, the leaf itself is packed too."""
     leaf.pack()
     entries = leaf.entries
     if len(entries) == LEAF_BLOCKS:

@@ -40,7 +40,7 @@ class ChecksumIndex:
         self.keep(number, table)
 
     def keep(self, number: int, table: "array[int]") -> None:
-        """Keep a table in memory until there are MAX_TABLES newer tables."""
+        """Keep a table in memory until MAX_TABLES other tables have been kept after it."""
         self.tables.pop(number, None)
         self.tables[number] = table
         if len(self.tables) - len(self._pinned) > self._max_tables:

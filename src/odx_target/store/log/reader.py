@@ -22,7 +22,8 @@ from odx_target.store.segments.supply import SegmentSupply
 
 BLOCK_MASK = (1 << PLACE_BITS) - 1
 ZEROS_BLOCKS = 256
-"""Size, in blocks, of the buffer of zeros that is returned for a hole: 1 MiB. A longer hole is returned as several buffers."""
+"""Size, in blocks, of the buffer of zeros that is returned for a hole: 1 MiB. A hole of more than 1 MiB is returned as several
+buffers."""
 
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 

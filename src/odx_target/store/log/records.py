@@ -66,7 +66,9 @@ class Write(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Data that a cleaner copied from an older segment; a replay ignores it, as its maps still refer to the older place."""
+    """Data that the cleaner copied from another segment. A replay skips the data, because its maps still refer to the former
+    place.
+    """
 
     segment: int
     block: int

@@ -17,7 +17,8 @@ STEPS_OF_TWO_LEAVES = 30
 """Number of steps for the comparison of two leaves."""
 
 MAX_MERGED_RUNS = 16
-"""Most runs of leaves that are compared run by run. With more runs, numpy compares block by block faster."""
+"""Largest number of runs in leaves that are compared run by run. If there are more runs, it is faster to compare block by block
+with numpy."""
 
 _CHANGES = tuple(Change)
 

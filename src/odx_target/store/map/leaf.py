@@ -135,7 +135,7 @@ class Leaf:
         return not entries[0] and (len(entries) == 1 or (len(entries) == LEAF_BLOCKS and not any(entries)))
 
     def pack(self) -> None:
-        """Pack the entries if that makes them smaller. Threads may read a frozen leaf at the same time."""
+        """Pack the entries if the packed form takes less memory. Threads may read a frozen leaf at the same time."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS and (smaller := packed(entries)) is not None:
             self.entries = smaller

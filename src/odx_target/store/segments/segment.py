@@ -87,7 +87,7 @@ class SegmentStore(Protocol):
     def create(self, number: int, size_blocks: int) -> Segment:
         """Make a segment of zeros and reserve room for it. Raises PoolFull if there is no room, OSError for any other error.
 
-        Segments are made in advance, so this call may do slow work that makes later writes faster.
+        Segments are made in advance, so this call may do slow work to save time in later writes.
         """
         ...
 

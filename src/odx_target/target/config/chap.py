@@ -22,12 +22,12 @@ MAX_SECRET_BYTES = 255
 MAX_USER_BYTES = 255
 """Maximum length of a CHAP user's name. 255 bytes are the default limit of the value of a text key (RFC 7143 6.1)."""
 MAX_USERS = 1024
-"""Maximum number of CHAP users. One array serves fewer hosts.
+"""Maximum number of CHAP users. No array serves so many hosts.
 
 The limit avoids long work if the user gives a wrong file.
 """
 MAX_SECRET_FILE_BYTES = 4096
-"""Maximum size of a secret file. A secret and its newline are much shorter.
+"""Maximum size of a secret file. A secret and its newline are much shorter than this.
 
 The limit avoids long reads if the user gives a wrong file.
 """

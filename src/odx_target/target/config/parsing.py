@@ -47,7 +47,10 @@ def parse_size(text: str) -> int:
 
 
 def parse_pool_limit(value: object) -> int:
-    """Return the number of bytes for a number or a size. Raises ConfigError if it is less than MIN_POOL_LIMIT_BYTES."""
+    """Convert a pool limit, such as 1073741824 or "1G", to bytes.
+
+    Raises ConfigError if the limit is less than MIN_POOL_LIMIT_BYTES.
+    """
     limit_bytes = size_of("pool-limit", value)
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
         raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
@@ -65,7 +68,7 @@ def parse_soft_thresholds(value: object) -> tuple[int, ...]:
 
 
 def parse_memory_limit(value: object) -> int:
-    """Return the number of bytes for a number or a size. Raises ConfigError if it is out of bounds."""
+    """Convert a memory limit, such as 1073741824 or "1G", to bytes. Raises ConfigError if the limit is out of bounds."""
     size_bytes = size_of("memory limit", value)
     if not MIN_MEMORY_BYTES <= size_bytes <= MAX_MEMORY_BYTES:
         least, most = f"{MIN_MEMORY_BYTES >> 20}M", f"{MAX_MEMORY_BYTES >> 40}T"
@@ -74,7 +77,7 @@ def parse_memory_limit(value: object) -> int:
 
 
 def parse_copy_rate(value: object) -> int | None:
-    """Return the bytes per second for a number or a size. Return None for "none". Raises ConfigError."""
+    """Convert a copy rate, such as 67108864 or "64M", to bytes per second. Return None for "none". Raises ConfigError."""
     if value == NO_COPY_RATE:
         return None
     bytes_per_s = size_of("copy rate", value)

@@ -20,7 +20,7 @@ class LunConfig:
     size_bytes: int
     block_bytes: int = 512
     grows: bool = True
-    """True if an existing smaller LUN grows to `size_bytes`.
+    """True if an existing LUN that is smaller than `size_bytes` grows to `size_bytes`.
 
     If False, an existing LUN keeps its size, as with `serve --lun`.
     """

@@ -46,7 +46,7 @@ def text(value: object) -> str:
 
 
 def size(value: object) -> int:
-    """Return the number of bytes for a number or a text such as "1G". Raises ConfigError."""
+    """Convert a number of bytes, or a text such as "1G", to bytes. Raises ConfigError."""
     if type(value) is int and value >= 0:
         return value
     if not isinstance(value, str):
@@ -70,21 +70,21 @@ def flag(value: object) -> bool:
 
 
 def lun(value: object) -> LunConfig:
-    """Return the LUN for a text like "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    """Convert a text of the form NAME=SIZE[,block=512|4096] to the configuration of a LUN. Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
     return parse_lun(value)
 
 
 def token_identifier(value: object) -> int:
-    """Return the token identifier for a hexadecimal text. Raises ConfigError."""
+    """Convert a hexadecimal text to a token identifier. Raises ConfigError."""
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise ConfigError(f"identifier of a token: want up to 16 hexadecimal digits, not {value!r}")
     return int(value, 16)
 
 
 def list_identifier(value: object) -> int:
-    """Return the list identifier for a decimal number of 32 bits, or for a hexadecimal number with 0x. Raises ConfigError."""
+    """Convert a decimal number, or a hexadecimal number with 0x, to a list identifier of 32 bits. Raises ConfigError."""
     found = value
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         found = int(value, 16 if value[:2].lower() == "0x" else 10)

@@ -21,7 +21,9 @@ Item = TypeVar("Item")
 async def rows_in_turns(
     turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], max_rows: int | None = None
 ) -> list[Data]:
-    """Return the rows of `items` that are not None, at most `max_rows`. Other tasks can run while the rows are made."""
+    """Return one row for each item, except for rows that are None. Return at most `max_rows` rows. Other tasks can run
+    meanwhile.
+    """
     rows: list[Data] = []
     for item in items:
         await turns.next_if_spent()

@@ -35,12 +35,12 @@ ACCEPT_PAUSE_S = 0.1
 """Pause after a failure of accept(). The cause may last, and retries without a pause would use all CPU time."""
 
 MAX_LINE_BYTES = 1 << 16
-"""Maximum length of a request to the control socket. Every valid request is much shorter."""
+"""Maximum length of a request to the control socket. Every valid request is much shorter than this."""
 
 MAX_CONTROL_CONNECTIONS = 16
 """Maximum number of connections to the control socket, which is enough for a person and some scripts.
 
-Any further client gets an error at once.
+If this number of connections is open, a new client gets an error at once.
 """
 
 IDLE_TIMEOUT_S = 60.0
@@ -52,7 +52,7 @@ SEND_TIMEOUT_S = 10.0
 PARTS_AT_ONCE = 2000
 """Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause.
 
-To encode so many parts takes about a millisecond.
+The encoding of this number of parts takes about a millisecond.
 """
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
@@ -191,7 +191,7 @@ async def _encoded(answer: Mapping[str, object]) -> bytes:
 
 
 def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
-    """Make a listening socket. Return the socket, and the device and inode numbers of its file. Raises OSError."""
+    """Make a listening socket. Return the socket, and the device number and inode number of its file. Raises OSError."""
     with socket_name(path) as name:
         _make_way(name)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -9,7 +9,7 @@ CONTROL_NAME = "control"
 """File name of the socket in the directory of a pool."""
 
 MAX_SOCKET_NAME_BYTES = 107
-"""Maximum length of a socket's name: sockaddr_un has 108 bytes, and the last must be zero."""
+"""Maximum length of a socket's name. The name in sockaddr_un has 108 bytes, and the last byte must be zero."""
 
 
 @contextmanager

@@ -109,7 +109,7 @@ class ConnectionServer:
             self._take_apart()
 
     def _end(self) -> None:
-        """Release all resources of the connection now, because its objects refer to each other and may exist longer."""
+        """Release all resources of the connection now. Its objects refer to each other, so Python may free them much later."""
         try:
             with ExitStack() as last_first:  # calls all of them, even if one fails
                 last_first.callback(self.ended.set)

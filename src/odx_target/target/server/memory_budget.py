@@ -64,7 +64,7 @@ With this limit, each allotment has room for the guaranteed parts and one comman
 """
 
 MAX_MEMORY_BYTES = 1 << 40
-"""Maximum of memory-limit. No machine has more memory."""
+"""Maximum of memory-limit. No machine has more memory than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,8 @@ class MemoryBudget:
 
 
 def _allotment(size_bytes: int, largest_claim_bytes: int) -> Allotment:
-    """Make an allotment. Three quarters of it are guaranteed, or less if the largest claim needs a larger common part."""
+    """Make an allotment. At most three quarters of the allotment are guaranteed. The common part has room for the largest
+    claim.
+    """
     guaranteed_bytes = min(size_bytes * 3 // 4, size_bytes - largest_claim_bytes) // MAX_SHARES
     return Allotment(size_bytes, MAX_SHARES, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))

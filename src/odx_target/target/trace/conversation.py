@@ -53,7 +53,7 @@ class Command:
     writes: bool
     wants_answer: bool = False
     parameter_list_bytes: int = 0
-    """PARAMETER LIST LENGTH of a parameter list that is kept. The initiator may send fewer or more bytes."""
+    """PARAMETER LIST LENGTH of a parameter list that is kept. The initiator may send a different number of bytes."""
     parameter_list: bytearray | None = None
     answer: bytearray = field(default_factory=bytearray)
 

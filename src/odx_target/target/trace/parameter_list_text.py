@@ -47,7 +47,7 @@ MAX_SHOWN_RANGES = 64
 A longer list ends with the number of omitted ranges.
 """
 MAX_SHOWN_WORDS = 256
-"""Maximum number of words that are shown of one parameter list or response. A longer line would be hard to read."""
+"""Maximum number of words that are shown of one parameter list or response. A line with more words would be hard to read."""
 MAX_DESCRIBED_BYTES = 4096
 """Maximum number of bytes that are described of one parameter list or response.
 

@@ -17,7 +17,7 @@ INBOUND, OUTBOUND = 1, 2
 MIN_SNAP_BYTES = 128
 """Minimum of pcap-snap-length. The headers of IPv6, TCP and iSCSI are necessary, and have 108 bytes."""
 MAX_SNAP_BYTES = 262_144
-"""Maximum and default of pcap-snap-length. Readers accept no larger value, and all packets of a capture are shorter."""
+"""Maximum and default of pcap-snap-length. Readers accept no larger value. All packets of a capture are shorter than this."""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")

@@ -45,7 +45,7 @@ from odx_target.target.trace.one_line import describe_bytes, describe_key_value,
 from odx_target.target.trace.parameter_list_text import describe_answer, describe_command, describe_parameter_list
 
 MAX_TEXT_VALUE_CHARACTERS = 120
-"""Maximum number of characters that are shown of a key's value. Lists of digests and targets are shorter."""
+"""Maximum number of characters that are shown of a key's value. Usual values are shorter than this."""
 
 NAMES: dict[type[Pdu], str] = {
     NopOut: "NOP-Out",

@@ -6,12 +6,12 @@ from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
 
 ROWS_OF_A_PAGE = 4096
-"""Maximum number of ranges in one response, which are some hundred KiB of JSON."""
+"""Maximum number of ranges in one response. This number of ranges takes some hundred KiB of JSON."""
 
 TURNS_OF_A_PAGE = 100
 """Maximum number of turns of the event loop for one response.
 
-So many turns take about 0.2 s. A longer comparison needs several responses and shows its progress.
+This number of turns takes about 0.2 s. If a comparison needs more turns, it needs several responses and shows its progress.
 """
 
 _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
@@ -20,7 +20,7 @@ _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
 async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Data:
     """Return a page of the ranges in which `newer` differs from `older`, and the block at which the next page begins.
 
-    `newer` is a snapshot, or a volume in its present state. None means the volume of the older snapshot.
+    `newer` is a snapshot, or a volume in its present state. If `newer` is None, the volume of the snapshot `older` is used.
     """
     pool, turns = storage.pool, storage.environment.turns
     before = find_snapshot(pool, older)

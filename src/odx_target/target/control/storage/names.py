@@ -74,7 +74,7 @@ def find_snapshot(pool: Pool, text: str) -> Snapshot:
 
 
 def find_source(pool: Pool, text: str) -> Snapshot | Volume:
-    """Return a snapshot or a volume. A text without @ is the name of a volume or a guid.
+    """Return a snapshot or a volume. A text without @ is the name of a volume, or the guid of a snapshot.
 
     Raises the same errors as `find_snapshot`.
     """

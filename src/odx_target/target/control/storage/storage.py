@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 BUSY_PAUSE_S = 0.01
-"""Pause before a change is tried again, if the pool makes room and has no volumes."""
+"""Pause before a change is tried again while the pool makes room. The pause is used if the pool has no volumes."""
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
 """Target name of logical units that exist only for the time of an operation."""
@@ -38,7 +38,7 @@ class Storage:
             await self.pool.flush()
 
     async def when_ready(self, change: Callable[[], None]) -> None:
-        """Make a change. Wait as long as the pool has to make room for the change. Raises StoreError."""
+        """Make a change. If the pool must make room for the change, wait and try again. Raises StoreError."""
         while True:
             try:
                 return change()

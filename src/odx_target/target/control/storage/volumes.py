@@ -34,7 +34,7 @@ from odx_target.target.lun_size import (
 )
 
 MAX_CLONES = MAX_LUNS
-"""Maximum number of clones in one request. An array cannot have more LUNs."""
+"""Maximum number of clones in one request. It equals the maximum number of LUNs of an array."""
 
 PLACE_OF_NUMBER = "{}"
 """Placeholder for the number of a clone in the name of a clone."""
@@ -74,7 +74,7 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
 
     def make_next() -> None:
         number = {LUN_ATTRIBUTE: numbers[len(made)]} if lun else {}
-        # Hosts cannot have changed the first clone yet, so the others get the same content from it.
+        # Hosts cannot have changed the first clone yet, so the other clones get the same content from the first clone.
         begin_as = made[0] if made else source
         made.append(pool.create_volume(names[len(made)], source.size_blocks, {**attributes, **number}, begin_as))
 
