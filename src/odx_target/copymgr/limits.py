@@ -128,7 +128,7 @@ limit is a few times as long as these 75 s.
 MAX_CONCURRENT_COPIES = 1024
 """Maximum number of running operations of all nexuses. The sessions of an array start far fewer operations.
 
-With so many operations, each operation still gets its turn of the event loop within its time budget.
+With this number of operations, each operation still gets its turn of the event loop within its time budget.
 """
 
 COPY_STEP_BYTES = 1 << 20

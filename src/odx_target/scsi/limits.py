@@ -81,8 +81,8 @@ The parameter data has at most 64 KiB.
 MAX_TASKS = 2048
 """Maximum number of waiting tasks of one logical unit. If MAX_TASKS is reached, a new command ends with TASK SET FULL.
 
-The command windows of 64 sessions rarely allow so many tasks. A comparison of one command with so many tasks takes a quarter of
-a millisecond.
+The command windows of 64 sessions rarely allow this number of tasks. A comparison of one command with MAX_TASKS tasks takes a
+quarter of a millisecond.
 """
 
 STEPS_OF_A_WAITING_TASK = 50

@@ -23,7 +23,7 @@ Replacement = Callable[[bytes], Sequence[Buffer]]
 class _AwaitedBlocks:
     """Store blocks that a task reads in order to change them.
 
-    Awaited blocks become stale if another task changes them meanwhile.
+    Awaited blocks become stale if another task changes them during the wait.
     """
 
     __slots__ = ("blocks", "stale")

@@ -102,8 +102,8 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     4. The stored size and the volume change in one batch of the log.
 
     The caller must commit the pool after this call. Raises ConfigError if the size is invalid, or if another request changes
-    the size meanwhile. Raises DamagedBlock, PoolFull and PoolFailed. After an error, the LUN keeps its size. If the pool fails
-    between steps 3 and 4, the blocks of step 3 stay zeros.
+    the size at the same time. Raises DamagedBlock, PoolFull and PoolFailed. After an error, the LUN keeps its size. If the pool
+    fails between steps 3 and 4, the blocks of step 3 stay zeros.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)

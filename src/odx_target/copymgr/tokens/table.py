@@ -11,7 +11,7 @@ from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
 _TOMBSTONE_LIVES = 2
-"""The cause of a token's end is stored for so many times the life of the token (SPC-4 5.16.6.7)."""
+"""Ratio of the time for which the cause of a token's end is stored to the life of the token (SPC-4 5.16.6.7)."""
 
 
 STEPS_OF_A_TOKEN = 10

@@ -120,7 +120,7 @@ async def _read_capacity(disk: WindowsDisk) -> None:
 
 
 async def _read_pages(disk: WindowsDisk) -> bool:
-    """Read page 00h, and those of the pages B2h, B0h and 8Fh that page 00h lists. Returns True if the disk is thin."""
+    """Read page 00h. Then read the pages B2h, B0h and 8Fh if page 00h lists them. Returns True if the disk is thin."""
     try:
         listed = read_page_list(await _read_page(disk, 0))
     except Declined as declined:

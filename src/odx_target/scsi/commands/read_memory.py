@@ -20,7 +20,7 @@ def take_memory(task: Task, size_bytes: int) -> bool:
 async def wait_for_memory(task: Task, size_bytes: int) -> None:
     """Wait for memory for a task's read, unless the task has memory already.
 
-    Raises TaskAborted if the task is aborted meanwhile.
+    Raises TaskAborted if the task is aborted during the wait.
     """
     if not task.read_memory_bytes and not take_memory(task, size_bytes):
         assert task.nexus.read_memory is not None

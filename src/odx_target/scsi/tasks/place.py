@@ -11,7 +11,7 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 class Place:
     """The place of a task in its task set. The task gets the place when its command arrives, before its data-out arrives.
 
-    Because of the place, no later command overtakes the task. The Control mode page promises this order (QUEUE ALGORITHM
+    Because of the place, no later command overtakes the task. The Control mode page reports this order (QUEUE ALGORITHM
     MODIFIER 0000b; SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort of the task
     removes the place. If `member` is None, the task was refused when its command arrived. A refused task stays refused, because
     its order cannot be kept any more.

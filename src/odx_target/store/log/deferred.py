@@ -16,6 +16,6 @@ class Deferred(list[bytes]):
         return 2 * header_blocks(sum(map(len, self)), 0)
 
     def drop(self, saved: list[bytes]) -> None:
-        """Drop those of the `saved` records that still wait, because a checkpoint contains their changes."""
+        """Drop the `saved` records if they still wait. A checkpoint contains their changes."""
         if len(saved) <= len(self) and all(map(is_, saved, self)):
             del self[: len(saved)]

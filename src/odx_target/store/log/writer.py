@@ -42,7 +42,7 @@ CHECKPOINT_BLOCKS = 65_536
 """Number of log blocks between checkpoints: 256 MiB, which recovery replays in well under a second."""
 
 FULL_BLOCKS = 2
-"""A record without data may need so many blocks; see `require_record`."""
+"""Maximum number of blocks that a record without data may need; see `require_record`."""
 
 PART_BLOCKS = 900
 """Number of data blocks that always fit in a batch with a header of one block. Estimates of room use this number."""

@@ -36,8 +36,8 @@ def changes(
 
     The runs end at the last block of the larger map, or when `steps` are spent. At least one pair of leaves or one shared
     subtree is read. The last run may be incomplete; the next call continues after it. The blocks after the end of the smaller
-    map count as holes. Equal data at different places counts as different. If a map changes meanwhile, each run shows the state
-    at the time when it is read.
+    map count as holes. Equal data at different places counts as different. If a map changes during the comparison, each run
+    shows the state at the time when the run is read.
 
     While blocks are relocated, one map may have the new place of a block and the other map still the old one. `present` then
     returns the new places of an array of places.

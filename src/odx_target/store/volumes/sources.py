@@ -15,8 +15,8 @@ from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
-"""Number of steps for an unmap, copy, freeze or release. The steps pay for the log record and for the nodes at both ends of the
-range."""
+"""Number of steps for an unmap, copy, freeze or release. The steps count the work for the log record and for the nodes at both
+ends of the range."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 

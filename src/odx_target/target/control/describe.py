@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 async def rows_in_turns(
     turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], max_rows: int | None = None
 ) -> list[Data]:
-    """Return one row for each item, except for rows that are None. Return at most `max_rows` rows. Other tasks can run
-    meanwhile.
+    """Return one row for each item, except for rows that are None. Return at most `max_rows` rows. Other tasks can run between
+    rows.
     """
     rows: list[Data] = []
     for item in items:

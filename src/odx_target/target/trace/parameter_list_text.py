@@ -42,7 +42,7 @@ from odx_target.scsi.reservations.persistent_reserve_out import PERSISTENT_RESER
 from odx_target.target.trace.one_line import describe_bytes, describe_rows, describe_sense_briefly, describe_token_briefly
 
 MAX_SHOWN_RANGES = 64
-"""Maximum number of ranges that are shown. A token command may have so many ranges.
+"""Maximum number of ranges that are shown. A token command has at most this number of ranges.
 
 A longer list ends with the number of omitted ranges.
 """
