@@ -1,6 +1,10 @@
 """Operations on volumes and snapshots. An array may serve the pool, or the pool is opened only for the operation.
 
-storage a pool, and the array that serves it, if there is one names finds volumes and snapshots by the names in a request
-volumes operations on volumes and clones snapshots operations on snapshots differences pages of changed and allocated ranges
-describe volumes and snapshots as plain data table the table of all operations
+storage      a pool, and the array that serves it, if there is one
+names        finds volumes and snapshots by the names in a request
+volumes      operations on volumes and clones
+snapshots    operations on snapshots
+differences  pages of changed and allocated ranges
+describe     volumes and snapshots as plain data
+table        the table of all operations
 """
