@@ -57,7 +57,7 @@ class Threshold:
         return not self.is_enabled or (self.resource, self.arming) in _DEFINED
 
     def excess_bytes(self, usage: Usage) -> int | None:
-        """Return the distance between resource and count.
+        """Return the distance in bytes between the room and the count of the threshold.
 
         The distance is positive if the resource has passed the count. The distance is None if the room is unknown.
         """
@@ -98,7 +98,7 @@ class ArmedThresholds:
         self._clock = clock
 
     def set(self, thresholds: tuple[Threshold, ...]) -> None:
-        """Replace the thresholds. Thresholds that change are armed."""
+        """Replace the thresholds. Each threshold that changes is armed."""
         for index, (before, after) in enumerate(zip(self.thresholds, thresholds, strict=True)):
             if before != after:
                 self.reached.discard(index)

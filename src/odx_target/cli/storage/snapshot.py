@@ -118,8 +118,8 @@ def restore(
     """Restore the data and the size of a volume from a snapshot. The current data of the volume is lost, except for data that
     is in a snapshot.
 
-    Unmount the file systems of the volume before. Commands of hosts that are under way end first or are aborted. Hosts are
-    notified that the medium has changed.
+    Unmount the file systems of the volume before the restore. Running commands of hosts end before the restore, or are aborted.
+    Hosts are notified that the medium has changed.
     """
     answer = ask(pool, "snapshot-restore", snapshot=name, to=to)
     print_json(answer) if as_json else typer.echo(f"restored {volume_line(answer)}")

@@ -1,5 +1,5 @@
-"""The events of thin provisioning that the class driver writes to the System log (event source disk), and the data of these
-events.
+"""The events of thin provisioning that the class driver of Windows writes to the System log, and the data of these events. The
+event source is `disk`.
 """
 
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class Count:
 def threshold_event(page: bytes, set_bytes: int) -> str:
     """Return a text about the event that Windows writes to the System log.
 
-    `page` is the Logical Block Provisioning log page. It is empty if the target has no such page. `set_bytes` is the size of a
-    threshold set.
+    `page` is the Logical Block Provisioning log page. `page` is empty if the target has no such page. `set_bytes` is the size
+    of a threshold set.
     """
     counts = counts_in(page)
     if not {AVAILABLE, USED} <= counts.keys():

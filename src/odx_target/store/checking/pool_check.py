@@ -17,7 +17,8 @@ from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
 _BLOCK_MASK = (1 << PLACE_BITS) - 1
 
 MAX_LOST_RANGES = 10_000
-"""Largest number of lost ranges in the list. Further ranges are only counted, so the list fits into memory."""
+"""Largest number of lost ranges in the list. After this number, ranges are counted but not listed, so that the list fits into
+memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Volumes and frozen maps of a pool that is stored in a log."""
+"""The volumes of a pool that is stored in a log."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
