@@ -63,7 +63,8 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
     except CatalogueDamaged as error:
         catalogue = path / CATALOGUE_NAME
         command = shlex.join(["mv", str(catalogue), f"{catalogue}.damaged"])
-        raise CatalogueDamaged(f"{error}; after `{command}` the next start rebuilds it from the log") from error
+        remedy = f"after `{command}` the next start rebuilds it from the log, unless the beginning of the log has been freed"
+        raise CatalogueDamaged(f"{error}; {remedy}") from error
 
 
 def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
