@@ -19,7 +19,7 @@ def test_there_are_invariants() -> None:
 @pytest.mark.parametrize("invariant", INVARIANTS)
 def test_an_invariant_has_tests(invariant: str) -> None:
     assert invariant.startswith("**")
-    files = re.findall(r"`(tests/[\w/.]+)`", invariant.partition("Held by")[2])
+    files = re.findall(r"`(tests/[\w/.]+)`", invariant.partition("Tested by")[2])
     assert files
     for file in files:
         assert "def test_" in (ROOT / file).read_text() or "Machine" in (ROOT / file).read_text()

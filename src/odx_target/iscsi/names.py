@@ -3,7 +3,7 @@
     iqn.YYYY-MM.REVERSED.DOMAIN[:ANYTHING]      eui. and 16 hexadecimal digits      naa. and 16 or 32 hexadecimal digits
 
 Names are compared in the form that `prepare_name` returns: lower case, in normalization form KC of Unicode 3.2, without the
-characters that are mapped to nothing. Therefore a host may write eui.02004567A425678D in capitals, as the RFC itself does.
+characters that RFC 3454 removes. Therefore a host may write eui.02004567A425678D in capitals, as the RFC itself does.
 
 `check_name` checks the name that a peer sends. The rules of this check are weaker than the rules of RFC 3722 for new names,
 because names of existing hosts have harmless characters such as underscores. A name is refused if it cannot be displayed, if it

@@ -1,7 +1,7 @@
 """The sealer finishes full segments: it writes the footer of each, and cuts the file after the footer.
 
-No acknowledged data depends on these steps: the headers contain the same checksums as the footer, and a file that is not cut is
-only too long. A step that fails is repeated when the next segment is sealed, or when the pool is opened again.
+No acknowledged data depends on these steps. The headers contain the same checksums as the footer, and a file that has not been
+cut is longer than necessary. A step that fails is repeated when the next segment is sealed, or when the pool is opened again.
 """
 
 from array import array
