@@ -1,4 +1,7 @@
-"""The steps of `odx-target token`: each sends one SCSI command of token copy. Each function checks its arguments and returns the work of the step."""
+"""The steps of `odx-target token`: each sends one SCSI command of token copy.
+
+Each function checks its arguments and returns the work of the step.
+"""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
