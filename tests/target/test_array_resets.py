@@ -1,6 +1,7 @@
 """Commands of several initiators in all states, when task management or a lost session ends them."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -9,6 +10,9 @@ from structlog.testing import capture_logs
 from odx_target.initiator import cdb
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiDataIn, TaskManagementFunctionResponse
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.tasks.place import Place
 from odx_target.target.array import Array
 from tests.target.raw_peer import RawPeer, connected, logged_in
 from tests.target.running import running
@@ -175,3 +179,23 @@ async def test_many_sessions_reinstate_each_other_under_load() -> None:
                 assert await medium(peer) == bytes(4096)
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
     assert answered >= 4, "the last of each port is not disturbed"
+
+
+async def test_a_reset_by_another_after_the_last_data_ends_a_write_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as array, logged_in(array) as writer:
+        server = array.device_server
+        execute_accepted = DeviceServer.execute_accepted
+        other = Nexus("iqn.other", "iqn.other,i,0x1", "iqn.target,t,0x0001", array.logical_units)
+
+        def reset_first(self: DeviceServer, place: Place, *arguments: Any, **fields: Any) -> Any:
+            server.reset_logical_unit(place.task.logical_unit, other)
+            return execute_accepted(self, place, *arguments, **fields)
+
+        monkeypatch.setattr(DeviceServer, "execute_accepted", reset_first)
+        write = writer.write(WRITE_8, 4096)
+        await writer.send(write)
+        r2t = await writer.take(ReadyToTransfer)
+        await writer.send(writer.data_out(write, r2t.target_transfer_tag), DATA)
+        status, sense = await writer.status_of(writer.command(bytes(6)))
+        assert (status, key_and_codes(sense)) == (2, (0x06, 0x29, 0x03))
+        assert await medium(writer) == bytes(4096)

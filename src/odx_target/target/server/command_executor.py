@@ -111,6 +111,9 @@ class CommandExecutor:
                 assert self._nexus is not None
                 if places and event in places:
                     task, outcome = self._execute_accepted(event)
+                    if task.aborted:  # by another nexus, after the last data arrived
+                        self._protocol.abandon(event)
+                        continue
                 else:
                     task, outcome = execute(
                         self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
