@@ -24,7 +24,7 @@ from random import Random
 import trio
 import trio.testing
 
-from odx_target.cli.serving.garbage_collector import spare_collector
+from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.serve import open_pool
 from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.scsi.nexus import Nexus
@@ -227,7 +227,7 @@ async def make_tokens(bench: Bench) -> None:
 
 
 async def expiry(bench: Bench) -> None:
-    """Let all tokens expire in the same second."""
+    """Jump ahead so that all tokens expire in the same second."""
     bench.clock.jump(1000.0)
     while bench.array.copy_manager.copies.tokens.live:
         await trio.lowlevel.checkpoint()
@@ -291,8 +291,7 @@ SCENARIOS: dict[str, tuple[Step, Step]] = {
 async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: trio.testing.MockClock) -> dict[str, float]:
     prepare, torture = SCENARIOS[name]
     config = Config(pool_dir=folder / "pool", luns=LUNS, portals=(Portal(port=0),))
-    async with Array(config, open_pool=open_pool) as array:
-        spare_collector()
+    async with Array(config, open_pool=open_pool) as array, spared_collector():
         nexus = Nexus("iqn.bench", "iqn.bench,i,0x1", f"{config.iqn},t,0x0001", array.logical_units)
         array.device_server.attach(nexus)
         nexus.unit_attentions.clear()

@@ -1,21 +1,29 @@
 """How often a process that serves makes full garbage collections."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+import trio
+import trio.testing
+
+from odx_target.cli.serving.garbage_collector import INTERVAL_S, spared_collector
 
 GROW = """
 import gc, sys
-from odx_target.cli.serving.garbage_collector import spare_collector
-gc.collect()
-if sys.argv[1] == "spared":
-    spare_collector()
-before = gc.get_stats()
-kept = [[] for _ in range(300_000)]
-kept.clear()
-after = gc.get_stats()
-print(*(b["collections"] - a["collections"] for a, b in zip(before, after)))
+from contextlib import nullcontext
+import trio
+from odx_target.cli.serving.garbage_collector import spared_collector
+async def main():
+    gc.collect()
+    async with spared_collector() if sys.argv[1] == "spared" else nullcontext():
+        before = gc.get_stats()
+        kept = [[] for _ in range(300_000)]
+        kept.clear()
+        after = gc.get_stats()
+        print(*(b["collections"] - a["collections"] for a, b in zip(before, after)))
+trio.run(main)
 """
 
 
@@ -31,3 +39,18 @@ def test_only_young_objects_are_collected() -> None:
     assert young > 0
     assert older == full == 0
     assert collections("as it is")[2] > 0, "as Python has it"
+
+
+async def test_objects_that_replace_old_ones_are_collected_while_they_are_few(autojump_clock: trio.testing.MockClock) -> None:
+    thresholds = gc.get_threshold()
+    replaced: list[list[int]] = [[] for _ in range(100_000)]
+    try:
+        async with spared_collector():
+            for index in range(len(replaced)):
+                replaced[index] = []
+            young = len(gc.get_objects(generation=0))
+            await trio.sleep(INTERVAL_S + 0.01)
+            assert len(gc.get_objects(generation=0)) < young // 10
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

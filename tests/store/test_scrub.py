@@ -1,12 +1,17 @@
 """A scrub finds all damage on the disk, names the blocks that are lost, and keeps its rate."""
 
+import errno
+
 import pytest
 from tests.store.pools import Machine, block, blocks, read, write
 from tests.store.test_log_damage import find, flip
 
 from odx_target.store.api import BLOCK_BYTES, ScrubProgress, StoreError, Trouble, TroubleKind
+from odx_target.store.checking.owners import OwnerSearch
 from odx_target.store.checking.scrub import MAX_COMPLAINTS, Scrubber
 from odx_target.store.segments.segment import Segment
+from odx_target.store.troubles import MAX_DAMAGED_PLACES
+from odx_target.turns import STEPS_OF_A_TURN, Steps
 
 SIZE = 400
 FAST = 1 << 40
@@ -136,6 +141,55 @@ def test_a_scrub_checks_the_segment_that_is_being_filled(machine: Machine) -> No
     progress = scrub(machine)
     assert (progress.damaged_blocks, progress.complaints) == (1, [])
     assert damaged(machine) == {("a", None, 200)}
+
+
+def test_a_lack_of_descriptors_is_no_damage(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = next(iter(machine.pool.supply.segments.values()))
+    read_segment = type(segment).read
+    lacking = [errno.EMFILE, errno.ENOMEM]
+
+    def read_later(self: Segment, at: int, count_blocks: int) -> bytearray:
+        if lacking and count_blocks > 1:
+            raise OSError(lacking.pop(), "not now")
+        return read_segment(self, at, count_blocks)
+
+    monkeypatch.setattr(type(segment), "read", read_later)
+    progress = scrub(machine)
+    assert lacking == []
+    assert (progress.is_complete, progress.damaged_blocks, progress.complaints) == (True, 0, [])
+    assert progress.checked_blocks == progress.total_blocks
+    assert {each.kind for each in machine.pool.status().met} == {TroubleKind.SCARCE}
+
+
+def test_a_damaged_block_of_thousands_of_maps_is_reported_in_turns(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    frozen = [volume.freeze() for _ in range(2 * STEPS_OF_A_TURN)]
+    flip(machine, *find(machine, block(51)))
+    turns = machine.environment.turns
+    before = turns.taken
+    scrub(machine)
+    owners = {(each.volume, each.frozen_map) for each in machine.pool.status().damaged}
+    assert len(owners) == MAX_DAMAGED_PLACES
+    assert ("a", None) in owners
+    assert {number for _, number in owners} <= {None, *(each.identifier for each in frozen)}
+    assert machine.pool.status().damaged_beyond == len(frozen) + 1 - MAX_DAMAGED_PLACES
+    assert turns.taken - before >= 2
+
+
+def test_a_sound_subtree_is_searched_once(machine: Machine) -> None:
+    volume = machine.pool.volumes["a"]
+    volume.resize(1 << 21)
+    for at in range(0, 1 << 21, 1 << 14):
+        write(machine, volume, at, [block(1_000_000 + at)])
+    roots = [machine.pool.contents.frozen_maps[volume.freeze().identifier].root for _ in range(100)]
+    place = roots[0].place(1 << 14)
+    steps = Steps(1 << 40)
+    search = OwnerSearch([place], steps)
+    assert list(search.owned(roots[0])) == [(1 << 14, place)]
+    first = (1 << 40) - steps.left
+    for root in roots[1:]:
+        assert list(search.owned(root)) == [(1 << 14, place)]
+    assert (1 << 40) - steps.left - first < 50 * first
 
 
 def test_one_scrub_at_a_time(machine: Machine) -> None:

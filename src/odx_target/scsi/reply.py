@@ -34,7 +34,7 @@ class Reply:
     sense: bytes = field(default=b"")
 
     @classmethod
-    def of_parameter_data(cls, data: bytes, allocation_bytes: int) -> "Reply":
+    def of_parameter_data(cls, data: Buffer, allocation_bytes: int) -> "Reply":
         """Return a reply with the status GOOD and the first bytes of `data`, limited by ALLOCATION LENGTH (SPC-4 4.2.5.6)."""
         sent = data[:allocation_bytes]
         return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))

@@ -4,9 +4,9 @@ An open pool and the replay of its log use the same functions, so both reach the
 before it makes a record. Therefore, if a record in the log does not fit the contents, the log or the checkpoint is damaged.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -39,6 +39,9 @@ from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Leaf
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
+
+FrozenMaps: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"
+"""States of frozen maps, in an array of numpy, because Python's garbage collector would visit each element of a list."""
 
 
 @dataclass(slots=True)
@@ -90,20 +93,33 @@ class Contents:
 
     def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
         """Take a checkpoint of the present state. Each volume is frozen; no tree is copied."""
+        volumes, frozen_maps = self.frozen_state()
         return Checkpoint(
             position=position,
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
-            volumes=tuple(
-                VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze(), each.lineage)
-                for each in self.volumes.values()
-            ),
-            # An array of numpy is used because Python's garbage collector would visit each element of a new tuple.
-            frozen_maps=np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps)),
+            volumes=volumes,
+            frozen_maps=frozen_maps,
             snapshots=np.fromiter(self.snapshots.values(), dtype=np.object_, count=len(self.snapshots)),
             remembered=dict(self.remembered),
             segments=segments,
             rewritten=self.relocated,
         )
+
+    def frozen_state(self) -> tuple[tuple[VolumeState, ...], FrozenMaps]:
+        """Freeze all volumes. Returns their states, and the states of the frozen maps.
+
+        The caller must give the results to `discard_state` when it needs them no more.
+        """
+        volumes = tuple(
+            VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze(), each.lineage)
+            for each in self.volumes.values()
+        )
+        return volumes, np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps))
+
+    def discard_state(self, volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> None:
+        """Discard a frozen state in small pieces: it may be the last that refers to overwritten nodes and released maps."""
+        self.discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
+        self.discards.add_rows(frozen_maps)
 
     def apply(self, record: Record) -> None:
         """Apply a record that carries no data. Raises PoolDamaged if the record does not fit the contents."""

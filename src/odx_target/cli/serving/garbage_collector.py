@@ -9,6 +9,10 @@ cycle, because no collection would free the cycle. A test counts the cycles that
 """
 
 import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
 
 YOUNG_OBJECTS = 700
 """Number of new objects between two collections of the youngest generation. This number is Python's default."""
@@ -18,10 +22,28 @@ NEVER = 1_000_000_000
 older generation is never collected."""
 
 
-def spare_collector() -> None:
-    """Change the settings of Python's garbage collector, so that it collects only the youngest generation.
+INTERVAL_S = 0.1
+"""Time between two collections of the youngest generation.
 
-    The setting affects the whole process, so only `serve` calls this function.
+Python counts the objects that are created minus the objects that are freed. Work that replaces old objects by new ones is not
+counted, so without a timer the youngest generation could grow to any size, and its next collection would take long."""
+
+
+@asynccontextmanager
+async def spared_collector() -> AsyncIterator[None]:
+    """Make Python's garbage collector collect only the youngest generation, and do so often, while the body runs.
+
+    The setting affects the whole process, so only `serve` uses this function.
     """
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, NEVER, NEVER)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_collect_young)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def _collect_young() -> None:
+    while True:
+        await trio.sleep(INTERVAL_S)
+        gc.collect(0)

@@ -3,7 +3,7 @@
 import ipaddress
 import signal
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ import typer
 
 from odx_target.cli.failure import drop_output, first_error
 from odx_target.cli.serving import options
-from odx_target.cli.serving.garbage_collector import spare_collector
+from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.reload import reload
@@ -127,15 +127,20 @@ async def _serve(
             warn_of_open_portals(array.config, array.portals)
             managed_at = (control or settings.pool_dir) if is_managed else None
             await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
-            spare_collector()
-            async for number in signals:
-                if number == signal.SIGUSR1:
-                    _toggle(tracing)
-                elif number == signal.SIGHUP:
-                    await reload(array, config_path)
-                else:
-                    log.info("stopping", signal=signal.Signals(number).name)
-                    return
+            async with spared_collector():
+                await _obey(signals, array, tracing, config_path)
+
+
+async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, config_path: Path | None) -> None:
+    """Carry out the signals to this process, until one of them stops it."""
+    async for number in signals:
+        if number == signal.SIGUSR1:
+            _toggle(tracing)
+        elif number == signal.SIGHUP:
+            await reload(array, config_path)
+        else:
+            log.info("stopping", signal=signal.Signals(number).name)
+            return
 
 
 def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 
 from odx_target.copymgr.commands.list_identifiers import operation_using
 from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
-from odx_target.copymgr.commands.responses import all_rod_tokens, copy_status, management_token, rod_token_information
+from odx_target.copymgr.commands.responses import (
+    ALL_ROD_TOKENS_HEADER_BYTES,
+    copy_status,
+    management_token,
+    rod_token_information,
+    set_all_rod_tokens_header,
+)
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.format import creator_identity
-from odx_target.scsi.limits import STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
@@ -17,7 +22,7 @@ from odx_target.scsi.tasks.task import Task
 
 _LIST_IDENTIFIER_FIELD = 2
 
-STEPS_OF_A_REPORTED_TOKEN = 2
+STEPS_OF_A_REPORTED_TOKEN = 4
 
 
 def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
@@ -64,20 +69,21 @@ def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
     """
     identifiers = copies.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < copies.environment.turns.left:
-        return _all_rod_tokens(task, b"".join(_token_of(copies, task, each) for each in identifiers))
+        response = bytearray(ALL_ROD_TOKENS_HEADER_BYTES)
+        for each in identifiers:
+            response += _token_of(copies, task, each)
+        return _all_rod_tokens(task, response)
     return Waiting(_report_in_turns, copies, task, identifiers)
 
 
 async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int]) -> Reply:
     turns = copies.environment.turns
-    tokens = bytearray()
+    response = bytearray(ALL_ROD_TOKENS_HEADER_BYTES)
     for identifier in identifiers:
         await turns.next_if_spent()
         turns.take(STEPS_OF_A_REPORTED_TOKEN)
-        tokens += _token_of(copies, task, identifier)
-    await turns.next_if_spent()
-    turns.take(len(tokens) * STEPS_OF_A_MEBIBYTE >> 20)
-    return _all_rod_tokens(task, tokens)
+        response += _token_of(copies, task, identifier)
+    return _all_rod_tokens(task, response)
 
 
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
@@ -90,9 +96,10 @@ def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
     return management_token(token.data) if token is not None and is_of_unit else b""
 
 
-def _all_rod_tokens(task: Task, tokens: bytes | bytearray) -> Reply:
+def _all_rod_tokens(task: Task, response: bytearray) -> Reply:
     _, allocation_bytes = IN_CDB.unpack_from(task.cdb)
-    return Reply.of_parameter_data(all_rod_tokens(tokens), allocation_bytes)
+    set_all_rod_tokens_header(response)
+    return Reply.of_parameter_data(memoryview(response), allocation_bytes)  # A copy of thousands of tokens would take long.
 
 
 def _found(copies: Copies, operation: CopyOperation | None, list_identifier: int) -> CopyOperation:

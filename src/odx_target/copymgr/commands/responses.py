@@ -69,6 +69,9 @@ def management_token(token: bytes) -> bytes:
     return token[:MANAGEMENT_TOKEN_BYTES]
 
 
-def all_rod_tokens(management_tokens: bytes | bytearray) -> bytes:
-    """Build the response to REPORT ALL ROD TOKENS from the concatenated management tokens."""
-    return b"".join(((len(management_tokens) + 4).to_bytes(4, "big"), bytes(4), management_tokens))
+ALL_ROD_TOKENS_HEADER_BYTES = 8
+
+
+def set_all_rod_tokens_header(response: bytearray) -> None:
+    """Set the header of the response to REPORT ALL ROD TOKENS. The management tokens follow the header in `response`."""
+    response[:ALL_ROD_TOKENS_HEADER_BYTES] = (len(response) - 4).to_bytes(4, "big") + bytes(4)

@@ -71,6 +71,7 @@ class Checkpointer:
             running.set()
 
     async def _save_now(self) -> None:
+        await self._environment.turns.next()  # With very many frozen maps, a checkpoint takes most of a turn.
         self._discards.pause()
         checkpoint: Checkpoint | None = None
         try:
@@ -81,10 +82,11 @@ class Checkpointer:
             self._discards.add(checkpoint.rewritten)
             checkpoint.rewritten.clear()
         finally:
-            # Only the checkpoint still has references to the nodes that the volumes replaced during the save.
-            volumes = [] if checkpoint is None else checkpoint.volumes
-            self._discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
-            del checkpoint, volumes
+            if checkpoint is not None:
+                # The checkpoint may have the last references to nodes that were replaced and frozen maps that were released.
+                self._discards.add([volume.root.root for volume in checkpoint.volumes if volume.root.root is not None])
+                self._discards.add_rows(checkpoint.frozen_maps)
+            del checkpoint
             self._discards.resume()
 
     @asynccontextmanager

@@ -2,35 +2,63 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.map.frozen_root import MapReader
+from odx_target.store.map.inner import Inner, Node
+from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Leaf
 from odx_target.turns import Steps
 
-
-class Owned(NamedTuple):
-    """A range of blocks of one map that are stored at consecutive places."""
-
-    block: int
-    count_blocks: int
-    place: int
+_CHILDREN_OF_A_STEP = 32
+_RUNS_OF_A_STEP = 8
 
 
-def owned(root: FrozenRoot, places: Sequence[int], steps: Steps | None = None) -> Iterator[Owned | None]:
-    """Yield the blocks of a map that are stored at any of `places`. The places must be in ascending order.
+class OwnerSearch:
+    """A search for the blocks that are stored at `places`, which are in ascending order.
 
-    If `steps` are spent, yields None after each leaf, so that the caller can let other tasks run.
+    Maps share nodes. A subtree without damaged places is searched once, in whichever map it is found first. The caller must
+    keep the maps until the search has ended.
     """
-    for first, leaf in root.leaves():
-        block = first
-        runs = leaf.runs(0, LEAF_BLOCKS)
-        for place, count in runs:
-            if place:
-                at = bisect_left(places, place)
-                while at < len(places) and places[at] < place + count:
-                    yield Owned(block + places[at] - place, 1, places[at])
-                    at += 1
-            block += count
-        if steps is not None and steps.take(1 + len(runs) // 8) <= 0:
+
+    def __init__(self, places: Sequence[int], steps: Steps) -> None:
+        self._places = places
+        self._steps = steps
+        self._clean: set[int] = set()
+        """Identities of the nodes below which no block is damaged."""
+
+    def owned(self, root: MapReader) -> Iterator[tuple[int, int] | None]:
+        """Yield (block, place) of each block of a map that is stored at one of the places.
+
+        Yields None when the steps are spent, so that the caller can let other tasks run.
+        """
+        if self._steps.take() <= 0:
             yield None
+        if root.root is not None:
+            yield from self._below(root.root, 0, LEAF_BITS * root.levels)
+
+    def _below(self, node: Node, first: int, shift: int) -> Iterator[tuple[int, int] | None]:
+        if id(node) in self._clean:
+            return
+        is_clean = True
+        for found in self._of_leaf(node, first) if isinstance(node, Leaf) else self._of_inner(node, first, shift):
+            is_clean &= found is None
+            yield found
+        if is_clean:
+            self._clean.add(id(node))
+
+    def _of_inner(self, inner: Inner, first: int, shift: int) -> Iterator[tuple[int, int] | None]:
+        if self._steps.take(1 + len(inner.children) // _CHILDREN_OF_A_STEP) <= 0:
+            yield None
+        for slot, child in inner.present():
+            yield from self._below(child, first + (slot << shift), shift - LEAF_BITS)
+
+    def _of_leaf(self, leaf: Leaf, first: int) -> Iterator[tuple[int, int] | None]:
+        places = self._places
+        runs = leaf.runs(0, LEAF_BLOCKS)
+        if self._steps.take(1 + len(runs) // _RUNS_OF_A_STEP) <= 0:
+            yield None
+        for place, count in runs:
+            at = bisect_left(places, place) if place else len(places)
+            while at < len(places) and places[at] < place + count:
+                yield first + places[at] - place, places[at]
+                at += 1
+            first += count

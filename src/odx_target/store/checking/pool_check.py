@@ -1,6 +1,6 @@
 """The check of a closed pool. The check compares head, catalogue, log and maps, and verifies the checksum of every block.
 
-The check changes nothing on the disk, so it is safe for a damaged pool.
+The check writes nothing, so it is safe for a damaged pool. SQLite alone may end a transaction that a crash interrupted.
 """
 
 from collections.abc import Callable, Iterator
@@ -66,18 +66,16 @@ def check_pool(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes, 
     found = read_state(store, catalogue, pool_identity)
     report = PoolReport(segments=len(found.kept))
     damaged: dict[int, set[int]] = {}
-    tables: dict[int, memoryview] = {}
+    used: dict[int, int] = {}
     for number in sorted(found.kept):
         damaged[number] = _check_segment(store, found, number, pool_identity, report, advance)
-        table = load_table(store.open(number), found.sizes[number], pool_identity)
-        used_blocks = found.replay.used.get(number, len(table))
-        tables[number] = memoryview(table)[:used_blocks]
+        used[number] = _used_blocks(store, found, number, pool_identity)
     for volume in found.contents.volumes.values():
         report.volumes += 1
-        _check_map(volume.map.freeze(), volume.name, None, damaged, tables, report)
+        _check_map(volume.map.freeze(), volume.name, None, damaged, used, report)
     for frozen in found.contents.frozen_maps.values():
         report.frozen_maps += 1
-        _check_map(frozen.root, None, frozen.identifier, damaged, tables, report)
+        _check_map(frozen.root, None, frozen.identifier, damaged, used, report)
     return report
 
 
@@ -87,10 +85,8 @@ def _check_segment(
     """Check one segment. Returns the numbers of its damaged blocks."""
     segment, size_blocks = store.open(number), found.sizes[number]
     check = SegmentCheck(segment, size_blocks, pool_identity)
-    if check.is_sealed():
-        used_blocks = None
-    else:
-        used_blocks = found.replay.used.get(number)
+    if not check.is_sealed():
+        used_blocks = found.replay.used.get(number) if size_blocks else 0
         check = SegmentCheck(segment, size_blocks, pool_identity, used_blocks)
     goes_on, before = True, 0
     while goes_on:
@@ -103,12 +99,19 @@ def _check_segment(
     return set(check.damaged)
 
 
+def _used_blocks(store: SegmentStore, found: Replayed, number: int, pool_identity: bytes) -> int:
+    """Number of blocks of a segment whose checksums are known, so that they can be read."""
+    if number in found.replay.used:
+        return found.replay.used[number]
+    return len(load_table(store.open(number), found.sizes[number], pool_identity)) if found.sizes[number] else 0
+
+
 def _check_map(
     root: FrozenRoot,
     volume: str | None,
     frozen_map: int | None,
     damaged: dict[int, set[int]],
-    tables: dict[int, memoryview],
+    used: dict[int, int],
     report: PoolReport,
 ) -> None:
     """Add the lost ranges of a map to the report."""
@@ -117,23 +120,21 @@ def _check_map(
         for place, count in leaf.runs(0, LEAF_BLOCKS):
             if place:
                 report.mapped_blocks += count
-                for offset, length, reason in _faults(place, count, damaged, tables):
+                for offset, length, reason in _faults(place, count, damaged, used):
                     report.lost_ranges += 1
                     if len(report.lost) < MAX_LOST_RANGES:
                         report.lost.append(LostRange(volume, frozen_map, block + offset, length, reason))
             block += count
 
 
-def _faults(
-    place: int, count: int, damaged: dict[int, set[int]], tables: dict[int, memoryview]
-) -> Iterator[tuple[int, int, str]]:
+def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int, int]) -> Iterator[tuple[int, int, str]]:
     """Yield (offset, count_blocks, reason) for each part of a run of places in which data is lost."""
     number, at = place >> PLACE_BITS, place & _BLOCK_MASK
-    table = tables.get(number)
-    if table is None:
+    used_blocks = used.get(number)
+    if used_blocks is None:
         yield 0, count, f"segment {number} does not belong to the pool"
         return
-    inside = max(0, min(count, len(table) - at))
+    inside = max(0, min(count, used_blocks - at))
     bad = damaged[number]
     if bad:
         for offset in range(inside):

@@ -3,14 +3,15 @@
 A scrub reports a damaged block once, with its volume and its block number. A read reports damage in the same way.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 from odx_target.environment import Environment, Lane
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.checking.owners import owned
+from odx_target.store.catalogue.interface import VolumeState
+from odx_target.store.checking.owners import OwnerSearch
 from odx_target.store.checking.segment_check import SegmentCheck
-from odx_target.store.contents import Contents
+from odx_target.store.contents import Contents, FrozenMaps
+from odx_target.store.error_kinds import of_write, passes
 from odx_target.store.errors import DamagedBlock, PoolDamaged, Scarcity, StoreError
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
@@ -33,20 +34,12 @@ _MAX_SLEEP_S = 0.25
 """Longest sleep of a scrub. It is short, because a call of `stop` waits until the sleep ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
-    """A map whose damaged blocks are reported, with the name of its volume or the number of its frozen map."""
-
-    volume: str | None
-    frozen_map: int | None
-    root: FrozenRoot
-
-
 class _Scrub:
     """One scrub. `segments` has the sizes of the segments to check. `open_blocks` has the used blocks of segments without a
     footer.
 
-    `find` returns a segment by its number, or None if the segment has been deleted. `roots` returns the present maps.
+    `find` returns a segment by its number, or None if the segment has been deleted. `contents` has the volumes and the frozen
+    maps.
     """
 
     def __init__(
@@ -55,7 +48,7 @@ class _Scrub:
         open_blocks: dict[int, int],
         find: Callable[[int], Segment | None],
         pins: Pins,
-        roots: Callable[[], Iterable[Root]],
+        contents: Contents,
         pool_identity: bytes,
         environment: Environment,
         troubles: Troubles,
@@ -66,7 +59,7 @@ class _Scrub:
         self._open_blocks = open_blocks
         self._find = find
         self._pins = pins
-        self._roots = roots
+        self._contents = contents
         self._pool_identity = pool_identity
         self._environment = environment
         self._troubles = troubles
@@ -87,8 +80,7 @@ class _Scrub:
                 before = self.progress.checked_blocks
                 if segment is not None:
                     pin = self._pins.pin([(number << PLACE_BITS, size_blocks)])
-                    check = SegmentCheck(segment, size_blocks, self._pool_identity, self._open_blocks.get(number))
-                    await self._check(check, before, began_s)
+                    check = await self._checked(segment, size_blocks, before, began_s)
                     await self._report(check)
                     del pin
                 if self._is_stopped:
@@ -99,23 +91,38 @@ class _Scrub:
             self.progress.is_running = False
             self.ended.set()
 
-    async def _check(self, check: SegmentCheck, before: int, began_s: float) -> None:
-        while not self._is_stopped:
+    async def _checked(self, segment: Segment, size_blocks: int, before: int, began_s: float) -> SegmentCheck:
+        """Check a segment, from its beginning again after each lack of descriptors, memory or threads."""
+        while True:
+            check = SegmentCheck(segment, size_blocks, self._pool_identity, self._open_blocks.get(segment.number))
             try:
-                goes_on = await self._environment.in_thread(_advance, check, lane=Lane.UPKEEP)
-            except Scarcity:
-                await self._environment.sleep(_ROOM_PAUSE_S)
-                continue
-            except (OSError, PoolDamaged) as error:
-                if self._find(check.number) is not None:
-                    check.complaints.append(f"it cannot be read: {error}")
-                return
+                await self._check(check, before, began_s)
+            except Scarcity as error:
+                self._troubles.scarce(error)
+            except OSError as error:
+                if not passes(error):
+                    return self._unreadable(check, error)
+                self._troubles.scarce(of_write("scrubbing", error))
+            except PoolDamaged as error:
+                return self._unreadable(check, error)
+            else:
+                return check
+            await self._environment.sleep(_ROOM_PAUSE_S)
+            if self._is_stopped:
+                return check
+
+    def _unreadable(self, check: SegmentCheck, error: Exception) -> SegmentCheck:
+        check.complaints.append(f"it cannot be read: {error}")
+        return check
+
+    async def _check(self, check: SegmentCheck, before: int, began_s: float) -> None:
+        goes_on = True
+        while goes_on and not self._is_stopped:
+            goes_on = await self._environment.in_thread(_advance, check, lane=Lane.UPKEEP)
             progress = self.progress
             progress.checked_blocks = before + check.checked_blocks
             progress.elapsed_s = self._environment.monotonic() - began_s
             await self._keep_rate(began_s + progress.checked_blocks * BLOCK_BYTES / self._rate_bytes)
-            if not goes_on:
-                return
 
     async def _keep_rate(self, until_s: float) -> None:
         while not self._is_stopped and (ahead_s := until_s - self._environment.monotonic()) > 0:
@@ -133,13 +140,21 @@ class _Scrub:
         places = [check.number << PLACE_BITS | block for block in check.damaged]
         unused = set(places)
         turns = self._environment.turns
-        for each in self._roots():
-            for found in owned(each.root, places, turns):
-                if found is None:
-                    await turns.next_if_spent()
-                    continue
-                unused.discard(found.place)
-                self._troubles.block_lost(each.volume, each.frozen_map, DamagedBlock(found.block))
+        search = OwnerSearch(places, turns)
+        volumes, frozen_maps = self._contents.frozen_state()
+        try:
+            for volume, frozen_map, root in _roots(volumes, frozen_maps):
+                for found in search.owned(root):
+                    if found is None:
+                        await turns.next_if_spent()
+                        if self._is_stopped:
+                            return
+                        continue
+                    block, place = found
+                    unused.discard(place)
+                    self._troubles.block_lost(volume, frozen_map, DamagedBlock(block))
+        finally:
+            self._contents.discard_state(volumes, frozen_maps)
         progress.unused_damaged_blocks += len(unused)
 
 
@@ -185,7 +200,7 @@ class Scrubber:
             open_blocks,
             self._supply.segments.get,
             self._pins,
-            self._roots,
+            self._contents,
             self._pool_identity,
             self._environment,
             self._troubles,
@@ -200,9 +215,13 @@ class Scrubber:
             self._scrub.stop()
             await self._scrub.ended.wait()
 
-    def _roots(self) -> list[Root]:
-        volumes = [Root(each.name, None, each.map.freeze()) for each in self._contents.volumes.values()]
-        return volumes + [Root(None, each.identifier, each.root) for each in self._contents.frozen_maps.values()]
+
+def _roots(volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> Iterator[tuple[str | None, int | None, FrozenRoot]]:
+    """Yield each map with the name of its volume, or with the number of its frozen map."""
+    for volume in volumes:
+        yield volume.name, None, volume.root
+    for frozen in frozen_maps:
+        yield None, frozen.identifier, frozen.root
 
 
 def _advance(check: SegmentCheck) -> bool:

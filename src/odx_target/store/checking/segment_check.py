@@ -6,12 +6,13 @@ blocks after it are checked with the checksums in the footer.
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from crc32c import crc32c
 
-from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, walk
 from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
+from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.segments.segment import Segment
 
 PIECE_BLOCKS = SegmentView.PIECE_BLOCKS
@@ -90,10 +91,9 @@ class SegmentCheck:
         """Compare the data blocks of a batch, from `block` on, with their checksums."""
         for start in range(0, len(checksums), PIECE_BLOCKS):
             expected = checksums[start : start + PIECE_BLOCKS]
-            data = view.read(block + start, len(expected))
-            for index, checksum in enumerate(expected):
-                if crc32c(data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) != checksum:
-                    self.damaged.append(block + start + index)
+            found = block_checksums([view.read(block + start, len(expected))])
+            pairs = zip_longest(found, expected)  # A file that is too short has fewer blocks than checksums.
+            self.damaged += [block + start + index for index, (checksum, wanted) in enumerate(pairs) if checksum != wanted]
             self.checked_blocks += len(expected)
             yield True
 

@@ -39,6 +39,12 @@ cycle moves blocks and the next cycle frees their segments."""
 
 STEPS_OF_A_SEGMENT = 6
 
+MAX_PAUSE_S = 10.0
+"""Longest pause between two pieces of gentle work. One piece may have waited long for a slow disk."""
+
+MAX_SLEEP_S = 0.25
+"""Longest sleep within a pause. A pool that is being closed waits until the sleep ends."""
+
 
 class Stopped(Exception):
     """The pool is being closed."""
@@ -249,8 +255,16 @@ class Cleaner:
         worked_s = self._environment.monotonic() - self._resumed_at
         await self._hurried_pause()
         if not self._need.is_short():
-            await self._environment.sleep(worked_s * self._pause_share)
+            await self._rest(min(worked_s * self._pause_share, MAX_PAUSE_S))
         self._resumed_at = self._environment.monotonic()
+
+    async def _rest(self, pause_s: float) -> None:
+        """Sleep in short pieces, so that a pool that is being closed does not wait for long. Raises Stopped."""
+        until_s = self._environment.monotonic() + pause_s
+        while (rest_s := until_s - self._environment.monotonic()) > 0:
+            await self._environment.sleep(min(rest_s, MAX_SLEEP_S))
+            if self._is_stopping:
+                raise Stopped
 
     async def _hurried_pause(self) -> None:
         if self._is_stopping:

@@ -1,10 +1,9 @@
 """Walks over all maps of a pool, in turns of the event loop."""
 
 from collections.abc import Awaitable, Callable
-from itertools import islice
+from itertools import chain, islice
 
 from odx_target.store.contents import Contents
-from odx_target.store.map.inner import Node
 from odx_target.store.map.leaf import Epoch, Leaf
 from odx_target.store.map.walk import unvisited
 from odx_target.turns import Turns
@@ -12,6 +11,9 @@ from odx_target.turns import Turns
 CHILDREN_OF_A_STEP = 32
 
 ROOTS_OF_A_STEP = 8
+
+MAPS_OF_A_STEP = 100
+"""Number of frozen maps whose states are taken in one step."""
 
 
 async def walk(
@@ -26,9 +28,11 @@ async def walk(
     `stamp` identifies the walk. `visit` must return the number of steps that it took. When no steps of the turn remain, `pause`
     is awaited. An exception from `pause` ends the walk. Returns True if the whole walk was made in one turn.
     """
+    await pause()
     contents.discards.pause()
-    moment = contents.checkpoint({}, {}, {})
-    roots = moment.roots()
+    volumes, frozen_maps = contents.frozen_state()
+    turns.take(len(frozen_maps) // MAPS_OF_A_STEP)
+    roots = chain((volume.root for volume in volumes), (frozen.root for frozen in frozen_maps))
     at_once = True
     try:
         while some := list(islice(roots, ROOTS_OF_A_STEP)):
@@ -42,9 +46,7 @@ async def walk(
                 at_once = False
                 await pause()
     finally:
-        # Only the walk still has references to the nodes that were replaced during the walk.
-        replaced: list[Node] = [volume.root.root for volume in moment.volumes if volume.root.root is not None]
-        contents.discards.add(replaced)
-        del moment, roots, replaced
+        contents.discard_state(volumes, frozen_maps)
+        del volumes, frozen_maps, roots
         contents.discards.resume()
     return at_once

@@ -4,8 +4,11 @@ When the last reference to a tree of millions of nodes is dropped, Python frees 
 meanwhile. Therefore discarded trees are freed in small pieces, with a few pieces in each turn of the loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from sys import getrefcount
+from typing import Any
+
+import numpy as np
 
 from odx_target.environment import Environment
 from odx_target.store.map.inner import Inner, Node
@@ -13,6 +16,10 @@ from odx_target.turns import Steps, Turns
 
 LEAVES_AT_ONCE = 64
 """Number of leaves that are freed at once. Python needs a few microseconds for this number."""
+
+ROWS_AT_ONCE = 256
+STEPS_OF_ROWS = 60
+"""Number of steps for ROWS_AT_ONCE elements of an array, of which each may be the last reference to its object."""
 
 _CHILDREN_OF_A_STEP = 64
 
@@ -30,6 +37,7 @@ class Discards:
     def __init__(self) -> None:
         self._environment: Environment | None = None
         self._nodes: list[Node] = []
+        self._rows: list[np.ndarray[Any, np.dtype[np.object_]]] = []
         self._pauses = 0
         self._is_at_work = False
 
@@ -45,6 +53,12 @@ class Discards:
             self._nodes.extend(nodes)
             self._start()
 
+    def add_rows(self, rows: Collection[object]) -> None:
+        """Discard the elements of an array of numpy, which is emptied from its end. Other collections are left alone."""
+        if self._environment is not None and isinstance(rows, np.ndarray) and len(rows):
+            self._rows.append(rows)
+            self._start()
+
     def pause(self) -> None:
         self._pauses += 1
 
@@ -54,6 +68,12 @@ class Discards:
 
     def take_apart(self, steps: Steps) -> None:
         """Free nodes until the steps are spent or no discarded nodes are left."""
+        while self._rows and steps.left > 0:
+            rows = self._rows.pop()
+            rows[-ROWS_AT_ONCE:] = None
+            steps.take(STEPS_OF_ROWS)
+            if len(rows) > ROWS_AT_ONCE:
+                self._rows.append(rows[:-ROWS_AT_ONCE])
         nodes = self._nodes
         while nodes and steps.left > 0:
             node = nodes.pop()
@@ -63,13 +83,16 @@ class Discards:
                 nodes.extend(child for _, child in node.present())
 
     def _start(self) -> None:
-        if self._environment is not None and self._nodes and not (self._pauses or self._is_at_work):
+        if self._environment is not None and self._has_some() and not (self._pauses or self._is_at_work):
             self._is_at_work = True
             self._environment.start_soon(self._work, self._environment.turns)
 
+    def _has_some(self) -> bool:
+        return bool(self._nodes or self._rows)
+
     async def _work(self, turns: Turns) -> None:
         try:
-            while self._nodes and not self._pauses:
+            while self._has_some() and not self._pauses:
                 await turns.next()
                 self.take_apart(turns)
         finally:
