@@ -1,35 +1,30 @@
-"""UNMAP, WRITE SAME and GET LBA STATUS (SBC-4 4.7, 5.6, 5.32, 5.47, 5.48)."""
+"""UNMAP and WRITE SAME (SBC-4 4.7, 5.32, 5.47, 5.48)."""
 
 from collections.abc import Sequence
-from itertools import islice
 from struct import Struct
 
-from odx_target.scsi.cdb.block_commands import GetLbaStatus, Unmap, WriteSame10, WriteSame16
+from odx_target.scsi.cdb.block_commands import Unmap, WriteSame10, WriteSame16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import exact_blocks, parameter_list
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.commands.ranges import check_range
 from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.layout import Layout, bits, number
-from odx_target.scsi.limits import MAX_LBA_STATUS_DESCRIPTORS, STEP_BYTES, STEPS_OF_A_MEBIBYTE
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.layout import Layout, number
+from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
-    LBA_OUT_OF_RANGE,
     PARAMETER_LIST_LENGTH_ERROR,
     CheckCondition,
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
-from odx_target.store.api import BLOCK_BYTES
 
 UNMAP = 0x42
 WRITE_SAME_10 = 0x41
 WRITE_SAME_16 = 0x93
-GET_LBA_STATUS = (0x9E, 0x12)
 
 
 class UnmapHeader(Layout):
@@ -48,32 +43,8 @@ class UnmapDescriptor(Layout):
     number_of_logical_blocks: int = number(8, 4)
 
 
-class LbaStatusHeader(Layout):
-    """The header of the parameter data of GET LBA STATUS."""
-
-    size_bytes = 8
-    parameter_data_length: int = number(0, 4)
-
-
-class LbaStatusDescriptor(Layout):
-    """One range in the parameter data of GET LBA STATUS."""
-
-    size_bytes = 16
-    logical_block_address: int = number(0, 8)
-    number_of_logical_blocks: int = number(8, 4)
-    provisioning_status: int = bits(12, 3, 4)
-
-
-# Fast codecs of the same descriptors. A file system that discards unused blocks sends UNMAP commands with thousands of extents.
+# A fast codec of the same descriptor. A file system that discards unused blocks sends UNMAP commands with thousands of extents.
 _FAST_UNMAP_DESCRIPTOR = Struct(">QI4x")
-_FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
-
-# Cost of one GET LBA STATUS in steps, in addition to the steps for its extents.
-_LBA_STATUS_STEPS = 30
-
-MAPPED = 0
-DEALLOCATED = 1
-_MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 
 def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
@@ -184,54 +155,6 @@ def _write_same_extents(task: Task) -> Sequence[Extent]:
     return (Extent(lba, count_blocks, writes=True),)
 
 
-def get_lba_status(task: Task) -> Outcome:
-    """Report which blocks are mapped, beginning at the requested LBA.
-
-    The allocation length and the steps of a turn limit the report. The report may end before the last block, even within an
-    extent (SBC-4 5.6). The initiator can ask for the other blocks by another command. The report describes the state of the
-    blocks when the command runs.
-    """
-    if task.logical_unit.environment.turns.left > 0:
-        return _lba_status_now(task)
-    return Waiting(_lba_status_in_turn, task)
-
-
-async def _lba_status_in_turn(task: Task) -> Reply:
-    await task.logical_unit.environment.turns.next()
-    return _lba_status_now(task)
-
-
-def _lba_status_now(task: Task) -> Reply:
-    logical_unit = task.logical_unit
-    cdb = GetLbaStatus.parse(task.cdb)
-    lba, allocation_bytes = cdb.starting_logical_block_address, cdb.allocation_length
-    if lba >= logical_unit.capacity_blocks:
-        raise CheckCondition(LBA_OUT_OF_RANGE, information=lba)
-    room = (allocation_bytes - LbaStatusHeader.size_bytes) // LbaStatusDescriptor.size_bytes
-    body = b"".join(_lba_status(logical_unit, lba, min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)))
-    data = LbaStatusHeader(parameter_data_length=len(body) + 4).build() + body
-    return Reply.of_parameter_data(data, allocation_bytes)
-
-
-def _lba_status(logical_unit: LogicalUnit, lba: int, max_descriptors: int) -> list[bytes]:
-    """Build the descriptors of the extents from `lba` on. `lba` may lie within an extent."""
-    per_block = BLOCK_BYTES // logical_unit.block_bytes
-    turns = logical_unit.environment.turns
-    turns.take(_LBA_STATUS_STEPS)
-    extents = logical_unit.volume.extents(lba // per_block, turns)
-    descriptors: list[bytes] = []
-    for block, count_blocks, mapped in islice(extents, max_descriptors):
-        end = min((block + count_blocks) * per_block, logical_unit.capacity_blocks)
-        count = min(end - lba, _MAX_BLOCKS_OF_DESCRIPTOR)
-        if count <= 0:
-            break
-        descriptors.append(_FAST_LBA_STATUS_DESCRIPTOR.pack(lba, count, MAPPED if mapped else DEALLOCATED))
-        lba += count
-        if lba < end:
-            break  # the rest of the extent does not fit into this descriptor; the initiator can continue at its end
-    return descriptors
-
-
 ROWS = (
     CommandRow(
         "UNMAP",
@@ -256,13 +179,5 @@ ROWS = (
         write_same,
         flags=CommandFlag.WRITES_MEDIUM,
         extents=_write_same_extents,
-    ),
-    CommandRow(
-        "GET LBA STATUS",
-        GET_LBA_STATUS[0],
-        bytes.fromhex("9e12ffffffffffffffffffffffff0000"),
-        get_lba_status,
-        service_action=GET_LBA_STATUS[1],
-        flags=CommandFlag.READS_MEDIUM,
     ),
 )

@@ -7,6 +7,7 @@ from odx_target.scsi.commands import (
     compare_and_write,
     defect_data,
     inquiry,
+    lba_status,
     log_sense,
     mode_sense,
     orwrite,
@@ -31,6 +32,7 @@ _FAMILIES = (
     write_atomic,
     verify,
     cache_commands,
+    lba_status,
     provisioning,
     persistent_reserve_in,
 )

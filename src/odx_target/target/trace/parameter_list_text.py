@@ -21,8 +21,9 @@ from odx_target.iscsi.pdu.header import decode_lun
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.commands.capacity import ReadCapacity10Data, ReadCapacity16Data
 from odx_target.scsi.commands.inquiry import StandardInquiryData
+from odx_target.scsi.commands.lba_status import LbaStatusDescriptor, LbaStatusHeader
 from odx_target.scsi.commands.operation_codes import ALL_COMMANDS
-from odx_target.scsi.commands.provisioning import LbaStatusDescriptor, LbaStatusHeader, UnmapHeader, unmap_descriptors
+from odx_target.scsi.commands.provisioning import UnmapHeader, unmap_descriptors
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.describe.inquiry import claimed_standards
 from odx_target.scsi.describe.log_pages import describe_log_page

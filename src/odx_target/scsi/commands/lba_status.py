@@ -1,0 +1,128 @@
+"""GET LBA STATUS: the initiator asks which blocks are mapped (SBC-4 4.7, 5.6)."""
+
+from itertools import islice
+from struct import Struct
+
+from odx_target.scsi.cdb.block_commands import GetLbaStatus
+from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.layout import Layout, bits, number
+from odx_target.scsi.limits import MAX_LBA_STATUS_DESCRIPTORS
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reply import Reply
+from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
+from odx_target.scsi.tasks.outcome import Outcome, Waiting
+from odx_target.scsi.tasks.task import Task
+from odx_target.store.api import BLOCK_BYTES
+
+GET_LBA_STATUS = (0x9E, 0x12)
+
+MAPPED = 0
+DEALLOCATED = 1
+_MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
+
+_REPORT_STEPS = 30
+"""Cost of a report in each turn, in steps, in addition to the steps for its extents."""
+
+
+class LbaStatusHeader(Layout):
+    """The header of the parameter data of GET LBA STATUS."""
+
+    size_bytes = 8
+    parameter_data_length: int = number(0, 4)
+
+
+class LbaStatusDescriptor(Layout):
+    """One range in the parameter data of GET LBA STATUS."""
+
+    size_bytes = 16
+    logical_block_address: int = number(0, 8)
+    number_of_logical_blocks: int = number(8, 4)
+    provisioning_status: int = bits(12, 3, 4)
+
+
+# A fast codec of the same descriptor. A report has up to 4,096 of them.
+_FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
+
+
+def get_lba_status(task: Task) -> Outcome:
+    """Report which blocks are mapped, beginning at the requested LBA.
+
+    The report ends at the last block, or when the allocation length has no room for another extent. A long report takes several
+    turns of the event loop. Each of its parts describes the state of the blocks in that turn.
+    """
+    if task.logical_unit.environment.turns.left > 0:
+        report = _report_of(task)
+        if report.extend():
+            return report.reply()
+        return Waiting(_report_in_turns, task, report)
+    return Waiting(_report_in_turns, task, None)
+
+
+async def _report_in_turns(task: Task, report: "_Report | None") -> Reply:
+    turns = task.logical_unit.environment.turns
+    await turns.next()
+    report = report or _report_of(task)
+    while not report.extend():
+        await turns.next()
+    return report.reply()
+
+
+def _report_of(task: Task) -> "_Report":
+    cdb = GetLbaStatus.parse(task.cdb)
+    lba = cdb.starting_logical_block_address
+    if lba >= task.logical_unit.capacity_blocks:
+        raise CheckCondition(LBA_OUT_OF_RANGE, information=lba)
+    return _Report(task.logical_unit, lba, cdb.allocation_length)
+
+
+class _Report:
+    """The parameter data of one GET LBA STATUS, which grows in each turn."""
+
+    def __init__(self, logical_unit: LogicalUnit, lba: int, allocation_bytes: int) -> None:
+        self._logical_unit = logical_unit
+        self._lba = lba  # the end of the last extent
+        self._allocation_bytes = allocation_bytes
+        room = (allocation_bytes - LbaStatusHeader.size_bytes) // LbaStatusDescriptor.size_bytes
+        self._max_extents = min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)
+        self._extents: list[tuple[int, int, int]] = []  # the fields of the descriptors
+
+    def extend(self) -> bool:
+        """Add the extents that the steps of this turn are enough for. True if the report is complete."""
+        unit = self._logical_unit
+        per_block = BLOCK_BYTES // unit.block_bytes
+        turns = unit.environment.turns
+        turns.take(_REPORT_STEPS)
+        if self._lba >= unit.capacity_blocks:
+            return True  # The unit shrank since the last turn.
+        extents = unit.volume.extents(self._lba // per_block, turns)
+        for block, count_blocks, mapped in islice(extents, self._max_extents - len(self._extents)):
+            if not self._add(min((block + count_blocks) * per_block, unit.capacity_blocks), MAPPED if mapped else DEALLOCATED):
+                return True
+        return len(self._extents) >= self._max_extents or self._lba >= unit.capacity_blocks
+
+    def _add(self, end: int, status: int) -> bool:
+        """Add the extent up to the LBA `end`. False if it is too long for one descriptor, so that the report ends within it."""
+        start = self._lba
+        if self._extents and self._extents[-1][2] == status:
+            start = self._extents.pop()[0]  # The steps of the last turn ended within an extent.
+        self._lba = min(end, start + _MAX_BLOCKS_OF_DESCRIPTOR)
+        self._extents.append((start, self._lba - start, status))
+        return self._lba == end
+
+    def reply(self) -> Reply:
+        """Return the reply with the extents."""
+        body = b"".join(_FAST_LBA_STATUS_DESCRIPTOR.pack(*extent) for extent in self._extents)
+        data = LbaStatusHeader(parameter_data_length=len(body) + 4).build() + body
+        return Reply.of_parameter_data(data, self._allocation_bytes)
+
+
+ROWS = (
+    CommandRow(
+        "GET LBA STATUS",
+        GET_LBA_STATUS[0],
+        bytes.fromhex("9e12ffffffffffffffffffffffff0000"),
+        get_lba_status,
+        service_action=GET_LBA_STATUS[1],
+        flags=CommandFlag.READS_MEDIUM,
+    ),
+)
