@@ -89,7 +89,7 @@ def check(
 ) -> None:
     """Check the structure and all data of a pool.
 
-    The check compares the maps, the catalogue and the log of the pool, and reads all data. The check does not change the pool.
+    The check compares the maps, the catalogue and the log of the pool, and reads all data. The check repairs nothing.
     No array may serve the pool during the check. The exit code is 1 if there is any damage.
     """
     with bar("check", _log_bytes(pool)) as advance:

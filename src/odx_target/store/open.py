@@ -68,7 +68,7 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
 
 
 def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
-    """Check the pool in a directory, which must not be open. Waits for the disk, and changes nothing on the disk.
+    """Check the pool in a directory, which must not be open. Waits for the disk, and repairs nothing.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises PoolDamaged if
     the pool cannot be opened at all. Raises StoreError if the directory contains no pool or cannot be read.

@@ -1,6 +1,6 @@
 """The check of a closed pool. The check compares head, catalogue, log and maps, and verifies the checksum of every block.
 
-The check writes nothing, so it is safe for a damaged pool. SQLite alone may end a transaction that a crash interrupted.
+The check writes nothing itself, so it is safe for a damaged pool. SQLite may roll back a transaction that a crash interrupted.
 """
 
 from collections.abc import Callable, Iterator
