@@ -7,7 +7,7 @@ import pytest
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull, StoreError
-from odx_target.store.log.writer import RESERVE_BLOCKS
+from odx_target.store.log.room import RESERVE_BLOCKS
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
 from odx_target.store.segments.supply import REFUSED_S
@@ -257,7 +257,7 @@ def test_a_limit_that_holds_nothing_is_refused() -> None:
 
 def test_the_reserve_of_a_large_segment_is_bounded() -> None:
     machine = Machine(PoolOptions(cleaning=False, segment_blocks=2048))
-    assert machine.pool.log.reserve_blocks == RESERVE_BLOCKS
+    assert machine.pool.log.room.reserve_blocks == RESERVE_BLOCKS
 
 
 def test_usage_falls_to_nothing_as_the_pool_fills(machine: Machine) -> None:

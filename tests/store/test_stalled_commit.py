@@ -147,7 +147,7 @@ def test_a_pool_closes_without_what_it_could_not_write(machine: Machine) -> None
 
 def test_a_footer_that_cannot_be_written_is_written_later(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
-    segment = machine.pool.log._segment
+    segment = machine.pool.log.filling.segment
     assert segment is not None
     real = type(segment).write
     refused: list[int] = []

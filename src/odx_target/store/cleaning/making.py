@@ -35,7 +35,7 @@ def make_cleaner(
         options.cleaning_share,
     )
     log.on_segment_full = cleaner.consider
-    log.can_make_room = cleaner.can_make_room
+    log.room.can_make_room = cleaner.can_make_room
     ledger.note_freed = cleaner.note_freed
     ledger.room_freed = cleaner.room_made
     return cleaner

@@ -92,7 +92,7 @@ class Need:
         makeable_blocks = self._supply.available_blocks(spare=True)
         if makeable_blocks is None:
             return UNBOUNDED
-        return self._log.unused_blocks + makeable_blocks - self._log.reserve_blocks
+        return self._log.unused_blocks + makeable_blocks - self._log.room.reserve_blocks
 
     def _marks(self) -> WaterMarks:
         return water_marks(self._segment_blocks, self._supply.whole_blocks())

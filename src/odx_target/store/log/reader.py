@@ -34,6 +34,7 @@ Runs = Sequence[tuple[int, int]]
 class Reader:
     def __init__(self, log: Log, supply: SegmentSupply, index: ChecksumIndex, environment: Environment) -> None:
         self._log = log
+        self._filling = log.filling
         self._segments = supply.segments
         self._supply = supply
         self._index = index
@@ -48,7 +49,7 @@ class Reader:
         """
         if not place:
             return _ZEROS[:BLOCK_BYTES]
-        if place >= self._log.pending_place:
+        if place >= self._filling.pending_place:
             return self._read_run_now(place, 1, block)
         number = place >> PLACE_BITS
         at = place & BLOCK_MASK
@@ -97,7 +98,7 @@ class Reader:
 
     def settle(self, runs: Runs) -> None:
         """Commit the open batch if it contains any of these places."""
-        pending_place = self._log.pending_place
+        pending_place = self._filling.pending_place
         if any(place + count > pending_place for place, count in runs if place):
             try:
                 self._log.commit_for_another()
@@ -105,7 +106,7 @@ class Reader:
                 return  # Data that could not be written can still be read from memory.
 
     def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:
-        if place + count > self._log.pending_place:
+        if place + count > self._filling.pending_place:
             self.settle([(place, count)])
             unwritten = self._log.unwritten.blocks
             if place in unwritten:

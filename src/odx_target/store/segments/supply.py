@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from odx_target.environment import Environment, Event, Lane
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_write
-from odx_target.store.errors import OutOfResources, PoolFull, StoreError
+from odx_target.store.errors import PoolFull, StoreError
 from odx_target.store.health import Health
 from odx_target.store.log.footer import capacity_blocks
+from odx_target.store.segments.disk_room import DiskRoom
 from odx_target.store.segments.segment import Segment, SegmentStore
 
 MIN_LIMIT_SEGMENTS = 2
@@ -33,9 +34,6 @@ MAX_FREE_SEGMENTS = 8
 
 REFUSED_S = 1.0
 """Pause after a failed attempt to make a segment. Each attempt on a full disk can take milliseconds."""
-
-ROOM_AGE_S = 1.0
-"""Age after which the stored free room of the disk is read again."""
 
 
 class SegmentSupply:
@@ -74,9 +72,7 @@ class SegmentSupply:
         self._is_closed = False
         self._refusal: StoreError | None = None
         self._refused_until = 0.0
-        self._room_blocks: int | None = None
-        self._room_asked_at = float("-inf")
-        self._is_asking_room = False
+        self._disk_room = DiskRoom(store, environment, self._changed)
 
     @property
     def used_bytes(self) -> int:
@@ -130,7 +126,7 @@ class SegmentSupply:
 
         Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
-        await self._ask_room()
+        await self._disk_room.ask()
         self.order(1, spare=True)
         await self.made()
         if self._refusal is not None and not self._ready:
@@ -147,7 +143,8 @@ class SegmentSupply:
 
     def whole_blocks(self) -> int:
         """Number of blocks of all segments that the pool may have. If no bound is known, of the segments in use."""
-        bounds = [] if self._room_blocks is None else [self._used_blocks + self._room_blocks]
+        room_blocks = self._disk_room.blocks
+        bounds = [] if room_blocks is None else [self._used_blocks + room_blocks]
         return min([*bounds, *([] if self._limit_blocks is None else [self._limit_blocks])], default=self.used_blocks)
 
     def available_blocks(self, *, spare: bool = False) -> int | None:
@@ -155,8 +152,9 @@ class SegmentSupply:
 
         `spare` includes the reserve.
         """
-        self._ask_room_again()
-        bounds = [] if self._room_blocks is None else [self._room_blocks + self.free_blocks]
+        self._disk_room.ask_if_old()
+        room_blocks = self._disk_room.blocks
+        bounds = [] if room_blocks is None else [room_blocks + self.free_blocks]
         if self._limit_blocks is not None:
             bounds.append(self._limit_blocks - self.used_blocks - (0 if spare else self._segment_blocks))
         if not bounds:
@@ -193,6 +191,7 @@ class SegmentSupply:
     async def close(self) -> list[int]:
         """Stop making segments. Returns the numbers of the empty and freed segments, which the caller must delete."""
         self._is_closed = True
+        self._disk_room.close()
         await self.made()
         for segment in self._ready:
             del self.segments[segment.number]
@@ -284,7 +283,7 @@ class SegmentSupply:
             if former is None
             else store.recycle(former, number, self._segment_blocks)
         )
-        self._room_blocks = self.store.room_blocks()
+        self._disk_room.blocks = store.room_blocks()
         return segment
 
     def _is_within_limit(self) -> bool:
@@ -299,22 +298,3 @@ class SegmentSupply:
         self.segments[segment.number] = segment
         self.size_blocks[segment.number] = size_blocks
         self._used_blocks += size_blocks
-
-    def _ask_room_again(self) -> None:
-        """Read the free room of the disk in the background if the stored value is old."""
-        now_s = self._environment.monotonic()
-        if not self._is_asking_room and now_s >= self._room_asked_at + ROOM_AGE_S and not self._is_closed:
-            self._is_asking_room = True
-            self._environment.start_soon(self._ask_room)
-
-    async def _ask_room(self) -> None:
-        before = self._room_blocks
-        try:
-            self._room_blocks = await self._environment.in_thread(self.store.room_blocks, lane=Lane.UPKEEP)
-            self._room_asked_at = self._environment.monotonic()
-            if self._room_blocks != before:
-                self._changed()
-        except OutOfResources:
-            return  # The old value stays.
-        finally:
-            self._is_asking_room = False

@@ -1,0 +1,146 @@
+"""The segment that is being filled, and the open batch in it.
+
+The place of each block is known when its record is added to the open batch, so the map can change at once.
+"""
+
+from array import array
+from collections.abc import Sequence
+
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.log.batch import CHECKSUM_BYTES, header_blocks
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.open_batch import BufferCutter, Part, block_checksums
+from odx_target.store.log.records import WRITE, WRITE_BYTES, encode_write
+from odx_target.store.log.sealer import FullSegment, Sealer
+from odx_target.store.segments.segment import PLACE_BITS, Segment
+from odx_target.store.segments.supply import SegmentSupply
+
+NOTHING_PENDING = 1 << 62
+"""Value of `pending_place` if no batch is open. Every place is lower than this value."""
+
+
+class Filling:
+    """The segment that is being filled, and the parts of the open batch.
+
+    The blocks at `pending_place` and above it belong to the open batch, or to a batch that could not be written.
+    """
+
+    def __init__(
+        self, supply: SegmentSupply, checksums: ChecksumIndex, flusher: Flusher, sealer: Sealer, next_osn: int
+    ) -> None:
+        self.next_osn = next_osn
+        self.pending_place = NOTHING_PENDING
+        self.segment: Segment | None = None
+        self.parts: list[Part] = []
+        self._supply = supply
+        self._index = checksums
+        self._flusher = flusher
+        self._sealer = sealer
+        self._first_osn = next_osn
+        self._next = self._capacity = 0
+        self._table: array[int] = array("I")
+        self._part: Part | None = None
+
+    @property
+    def unused_blocks(self) -> int:
+        """Number of blocks in the segment that have not been written."""
+        return self._capacity - self._next
+
+    def append(self, record: bytes) -> None:
+        """Add a record without data. The caller must call `Room.require_record` first."""
+        part = self._part
+        if part is None or part.room_bytes < len(record):
+            part = self._open_part(header_blocks(len(record), 0), 0)
+        part.room_bytes -= len(record)
+        part.records.append(record)
+        self.next_osn += 1
+
+    def write(
+        self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int, first_word: int = WRITE
+    ) -> list[tuple[int, int, int]]:
+        """Add a write. Returns the pieces of the write as (block, place, count_blocks).
+
+        The caller must call `Room.require_data` first.
+
+        If MOVED is the first word of its record, the write moves blocks of the segment `volume`, and the caller must call
+        `Room.require_moved` first.
+        """
+        checksums = block_checksums(data)
+        part = self._part
+        if part is None:
+            part = self._open_part(1, 1)
+        at = self._next
+        size_bytes = WRITE_BYTES + count_blocks * CHECKSUM_BYTES
+        if part.room_bytes < size_bytes or at + count_blocks > self._capacity:
+            return self._write_in_pieces(volume, block, BufferCutter(data), checksums, first_word)
+        self._next = at + count_blocks
+        part.room_bytes -= size_bytes
+        part.records.append(encode_write(first_word, volume, block, count_blocks))
+        part.checksums.extend(checksums)
+        part.data.extend(data)
+        if count_blocks == 1:
+            self._table[at] = checksums[0]
+        else:
+            self._table[at : at + count_blocks] = array("I", checksums)
+        self.next_osn += 1
+        return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
+
+    def close_part(self) -> None:
+        """Add no more records to the present part of the open batch, because a commit writes the part."""
+        self._part = None
+
+    def end_batch(self) -> None:
+        """Begin a new batch with the next record, because the open batch has been written."""
+        self.parts = []
+        self.pending_place = NOTHING_PENDING
+
+    def leave_segment(self) -> None:
+        """Give the segment to the sealer. The next record begins a new segment."""
+        if self.segment is not None:
+            self._leave(self.segment)
+            self.segment, self._next, self._capacity = None, 0, 0
+
+    def _open_part(self, blocks: int, data_blocks: int) -> Part:
+        if self._next + blocks + data_blocks > self._capacity:
+            self._advance()
+        assert self.segment is not None
+        part = self._part = Part(self.segment, self._next, blocks, self.next_osn)
+        if not self.parts:
+            self.pending_place = part.segment.number << PLACE_BITS | part.block
+        self.parts.append(part)
+        self._next += blocks
+        return part
+
+    def _advance(self) -> None:
+        """Continue in the next segment, and give the present segment to the sealer."""
+        if self.segment is not None:
+            self._leave(self.segment)
+        self.segment = self._supply.take()
+        self._first_osn = self.next_osn
+        self._next, self._capacity = 0, self._supply.capacity_blocks
+        self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
+        self._index.pin(self.segment.number, self._table)
+        self._flusher.limit_dirty()
+
+    def _leave(self, segment: Segment) -> None:
+        self._sealer.full.append(FullSegment(segment, self._table[: self._next], range(self._first_osn, self.next_osn)))
+
+    def _write_in_pieces(
+        self, volume: int, block: int, data: BufferCutter, checksums: list[int], first_word: int
+    ) -> list[tuple[int, int, int]]:
+        pieces = []
+        done = 0
+        while done < len(checksums):
+            part = self._part
+            assert part is not None
+            fit = min((part.room_bytes - WRITE_BYTES) // CHECKSUM_BYTES, self._capacity - self._next, len(checksums) - done)
+            if fit < 1:
+                self._open_part(1, 1)
+                continue
+            buffers = data.take(fit * BLOCK_BYTES)
+            # This piece fits, so `write` does not call this method again.
+            pieces += self.write(volume, block + done, buffers, fit, first_word)
+            done += fit
+        return pieces

@@ -1,0 +1,47 @@
+"""The free room of the disk. Reading it may wait, so a thread reads it, and the last value is kept."""
+
+from collections.abc import Callable
+
+from odx_target.environment import Environment, Lane
+from odx_target.store.errors import OutOfResources
+from odx_target.store.segments.segment import SegmentStore
+
+ROOM_AGE_S = 1.0
+"""Age after which the stored free room of the disk is read again."""
+
+
+class DiskRoom:
+    """The free room of the disk in blocks, or None if it is unknown. `changed` is called when the value has changed."""
+
+    def __init__(self, store: SegmentStore, environment: Environment, changed: Callable[[], None]) -> None:
+        self.blocks: int | None = None
+        self._store = store
+        self._environment = environment
+        self._changed = changed
+        self._asked_at = float("-inf")
+        self._is_asking = False
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Start no more background reads of the free room."""
+        self._is_closed = True
+
+    def ask_if_old(self) -> None:
+        """Read the free room of the disk in the background if the stored value is old."""
+        now_s = self._environment.monotonic()
+        if not self._is_asking and now_s >= self._asked_at + ROOM_AGE_S and not self._is_closed:
+            self._is_asking = True
+            self._environment.start_soon(self.ask)
+
+    async def ask(self) -> None:
+        """Read the free room of the disk. The old value stays if no thread is available."""
+        before = self.blocks
+        try:
+            self.blocks = await self._environment.in_thread(self._store.room_blocks, lane=Lane.UPKEEP)
+            self._asked_at = self._environment.monotonic()
+            if self.blocks != before:
+                self._changed()
+        except OutOfResources:
+            return
+        finally:
+            self._is_asking = False
