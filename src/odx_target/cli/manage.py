@@ -11,12 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.failure import CommandFailure
+from odx_target.cli.array_requests import Answer, ask_array
 from odx_target.cli.text.health_lines import health_lines
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
-from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.client import NoServer, request
 
 SHOWN_RANGES = 4
 
@@ -172,15 +170,8 @@ def copy_rate(
         typer.echo(_rate_line(answer))
 
 
-def _ask(context: typer.Context, operation: str, **arguments: object) -> dict[str, Any]:
-    try:
-        return request(context.obj, operation, arguments)
-    except NoServer as error:
-        raise CommandFailure(str(error)) from error
-    except ManagementError as error:
-        if error.is_usage:
-            raise typer.BadParameter(str(error)) from error
-        raise CommandFailure(str(error)) from error
+def _ask(context: typer.Context, operation: str, **arguments: object) -> Answer:
+    return ask_array(context.obj, operation, arguments)
 
 
 def _all_tokens(context: typer.Context) -> Iterator[dict[str, Any]]:

@@ -11,26 +11,24 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from odx_target.cli.failure import CommandFailure, first_error
+from odx_target.cli.array_requests import Answer, ask_array, request_array
+from odx_target.cli.failure import CommandFailure
+from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate as rate_text
 from odx_target.cli.text.sizes import size
-from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.checking.pool_check import PoolReport
 from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
-from odx_target.store.open import check_directory_pool, open_directory_pool
-from odx_target.store.opening.directory_pool import HEAD_NAME, SEGMENTS_NAME
+from odx_target.store.open import check_directory_pool
+from odx_target.store.opening.directory_pool import SEGMENTS_NAME
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
-from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.client import NoServer, request
+from odx_target.target.control.client import NoServer
 from odx_target.target.control.scrubbing import describe_scrub
-from odx_target.target.trio_environment import TrioEnvironment
 
 POLL_S = 0.5
 """Time between two queries of the progress of a scrub."""
-
-Report = dict[str, Any]
 
 app = typer.Typer(help="Verify the data of a pool.", no_args_is_help=True)
 
@@ -70,7 +68,7 @@ def scrub(
     """
     bytes_per_s = _parsed(rate)
     if progress or stop:
-        report = _request(pool, "stop-scrub" if stop else "scrub-progress")
+        report = ask_array(pool, "stop-scrub" if stop else "scrub-progress", {})
     else:
         report = _scrub(pool, bytes_per_s, background=background)
     if as_json:
@@ -131,19 +129,18 @@ def _parsed(text: str) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
-def _scrub(pool: Path, rate_bytes: int, *, background: bool) -> Report:
+def _scrub(pool: Path, rate_bytes: int, *, background: bool) -> Answer:
     try:
-        report = request(pool, "scrub", {"rate": rate_bytes})
+        report = request_array(pool, "scrub", {"rate": rate_bytes})
     except NoServer as error:
-        if background or not (pool / HEAD_NAME).exists():
+        if background:
             raise CommandFailure(str(error)) from error
-        return _scrub_offline(pool, rate_bytes)
-    except ManagementError as error:
-        raise CommandFailure(str(error)) from error
-    return report if background else _followed(report, lambda: _request(pool, "scrub-progress"))
+        require_pool(pool, error)
+        return run_on_pool(_scrub_opened, pool, rate_bytes)
+    return report if background else _followed(report, lambda: ask_array(pool, "scrub-progress", {}))
 
 
-def _followed(report: Report, look: Callable[[], Report]) -> Report:
+def _followed(report: Answer, look: Callable[[], Answer]) -> Answer:
     """Show the progress of a scrub until the scrub ends, and return the last report."""
     with bar("scrub", report["total_bytes"]) as advance:
         done_bytes = 0
@@ -155,40 +152,19 @@ def _followed(report: Report, look: Callable[[], Report]) -> Report:
     return report
 
 
-def _scrub_offline(pool: Path, rate_bytes: int) -> Report:
-    try:
-        return trio.run(_scrub_opened, pool, rate_bytes)
-    except* (StoreError, OSError) as group:
-        raise first_error(group) from None
-
-
-async def _scrub_opened(path: Path, rate_bytes: int) -> Report:
+async def _scrub_opened(path: Path, rate_bytes: int) -> Answer:
     """Open a pool that no array serves, and scrub it."""
-    async with trio.open_nursery() as nursery:
-        pool = await open_directory_pool(path, TrioEnvironment(nursery))
-        try:
-            found = pool.scrubber.start(rate_bytes)
-            with bar("scrub", found.total_blocks * BLOCK_BYTES) as advance:
-                done_blocks = 0
-                while found.is_running:
-                    await trio.sleep(POLL_S)
-                    advance((found.checked_blocks - done_blocks) * BLOCK_BYTES)
-                    done_blocks = found.checked_blocks
-            report = describe_scrub(found)
-            report["damaged"] = [
-                {"volume": each.volume, "frozen_map": each.frozen_map, "block": each.block} for each in pool.status().damaged
-            ]
-        finally:
-            await pool.close()
-        nursery.cancel_scope.cancel()
-    return report
-
-
-def _request(pool: Path, operation: str) -> Report:
-    try:
-        return request(pool, operation, {})
-    except (NoServer, ManagementError) as error:
-        raise CommandFailure(str(error)) from error
+    async with opened_pool(path) as opened:
+        found = opened.pool.scrubber.start(rate_bytes)
+        with bar("scrub", found.total_blocks * BLOCK_BYTES) as advance:
+            done_blocks = 0
+            while found.is_running:
+                await trio.sleep(POLL_S)
+                advance((found.checked_blocks - done_blocks) * BLOCK_BYTES)
+                done_blocks = found.checked_blocks
+        damaged = opened.pool.status().damaged
+    places = [{"volume": each.volume, "frozen_map": each.frozen_map, "block": each.block} for each in damaged]
+    return {**describe_scrub(found), "damaged": places}
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:

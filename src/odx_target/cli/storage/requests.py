@@ -5,22 +5,15 @@ that no array serves.
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import trio
 import typer
 
-from odx_target.cli.failure import CommandFailure, first_error
-from odx_target.store.api import StoreError
-from odx_target.store.open import open_directory_pool
-from odx_target.store.opening.directory_pool import HEAD_NAME
-from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.client import NoServer, request
+from odx_target.cli.array_requests import Answer, request_array
+from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
+from odx_target.target.control.client import NoServer
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import perform_on_storage
-from odx_target.target.trio_environment import TrioEnvironment
-
-Answer = dict[str, Any]
 
 PoolArgument = Annotated[
     Path,
@@ -46,55 +39,36 @@ def ask_pages(pool: Path, operation: str, show: Callable[[Answer], object], **ar
     try:
         _ask_array(pool, operation, show, given)
     except NoServer as error:
-        if not (pool / HEAD_NAME).exists():
-            raise CommandFailure(str(error)) from error
-        _ask_pool(pool, operation, show, given)
+        require_pool(pool, error)
+        run_on_pool(_ask_opened, pool, operation, show, given)
 
 
-def print_json(answer: Mapping[str, Any]) -> None:
+def print_json(answer: Mapping[str, object]) -> None:
     typer.echo(json.dumps(answer, indent=2))
 
 
 def _ask_array(pool: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
     page: int | None = None
     while True:
-        try:
-            answer = request(pool, operation, given if page is None else {**given, "block": page})
-        except ManagementError as error:
-            raise _failure(error) from error
+        answer = request_array(pool, operation, _given(given, page))
         show(answer)
         page = answer.get("next")
         if page is None:
             return
 
 
-def _ask_pool(path: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
-    try:
-        trio.run(_ask_opened, path, operation, show, given)
-    except* (StoreError, OSError, ManagementError) as group:
-        error = first_error(group)
-        raise (_failure(error) if isinstance(error, ManagementError) else error) from None
-
-
 async def _ask_opened(path: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
     """Open a pool that no array serves, and perform the operation on it."""
-    async with trio.open_nursery() as nursery:
-        environment = TrioEnvironment(nursery)
-        pool = await open_directory_pool(path, environment)
-        try:
-            storage = Storage(pool, environment)
-            page: int | None = None
-            while True:
-                answer = await perform_on_storage(storage, operation, given if page is None else {**given, "block": page})
-                show(dict(answer))
-                page = answer.get("next")  # type: ignore[assignment]
-                if page is None:
-                    break
-        finally:
-            with trio.CancelScope(shield=True):
-                await pool.close()
-        nursery.cancel_scope.cancel()
+    async with opened_pool(path) as opened:
+        storage = Storage(opened.pool, opened.environment)
+        page: int | None = None
+        while True:
+            answer: Answer = dict(await perform_on_storage(storage, operation, _given(given, page)))
+            show(answer)
+            page = answer.get("next")
+            if page is None:
+                return
 
 
-def _failure(error: ManagementError) -> Exception:
-    return typer.BadParameter(str(error)) if error.is_usage else CommandFailure(str(error))
+def _given(arguments: Mapping[str, object], page: int | None) -> Mapping[str, object]:
+    return arguments if page is None else {**arguments, "block": page}

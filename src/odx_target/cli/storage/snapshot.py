@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.storage.requests import Answer, Json, PoolArgument, ask, ask_pages, print_json
+from odx_target.cli.array_requests import Answer
+from odx_target.cli.storage.requests import Json, PoolArgument, ask, ask_pages, print_json
 from odx_target.cli.storage.volume import volume_line
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
