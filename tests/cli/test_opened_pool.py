@@ -28,10 +28,14 @@ async def test_the_pool_is_closed_after_the_body_an_error_and_a_cancellation(tmp
     async with opened_pool(path) as opened:
         opened.pool.create_volume("a", 8, {})
         assert not await is_free(path)
-    with pytest.raises(ExceptionGroup):
+
+    async def fail() -> None:
         async with opened_pool(path) as opened:
             assert set(opened.pool.volumes) == {"a"}
             raise StoreError("a fault")
+
+    with pytest.raises(ExceptionGroup):
+        await fail()
     with trio.CancelScope() as scope:
         async with opened_pool(path) as opened:
             opened.pool.create_volume("b", 8, {})
