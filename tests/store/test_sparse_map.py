@@ -96,6 +96,31 @@ def test_a_fragmented_leaf_costs_as_much_as_it_has_entries() -> None:
     assert 10_000 - steps.left >= LEAF_BLOCKS
 
 
+def test_a_turn_reads_only_the_part_of_a_fragmented_leaf_that_its_steps_are_enough_for() -> None:
+    live = BlockMap(SUBTREE)
+    for block in range(0, LEAF_BLOCKS, 2):
+        live.assign(block, 5 * block + 1)
+    walk, found = 0, []
+    while walk < LEAF_BLOCKS:
+        steps = Steps(200)
+        part = list(live.extents(walk, steps))
+        assert len(part) <= 200
+        assert steps.left > -200
+        found += part
+        walk = part[-1][0] + part[-1][1]
+    assert merged(found) == list(live.extents())
+
+
+def test_steps_are_taken_even_if_the_caller_needs_only_the_first_extent() -> None:
+    live = BlockMap(SUBTREE)
+    for block in range(0, LEAF_BLOCKS, 2):
+        live.assign(block, 5 * block + 1)
+    steps = Steps(10_000)
+    for _ in live.extents(0, steps):
+        break
+    assert 10_000 - steps.left >= LEAF_BLOCKS
+
+
 def merged(extents: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
     result: list[tuple[int, int, bool]] = []
     for block, count, mapped in extents:

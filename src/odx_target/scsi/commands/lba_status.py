@@ -83,8 +83,9 @@ class _Report:
         self._lba = lba  # the end of the last extent
         self._allocation_bytes = allocation_bytes
         room = (allocation_bytes - LbaStatusHeader.size_bytes) // LbaStatusDescriptor.size_bytes
-        self._max_extents = min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)
-        self._extents: list[tuple[int, int, int]] = []  # the fields of the descriptors
+        self._max_descriptors = min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)
+        self._body = bytearray()  # the descriptors of all extents except the last one
+        self._last: tuple[int, int, int] | None = None  # LBA, number of blocks and status of the last extent
 
     def extend(self) -> bool:
         """Add the extents that the steps of this turn are enough for. True if the report is complete."""
@@ -95,23 +96,32 @@ class _Report:
         if self._lba >= unit.capacity_blocks:
             return True  # The unit shrank since the last turn.
         extents = unit.volume.extents(self._lba // per_block, turns)
-        for block, count_blocks, mapped in islice(extents, self._max_extents - len(self._extents)):
+        for block, count_blocks, mapped in islice(extents, self._room()):
             if not self._add(min((block + count_blocks) * per_block, unit.capacity_blocks), MAPPED if mapped else DEALLOCATED):
                 return True
-        return len(self._extents) >= self._max_extents or self._lba >= unit.capacity_blocks
+        return not self._room() or self._lba >= unit.capacity_blocks
+
+    def _room(self) -> int:
+        """Return the number of descriptors for which the report still has room."""
+        return self._max_descriptors - len(self._body) // LbaStatusDescriptor.size_bytes - (self._last is not None)
 
     def _add(self, end: int, status: int) -> bool:
         """Add the extent up to the LBA `end`. False if it is too long for one descriptor, so that the report ends within it."""
         start = self._lba
-        if self._extents and self._extents[-1][2] == status:
-            start = self._extents.pop()[0]  # The steps of the last turn ended within an extent.
+        if self._last is not None:
+            if self._last[2] == status:
+                start = self._last[0]  # The steps of the last turn ended within an extent.
+            else:
+                self._body += _FAST_LBA_STATUS_DESCRIPTOR.pack(*self._last)
         self._lba = min(end, start + _MAX_BLOCKS_OF_DESCRIPTOR)
-        self._extents.append((start, self._lba - start, status))
+        self._last = (start, self._lba - start, status)
         return self._lba == end
 
     def reply(self) -> Reply:
         """Return the reply with the extents."""
-        body = b"".join(_FAST_LBA_STATUS_DESCRIPTOR.pack(*extent) for extent in self._extents)
+        body = self._body
+        if self._last is not None:
+            body += _FAST_LBA_STATUS_DESCRIPTOR.pack(*self._last)
         data = LbaStatusHeader(parameter_data_length=len(body) + 4).build() + body
         return Reply.of_parameter_data(data, self._allocation_bytes)
 

@@ -10,6 +10,9 @@ from odx_target.turns import Steps
 ENTRIES_OF_A_STEP = 8
 """Number of entries of a leaf that are read in one step."""
 
+MIN_EXTENT_BLOCKS = 64
+"""Number of blocks of a dense leaf that are read even if fewer steps remain, so that each call makes progress."""
+
 
 class MapReader:
     """Reads a tree with `levels` inner levels above its leaves.
@@ -62,25 +65,28 @@ class MapReader:
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
         """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
 
-        The runs end at the last block of the map, or when `steps` are spent. At least one leaf or missing subtree is read. The
-        last run may be incomplete. If the map changes meanwhile, each run shows the state at the time when it is read. A leaf
-        takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees together take one
-        step.
+        The runs end at the last block of the map, or when `steps` are spent. At least a part of a leaf or a missing subtree is
+        read. The last run may be incomplete. If the map changes meanwhile, each run shows the state at the time when it is
+        read. A leaf takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees together
+        take one step.
         """
         start, was_mapped = block, None
-        while block < self.size_blocks:
+        is_spent = False
+        while block < self.size_blocks and not is_spent:
             leaf, rest = self.find(block)
             count = min(rest, self.size_blocks - block)
+            if leaf is not None and steps is not None and len(leaf.entries) == LEAF_BLOCKS:
+                count = min(count, max(steps.left, MIN_EXTENT_BLOCKS))
             found = [(False, count)] if leaf is None else leaf.extents(block & INDEX_MASK, count)
-            cost = len(found) if leaf is None else len(found) + len(leaf.entries) // ENTRIES_OF_A_STEP
+            if steps is not None:
+                cost = len(found) if leaf is None else len(found) + min(count, len(leaf.entries)) // ENTRIES_OF_A_STEP
+                is_spent = steps.take(cost) <= 0  # Before the extents are yielded, because the caller may stop in between.
             for mapped, length in found:
                 if mapped is not was_mapped:
                     if was_mapped is not None:
                         yield start, block - start, was_mapped
                     start, was_mapped = block, mapped
                 block += length
-            if steps is not None and steps.take(cost) <= 0:
-                break
         if was_mapped is not None:
             yield start, block - start, was_mapped
 
