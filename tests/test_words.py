@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parent.parent / "src"
+ROOT = Path(__file__).parent.parent
+SOURCES = ROOT / "src"
 MODULES = sorted(SOURCES.rglob("*.py"))
+TESTS = sorted(path for folder in ("tests", "bench") for path in (ROOT / folder).rglob("*.py"))
 FIRST_WORDS = frozenset({"Let", "Tell", "Tells", "Hold", "Say", "Says", "What", "Whether", "Who", "Whoever", "Whom", "Whose"})
 """First words that a docstring must not have, because the reader must read such a docstring twice."""
 NOBODY_IN_PARTICULAR = re.compile(r"\b(whoever|somebody|someone)\b", re.IGNORECASE)
@@ -34,10 +36,19 @@ def constants(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, target.id) for target in targets if isinstance(target, ast.Name))
 
 
+def wrong_first_words(tree: ast.Module) -> list[str]:
+    return [f"{line}: {text.split()[0]}" for line, text in texts(tree) if text.split()[0].strip(".,:") in FIRST_WORDS]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCES)))
 def test_words_of_a_module(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    found = [f"{line}: {text.split()[0]}" for line, text in texts(tree) if text.split()[0].strip(".,:") in FIRST_WORDS]
+    found = wrong_first_words(tree)
     found += [f"{line}: {match[0]}" for line, text in texts(tree) if (match := NOBODY_IN_PARTICULAR.search(text))]
     found += [f"{line}: {name}" for line, name in constants(tree) if LIMIT_BY_ANOTHER_NAME.fullmatch(name)]
     assert found == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_first_words_of_a_test(path: Path) -> None:
+    assert wrong_first_words(ast.parse(path.read_text())) == []

@@ -1,4 +1,4 @@
-"""What every pool must do: the contract of `store.api`, as tests that run against each kind of pool.
+"""The contract of `store.api`, as tests that run against each kind of pool.
 
 A module of tests imports all names of this module and provides the fixture `kept`. Troubles and room of the disk are left to
 the tests of the log store, because only it has a disk.

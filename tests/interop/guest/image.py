@@ -103,7 +103,7 @@ def _build(folder: Path, kind: str, *, with_fio: bool) -> Image:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the builder, so that only one builder runs at a time. Raises CannotBuild after LOCK_TIMEOUT_S."""
+    """Lock the builder, so that only one builder runs at a time. Raises CannotBuild after LOCK_TIMEOUT_S."""
     deadline_s = time.monotonic() + LOCK_TIMEOUT_S
     with path.open("w") as file:
         while not _lock(file):

@@ -1,4 +1,4 @@
-"""What a host like Windows does when the pool of our server runs out of room."""
+"""Tests of a host like Windows when the pool of our server runs out of room."""
 
 from collections.abc import Iterator
 from pathlib import Path

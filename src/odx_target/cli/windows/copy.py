@@ -4,13 +4,13 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import trio
 import typer
 
 from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.windows import options
 from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
 from odx_target.cli.windows.report import event_lines, events_of, kind_of, progress_text, summary_lines, totals_line
 from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
@@ -28,7 +28,6 @@ from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_size
 
-MAX_FRAGMENTS = 4096
 VERDICTS = {
     Weight.DECLINES: "Windows would have given up",
     Weight.DROPS: "Windows would have dropped the connection",
@@ -71,45 +70,21 @@ def register(root: typer.Typer) -> None:
 
 @host_command.as_host(INITIATOR_NAME, command_timeout=False)
 def windows_copy(
-    src: Annotated[str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
-    dst: Annotated[
-        str, typer.Argument(metavar="DST", help="The destination, in the same form; the blocks of the file are overwritten.")
-    ],
-    file_size: Annotated[str, typer.Option("--file-size", metavar="SIZE", help="Size of the file, such as 1G.")] = "1G",
-    fragments: Annotated[
-        int, typer.Option(min=1, max=MAX_FRAGMENTS, metavar="N", help="Number of extents of the source file.")
-    ] = 1,
-    src_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the file on the source.")] = 0,
-    dst_lba: Annotated[int, typer.Option(min=0, metavar="LBA", help="First block of the file on the destination.")] = 0,
-    zero: Annotated[bool, typer.Option("--zero", help="Write zeros by the zero token; the source is not read.")] = False,
-    fill: Annotated[
-        bool, typer.Option("--fill", help="First write a pattern to the file on the source; the old data is lost.")
-    ] = False,
-    valid_size: Annotated[
-        str | None,
-        typer.Option(
-            "--valid-size",
-            metavar="SIZE",
-            help="Size of the part of the source file that has been written; default: the whole file.",
-        ),
-    ] = None,
-    trace: Annotated[bool, typer.Option("--trace", help="Print all fields and bytes of commands and answers.")] = False,
-    paths: Annotated[int, typer.Option(min=1, max=8, metavar="N", help="Number of sessions to each target, as with MPIO.")] = 1,
-    path_choice: Annotated[
-        str,
-        typer.Option(
-            metavar="HOW",
-            help="Path of each command: one; other (one path, but another for RECEIVE ROD TOKEN INFORMATION); round-robin.",
-        ),
-    ] = "one",
-    digests: Annotated[bool, typer.Option("--digests", help="Require header and data digests.")] = False,
-    list_identifier: Annotated[int, typer.Option(min=0, max=0xFFFFFFFF, metavar="N", help="The first list identifier.")] = 0,
-    lifetime: Annotated[
-        int,
-        typer.Option(
-            min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0 means the target's default."
-        ),
-    ] = 0,
+    src: options.Source,
+    dst: options.Destination,
+    file_size: options.FileSize = "1G",
+    fragments: options.Fragments = 1,
+    src_lba: options.SourceLba = 0,
+    dst_lba: options.DestinationLba = 0,
+    zero: options.Zero = False,
+    fill: options.Fill = False,
+    valid_size: options.ValidSize = None,
+    trace: options.Trace = False,
+    paths: options.Paths = 1,
+    path_choice: options.PathOfCommands = "one",
+    digests: options.Digests = False,
+    list_identifier: options.FirstListIdentifier = 0,
+    lifetime: options.Lifetime = 0,
     *,
     who: host_command.Host,
 ) -> None:
