@@ -100,6 +100,7 @@ class Mover:
             self.moved_blocks += count_blocks
             self._uncommitted_blocks += count_blocks
         if self._uncommitted_blocks >= COMMIT_BLOCKS:
+            await pause()  # The commit copies up to 512 KiB to the operating system, so it has a turn of its own.
             await self.end(pause)
 
     def _read(
