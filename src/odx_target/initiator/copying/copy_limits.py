@@ -27,8 +27,8 @@ DEFAULT_TOKEN_BYTES = 256 << 20
 class CopyLimits:
     """The limits that page 8Fh reports. A value of 0 means that the limit is not reported.
 
-    `is_first` is True if the limits are in the first descriptor of the page, and the length of this descriptor is exact.
-    Otherwise Windows ignores the limits.
+    `is_first` is True if the first descriptor of the page contains the limits and has exactly the specified length. Windows
+    ignores the limits if `is_first` is False.
     """
 
     max_range_descriptors: int = 0

@@ -5,8 +5,8 @@ existing children. In both forms `children[slot]` returns the child, or None for
 `MAX_FEW` children, it becomes dense. When at most `FEW_AGAIN` children are left, the form is *few* again. A frozen node never
 changes its form.
 
-The dense form is an array of numpy, because Python's garbage collector visits every element of a new list. After a freeze, a
-few hundred writes copy a few hundred nodes. If the children were in lists, the visits to all of them would take milliseconds.
+The dense form is an array of numpy, because Python's garbage collector visits every element of a new list. Many nodes are
+copied after a freeze. If their children were in lists, the visits to all elements would take milliseconds.
 """
 
 from bisect import bisect_left

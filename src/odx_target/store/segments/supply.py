@@ -142,7 +142,10 @@ class SegmentSupply:
         return self._used_blocks - self.free_blocks
 
     def whole_blocks(self) -> int:
-        """Number of blocks of all segments that the pool may have. If no bound is known, of the segments in use."""
+        """Return the largest number of blocks that the segments of the pool may have in total.
+
+        If neither a limit nor the room of the disk is known, the result is the number of blocks in use.
+        """
         room_blocks = self._disk_room.blocks
         bounds = [] if room_blocks is None else [self._used_blocks + room_blocks]
         return min([*bounds, *([] if self._limit_blocks is None else [self._limit_blocks])], default=self.used_blocks)
