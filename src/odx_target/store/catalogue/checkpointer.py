@@ -58,10 +58,7 @@ class Checkpointer:
         await self.settle()
         running = self._running = self._environment.event()
         try:
-            self._log.commit_for_another()
-            deferred = list(self._log.deferred)
             await self._save_now()
-            self._log.deferred.drop(deferred)
             self._troubles.checkpoint_saved()
         except StoreError as error:
             self._troubles.checkpoint_failed(error)
@@ -75,12 +72,16 @@ class Checkpointer:
         self._discards.pause()
         checkpoint: Checkpoint | None = None
         try:
+            # Without a wait between these calls, so that the checkpoint contains no change that is not in the log.
+            self._log.commit_for_another()
+            deferred = list(self._log.deferred)
             checkpoint = self._take()
             self._log.written_blocks = 0
             await self._flusher.flush()
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
             self._discards.add(checkpoint.rewritten)
             checkpoint.rewritten.clear()
+            self._log.deferred.drop(deferred)
         finally:
             if checkpoint is not None:
                 # The checkpoint may have the last references to nodes that were replaced and frozen maps that were released.
