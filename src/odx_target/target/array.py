@@ -39,7 +39,7 @@ from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 STOP_TIMEOUT_S = 1.0
-"""Time for initiators to log out and to receive their replies at the stop of the array.
+"""Time that initiators have to log out and to receive their replies when the array stops.
 
 After this time, the array cuts all connections, so that no peer can delay the stop.
 """
@@ -56,8 +56,8 @@ OpenPool = Callable[[TrioEnvironment, Config], Awaitable[Pool]]
 class Array:
     """An array that serves while its `async with` body runs.
 
-    `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`; all other times come from
-    trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
+    `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`. The monotonic clock comes
+    from trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -96,13 +96,16 @@ class Array:
 
     @property
     def portals(self) -> tuple[Portal, ...]:
-        """The portals. A portal that was configured with port 0 has its actual port number."""
+        """The portals at which the array listens.
+
+        A portal has its actual port number, even if it was configured with port 0.
+        """
         return self._listener.portals
 
     def resize_lun(self, name: str, size_bytes: int) -> bool:
         """Enlarge a LUN while hosts use it, and notify every host. Return False if the LUN already has this size.
 
-        Raises ConfigError for an unknown name or an invalid size, PoolFull and PoolFailed.
+        Raises PoolFull and PoolFailed. Raises ConfigError for an unknown name or an invalid size.
         """
         logical_unit = self.logical_unit_named(name)
         if not grow_logical_unit(logical_unit, size_bytes):
@@ -114,7 +117,7 @@ class Array:
     async def shrink_lun(self, name: str, size_bytes: int) -> None:
         """Make a LUN smaller while hosts use it, and notify every host.
 
-        Raises ConfigError for an unknown name or an invalid size, DamagedBlock, PoolFull and PoolFailed.
+        Raises DamagedBlock, PoolFull and PoolFailed. Raises ConfigError for an unknown name or an invalid size.
         """
         logical_unit = self.logical_unit_named(name)
         await shrink_logical_unit(logical_unit, size_bytes)
@@ -124,7 +127,7 @@ class Array:
     def add_lun(self, lun: LunConfig) -> LogicalUnit:
         """Add a LUN that all hosts can use, and notify the hosts.
 
-        Raises ConfigError if the name is taken or there are too many LUNs, StoreError if the LUN cannot be created.
+        Raises ConfigError if the name is taken or there are too many LUNs. Raises StoreError if the LUN cannot be created.
         """
         return self.lun_changes.add(lun)
 
@@ -142,8 +145,8 @@ class Array:
     def commit(self) -> None:
         """Commit changes that management has made. If a commit is not possible now, a later commit includes these changes.
 
-        The caller must not notify hosts before this call. If the pool has failed, all connections are closed, and PoolFailed is
-        raised.
+        Call this method before hosts are notified of the changes. If the pool has failed, all connections are closed, and
+        PoolFailed is raised.
         """
         try:
             self.pool.commit()

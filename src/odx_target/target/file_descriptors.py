@@ -6,7 +6,7 @@ further connections are refused, and segments get the remaining descriptors.
     open at the start   standard input, output and error, and other descriptors that the process has inherited
     upkeep              descriptors that one array needs in addition to those for its hosts (`UPKEEP`)
     portals             one listening socket each
-    reads               one descriptor for each read of cold data
+    reads               one descriptor for each read from the disk
     sockets, segments   half of the remaining descriptors each, up to `MAX_SOCKETS` and `MAX_SEGMENTS`; segments also get
                         the descriptors that sockets do not need
 """
@@ -54,7 +54,7 @@ _OPEN_AT_START = 3
 
 
 class Descriptors(NamedTuple):
-    """Number of sockets of hosts, and number of segments, that may be open at the same time."""
+    """Number of host sockets and number of segments that may be open at the same time."""
 
     sockets: int
     segments: int
@@ -79,7 +79,7 @@ def count_open() -> int:
 
 
 def divide(limit: int, count_open_now: int, count_portals: int) -> Descriptors:
-    """Divide the descriptors of a process. Raises OSError if there are too few for an array."""
+    """Divide the descriptors of a process. Raises OSError if an array needs more descriptors."""
     fixed = count_open_now + sum(UPKEEP.values()) + count_portals
     least = fixed + MIN_READS + MIN_SOCKETS + MIN_SEGMENTS
     if limit < least:

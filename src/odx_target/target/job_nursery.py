@@ -6,7 +6,7 @@ import trio
 class JobNursery:
     """A nursery for background jobs.
 
-    Start `run` in another nursery, and await `stop` before objects that the jobs use are closed.
+    Start `run` in another nursery. Await `stop` before the objects that the jobs use are closed.
     """
 
     def __init__(self) -> None:

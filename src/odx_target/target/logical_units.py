@@ -24,10 +24,10 @@ YES = "yes"
 
 
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
-    """Return all logical units by LUN: the logical units in the pool, and new ones that `config` adds with the next numbers.
+    """Return all logical units by LUN. A LUN of `config` that is not in the pool is created with the next free number.
 
-    If the configured size of a LUN is larger than its present size, the LUN grows if `LunConfig.grows` is True. No LUN shrinks.
-    Raises ConfigError if a configured LUN has another block length in the pool, or if there is no LUN at all. Raises StoreError
+    If `LunConfig.grows` is True, an existing LUN is enlarged to its configured size. An existing LUN never becomes smaller.
+    Raises ConfigError if a LUN in the pool does not have its configured block length, or if there is no LUN. Raises StoreError
     if a LUN cannot be created.
     """
     for lun in config.luns:
@@ -46,7 +46,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
 
 
 def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, config: Config) -> LogicalUnit:
-    """Create a logical unit with the next number, and return the logical unit. The caller must commit the pool.
+    """Create and return a logical unit with the next free number. The caller must commit the pool.
 
     Raises ConfigError if the name is taken or all numbers are used. Raises StoreError if the LUN cannot be created.
     """
@@ -80,17 +80,20 @@ def _create(lun: LunConfig, pool: Pool) -> None:
 
 
 def lun_attributes(lun: LunConfig) -> dict[str, str]:
-    """Return the attributes of the volume for a LUN, without the LUN's number."""
+    """Return the volume attributes for a new LUN, except for the number of the LUN."""
     return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes)}
 
 
 def lun_attributes_of(volume: Volume, pool: Pool) -> dict[str, str]:
-    """Return the attributes that store the present size and block length of a volume in a snapshot or clone."""
+    """Return attributes with the present size and block length of a volume, for a snapshot or clone of the volume."""
     return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes))}
 
 
 def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
-    """Yield the LUNs that no volume has. LUNs above all used LUNs come first. Raises ConfigError when all LUNs are used."""
+    """Yield the unused LUN numbers. Numbers above the highest used number come first.
+
+    Raises ConfigError after the last number.
+    """
     used = {int(volume.attributes[LUN_ATTRIBUTE]) for volume in volumes.values() if LUN_ATTRIBUTE in volume.attributes}
     first = max(used, default=-1) + 1
     yield from range(first, MAX_LUNS)
@@ -101,9 +104,9 @@ def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
 def logical_unit_of(
     volume: Volume, pool: Pool, environment: Environment, iqn: str, soft_thresholds: tuple[int, ...] = ()
 ) -> LogicalUnit:
-    """Return a logical unit that presents a volume. A volume without a number gets LUN 0.
+    """Return a logical unit that presents a volume. If the volume has no LUN number, the number is 0.
 
-    `soft_thresholds` are percentages of the pool's room, see `Config`.
+    `soft_thresholds` are percentages of the pool's room (see `Config`).
     """
     block_bytes = block_bytes_of(volume.attributes)
     logical_unit = LogicalUnit(

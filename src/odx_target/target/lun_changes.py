@@ -16,11 +16,11 @@ from odx_target.target.lun_size import restore_logical_unit
 RESTORE_WAIT_S = 2.0
 """Time for running commands to end before a LUN is restored or removed.
 
-After this time they are aborted, because a copy may be slow.
+Commands that are still running after this time are aborted, because a copy may be slow.
 """
 
 STEPS_OF_A_UNIT = 50
-"""Steps that it takes to make a logical unit."""
+"""Number of steps that a new logical unit takes from a turn of the event loop (see `Turns`)."""
 
 
 class LunChanges:
@@ -55,7 +55,10 @@ class LunChanges:
         return logical_unit
 
     async def serve(self, volumes: Sequence[Volume]) -> None:
-        """Serve volumes that have LUN numbers, and notify hosts once. The caller has committed the pool."""
+        """Serve volumes that have LUN numbers, and notify hosts once.
+
+        The caller must have committed the pool before this call.
+        """
         turns, iqn, thresholds = self._environment.turns, self._config.iqn, self._config.soft_thresholds
         units = []
         for volume in volumes:
@@ -65,14 +68,14 @@ class LunChanges:
         self._present(units)
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
-        """Return the logical unit that presents a volume. Return None if there is none."""
+        """Return the logical unit that presents a volume. Return None if hosts cannot use the volume."""
         number = volume.attributes.get(LUN_ATTRIBUTE)
         return None if number is None else self._logical_units.get(int(number))
 
     async def restore(self, logical_unit: LogicalUnit, snapshot: Snapshot) -> None:
         """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
 
-        Tokens keep their data. Running commands may end before the restore. Commands that take too long are aborted. Raises
+        Tokens keep their data. The restore waits for running commands. Commands that take too long are aborted. Raises
         PoolFull, PoolFailed.
         """
         await self._settle(logical_unit)
@@ -87,7 +90,7 @@ class LunChanges:
         self._device_server.medium_changed(logical_unit, is_resized=is_resized)
 
     async def remove(self, logical_unit: LogicalUnit) -> None:
-        """Remove a LUN from the array, but keep its volume. Hosts are notified on their other LUNs."""
+        """Remove a LUN from the array, but keep its volume. Hosts are notified through their other LUNs."""
         await self._settle(logical_unit)
         self._device_server.clear_tasks(logical_unit)
         self._copy_manager.detach_logical_unit(logical_unit)

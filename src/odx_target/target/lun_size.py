@@ -14,7 +14,7 @@ SIZE_ATTRIBUTE = "size_bytes"
 """Name of the attribute of a volume that contains the size with which the LUN was created."""
 
 KEY_PREFIX = "lun size: "
-"""Prefix of the key in the pool for the size of a LUN that has been resized."""
+"""Prefix of a key in the pool. The value of the key is the size of a LUN that has been resized."""
 
 
 def volume_blocks(size_bytes: int) -> int:
@@ -36,10 +36,10 @@ def forget_size(volume: Volume, pool: Pool) -> None:
 
 
 def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
-    """Restore the volume and the size of a logical unit. The tasks of the logical unit must be aborted before.
+    """Restore the volume and the size of a logical unit. Return True if the size changed.
 
-    Return True if the size changed. The caller must commit the pool after this call. Raises PoolFull, PoolBusy and PoolFailed.
-    After an error, another call completes the change.
+    Before this call, the caller must abort the tasks of the logical unit. After this call, the caller must commit the pool.
+    Raises PoolFull, PoolBusy and PoolFailed. After an error, another call completes the change.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     block_bytes = logical_unit.block_bytes
@@ -80,7 +80,7 @@ def grow(volume: Volume, pool: Pool, size_bytes: int) -> None:
 
 
 def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
-    """Enlarge a logical unit while hosts use it. Return False if it already has this size.
+    """Enlarge a logical unit while hosts use it. Return False if the logical unit already has this size.
 
     Raises ConfigError if `size_bytes` is invalid or less than the present size. Raises PoolFull and PoolFailed.
     """
@@ -97,13 +97,13 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
 
     1. Commands that begin after this call are checked against the new end.
     2. Commands that are already running may complete beyond the new end.
-    3. The removed part of the last remaining store block is filled with zeros, so that it reads as zeros if the LUN grows
-       again.
+    3. The removed part of the last remaining store block is filled with zeros. If the LUN grows again, this part reads as
+       zeros.
     4. The stored size and the volume change in one batch of the log.
 
     The caller must commit the pool after this call. Raises ConfigError if the size is invalid, or if another request changes
     the size at the same time. Raises DamagedBlock, PoolFull and PoolFailed. After an error, the LUN keeps its size. If the pool
-    fails between steps 3 and 4, the blocks of step 3 stay zeros.
+    fails between steps 3 and 4, the part that step 3 has filled with zeros stays zero.
     """
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)

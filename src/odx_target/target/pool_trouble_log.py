@@ -1,4 +1,4 @@
-"""Log lines about troubles of a pool, and the names of events that are counted."""
+"""The log lines for troubles of a pool, and the names of counted events."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -48,7 +48,10 @@ def report_trouble(reporter: Reporter, trouble: Trouble, logical_units: Mapping[
 def describe_place(
     volume: str | None, frozen_map: int | None, block: int, logical_units: Mapping[int, LogicalUnit]
 ) -> dict[str, Any]:
-    """Describe a store block by the LUN and LBA that contain it, if there is such a LUN."""
+    """Describe a store block by its LUN and LBA.
+
+    If no LUN contains the block, use the name of the volume and the block number.
+    """
     found: dict[str, Any] = {} if frozen_map is None else {"snapshot": frozen_map}
     for logical_unit in logical_units.values():
         if logical_unit.volume.name == volume:

@@ -1,4 +1,4 @@
-"""Log lines with a limit for each cause and minute. Further lines of the same cause are only counted."""
+"""A log that writes a limited number of lines per minute for each cause. Further lines of a cause are only counted."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -35,8 +35,8 @@ class _Interval:
 class Reporter:
     """Writes a limited number of lines to the log. `now` is a clock that never goes back.
 
-    `tick` must be called from time to time. `counts` has the number of occurrences of each event. `counts` includes events that
-    were not logged.
+    `tick` must be called from time to time. `counts` has the number of occurrences of each event, including events that were
+    not logged.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""The watch of the room of an array's pool, and the log lines about reached thresholds."""
+"""Function that watches the used room of a pool and logs the thresholds that are reached."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,10 @@ def watch_thresholds(
     environment: Environment,
     reporter: Reporter,
 ) -> ThresholdWatch:
-    """Watch the room of a pool. If several LUNs have the same threshold, only one line is logged."""
+    """Watch the used room of a pool, and log each threshold that is reached.
+
+    If several LUNs have the same threshold, only one line is logged.
+    """
 
     def report(logical_unit: LogicalUnit, threshold: Threshold, usage: Usage) -> None:
         reporter.report(

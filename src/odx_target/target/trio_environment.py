@@ -32,7 +32,8 @@ THREADS: dict[Lane, int] = {
 class TrioEnvironment:
     """An `Environment` that runs background jobs in a trio nursery until the array ends.
 
-    Tests may replace `entropy` and `wall_clock`. Monotonic time comes from trio, so trio's test clock controls it.
+    Tests may replace `entropy` and `wall_clock`. Monotonic time comes from trio. In tests, a test clock of trio controls this
+    time.
     """
 
     def __init__(

@@ -22,9 +22,9 @@ MAX_SECRET_BYTES = 255
 MAX_USER_BYTES = 255
 """Maximum length of a CHAP user's name. 255 bytes are the default limit of the value of a text key (RFC 7143 6.1)."""
 MAX_USERS = 1024
-"""Maximum number of CHAP users. No array serves so many hosts.
+"""Maximum number of CHAP users. An array serves far fewer hosts.
 
-The limit avoids long work if the user gives a wrong file.
+The limit avoids a long check if the user gives a wrong file.
 """
 MAX_SECRET_FILE_BYTES = 4096
 """Maximum size of a secret file. A secret and its newline are much shorter than this.
@@ -35,9 +35,10 @@ The limit avoids long reads if the user gives a wrong file.
 
 @dataclass(frozen=True, slots=True)
 class ChapUser:
-    """A user as which initiators log in. `initiator` is the name of the only initiator that may log in as this user.
+    """A CHAP user with which initiators log in.
 
-    None allows every initiator. `secret_file` is the file of the secret, if the secret has a file of its own.
+    If `initiator` is not None, only the initiator with this name may log in as this user. `secret_file` is the file that
+    contains the secret, or None if the secret has no separate file.
     """
 
     user: str
@@ -73,7 +74,7 @@ def target_chap(user: str, secret: bytes, secret_file: Path | None = None) -> Ta
 
 
 def read_secret(path: Path) -> bytes:
-    """Return the secret in a file, which is the only line of the file without the line end. Raises ConfigError."""
+    """Return the secret that a file contains. The line end after the secret is removed. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_FILE_BYTES + 1)

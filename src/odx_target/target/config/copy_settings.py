@@ -5,7 +5,10 @@ from odx_target.target.config.settings import Config
 
 
 def copy_limits_of(config: Config) -> CopyLimits:
-    """Return the limits of the copy manager. At most half of a configured time budget is reserved for the response."""
+    """Return the limits of the copy manager.
+
+    If `copy_budget_s` is configured, at most half of this time is reserved for the response.
+    """
     if config.copy_budget_s is None:
         return CopyLimits()
     reserve_s = min(ANSWER_RESERVE_S, config.copy_budget_s / 2)

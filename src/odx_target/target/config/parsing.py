@@ -1,4 +1,7 @@
-"""Functions that check and convert the value of one setting, which is a text or a number from the command line or a file."""
+"""Functions that check and convert the value of one setting.
+
+The value is a text or a number from the command line or a file.
+"""
 
 import re
 from collections import Counter
@@ -15,7 +18,7 @@ from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_
 
 LOGICAL_BLOCK_SIZES = (512, 4096)
 MAX_LUN_BYTES = 1 << 50
-"""Maximum size of a LUN: 2^41 blocks of 512 bytes, far below the limits of the map and of READ CAPACITY(16)."""
+"""Maximum size of a LUN: 2^41 blocks of 512 bytes. The store and READ CAPACITY(16) have much higher limits."""
 MAX_LUNS = 1 << 14
 """Maximum number of LUNs: the flat space addressing method has LUNs of 14 bits (SAM-5 4.7.7.3)."""
 MAX_LUN_NAME_CHARACTERS = 64
@@ -24,7 +27,7 @@ MAX_LUN_NAME_CHARACTERS = 64
 Such a name fits into a log line and the pool's catalogue. iSCSI does not limit this length.
 """
 MIN_POOL_LIMIT_BYTES = 2 << 20
-"""Minimum of pool-limit: twice the size of the smallest segment."""
+"""Minimum value of the setting pool-limit: twice the size of the smallest segment."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 PERCENT = 100

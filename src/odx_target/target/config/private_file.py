@@ -1,4 +1,7 @@
-"""Files that contain a secret. Only their owner can read them. A write either writes the whole file or leaves the old file."""
+"""Files that contain a secret. Only their owner can read them.
+
+Each write replaces the whole file, or leaves the old file unchanged.
+"""
 
 import errno
 import os

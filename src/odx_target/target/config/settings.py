@@ -14,15 +14,15 @@ DEFAULT_PORTAL_PORT = 3260  # RFC 7143 4.2.7.1: the port assigned to iSCSI
 
 @dataclass(frozen=True, slots=True)
 class LunConfig:
-    """A LUN in the pool, which is created if it does not exist yet."""
+    """A LUN in the pool. If the LUN does not exist yet, the array creates it."""
 
     name: str
     size_bytes: int
     block_bytes: int = 512
     grows: bool = True
-    """True if an existing LUN that is smaller than `size_bytes` grows to `size_bytes`.
+    """True if an existing LUN that is smaller than `size_bytes` is enlarged to `size_bytes`.
 
-    If False, an existing LUN keeps its size, as with `serve --lun`.
+    If False, an existing LUN keeps its size. `serve --lun` uses False.
     """
 
 
@@ -51,7 +51,7 @@ class Config:
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
     soft_thresholds: tuple[int, ...] = (80, 95)
-    """Default thresholds of the used room of the pool, in percent. Hosts are notified when a threshold is reached.
+    """Default thresholds, in percent of the pool's room. Hosts are notified when the used room reaches a threshold.
 
     A host may set other thresholds.
     """
@@ -59,22 +59,24 @@ class Config:
     """The memory that all sessions together may use, in addition to the memory that the array itself needs."""
     log_level: str = "info"
     strict_list_identifiers: bool = False
-    """True if only the nexus that sent a token command can fetch its result. If False, other sessions of the same initiator can
-    fetch the result too, which multipath hosts need."""
+    """True if the result of a token command can be fetched only by the nexus that sent the command.
+
+    If False, other sessions of the same initiator can fetch the result too. Multipath hosts need False.
+    """
     copy_budget_s: float | None = None
     """The time after which a WRITE USING TOKEN ends with a partial result. None means the default time of the copy manager."""
     copy_rate_bytes_per_s: int | None = None
     """The maximum rate of all copies by token together. None means that there is no limit."""
     report_token_causes: bool = True
-    """True if the sense data reports why a token is invalid. If False, the sense data does not report the cause."""
+    """True if the sense data reports why a token is invalid."""
     accept_zero_token: bool = True
     remote_luns: tuple[str, ...] = ()
     """Names of LUNs that are treated as LUNs of another copy manager.
 
-    A host can write the data of a token to such a LUN, but no token is made for its blocks.
+    Hosts can copy to these LUNs by token, but not from these LUNs.
     """
     chap_users: tuple[ChapUser, ...] = ()
-    """The users as which initiators must log in. If there are no users, every initiator may log in."""
+    """The CHAP users. Each initiator must log in as one of these users. If there are no users, every initiator may log in."""
     target_chap: TargetChap | None = None
     chap_discovery: bool = True
     """True if discovery sessions must log in with CHAP too."""

@@ -1,4 +1,7 @@
-"""Function that reads a TOML file. A wrong file causes an error of one line, and needs little memory and time."""
+"""Function that reads a TOML file. An invalid file causes an error message of one line.
+
+The check of an invalid file needs little memory and time.
+"""
 
 import re
 import stat
@@ -9,7 +12,7 @@ from typing import Any
 from odx_target.target.config.error import ConfigError
 
 MAX_FILE_BYTES = 4 << 20
-"""Maximum size of a configuration file. A file with 1,024 CHAP users and 16,384 LUNs has half of this size."""
+"""Maximum size of a configuration file. A file with 1,024 CHAP users and 16,384 LUNs is half as large."""
 MAX_KEY_PARTS = 16
 """Maximum number of parts of a dotted key in the configuration file. Valid keys have at most two parts.
 

@@ -9,5 +9,5 @@
     arguments    checks single arguments of a request
     storage/     operations on volumes and snapshots, also of a pool that no array serves
 
-The operation `manage POOL revoke`, for example, is `_revoke` in `operations`.
+For example, the function `_revoke` in `operations` performs `manage POOL revoke`.
 """

@@ -18,8 +18,10 @@ The time is long, because an operation that shrinks a LUN waits for commands and
 """
 
 MAX_ANSWER_BYTES = 64 << 20
-"""Maximum length of a response. All responses of an array are much shorter than this. A line above the limit does not come from
-an array."""
+"""Maximum length of a response. All responses of an array are much shorter than this.
+
+A longer line does not come from an array.
+"""
 
 _RECEIVE_BYTES = 1 << 16
 

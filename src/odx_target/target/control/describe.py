@@ -13,7 +13,7 @@ from odx_target.turns import Turns
 Data: TypeAlias = dict[str, object]
 
 STEPS_OF_A_ROW = 10
-"""Cost of one row of a response, in steps of a turn of the event loop."""
+"""Number of steps that one row of a response takes from a turn of the event loop (see `Turns`)."""
 
 Item = TypeVar("Item")
 
@@ -21,8 +21,9 @@ Item = TypeVar("Item")
 async def rows_in_turns(
     turns: Turns, items: Iterable[Item], row: Callable[[Item], Data | None], max_rows: int | None = None
 ) -> list[Data]:
-    """Return one row for each item, except for rows that are None. Return at most `max_rows` rows. Other tasks can run between
-    rows.
+    """Return the rows that `row` makes from the items, at most `max_rows`. An item for which `row` returns None is omitted.
+
+    Other tasks can run between rows.
     """
     rows: list[Data] = []
     for item in items:
@@ -46,7 +47,10 @@ def describe_lun(logical_unit: LogicalUnit) -> Data:
 
 
 def describe_token(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:
-    """Describe a token without its secret bytes. Ranges are in blocks of the logical unit through which the token was made."""
+    """Describe a token without its secret bytes.
+
+    Ranges are given in blocks of the logical unit through which the token was made.
+    """
     unit = units.get(creator_identity(token.creator) or b"")
     data = token_data(token, now_s)
     del data["creator"], data["extents"]

@@ -15,7 +15,7 @@ MAX_DAMAGED_SHOWN = 100
 
 
 def describe_health(array: "Array") -> dict[str, object]:
-    """Return the array's health as plain data. Times are in seconds. The value for an error is None if there is no error."""
+    """Return the array's health as plain data. Times are in seconds. If an error is not present, its field is None."""
     status = array.pool.status()
     usage = array.pool.usage()
     counts = array.reporter.counts

@@ -1,4 +1,4 @@
-"""An operation of management. The arguments of an operation are checked before its function is called."""
+"""A management operation. The arguments of an operation are checked before its function is called."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

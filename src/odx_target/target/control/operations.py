@@ -77,7 +77,10 @@ async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data
 
 
 async def _tokens(array: "Array", after: int) -> Data:
-    """Return a page of tokens in the order of their identifiers, and the value of `after` for the next page, or None."""
+    """Return a page of tokens in the order of their identifiers.
+
+    `next` in the result is the value of `after` for the next page. On the last page, `next` is None.
+    """
     tokens = array.copy_manager.copies.tokens
     now_s = array.environment.monotonic()
     units = {unit.identity: unit for unit in array.logical_units.values()}

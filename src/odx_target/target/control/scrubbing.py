@@ -19,12 +19,12 @@ async def start_scrub(array: "Array", rate: int) -> Data:
 
 
 async def scrub_progress(array: "Array") -> Data:
-    """Report the progress of the present or the last scrub."""
+    """Report the progress of the running scrub. If no scrub is running, report the result of the last scrub."""
     return describe_scrub(_last(array))
 
 
 async def stop_scrub(array: "Array") -> Data:
-    """End the present scrub."""
+    """Stop the running scrub."""
     progress = _last(array)
     await array.pool.scrubber.stop()
     return describe_scrub(progress)

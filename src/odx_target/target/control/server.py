@@ -1,7 +1,7 @@
 """The control socket of a running array: it receives requests, performs `operations` and sends responses.
 
-The control socket is a stream socket in the file system. Only its owner can open it. Each line from a client is a request, and
-the next line to the client is the response. Requests and responses are JSON objects:
+The control socket is a stream socket in the file system. Only the owner of the socket can open it. Each line from a client is a
+request. The server answers each request with one line, the response. Requests and responses are JSON objects:
 
     {"operation": "resize", "arguments": {"name": "first", "size": "2G"}}
     {"result": {"lun": 0, "name": "first", "size_bytes": 2147483648, "block_bytes": 512}}
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 CONTROL_MODE = 0o600
 
 ACCEPT_PAUSE_S = 0.1
-"""Pause after a failure of accept(). The cause may last, and retries without a pause would use all CPU time."""
+"""Pause after a failure of accept(). If the cause lasts, retries without a pause would use all CPU time."""
 
 MAX_LINE_BYTES = 1 << 16
 """Maximum length of a request to the control socket. Every valid request is much shorter than this."""
@@ -47,7 +47,7 @@ IDLE_TIMEOUT_S = 60.0
 """Maximum time between two requests of a client of the control socket."""
 
 SEND_TIMEOUT_S = 10.0
-"""Maximum time in which a client must receive a response."""
+"""Maximum time that a client may take to receive a response."""
 
 PARTS_AT_ONCE = 2000
 """Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause.
@@ -64,7 +64,7 @@ Raises ManagementError.
 
 @asynccontextmanager
 async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
-    """Answer requests at `path` while the body runs. If the socket cannot be made, log a warning and yield False."""
+    """Serve the control socket at `path` while the body runs. If the socket cannot be made, log a warning and yield False."""
     try:
         listening, identity = await trio.to_thread.run_sync(_listen, path)
     except OSError as error:
@@ -86,7 +86,7 @@ async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
 async def _accept_all(listener: trio.SocketListener, conversations: "_Conversations", nursery: trio.Nursery) -> None:
     """Accept clients until the task is cancelled.
 
-    An error while a client is accepted does not affect other clients or the array.
+    If a client cannot be accepted, other clients and the array are not affected.
     """
     reporter = Reporter(trio.current_time)
     while True:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CONTROL_NAME = "control"
-"""File name of the socket in the directory of a pool."""
+"""File name of the control socket in the directory of a pool."""
 
 MAX_SOCKET_NAME_BYTES = 107
 """Maximum length of a socket's name. The name in sockaddr_un has 108 bytes, and the last byte must be zero."""
@@ -14,7 +14,7 @@ MAX_SOCKET_NAME_BYTES = 107
 
 @contextmanager
 def socket_name(path: Path) -> Iterator[str]:
-    """Yield a name for `bind` and `connect` of the socket at `path`. The name is short even if the path is long.
+    """Yield a name with which `bind` or `connect` can use the socket at `path`. The name is short even if the path is long.
 
     Raises OSError.
     """

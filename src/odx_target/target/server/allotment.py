@@ -1,30 +1,31 @@
-"""An allotment is the part of the memory for one purpose, which all sessions share.
+"""An allotment is an amount of memory that all sessions share for one purpose.
 
     guaranteed   a part for each session, independent of the other sessions: no host has to wait for another host
-    common       for sessions that need more than their guaranteed part, in turn
+    common       a part that sessions take in turn, if they need more than their guaranteed part
 
 A *small* claim is not larger than the guaranteed part of a session. A small claim uses free guaranteed memory first, and common
 memory only for the bytes that do not fit. A *large* claim is larger than the guaranteed part, and uses only common memory. The
 common part has room for the largest claim. There are three rules:
 
 1. The sum of the granted claims never exceeds the allotment.
-2. A session that holds common memory may hold at most a fair part of it: three quarters, divided by the number of sessions that
-   hold or wait for common memory. A session without common memory may take one claim of any size.
-3. Waiting claims are granted in turn, one for each session. A session that holds more than its fair part loses its turn. The
-   first session that holds no more than its fair part keeps later sessions from taking the memory that it waits for.
+2. A session that already holds common memory may take more only up to its fair part. The fair part is three quarters of the
+   common memory, divided by the number of sessions that hold common memory or wait for it. A session without common memory may
+   take one claim of any size.
+3. Waiting claims are granted in turn, one for each session. If the next claim of a session would exceed its fair part, the
+   session loses its turn. Otherwise, the claim waits until enough memory is free. Meanwhile, later sessions get no common
+   memory.
 
-By these rules, every waiting claim is granted after other sessions, or the session itself, have released memory. Work for which
-a claim was granted ends without further memory of the same allotment. Therefore sessions cannot wait for each other in a
-circle.
+By these rules, every waiting claim is granted when sessions have released enough memory. Work with a granted claim completes
+without further memory of the same allotment. Therefore sessions cannot wait for each other in a circle.
 """
 
 from collections import deque
 from collections.abc import Callable
 
 FAIR_NUMERATOR, FAIR_DENOMINATOR = 3, 4
-"""Fraction of the common memory that sessions with common memory share in fair parts.
+"""Fraction of the common memory that is divided into fair parts.
 
-The remaining memory is for the next session.
+The remaining memory is for the next session that needs common memory.
 """
 
 
@@ -39,7 +40,7 @@ class Claim:
 
 
 class Share:
-    """The memory of an allotment that one session holds."""
+    """The part of an allotment that one session holds."""
 
     __slots__ = ("_allotment", "_is_closed", "large_bytes", "small_bytes", "waiting")
 
@@ -122,7 +123,7 @@ class Share:
             self.large_bytes += size_bytes
 
     def next_guaranteed(self) -> Claim | None:
-        """Return the first waiting small claim, if the guaranteed part has room for it."""
+        """Return the first waiting small claim if the guaranteed part has room for this claim. Otherwise, return None."""
         claim = next((claim for claim in self.waiting if self.is_small(claim.size_bytes)), None)
         return None if claim is None or self.needed_of_common(claim.size_bytes) else claim
 
@@ -169,7 +170,10 @@ class Allotment:
             self._serve_all()
 
     def may_take(self, share: Share, needed_bytes: int) -> bool:
-        """True if a share may take `needed_bytes` of the common part now, and no waiting claim could use this memory."""
+        """True if a share may take `needed_bytes` of the common part now.
+
+        Waiting claims that could use this memory come first.
+        """
         return (
             needed_bytes <= self.free_common_bytes
             and self._is_fair(share, needed_bytes)
@@ -177,14 +181,14 @@ class Allotment:
         )
 
     def serve(self, share: Share) -> None:
-        """Grant all claims that have become possible by a change of this share."""
+        """Grant all waiting claims that can be granted after a change of this share."""
         while (claim := share.next_guaranteed()) is not None:
             self._grant(share, claim)
         if any(other.waiting for other in self._shares):
             self._serve_all()
 
     def _serve_all(self) -> None:
-        """Grant claims in turn. If a granted claim causes another call of this method, the first call makes one more round."""
+        """Grant claims in turn. If this method is called again during a grant, the first call makes one more round."""
         self._must_serve = True
         if self._is_serving:
             return

@@ -35,9 +35,9 @@ from odx_target.turns import Turns
 Ts = TypeVarTuple("Ts")
 
 EARLY_SEND_BYTES = 1 << 18
-"""Size of read data that is sent before the next command of a batch is executed.
+"""Amount of read data that causes an early send: the data is sent before the next command of a batch is executed.
 
-With early sending, the initiator gets data earlier, and the data is still in the cache of the processor.
+The initiator gets the data sooner, and the data is still in the cache of the processor.
 """
 
 
@@ -81,20 +81,22 @@ class CommandExecutor:
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
         self._places: dict[CommandReady, Place] = {}
-        """Places in task sets of the commands whose data-out has not arrived."""
+        """The place in the task set of each command whose data-out has not arrived."""
         self.memory: SessionMemory | None = None
 
     @property
     def has_unhandled(self) -> bool:
-        """True if commands wait until the peer has received more output, or until the next turn of the event loop."""
+        """True if events have not been handled.
+
+        Such events wait until the peer has received more output, or until the next turn of the event loop.
+        """
         return bool(self._unhandled)
 
     def handle_events(self) -> None:
         """Handle the events of the protocol.
 
-        Return early if the peer has too much unread output, or if no steps of the turn remain. The loop first checks if an
-        event is a command, because most events are commands. An event may end this connection. The end of the connection calls
-        this method again.
+        Return early if the peer has too much unread output, or if no steps of the turn remain. If an event ends the connection,
+        this method is called again while it runs.
         """
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply
@@ -137,7 +139,10 @@ class CommandExecutor:
                 self._handle_rare_event(event)
 
     def _accept(self, command: CommandReady) -> None:
-        """Take a place in the task set for a command. Do nothing if its data has already arrived or the command has ended."""
+        """Take a place in the task set for a command.
+
+        Do nothing if the data-out of the command has already arrived, or if the command has ended.
+        """
         has_data = bool(self._unhandled) and self._unhandled[0] is command
         if has_data or command.aborted or self._nexus is None:
             return
@@ -222,7 +227,7 @@ class CommandExecutor:
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
-        """Abort the tasks of a LUN whose data-out has not arrived, on request of another nexus.
+        """Abort the tasks of a LUN whose data-out has not arrived, because another nexus requests this.
 
         Return True if a task was aborted.
         """

@@ -14,7 +14,7 @@ Without this limit, a host could cause thousands of lines in a second.
 
 
 class ConnectionLog:
-    """Reports events of the connection from `peer`, an address with a port."""
+    """Logs the events of one connection. `peer` is the address and port of the initiator."""
 
     def __init__(self, peer: str, reporter: Reporter) -> None:
         self.peer = peer

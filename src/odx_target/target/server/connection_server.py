@@ -2,8 +2,8 @@
 
 At each wake-up, the server receives all bytes that the socket has, and the protocol divides the bytes into PDUs. The server
 executes all commands that can complete now, commits the store's open batch once, and sends all responses with one call. A
-command that must wait becomes a task in this connection's nursery. The changes of this command are committed before its
-response is sent.
+command that must wait becomes a task in this connection's nursery. Before the response is sent, the changes of the command are
+committed.
 """
 
 import socket
@@ -35,7 +35,7 @@ TIMER_INTERVAL_S = 1.0
 """Time between two checks of the timers of the protocol (login, ping). The timeouts of these timers are whole seconds."""
 
 SCARCITY_PAUSE_S = 0.05
-"""Pause before the next attempt if the kernel has no memory."""
+"""Pause before the next attempt to receive, if the kernel has no memory."""
 
 LAST_WORDS_TIMEOUT_S = 1.0
 """Maximum time for a peer to receive the last PDUs of a connection that ends."""
@@ -109,7 +109,10 @@ class ConnectionServer:
             self._take_apart()
 
     def _end(self) -> None:
-        """Release all resources of the connection now. Its objects refer to each other, so Python may free them much later."""
+        """Release all resources of the connection now.
+
+        The objects of the connection refer to each other, so Python may free them much later.
+        """
         try:
             with ExitStack() as last_first:  # calls all of them, even if one fails
                 last_first.callback(self.ended.set)
@@ -144,7 +147,7 @@ class ConnectionServer:
 
     @property
     def session(self) -> Session | None:
-        """The session of this connection. None if the connection has no session."""
+        """The session of this connection, or None if the connection has no session."""
         return None if self.ended.is_set() or self._protocol.closed else self._protocol.session
 
     async def stop(self) -> None:
@@ -172,7 +175,7 @@ class ConnectionServer:
     def _lose_connection(self, error: OSError | PoolFailed) -> None:
         """Handle a failure of the socket or of the pool.
 
-        If the pool has failed, recent changes of all connections may be lost, so no connection may send a response any more.
+        After a failure of the pool, no connection may send a response, because recent changes may be lost.
         """
         self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
         if isinstance(error, PoolFailed):
@@ -207,10 +210,7 @@ class ConnectionServer:
             self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
 
     def _execute_received(self) -> bool:
-        """Execute the whole PDUs in the buffer.
-
-        Return True if PDUs remain because output must be sent before they are executed.
-        """
+        """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent."""
         view = self._received.view()
         consumed_bytes = self._protocol.receive(view, trio.current_time())
         is_paused = self._protocol.is_paused_by_output
@@ -221,7 +221,7 @@ class ConnectionServer:
         return is_paused
 
     async def _send_and_go_on(self) -> None:
-        """Send the output. Execute the commands that have waited until the output was sent or until the next turn."""
+        """Send the output, and then execute the commands that have waited. Continue until no command waits."""
         await self._sender.send()
         while self._executor.has_unhandled:
             await self._turns.next_if_spent()
@@ -231,7 +231,7 @@ class ConnectionServer:
     def _open_memory(self) -> SessionMemory:
         """Open the memory of a new session.
 
-        If too many old sessions are still ending, there is no memory, and this connection is cut.
+        If too many old sessions are still ending, this connection is cut, and the returned memory grants no claims.
         """
         memory = self._budget.open_session()
         if memory is None:
@@ -244,7 +244,7 @@ class ConnectionServer:
     def _start_soon(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool:
         """Start a task of this connection. Return False if the connection does not accept tasks any more.
 
-        Other connections may call this method until `serve` returns, but the nursery closes just before that.
+        Another connection may call this method after the nursery has closed and before `serve` returns.
         """
         try:
             self._nursery.start_soon(function, *arguments)

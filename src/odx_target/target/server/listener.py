@@ -24,7 +24,7 @@ from odx_target.target.trace.tap import Tap
 
 LISTEN_BACKLOG = 64
 ACCEPT_PAUSE_S = 0.1
-"""Pause after a failure of accept(). The cause may last, and retries without a pause would use all CPU time."""
+"""Pause after a failure of accept(). If the cause lasts, retries without a pause would use all CPU time."""
 
 
 class ConnectedSession(NamedTuple):
@@ -65,7 +65,7 @@ class Listener:
         self._directory.set_portals(self.portals)
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Accept connections in the nursery. After this call, the listener must close the sockets."""
+        """Accept connections in the nursery. After this call, the listener owns the listening sockets and closes them."""
         nursery.start_soon(self._accept_all, nursery)
 
     async def stop(self, timeout_s: float) -> None:
@@ -135,7 +135,7 @@ class Listener:
         return [ConnectedSession(peer, session) for peer, session in found if session is not None]
 
     def pool_failed(self, error: PoolFailed) -> None:
-        """Close all connections, because each of them may have written to the lost batch.
+        """Close all connections, because each connection may have made changes that are now lost.
 
         Hosts log in again after their connections have been closed.
         """
@@ -144,9 +144,10 @@ class Listener:
             connection.cut()
 
     def _make_room(self) -> bool:
-        """If a limit is reached, cut the oldest login to make room for one more connection. Return False if there is no login.
+        """If a limit is reached, cut the connection that has been logging in longest.
 
-        Because of this rule, connections that never log in cannot keep hosts out. The login of a host takes only milliseconds.
+        Return False if a limit is reached and no connection is logging in. Because of this rule, connections that never log in
+        cannot keep hosts out. A host needs only milliseconds for its login.
         """
         logging_in = [server for server in self._connections if not server.is_logged_in]
         if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:
@@ -154,7 +155,7 @@ class Listener:
         return self._cut_oldest_login()
 
     def _cut_oldest_login(self) -> bool:
-        """Close the connection whose login has lasted longest. Return False if there is no login."""
+        """Cut the connection that has been logging in longest. Return False if no connection is logging in."""
         oldest = next((server for server in self._connections if not server.is_logged_in), None)
         if oldest is None:
             return False
@@ -209,10 +210,7 @@ async def _bind(portal: Portal) -> socket.socket:
 
 
 async def _addresses_of(portal: Portal) -> list[Any]:
-    """Return the addresses of a portal, best first.
-
-    Raises OSError, even if the resolver refuses the name with another error.
-    """
+    """Return the addresses of a portal, best first. Raises OSError if the name of the portal cannot be resolved."""
     try:
         return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
     except UnicodeError as error:

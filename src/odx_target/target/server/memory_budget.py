@@ -1,16 +1,16 @@
-"""The limits of the memory that all sessions of an array together may use.
+"""Limits of the memory that the sessions of an array may use together.
 
     part                          bytes                    purpose
     a session, logged in          SESSION_BYTES            its receive buffer, responses to be sent, task records
     a discovery session           DISCOVERY_SESSION_BYTES  the same, but only for text
     a socket that logs in         LOGIN_BYTES              a small receive buffer, the text of the login
-    unsolicited                   an eighth of the rest    data-out that arrived without R2T, of commands that have to wait
+    unsolicited                   an eighth of the rest    data-out that arrived without R2T, if its command has to wait
     written                       7/16 of the rest         data-out after R2T, until its command has ended
     read                          7/16 of the rest         data that is read from a disk, and large reads that are not sent yet
 
-The first three parts are reserved for the largest number of sessions and sockets. Therefore small commands that end at once
-claim no memory. The other parts are allotments, which sessions share. Work claims memory in the order of the table. Work that
-holds unsolicited memory may wait for written memory, but work that holds read memory does not wait for other memory.
+The first three parts are reserved for the maximum number of sessions and sockets. Therefore a small command that completes at
+once claims no memory. The other parts are allotments, which sessions share. Work claims memory in the order of the table. Work
+that holds unsolicited memory may wait for written memory. Work that holds read memory waits for no other memory.
 """
 
 from dataclasses import dataclass
@@ -29,10 +29,9 @@ KIB, MIB = 1 << 10, 1 << 20
 DEFAULT_MEMORY_BYTES = 512 * MIB
 
 SESSION_BYTES = 2304 * KIB
-"""Memory of a session.
+"""Memory of a session: 1 MiB for the receive buffer, 1 MiB for unsent small reads and responses, and 256 KiB for other objects.
 
-The receive buffer has 1 MiB, small reads and responses that the host has not received have 1 MiB, and the records of 144
-commands and related objects have 256 KiB.
+The other objects include the records of 144 commands.
 """
 
 DISCOVERY_SESSION_BYTES = 512 * KIB
@@ -52,24 +51,24 @@ FIXED_BYTES = MAX_SHARES * SESSION_BYTES + MAX_DISCOVERY_SESSIONS * DISCOVERY_SE
 MIN_GUARANTEED_BYTES = MAX_FIRST_BURST_BYTES + 64 * KIB
 """Minimum guaranteed part of each session in each allotment.
 
-The guaranteed part is enough for one command of the size that Windows sends.
+The guaranteed part is enough for one command of the size that Windows usually sends.
 """
 
 MIN_UNSOLICITED_BYTES = MAX_SHARES * MIN_GUARANTEED_BYTES + 4 * MIB
 
 MIN_MEMORY_BYTES = 320 * MIB
-"""Minimum of memory-limit.
+"""Minimum value of the setting memory-limit.
 
 With this limit, each allotment has room for the guaranteed parts and one command of the largest size.
 """
 
 MAX_MEMORY_BYTES = 1 << 40
-"""Maximum of memory-limit. No machine has more memory than this."""
+"""Maximum value of the setting memory-limit. No machine has more memory than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionMemory:
-    """The shares of the allotments that a session holds."""
+    """The shares that one session holds: one share of each allotment."""
 
     unsolicited: Share
     written: Share
@@ -86,7 +85,10 @@ class SessionMemory:
 
 
 class MemoryBudget:
-    """The allotments of one array. `limit_bytes` is the sum of all parts in the table above, and at least MIN_MEMORY_BYTES."""
+    """The allotments of one array. `limit_bytes` is the sum of the reserved memory and all allotments.
+
+    The sum must be at least MIN_MEMORY_BYTES.
+    """
 
     def __init__(self, limit_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
         if limit_bytes < MIN_MEMORY_BYTES:
@@ -100,11 +102,11 @@ class MemoryBudget:
 
     @property
     def used_bytes(self) -> int:
-        """Number of bytes of the allotments that sessions hold now."""
+        """Number of bytes that sessions now hold in all allotments together."""
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
     def open_session(self) -> SessionMemory | None:
-        """Open the memory of a new session. The caller must close it.
+        """Open the memory of a new session. The caller must close the returned memory.
 
         Returns None while too many old sessions are still ending.
         """
@@ -113,7 +115,7 @@ class MemoryBudget:
         return SessionMemory(self.unsolicited.open_share(), self.written.open_share(), self.read.open_share())
 
     def no_memory(self) -> SessionMemory:
-        """Return closed shares, for a session that is about to be cut."""
+        """Return memory that grants no claims, for a session that is about to be cut."""
         memory = SessionMemory(Share(self.unsolicited), Share(self.written), Share(self.read))
         memory.close()
         return memory

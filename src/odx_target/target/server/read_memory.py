@@ -1,4 +1,4 @@
-"""A session's share of the memory for reads, in the form that the device server uses."""
+"""A session's share of the memory for reads, with the methods that the device server calls."""
 
 import trio
 

@@ -5,13 +5,14 @@ import mmap
 LOGIN_BUFFER_BYTES = 16 << 10
 """Size of the buffer during the login.
 
-A PDU of the login has at most 8 KiB, so one PDU always fits after a move to the front.
+A PDU of the login has at most 8 KiB. One PDU always fits after the unconsumed bytes have been moved to the front.
 """
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 """Size of the buffer of a normal session.
 
-The buffer has room for three PDUs of the largest size, so one PDU always fits after a move to the front.
+The buffer has room for three PDUs of the largest size. One PDU always fits after the unconsumed bytes have been moved to the
+front.
 """
 
 DISCOVERY_BUFFER_BYTES = 320 << 10
@@ -23,7 +24,7 @@ A discovery session sends only text, but its PDUs may be as large as in normal s
 MIN_FREE_BYTES = 1 << 18
 """Minimum free room after the unconsumed bytes. If less room remains, the unconsumed bytes are moved to the front.
 
-Otherwise small receives would need many calls.
+Without this limit, bytes would be received in many small pieces.
 """
 
 
@@ -55,12 +56,15 @@ class ReceiveBuffer:
         self._least_free_bytes = min(MIN_FREE_BYTES, size_bytes // 4)
 
     def close(self) -> None:
-        """Release the memory now, because other objects may refer to this object for some time."""
+        """Release the memory now, even if other objects still refer to this buffer."""
         self._view = memoryview(b"")
         self._start = self._end = 0
 
     def free(self) -> memoryview:
-        """Return the free room for received bytes. The room is empty only if unconsumed bytes fill the whole buffer."""
+        """Return the free room for received bytes. If unconsumed bytes fill the whole buffer, the room is empty.
+
+        Otherwise, the room has at least one byte.
+        """
         if self._start == self._end:
             self._start = self._end = 0
         elif self._start and len(self._view) - self._end < self._least_free_bytes:
@@ -70,7 +74,7 @@ class ReceiveBuffer:
         return self._view[self._end :]
 
     def filled(self, size_bytes: int) -> None:
-        """Record that `size_bytes` bytes were received into `free`."""
+        """Record that `size_bytes` bytes were received into the room that `free` returned."""
         self._end += size_bytes
 
     def view(self) -> memoryview:

@@ -8,10 +8,10 @@ from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
 MAX_UNSENT_BYTES = 512 << 10
-"""Maximum size of the data of small reads that a peer has not received.
+"""Maximum number of unsent bytes of small reads on one connection.
 
-If more data is unsent, the next commands of the peer wait. In addition, the kernel may hold some MiB. Large reads claim memory
-of their own.
+If more bytes are unsent, the next commands of the peer wait. The kernel may hold some MiB in addition. Large reads have their
+own memory.
 """
 
 
@@ -38,7 +38,7 @@ class ResponseSender:
         self._held.append((share, size_bytes))
 
     def send_early(self, size_bytes: int) -> bool:
-        """Send the present output without waiting. `size_bytes` is the size of the data of small reads in this output.
+        """Send the present output without waiting. `size_bytes` is the number of bytes of small reads in this output.
 
         Returns False if too much output is still unsent, or if the batch cannot be committed yet. Raises OSError, PoolFailed.
         """
@@ -52,9 +52,9 @@ class ResponseSender:
         return self._small_bytes <= MAX_UNSENT_BYTES
 
     def send_now(self) -> bool:
-        """Send all output without waiting, and return True. Return False if a wait is necessary.
+        """Send all output without waiting, and return True.
 
-        In this case, `send` must be awaited. Raises OSError, PoolFailed.
+        If this is not possible, return False, and the caller must await `send`. Raises OSError, PoolFailed.
         """
         try:
             self._pool.commit()

@@ -1,6 +1,6 @@
 """The send queue of a connection.
 
-The queue sends as many bytes as the socket accepts now, and the remaining bytes when the socket is writable.
+The queue sends as many bytes as the socket accepts now. The queue sends the remaining bytes when the socket is writable again.
 """
 
 import socket
@@ -14,7 +14,7 @@ from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
 
 SCARCITY_PAUSE_S = 0.05
-"""Pause before the next attempt if the kernel has no memory."""
+"""Pause before the next attempt to send, if the kernel has no memory."""
 
 MAX_PIECES = 1024
 """Maximum number of buffers in one sendmsg call (IOV_MAX of Linux)."""
@@ -41,9 +41,9 @@ class SendQueue:
         return sum(map(len, self._unsent))
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
-        """Send buffers without waiting. Return True if all bytes were sent. Return False if bytes remain.
+        """Send buffers without waiting. Return True if all bytes were sent.
 
-        In this case, `drain` must be awaited. Raises OSError.
+        If bytes remain, return False, and the caller must await `drain`. Raises OSError.
         """
         if self._tap is not None:
             self._tap.sent(buffers)

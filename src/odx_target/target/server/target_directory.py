@@ -19,7 +19,10 @@ ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """CHAP accounts for normal sessions, and for discovery sessions if `discovery` is True. `entropy` makes challenges."""
+    """CHAP accounts for normal sessions, and for discovery sessions if `discovery` is True.
+
+    `entropy` returns random bytes for challenges.
+    """
 
     accounts: Accounts
     discovery: bool

@@ -10,7 +10,7 @@ from odx_target.scsi.nexus import Nexus
 
 
 def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
-    """Perform a task management function. After this function has returned, the aborted tasks change nothing."""
+    """Perform a task management function. Aborted tasks change no data after this function has returned."""
     perform = _FUNCTIONS.get(request.function)
     if perform is None:
         return Response.FUNCTION_NOT_SUPPORTED

@@ -1,7 +1,7 @@
-"""The commands of a connection. A command is joined from its PDUs: CDB, parameter list, and parameter data.
+"""The commands of a connection. Each command is put together from its PDUs: CDB, parameter list, and parameter data.
 
-Parameter lists and parameter data are kept only if they can be described, and up to a limit. The data of reads and writes is
-never kept.
+Parameter lists and parameter data are kept only if they can be described. Longer data is cut off at a limit. The data of reads
+and writes is never kept.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ If this limit is reached, further commands are traced without their lists and re
 MAX_COMMANDS = 512
 """Maximum number of commands of one connection that are kept. The limit is much larger than the command window.
 
-Further commands replace the oldest.
+If there are more commands, the oldest command is forgotten.
 """
 
 LOGIN_TEXTS = (LoginRequest, LoginResponse)
@@ -53,16 +53,19 @@ class Command:
     writes: bool
     wants_answer: bool = False
     parameter_list_bytes: int = 0
-    """PARAMETER LIST LENGTH of a parameter list that is kept. The initiator may send a different number of bytes."""
+    """PARAMETER LIST LENGTH in the CDB, or 0 if the parameter list is not kept.
+
+    The initiator may send a different number of bytes.
+    """
     parameter_list: bytearray | None = None
     answer: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(slots=True)
 class Seen:
-    """One PDU. If the PDU completes a parameter list or a response, the object contains the list or response too.
+    """One PDU, and the parameter list or the response that this PDU completes.
 
-    If a status arrives before the end of a parameter list, the object contains the incomplete list.
+    If the PDU has the status and the parameter list is incomplete, the object contains the incomplete list.
     """
 
     pdu: Pdu
@@ -89,17 +92,16 @@ class Conversation:
         self._cut_texts: dict[type[Pdu], bool] = {}
 
     def forget(self) -> None:
-        """Forget all commands after a pause, because they may have ended during the pause.
+        """Forget all commands after a pause, because the commands may have ended during the pause.
 
-        The texts of a login are not forgotten. Login texts must be followed during a pause too, because the key of a value may
-        be in an earlier PDU than the end of the value.
+        Login texts are not forgotten, because a value may begin in one PDU and end in a later PDU.
         """
         self._commands.clear()
         self._kept_bytes = 0
         self._cut_texts = {kind: was_cut for kind, was_cut in self._cut_texts.items() if kind in LOGIN_TEXTS}
 
     def see(self, pdu: Pdu, piece: Piece) -> Seen:
-        """Process the next PDU, which either end has sent."""
+        """Process the next PDU of either end of the connection."""
         seen = Seen(pdu, piece.data)
         if isinstance(pdu, ScsiCommand):
             seen.command = self._begin(pdu, piece)

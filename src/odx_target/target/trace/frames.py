@@ -1,7 +1,7 @@
 """Division of the bytes of a connection into PDUs.
 
-The text of the login shows if PDUs have digests (RFC 7143 13.1). The last value that the target sent is valid after the Login
-Response that ends the login.
+The text of the login shows whether PDUs have digests (RFC 7143 13.1). The last value that the target sends applies after the
+login has ended.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,10 @@ from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginResponse, Pdu, Unkno
 from odx_target.iscsi.pdu.opcodes import Stage
 
 MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
-"""The largest DataSegmentLength that the field can express. A trace shows even PDUs that the receiver refuses as too long."""
+"""The largest DataSegmentLength that the field can express.
+
+A trace shows PDUs even if the receiver rejects them as too long.
+"""
 MAX_LOGIN_TEXT_BYTES = 1 << 16
 """Maximum size of the text in one negotiation step. The protocol has the same limit. Further text is ignored."""
 

@@ -1,4 +1,4 @@
-"""Functions that describe rows, tokens and sense data as parts of one line."""
+"""Functions that describe rows, tokens and sense data as parts of a line in a trace."""
 
 import hashlib
 from collections.abc import Iterable
@@ -75,14 +75,14 @@ def describe_token_briefly(token: bytes) -> str:
 def describe_key_value(key: str, value: str) -> str:
     """Describe the value of a text key.
 
-    If the value proves a secret, show only its length, because the value helps to guess the secret. A secret value is
-    recognized even if the peer writes its key in lower case or with blanks.
+    If the value proves a secret, as in CHAP_R, show only the length of the value. Otherwise, a reader could use the value to
+    guess the secret. The key is recognized even in lower case or with blanks.
     """
     return f"({len(value)} characters)" if key.strip().upper() in _PROVING_KEYS else value
 
 
 def describe_status(status: int) -> str:
-    """Return the name of a SCSI status in the standard."""
+    """Return the standard's name for a SCSI status."""
     try:
         return Status(status).name.replace("_", " ")
     except ValueError:

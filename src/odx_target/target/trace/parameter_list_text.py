@@ -1,6 +1,6 @@
 """Descriptions of the parameter lists and responses in a trace. Tables contain a describing function for each command.
 
-READ and WRITE are missing, because their data is not shown.
+The tables do not contain READ and WRITE, because the data of these commands is not shown.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -52,7 +52,7 @@ MAX_SHOWN_WORDS = 256
 MAX_DESCRIBED_BYTES = 4096
 """Maximum number of bytes that are described of one parameter list or response.
 
-The event loop waits for the description, and a peer may send the longest list again and again.
+The limit is necessary because the event loop waits for each description, and a peer may send long lists again and again.
 """
 TOKEN_IN_LIST = 16
 """Byte offset of ROD TOKEN in a WRITE USING TOKEN parameter list (SBC-4 5.55)."""
@@ -130,7 +130,7 @@ def _need(data: bytes, size_bytes: int) -> None:
 
 
 def _ranges(ranges: Iterable[tuple[int, int]]) -> str:
-    """Describe ranges, each as LBA+count."""
+    """Describe each range as LBA+count."""
     texts = [f"{lba}+{count_blocks}" for lba, count_blocks in ranges]
     rest = [f"and {len(texts) - MAX_SHOWN_RANGES} more"] if len(texts) > MAX_SHOWN_RANGES else []
     return f"ranges=[{', '.join(texts[:MAX_SHOWN_RANGES] + rest)}]"

@@ -15,9 +15,12 @@ NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
 MIN_SNAP_BYTES = 128
-"""Minimum of pcap-snap-length. The headers of IPv6, TCP and iSCSI are necessary, and have 108 bytes."""
+"""Minimum value of the setting pcap-snap-length. The headers of IPv6, TCP and iSCSI must fit. They have 108 bytes."""
 MAX_SNAP_BYTES = 262_144
-"""Maximum and default of pcap-snap-length. Readers accept no larger value. All packets of a capture are shorter than this."""
+"""Maximum and default value of the setting pcap-snap-length. Readers accept no larger value.
+
+All packets of a capture are shorter than this.
+"""
 
 _BLOCK = struct.Struct("<II")
 _SECTION = struct.Struct("<IHHq")
@@ -47,7 +50,7 @@ def packet(data: bytes, now_ns: int, *, inbound: bool, snap_bytes: int = MAX_SNA
 
 
 def statistics(now_ns: int, dropped: int, comment: str) -> bytes:
-    """Build a block with the total number of packets that are missing in the file so far."""
+    """Build a block with the number of packets that have been omitted from the file so far."""
     body = _STATISTICS.pack(0, now_ns >> 32, now_ns & 0xFFFF_FFFF)
     options = _option(ISB_IFDROP, struct.pack("<Q", dropped)) + _option(COMMENT, comment.encode()) + _option(END_OF_OPTIONS)
     return _block(INTERFACE_STATISTICS, body + options)

@@ -1,4 +1,4 @@
-"""Functions that describe a PDU as one line: its name, its important fields, its command with data, and its sequence numbers.
+"""Functions that describe a PDU as one line: its name, its important fields, its command and data, and its sequence numbers.
 
 Fields without a value (no tag, or a number that is zero) are omitted. For data, and for CHAP challenges and responses, only the
 length is shown.
@@ -67,7 +67,7 @@ NAMES: dict[type[Pdu], str] = {
     AsynchronousMessage: "Asynchronous Message",
     Reject: "Reject",
 }
-"""Names of PDUs in RFC 7143 11."""
+"""Names of the PDU types, as in RFC 7143 11."""
 
 _NOT_SHOWN = {"total_ahs_length", "data_segment_length", "cdb", "has_status", "status", "read", "write", "version_max"}
 _SEQUENCE_NUMBERS = {
@@ -93,7 +93,7 @@ _WITH_LUN = (ScsiCommand, TaskManagementFunctionRequest, AsynchronousMessage)
 
 
 def describe_pdu(seen: Seen) -> str:
-    """Return the line of a PDU, without time and peer."""
+    """Return the trace line for a PDU, without time and peer."""
     pdu = seen.pdu
     parts = [" ".join([NAMES[type(pdu)], *_header_words(pdu)])]
     if isinstance(pdu, ScsiCommand) and seen.command is not None:
@@ -115,7 +115,7 @@ def _sent_words(command: Command, parameter_list: bytes) -> str:
 
 
 def describe_fault(piece: Piece) -> str:
-    """Return the line of bytes that are not a PDU, or of a damaged PDU."""
+    """Return the trace line for a damaged PDU, or for bytes that are not a PDU."""
     return f"{len(piece.raw)} bytes: {piece.fault} | {describe_bytes(piece.raw)}"
 
 

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 PIPE_POLL_MS = 100
-"""Interval between two checks for `stop_waiting` while `write` waits for the reader of a pipe."""
+"""Interval at which `write` checks for a call of `stop_waiting` while it waits for the reader of a pipe."""
 
 RETRY_S = 10.0
 """Time after an error during which nothing is written to the file."""
@@ -33,9 +33,9 @@ class RecordFile:
     Raises OSError if the file cannot be opened.
 
     If `append` is True, the present content of the file is kept. `header` is written before the first record. If `private` is
-    True, only the owner can read a regular file, even if the file existed with other permissions, and a symbolic link is
-    refused. After an error, nothing is written for `RETRY_S` or until `retry` is called. After an error, a regular file ends
-    with its last whole record. `error` is the cause of the error. `now` is a clock that never goes back.
+    True, only the owner can read a regular file, even if an existing file had other permissions. If `private` is True, a
+    symbolic link is refused. After an error, nothing is written for `RETRY_S` or until `retry` is called. After an error, a
+    regular file ends with its last whole record. `error` is the cause of the error. `now` is a clock that never goes back.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """A writer of records: a bounded queue of records, and a thread that writes the queue to a file.
 
-The event loop queues a record and continues. If the file is too slow, records that do not fit in the queue are omitted. At the
-place of omitted records, the file contains their number.
+The event loop queues a record and continues. If the file is too slow, records that do not fit in the queue are omitted. In the
+file, the number of omitted records replaces the records.
 """
 
 import threading
@@ -17,14 +17,17 @@ A longer queue would only delay the loss of records.
 """
 
 WRITE_BYTES = 1 << 20
-"""Number of bytes that one write takes from the queue. Because of this size, many small records need few calls."""
+"""Number of bytes that one write takes from the queue. With this size, many small records are written in few calls."""
 
 CLOSE_TIMEOUT_S = 2.0
-"""Maximum time for which the array waits at its end for a file that accepts no data."""
+"""Maximum time that the array waits for a file that accepts no data when the array stops."""
 
 
 class Sink(Protocol):
-    """The file to which records are written. Only one thread at a time calls methods of the file. A write may take long."""
+    """The file to which records are written. Only one thread at a time calls methods of the file.
+
+    A write may take a long time.
+    """
 
     path: Path
 
@@ -35,7 +38,7 @@ class Sink(Protocol):
 
     @property
     def error(self) -> str | None:
-        """The reason why the last record was not written. None if the last record was written."""
+        """The reason why the last record was not written, or None if the last record was written."""
         ...
 
     def write(self, record: bytes) -> bool:
@@ -48,7 +51,7 @@ class Sink(Protocol):
     def retry(self) -> None: ...
 
     def stop_waiting(self) -> None:
-        """End the wait for a reader, because the array ends. Another thread calls this method."""
+        """End the wait of `write` for a reader, because the array stops. Another thread calls this method."""
         ...
 
     def close(self) -> None: ...
@@ -91,7 +94,7 @@ class RecordWriter:
 
     @property
     def error(self) -> str | None:
-        """The name of the file and the reason why it cannot be written. None if there is no error."""
+        """The name of the file and the reason why the file cannot be written, or None if there is no error."""
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"
 
     def retry(self) -> None:
@@ -124,8 +127,8 @@ class RecordWriter:
     def _has_room(self, size_bytes: int) -> bool:
         """True if a record fits in the queue.
 
-        After a record was omitted, half of the queue must be free, because a few long gaps are easier to read than many short
-        gaps.
+        After a record was omitted, the queue accepts no record until half of the queue is free. A few long gaps are easier to
+        read than many short gaps.
         """
         if self._file.has_failed or self._is_closing:
             return False

@@ -1,6 +1,6 @@
 """The interface through which a trace gets the bytes of every connection.
 
-Without a tap, a connection needs only one comparison with None for received bytes and one for sent bytes.
+Without a tap, a connection only compares its tap with None when it receives or sends bytes.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class ConnectionTap(Protocol):
         """Receive buffers that are about to be sent to the peer. The buffers contain whole PDUs."""
 
     def closed(self) -> None:
-        """Receive the end of the connection."""
+        """Record that the connection has ended."""
 
 
 class Tap(Protocol):

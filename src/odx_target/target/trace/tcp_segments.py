@@ -1,8 +1,8 @@
 """Artificial TCP segments for bytes that an application has received or sent (RFC 9293 3.1, RFC 791 3.1, RFC 8200 3).
 
 The array handles streams, not packets. The segments show how the same streams could have been sent over a network without
-losses. The segments begin with a handshake. Each PDU has its own segments, and the next data of the other end acknowledges
-these segments. At the end of the segments, both sides close the connection.
+losses. The segments begin with a handshake. Each PDU has its own segments. The next data from the other end acknowledges these
+segments. At the end, both sides close the connection.
 """
 
 import struct
@@ -18,7 +18,7 @@ TCP_HEADER_BYTES = 20
 MAX_PAYLOAD_BYTES = 65_000
 """Maximum payload of one segment.
 
-With this payload and the headers of IPv6 and TCP, a packet is shorter than 65535 bytes, the limit of IP.
+Together with the headers of IPv6 and TCP, the payload stays below the limit of IP, 65535 bytes.
 """
 
 # The TCP options are MSS, no operation, and window scale 14. With the largest window, no reader reports that the window is
@@ -61,7 +61,7 @@ class TcpSegments:
         self._local = _End(local_ip.packed, local[1], first_sequence_number)
 
     def handshake(self) -> list[Packet]:
-        """Return the three packets of a handshake: SYN, SYN and ACK, ACK."""
+        """Return the three packets of a handshake: SYN, SYN-ACK and ACK."""
         syn = self._segment(True, SYN, acknowledges=False)
         self._peer.sequence_number += 1
         answer = self._segment(False, SYN | ACK)
@@ -113,7 +113,7 @@ class TcpSegments:
 
 
 def checksum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071). The checksum is calculated from the data as one large number modulo 65535."""
+    """Return the Internet checksum (RFC 1071)."""
     padded = data + b"\0" if len(data) % 2 else data
     remainder = int.from_bytes(padded, "big") % 0xFFFF
     return 0xFFFF - remainder

@@ -52,7 +52,7 @@ def _close(writer: RecordWriter, path: Path) -> None:
 def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
     """Return a writer that writes lines in a thread.
 
-    If lines are omitted, the writer writes a line with their number instead.
+    If lines are omitted, the writer writes a line with the number of omitted lines instead.
     """
 
     def gap(count: int) -> bytes:
@@ -64,7 +64,7 @@ def writer_of_lines(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -
 def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns) -> RecordWriter:
     """Return a writer that writes packets in a thread.
 
-    If packets are omitted, the writer writes a block of statistics with their number.
+    If packets are omitted, the writer writes a block of statistics with the number of omitted packets.
     """
     dropped = 0
 
@@ -77,7 +77,10 @@ def writer_of_packets(file: RecordFile, wall_clock_ns: WallClock = time.time_ns)
 
 
 def _are_one_file(first: Path, second: Path) -> bool:
-    """True if both paths name the same file. False for a character device such as /dev/null, which may be used for both."""
+    """True if both paths name the same file.
+
+    Return False for a character device such as /dev/null, because lines and packets may both go to it.
+    """
     try:
         return first.samefile(second) and not first.is_char_device()
     except OSError:  # one of the files does not exist yet

@@ -38,7 +38,8 @@ WallClock = Callable[[], int]
 class Tracing:
     """A tap for an array, which writes lines, packets, or both. The creator of a `Tracing` must close its files.
 
-    `snap_bytes` is the maximum number of bytes that are written of each packet. The file of packets writes its own header.
+    `snap_bytes` is the maximum number of bytes that are written of each packet. The creator also writes the header of the
+    packet file.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Tracing:
         return [file.error for file in (self.lines, self.packets) if file is not None and file.error is not None]
 
     def toggle(self) -> None:
-        """Switch the trace off or on. If a file had an error and the trace is switched on, the file is written again."""
+        """Switch the trace off or on. When the trace is switched on, a file that had an error is written again."""
         self.is_on = not self.is_on
         if self.is_on:
             self.times_switched_on += 1
@@ -198,13 +199,14 @@ class _PacketWriter:
 
     @property
     def _now(self) -> tuple[int, int]:
-        """A value that changes when packets are omitted from the file."""
+        """A value that changes when the trace is switched on, or when packets are omitted from the file."""
         return self._tracing.times_switched_on, self._packets.gaps
 
     def _put(self, now_ns: int, packets: Sequence[Packet], count: int) -> None:
         """Write packets.
 
-        If the packets are omitted, `count` packets are lost, and the next packets begin with another handshake.
+        If the packets must be omitted, `count` packets are counted as omitted, and the next packets begin with another
+        handshake.
         """
         now, snap_bytes = self._now, self._tracing.snap_bytes
         blocks = (pcapng.packet(packet.data, now_ns, inbound=packet.inbound, snap_bytes=snap_bytes) for packet in packets)

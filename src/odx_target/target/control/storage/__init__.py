@@ -1,4 +1,4 @@
-"""Operations on volumes and snapshots. An array may serve the pool, or the pool is opened only for the operation.
+"""Operations on volumes and snapshots. If no array serves the pool, the pool is opened only for the operation.
 
 storage      a pool, and the array that serves it, if there is one
 names        finds volumes and snapshots by the names in a request

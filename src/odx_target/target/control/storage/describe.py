@@ -45,5 +45,5 @@ def snapshot_bytes(snapshot: Snapshot) -> int:
 
 
 def volume_names(pool: Pool) -> dict[bytes, str]:
-    """Return the name of each volume by its identity."""
+    """Return a dictionary from the identity of each volume to the volume's name."""
     return {volume.identity: volume.name for volume in pool.volumes.values()}

@@ -1,4 +1,4 @@
-"""Pages of the changed ranges between two snapshots or volumes, and pages of the allocated ranges of a snapshot or volume."""
+"""Functions that return the changed ranges or the allocated ranges of snapshots and volumes, page by page."""
 
 from odx_target.store.api import BLOCK_BYTES, Change
 from odx_target.target.control.describe import Data
@@ -6,21 +6,22 @@ from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
 
 ROWS_OF_A_PAGE = 4096
-"""Maximum number of ranges in one response. This number of ranges takes some hundred KiB of JSON."""
+"""Maximum number of ranges in one response. This number of ranges needs a few hundred KiB of JSON."""
 
 TURNS_OF_A_PAGE = 100
 """Maximum number of turns of the event loop for one response.
 
-This number of turns takes about 0.2 s. If a comparison needs more turns, it needs several responses and shows its progress.
+This number of turns takes about 0.2 s. A longer comparison is divided into several responses, so that its progress is visible.
 """
 
 _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
 
 
 async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Data:
-    """Return a page of the ranges in which `newer` differs from `older`, and the block at which the next page begins.
+    """Return a page of the ranges in which `newer` differs from `older`. `block` is the first block of the page.
 
-    `newer` is a snapshot, or a volume in its present state. If `newer` is None, the volume of the snapshot `older` is used.
+    `next` in the result is the first block of the next page. On the last page, `next` is None. `newer` is a snapshot, or a
+    volume in its present state. If `newer` is None, the volume of the snapshot `older` is used.
     """
     pool, turns = storage.pool, storage.environment.turns
     before = find_snapshot(pool, older)
@@ -40,7 +41,10 @@ async def differences(storage: Storage, older: str, newer: str | None, block: in
 
 
 async def allocated(storage: Storage, source: str, block: int) -> Data:
-    """Return a page of the ranges of a snapshot or volume that contain data, and the block at which the next page begins."""
+    """Return a page of the ranges that contain data in a snapshot or volume. `block` is the first block of the page.
+
+    `next` in the result is the first block of the next page. On the last page, `next` is None.
+    """
     turns = storage.environment.turns
     page = _Page(block)
     for _ in range(TURNS_OF_A_PAGE):
@@ -63,7 +67,7 @@ class _Page:
         self.ranges: list[tuple[int, int, str]] = []
 
     def add(self, block: int, count_blocks: int, kind: str | None) -> None:
-        """Add a range of a kind. If the kind is None, only advance `next_block` to the end of the range."""
+        """Add a range. If `kind` is None, only advance `next_block` to the end of the range."""
         self.next_block = block + count_blocks
         if kind is None:
             return

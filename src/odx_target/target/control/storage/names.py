@@ -1,6 +1,6 @@
-"""Search for volumes and snapshots by the names in a request:
+"""Functions that find volumes and snapshots by the names in a request.
 
-VOLUME, VOLUME@SNAPSHOT, or the hexadecimal guid of a snapshot.
+A name is VOLUME, VOLUME@SNAPSHOT, or the hexadecimal guid of a snapshot.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ def parse_snapshot_name(value: object) -> SnapshotName:
 
 
 def parse_new_name(value: object) -> str:
-    """Check the new name of a snapshot, which does not contain the volume. Raises ConfigError."""
+    """Check the new name of a snapshot: the part after @ in VOLUME@SNAPSHOT. Raises ConfigError."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ConfigError(f"name {value!r}: want printable characters")
     return value
@@ -47,8 +47,8 @@ def find_volume(pool: Pool, name: str) -> Volume:
 def find_snapshot(pool: Pool, text: str) -> Snapshot:
     """Return the snapshot with the name VOLUME@SNAPSHOT, or with a guid.
 
-    If the volume has been deleted, VOLUME is its last name. Raises Absent, ConfigError, or StoreError if several deleted
-    volumes had this name.
+    If the volume has been deleted, VOLUME is the last name of the volume. Raises Absent and ConfigError. Raises StoreError if
+    snapshots of several deleted volumes have this name.
     """
     if SEPARATOR not in text:
         return _by_guid(pool, text)
@@ -74,7 +74,7 @@ def find_snapshot(pool: Pool, text: str) -> Snapshot:
 
 
 def find_source(pool: Pool, text: str) -> Snapshot | Volume:
-    """Return a snapshot or a volume. A text without @ is the name of a volume, or the guid of a snapshot.
+    """Return the snapshot or the volume that a text names. A text without @ is the name of a volume, or the guid of a snapshot.
 
     Raises the same errors as `find_snapshot`.
     """

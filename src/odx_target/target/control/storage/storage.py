@@ -1,4 +1,4 @@
-"""The object of the operations on volumes and snapshots: a pool, and the array that serves the pool, if there is one."""
+"""A pool whose volumes and snapshots are managed, and the array that serves the pool, if there is one."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 BUSY_PAUSE_S = 0.01
-"""Pause before a change is tried again while the pool makes room. The pause is used if the pool has no volumes."""
+"""Pause before a change is tried again in a busy pool without volumes.
+
+If there is a volume, the volume reports when there is room.
+"""
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
 """Target name of logical units that exist only for the time of an operation."""
@@ -54,4 +57,4 @@ class Storage:
 
 
 def ignore(_value: object) -> None:
-    """Discard the result of a change. The `change` of `Storage.when_ready` must return None."""
+    """Discard the result of a change, because the `change` of `Storage.when_ready` must return None."""

@@ -12,7 +12,7 @@ from odx_target.target.control.storage.names import SnapshotName, parse_new_name
 from odx_target.target.control.storage.storage import Storage
 
 MAX_ATTRIBUTE_TEXT = 1024
-"""Maximum length of a name or value of an attribute that an operator gives to a snapshot."""
+"""Maximum length of the name and of the value of a snapshot attribute. Operators choose these attributes."""
 
 
 def _snapshot_names(value: object) -> list[SnapshotName]:

@@ -34,10 +34,10 @@ from odx_target.target.lun_size import (
 )
 
 MAX_CLONES = MAX_LUNS
-"""Maximum number of clones in one request. It equals the maximum number of LUNs of an array."""
+"""Maximum number of clones in one request. This is also the maximum number of LUNs of an array."""
 
 PLACE_OF_NUMBER = "{}"
-"""Placeholder for the number of a clone in the name of a clone."""
+"""Placeholder in a name for several clones. The number of each clone replaces the placeholder."""
 
 
 async def volumes(storage: Storage) -> Data:
@@ -94,7 +94,7 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
 def clone_names(name: str, count: int, first: int) -> list[str]:
     """Return the names of clones.
 
-    If `name` has no placeholder and there are several clones, a hyphen and the number are appended.
+    If `name` has no placeholder and there are several clones, a hyphen and the number of the clone are appended.
     """
     if not 1 <= count <= MAX_CLONES:
         raise ConfigError(f"{count} clones: want 1 to {MAX_CLONES}")
@@ -160,7 +160,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
 
 
 async def _serve(storage: Storage, made: list[Volume]) -> None:
-    """Make new volumes durable. Present the new volumes that have a LUN to hosts."""
+    """Make new volumes durable. Serve the new volumes that have a LUN number."""
     await storage.make_durable()
     luns = [volume for volume in made if LUN_ATTRIBUTE in volume.attributes]
     if storage.array is not None and luns:
@@ -168,7 +168,7 @@ async def _serve(storage: Storage, made: list[Volume]) -> None:
 
 
 def _attributes_of_clone(source: Snapshot | Volume, pool: Pool, *, read_only: bool) -> dict[str, str]:
-    """Return the attributes of a clone: the attributes of its origin with the present size, but without the LUN."""
+    """Return the attributes of a clone. A clone has the attributes and the present size of its origin, but no LUN number."""
     volume = pool.volumes.get(source.name)
     attributes = {**source.attributes, **(lun_attributes_of(volume, pool) if volume is source else {})}
     attributes.setdefault(SIZE_ATTRIBUTE, str(source.size_blocks * BLOCK_BYTES))
