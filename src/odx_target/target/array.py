@@ -39,7 +39,7 @@ from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 STOP_TIMEOUT_S = 1.0
-"""Time that initiators have to log out and to receive their replies when the array stops.
+"""Time in which initiators can receive their replies and log out when the array stops.
 
 After this time, the array cuts all connections, so that no peer can delay the stop.
 """

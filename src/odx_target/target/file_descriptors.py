@@ -48,7 +48,7 @@ The maximum is enough to keep 1 TiB of segments open.
 """
 
 LIMIT_IF_INFINITE = 1 << 20
-"""Largest number of descriptors that Linux allows a process by default (fs.nr_open)."""
+"""Limit that is used if the hard limit is infinite. By default, Linux allows a process no more descriptors (fs.nr_open)."""
 
 _OPEN_AT_START = 3
 

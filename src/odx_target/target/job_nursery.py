@@ -1,4 +1,4 @@
-"""Background jobs that must end before the objects that they use are closed."""
+"""A nursery for background jobs. The jobs end before the objects that they use are closed."""
 
 import trio
 

@@ -104,7 +104,7 @@ def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
 def logical_unit_of(
     volume: Volume, pool: Pool, environment: Environment, iqn: str, soft_thresholds: tuple[int, ...] = ()
 ) -> LogicalUnit:
-    """Return a logical unit that presents a volume. If the volume has no LUN number, the number is 0.
+    """Return a logical unit that presents a volume. If the volume has no LUN number, the logical unit has LUN 0.
 
     `soft_thresholds` are percentages of the pool's room (see `Config`).
     """

@@ -11,7 +11,7 @@ from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
 
 SIZE_ATTRIBUTE = "size_bytes"
-"""Name of the attribute of a volume that contains the size with which the LUN was created."""
+"""Name of a volume attribute. The value of the attribute is the size with which the LUN was created."""
 
 KEY_PREFIX = "lun size: "
 """Prefix of a key in the pool. The value of the key is the size of a LUN that has been resized."""

@@ -13,9 +13,10 @@ INTERVAL_S = 60.0
 """Length of the interval in which the number of lines of one cause is limited."""
 
 MAX_CAUSES = 1024
-"""Maximum number of causes that are counted separately, because clients can invent any number of causes.
+"""Maximum number of causes that are counted separately.
 
-All further causes of an event are counted as one cause.
+This limit is necessary because clients can invent any number of causes. All further causes of an event are counted as one
+cause.
 """
 
 _OTHERS = "others"
@@ -47,7 +48,7 @@ class Reporter:
     def report(self, level: str, event: str, /, *, cause: Hashable = None, lines: int = 1, **fields: Any) -> None:
         """Log an event with its fields.
 
-        If the cause has already logged `lines` lines in this interval, only count the event.
+        If `lines` lines of this cause have already been logged in this interval, only count the event.
         """
         self.counts[event] += 1
         key = self._key(event, cause)

@@ -20,7 +20,7 @@ MIN_SECRET_BYTES = 12
 MAX_SECRET_BYTES = 255
 """Maximum length of a CHAP secret. No initiator accepts a longer secret (Windows accepts 16 bytes, open-iscsi 255 bytes)."""
 MAX_USER_BYTES = 255
-"""Maximum length of a CHAP user's name. 255 bytes are the default limit of the value of a text key (RFC 7143 6.1)."""
+"""Maximum length of a CHAP user's name. By default, the value of a text key has at most 255 bytes (RFC 7143 6.1)."""
 MAX_USERS = 1024
 """Maximum number of CHAP users. An array serves far fewer hosts.
 
@@ -35,7 +35,7 @@ The limit avoids long reads if the user gives a wrong file.
 
 @dataclass(frozen=True, slots=True)
 class ChapUser:
-    """A CHAP user with which initiators log in.
+    """The user name and the secret with which initiators log in.
 
     If `initiator` is not None, only the initiator with this name may log in as this user. `secret_file` is the file that
     contains the secret, or None if the secret has no separate file.
@@ -57,7 +57,7 @@ class TargetChap:
 
 
 def chap_user(user: str, secret: bytes, initiator: str | None = None, secret_file: Path | None = None) -> ChapUser:
-    """Return a checked ChapUser. Raises ConfigError."""
+    """Check the values, and return a ChapUser. Raises ConfigError."""
     _check_credentials("chap", user, secret)
     if initiator is not None:
         try:
@@ -68,7 +68,7 @@ def chap_user(user: str, secret: bytes, initiator: str | None = None, secret_fil
 
 
 def target_chap(user: str, secret: bytes, secret_file: Path | None = None) -> TargetChap:
-    """Return a checked TargetChap. Raises ConfigError."""
+    """Check the values, and return a TargetChap. Raises ConfigError."""
     _check_credentials("target-chap", user, secret)
     return TargetChap(user, secret, secret_file)
 

@@ -61,7 +61,10 @@ def parse_pool_limit(value: object) -> int:
 
 
 def parse_soft_thresholds(value: object) -> tuple[int, ...]:
-    """Return the percentages in a list. Raises ConfigError if there are too many, or if they are not in ascending order."""
+    """Return the percentages in a list.
+
+    Raises ConfigError if there are too many percentages, or if they are not in ascending order.
+    """
     percentages = value if isinstance(value, list) else [None]
     are_percentages = all(type(each) is int and 0 < each < PERCENT for each in percentages)
     if not are_percentages or len(percentages) > COUNT_OF_THRESHOLDS or percentages != sorted(set(percentages)):
@@ -93,7 +96,7 @@ def parse_copy_rate(value: object) -> int | None:
 
 
 def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
-    """Return a checked LunConfig. Raises ConfigError."""
+    """Check the values, and return a LunConfig. Raises ConfigError."""
     if not _NAME.fullmatch(name) or len(name) > MAX_LUN_NAME_CHARACTERS:
         raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {MAX_LUN_NAME_CHARACTERS}")
     if block_bytes not in LOGICAL_BLOCK_SIZES:

@@ -22,7 +22,7 @@ class LunConfig:
     grows: bool = True
     """True if an existing LUN that is smaller than `size_bytes` is enlarged to `size_bytes`.
 
-    If False, an existing LUN keeps its size. `serve --lun` uses False.
+    If False, an existing LUN keeps its size. `serve --lun` sets this value to False.
     """
 
 
@@ -61,7 +61,7 @@ class Config:
     strict_list_identifiers: bool = False
     """True if the result of a token command can be fetched only by the nexus that sent the command.
 
-    If False, other sessions of the same initiator can fetch the result too. Multipath hosts need False.
+    If False, other sessions of the same initiator can fetch the result too. Multipath hosts need the value False.
     """
     copy_budget_s: float | None = None
     """The time after which a WRITE USING TOKEN ends with a partial result. None means the default time of the copy manager."""

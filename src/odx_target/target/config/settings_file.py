@@ -116,7 +116,7 @@ def _seconds(key: str, value: Any) -> float:
 
 
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
-"""Table from a key in the file to a function.
+"""Table that maps each key of the file to a function.
 
 The function makes settings from the value of the key and the folder of the file.
 """

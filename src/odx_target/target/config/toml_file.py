@@ -59,7 +59,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _check_keys(text: str) -> None:
-    """Raise ConfigError for a dotted key with too many parts for the parser."""
+    """Raise ConfigError if a dotted key has more than MAX_KEY_PARTS parts."""
     for number, line in enumerate(_NO_KEY.sub(lambda match: "s" if match[1] else "", text).splitlines(), 1):
         if any(part.count(".") >= MAX_KEY_PARTS for part in line.split("=")):
             raise ConfigError(f"line {number}: a key has at most {MAX_KEY_PARTS} parts")

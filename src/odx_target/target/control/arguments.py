@@ -26,7 +26,10 @@ class ManagementError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of an operation. `parse` checks and converts the value of the argument, and raises ConfigError."""
+    """An argument of an operation. `parse` checks and converts the value of the argument.
+
+    `parse` raises ConfigError if the value is invalid.
+    """
 
     name: str
     description: str
@@ -55,7 +58,7 @@ def size(value: object) -> int:
 
 
 def rate(value: object) -> int:
-    """Return a number of bytes per second that is not 0. Raises ConfigError."""
+    """Convert a rate, such as 67108864 or "64M", to bytes per second. The rate must not be 0. Raises ConfigError."""
     bytes_per_s = size(value)
     if not bytes_per_s:
         raise ConfigError("rate: want at least one byte per second")

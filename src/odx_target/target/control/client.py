@@ -33,8 +33,8 @@ class NoServer(Exception):
 def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
-    This function waits for the response in the calling thread. Raises ManagementError if the operation is refused, and NoServer
-    if no array responds.
+    This function blocks the calling thread until the response arrives. Raises ManagementError if the operation is refused, and
+    NoServer if no array responds.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
     answer = _decoded(where, _exchange(where, line))

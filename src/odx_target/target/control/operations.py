@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TOKENS_OF_A_PAGE = 100
 """Number of tokens in one response.
 
-If each token has 64 ranges, the response is a few hundred KiB of JSON, which takes some milliseconds to make.
+If each token has 64 ranges, the response is a few hundred KiB of JSON. To make such a response takes some milliseconds.
 """
 
 

@@ -157,7 +157,7 @@ def _failure(message: str, *, is_usage: bool = False) -> Mapping[str, object]:
 async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes | None:
     """Return the next line, or the beginning of a line that is too long.
 
-    Returns None if the client has closed the connection, or if it has not sent a line in time.
+    Returns None if the client has closed the connection, or if no line has arrived in time.
     """
     with trio.move_on_after(IDLE_TIMEOUT_S):
         while (end := buffer.find(b"\n")) < 0:

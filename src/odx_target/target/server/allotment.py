@@ -73,9 +73,10 @@ class Share:
         return True
 
     def wait(self, size_bytes: int, granted: Callable[[], None]) -> Claim:
-        """Add a waiting claim. `granted` is called when the session gets the memory, but not before this method returns.
+        """Add a waiting claim. `granted` is called when the session gets the memory.
 
-        Call this method only after `take` has returned False. A claim on a closed share is never granted.
+        `granted` is never called before this method has returned. Call this method only after `take` has returned False. A
+        claim on a closed share is never granted.
         """
         claim = Claim(size_bytes, granted)
         if not self._is_closed:

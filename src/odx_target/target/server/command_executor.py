@@ -86,9 +86,9 @@ class CommandExecutor:
 
     @property
     def has_unhandled(self) -> bool:
-        """True if events have not been handled.
+        """True if some events have not been handled yet.
 
-        Such events wait until the peer has received more output, or until the next turn of the event loop.
+        These events wait until the peer has received more output, or until the next turn of the event loop.
         """
         return bool(self._unhandled)
 

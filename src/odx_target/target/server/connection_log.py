@@ -26,7 +26,7 @@ class ConnectionLog:
         self._reporter.report(level, event, cause=host, lines=MAX_LINES_OF_HOST, peer=self.peer, **fields)
 
     def failed(self, error: Exception) -> None:
-        """Log an error of the array that ends the connection."""
+        """Log an internal error that ends the connection."""
         self.report("error", "a connection failed inside the array", error=repr(error), exc_info=error)
 
     def closed(self, reason: CloseReason | None) -> None:

@@ -131,7 +131,7 @@ class ConnectionServer:
             self._log.failed(error)
 
     def _take_apart(self) -> None:
-        """Break the reference cycles between the connection's objects, so that they are freed without the garbage collector."""
+        """Break the reference cycles between the connection's objects, so that no garbage collection is needed."""
         self._protocol.take_apart()
         vars(self._executor).clear()
         vars(self._sender).clear()
@@ -291,7 +291,7 @@ class ConnectionServer:
                     self._start_soon(self._send)
 
     async def _finish(self) -> None:
-        """Send the remaining output, and end the running commands, because their nexus is lost."""
+        """Send the remaining output. End the running commands, because their nexus is lost."""
         self._log.closed(self._protocol.close_reason)
         self._executor.handle_events()
         self._executor.lose_nexus()

@@ -174,7 +174,7 @@ class Listener:
 async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
     """Return listening sockets for all portals. The caller must close the sockets.
 
-    Raises OSError with a message that names the portal that cannot be bound.
+    Raises OSError if a portal cannot be bound. The message names the portal.
     """
     sockets: list[socket.socket] = []
     try:

@@ -122,8 +122,9 @@ class MemoryBudget:
 
 
 def _allotment(size_bytes: int, largest_claim_bytes: int) -> Allotment:
-    """Make an allotment. At most three quarters of the allotment are guaranteed. The common part has room for the largest
-    claim.
+    """Make an allotment. The guaranteed parts are together at most three quarters of the allotment.
+
+    The common part has room for the largest claim.
     """
     guaranteed_bytes = min(size_bytes * 3 // 4, size_bytes - largest_claim_bytes) // MAX_SHARES
     return Allotment(size_bytes, MAX_SHARES, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))

@@ -1,7 +1,7 @@
 """The commands of a connection. Each command is put together from its PDUs: CDB, parameter list, and parameter data.
 
-Parameter lists and parameter data are kept only if they can be described. Longer data is cut off at a limit. The data of reads
-and writes is never kept.
+Parameter lists and parameter data are kept only if they can be described. At most MAX_KEPT_BYTES of each are kept. The data of
+reads and writes is never kept.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ class Command:
 class Seen:
     """One PDU, and the parameter list or the response that this PDU completes.
 
-    If the PDU has the status and the parameter list is incomplete, the object contains the incomplete list.
+    If a command ends before its parameter list is complete, the PDU with the status gets the incomplete list.
     """
 
     pdu: Pdu

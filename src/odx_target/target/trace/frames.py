@@ -1,7 +1,7 @@
 """Division of the bytes of a connection into PDUs.
 
-The text of the login shows whether PDUs have digests (RFC 7143 13.1). The last value that the target sends applies after the
-login has ended.
+The text of the login shows whether PDUs have digests (RFC 7143 13.1). The last values that the target sends during the login
+apply after the login.
 """
 
 from collections.abc import Iterator

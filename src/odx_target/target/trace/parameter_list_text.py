@@ -91,7 +91,7 @@ def describe_command(cdb: bytes) -> Words:
 
 
 def parameter_list_bytes(cdb: bytes) -> int:
-    """Return PARAMETER LIST LENGTH of a command whose parameter list can be described. Return 0 for any other command."""
+    """Return the PARAMETER LIST LENGTH of a command whose parameter list can be described. Return 0 for any other command."""
     known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
     length = known.layout.values_within(cdb).get("parameter_list_length", 0) if known else 0
     return length if isinstance(length, int) else 0
@@ -151,7 +151,7 @@ def _populate_token(_cdb: bytes, data: bytes) -> Words:
 
 
 def _write_using_token(_cdb: bytes, data: bytes) -> Words:
-    """Describe a WRITE USING TOKEN parameter list, which may end within its token."""
+    """Describe a WRITE USING TOKEN parameter list. The list may be cut off within the token."""
     _need(data, TOKEN_IN_LIST)
     header_bytes = WRITE_USING_TOKEN_SHAPE.header_bytes
     fields = decode_write_using_token(data.ljust(header_bytes, b"\0"))

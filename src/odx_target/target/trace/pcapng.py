@@ -15,7 +15,7 @@ NANOSECONDS = 9
 INBOUND, OUTBOUND = 1, 2
 
 MIN_SNAP_BYTES = 128
-"""Minimum value of the setting pcap-snap-length. The headers of IPv6, TCP and iSCSI must fit. They have 108 bytes."""
+"""Minimum value of the setting pcap-snap-length. The headers of IPv6, TCP and iSCSI have 108 bytes and must fit."""
 MAX_SNAP_BYTES = 262_144
 """Maximum and default value of the setting pcap-snap-length. Readers accept no larger value.
 

@@ -108,7 +108,7 @@ def describe_pdu(seen: Seen) -> str:
 
 
 def _sent_words(command: Command, parameter_list: bytes) -> str:
-    """Describe a parameter list. If the list is incomplete, show the number of its bytes too."""
+    """Describe a parameter list. If the list is incomplete, also show how many of its bytes are present."""
     whole_bytes = command.parameter_list_bytes
     part = f"({len(parameter_list)} of {whole_bytes} bytes) " if len(parameter_list) < whole_bytes else ""
     return part + " ".join(describe_parameter_list(command.cdb, parameter_list))

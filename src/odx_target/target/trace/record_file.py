@@ -34,8 +34,9 @@ class RecordFile:
 
     If `append` is True, the present content of the file is kept. `header` is written before the first record. If `private` is
     True, only the owner can read a regular file, even if an existing file had other permissions. If `private` is True, a
-    symbolic link is refused. After an error, nothing is written for `RETRY_S` or until `retry` is called. After an error, a
-    regular file ends with its last whole record. `error` is the cause of the error. `now` is a clock that never goes back.
+    symbolic link is refused. After an error, nothing is written for `RETRY_S` seconds, or until `retry` is called. After an
+    error, a regular file ends with its last whole record. `error` is the cause of the error. `now` is a clock that never goes
+    back.
     """
 
     def __init__(

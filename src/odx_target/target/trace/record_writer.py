@@ -20,7 +20,7 @@ WRITE_BYTES = 1 << 20
 """Number of bytes that one write takes from the queue. With this size, many small records are written in few calls."""
 
 CLOSE_TIMEOUT_S = 2.0
-"""Maximum time that the array waits for a file that accepts no data when the array stops."""
+"""Maximum time that a stopping array waits for a file that accepts no data."""
 
 
 class Sink(Protocol):
@@ -104,7 +104,7 @@ class RecordWriter:
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until all queued records are written or the file has failed.
 
-        Return False if this takes longer than `timeout_s`.
+        Return False if the wait takes longer than `timeout_s`.
         """
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._is_writing, timeout_s)
@@ -169,7 +169,7 @@ class RecordWriter:
         return records, count
 
     def _lose(self, count: int) -> None:
-        """Omit `count` lines or packets and all records in the queue, because the file has failed."""
+        """Omit `count` lines or packets, and also all records in the queue, because the file has failed."""
         with self._changed:
             self.gaps += not self._count_left_out
             self._count_left_out += count + sum(count for _, count in self._queue)

@@ -36,7 +36,7 @@ WallClock = Callable[[], int]
 
 
 class Tracing:
-    """A tap for an array, which writes lines, packets, or both. The creator of a `Tracing` must close its files.
+    """A tap that writes lines, packets, or both. The creator of a `Tracing` must close its files.
 
     `snap_bytes` is the maximum number of bytes that are written of each packet. The creator also writes the header of the
     packet file.

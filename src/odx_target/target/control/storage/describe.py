@@ -40,7 +40,7 @@ def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Dat
 
 
 def snapshot_bytes(snapshot: Snapshot) -> int:
-    """Return the size that the LUN had at the time of the snapshot, in bytes."""
+    """Return the size of the LUN at the time of the snapshot, in bytes."""
     return int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
 
 

@@ -30,14 +30,14 @@ def parse_snapshot_name(value: object) -> SnapshotName:
 
 
 def parse_new_name(value: object) -> str:
-    """Check the new name of a snapshot: the part after @ in VOLUME@SNAPSHOT. Raises ConfigError."""
+    """Check a new name for a snapshot. The name is the part after @ in VOLUME@SNAPSHOT. Raises ConfigError."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ConfigError(f"name {value!r}: want printable characters")
     return value
 
 
 def find_volume(pool: Pool, name: str) -> Volume:
-    """Return the volume with a name. Raises Absent."""
+    """Return the volume with this name. Raises Absent."""
     volume = pool.volumes.get(name)
     if volume is None:
         raise Absent(f"there is no volume {name!r}")
@@ -45,7 +45,7 @@ def find_volume(pool: Pool, name: str) -> Volume:
 
 
 def find_snapshot(pool: Pool, text: str) -> Snapshot:
-    """Return the snapshot with the name VOLUME@SNAPSHOT, or with a guid.
+    """Return the snapshot with the name VOLUME@SNAPSHOT, or with this guid.
 
     If the volume has been deleted, VOLUME is the last name of the volume. Raises Absent and ConfigError. Raises StoreError if
     snapshots of several deleted volumes have this name.

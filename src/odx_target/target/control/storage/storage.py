@@ -17,7 +17,7 @@ If there is a volume, the volume reports when there is room.
 """
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
-"""Target name of logical units that exist only for the time of an operation."""
+"""Target name of logical units that exist only during an operation."""
 
 
 class Storage:
