@@ -24,11 +24,11 @@ YES = "yes"
 
 
 def attach_logical_units(config: Config, pool: Pool, environment: Environment) -> dict[int, LogicalUnit]:
-    """Return all logical units by LUN. A LUN of `config` that is not in the pool is created with the next free number.
+    """Return all logical units, with their LUNs as keys.
 
-    If `LunConfig.grows` is True, an existing LUN is enlarged to its configured size. An existing LUN never becomes smaller.
-    Raises ConfigError if a LUN in the pool does not have its configured block length, or if there is no LUN. Raises StoreError
-    if a LUN cannot be created.
+    A LUN of `config` that is not in the pool is created with the next free number. If `LunConfig.grows` is True, an existing
+    LUN is enlarged to its configured size. An existing LUN never becomes smaller. Raises ConfigError if a LUN in the pool does
+    not have its configured block length, or if there is no LUN. Raises StoreError if a LUN cannot be created.
     """
     for lun in config.luns:
         if lun.name in pool.volumes:

@@ -56,7 +56,7 @@ The encoding of this number of parts takes about a millisecond.
 """
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
-"""Function that takes the name and the arguments of an operation, performs it, and returns its result.
+"""Function that performs the operation with a name and arguments, and returns the result of the operation.
 
 Raises ManagementError.
 """

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from odx_target.environment import Buffer
 
 Address: TypeAlias = tuple[str, int]
-"""Host and port, without the flow and scope of an IPv6 address."""
+"""Host and port, without the flow label and scope of an IPv6 address."""
 
 
 class ConnectionTap(Protocol):
