@@ -1,10 +1,10 @@
-"""Kinds of access of commands, which decide if a reservation conflicts with a command (SPC-4 table 65, SBC-3 table 13)."""
+"""The kinds of access that decide if a reservation conflicts with a command (SPC-4 table 65, SBC-3 table 13)."""
 
 from enum import Enum, auto
 
 
 class Access(Enum):
-    """Kinds of access of commands. All three kinds are allowed for a nexus that the reservation admits."""
+    """Kind of access of a command. A nexus that the reservation admits may send commands of all three kinds."""
 
     ALLOWED = auto()
     """The command never conflicts with a reservation."""

@@ -17,7 +17,7 @@ def admit(task: Task, commands: CommandTable) -> Entry:
     """Check a task before its handler runs, and return the entry of its command. The most general checks come first.
 
     A reset is reported first, then a reservation conflict, then any other unit attention. If a reservation conflict is
-    reported, other unit attentions stay pending. Errors in the command itself may be reported at any point. Raises
+    reported, other unit attentions stay pending. Errors in the command itself have no fixed place in this order. Raises
     CheckCondition, ReservationConflict.
     """
     if task.attribute > TaskAttribute.HEAD_OF_QUEUE:

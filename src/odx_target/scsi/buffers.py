@@ -30,7 +30,7 @@ def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> l
 
 
 def read_bytes_now(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
-    """Read bytes at any offset of a volume or a frozen map. Return None if a disk must be read. Raises DamagedBlock."""
+    """Read bytes of `source`, beginning at any offset. Return None if a disk must be read. Raises DamagedBlock."""
     block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
     data = source.read_now(block, _blocks_for(skip_bytes + size_bytes))
     return None if data is None else slice_buffers(data, skip_bytes, size_bytes)

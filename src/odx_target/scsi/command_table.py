@@ -17,7 +17,7 @@ from odx_target.scsi.tasks.task import Task
 SERVICE_ACTION_BITS = 0x1F
 NACA_BIT = 0x04
 PADDED_CDB_BYTES = 16
-"""Length of a CDB from a transport: iSCSI pads shorter CDBs to 16 bytes (RFC 7143 11.3.9)."""
+"""Length of a CDB that a transport delivers. iSCSI pads shorter CDBs to 16 bytes (RFC 7143 11.3.9)."""
 
 RECOMMENDED_TIMEOUT_S = 30
 """Time after which an initiator may regard a command as lost. REPORT SUPPORTED OPERATION CODES reports this time.
@@ -33,9 +33,9 @@ class CommandFlag(Flag):
     IGNORES_UNIT_ATTENTION = auto()
     """The command runs even if a unit attention is pending (INQUIRY, REPORT LUNS, REQUEST SENSE)."""
     WITHOUT_LOGICAL_UNIT = auto()
-    """The command is also answered for a LUN without a logical unit.
+    """The command is answered even if its LUN has no logical unit.
 
-    If the LUN has no logical unit, `is_present` of the task's logical unit is False.
+    For such a LUN, the handler gets a substitute whose `is_present` is False.
     """
     READS_MEDIUM = auto()
     """The command is refused while the logical unit is stopped."""
@@ -57,11 +57,11 @@ class CommandFlag(Flag):
 class CommandRow:
     """All facts about one command.
 
-    `usage` is the CDB usage data (SPC-4 6.35.3). Byte 0 is the operation code. Each other byte is a mask of the bits that are
-    used in that byte of the CDB; byte 1 also contains the service action. A CDB with any other bit set is refused with INVALID
-    FIELD IN CDB. `service_action` is None for a command without a service action. `extents` is a function that returns the
-    blocks that a task will touch. The function `extents` may raise CheckCondition. If `extents` is None, the command touches no
-    blocks.
+    `usage` is the CDB usage data (SPC-4 6.35.3). Byte 0 is the operation code. Each other byte is a mask: a bit is 1 if the
+    command uses that bit of the CDB. Byte 1 also contains the service action. If any other bit is set in a CDB, the command is
+    refused with INVALID FIELD IN CDB. `service_action` is None for a command without a service action. `extents` is a function
+    that returns the blocks that a task will touch. The function `extents` may raise CheckCondition. If `extents` is None, the
+    command touches no blocks.
     """
 
     name: str
@@ -77,8 +77,8 @@ class CommandRow:
     access: Access | Callable[[bytes], Access] | None = None
     """Kind of access of the command, or a function that returns the kind of access of a CDB.
 
-    If `access` is None, the kind follows from the flags: READS for a command that only reads the medium, otherwise WRITES.
-    Therefore a command without flags conflicts with every reservation.
+    If `access` is None, the kind follows from the flags. A command that only reads the medium has the kind READS. Any other
+    command has the kind WRITES. Therefore a command without flags conflicts with every reservation.
     """
 
     @property
@@ -87,7 +87,10 @@ class CommandRow:
 
 
 class Entry:
-    """A row of the table in a form for fast checks: the flags are booleans, and the forbidden bits are one integer."""
+    """A row of the command table, prepared for fast checks.
+
+    Each flag is a boolean, and the forbidden bits of a CDB are one integer.
+    """
 
     __slots__ = (
         "access",
@@ -133,7 +136,10 @@ class Entry:
 
 
 def forbidden_bits(row: CommandRow) -> bytes:
-    """Return the bits of each CDB byte that must be zero. NACA must be zero, because ACA is not supported (SAM-5 5.2)."""
+    """Return a mask for each byte of the CDB. Bits that must be zero in the CDB are ones in the mask.
+
+    NACA must be zero, because ACA is not supported (SAM-5 5.2).
+    """
     allowed = bytearray(row.usage)
     allowed[0] = 0xFF
     if row.service_action is not None:

@@ -1,4 +1,4 @@
-"""Fields that all CDBs of one length have, and fields in byte 1 that all commands of one kind have (SPC-4 4.2.2)."""
+"""Fields that all CDBs of the same length have, and fields of byte 1 that related commands share (SPC-4 4.2.2)."""
 
 from odx_target.scsi.layout import Layout, bits, flag, number
 

@@ -1,1 +1,1 @@
-"""The handlers of all commands of a direct access block device, and the checks that several of them share."""
+"""The handlers of all commands of a direct access block device, and the checks that several handlers share."""

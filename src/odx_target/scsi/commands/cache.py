@@ -43,11 +43,11 @@ async def _flush_in_background(pool: Pool) -> None:
 
 
 def pre_fetch(task: Task) -> Outcome:
-    """Read blocks into memory.
+    """Read blocks into memory. PREFETCH LENGTH zero means all blocks up to the last block.
 
-    The status is CONDITION MET if all blocks were read, and GOOD if the range is too large for one command. PREFETCH LENGTH
-    zero means all blocks up to the last block. If IMMED is set, no block is read, and the status is GOOD. If the array read
-    blocks after the status, these reads would not count as tasks, and an initiator could start any number of reads.
+    The status is CONDITION MET if all blocks were read. If PREFETCH LENGTH is zero and the blocks are too many for one command,
+    only the first blocks are read, and the status is GOOD. If IMMED is set, no block is read, and the status is GOOD. A read
+    after the status would not count as a task, so an initiator could start any number of reads.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)
@@ -89,7 +89,8 @@ def _prefetch_extents(task: Task) -> Sequence[Extent]:
 def _synchronize_cache_row(name: str, usage: str) -> CommandRow:
     """Make the row of a SYNCHRONIZE CACHE command.
 
-    The command needs only a readable medium, but it conflicts with reservations as a write does (SBC-3 table 13).
+    The command is allowed while the logical unit is write protected, but it conflicts with reservations as a write does (SBC-3
+    table 13).
     """
     mask = bytes.fromhex(usage)
     return CommandRow(name, mask[0], mask, synchronize_cache, flags=CommandFlag.READS_MEDIUM, access=Access.WRITES)

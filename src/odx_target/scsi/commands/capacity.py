@@ -38,7 +38,7 @@ class ReadCapacity16Data(Layout):
 
 
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
-"""Address that READ CAPACITY(10) reports for a larger logical unit.
+"""Address that READ CAPACITY(10) reports if the address of the last block needs more than 32 bits.
 
 This address means that the host must use READ CAPACITY(16) (SBC-4 5.18.2).
 """
@@ -55,7 +55,7 @@ def read_capacity_10(task: Task) -> Outcome:
 
 
 def read_capacity_16(task: Task) -> Outcome:
-    """Report the address of the last block, the physical block length, and thin provisioning (as VPD page B2h does)."""
+    """Report the address of the last block and the physical block length. Thin provisioning is reported as in VPD page B2h."""
     cdb = ReadCapacity16.parse(task.cdb)
     return Reply.of_parameter_data(read_capacity_16_data(task.logical_unit), cdb.allocation_length)
 

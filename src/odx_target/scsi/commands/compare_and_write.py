@@ -2,8 +2,8 @@
 
 The first half of the data-out is compared with the blocks. If all bytes are equal, the second half of the data-out is written
 to the blocks. No other task changes the blocks between the comparison and the write. Blocks in memory are compared and written
-without an `await`. While blocks are read from a disk, other tasks that touch these blocks wait. DPO and FUA_NV have no effect,
-as there is no non-volatile cache.
+without an `await`. While blocks are read from a disk, other tasks that touch these blocks wait. DPO has no effect. FUA_NV has
+no effect, because the array has no non-volatile cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,9 +56,9 @@ async def _compare_and_write_cold(task: Task, lba: int, count_blocks: int, byte_
 
 
 def _compared(task: Task, size_bytes: int) -> Callable[[bytes], Sequence[Buffer]]:
-    """Return a function that takes the present content and returns the new one.
+    """Return a function that takes the present content of the blocks and returns the content to write.
 
-    The function raises CheckCondition if the present content is not the expected content.
+    The function raises CheckCondition if the present content differs from the expected content.
     """
     expected = b"".join(slice_buffers(task.data_out, 0, size_bytes))
     written = slice_buffers(task.data_out, size_bytes, size_bytes)

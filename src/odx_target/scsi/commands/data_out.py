@@ -3,14 +3,14 @@
 A transport delivers the number of bytes that the initiator announced. This number may differ from the length in the CDB. If the
 status is GOOD, the residual count reports the difference. Each command gets its data-out from one of these functions:
 
-    `whole_blocks`      for commands that may do a part of their work: if blocks are missing, only the others are written
-    `all_blocks`        for commands that do all or nothing: missing blocks are an error, additional blocks are ignored
-    `exact_blocks`      for commands where both missing and additional blocks are an error
-    `parameter_list`    for parameter lists: a list shorter than its length in the CDB is an error
+* `whole_blocks` is for commands that may do a part of their work. If blocks are missing, the blocks that arrived are written.
+* `all_blocks` is for commands that do all or nothing. Missing blocks are an error, but additional blocks are ignored.
+* `exact_blocks` is for commands that need the exact length. Missing blocks and additional blocks are errors.
+* `parameter_list` is for parameter lists. A list that is shorter than the length in the CDB is an error.
 
-If blocks are missing, the field pointer in the sense data points to a field in the CDB. Data-out that ends within a block is
-reported as INVALID FIELD IN COMMAND INFORMATION UNIT, because the wrong field is the expected data transfer length of the
-transport.
+If the number of blocks is wrong, the field pointer in the sense data points to a field in the CDB. If data-out ends within a
+block, the wrong field is the expected data transfer length of the transport. Therefore the error is INVALID FIELD IN COMMAND
+INFORMATION UNIT.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from odx_target.scsi.tasks.task import Task
 
 
 def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
-    """Return the data-out that arrived, at most `size_bytes` bytes. Raises CheckCondition if its last block is incomplete."""
+    """Return the data-out that arrived, at most `size_bytes` bytes. Raises CheckCondition if the last block is incomplete."""
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out
@@ -51,7 +51,7 @@ def all_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None =
 def exact_blocks(task: Task, size_bytes: int, *, cdb_field: int, bit: int | None = None) -> Sequence[Buffer]:
     """Return the data-out.
 
-    Raises CheckCondition, with a pointer to byte `cdb_field`, if not exactly `size_bytes` bytes arrived.
+    Raises CheckCondition, with a pointer to byte `cdb_field`, if the data-out is shorter or longer than `size_bytes` bytes.
     """
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:

@@ -1,6 +1,6 @@
-"""Replies to writes. A reply is sent at once, or after the data is durable.
+"""Replies to writes. A write that must be durable gets its reply after its data is durable.
 
-Durable data survives a loss of power (SBC-4 4.15).
+Any other write gets its reply at once. Durable data survives a loss of power (SBC-4 4.15).
 """
 
 from odx_target.scsi.cdb.transfer import FUA_BIT
@@ -10,9 +10,9 @@ from odx_target.scsi.tasks.task import Task
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:
-    """Reply GOOD to a write: after the data is durable if FUA is set or the write cache is disabled, otherwise at once.
+    """Reply GOOD to a write. If FUA is set or the write cache is disabled, the reply waits until the data is durable.
 
-    `force_unit_access` is byte 1 of the CDB if that byte contains the FUA bit, otherwise 0.
+    `force_unit_access` is byte 1 of the CDB. It is 0 for a command without an FUA bit.
     """
     if force_unit_access & FUA_BIT or not task.logical_unit.write_cache_enabled:
         return Waiting(flushed, task, transfer_bytes)
@@ -26,7 +26,7 @@ async def reply_once_durable(task: Task, transfer_bytes: int, *, force_unit_acce
 
 
 async def flushed(task: Task, transfer_bytes: int = 0) -> Reply:
-    """Make all data that has been written durable, and reply GOOD. Raises PoolFailed, Scarcity."""
+    """Make all written data durable, and reply GOOD. Raises PoolFailed, Scarcity."""
     await task.logical_unit.pool.committed()
     await task.logical_unit.pool.flush()
     return Reply(transfer_bytes=transfer_bytes)

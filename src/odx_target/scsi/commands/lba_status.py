@@ -21,7 +21,7 @@ DEALLOCATED = 1
 _MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 _REPORT_STEPS = 30
-"""Cost of a report in each turn, in steps, in addition to the steps for its extents."""
+"""Number of steps that a report takes from each turn, in addition to the steps for its extents."""
 
 
 class LbaStatusHeader(Layout):
@@ -48,7 +48,7 @@ def get_lba_status(task: Task) -> Outcome:
     """Report which blocks are mapped, beginning at the requested LBA.
 
     The report ends at the last block, or when the allocation length has no room for another extent. A long report takes several
-    turns of the event loop. Each of its parts describes the state of the blocks in that turn.
+    turns of the event loop. Each part of the report shows the state of the blocks at the time of its turn.
     """
     if task.logical_unit.environment.turns.left > 0:
         report = _report_of(task)
@@ -76,7 +76,7 @@ def _report_of(task: Task) -> "_Report":
 
 
 class _Report:
-    """The parameter data of one GET LBA STATUS, which grows in each turn."""
+    """The parameter data of one GET LBA STATUS. Each turn of the event loop adds extents to the data."""
 
     def __init__(self, logical_unit: LogicalUnit, lba: int, allocation_bytes: int) -> None:
         self._logical_unit = logical_unit
@@ -88,7 +88,7 @@ class _Report:
         self._last: tuple[int, int, int] | None = None  # LBA, number of blocks and status of the last extent
 
     def extend(self) -> bool:
-        """Add the extents that the steps of this turn are enough for. True if the report is complete."""
+        """Add as many extents as the steps of this turn allow. Return True if the report is complete."""
         unit = self._logical_unit
         per_block = BLOCK_BYTES // unit.block_bytes
         turns = unit.environment.turns
@@ -106,7 +106,10 @@ class _Report:
         return self._max_descriptors - len(self._body) // LbaStatusDescriptor.size_bytes - (self._last is not None)
 
     def _add(self, end: int, status: int) -> bool:
-        """Add the extent up to the LBA `end`. False if it is too long for one descriptor, so that the report ends within it."""
+        """Add the extent that ends before the LBA `end`. Return False if the extent is too long for one descriptor.
+
+        The report then ends within the extent.
+        """
         start = self._lba
         if self._last is not None:
             if self._last[2] == status:

@@ -28,7 +28,7 @@ def log_sense(task: Task) -> Outcome:
 
 
 def _listed_pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int) -> bytes | None:
-    """Return the body of a page that lists pages. Return None for any other page.
+    """Return the body of a page that lists the supported pages. Return None for any other page.
 
     Raises CheckCondition for an unknown page code.
     """

@@ -49,7 +49,7 @@ _HEADERS: dict[int, tuple[type[ModeHeader6 | ModeHeader10], int]] = {
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """Return the rows of MODE SELECT for a device server. `task_manager` notifies the other nexuses of changes."""
+    """Return the rows of MODE SELECT. The handlers use `task_manager` to notify the other nexuses of changes."""
 
     def mode_select(task: Task) -> Outcome:
         cdb = (ModeSelect6 if task.cdb[0] == MODE_SELECT_6 else ModeSelect10).parse(task.cdb)
@@ -68,7 +68,10 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
-    """Apply parameters to later commands. If the change disables the write cache, make all written data durable."""
+    """Apply parameters to all later commands.
+
+    Make all written data durable if the write cache becomes disabled or if software write protection is set.
+    """
     logical_unit = task.logical_unit
     before = logical_unit.mode_parameters
     if after == before:

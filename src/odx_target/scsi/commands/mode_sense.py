@@ -29,7 +29,10 @@ _MAX_SHORT_COUNT = 0xFFFF_FFFF
 
 
 def mode_sense(task: Task) -> Outcome:
-    """Handle MODE SENSE(6) and (10): report the header, the block descriptor unless DBD is set, and the pages."""
+    """Handle MODE SENSE(6) and (10). The reply has the header, the block descriptor and the pages.
+
+    If DBD is set, the block descriptor is left out.
+    """
     cdb = (ModeSense6 if task.cdb[0] == MODE_SENSE_6 else ModeSense10).parse(task.cdb)
     if cdb.page_control == SAVED_VALUES:
         raise CheckCondition(SAVING_PARAMETERS_NOT_SUPPORTED)

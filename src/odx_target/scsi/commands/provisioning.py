@@ -103,7 +103,10 @@ def _unmap_extents(task: Task) -> Sequence[Extent]:
 
 
 def write_same(task: Task) -> Outcome:
-    """Write one block many times. A block of zeros deallocates the range instead, because deallocated blocks read as zeros."""
+    """Write one block many times.
+
+    If the block is all zeros, the range is deallocated instead, because deallocated blocks read as zeros.
+    """
     logical_unit = task.logical_unit
     lba, count_blocks, ndob = _write_same_fields(task)
     if not count_blocks or count_blocks > logical_unit.block_limits.max_write_same_blocks:

@@ -1,8 +1,8 @@
-"""Memory for data that commands read. Reads that are large or wait for a disk claim memory first.
+"""Memory for data that commands read. If a read is large or has to wait for a disk, it first claims memory.
 
-A task claims memory only when its turn in the task set has come, and a task that holds memory never waits for another task.
-Therefore tasks cannot wait for each other in a circle. The transport releases the memory when it has sent the data, or when the
-task has ended without data.
+A task claims memory only after its turn in the task set has come. A task that holds memory never waits for another task.
+Therefore deadlocks are impossible. The transport releases the memory when it has sent the data, or when the task has ended
+without data.
 """
 
 from odx_target.scsi.tasks.task import Task
