@@ -118,9 +118,9 @@ class DeviceServer(TaskManager):
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
         """Execute a command that has a place, after its data-out has arrived.
 
-        In all other respects, this method works as `execute`. `holds_memory` is True if other tasks may wait for the memory
-        that the data occupies. If `holds_memory` is True and the command would have to wait for one of these tasks, it is
-        refused with TASK SET FULL.
+        In all other respects, this method does the same as `execute`. `holds_memory` is True if the data occupies memory that
+        other tasks may wait for. If `holds_memory` is True, the command must not wait behind a task that waits for memory.
+        Instead, the command is refused with TASK SET FULL.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out
@@ -248,7 +248,10 @@ class DeviceServer(TaskManager):
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
-    """True if a command must be compared with the tasks in the task set. False for a simple read that no task can delay."""
+    """True if a command must be compared with the tasks in the task set.
+
+    The comparison is not needed for a read that no task can delay.
+    """
     return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAX_TASKS
 
 
@@ -257,6 +260,6 @@ def _extents(task: Task, entry: Entry) -> Sequence[Extent]:
 
 
 def _own_data_out(task: Task) -> None:
-    """Copy the data-out of a task that waits, because the transport reuses its buffers after `execute` has returned."""
+    """Copy the data-out of a task that waits. The transport reuses the buffers of the data-out after `execute` has returned."""
     if task.data_out:
         task.data_out = [b"".join(task.data_out)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A range of logical blocks that a task touches. The task set compares extents to order tasks."""
+    """A range of logical blocks that a task touches. The task set uses extents to decide which tasks must wait."""
 
     lba: int
     count_blocks: int

@@ -36,10 +36,7 @@ from odx_target.store.api import (
 
 
 class Failure(NamedTuple):
-    """A condition, and the sense key that replaces the condition's own sense key.
-
-    If `key` is None, the condition's own key is used.
-    """
+    """A condition and a sense key. If `key` is None, the sense key of the condition is used."""
 
     condition: Condition
     key: SenseKey | None = None
@@ -51,7 +48,7 @@ STORE_FAILURES: dict[type[StoreError], Failure] = {
     Unwritable: Failure(WRITE_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFailed: Failure(PERIPHERAL_DEVICE_WRITE_FAULT),
 }
-"""Failures that do not concern one particular block. Any other StoreError is an internal target failure."""
+"""Failures that do not concern one particular block. Any other StoreError is reported as INTERNAL TARGET FAILURE."""
 
 BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
     DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
@@ -84,7 +81,7 @@ def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> Ch
 
 
 def _first_bad_lba(error: DamagedBlock | Unreadable, task: Task, entry: Entry | None) -> int:
-    """Return the first LBA of the task that lies in the store block that caused the error."""
+    """Return the first LBA that the task touches in the damaged or unreadable store block."""
     per_block = BLOCK_BYTES // task.logical_unit.block_bytes
     lba = error.block * per_block
     for extent in _extents(task, entry):

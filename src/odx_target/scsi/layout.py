@@ -1,6 +1,6 @@
 """Layouts of wire formats.
 
-A format is declared as a class that gives the place of each field, like the tables of the standards.
+A format is declared as a class. The class gives the place of each field, as the tables in the standards do.
 
     class RangeDescriptor(Layout):
         size_bytes = 16
@@ -17,7 +17,10 @@ from odx_target.binary_layout import Codec, Place, Value
 
 
 class _Declaration:
-    """The place and the default value of a declared field. The creation of the class replaces it by the default value."""
+    """The place and the default value of a declared field.
+
+    When the class is created, the default value replaces this object.
+    """
 
     def __init__(self, start: int, size: int, default: Value) -> None:
         self.place = Place(start, size)
@@ -30,7 +33,10 @@ def flag(byte: int, bit: int) -> bool:
 
 
 def bits(byte: int, bit: int, count: int) -> int:
-    """Declare an unsigned number of `count` bits that begins at `bit` of `byte`, and may extend into the following bytes."""
+    """Declare an unsigned number of `count` bits.
+
+    The number begins at `bit` of `byte`, and may extend into the following bytes.
+    """
     return cast("int", _Declaration(byte * 8 + 7 - bit, count, default=0))
 
 
@@ -46,7 +52,7 @@ def octets(byte: int, size_bytes: int) -> bytes:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True)
 class Layout:
-    """The values of the fields of one wire format. Fields without a given value are zero."""
+    """The values of the fields of one wire format. A field is zero if no value is given."""
 
     size_bytes: ClassVar[int] = 0
     """Size of the format in bytes. The format ends with its last field, unless the class gives a larger size."""

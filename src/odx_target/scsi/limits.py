@@ -12,7 +12,10 @@ and Windows send at most 1 MiB by default.
 """
 
 SMALL_READ_BYTES = 256 << 10
-"""Maximum size of a small read. A small read that ends at once claims no memory for reads, because its data is sent soon."""
+"""Maximum size of a small read.
+
+A small read claims no memory for reads if its blocks are in memory, because its data is sent soon.
+"""
 
 OPTIMAL_TRANSFER_BYTES = 1 << 20
 """Optimal size of one READ or WRITE.
@@ -21,27 +24,27 @@ Longer transfers are not faster, because this size already needs several bursts 
 """
 
 MAX_UNMAP_BYTES = 4 << 30
-"""Maximum size of all ranges of one UNMAP, which changes only map entries.
+"""Maximum size of all ranges of one UNMAP. An UNMAP changes only entries of the map.
 
 An UNMAP of 4 GiB changes about a thousand leaves of the map, which takes a few milliseconds.
 """
 
 MAX_UNMAP_DESCRIPTORS = 255
-"""Maximum number of descriptors of one UNMAP.
+"""Maximum number of descriptors of one UNMAP. A parameter list of 4 KiB has room for 255 descriptors.
 
-A parameter list of 4 KiB, the largest that Windows and Linux build, has room for 255.
+Windows and Linux build no larger list.
 """
 
 MAX_WRITE_SAME_BYTES = 1 << 30
-"""Maximum size of one WRITE SAME. If the pattern is not all zeros, the blocks are written, which takes about one second.
+"""Maximum size of one WRITE SAME. If the pattern is all zeros, the blocks are deallocated.
 
-Initiators wait for 30 seconds.
+Otherwise the blocks are written, which takes about one second. Initiators wait for 30 seconds.
 """
 
 MAX_COMPARE_AND_WRITE_BYTES = 64 << 10
-"""Maximum size of one COMPARE AND WRITE, which compares and writes without a pause.
+"""Maximum size of one COMPARE AND WRITE. The command compares and writes without a pause for other tasks.
 
-The comparison takes about as long as the other work of the command. VMware compares and writes one block.
+At the maximum size, the comparison takes about as long as the other work of the command. VMware compares and writes one block.
 """
 
 MAX_ATOMIC_TRANSFER_BYTES = 1 << 20
@@ -54,48 +57,52 @@ STEP_BYTES = 1 << 20
 """Size of one step of a long command. Between two steps, other tasks run, and the command ends if it has been aborted."""
 
 STEPS_OF_A_MEBIBYTE = 500
-"""Cost of reading or writing one MiB, in steps of a turn of the event loop."""
+"""Number of steps that reading or writing one MiB takes from a turn of the event loop."""
 
 THRESHOLD_SET_BYTES = 1 << 20
-"""Size of one threshold set, the unit of used and available space in the Logical Block Provisioning log page (SBC-3 6.6.4).
+"""Size of one threshold set.
 
-A 32-bit number of threshold sets is enough for 4 PiB.
+The Logical Block Provisioning log page counts used and available space in threshold sets (SBC-3 6.6.4). A 32-bit number of
+threshold sets is enough for 4 PiB.
 """
 
 THRESHOLD_REPEAT_S = 60
 """Minimum time between two notifications of one threshold.
 
-If other programs use the same disk, the available room may pass a threshold often. Without this minimum time, hosts would have
-to retry a command each time.
+If other programs use the same disk, the available room may pass a threshold often. Hosts have to retry a command after each
+notification.
 """
 
 STEPS_OF_A_THRESHOLD_CHECK = 1
-"""Cost of comparing the thresholds of one logical unit with the room of the pool, in steps of a turn of the event loop."""
+"""Number of steps that a check of the thresholds of one logical unit takes from a turn of the event loop."""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """Maximum number of extents that one GET LBA STATUS reports, even if the allocation length has room for more extents.
 
-The parameter data has at most 64 KiB.
+The descriptors of 4096 extents take 64 KiB.
 """
 
 MAX_TASKS = 2048
 """Maximum number of waiting tasks of one logical unit. If MAX_TASKS is reached, a new command ends with TASK SET FULL.
 
-The command windows of 64 sessions rarely allow this number of tasks. A comparison of one command with MAX_TASKS tasks takes a
-quarter of a millisecond.
+Each session has a command window. The windows of 64 sessions rarely allow MAX_TASKS tasks. A comparison of one command with
+MAX_TASKS tasks takes a quarter of a millisecond.
 """
 
 STEPS_OF_A_WAITING_TASK = 50
-"""Additional cost of a command that has to wait, in steps. The cost is for the task object and its place in the task set."""
+"""Number of additional steps for a command that has to wait.
+
+The steps are for the task object and its place in the task set.
+"""
 
 STEPS_OF_AN_ABORTED_TASK = 50
-"""Cost of the cleanup after the abort of a waiting task, in steps."""
+"""Number of steps for the cleanup after the abort of a waiting task."""
 
 MAX_REGISTRATIONS = 224
 """Maximum number of registrations of one logical unit. A cluster of 64 hosts with three paths each needs 192 registrations.
 
-If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. The maximum number fits into this value even
-with the longest names that login accepts.
+If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. MAX_REGISTRATIONS registrations fit into this
+value even with the longest names that login accepts.
 """
 
 MAX_RESERVE_OUT_BYTES = 64 << 10
@@ -115,7 +122,7 @@ class BlockLimits:
     max_unmap_blocks: int
     max_unmap_descriptors: int
     optimal_unmap_granularity_blocks: int
-    """The value 0 means one logical block, which hosts assume by default.
+    """Optimal granularity of UNMAP. The value 0 means one logical block, which hosts assume by default.
 
     With any other value, QEMU 7.2 keeps a map of allocated blocks. If QEMU keeps this map and the block length is 4096 bytes,
     the first read of 32 KiB fails an assertion in QEMU.

@@ -1,12 +1,14 @@
 """Logical blocks, stored in the 4 KiB blocks of the store.
 
 Whole store blocks are passed on without a copy. A write that begins or ends within a store block reads that block, changes part
-of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile. The write detects this,
-and reads the block again.
+of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile. The write detects such a
+change, and reads the block again.
 
-The methods `..._now` never wait. If a block is not in memory, or the pool is still making room, these methods return None or
-False. The coroutines of the same names without `_now` wait. All changes of a logical unit's volume must use these methods.
-Otherwise a write in progress could overwrite the change with the old content of its first or last store block.
+The methods whose names end in `_now` never wait. If a block is not in memory, or if the pool is still making room, these
+methods return None or False. The coroutines of the same names without `_now` wait.
+
+All changes of a logical unit's volume must use the methods of this module. Any other change could be lost: a write of another
+part of the same store block could restore the old content.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,7 +25,7 @@ Replacement = Callable[[bytes], Sequence[Buffer]]
 class _AwaitedBlocks:
     """Store blocks that a task reads in order to change them.
 
-    Awaited blocks become stale if another task changes them during the wait.
+    `stale` is True if another task has changed any of the blocks during the read.
     """
 
     __slots__ = ("blocks", "stale")
@@ -102,10 +104,10 @@ class LogicalBlocks:
                 self._awaited.remove(awaited)
 
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
-        """Replace the content of logical blocks. If this would have to wait, change nothing and return False.
+        """Replace the content of logical blocks. If the method would have to wait, it changes nothing and returns False.
 
         `replacement` gets the present content. `replacement` returns the new content, which has the same size. If `replacement`
-        raises an exception, the blocks stay unchanged. Raises the same exceptions as `write_now`.
+        raises an exception, the blocks stay unchanged. Raises PoolFull, PoolFailed, DamagedBlock.
         """
         block, count_store_blocks = self._covering(lba, count_blocks)
         present = self.volume.read_now(block, count_store_blocks)
@@ -146,7 +148,7 @@ class LogicalBlocks:
     def unmap_now(self, lba: int, count_blocks: int) -> bool:
         """Unmap whole store blocks of a range, and write zeros to the other blocks of the range.
 
-        Return False if this would have to wait.
+        Return False if the method would have to wait.
         """
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         if not all(self._zero_part_now(part_lba, part_blocks) for part_lba, part_blocks in edges):
@@ -188,9 +190,10 @@ class LogicalBlocks:
                 await pause()
 
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Mark awaited blocks as stale and call `Volume.copy_from`. All numbers are in store blocks.
+        """Copy blocks of `source` by `Volume.copy_from`. All numbers are in store blocks.
 
-        Returns the number of copied blocks, which is 0 if the copy would have to wait. Raises PoolFull, PoolFailed.
+        If a task is reading one of the overwritten blocks in order to change it, the task reads the block again. Returns the
+        number of copied blocks, which is 0 if the copy would have to wait. Raises PoolFull, PoolFailed.
         """
         if self._awaited:
             self.changing(block, count_blocks)
@@ -200,22 +203,29 @@ class LogicalBlocks:
             return 0
 
     def cut_off(self, size_blocks: int) -> None:
-        """Shrink the volume to `size_blocks` store blocks, and mark awaited blocks beyond the new end as stale.
+        """Shrink the volume to `size_blocks` store blocks.
 
-        Raises PoolFull, PoolBusy, PoolFailed.
+        If a task is reading a block beyond the new end in order to change it, the task reads the block again. Raises PoolFull,
+        PoolBusy, PoolFailed.
         """
         if self._awaited:
             self.changing(size_blocks, self.volume.size_blocks - size_blocks)
         self.volume.resize(size_blocks)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restore the volume, and mark all awaited blocks as stale. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Restore the volume. If a task is reading a block in order to change it, the task reads the block again.
+
+        Raises PoolFull, PoolBusy, PoolFailed.
+        """
         if self._awaited:
             self.changing(0, self.volume.size_blocks)
         self.volume.restore(snapshot)
 
     def changing(self, block: int, count_blocks: int) -> None:
-        """Mark awaited store blocks in this range as stale, so that the tasks that wait for them read them again."""
+        """Prepare for a change of store blocks.
+
+        If a task is reading one of these blocks in order to change it, the task reads the block again.
+        """
         for awaited in self._awaited:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
 
@@ -225,9 +235,9 @@ class LogicalBlocks:
         return block, -(-(lba + count_blocks) // self._blocks_per_store_block) - block
 
     def _replace(self, lba: int, count_blocks: int, present: Sequence[Buffer], replacement: Replacement) -> None:
-        """Replace logical blocks in the store blocks that hold them, and write the store blocks.
+        """Replace logical blocks, and write the store blocks that hold them.
 
-        `present` is the content of the store blocks.
+        `present` is the present content of these store blocks.
         """
         content = b"".join(present)
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
@@ -270,10 +280,10 @@ class LogicalBlocks:
         self.volume.write(block, whole)
 
     def _split(self, lba: int, count_blocks: int) -> tuple[list[tuple[int, int]], int, int]:
-        """Split a range of logical blocks at the boundaries of store blocks.
+        """Split a range of logical blocks at the boundaries of store blocks. Returns three values.
 
-        Returns three values: the parts at the ends of the range that do not cover a whole store block, as (lba, count); the
-        first whole store block; and the number of whole store blocks.
+        The first value lists the parts of the range that do not cover a whole store block, as (lba, count). The second value is
+        the first whole store block. The third value is the number of whole store blocks.
         """
         per_block = self._blocks_per_store_block
         end = lba + count_blocks
@@ -289,7 +299,7 @@ class LogicalBlocks:
     def _zero_part_now(self, lba: int, count_blocks: int) -> bool:
         """Write zeros to logical blocks within one store block, unless the blocks are zeros already.
 
-        Return False if this would have to wait.
+        Return False if the method would have to wait.
         """
         present = self.read_now(lba, count_blocks)
         if present is None:

@@ -30,7 +30,7 @@ class LogicalUnit(AddressedUnit):
 
     `number` is the default LUN; a nexus may use another LUN. `block_bytes` is the logical block length, 512 or 4096.
     `capacity_blocks` is the capacity in logical blocks, at most the size of the volume. `target_name` is the iSCSI name of the
-    target device. Raises ValueError for any other block length, or if the capacity is larger than the volume.
+    target device. Raises ValueError if `block_bytes` is neither 512 nor 4096, or if the capacity is larger than the volume.
     """
 
     is_present = True
@@ -86,7 +86,7 @@ class LogicalUnit(AddressedUnit):
 
     @property
     def reservations(self) -> Reservations:
-        """The persistent reservation and the registrations. Resets do not change them."""
+        """The persistent reservation and the registrations. Resets change neither the reservation nor the registrations."""
         return self._reservations
 
     @reservations.setter
@@ -101,7 +101,7 @@ class LogicalUnit(AddressedUnit):
         return self.reservation is not None and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
 
     def nexus_name(self, initiator_port_name: str) -> NexusName:
-        """Return the name by which this logical unit's reservations identify the nexus of an initiator port."""
+        """Return the name of a nexus in the reservations of this logical unit. The nexus is given by its initiator port."""
         return NexusName(port_name(initiator_port_name), self.relative_target_port)
 
     @property
@@ -125,7 +125,10 @@ class LogicalUnit(AddressedUnit):
         self.thresholds.set(parameters.thresholds)
 
     def reached_thresholds(self) -> list[int]:
-        """Return the thresholds that hosts have been notified of, as offsets of their descriptors in the mode page."""
+        """Return the thresholds that hosts have been notified of.
+
+        A threshold is given as the offset of its descriptor in the mode page.
+        """
         return [descriptor_offset(index) for index in sorted(self.thresholds.reached)] if self.reports_thresholds else []
 
 

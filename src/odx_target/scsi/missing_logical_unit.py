@@ -1,4 +1,4 @@
-"""Substitute for the logical unit of a LUN that has no logical unit."""
+"""The substitute that commands get if their LUN has no logical unit."""
 
 from odx_target.environment import Event
 from odx_target.scsi.addressed_unit import AddressedUnit
@@ -6,7 +6,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """Substitute for a missing logical unit, for commands that run without a logical unit.
+    """The substitute for a missing logical unit. Only commands that run without a logical unit get the substitute.
 
     The substitute has no medium, volume or name.
     """

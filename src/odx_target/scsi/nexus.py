@@ -48,9 +48,9 @@ class Nexus:
     unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
     """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
-    """Function of the transport that aborts the tasks of a LUN whose data-out has not arrived.
+    """Function of the transport that takes a LUN, and aborts all tasks of the LUN that still wait for data-out.
 
-    Returns False if no task was aborted.
+    The function returns False if no task was aborted.
     """
     read_memory: ReadMemory | None = None
     """The transport's memory for data that is read. None means that the memory is not limited."""
@@ -68,7 +68,7 @@ class Nexus:
         """Add a unit attention condition that the next command reports (SAM-5 5.14).
 
         A condition that is already pending is not added again. A power-on or reset condition replaces all other conditions,
-        because a reset makes them outdated, and because some initiators retry a command only once.
+        because a reset makes them outdated. Some initiators retry a command only once, so one condition is better than several.
         """
         attention = (asc, ascq) if information is None else (asc, ascq, information)
         if asc == RESET_ASC:

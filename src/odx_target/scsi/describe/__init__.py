@@ -1,1 +1,1 @@
-"""Descriptions of CDBs, sense data, pages and parameter data as rows of text, without a target."""
+"""Descriptions of CDBs, sense data, pages and parameter data as rows of text. No target is needed."""

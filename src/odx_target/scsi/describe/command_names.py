@@ -1,4 +1,4 @@
-"""Names of commands that this array does not support and whose fields are not described (SPC-4 6.1, SBC-3 5.1).
+"""Names of commands that this array does not support (SPC-4 6.1, SBC-3 5.1). The fields of these commands are not described.
 
 Hosts send these commands to find out which commands a target supports.
 """
@@ -6,7 +6,7 @@ Hosts send these commands to find out which commands a target supports.
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 
 VARIABLE_LENGTH = 0x7F
-"""Operation code of CDBs with a variable length, whose service action is in bytes 8 and 9 (SPC-4 4.2.3)."""
+"""Operation code of CDBs with a variable length. The service action of these CDBs is in bytes 8 and 9 (SPC-4 4.2.3)."""
 
 COMMAND_NAMES: dict[tuple[int, int | None], str] = {
     # Names by (operation code, service action). The service action is None if the command has no service action, or if the name

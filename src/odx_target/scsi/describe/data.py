@@ -1,8 +1,8 @@
-"""Describe CDBs, sense data and VPD pages, without a target.
+"""Describe CDBs, sense data and VPD pages. No target is needed.
 
-Each function takes bytes and returns rows. Other packages add their own formats to a `Descriptions`: the copy manager adds its
-commands and its VPD page. The functions raise ValueError for invalid input. If the input is truncated, the functions describe
-only the complete fields.
+Each function takes bytes and returns rows. Other packages add their own formats to a `Descriptions` object. The copy manager
+adds its commands and its VPD page. The functions raise ValueError for invalid input. If the input is truncated, the functions
+describe only the complete fields.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class PageDescription:
 
 @dataclass(slots=True)
 class Descriptions:
-    """All formats that can be described. Initially these are the formats of this package."""
+    """All formats that can be described. A new object contains the formats of this package."""
 
     cdbs: dict[tuple[int, int | None], CdbLayout] = field(default_factory=lambda: dict(CDB_LAYOUTS))
     vpd_pages: dict[int, PageDescription] = field(default_factory=lambda: dict(VPD_PAGES))
@@ -40,7 +40,10 @@ class Descriptions:
         self.cdbs[operation_code, service_action] = CdbLayout(name, layout)
 
     def add_name(self, operation_code: int, service_action: int | None, name: str) -> None:
-        """Add a command by name only. If `service_action` is None, the name applies to all service actions without a name."""
+        """Add a command by name only.
+
+        If `service_action` is None, the name applies to all service actions that have no name of their own.
+        """
         self.names[operation_code, service_action] = name
 
     def add_vpd_page(self, page_code: int, name: str, describe: DescribePage) -> None:

@@ -8,7 +8,7 @@ _REVISION_BITS = 0x1F
 
 
 def claimed_standards(data: bytes) -> list[str]:
-    """Return the names of the standards that INQUIRY data claims, without revisions.
+    """Return the names of the standards that INQUIRY data claims. The names do not include revisions.
 
     An unknown standard is returned as its code.
     """

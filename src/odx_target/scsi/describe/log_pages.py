@@ -1,4 +1,4 @@
-"""Describe the data of LOG SENSE, without a target (SPC-4 7.3).
+"""Describe the data of LOG SENSE (SPC-4 7.3). No target is needed.
 
 If the input is truncated, only the complete fields are described.
 """

@@ -1,4 +1,4 @@
-"""Describe the parameter data of MODE SENSE and MODE SELECT, without a target (SPC-4 7.5).
+"""Describe the parameter data of MODE SENSE and MODE SELECT (SPC-4 7.5). No target is needed.
 
 Each function takes bytes and returns rows. If the input is truncated, only the complete fields are described.
 """

@@ -1,4 +1,4 @@
-"""Describe reports of supported commands and of defects, without a target.
+"""Describe reports of supported commands and of defects. No target is needed.
 
 The commands are REPORT SUPPORTED OPERATION CODES (SPC-4 6.35), REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36) and READ
 DEFECT DATA (SBC-3 5.16, 5.17). Each function takes bytes and returns rows. If the input is truncated, only the complete fields
@@ -60,7 +60,7 @@ def describe_all_commands(data: bytes, cdbs: Mapping[tuple[int, int | None], Cdb
 
 
 def describe_one_command(data: bytes) -> list[Row]:
-    """Describe the report about one command: if the command is supported, its CDB usage data, and its timeouts."""
+    """Describe the report about one command: its support, its CDB usage data and its timeouts."""
     rows = layout_rows(OneCommandHeader, data, {"support": _SUPPORT_WORDS})
     if len(data) < OneCommandHeader.size_bytes:
         return rows

@@ -1,4 +1,4 @@
-"""Describe the data of PERSISTENT RESERVE IN and the parameter lists of PERSISTENT RESERVE OUT, without a target.
+"""Describe the data of PERSISTENT RESERVE IN and the parameter lists of PERSISTENT RESERVE OUT. No target is needed.
 
 Each function takes bytes and returns rows. If the input is truncated, only the complete fields are described.
 """

@@ -24,9 +24,10 @@ def layout_rows(layout: type[Layout], data: bytes, words: Mapping[str, Mapping[i
 
 
 def value_row(name: str, value: int | bytes, words: Mapping[int, str] | None = None) -> Row:
-    """Describe a value. A number is shown in hexadecimal, with its meaning or its decimal form.
+    """Describe a value. A number is shown in hexadecimal.
 
-    Printable bytes are shown as text.
+    The row also has the meaning of the number, or its decimal form if the meaning is not known. Printable bytes are shown as
+    text.
     """
     if isinstance(value, bytes):
         is_text = value.isascii() and value.decode("ascii").rstrip("\0").isprintable() and any(value)

@@ -38,7 +38,7 @@ class DescriptorSenseHeader(Layout):
 
 
 class InformationDescriptor(Layout):
-    """The information sense data descriptor."""
+    """The sense data descriptor for INFORMATION."""
 
     descriptor_type: int = number(0, 1)
     additional_length: int = number(1, 1)
@@ -47,7 +47,7 @@ class InformationDescriptor(Layout):
 
 
 class CommandSpecificDescriptor(Layout):
-    """The command specific information sense data descriptor."""
+    """The sense data descriptor for COMMAND-SPECIFIC INFORMATION."""
 
     descriptor_type: int = number(0, 1)
     additional_length: int = number(1, 1)
@@ -55,7 +55,7 @@ class CommandSpecificDescriptor(Layout):
 
 
 class SenseKeySpecificDescriptor(Layout):
-    """The sense key specific sense data descriptor."""
+    """The sense data descriptor for SENSE KEY SPECIFIC."""
 
     size_bytes = 8
     descriptor_type: int = number(0, 1)
@@ -64,7 +64,10 @@ class SenseKeySpecificDescriptor(Layout):
 
 
 class FieldPointer(Layout):
-    """The sense key specific bytes. The sense key decides whether they are a field pointer, a segment pointer or progress."""
+    """The three bytes of SENSE KEY SPECIFIC.
+
+    The sense key decides if these bytes are a field pointer, a segment pointer or progress.
+    """
 
     sksv: bool = flag(0, 7)
     in_cdb: bool = flag(0, 6)
@@ -90,7 +93,7 @@ _WORDS = {"sense_key": _KEY_WORDS, "response_code": RESPONSE_CODES}
 def sense_rows(sense: bytes) -> list[Row]:
     """Describe sense data in fixed or descriptor format.
 
-    Raises ValueError if `sense` is shorter than 8 bytes or has another response code.
+    Raises ValueError if `sense` is shorter than 8 bytes or has an unknown response code.
     """
     if len(sense) < _MIN_SENSE_BYTES:
         raise ValueError(f"sense data has at least {_MIN_SENSE_BYTES} bytes, not {len(sense)}")
@@ -140,7 +143,7 @@ def _code_row(fields: FixedSense | DescriptorSenseHeader) -> Row:
 
 
 def _sense_key_specific(sense_key: int, specific: bytes) -> list[Row]:
-    """Describe bytes 15 to 17 of the fixed format. The sense key decides their meaning (SPC-4 4.5.2.4)."""
+    """Describe bytes 15 to 17 of the fixed format. The sense key decides the meaning of these bytes (SPC-4 4.5.2.4)."""
     fields = FieldPointer.parse(specific)
     describe = _SPECIFIC.get(sense_key)
     if not fields.sksv or describe is None:

@@ -67,7 +67,7 @@ class ResourcePercentage(Layout):
 
 
 SCOPE_NOT_DEDICATED = 0b10
-"""SCOPE value of the resource counts: all logical units share the space of the pool."""
+"""Value of SCOPE in the resource counts. It means that all logical units share the space of the pool."""
 _MAX_RESOURCE_COUNT = 0xFFFF_FFFF
 
 GENERAL_INFORMATIONAL_EXCEPTIONS = 0x0000
@@ -85,9 +85,10 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """Report the used space of the pool, and the available space if it is known, in threshold sets (SBC-4 6.4.5).
+    """Report the used space of the pool and, if it is known, the available space. The unit is a threshold set (SBC-4 6.4.5).
 
-    The store does not deduplicate or compress data. Windows reads only the first two parameters.
+    The store does not deduplicate or compress data, so the counts of deduplicated and compressed blocks are zero. Windows reads
+    only the first two parameters.
     """
     usage = logical_unit.pool.usage()
     used = (USED_LBA_MAPPING_RESOURCE_COUNT, _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES)))
@@ -127,7 +128,7 @@ STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]
 }
 """Builders of the log pages that every logical unit has, by page code and subpage code.
 
-Pages that list pages are not included.
+The pages that list the supported pages are not included.
 """
 
 
@@ -137,7 +138,10 @@ def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[Logi
 
 
 def page(page_code: int, subpage_code: int, body: bytes) -> bytes:
-    """Build a log page from its codes and its body. DS is 1 for pages with parameters, because no parameter is saved."""
+    """Build a log page from its codes and its body.
+
+    DS (disable save) is 1 for pages with parameters, because no parameter is saved.
+    """
     is_list = (page_code, subpage_code) == (SUPPORTED_LOG_PAGES, NO_SUBPAGE) or subpage_code == SUPPORTED_SUBPAGES
     header = LogPageHeader(
         ds=not is_list,
