@@ -192,8 +192,7 @@ class LogicalBlocks:
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
         """Copy blocks of `source` by `Volume.copy_from`. All numbers are in store blocks.
 
-        If a task is reading one of the overwritten blocks in order to change it, the task reads the block again. Returns the
-        number of copied blocks, which is 0 if the copy would have to wait. Raises PoolFull, PoolFailed.
+        Returns the number of copied blocks, which is 0 if the copy would have to wait. Raises PoolFull, PoolFailed.
         """
         if self._awaited:
             self.changing(block, count_blocks)
@@ -203,29 +202,19 @@ class LogicalBlocks:
             return 0
 
     def cut_off(self, size_blocks: int) -> None:
-        """Shrink the volume to `size_blocks` store blocks.
-
-        If a task is reading a block beyond the new end in order to change it, the task reads the block again. Raises PoolFull,
-        PoolBusy, PoolFailed.
-        """
+        """Shrink the volume to `size_blocks` store blocks. Raises PoolFull, PoolBusy, PoolFailed."""
         if self._awaited:
             self.changing(size_blocks, self.volume.size_blocks - size_blocks)
         self.volume.resize(size_blocks)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restore the volume. If a task is reading a block in order to change it, the task reads the block again.
-
-        Raises PoolFull, PoolBusy, PoolFailed.
-        """
+        """Restore the volume. Raises PoolFull, PoolBusy, PoolFailed."""
         if self._awaited:
             self.changing(0, self.volume.size_blocks)
         self.volume.restore(snapshot)
 
     def changing(self, block: int, count_blocks: int) -> None:
-        """Prepare for a change of store blocks.
-
-        If a task is reading one of these blocks in order to change it, the task reads the block again.
-        """
+        """Make tasks read these store blocks again if the tasks are reading the blocks in order to change them."""
         for awaited in self._awaited:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
 
@@ -248,7 +237,7 @@ class LogicalBlocks:
         self.volume.write(block, [part for part in whole if part])
 
     def _edges(self, lba: int, size_bytes: int) -> tuple[int, ...]:
-        """Return the store blocks that the range covers only in part. There are at most two."""
+        """Return the store blocks that the range covers only in part. There are at most two such blocks."""
         offset_bytes = lba * self.block_bytes
         end_bytes = offset_bytes + size_bytes
         edges = {position // BLOCK_BYTES for position in (offset_bytes, end_bytes) if position % BLOCK_BYTES}

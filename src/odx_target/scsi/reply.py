@@ -25,7 +25,7 @@ class Reply:
     """The reply that ends a task: a status, and data or sense data.
 
     `transfer_bytes` is the amount of data, in or out, that the command asks for. The transport computes the residual count from
-    it and the expected data transfer length. `data_in` has at most `transfer_bytes` bytes.
+    `transfer_bytes` and the expected data transfer length. `data_in` has at most `transfer_bytes` bytes.
     """
 
     status: int = Status.GOOD

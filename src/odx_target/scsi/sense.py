@@ -176,8 +176,8 @@ class CheckCondition(Exception):
     `cdb_field` is the offset of an invalid byte in the CDB. `data_field` is the offset of an invalid byte in the parameter
     list. At most one of the two offsets is set. `bit` is the number of the invalid bit in that byte (SPC-4 4.5.2.4.2).
     `information` fills INFORMATION and sets VALID. `command_specific` fills COMMAND-SPECIFIC INFORMATION. `key` replaces the
-    condition's own sense key. `transfer_bytes` is the amount of data that the command asks for. `transfer_bytes` must be set if
-    the length of the data-out is wrong, so that the residual count shows the difference.
+    condition's own sense key. `transfer_bytes` is the amount of data that the command asks for. If the length of the data-out
+    is wrong, `transfer_bytes` must be set, so that the residual count shows the difference.
     """
 
     condition: Condition

@@ -1,8 +1,8 @@
 """A watch on the room of a pool. The watch notifies hosts when the room reaches a threshold of a logical unit.
 
-Commands do not check the room. The watch checks the room when the pool reports a change of its segments or of the room of its
-disk. In addition, the owner of the watch calls `check_soon` from time to time, because the pool does not report that room
-within a segment is used.
+Commands do not check the room. The watch checks the room when the pool reports that its segments or the room of its disk have
+changed. The pool does not report that room within a segment is used. Therefore the owner of the watch also calls `check_soon`
+from time to time.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ from odx_target.store.api import Pool, Usage
 
 
 class ThresholdWatch:
-    """The watch of one pool. `logical_units` may change.
+    """The watch of one pool. Logical units may be added to `logical_units` and removed from it.
 
-    `on_reached` has functions that are called for each reached threshold.
+    The functions in `on_reached` are called for each reached threshold.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ThresholdWatch:
         self._is_due = self._is_checking = False
 
     def check_soon(self) -> None:
-        """Check all logical units in the background. Calls during a check lead to one more check."""
+        """Check all logical units in the background. If a check is running already, one more check follows."""
         self._is_due = True
         if not self._is_checking:
             self._is_checking = True
@@ -47,7 +47,10 @@ class ThresholdWatch:
             self._is_checking = False
 
     async def _check(self) -> None:
-        """Notify hosts of the thresholds that have been reached since the last check. An array may have thousands of LUNs."""
+        """Notify hosts of the thresholds that have been reached since the last check.
+
+        The check takes several turns of the event loop, because an array may have thousands of LUNs.
+        """
         turns = self._environment.turns
         usage = self._pool.usage()
         for logical_unit in list(self._logical_units.values()):

@@ -2,7 +2,7 @@
 
 A threshold is a range with the size of one threshold set. The count of the threshold is the middle of the range. A threshold is
 reached when the available room falls below the range, or when the used room rises above the range. Hosts are notified once when
-a threshold is reached. The threshold is armed again when the room has left the range on the other side.
+a threshold is reached. The threshold is armed again when the room has passed the whole range in the other direction.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ class Threshold:
     def excess_bytes(self, usage: Usage) -> int | None:
         """Return the distance in bytes between the room and the count of the threshold.
 
-        The distance is positive if the resource has passed the count. The distance is None if the room is unknown.
+        The distance is positive if the room has passed the count. The distance is None if the room is unknown.
         """
         count_bytes = self.count * THRESHOLD_SET_BYTES
         if self.resource == ThresholdResource.USED:
@@ -73,8 +73,8 @@ NO_THRESHOLDS = (Threshold(),) * COUNT_OF_THRESHOLDS
 def thresholds_at(percentages: tuple[int, ...], usage: Usage) -> tuple[Threshold, ...]:
     """Return thresholds that are reached when these percentages of all room are used.
 
-    If the room is not known, the thresholds are disabled. The resource of the thresholds is the available room, because data of
-    other programs on the same disk reduces the available room too.
+    If the room is not known, the thresholds are disabled. The thresholds are for the available room, because data of other
+    programs on the same disk also reduces the available room.
     """
     if usage.available_bytes is None:
         return NO_THRESHOLDS
@@ -89,7 +89,7 @@ def descriptor_offset(index: int) -> int:
 
 
 class ArmedThresholds:
-    """The thresholds of one logical unit. `reached` has the indexes of thresholds for which hosts have been notified."""
+    """The thresholds of one logical unit. `reached` has the indexes of the thresholds that hosts have been notified of."""
 
     def __init__(self, thresholds: tuple[Threshold, ...], clock: Callable[[], float]) -> None:
         self.thresholds = thresholds
@@ -98,7 +98,7 @@ class ArmedThresholds:
         self._clock = clock
 
     def set(self, thresholds: tuple[Threshold, ...]) -> None:
-        """Replace the thresholds. Each threshold that changes is armed."""
+        """Replace the thresholds. Thresholds that differ from the previous thresholds are armed."""
         for index, (before, after) in enumerate(zip(self.thresholds, thresholds, strict=True)):
             if before != after:
                 self.reached.discard(index)
@@ -113,7 +113,7 @@ class ArmedThresholds:
     def newly_reached(self, usage: Usage) -> list[int]:
         """Return the indexes of armed thresholds that are reached. Arm thresholds that are not reached any more.
 
-        The index of a threshold is returned at most once in THRESHOLD_REPEAT_S.
+        The index of a threshold is returned at most once in THRESHOLD_REPEAT_S seconds.
         """
         found: list[int] = []
         now_s = self._clock()

@@ -192,7 +192,7 @@ class ModePage:
     """Function that takes a body. It returns the index of a byte that contradicts other bytes, or None if the body is valid."""
 
     def build(self, parameters: ModeParameters) -> bytes:
-        """Build the body of the page for mode parameters."""
+        """Build the body of the page that reports `parameters`."""
         return self.body(parameters).build()
 
     def changeable_bits(self) -> bytes:

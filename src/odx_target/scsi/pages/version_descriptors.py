@@ -1,6 +1,7 @@
-"""Version descriptors (SPC-4 6.4.2 table 142) without revisions, and the version descriptors of standard INQUIRY data.
+"""Codes of standards in version descriptors (SPC-4 6.4.2 table 142), and the standards that the array claims.
 
-The array claims a standard only if it supports all commands that the standard makes mandatory for a direct access block device.
+The codes do not include revisions. The array claims a standard only if it supports all commands that the standard makes
+mandatory for a direct access block device.
 """
 
 SAM_5, SPC_4, SBC_3, ISCSI = 0x00A0, 0x0460, 0x04C0, 0x0960
@@ -26,10 +27,10 @@ MANDATORY_OPERATION_CODES: dict[int, frozenset[int]] = {
     # the same, and REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
     SBC_3: frozenset({0x00, 0x12, 0xA0, 0x03, 0x04, 0x1D, 0x25, 0x28, 0x88, 0x9E}),
 }
-"""Mandatory operation codes of each standard that this array implements, if the standard defines commands."""
+"""Operation codes that each standard makes mandatory. SAM-5 and iSCSI define no commands."""
 
 CLAIMED = (SAM_5, SPC_4, ISCSI)
 """Standards that the array claims in standard INQUIRY data.
 
-SBC-3 is missing, because FORMAT UNIT and SEND DIAGNOSTIC are not supported.
+SBC-3 is not claimed, because FORMAT UNIT and SEND DIAGNOSTIC are not supported.
 """

@@ -139,7 +139,7 @@ PROTOCOL_ISCSI = 5
 
 
 def page(page_code: int, body: bytes) -> bytes:
-    """Build a VPD page from its code and its body. The peripheral device type is a connected direct access block device."""
+    """Build a VPD page from its code and its body. The header says that a direct access block device is connected."""
     return VpdPageHeader(page_code=page_code, page_length=len(body)).build() + body
 
 
@@ -206,7 +206,10 @@ def _name_string(name: str) -> bytes:
 
 
 def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
-    """Report support of SIMPLE, ORDERED and HEAD OF QUEUE tasks, and of a volatile write cache, which may be disabled."""
+    """Report support of SIMPLE, ORDERED and HEAD OF QUEUE tasks, and of a volatile write cache.
+
+    The write cache is reported even while it is disabled.
+    """
     body = ExtendedInquiryData(headsup=True, ordsup=True, simpsup=True, v_sup=True).build()
     return page(EXTENDED_INQUIRY_DATA, body)
 
@@ -239,7 +242,8 @@ def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: A
 def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
     """Report thin provisioning: UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
 
-    The threshold exponent defines the unit of the Logical Block Provisioning log page and of the thresholds in the mode page.
+    The threshold exponent defines the size of a threshold set. The Logical Block Provisioning log page and the thresholds in
+    the mode page count threshold sets.
     """
     body = LogicalBlockProvisioning(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,

@@ -3,9 +3,9 @@
 1. A registration is a reservation key that belongs to an I_T nexus. A registration outlives its nexus: a new nexus with the
    same names has the same registration. Resets and I_T nexus loss do not affect registrations.
 2. A logical unit has at most one reservation. The reservation is for the whole logical unit. If the reservation type is one of
-   the two All Registrants types, every registered nexus is a holder. If the type is another type, the holder is the nexus that
-   made the reservation or to which the reservation was moved.
-3. A holder is always registered: a reservation ends with the registration of its last holder.
+   the two All Registrants types, every registered nexus is a holder. A reservation of any other type has one holder. This
+   holder is the nexus that made the reservation, or the nexus to which the reservation was moved.
+3. A holder is always registered. If the last holder loses its registration, the reservation ends.
 
 `Reservations` objects are immutable. A service action returns a new object. Therefore a service action that fails changes
 nothing.
@@ -62,7 +62,10 @@ _EXCLUSIVE_ACCESS = (
 
 
 class NexusName(NamedTuple):
-    """The permanent name of an I_T nexus: the name of its initiator port (in iSCSI, name and ISID) and its target port."""
+    """The permanent name of an I_T nexus. It consists of the name of the initiator port and the number of the target port.
+
+    In iSCSI, the name of an initiator port has two parts: the iSCSI name and the ISID.
+    """
 
     initiator_port_name: str
     relative_target_port: int
@@ -70,7 +73,7 @@ class NexusName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation. `holder` is None if the type is an All Registrants type."""
+    """A reservation. `holder` is the nexus that holds the reservation. For the All Registrants types, `holder` is None."""
 
     type: ReservationType
     holder: NexusName | None

@@ -90,7 +90,10 @@ def read_reservation(reservations: Reservations) -> bytes:
 
 
 def report_capabilities(reservations: Reservations) -> bytes:
-    """REPORT CAPABILITIES: report support of all six types, SPEC_I_PT, ALL_TG_PT and APTPL, but not of CRH."""
+    """REPORT CAPABILITIES: report the supported features. The array supports all six types, SPEC_I_PT, ALL_TG_PT and APTPL.
+
+    It does not support CRH.
+    """
     return Capabilities(
         length=Capabilities.size_bytes,
         sip_c=True,

@@ -1,7 +1,7 @@
 """PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, and notify nexuses.
 
-No separate check is needed for the service actions that a reservation allows (SPC-4 table 66): every service action except
-REGISTER and REGISTER AND IGNORE EXISTING KEY requires that the sender is registered and sends its key.
+SPC-4 table 66 lists the service actions that a reservation allows. No check of this table is needed. Every service action
+except REGISTER and REGISTER AND IGNORE EXISTING KEY requires that the sender is registered and sends its key.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,7 +95,10 @@ Act = Callable[[TaskManager, Task, PersistentReserveOut, bytes], Change]
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """Return the rows of the command for a device server. `task_manager` notifies preempted nexuses and aborts their tasks."""
+    """Return the rows of PERSISTENT RESERVE OUT.
+
+    The handlers use `task_manager` to notify preempted nexuses and to abort their tasks.
+    """
     return [_row(task_manager, service_action, act) for service_action, act in _ACTS.items()]
 
 
@@ -137,7 +140,7 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
 
 def _parameter_list(task: Task, length: int) -> bytes:
-    """Return the parameter list. Raises CheckCondition if its length in the CDB is invalid, or if fewer bytes arrived."""
+    """Return the parameter list. Raises CheckCondition if the length in the CDB is invalid, or if fewer bytes arrived."""
     if not BasicList.size_bytes <= length <= MAX_RESERVE_OUT_BYTES:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
     return parameter_list(task, length)
@@ -223,7 +226,7 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 
 
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
-    """Return the nexuses of a TransportID.
+    """Return the nexuses that a TransportID names.
 
     If the TransportID names a whole initiator device, return the nexuses of the device that are logged in.
     """

@@ -139,7 +139,7 @@ def register_and_move(
     unregisters: bool,
     persists: bool,
 ) -> Change:
-    """REGISTER AND MOVE: register another nexus and make it the holder instead of the sender (SPC-4 5.13.8)."""
+    """REGISTER AND MOVE: register another nexus, and make that nexus the holder instead of the sender (SPC-4 5.13.8)."""
     _verify(before, sender, key)
     reservation = before.reservation
     if reservation is None:
@@ -201,7 +201,7 @@ def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
 
 
 def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
-    """Return the state with the registrations `kept`, and with PRGENERATION incremented."""
+    """Return the state with exactly the registrations in `kept`. PRGENERATION is incremented."""
     generation = (before.generation + 1) & _MAX_GENERATION
     return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
 

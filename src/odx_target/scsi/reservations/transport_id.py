@@ -53,7 +53,7 @@ def encode_transport_id(initiator_port_name: str) -> bytes:
 def decode_transport_ids(data: bytes, first_byte: int) -> list[TransportId]:
     """Decode a list of TransportIDs. `first_byte` is the byte offset of the list in the parameter list.
 
-    Raises CheckCondition for a TransportID that is incomplete, of another protocol, or without a valid name.
+    Raises CheckCondition for a TransportID that is incomplete, belongs to another protocol, or has no valid name.
     """
     found, at = [], 0
     while at < len(data):

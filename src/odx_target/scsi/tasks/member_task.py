@@ -12,7 +12,7 @@ class MemberTask(Pending):
     """Pending work of a task in a task set. The task leaves the task set when the work has been run or abandoned.
 
     `rest` is the remaining work of the command's handler. `reply_to` converts an exception to a reply. `ended` takes the reply
-    and returns the reply to send.
+    of the work and returns the reply to send.
     """
 
     def __init__(

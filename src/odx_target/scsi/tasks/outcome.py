@@ -1,8 +1,8 @@
-"""The outcome of a command: a reply or pending work. Pending work has an owner.
+"""The outcome of a command: a reply or pending work.
 
-Pending work holds resources, such as a place in a task set, a copy operation or a lease. If pending work were a coroutine that
-is never started, its `finally` block would not run, and its resources would never be released. Therefore pending work is an
-object, which its owner must run or abandon.
+Pending work holds resources, such as a place in a task set, a copy operation or a lease. Pending work is not a coroutine. If a
+coroutine is never started, its `finally` block does not run, and its resources are never released. Therefore pending work is an
+object with an owner. The owner must run or abandon the work.
 """
 
 import warnings
@@ -19,7 +19,7 @@ Ts = TypeVarTuple("Ts")
 class Pending(ABC):
     """The remaining work of a command. The owner must run or abandon the work exactly once, or pass the work to another owner.
 
-    Both `run` and `abandon` release all resources of the work. If the owner calls neither method, Python reports a
+    Both methods, `run` and `abandon`, release all resources of the work. If the owner calls neither method, Python reports a
     ResourceWarning. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try` statement that
     releases the resources.
     """
@@ -27,7 +27,7 @@ class Pending(ABC):
     _has_ended = False
 
     async def run(self) -> Reply:
-        """Do the work. The work may be cancelled at every `await`. Raises the same exceptions as handlers."""
+        """Do the work. The work may be cancelled at every `await`. Raises every exception that a handler may raise."""
         self._end()
         return await self._run()
 
@@ -53,7 +53,7 @@ class Pending(ABC):
 
 
 class Waiting(Pending, Generic[*Ts]):
-    """Pending work that calls a coroutine function. Such pending work holds no resources before it runs."""
+    """Pending work that calls a coroutine function. The work holds no resources before it runs."""
 
     def __init__(self, function: Callable[[*Ts], Awaitable[Reply]], *arguments: *Ts) -> None:
         self._function = function

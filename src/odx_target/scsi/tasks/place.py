@@ -11,10 +11,10 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 class Place:
     """The place of a task in its task set. The task gets the place when its command arrives, before its data-out arrives.
 
-    Because of the place, no later command overtakes the task. The Control mode page reports this order (QUEUE ALGORITHM
-    MODIFIER 0000b; SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort of the task
-    removes the place. If `member` is None, the task was refused when its command arrived. A refused task stays refused, because
-    its order cannot be kept any more.
+    No later command overtakes a task with a place. The Control mode page promises this order (QUEUE ALGORITHM MODIFIER 0000b;
+    SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort of the task removes the place.
+    If `member` is None, the task was refused when its command arrived. A refused task stays refused, because later commands may
+    have overtaken it.
     """
 
     __slots__ = ("_arrival", "_refusal", "entry", "member", "task")
@@ -53,7 +53,10 @@ class Place:
 
 
 def _extents_known(task: Task, entry: Entry) -> list[Extent]:
-    """Return the blocks that a task may touch according to its CDB. Raises CheckCondition."""
+    """Return the blocks that a task may touch.
+
+    If the data-out contains the block ranges, return all blocks of the logical unit. Raises CheckCondition for an invalid CDB.
+    """
     if entry.extents_in_data_out:
         return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]
     return [] if entry.extents is None else list(entry.extents(task))

@@ -10,19 +10,19 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 class ReservationConflict(Exception):
-    """The command conflicts with a persistent reservation. Only the device server catches this."""
+    """The command conflicts with a persistent reservation. Only the device server catches this exception."""
 
 
 class TaskAborted(Exception):
-    """Task management has aborted the task. Only the device server catches this."""
+    """Task management has aborted the task. Only the device server catches this exception."""
 
 
 @dataclass(slots=True, eq=False)
 class Task:
     """One command that is being executed.
 
-    Task management sets `aborted`. After each wait, a handler must call `raise_if_aborted` before it changes anything. In this
-    way, an aborted task changes nothing after the response to the task management function.
+    Task management sets `aborted`. After each wait, a handler must call `raise_if_aborted` before it changes anything.
+    Therefore an aborted task changes nothing after the response to the task management function.
 
     `data_out` refers to the transport's buffers until the handler returns. If the handler returns pending work, the device
     server replaces `data_out` by a copy. The pending work must use `task.data_out`, not a view that the handler made before.

@@ -1,7 +1,7 @@
 """Task management functions (SAM-5 clause 7), and functions that attach and detach nexuses.
 
-When a task management function returns, the tasks that it aborted do not change the medium any more. Aborted tasks are marked,
-and handlers check this mark before each change.
+A task management function marks the tasks that it aborts, and handlers check this mark before each change. Therefore aborted
+tasks do not change the medium after the function has returned.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,8 @@ from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 class TaskManager:
     """The attached nexuses, and the task management functions for their logical units.
 
-    `on_nexus_loss` has functions that are called after an I_T nexus loss, `on_preempt_and_abort` after PREEMPT AND ABORT.
+    The functions in `on_nexus_loss` are called after an I_T nexus loss. The functions in `on_preempt_and_abort` are called
+    after PREEMPT AND ABORT.
     """
 
     def __init__(self) -> None:
@@ -75,7 +76,10 @@ class TaskManager:
         self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
 
     def reset_target(self, by: Nexus | None) -> None:
-        """Reset all logical units of `by`, or of all attached nexuses if `by` is None (hard reset, SAM-5 6.3.2)."""
+        """Reset all logical units of the nexus `by` (hard reset, SAM-5 6.3.2).
+
+        If `by` is None, reset all logical units of all attached nexuses.
+        """
         nexuses = self.nexuses if by is None else [by]
         for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
@@ -107,7 +111,7 @@ class TaskManager:
         self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
 
     def clear_tasks(self, logical_unit: LogicalUnit) -> None:
-        """Abort all tasks of a logical unit whose medium is about to be replaced or removed, and notify their nexuses."""
+        """Abort all tasks of a logical unit before its medium is replaced or removed, and notify the nexuses of these tasks."""
         tasks = logical_unit.tasks.tasks()
         logical_unit.tasks.abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, self.nexuses)
@@ -123,14 +127,20 @@ class TaskManager:
             self.capacity_changed(logical_unit)
 
     def logical_units_added(self, logical_units: Sequence[LogicalUnit]) -> None:
-        """Report new logical units on all LUNs of the nexuses that have access to the new logical units (SPC-4 6.33)."""
+        """Report new logical units to every nexus that has access to at least one of them (SPC-4 6.33).
+
+        The nexus gets the report on all its LUNs.
+        """
         for nexus in self.nexuses:
             added = {lun for unit in logical_units if (lun := nexus.lun_of(unit)) is not None}
             for lun in nexus.logical_units if added else ():
                 _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun in added else REPORTED_LUNS_DATA_HAS_CHANGED)
 
     def logical_unit_removed(self, lun: int) -> None:
-        """Report on all other LUNs that a logical unit was removed. Before this call, the nexuses must lose access to it."""
+        """Report on all other LUNs that a logical unit was removed.
+
+        The caller must first remove the LUN from the `logical_units` of every nexus.
+        """
         for nexus in self.nexuses:
             nexus.unit_attentions.pop(lun, None)
             for other in nexus.logical_units:
@@ -158,13 +168,13 @@ class TaskManager:
             _tell(nexus, lun, condition, information)
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
-        """Return the attached nexuses of this name. The list is empty while the initiator is not logged in."""
+        """Return the attached nexuses with this name. The list is empty while the initiator is not logged in."""
         return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[QueuedTask], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
-        """Abort `tasks`, and all tasks of `nexuses` whose data-out has not arrived.
+        """Abort `tasks`, and all tasks of `nexuses` that still wait for data-out.
 
-        Notify the nexuses that lose tasks, except `by`.
+        Notify each nexus that loses tasks, except `by`.
         """
         logical_unit.tasks.abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
@@ -173,7 +183,7 @@ class TaskManager:
             _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
     def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[TaskNexus, int]:
-        """Abort the tasks of `nexuses` whose data-out has not arrived. Return the nexuses that lost tasks, with their LUN."""
+        """Abort the tasks of `nexuses` that still wait for data-out. Return each nexus that lost tasks, with its LUN."""
         had: dict[TaskNexus, int] = {}
         for nexus in nexuses:
             lun = nexus.lun_of(logical_unit)

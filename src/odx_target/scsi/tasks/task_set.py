@@ -1,21 +1,22 @@
-"""The task set of a logical unit, which decides the tasks that may run and the tasks that must wait (SAM-5 clause 8).
+"""The task set of a logical unit, which decides when each task may run (SAM-5 clause 8).
 
-1. A task that ends at once does not join the set if no member can delay the task. No member can delay a task if the set is
-   empty, or if the task and all members only read.
+1. A task joins the set if a member can delay the task, or if the task does not end at once. No member can delay a task if the
+   set is empty, or if the task and all members only read.
 2. A task waits for every conflicting task that is ahead of it or is running.
 3. Two tasks conflict if both touch the same store block and at least one task writes it. The comparison is by store blocks,
    because a change of a part of a store block reads and writes the whole store block.
 4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task goes to the
-   front of the set. A HEAD OF QUEUE task waits only for running tasks that conflict with it by rule 3, and SIMPLE tasks after
-   it wait for it. UNTAGGED tasks are treated as SIMPLE tasks.
+   front of the set. It waits only for running tasks that conflict with it by rule 3. All SIMPLE tasks behind a HEAD OF QUEUE
+   task wait for it. UNTAGGED tasks are treated as SIMPLE tasks.
 5. A task whose command has the flag NOT_ORDERED is a member only so that task management finds the task.
-6. A task whose data-out has not arrived becomes a member when its command arrives. Such a task does not run yet, and later
-   tasks wait for it as for any other task. A HEAD OF QUEUE task moves to the front when its data-out arrives. Before that time,
-   earlier tasks may run before it.
-7. A task that holds memory for data-out is refused if a task ahead of it waits for such memory.
+6. A task that still waits for data-out is a member from the arrival of its command. It cannot run yet, but later tasks wait for
+   it. A HEAD OF QUEUE task moves to the front when its data-out arrives. Therefore earlier tasks may run while the HEAD OF
+   QUEUE task waits for data-out.
+7. A task that holds memory for data-out never waits behind a task that still needs memory for data-out. Instead, it is refused.
 
-"Ahead" means earlier in the order of arrival, except as rule 4 says. A task never waits for a later task that is not running.
-By rule 7, a task never waits for memory that it holds itself. Therefore deadlocks are impossible.
+"Ahead" means earlier in the order of arrival. Only a HEAD OF QUEUE task gets ahead of tasks that arrived earlier. A task never
+waits for a later task that is not running. By rule 7, a task never waits for memory that it holds itself. Therefore deadlocks
+are impossible.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,9 +42,9 @@ A larger number of tasks is woken in several turns of the event loop.
 """
 
 MAX_PIECES = 16
-"""Maximum number of extents of a member.
+"""Maximum number of extents of a member. An UNMAP may have 255 extents, and a token command may have 64.
 
-The limit makes comparisons of tasks fast: an UNMAP may have 255 extents, and a token command 64.
+With the limit, comparisons of tasks are fast.
 """
 
 
@@ -78,7 +79,7 @@ class QueuedTask(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """A task whose data-out has not arrived. New reservations are checked against its initiator port and kind of access.
+    """A task whose data-out has not arrived. New reservations are checked against `initiator_port_name` and `access`.
 
     `awaits_memory` returns True while the transport does not have enough memory for all data of the task.
     """
@@ -87,13 +88,13 @@ class Arrival:
     access: Access
     awaits_memory: Callable[[], bool]
     is_refused: bool = False
-    """True if a reservation that was made after the command arrived prevents the command."""
+    """True if the command conflicts with a reservation that was made after the arrival of the command."""
 
 
 class Member:
     """A task in the task set. `extents` are ranges of store blocks: (first, end, writes).
 
-    `arrival` is None after the data-out of the task has arrived.
+    `arrival` describes a task that still waits for data-out. For any other task, `arrival` is None.
     """
 
     __slots__ = (
@@ -143,8 +144,8 @@ class Member:
 def _in_few_pieces(extents: Extents) -> Extents:
     """Merge extents to at most MAX_PIECES extents, so that comparisons are fast.
 
-    A merged extent includes the gaps between its parts. Because of such gaps, a task may have to wait for a task that does not
-    touch its extents.
+    A merged extent includes the gaps between its parts. Therefore a task may have to wait for a task that touches only one of
+    the gaps.
     """
     ascending = sorted(extents)
     at_once = -(-len(ascending) // MAX_PIECES)
@@ -156,7 +157,7 @@ class TaskSet:
     """Tasks of one logical unit that have not ended.
 
     `make_event` creates the events that tasks wait for. `blocks_per_store_block` is the number of logical blocks in a store
-    block. If `environment` is given, tasks that wait for aborted tasks are woken in several turns of the event loop.
+    block. If `environment` is given, an abort of many tasks wakes the waiting tasks in several turns of the event loop.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class TaskSet:
             self._environment.turns.take(count)
 
     def join(self, task: QueuedTask, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
-        """Add a task at the position that its attribute requires. `arrival` is given if the task's data-out has not arrived."""
+        """Add a task at the position that its attribute requires. `arrival` is given if the task still waits for data-out."""
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
             self.members.insert(0, member)
@@ -185,7 +186,7 @@ class TaskSet:
         return member
 
     def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
-        """Record that a task's data-out has arrived. `extents` is given if the parameter list contains the block ranges."""
+        """Record that a task's data-out has arrived. `extents` is given if the data-out contains the block ranges."""
         member.arrival = None
         if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
             self.members.remove(member)
@@ -199,9 +200,9 @@ class TaskSet:
                 waited_for.set()
 
     def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
-        """Remove tasks that a new reservation prevents and whose data-out has not arrived.
+        """Remove the tasks that still wait for data-out and conflict with a new reservation.
 
-        No other task waits for them any more.
+        No other task waits for the removed tasks any more.
         """
         for member in list(self.members):
             arrival = member.arrival
@@ -210,7 +211,7 @@ class TaskSet:
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
-        """Remove a member that has ended or that will not change anything any more. A second call does nothing."""
+        """Remove a member that has ended or that will change nothing more. A second call does nothing."""
         try:
             self.members.remove(member)
         except ValueError:
@@ -224,7 +225,7 @@ class TaskSet:
         return self._last_blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:
-        """True if a task ahead of this member waits for memory for its data-out."""
+        """True if a task ahead of this member waits until the transport has memory for the data-out of the task."""
         ahead = self.members[: self.members.index(member)]
         return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
 
@@ -237,7 +238,7 @@ class TaskSet:
         member.is_running = True
 
     async def running_ended(self, store_block: int) -> None:
-        """Wait until the tasks that run now and touch `store_block` or later store blocks have ended."""
+        """Wait for the end of all tasks that run now and touch `store_block` or a later store block."""
         for member in [each for each in self.members if each.is_running and each.end > store_block]:
             if member in self.members:
                 if member.ended is None:
@@ -283,10 +284,7 @@ class TaskSet:
         ]
 
     def _last_blocker(self, member: Member) -> Member | None:
-        """Return the last member that `member` must wait for.
-
-        A task waits for one member at a time, so the end of a member wakes few tasks.
-        """
+        """Return the last member that `member` must wait for. Return None if `member` can run."""
         if not member.is_ordered:
             return None
         is_ahead = False
