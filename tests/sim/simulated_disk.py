@@ -13,7 +13,7 @@ durable; readers see it.
 - A cut (`seal`) is pending until the segment is synced, independently of the writes.
 - A deletion is durable when it returns. An interrupted deletion has removed any part of the names.
 - An interrupted sync may have made any part of the pending data durable.
-- The catalogue is saved atomically, and is durable at its commit point. The same is true of the head.
+- The catalogue is saved atomically, and is durable at its commit point. The head is replaced atomically, and is then durable.
 - If only the process dies, no pending data is lost. But it stays pending, and a later loss of power may remove it. A running
   write may be interrupted after any whole sector.
 
@@ -98,7 +98,7 @@ class SimulatedDisk:
     def __init__(self, random: Random) -> None:
         self.files: dict[int, _File] = {}
         self.catalogue_content = CatalogueContent()
-        self.head = MemoryHead()
+        self.head = SimulatedHead(self)
         self.failing: set[str] = set()
         self.error_number = errno.EIO
         self.room_blocks: int | None = None
@@ -217,6 +217,21 @@ class SimulatedDisk:
         self.is_off = False
         self._until_crash = None
         self.failing.clear()
+
+
+class SimulatedHead(MemoryHead):
+    """The head of a pool. The power may be lost before or after the head is replaced."""
+
+    def __init__(self, disk: SimulatedDisk) -> None:
+        super().__init__()
+        self._disk = disk
+
+    def replace(self, expected: bytes | None, document: bytes) -> None:
+        self._disk.check_may_wait()
+        self._disk.step()
+        self._disk.fail_if_asked("head")
+        super().replace(expected, document)
+        self._disk.step()
 
 
 class SimulatedSegment:

@@ -119,7 +119,7 @@ def test_a_catalogue_that_is_missing_is_made_again_from_the_log(machine: Machine
 def test_a_catalogue_and_the_start_of_the_log_are_not_both_missing(machine: Machine) -> None:
     machine.disk.catalogue_content.head = None
     del machine.disk.files[1]
-    with pytest.raises(PoolDamaged, match="the beginning of the log is missing"):
+    with pytest.raises(PoolDamaged, match="what follows there is missing"):
         machine.kill()
 
 

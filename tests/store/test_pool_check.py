@@ -126,8 +126,8 @@ def test_a_catalogue_that_the_log_cannot_replace_is_missed(directory: Directory)
     (directory.path / "catalogue.sqlite").unlink()
     directory.segment_paths()[0].unlink()
     before = len(directory.segment_paths())
-    with pytest.raises(PoolDamaged, match="there is no catalogue, and the log cannot replace it"):
+    with pytest.raises(PoolDamaged, match="the log is damaged at block 0 of its first segment"):
         check(directory)
-    with pytest.raises(PoolDamaged, match="there is no catalogue, and the log cannot replace it"):
+    with pytest.raises(PoolDamaged, match="the log is damaged at block 0 of its first segment"):
         directory.open()
     assert len(directory.segment_paths()) == before

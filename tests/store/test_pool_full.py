@@ -6,7 +6,8 @@ from contextlib import suppress
 import pytest
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
-from odx_target.store.api import BLOCK_BYTES, PoolFailed, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolFailed, PoolFull, StoreError
+from odx_target.store.catalogue.memory import CatalogueContent
 from odx_target.store.log.room import RESERVE_BLOCKS
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
@@ -189,6 +190,26 @@ def test_without_any_room_releases_wait_for_a_checkpoint(machine: Machine) -> No
     assert set(machine.pool.frozen_maps) == {kept.identifier, late.identifier}
     assert machine.pool.remembered("key") is None
     assert read(machine, machine.pool.frozen_maps[late.identifier], 0, written) == blocks(*range(1, written + 1))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_log_that_lacks_changes_does_not_replace_a_lost_catalogue(machine: Machine, fails: bool) -> None:
+    machine.pool.remember("key", b"value")
+    fill(machine)
+    use_up_the_reserve(machine)
+    machine.pool.forget("key")
+    if fails:
+        machine.disk.failing.add("head")
+        machine.disk.error_number = errno.ENOSPC
+    machine.flush()
+    assert bool(machine.pool.log.deferred) is fails, "a record that no log contains waits until the head shows this"
+    kept, machine.disk.catalogue_content = machine.disk.catalogue_content, CatalogueContent()
+    if not fails:
+        with pytest.raises(PoolDamaged, match="log cannot replace it"):
+            machine.lose_power()
+    machine.disk.catalogue_content = kept
+    machine.lose_power()
+    assert machine.pool.remembered("key") is None
 
 
 def test_what_waited_for_room_is_logged_first_once_there_is_some() -> None:

@@ -28,6 +28,7 @@ from odx_target.store.opening.format_head import (
     Head,
     HeadStore,
     MemoryHead,
+    OpenHead,
     decode_head,
     encode_head,
 )
@@ -80,7 +81,7 @@ def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
             parts = _directory_parts(path, SEGMENT_DESCRIPTORS)
             _close_later(stack, parts)
             head = decode_head(parts.head.read() or b"", parts.head.describe())
-            return check_pool(parts.segments, parts.catalogue, head.identity, advance)
+            return check_pool(parts.segments, parts.catalogue, head, advance)
     except OSError as error:
         raise _explained(error) from error
 
@@ -103,9 +104,7 @@ async def _open(find: Callable[[], PoolParts], environment: Environment, options
     with ExitStack() as stack:
         _close_later(stack, parts)
         try:
-            pool = LogPool(
-                head.identity, head.epoch, recovered, parts.segments, parts.catalogue, environment, options, parts.release
-            )
+            pool = LogPool(head, recovered, parts.segments, parts.catalogue, environment, options, parts.release)
             await pool.start()
         except OSError as error:
             raise _explained(error) from error
@@ -113,39 +112,38 @@ async def _open(find: Callable[[], PoolParts], environment: Environment, options
     return pool
 
 
-def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, Head, Recovered]:
+def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, OpenHead, Recovered]:
     try:
         with ExitStack() as stack:
             parts = find()
             _close_later(stack, parts)
             head = _claim(parts, new_identity)
-            recovered = recover(parts.segments, parts.catalogue, head.identity)
+            recovered = recover(parts.segments, parts.catalogue, head.fields)
             stack.pop_all()
             return parts, head, recovered
     except OSError as error:
         raise _explained(error) from error
 
 
-def _claim(parts: PoolParts, new_identity: bytes) -> Head:
+def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:
     """Raise the epoch of a pool, or make the catalogue and the head of a new pool. Raises PoolDamaged, PoolInUse, OSError."""
     store = parts.head
     document = store.read()
     if document is None:
-        head = Head(FORMAT_VERSION, new_identity, FIRST_EPOCH)
+        document = encode_head(Head(FORMAT_VERSION, new_identity, FIRST_EPOCH))
         with suppress(PoolDamaged):
             parts.catalogue.load()
         parts.catalogue.save(empty_checkpoint(new_identity))
-        store.replace(None, encode_head(head))
-        return head
-    head = decode_head(document, store.describe())
-    claimed = head._replace(epoch=head.epoch + 1)
+        store.replace(None, document)
+        return OpenHead(store, document)
+    head = OpenHead(store, document)
     try:
-        store.replace(document, encode_head(claimed))
+        head.replace(head.fields._replace(epoch=head.fields.epoch + 1))
     except OSError as error:
         if kind_of(error) is not ErrorKind.NO_ROOM:
             raise
-        return head  # The lock keeps other processes out, and a pool on a full disk must open so that data can be deleted.
-    return claimed
+        # The lock keeps other processes out, and a pool on a full disk must open so that data can be deleted.
+    return head
 
 
 def _directory_parts(path: Path, descriptors: int) -> PoolParts:

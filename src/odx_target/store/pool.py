@@ -20,6 +20,7 @@ from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
 from odx_target.store.map.difference import changes
+from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.recovery import Recovered, position_to_json
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.segments.segment import SegmentStore
@@ -46,8 +47,7 @@ class LogPool:
 
     def __init__(
         self,
-        identity: bytes,
-        epoch: int,
+        head: OpenHead,
         recovered: Recovered,
         store: SegmentStore,
         catalogue: Catalogue,
@@ -55,7 +55,7 @@ class LogPool:
         options: PoolOptions,
         release_lock: Callable[[], None],
     ) -> None:
-        self.identity = identity
+        identity = self.identity = head.fields.identity
         self.contents = recovered.contents
         self.contents.discards.spare(environment)
         self.troubles = Troubles(environment)
@@ -66,17 +66,20 @@ class LogPool:
         self._store = store
         self._release_lock = release_lock
         self._is_given_up = False
+        self._is_rebuilt = recovered.is_rebuilt
         self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
         self.supply.adopt(recovered.segments, recovered.sizes, recovered.position.segment)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
         self._flusher.durable_osn = recovered.durable_osn
         self._flusher.dirty = {self.supply.segments[number] for number in recovered.unsynced}
         index = ChecksumIndex(identity)
-        self.log = Log(identity, epoch, self.supply, index, self._flusher, self.health, environment, recovered.position)
+        self.log = Log(
+            identity, head.fields.epoch, self.supply, index, self._flusher, self.health, environment, recovered.position
+        )
         self.commit = self.log.commit
         self.reader = Reader(self.log, self.supply, index, environment)
         self.checkpointer = Checkpointer(
-            catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
+            head, catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
         )
         self.scrubber = Scrubber(identity, self.contents, self.log, self.supply, self.reader.pins, environment, self.troubles)
         self.log.on_checkpoint_due = self.checkpointer.start_soon
@@ -138,14 +141,17 @@ class LogPool:
         )
 
     async def start(self) -> None:
-        """Make an empty segment for the first write.
+        """Make an empty segment for the first write, and replace a lost checkpoint.
 
-        If that fails, the pool opens without it, and `status` reports the reason.
+        If that fails, the pool opens without them, and `status` reports the reason.
         """
         try:
             await self.supply.make_first()
         except StoreError as error:
             self.troubles.refused(error)
+        if self._is_rebuilt:
+            with suppress(StoreError):
+                await self.checkpointer.save()
         if self.log.written_blocks >= self.log.checkpoint_due_blocks:
             self.checkpointer.start_soon()
         self.cleaner.consider()

@@ -5,6 +5,8 @@ from hypothesis.stateful import initialize, invariant, rule
 from tests.settings import searching
 from tests.store.test_crash_machine import NO_LIMIT, VOLUME_BLOCKS, CrashMachine
 
+from odx_target.store.api import PoolDamaged
+from odx_target.store.catalogue.memory import CatalogueContent
 from odx_target.store.segments.segment import PLACE_BITS
 
 
@@ -19,6 +21,27 @@ class CleanMachine(CrashMachine):
     )
     def start(self, seed: int, limit: int, room: int, checkpoint_blocks: int) -> None:
         super().start(seed, limit, room, checkpoint_blocks)
+
+    loses_catalogue = False
+
+    @rule(power=st.booleans())
+    def lose_catalogue(self, power: bool) -> None:
+        self.loses_catalogue = True
+        try:
+            self.recover(power, [])
+        finally:
+            self.loses_catalogue = False
+
+    def open(self) -> None:
+        """Open the pool, first without its catalogue if it loses it. The catalogue is put back if the log cannot replace it."""
+        if not self.loses_catalogue:
+            return super().open()
+        kept, self.disk.catalogue_content = self.disk.catalogue_content, CatalogueContent()
+        try:
+            super().open()
+        except PoolDamaged:
+            self.disk.catalogue_content = kept
+            super().open()
 
     @rule()
     def clean(self) -> None:

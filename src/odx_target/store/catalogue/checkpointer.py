@@ -6,7 +6,7 @@ checkpoint in the catalogue, and the pool continues to write meanwhile.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from odx_target.environment import Environment, Event, Lane
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
@@ -14,6 +14,7 @@ from odx_target.store.errors import PoolFailed, StoreError
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.writer import Log
 from odx_target.store.map.discards import Discards
+from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
@@ -29,6 +30,7 @@ class Checkpointer:
 
     def __init__(
         self,
+        head: OpenHead,
         catalogue: Catalogue,
         log: Log,
         flusher: Flusher,
@@ -37,6 +39,7 @@ class Checkpointer:
         discards: Discards,
         troubles: Troubles,
     ) -> None:
+        self._head = head
         self._catalogue = catalogue
         self._log = log
         self._flusher = flusher
@@ -81,7 +84,7 @@ class Checkpointer:
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
             self._discards.add(checkpoint.rewritten)
             checkpoint.rewritten.clear()
-            self._log.deferred.drop(deferred)
+            await self._drop_deferred(deferred)
         finally:
             if checkpoint is not None:
                 # The checkpoint may have the last references to nodes that were replaced and frozen maps that were released.
@@ -89,6 +92,30 @@ class Checkpointer:
                 self._discards.add_rows(checkpoint.frozen_maps)
             del checkpoint
             self._discards.resume()
+
+    async def mark_cleaned(self) -> None:
+        """Note durably in the head that the log does not contain all changes. Raises OSError and the exceptions of `save`.
+
+        A checkpoint is saved before, because a pool that was rebuilt from its log may not have a checkpoint yet.
+        """
+        if not self._head.fields.cleaned:
+            await self.save()
+            async with self.held_off():  # Two threads must not change the head at the same time.
+                await self._mark_cleaned()
+
+    async def _mark_cleaned(self) -> None:
+        if not self._head.fields.cleaned:
+            await self._environment.in_thread(self._head.mark_cleaned, lane=Lane.UPKEEP)
+
+    async def _drop_deferred(self, saved: list[bytes]) -> None:
+        """Drop records that are saved in the checkpoint. The log will never contain them, so the head is marked first.
+
+        If the head cannot be changed now, the records still wait for room in the log.
+        """
+        if saved:
+            with suppress(OSError, StoreError):
+                await self._mark_cleaned()
+                self._log.deferred.drop(saved)
 
     @asynccontextmanager
     async def held_off(self) -> AsyncIterator[None]:

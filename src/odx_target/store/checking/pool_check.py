@@ -11,6 +11,7 @@ from odx_target.store.checking.segment_check import SegmentCheck
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import Replayed, read_state
 from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
 
@@ -58,12 +59,13 @@ Advance = Callable[[int], None]
 """Function that is called with the number of blocks that were checked since its last call."""
 
 
-def check_pool(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes, advance: Advance) -> PoolReport:
+def check_pool(store: SegmentStore, catalogue: Catalogue, head: Head, advance: Advance) -> PoolReport:
     """Check a closed pool. Waits for the disk, so call it in a thread.
 
     Raises PoolDamaged if the pool cannot be opened at all. Raises OSError and the exceptions of `Catalogue.load`.
     """
-    found = read_state(store, catalogue, pool_identity)
+    pool_identity = head.identity
+    found = read_state(store, catalogue, head)
     report = PoolReport(segments=len(found.kept))
     damaged: dict[int, set[int]] = {}
     used: dict[int, int] = {}

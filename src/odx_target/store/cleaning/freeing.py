@@ -1,9 +1,10 @@
 """Freeing of segments in which a marking found no live block.
 
-1. The segments are retired: the next checkpoint does not list them.
-2. A checkpoint is saved. The maps of this checkpoint and the log after it do not refer to the segments, so recovery does not
+1. The head is marked as cleaned, because the log alone cannot replace a lost catalogue any more.
+2. The segments are retired: the next checkpoint does not list them.
+3. A checkpoint is saved. The maps of this checkpoint and the log after it do not refer to the segments, so recovery does not
    need the segments.
-3. The segments are freed when no read uses them any more.
+4. The segments are freed when no read uses them any more.
 
 A crash between these steps is harmless, because recovery deletes the segments that it does not need.
 """
@@ -12,11 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
-from odx_target.store.errors import StoreError
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
-from odx_target.store.log.records import Forget, encode
-from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
 
 PIN_PAUSE_S = 0.05
@@ -32,14 +30,12 @@ class Freeing:
 
     def __init__(
         self,
-        log: Log,
         supply: SegmentSupply,
         checkpointer: Checkpointer,
         flusher: Flusher,
         reader: Reader,
         environment: Environment,
     ) -> None:
-        self._log = log
         self._supply = supply
         self._checkpointer = checkpointer
         self._flusher = flusher
@@ -50,13 +46,14 @@ class Freeing:
     async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]]) -> bool:
         """Free the segments `dead`, and the segments that reads used at the last call. Returns True if any segment was freed.
 
-        Raises StoreError if no checkpoint can be saved. Raises OSError if files cannot be deleted.
+        Raises StoreError if no checkpoint can be saved. Raises OSError if the head cannot be changed, or if files cannot be
+        deleted.
         """
         if dead:
+            await self._checkpointer.mark_cleaned()
             self._supply.retired.update(dead)
             await self._checkpointer.save()
             self._unlisted = set(self._supply.retired)
-            self._prove_durable()
         has_freed = False
         for _ in range(MAX_PIN_PAUSES):
             unused = sorted(self._unlisted - self._reader.pins.segments())
@@ -68,21 +65,6 @@ class Freeing:
             await pause()
             await self._environment.sleep(PIN_PAUSE_S)
         return has_freed
-
-    def _prove_durable(self) -> None:
-        """Write a batch to the log, which shows that all data before the checkpoint is durable.
-
-        When the first segments of the log have been freed, the log cannot be replayed from its beginning. If the catalogue is
-        lost too, recovery must not treat the log as a new log whose first batches were lost in a power failure. The batch
-        prevents this mistake.
-        """
-        record = encode(Forget(""))
-        try:
-            self._log.require_record(len(record), spare=True, may_clean=False)
-            self._log.append(record)
-            self._log.commit_for_another()
-        except StoreError:
-            return  # The next batch that a host writes has the same effect.
 
     async def _free_now(self, numbers: Sequence[int]) -> None:
         await self._flusher.forget([self._supply.segments[number] for number in numbers])

@@ -28,7 +28,7 @@ def make_cleaner(
         supply,
         checkpointer,
         Mover(log, supply, index, environment),
-        Freeing(log, supply, checkpointer, flusher, ledger.reader, environment),
+        Freeing(supply, checkpointer, flusher, ledger.reader, environment),
         Need(log, supply, options.sizing(), is_enabled=options.cleaning),
         environment,
         ledger.health.troubles,

@@ -2,6 +2,10 @@
 
 Each process that opens the pool increases the epoch by compare-and-set, and writes the new epoch into its batches. If two
 processes open a pool whose storage has no lock, only the process with the higher epoch can continue the log.
+
+A pool that lost its catalogue is rebuilt from its log. This is possible only if the log contains all changes since the pool was
+made. Before the first segment is freed, and before a change is saved that no record of the log contains, the head is therefore
+marked as `cleaned`.
 """
 
 import json
@@ -15,9 +19,12 @@ FIRST_EPOCH = 1
 
 
 class Head(NamedTuple):
+    """The fields of the head. `cleaned` is True if the log does not contain all changes since the pool was made."""
+
     format_version: int
     identity: bytes
     epoch: int
+    cleaned: bool = False
 
 
 class HeadStore(Protocol):
@@ -38,6 +45,30 @@ class HeadStore(Protocol):
         OSError if the document cannot be written.
         """
         ...
+
+
+class OpenHead:
+    """The head of an open pool. Only the process that opened the pool last can change the head."""
+
+    def __init__(self, store: HeadStore, document: bytes) -> None:
+        """Decode the present document. Raises PoolDamaged."""
+        self._store = store
+        self._document = document
+        self.fields = decode_head(document, store.describe())
+
+    def replace(self, fields: Head) -> None:
+        """Replace the head durably. Waits for the disk. Raises PoolInUse if another process opened the pool. Raises OSError."""
+        document = encode_head(fields)
+        self._store.replace(self._document, document)
+        self._document, self.fields = document, fields
+
+    def mark_cleaned(self) -> None:
+        """Note durably that the log does not contain all changes. Does nothing if this was noted before.
+
+        Waits for the disk. Raises PoolInUse, OSError.
+        """
+        if not self.fields.cleaned:
+            self.replace(self.fields._replace(cleaned=True))
 
 
 class MemoryHead:
@@ -64,7 +95,13 @@ def check_unchanged(present: bytes | None, expected: bytes | None, name: str) ->
 
 
 def encode_head(head: Head) -> bytes:
-    fields = {"what": "odx-target pool", "format": head.format_version, "identity": head.identity.hex(), "epoch": head.epoch}
+    fields = {
+        "what": "odx-target pool",
+        "format": head.format_version,
+        "identity": head.identity.hex(),
+        "epoch": head.epoch,
+        "cleaned": head.cleaned,
+    }
     return json.dumps(fields, indent=2).encode() + b"\n"
 
 
@@ -72,8 +109,9 @@ def decode_head(document: bytes, name: str) -> Head:
     """Decode the head of a pool. Raises PoolDamaged if the head is damaged or has another format."""
     try:
         fields = json.loads(document)
-        head = Head(fields["format"], bytes.fromhex(fields["identity"]), fields.get("epoch", 0))
+        head = Head(fields["format"], bytes.fromhex(fields["identity"]), fields.get("epoch", 0), fields.get("cleaned", False))
         is_ours = fields["what"] == "odx-target pool" and type(head.format_version) is type(head.epoch) is int
+        is_ours = is_ours and type(head.cleaned) is bool
     except (ValueError, KeyError, TypeError, RecursionError):
         raise PoolDamaged(f"{name} is damaged or not the head of a pool") from None
     if is_ours and head.format_version > FORMAT_VERSION:

@@ -2,7 +2,8 @@
 
 Recovery has these steps. After a crash during any step, the next recovery begins at the first step:
 
-1. load the checkpoint; every segment in its list must exist and have at least the listed size;
+1. load the checkpoint; every segment in its list must exist and have at least the listed size. If there is no checkpoint, the
+   whole log replaces it, unless the head is marked as cleaned;
 2. replay the log after the checkpoint, up to the last complete commit;
 3. seal every replayed segment that has no correct footer. The last segment is sealed at the end of the log, so that new batches
    go to a new segment and never follow an incomplete batch;
@@ -25,6 +26,7 @@ from odx_target.store.log.checksum_index import SegmentView, read_header, read_h
 from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
 from odx_target.store.log.records import Moved, Write
+from odx_target.store.opening.format_head import Head
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
@@ -33,7 +35,10 @@ FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
 
 @dataclass(slots=True)
 class Recovered:
-    """The result of a recovery: contents, end of the log, segments with sizes, and segments that the first flush must sync."""
+    """The result of a recovery: contents, end of the log, segments with sizes, and segments that the first flush must sync.
+
+    `is_rebuilt` is True if the whole log replaced a lost catalogue.
+    """
 
     contents: Contents
     position: Position
@@ -42,6 +47,7 @@ class Recovered:
     sizes: dict[int, int]
     segments: dict[int, Segment]
     unsynced: list[int]
+    is_rebuilt: bool
 
 
 @dataclass(slots=True)
@@ -49,7 +55,7 @@ class Replayed:
     """State of a pool after the replay of its log, before anything on the disk is changed.
 
     `start` is the position of the checkpoint. `sizes` has the sizes of all existing segments. `listed` has the minimum sizes of
-    the segments that must exist.
+    the segments that must exist. `is_rebuilt` is True if the whole log replaced a lost catalogue.
     """
 
     contents: Contents
@@ -57,6 +63,7 @@ class Replayed:
     replay: Replay
     sizes: dict[int, int]
     listed: dict[int, int]
+    is_rebuilt: bool
 
     @property
     def kept(self) -> set[int]:
@@ -64,31 +71,32 @@ class Replayed:
         return (self.listed.keys() | self.replay.used.keys()) & self.sizes.keys()
 
 
-def read_state(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Replayed:
+def read_state(store: SegmentStore, catalogue: Catalogue, head: Head) -> Replayed:
     """Load the checkpoint and replay the log after it. Waits for the disk, and changes nothing on the disk.
 
     Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
     """
-    contents, start, listed = _of_catalogue(catalogue, pool_identity)
+    contents, start, listed = _of_catalogue(catalogue, head.identity)
+    if listed is None and head.cleaned:
+        raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed")
     sizes = store.names()
-    if listed is None:
-        _check_beginning(store, sizes, pool_identity)
-        listed = {}
-    _check_listed(store, sizes, listed)
-    replay = Replay(store, sizes, pool_identity, start)
+    _check_listed(store, sizes, listed or {})
+    replay = Replay(store, sizes, head.identity, start)
     for group in replay.groups():
         for batch in group:
             _apply(contents, batch)
     contents.release_temporary()
-    return Replayed(contents, start, replay, sizes, listed)
+    if listed is None:
+        _check_reached(store, sizes, head.identity, replay)
+    return Replayed(contents, start, replay, sizes, listed or {}, listed is None)
 
 
-def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> Recovered:
+def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
     """Recover a pool. Waits for the disk, so call it in a thread. Raises the exceptions of `read_state`."""
-    found = read_state(store, catalogue, pool_identity)
+    found = read_state(store, catalogue, head)
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
-        sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], pool_identity)
+        sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], head.identity)
     store.delete(sorted(sizes.keys() - kept))
     return Recovered(
         contents=contents,
@@ -98,6 +106,7 @@ def recover(store: SegmentStore, catalogue: Catalogue, pool_identity: bytes) -> 
         sizes={number: sizes[number] for number in kept},
         segments={number: store.open(number) for number in kept},
         unsynced=sorted(replay.used),
+        is_rebuilt=found.is_rebuilt,
     )
 
 
@@ -147,14 +156,15 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
             raise PoolDamaged(f"{store.describe(number)} is cut off: {sizes[number]} of {least_blocks} blocks are there")
 
 
-def _check_beginning(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes) -> None:
-    """Check that the log has its first batch, because a lost catalogue is rebuilt from the whole log. Raises PoolDamaged,
-    OSError.
-    """
-    views = [SegmentView(store.open(number), size_blocks) for number, size_blocks in sorted(sizes.items()) if size_blocks]
-    first_osns = {batch.first_osn for view in views if (batch := read_header(view, 0, pool_identity)) is not None}
-    if first_osns and FIRST_POSITION.osn not in first_osns:
-        raise PoolDamaged("there is no catalogue, and the log cannot replace it: the beginning of the log is missing")
+def _check_reached(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, replay: Replay) -> None:
+    """Check that no segment begins after the end of a log that replaces a lost catalogue. Raises PoolDamaged, OSError."""
+    for number in sorted(sizes.keys() - replay.used.keys()):
+        batch = read_header(SegmentView(store.open(number), sizes[number]), 0, pool_identity)
+        if batch is not None and batch.first_osn > replay.end.osn:
+            raise PoolDamaged(
+                "there is no catalogue, and the log cannot replace it: the log ends before record "
+                f"{replay.end.osn}, but {store.describe(number)} begins with record {batch.first_osn}"
+            )
 
 
 def _apply(contents: Contents, batch: Batch) -> None:
