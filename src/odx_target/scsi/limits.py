@@ -57,7 +57,7 @@ STEP_BYTES = 1 << 20
 """Size of one step of a long command. Between two steps, other tasks run, and the command ends if it has been aborted."""
 
 STEPS_OF_A_MEBIBYTE = 500
-"""Number of steps that reading or writing one MiB takes from a turn of the event loop."""
+"""Number of steps for one MiB of reads or writes. Each turn of the event loop has a limited number of steps."""
 
 THRESHOLD_SET_BYTES = 1 << 20
 """Size of one threshold set.
@@ -74,7 +74,10 @@ notification.
 """
 
 STEPS_OF_A_THRESHOLD_CHECK = 1
-"""Number of steps that a check of the thresholds of one logical unit takes from a turn of the event loop."""
+"""Number of steps for a check of the thresholds of one logical unit.
+
+Each turn of the event loop has a limited number of steps.
+"""
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """Maximum number of extents that one GET LBA STATUS reports, even if the allocation length has room for more extents.
@@ -101,8 +104,8 @@ STEPS_OF_AN_ABORTED_TASK = 50
 MAX_REGISTRATIONS = 224
 """Maximum number of registrations of one logical unit. A cluster of 64 hosts with three paths each needs 192 registrations.
 
-If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. MAX_REGISTRATIONS registrations fit into this
-value even with the longest names that login accepts.
+If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. Even with the longest names that login
+accepts, the maximum number of registrations fits into this value.
 """
 
 MAX_RESERVE_OUT_BYTES = 64 << 10

@@ -214,7 +214,7 @@ class LogicalBlocks:
         self.volume.restore(snapshot)
 
     def changing(self, block: int, count_blocks: int) -> None:
-        """Make tasks read these store blocks again if the tasks are reading the blocks in order to change them."""
+        """Notify tasks that are reading these store blocks in order to change them. The tasks will read the blocks again."""
         for awaited in self._awaited:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
 

@@ -1,8 +1,8 @@
 """A watch on the room of a pool. The watch notifies hosts when the room reaches a threshold of a logical unit.
 
-Commands do not check the room. The watch checks the room when the pool reports that its segments or the room of its disk have
-changed. The pool does not report that room within a segment is used. Therefore the owner of the watch also calls `check_soon`
-from time to time.
+Commands do not check the room. The pool reports when its segments change and when the room of its disk changes. After each
+report, the watch checks the room. The pool does not report that room within a segment is used. Therefore the owner of the watch
+also calls `check_soon` from time to time.
 """
 
 from collections.abc import Callable, Mapping

@@ -133,7 +133,10 @@ The pages that list the supported pages are not included.
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
-    """Return the builders of all log pages of a logical unit, including additional pages, by page code and subpage code."""
+    """Return the builders of all log pages of a logical unit, by page code and subpage code.
+
+    Pages of other packages are included.
+    """
     return STANDARD_LOG_PAGES | logical_unit.added_log_pages
 
 

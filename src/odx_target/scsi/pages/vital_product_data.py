@@ -144,7 +144,7 @@ def page(page_code: int, body: bytes) -> bytes:
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], bytes]]:
-    """Return the builders of all VPD pages of a logical unit by page code, including pages of other packages."""
+    """Return the builders of all VPD pages of a logical unit, by page code. Pages of other packages are included."""
     return STANDARD_PAGES | logical_unit.added_vpd_pages
 
 

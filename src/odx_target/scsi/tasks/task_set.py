@@ -44,7 +44,7 @@ A larger number of tasks is woken in several turns of the event loop.
 MAX_PIECES = 16
 """Maximum number of extents of a member. An UNMAP may have 255 extents, and a token command may have 64.
 
-With the limit, comparisons of tasks are fast.
+The limit keeps comparisons of tasks fast.
 """
 
 
@@ -225,7 +225,7 @@ class TaskSet:
         return self._last_blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:
-        """True if a task ahead of this member waits until the transport has memory for the data-out of the task."""
+        """True if a task ahead of this member still waits for memory for data-out."""
         ahead = self.members[: self.members.index(member)]
         return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
 
