@@ -1,0 +1,208 @@
+"""The schedules of a pool, the schedules of each volume, and the progress of each schedule. All are values that the pool
+remembers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from odx_target.store.api import Absent, NameTaken, OverLimit, Pool, Volume
+from odx_target.target.config.error import ConfigError
+from odx_target.target.schedules.fields import fields_of, parse_schedule
+from odx_target.target.schedules.progress import Progress
+from odx_target.target.schedules.schedule import Schedule
+
+SCHEDULE_KEY = "schedule: "
+PROGRESS_KEY = "schedule progress: "
+VOLUME_KEY = "schedules of volume: "
+
+MAX_SCHEDULES = 256
+"""Largest number of schedules of a pool. The array looks at all of them every second."""
+MAX_SCHEDULES_OF_A_VOLUME = 3
+"""Largest number of schedules of a volume: an hourly, a daily and a weekly one."""
+
+STEPS_OF_A_VOLUME = 2
+"""Steps for finding the schedules of one volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The result of the last run of a schedule: the moment, the end of the run in seconds since 1970, and the number of
+    snapshots. `problem` is "" if the run was complete.
+    """
+
+    moment: str
+    ended_s: float
+    snapshots: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The progress of a schedule, its last run, and the number of all moments that were missed."""
+
+    progress: Progress
+    last_run: LastRun | None = None
+    missed: int = 0
+
+
+@dataclass(slots=True)
+class ScheduleBook:
+    """The schedules of a pool. Every change is recorded in the pool; the caller commits.
+
+    A change raises PoolFull, PoolBusy or PoolFailed if it cannot be recorded, and then nothing has changed.
+    """
+
+    pool: Pool
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+    """State of each schedule, by the identifier of the schedule."""
+    plans: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    """Identifiers of the schedules of each volume with schedules of its own, by the identity of the volume."""
+    unreadable: list[str] = field(default_factory=list)
+    """Names of stored schedules that this program cannot read. They do not run, and are not changed."""
+
+    def find(self, name: str) -> Schedule:
+        """Return the schedule with a name. Raises Absent."""
+        schedule = self.schedules.get(name)
+        if schedule is None:
+            raise Absent(f"there is no schedule {name!r}")
+        return schedule
+
+    def add(self, schedule: Schedule, seen: int) -> None:
+        """Add a schedule that first runs after the moment `seen`. Raises NameTaken, OverLimit."""
+        if schedule.name in self.schedules or schedule.name in self.unreadable:
+            raise NameTaken(f"there is a schedule {schedule.name!r} already")
+        if len(self.schedules) >= MAX_SCHEDULES:
+            raise OverLimit(f"a pool has at most {MAX_SCHEDULES} schedules")
+        self._check_defaults(schedule)
+        self._store(schedule)
+        self.set_state(schedule, State(Progress(seen)))
+
+    def change(self, schedule: Schedule) -> None:
+        """Replace the schedule with the same name."""
+        self._check_defaults(schedule)
+        self._store(schedule)
+
+    def remove(self, name: str) -> Schedule:
+        """Remove a schedule. Its snapshots stay, and no schedule deletes them. Raises Absent."""
+        schedule = self.find(name)
+        self.pool.forget(SCHEDULE_KEY + name)
+        self.pool.forget(PROGRESS_KEY + schedule.identifier)
+        del self.schedules[name]
+        self.states.pop(schedule.identifier, None)
+        return schedule
+
+    def assign(self, volume: Volume, schedules: Sequence[Schedule] | None) -> None:
+        """Give a volume its own schedules. An empty list means that no schedule applies. None means the default schedules."""
+        if schedules is None:
+            self.forget_volume(volume)
+            return
+        plan = tuple(dict.fromkeys(each.identifier for each in schedules))
+        if len(plan) > MAX_SCHEDULES_OF_A_VOLUME:
+            raise OverLimit(f"a volume has at most {MAX_SCHEDULES_OF_A_VOLUME} schedules")
+        self.pool.remember(VOLUME_KEY + volume.identity.hex(), json.dumps(plan).encode())
+        self.plans[volume.identity] = plan
+
+    def forget_volume(self, volume: Volume) -> None:
+        """Remove the schedules of a volume that is about to be deleted, or that gets the default schedules."""
+        if self.plans.pop(volume.identity, None) is not None:
+            self.pool.forget(VOLUME_KEY + volume.identity.hex())
+
+    def set_state(self, schedule: Schedule, state: State) -> None:
+        """Record the state of a schedule."""
+        self.pool.remember(PROGRESS_KEY + schedule.identifier, json.dumps(_state_fields(state)).encode())
+        self.states[schedule.identifier] = state
+
+    def schedules_of(self, volume: Volume) -> list[Schedule]:
+        """Return the schedules of a volume. A volume whose own schedules were all removed has the default schedules."""
+        plan = self.plans.get(volume.identity)
+        own = [each for each in self.schedules.values() if plan is not None and each.identifier in plan]
+        if own or plan == ():
+            return own
+        return [each for each in self.schedules.values() if each.is_default]
+
+    async def volumes_of(self, schedule: Schedule) -> list[Volume]:
+        """Return the volumes to which a schedule applies, in the order of their creation. Other tasks may run meanwhile."""
+        known = {each.identifier for each in self.schedules.values()}
+        found = []
+        for volume in list(self.pool.volumes.values()):
+            await self.pool.turns.next_if_spent()
+            self.pool.turns.take(STEPS_OF_A_VOLUME)
+            plan = self.plans.get(volume.identity)
+            if plan is None or (plan and not known.intersection(plan)):
+                if schedule.is_default:
+                    found.append(volume)
+            elif schedule.identifier in plan:
+                found.append(volume)
+        return found
+
+    def _store(self, schedule: Schedule) -> None:
+        fields = {**fields_of(schedule), "identifier": schedule.identifier}
+        self.pool.remember(SCHEDULE_KEY + schedule.name, json.dumps(fields).encode())
+        self.schedules[schedule.name] = schedule
+
+    def _check_defaults(self, schedule: Schedule) -> None:
+        others = sum(each.is_default and each.name != schedule.name for each in self.schedules.values())
+        if schedule.is_default and others >= MAX_SCHEDULES_OF_A_VOLUME:
+            raise OverLimit(f"a pool has at most {MAX_SCHEDULES_OF_A_VOLUME} default schedules")
+
+
+async def open_book(pool: Pool) -> ScheduleBook:
+    """Return the schedules that a pool remembers."""
+    book = ScheduleBook(pool)
+    for key in pool.remembered_keys(SCHEDULE_KEY):
+        await pool.turns.next_if_spent()
+        pool.turns.take(STEPS_OF_A_VOLUME)
+        _read_schedule(book, key.removeprefix(SCHEDULE_KEY), pool.remembered(key) or b"")
+    for key in pool.remembered_keys(VOLUME_KEY):
+        await pool.turns.next_if_spent()
+        pool.turns.take(STEPS_OF_A_VOLUME)
+        plan = _decoded(pool.remembered(key) or b"")
+        if isinstance(plan, list):
+            book.plans[bytes.fromhex(key.removeprefix(VOLUME_KEY))] = tuple(map(str, plan))
+    return book
+
+
+def _read_schedule(book: ScheduleBook, name: str, value: bytes) -> None:
+    fields = _decoded(value)
+    try:
+        if not isinstance(fields, dict):
+            raise ConfigError("no JSON object")
+        identifier = str(fields.pop("identifier", ""))
+        schedule = parse_schedule(name, identifier, fields)
+    except ConfigError:
+        book.unreadable.append(name)
+        return
+    book.schedules[name] = schedule
+    state = _state(_decoded(book.pool.remembered(PROGRESS_KEY + identifier) or b""))
+    if state is not None:
+        book.states[identifier] = state
+
+
+def _decoded(value: bytes) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _state_fields(state: State) -> dict[str, object]:
+    last = state.last_run
+    return {
+        "seen": state.progress.seen,
+        "ran": [list(span) for span in state.progress.ran],
+        "missed": state.missed,
+        "last_run": None if last is None else [last.moment, last.ended_s, last.snapshots, last.problem],
+    }
+
+
+def _state(fields: Any) -> State | None:
+    """Return a state from its stored form. Returns None if there is none, so that the schedule begins anew."""
+    try:
+        last = fields["last_run"]
+        ran = tuple((int(first), int(end)) for first, end in fields["ran"])
+        return State(Progress(int(fields["seen"]), ran), LastRun(*last) if last else None, int(fields["missed"]))
+    except (TypeError, KeyError, ValueError):
+        return None

@@ -1,0 +1,124 @@
+"""Taking the snapshots of one moment of a schedule, with the commands before and after them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
+from odx_target.target.logical_units import lun_attributes_of
+from odx_target.target.schedules.commands import Commands
+from odx_target.target.schedules.schedule import Application, OnFailure, Schedule
+
+SCHEDULE_ATTRIBUTE = "schedule"
+"""Attribute of a snapshot with the identifier of the schedule that made it."""
+MOMENT_ATTRIBUTE = "schedule_moment"
+CONSISTENCY_ATTRIBUTE = "consistency"
+OWN_ATTRIBUTES = (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE, CONSISTENCY_ATTRIBUTE)
+"""Attributes that only schedules may set."""
+
+CRASH_CONSISTENT = "crash"
+APPLICATION_CONSISTENT = "application"
+
+MAX_GROUP_VOLUMES = 64
+"""Largest number of volumes in one consistent group. Their snapshots are taken in one turn of the event loop, in about 5 ms."""
+
+MAX_WAITS_FOR_ROOM = 10
+"""Number of times that a group waits while the pool makes a segment. The application may be frozen during this time."""
+
+NAME_VARIABLE, VOLUMES_VARIABLE = "ODX_SNAPSHOT", "ODX_VOLUMES"
+"""Environment variables of the commands: the name of the snapshots, and the names of the volumes with spaces between them."""
+
+
+class Skipped(Exception):
+    """No snapshot is kept, because a command failed and the schedule takes only application-consistent snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The snapshots of one moment. `problem` is "", or the failure of a command that did not prevent the snapshots."""
+
+    snapshots: Sequence[Snapshot]
+    problem: str = ""
+
+
+async def take(
+    pool: Pool,
+    volumes: Sequence[Volume],
+    name: str,
+    attributes: Mapping[str, str],
+    application: Application | None,
+    commands: Commands,
+) -> Taken:
+    """Take a snapshot with this name of each volume. Volumes that have a snapshot of this name already are left out.
+
+    Up to MAX_GROUP_VOLUMES volumes form a consistent group. The command after the snapshots is run on every way out, also if
+    the command before them fails or the caller is cancelled. Raises Skipped, and StoreError if the snapshots cannot be taken.
+    The caller must commit the pool after this call.
+    """
+    if application is None:
+        return Taken(await _take_groups(pool, volumes, name, {**attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT}))
+    variables = {NAME_VARIABLE: name, VOLUMES_VARIABLE: " ".join(volume.name for volume in volumes)}
+    problem = ""
+    snapshots: Sequence[Snapshot] = ()
+    try:
+        if application.before:
+            problem = await commands.run(application.before, variables, application.timeout_s)
+        if not problem or application.on_failure is OnFailure.CRASH_CONSISTENT:
+            consistency = CRASH_CONSISTENT if problem else APPLICATION_CONSISTENT
+            snapshots = await _take_groups(pool, volumes, name, {**attributes, CONSISTENCY_ATTRIBUTE: consistency})
+    finally:
+        if application.after:
+            problem_after = await commands.run_to_its_end(application.after, variables, application.timeout_s)
+            problem = "; ".join(each for each in (problem, problem_after) if each)
+    if problem and application.on_failure is OnFailure.SKIP:
+        await _delete(pool, snapshots)
+        raise Skipped(problem)
+    if problem:
+        await _demote(pool, snapshots)
+    return Taken(snapshots, problem)
+
+
+def attributes_of(schedule: Schedule, moment: str) -> dict[str, str]:
+    """Return the attributes by which a schedule recognizes its snapshots."""
+    return {SCHEDULE_ATTRIBUTE: schedule.identifier, MOMENT_ATTRIBUTE: moment}
+
+
+def made_by(schedule: Schedule, volume: Volume) -> list[Snapshot]:
+    """Return the snapshots of a volume that a schedule has made."""
+    return [each for each in volume.snapshots.values() if each.attributes.get(SCHEDULE_ATTRIBUTE) == schedule.identifier]
+
+
+async def _take_groups(pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str]) -> Sequence[Snapshot]:
+    present = [each for each in volumes if pool.volumes.get(each.name) is each and name not in each.snapshots]
+    snapshots: list[Snapshot] = []
+    for first in range(0, len(present), MAX_GROUP_VOLUMES):
+        if first:
+            await pool.turns.next()
+        snapshots += await _take_group(pool, present[first : first + MAX_GROUP_VOLUMES], name, attributes)
+    return snapshots
+
+
+async def _take_group(pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str]) -> Sequence[Snapshot]:
+    for _ in range(MAX_WAITS_FOR_ROOM):
+        wanted = {each.name: {**lun_attributes_of(each, pool), **attributes} for each in volumes}
+        try:
+            if len(volumes) == 1:
+                return [volumes[0].snapshot(name, wanted[volumes[0].name])]
+            return pool.snapshot_volumes(wanted, name)
+        except PoolBusy as error:
+            busy = error
+            await volumes[0].room_made()
+    raise busy
+
+
+async def _delete(pool: Pool, snapshots: Sequence[Snapshot]) -> None:
+    for snapshot in snapshots:
+        await pool.turns.next_if_spent()
+        snapshot.delete()
+
+
+async def _demote(pool: Pool, snapshots: Sequence[Snapshot]) -> None:
+    """Mark snapshots as crash-consistent, because the command after them failed."""
+    for snapshot in snapshots:
+        await pool.turns.next_if_spent()
+        if snapshot.attributes.get(CONSISTENCY_ATTRIBUTE) == APPLICATION_CONSISTENT:
+            snapshot.change_attributes({**snapshot.attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT})

@@ -1,0 +1,59 @@
+"""Deletion of the snapshots that the retention of their schedule does not keep. Only snapshots that a schedule has made of a
+present volume are deleted.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from odx_target.store.api import Held, Pool, Snapshot, Volume
+from odx_target.target.schedules.retention import Judgement, Kept, judge
+from odx_target.target.schedules.schedule import Schedule
+from odx_target.target.schedules.taking import SCHEDULE_ATTRIBUTE
+
+STEPS_OF_A_SNAPSHOT = 2
+"""Steps for looking at the attributes of one snapshot."""
+
+
+async def judge_all(
+    pool: Pool, schedules: Iterable[Schedule], volumes: Sequence[Volume], now_s: float, *, clock_jumped: bool
+) -> list[tuple[Schedule, Judgement]]:
+    """Decide about the snapshots that the schedules have made of these volumes. Deletes nothing. Other tasks may run
+    meanwhile.
+    """
+    by_identifier = {each.identifier: each for each in schedules}
+    judgements = []
+    for volume in volumes:
+        made: dict[str, list[Snapshot]] = {}
+        for snapshot in list(volume.snapshots.values()):
+            await pool.turns.next_if_spent()
+            pool.turns.take(STEPS_OF_A_SNAPSHOT)
+            identifier = snapshot.attributes.get(SCHEDULE_ATTRIBUTE)
+            if identifier in by_identifier:
+                made.setdefault(identifier, []).append(snapshot)
+        for identifier, snapshots in made.items():
+            schedule = by_identifier[identifier]
+            judgements.append((schedule, judge(schedule.retention, snapshots, now_s, clock_jumped=clock_jumped)))
+    return judgements
+
+
+async def tidy(
+    pool: Pool, schedules: Iterable[Schedule], volumes: Sequence[Volume], now_s: float, *, clock_jumped: bool
+) -> Mapping[str, list[Kept]]:
+    """Delete snapshots, and return the snapshots beyond the retention that are kept, by the name of their schedule.
+
+    The caller must commit the pool after this call. Raises PoolFailed.
+    """
+    kept: dict[str, list[Kept]] = {}
+    for schedule, judgement in await judge_all(pool, schedules, volumes, now_s, clock_jumped=clock_jumped):
+        kept.setdefault(schedule.name, []).extend(judgement.kept)
+        for snapshot in judgement.deleted:
+            await pool.turns.next_if_spent()
+            try:
+                _delete(pool, snapshot)
+            except Held as error:  # the hold was set during the waits of this function
+                kept[schedule.name].append(Kept(snapshot, str(error)))
+    return kept
+
+
+def _delete(pool: Pool, snapshot: Snapshot) -> None:
+    if snapshot.guid in pool.snapshots:  # an operator may have deleted it
+        snapshot.delete()
