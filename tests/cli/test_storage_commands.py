@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from odx_target.cli import main as cli
+from odx_target.cli.storage.schedule import app as schedule_app
 from odx_target.cli.storage.snapshot import app as snapshot_app
 from odx_target.cli.storage.volume import app as volume_app
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS
@@ -55,10 +56,16 @@ def answer(result: tuple[int, str, str]) -> Any:
 def test_every_operation_has_a_command() -> None:
     commands = {
         *(f"volume-{name}" for name in get_command(volume_app).commands),  # type: ignore[attr-defined]
+        *(f"schedule-{name}" for name in get_command(schedule_app).commands),  # type: ignore[attr-defined]
         *(f"snapshot-{name}" for name in get_command(snapshot_app).commands),  # type: ignore[attr-defined]
         "clone",
     }
-    others = {"volumes": "volume-list", "snapshots": "snapshot-list", "allocated": "snapshot-diff"}
+    others = {
+        "volumes": "volume-list",
+        "snapshots": "snapshot-list",
+        "allocated": "snapshot-diff",
+        "schedules": "schedule-list",
+    }
     assert {others.get(name, name) for name in STORAGE_OPERATIONS} == commands
 
 
@@ -101,6 +108,31 @@ def test_a_life_of_a_volume(run: Run) -> None:
     assert len(answer(run("volume list", "--json"))["volumes"]) == 2
 
 
+def test_a_life_of_a_schedule(run: Run) -> None:
+    code, out, _ = run("schedule add", "hourly", "--every", "hourly", "--at", "0,30", "--keep-for", "2d", "--default")
+    assert code == 0
+    assert out.startswith("added hourly: hourly at :00,:30, keeps for 2d, applies to 2 volumes, default, next run 2")
+    added = answer(
+        run("schedule add", "w", "--every", "weekly", "--days", "sun,mon", "--at", "02:00", "--volume", "a", "--json")
+    )
+    assert (added["days"], added["at"], added["keep"], added["volumes"]) == (["mon", "sun"], ["02:00"], 4, 1)
+    assert run("schedule assign", "b", "w", "hourly")[1] == "schedules of b: hourly, w\n"
+    assert run("schedule assign", "b", "--none")[1] == "schedules of b: none\n"
+    assert run("schedule change", "w", "--before", "false", "--on-failure", "crash-consistent")[0] == 0
+    code, out, _ = run("schedule run", "w")
+    assert code == 0
+    assert out.splitlines()[0].startswith("created a@w-2")
+    assert out.splitlines()[1] == "only crash-consistent: false: exit code 1"
+    code, out, _ = run("schedule change", "w", "--disable", "--before", "")
+    assert out.endswith(", disabled\n")
+    assert "volumes: a" in run("schedule show", "w")[1]
+    rows = [line.split()[:2] for line in run("schedule list")[1].splitlines()[2:]]
+    assert rows == [["hourly", "hourly"], ["w", "weekly"]]
+    assert run("schedule remove", "w")[0] == 0
+    assert [each["name"] for each in answer(run("schedule list", "--json"))["schedules"]] == ["hourly"]
+    assert len(answer(run("snapshot list", "--json"))["snapshots"]) == 1
+
+
 def test_differences_are_lines_of_json(run: Run) -> None:
     assert run("snapshot create", "a@one")[0] == 0
     assert run("snapshot diff", "a@one")[:2] == (0, "")
@@ -119,6 +151,16 @@ MISTAKES = [
     ("clone", ("a", "c", "--count", "0"), FAILURE),
     ("volume create", ("c",), USAGE),
     ("volume delete", ("c",), FAILURE),
+    ("schedule add", ("s",), USAGE),
+    ("schedule add", ("a b", "--every", "daily"), USAGE),
+    ("schedule add", ("s", "--every", "daily", "--keep-for", "1y"), USAGE),
+    ("schedule add", ("s", "--every", "yearly"), FAILURE),
+    ("schedule add", ("s", "--every", "hourly", "--at", "60"), FAILURE),
+    ("schedule change", ("s",), USAGE),
+    ("schedule change", ("s", "--keep", "1"), FAILURE),
+    ("schedule assign", ("a",), USAGE),
+    ("schedule assign", ("a", "s", "--default"), USAGE),
+    ("schedule run", ("s",), FAILURE),
 ]
 
 

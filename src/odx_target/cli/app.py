@@ -26,6 +26,7 @@ COMMANDS = {
     "volume": "storage.volume",
     "snapshot": "storage.snapshot",
     "clone": "storage.clone",
+    "schedule": "storage.schedule",
     "pool": "pool",
     "copy": "copy",
     "token": "token.token",

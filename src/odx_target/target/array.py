@@ -31,6 +31,8 @@ from odx_target.target.lun_changes import LunChanges
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.reporter import Reporter
+from odx_target.target.schedules.runner import ScheduleRunner
+from odx_target.target.schedules.templates import open_schedules
 from odx_target.target.server.listener import ConnectedSession, Listener, bind_portals, close_sockets
 from odx_target.target.server.memory_budget import MemoryBudget
 from odx_target.target.server.target_directory import Authentication
@@ -85,6 +87,7 @@ class Array:
         self.logical_units: dict[int, LogicalUnit] = {}
         self.copy_manager: CopyManager
         self.lun_changes: LunChanges
+        self.schedules: ScheduleRunner
         self.device_server: DeviceServer
         self._listener: Listener
         self.threshold_watch: ThresholdWatch
@@ -251,6 +254,9 @@ class Array:
             self.config,
             self.commit,
         )
+        jobs = environment.with_jobs_in(self._copies.nursery)
+        self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
+        jobs.start_soon(self.schedules.run)
         self._listener = Listener(
             self.config.iqn,
             sockets,

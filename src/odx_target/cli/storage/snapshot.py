@@ -60,7 +60,7 @@ def create(
     for each in snapshots:
         _check_name(each)
     answer = ask(pool, "snapshot-create", snapshots=snapshots, attributes=_attributes(attribute or []))
-    print_json(answer) if as_json else _print_lines("created", answer["snapshots"])
+    print_json(answer) if as_json else print_snapshots("created", answer["snapshots"])
 
 
 @app.command("list")
@@ -97,14 +97,14 @@ def rename(
 ) -> None:
     """Rename a snapshot."""
     answer = ask(pool, "snapshot-rename", snapshot=name, new_name=new_name)
-    print_json(answer) if as_json else _print_lines("renamed", [answer])
+    print_json(answer) if as_json else print_snapshots("renamed", [answer])
 
 
 @app.command("delete")
 def delete(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> None:
     """Delete a snapshot. Clones of the snapshot keep their data. A snapshot with a hold cannot be deleted."""
     answer = ask(pool, "snapshot-delete", snapshot=name)
-    print_json(answer) if as_json else _print_lines("deleted", [answer])
+    print_json(answer) if as_json else print_snapshots("deleted", [answer])
 
 
 @app.command("restore")
@@ -159,14 +159,14 @@ def diff(
 def hold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_json: Json = False) -> None:
     """Protect a snapshot from deletion until the owner ends the hold."""
     answer = ask(pool, "snapshot-hold", snapshot=name, owner=owner)
-    print_json(answer) if as_json else _print_lines("held", [answer])
+    print_json(answer) if as_json else print_snapshots("held", [answer])
 
 
 @app.command("unhold")
 def unhold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_json: Json = False) -> None:
     """End the hold of an owner."""
     answer = ask(pool, "snapshot-unhold", snapshot=name, owner=owner)
-    print_json(answer) if as_json else _print_lines("released", [answer])
+    print_json(answer) if as_json else print_snapshots("released", [answer])
 
 
 def _check_name(name: str) -> None:
@@ -189,16 +189,16 @@ def _print_ranges(answer: Answer) -> None:
         typer.echo(json.dumps(each))
 
 
-def _print_lines(done: str, snapshots: Sequence[Mapping[str, Any]]) -> None:
+def print_snapshots(done: str, snapshots: Sequence[Mapping[str, Any]]) -> None:
     for each in snapshots:
         holds = f", held by {', '.join(each['holds'])}" if each["holds"] else ""
-        typer.echo(f"{done} {_name(each)}, {each['size_bytes']} bytes, {_time(each['created_s'])}{holds}")
+        typer.echo(f"{done} {_name(each)}, {each['size_bytes']} bytes, {time_text(each['created_s'])}{holds}")
 
 
 def _cells(snapshot: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         _name(snapshot),
-        _time(snapshot["created_s"]),
+        time_text(snapshot["created_s"]),
         size(snapshot["size_bytes"]),
         " ".join(snapshot["holds"]),
         snapshot["guid"],
@@ -209,14 +209,14 @@ def _name(snapshot: Mapping[str, Any]) -> str:
     return f"{snapshot['volume']}@{snapshot['name']}"
 
 
-def _time(created_s: float) -> str:
+def time_text(created_s: float) -> str:
     """Return the text of a time in UTC, with seconds."""
     return datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _shown(key: str, value: Any) -> str:
     if key == "created_s":
-        return _time(value)
+        return time_text(value)
     if key.endswith("_bytes"):
         return f"{value} ({size(value)})"
     if isinstance(value, list):

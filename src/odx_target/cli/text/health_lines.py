@@ -19,6 +19,8 @@ def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
     for met in health["met"]:
         kind = met["kind"].replace("_", " ")
         yield f"met since the start: {kind}, {met['times']} times, last {met['age_s']:.0f} s ago: {met['reason']}"
+    for each in health.get("schedules", ()):
+        yield f"schedule {each['schedule']}: {each['problem']}"
     for error in health["trace_errors"]:
         yield f"trace: not written: {error}"
     available = health["available_bytes"]

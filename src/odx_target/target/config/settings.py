@@ -1,5 +1,6 @@
 """Dataclasses with the settings of an array and of the command `serve`, and with the default values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,18 @@ class Portal:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTemplate:
+    """A schedule of snapshots that is added to the pool if the pool has no schedule of this name.
+
+    `fields` are the fields that `schedules.fields` describes. `volumes` are the names of volumes that get the schedule.
+    """
+
+    name: str
+    fields: Mapping[str, object]
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class Config:
 
     Hosts can copy to these LUNs by token, but not from these LUNs.
     """
+    schedules: tuple[ScheduleTemplate, ...] = ()
     chap_users: tuple[ChapUser, ...] = ()
     """The CHAP users. Each initiator must log in as one of these users. If there are no users, every initiator may log in."""
     target_chap: TargetChap | None = None

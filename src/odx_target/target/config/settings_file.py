@@ -19,6 +19,7 @@ from odx_target.target.config.parsing import (
     parse_soft_thresholds,
     size_of,
 )
+from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
@@ -124,6 +125,7 @@ The function makes settings from the value of the key and the folder of the file
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
+    "schedule": lambda value, _base: {"schedules": schedule_templates_of(value)},
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},

@@ -21,7 +21,8 @@ def describe_health(array: "Array") -> dict[str, object]:
     counts = array.reporter.counts
     trace_errors = [] if array.tap is None else array.tap.errors()
     return {
-        "is_well": not (status.failure or status.no_room or status.checkpoint_error or status.damaged or trace_errors),
+        "is_well": not (status.failure or status.no_room or status.checkpoint_error or status.damaged or trace_errors)
+        and not array.schedules.problems(),
         "failure": status.failure,
         "full": status.no_room if status.is_full else None,
         "no_segment": None if status.is_full else status.no_room,
@@ -37,6 +38,7 @@ def describe_health(array: "Array") -> dict[str, object]:
         "used_bytes": usage.used_bytes,
         "available_bytes": usage.available_bytes,
         "cleaning": _cleaning_data(status.cleaning),
+        "schedules": array.schedules.problems(),
         "refused_sockets": sum(counts[event] for event in REFUSED_SOCKETS),
         "refused_logins": counts[REFUSED_LOGIN],
     }

@@ -105,6 +105,15 @@ class ScheduleBook:
         self.pool.remember(VOLUME_KEY + volume.identity.hex(), json.dumps(plan).encode())
         self.plans[volume.identity] = plan
 
+    def assign_also(self, volume: Volume, schedule: Schedule) -> None:
+        """Add a schedule to the own schedules of a volume. Raises OverLimit."""
+        self.assign(volume, [*self._own(volume), schedule])
+
+    def check_one_more(self, volume: Volume) -> None:
+        """Raise OverLimit if a volume can have no further schedule of its own."""
+        if len(self._own(volume)) >= MAX_SCHEDULES_OF_A_VOLUME:
+            raise OverLimit(f"volume {volume.name!r} has {MAX_SCHEDULES_OF_A_VOLUME} schedules already")
+
     def forget_volume(self, volume: Volume) -> None:
         """Remove the schedules of a volume that is about to be deleted, or that gets the default schedules."""
         if self.plans.pop(volume.identity, None) is not None:
@@ -117,9 +126,8 @@ class ScheduleBook:
 
     def schedules_of(self, volume: Volume) -> list[Schedule]:
         """Return the schedules of a volume. A volume whose own schedules were all removed has the default schedules."""
-        plan = self.plans.get(volume.identity)
-        own = [each for each in self.schedules.values() if plan is not None and each.identifier in plan]
-        if own or plan == ():
+        own = self._own(volume)
+        if own or self.plans.get(volume.identity) == ():
             return own
         return [each for each in self.schedules.values() if each.is_default]
 
@@ -137,6 +145,10 @@ class ScheduleBook:
             elif schedule.identifier in plan:
                 found.append(volume)
         return found
+
+    def _own(self, volume: Volume) -> list[Schedule]:
+        plan = self.plans.get(volume.identity, ())
+        return [each for each in self.schedules.values() if each.identifier in plan]
 
     def _store(self, schedule: Schedule) -> None:
         fields = {**fields_of(schedule), "identifier": schedule.identifier}

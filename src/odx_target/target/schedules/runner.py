@@ -131,6 +131,11 @@ class ScheduleRunner:
         state = self.book.states.get(schedule.identifier)
         return "" if state is None or state.last_run is None else state.last_run.problem
 
+    def problems(self) -> list[dict[str, object]]:
+        """Return the name and the problem of each schedule whose current attempts or last run have a problem."""
+        found = [(each.name, self.problem_of(each)) for each in self.book.schedules.values() if each.is_enabled]
+        return [{"schedule": name, "problem": problem} for name, problem in found if problem]
+
     @property
     def clock_jumped(self) -> bool:
         """True if the clock has jumped forward within the last day."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolBusy, Volume
+from odx_target.target.schedules.runner import ScheduleRunner
+from odx_target.target.schedules.templates import open_schedules
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -27,10 +29,19 @@ class Storage:
         self.pool = pool
         self.environment = environment
         self.array = array
+        self._schedules: ScheduleRunner | None = None
 
     def unit_of(self, volume: Volume) -> LogicalUnit | None:
         """Return the logical unit that presents a volume to hosts. Return None if hosts cannot use the volume."""
         return None if self.array is None else self.array.lun_changes.of_volume(volume)
+
+    async def schedules(self) -> ScheduleRunner:
+        """Return the schedules of the pool. If no array serves the pool, nothing runs the schedules at their moments."""
+        if self.array is not None:
+            return self.array.schedules
+        if self._schedules is None:
+            self._schedules = await open_schedules(self.pool, self.environment, _log_nothing, self.make_durable)
+        return self._schedules
 
     async def make_durable(self) -> None:
         """Commit and flush all changes."""
@@ -54,6 +65,10 @@ class Storage:
                     await self.environment.sleep(BUSY_PAUSE_S)
                 else:
                     await volume.room_made()
+
+
+def _log_nothing(_level: str, _event: str, /, **_fields: object) -> None:
+    """Drop a report, because the command itself shows the result."""
 
 
 def ignore(_value: object) -> None:

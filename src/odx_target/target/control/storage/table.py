@@ -9,7 +9,9 @@ from odx_target.target.control.describe import Data
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.storage import differences, snapshots, volumes
 from odx_target.target.control.storage.names import SnapshotName, parse_new_name, parse_snapshot_name
+from odx_target.target.control.storage.schedules import SCHEDULE_OPERATIONS
 from odx_target.target.control.storage.storage import Storage
+from odx_target.target.schedules.taking import MOMENT_ATTRIBUTE, SCHEDULE_ATTRIBUTE
 
 MAX_ATTRIBUTE_TEXT = 1024
 """Maximum length of the name and of the value of a snapshot attribute. Operators choose these attributes."""
@@ -26,6 +28,9 @@ def _attributes(value: object) -> Mapping[str, str]:
     if not all(isinstance(text, str) and text.isprintable() and len(text) <= MAX_ATTRIBUTE_TEXT for text in texts):
         raise ConfigError(f"attributes: want names and values of at most {MAX_ATTRIBUTE_TEXT} printable characters")
     assert isinstance(value, dict)
+    for name in (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE):
+        if name in value:
+            raise ConfigError(f"attributes: only schedules set {name!r}")
     return value
 
 
@@ -111,6 +116,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
         Operation(
             "allocated", differences.allocated, (Argument("source", "VOLUME, VOLUME@NAME or a guid", arguments.text), _BLOCK)
         ),
+        *SCHEDULE_OPERATIONS,
     )
 }
 

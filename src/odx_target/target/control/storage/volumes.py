@@ -32,6 +32,7 @@ from odx_target.target.lun_size import (
     size_bytes_of,
     volume_blocks,
 )
+from odx_target.target.schedules.taking import OWN_ATTRIBUTES
 
 MAX_CLONES = MAX_LUNS
 """Maximum number of clones in one request. This is also the maximum number of LUNs of an array."""
@@ -154,6 +155,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
     row = describe_volume(volume, storage.pool)
     await storage.when_ready(lambda: storage.pool.delete_volume(name))
     forget_size(volume, storage.pool)
+    (await storage.schedules()).book.forget_volume(volume)
     drop(storage.pool, volume.identity)
     await storage.make_durable()
     return row
@@ -174,7 +176,8 @@ def _attributes_of_clone(source: Snapshot | Volume, pool: Pool, *, read_only: bo
     attributes.setdefault(SIZE_ATTRIBUTE, str(source.size_blocks * BLOCK_BYTES))
     attributes.setdefault(BLOCK_ATTRIBUTE, str(BLOCK_BYTES))
     attributes.pop(LUN_ATTRIBUTE, None)
-    attributes.pop(READ_ONLY_ATTRIBUTE, None)
+    for name in (READ_ONLY_ATTRIBUTE, *OWN_ATTRIBUTES):
+        attributes.pop(name, None)
     if read_only:
         attributes[READ_ONLY_ATTRIBUTE] = YES
     return attributes

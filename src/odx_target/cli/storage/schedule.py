@@ -1,0 +1,312 @@
+"""`odx-target schedule`: list and change the schedules by which an array takes snapshots."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.snapshot import print_snapshots, time_text
+from odx_target.cli.text.tables import print_columns
+from odx_target.target.config.error import ConfigError
+from odx_target.target.schedules.calendar import Every
+from odx_target.target.schedules.fields import DAYS, parse_duration, parse_name
+from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, OnFailure
+
+app = typer.Typer(help="List and change the schedules of snapshots.", no_args_is_help=True)
+
+HEADINGS = ("name", "runs", "keeps", "applies to", "next run", "last run", "snapshots", "missed", "problem")
+
+
+def _parsed(parse: Any) -> Any:
+    """Return a function for typer that reports the error of `parse` as a mistake in the command line."""
+
+    def parsed(value: str) -> Any:
+        try:
+            return parse(value)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parsed
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")]
+NewNameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Name of the schedule. Names of its snapshots begin with it.", parser=_parsed(parse_name)
+    ),
+]
+EveryOption = Annotated[str | None, typer.Option("--every", metavar="|".join(Every), help="Kind of the schedule.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="LIST",
+        help="Minutes of each hour, such as 0,30, of an hourly schedule; times in UTC, such as 02:00,14:00, of the others. "
+        "Default: 0 or 00:00.",
+    ),
+]
+Days = Annotated[
+    str | None, typer.Option("--days", metavar="LIST", help=f"Days of a weekly schedule, of {','.join(DAYS)}; default: mon.")
+]
+Keep = Annotated[
+    int | None, typer.Option("--keep", metavar="N", help="Number of snapshots of each volume to keep; default: 24, 7 or 4.")
+]
+KeepFor = Annotated[
+    int | None,
+    typer.Option(
+        "--keep-for",
+        metavar="DURATION",
+        help="Age up to which snapshots are kept, such as 12h, 7d or 4w.",
+        parser=_parsed(parse_duration),
+    ),
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        "--before", metavar="COMMAND", help="Command that freezes an application before the snapshots. No shell is used."
+    ),
+]
+After = Annotated[
+    str | None, typer.Option("--after", metavar="COMMAND", help="Command that continues the application after the snapshots.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help=f"Longest time for each command; default: {DEFAULT_TIMEOUT_S:g}."),
+]
+OnFailureOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-failure",
+        metavar="|".join(OnFailure),
+        help="If a command fails: take snapshots that are only crash-consistent (default), or none.",
+    ),
+]
+Default = Annotated[
+    bool | None,
+    typer.Option("--default/--no-default", help="Apply the schedule to all volumes that have no schedules of their own."),
+]
+Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Run the schedule, or pause it.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="schedule")
+
+
+@app.callback()
+def schedule() -> None:
+    """List and change the schedules by which an array takes snapshots. All times are in UTC.
+
+    Schedules run while an array serves the pool. If an array serves the pool, the array carries out the command. Otherwise the
+    command changes the pool itself.
+    """
+
+
+@app.command("list")
+def list_schedules(pool: PoolArgument, as_json: Json = False) -> None:
+    """List the schedules."""
+    answer = ask(pool, "schedules")
+    if as_json:
+        print_json(answer)
+        return
+    print_columns(HEADINGS, [_cells(each) for each in answer["schedules"]])
+    for name in answer["unreadable"]:
+        typer.echo(f"{name}: this program cannot read the schedule, and does not run it")
+
+
+@app.command("show")
+def show(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
+    """Show a schedule, its volumes, and the snapshots that it keeps beyond its retention."""
+    answer = ask(pool, "schedule-show", name=name)
+    if as_json:
+        print_json(answer)
+        return
+    for line in _lines(answer):
+        typer.echo(line)
+
+
+@app.command("add")
+def add(
+    pool: PoolArgument,
+    name: NewNameArgument,
+    every: EveryOption = None,
+    at: At = None,
+    days: Days = None,
+    keep: Keep = None,
+    keep_for: KeepFor = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option("--volume", metavar="VOLUME", help="Volume that gets the schedule as its own; may be repeated."),
+    ] = None,
+    default: Default = None,
+    before: Before = None,
+    after: After = None,
+    timeout: Timeout = None,
+    on_failure: OnFailureOption = None,
+    enabled: Enabled = None,
+    as_json: Json = False,
+) -> None:
+    """Add a schedule. It runs first at its next moment.
+
+    The snapshots are called NAME-2026-11-29T13:00Z, after their moment. Up to 64 volumes of one schedule are snapshotted at the
+    same moment. Only snapshots that the schedule has made are deleted by its retention, and never a snapshot with a hold.
+    """
+    if every is None:
+        raise typer.BadParameter(f"want --every, one of {', '.join(Every)}")
+    fields = _fields(every, at, days, keep, keep_for, default, before, after, timeout, on_failure, enabled)
+    answer = ask(pool, "schedule-add", name=name, fields=fields, volumes=volume or [])
+    print_json(answer) if as_json else typer.echo(_line("added", answer))
+
+
+@app.command("change")
+def change(
+    pool: PoolArgument,
+    name: NameArgument,
+    every: EveryOption = None,
+    at: At = None,
+    days: Days = None,
+    keep: Keep = None,
+    keep_for: KeepFor = None,
+    default: Default = None,
+    before: Before = None,
+    after: After = None,
+    timeout: Timeout = None,
+    on_failure: OnFailureOption = None,
+    enabled: Enabled = None,
+    as_json: Json = False,
+) -> None:
+    """Change a schedule. Everything that is not given stays as it is."""
+    fields = _fields(every, at, days, keep, keep_for, default, before, after, timeout, on_failure, enabled)
+    if not fields:
+        raise typer.BadParameter("want at least one option that changes the schedule")
+    answer = ask(pool, "schedule-change", name=name, fields=fields)
+    print_json(answer) if as_json else typer.echo(_line("changed", answer))
+
+
+@app.command("assign")
+def assign(
+    pool: PoolArgument,
+    volume: Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Schedules of the volume, at most three.")
+    ] = None,
+    default: Annotated[bool, typer.Option("--default", help="Give the volume the default schedules.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="Take no scheduled snapshots of the volume.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Set the schedules of a volume: schedules of its own, the default schedules, or none."""
+    if bool(names) + default + none != 1:
+        raise typer.BadParameter("want the names of schedules, --default or --none")
+    answer = ask(pool, "schedule-assign", volume=volume, schedules=None if default else names or [])
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"schedules of {volume}: {', '.join(answer['schedules']) or 'none'}")
+
+
+@app.command("remove")
+def remove(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
+    """Remove a schedule. Its snapshots stay until they are deleted by hand."""
+    answer = ask(pool, "schedule-remove", name=name)
+    print_json(answer) if as_json else typer.echo(f"removed {answer['name']}; its snapshots stay")
+
+
+@app.command("run")
+def run(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
+    """Take the snapshots of a schedule now, with its commands. The moments of the schedule do not change."""
+    answer = ask(pool, "schedule-run", name=name)
+    if as_json:
+        print_json(answer)
+        return
+    print_snapshots("created", answer["snapshots"])
+    if answer["problem"]:
+        typer.echo(f"only crash-consistent: {answer['problem']}")
+
+
+def _fields(
+    every: str | None,
+    at: str | None,
+    days: str | None,
+    keep: int | None,
+    keep_for_s: int | None,
+    default: bool | None,
+    before: str | None,
+    after: str | None,
+    timeout_s: float | None,
+    on_failure: str | None,
+    enabled: bool | None,
+) -> dict[str, object]:
+    given = {
+        "every": every,
+        "at": None if at is None else at.split(","),
+        "days": None if days is None else days.split(","),
+        "keep": keep,
+        "keep_for_s": keep_for_s,
+        "default": default,
+        "before": before,
+        "after": after,
+        "timeout_s": timeout_s,
+        "on_failure": on_failure,
+        "enabled": enabled,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _cells(schedule: Mapping[str, Any]) -> tuple[str, ...]:
+    last = schedule["last_run"]
+    return (
+        schedule["name"],
+        _when(schedule),
+        _keeps(schedule),
+        _applies_to(schedule),
+        "never: disabled" if schedule["next_s"] is None else time_text(schedule["next_s"]),
+        "" if last is None else last["moment"],
+        "" if last is None else str(last["snapshots"]),
+        str(schedule["missed"]),
+        schedule["problem"],
+    )
+
+
+def _lines(schedule: Mapping[str, Any]) -> Sequence[str]:
+    last = schedule["last_run"]
+    lines = [_line("schedule", schedule)]
+    if schedule["before"] or schedule["after"]:
+        lines.append(f"commands: before {schedule['before'] or 'none'}; after {schedule['after'] or 'none'}")
+        lines.append(f"each for at most {schedule['timeout_s']:g} s; if one fails: {schedule['on_failure']}")
+    lines.append(f"volumes: {' '.join(schedule['volume_names']) or 'none'}")
+    if last is not None:
+        lines.append(f"last run: {last['moment']}, ended {time_text(last['ended_s'])}, {last['snapshots']} snapshots")
+    lines.append(f"missed runs: {schedule['missed']}")
+    if schedule["problem"]:
+        lines.append(f"problem: {schedule['problem']}")
+    lines += [f"kept: {each['volume']}@{each['name']}: {each['reason']}" for each in schedule["kept"]]
+    return lines + ([f"kept: {schedule['kept_not_shown']} more"] if schedule["kept_not_shown"] else [])
+
+
+def _line(done: str, schedule: Mapping[str, Any]) -> str:
+    following = "disabled" if schedule["next_s"] is None else f"next run {time_text(schedule['next_s'])}"
+    keeps, applies = f"keeps {_keeps(schedule)}", f"applies to {_applies_to(schedule)}"
+    return f"{done} {schedule['name']}: {_when(schedule)}, {keeps}, {applies}, {following}"
+
+
+def _when(schedule: Mapping[str, Any]) -> str:
+    at = ",".join(f":{at:02}" if isinstance(at, int) else at for at in schedule["at"])
+    days = f" {','.join(schedule['days'])}" if schedule["days"] else ""
+    return f"{schedule['every']}{days} at {at}"
+
+
+def _keeps(schedule: Mapping[str, Any]) -> str:
+    if schedule["keep"] is not None:
+        return str(schedule["keep"])
+    seconds = int(schedule["keep_for_s"])
+    for unit, unit_s in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % unit_s == 0:
+            return f"for {seconds // unit_s}{unit}"
+    return f"for {seconds}s"
+
+
+def _applies_to(schedule: Mapping[str, Any]) -> str:
+    count = f"{schedule['volumes']} volume{'' if schedule['volumes'] == 1 else 's'}"
+    return f"{count}, default" if schedule["default"] else count

@@ -1,0 +1,167 @@
+"""Operations on the schedules of snapshots, and the table of these operations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from odx_target.target.config.error import ConfigError
+from odx_target.target.control import arguments
+from odx_target.target.control.arguments import Argument, ManagementError
+from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.operation import Operation
+from odx_target.target.control.storage.describe import describe_snapshot, volume_names
+from odx_target.target.control.storage.names import find_volume
+from odx_target.target.control.storage.storage import Storage
+from odx_target.target.schedules.calendar import minute_of
+from odx_target.target.schedules.fields import changed, fields_of, parse_name
+from odx_target.target.schedules.runner import ScheduleRunner
+from odx_target.target.schedules.schedule import Schedule
+from odx_target.target.schedules.taking import Skipped
+from odx_target.target.schedules.templates import new_schedule
+from odx_target.target.schedules.tidying import judge_all
+
+MAX_KEPT_SHOWN = 100
+"""Largest number of snapshots beyond the retention that `schedule-show` lists. The others are counted."""
+
+
+async def schedules(storage: Storage) -> Data:
+    """List the schedules of the pool."""
+    runner = await storage.schedules()
+    found = sorted(runner.book.schedules.items())
+    rows = [await _row(storage, runner, schedule) for _, schedule in found]
+    return {"schedules": rows, "unreadable": runner.book.unreadable}
+
+
+async def show(storage: Storage, name: str) -> Data:
+    """Describe a schedule, its volumes, and the snapshots that it keeps beyond its retention."""
+    runner = await storage.schedules()
+    schedule = runner.book.find(name)
+    pool, now_s = storage.pool, storage.environment.time()
+    judged = await judge_all(pool, [schedule], list(pool.volumes.values()), now_s, clock_jumped=runner.clock_jumped)
+    kept = [each for _, judgement in judged for each in judgement.kept]
+    names = volume_names(pool)
+    volumes = await runner.book.volumes_of(schedule)
+    return {
+        **await _row(storage, runner, schedule),
+        "volume_names": [each.name for each in volumes],
+        "kept": await rows_in_turns(
+            storage.environment.turns,
+            kept[:MAX_KEPT_SHOWN],
+            lambda each: {**describe_snapshot(each.snapshot, names), "reason": each.reason},
+        ),
+        "kept_not_shown": max(0, len(kept) - MAX_KEPT_SHOWN),
+    }
+
+
+async def add(storage: Storage, name: str, fields: dict[str, object], volumes: Sequence[str]) -> Data:
+    """Add a schedule, and give it to the volumes in addition to their own schedules."""
+    runner = await storage.schedules()
+    book = runner.book
+    schedule, seen = new_schedule(name, fields, storage.environment)
+    assigned = [find_volume(storage.pool, each) for each in volumes]
+    for volume in assigned:
+        book.check_one_more(volume)
+    await storage.when_ready(lambda: book.add(schedule, seen))
+    for volume in assigned:
+        await storage.when_ready(partial(book.assign_also, volume, schedule))
+    await storage.make_durable()
+    return await _row(storage, runner, schedule)
+
+
+async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data:
+    """Change fields of a schedule. Moments before the change do not become due."""
+    runner = await storage.schedules()
+    former = runner.book.find(name)
+    schedule = changed(former, fields)
+    await storage.when_ready(lambda: runner.book.change(schedule))
+    if (schedule.calendar, schedule.is_enabled) != (former.calendar, former.is_enabled):
+        await storage.when_ready(lambda: runner.book.set_state(schedule, runner.begin(schedule)))
+    await storage.make_durable()
+    return await _row(storage, runner, schedule)
+
+
+async def remove(storage: Storage, name: str) -> Data:
+    """Remove a schedule. Its snapshots stay."""
+    runner = await storage.schedules()
+    row = await _row(storage, runner, runner.book.find(name))
+    runner.book.remove(name)
+    await storage.make_durable()
+    return row
+
+
+async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None) -> Data:
+    """Give a volume its own schedules, none if the list is empty, or the default schedules if there is no list."""
+    runner = await storage.schedules()
+    found = find_volume(storage.pool, volume)
+    own = None if schedules is None else [runner.book.find(name) for name in schedules]
+    await storage.when_ready(lambda: runner.book.assign(found, own))
+    await storage.make_durable()
+    return {"volume": volume, "schedules": [each.name for each in runner.book.schedules_of(found)], "is_default": own is None}
+
+
+async def run(storage: Storage, name: str) -> Data:
+    """Take the snapshots of a schedule now."""
+    runner = await storage.schedules()
+    try:
+        taken = await runner.run_now(runner.book.find(name))
+    except Skipped as error:
+        raise ManagementError(f"no snapshot was taken: {error}") from error
+    names = volume_names(storage.pool)
+    rows = await rows_in_turns(storage.environment.turns, taken.snapshots, lambda each: describe_snapshot(each, names))
+    return {"snapshots": rows, "problem": taken.problem}
+
+
+async def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule) -> Data:
+    state = runner.book.states.get(schedule.identifier)
+    last_run = None if state is None else state.last_run
+    next_s = schedule.calendar.next(minute_of(storage.environment.time())) * 60
+    return {
+        "name": schedule.name,
+        **fields_of(schedule),
+        "volumes": len(await runner.book.volumes_of(schedule)),
+        "next_s": next_s if schedule.is_enabled else None,
+        "last_run": None if last_run is None else asdict(last_run),
+        "missed": 0 if state is None else state.missed,
+        "problem": runner.problem_of(schedule),
+    }
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError("fields: want the fields of a schedule")
+    return dict(value)
+
+
+def _names(value: object) -> Sequence[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ConfigError(f"want a list of names, not {value!r}")
+    return value
+
+
+_NAME = Argument("name", "the name of the schedule", arguments.text)
+
+SCHEDULE_OPERATIONS = (
+    Operation("schedules", schedules),
+    Operation("schedule-show", show, (_NAME,)),
+    Operation(
+        "schedule-add",
+        add,
+        (
+            Argument("name", "the name of the schedule", parse_name),
+            Argument("fields", "the fields of the schedule", _fields),
+            Argument("volumes", "names of volumes that get the schedule", _names, ()),
+        ),
+    ),
+    Operation("schedule-change", change, (_NAME, Argument("fields", "the fields to change", _fields))),
+    Operation("schedule-remove", remove, (_NAME,)),
+    Operation(
+        "schedule-assign",
+        assign,
+        (
+            Argument("volume", "the name of the volume", arguments.text),
+            Argument("schedules", "names of schedules; without it the volume gets the default schedules", _names, None),
+        ),
+    ),
+    Operation("schedule-run", run, (_NAME,)),
+)

@@ -1,0 +1,64 @@
+"""The schedules of an array at its start: the schedules that the pool remembers, and new ones from the configuration."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from odx_target.environment import Environment
+from odx_target.store.api import Pool, StoreError
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import ScheduleTemplate
+from odx_target.target.schedules.book import ScheduleBook, open_book
+from odx_target.target.schedules.calendar import minute_of
+from odx_target.target.schedules.commands import ProcessCommands
+from odx_target.target.schedules.fields import parse_schedule
+from odx_target.target.schedules.runner import Report, ScheduleRunner
+from odx_target.target.schedules.schedule import IDENTIFIER_BYTES, Schedule
+
+log = structlog.get_logger()
+
+
+async def open_schedules(
+    pool: Pool,
+    environment: Environment,
+    report: Report,
+    make_durable: Callable[[], Awaitable[None]],
+    templates: Sequence[ScheduleTemplate] = (),
+) -> ScheduleRunner:
+    """Return the runner of the schedules of a pool. Schedules in `templates` that the pool does not have are added.
+
+    Raises ConfigError if a template names a volume that does not exist.
+    """
+    book = await open_book(pool)
+    for name in book.unreadable:
+        log.error("a schedule cannot be read and does not run; a newer program may have stored it", schedule=name)
+    for template in templates:
+        try:
+            _apply(book, template, environment)
+        except StoreError as error:
+            log.error("a schedule of the configuration cannot be stored", schedule=template.name, reason=str(error))
+    return ScheduleRunner(book, environment, report, make_durable, ProcessCommands())
+
+
+def new_schedule(name: str, fields: dict[str, object], environment: Environment) -> tuple[Schedule, int]:
+    """Return a new schedule, and the last moment before now. Raises ConfigError."""
+    schedule = parse_schedule(name, environment.entropy(IDENTIFIER_BYTES).hex(), fields)
+    return schedule, schedule.calendar.previous(minute_of(environment.time()))
+
+
+def _apply(book: ScheduleBook, template: ScheduleTemplate, environment: Environment) -> None:
+    present = book.schedules.get(template.name)
+    if present is not None:
+        if parse_schedule(template.name, present.identifier, template.fields) != present:
+            hint = "`odx-target schedule change POOL NAME` changes it"
+            log.info("a schedule keeps the settings that the pool has", schedule=template.name, hint=hint)
+        return
+    volumes = [book.pool.volumes.get(name) for name in template.volumes]
+    for name, volume in zip(template.volumes, volumes, strict=True):
+        if volume is None:
+            raise ConfigError(f"schedule {template.name}: the pool has no volume {name!r}")
+    schedule, seen = new_schedule(template.name, dict(template.fields), environment)
+    book.add(schedule, seen)
+    for volume in volumes:
+        assert volume is not None
+        book.assign_also(volume, schedule)
