@@ -80,12 +80,14 @@ async def test_a_schedule_runs_at_once_with_its_commands() -> None:
 
 async def test_a_change_makes_no_past_moment_due(autojump_clock: MockClock) -> None:
     async with serving(Config(luns=LUNS)) as array:
-        await do(array, "schedule-add", name="s", fields={"every": "daily", "enabled": False}, volumes=["first"])
-        await trio.sleep(30 * HOUR)
+        await do(
+            array, "schedule-add", name="s", fields={"every": "daily", "at": ["13:00"], "enabled": False}, volumes=["first"]
+        )
+        await trio.sleep(2 * HOUR)
         await do(array, "schedule-change", name="s", fields={"enabled": True})
         await trio.sleep(60)
         row = await do(array, "schedule-change", name="s", fields={"every": "hourly", "at": [59]})
-        assert row["next_s"] == BEGIN_S + 30 * HOUR + 59 * 60
+        assert row["next_s"] == BEGIN_S + 2 * HOUR + 59 * 60
         await trio.sleep(60)
         assert (await do(array, "snapshots"))["snapshots"] == []
         await trio.sleep(HOUR)
@@ -152,10 +154,9 @@ async def test_the_configuration_adds_schedules_and_the_pool_remembers_them(tmp_
 
 async def test_a_template_for_an_unknown_volume_is_a_mistake() -> None:
     config = Config(luns=LUNS, schedules=(ScheduleTemplate("s", {"every": "daily"}, ("third",)),))
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(ConfigError, match="third"):
         async with running(config):
             pass
-    assert caught.group_contains(ConfigError, match="third")
 
 
 async def test_a_failed_run_is_a_problem_of_the_health(autojump_clock: MockClock) -> None:
