@@ -119,7 +119,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.shop.keep()
 
     def look(self, begin: int, end: int) -> None:
-        """Let the model look at the clock at `begin` and at each minute up to `end`."""
+        """Look at the clock of the model at `begin` and at each minute up to `end`."""
         for naive in self.model.values():
             calendar = naive.schedule.calendar
             if begin < naive.seen:
