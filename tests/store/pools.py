@@ -9,9 +9,23 @@ from tests.sim.virtual_environment import VirtualEnvironment
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, BlockSource, PoolBusy, Volume
+from odx_target.store.checking.pool_check import PoolReport, check_pool
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool, open_pool
+from odx_target.store.opening.format_head import decode_head
 
 SMALL = PoolOptions(segment_blocks=32, cleaning=False)
+
+
+def check_simulated_pool(disk: SimulatedDisk) -> PoolReport:
+    """Check the closed pool of a simulated disk, as `pool check` does."""
+    document = disk.head.document
+    assert document is not None
+    parts = disk.parts()
+    VirtualEnvironment.is_in_thread = True
+    try:
+        return check_pool(parts.segments, parts.catalogue, decode_head(document, "the head"), lambda _: None)
+    finally:
+        VirtualEnvironment.is_in_thread = False
 
 
 class Machine:

@@ -12,7 +12,7 @@ from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.opening.format_head import Head
-from odx_target.store.opening.recovery import Replayed, read_state
+from odx_target.store.opening.recovery import Replayed, full_blocks, read_state
 from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
 
 _BLOCK_MASK = (1 << PLACE_BITS) - 1
@@ -87,8 +87,14 @@ def _check_segment(
     """Check one segment. Returns the numbers of its damaged blocks."""
     segment, size_blocks = store.open(number), found.sizes[number]
     check = SegmentCheck(segment, size_blocks, pool_identity)
-    if not check.is_sealed():
-        used_blocks = found.replay.used.get(number) if size_blocks else 0
+    replayed_blocks = found.replay.used.get(number)
+    sealed_blocks = check.sealed_blocks()
+    # If the power was lost, a footer may be on the disk without the last batches before it. The log then ends before them.
+    if sealed_blocks is None or (number == found.replay.end.segment and replayed_blocks != sealed_blocks):
+        used_blocks = replayed_blocks if size_blocks else 0
+        if number in found.unsealed:
+            full = full_blocks(segment, size_blocks, found.unsealed[number], pool_identity)
+            used_blocks = found.unsealed[number] if full is None else full[0]
         check = SegmentCheck(segment, size_blocks, pool_identity, used_blocks)
     goes_on, before = True, 0
     while goes_on:

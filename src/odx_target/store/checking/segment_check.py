@@ -10,8 +10,8 @@ from itertools import zip_longest
 
 from crc32c import crc32c
 
-from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, walk
-from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
+from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, footer_table, walk
+from odx_target.store.log.footer import footer_blocks
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.segments.segment import Segment
 
@@ -39,12 +39,15 @@ class SegmentCheck:
         self._used_blocks = used_blocks
         self._steps = self._run()
 
-    def is_sealed(self) -> bool:
-        """True if the segment has a valid footer. Waits for the disk, so call it in a thread. Raises OSError."""
+    def sealed_blocks(self) -> int | None:
+        """Number of blocks before the footer. None if the segment has no valid footer.
+
+        Waits for the disk, so call it in a thread. Raises OSError.
+        """
         if not self._size_blocks:
-            return False
-        last_block = self._segment.read(self._size_blocks - 1, 1)
-        return decode_tail(last_block, self._pool_identity, self.number, self._size_blocks) is not None
+            return None
+        table = footer_table(self._segment, self._size_blocks, self._pool_identity)
+        return None if table is None else len(table)
 
     def advance(self) -> bool:
         """Check the next piece.
@@ -81,8 +84,7 @@ class SegmentCheck:
         """Read the checksums from the footer. Returns None if the segment is not sealed or the footer is damaged."""
         if self._used_blocks is not None:
             return None
-        tail = decode_tail(self._segment.read(self._size_blocks - 1, 1), self._pool_identity, self.number, self._size_blocks)
-        table = tail and decode_table(tail, self._segment.read(tail.used_blocks, footer_blocks(tail.used_blocks)))
+        table = footer_table(self._segment, self._size_blocks, self._pool_identity)
         if table is None:
             self.complaints.append("its footer is damaged")
         return table

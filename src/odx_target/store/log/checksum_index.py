@@ -74,12 +74,14 @@ def load_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "arr
 
     If there is no valid footer, read the checksums from the batch headers. Raises OSError.
     """
+    table = footer_table(segment, size_blocks, pool_identity)
+    return read_headers(segment, size_blocks, pool_identity)[0] if table is None else table
+
+
+def footer_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "array[int] | None":
+    """Read the checksums from the footer of a segment. Returns None if there is no footer or it is damaged. Raises OSError."""
     footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, segment.number, size_blocks)
-    if footer is not None:
-        table = decode_table(footer, segment.read(footer.used_blocks, footer_blocks(footer.used_blocks)))
-        if table is not None:
-            return table
-    return read_headers(segment, size_blocks, pool_identity)[0]
+    return footer and decode_table(footer, segment.read(footer.used_blocks, footer_blocks(footer.used_blocks)))
 
 
 def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tuple["array[int]", int]:

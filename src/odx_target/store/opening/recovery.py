@@ -5,8 +5,8 @@ Recovery has these steps. After a crash during any step, the next recovery begin
 1. load the checkpoint; every segment in its list must exist and have at least the listed size. If there is no checkpoint, the
    whole log replaces it, unless the head is marked as cleaned;
 2. replay the log after the checkpoint, up to the last complete commit;
-3. seal every replayed segment that has no correct footer. The last segment is sealed at the end of the log, so that new batches
-   go to a new segment and never follow an incomplete batch;
+3. seal every replayed segment that has no correct footer, and every segment that was full but not sealed at the checkpoint. The
+   last segment is sealed at the end of the log, so that new batches go to a new segment and never follow an incomplete batch;
 4. delete all other segments: the empty segments, and the segments after the end of the log.
 
 Recovery does not sync the segments. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If the
@@ -22,9 +22,9 @@ from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.contents import Contents
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, read_header, read_headers
+from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header, read_headers, walk
 from odx_target.store.log.end_of_log import Replay
-from odx_target.store.log.footer import decode_tail, encode_footer, footer_blocks
+from odx_target.store.log.footer import encode_footer, footer_blocks
 from odx_target.store.log.records import Moved, Write
 from odx_target.store.opening.format_head import Head
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
@@ -70,6 +70,15 @@ class Replayed:
         """Numbers of the segments that belong to the pool."""
         return (self.listed.keys() | self.replay.used.keys()) & self.sizes.keys()
 
+    @property
+    def unsealed(self) -> dict[int, int]:
+        """Segments before the checkpoint that were full but not cut when it was saved, with their listed sizes.
+
+        The footer of such a segment may be missing, because the power may have been lost before its sync.
+        """
+        sizes, used = self.sizes, self.replay.used
+        return {number: blocks for number, blocks in self.listed.items() if number not in used and blocks < sizes[number]}
+
 
 def read_state(store: SegmentStore, catalogue: Catalogue, head: Head) -> Replayed:
     """Load the checkpoint and replay the log after it. Waits for the disk, and changes nothing on the disk.
@@ -97,6 +106,7 @@ def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
         sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], head.identity)
+    resealed = _seal_full(store, found, head.identity)
     store.delete(sorted(sizes.keys() - kept))
     return Recovered(
         contents=contents,
@@ -105,7 +115,7 @@ def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
         replayed_blocks=replay.replayed_blocks,
         sizes={number: sizes[number] for number in kept},
         segments={number: store.open(number) for number in kept},
-        unsynced=sorted(replay.used),
+        unsynced=sorted([*replay.used, *resealed]),
         is_rebuilt=found.is_rebuilt,
     )
 
@@ -179,6 +189,28 @@ def _apply(contents: Contents, batch: Batch) -> None:
             contents.apply(record)
 
 
+def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_identity: bytes) -> tuple[int, int] | None:
+    """Return the number of used blocks of a full segment without a footer, and the OSN after its last record.
+
+    `listed_blocks` is the size in the checkpoint, with or without the footer. Returns None if headers are damaged.
+    """
+    block, end_osn = 0, 0
+    for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):
+        block, end_osn = batch.end.block, batch.end.osn
+    return (block, end_osn) if listed_blocks in (block, block + footer_blocks(block)) else None
+
+
+def _seal_full(store: SegmentStore, found: Replayed, pool_identity: bytes) -> list[int]:
+    """Seal the segments that were full but not sealed at the checkpoint. Returns their numbers."""
+    sealed = []
+    for number, listed_blocks in found.unsealed.items():
+        full = full_blocks(store.open(number), found.sizes[number], listed_blocks, pool_identity)
+        if full is not None:
+            found.sizes[number] = _seal(store, number, found.sizes[number], *full, pool_identity)
+            sealed.append(number)
+    return sealed
+
+
 def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, end_osn: int, pool_identity: bytes) -> int:
     """Write a footer after the used blocks of a segment, and cut the segment after the footer.
 
@@ -186,8 +218,8 @@ def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, 
     """
     segment = store.open(number)
     if size_blocks:
-        footer = decode_tail(segment.read(size_blocks - 1, 1), pool_identity, number, size_blocks)
-        if footer is not None and footer.used_blocks == used_blocks:
+        present = footer_table(segment, size_blocks, pool_identity)
+        if present is not None and len(present) == used_blocks:
             return size_blocks
     table, first_osn = read_headers(segment, size_blocks, pool_identity)
     del table[used_blocks:]

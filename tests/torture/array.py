@@ -1,0 +1,247 @@
+"""An array on a simulated disk, without a network: the pool, the device server and the copy manager, all real.
+
+Every volume is a LUN. LUN number n presents the volume `v<n>`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from random import Random
+from typing import Any, TypeVar
+
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.manager import CopyManager
+from odx_target.scsi.commands.standard import standard_commands
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.store.api import BLOCK_BYTES, BlockSource, PoolBusy, PoolFailed, Scarcity, Snapshot, StoreError, Unwritable
+from odx_target.store.open import LogPool, open_pool
+from odx_target.store.pool_options import PoolOptions
+from odx_target.target.logical_units import BLOCK_ATTRIBUTE, LUN_ATTRIBUTE, logical_unit_of
+from odx_target.target.lun_size import SIZE_ATTRIBUTE, forget_size, size_bytes_of, volume_blocks
+from tests.copymgr.array import Started, code_of
+from tests.sim.simulated_disk import Crash, SimulatedDisk
+from tests.sim.virtual_environment import Cancelled, VirtualEnvironment
+from tests.torture.model import CELL_BYTES, Moment, SnapshotContent, VolumeContent, cells_of_data
+
+T = TypeVar("T")
+
+TARGET_NAME = "iqn.2026-11.io.odx-target:array"
+COUNT_LUNS = 4
+ADVANCE_S = 0.001
+MAX_WAITS = 4_000
+LIMITS = CopyLimits(copy_step_bytes=2 * BLOCK_BYTES, remap_step_bytes=5 * BLOCK_BYTES, default_inactivity_timeout_s=120)
+
+
+class Stuck(AssertionError):
+    """A command or a change does not end."""
+
+
+class InternalError(AssertionError):
+    """The array has reported a bug, or a background job has ended with an exception."""
+
+
+class SettableClock(VirtualEnvironment):
+    """A virtual environment whose wall clock is `wall_offset_s` ahead of its start."""
+
+    wall_offset_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.wall_offset_s
+
+
+class ArrayUnderTorture:
+    """One array. After `Crash`, `crash` opens it again; the objects of the former process must not be used any more."""
+
+    def __init__(self, seed: int, options: PoolOptions, steps_of_a_turn: int) -> None:
+        self.random = Random(seed)
+        self.disk = SimulatedDisk(Random(seed + 1))
+        self.options = options
+        self.steps_of_a_turn = steps_of_a_turn
+        self.internal_errors: list[BaseException] = []
+        self.environment = SettableClock(seed)
+        self.wall_offset_s = 0.0
+        self._tags = iter(range(1, 1 << 40))
+
+    # Opening and ends
+
+    def open(self) -> None:
+        """Open the pool in a new process. The clock goes on. Raises Crash."""
+        self.abandon()
+        self.environment = SettableClock(self.random.randrange(1 << 32), self.environment.now_s)
+        self.set_clock(0.0)
+        turns = self.environment.turns
+        turns.of_a_turn = turns.left = self.steps_of_a_turn
+        self.pool: LogPool = self.environment.run(open_pool(self.disk.parts(), self.environment, self.options))
+        self.manager = CopyManager(self.pool, self.environment, LIMITS)
+        self.manager.copies.on_internal_error = self.internal_errors.append
+        self.server = DeviceServer([*standard_commands(), *self.manager.commands()])
+        self.server.on_internal_error = self.internal_errors.append
+        self.server.on_nexus_loss.append(self.manager.nexus_lost)
+        self.logical_units: dict[int, LogicalUnit] = {}
+        for volume in self.pool.volumes.values():
+            self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
+        self.environment.run(self.manager.start())
+        self.nexus = Nexus("iqn.host", "iqn.host,i,1", f"{TARGET_NAME},t,1", self.logical_units)
+        self.server.attach(self.nexus)
+        self.nexus.unit_attentions.clear()
+
+    def set_clock(self, jump_s: float) -> None:
+        """Set the wall clock forward, or back if `jump_s` is negative."""
+        self.wall_offset_s += jump_s
+        self.environment.wall_offset_s = self.wall_offset_s
+
+    def abandon(self) -> None:
+        """End the process at this moment."""
+        was_off, self.disk.is_off = self.disk.is_off, True
+        self.environment.die()
+        self.disk.is_off = was_off
+
+    def close(self) -> None:
+        """Stop in good order. Raises Scarcity, Unwritable or PoolFailed if the disk fails; the pool is closed nevertheless."""
+        self.server.detach(self.nexus)
+        self.run(self.pool.close())
+        self.environment.stop()
+
+    # Commands of the host
+
+    def start(self, lun: int, cdb: bytes, data_out: bytes = b"") -> Started:
+        """Execute a command. Work that waits becomes a task of the environment."""
+        buffer = bytearray(data_out)
+        buffers = [memoryview(buffer)] if data_out else []
+        cdb = cdb.ljust(16, b"\0")
+        task, outcome = self.server.execute(self.nexus, lun, cdb, buffers, TaskAttribute.SIMPLE, next(self._tags))
+        started = Started(task, outcome if isinstance(outcome, Reply) else self.environment.spawn(outcome.run()))
+        self.commit_now()
+        buffer[:] = b"\xee" * len(buffer)
+        return started
+
+    def wait(self, started: Started) -> Reply:
+        """Wait for the end of a command. Raises Crash."""
+        for count in range(MAX_WAITS):
+            self.disk.check_on()
+            if started.is_done:
+                return started.reply
+            self.environment.advance(ADVANCE_S)
+            if count == MAX_WAITS // 2:
+                self.disk.failing.clear()  # The array waits for a disk that works again.
+        raise Stuck(f"the command {started.task.cdb.hex()} does not end")
+
+    def command(self, lun: int, cdb: bytes, data_out: bytes = b"") -> Reply:
+        return self.wait(self.start(lun, cdb, data_out))
+
+    def commit_now(self) -> bool:
+        """Commit as a connection does before it sends replies. Returns False if the changes may not be acknowledged."""
+        try:
+            self.pool.commit()
+        except (Scarcity, PoolFailed):
+            return False
+        return True
+
+    # Changes by the operator
+
+    def change(self, act: Callable[[], T]) -> T:
+        """Change the pool, and wait for room while it is busy. Raises StoreError, Crash."""
+        for count in range(MAX_WAITS):
+            if count == MAX_WAITS // 2:
+                self.disk.failing.clear()
+            try:
+                return act()
+            except PoolBusy:
+                self.environment.advance(ADVANCE_S)
+                self.disk.check_on()
+        raise Stuck("the pool stays busy")
+
+    def run(self, coroutine: Awaitable[T]) -> T:
+        """Run a coroutine to its end. Raises Crash if the machine turns off meanwhile."""
+        task = self.environment.spawn(coroutine)  # type: ignore[arg-type]
+        for count in range(MAX_WAITS):
+            self.environment.settle()
+            self.disk.check_on()
+            if task.done:
+                return task.value()  # type: ignore[no-any-return]
+            self.environment.advance(ADVANCE_S)
+            if count == MAX_WAITS // 2:
+                self.disk.failing.clear()
+        raise Stuck("an operation does not end")
+
+    def create(self, number: int, size_cells: int, unit: int, origin: BlockSource | None = None) -> None:
+        attributes = {
+            SIZE_ATTRIBUTE: str(size_cells * CELL_BYTES),
+            BLOCK_ATTRIBUTE: str(unit * CELL_BYTES),
+            LUN_ATTRIBUTE: str(number),
+        }
+        size_blocks = volume_blocks(size_cells * CELL_BYTES) if origin is None else origin.size_blocks
+        volume = self.change(lambda: self.pool.create_volume(f"v{number}", size_blocks, attributes, origin))
+        self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
+
+    def delete(self, number: int) -> None:
+        """Remove a LUN and its volume, as management does."""
+        unit = self.logical_units[number]
+        volume = unit.volume
+        self.server.clear_tasks(unit)
+
+        def act() -> None:
+            self.pool.delete_volume(volume.name)
+            forget_size(volume, self.pool)
+
+        self.change(act)
+        self.manager.detach_logical_unit(unit)
+        del self.logical_units[number]
+        self.server.logical_unit_removed(number)
+        self.nexus.unit_attentions.clear()
+
+    def _present(self, unit: LogicalUnit) -> None:
+        self.manager.attach_logical_unit(unit)
+        self.logical_units[unit.number] = unit
+
+    # Observation
+
+    def check_no_errors(self) -> None:
+        """Raise InternalError if a handler or a background job has ended with an unexpected exception."""
+        expected = (Crash, Cancelled, StoreError, GeneratorExit)
+        jobs = self.environment.background
+        errors = [job.error for job in jobs if job.done and job.error is not None and not isinstance(job.error, expected)]
+        self.environment.background = [job for job in jobs if not job.done]
+        for error in [*errors, *self.internal_errors]:
+            raise InternalError(repr(error)) from error
+
+    def found_volume(self, name: str) -> VolumeContent:
+        volume = self.pool.volumes[name]
+        return self._content(volume, size_bytes_of(volume, self.pool), volume.attributes)
+
+    def found(self) -> Moment:
+        """Read everything that the pool contains."""
+        pool = self.pool
+        return Moment(
+            {name: self.found_volume(name) for name in pool.volumes},
+            {guid: self._snapshot(snapshot) for guid, snapshot in pool.snapshots.items()},
+        )
+
+    def _snapshot(self, snapshot: Snapshot) -> SnapshotContent:
+        content = self._content(snapshot, int(snapshot.attributes[SIZE_ATTRIBUTE]), snapshot.attributes)
+        return SnapshotContent(snapshot.name, snapshot.volume_identity, *content)
+
+    def _content(self, source: BlockSource, size_bytes: int, attributes: Mapping[str, str]) -> VolumeContent:
+        cells = cells_of_data(b"".join(self.read(source)))
+        size_cells = size_bytes // CELL_BYTES
+        if len(cells) < size_cells:
+            raise AssertionError(f"{len(cells)} cells are fewer than the {size_cells} of the LUN")
+        if cells[size_cells:].any():
+            raise AssertionError("there is data beyond the end of the LUN")
+        return VolumeContent(cells[:size_cells], int(attributes[BLOCK_ATTRIBUTE]) // CELL_BYTES)
+
+    def read(self, source: BlockSource) -> list[Any]:
+        now = source.read_now(0, source.size_blocks)
+        return now if now is not None else self.run(source.read(0, source.size_blocks))
+
+
+def outcome_of(reply: Reply) -> str:
+    """Return "good", "busy" or the key, ASC and ASCQ of the sense data."""
+    if reply.status in (0x08, 0x28):
+        return "busy"
+    return code_of(reply)
+
+
+NO_ROOM = (Scarcity, Unwritable)

@@ -1,0 +1,82 @@
+"""The short form of the torture: some seeds, and the parts of the torture itself."""
+
+import pytest
+
+from tests.torture.model import Change, History, Moment, Torn, VolumeContent, cells_of_data, data_of_cells, numbered, zeros
+from tests.torture.run import Difference, Run
+from tests.torture.seeds import replay, run_seed
+from tests.torture.shrink import shrunk
+from tests.torture.steps import KINDS, steps_of
+
+SEEDS = range(16)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_of_a_seed(seed: int) -> None:
+    counts = run_seed(seed, 250)
+    assert counts.steps == 251
+    assert counts.commands > 50
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    assert steps_of(7, 300) == steps_of(7, 300)
+    assert run_seed(7, 200) == run_seed(7, 200)
+
+
+def test_all_kinds_of_steps_are_chosen() -> None:
+    assert {step[0] for step in steps_of(1, 20_000)} == set(KINDS)
+
+
+def test_a_lost_write_is_found() -> None:
+    def forget(run: Run, lun: int, place: int) -> None:
+        content = run.now.volumes[f"v{lun}"]
+        cells = content.cells.copy()
+        cells[place] += 1
+        run.now.volumes[f"v{lun}"] = content._replace(cells=cells)
+
+    Run.ACTIONS["forget"] = forget
+    try:
+        with pytest.raises(Difference, match="cell 3 is 0 instead of 1"):
+            replay(0, [["forget", 0, 3], ["read", 0, 0, 8]])
+        with pytest.raises(Difference, match="none of the states"):
+            replay(0, [["forget", 0, 3], ["flush", 0], ["write", 1, 8, 8, 0, 1], ["flush", 0], ["crash", 1, 0, [], 0]])
+    finally:
+        del Run.ACTIONS["forget"]
+
+
+def test_torn_cells_are_found() -> None:
+    data = bytearray(data_of_cells(numbered(5, 3)))
+    assert cells_of_data(bytes(data)).tolist() == [5, 6, 7]
+    data[600] ^= 1
+    with pytest.raises(Torn, match="cell 1 is torn"):
+        cells_of_data(bytes(data))
+
+
+def test_cells_under_way_have_either_content() -> None:
+    cells = zeros(16)
+    moment = Moment({"a": VolumeContent(cells, 1)}, changes=(Change("a", numbered(4, 4).astype("int64"), numbered(1, 4)),))
+    found = cells.copy()
+    found[5] = 2
+    assert moment.difference(Moment({"a": VolumeContent(found, 1)})) is None
+    found[6] = 9
+    assert "cell 6 of 16 is 9 instead of 0" in str(moment.difference(Moment({"a": VolumeContent(found, 1)})))
+
+
+def test_a_recovery_must_not_be_older_than_the_last_flush() -> None:
+    now = Moment({"a": VolumeContent(zeros(2), 1)})
+    history = History(now)
+    for number in range(1, 4):
+        now.volumes["a"] = VolumeContent(numbered(number, 2), 1)
+        history.mark(now)
+    history.note_flushed(2)
+    assert history.find(Moment({"a": VolumeContent(numbered(3, 2), 1)}), history.flushed) == (3, "")
+    assert history.find(Moment({"a": VolumeContent(numbered(1, 2), 1)}), history.flushed)[0] is None
+
+
+def test_a_list_of_steps_is_shortened() -> None:
+    steps = [["a", 5], ["b", [1, 2]], ["c", 100], ["d", 1]]
+
+    def fails(some: list[list[object]]) -> bool:
+        return any(step[0] == "c" and step[1] >= 30 for step in some)  # type: ignore[operator]
+
+    assert shrunk(steps, fails) == [["c", 30]]
