@@ -1,6 +1,9 @@
 """A naive model of a block map: a dict of the blocks that are not holes."""
 
+from odx_target.store.map.difference import changes
 from odx_target.store.map.frozen_root import MapReader
+from odx_target.store.volumes.block_sources import Change
+from odx_target.turns import Steps
 
 Runs = list[tuple[int, int]]
 
@@ -64,3 +67,21 @@ def check(reader: MapReader, model: MapModel) -> None:
     assert reader.size_blocks == model.size_blocks
     assert places_of(reader) == model.places
     assert reader.mapped_count() == len(model.places)
+
+
+def differences(before: MapReader, after: MapReader, block: int = 0, steps: int | None = None) -> list[tuple[int, int, Change]]:
+    """List the runs (block, count_blocks, change) in which two maps differ. Each comparison has `steps` steps."""
+    end = max(before.size_blocks, after.size_blocks)
+    found: list[tuple[int, int, Change]] = []
+    while block < end:
+        parts = list(changes(before, after, block, None if steps is None else Steps(steps)))
+        assert [first + count for first, count, _ in parts[:-1]] == [first for first, _, _ in parts[1:]]
+        assert parts[0][0] == block
+        for first, count, change in parts:
+            assert count > 0
+            if found and found[-1][0] + found[-1][1] == first and found[-1][2] is change:
+                first, joined, change = found.pop()
+                count += joined
+            found.append((first, count, change))
+        block = parts[-1][0] + parts[-1][1]
+    return [run for run in found if run[2] is not Change.NONE]

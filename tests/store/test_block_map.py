@@ -1,10 +1,12 @@
 import pytest
-from tests.store.map_model import MapModel, check, places_of
+from tests.store.map_model import MapModel, check, differences, places_of
 
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
-from odx_target.store.map.difference import differences
+from odx_target.store.map.difference import changes
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader, levels_for
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_LIMIT, Leaf
+from odx_target.store.volumes.block_sources import Change
+from odx_target.turns import Steps
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS
 
@@ -231,14 +233,15 @@ def test_differences_pass_over_what_is_shared() -> None:
     live = BlockMap(SUBTREE * 3)
     live.assign(0, 1000, 10_000)
     before = live.freeze()
-    assert list(differences(before, live.freeze())) == []
+    assert differences(before, live.freeze()) == []
     live.assign(1023, 5, 2)
     live.clear(9000, 10)
     live.assign(SUBTREE * 2, 77)
     after = live.freeze()
-    expected = [(1023, 2), (9000, 10), (SUBTREE * 2, 1)]
-    assert list(differences(before, after)) == expected
-    assert list(differences(after, before)) == expected
+    assert differences(before, after) == [(1023, 2, Change.DATA), (9000, 10, Change.HOLE), (SUBTREE * 2, 1, Change.DATA)]
+    assert differences(after, before) == [(1023, 2, Change.DATA), (9000, 10, Change.DATA), (SUBTREE * 2, 1, Change.HOLE)]
+    assert differences(before, after, 1024) == [(1024, 1, Change.DATA), (9000, 10, Change.HOLE), (SUBTREE * 2, 1, Change.DATA)]
+    assert differences(before, after, 9005) == [(9005, 5, Change.HOLE), (SUBTREE * 2, 1, Change.DATA)]
 
 
 def test_differences_of_maps_of_different_height() -> None:
@@ -246,5 +249,29 @@ def test_differences_of_maps_of_different_height() -> None:
     small.assign(0, 10, 2000)
     large.assign(0, 10, 2000)
     large.assign(SUBTREE * 5, 4)
-    assert list(differences(small.freeze(), large.freeze())) == [(SUBTREE * 5, 1)]
-    assert list(differences(large.freeze(), BlockMap(0).freeze())) == [(0, 2000), (SUBTREE * 5, 1)]
+    assert differences(small.freeze(), large.freeze()) == [(SUBTREE * 5, 1, Change.DATA)]
+    expected = [(0, 2000, Change.HOLE), (SUBTREE * 5, 1, Change.HOLE)]
+    assert differences(large.freeze(), BlockMap(0).freeze()) == expected
+
+
+def test_a_comparison_takes_its_steps_even_if_the_caller_needs_only_the_first_run() -> None:
+    live = BlockMap(SUBTREE)
+    before = live.freeze()
+    for block in range(0, LEAF_BLOCKS, 2):
+        live.assign(block, 5 * block + 1)
+    steps = Steps(10_000)
+    for _ in changes(before, live, 0, steps):
+        break
+    assert 10_000 - steps.left >= LEAF_BLOCKS // 64
+
+
+def test_a_comparison_ends_when_its_steps_are_spent() -> None:
+    live = BlockMap(SUBTREE)
+    before = live.freeze()
+    for block in range(0, SUBTREE, LEAF_BLOCKS):
+        for at in range(block, block + LEAF_BLOCKS, 4):
+            live.assign(at, at + 1)
+    steps = Steps(100)
+    runs = list(changes(before, live, 0, steps))
+    assert -100 < steps.left <= 0
+    assert len(runs) < 100 * LEAF_BLOCKS // 4

@@ -3,14 +3,14 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
-from tests.store.map_model import MapModel, check
+from tests.store.map_model import MapModel, check, differences
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, VolumeState
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.difference import differences
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.volumes.block_sources import Change
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS
 SIZES = (SUBTREE, 2 * SUBTREE + 500)
@@ -109,12 +109,20 @@ class Maps(RuleBasedStateMachine):
         for _, leaf in self.live[at].leaves():
             leaf.pack()
 
-    @rule(before=frozen, after=frozen)
-    def compare(self, before: int, after: int) -> None:
+    @rule(before=frozen, after=frozen, start=st.integers(0, 3 * SUBTREE), steps=st.sampled_from([None, 0, 1, 5, 50]))
+    def compare(self, before: int, after: int, start: int, steps: int | None) -> None:
         (ours, our_model), (theirs, their_model) = self.roots[before], self.roots[after]
-        found = [at for block, count in differences(ours, theirs) for at in range(block, block + count)]
+        found = {
+            at: change is Change.HOLE
+            for block, count, change in differences(ours, theirs, start, steps)
+            for at in range(block, block + count)
+        }
         mapped = our_model.places.keys() | their_model.places.keys()
-        assert found == sorted(at for at in mapped if our_model.places.get(at) != their_model.places.get(at))
+        assert found == {
+            at: at not in their_model.places
+            for at in mapped
+            if at >= start and our_model.places.get(at) != their_model.places.get(at)
+        }
 
     @rule()
     def save(self) -> None:

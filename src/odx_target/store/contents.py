@@ -34,10 +34,10 @@ from odx_target.store.log.snapshot_records import (
     VolumeRestored,
 )
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.difference import Places
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Leaf
+from odx_target.store.map.leaf_pairs import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
 FrozenMaps: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from odx_target.store.map.difference import Places
 from odx_target.store.map.leaf import Entries
+from odx_target.store.map.leaf_pairs import Places
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
 MAX_SPAN = 1 << 16

@@ -17,8 +17,8 @@ from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.contents import Contents
-from odx_target.store.map.difference import Places
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
+from odx_target.store.map.leaf_pairs import Places
 from odx_target.turns import Turns
 
 MAX_PASSES = 8
