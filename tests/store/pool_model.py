@@ -2,12 +2,18 @@
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from random import Random
 
 from odx_target.store.api import BLOCK_BYTES, BlockSource
+
+RANDOM = 1 << 40
+"""Values from RANDOM on belong to blocks of random bytes, which cannot be compressed."""
 
 
 def block_of(value: int) -> bytes:
     """Make the content of a block with a value; 0 is a hole. Every 8 bytes contain the value, so torn blocks are detected."""
+    if value >= RANDOM:
+        return value.to_bytes(8, "little") + Random(value).randbytes(BLOCK_BYTES - 8)
     return value.to_bytes(8, "little") * (BLOCK_BYTES // 8)
 
 

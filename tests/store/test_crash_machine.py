@@ -6,7 +6,7 @@ the last flush. After the death of the process it must not be older than the las
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -35,6 +35,8 @@ keys = st.sampled_from(["key/1", "key/2", "other"])
 
 class CrashMachine(RuleBasedStateMachine):
     frozen: Bundle[int] = Bundle("frozen")
+    attributes: Mapping[str, str] = {}
+    """Attributes of all volumes."""
 
     @initialize(
         seed=st.integers(0, 1 << 32), limit=LIMITS, room=LIMITS, checkpoint_blocks=st.sampled_from([10, 60, 1000, 100000])
@@ -62,7 +64,7 @@ class CrashMachine(RuleBasedStateMachine):
 
     def create(self, name: str) -> None:
         if name not in self.pool.volumes:
-            self.pool.create_volume(name, VOLUME_BLOCKS, {"name": name})
+            self.pool.create_volume(name, VOLUME_BLOCKS, {"name": name, **self.attributes})
             self.now.volumes[name] = Blocks(VOLUME_BLOCKS)
 
     # Actions of a user
@@ -70,8 +72,7 @@ class CrashMachine(RuleBasedStateMachine):
     @rule(name=names, block=blocks, count=counts)
     def write(self, name: str, block: int, count: int) -> None:
         count = min(count, VOLUME_BLOCKS - block)
-        values = list(range(self.value + 1, self.value + 1 + count))
-        self.value += count
+        values = self.new_values(count)
         data = [block_of(value) for value in values]
         cut = [b"".join(data)] if count % 2 else data
 
@@ -80,6 +81,10 @@ class CrashMachine(RuleBasedStateMachine):
             self.now.volumes[name].put(block, values)
 
         self.do(act, name)
+
+    def new_values(self, count: int) -> list[int]:
+        self.value += count
+        return list(range(self.value - count + 1, self.value + 1))
 
     @rule(writes=st.lists(st.tuples(names, blocks, counts), min_size=3, max_size=12), commit=st.booleans())
     def write_much(self, writes: list[tuple[str, int, int]], commit: bool) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from odx_target.store.catalogue import node_codec, sqlite
-from odx_target.store.log import batch, footer, records
+from odx_target.store.log import batch, codecs, extents, footer, records
 from odx_target.store.opening.format_head import FORMAT_VERSION
+from odx_target.store.segments import places
 
 TEXT = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
 
@@ -26,7 +27,9 @@ def sizes(form: str) -> list[int]:
     return [size for count, code in found for size in ([int(count)] if code == "s" else [widths[code]] * int(count or 1))]
 
 
-@pytest.mark.parametrize(("section", "form"), [("Batch", batch._HEAD.format), ("Footer", footer._TAIL.format)])
+@pytest.mark.parametrize(
+    ("section", "form"), [("Batch", batch._HEAD.format), ("Footer", footer._TAIL.format), ("Extent", extents._HEAD.format)]
+)
 def test_fields_lie_where_the_page_has_them(section: str, form: str) -> None:
     fields = [(int(row[0]), int(row[1])) for row in rows(section) if row[0].isdigit() and row[1].isdigit()]
     assert [size for _, size in fields] == sizes(form)
@@ -36,6 +39,15 @@ def test_fields_lie_where_the_page_has_them(section: str, form: str) -> None:
 def test_formats_are_those_of_the_page() -> None:
     versions = {batch.FORMAT_VERSION, footer.FORMAT_VERSION, FORMAT_VERSION, sqlite.FORMAT}
     assert versions == {int(TEXT.partition("This page describes format ")[2].partition(".")[0])}
+
+
+def test_limits_and_codecs_are_those_of_the_page() -> None:
+    body = " ".join(TEXT.partition("\n## Place\n")[2].partition("\n## Batch\n")[0].split())
+    codec_row = next(row[2] for row in rows("Extent") if row[2].startswith("codec"))
+    assert [int(number) for number in re.findall(r"(\d+): ", codec_row)] == [codec.value for codec in codecs.Codec]
+    assert f"a number above {places.MAX_EXTENT_SEGMENT:,} has no extents" in body
+    assert f"has 2 to {places.MAX_EXTENT_BLOCKS} adjacent blocks" in body
+    assert f"at most {places.MAX_STORED_BLOCKS}." in body
 
 
 def test_each_kind_of_record_is_on_the_page() -> None:

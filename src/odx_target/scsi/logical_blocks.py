@@ -18,6 +18,9 @@ from odx_target.scsi.buffers import ZERO_BLOCK, buffers_bytes, read_bytes, read_
 from odx_target.scsi.limits import STEP_BYTES
 from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolBusy, Snapshot, Volume
 
+LONG_WRITE_BYTES = 16 << 10
+"""Size from which on the volume may ask to prepare a write. The store compresses no smaller writes."""
+
 Replacement = Callable[[bytes], Sequence[Buffer]]
 """Function that takes the present content of blocks and returns their new content."""
 
@@ -69,6 +72,9 @@ class LogicalBlocks:
             if inside and (lba | buffers_bytes(data) // self.block_bytes) & inside:
                 return self._write_with_edges_now(lba, data)
             block = lba >> self._shift
+            is_long = len(data) != 1 or len(data[0]) >= LONG_WRITE_BYTES
+            if is_long and self.volume.must_prepare(data, buffers_bytes(data) // BLOCK_BYTES):
+                return False
             if self._awaited:
                 self.changing(block, buffers_bytes(data) // BLOCK_BYTES)
             self.volume.write(block, data)
@@ -82,6 +88,8 @@ class LogicalBlocks:
         `before_change` is called just before the change, and may raise to prevent the change.
         """
         edges = self._edges(lba, buffers_bytes(data))
+        if not edges:
+            data = await self.volume.prepare(lba >> self._shift, data)
         awaited: _AwaitedBlocks | None = None
         contents: list[bytes] = []
         while True:

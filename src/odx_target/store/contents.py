@@ -14,6 +14,7 @@ from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, Sna
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.records import (
     Clone,
+    CompressedWrite,
     Forget,
     Freeze,
     Record,
@@ -37,7 +38,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Leaf
-from odx_target.store.map.leaf_pairs import Places
+from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
 FrozenMaps: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"
@@ -125,8 +126,8 @@ class Contents:
         """Apply a record that carries no data. Raises PoolDamaged if the record does not fit the contents."""
         _APPLY[type(record)](self, record)
 
-    def apply_write(self, record: Write, place: int) -> None:
-        """Apply a write whose data begins at `place`. Raises PoolDamaged if the record does not fit the contents."""
+    def apply_write(self, record: Write | CompressedWrite, place: int) -> None:
+        """Apply a write whose first block is at `place`. Raises PoolDamaged if the record does not fit the contents."""
         self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
 
     def release_temporary(self) -> None:

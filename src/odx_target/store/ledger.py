@@ -11,6 +11,7 @@ from odx_target.store.log.records import Record, Release, Unmap, encode
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.volumes.compression import PreparedMemory
 
 
 class Ledger:
@@ -33,6 +34,7 @@ class Ledger:
         self.volumes: dict[str, Volume] = {}
         self.frozen_maps: dict[int, FrozenMap] = {}
         self.snapshots: dict[bytes, Snapshot] = {}
+        self.prepared_memory = PreparedMemory()
         self.is_closed = False
         self.note_freed: Callable[[int], None] = _ignore
         self.room_freed: Callable[[], Awaitable[None]] = _at_once

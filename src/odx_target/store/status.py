@@ -15,12 +15,23 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of data of a volume, frozen map or snapshot. Holes do not count, and data that it contains twice counts once."""
+    """Bytes of data of a volume, frozen map or snapshot, as they are on the disk.
+
+    Holes do not count, and data that it contains twice counts once. Compressed data counts with its compressed size.
+    """
 
     unique_bytes: int
     """Bytes of data that no other volume or frozen map of the pool shares. A deletion of the volume, frozen map or snapshot
     frees this data."""
     shared_bytes: int
+    mapped_bytes: int = 0
+    """Bytes of all blocks that are not holes, before compression."""
+
+    @property
+    def ratio(self) -> float:
+        """Bytes before compression for each byte on the disk."""
+        stored_bytes = self.unique_bytes + self.shared_bytes
+        return self.mapped_bytes / stored_bytes if stored_bytes else 1.0
 
 
 class TroubleKind(Enum):

@@ -7,7 +7,7 @@ from tests.store.test_crash_machine import NO_LIMIT, VOLUME_BLOCKS, CrashMachine
 
 from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue.memory import CatalogueContent
-from odx_target.store.segments.segment import PLACE_BITS
+from odx_target.store.segments.places import segment_of
 
 
 class CleanMachine(CrashMachine):
@@ -86,7 +86,7 @@ class CleanMachine(CrashMachine):
         for root in self.pool.contents.checkpoint({}, {}, {}).roots():
             for _, leaf in root.leaves():
                 for place, _ in leaf.runs(0, 1024):
-                    assert not place or place >> PLACE_BITS in supply.segments
+                    assert not place or segment_of(place) in supply.segments
 
 
 TestCleanMachine = CleanMachine.TestCase

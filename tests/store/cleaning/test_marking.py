@@ -13,6 +13,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
 from odx_target.store.open import PoolOptions
+from odx_target.store.segments.places import COMPRESSED, MAX_EXTENT_BLOCKS, extent_place, located
 from odx_target.store.segments.segment import PLACE_BITS
 
 SIZE = 4 * LEAF_BLOCKS
@@ -44,10 +45,44 @@ def test_marks_are_the_blocks_of_the_map(changes: list[tuple[int, int, int, int]
             marks.mark(node)
     for number, size_blocks in sizes.items():
         expected = {each & ((1 << PLACE_BITS) - 1) for each in model.values() if each >> PLACE_BITS == number}
-        found = [at + index for at, count in marks.live_runs(number) for index in range(count)]
+        found = [at + index for at, count, _ in marks.live_runs(number) for index in range(count)]
         assert found == sorted(expected)
         assert marks.live_blocks(number) == len(expected)
         assert max(found, default=0) < size_blocks
+
+
+extents = st.tuples(st.integers(1, 4), st.integers(0, 5), st.integers(0, SIZE - 20), st.integers(1, 12), st.integers(0, 15))
+
+
+@given(st.lists(extents, max_size=30), st.booleans())
+def test_marks_of_extents_are_their_log_blocks_and_pairs(changes: list[tuple[int, int, int, int, int]], dense: bool) -> None:
+    live = BlockMap(SIZE)
+    model: dict[int, int] = {}
+    if dense:
+        changes = changes + [(5, 0, at, 1, 0) for at in range(0, 400, 2)]
+    for segment, slot, at, count, first in changes:
+        # Extents of slot + 1 log blocks that do not overlap, and a plain block after each of them.
+        start = extent_place(place(segment, slot * 10), slot + 1)
+        count = min(count, MAX_EXTENT_BLOCKS - first)
+        live.assign(at, start + first, count)
+        live.assign(at + count, place(segment, slot * 10 + 9))
+        model.update({at + index: start + first + index for index in range(count)})
+        model[at + count] = place(segment, slot * 10 + 9)
+    marks = Marks({1: 60, 2: 64, 4: 70})
+    for node in unvisited([live.freeze()], Epoch()):
+        if isinstance(node, Leaf):
+            marks.mark(node)
+    for number in (1, 2, 4):
+        expected: dict[tuple[int, int], int] = {}
+        for each in model.values():
+            found = located(each)
+            if found.segment == number:
+                pairs = 1 << (found.offset >> 1) if each >= COMPRESSED else 0
+                key = found.block, found.stored_blocks
+                expected[key] = expected.get(key, 0) | pairs
+        assert marks.live_runs(number) == sorted((*key, pairs) for key, pairs in expected.items())
+        needed = [min(size, 2 * pairs.bit_count() + 1) if pairs else 1 for (_, size), pairs in expected.items()]
+        assert marks.live_blocks(number) == sum(needed)
 
 
 def test_a_place_in_another_segment_marks_nothing() -> None:

@@ -6,6 +6,7 @@ from tests.store.pools import Machine, block, blocks, read, when_ready
 
 from odx_target.store.api import DamagedBlock, PoolDamaged, PoolFull, TroubleKind
 from odx_target.store.catalogue.memory import CatalogueContent
+from odx_target.store.cleaning.marking import Live
 from odx_target.store.cleaning.moving import PIECE_BLOCKS, pieces
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.segments.segment import PLACE_BITS
@@ -181,12 +182,12 @@ def test_without_cleaning_nothing_is_freed() -> None:
 
 
 def test_pieces_are_at_most_so_long_and_have_all_runs() -> None:
-    runs = [(0, 3), (5, 1), (250, 10), (300, 900), (2000, 1)]
+    runs = [Live(*run) for run in [(0, 3), (5, 1), (250, 10), (300, 900), (2000, 1)]]
     found = list(pieces(runs))
     assert all(piece.end - piece.first <= PIECE_BLOCKS for piece in found)
     assert all(piece.first == piece.runs[0][0] and piece.end == sum(piece.runs[-1]) for piece in found)
-    single = [at + index for piece in found for at, count in piece.runs for index in range(count)]
-    assert single == [at + index for at, count in runs for index in range(count)]
+    single = [at + index for piece in found for at, count, _ in piece.runs for index in range(count)]
+    assert single == [at + index for at, count, _ in runs for index in range(count)]
 
 
 def full(limit: int = 8) -> tuple[Machine, Modelled]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Leaf
+from odx_target.store.segments.places import COMPRESSED, end_of_run, log_place
 from odx_target.turns import Steps
 
 _CHILDREN_OF_A_STEP = 32
@@ -26,7 +27,9 @@ class OwnerSearch:
         """Identities of the nodes below which no block is damaged."""
 
     def owned(self, root: MapReader) -> Iterator[tuple[int, int] | None]:
-        """Yield (block, place) of each block of a map that is stored at one of the places.
+        """Yield (block, place) for each block of a map and for each of the places that contains data of the block.
+
+        A block of a compressed extent needs all places of the extent.
 
         Yields None when the steps are spent, so that the caller can let other tasks run.
         """
@@ -57,8 +60,12 @@ class OwnerSearch:
         if self._steps.take(1 + len(runs) // _RUNS_OF_A_STEP) <= 0:
             yield None
         for place, count in runs:
-            at = bisect_left(places, place) if place else len(places)
-            while at < len(places) and places[at] < place + count:
-                yield first + places[at] - place, places[at]
+            start, end = log_place(place), end_of_run(place, count)
+            at = bisect_left(places, start) if place else len(places)
+            while at < len(places) and places[at] < end:
+                if place < COMPRESSED:
+                    yield first + places[at] - start, places[at]
+                else:
+                    yield from ((block, places[at]) for block in range(first, first + count))
                 at += 1
             first += count

@@ -13,9 +13,8 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import Replayed, full_blocks, read_state
-from odx_target.store.segments.segment import PLACE_BITS, SegmentStore
-
-_BLOCK_MASK = (1 << PLACE_BITS) - 1
+from odx_target.store.segments.places import COMPRESSED, located
+from odx_target.store.segments.segment import SegmentStore
 
 MAX_LOST_RANGES = 10_000
 """Largest number of lost ranges in the list. After this number, ranges are counted but not listed, so that the list fits into
@@ -137,10 +136,16 @@ def _check_map(
 
 def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int, int]) -> Iterator[tuple[int, int, str]]:
     """Yield (offset, count_blocks, reason) for each part of a run of places in which data is lost."""
-    number, at = place >> PLACE_BITS, place & _BLOCK_MASK
+    number, at, stored_blocks, _ = located(place)
     used_blocks = used.get(number)
     if used_blocks is None:
         yield 0, count, f"segment {number} does not belong to the pool"
+        return
+    if place >= COMPRESSED:
+        if at + stored_blocks > used_blocks:
+            yield 0, count, f"segment {number} ends before block {at + stored_blocks}"
+        elif any(at + offset in damaged[number] for offset in range(stored_blocks)):
+            yield 0, count, f"the compressed extent at block {at} of segment {number} does not match its checksums"
         return
     inside = max(0, min(count, used_blocks - at))
     bad = damaged[number]

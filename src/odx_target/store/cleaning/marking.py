@@ -3,49 +3,137 @@
 The marks show the state at the start of the walk. If no map refers to a place at that time, no map will ever refer to this
 place: a map gets a place only from another map or from a new write, and the log never writes to the same place again. New
 writes are in segments that were not marked.
+
+All log blocks of a compressed extent are live if any map refers to one of the blocks in the extent. The mark of the first log
+block also shows which of the blocks in the extent are live, in pairs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.segments.places import (
+    COMPRESSED,
+    Places,
+    are_compressed,
+    indexes_in_extents,
+    located,
+    sizes_of_extents,
+)
 
 MAX_MARKED_SEGMENTS = 4096
-"""Largest number of segments that are marked in one walk. The marks of these segments occupy at most 64 MiB."""
+"""Largest number of segments that are marked in one walk. The marks of these segments occupy at most 128 MiB."""
 
 STEPS_OF_A_DENSE_LEAF = 16
+
+STEPS_OF_COMPRESSED_BLOCKS = 16
+"""Additional number of steps for marking the blocks of a dense leaf that are in extents."""
+
+PAIRS_SHIFT = 1
+"""A mark has one bit for each two adjacent blocks of an extent, so that the 16 blocks of an extent need 8 bits."""
+
+
+_NEEDED_BLOCKS = np.array([2 * pairs.bit_count() + 1 for pairs in range(256)])
+"""Number of log blocks that an extent needs for its live pairs even if they cannot be compressed, by the mark of the extent."""
+
+
+class Live(NamedTuple):
+    """A run of live plain blocks of a segment, or a live extent.
+
+    `block` and `count_blocks` are blocks of the log. `pairs` is 0 for plain blocks. For an extent, bit n of `pairs` is set if
+    any map refers to block 2n or block 2n + 1 of the content.
+    """
+
+    block: int
+    count_blocks: int
+    pairs: int = 0
 
 
 class Marks:
     """The marks of some segments. `sizes` maps segment numbers to sizes in blocks."""
 
     def __init__(self, sizes: Mapping[int, int]) -> None:
-        self._table = PlaceTable(sizes, np.bool_)
+        self._table = PlaceTable(sizes, np.uint8)
+        self._extents = np.zeros(len(self._table.cells), dtype=np.uint8)
+        """Number of log blocks of each live extent, at the index of its first log block."""
         self.sizes = self._table.sizes
 
     def mark(self, leaf: Leaf) -> int:
         """Mark the blocks to which a leaf refers. Returns the number of steps that the marking takes."""
         entries = leaf.entries
         if len(entries) == LEAF_BLOCKS:
-            self._table.cells[self._table.indexes(as_places(entries))] = True
-            return STEPS_OF_A_DENSE_LEAF
+            return self._mark_dense(as_places(entries))
         runs = leaf.runs(0, LEAF_BLOCKS)
         for place, count_blocks in runs:
             index = self._table.index(place)
-            if index is not None:
-                self._table.cells[index : index + count_blocks] = True
+            if index is None:
+                continue
+            if place < COMPRESSED:
+                self._table.cells[index : index + count_blocks] = 1
+            else:
+                _, _, stored_blocks, first = located(place)
+                pairs = sum({1 << (each >> PAIRS_SHIFT) for each in range(first, first + count_blocks)})
+                self._mark_extent(index, stored_blocks, pairs)
         return 1 + len(runs)
 
     def live_blocks(self, number: int) -> int:
-        """Return the number of marked blocks in a segment."""
-        return int(np.count_nonzero(self._table.of_segment(number)))
+        """Return the number of live plain blocks of a segment, plus the largest number of blocks that its extents may need.
 
-    def live_runs(self, number: int) -> list[tuple[int, int]]:
-        """List the runs (block in the segment, count_blocks) of the marked blocks in a segment, in ascending order."""
-        edges = np.flatnonzero(np.diff(self._table.of_segment(number).view(np.int8), prepend=0, append=0))
-        return [(int(start), int(end - start)) for start, end in edges.reshape(-1, 2)]
+        If only some blocks of an extent are live, the extent may become smaller when it is moved.
+        """
+        marks = self._table.of_segment(number)
+        sizes = self._extents[self._table.slice_of(number)]
+        starts = np.flatnonzero(sizes)
+        stored = sizes[starts].astype(np.int64)
+        needed = np.minimum(stored, _NEEDED_BLOCKS[marks[starts]])
+        return int(np.count_nonzero(marks) - stored.sum() + needed.sum())
+
+    def live_runs(self, number: int) -> list[Live]:
+        """List the runs of live plain blocks and the live extents of a segment, in ascending order."""
+        marks = self._table.of_segment(number)
+        sizes = self._extents[self._table.slice_of(number)]
+        plain = (marks != 0).view(np.int8)
+        extents = []
+        for start in np.flatnonzero(sizes).tolist():
+            extents.append(Live(start, int(sizes[start]), int(marks[start])))
+            plain[start : start + int(sizes[start])] = 0
+        edges = np.flatnonzero(np.diff(plain, prepend=0, append=0))
+        return sorted([*extents, *_runs_between(edges)])
+
+    def _mark_dense(self, places: Places) -> int:
+        compressed = are_compressed(places)
+        if not compressed.any():
+            self._table.cells[self._table.indexes(places)] = 1
+            return STEPS_OF_A_DENSE_LEAF
+        self._table.cells[self._table.indexes(places[~compressed])] = 1
+        inside = places[compressed]
+        at = self._table.indexes(inside)
+        known = at < self._table.end
+        at, inside = at[known], inside[known]
+        pairs = np.left_shift(1, indexes_in_extents(inside) >> PAIRS_SHIFT)
+        sizes = sizes_of_extents(inside)
+        firsts, groups = np.unique(at, return_inverse=True)
+        merged = np.zeros(len(firsts), dtype=np.int64)
+        np.bitwise_or.at(merged, groups, pairs)
+        counts = np.zeros(len(firsts), dtype=np.int64)
+        counts[groups] = sizes
+        for index, stored_blocks, bits in zip(firsts.tolist(), counts.tolist(), merged.tolist(), strict=True):
+            self._mark_extent(index, stored_blocks, bits)
+        return STEPS_OF_A_DENSE_LEAF + STEPS_OF_COMPRESSED_BLOCKS + len(firsts)
+
+    def _mark_extent(self, index: int, stored_blocks: int, pairs: int) -> None:
+        cells = self._table.cells
+        cells[index] |= pairs
+        cells[index + 1 : index + stored_blocks] = 1
+        self._extents[index] = stored_blocks
+
+
+def _runs_between(edges: "Places") -> Iterator[Live]:
+    for start, end in edges.reshape(-1, 2).tolist():
+        yield Live(start, end - start)
 
 
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:

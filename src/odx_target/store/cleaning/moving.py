@@ -1,18 +1,22 @@
 """The mover. The mover writes the live blocks of a segment again at the end of the log.
 
-A thread reads the blocks in pieces and verifies their checksums. The event loop adds each piece to the log as `Moved` records.
+A thread reads the blocks in pieces and verifies their checksums. If blocks of an extent are dead, or if the
+extent asks for more compression, the thread also compresses it again. The event loop adds each piece to the log as `Moved`
+records.
 """
 
 from array import array
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Buffer, Environment, Lane
 from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.cleaning.marking import Live
 from odx_target.store.cleaning.relocating import Moves
+from odx_target.store.cleaning.repacking import repacked
 from odx_target.store.errors import PoolBusy, Scarcity
 from odx_target.store.log.checksum_index import ChecksumIndex
-from odx_target.store.log.reader import check_blocks
+from odx_target.store.log.reader import check_blocks, check_extent
 from odx_target.store.log.records import MOVED
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import Segment
@@ -31,16 +35,13 @@ COMMIT_PAUSE_S = 0.1
 STEPS_OF_A_RUN = 3
 BLOCKS_OF_A_STEP = 2
 
-Run = tuple[int, int]
-"""A run of blocks: the number of the first block in the segment, and the number of blocks."""
-
 
 class Piece(NamedTuple):
     """Live runs of a segment that one call reads. `first` is the first block, and `end` is the block after the last block."""
 
     first: int
     end: int
-    runs: Sequence[Run]
+    runs: Sequence[Live]
 
 
 class Mover:
@@ -54,7 +55,7 @@ class Mover:
         self._environment = environment
         self._uncommitted_blocks = 0
 
-    async def move(self, number: int, runs: Sequence[Run], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
+    async def move(self, number: int, runs: Sequence[Live], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
         """Move the live runs of a segment, and note the new places in `moves`. `pause` is awaited after each piece.
 
         Raises DamagedBlock or OSError if a block cannot be read. Raises PoolFull, OutOfResources or PoolFailed if a block
@@ -83,19 +84,25 @@ class Mover:
                 self._uncommitted_blocks = 0
 
     async def _append(
-        self, number: int, runs: Sequence[Run], data: Sequence[memoryview], moves: Moves, pause: Callable[[], Awaitable[None]]
+        self, number: int, runs: Sequence[Live], data: Sequence[Buffer], moves: Moves, pause: Callable[[], Awaitable[None]]
     ) -> None:
         log, turns = self._log, self._environment.turns
         while True:
             try:
-                log.require_moved(sum(count_blocks for _, count_blocks in runs))
+                log.require_moved(_needed_blocks(runs, data))
                 break
             except PoolBusy:
                 await self._supply.made()
                 await pause()
-        for (block, count_blocks), buffer in zip(runs, data, strict=True):
-            for at, place, count in log.write(number, block, [buffer], count_blocks, MOVED):
-                moves.note(number, at, place, count)
+        for (block, _, pairs), buffer in zip(runs, data, strict=True):
+            count_blocks = len(buffer) // BLOCK_BYTES
+            if pairs:
+                extent_place = log.move_extent(number, block, buffer)
+                if extent_place is not None:
+                    moves.note_extent(number, block, extent_place)
+            else:
+                for at, place, count in log.write(number, block, [buffer], count_blocks, MOVED):
+                    moves.note(number, at, place, count)
             turns.take(STEPS_OF_A_RUN + count_blocks // BLOCKS_OF_A_STEP)
             self.moved_blocks += count_blocks
             self._uncommitted_blocks += count_blocks
@@ -105,35 +112,49 @@ class Mover:
 
     def _read(
         self, segment: Segment, size_blocks: int, table: "array[int] | None", piece: Piece
-    ) -> tuple["array[int]", list[memoryview]]:
+    ) -> tuple["array[int]", list[Buffer]]:
         """Read a piece, and verify the checksums of its live blocks. Waits for the disk, so call it in a thread."""
         if table is None:
             table = self._index.load(segment, size_blocks)
         view = memoryview(segment.read(piece.first, piece.end - piece.first))
-        data = []
-        for block, count_blocks in piece.runs:
+        data: list[Buffer] = []
+        for block, count_blocks, pairs in piece.runs:
             start = (block - piece.first) * BLOCK_BYTES
-            data.append(view[start : start + count_blocks * BLOCK_BYTES])
-            check_blocks(data[-1], table, block, count_blocks, block)
+            part = view[start : start + count_blocks * BLOCK_BYTES]
+            if pairs:
+                check_extent(part, table, block, block)
+                data.append(repacked(part, pairs, block))
+            else:
+                check_blocks(part, table, block, count_blocks, block)
+                data.append(part)
         return table, data
 
 
-def pieces(runs: Sequence[Run]) -> Iterator[Piece]:
-    """Divide runs, which are in ascending order, into pieces. Each piece covers at most PIECE_BLOCKS blocks of the segment."""
-    waiting: list[Run] = []
-    for block, count_blocks in runs:
+def pieces(runs: Sequence[Live]) -> Iterator[Piece]:
+    """Divide runs, which are in ascending order, into pieces. Each piece covers at most PIECE_BLOCKS blocks of the segment.
+
+    A run of plain blocks may be divided between pieces, but not an extent.
+    """
+    waiting: list[Live] = []
+    for block, count_blocks, pairs in runs:
         end = block + count_blocks
         while block < end:
-            if waiting and block - waiting[0][0] >= PIECE_BLOCKS:
+            least_blocks = end - block if pairs else 1
+            if waiting and block + least_blocks - waiting[0].block > PIECE_BLOCKS:
                 yield _piece(waiting)
                 waiting = []
-            first = waiting[0][0] if waiting else block
+            first = waiting[0].block if waiting else block
             count = min(end - block, first + PIECE_BLOCKS - block)
-            waiting.append((block, count))
+            waiting.append(Live(block, count, pairs))
             block += count
     if waiting:
         yield _piece(waiting)
 
 
-def _piece(runs: list[Run]) -> Piece:
-    return Piece(runs[0][0], runs[-1][0] + runs[-1][1], runs)
+def _piece(runs: list[Live]) -> Piece:
+    return Piece(runs[0].block, runs[-1].block + runs[-1].count_blocks, runs)
+
+
+def _needed_blocks(runs: Sequence[Live], data: Sequence[Buffer]) -> int:
+    """Number of blocks that the log may need. An extent counts twice, because it may leave the end of a segment unused."""
+    return sum(len(buffer) // BLOCK_BYTES * (2 if run.pairs else 1) for run, buffer in zip(runs, data, strict=True))

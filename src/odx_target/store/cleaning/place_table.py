@@ -1,6 +1,7 @@
 """A table with one value for each block of some segments. The table is read and written for many places at once.
 
-Each segment has one row of the table. All places in other segments share one extra row at the end, so places need not be tested
+The value for a block of a compressed extent is the value of the first log block of the extent. Each segment has one row of the
+table. All places in other segments share one extra row at the end, so places need not be tested
 one by one.
 """
 
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from odx_target.store.map.leaf import Entries
-from odx_target.store.map.leaf_pairs import Places
+from odx_target.store.segments.places import Places, log_place, log_places
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
 MAX_SPAN = 1 << 16
@@ -33,28 +34,39 @@ class PlaceTable:
         self._rows = np.full(span + 1, len(self.numbers), dtype=np.int64)
         self._rows[np.array(self.numbers) - first] = np.arange(len(self.numbers))
         self._row_of = {number: row for row, number in enumerate(self.numbers)}
+        self.end = len(self.numbers) * self._width
+        """Index after the values of the last segment. Higher indexes are those of holes and of places in other segments."""
         # The last row has room for the largest possible segment. Pages that are never written occupy no memory.
-        self.cells = np.zeros(len(self.numbers) * self._width + MAX_SEGMENT_BLOCKS, dtype=dtype)
+        self.cells = np.zeros(self.end + MAX_SEGMENT_BLOCKS, dtype=dtype)
 
     def indexes(self, places: Places) -> Places:
         """Return the index of each place in `cells`. Holes and places in other segments have indexes in the last row."""
-        return self.rows(places) * self._width + (places & _BLOCK_MASK)
+        places = log_places(places)
+        return self._rows_of(places) * self._width + (places & _BLOCK_MASK)
 
     def rows(self, places: Places) -> Places:
         """Return the row number of each place. Holes and places in other segments have the row number `len(numbers)`."""
+        return self._rows_of(log_places(places))
+
+    def _rows_of(self, places: Places) -> Places:
         # The offset of a place before the first segment becomes a huge unsigned number, so the place gets the last row.
         offsets = ((places - self._first_place) >> PLACE_BITS).view(np.uint64)
         return self._rows[np.minimum(offsets, self._span).view(np.int64)]
 
     def index(self, place: int) -> int | None:
         """Return the index of one place in `cells`. Returns None for a hole or a place in another segment."""
+        place = log_place(place)
         row = self._row_of.get(place >> PLACE_BITS)
         return None if row is None else row * self._width + (place & _BLOCK_MASK)
 
     def of_segment(self, number: int) -> "np.ndarray[Any, np.dtype[Any]]":
         """Return the values of the blocks of one segment."""
+        return self.cells[self.slice_of(number)]
+
+    def slice_of(self, number: int) -> slice:
+        """Return the part of `cells` that has the values of one segment."""
         start = self._row_of[number] * self._width
-        return self.cells[start : start + self.sizes[number]]
+        return slice(start, start + self.sizes[number])
 
 
 def as_places(entries: Entries) -> Places:

@@ -1,6 +1,7 @@
 """Relocation. A relocation replaces the old places of moved blocks by the new places in all maps.
 
-The old place and the new place have the same data. Therefore the entries of shared leaves and of frozen leaves are replaced
+The old place and the new place have the same data. An extent that was moved has the same blocks at the same indexes, or zeros
+instead of blocks to which no map refers. Therefore the entries of shared leaves and of frozen leaves are replaced
 too, and shared leaves stay shared. A block that was overwritten after the move has another place, and a relocation does not
 change this place.
 
@@ -18,7 +19,7 @@ from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.contents import Contents
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
-from odx_target.store.map.leaf_pairs import Places
+from odx_target.store.segments.places import Places, are_compressed, indexes_in_extents
 from odx_target.turns import Turns
 
 MAX_PASSES = 8
@@ -42,6 +43,14 @@ class Moves:
         self._table.of_segment(segment)[block : block + count_blocks] = np.arange(place, place + count_blocks)
         self.count_blocks += count_blocks
 
+    def note_extent(self, segment: int, block: int, place: int) -> None:
+        """Note that the extent at a block of a segment was moved. `place` is the new place of its first block.
+
+        Every live block of the content has the same index in the new extent.
+        """
+        self._table.of_segment(segment)[block] = place
+        self.count_blocks += 1
+
     def relocated(self, entries: Entries) -> "Entries | None":
         """Return the entries of a leaf with new places. Returns None if no block of the leaf was moved."""
         if len(entries) < LEAF_BLOCKS:
@@ -56,6 +65,9 @@ class Moves:
     def present(self, places: Places) -> Places:
         """Return the present place of each block: the new place if the block was moved, otherwise the same place."""
         new = self._table.cells[self._table.indexes(places)]
+        compressed = are_compressed(places)
+        if compressed.any():
+            new = np.where((new != 0) & compressed, new + indexes_in_extents(places), new)
         return np.where(new != 0, new, places)
 
 

@@ -32,7 +32,8 @@ from crc32c import crc32c
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.errors import PoolDamaged, StoreError
-from odx_target.store.log.records import InvalidRecord, Moved, Record, UnknownRecord, Write, decode_all
+from odx_target.store.log.records import CompressedWrite, InvalidRecord, Record, UnknownRecord, data_blocks_of, decode_all
+from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_EXTENT_SEGMENT
 
 MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 2
@@ -185,8 +186,10 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
         raise PoolDamaged(f"the batch at block {block} of segment {segment} contains {error}") from None
     except InvalidRecord as error:
         raise InvalidBatch(str(error)) from None
-    if sum(record.count_blocks for record in records if isinstance(record, Write | Moved)) != data_blocks:
+    if sum(map(data_blocks_of, records)) != data_blocks:
         raise InvalidBatch("its records do not account for its data")
+    if not all(_is_valid_extent(record, segment) for record in records if isinstance(record, CompressedWrite)):
+        raise InvalidBatch("it has a compressed extent of an impossible size")
     return Batch(
         epoch=epoch,
         stream=stream,
@@ -201,6 +204,11 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
         records=records,
         data_checksums=data_checksums,
     )
+
+
+def _is_valid_extent(record: CompressedWrite, segment: int) -> bool:
+    """True if places can be made for the blocks of a compressed extent in a segment."""
+    return 0 < record.stored_blocks < record.count_blocks <= MAX_EXTENT_BLOCKS and segment <= MAX_EXTENT_SEGMENT
 
 
 def header_checksum(header: memoryview) -> int:

@@ -12,8 +12,9 @@ from odx_target.store.log.batch import CHECKSUM_BYTES, header_blocks
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.open_batch import BufferCutter, Part, block_checksums
-from odx_target.store.log.records import WRITE, WRITE_BYTES, encode_write
+from odx_target.store.log.records import MOVED, WRITE, WRITE_BYTES, CompressedWrite, encode, encode_write
 from odx_target.store.log.sealer import FullSegment, Sealer
+from odx_target.store.segments.places import MAX_EXTENT_SEGMENT, extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
@@ -87,6 +88,26 @@ class Filling:
         self.next_osn += 1
         return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
 
+    def write_extent(self, volume: int, block: int, count_blocks: int, stored: Buffer) -> int | None:
+        """Add a write of `count_blocks` blocks whose data is a compressed extent. Returns the place of the first block.
+
+        Returns None if the extent does not fit in the present segment. The caller must then write the data uncompressed, which
+        uses the end of the segment. The caller must call `Room.require_data` for the uncompressed size first.
+        """
+        stored_blocks = len(stored) // BLOCK_BYTES
+        rest_blocks = self.unused_blocks
+        if 1 < rest_blocks < stored_blocks + 1:
+            return None
+        return self._add_extent(encode(CompressedWrite(volume, block, count_blocks, stored_blocks)), stored, stored_blocks)
+
+    def move_extent(self, segment: int, block: int, stored: Buffer) -> int | None:
+        """Add a compressed extent that replaces the extent at `block` of a segment. Returns the place of its first block.
+
+        Returns None if no place can be made for a compressed block, because the segment has too high a number.
+        """
+        stored_blocks = len(stored) // BLOCK_BYTES
+        return self._add_extent(encode_write(MOVED, segment, block, stored_blocks), stored, stored_blocks)
+
     def close_part(self) -> None:
         """Add no more records to the present part of the open batch, because a commit writes the part."""
         self._part = None
@@ -101,6 +122,24 @@ class Filling:
         if self.segment is not None:
             self._leave(self.segment)
             self.segment, self._next, self._capacity = None, 0, 0
+
+    def _add_extent(self, record: bytes, stored: Buffer, stored_blocks: int) -> int | None:
+        if self.segment is not None and self.segment.number >= MAX_EXTENT_SEGMENT:
+            return None
+        part = self._part
+        size_bytes = len(record) + stored_blocks * CHECKSUM_BYTES
+        if part is None or part.room_bytes < size_bytes or stored_blocks > self.unused_blocks:
+            part = self._open_part(1, stored_blocks)
+        checksums = array("I", block_checksums([stored]))
+        at = self._next
+        self._next = at + stored_blocks
+        part.room_bytes -= size_bytes
+        part.records.append(record)
+        part.checksums.extend(checksums)
+        part.data.append(stored)
+        self._table[at : self._next] = checksums
+        self.next_osn += 1
+        return extent_place(part.segment.number << PLACE_BITS | at, stored_blocks)
 
     def _open_part(self, blocks: int, data_blocks: int) -> Part:
         if self._next + blocks + data_blocks > self._capacity:

@@ -7,7 +7,7 @@ overwrites the blocks meanwhile, no map refers to the places any more. The pin o
 from collections.abc import Sequence
 from weakref import WeakSet
 
-from odx_target.store.segments.segment import PLACE_BITS
+from odx_target.store.segments.places import segment_of
 
 
 class Pin:
@@ -34,4 +34,4 @@ class Pins:
 
     def segments(self) -> set[int]:
         """Numbers of the pinned segments."""
-        return {place >> PLACE_BITS for pin in self._pins for place, _ in pin.runs if place}
+        return {segment_of(place) for pin in self._pins for place, _ in pin.runs if place}

@@ -3,10 +3,14 @@
 `read_now` reads from the page cache without waiting for the disk. `read` uses one call in a thread for all blocks that are not
 in the page cache. If the checksums of a sealed segment are not in memory, `read_now` also loads them from the page cache, which
 takes about ten microseconds for 64 KiB.
+
+To read a block of a compressed extent, the whole extent is read, checked and decompressed. `read_now` does this while steps of
+the turn remain. Otherwise the thread does it. If an extent is damaged, all its blocks are damaged.
 """
 
 from array import array
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from crc32c import crc32c
 
@@ -15,20 +19,39 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.extent_cache import ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, located, log_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
-BLOCK_MASK = (1 << PLACE_BITS) - 1
 ZEROS_BLOCKS = 256
 """Size, in blocks, of the buffer of zeros that is returned for a hole: 1 MiB. A hole of more than 1 MiB is returned as several
 buffers."""
+
+STEPS_OF_AN_EXTENT = 30
+"""Number of steps for reading and decompressing one extent."""
 
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
 Runs = Sequence[tuple[int, int]]
 """Runs (place, count_blocks) of a block map. The place of a hole is 0."""
+
+
+class _Missing(NamedTuple):
+    """A run that must be read from the disk: blocks `at` and following of a segment, for the run from `place` on.
+
+    `block` is the first block of the run in its volume.
+    """
+
+    segment: Segment
+    size_blocks: int
+    at: int
+    log_blocks: int
+    place: int
+    count_blocks: int
+    block: int
 
 
 class Reader:
@@ -40,6 +63,8 @@ class Reader:
         self._index = index
         self._tables = index.tables
         self._environment = environment
+        self._turns = environment.turns
+        self._extents = ExtentCache()
         self.pins = Pins()
 
     def read_block_now(self, place: int, block: int) -> Buffer | None:
@@ -81,11 +106,11 @@ class Reader:
     async def read(self, runs: Runs, block: int) -> list[Buffer]:
         """Read all runs, and wait for the disk if necessary. Raises DamagedBlock, Unreadable, OutOfResources."""
         buffers: list[list[Buffer]] = []
-        missing: list[tuple[int, int, int, int]] = []
+        missing: dict[int, _Missing] = {}
         for place, count in runs:
             buffer = self._read_run_now(place, count, block) if place else None
             if place and buffer is None:
-                missing.append((len(buffers), place, count, block))
+                missing[len(buffers)] = self._missing(place, count, block)
             buffers.append(_zeros(count) if not place else [buffer or b""])
             block += count
         if missing:
@@ -99,13 +124,35 @@ class Reader:
     def settle(self, runs: Runs) -> None:
         """Commit the open batch if it contains any of these places."""
         pending_place = self._filling.pending_place
-        if any(place + count > pending_place for place, count in runs if place):
+        if any(end_of_run(place, count) > pending_place for place, count in runs if place):
             try:
                 self._log.commit_for_another()
             except (PoolFailed, Scarcity):
                 return  # Data that could not be written can still be read from memory.
 
     def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:
+        return self._read_log_now(place, count, block) if place < COMPRESSED else self._read_extent_now(place, count, block)
+
+    def _read_extent_now(self, place: int, count: int, block: int) -> Buffer | None:
+        content = self._extents.get(place)
+        if content is None:
+            first, (number, _, log_blocks, _) = log_place(place), located(place)
+            if number not in self._segments:
+                raise DamagedBlock(block)
+            if self._turns.left <= 0 and first + log_blocks <= self._filling.pending_place:
+                return None
+            try:
+                stored = self._read_log_now(first, log_blocks, block)
+            except DamagedBlock:
+                raise DamagedBlock(block) from None
+            if stored is None:
+                return None
+            self._turns.take(STEPS_OF_AN_EXTENT)
+            content = decompressed(stored, block)
+            self._extents.keep(place, content)
+        return part_of(content, place, count, block)
+
+    def _read_log_now(self, place: int, count: int, block: int) -> Buffer | None:
         if place + count > self._filling.pending_place:
             self.settle([(place, count)])
             unwritten = self._log.unwritten.blocks
@@ -126,48 +173,69 @@ class Reader:
             check_blocks(buffer, table, at, count, block)
         return buffer
 
-    async def _read_missing(self, missing: list[tuple[int, int, int, int]], buffers: list[list[Buffer]]) -> None:
-        wanted = []
-        for _, place, count, block in missing:
-            number = place >> PLACE_BITS
-            wanted.append((self._segments[number], self._supply.size_blocks[number], place & BLOCK_MASK, count, block))
-        tables = {number: self._tables[number] for _, place, _, _ in missing if (number := place >> PLACE_BITS) in self._tables}
+    def _missing(self, place: int, count: int, block: int) -> _Missing:
+        number, at, log_blocks, _ = located(place)
+        log_blocks = count if place < COMPRESSED else log_blocks
+        return _Missing(self._segments[number], self._supply.size_blocks[number], at, log_blocks, place, count, block)
+
+    async def _read_missing(self, missing: dict[int, _Missing], buffers: list[list[Buffer]]) -> None:
+        numbers = {each.segment.number for each in missing.values()}
+        tables = {number: self._tables[number] for number in numbers if number in self._tables}
         known = set(tables)
-        found = await self._environment.in_thread(self._read_in_thread, wanted, tables)
+        found = await self._environment.in_thread(self._read_in_thread, list(missing.values()), tables)
         for number in tables.keys() - known:
             if number not in self._tables:
                 self._index.keep(number, tables[number])
-        for (index, *_), buffer in zip(missing, found, strict=True):
-            buffers[index] = [buffer]
+        for (index, each), content in zip(missing.items(), found, strict=True):
+            if isinstance(content, bytes):
+                self._extents.keep(each.place, content)
+                buffers[index] = [part_of(content, each.place, each.count_blocks, each.block)]
+            else:
+                buffers[index] = [content]
 
-    def _read_in_thread(
-        self, wanted: list[tuple[Segment, int, int, int, int]], tables: dict[int, "array[int]"]
-    ) -> list[bytearray]:
-        """Read and check runs of blocks. Adds each checksum table that is loaded from the disk to `tables`."""
-        found = []
-        for segment, size_blocks, at, count, block in wanted:
+    def _read_in_thread(self, missing: list[_Missing], tables: dict[int, "array[int]"]) -> list[bytearray | bytes]:
+        """Read and check runs of blocks. Adds each checksum table that is loaded from the disk to `tables`.
+
+        Returns the data of each plain run as a bytearray, and the whole content of each compressed extent as bytes.
+        """
+        found: list[bytearray | bytes] = []
+        for each in missing:
+            segment, at, log_blocks, block = each.segment, each.at, each.log_blocks, each.block
             try:
                 table = tables.get(segment.number)
                 if table is None:
-                    table = tables[segment.number] = self._index.load(segment, size_blocks)
-                buffer = segment.read(at, count)
+                    table = tables[segment.number] = self._index.load(segment, each.size_blocks)
+                buffer = segment.read(at, log_blocks)
             except OSError as error:
-                raise _explained(error, segment, at, count, block) from error
-            check_blocks(buffer, table, at, count, block)
-            found.append(buffer)
+                raise _explained(error, each) from error
+            if each.place < COMPRESSED:
+                check_blocks(buffer, table, at, log_blocks, block)
+                found.append(buffer)
+            else:
+                check_extent(buffer, table, at, block)
+                found.append(decompressed(buffer, block))
         return found
 
 
-def _explained(error: OSError, segment: Segment, at: int, count: int, block: int) -> StoreError:
-    """Make the exception for a range that could not be read. The exception has the number of the first unreadable block."""
-    if passes(error):
+def _explained(error: OSError, missing: _Missing) -> StoreError:
+    """Make the exception for a run that could not be read. The exception has the number of the first unreadable block."""
+    block = missing.block
+    if passes(error) or missing.place >= COMPRESSED:
         return of_read(block, error)
-    for index in range(count):
+    for index in range(missing.count_blocks):
         try:
-            segment.read(at + index, 1)
+            missing.segment.read(missing.at + index, 1)
         except OSError as cause:
             return of_read(block + index, cause)
     return of_read(block, error)
+
+
+def check_extent(buffer: Buffer, table: "array[int]", at: int, block: int) -> None:
+    """Check the log blocks of an extent. Raises DamagedBlock with `block` if any of them is damaged."""
+    try:
+        check_blocks(buffer, table, at, len(buffer) // BLOCK_BYTES, block)
+    except DamagedBlock:
+        raise DamagedBlock(block) from None
 
 
 def check_blocks(buffer: Buffer, table: "array[int]", at: int, count: int, block: int) -> None:

@@ -65,6 +65,15 @@ class Write(NamedTuple):
     count_blocks: int
 
 
+class CompressedWrite(NamedTuple):
+    """A write whose data is a compressed extent of `stored_blocks` blocks."""
+
+    volume: int
+    block: int
+    count_blocks: int
+    stored_blocks: int
+
+
 class Moved(NamedTuple):
     """Data that the cleaner copied from another segment. A replay skips the data, because its maps still refer to the former
     place.
@@ -113,6 +122,7 @@ Record: TypeAlias = (
     | VolumeResized
     | VolumeDeleted
     | Write
+    | CompressedWrite
     | Moved
     | Unmap
     | Freeze
@@ -140,6 +150,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     7: (Release, struct.Struct("<Q")),
     8: (Clone, struct.Struct("<QQIQQ")),
     17: (Moved, struct.Struct("<IQI")),
+    18: (CompressedWrite, struct.Struct("<IQBB")),
     **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
 """Class and layout of the fields for each kind of record without variable parts."""
@@ -157,6 +168,13 @@ WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4
 
 MOVED = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 17
 """First word of a Moved."""
+
+
+def data_blocks_of(record: Record) -> int:
+    """Return the number of data blocks that a record has in its batch."""
+    if isinstance(record, Write | Moved):
+        return record.count_blocks
+    return record.stored_blocks if isinstance(record, CompressedWrite) else 0
 
 
 def encode(record: Record) -> bytes:

@@ -68,6 +68,8 @@ class Log:
         self.deferred = self.room.deferred
         self.append = self.filling.append
         self.write = self.filling.write
+        self.write_extent = self.filling.write_extent
+        self.move_extent = self.filling.move_extent
         self.require_data = self.room.require_data
         self.require_moved = self.room.require_moved
         self.require_record = self.room.require_record

@@ -6,7 +6,8 @@ from operator import sub
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Epoch
-from odx_target.store.map.leaf_pairs import LeafPairs, Places
+from odx_target.store.map.leaf_pairs import LeafPairs
+from odx_target.store.segments.places import Places
 from odx_target.store.volumes.block_sources import Change
 from odx_target.turns import Steps
 

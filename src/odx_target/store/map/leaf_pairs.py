@@ -2,14 +2,13 @@
 
 from array import array
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, PLACE_MASK, START_SHIFT, Entries, Leaf, expand
+from odx_target.store.segments.places import Places
 from odx_target.store.volumes.block_sources import Change
-
-Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 ENTRIES_OF_A_STEP = 16
 """Number of entries of leaves that are compared in one step. In addition, each pair of leaves takes one step."""

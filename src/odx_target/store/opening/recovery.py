@@ -25,8 +25,9 @@ from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header, read_headers, walk
 from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import encode_footer, footer_blocks
-from odx_target.store.log.records import Moved, Write
+from odx_target.store.log.records import CompressedWrite, Moved, Write, data_blocks_of
 from odx_target.store.opening.format_head import Head
+from odx_target.store.segments.places import extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
@@ -182,11 +183,11 @@ def _apply(contents: Contents, batch: Batch) -> None:
     for record in batch.records:
         if type(record) is Write:
             contents.apply_write(record, place)
-            place += record.count_blocks
-        elif type(record) is Moved:
-            place += record.count_blocks  # Maps still refer to the former place, which still exists.
-        else:
+        elif type(record) is CompressedWrite:
+            contents.apply_write(record, extent_place(place, record.stored_blocks))
+        elif type(record) is not Moved:  # Maps still refer to the former place of moved blocks, which still exists.
             contents.apply(record)
+        place += data_blocks_of(record)
 
 
 def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_identity: bytes) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from odx_target.store.ledger import Ledger
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, are_compressed, located
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import Space
 from odx_target.store.volumes.block_sources import BLOCK_BYTES
@@ -21,8 +22,6 @@ from odx_target.turns import Turns
 
 _OURS = 1
 _OTHERS = 2
-
-_BLOCK_MASK = (1 << PLACE_BITS) - 1
 
 _STEPS_OF_A_LEAF = 10
 
@@ -55,6 +54,7 @@ class Accounting:
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._marks: dict[int, _Marks] = {}
+        self._mapped_blocks = 0
 
     async def space_of(self, root: Node | None, others: Iterable[Node]) -> Space:
         ours = await self._nodes(root)
@@ -65,7 +65,7 @@ class Accounting:
             self._mark(leaf, _OTHERS, makes_segments=False)
         unique_blocks = sum(int(np.count_nonzero(marks == _OURS)) for marks in self._marks.values())
         all_blocks = sum(int(np.count_nonzero(marks & _OURS)) for marks in self._marks.values())
-        return Space(unique_blocks * BLOCK_BYTES, (all_blocks - unique_blocks) * BLOCK_BYTES)
+        return Space(unique_blocks * BLOCK_BYTES, (all_blocks - unique_blocks) * BLOCK_BYTES, self._mapped_blocks * BLOCK_BYTES)
 
     async def _nodes(self, root: Node | None) -> set[int]:
         """Return the ids of all nodes below a root."""
@@ -110,6 +110,7 @@ class Accounting:
                 waiting.extend((child, mark) for _, child in node.present())
             else:
                 await self._step(_STEPS_OF_A_LEAF)
+                self._mapped_blocks += node.mapped_count()
                 self._mark(node, mark, makes_segments=True)
 
     def _mark(self, leaf: Leaf, mark: int, *, makes_segments: bool) -> None:
@@ -117,17 +118,27 @@ class Accounting:
         if len(entries) == LEAF_BLOCKS:
             places = np.frombuffer(entries, dtype=np.uint64)
             places = places[places != 0].astype(np.int64)
+            compressed = are_compressed(places)
+            if compressed.any():
+                for extent in np.unique(places[compressed] >> INDEX_BITS).tolist():
+                    self._mark_run(extent << INDEX_BITS, 1, mark, makes_segments=makes_segments)
+                places = places[~compressed]
             segments = places >> PLACE_BITS
             for number in np.unique(segments).tolist():
                 marks = self._marks_of(number, makes_segments=makes_segments)
                 if marks is not None:
-                    marks[places[segments == number] & _BLOCK_MASK] |= mark
+                    marks[places[segments == number] & BLOCK_MASK] |= mark
             return
         for place, count in leaf.runs(0, LEAF_BLOCKS):
-            marks = self._marks_of(place >> PLACE_BITS, makes_segments=makes_segments) if place else None
-            if marks is not None:
-                block = place & _BLOCK_MASK
-                marks[block : block + count] |= mark
+            if place:
+                self._mark_run(place, count, mark, makes_segments=makes_segments)
+
+    def _mark_run(self, place: int, count: int, mark: int, *, makes_segments: bool) -> None:
+        """Mark the log blocks of a run of consecutive places. A block of an extent needs all log blocks of the extent."""
+        number, block, stored_blocks, _ = located(place)
+        marks = self._marks_of(number, makes_segments=makes_segments)
+        if marks is not None:
+            marks[block : block + (count if place < COMPRESSED else stored_blocks)] |= mark
 
     def _marks_of(self, segment: int, *, makes_segments: bool) -> "_Marks | None":
         marks = self._marks.get(segment)

@@ -187,6 +187,20 @@ class Volume(BlockSource, Protocol):
         """
         ...
 
+    def must_prepare(self, data: Sequence[Buffer], count_blocks: int) -> bool:
+        """True if a write of `data` should wait for `prepare` first, because compressing it would hold the event loop for long.
+
+        Call this method at most once for each write. A write that was not prepared may be stored uncompressed.
+        """
+        ...
+
+    async def prepare(self, block: int, data: Sequence[Buffer]) -> Sequence[Buffer]:
+        """Compress the data of a write that begins at `block`. Pass the result to `write`, as the data for the same block.
+
+        The caller must not change the buffers before the write.
+        """
+        ...
+
     async def room_made(self) -> None:
         """Wait until the pool has made room, or has failed to make room.
 

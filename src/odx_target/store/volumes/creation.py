@@ -8,6 +8,7 @@ from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import VolumeCreated
 from odx_target.store.log.snapshot_records import VolumeCloned
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
+from odx_target.store.volumes.compression import check_compression
 from odx_target.store.volumes.snapshot import LogSnapshot
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, map_of
 from odx_target.store.volumes.volume import LogVolume
@@ -25,6 +26,7 @@ def create_volume(
     check_volume_size(size_blocks)
     check_new_volume_name(ledger, name)
     check_attributes("the attributes of a volume", attributes)
+    check_compression(attributes)
     contents = ledger.contents
     identity = ledger.environment.entropy(VOLUME_IDENTITY_BYTES)
     ledger.turns.take(STEPS_OF_A_CHANGE)

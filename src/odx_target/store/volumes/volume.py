@@ -1,19 +1,29 @@
 """The volumes of a pool that is stored in a log."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, Snapshot
 from odx_target.store.contents import VolumeContents
-from odx_target.store.errors import Absent, NameTaken, StoreError
+from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
+from odx_target.store.log.extents import MIN_EXTENT_BLOCKS
 from odx_target.store.log.records import Clone, Freeze, Unmap, VolumeResized
 from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
+from odx_target.store.volumes.compression import (
+    MAX_INLINE_BLOCKS,
+    Compressor,
+    Piece,
+    PreparedData,
+    check_compression,
+    compressor_of,
+)
 from odx_target.store.volumes.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Readable
 
@@ -39,6 +49,7 @@ class LogVolume(Readable):
         self._number = contents.number
         self._log: Log = ledger.log
         self._turns = ledger.turns
+        self._compressor: Compressor | None = compressor_of(contents.attributes)
 
     @property
     def name(self) -> str:
@@ -81,9 +92,34 @@ class LogVolume(Readable):
         log.require_data(count_blocks)
         if self.on_change:
             self.announce(block, count_blocks)
+        if self._compressor is not None and count_blocks >= MIN_EXTENT_BLOCKS:
+            self._write_pieces(block, self._pieces(self._compressor, block, data, count_blocks))
+            return
         assign = self._live_map.assign
         for at, place, count in log.write(self._number, block, data, count_blocks):
             assign(at, place, count)
+
+    def must_prepare(self, data: Sequence[Buffer], count_blocks: int) -> bool:
+        compressor = self._compressor
+        if compressor is None or count_blocks < MIN_EXTENT_BLOCKS or isinstance(data, PreparedData):
+            return False
+        if count_blocks <= MAX_INLINE_BLOCKS and self._turns.left > 0:
+            return False
+        return compressor.is_worth_it(data)
+
+    async def prepare(self, block: int, data: Sequence[Buffer]) -> Sequence[Buffer]:
+        compressor, memory = self._compressor, self._ledger.prepared_memory
+        size_bytes = sum(map(len, data))
+        count_blocks = size_bytes // BLOCK_BYTES
+        if compressor is None or count_blocks < MIN_EXTENT_BLOCKS:
+            return data
+        prepared = PreparedData(block, data)
+        if memory.has_room(size_bytes) and compressor.is_worth_it(data):
+            memory.take_for(prepared, size_bytes)
+            with suppress(OutOfResources):
+                prepared.pieces = await self._ledger.environment.in_thread(compressor.pieces, block, data, count_blocks)
+                compressor.note(prepared.pieces)
+        return prepared
 
     async def room_made(self) -> None:
         await self._ledger.supply.made()
@@ -110,6 +146,27 @@ class LogVolume(Readable):
             record = Clone(source.identifier, source_block, self._number, block, count_blocks)
             self._ledger.record(record, announce=partial(self.announce, block, count_blocks))
         return count_blocks
+
+    def _pieces(self, compressor: Compressor, block: int, data: Sequence[Buffer], count_blocks: int) -> Sequence[Piece]:
+        """Return the pieces of a write. A write that was not prepared is compressed as far as the steps of the turn last."""
+        if isinstance(data, PreparedData) and data.block == block:
+            return data.pieces
+        if self._turns.left <= 0 or not compressor.is_worth_it(data):
+            return [Piece(count_blocks, None, list(data))]
+        pieces = compressor.pieces(block, data, count_blocks, self._turns)
+        compressor.note(pieces)
+        return pieces
+
+    def _write_pieces(self, block: int, pieces: Sequence[Piece]) -> None:
+        log, assign = self._log, self._live_map.assign
+        for count_blocks, stored, data in pieces:
+            place = None if stored is None else log.write_extent(self._number, block, count_blocks, stored)
+            if place is not None:
+                assign(block, place, count_blocks)
+            else:
+                for at, plain_place, count in log.write(self._number, block, data, count_blocks):
+                    assign(at, plain_place, count)
+            block += count_blocks
 
     def _copied_at_once(self, frozen: Frozen, source_block: int, block: int, count_blocks: int) -> int:
         """Take the steps of a copy from the budget of the turn. Returns the number of blocks that one call may copy."""
@@ -168,7 +225,9 @@ class LogVolume(Readable):
     def change_attributes(self, attributes: Mapping[str, str]) -> None:
         self._check_present()
         check_attributes("the attributes of a volume", attributes)
+        check_compression(attributes)
         self._ledger.record(VolumeChanged(self._number, self.name, dict(attributes)))
+        self._compressor = compressor_of(attributes)
 
     def resize(self, size_blocks: int) -> None:
         """Change the size; see `Volume.resize` in `store.api`. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""

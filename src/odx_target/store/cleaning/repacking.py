@@ -1,0 +1,38 @@
+"""Repacking: the bytes of a live extent for its new place."""
+
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.cleaning.marking import PAIRS_SHIFT
+from odx_target.store.errors import DamagedBlock
+from odx_target.store.log.codecs import Codec
+from odx_target.store.log.extents import Extent, InvalidExtent, content_of, decode_extent, encode_extent
+
+
+def repacked(stored: Buffer, pairs: int, block: int) -> Buffer:
+    """Return an extent with the live blocks of the extent `stored`, at the same indexes.
+
+    `pairs` has the marks of the live blocks, see `Live`. Blocks to which no map refers become zeros. If the extent asks for it,
+    the content is compressed with zstandard. Returns `stored` itself unless the new extent needs fewer blocks. Raises
+    DamagedBlock with `block`, the first block of the extent in its segment.
+    """
+    try:
+        extent = decode_extent(stored)
+        codec = Codec.ZSTANDARD if extent.condense else extent.codec
+        if codec is extent.codec and _all_live(extent, pairs):
+            return stored
+        content = content_of(extent)
+    except InvalidExtent:
+        raise DamagedBlock(block) from None
+    smaller = encode_extent(codec, _without_dead(content, pairs), condense=extent.condense)
+    return stored if smaller is None or len(smaller) >= len(stored) else smaller
+
+
+def _all_live(extent: Extent, pairs: int) -> bool:
+    return pairs == (1 << (extent.count_blocks - 1 >> PAIRS_SHIFT) + 1) - 1
+
+
+def _without_dead(content: bytes, pairs: int) -> bytes:
+    pair_bytes = BLOCK_BYTES << PAIRS_SHIFT
+    count = -(-len(content) // pair_bytes)
+    parts = [content[pair * pair_bytes : (pair + 1) * pair_bytes] for pair in range(count)]
+    return b"".join(part if pairs >> pair & 1 else bytes(len(part)) for pair, part in enumerate(parts))

@@ -1,0 +1,100 @@
+"""Compressed extents: up to 16 adjacent blocks that were compressed together.
+
+An extent occupies whole blocks of the log. It contains a header, the CRC32C of each of its blocks before the compression, the
+compressed bytes, and zeros up to the end of its last block. Each of these log blocks has a checksum in the header of its batch,
+as every other data block has. So damage is found before anything is decompressed. A place names all blocks of an extent, so a
+reader needs no table of extents.
+"""
+
+import struct
+from array import array
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.byte_order import disk_bytes, from_disk
+from odx_target.store.log.codecs import Codec, InvalidData, compress, decompress
+from odx_target.store.log.open_batch import block_checksums
+from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_STORED_BLOCKS
+
+MIN_EXTENT_BLOCKS = 4
+"""Smallest number of blocks that are compressed together: 16 KiB. An extent takes whole blocks, so fewer blocks save little."""
+
+GAIN_SHARE = 8
+"""An extent must be smaller than its content by at least this part of the content. A smaller gain is not worth the
+decompression at each read."""
+
+_HEAD = struct.Struct("<BBHI")
+"""Codec, number of blocks, flags, number of compressed bytes."""
+
+HEAD_BYTES = _HEAD.size
+_CHECKSUM_BYTES = 4
+_CONDENSE = 1
+
+
+class InvalidExtent(Exception):
+    """The bytes are not a compressed extent."""
+
+
+class Extent(NamedTuple):
+    """A decoded extent. `condense` is True if the cleaner should compress the content more when it moves the extent."""
+
+    codec: Codec
+    count_blocks: int
+    condense: bool
+    checksums: "array[int]"
+    data: memoryview
+
+
+def max_stored_blocks(count_blocks: int) -> int:
+    """Return the largest number of log blocks that an extent with `count_blocks` blocks may occupy."""
+    return min(count_blocks - max(1, count_blocks // GAIN_SHARE), MAX_STORED_BLOCKS)
+
+
+def encode_extent(codec: Codec, content: Buffer, *, condense: bool) -> bytes | None:
+    """Compress adjacent blocks. Returns the bytes of the extent, which are whole blocks, or None if too little is gained.
+
+    `content` has at most MAX_EXTENT_BLOCKS blocks.
+    """
+    count_blocks = len(content) // BLOCK_BYTES
+    assert 0 < count_blocks <= MAX_EXTENT_BLOCKS
+    data = compress(codec, content)
+    used_bytes = HEAD_BYTES + count_blocks * _CHECKSUM_BYTES + len(data)
+    stored_blocks = -(-used_bytes // BLOCK_BYTES)
+    if stored_blocks > max_stored_blocks(count_blocks):
+        return None
+    head = _HEAD.pack(codec, count_blocks, _CONDENSE if condense else 0, len(data))
+    checksums = disk_bytes(array("I", block_checksums([content])))
+    return b"".join((head, checksums, data, bytes(stored_blocks * BLOCK_BYTES - used_bytes)))
+
+
+def decode_extent(stored: Buffer) -> Extent:
+    """Decode the parts of an extent. The content stays compressed. Raises InvalidExtent."""
+    view = memoryview(stored)
+    if len(view) < HEAD_BYTES:
+        raise InvalidExtent("cut off")
+    codec, count_blocks, flags, data_bytes = _HEAD.unpack_from(view)
+    data_at = HEAD_BYTES + count_blocks * _CHECKSUM_BYTES
+    if not 0 < count_blocks <= MAX_EXTENT_BLOCKS or flags & ~_CONDENSE or data_at + data_bytes > len(view):
+        raise InvalidExtent("contradicts itself")
+    try:
+        known = Codec(codec)
+    except ValueError:
+        raise InvalidExtent(f"codec {codec}, which this version does not know") from None
+    checksums = from_disk("I", view[HEAD_BYTES:data_at])
+    return Extent(known, count_blocks, bool(flags & _CONDENSE), checksums, view[data_at : data_at + data_bytes])
+
+
+def content_of(extent: Extent) -> bytes:
+    """Decompress an extent, and verify the checksum of each of its blocks. Raises InvalidExtent."""
+    try:
+        content = decompress(extent.codec, extent.data, extent.count_blocks * BLOCK_BYTES)
+    except InvalidData as error:
+        raise InvalidExtent(str(error)) from error
+    view = memoryview(content)
+    for index, checksum in enumerate(extent.checksums):
+        if crc32c(view[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) != checksum:
+            raise InvalidExtent(f"block {index} does not match its checksum")
+    return content

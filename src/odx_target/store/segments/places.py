@@ -1,0 +1,109 @@
+"""Places: where the log keeps a block.
+
+A place is a number of 54 bits. Place 0 means a hole. There are two kinds of places:
+
+- The place of a *plain* block is `segment << 14 | block_in_segment`.
+- A block in a compressed *extent* has bit 53 set. The other bits are `segment << 22 | first << 8 | stored_blocks << 4 | index`.
+  The extent occupies `stored_blocks` blocks of its segment, from the block `first` on. `index` is the number of the block among
+  the blocks that were compressed together.
+
+So a place alone gives the blocks of the log to read, and consecutive blocks of an extent have consecutive places. Places of
+different extents are never consecutive: the place after the last index of an extent would name another size of the same extent.
+
+The *log place* of a block is the place of the first log block that contains it. Places are compared with each other, in the
+order of the log, by their log places.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from odx_target.store.segments.segment import PLACE_BITS
+
+Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+
+COMPRESSED = 1 << 53
+"""Bit that is set in the places of blocks in compressed extents. Every plain place is lower."""
+
+MAX_EXTENT_BLOCKS = 16
+"""Largest number of blocks that are compressed together: 64 KiB. A read of one block reads and decompresses the whole extent,
+so larger extents would slow down random reads, and they compress hardly better."""
+
+INDEX_BITS = 4
+SIZE_BITS = 4
+
+MAX_STORED_BLOCKS = (1 << SIZE_BITS) - 1
+"""Largest number of log blocks of an extent. An extent is smaller than its content, and it fits in the smallest segment."""
+
+MAX_EXTENT_SEGMENT = (1 << 53 - PLACE_BITS - SIZE_BITS - INDEX_BITS) - 1
+"""Highest number of a segment that may contain extents. In segments with higher numbers, all data is plain."""
+
+_SHIFT = SIZE_BITS + INDEX_BITS
+_INDEX_MASK = (1 << INDEX_BITS) - 1
+_SIZE_MASK = (1 << SIZE_BITS) - 1
+BLOCK_MASK = (1 << PLACE_BITS) - 1
+
+assert MAX_EXTENT_BLOCKS <= _INDEX_MASK + 1
+
+
+class Located(NamedTuple):
+    """The log blocks that contain a block, and the number of the block in its extent. This number is 0 for a plain block."""
+
+    segment: int
+    block: int
+    stored_blocks: int
+    offset: int
+
+
+def extent_place(log_place: int, stored_blocks: int) -> int:
+    """Return the place of block 0 of the extent whose first log block has the plain place `log_place`."""
+    return COMPRESSED | log_place << _SHIFT | stored_blocks << INDEX_BITS
+
+
+def extent_of(place: int) -> int:
+    """Return the place of block 0 of the extent that contains a compressed block."""
+    return place & ~_INDEX_MASK
+
+
+def located(place: int) -> Located:
+    """Return the log blocks of a place that is not a hole."""
+    if place < COMPRESSED:
+        return Located(place >> PLACE_BITS, place & BLOCK_MASK, 1, 0)
+    log = log_place(place)
+    return Located(log >> PLACE_BITS, log & BLOCK_MASK, place >> INDEX_BITS & _SIZE_MASK, place & _INDEX_MASK)
+
+
+def log_place(place: int) -> int:
+    """Return the plain place of the first log block that contains a block."""
+    return place if place < COMPRESSED else (place ^ COMPRESSED) >> _SHIFT
+
+
+def end_of_run(place: int, count_blocks: int) -> int:
+    """Return the plain place after the last log block of a run of consecutive places."""
+    if place < COMPRESSED:
+        return place + count_blocks
+    return log_place(place) + (place >> INDEX_BITS & _SIZE_MASK)
+
+
+def segment_of(place: int) -> int:
+    return log_place(place) >> PLACE_BITS
+
+
+def are_compressed(places: Places) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    return places >= COMPRESSED
+
+
+def log_places(places: Places) -> Places:
+    """Return the plain place of the first log block of each place."""
+    compressed = are_compressed(places)
+    return np.where(compressed, (places ^ COMPRESSED) >> _SHIFT, places) if compressed.any() else places
+
+
+def indexes_in_extents(places: Places) -> Places:
+    """Return the number of each block in its extent. All places must be those of compressed blocks."""
+    return places & _INDEX_MASK
+
+
+def sizes_of_extents(places: Places) -> Places:
+    """Return the number of log blocks of each extent. All places must be those of compressed blocks."""
+    return places >> INDEX_BITS & _SIZE_MASK

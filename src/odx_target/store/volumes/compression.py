@@ -1,0 +1,178 @@
+"""Compression of the writes of a volume.
+
+The data of a write is cut at multiples of 64 KiB of the volume. Each piece that becomes smaller is stored as an extent. The
+event loop compresses a short write itself, if steps of the turn remain. A long write is compressed in a thread before the write
+(`LogVolume.prepare`).
+
+Incompressible data must cost nearly nothing. Therefore a sample of a write is compressed first. After each write that gains
+nothing, more of the following writes are stored without a trial.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from weakref import finalize
+
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.errors import StoreError
+from odx_target.store.log.codecs import Codec, compress
+from odx_target.store.log.extents import GAIN_SHARE, MIN_EXTENT_BLOCKS, encode_extent
+from odx_target.store.log.open_batch import BufferCutter
+from odx_target.store.segments.places import MAX_EXTENT_BLOCKS
+from odx_target.turns import Steps
+
+COMPRESSION_ATTRIBUTE = "compression"
+"""Attribute of a volume that chooses its compression. A volume without this attribute stores its data uncompressed."""
+
+OFF = "off"
+LZ4 = "lz4"
+ZSTANDARD = "zstd"
+
+CHOICES: Mapping[str, str] = {
+    OFF: "Data is stored uncompressed.",
+    LZ4: "Writes of at least 16 KiB are compressed with LZ4.",
+    ZSTANDARD: "As lz4. When the cleaner moves the data later, it compresses the data with zstandard.",
+}
+"""The values of the attribute, with their meanings."""
+
+MAX_INLINE_BLOCKS = 64
+"""Largest write that the event loop compresses: 256 KiB, which takes half a millisecond. A larger write waits for a thread."""
+
+STEPS_OF_AN_EXTENT = 100
+"""Number of steps for compressing one extent of 64 KiB."""
+
+STEPS_WITHOUT_GAIN = 10
+"""Number of steps for compressing one extent of incompressible data."""
+
+SAMPLE_PART_BYTES = 1024
+"""Size of each of the four parts of a sample."""
+
+MAX_SKIPPED_WRITES = 127
+"""Largest number of successive writes that are not tried, because earlier writes gained nothing. A stream that becomes
+compressible is noticed after at most this number of writes. One trial takes 3 microseconds, and each of these writes takes at
+least 20."""
+
+
+MAX_PREPARED_BYTES = 32 << 20
+"""Largest total size of the writes that are compressed before they are written. Further writes are stored uncompressed."""
+
+
+class Piece(NamedTuple):
+    """A part of a write: the bytes of an extent, or buffers of uncompressed data if `stored` is None."""
+
+    count_blocks: int
+    stored: bytes | None
+    data: list[Buffer]
+
+
+class PreparedMemory:
+    """The memory of compressed data that has not been written yet. All volumes of a pool share this limit."""
+
+    def __init__(self, max_bytes: int = MAX_PREPARED_BYTES) -> None:
+        self.taken_bytes = 0
+        self._max_bytes = max_bytes
+
+    def has_room(self, size_bytes: int) -> bool:
+        return self.taken_bytes + size_bytes <= self._max_bytes
+
+    def take_for(self, data: "PreparedData", size_bytes: int) -> None:
+        """Take memory until `data` is freed."""
+        self.taken_bytes += size_bytes
+        finalize(data, self._give_back, size_bytes)
+
+    def _give_back(self, size_bytes: int) -> None:
+        self.taken_bytes -= size_bytes
+
+
+class PreparedData(list[Buffer]):
+    """The data of a write that begins at `block`, and the same data in pieces, which a thread compresses if possible."""
+
+    def __init__(self, block: int, data: Sequence[Buffer]) -> None:
+        super().__init__(data)
+        self.block = block
+        self.pieces: Sequence[Piece] = [Piece(sum(map(len, data)) // BLOCK_BYTES, None, list(data))]
+
+
+class Compressor:
+    """Compresses the writes of one volume, and notes if this gains anything.
+
+    Set `condense` if the cleaner should compress the data more.
+    """
+
+    def __init__(self, *, condense: bool) -> None:
+        self._condense = condense
+        self._skipped_writes = 0
+        self._pause_writes = 0
+
+    def is_worth_it(self, data: Sequence[Buffer]) -> bool:
+        """True if the data of a write should be compressed. Call this method once for each write."""
+        if self._skipped_writes:
+            self._skipped_writes -= 1
+            return False
+        sample = sample_of(data)
+        if len(compress(Codec.LZ4, sample)) < len(sample) - len(sample) // GAIN_SHARE:
+            return True
+        self.note(())
+        return False
+
+    def note(self, pieces: Sequence[Piece]) -> None:
+        """Note the result of a write that was tried."""
+        if any(piece.stored is not None for piece in pieces):
+            self._pause_writes = 0
+        else:
+            self._pause_writes = min(2 * self._pause_writes + 1, MAX_SKIPPED_WRITES)
+            self._skipped_writes = self._pause_writes
+
+    def pieces(self, block: int, data: Sequence[Buffer], count_blocks: int, steps: Steps | None = None) -> list[Piece]:
+        """Cut a write into pieces and compress them. When `steps` are spent, the rest stays uncompressed."""
+        pieces: list[Piece] = []
+        cutter = BufferCutter(data)
+        end = block + count_blocks
+        while block < end:
+            count = min(MAX_EXTENT_BLOCKS - block % MAX_EXTENT_BLOCKS, end - block)
+            buffers = cutter.take(count * BLOCK_BYTES)
+            stored = None
+            if count >= MIN_EXTENT_BLOCKS and (steps is None or steps.left > 0):
+                content = buffers[0] if len(buffers) == 1 else b"".join(buffers)
+                stored = encode_extent(Codec.LZ4, content, condense=self._condense)
+                if steps is not None:
+                    steps.take(STEPS_WITHOUT_GAIN if stored is None else STEPS_OF_AN_EXTENT)
+            if stored is None and pieces and pieces[-1].stored is None:
+                former = pieces.pop()
+                count_of_piece, buffers = former.count_blocks + count, former.data + buffers
+            else:
+                count_of_piece = count
+            pieces.append(Piece(count_of_piece, stored, buffers))
+            block += count
+        return pieces
+
+
+def sample_of(data: Sequence[Buffer]) -> bytes:
+    """Return some bytes from each quarter of the data, of blocks with odd and with even numbers."""
+    size_bytes = sum(map(len, data))
+    wanted = [(2 * quarter + 1) * size_bytes // 8 - quarter % 2 * BLOCK_BYTES for quarter in range(4)]
+    parts = []
+    offset = 0
+    for buffer in data:
+        view = memoryview(buffer)
+        while wanted and wanted[0] < offset + len(view):
+            start = wanted.pop(0) - offset
+            parts.append(view[start : start + SAMPLE_PART_BYTES])
+        offset += len(view)
+    return b"".join(parts)
+
+
+def compressor_of(attributes: Mapping[str, str]) -> Compressor | None:
+    """Make the compressor of a volume with these attributes. Returns None if the volume stores its data uncompressed.
+
+    Values that this version does not know also mean uncompressed data.
+    """
+    choice = attributes.get(COMPRESSION_ATTRIBUTE, OFF)
+    return Compressor(condense=choice == ZSTANDARD) if choice in (LZ4, ZSTANDARD) else None
+
+
+def check_compression(attributes: Mapping[str, str]) -> None:
+    """Raise StoreError if the attributes choose a compression that does not exist."""
+    choice = attributes.get(COMPRESSION_ATTRIBUTE, OFF)
+    if choice not in CHOICES:
+        raise StoreError(f"compression is one of {', '.join(CHOICES)}, not {choice!r}")
