@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from odx_target.cli import main as cli
+from odx_target.cli.storage.lun import app as lun_app
 from odx_target.cli.storage.schedule import app as schedule_app
 from odx_target.cli.storage.snapshot import app as snapshot_app
 from odx_target.cli.storage.volume import app as volume_app
@@ -56,6 +57,7 @@ def answer(result: tuple[int, str, str]) -> Any:
 def test_every_operation_has_a_command() -> None:
     commands = {
         *(f"volume-{name}" for name in get_command(volume_app).commands),  # type: ignore[attr-defined]
+        *(f"lun-{name}" for name in get_command(lun_app).commands if name != "list"),  # type: ignore[attr-defined]
         *(f"schedule-{name}" for name in get_command(schedule_app).commands),  # type: ignore[attr-defined]
         *(f"snapshot-{name}" for name in get_command(snapshot_app).commands),  # type: ignore[attr-defined]
         "clone",
@@ -108,6 +110,21 @@ def test_a_life_of_a_volume(run: Run) -> None:
     assert len(answer(run("volume list", "--json"))["volumes"]) == 2
 
 
+def test_a_life_of_a_lun(run: Run) -> None:
+    assert run("volume create", "c=2M")[0] == 0
+    assert run("lun add", "c", "--number", "300")[1] == "LUN 300: c, 2097152 bytes in blocks of 512\n"
+    assert run("lun renumber", "c", "7")[1] == "LUN 7: c, 2097152 bytes in blocks of 512\n"
+    assert run("volume read-only", "c", "on")[1] == "LUN 7: c, 2097152 bytes in blocks of 512, read-only\n"
+    assert [each["lun"] for each in answer(run("lun list", "--json"))["volumes"]] == [0, 1, 7]
+    assert run("volume read-only", "c", "off")[1] == "LUN 7: c, 2097152 bytes in blocks of 512\n"
+    assert run("lun remove", "c")[1] == "no LUN: c, 2097152 bytes in blocks of 512\n"
+    assert len(run("lun list")[1].splitlines()) == 2 + 2
+    assert len(run("volume list")[1].splitlines()) == 2 + 3
+    assert run("lun add", "c")[1] == "LUN 2: c, 2097152 bytes in blocks of 512\n"
+    assert run("volume rename", "c", "d")[1].startswith("LUN 2: d,")
+    assert run("volume delete", "d", "--force")[0] == 0
+
+
 def test_a_life_of_a_schedule(run: Run) -> None:
     code, out, _ = run("schedule add", "hourly", "--every", "hourly", "--at", "0,30", "--keep-for", "2d", "--default")
     assert code == 0
@@ -151,6 +168,12 @@ MISTAKES = [
     ("clone", ("a", "c", "--count", "0"), FAILURE),
     ("volume create", ("c",), USAGE),
     ("volume delete", ("c",), FAILURE),
+    ("lun add", ("a",), FAILURE),
+    ("lun add", ("c",), FAILURE),
+    ("lun add", ("a", "--number", "16384"), USAGE),
+    ("lun remove", ("c",), FAILURE),
+    ("lun renumber", ("a", "1"), FAILURE),
+    ("volume read-only", ("a", "yes"), USAGE),
     ("schedule add", ("s",), USAGE),
     ("schedule add", ("a b", "--every", "daily"), USAGE),
     ("schedule add", ("s", "--every", "daily", "--keep-for", "1y"), USAGE),

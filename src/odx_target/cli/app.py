@@ -24,6 +24,7 @@ COMMANDS = {
     "serve": "serving.serve",
     "manage": "manage",
     "volume": "storage.volume",
+    "lun": "storage.lun",
     "snapshot": "storage.snapshot",
     "clone": "storage.clone",
     "schedule": "storage.schedule",

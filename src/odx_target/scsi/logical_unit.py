@@ -66,6 +66,7 @@ class LogicalUnit(AddressedUnit):
         self.target_port_group = 1
         self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense, thresholds=thresholds)
         self._is_read_only = write_protected
+        """True if the operator has made the logical unit read-only. A host cannot change this by MODE SELECT."""
         self.thresholds = ArmedThresholds(thresholds, environment.monotonic)
         self.set_mode_parameters(self.default_mode_parameters)
         self.identity = naa_designator(volume.identity)
@@ -123,6 +124,11 @@ class LogicalUnit(AddressedUnit):
         self.write_protected = self._is_read_only or self.software_write_protect
         self.reports_thresholds = parameters.threshold_reporting_enabled
         self.thresholds.set(parameters.thresholds)
+
+    def set_read_only(self, *, read_only: bool) -> None:
+        """Refuse all later writes, or accept writes again, unless a host has set the software write protection."""
+        self._is_read_only = read_only
+        self.write_protected = read_only or self.software_write_protect
 
     def reached_thresholds(self) -> list[int]:
         """Return the thresholds that hosts have been notified of.

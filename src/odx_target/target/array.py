@@ -7,7 +7,7 @@ arrays.
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -23,10 +23,10 @@ from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKin
 from odx_target.target.config.chap import accounts_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import Config, LunConfig, Portal
+from odx_target.target.config.settings import Config, Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.job_nursery import JobNursery
-from odx_target.target.logical_units import attach_logical_units
+from odx_target.target.logical_units import attach_logical_units, logical_units_named
 from odx_target.target.lun_changes import LunChanges
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from odx_target.target.pool_trouble_log import report_trouble
@@ -126,13 +126,6 @@ class Array:
         await shrink_logical_unit(logical_unit, size_bytes)
         self.commit()
         self.device_server.capacity_changed(logical_unit)
-
-    def add_lun(self, lun: LunConfig) -> LogicalUnit:
-        """Add a LUN that all hosts can use, and notify the hosts.
-
-        Raises ConfigError if the name is taken or there are too many LUNs. Raises StoreError if the LUN cannot be created.
-        """
-        return self.lun_changes.add(lun)
 
     def logical_unit_named(self, name: str) -> LogicalUnit:
         """Return the logical unit of a LUN. Raises ConfigError if no LUN has this name."""
@@ -238,7 +231,7 @@ class Array:
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
-        self.copy_manager.copies.remote_logical_units.update(_named(self.logical_units, self.config.remote_luns))
+        self.copy_manager.copies.remote_logical_units.update(logical_units_named(self.logical_units, self.config.remote_luns))
         self.copy_manager.copies.copy_rate.set(self.config.copy_rate_bytes_per_s)
         await self.copy_manager.start()
         self._report_no_room()
@@ -302,11 +295,3 @@ class Array:
 def _authentication(config: Config, entropy: Callable[[int], bytes]) -> Authentication | None:
     accounts = accounts_of(config.chap_users, config.target_chap)
     return None if accounts is None else Authentication(accounts, config.chap_discovery, entropy)
-
-
-def _named(logical_units: Mapping[int, LogicalUnit], names: Sequence[str]) -> list[LogicalUnit]:
-    by_name = {unit.volume.name: unit for unit in logical_units.values()}
-    for name in names:
-        if name not in by_name:
-            raise ConfigError(f"remote-luns: the pool has no LUN {name!r}")
-    return [by_name[name] for name in names]

@@ -1,6 +1,6 @@
 """Functions that attach the logical units in a pool, and create new logical units from the configuration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
@@ -45,21 +45,22 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
     return units
 
 
-def add_logical_unit(lun: LunConfig, pool: Pool, environment: Environment, config: Config) -> LogicalUnit:
-    """Create and return a logical unit with the next free number. The caller must commit the pool.
-
-    Raises ConfigError if the name is taken or all numbers are used. Raises StoreError if the LUN cannot be created.
-    """
-    if lun.name in pool.volumes:
-        raise ConfigError(f"LUN {lun.name}: a LUN of this name exists already")
-    _create(lun, pool)
-    return logical_unit_of(pool.volumes[lun.name], pool, environment, config.iqn, config.soft_thresholds)
+def logical_units_named(logical_units: Mapping[int, LogicalUnit], names: Sequence[str]) -> list[LogicalUnit]:
+    """Return the logical units with these names. Raises ConfigError if the pool has no LUN of a name."""
+    by_name = {unit.volume.name: unit for unit in logical_units.values()}
+    for name in names:
+        if name not in by_name:
+            raise ConfigError(f"remote-luns: the pool has no LUN {name!r}")
+    return [by_name[name] for name in names]
 
 
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     found = volume.attributes.get(BLOCK_ATTRIBUTE)
     if found != str(lun.block_bytes):
         raise ConfigError(f"LUN {lun.name}: its block length in the pool is {found} bytes, not {lun.block_bytes}")
+    if LUN_ATTRIBUTE not in volume.attributes:
+        hint = "`odx-target lun add POOL NAME` makes it a LUN"
+        log.warning("a volume that the settings name as a LUN has no LUN number, and is not served", name=lun.name, hint=hint)
     size_bytes = size_bytes_of(volume, pool)
     if lun.size_bytes > size_bytes and lun.grows:
         grow(volume, pool, lun.size_bytes)
@@ -99,6 +100,11 @@ def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
     yield from range(first, MAX_LUNS)
     yield from (number for number in range(first) if number not in used)
     raise ConfigError(f"the pool has no free LUN number below {MAX_LUNS}")
+
+
+def volume_of_number(volumes: Mapping[str, Volume], number: int) -> Volume | None:
+    """Return the volume that has a LUN number. Return None if no volume has it."""
+    return next((each for each in volumes.values() if each.attributes.get(LUN_ATTRIBUTE) == str(number)), None)
 
 
 def logical_unit_of(

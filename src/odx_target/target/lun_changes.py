@@ -1,6 +1,7 @@
-"""Changes of the LUNs of a running array. LUNs are added, restored and removed, and connected hosts are notified."""
+"""Changes of the LUNs of a running array. LUNs are added, restored, renumbered and removed, and hosts are notified."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
@@ -9,8 +10,9 @@ from odx_target.environment import Environment
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
-from odx_target.target.config.settings import Config, LunConfig
-from odx_target.target.logical_units import LUN_ATTRIBUTE, add_logical_unit, logical_unit_of
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
+from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
 from odx_target.target.lun_size import restore_logical_unit
 
 RESTORE_WAIT_S = 2.0
@@ -24,7 +26,7 @@ STEPS_OF_A_UNIT = 50
 
 
 class LunChanges:
-    """Adds, restores and removes logical units in `logical_units`, which all sessions share.
+    """Adds, restores, renumbers and removes logical units in `logical_units`, which all sessions share.
 
     `commit` commits the pool and never raises Scarcity.
     """
@@ -46,13 +48,19 @@ class LunChanges:
         self._environment = environment
         self._config = config
         self._commit = commit
+        self._changing: set[bytes] = set()
+        """Identities of the volumes whose LUNs change now."""
 
-    def add(self, lun: LunConfig) -> LogicalUnit:
-        """Create a LUN that all hosts can use. Raises ConfigError, StoreError."""
-        logical_unit = add_logical_unit(lun, self._pool, self._environment, self._config)
-        self._commit()
-        self._present([logical_unit])
-        return logical_unit
+    @contextmanager
+    def changing(self, volume: Volume) -> Iterator[None]:
+        """Reserve the LUN of a volume for one change. Raises ConfigError if another request is changing it."""
+        if volume.identity in self._changing:
+            raise ConfigError(f"another request is changing the LUN of volume {volume.name}: try again later")
+        self._changing.add(volume.identity)
+        try:
+            yield
+        finally:
+            self._changing.discard(volume.identity)
 
     async def serve(self, volumes: Sequence[Volume]) -> None:
         """Serve volumes that have LUN numbers, and notify hosts once.
@@ -68,9 +76,12 @@ class LunChanges:
         self._present(units)
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
-        """Return the logical unit that presents a volume. Return None if hosts cannot use the volume."""
+        """Return the logical unit that presents a volume. Return None if there is none."""
         number = volume.attributes.get(LUN_ATTRIBUTE)
-        return None if number is None else self._logical_units.get(int(number))
+        unit = None if number is None else self._logical_units.get(int(number))
+        if volume.identity in self._changing:  # the present number may differ from the number in the attributes
+            unit = next((each for each in self._logical_units.values() if each.volume is volume), None)
+        return unit
 
     async def restore(self, logical_unit: LogicalUnit, snapshot: Snapshot) -> None:
         """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
@@ -92,17 +103,42 @@ class LunChanges:
     async def remove(self, logical_unit: LogicalUnit) -> None:
         """Remove a LUN from the array, but keep its volume. Hosts are notified through their other LUNs."""
         await self._settle(logical_unit)
-        self._device_server.clear_tasks(logical_unit)
-        self._copy_manager.detach_logical_unit(logical_unit)
-        self._logical_units.pop(logical_unit.number, None)
-        self._device_server.logical_unit_removed(logical_unit.number)
+        self._withdraw(logical_unit)
+
+    async def renumber(self, logical_unit: LogicalUnit) -> None:
+        """Present a logical unit under the LUN that its volume has now. Hosts see that one LUN is gone and another one is new.
+
+        The persistent reservations stay. The caller has committed the pool.
+        """
+        await self._settle(logical_unit)
+        volume, iqn, thresholds = logical_unit.volume, self._config.iqn, self._config.soft_thresholds
+        renumbered = logical_unit_of(volume, self._pool, self._environment, iqn, thresholds)
+        self._withdraw(logical_unit)
+        renumbered.reservations = logical_unit.reservations
+        self._present([renumbered])
+
+    async def set_read_only(self, logical_unit: LogicalUnit, *, read_only: bool) -> None:
+        """Refuse or accept writes of hosts from now on, and notify hosts. Writes that are running have some time to end."""
+        logical_unit.set_read_only(read_only=read_only)
+        self._device_server.write_protection_changed(logical_unit)
+        if read_only:
+            await self._settle(logical_unit)
 
     async def _settle(self, logical_unit: LogicalUnit) -> None:
         with trio.move_on_after(RESTORE_WAIT_S):
             await logical_unit.tasks.running_ended(0)
 
+    def _withdraw(self, logical_unit: LogicalUnit) -> None:
+        """Abort the tasks of a logical unit, and take it away from all hosts."""
+        self._device_server.clear_tasks(logical_unit)
+        self._copy_manager.detach_logical_unit(logical_unit)
+        self._logical_units.pop(logical_unit.number, None)
+        self._device_server.logical_unit_removed(logical_unit.number)
+
     def _present(self, units: Sequence[LogicalUnit]) -> None:
         for unit in units:
             self._copy_manager.attach_logical_unit(unit)
+            if unit.volume.name in self._config.remote_luns:
+                self._copy_manager.copies.remote_logical_units.add(unit)
             self._logical_units[unit.number] = unit
         self._device_server.logical_units_added(units)

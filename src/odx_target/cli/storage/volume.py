@@ -97,6 +97,20 @@ def delete(
     print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {answer['snapshots']} snapshots of it remain")
 
 
+@app.command("read-only")
+def read_only(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    setting: Annotated[str, typer.Argument(metavar="on|off", help="`on`: hosts cannot write to the volume.")],
+    as_json: Json = False,
+) -> None:
+    """Make a volume read-only for hosts, or writable. Hosts are notified, and writes end with WRITE PROTECTED (27h/00h)."""
+    if setting not in ("on", "off"):
+        raise typer.BadParameter("want `on` or `off`")
+    answer = ask(pool, "volume-read-only", name=name, read_only=setting == "on")
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
 def print_volumes(volumes: Sequence[Mapping[str, Any]]) -> None:
     """Print a table of volumes."""
     print_columns(HEADINGS, [_cells(each) for each in volumes])

@@ -14,6 +14,7 @@ from odx_target.scsi.sense import (
     CAPACITY_DATA_HAS_CHANGED,
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
     COMMANDS_CLEARED_BY_DEVICE_SERVER,
+    MODE_PARAMETERS_CHANGED,
     NOT_READY_TO_READY_CHANGE,
     POWER_ON_OR_RESET_OCCURRED,
     REPORTED_LUNS_DATA_HAS_CHANGED,
@@ -125,6 +126,10 @@ class TaskManager:
         self.tell_all(logical_unit, NOT_READY_TO_READY_CHANGE)
         if is_resized:
             self.capacity_changed(logical_unit)
+
+    def write_protection_changed(self, logical_unit: LogicalUnit) -> None:
+        """Report to every nexus that the write protection has changed, which the mode parameter header shows."""
+        self.tell_all(logical_unit, MODE_PARAMETERS_CHANGED)
 
     def logical_units_added(self, logical_units: Sequence[LogicalUnit]) -> None:
         """Report new logical units to every nexus that has access to at least one of them (SPC-4 6.33).

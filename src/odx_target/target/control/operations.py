@@ -8,7 +8,7 @@ same table.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from odx_target.target.config.parsing import lun_config, parse_copy_rate
+from odx_target.target.config.parsing import parse_copy_rate
 from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
@@ -17,6 +17,7 @@ from odx_target.target.control.describe import Data, describe_copy, describe_lun
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
+from odx_target.target.control.storage import volumes
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS, perform_on_storage
 
@@ -34,7 +35,7 @@ If each token has 64 ranges, the response is a few hundred KiB of JSON. To make 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
     """Perform the operation `name` with the arguments `given`. Raises ManagementError."""
     if name in STORAGE_OPERATIONS:
-        return await perform_on_storage(Storage(array.pool, array.environment, array), name, given)
+        return await perform_on_storage(_storage(array), name, given)
     operation = OPERATIONS.get(name)
     if operation is None:
         known = ", ".join([*OPERATIONS, *STORAGE_OPERATIONS])
@@ -55,25 +56,16 @@ async def _luns(array: "Array") -> Data:
 
 
 async def _add_lun(array: "Array", lun: LunConfig) -> Data:
-    logical_unit = array.add_lun(lun)
-    await array.make_durable()
-    return describe_lun(logical_unit)
+    return await volumes.create(_storage(array), lun, lun=True)
 
 
 async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
-    logical_unit = array.logical_unit_named(name)
-    lun_config(name, size, logical_unit.block_bytes)
-    size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
-    if size >= size_bytes:
-        array.resize_lun(name, size)
-    elif not shrink:
-        raise ManagementError(
-            f"LUN {name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
-        )
-    else:
-        await array.shrink_lun(name, size)
-    await array.make_durable()
-    return describe_lun(logical_unit)
+    array.logical_unit_named(name)
+    return await volumes.resize(_storage(array), name, size, shrink=shrink)
+
+
+def _storage(array: "Array") -> Storage:
+    return Storage(array.pool, array.environment, array)
 
 
 async def _tokens(array: "Array", after: int) -> Data:

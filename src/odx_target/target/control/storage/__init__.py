@@ -3,6 +3,7 @@
 storage      a pool, and the array that serves it, if there is one
 names        finds volumes and snapshots by the names in a request
 volumes      operations on volumes and clones
+luns         operations on the LUN numbers of volumes, and read-only volumes
 snapshots    operations on snapshots
 schedules    operations on schedules of snapshots
 differences  pages of changed and allocated ranges

@@ -100,7 +100,8 @@ async def restore(storage: Storage, snapshot: str, to: str | None) -> Data:
         raise ManagementError(f"volume {volume.name} has logical blocks of {block_bytes} bytes, the snapshot has others")
     unit = storage.unit_of(volume)
     if unit is not None and storage.array is not None:
-        await storage.array.lun_changes.restore(unit, found)
+        with storage.array.lun_changes.changing(volume):
+            await storage.array.lun_changes.restore(unit, found)
     else:
         offline = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
         await storage.when_ready(lambda: ignore(restore_logical_unit(offline, found)))

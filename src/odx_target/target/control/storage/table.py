@@ -7,7 +7,7 @@ from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.describe import Data
 from odx_target.target.control.operation import Operation, performed
-from odx_target.target.control.storage import differences, snapshots, volumes
+from odx_target.target.control.storage import differences, luns, snapshots, volumes
 from odx_target.target.control.storage.names import SnapshotName, parse_new_name, parse_snapshot_name
 from odx_target.target.control.storage.schedules import SCHEDULE_OPERATIONS
 from odx_target.target.control.storage.storage import Storage
@@ -73,6 +73,12 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
             volumes.delete,
             (_NAME, Argument("force", "true if hosts may lose the volume", arguments.flag, False)),
         ),
+        Operation(
+            "volume-read-only", luns.set_read_only, (_NAME, Argument("read_only", "true if hosts cannot write", arguments.flag))
+        ),
+        Operation("lun-add", luns.add, (_NAME, Argument("number", "the LUN number", luns.lun_number, None))),
+        Operation("lun-remove", luns.remove, (_NAME,)),
+        Operation("lun-renumber", luns.renumber, (_NAME, Argument("number", "the new LUN number", luns.lun_number))),
         Operation(
             "clone",
             volumes.clone,

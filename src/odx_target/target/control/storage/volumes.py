@@ -11,6 +11,7 @@ from odx_target.target.config.settings import LunConfig
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.control.storage.describe import describe_volume
+from odx_target.target.control.storage.luns import changing, check_not_the_only_lun
 from odx_target.target.control.storage.names import find_source, find_volume
 from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
 from odx_target.target.logical_units import (
@@ -149,10 +150,16 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
     if unit is not None and storage.array is not None:
         if not force:
             raise ManagementError(f"volume {name} is LUN {unit.number} of hosts: give --force to delete it nevertheless")
-        if len(storage.array.logical_units) == 1:
-            raise ManagementError(f"volume {name} is the only LUN of the array")
-        await storage.array.lun_changes.remove(unit)
+        check_not_the_only_lun(storage, name)
+    with changing(storage, volume):
+        if unit is not None and storage.array is not None:
+            await storage.array.lun_changes.remove(unit)
+        return await _delete(storage, volume)
+
+
+async def _delete(storage: Storage, volume: Volume) -> Data:
     row = describe_volume(volume, storage.pool)
+    name = volume.name
     await storage.when_ready(lambda: storage.pool.delete_volume(name))
     forget_size(volume, storage.pool)
     (await storage.schedules()).book.forget_volume(volume)

@@ -1,0 +1,71 @@
+"""`odx-target lun`: list the LUNs of a pool, and give LUN numbers to volumes or take them away."""
+
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.volume import VolumeArgument, print_volumes, volume_line
+
+app = typer.Typer(help="Give LUN numbers to volumes, or take them away.", no_args_is_help=True)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="lun")
+
+
+@app.callback()
+def lun() -> None:
+    """Give LUN numbers to volumes, or take them away. A volume with a LUN number can be used by hosts.
+
+    If an array serves the pool, the array carries out the command. Otherwise the command changes the pool itself.
+    """
+
+
+@app.command("list")
+def list_luns(pool: PoolArgument, as_json: Json = False) -> None:
+    """List the volumes that are LUNs, by LUN number."""
+    answer = ask(pool, "volumes")
+    found = sorted((each for each in answer["volumes"] if each["lun"] is not None), key=lambda each: int(each["lun"]))
+    print_json({"volumes": found}) if as_json else print_volumes(found)
+
+
+@app.command("add")
+def add(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    number: Annotated[
+        int | None, typer.Option("--number", metavar="N", help="LUN number; default: the next free number.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a volume a LUN. Hosts are notified."""
+    answer = ask(pool, "lun-add", name=name, number=number)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
+@app.command("remove")
+def remove(pool: PoolArgument, name: VolumeArgument, as_json: Json = False) -> None:
+    """Take the LUN number of a volume away, so that hosts cannot use it any more. The volume and its data stay.
+
+    Commands that are running end, or are aborted after two seconds. Hosts are notified. Persistent reservations of the LUN are
+    removed. `odx-target volume delete --force` removes the LUN and deletes its volume.
+    """
+    answer = ask(pool, "lun-remove", name=name)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
+@app.command("renumber")
+def renumber(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    number: Annotated[int, typer.Argument(metavar="N", help="New LUN number.")],
+    as_json: Json = False,
+) -> None:
+    """Give a LUN another number. Its serial number, its NAA identifier and its reservations stay. Hosts are notified.
+
+    Unmount the file systems of the LUN before this command. Hosts see that one LUN is gone and that another one is new.
+    """
+    answer = ask(pool, "lun-renumber", name=name, number=number)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))

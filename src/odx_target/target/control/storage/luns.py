@@ -1,0 +1,126 @@
+"""Operations that give LUN numbers to volumes, change them and take them away, and that make volumes read-only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from odx_target.scsi.reservations.durable import drop
+from odx_target.store.api import NameTaken, Volume
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import MAX_LUNS
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.describe import Data
+from odx_target.target.control.storage.describe import describe_volume
+from odx_target.target.control.storage.names import find_volume
+from odx_target.target.control.storage.storage import Storage
+from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, free_numbers, volume_of_number
+
+
+async def add(storage: Storage, name: str, number: int | None) -> Data:
+    """Make a volume a LUN that hosts can use. Without a number, the LUN gets the next free number."""
+    volume = find_volume(storage.pool, name)
+    with changing(storage, volume):
+        if LUN_ATTRIBUTE in volume.attributes:
+            raise ManagementError(f"volume {name} is LUN {volume.attributes[LUN_ATTRIBUTE]} already")
+        await _number(storage, volume, _free(storage, number))
+        await storage.make_durable()
+        if storage.array is not None:
+            await storage.array.lun_changes.serve([volume])
+    return describe_volume(volume, storage.pool)
+
+
+async def remove(storage: Storage, name: str) -> Data:
+    """Take the LUN number of a volume away. The volume keeps its data; its reservations are removed."""
+    volume = find_volume(storage.pool, name)
+    with changing(storage, volume):
+        if LUN_ATTRIBUTE not in volume.attributes:
+            raise ManagementError(f"volume {name} is not a LUN")
+        unit = storage.unit_of(volume)
+        check_not_the_only_lun(storage, name)
+        await _number(storage, volume, None)
+        drop(storage.pool, volume.identity)
+        if unit is not None and storage.array is not None:
+            storage.array.commit()
+            await storage.array.lun_changes.remove(unit)
+        await storage.make_durable()
+    return describe_volume(volume, storage.pool)
+
+
+async def renumber(storage: Storage, name: str, number: int) -> Data:
+    """Give a LUN another number. The identity, the serial number and the reservations stay."""
+    volume = find_volume(storage.pool, name)
+    with changing(storage, volume):
+        if LUN_ATTRIBUTE not in volume.attributes:
+            raise ManagementError(f"volume {name} is not a LUN: `odx-target lun add` makes it one")
+        if volume.attributes[LUN_ATTRIBUTE] != str(number):
+            unit = storage.unit_of(volume)
+            await _number(storage, volume, _free(storage, number))
+            await storage.make_durable()
+            if unit is not None and storage.array is not None:
+                await storage.array.lun_changes.renumber(unit)
+    return describe_volume(volume, storage.pool)
+
+
+async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> Data:
+    """Make a volume read-only for hosts, or writable."""
+    volume = find_volume(storage.pool, name)
+    with changing(storage, volume):
+        attributes = {key: value for key, value in volume.attributes.items() if key != READ_ONLY_ATTRIBUTE}
+        if read_only:
+            attributes[READ_ONLY_ATTRIBUTE] = YES
+        if attributes != volume.attributes:
+            await storage.when_ready(lambda: volume.change_attributes(attributes))
+            await storage.make_durable()
+            unit = storage.unit_of(volume)
+            if unit is not None and storage.array is not None:
+                await storage.array.lun_changes.set_read_only(unit, read_only=read_only)
+    return describe_volume(volume, storage.pool)
+
+
+def lun_number(value: object) -> int:
+    """Check a LUN number. Raises ConfigError."""
+    if type(value) is not int or not 0 <= value < MAX_LUNS:
+        raise ConfigError(f"want a LUN number from 0 to {MAX_LUNS - 1}, not {value!r}")
+    return value
+
+
+def check_not_the_only_lun(storage: Storage, name: str) -> None:
+    """Raise ManagementError if an array serves only this LUN, because an array needs a LUN to start."""
+    if storage.array is not None and len(storage.array.logical_units) == 1:
+        raise ManagementError(f"volume {name} is the only LUN of the array")
+
+
+@contextmanager
+def changing(storage: Storage, volume: Volume) -> Iterator[None]:
+    """Refuse a second change of the LUN of a volume while the first one waits for commands of hosts."""
+    if storage.array is None:
+        yield
+        return
+    with storage.array.lun_changes.changing(volume):
+        yield
+
+
+def _free(storage: Storage, number: int | None) -> int:
+    volumes = storage.pool.volumes
+    if number is None:
+        return next(free_numbers(volumes))
+    taken = volume_of_number(volumes, number)
+    if taken is not None:
+        raise NameTaken(f"volume {taken.name} is LUN {number} already")
+    if storage.array is not None and number in storage.array.logical_units:
+        raise NameTaken(f"LUN {number} is being removed")
+    return number
+
+
+async def _number(storage: Storage, volume: Volume, number: int | None) -> None:
+    """Record the LUN number of a volume, or that it has none."""
+
+    def change() -> None:
+        attributes = {key: value for key, value in volume.attributes.items() if key != LUN_ATTRIBUTE}
+        if number is not None:
+            other = volume_of_number(storage.pool.volumes, number)
+            if other is not None:  # another request took the number while this one waited for room
+                raise NameTaken(f"volume {other.name} is LUN {number} already")
+            attributes[LUN_ATTRIBUTE] = str(number)
+        volume.change_attributes(attributes)
+
+    await storage.when_ready(change)
