@@ -79,7 +79,8 @@ def test_luns_are_shown_added_and_resized(served: tuple[Served, Path], manage: M
     assert manage(pool, "resize", "third", "512", "--shrink")[:2] == (0, "LUN 2: third, 512 bytes in blocks of 512\n")
     code, out, _ = manage(pool, "luns", "--json")
     assert code == 0
-    assert json.loads(out)["luns"][2] == {"lun": 2, "name": "third", "size_bytes": 512, "block_bytes": 512}
+    third = {"lun": 2, "name": "third", "size_bytes": 512, "block_bytes": 512}
+    assert json.loads(out)["luns"][2].items() >= third.items()
 
 
 def host(served: Served) -> AbstractAsyncContextManager[InitiatorSession]:
@@ -127,7 +128,7 @@ async def test_tokens_copies_and_sessions_of_a_host(served: tuple[Served, Path],
         (["resize", "first", "1X"], USAGE, "size '1X'"),
         (["resize", "first"], USAGE, "SIZE"),
         (["resize", "first", "1000"], FAILURE, "whole number"),
-        (["add-lun", "first=1M"], FAILURE, "of this name"),
+        (["add-lun", "first=1M"], FAILURE, "a volume 'first' already"),
         (["add-lun", "first"], USAGE, "NAME=SIZE"),
         (["revoke", "0"], FAILURE, "no token"),
         (["revoke", "nonsense"], USAGE, "hexadecimal"),

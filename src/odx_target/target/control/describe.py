@@ -1,4 +1,4 @@
-"""LUNs, tokens and copies as plain data, for the responses to management operations."""
+"""Tokens and copies as plain data, for the responses to management operations."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
@@ -35,15 +35,6 @@ async def rows_in_turns(
             if len(rows) == max_rows:
                 break
     return rows
-
-
-def describe_lun(logical_unit: LogicalUnit) -> Data:
-    return {
-        "lun": logical_unit.number,
-        "name": logical_unit.volume.name,
-        "size_bytes": logical_unit.capacity_blocks * logical_unit.block_bytes,
-        "block_bytes": logical_unit.block_bytes,
-    }
 
 
 def describe_token(token: RodToken, units: Mapping[bytes, LogicalUnit], now_s: float) -> Data:

@@ -13,11 +13,12 @@ from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
-from odx_target.target.control.describe import Data, describe_copy, describe_lun, describe_token, rows_in_turns
+from odx_target.target.control.describe import Data, describe_copy, describe_token, rows_in_turns
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
 from odx_target.target.control.storage import volumes
+from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS, perform_on_storage
 
@@ -50,7 +51,9 @@ async def _health(array: "Array") -> Data:
 async def _luns(array: "Array") -> Data:
     return {
         "luns": await rows_in_turns(
-            array.environment.turns, sorted(array.logical_units.items()), lambda item: describe_lun(item[1])
+            array.environment.turns,
+            sorted(array.logical_units.items()),
+            lambda item: describe_volume(item[1].volume, array.pool),
         )
     }
 
