@@ -37,4 +37,7 @@ coverage: .venv/dev ## docs/coverage-iscsi.md, the rules of iSCSI and the tests 
 bench: .venv/dev ## speed beside Debian's tgt, as ratios
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench
 
-.PHONY: help serve demo lint types test interop coverage bench
+torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
+	$(BIN)/python -m tests.torture seeds --minutes $${TORTURE_MINUTES:-120}
+
+.PHONY: help serve demo lint types test interop coverage bench torture

@@ -10,9 +10,15 @@ ROOMS = (commands, faults, management, observations, token_steps)
 """The modules that add their actions to `Run.ACTIONS`."""
 
 
+def new_run(setup: Setup) -> Run:
+    """Begin a run that can do all kinds of steps."""
+    assert all(ROOMS)
+    return Run(setup)
+
+
 def replay(seed: int, steps: Sequence[Step]) -> Counts:
     """Do steps on the array of a seed. Raises an exception if the array and the model disagree."""
-    run = Run(Setup.of_seed(seed))
+    run = new_run(Setup.of_seed(seed))
     try:
         for step in steps:
             run.do(step)

@@ -1,12 +1,16 @@
 """The short form of the torture: some seeds, and the parts of the torture itself."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.torture.model import Change, History, Moment, Torn, VolumeContent, cells_of_data, data_of_cells, numbered, zeros
-from tests.torture.run import Difference, Run
+from tests.torture.progress import Found, Progress
+from tests.torture.run import Counts, Difference, Run
+from tests.torture.searching import read_script, shortest, write_script
 from tests.torture.seeds import replay, run_seed
 from tests.torture.shrink import shrunk
-from tests.torture.steps import KINDS, steps_of
+from tests.torture.steps import KINDS, Step, steps_of
 
 SEEDS = range(16)
 
@@ -80,3 +84,32 @@ def test_a_list_of_steps_is_shortened() -> None:
         return any(step[0] == "c" and step[1] >= 30 for step in some)  # type: ignore[operator]
 
     assert shrunk(steps, fails) == [["c", 30]]
+
+
+def test_the_numbers_add_up_over_runs(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "torture.json"
+    progress = Progress.load(path)
+    progress.add(Counts(steps=5, crashes=2))
+    progress.found.append(Found(1, "an error", "a file"))
+    progress.save(path)
+    again = Progress.load(path)
+    again.add(Counts(steps=7))
+    assert (again.seeds, again.counts.steps, again.counts.crashes) == (2, 12, 2)
+    assert again.found == progress.found
+    assert "12 steps" in again.line(1.0, 7)
+
+
+def test_a_script_replays_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: Run, lun: int) -> None:
+        if run.counts.commands > 2:
+            raise Difference("refused")
+
+    monkeypatch.setitem(Run.ACTIONS, "refuse", refuse)
+    steps: list[Step] = [["read", 0, place, 8] for place in range(12)]
+    error, short = shortest(0, [*steps, ["refuse", 1]])
+    assert error == "Difference: refused"
+    assert short == [["read", 0, 0, 0]] * 3 + [["refuse", 0]]
+    write_script(tmp_path / "script.json", 0, error, short)
+    seed, again = read_script(tmp_path / "script.json")
+    with pytest.raises(Difference, match="refused"):
+        replay(seed, again)

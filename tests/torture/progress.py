@@ -1,0 +1,56 @@
+"""The numbers of all runs so far, in a file, so that they add up over several calls of `make torture`."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from tests.torture.run import Counts
+
+
+@dataclass
+class Found:
+    """A seed after which the array and the model disagreed, with the shortest steps that show the disagreement."""
+
+    seed: int
+    error: str
+    script: str
+
+
+@dataclass
+class Progress:
+    """Sums over all runs. `next_seed` is the first seed that no run has tried."""
+
+    next_seed: int = 1
+    seeds: int = 0
+    counts: Counts = field(default_factory=Counts)
+    seconds: float = 0.0
+    found: list[Found] = field(default_factory=list)
+
+    def add(self, counts: Counts) -> None:
+        self.seeds += 1
+        for each in fields(Counts):
+            setattr(self.counts, each.name, getattr(self.counts, each.name) + getattr(counts, each.name))
+
+    def line(self, new_seconds: float, new_steps: int) -> str:
+        counts = self.counts
+        rate = new_steps / new_seconds if new_seconds else 0.0
+        return (
+            f"{counts.steps:,} steps, {counts.commands:,} commands, {counts.crashes:,} crashes, "
+            f"{counts.recoveries:,} recoveries, {self.seeds:,} seeds, {rate:,.0f} steps/s, {len(self.found)} differences"
+        )
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        new.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Progress":
+        """Load the numbers of the former runs. Without a file, all numbers are 0."""
+        if not path.exists():
+            return cls()
+        values = json.loads(path.read_text())
+        values["counts"] = Counts(**values["counts"])
+        values["found"] = [Found(**each) for each in values["found"]]
+        return cls(**values)

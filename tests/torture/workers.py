@@ -1,0 +1,103 @@
+"""Runs many seeds on all processors for a time, and adds the results to the numbers in a file."""
+
+import gc
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from odx_target.scsi.tasks.outcome import Pending
+from tests.torture.progress import Found, Progress
+from tests.torture.run import Counts
+from tests.torture.searching import search, shortest, write_script
+from tests.torture.steps import Step
+
+STEPS_OF_A_SEED = 1500
+SAVE_S = 10.0
+MAX_FOUND = 20
+"""Number of differences after which the search ends."""
+
+Result = tuple[int, Counts, str, list[Step]]
+
+
+def quiet() -> None:
+    """Suppress warnings of work that a killed process has neither run nor abandoned."""
+    warnings.simplefilter("ignore")
+    Pending.__del__ = lambda self: None  # type: ignore[method-assign]
+    sys.unraisablehook = lambda _: None
+
+
+def _work(first: int, stride: int, until: float, results: "SimpleQueue[Result | None]") -> None:
+    quiet()
+    os.nice(5)
+    seed = first
+    while time.monotonic() < until:
+        counts, error, steps = search(seed, STEPS_OF_A_SEED)
+        if error:
+            error, steps = shortest(seed, steps)
+        results.put((seed, counts, error, steps))
+        seed += stride
+        gc.collect()
+    results.put(None)
+
+
+def run_for(seconds: float, path: Path, count_workers: int) -> bool:
+    """Run seeds for a time. Returns True if no difference was found, in this run or before."""
+    progress = Progress.load(path)
+    seconds_before, began = progress.seconds, time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    results: SimpleQueue[Result | None] = context.SimpleQueue()
+    first = progress.next_seed
+    workers = [
+        context.Process(target=_work, args=(first + index, count_workers, began + seconds, results), daemon=True)
+        for index in range(count_workers)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        _collect(progress, results, path, began, count_workers)
+    finally:
+        progress.seconds = seconds_before + time.monotonic() - began
+        progress.save(path)
+        for worker in workers:
+            worker.terminate()
+    print()
+    for found in progress.found:
+        print(f"seed {found.seed}: {found.error}\n  replay with: python -m tests.torture replay {found.script}")
+    return not progress.found
+
+
+def _collect(progress: Progress, results: "SimpleQueue[Result | None]", path: Path, began: float, count_workers: int) -> None:
+    """Add the results of all workers, until the last has ended or there are too many differences."""
+    left, saved_at, steps_before = count_workers, began, progress.counts.steps
+    while left and len(progress.found) < MAX_FOUND:
+        result = results.get()
+        now = time.monotonic()
+        if result is None:
+            left -= 1
+            continue
+        _note(progress, result, path)
+        if now > saved_at + SAVE_S:
+            progress.save(path)
+            saved_at = now
+        _show(progress.line(now - began, progress.counts.steps - steps_before))
+
+
+def _note(progress: Progress, result: Result, path: Path) -> None:
+    seed, counts, error, steps = result
+    progress.add(counts)
+    progress.next_seed = max(progress.next_seed, seed + 1)
+    if error:
+        script = path.parent / f"torture-{seed}.json"
+        write_script(script, seed, error, steps)
+        progress.found.append(Found(seed, error, str(script)))
+        print(f"\nseed {seed}: {error}")
+        for step in steps:
+            print(f"  {step}")
+
+
+def _show(line: str) -> None:
+    print(f"\r{line}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
