@@ -38,7 +38,7 @@ COMMANDS = {
 TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
 """If this environment variable is set, an internal error shows its traceback."""
 COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
-"""Environment variables by which shells pass the command line that is to be completed."""
+"""Environment variables in which a shell passes the command line for tab completion."""
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
@@ -69,8 +69,8 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the subcommand that is run or completed. If no subcommand is named, return all subcommands, because the help lists
-    all of them.
+    """Return the names of the subcommands to import: usually only the subcommand that is run or completed. If the command line
+    names no subcommand, return all names, because the help lists all subcommands.
     """
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
@@ -112,8 +112,8 @@ def _place(error: Exception) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Return an error message of one line. If the subcommand is missing, `message` is the whole help, which is printed
-    first.
+    """Return an error message of one line. If the subcommand is missing, `message` is the whole help text. Print the help text,
+    and return a short error message instead.
     """
     if not message.startswith("Usage: "):
         return message

@@ -1,4 +1,4 @@
-"""Requests of commands to the array that serves a pool."""
+"""Send requests from commands to the array that serves a pool."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +14,10 @@ Answer = dict[str, Any]
 
 
 def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
-    """Perform an operation on the array that serves a pool. Raises NoServer if no array answers.
+    """Perform an operation on the array that serves a pool. Raises NoServer if no array answers, and typer.BadParameter if the
+    arguments are invalid.
 
-    If the array refuses the operation, raises CommandFailure, or typer.BadParameter if the arguments are invalid.
+    If the array refuses the operation for another reason, CommandFailure is raised.
     """
     try:
         return request(pool, operation, arguments)
@@ -25,7 +26,9 @@ def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -
 
 
 def ask_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
-    """Perform an operation that needs a running array. Raises CommandFailure also if no array answers."""
+    """Perform an operation that needs a running array. Raises CommandFailure if no array answers or the operation fails, and
+    typer.BadParameter if the arguments are invalid.
+    """
     try:
         return request_array(pool, operation, arguments)
     except NoServer as error:
@@ -33,5 +36,5 @@ def ask_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> An
 
 
 def refusal(error: ManagementError) -> Exception:
-    """Return the exception by which a command reports that an operation was refused."""
+    """Return the exception that a command raises if the array refuses its operation."""
     return typer.BadParameter(str(error)) if error.is_usage else CommandFailure(str(error))

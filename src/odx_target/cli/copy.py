@@ -137,8 +137,8 @@ async def copy_with_bar(
 
 
 def summary(report: CopyReport, elapsed_s: float) -> str:
-    """Return the last line of the output: the size, the rate, and the number of bytes copied by token. If a part was not copied
-    by token, the line also has the reason.
+    """Return the last line of the output: the size, the rate, and the number of bytes copied by token. If a part was copied
+    without a token, the line also gives the reason.
     """
     total_bytes = report.offloaded_bytes + report.host_bytes
     line = (

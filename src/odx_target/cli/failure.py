@@ -10,11 +10,11 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 """Exit code after a mistake in the command line or the settings."""
 EXIT_SIGNAL = 128
-"""The exit code of a process that a signal stopped is this number plus the number of the signal, as in shells."""
+"""Base of the exit code after a signal. The exit code is this number plus the number of the signal, as in shells."""
 
 
 class CommandFailure(Exception):
-    """The command line was correct, but the command failed. The message is one line, and the exit code is 1.
+    """A command failed although its command line was correct. The message is one line, and the exit code is 1.
 
     For a mistake in the command line, raise `typer.BadParameter` instead; its exit code is 2.
     """
@@ -33,7 +33,7 @@ class Interrupted(Exception):
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first single error in a group of exceptions that trio raised."""
+    """Return the first exception in a group of exceptions, even if groups are nested in the group."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

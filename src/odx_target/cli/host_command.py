@@ -67,8 +67,8 @@ class Host:
 def as_host(
     initiator_name: str = DEFAULT_INITIATOR_NAME, *, command_timeout: bool = True
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return a decorator that adds the options of a host to a command. The command receives them as its argument `who`, a
-    Host.
+    """Return a decorator that adds the options of a host to a command. The command receives these options as its argument
+    `who`, a Host.
     """
     rows = [
         parameter("initiator_name", InitiatorName, initiator_name),
@@ -107,9 +107,10 @@ def options(initiator_name: str, command_timeout_s: float) -> SessionOptions:
 
 
 def run(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
-    """Run the work of a command. A group of exceptions is raised as its first error, and InitiatorError as CommandFailure.
+    """Run the work of a command. If the work raises a group of exceptions, only the first exception is raised.
 
-    SIGINT and SIGTERM cancel the work, so that it can log out and clean up. Raises CommandFailure, Interrupted.
+    SIGINT and SIGTERM cancel the work, which can then log out and clean up. Raises CommandFailure instead of InitiatorError,
+    and Interrupted after a signal.
     """
     try:
         return trio.run(_run_until_signal, function, arguments)
@@ -141,7 +142,7 @@ async def _run_until_signal(function: Callable[[*Ts], Awaitable[T]], arguments: 
 
 @asynccontextmanager
 async def open_target(target: IscsiUrl, wishes: SessionOptions) -> AsyncIterator[InitiatorSession]:
-    """Open a session to the target of a URL. Raises InitiatorError. If the login fails, the message contains the portal."""
+    """Open a session to the target of a URL. Raises InitiatorError. If the login fails, the error message names the portal."""
     is_open = False
     try:
         async with open_session(target.portal, target.target_name, with_credentials(wishes, target)) as session:

@@ -28,7 +28,7 @@ class OpenedPool(NamedTuple):
 
 
 def require_pool(path: Path, no_server: NoServer) -> None:
-    """Raise CommandFailure with the message of `no_server` if there is no pool that this process could open."""
+    """Raise CommandFailure if the directory `path` contains no pool. The message is the message of `no_server`."""
     if not (path / HEAD_NAME).exists():
         raise CommandFailure(str(no_server)) from no_server
 
@@ -47,7 +47,7 @@ def run_on_pool(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
 
 @asynccontextmanager
 async def opened_pool(path: Path) -> AsyncIterator[OpenedPool]:
-    """Open a pool that no array serves, and close it after the body. The close is not interrupted by a cancellation.
+    """Open a pool that no array serves, and close it after the body. A cancellation does not interrupt the close.
 
     Raises StoreError.
     """

@@ -63,8 +63,8 @@ def scrub(
 ) -> None:
     """Read all data of a pool and compare it with its checksums.
 
-    An array may serve the pool at the same time. `manage POOL health` and the log of the array then report each damaged block
-    with its LUN and LBA. The exit code is 1 if there is any damage.
+    An array may serve the pool at the same time. If an array serves the pool, `manage POOL health` and the log of the array
+    report each damaged block with its LUN and LBA. The exit code is 1 if there is any damage.
     """
     bytes_per_s = _parsed(rate)
     if progress or stop:

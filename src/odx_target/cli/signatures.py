@@ -1,5 +1,5 @@
-"""Functions with additional parameters. Many subcommands share options, and this module adds the shared options to the
-signatures that typer reads.
+"""Adds parameters to functions. Many subcommands share options. This module adds the shared options to the signatures of the
+subcommands, which typer reads.
 """
 
 import inspect
@@ -29,8 +29,8 @@ def extended(
     Parameters of `function` whose names are in `without` are left out. If `first` is True, the additional `parameters` come
     first in the signature. Otherwise they come last.
 
-    The new function calls `call`. The first argument of `call` is a partial of `function` with the arguments for the parameters
-    of `function`. The arguments for the additional `parameters` are passed to `call` by name.
+    The new function binds `function` to the arguments for the parameters of `function`. Then it calls `call` with the bound
+    function. The arguments for the additional `parameters` are passed to `call` by name.
     """
     signature = inspect.signature(function, eval_str=True)
     kept = [

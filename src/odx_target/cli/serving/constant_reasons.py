@@ -1,4 +1,6 @@
-"""The reasons for the values of constants. The strings below the constants in the source code have the reasons."""
+"""The reasons for the values of constants, read from the source code. The reason for a value is in the string below the
+constant.
+"""
 
 import ast
 import inspect

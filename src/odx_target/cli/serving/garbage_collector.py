@@ -18,20 +18,21 @@ YOUNG_OBJECTS = 700
 """Number of new objects between two collections of the youngest generation. This number is Python's default."""
 
 NEVER = 1_000_000_000
-"""Number of collections of a generation after which the next older generation is collected. The number is so high that the
-older generation is never collected."""
+"""Number of collections of a younger generation before the next older generation is collected. The number is so high that the
+older generations are never collected."""
 
 
 INTERVAL_S = 0.1
 """Time between two collections of the youngest generation.
 
-Python counts the objects that are created minus the objects that are freed. Work that replaces old objects by new ones is not
-counted, so without a timer the youngest generation could grow to any size, and its next collection would take long."""
+Python starts a collection when the number of objects has grown by `YOUNG_OBJECTS`. Work that replaces old objects by new
+objects does not change this number, but it enlarges the youngest generation. Without a timer, the youngest generation could
+grow to any size, and its next collection would take long."""
 
 
 @asynccontextmanager
 async def spared_collector() -> AsyncIterator[None]:
-    """Make Python's garbage collector collect only the youngest generation, and do so often, while the body runs.
+    """While the body runs, Python's garbage collector collects only the youngest generation, and collects it often.
 
     The setting affects the whole process, so only `serve` uses this function.
     """

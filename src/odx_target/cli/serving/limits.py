@@ -190,7 +190,9 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (record_writer, ("MAX_QUEUED_BYTES",)),
     ),
 }
-"""Constants that are shown, by title of the table and module. The string below a constant has the reason for its value."""
+"""The constants to show. Each table has a title, and lists constants of one or more modules. The string below a constant has
+the reason for its value.
+"""
 
 NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (iscsi_limits, "MAX_TRANSFER_BYTES"): "the same as the largest READ or WRITE, which is shown",
@@ -210,7 +212,7 @@ _ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R
 _UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
 """Unit of a constant, by the end of its name."""
 _LEFT_OUT = ("_MS", "_S")
-"""Endings of constant names that are not shown, because the value is shown with its unit."""
+"""Endings of constant names that are not part of the shown name, because the unit is shown with the value."""
 
 
 def describe_limits(config: Config) -> dict[str, list[Limit]]:
@@ -235,7 +237,7 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
 
 
 def describe_memory(config: Config) -> list[MemoryPart]:
-    """Return the memory that the limits allow an array with this configuration, by purpose.
+    """Return the maximum memory that an array with this configuration uses for each purpose.
 
     The result does not include the memory of the process itself. It also does not include the map of blocks, which grows with
     written data.

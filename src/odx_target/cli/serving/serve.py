@@ -132,7 +132,7 @@ async def _serve(
 
 
 async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, config_path: Path | None) -> None:
-    """Carry out the signals to this process, until one of them stops it."""
+    """Handle the signals that this process receives. Return after a signal that stops the array."""
     async for number in signals:
         if number == signal.SIGUSR1:
             _toggle(tracing)
@@ -144,7 +144,7 @@ async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | No
 
 
 def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
-    """Log a warning for each portal that other machines can reach without CHAP: every portal outside the loopback addresses."""
+    """If hosts need no CHAP secret, log a warning for each portal that other machines can reach."""
     if settings.chap_users:
         return
     for portal in portals:

@@ -32,8 +32,8 @@ def ask(pool: Path, operation: str, **arguments: object) -> Answer:
 
 
 def ask_pages(pool: Path, operation: str, show: Callable[[Answer], object], **arguments: object) -> None:
-    """Perform an operation and call `show` with its answer. While an answer has `next`, repeat the operation with `next` as its
-    argument `block`. Raises CommandFailure.
+    """Perform an operation and call `show` with each page of its answer. If a page has a value `next`, the next page is
+    requested with this value as the argument `block`. Raises CommandFailure.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     try:

@@ -79,7 +79,7 @@ def list_snapshots(
 
 @app.command("show")
 def show(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> None:
-    """Show a snapshot and the room that it takes. The unique bytes are freed when the snapshot is deleted."""
+    """Show a snapshot and the room that it takes. `unique bytes` is the room that becomes free when the snapshot is deleted."""
     answer = ask(pool, "snapshot-show", snapshot=name)
     if as_json:
         print_json(answer)

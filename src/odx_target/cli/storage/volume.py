@@ -1,5 +1,5 @@
-"""`odx-target volume`: list and change the volumes of a pool. Hosts can use a volume that has a LUN number while an array
-serves the pool.
+"""`odx-target volume`: list and change the volumes of a pool. While an array serves the pool, hosts can use the volumes that
+have a LUN number.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,7 +6,9 @@ import sys
 import typer
 
 MAX_INPUT_CHARACTERS = 1 << 22
-"""Maximum number of characters that are read. The text of every CDB, page, token and PDU of an array is shorter than this."""
+"""Maximum number of characters that are read. The text of every CDB, page, token and PDU of an array is shorter than this
+limit.
+"""
 _SEPARATORS = re.compile(r"[\s:,;]+|0[xX]")
 
 

@@ -7,9 +7,10 @@ import typer
 from odx_target.target.printable import printable
 
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
-"""Matches secrets in URLs. A user may type a URL as any argument by mistake."""
+"""Matches secrets in URLs. All messages are searched, because a user may type a URL as any argument by mistake."""
 MAX_MESSAGE_CHARACTERS = 600
-"""Length of the longest message. The middle part of a longer message, which quotes a long input, is removed."""
+"""Length of the longest message. The middle of a longer message is removed, because there the message only quotes a long input.
+"""
 
 
 def error_text(error: Exception) -> str:

@@ -1,8 +1,7 @@
 """Tables of fields and dumps of bytes, for a terminal of any width and for a pipe.
 
-In a pipe, each row is one line of any length. On a terminal, cells are broken between words. If there is not even room for the
-longest words, the cells of a row are printed one below the other. Identifiers are therefore never split. No line ends with
-blanks.
+In a pipe, each row is one line of any length. On a terminal, cells are broken between words. If a row has no room for its
+longest words, its cells are printed one below the other, so that identifiers are never split. No line ends with blanks.
 """
 
 import re
@@ -91,7 +90,7 @@ def _longest_word(text: str) -> int:
 
 def _widths(rows: Sequence[Sequence[str]], width: int | None, longest_word: int | None = None) -> list[int] | None:
     """Return the width of each column. If there is room for all texts, the width is the length of the longest text. Otherwise
-    it is the length of the longest word, plus a share of the remaining room.
+    the width is the length of the longest word, plus a share of the remaining room.
 
     Words longer than `longest_word` do not count, because a row with such a word is printed without columns. Returns None if
     there is no room for the words.
@@ -116,7 +115,6 @@ def _heading_lines(headings: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return the lines of a row. The number of lines depends on the longest cell."""
     cells = [_wrapped(text, width) for text, width in zip(row, widths, strict=True)]
     lines = []
     for index in range(max(map(len, cells))):

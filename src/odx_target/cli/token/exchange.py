@@ -1,4 +1,4 @@
-"""Sending of one command of token copy, and output of all data that is sent and received."""
+"""Send one token-copy command, and print all data that is sent and received."""
 
 import trio
 import typer
@@ -25,7 +25,7 @@ IN_PROGRESS = frozenset(
     }
 )
 POLL_DELAY_S = 0.5
-"""Time between two polls if the target gives no estimate. The program ddpt uses the same time."""
+"""Time between two polls of an operation if the target does not estimate the delay. The program ddpt uses the same time."""
 MAX_POLL_DELAY_S = 5.0
 
 
@@ -44,8 +44,8 @@ async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in
 
 
 async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
-    """Send RECEIVE ROD TOKEN INFORMATION and show the answer. If `poll` is True, repeat this until the operation has ended.
-    Raises CommandFailure if the target refuses the command, or BadAnswer.
+    """Send RECEIVE ROD TOKEN INFORMATION and show the answer. If `poll` is True, repeat the command until the operation has
+    ended. Raises CommandFailure if the target refuses the command, and BadAnswer if the answer is malformed.
     """
     while True:
         command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
@@ -65,8 +65,8 @@ def must_be_good(name: str, result: CommandResult) -> None:
 
 
 def _poll_delay_s(update_delay_ms: int) -> float:
-    """Return the time until the next poll. The time is the target's estimate up to a limit, or POLL_DELAY_S without an
-    estimate.
+    """Return the time until the next poll. If the target estimates the time, return this estimate, but at most
+    MAX_POLL_DELAY_S. Otherwise return POLL_DELAY_S.
     """
     if not 0 < update_delay_ms < 0xFFFFFFFE:
         return POLL_DELAY_S

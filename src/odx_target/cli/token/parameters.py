@@ -38,9 +38,7 @@ def block_range(text: str) -> BlockRange:
 
 
 def list_identifier(text: str | int) -> int:
-    """Return the list identifier of 32 bits in a text. typer passes the default value as a number. Raises
-    typer.BadParameter.
-    """
+    """Return a list identifier of 32 bits. `text` is a number only if it is the default value. Raises typer.BadParameter."""
     found = number(str(text))
     if not 0 <= found < 1 << 32:
         raise typer.BadParameter(f"{text}: a list identifier has 32 bits")
@@ -48,7 +46,7 @@ def list_identifier(text: str | int) -> int:
 
 
 def rod_type(text: str) -> int:
-    """Return the ROD type with this name in ROD_TYPES, or with this number. Raises typer.BadParameter."""
+    """Return the ROD type for a name in ROD_TYPES or for a number. Raises typer.BadParameter."""
     if text in ROD_TYPES:
         return ROD_TYPES[text]
     if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|\d{1,9}", text):

@@ -49,7 +49,9 @@ class ScriptLines:
             os.close(self._owned)
 
     async def next(self) -> str | None:
-        """Return the next line; None at the end. Raises CommandFailure if the line is not UTF-8, or OSError."""
+        """Return the next line; None at the end. Raises OSError if reading fails, and CommandFailure if the line is too long or
+        is not UTF-8.
+        """
         typer.echo(self._prompt, nl=False)
         line = await self._next()
         if line is None:

@@ -44,7 +44,7 @@ command. Raises typer.BadParameter."""
 
 @dataclass(slots=True)
 class Steps:
-    """State that the steps of one session share: whether more steps may follow, and the last token."""
+    """The state that all steps of one session share: whether more steps may follow, and the last token."""
 
     others_follow: bool = False
     token: bytes = b""

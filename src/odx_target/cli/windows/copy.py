@@ -90,8 +90,8 @@ def windows_copy(
 ) -> None:
     """Copy a file with the same commands as Windows.
 
-    The command prints every SCSI command, and every reason why Windows would have given up token copy. At the end it compares
-    the file at both ends. The exit code is 1 if there was such a reason, or if the files differ.
+    The command prints every SCSI command, and every reason why Windows would give up token copy. At the end it compares the
+    file at both ends. The exit code is 1 if Windows would have given up token copy, or if the files differ.
     """
     settings = WindowsSettings(
         first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=_path_choice(path_choice)
@@ -137,7 +137,8 @@ def _run(wish: Wish) -> None:
 async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
     """Copy the file and compare the two files. Update `report` during the copy.
 
-    Returns the finding because of which Windows would have given up, or None. Also returns True if the two files are equal.
+    The first value of the result is the finding that would have made Windows give up token copy, or None. The second value is
+    True if the two files are equal.
     """
     clock = TrioClock()
     printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)

@@ -16,7 +16,7 @@ from odx_target.initiator.windows.host import WindowsHost
 CLUSTER_BYTES = 4096
 """The unit in which NTFS allocates. A cluster is a whole number of blocks of 512 or 4096 bytes."""
 COMPARED_TOGETHER = 8
-"""Number of reads under way at once during the comparison, which follows after the copy."""
+"""Maximum number of reads at the same time when the files are compared after the copy."""
 
 
 def fragmented(disk: WindowsDisk, lba: int, size_bytes: int, count: int, what: str) -> FileLayout:
@@ -44,8 +44,8 @@ def overlap(one: FileLayout, other: FileLayout) -> bool:
 async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) -> Metadata | None:
     """Return a cluster of the destination's disk that belongs to no file, with its data; None if there is no room.
 
-    The command does not know the blocks of the file system. Instead of these blocks, the command writes this cluster with
-    unchanged data.
+    During a copy, Windows also writes blocks of the file system, but the command does not know these blocks. The command writes
+    this cluster instead, and does not change its data.
     """
     disk, extents = destination.disk, destination.layout.extents
     unit = CLUSTER_BYTES // disk.block_bytes
@@ -70,7 +70,7 @@ async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None
 
 
 async def differs_at(source: WindowsFile | None, destination: WindowsFile) -> int | None:
-    """Return the position of the first read that finds a difference between the two files; None if the files are equal."""
+    """Return the position of the first read that finds a difference between two files. Return None if the files are equal."""
     step = destination.disk.host.settings.adapter_transfer_bytes
     differing: list[int] = []
 

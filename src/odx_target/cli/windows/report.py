@@ -17,14 +17,16 @@ TASK_MANAGEMENT = "resets and new logins"
 
 
 def kind_of(entry: Entry) -> str:
-    """Return the kind of an entry for the totals; "" if the totals do not count the entry."""
+    """Return the kind under which the totals count an entry; "" if the totals do not count the entry."""
     if isinstance(entry, Management):
         return TASK_MANAGEMENT
     return TOKEN_COMMANDS.get((entry.cdb[0], entry.cdb[1] & 0x1F), "") if isinstance(entry, Exchange) else ""
 
 
 def events_of(entry: Entry) -> list[int]:
-    """Return the event that Windows would write to its System log for an entry. If a rule has two events, return the first."""
+    """Return the number of the event that Windows would write to its System log for an entry. The list is empty if there is no
+    such event. If a rule has two events, only the first event is returned.
+    """
     if isinstance(entry, Management):
         return [entry.event] if entry.event else []
     return list(entry.rule.events[:1]) if isinstance(entry, Finding) else []

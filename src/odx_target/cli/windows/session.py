@@ -31,7 +31,7 @@ from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementR
 from odx_target.iscsi.pdu.text import Pairs
 
 CONNECTION_LOST, LOGOUT_ASKED, RECONNECTED = 20, 32, 34
-"""Numbers of System log events of a session. These events belong to no rule."""
+"""Numbers of System log events of a session. No rule of `Rule` contains these events."""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\],]+)(:\d+)?,\d+")
 """Matches a TargetAddress with its portal group tag. An IPv6 address is in brackets (RFC 7143 13.8)."""
 T = TypeVar("T")
@@ -121,7 +121,7 @@ async def _send_targets(plan: LoginPlan) -> Sequence[DiscoveredTarget]:
 
 
 async def _patient(plan: LoginPlan, settings: WindowsSettings, work: Callable[[], Awaitable[T]]) -> T:
-    """Do work that may get no answer, and repeat it if there is no answer. Raises LoginDeclined after `login_attempts`
+    """Do `work`. If the target does not answer, wait, and do `work` again. Raises LoginDeclined after `login_attempts`
     attempts.
     """
     for left in reversed(range(settings.login_attempts)):
@@ -195,8 +195,8 @@ class LiveSession:
             await self._ended.wait()
 
     async def _restore(self) -> None:
-        """Open a new session each time that the last session was dropped. If a login fails, repeat it after a time, even if no
-        caller waits.
+        """Open a new session each time that the last session was dropped. If a login fails, try again after a pause, even if no
+        caller waits for the session.
         """
         while not self._closing:
             self._wanted, self._trying = trio.Event(), True

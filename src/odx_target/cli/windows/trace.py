@@ -13,14 +13,14 @@ from odx_target.target.trace.parameter_list_text import describe_answer, describ
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
-"""Maximum length of the data that is shown. The longest parameter list has 64 range descriptors, and its length without the
-token is below this limit."""
+"""Maximum length of the data that is shown. The longest parameter list has 64 range descriptors. Without its token, this list
+is shorter than the limit."""
 SHOWN_TOKEN_BYTES = 16
 TOKEN_BYTES = 512
 TOKEN_IN_WRITE = 16
 ANSWER_HEADER_BYTES = 32
 SHOWN_RANGES = 4
-"""Maximum number of ranges of one command that are shown, if the bytes of the command are not shown."""
+"""Maximum number of ranges that are shown for one command. All ranges are shown if the bytes of the command are shown."""
 READS, WRITES = (0x28, 0x88), (0x2A, 0x8A)
 TOKEN_OUT, TOKEN_IN = 0x83, 0x84
 WRITE_USING_TOKEN = 0x11
@@ -77,7 +77,7 @@ def _fewer_ranges(word: str) -> str:
 
 @dataclass(slots=True)
 class _Run:
-    """Consecutive ordinary reads or writes of one disk. Each begins at the end of the previous one."""
+    """Consecutive ordinary reads or writes of one disk. Each command begins at the block after the previous command."""
 
     first: Exchange
     end_lba: int
@@ -122,7 +122,9 @@ class TracePrinter:
             self._show_exchange(run.first, more)
 
     def _joins(self, exchange: Exchange) -> bool:
-        """Add a successful ordinary read or write to a run. A run does not store data. Returns False for any other exchange."""
+        """Add a successful ordinary read or write to a run. The run does not keep the data of the command. Returns False for
+        any other exchange.
+        """
         if self.with_bytes or exchange.cdb[0] not in READS + WRITES or exchange.result is None or exchange.result.status:
             return False
         lba, count = _place(exchange.cdb)
