@@ -61,6 +61,7 @@ def test_every_operation_has_a_command() -> None:
         *(f"schedule-{name}" for name in get_command(schedule_app).commands),  # type: ignore[attr-defined]
         *(f"snapshot-{name}" for name in get_command(snapshot_app).commands),  # type: ignore[attr-defined]
         "clone",
+        "status",
     }
     others = {
         "volumes": "volume-list",

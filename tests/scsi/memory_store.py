@@ -1,6 +1,7 @@
 """The simplest store: blocks in a dictionary. A test decides which reads must wait for a disk."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
@@ -15,9 +16,11 @@ from odx_target.store.api import (
     OverLimit,
     PoolBusy,
     PoolFull,
+    PoolSpace,
     Space,
     StoreError,
     Usage,
+    VolumeSpace,
     WrongSize,
 )
 from odx_target.turns import Steps
@@ -250,6 +253,7 @@ class MemoryPool:
         self.room = Usage(0, None)
         self.values: dict[str, bytes] = {}
         self.is_full = False
+        self.space: PoolSpace | None = None
 
     def next_identifier(self) -> int:
         return next(self._identifiers)
@@ -305,6 +309,22 @@ class MemoryPool:
         others = {id(data) for each in sources if each is not source for data in each.blocks.values()}
         ours = {id(data) for data in source.blocks.values()}
         return Space(len(ours - others) * BLOCK_BYTES, len(ours & others) * BLOCK_BYTES)
+
+    async def count_space(self) -> PoolSpace:
+        """Count blocks; two blocks with the same object are one block of the log."""
+        users: dict[int, set[str]] = {}
+        frozen = [*self.frozen_maps.values(), *self.snapshots.values()]
+        for name, each in [*self.volumes.items(), *(("", each) for each in frozen)]:
+            for data in each.blocks.values():
+                users.setdefault(id(data), set()).add(name)
+        alone = Counter(next(iter(names)) for names in users.values() if len(names) == 1)
+        sizes = {name: len(each.blocks) * BLOCK_BYTES for name, each in self.volumes.items()}
+        volumes = {name: VolumeSpace(size, size, alone[name] * BLOCK_BYTES) for name, size in sizes.items()}
+        frozen_bytes = alone.pop("", 0) * BLOCK_BYTES
+        unique_bytes = alone.total() * BLOCK_BYTES
+        shared_bytes = len(users) * BLOCK_BYTES - unique_bytes - frozen_bytes
+        self.space = PoolSpace(volumes, unique_bytes, shared_bytes, frozen_bytes, self.environment.monotonic())
+        return self.space
 
     def check_present(self, source: MemoryBlocks) -> None:
         if source not in [*self.volumes.values(), *self.frozen_maps.values(), *self.snapshots.values()]:

@@ -17,6 +17,7 @@ from odx_target.store.api import (
     Pool,
     StoreError,
     Volume,
+    VolumeSpace,
     WrongSize,
 )
 from odx_target.turns import Steps
@@ -224,6 +225,12 @@ def test_unique_and_shared_room(kept: Kept, pool: Pool, volume: Volume) -> None:
     assert (room(volume), room(snapshot)) == ((1, 1), (2, 1))
     pool.create_volume("b", SIZE, {}, snapshot)
     assert (room(volume), room(snapshot)) == ((1, 1), (0, 3))
+    assert pool.space is None
+    space = kept.environment.run(pool.count_space())
+    assert pool.space is space
+    assert (space.unique_bytes, space.shared_bytes, space.frozen_bytes) == (BLOCK_BYTES, 3 * BLOCK_BYTES, 0)
+    assert space.volumes["b"] == VolumeSpace(3 * BLOCK_BYTES, 3 * BLOCK_BYTES, 0)
+    assert space.volumes[volume.name].unique_bytes == space.volumes[volume.name].shared_bytes == BLOCK_BYTES
     snapshot.delete()
     with pytest.raises(Absent):
         room(snapshot)

@@ -1,5 +1,6 @@
 """Tests of snapshots and clones of the log store beyond its contract: cost, limits, full pools, and random pools."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from random import Random
@@ -9,7 +10,7 @@ from tests.sim.simulated_disk import Crash
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
-from odx_target.store.api import BLOCK_BYTES, Change, OverLimit, PoolFull
+from odx_target.store.api import BLOCK_BYTES, Change, OverLimit, PoolFull, VolumeSpace
 from odx_target.store.log.records import MAX_ATTRIBUTES_BYTES, MAX_NAME_BYTES
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.difference import changes
@@ -280,3 +281,24 @@ def test_room_is_that_of_a_naive_model(seed: int) -> None:
         space = machine.environment.run(pool.space_of(source))
         assert space.unique_bytes == len(places[number] - others) * BLOCK_BYTES
         assert space.shared_bytes == len(places[number] & others) * BLOCK_BYTES
+    assert_space_of_pool(machine, places, [each.name if each in pool.volumes.values() else None for each in sources])
+
+
+def assert_space_of_pool(machine: Machine, places: list[set[int]], names: list[str | None]) -> None:
+    """Compare the count of the whole pool with sets of the places of each source. The name of a snapshot is None."""
+    pool = machine.pool
+    space = machine.environment.run(pool.count_space())
+    assert pool.space is space
+    users: dict[int, set[str | None]] = {}
+    for name, each in zip(names, places, strict=True):
+        for place in each:
+            users.setdefault(place, set()).add(name)
+    alone = Counter(next(iter(found)) for found in users.values() if len(found) == 1)
+    assert space.frozen_bytes == alone.pop(None, 0) * BLOCK_BYTES
+    assert space.unique_bytes == alone.total() * BLOCK_BYTES
+    assert space.unique_bytes + space.shared_bytes + space.frozen_bytes == len(users) * BLOCK_BYTES
+    for name, volume in pool.volumes.items():
+        mapped_blocks = sum(count for _, count, mapped in volume.extents(0) if mapped)
+        assert space.volumes[name] == VolumeSpace(
+            mapped_blocks * BLOCK_BYTES, mapped_blocks * BLOCK_BYTES, alone[name] * BLOCK_BYTES
+        )

@@ -23,6 +23,7 @@ COMMANDS = {
     # subcommand: the module with the function `register` that adds it
     "serve": "serving.serve",
     "manage": "manage",
+    "status": "status",
     "volume": "storage.volume",
     "lun": "storage.lun",
     "snapshot": "storage.snapshot",

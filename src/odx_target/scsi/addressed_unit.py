@@ -2,6 +2,7 @@
 
 from odx_target.scsi.reservations.holders import Reservation
 from odx_target.scsi.tasks.task_set import TaskSet
+from odx_target.scsi.traffic import Traffic
 
 
 class AddressedUnit:
@@ -11,6 +12,8 @@ class AddressedUnit:
 
     def __init__(self, tasks: TaskSet) -> None:
         self.tasks = tasks
+        self.traffic = Traffic()
+        """Counters of the commands of this unit; the transport counts."""
         self.stopped = False
         self.write_protected = False
         self.descriptor_format_sense = False

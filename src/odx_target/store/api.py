@@ -36,6 +36,8 @@ from odx_target.store.errors import (
 from odx_target.store.status import (
     CleaningStatus,
     DamagedPlace,
+    LogStatus,
+    PoolSpace,
     PoolStatus,
     ScrubProgress,
     Space,
@@ -43,6 +45,7 @@ from odx_target.store.status import (
     TroubleCount,
     TroubleKind,
     Usage,
+    VolumeSpace,
 )
 from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.turns import Steps, Turns
@@ -58,6 +61,7 @@ __all__ = [
     "DamagedPlace",
     "FrozenMap",
     "Held",
+    "LogStatus",
     "NameTaken",
     "OutOfResources",
     "OverLimit",
@@ -67,6 +71,7 @@ __all__ = [
     "PoolFailed",
     "PoolFull",
     "PoolInUse",
+    "PoolSpace",
     "PoolStatus",
     "Refused",
     "Scarcity",
@@ -82,6 +87,7 @@ __all__ = [
     "Unwritable",
     "Usage",
     "Volume",
+    "VolumeSpace",
     "WrongSize",
 ]
 
@@ -187,6 +193,19 @@ class Pool(Protocol):
         """Count the data of a volume, frozen map or snapshot at the moment of the call.
 
         Raises Absent.
+        """
+        ...
+
+    @property
+    def space(self) -> PoolSpace | None:
+        """The result of the last call of `count_space`. None if there was no call since the pool was opened."""
+        ...
+
+    async def count_space(self) -> PoolSpace:
+        """Count the data of all volumes and frozen maps, and store the result in `space`.
+
+        The count reads all maps of the pool in turns of the event loop. For a pool with 1 TiB of scattered blocks, this takes
+        minutes.
         """
         ...
 

@@ -71,6 +71,9 @@ class Contents:
         self.discards = Discards()
         self.relocated: list[Leaf] = []
         self.present: Callable[[Places], Places] | None = None
+        self.relocations = 0
+        """Number of relocations that have begun."""
+        self.is_being_relocated = False
         self._names: set[str] = set()
 
     @classmethod

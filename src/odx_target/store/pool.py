@@ -25,11 +25,12 @@ from odx_target.store.opening.recovery import Recovered, position_to_json
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
-from odx_target.store.status import PoolStatus, Space, Trouble, Usage
+from odx_target.store.status import LogStatus, PoolSpace, PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.accounting import space_of
 from odx_target.store.volumes.checks import check_text
 from odx_target.store.volumes.creation import create_volume
+from odx_target.store.volumes.pool_space import counted_at_rest, space_of_pool
 from odx_target.store.volumes.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
 from odx_target.store.volumes.sources import LogFrozenMap, map_of
 from odx_target.store.volumes.volume import LogVolume
@@ -67,6 +68,7 @@ class LogPool:
         self._release_lock = release_lock
         self._is_given_up = False
         self._is_rebuilt = recovered.is_rebuilt
+        self.space: PoolSpace | None = None
         self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
         self.supply.adopt(recovered.segments, recovered.sizes, recovered.position.segment)
         self._flusher = Flusher(environment, self.health, recovered.position.osn)
@@ -130,7 +132,19 @@ class LogPool:
         return self.supply.on_change
 
     def status(self) -> PoolStatus:
-        return replace(self.troubles.status(self.failure), cleaning=self.cleaner.status())
+        return replace(self.troubles.status(self.failure), cleaning=self.cleaner.status(), log=self._log_status())
+
+    def _log_status(self) -> LogStatus:
+        position = self.log.chain.position
+        return LogStatus(
+            segment=position.segment,
+            block=position.block,
+            next_osn=position.osn,
+            durable_osn=self._flusher.durable_osn,
+            count_of_segments=len(self.supply.size_blocks),
+            replay_bytes=self.log.written_blocks * BLOCK_BYTES,
+            cold_read_blocks=self.reader.cold_blocks,
+        )
 
     def usage(self) -> Usage:
         unused_blocks = self.log.unused_blocks
@@ -185,7 +199,12 @@ class LogPool:
         return changes(map_of(self._ledger, older), map_of(self._ledger, newer), block, steps, self.contents.present)
 
     async def space_of(self, source: BlockSource) -> Space:
-        return await space_of(self._ledger, source)
+        return await counted_at_rest(self.contents, self.turns, partial(space_of, self._ledger, source))
+
+    async def count_space(self) -> PoolSpace:
+        now_s = self._environment.monotonic()
+        self.space = await counted_at_rest(self.contents, self.turns, partial(space_of_pool, self.contents, self.turns, now_s))
+        return self.space
 
     async def committed(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """The reports of a pool, re-exported by `store.api`: its use of the disk, its troubles, and the progress of a scrub."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -32,6 +33,62 @@ class Space:
         """Bytes before compression for each byte on the disk."""
         stored_bytes = self.unique_bytes + self.shared_bytes
         return self.mapped_bytes / stored_bytes if stored_bytes else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSpace:
+    """Bytes of data of a volume. `mapped_bytes` is before compression, all other sizes are those on the disk.
+
+    Data that the volume contains twice counts twice in `mapped_bytes` and `stored_bytes`.
+    """
+
+    mapped_bytes: int
+    stored_bytes: int
+    unique_bytes: int
+    """Bytes of data that no other volume and no frozen map shares."""
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of the volume that others share, or that the volume contains more than once."""
+        return self.stored_bytes - self.unique_bytes
+
+    @property
+    def compressed_bytes(self) -> int:
+        """Bytes that compression saves."""
+        return self.mapped_bytes - self.stored_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpace:
+    """Bytes of data of all volumes and frozen maps of a pool at one moment. Each block of the log counts once."""
+
+    volumes: Mapping[str, VolumeSpace]
+    unique_bytes: int
+    """Bytes of data that belong to exactly one volume."""
+    shared_bytes: int
+    """Bytes of data that several volumes share, or that volumes share with frozen maps."""
+    frozen_bytes: int
+    """Bytes of data that only snapshots and tokens need."""
+    counted_at_s: float
+    """Time of the count, as `Environment.monotonic` returns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """The log of a pool. Its records have consecutive sequence numbers."""
+
+    segment: int
+    block: int
+    """The next batch will be written from this block of this segment, unless the segment is full."""
+    next_osn: int
+    """Sequence number of the next record."""
+    durable_osn: int
+    """All records with a lower sequence number are durable."""
+    count_of_segments: int
+    replay_bytes: int
+    """Bytes of the log that an opening of the pool would have to replay."""
+    cold_read_blocks: int
+    """Number of blocks that were read from the disk by threads, because they were not in the page cache."""
 
 
 class TroubleKind(Enum):
@@ -130,6 +187,7 @@ class PoolStatus:
     met: tuple[TroubleCount, ...]
     """All kinds of trouble since the pool was opened, including troubles that are over."""
     cleaning: CleaningStatus | None = None
+    log: LogStatus | None = None
 
 
 @dataclass(slots=True)

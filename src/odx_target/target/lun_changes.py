@@ -9,6 +9,7 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.environment import Environment
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.traffic import Traffic
 from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
@@ -50,6 +51,8 @@ class LunChanges:
         self._commit = commit
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
+        self.removed_traffic = Traffic()
+        """Sum of the counters of all LUNs that have been removed, so that totals of the array never become smaller."""
 
     @contextmanager
     def changing(self, volume: Volume) -> Iterator[None]:
@@ -132,7 +135,8 @@ class LunChanges:
         """Abort the tasks of a logical unit, and take it away from all hosts."""
         self._device_server.clear_tasks(logical_unit)
         self._copy_manager.detach_logical_unit(logical_unit)
-        self._logical_units.pop(logical_unit.number, None)
+        if self._logical_units.pop(logical_unit.number, None) is not None:
+            self.removed_traffic.add_all(logical_unit.traffic)
         self._device_server.logical_unit_removed(logical_unit.number)
 
     def _present(self, units: Sequence[LogicalUnit]) -> None:

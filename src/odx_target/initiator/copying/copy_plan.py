@@ -1,6 +1,4 @@
-"""The plan of a copy. If source and destination overlap, the plan limits the size of each step and defines the order of the
-steps.
-"""
+"""The plan of a copy: its source, its destination, its order, and the largest step that is safe if the ranges overlap."""
 
 import math
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ class CopyPlan:
     `unit_bytes` is the least common multiple of both block sizes. Each step begins and ends at a multiple of `unit_bytes`.
     `distance_bytes` is the distance between the starts of source and destination if the two ranges overlap; otherwise it is 0.
     A step that is at most as long as this distance never overwrites blocks that must still be read. If `backwards` is True, the
-    copy must begin with the last step and end with the first step.
+    steps must begin at the end of the copy.
     """
 
     source_lba: int

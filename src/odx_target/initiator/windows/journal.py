@@ -25,8 +25,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """A task management function, or the loss or return of a path. `what` describes it as text. `event` is the number of the
-    event that Windows writes to the System log; 0 if Windows writes none.
+    """A task management function, or the loss or return of a path. `event` is its event number in the System log; 0 if Windows
+    does not log it.
+
+    `what` describes the event as text.
     """
 
     at_s: float
@@ -50,7 +52,7 @@ class LoginStep:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A text about a disk, for example about its limits for token copy."""
+    """A text about an event of a disk that is not a command."""
 
     at_s: float
     disk: str
@@ -73,12 +75,12 @@ class Journal:
         self.tell(entry)
 
     def find(self, rule: Rule, where: str = "", detail: str = "", position_bytes: int | None = None) -> Finding:
-        """Add a finding, which means that `rule` applies to the target or the copy."""
+        """Add a finding: `rule` applies to the target or the copy."""
         finding = Finding(rule, where, detail, position_bytes)
         self.add(finding)
         return finding
 
     @property
     def declines(self) -> list[Finding]:
-        """The findings that made Windows give up or drop the connection."""
+        """The findings because of which Windows gave up."""
         return [finding for finding in self.findings if finding.rule.declines]

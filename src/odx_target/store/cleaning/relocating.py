@@ -96,10 +96,15 @@ async def relocate(
     stamp = Epoch()
     contents.present = moves.present
     async with checkpointer.held_off():
-        for _ in range(MAX_PASSES):
-            await pause()
-            if await walk(contents, turns, stamp, visit, pause):
-                return
+        contents.relocations += 1
+        contents.is_being_relocated = True
+        try:
+            for _ in range(MAX_PASSES):
+                await pause()
+                if await walk(contents, turns, stamp, visit, pause):
+                    return
+        finally:
+            contents.is_being_relocated = False
 
 
 def _entries(places: Places) -> Entries:

@@ -66,6 +66,8 @@ class Reader:
         self._turns = environment.turns
         self._extents = ExtentCache()
         self.pins = Pins()
+        self.cold_blocks = 0
+        """Number of blocks that were read in threads."""
 
     def read_block_now(self, place: int, block: int) -> Buffer | None:
         """Read one block without waiting. Returns None if the block must be read from the disk.
@@ -181,6 +183,7 @@ class Reader:
     async def _read_missing(self, missing: dict[int, _Missing], buffers: list[list[Buffer]]) -> None:
         numbers = {each.segment.number for each in missing.values()}
         tables = {number: self._tables[number] for number in numbers if number in self._tables}
+        self.cold_blocks += sum(each.log_blocks for each in missing.values())
         known = set(tables)
         found = await self._environment.in_thread(self._read_in_thread, list(missing.values()), tables)
         for number in tables.keys() - known:

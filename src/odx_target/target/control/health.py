@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.store.api import BLOCK_BYTES, CleaningStatus, DamagedPlace
+from odx_target.store.api import DamagedPlace
+from odx_target.target.control.storage.status import cleaning_data
 from odx_target.target.pool_trouble_log import REFUSED_LOGIN, REFUSED_SOCKETS, describe_place
 
 if TYPE_CHECKING:
@@ -37,25 +38,10 @@ def describe_health(array: "Array") -> dict[str, object]:
         ],
         "used_bytes": usage.used_bytes,
         "available_bytes": usage.available_bytes,
-        "cleaning": _cleaning_data(status.cleaning),
+        "cleaning": cleaning_data(status.cleaning),
         "schedules": array.schedules.problems(),
         "refused_sockets": sum(counts[event] for event in REFUSED_SOCKETS),
         "refused_logins": counts[REFUSED_LOGIN],
-    }
-
-
-def _cleaning_data(cleaning: CleaningStatus | None) -> dict[str, object] | None:
-    if cleaning is None:
-        return None
-    return {
-        "live_bytes": cleaning.live_blocks * BLOCK_BYTES,
-        "dead_bytes": cleaning.dead_blocks * BLOCK_BYTES,
-        "host_bytes": cleaning.host_blocks * BLOCK_BYTES,
-        "moved_bytes": cleaning.moved_blocks * BLOCK_BYTES,
-        "header_bytes": cleaning.header_blocks * BLOCK_BYTES,
-        "write_amplification": round(cleaning.write_amplification, 3),
-        "freed_segments": cleaning.freed_segments,
-        "recycled_segments": cleaning.recycled_segments,
     }
 
 

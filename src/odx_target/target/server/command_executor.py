@@ -26,6 +26,8 @@ from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome, Pending
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
+from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.memory_budget import SessionMemory
 from odx_target.target.server.read_memory import SessionReadMemory
 from odx_target.target.server.response_sender import ResponseSender
@@ -56,7 +58,8 @@ class Report(Protocol):
 class CommandExecutor:
     """Executes the commands of one connection.
 
-    `send` sends the output of the protocol. `memory` is set when a session begins.
+    `send` sends the output of the protocol. `memory` is set when a session begins. `tally` counts the commands; the connection
+    sets the time at which each batch begins. `clock` returns the present time in seconds.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class CommandExecutor:
         start_soon: StartSoon,
         send: Callable[[], Awaitable[None]],
         report: Report,
+        clock: Callable[[], float],
     ) -> None:
         self._protocol = protocol
         self._sender = sender
@@ -78,6 +82,7 @@ class CommandExecutor:
         self._start_soon = start_soon
         self._send = send
         self._report = report
+        self.tally = BatchTally(clock)
         self._nexus: Nexus | None = None
         self._unhandled: deque[Event] = deque()
         self._places: dict[CommandReady, Place] = {}
@@ -92,7 +97,7 @@ class CommandExecutor:
         """
         return bool(self._unhandled)
 
-    def handle_events(self) -> None:
+    def handle_events(self) -> None:  # noqa: C901 - a call of a function for each command would cost 1 % of the command
         """Handle the events of the protocol.
 
         Return early if the peer has too much unread output, or if no steps of the turn remain. If an event ends the connection,
@@ -103,6 +108,8 @@ class CommandExecutor:
         early_bytes = 0
         unhandled = self._unhandled
         places = self._places
+        tally = self.tally
+        counts, sizes = tally.counts, tally.sizes
         unhandled.extend(self._protocol.take_events())
         while unhandled:
             event = unhandled.popleft()
@@ -121,6 +128,11 @@ class CommandExecutor:
                         self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
                     )
                 if type(outcome) is Reply:
+                    if task.logical_unit is not tally.unit:
+                        tally.turn_to(task.logical_unit)
+                    kind = KIND_OF_OPERATION_CODE[event.cdb[0]]
+                    counts[kind] += 1
+                    sizes[kind] += outcome.transfer_bytes
                     send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
                     if task.read_memory_bytes:
                         self._hold_until_sent(task)
@@ -177,12 +189,12 @@ class CommandExecutor:
             pending.abandon()
             self._give_back(task)
             self._protocol.refuse(command)
-        elif not self._start_soon(self._complete, command, task, pending):
+        elif not self._start_soon(self._complete, command, task, pending, self.tally.began_s):
             pending.abandon()
             self._give_back(task)
             self._protocol.release(command)
 
-    async def _complete(self, command: CommandReady, task: Task, pending: Pending) -> None:
+    async def _complete(self, command: CommandReady, task: Task, pending: Pending, began_s: float) -> None:
         try:
             try:
                 reply = await pending.run()
@@ -192,8 +204,10 @@ class CommandExecutor:
                 self._protocol.abandon(command)
             else:
                 self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
+            size_bytes = reply.transfer_bytes
             del reply
             await self._send()
+            self.tally.count_later(task.logical_unit, command.cdb[0], size_bytes, began_s)
         finally:
             self._give_back(task)
 

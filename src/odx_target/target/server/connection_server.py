@@ -72,6 +72,7 @@ class ConnectionServer:
         self._on_pool_failure = on_pool_failure
         self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
+        self._clock = trio.lowlevel.current_clock().current_time  # faster than trio.current_time
         self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
         self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
         self._has_turn = True  # True if the connection may receive once more before other connections run
@@ -89,7 +90,9 @@ class ConnectionServer:
             self._start_soon,
             self._send,
             self._log.report,
+            self._clock,
         )
+        self.tally = self._executor.tally
         self._protocol.on_wake = self._superseded
         self._protocol.on_output = self._has_output
 
@@ -203,16 +206,19 @@ class ConnectionServer:
         self._received.filled(size_bytes)
         while self._execute_received():
             await self._send_and_go_on()
+            self.tally.end()
             await trio.lowlevel.checkpoint()
         if not self._sender.send_now() or self._executor.has_unhandled:
             await self._send_and_go_on()
+        self.tally.end()
         if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
             self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
 
     def _execute_received(self) -> bool:
         """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent."""
         view = self._received.view()
-        consumed_bytes = self._protocol.receive(view, trio.current_time())
+        self.tally.began_s = now_s = self._clock()
+        consumed_bytes = self._protocol.receive(view, now_s)
         is_paused = self._protocol.is_paused_by_output
         if self._tap is not None:
             self._tap.received(view[:consumed_bytes])

@@ -17,6 +17,7 @@ from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
 from odx_target.target.reporter import Reporter
+from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.memory_budget import MemoryBudget
 from odx_target.target.server.target_directory import Authentication, TargetDirectory
@@ -28,10 +29,11 @@ ACCEPT_PAUSE_S = 0.1
 
 
 class ConnectedSession(NamedTuple):
-    """A session and the address of its connection."""
+    """A session, the address of its connection, and the tally of its commands."""
 
     peer: str
     session: Session
+    tally: BatchTally
 
 
 class Listener:
@@ -131,8 +133,8 @@ class Listener:
 
     def sessions(self) -> list[ConnectedSession]:
         """Return the open sessions, oldest first."""
-        found = [(connection.peer, connection.session) for connection in self._connections]
-        return [ConnectedSession(peer, session) for peer, session in found if session is not None]
+        found = [(connection.peer, connection.session, connection.tally) for connection in self._connections]
+        return [ConnectedSession(peer, session, tally) for peer, session, tally in found if session is not None]
 
     def pool_failed(self, error: PoolFailed) -> None:
         """Close all connections, because each connection may have made changes that are now lost.

@@ -10,6 +10,7 @@ from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.storage import differences, luns, snapshots, volumes
 from odx_target.target.control.storage.names import SnapshotName, parse_new_name, parse_snapshot_name
 from odx_target.target.control.storage.schedules import SCHEDULE_OPERATIONS
+from odx_target.target.control.storage.status import status
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.schedules.taking import MOMENT_ATTRIBUTE, SCHEDULE_ATTRIBUTE
 
@@ -49,6 +50,14 @@ _BLOCK = Argument("block", "the value of `next` of the previous page", _number, 
 STORAGE_OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
+        Operation(
+            "status",
+            status,
+            (
+                Argument("space", "true to count the data of all volumes first", arguments.flag, False),
+                Argument("busiest", "the largest number of volumes to list, those with the most commands", _number, None),
+            ),
+        ),
         Operation("volumes", volumes.volumes),
         Operation(
             "volume-create",

@@ -1,0 +1,93 @@
+"""`odx-target status`: the numbers of a pool, and of the array that serves the pool."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from odx_target.cli.array_requests import Answer, ask_array
+from odx_target.cli.storage.requests import Json, ask, print_json
+from odx_target.cli.text.status_lines import status_lines
+from odx_target.cli.text.tables import width_of_terminal
+
+OTHER_LINES = 20
+"""Number of lines on a screen that are not about volumes."""
+
+MIN_VOLUMES = 5
+
+Show = Callable[[list[str]], None]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("status")(status)
+
+
+def status(
+    pool: Annotated[
+        Path,
+        typer.Argument(
+            readable=False,
+            metavar="POOL",
+            help="Directory of the pool, or control socket of the array that serves the pool; default: the current directory.",
+        ),
+    ] = Path(),
+    space: Annotated[
+        bool,
+        typer.Option("--space", help="First count the data of all volumes, which may take minutes in a large pool."),
+    ] = False,
+    busiest: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="List only the N volumes with the most commands.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the numbers of a running array again and again, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=3600.0, help="Time between two rounds of --watch.")
+    ] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Show the room, the data, the log and the cleaner of a pool.
+
+    If an array serves the pool, also show its commands, latencies, sessions and tokens. The numbers of commands begin at the
+    start of the array. A latency is the time from the arrival of a command to its response.
+    """
+    if not watch:
+        answer = ask(pool, "status", space=space, busiest=busiest)
+        print_json(answer) if as_json else typer.echo("\n".join(status_lines(answer, width=width_of_terminal())))
+        return
+    try:
+        _watch(pool, busiest, interval, as_json=as_json)
+    except KeyboardInterrupt:
+        return  # The only way to end the command is not an error.
+
+
+def _watch(pool: Path, busiest: int | None, interval_s: float, *, as_json: bool) -> None:
+    """Show the numbers in each interval. On a terminal, each round replaces the round before."""
+    former: Answer | None = None
+    with _screen(is_live=width_of_terminal() is not None and not as_json) as show:
+        while True:
+            limit = busiest if busiest is not None else max(Console().height - OTHER_LINES, MIN_VOLUMES)
+            answer = ask_array(pool, "status", {"busiest": limit})
+            if as_json:
+                print_json(answer)
+            else:
+                show(status_lines(answer, former, width_of_terminal()))
+            former = answer
+            time.sleep(interval_s)
+
+
+@contextmanager
+def _screen(*, is_live: bool) -> Iterator[Show]:
+    """Yield a function that shows lines: live on a terminal, or one round after the other in a pipe."""
+    if not is_live:
+        yield lambda lines: typer.echo("\n".join([*lines, ""]))
+        return
+    with Live(auto_refresh=False, vertical_overflow="crop") as live:
+        yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True), refresh=True)

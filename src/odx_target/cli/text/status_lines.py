@@ -1,0 +1,135 @@
+"""The answer of the operation `status` as lines of text for a person."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odx_target.cli.text.sizes import size
+from odx_target.cli.text.tables import column_lines
+from odx_target.target.printable import printable
+
+Answer = Mapping[str, Any]
+
+COMMAND_HEADINGS = ("commands", "count", "per second", "bytes per second", "mean", "p50", "p99", "p99.9")
+VOLUME_HEADINGS = (
+    "volume", "LUN", "size", "data", "unique", "shared", "snapshots", "reads", "writes", "read p99", "write p99",
+)  # fmt: skip
+SESSION_HEADINGS = ("initiator", "address", "commands", "bytes")
+KINDS = ("read", "write", "other")
+UNKNOWN = "-"
+
+
+def status_lines(answer: Answer, former: Answer | None = None, width: int | None = None) -> list[str]:
+    """Return the lines for an answer. With a former answer, rates are those between the two answers. Otherwise no rates are
+    shown. `width` is the width of the terminal. None means that lines may have any length.
+    """
+    array = answer["array"]
+    lines = _pool_lines(answer["pool"])
+    if array is not None:
+        lines += [*_array_lines(array), "", *_command_lines(answer, former, width)]
+    volumes = [_volume_row(each) for each in answer["volumes"]]
+    if volumes:
+        lines += ["", *column_lines(VOLUME_HEADINGS, volumes, width)]
+    lines += _not_listed(answer["volumes_not_listed"], "volumes")
+    if array is not None and array["sessions"]:
+        rows = [
+            (printable(each["initiator"]), each["peer"], str(each["commands"]), size(each["bytes"]))
+            for each in array["sessions"]
+        ]
+        lines += ["", *column_lines(SESSION_HEADINGS, rows, width), *_not_listed(array["sessions_not_listed"], "sessions")]
+    return lines
+
+
+def latency(seconds: float | None) -> str:
+    """Return a latency as text with three digits, such as "1.25 ms"."""
+    if seconds is None:
+        return UNKNOWN
+    for unit, factor in (("s", 1.0), ("ms", 1e3)):
+        if seconds * factor >= 1.0:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+def _pool_lines(pool: Answer) -> list[str]:
+    available = "unknown" if pool["available_bytes"] is None else size(pool["available_bytes"])
+    lines = [
+        f"pool: {size(pool['used_bytes'])} used, {available} available; {pool['volumes']} volumes of "
+        f"{size(pool['logical_bytes'])}, {pool['snapshots']} snapshots, {pool['frozen_maps']} other frozen maps"
+    ]
+    space = pool["space"]
+    if space is None:
+        lines.append("data: not counted; --space counts it")
+    else:
+        lines.append(
+            f"data: {size(space['unique_bytes'])} in one volume each, {size(space['shared_bytes'])} shared, "
+            f"{size(space['frozen_bytes'])} only in snapshots and tokens; counted {space['age_s']:.0f} s ago"
+        )
+    cleaning, log = pool["cleaning"], pool["log"]
+    if cleaning is not None:
+        lines.append(
+            f"cleaner: {size(cleaning['dead_bytes'])} dead beside {size(cleaning['live_bytes'])} live at the last marking, "
+            f"{size(cleaning['moved_bytes'])} moved, write amplification {cleaning['write_amplification']:.2f}"
+        )
+    if log is not None:
+        lines.append(
+            f"log: segment {log['segment']}, block {log['block']}, {log['segments']} segments; "
+            f"sequence number {log['next_sequence_number']}, durable up to {log['durable_sequence_number']}; "
+            f"{size(log['cold_read_bytes'])} read cold"
+        )
+        lines.append(f"checkpoint: {pool['checkpoint_age_s']:.0f} s ago; {size(log['replay_bytes'])} would be replayed")
+    troubles = [pool[name] for name in ("failure", "no_room", "checkpoint_error") if pool[name]]
+    if pool["damaged_blocks"]:
+        troubles.append(f"{pool['damaged_blocks']} damaged blocks are known")
+    return lines + [f"trouble: {printable(each)}" for each in troubles]
+
+
+def _array_lines(array: Answer) -> list[str]:
+    sessions = len(array["sessions"]) + array["sessions_not_listed"]
+    copied = array["copied"]
+    return [
+        f"array: {array['luns']} LUNs, {sessions} sessions, {array['tokens']} of {array['max_tokens']} tokens, "
+        f"{array['copies']} copies",
+        f"copied by token: {size(copied['shared_bytes'])} shared, {size(copied['moved_bytes'])} moved, "
+        f"{size(copied['zeroed_bytes'])} zeroed",
+    ]
+
+
+def _command_lines(answer: Answer, former: Answer | None, width: int | None) -> list[str]:
+    rows = []
+    for kind in KINDS:
+        found = answer["array"]["commands"][kind]
+        rows.append(
+            (
+                kind,
+                str(found["commands"]),
+                *_rates(answer, former, kind),
+                *(latency(found[name]) for name in ("mean_s", "p50_s", "p99_s", "p999_s")),
+            )
+        )
+    return column_lines(COMMAND_HEADINGS, rows, width)
+
+
+def _rates(answer: Answer, former: Answer | None, kind: str) -> tuple[str, str]:
+    elapsed_s = 0.0 if former is None or former["array"] is None else answer["time_s"] - former["time_s"]
+    if former is None or elapsed_s <= 0.0:
+        return UNKNOWN, UNKNOWN
+    now, before = answer["array"]["commands"][kind], former["array"]["commands"][kind]
+    commands, count_bytes = (max(now[name] - before[name], 0) / elapsed_s for name in ("commands", "bytes"))
+    return f"{commands:.0f}", size(count_bytes)
+
+
+def _volume_row(volume: Answer) -> Sequence[str]:
+    commands = volume["commands"]
+    spaces = (volume[name] for name in ("mapped_bytes", "unique_bytes", "shared_bytes"))
+    return (
+        printable(volume["name"]),
+        UNKNOWN if volume["lun"] is None else str(volume["lun"]),
+        size(volume["size_bytes"]),
+        *(UNKNOWN if each is None else size(each) for each in spaces),
+        str(volume["snapshots"]),
+        *(UNKNOWN if commands is None else str(commands[kind]["commands"]) for kind in ("read", "write")),
+        *(UNKNOWN if commands is None else latency(commands[kind]["p99_s"]) for kind in ("read", "write")),
+    )
+
+
+def _not_listed(count: int, words: str) -> list[str]:
+    return [f"{count} more {words}"] if count else []

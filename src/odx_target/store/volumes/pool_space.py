@@ -1,0 +1,224 @@
+"""Accounting of the data of all volumes of a pool in one walk.
+
+Each node of the maps gets an owner: the volume whose map refers to the node, all frozen maps together, or SEVERAL. Then the
+owner of each leaf is noted for each block to which the leaf refers. A block with one owner is unique to this owner.
+
+The walk takes its steps from the turns of the event loop. The owners of the blocks are noted for a limited number of segments
+at a time, so the leaves of a large pool are read several times.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+
+from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
+from odx_target.store.contents import Contents
+from odx_target.store.map.inner import Inner, Node
+from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
+from odx_target.store.status import PoolSpace, VolumeSpace
+from odx_target.store.volumes.block_sources import BLOCK_BYTES
+from odx_target.turns import Turns
+
+SEVERAL = 1
+FROZEN_MAPS = 2
+FIRST_VOLUME = 3
+
+MAX_SEGMENTS_AT_ONCE = 1024
+"""Number of segments whose owners are noted at once: 64 MiB of owners."""
+
+STEPS_OF_A_LEAF = 16
+
+STEPS_OF_A_SEGMENT = 100
+
+MAX_COUNTS = 3
+"""Number of counts before a result is returned although a relocation has taken place during the count."""
+
+Counted = TypeVar("Counted")
+
+
+Owners: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+
+_NO_PLACES: Places = np.empty(0, dtype=np.int64)
+
+
+class BlocksBelow(NamedTuple):
+    """Numbers of blocks below a node of a map: those that are not holes, and those of the log that contain their data."""
+
+    mapped: int
+    stored: int
+
+
+class Stored(NamedTuple):
+    """The blocks of the log to which a leaf refers: single plain places, and runs (place, count_blocks)."""
+
+    plain: Places
+    runs: Sequence[tuple[int, int]]
+
+    @property
+    def count_blocks(self) -> int:
+        return len(self.plain) + sum(count for _, count in self.runs)
+
+
+async def counted_at_rest(contents: Contents, turns: Turns, count: Callable[[], Awaitable[Counted]]) -> Counted:
+    """Return the result of `count`. Count again if the cleaner has relocated blocks meanwhile, because during a relocation maps
+    refer to the same data at its old and its new place.
+
+    If every count is disturbed, the last result is returned. Shared data may then be counted as unique data.
+    """
+    for _ in range(MAX_COUNTS):
+        while contents.is_being_relocated:
+            await turns.next()
+        before = contents.relocations
+        result = await count()
+        if contents.relocations == before:
+            break
+    return result
+
+
+async def space_of_pool(contents: Contents, turns: Turns, now_s: float) -> PoolSpace:
+    """Count the data of all volumes at the moment of the call. `now_s` is the time of the call."""
+    await turns.next()
+    contents.discards.pause()
+    volumes, frozen_maps = contents.frozen_state()
+    walk = _Walk(turns)
+    try:
+        for owner, volume in enumerate(volumes, FIRST_VOLUME):
+            await walk.give(volume.root.root, owner)
+        for frozen in frozen_maps:
+            await walk.give(frozen.root.root, FROZEN_MAPS)
+        await walk.count_owners(FIRST_VOLUME + len(volumes))
+        found = {}
+        for owner, volume in enumerate(volumes, FIRST_VOLUME):
+            below = await walk.blocks_below(volume.root.root)
+            counts = below.mapped, below.stored, walk.blocks_of(owner)
+            found[volume.name] = VolumeSpace(*(count_blocks * BLOCK_BYTES for count_blocks in counts))
+        return PoolSpace(
+            volumes=found,
+            unique_bytes=walk.unique_blocks * BLOCK_BYTES,
+            shared_bytes=walk.blocks_of(SEVERAL) * BLOCK_BYTES,
+            frozen_bytes=walk.blocks_of(FROZEN_MAPS) * BLOCK_BYTES,
+            counted_at_s=now_s,
+        )
+    finally:
+        del walk
+        contents.discard_state(volumes, frozen_maps)
+        contents.discards.resume()
+
+
+class _Walk:
+    """The owners of nodes and blocks. No tree may change during the walk."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._owners: dict[int, int] = {}
+        self._leaves: list[Leaf] = []
+        self._below: dict[int, BlocksBelow] = {}
+        self._blocks: dict[int, int] = {}
+
+    def blocks_of(self, owner: int) -> int:
+        """Return the number of blocks that belong only to an owner. For SEVERAL, return the number of shared blocks."""
+        return self._blocks.get(owner, 0)
+
+    @property
+    def unique_blocks(self) -> int:
+        """Number of blocks that belong to exactly one volume."""
+        return sum(count for owner, count in self._blocks.items() if owner >= FIRST_VOLUME)
+
+    async def give(self, root: Node | None, owner: int) -> None:
+        """Give all nodes below a root to an owner. The owner of a node that has another owner becomes SEVERAL."""
+        waiting = [] if root is None else [(root, owner)]
+        while waiting:
+            node, owner = waiting.pop()
+            await self._step()
+            former = self._owners.get(id(node))
+            if former in (owner, SEVERAL):
+                continue
+            if former is not None:
+                owner = SEVERAL
+            self._owners[id(node)] = owner
+            if isinstance(node, Inner):
+                waiting.extend((child, owner) for _, child in node.present())
+            elif former is None:
+                self._leaves.append(node)
+
+    async def count_owners(self, count_of_owners: int) -> None:
+        """Count the blocks of each owner."""
+        numbers = await self._segments()
+        dtype = np.uint16 if count_of_owners <= np.iinfo(np.uint16).max else np.uint32
+        while numbers:
+            some = [number for number in numbers[:MAX_SEGMENTS_AT_ONCE] if number - numbers[0] < MAX_SPAN]
+            numbers = numbers[len(some) :]
+            table = PlaceTable(dict.fromkeys(some, MAX_SEGMENT_BLOCKS), dtype)
+            for leaf in self._leaves:
+                await self._step(STEPS_OF_A_LEAF)
+                _note(table, leaf, self._owners[id(leaf)])
+            for number in some:
+                await self._step(STEPS_OF_A_SEGMENT)
+                owners, counts = np.unique(table.of_segment(number), return_counts=True)
+                for owner, count in zip(owners.tolist(), counts.tolist(), strict=True):
+                    self._blocks[owner] = self._blocks.get(owner, 0) + count
+
+    async def blocks_below(self, node: Node | None) -> BlocksBelow:
+        """Count the blocks below a node, before and after compression. Each node is counted once."""
+        if node is None:
+            return BlocksBelow(0, 0)
+        known = self._below.get(id(node))
+        if known is None:
+            await self._step()
+            if isinstance(node, Leaf):
+                await self._step(STEPS_OF_A_LEAF)
+                known = BlocksBelow(node.mapped_count(), _stored_in(node).count_blocks)
+            else:
+                below = [await self.blocks_below(child) for _, child in node.present()]
+                known = BlocksBelow(sum(each.mapped for each in below), sum(each.stored for each in below))
+            self._below[id(node)] = known
+        return known
+
+    async def _segments(self) -> list[int]:
+        """Return the numbers of the segments to which leaves refer, in ascending order."""
+        found: set[int] = set()
+        for leaf in self._leaves:
+            await self._step(STEPS_OF_A_LEAF)
+            stored = _stored_in(leaf)
+            found.update(np.unique(stored.plain >> PLACE_BITS).tolist())
+            found.update(place >> PLACE_BITS for place, _ in stored.runs)
+        return sorted(found)
+
+    async def _step(self, count: int = 1) -> None:
+        self._turns.take(count)
+        await self._turns.next_if_spent()
+
+
+def _stored_in(leaf: Leaf) -> Stored:
+    """Return the blocks of the log to which a leaf refers."""
+    if len(leaf.entries) == LEAF_BLOCKS:
+        places = as_places(leaf.entries)
+        compressed = are_compressed(places)
+        extents = np.unique(places[compressed] >> INDEX_BITS).tolist()
+        return Stored(places[(places != 0) & ~compressed], [_log_run(extent << INDEX_BITS, 1) for extent in extents])
+    return Stored(_NO_PLACES, [_log_run(place, count) for place, count in leaf.runs(0, LEAF_BLOCKS) if place])
+
+
+def _log_run(place: int, count_blocks: int) -> tuple[int, int]:
+    """Return the first log place and the number of log blocks of a run of consecutive places."""
+    return log_place(place), end_of_run(place, count_blocks) - log_place(place)
+
+
+def _note(table: PlaceTable, leaf: Leaf, owner: int) -> None:
+    """Note an owner for the blocks to which a leaf refers. A block that has another owner gets the owner SEVERAL."""
+    stored = _stored_in(leaf)
+    cells = table.cells
+    if len(stored.plain):
+        indexes = table.indexes(stored.plain)
+        cells[indexes] = _merged(cells[indexes], owner)
+    for place, count_blocks in stored.runs:
+        start = table.index(place)
+        if start is not None:
+            cells[start : start + count_blocks] = _merged(cells[start : start + count_blocks], owner)
+
+
+def _merged(former: Owners, owner: int) -> Owners:
+    return np.where((former == 0) | (former == owner), owner, SEVERAL)

@@ -1,0 +1,197 @@
+"""The operation `status`: the numbers of a pool, and of the array that serves the pool."""
+
+from heapq import nlargest
+from typing import TYPE_CHECKING
+
+from odx_target.scsi.traffic import KindTraffic, Traffic
+from odx_target.store.api import BLOCK_BYTES, CleaningStatus, LogStatus, Pool, PoolSpace, Volume
+from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.storage.storage import Storage
+from odx_target.target.logical_units import LUN_ATTRIBUTE
+from odx_target.target.lun_size import size_bytes_of
+from odx_target.turns import Turns
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+    from odx_target.target.server.listener import ConnectedSession
+
+PERCENTILES = (("p50_s", 0.5), ("p99_s", 0.99), ("p999_s", 0.999))
+
+MAX_SESSIONS_LISTED = 100
+
+
+async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
+    """Report all numbers. If `space` is true, first count the data of all volumes, which may take minutes.
+
+    `busiest` is the largest number of volumes in the response. The volumes with the most commands are listed.
+    """
+    pool, array = storage.pool, storage.array
+    if space:
+        await pool.count_space()
+    turns = storage.environment.turns
+    now_s = storage.environment.monotonic()
+    chosen = await _chosen(storage, busiest)
+    return {
+        "time_s": storage.environment.time(),
+        "pool": await pool_numbers(pool, turns, now_s),
+        "array": None if array is None else await array_numbers(array),
+        "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume)),
+        "volumes_not_listed": len(pool.volumes) - len(chosen),
+    }
+
+
+async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> Data:
+    """Return the numbers of a pool. Numbers that have never been counted are None."""
+    found = pool.status()
+    usage = pool.usage()
+    size_bytes = 0
+    for volume in list(pool.volumes.values()):
+        size_bytes += size_bytes_of(volume, pool)
+        turns.take()
+        await turns.next_if_spent()
+    return {
+        "logical_bytes": size_bytes,
+        "used_bytes": usage.used_bytes,
+        "available_bytes": usage.available_bytes,
+        "volumes": len(pool.volumes),
+        "snapshots": len(pool.snapshots),
+        "frozen_maps": len(pool.frozen_maps),
+        "failure": found.failure,
+        "no_room": found.no_room,
+        "damaged_blocks": len(found.damaged),
+        "checkpoint_age_s": found.checkpoint_age_s,
+        "checkpoint_error": found.checkpoint_error,
+        "space": _space_data(pool.space, now_s),
+        "cleaning": cleaning_data(found.cleaning),
+        "log": _log_data(found.log),
+    }
+
+
+def _space_data(space: PoolSpace | None, now_s: float) -> Data | None:
+    if space is None:
+        return None
+    return {
+        "age_s": now_s - space.counted_at_s,
+        "unique_bytes": space.unique_bytes,
+        "shared_bytes": space.shared_bytes,
+        "frozen_bytes": space.frozen_bytes,
+        "compressed_bytes": sum(each.compressed_bytes for each in space.volumes.values()),
+    }
+
+
+def cleaning_data(cleaning: CleaningStatus | None) -> Data | None:
+    """Return the state of the cleaner as plain data."""
+    if cleaning is None:
+        return None
+    return {
+        "live_bytes": cleaning.live_blocks * BLOCK_BYTES,
+        "dead_bytes": cleaning.dead_blocks * BLOCK_BYTES,
+        "host_bytes": cleaning.host_blocks * BLOCK_BYTES,
+        "moved_bytes": cleaning.moved_blocks * BLOCK_BYTES,
+        "header_bytes": cleaning.header_blocks * BLOCK_BYTES,
+        "write_amplification": round(cleaning.write_amplification, 3),
+        "freed_segments": cleaning.freed_segments,
+        "recycled_segments": cleaning.recycled_segments,
+    }
+
+
+def _log_data(log: LogStatus | None) -> Data | None:
+    if log is None:
+        return None
+    return {
+        "segment": log.segment,
+        "block": log.block,
+        "next_sequence_number": log.next_osn,
+        "durable_sequence_number": log.durable_osn,
+        "segments": log.count_of_segments,
+        "replay_bytes": log.replay_bytes,
+        "cold_read_bytes": log.cold_read_blocks * BLOCK_BYTES,
+    }
+
+
+async def array_numbers(array: "Array") -> Data:
+    """Return the numbers of the array since it started."""
+    turns = array.environment.turns
+    copies = array.copy_manager.copies
+    sessions = array.sessions()
+    listed = await rows_in_turns(turns, sessions, _session_data, MAX_SESSIONS_LISTED)
+    return {
+        "luns": len(array.logical_units),
+        "tokens": len(copies.tokens.live),
+        "max_tokens": copies.limits.max_tokens,
+        "copies": len(copies.operations),
+        "copied": copies.counters.as_data(),
+        "commands": traffic_data(await total_traffic(array)),
+        "sessions": listed,
+        "sessions_not_listed": len(sessions) - len(listed),
+    }
+
+
+async def total_traffic(array: "Array") -> Traffic:
+    """Return the sum of the counters of all LUNs, including LUNs that have been removed."""
+    turns = array.environment.turns
+    total = Traffic()
+    total.add_all(array.lun_changes.removed_traffic)
+    for unit in list(array.logical_units.values()):
+        turns.take(5)
+        await turns.next_if_spent()
+        total.add_all(unit.traffic)
+    return total
+
+
+def traffic_data(traffic: Traffic) -> Data:
+    """Return counters and latencies as plain data, by kind of command."""
+    return {name: _kind_data(kind) for name, kind in traffic.by_name()}
+
+
+def _kind_data(kind: KindTraffic) -> Data:
+    mean_s = kind.latency_sum_s / kind.commands if kind.commands else None
+    latencies = {name: kind.percentile_s(share) for name, share in PERCENTILES}
+    return {"commands": kind.commands, "bytes": kind.size_bytes, "mean_s": mean_s, **latencies}
+
+
+def _session_data(connected: "ConnectedSession") -> Data:
+    session, tally = connected.session, connected.tally
+    return {
+        "initiator": session.initiator_name,
+        "peer": connected.peer,
+        "tsih": session.tsih,
+        "commands": sum(tally.commands),
+        "bytes": sum(tally.size_bytes),
+    }
+
+
+def _describe(storage: Storage, volume: Volume) -> Data:
+    lun = volume.attributes.get(LUN_ATTRIBUTE)
+    counted = storage.pool.space and storage.pool.space.volumes.get(volume.name)
+    unit = storage.unit_of(volume)
+    return {
+        "name": volume.name,
+        "lun": None if lun is None else int(lun),
+        "size_bytes": size_bytes_of(volume, storage.pool),
+        "snapshots": len(volume.snapshots),
+        "mapped_bytes": counted.mapped_bytes if counted else None,
+        "unique_bytes": counted.unique_bytes if counted else None,
+        "shared_bytes": counted.shared_bytes if counted else None,
+        "compressed_bytes": counted.compressed_bytes if counted else None,
+        "commands": None if unit is None else traffic_data(unit.traffic),
+    }
+
+
+async def _chosen(storage: Storage, busiest: int | None) -> list[Volume]:
+    """Return the volumes to list, in the order of their names."""
+    turns = storage.environment.turns
+    volumes = list(storage.pool.volumes.values())
+    if busiest is not None and busiest < len(volumes):
+        counted = []
+        for volume in volumes:
+            turns.take()
+            await turns.next_if_spent()
+            counted.append((_commands(storage, volume), volume.name, volume))
+        volumes = [volume for _, _, volume in nlargest(busiest, counted, key=lambda each: each[:2])]
+    return sorted(volumes, key=lambda volume: volume.name)
+
+
+def _commands(storage: Storage, volume: Volume) -> int:
+    unit = storage.unit_of(volume)
+    return 0 if unit is None else sum(kind.commands for kind in unit.traffic.kinds)
