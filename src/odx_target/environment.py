@@ -69,7 +69,8 @@ class Environment(Protocol):
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
         """Run a job in the background until it ends or the array stops.
 
-        Every job starts to run, so that it can release the resources that its caller took for it. If the array is stopping, the
-        job is cancelled at its first wait. Raises RuntimeError if the array cannot start jobs any more.
+        Every job starts to run, even if the array is stopping. Therefore a job can always release the resources that its caller
+        took for it. If the array is stopping, the job is cancelled at its first wait. Raises RuntimeError if the array cannot
+        start jobs any more.
         """
         ...

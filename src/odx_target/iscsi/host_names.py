@@ -7,7 +7,7 @@ MAX_LABEL_BYTES = 63
 5891 4.4)."""
 
 MAX_HOST_NAME_BYTES = 253
-"""Longest host name (RFC 1035 2.3.4). In a DNS message the limit is 255 bytes, because each label has a length byte and an
+"""Longest host name (RFC 1035 2.3.4). In a DNS message such a name takes 255 bytes, because each label has a length byte and an
 empty label ends the name."""
 
 
@@ -33,5 +33,7 @@ def host_name_fault(name: str) -> str | None:
 
 
 def look_up_error(name: str, error: UnicodeError) -> OSError:
-    """Return the OSError to raise instead of UnicodeError, because callers handle OSError for names that are not found."""
+    """Return an OSError that replaces the UnicodeError for a host name. Callers handle it like the error for a name that is not
+    found.
+    """
     return OSError(errno.EINVAL, host_name_fault(name) or f"no host name: {error}")

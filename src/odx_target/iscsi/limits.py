@@ -18,26 +18,25 @@ MAX_RECV_DATA_SEGMENT_BYTES = 262144
 arrive as immediate data of one PDU and need no round trip for an R2T."""
 
 MAX_FIRST_BURST_BYTES = 262144
-"""Value of FirstBurstLength: the number of data bytes that one PDU can carry. With a larger value, initiators could only fill
-more memory before the target asks for data."""
+"""Value of FirstBurstLength: the number of data bytes that one PDU can carry. A larger value would have no use: initiators
+could only send more data before the target asks for it, and fill more memory."""
 
 MAX_BURST_BYTES = 1 << 20
 """Value of MaxBurstLength: the maximum number of bytes that one R2T requests. Hosts rarely write more than 1 MiB by one
-command, so larger bursts would save nothing."""
+command, so larger bursts would not reduce the number of R2Ts."""
 
 MAX_OUTSTANDING_R2T = 8
-"""Maximum number of open R2Ts per task. With bursts of 1 MiB, 8 MiB can be in transit at once. The expected links need less
-than 8 MiB."""
+"""Maximum number of open R2Ts per task. With bursts of 1 MiB, 8 MiB can be in transit at once. The links between hosts and the
+array need less than 8 MiB in transit for their full speed."""
 
 MAX_TRANSFER_BYTES = 16 << 20
 """Maximum number of bytes of write data that are collected for one command. The limit equals the MAXIMUM TRANSFER LENGTH that
-logical units report. If an initiator expects to send more bytes, the target requests only this number, because no command can
-use more bytes. The residual count reports the difference."""
+logical units report. No command can use more bytes. If an initiator expects to send more bytes, the target does not request
+them, and reports them in the residual count."""
 
 MAX_COLLECTED_BYTES = 32 << 20
-"""Maximum number of bytes of write data that one connection may have requested by R2T for commands without an answer. The limit
-is enough for two of the largest commands, so that one slow command does not stop all other commands. R2Ts beyond the limit
-wait."""
+"""Maximum number of bytes of write data that the unanswered commands of one connection may request by R2T. The limit is enough
+for two of the largest commands, so that one slow command does not stop all other commands. R2Ts beyond the limit wait."""
 
 MAX_HELD_BYTES = 1 << 20
 """Maximum size of the commands and their data that are held because an earlier CmdSN is missing. On one TCP connection a CmdSN
@@ -49,7 +48,7 @@ more PDUs until these answers have been sent."""
 
 COMMAND_WINDOW = 128
 """Maximum number of commands that an initiator may have under way; MaxCmdSN reports this limit. The number is the default of
-the Linux initiator, and benchmarks use a quarter of it."""
+the Linux initiator. Benchmarks have only about 32 commands under way."""
 
 MAX_IMMEDIATE_COMMANDS = 16
 """Maximum number of immediate commands under way. The command window does not count immediate commands, so they need a limit of
@@ -63,26 +62,26 @@ LOGIN_TIMEOUT_S = 15.0
 after about 30 s."""
 
 PING_AFTER_IDLE_S = 30.0
-"""A connection that has been silent for this long is pinged. Windows sends no pings, so only a ping of the target finds a dead
+"""Time after which the target pings a silent connection. Windows sends no pings, so only a ping of the target finds a dead
 Windows host."""
 
 PING_TIMEOUT_S = 30.0
-"""A connection that is still silent this long after a ping is closed. The time is longer than the failover of a network, and
-shorter than the command timeout of a host, which is 60 s."""
+"""Time after which the target closes a connection that stays silent after a ping. The time is longer than the failover of a
+network, and shorter than the command timeout of a host, which is 60 s."""
 
 DATA_OUT_TIMEOUT_S = 60.0
-"""A connection is closed if data of a command is missing and no data has arrived for this long. A write gets its place in the
-order of commands before its data arrives, so commands of other hosts may wait for the write. With this limit the other commands
-wait no longer than for a dead host."""
+"""Time after which the target closes a connection that sends no data although data of a command is missing. A write gets its
+place in the order of commands before its data arrives, so commands of other hosts may wait for the write. Because of this limit
+they wait no longer than if the host were dead."""
 
 DISCOVERY_IDLE_S = 60.0
-"""A discovery session that has been silent for this long is closed. The target does not ping a discovery session, because such
-a session waits for nothing."""
+"""Time after which the target closes a silent discovery session. The target does not ping a discovery session, because such a
+session waits for nothing."""
 
 LOGOUT_TIME_S = 1.0
 """Time that initiators get for their logout when the target stops. The time is short, so that a stop takes less than two
 seconds."""
 
 PIECE_BYTES = 65536
-"""A piece of write data that is shorter than this is joined to the next piece. A flood of tiny PDUs therefore takes no more
+"""Minimum length of a piece of write data. A shorter piece is joined to the next piece, so a flood of tiny PDUs takes no more
 memory than its data."""

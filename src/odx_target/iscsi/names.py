@@ -3,11 +3,11 @@
     iqn.YYYY-MM.REVERSED.DOMAIN[:ANYTHING]      eui. and 16 hexadecimal digits      naa. and 16 or 32 hexadecimal digits
 
 Names are compared in the form that `prepare_name` returns: lower case, in normalization form KC of Unicode 3.2, without the
-characters that RFC 3454 removes. Therefore a host may write eui.02004567A425678D in capitals, as the RFC itself does.
+characters that RFC 3454 removes. Therefore a host may write a name with capitals, such as eui.02004567A425678D in the RFC.
 
-`check_name` checks the name that a peer sends. The rules of this check are weaker than the rules of RFC 3722 for new names,
-because names of existing hosts have harmless characters such as underscores. A name is refused if it cannot be displayed, if it
-does not have the form of an iSCSI name, or if it has a comma or space, which would break the name of a port.
+`check_name` checks the name that a peer sends. RFC 3722 has stricter rules for new names, but names of existing hosts have
+harmless characters such as underscores. A name is refused if it cannot be displayed, or if it does not have the form of an
+iSCSI name. A comma or a space is also refused, because it would make the name of a port ambiguous.
 """
 
 import re
@@ -20,8 +20,8 @@ DESIGNATORS = ("iqn.", "eui.", "naa.")
 
 _HEXADECIMAL_NAME = re.compile(r"eui\.[0-9a-f]{16}|naa\.(?:[0-9a-f]{16}|[0-9a-f]{32})")
 _NOT_IN_NAMES = frozenset(" ,\u3002")
-"""Characters that are refused in names. A comma ends the initiator name within the name of an initiator port; U+3002 looks like
-a dot (RFC 3722 6.1)."""
+"""Characters that are refused in names. In the name of an initiator port, a comma separates the initiator name from the ISID.
+U+3002 looks like a dot (RFC 3722 6.1)."""
 _PROHIBITED = (
     stringprep.in_table_c11_c12,
     stringprep.in_table_c21_c22,
@@ -37,7 +37,7 @@ _PROHIBITED = (
 
 
 def prepare_name(text: str) -> str:
-    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). Every text has such a form."""
+    """Return the form of a name that is compared byte for byte (RFC 3722 4, 5). The text need not be a valid name."""
     if text.isascii():
         return text.lower()
     kept = (character for character in text if not stringprep.in_table_b1(character))

@@ -174,7 +174,7 @@ class ChapAuthenticator:
             raise AuthenticationFailed(detail, LoginStatus.AUTHORIZATION_FAILURE)
 
     def _is_reflected(self, response: bytes) -> bool:
-        """True if the initiator sent the response that the target itself would send to this challenge (9.2.1)."""
+        """True if the response was made with the target's own secret (9.2.1)."""
         own = self._accounts.own
         return own is not None and hmac.compare_digest(self._challenge.response(self._algorithm, own.secret), response)
 

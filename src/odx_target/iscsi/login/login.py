@@ -56,9 +56,7 @@ VERSION = 0x00
 
 
 class Login:
-    """The login of one connection. The session stores `connection`, so that the connection can be ended when another login
-    replaces the session.
-    """
+    """The login of one connection. If another login replaces the session, the session registry ends `connection`."""
 
     def __init__(self, directory: TargetDirectory, connection: Connection, portal_group_tag: int) -> None:
         self._directory = directory
@@ -123,7 +121,9 @@ class Login:
             note_key(name, self._said)
 
     def _respond(self, request: LoginRequest) -> LoginAnswer:
-        """Return the next part of the answers, as much as one response can carry. The stage can end only with the last part."""
+        """Return the next part of the answers, at most as long as one response can be. The stage can end only with the last
+        part.
+        """
         part, self._unsent = (
             self._unsent[:DEFAULT_MAX_DATA_SEGMENT_BYTES],
             self._unsent[DEFAULT_MAX_DATA_SEGMENT_BYTES:],
@@ -174,7 +174,7 @@ class Login:
         return Session(*key, request.connection_id, self.parameters, self._connection)
 
     def _find_target(self, initiator_name: str, target_name: str) -> str:
-        """Return the array's form of a target name, because the initiator may have sent an equal name in another form."""
+        """Return a target name as the array writes it. The initiator may have sent an equal name in another form."""
         if not target_name:
             raise LoginRefused(LoginStatus.MISSING_PARAMETER, "TargetName is missing")
         prepared = prepare_name(target_name)
@@ -184,7 +184,7 @@ class Login:
         raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
 
     def _admit(self, key: SessionKey, request: LoginRequest, *, is_discovery: bool) -> None:
-        """Refuse a login now if the session registry would refuse it at the end."""
+        """Refuse the login if the session registry does not admit the session."""
         sessions = self._directory.sessions
         verdict = sessions.admission(key, request.tsih, request.connection_id, is_discovery=is_discovery)
         if verdict in REFUSED_ADMISSIONS:
@@ -271,8 +271,8 @@ def _is_security(name: str) -> bool:
 
 
 def reinstated_parameters(known: Parameters) -> Parameters:
-    """Return the parameters of a reinstated connection before its login. Parameters of the session are kept, and parameters of
-    the connection have their defaults.
+    """Return the parameters with which the login of a reinstated connection begins. The parameters of the session keep their
+    values. The parameters of the connection have their defaults.
     """
     fresh = Parameters()
     return replace(

@@ -23,7 +23,7 @@ from odx_target.iscsi.session.writer import PduWriter
 
 
 class LoginPhase:
-    """The login of `connection`. `begin` starts the full feature phase of a session, `close` ends the connection."""
+    """The login of `connection`. `begin` starts the full feature phase of a session, and `close` ends the connection."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class LoginPhase:
             self._writer.stat_sn = request.exp_stat_sn
 
     def _refuse_other_opcode(self, header: Buffer) -> None:
-        """Refuse a PDU that is not a Login Request (RFC 7143 6.1). Before the login began there is no answer; after that the
-        answer has a status.
+        """Refuse a PDU that is not a Login Request (RFC 7143 6.1). If no Login Request has arrived yet, close the connection
+        without an answer. Otherwise answer with a Login Response.
         """
         detail = f"operation code {header[0] & 0x3F:#04x} instead of a Login Request"
         if self._login.started:

@@ -57,11 +57,10 @@ NOTHING_KEPT = {Kind.OBSOLETE_BOOLEAN: "No", Kind.OBSOLETE_NUMBER: REJECT}
 class Answerer:
     """The answering side of one login, or of one text exchange.
 
-    `wishes` maps a key name to the value that this side wants: a number, a boolean, or the supported choices of a list. For a
-    key without a wish, the result is the first choice of an offered list, or the offered value itself. Many keys are irrelevant
-    in discovery sessions, so the caller must set `session_type` in `parameters` before the first answer. `is_leading` is False
-    if the login adds a connection to an existing session. In this case the session-wide parameters do not change (13, Leading
-    Only).
+    `wishes` maps a key name to the value that this side wants: a number, a boolean, or the supported choices of a list. A key
+    without a wish keeps the offered value, or the first choice of an offered list. Many keys are irrelevant in discovery
+    sessions, so the caller must set `session_type` in `parameters` before the first answer. If the login adds a connection to
+    an existing session, `is_leading` is False, and the session-wide parameters do not change (13, Leading Only).
     """
 
     wishes: Mapping[str, Value | tuple[str, ...]]
@@ -154,7 +153,7 @@ def _check_phase(key: Key, phase: Phase) -> None:
 
 
 def _neutral_wish(key: Key, offered: str) -> Value:
-    """Return a wish with which the offered value becomes the result."""
+    """Return a wish that makes the offered value the result."""
     if key.kind in BOOLEAN_RESULTS:
         return offered == "Yes"
     return key.highest if key.kind is Kind.MINIMUM else key.lowest

@@ -1,4 +1,5 @@
-"""The keys of RFC 7143 13 as a table: kind of value, default, range, result function, who may send a key, and when.
+"""A table of the keys of RFC 7143 13. Each row has the kind, default, range and result function of a key, its senders, and the
+phases in which it may be sent.
 
 `answerer` and `offerer` interpret the rows, each for its role. `use` says when a key may be sent, in the terms of the RFC:
 
@@ -201,7 +202,7 @@ class Parameters:
     iscsi_protocol_level: int = 1
 
     def adopt(self, other: "Parameters") -> None:
-        """Copy all values from `other`, the parameters at the end of a negotiation."""
+        """Copy all values from `other`, which has the results of a negotiation."""
         for each in fields(self):
             setattr(self, each.name, getattr(other, each.name))
 

@@ -27,7 +27,7 @@ DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
 REPEATABLE = frozenset({"TargetAddress"})
 """Keys that may be sent more than once (6.3)."""
 NO_ANSWER_NEEDED = {Kind.AND: "No", Kind.OR: "Yes"}
-"""Offers that decide the result without an answer, by kind of key (6.2.2)."""
+"""Offered values that become the result even if no answer arrives, by kind of key (6.2.2)."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,5 @@
-"""The rules by which an offer and a wish give the result for a key (RFC 7143 6.2), for each kind of key and for both roles.
+"""The rules of negotiation for each kind of key (RFC 7143 6.2). The result follows from the offer of one side and the wish of
+the other side.
 
 The target only answers (`answerer`). The initiator makes offers and checks the answers (`offerer`).
 """

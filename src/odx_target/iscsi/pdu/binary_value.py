@@ -10,8 +10,8 @@ _BASE64 = re.compile(r"0[bB]([A-Za-z0-9+/]+)={0,2}")
 def decode_binary(text: str, limit_bytes: int) -> bytes:
     """Return the bytes of a large binary value. The value must have at least 1 and at most `limit_bytes` bytes.
 
-    n hexadecimal digits encode (n + 1) / 2 bytes, and n characters of base64 without padding encode n * 3 / 4 bytes (6.1).
-    Raises ValueError. The text of the error does not contain the value.
+    n hexadecimal digits encode (n + 1) / 2 bytes, rounded down (6.1). n characters of base64 without padding encode n * 3 / 4
+    bytes, rounded down. Raises ValueError. The text of the error does not contain the value.
     """
     value = _decode(text)
     if len(value) > limit_bytes:

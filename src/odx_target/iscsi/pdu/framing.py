@@ -48,7 +48,7 @@ class FrameFault(Enum):
 
 
 class FramingError(ValueError):
-    """The current PDU and all later PDUs cannot be cut out of the stream. `fault` is the reason."""
+    """No more PDUs can be cut out of the stream, beginning with the current PDU. `fault` is the reason."""
 
     def __init__(self, fault: FrameFault, detail: str = "") -> None:
         super().__init__(fault.value + detail)
@@ -137,8 +137,8 @@ def append_pdu(
 
 
 def additional_headers(segments: Buffer) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the type and content of each AHS (11.2.2). The AHS of an extended CDB has the part of the CDB after its
-    first 16 bytes.
+    """Iterate over the type and content of each AHS (11.2.2). If a CDB is longer than 16 bytes, an AHS has all bytes of the CDB
+    after the first 16.
 
     Raises ValueError if an AHS goes past the end of `segments`.
     """

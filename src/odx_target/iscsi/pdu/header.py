@@ -79,8 +79,8 @@ def encode_lun(number: int) -> int:
 
 @dataclass(slots=True)
 class Header:
-    """A basic header segment. The places of its fields define its encoding. Some classes have a faster codec with the same
-    result.
+    """A basic header segment. The annotation of each field gives the place of the field in the encoding. Some subclasses also
+    have a faster codec with the same results.
     """
 
     opcode: ClassVar[Opcode]
@@ -101,13 +101,13 @@ class Header:
 
     @classmethod
     def decode_by_format(cls, header: Buffer) -> Self:
-        """Return the same result as `decode`, but always decode each field at its place, without a faster codec."""
+        """Return the same result as `decode`, but never use a faster codec. Each field is decoded at its place."""
         values = _codec_of(cls).decode(header)
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def encode_by_format(header: Header) -> bytes:
-    """Return the same result as `encode_header`, but always encode each field at its place, without a faster codec."""
+    """Return the same result as `encode_header`, but never use a faster codec. Each field is encoded at its place."""
     values = {field.name: getattr(header, field.name) for field in fields(header)}
     return _codec_of(type(header)).encode({**values, "opcode": header.opcode})
 

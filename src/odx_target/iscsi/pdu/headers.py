@@ -1,9 +1,9 @@
 """iSCSI PDU headers as data: one class per PDU, with the names and the order of fields of RFC 7143 11.
 
 `decode_header` makes an object from 48 bytes, and `encode_header` makes 48 bytes from an object. Both ends of a connection use
-these functions. A header has only the lengths of the segments that follow it; `framing` cuts and adds the segments themselves
-(AHS, digests, data, padding). A LUN attribute holds the whole 8-byte field as one integer. `decode_lun` converts the field to a
-LUN number, and `encode_lun` converts a LUN number to the field.
+these functions. A header object has the lengths of the segments that follow the header, but not the segments. The module
+`framing` cuts and adds these segments: AHS, digests, data, padding. A LUN attribute holds the whole 8-byte field as one
+integer. `decode_lun` converts the field to a LUN number, and `encode_lun` converts a LUN number to the field.
 """
 
 from typing import TypeAlias, get_args

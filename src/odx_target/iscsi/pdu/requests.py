@@ -2,7 +2,7 @@
 
 Headers that are sent often also have a faster codec, a `struct.Struct`. A test proves that the two codecs give the same
 results. In the format of a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a reserved
-byte. The first I contains both TotalAHSLength and DataSegmentLength.
+byte. The first I of a format contains TotalAHSLength and DataSegmentLength together.
 """
 
 import struct

@@ -1,8 +1,9 @@
-"""Headers of the PDUs by which targets move the data of a command and end it: R2T, Data-In, SCSI Response (RFC 7143 11).
+"""Headers of the PDUs by which a target requests data, sends data, and ends a command: R2T, Data-In, SCSI Response (RFC 7143
+11).
 
 These headers are sent often, so they also have a faster codec, a `struct.Struct`. A test proves that the two codecs give the
 same results. In the format of a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a
-reserved byte. The first I contains both TotalAHSLength and DataSegmentLength.
+reserved byte. The first I of a format contains TotalAHSLength and DataSegmentLength together.
 """
 
 import struct

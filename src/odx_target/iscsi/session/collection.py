@@ -20,7 +20,9 @@ class Burst:
 
 @dataclass(slots=True, eq=False)
 class Collection:
-    """The data of one command while it is transferred. `requested` is the buffer offset up to which data was requested."""
+    """The data of one command while it is transferred. `requested` is the buffer offset after the last byte that was
+    requested.
+    """
 
     command: CommandReady
     wanted: int = 0

@@ -1,9 +1,8 @@
 """The command window of a session: which CmdSN are accepted, and in which order commands run (RFC 7143 4.2.2.1).
 
 Commands from ExpCmdSN to MaxCmdSN are accepted; all other commands are silently ignored, as the RFC requires. A command that
-arrives early is held until all commands before it have arrived. MaxCmdSN goes up when a command is answered, not when it
-arrives, so an initiator never has more than `size` commands under way. Numbers wrap at 2^32. Immediate commands do not count in
-the window.
+arrives early is held until all commands before it have arrived. MaxCmdSN goes up only when a command is answered. Therefore an
+initiator never has more than `size` commands under way. Numbers wrap at 2^32. Immediate commands do not count in the window.
 """
 
 from collections.abc import Callable
@@ -31,8 +30,8 @@ class HeldPdu:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of this PDU with its headers and objects, but without its followers. The objects count because a PDU without
-        data needs memory too, and an initiator may send many such PDUs.
+        """Memory that this PDU takes with its headers and Python objects, but without the PDUs in `followers`. The objects
+        count, because an initiator may send many PDUs without data.
         """
         return HELD_OBJECT_BYTES + len(self.header) + len(self.additional_header) + len(self.data)
 
@@ -43,7 +42,7 @@ def is_before(left: int, right: int) -> bool:
 
 
 class Turn(Enum):
-    """The time at which a command runs, which depends on its CmdSN."""
+    """The treatment of a command, which depends on its CmdSN: it runs now, is held for later, or is ignored."""
 
     NOW = auto()
     LATER = auto()
@@ -108,7 +107,7 @@ class CommandWindow:
 
     def next_held(self) -> HeldPdu | None:
         """Remove and return the held command that is next in order, or return None if the next command is not held. Commands
-        that `plug` has counted are skipped.
+        that were aborted by `plug` are skipped.
         """
         while self.exp_cmd_sn in self._held:
             pdu = self._take(self.exp_cmd_sn)
@@ -126,13 +125,13 @@ class CommandWindow:
         return pdu
 
     def complete(self) -> None:
-        """Raise MaxCmdSN by one, because a command that was not immediate has been answered or aborted."""
+        """Raise MaxCmdSN by one, because a command has been answered or aborted. Immediate commands do not count."""
         self.max_cmd_sn = (self.max_cmd_sn + 1) & SERIAL_MASK
 
     def plug(self, cmd_sn: int, before: int) -> bool:
         """Count a missing or held command as received, because it was aborted (RFC 7143 11.5.1).
 
-        Returns False, and counts no command, if `cmd_sn` is outside the window or is not before `before`.
+        If `cmd_sn` is outside the window, or if it is not before `before`, no command is counted and the result is False.
         """
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         if (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK >= size or not is_before(cmd_sn, before):

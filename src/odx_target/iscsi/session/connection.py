@@ -1,28 +1,28 @@
 """The target's end of one iSCSI connection (RFC 7143), without I/O: it takes bytes and returns events.
 
-Theory of operation ------------------- The caller is the connection server, which owns the socket and the clock. The caller
-passes received bytes to `receive`, which returns the number of processed bytes. `receive` processes only whole PDUs, so the
-caller keeps the remaining bytes and appends the next bytes to them. A buffer of MAX_PDU_BYTES can hold every PDU. `receive`
-never raises an error, whatever a peer sends. After each call of any method of TargetConnection, the caller takes two lists:
+The caller is the connection server, which owns the socket and the clock. The caller passes received bytes to `receive`, which
+returns the number of processed bytes. `receive` processes only whole PDUs, so the caller keeps the remaining bytes and appends
+the next bytes to them. A buffer of MAX_PDU_BYTES can hold every PDU. `receive` never raises an error, whatever a peer sends.
+After each call of any method of TargetConnection, the caller takes two lists:
 
     take_events()   events, as dataclasses of `events`
     take_output()   all buffers to send, in order; some are slices of buffers that were passed to `send_reply`
 
 The event CommandReady reports a command when all its data has arrived. The caller executes the command and then answers it by
 `send_reply`. Commands may be answered in any order, at once or much later. If a command is aborted before its answer, its
-attribute `aborted` is set and the answer is dropped. The caller answers the event TaskManagement by
-`send_task_management_response`, when no task in the scope of the function can have an effect any more. When `closed` is set,
-the caller sends the output and closes the socket; `close_reason` is the reason. After the connection is closed there are no
-more events, and all methods do nothing.
+attribute `aborted` is set and the answer is dropped. The event TaskManagement reports a task management function. The caller
+answers it by `send_task_management_response` as soon as no task in the scope of the function can have an effect any more. When
+`closed` is set, the caller sends the output and closes the socket; `close_reason` is the reason. After the connection is closed
+there are no more events, and all methods do nothing.
 
-The caller must call `handle_timer` at the time that `next_timer()` returns. The login of another connection, or a target reset,
-can end this connection. In this case `on_wake` is called, so that the caller checks `closed`, `take_events` and `take_output`.
-A session may wait for memory that another session gives back. When the session gets the memory, `on_output` is called, because
-there are R2Ts to send.
+The caller must call `handle_timer` at the time that `next_timer()` returns. If the login of another connection or a target
+reset ends this connection, `on_wake` is called. The caller then checks `closed`, `take_events` and `take_output`. A session may
+wait for memory that another session gives back. When the session gets the memory, `on_output` is called, because there are R2Ts
+to send.
 
 If all data of a command arrives in one PDU, `data_out` is a memoryview of the buffer that was passed to `receive`. If the data
-arrives in several PDUs, the last part may be such a memoryview. A caller that uses a memoryview after the next `receive` must
-keep the buffer unchanged.
+arrives in several PDUs, the last part may be such a memoryview. The caller must keep the buffer unchanged as long as it uses
+such a memoryview.
 
 Phases
 ------
@@ -97,8 +97,8 @@ class TargetConnection:
         self.on_output: Callable[[], None] | None = None
 
     def receive(self, view: memoryview, now: float) -> int:
-        """Process whole PDUs from the start of `view`, and return their total length. If `is_paused_by_output` is True, some
-        whole PDUs may remain.
+        """Process whole PDUs from the start of `view`, and return their total length. If too much output waits to be sent,
+        whole PDUs may remain unprocessed (see `is_paused_by_output`).
         """
         self._liveness.last_received = now
         cut = self._reader.cut
@@ -142,15 +142,16 @@ class TargetConnection:
     ) -> None:
         """Answer a command. The answer is dropped if the command has already ended.
 
-        `data_in` is the data of a read, and `transfer_bytes` is the number of bytes that the CDB asks to move in its direction.
-        The length of `data_in` and `transfer_bytes` are compared with the expected data transfer length. `sense` is the sense
-        data without a length field.
+        `data_in` is the data of a read. `transfer_bytes` is the number of bytes that the CDB asks to read or write. The
+        residual count follows from these two arguments and the expected data transfer length. `sense` is the sense data without
+        a length field.
         """
         if self._full_feature is not None:
             self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Claim `size_bytes` of memory for a copy of a command's data that the caller uses after the next `receive`.
+        """Claim `size_bytes` of memory for a copy of a command's data. The caller needs a copy if it uses the data after the
+        next `receive`.
 
         If the result is False, there is not enough memory and the caller must call `refuse`. If the result is True, the caller
         must call `release` when it no longer uses the copy.
@@ -178,13 +179,15 @@ class TargetConnection:
         """End the commands of a LUN whose data has not all arrived, without an answer. Returns False if there are no such
         commands.
 
-        The caller uses this method for task management functions of another nexus. Functions of this nexus have already ended
-        such commands.
+        This method is for task management functions of another nexus. A function of this nexus ends these commands without a
+        call of this method.
         """
         return self._full_feature is not None and not self.closed and self._full_feature.abort_collecting(lun)
 
     def send_task_management_response(self, request: TaskManagement, response: int) -> None:
-        """Answer a task management function with a TaskManagementResponse. TARGET COLD RESET ends all connections."""
+        """Answer a task management function with a TaskManagementResponse. After a successful TARGET COLD RESET, all
+        connections of the array end.
+        """
         if self._full_feature is not None and not self.closed:
             self._full_feature.send_task_management_response(request, response)
 

@@ -6,9 +6,9 @@ SCSI Response. With the U bit, the residual count is the number of expected byte
 residual count is the number of bytes that the command would have moved in addition to the expected bytes. The target never
 sends more bytes than the initiator expects.
 
-The R and W bits of a command may not fit its operation. A command that writes may have the R bit, or it may expect data but
-have neither bit. Such a command writes no data and does not end with GOOD. A command that reads but has the W bit ends with
-GOOD, and the residual count shows the bytes that were not sent.
+The R and W bits of a command can contradict its operation. A command that writes may wrongly have the R bit, or have neither
+bit although it expects data. It then writes no data and does not end with GOOD. If a command that reads has the W bit, no data
+is sent. The command ends with GOOD, and the residual count is the number of bytes that were not sent.
 
 Data is not copied, except for small segments: the output has slices of the caller's buffers.
 """
@@ -31,10 +31,10 @@ CHECK_CONDITION = 0x02
 BUSY = 0x08
 TASK_SET_FULL = 0x28
 JOINED_BYTES = 1024
-"""Maximum size of a segment whose data is copied. A view would take as much memory as the copy, and initiators may ask for
-segments of 512 bytes."""
+"""Maximum size of a segment whose data is copied. Small segments are copied, because a view of a small segment would take as
+much memory as a copy. Initiators may ask for segments of 512 bytes."""
 MAX_SENSE_BYTES = 252
-"""Longest sense data (SPC-4 4.5.1)."""
+"""Maximum length of sense data (SPC-4 4.5.1)."""
 _DATA_IN = int(Opcode.SCSI_DATA_IN)
 _RESPONSE = int(Opcode.SCSI_RESPONSE)
 
@@ -91,7 +91,7 @@ class ReplySender:
         self._parameters = parameters
 
     def send(self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes) -> None:
-        """Answer a command; `transfer_bytes` is the number of bytes that its CDB asks to move, in or out."""
+        """Answer a command. `transfer_bytes` is the number of bytes that its CDB asks to read or write."""
         if data_in and command.reads:
             size = len(data_in[0]) if len(data_in) == 1 else sum(map(len, data_in))
             parameters = self._parameters

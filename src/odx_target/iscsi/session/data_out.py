@@ -7,7 +7,7 @@ R2Ts.
 
 Memory is claimed before data arrives. Memory for unsolicited data is claimed when the command arrives. If there is not enough
 memory, the command ends with TASK SET FULL. Memory for requested data is claimed before the first R2T. If there is not enough
-memory, the command waits, and so do the commands after it. A command that can be delivered at once needs no memory.
+memory, the command waits, and so do the commands after it. No memory is claimed for a command that arrives with all its data.
 
 A command that has failed is answered when all its open bursts have ended, as the RFC requires. The LUN of a Data-Out is
 ignored: the tags identify the task, and Windows does not set the LUN reliably.
@@ -41,8 +41,8 @@ class DataOutCollector:
     """Collects data for the commands of one connection.
 
     `emit` is called with a command whose data is complete. If data is missing when the command arrives, `emit` is first called
-    with CommandAccepted. `failed` is called with a command that fails. `has_output` is called when there are R2Ts to send
-    because memory has become available.
+    with CommandAccepted. `failed` is called with a command that fails. When memory becomes available for a waiting command,
+    R2Ts are added to the output and `has_output` is called.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class DataOutCollector:
         """Memory claimed for data requested by R2T. Each command keeps its part until it is answered."""
 
     def begin(self, command: CommandReady, final: bool, data: memoryview) -> None:
-        """Start to collect the data of a command that writes or has data. `final` is the F bit of the command, and `data` is
-        its immediate data.
+        """Start to collect the data of a command. The command has the W bit or immediate data. `final` is the F bit of the
+        command, and `data` is its immediate data.
         """
         parameters = self._parameters
         size_bytes = len(data)

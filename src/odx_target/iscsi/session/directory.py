@@ -41,11 +41,11 @@ class Authenticator(Protocol):
         ...
 
     def answer(self, pairs: Pairs) -> Pairs:
-        """Return the keys of the response to `pairs`, the keys of this method in a login request. Raises AuthenticationFailed.
+        """Return the keys to send in the response to a login request. Raises AuthenticationFailed.
 
-        This function is called for every complete request after the request that agreed on the method. These later requests
-        need not have keys of the method. For the request that agreed on the method, this function is called only if that
-        request has keys of the method.
+        `pairs` are the keys of this authentication method in the request. After the request in which both sides agree on the
+        authentication method, `answer` is called for every complete request, even if `pairs` is empty. For the request of the
+        agreement itself, `answer` is called only if `pairs` is not empty.
         """
         ...
 

@@ -15,9 +15,9 @@ class CommandReady:
     """A SCSI command that is next in the order of CmdSN and whose data-out has all arrived.
 
     This object is also the argument of `send_reply`, which answers the command. `lun_field` has the eight bytes of the LUN as
-    one integer; `lun` is LUN_NOT_SINGLE_LEVEL (-1) if the field is not a LUN of one level. `data_out` may point into the view
-    that was passed to `receive`. A caller that needs the data after the next call of `receive` must keep the buffer of the view
-    unchanged.
+    one integer. `lun` is the number of a single-level LUN, and LUN_NOT_SINGLE_LEVEL (-1) for any other LUN. `data_out` may
+    point into the view that was passed to `receive`. A caller that needs the data after the next call of `receive` must keep
+    the buffer of the view unchanged.
     """
 
     lun: int
@@ -35,7 +35,8 @@ class CommandReady:
     cmd_sn: int
     data_out: Sequence[Buffer] = ()
     aborted: bool = False
-    """True if a task management function or the end of the connection has ended the command. Answers to it are then dropped."""
+    """True if a task management function or the end of the connection has ended the command. An answer to an aborted command is
+    dropped."""
     count_r2t: int = 0
     """Number of R2Ts sent for the command."""
     collected_bytes: int = 0
@@ -68,10 +69,10 @@ class CommandEnded:
 
 @dataclass(slots=True, eq=False)
 class TaskManagement:
-    """A task management function for the device server, which is answered by `send_task_management_response`.
+    """A task management function for the device server. `send_task_management_response` answers it.
 
-    Tasks whose data had not all arrived have already been aborted. `affected` are the other tasks of this connection in the
-    scope of the function; a response of FUNCTION COMPLETE ends them without a reply.
+    Tasks whose data had not all arrived have already been aborted. `affected` has the tasks of this connection that are in the
+    scope of the function and are still under way. The response FUNCTION COMPLETE ends these tasks without a reply.
     """
 
     function: int
@@ -109,7 +110,7 @@ class PduRejected:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnding:
-    """The last event of a connection: the connection server sends the output and then closes the socket."""
+    """The last event of a connection. After this event the connection server sends the output and closes the socket."""
 
     reason: CloseReason
 

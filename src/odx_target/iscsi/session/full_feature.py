@@ -1,6 +1,7 @@
 """Full feature phase: the effect of each PDU of an initiator that is logged in.
 
-Operation codes that are accepted in each type of session, whether they count in CmdSN, and the refusal of all others:
+The table has the operation codes that each type of session accepts. Its last rows have the refusals of all other operation
+codes:
 
     operation code        normal  discovery   CmdSN        answered
     SCSI Command          yes     no          counts       when the connection server answers
@@ -73,8 +74,8 @@ _NOT_A_SMALL_LUN = 0xFF00_FFFF_FFFF_FFFF
 class FullFeature:
     """The commands of one session on its single connection.
 
-    `events` is the list of the connection's events. `close` ends the connection, `refuse` answers a PDU with Reject.
-    `has_output` is called when there is output to send although no PDU was received.
+    `events` is the list of the connection's events. `close` ends the connection, and `refuse` answers a PDU with Reject. When
+    memory becomes available for a waiting command, R2Ts are added to the output and `has_output` is called.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class FullFeature:
         self.send_reply(command, BUSY if is_only_one else failure.status, (), 0, failure.sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
-        """Claim memory for `size_bytes` of a command's data that the caller has copied. Returns False if there is not enough
+        """Claim `size_bytes` of memory for the caller's copy of a command's data. Returns False if there is not enough
         memory.
         """
         if not (command.unsolicited_bytes or command.collected_bytes) and size_bytes:
@@ -286,5 +287,7 @@ class FullFeature:
             self._run_held()
 
     def send_task_management_response(self, event: TaskManagement, response: int) -> None:
-        """Answer a task management function. The tasks that it ended get no answer. A second answer is ignored."""
+        """Answer a task management function. The tasks that the function ended get no answer. A second answer to the same
+        function is ignored.
+        """
         self._control.answer(event, response)

@@ -8,7 +8,7 @@ data awaited   DATA_OUT_TIMEOUT_S from the last Data-Out  the connection ends
 discovery      DISCOVERY_IDLE_S from the last bytes       the connection ends
 leaving        the time allowed for the logout            the connection ends
 
-Any bytes that arrive change the state from pinged to normal. The timer for awaited data runs in both of these states.
+If bytes arrive in the state pinged, the state becomes normal. The timer for awaited data runs in the states normal and pinged.
 """
 
 from collections.abc import Callable
@@ -39,8 +39,8 @@ TIMEOUT_REASONS = {
 
 
 class AwaitedData(Enum):
-    """The state of announced or requested data: no data is missing (NONE), some data has arrived since the last check, or no
-    data has arrived since the last check.
+    """The state of announced or requested data. NONE means that no data is missing. COMES means that some data has arrived
+    since the last check. STAYS_AWAY means that no data has arrived since the last check.
     """
 
     NONE = auto()
@@ -49,8 +49,8 @@ class AwaitedData(Enum):
 
 
 class Liveness:
-    """The timers of one connection, on the clock of the `now` arguments. `last_received` is the time at which the last bytes
-    arrived.
+    """The timers of one connection. All times come from the clock of the caller. `last_received` is the time at which the last
+    bytes arrived.
     """
 
     __slots__ = (
@@ -102,7 +102,7 @@ class Liveness:
         return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
 
     def _look_for_data(self) -> None:
-        """Record the time from which data is awaited: the time at which the last bytes arrived."""
+        """Record the time since which data is awaited, or None if no data is awaited."""
         awaited = self.awaited_data()
         if awaited is AwaitedData.NONE:
             self._data_awaited_since = None

@@ -31,7 +31,9 @@ _TSIH_COUNT = 0xFFFF
 
 
 class Connection(Protocol):
-    """The part of a connection that the registry uses: the method that ends the connection because of another connection."""
+    """A connection as the registry uses it. The registry calls `supersede` to end a connection that another connection
+    replaces.
+    """
 
     def supersede(self, reason: CloseReason) -> None: ...
 

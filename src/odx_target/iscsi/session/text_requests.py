@@ -1,10 +1,10 @@
 """Text requests in full feature phase: SendTargets and the few keys allowed there (RFC 7143 6.4, 11.10, 11.11, Appendix C).
 
-The keys of a request may be spread over several PDUs by the C bit. An answer longer than one PDU is sent in parts. Each part
-except the last has the C bit and a target transfer tag, by which the initiator asks for the next part. One exchange is under
-way at a time; a request without a transfer tag begins a new exchange. Declared values apply after the end of the exchange. An
-exchange that fails or begins again changes no values. A failure is answered by Reject. The connection then continues, except in
-the last case of this table:
+If a PDU of a request has the C bit, the keys of the request continue in the next PDU. An answer longer than one PDU is sent in
+parts. Each part except the last has the C bit and a target transfer tag. The initiator uses this tag to ask for the next part.
+One exchange is under way at a time; a request without a transfer tag begins a new exchange. Declared values apply after the end
+of the exchange. An exchange that fails or begins again changes no values. A failure is answered by Reject. The connection then
+continues, except in the last case of this table:
 
 a transfer tag other than the last, a task tag other than at the start of the exchange    INVALID PDU FIELD
 text that cannot be read, a key that is sent twice, another breach of 6.2                 PROTOCOL ERROR
@@ -112,8 +112,8 @@ class TextExchange:
         self._writer.send(response, [text] if text else [])
 
     def _send_targets(self, wanted: str) -> Pairs:
-        """Answer SendTargets (Appendix C). The value All is allowed in discovery sessions, an empty value in sessions with a
-        target.
+        """Answer SendTargets (Appendix C). The value All is allowed only in discovery sessions. In a session with a target, the
+        value may be empty.
         """
         session = self._session
         if session.is_discovery:

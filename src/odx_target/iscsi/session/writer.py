@@ -1,7 +1,7 @@
 """The output of a target: a list of buffers with PDUs. The writer fills in the sequence numbers of the PDUs.
 
 StatSN goes up by one with every PDU that carries status; other PDUs show the next StatSN. ExpCmdSN and MaxCmdSN have the values
-of the moment when the PDU is made.
+that are current when the PDU is added.
 """
 
 from collections.abc import Sequence
@@ -43,8 +43,8 @@ ANSWER_OBJECT_BYTES = 256
 class PduWriter:
     """The sending side of a connection. `output` has the buffers to send next.
 
-    `takes_more` becomes False when unsent answers reach MAX_UNSENT_ANSWER_BYTES, because an initiator can cause answers at no
-    cost and may never read them. Data-In and SCSI Responses are not counted.
+    `takes_more` becomes False when the unsent answers reach MAX_UNSENT_ANSWER_BYTES. This limit is needed because an initiator
+    can cause many answers and may never read them. Data-In and SCSI Responses are not counted.
     """
 
     __slots__ = (
