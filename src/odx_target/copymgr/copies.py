@@ -29,7 +29,7 @@ class Copies:
     """The tokens, the running copy operations, and the records of operations of one pool.
 
     `before_step` is called before each step of each operation, and may delay the step or make it fail. `on_internal_error` is
-    called with an exception that is a fault of this program and that no reply can report.
+    called with each exception that a fault of this program caused, because a reply cannot describe the fault.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Copies:
         self.records.finished(operation, now_s)
 
     def terminate(self, operation: CopyOperation) -> None:
-        """End an operation for another command or for management. The operation changes nothing after this call."""
+        """End an operation on request of another command or an operator. The operation changes nothing after this call."""
         operation.terminate()
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired tokens and records, and release their resources, until the steps are used up.
+        """Remove expired tokens and records, and release their resources, until the budget `steps` is used up.
 
         Returns True if there may be more expired tokens or records. `now_s` is monotonic.
         """

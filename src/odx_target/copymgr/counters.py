@@ -11,7 +11,7 @@ class Counters:
     operations_started: int = 0
     operations_terminated: int = 0
     shared_bytes: int = 0
-    """Number of bytes that were copied by shared map entries."""
+    """Number of bytes that were copied by sharing map entries."""
     zeroed_bytes: int = 0
     moved_bytes: int = 0
     """Number of bytes that were copied by reads and writes."""

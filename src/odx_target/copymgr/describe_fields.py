@@ -225,4 +225,6 @@ _DESCRIPTORS = {
     0x9101: ("stream copy operations", None),
     0xC001: ("held data", None),
 }
-"""Name of a descriptor and function that describes its content, by descriptor type. Some types have no such function."""
+"""For each descriptor type: its name, and the function that describes its content. The function is None if the content is not
+described.
+"""

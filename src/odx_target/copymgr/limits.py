@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_RANGE_DESCRIPTORS = 64
-"""Maximum number of range descriptors in a parameter list. Windows never sends more than this.
+"""Maximum number of range descriptors in a parameter list. Windows sends at most this number.
 
 A WRITE USING TOKEN parameter list with 64 descriptors fits into one unsolicited burst.
 """
@@ -19,8 +19,9 @@ MAX_NAMEABLE_RANGE_DESCRIPTORS = 0xFFFF // 16
 MAX_ROD_BYTES = 1 << 40
 """Maximum size of a token, and of all ranges of a command together. A token for 1 TiB costs no more than a token for 1 MiB.
 
-With this limit, a partial result has at most 2^31 blocks of 512 bytes, which fits into the 32 bits of INFORMATION in fixed
-format sense data. Windows limits its requests to the optimal transfer size, which must not be larger than this limit.
+With this limit, a partial result has at most 2^31 blocks of 512 bytes. This number fits into the 32 bits of the INFORMATION
+field in fixed format sense data. Windows limits its requests to the optimal transfer size, which must not be larger than this
+limit.
 """
 
 MAX_RANGE_BYTES = MAX_ROD_BYTES
@@ -49,7 +50,7 @@ least this long. With a longer timeout, unused tokens would keep blocks longer.
 """
 
 MAX_INACTIVITY_TIMEOUT_S = 3600
-"""Maximum inactivity timeout that a host may ask for. In one hour, a person can pass on a token by hand.
+"""Maximum inactivity timeout that a host may ask for. One hour is enough time for a person to pass on a token by hand.
 
 A token that nobody uses frees its blocks after one hour.
 """
@@ -61,9 +62,9 @@ The lifetime is limited because a token keeps the old content of blocks that are
 """
 
 COMMAND_BUDGET_S = 4.0
-"""Time limit of a synchronous command (copy-budget). If a command takes longer than this, Windows treats the array as slow.
+"""Time limit of a synchronous command (copy-budget). If a command takes longer, Windows treats the array as slow.
 
-Hosts that run in virtual machines time out in less than 60 s.
+The command timeout of a host in a virtual machine is shorter than 60 s.
 """
 
 ANSWER_RESERVE_S = 0.25
@@ -79,10 +80,10 @@ TOKEN_MEMORY_BYTES = 3 << 10
 """Approximate memory of one token with its ranges in bytes, without the frozen map."""
 
 MAX_CHANGE_VULNERABLE_TOKENS = 256
-"""Maximum number of change vulnerable tokens per logical unit.
+"""Maximum number of change-vulnerable tokens per logical unit.
 
-A write to a block of one such token examines all such tokens, and may have to end all of them. To examine 256 tokens takes some
-milliseconds.
+A write to a block of a change-vulnerable token examines all change-vulnerable tokens of the logical unit, and may end all of
+them. The examination of 256 tokens takes some milliseconds.
 """
 
 MIN_TOMBSTONE_S = 3600
@@ -101,7 +102,7 @@ TOMBSTONE_MEMORY_BYTES = 200
 """Approximate memory for the cause of the end of one token, in bytes."""
 
 MAX_RECORDS_PER_NEXUS = 255
-"""Maximum number of records of a nexus, which is a few times the command window of a session.
+"""Maximum number of records of a nexus. This number is a few times the command window of a session.
 
 Every WRITE USING TOKEN leaves a record, and Windows never asks for this record.
 """
@@ -143,7 +144,7 @@ STATUS_UPDATE_DELAY_MS = 100
 STEPS_ON_THE_WAY = 100
 """Number of steps that one command spends on the removal of expired tokens and records.
 
-A background task removes most of them.
+A background task removes most of the expired tokens and records.
 """
 
 REFUSALS_KEPT = 64
@@ -174,7 +175,7 @@ class CopyLimits:
     answer_reserve_s: float = ANSWER_RESERVE_S
     max_tokens: int = MAX_TOKENS
     max_change_vulnerable_tokens: int = MAX_CHANGE_VULNERABLE_TOKENS
-    """Maximum number of change vulnerable tokens per logical unit."""
+    """Maximum number of change-vulnerable tokens per logical unit."""
     min_tombstone_s: float = MIN_TOMBSTONE_S
     max_tombstones: int = MAX_TOMBSTONES
     max_records_per_nexus: int = MAX_RECORDS_PER_NEXUS
@@ -212,8 +213,8 @@ class CopyLimits:
 class CopyOptions:
     """Options that the owner of an array can set.
 
-    `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION finds the results of other nexuses of the same initiator too, because a
-    multipath driver may send the copy command and this command over different paths.
+    `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION also finds the results of other nexuses of the same initiator. A multipath
+    driver may send the copy command over one path, and RECEIVE ROD TOKEN INFORMATION over another path.
 
     `token_causes_reported`: the sense data reports why a token is invalid. If False, the sense data always reports "cause not
     reportable".

@@ -40,7 +40,7 @@ class CopyManager:
     async def start(self) -> None:
         """Load the persistent tokens from the pool.
 
-        Raises PoolFull or PoolFailed if the pool cannot store the secret of a new pool.
+        Raises PoolFull or PoolFailed if a new pool cannot store its secret.
         """
         self.copies.issuer.open()
         for token in self.copies.durable_tokens.load():
@@ -64,7 +64,7 @@ class CopyManager:
         logical_unit.on_reset.append(self.logical_unit_reset)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
-        """Remove a logical unit and end its operations. Tokens for its blocks stay valid, except change vulnerable tokens."""
+        """Remove a logical unit and end its operations. Tokens for its blocks stay valid, except change-vulnerable tokens."""
         if logical_unit not in self.copies.logical_units:
             return
         self.logical_unit_reset(logical_unit)
@@ -78,7 +78,9 @@ class CopyManager:
             self.copies.cancel(token)
 
     def logical_unit_reset(self, logical_unit: LogicalUnit) -> None:
-        """Handle a logical unit reset (SPC-4 5.16.4.5): end its operations and remove its records. Tokens stay valid."""
+        """Handle a logical unit reset (SPC-4 5.16.4.5): end the operations and remove the records of the logical unit. Tokens
+        stay valid.
+        """
         for operation in [each for each in self.copies.operations if each.logical_unit is logical_unit]:
             self.copies.terminate(operation)
         self.copies.records.drop_logical_unit(logical_unit)

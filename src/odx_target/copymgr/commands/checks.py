@@ -130,14 +130,16 @@ def too_much_in_one(request: Request[ParameterList]) -> None:
 
 
 def source_beyond_capacity(request: Request[ParameterList]) -> None:
-    """Refuse a source range that extends beyond the last block. INFORMATION is the first LBA beyond the last block."""
+    """Refuse a source range that extends beyond the last block. The INFORMATION field of the sense data contains the first LBA
+    of the range beyond the last block.
+    """
     _check_capacity(request, information=True)
 
 
 def destination_beyond_capacity(request: Request[ParameterList]) -> None:
-    """Refuse a destination range that extends beyond the last block. INFORMATION stays empty.
+    """Refuse a destination range that extends beyond the last block. The INFORMATION field of the sense data stays empty.
 
-    Windows would read INFORMATION as the number of written blocks, even if the sense key is ILLEGAL REQUEST.
+    Windows would read this field as the number of written blocks, even if the sense key is ILLEGAL REQUEST.
     """
     _check_capacity(request, information=False)
 

@@ -54,7 +54,7 @@ def receive_copy_status(copies: Copies, task: Task) -> Outcome:
 
 
 def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
-    """End an operation. The operation checks its state before each change, so it writes nothing after the end."""
+    """End an operation. The operation checks its state before each change, so it writes nothing after this command."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
     operation = operation_using(copies, task, list_identifier)
     copies.terminate(_found(copies, operation, list_identifier))
@@ -64,8 +64,8 @@ def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
 def report_all_rod_tokens(copies: Copies, task: Task) -> Outcome:
     """Report the tokens that were made through this logical unit. A report does not change the expiry time of a token.
 
-    A long list is built in several turns of the event loop. The list contains the tokens that exist at the start of the
-    command, except tokens that end while the list is built.
+    A long list is built in several turns of the event loop. The list contains the tokens that exist when the command starts. A
+    token that ends while the list is built may be missing.
     """
     identifiers = copies.tokens.identifiers()
     if len(identifiers) * STEPS_OF_A_REPORTED_TOKEN < copies.environment.turns.left:
@@ -89,7 +89,7 @@ async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
     """Return the management token of a usable token that was made through the task's logical unit.
 
-    Otherwise return an empty value.
+    For any other identifier, return an empty value.
     """
     token = copies.tokens.usable(identifier, copies.environment.monotonic())
     is_of_unit = token is not None and creator_identity(token.creator) == task.logical_unit.identity

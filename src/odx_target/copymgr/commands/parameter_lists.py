@@ -1,8 +1,8 @@
 """The CDBs and parameter lists of the token commands (SPC-4 6, SBC-4 5.24 and 5.55).
 
 Each format is declared as a `Layout`, which is used to build and to describe parameter lists. The commands decode with the
-module `struct`, which is faster: a copy of many small files sends thousands of commands a second. A test checks that the
-layouts and the structs describe the same bytes.
+module `struct`, which is faster than a `Layout`. A copy of many small files sends thousands of commands a second. A test checks
+that the layouts and the structs describe the same bytes.
 """
 
 import struct
@@ -130,7 +130,7 @@ class ListFlag(IntFlag):
 
 
 class ListShape(NamedTuple):
-    """Sizes and offsets that differ between the two parameter lists, in bytes."""
+    """The sizes and offsets, in bytes, that the two parameter lists do not have in common."""
 
     header_bytes: int
     min_data_length: int

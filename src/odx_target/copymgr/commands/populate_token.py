@@ -169,9 +169,9 @@ def _remember(copies: Copies, token: RodToken) -> None:
 def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> None:
     """Raise Refusal (ABORTED COMMAND, INSUFFICIENT RESOURCES) if there is no room for one more token.
 
-    SPC-4 also allows the sense key ILLEGAL REQUEST with the code 55h/0Dh. But if Windows receives ILLEGAL REQUEST with a code
-    that it does not expect, Windows sends no token commands to the logical unit for minutes. If Windows receives ABORTED
-    COMMAND, it copies the present file by reads and writes, and uses tokens again for the next file.
+    SPC-4 also allows the sense key ILLEGAL REQUEST with the code 55h/0Dh. But Windows does not expect this code with ILLEGAL
+    REQUEST, and would send no token commands to the logical unit for minutes. After ABORTED COMMAND, Windows copies only the
+    present file by reads and writes, and uses tokens again for the next file.
     """
     if _full(copies, logical_unit, rod_type) is not None:
         copies.expire(copies.environment.monotonic(), Steps(STEPS_ON_THE_WAY))

@@ -36,7 +36,9 @@ _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
 
 @dataclass(frozen=True, slots=True)
 class CopyCommand:
-    """One command. `usage` is the CDB usage data after the service action. `access` is the kind of access for reservations."""
+    """One copy command, with the data for its row in the command table. `usage` is the CDB usage data after the service action.
+    `access` is the kind of access for reservations.
+    """
 
     service_action: ServiceAction
     usage: str

@@ -1,7 +1,7 @@
 """The third-party copy VPD page, 8Fh (SPC-4 7.8.17, SBC-4 6.6.8).
 
-Descriptors are in ascending order of type. Therefore the first descriptor has the block device ROD token limits, which is the
-only descriptor that Windows reads. Descriptors that only EXTENDED COPY uses are omitted.
+Descriptors are in ascending order of type. Therefore the descriptor of the block device ROD token limits is the first
+descriptor. Windows reads only this descriptor. Descriptors that only EXTENDED COPY uses are omitted.
 """
 
 from itertools import groupby
@@ -43,7 +43,7 @@ class TokenLimits(Layout):
 
 
 class RodTokenFeatures(Layout):
-    """The body of the ROD token features descriptor, without the features of device types that follow."""
+    """The fields of the ROD token features descriptor before the features of the device types."""
 
     remote_tokens: int = bits(0, 3, 4)
     minimum_token_lifetime: int = number(12, 4)

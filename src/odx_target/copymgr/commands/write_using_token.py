@@ -38,7 +38,7 @@ def destination_extents(task: Task) -> list[Extent]:
 def write_using_token(copies: Copies, task: Task) -> Outcome:
     """Check the command and its token, and write the data. If IMMED is set, the data is written in the background.
 
-    Otherwise the data is written now or as pending work.
+    Otherwise the data is written at once, or by the returned pending work if a write has to wait.
     """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
@@ -68,10 +68,11 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
 
 
 class TokenUse:
-    """A lease of one command on a token. `token` is None for the zero token, which needs no lease and cannot be deleted.
+    """The lease that one command holds on a token. `token` is None for the zero token, which needs no lease and cannot be
+    deleted.
 
-    If DEL_TKN is set, the token is deleted after all requested blocks, or the whole ROD, have been written. If the time budget
-    ends the command before that, the token is not deleted, because the initiator continues with the same token.
+    If DEL_TKN is set, the token is deleted when all requested blocks, or the whole ROD, have been written. If the time budget
+    ends the command early, the token is not deleted, because the initiator continues with the same token.
     """
 
     def __init__(self, copies: Copies, token: RodToken | None, *, delete: bool) -> None:

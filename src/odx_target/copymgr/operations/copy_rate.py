@@ -2,11 +2,13 @@
 
 Every written block counts, even a block that is only shared or becomes a hole.
 
-1. Copies are divided into steps. At the copy rate, a step takes at most `STEP_S`.
-2. Each step gets a turn, in the order of the calls of `wait_for_turn_s`. A step runs at the end of its turn.
+1. A copy is divided into steps. A step is so small that it takes at most `STEP_S` at the copy rate.
+2. Each step takes one turn, in the order of the calls of `wait_for_turn_s`. The turn lasts as long as the bytes of the step
+   take at the copy rate, and the step runs at the end of the turn.
 3. A turn begins at the end of the previous turn, even if the event loop was late. Therefore delays of a busy event loop do not
    reduce the rate.
-4. After a pause longer than a step, the next turn begins at the present time. Therefore unused turns do not add up to a burst.
+4. After a pause of `STEP_S` or longer, the next turn begins at the present time. Therefore unused turns do not add up to a
+   burst.
 """
 
 from dataclasses import replace
@@ -15,9 +17,10 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.store.api import BLOCK_BYTES
 
 STEP_S = 1 / 32
-"""Maximum duration of a step. Steps are so short that an operation notices an abort, shows progress and ends in time.
+"""Maximum duration of a step. Because steps are short, an operation soon notices an abort, shows its progress, and does not
+exceed its time budget.
 
-STEP_S is a power of two, like block sizes.
+STEP_S is a power of two, so that a block size divided by STEP_S is a whole number.
 """
 
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
@@ -27,7 +30,9 @@ At a lower rate, steps would take longer than `STEP_S`.
 """
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""Maximum copy rate (copy-rate). No machine reaches this rate. It is small enough for all calculations in this module."""
+"""Maximum copy rate (copy-rate). No machine reaches this rate. Floating-point numbers represent every rate up to this limit
+exactly.
+"""
 
 
 class CopyRate:
@@ -36,7 +41,7 @@ class CopyRate:
     def __init__(self, limits: CopyLimits) -> None:
         self.bytes_per_s: int | None = None
         self.limits = limits
-        """Copy limits. At the present copy rate, a step of these sizes takes at most `STEP_S`."""
+        """Copy limits with smaller steps if the copy rate is low. At the present copy rate, a step takes at most `STEP_S`."""
         self._full_speed = limits
         self._free_at_s = 0.0
 

@@ -34,7 +34,7 @@ class Job(Protocol):
 
 
 class ForegroundJob(Pending):
-    """Pending work of a foreground operation, which returns the reply to the command.
+    """Pending work that runs a foreground operation and returns the reply to its command.
 
     `run` raises CheckCondition, TaskAborted.
     """
@@ -105,7 +105,7 @@ def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:
-    """Return the ending that reports an exception of the job's work."""
+    """Return the ending of an operation whose work raised `error`."""
     return Ending(CopyStatus.COMPLETED_WITH_ERROR, _check_for(copies, job, error))
 
 

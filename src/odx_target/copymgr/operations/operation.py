@@ -38,7 +38,7 @@ class CopyOperation:
     """One POPULATE TOKEN or WRITE USING TOKEN. An operation with a higher `number` began later.
 
     `task` is the command of a foreground operation, and None for a background operation. `transfer_count_blocks` is the number
-    of finished blocks; they have no gap and begin with the first block. Times are monotonic seconds.
+    of finished blocks. The finished blocks begin with the first block and have no gap. Times are monotonic seconds.
     """
 
     __slots__ = (
@@ -86,7 +86,9 @@ class CopyOperation:
         self.completion_status = Status.GOOD
         self.sense = b""
         self.token = b""
-        """The token that the operation made. The value is empty after `RecordTable.release_token`."""
+        """The token that the operation made. The value is empty before the token is issued and after
+        `RecordTable.release_token`.
+        """
         self.token_delivered = False
         self._status = CopyStatus.IN_BACKGROUND if in_background else CopyStatus.IN_FOREGROUND
 
@@ -121,7 +123,9 @@ class CopyOperation:
             self.sense = check.sense(descriptor_format=self.logical_unit.descriptor_format_sense)
 
     def terminate(self) -> None:
-        """End the operation early, so that it does not change anything any more. Does nothing if it has already ended."""
+        """End the operation early, so that it does not change anything any more. Does nothing if the operation has already
+        ended.
+        """
         if CopyStatus.IN_PROGRESS <= self._status <= CopyStatus.IN_BACKGROUND:
             self._status = CopyStatus.TERMINATED
             self.completion_status = Status.TASK_ABORTED

@@ -46,10 +46,10 @@ class RecordTable:
     def find_leniently(
         self, nexus: Nexus, logical_unit: LogicalUnit, list_identifier: int, now_s: float
     ) -> CopyOperation | None:
-        """Return the operation of this nexus.
+        """Return the operation of this nexus with this list identifier.
 
-        If this nexus has no such operation, return the latest operation of another nexus of the same initiator. Expired records
-        are ignored, even if they have not been removed yet.
+        If there is none, return the latest operation with this list identifier from another nexus of the same initiator.
+        Expired records are ignored, even if they have not been removed yet.
         """
         exact = self.find(nexus, logical_unit, list_identifier)
         if exact is not None and not self.is_over(exact, now_s):
@@ -63,7 +63,9 @@ class RecordTable:
         return max(living, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
-        """True if a nexus may begin one more operation. False if its record table is full of records of running operations."""
+        """True if a nexus may begin one more operation. False if the record table of the nexus is full and all its records
+        belong to running operations.
+        """
         records = self._by_nexus.get(nexus)
         if records is None or len(records) < self._limits.max_records_per_nexus:
             return True
@@ -110,7 +112,7 @@ class RecordTable:
                 self._remove(nexus, key)
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired records until the steps are used up. Return True if expired records remain."""
+        """Remove expired records until the budget `steps` is used up. Return True if expired records remain."""
         while self._finished:
             operation, until_s = next(iter(self._finished.items()))
             if now_s < until_s:
@@ -127,7 +129,7 @@ class RecordTable:
         return until_s is not None and now_s >= until_s
 
     def next_expiry(self) -> float | None:
-        """Return the monotonic time at which the next record expires. Return None if there is no finished record."""
+        """Return the monotonic time at which the next record expires, or None. Only records of finished operations expire."""
         return next(iter(self._finished.values()), None)
 
     def _holds(self, operation: CopyOperation) -> bool:
@@ -144,7 +146,9 @@ class RecordTable:
             del self._by_nexus[nexus]
 
     def _victim(self, records: dict[Key, CopyOperation]) -> CopyOperation | None:
-        """Return the record to evict. The order is: finished writes, records whose token was reported, the oldest record."""
+        """Return the record to evict, or None. Records of finished writes are evicted first, then finished records without a
+        token to report, then the oldest finished record.
+        """
         for operation in records.values():
             if operation.service_action == ServiceAction.WRITE_USING_TOKEN and not operation.is_in_progress:
                 return operation

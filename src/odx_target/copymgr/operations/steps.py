@@ -11,7 +11,7 @@ from odx_target.turns import Steps
 _STEPS_TO_LOOK_AHEAD = 50
 """Maximum number of map entries that are searched for the end of a hole.
 
-A longer hole is divided into several steps. The additional steps cost no additional time.
+A hole with more map entries is divided into several steps. The division does not make the copy slower.
 """
 
 
@@ -33,7 +33,7 @@ class Step(NamedTuple):
     count_blocks: int
     frozen: FrozenMap | None = None
     source_block: int = 0
-    """Number of the first store block in the frozen map. Only SHARE steps use this field."""
+    """Number of the first store block to share, counted from the start of the frozen map. Only SHARE steps use this field."""
 
 
 class Destination(NamedTuple):
@@ -96,8 +96,8 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
 def _move_bytes(piece: Piece, wanted_bytes: int, destination: Destination, limits: CopyLimits) -> int:
     """Return the size of a MOVE step in bytes.
 
-    If the blocks after the next store block boundary can be shared, the step ends at that boundary. Otherwise the size of the
-    step is chosen so that the next step begins at a store block boundary.
+    If the blocks after the next store block boundary can be shared, the step ends at that boundary. Otherwise the step is as
+    long as the limits allow, and the next step begins at a store block boundary.
     """
     before_bytes = destination.offset_bytes % BLOCK_BYTES
     is_alignable = piece.kind is PieceKind.MAPPED and piece.map_offset_bytes % BLOCK_BYTES == before_bytes

@@ -25,13 +25,14 @@ from odx_target.store.api import BLOCK_BYTES
 
 
 class WriteJob:
-    """Writes the bytes of a ROD, beginning at `offset_bytes`, to ranges of the operation's logical unit, in the given order.
+    """Writes the bytes of a ROD, beginning at `offset_bytes`, to ranges of the operation's logical unit. The ranges are written
+    in the given order.
 
     1. The work is divided into steps. The steps run in order, so there is no gap between finished blocks.
     2. `work_now` runs the quick steps without waiting. `work` runs the remaining steps one after the other.
     3. Just before each change, the job checks if the operation was ended. Nothing is written after the end of the operation.
-    4. In the foreground, the job stops early enough for the response. The job always runs its first step, which waits only as
-       long as the time budget allows.
+    4. In the foreground, the job stops early enough to leave time for the response. The job always runs its first step, but
+       this step waits no longer than the time budget allows.
     5. If the ROD is shorter than the request, the job writes the whole ROD, and pads the last block with zeros (SBC-4 5.55.2).
 
     `on_close` is called with two arguments: True if the work is complete, and the monotonic time of the end.

@@ -1,4 +1,4 @@
-"""Cancels change vulnerable tokens just before a block that they represent is written."""
+"""Cancels change-vulnerable tokens just before a block that they represent is written."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from odx_target.store.api import Volume
 
 
 class ChangeWatch:
-    """Watches writes to the volumes of change vulnerable tokens. Writes to other volumes are not slowed down.
+    """Watches writes to the volumes of change-vulnerable tokens. Writes to other volumes are not slowed down.
 
     The watch compares store blocks. If logical blocks have 512 bytes, a write to another logical block in the same store block
     cancels the token too. The ROD type "change vulnerable" allows this cancellation. `cancel` is called with each token whose

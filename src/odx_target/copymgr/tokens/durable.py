@@ -40,7 +40,9 @@ class DurableTokens:
         self._touched_at_s[token.identifier] = token.used_at_s
 
     def touch(self, token: RodToken) -> None:
-        """Store the time of a token's last use. If the pool accepts no more writes, the token ends earlier after a restart."""
+        """Store the time of a token's last use. If the pool accepts no more writes, the time is not stored, and the token
+        expires earlier after a restart.
+        """
         if token.used_at_s - self._touched_at_s.get(token.identifier, 0.0) < token.inactivity_timeout_s * _TOUCH_AFTER:
             return
         try:

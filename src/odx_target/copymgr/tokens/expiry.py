@@ -1,7 +1,7 @@
 """The rule by which a token expires.
 
-A token expires if it is not used for its inactivity timeout, and at the end of its lifetime even if it is used. A token does
-not expire while a copy uses it, and it does not expire before it is issued to an initiator.
+A token expires when it has not been used for its inactivity timeout. At the end of its lifetime, a token expires even if it is
+used often. A token does not expire while a copy uses it, or before it is issued to an initiator.
 """
 
 from typing import Protocol

@@ -1,4 +1,6 @@
-"""Makes tokens, and checks if a token is genuine. The pool stores the secret and the number of starts that made tokens."""
+"""Makes tokens, and checks if a token is genuine. The pool stores the secret that signs the tokens, and the number of starts in
+which tokens were made.
+"""
 
 import hashlib
 
@@ -25,8 +27,8 @@ _SEQUENCE_BITS = 32
 class TokenIssuer:
     """Makes the tokens of one copy manager.
 
-    The upper half of a token identifier is the number of starts of the copy manager. The lower half is the number of tokens
-    that were made since the start. Therefore no identifier is used twice.
+    The upper half of a token identifier is the number of starts in which the copy manager made tokens. The lower half is the
+    number of tokens that were made since the last start. Therefore no identifier is used twice.
     """
 
     def __init__(self, pool: Pool, environment: Environment) -> None:
@@ -39,8 +41,8 @@ class TokenIssuer:
     def open(self) -> None:
         """Load the secret from the pool, or make a secret. A second call does nothing.
 
-        Raises PoolFull or PoolFailed for a new pool. A start is counted when it makes its first token. Therefore a pool without
-        room for one more record can be opened.
+        Raises PoolFull or PoolFailed if a new pool cannot store the secret. A start of the copy manager is counted only when it
+        makes its first token. Therefore a pool can be opened even if it has no room for another record.
         """
         if self._secret:
             return

@@ -26,7 +26,9 @@ class PieceKind(Enum):
 
 
 class Piece(NamedTuple):
-    """A run of `size_bytes` bytes of a ROD. If the run is mapped, the piece has its position in the frozen map too."""
+    """A run of `size_bytes` bytes of a ROD. If the bytes are in a frozen map, `frozen` is the map and `map_offset_bytes` is
+    their position in the map.
+    """
 
     kind: PieceKind
     size_bytes: int
@@ -156,7 +158,7 @@ class FrozenRod:
     def _parts(self, offset_bytes: int, size_bytes: int) -> list[tuple[int, int, int]]:
         """Divide a run of the ROD at the boundaries of extents.
 
-        Return (bytes before the part, offset in the frozen map, size).
+        Return for each part: the number of bytes before the part, the offset in the frozen map, and the size.
         """
         parts, done_bytes = [], 0
         while done_bytes < size_bytes:

@@ -20,12 +20,13 @@ class TokenEnd(Enum):
 class RodToken:
     """A token that this copy manager made, and its state.
 
-    1. POPULATE TOKEN makes the token when it freezes the blocks. The token is not *issued* yet: no initiator has it.
-    2. At the end of that command the token is issued, and its inactivity timeout begins.
-    3. A copy that uses the token holds a lease on the token. The token does not expire while it has a lease. When the last
-       lease ends, the timeout begins again.
-    4. A token ends for one of several causes. The frozen map of an ended token is released when no copy uses the token any
-       more.
+    1. POPULATE TOKEN makes the token when it freezes the blocks. The token is not yet *issued*, which means that no initiator
+       has received it.
+    2. At the end of POPULATE TOKEN, the token is issued and its inactivity timeout begins.
+    3. A copy that uses the token holds a lease on it. A token with a lease does not expire. When the last lease ends, the
+       inactivity timeout begins again.
+    4. `TokenEnd` lists the causes for which a token ends. The frozen map of an ended token is released when no copy uses the
+       token any more.
 
     `data` are the 512 bytes of the token. These bytes are secret, so `__repr__` shows only the identifier. Times are monotonic
     seconds.

@@ -1,4 +1,4 @@
-"""Table of ROD types, which decides the types of tokens that are made and accepted (SPC-4 7.8.17.8)."""
+"""Table of the ROD types. The table decides which types of tokens are made and accepted (SPC-4 7.8.17.8)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -42,7 +42,9 @@ ROD_TYPES: dict[int, RodTypeRow] = {
 """Rows by ROD type. The type "any" is missing: an initiator can request it, but no token has this type."""
 
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
-"""Type of the token that is made for a request of the type "any", which means the most durable type (SBC-4 5.24.2)."""
+"""Type of the token that is made for a request of the type "any". A host that requests this type wants the most durable type
+(SBC-4 5.24.2).
+"""
 
 
 def describe_rod_type(rod_type: int) -> str:

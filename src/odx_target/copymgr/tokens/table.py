@@ -1,4 +1,4 @@
-"""The live tokens of a copy manager. The causes of the ends of other tokens are stored for a limited time."""
+"""The live tokens of a copy manager. The cause of a token's end is stored for a limited time after the end."""
 
 import heapq
 from bisect import bisect_right
@@ -11,11 +11,11 @@ from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 
 _TOMBSTONE_LIVES = 2
-"""Ratio of the time for which the cause of a token's end is stored to the life of the token (SPC-4 5.16.6.7)."""
+"""The cause of a token's end is stored for this number of times the life of the token (SPC-4 5.16.6.7)."""
 
 
 STEPS_OF_A_TOKEN = 10
-"""Number of steps for the removal of one token, without the steps for the release of its frozen map."""
+"""Number of steps that the removal of one token takes, without the release of its frozen map."""
 
 
 class TokenTable:
@@ -25,7 +25,7 @@ class TokenTable:
         self._limits = limits
         self.live: dict[int, RodToken] = {}
         self.tombstones: OrderedDict[int, tuple[TokenEnd, float]] = OrderedDict()
-        """(cause of the token's end, time until which the cause is stored), by token identifier."""
+        """For each identifier of an ended token: the cause of its end, and the time until which the cause is stored."""
         self.ended: dict[TokenEnd, int] = dict.fromkeys(TokenEnd, 0)
         self.on_end: list[Callable[[RodToken], None]] = []
         self._schedule: list[tuple[float, int]] = []
@@ -72,7 +72,9 @@ class TokenTable:
         token.leases += 1
 
     def give_back(self, token: RodToken, now_s: float) -> None:
-        """Subtract one from the number of copies that use a token, and begin the token's timeout again."""
+        """Subtract one from the number of copies that use a token. If the token has not ended, its inactivity timeout begins
+        again.
+        """
         token.leases -= 1
         token.used_at_s = now_s
         if token.identifier in self.live:
@@ -91,9 +93,9 @@ class TokenTable:
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired tokens and tombstones until the steps are used up.
+        """Remove expired tokens, and outdated causes of ended tokens, until the budget `steps` is used up.
 
-        Return True if expired tokens or tombstones may remain.
+        Return True if there may be more to remove.
         """
         while self._schedule and self._schedule[0][0] <= now_s:
             if steps.left <= 0:
@@ -135,9 +137,9 @@ class TokenTable:
         return (token for token in self.live.values() if token.is_issued)
 
     def _arm(self, token: RodToken) -> None:
-        """Add the expiry of a token to the schedule, with at most one entry per token.
+        """Add the expiry time of a token to the schedule, which has at most one entry per token.
 
-        If the token has been used meanwhile, `expire` adds a new entry.
+        If the token was used after the entry was made, `expire` adds a new entry.
         """
         if not token.is_scheduled:
             token.is_scheduled = True
